@@ -1,0 +1,81 @@
+import {
+  CreateQueueCommand,
+  GetQueueUrlCommand,
+  QueueDoesNotExist,
+  SendMessageBatchCommand,
+  SendMessageCommand,
+  SQSClient,
+  type SQSClientConfig,
+} from "@aws-sdk/client-sqs";
+import type { Queues, WorkQueue } from "#core/ports.ts";
+
+const BATCH = 10; // SQS's own limit for SendMessageBatch
+/** Doorbells are worth nothing after a while: agents resync anyway. */
+const DOORBELL_RETENTION_S = 3600;
+
+/** The URL as it can be reached: an SQS at an endpoint of its own may name queues by hosts that do not resolve. */
+function reachable(queueUrl: string, endpoint: SQSClientConfig["endpoint"]): string {
+  return typeof endpoint === "string"
+    ? new URL(new URL(queueUrl).pathname, endpoint).href
+    : queueUrl;
+}
+
+export const hostQueueName = (hostId: string): string => `berth-host-${hostId}`;
+
+/** Queues on SQS. `urls` are the product's own; hosts' queues are made here, one for each host. */
+export function createSqsQueues(options: {
+  urls: Readonly<Record<WorkQueue, string>>;
+  /** Where SQS is, when it is not AWS's own for this Lambda's region and role. */
+  client?: SQSClientConfig;
+}): Queues {
+  const client = new SQSClient(options.client ?? {});
+  const { urls } = options;
+  return {
+    send: async (queue, messages, { delaySeconds } = { delaySeconds: 0 }) => {
+      for (let i = 0; i < messages.length; i += BATCH) {
+        const answer = await client.send(
+          new SendMessageBatchCommand({
+            QueueUrl: urls[queue],
+            Entries: messages.slice(i, i + BATCH).map((m, n) => ({
+              Id: String(n),
+              MessageBody: JSON.stringify(m),
+              DelaySeconds: delaySeconds,
+            })),
+          }),
+        );
+        // A batch may fail in part, and says so in the answer instead of throwing.
+        const failed = answer.Failed ?? [];
+        if (failed.length > 0)
+          throw new Error(`${failed.length} messages to ${queue} failed: ${failed[0]?.Code}`);
+      }
+    },
+    ring: async (queueUrl, doorbell) => {
+      await client.send(
+        new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: JSON.stringify(doorbell) }),
+      );
+    },
+    ensureHostQueue: async (hostId) => {
+      const QueueName = hostQueueName(hostId);
+      try {
+        const found = await client.send(new GetQueueUrlCommand({ QueueName }));
+        if (found.QueueUrl !== undefined)
+          return reachable(found.QueueUrl, options.client?.endpoint);
+      } catch (error) {
+        if (!(error instanceof QueueDoesNotExist)) throw error;
+      }
+      const made = await client.send(
+        new CreateQueueCommand({
+          QueueName,
+          Attributes: {
+            MessageRetentionPeriod: String(DOORBELL_RETENTION_S),
+            VisibilityTimeout: "30",
+            ReceiveMessageWaitTimeSeconds: "20",
+            SqsManagedSseEnabled: "true",
+          },
+        }),
+      );
+      if (made.QueueUrl === undefined) throw new Error(`SQS made ${QueueName} and gave no URL`);
+      return reachable(made.QueueUrl, options.client?.endpoint);
+    },
+  };
+}

@@ -1,0 +1,291 @@
+import Stripe from "stripe";
+import {
+  isCurrency,
+  ProviderUnavailable,
+  type CheckoutState,
+  type InvoiceState,
+  type Payments,
+  type ProviderEvent,
+  type SubscriptionState,
+} from "#core/billing/payments.ts";
+import type { Money } from "#core/money.ts";
+import { ok, refuse } from "#core/result.ts";
+
+/** Well under a Lambda's own limit; the SDK's default of 80 s would outlive it (facts/stripe §3). */
+const TIMEOUT_MS = 8_000;
+
+export type StripeOptions = Readonly<{
+  apiKey: string;
+  webhookSecret: string;
+  /** Another origin than Stripe's, for the local stand-in. */
+  origin?: URL | undefined;
+  /** In-process transport, for the simulator. */
+  fetchFn?: typeof fetch | undefined;
+  /** For the webhook's age: the product's own clock. */
+  now: () => Date;
+  maxNetworkRetries?: number;
+}>;
+
+/** The payment provider's port, on the official client with its own pinned API version. */
+export function createStripePayments(options: StripeOptions): Payments {
+  const stripe = new Stripe(options.apiKey, {
+    timeout: TIMEOUT_MS,
+    maxNetworkRetries: options.maxNetworkRetries ?? 2,
+    telemetry: false,
+    ...(options.origin
+      ? {
+          protocol: options.origin.protocol === "http:" ? ("http" as const) : ("https" as const),
+          host: options.origin.hostname,
+          port: Number(options.origin.port || (options.origin.protocol === "http:" ? 80 : 443)),
+        }
+      : {}),
+    ...(options.fetchFn ? { httpClient: Stripe.createFetchHttpClient(options.fetchFn) } : {}),
+  });
+
+  const fetchCheckout = async (checkoutId: string): Promise<CheckoutState> =>
+    checkoutState(
+      await stripe.checkout.sessions.retrieve(checkoutId, {
+        expand: ["invoice", "subscription.latest_invoice"],
+      }),
+    );
+  const fetchSubscription = async (id: string): Promise<SubscriptionState> =>
+    subscriptionState(await stripe.subscriptions.retrieve(id, { expand: ["latest_invoice"] }));
+
+  const payments: Payments = {
+    ensureCustomer: async ({ accountId, email, name }) => {
+      const customer = await stripe.customers.create(
+        { email, name, metadata: { account_id: accountId } },
+        { idempotencyKey: `customer-${accountId}` },
+      );
+      return customer.id;
+    },
+
+    ensurePrice: async (input) => {
+      const lookupKey = `berth-${input.planPriceId}`;
+      const known = await stripe.prices.list({ lookup_keys: [lookupKey], limit: 1 });
+      const found = known.data[0];
+      if (found) return found.id;
+      const price = await stripe.prices.create(
+        {
+          currency: input.amount.currency,
+          unit_amount: Number(input.amount.minor),
+          recurring: { interval: input.interval },
+          lookup_key: lookupKey,
+          product_data: { name: input.planName, metadata: { plan_id: input.planId } },
+        },
+        { idempotencyKey: `price-${input.planPriceId}` },
+      );
+      return price.id;
+    },
+
+    createCheckout: async (input) => {
+      const expiresAt = Math.floor(+input.expiresAt / 1000);
+      const session = await stripe.checkout.sessions.create(
+        {
+          mode: "subscription",
+          customer: input.customerId,
+          client_reference_id: input.orderId,
+          line_items: [{ price: input.priceId, quantity: 1 }],
+          success_url: input.successUrl,
+          cancel_url: input.cancelUrl,
+          expires_at: expiresAt,
+          metadata: { order_id: input.orderId },
+          subscription_data: { metadata: { order_id: input.orderId } },
+        },
+        // Another end is another session: a key may not come again with other parameters.
+        { idempotencyKey: `checkout-${input.orderId}-${expiresAt}` },
+      );
+      if (session.url === null) throw new Error(`checkout session ${session.id} has no page`);
+      return { id: session.id, url: session.url };
+    },
+
+    fetchCheckout,
+    expireCheckout: async (checkoutId) => {
+      const now = await fetchCheckout(checkoutId);
+      if (now.status !== "open") return now;
+      try {
+        await stripe.checkout.sessions.expire(checkoutId);
+      } catch (error) {
+        // The payer was faster, or another expiry: what it is now says which.
+        if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
+      }
+      return fetchCheckout(checkoutId);
+    },
+    fetchSubscription,
+    fetchInvoice: async (invoiceId) => invoiceState(await stripe.invoices.retrieve(invoiceId)),
+
+    cancelSubscription: async (subscriptionId) => {
+      const now = await fetchSubscription(subscriptionId);
+      if (now.status === "canceled" || now.status === "incomplete_expired") return now;
+      // By default without a last invoice and without a credit.
+      try {
+        await stripe.subscriptions.cancel(
+          subscriptionId,
+          {},
+          { idempotencyKey: `cancel-${subscriptionId}` },
+        );
+      } catch (error) {
+        // Stripe knows no key for a DELETE: one whose answer was lost, or that raced, is refused the second time.
+        if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
+        const then = await fetchSubscription(subscriptionId);
+        if (then.status !== "canceled" && then.status !== "incomplete_expired") throw error;
+        return then;
+      }
+      return fetchSubscription(subscriptionId);
+    },
+
+    refundInvoice: async ({ orderId, invoiceId }) => {
+      const invoice = await stripe.invoices.retrieve(invoiceId, { expand: ["payments"] });
+      const intent = invoice.payments?.data
+        .map((p) => p.payment.payment_intent)
+        .find((p) => p !== undefined && p !== null);
+      if (!intent) throw new Error(`invoice ${invoiceId} shows no payment to give back`);
+      const paymentIntent = idOf(intent);
+      const made = await stripe.refunds.list({ payment_intent: paymentIntent, limit: 100 });
+      const mine = made.data.filter((r) => r.metadata?.["order_id"] === orderId);
+      const standing = mine.find((r) => r.status !== "failed" && r.status !== "canceled");
+      const refund =
+        standing ??
+        (await stripe.refunds.create(
+          { payment_intent: paymentIntent, metadata: { order_id: orderId } },
+          // A refund that failed at the bank may be tried again, under a key of its own.
+          { idempotencyKey: `refund-${orderId}-${mine.length}` },
+        ));
+      return {
+        refundId: refund.id,
+        amount: money(refund.amount, refund.currency),
+        status:
+          refund.status === "succeeded"
+            ? "succeeded"
+            : refund.status === "failed" || refund.status === "canceled"
+              ? "failed"
+              : "pending",
+      };
+    },
+
+    verifyWebhook: async (body, signature) => {
+      if (signature === undefined)
+        return refuse("signature_invalid", "the Stripe-Signature header is missing");
+      try {
+        const event = await stripe.webhooks.constructEventAsync(
+          body,
+          signature,
+          options.webhookSecret,
+          undefined, // the client's default: 300 s; a tolerance of 0 would turn the check off
+          undefined,
+          +options.now(),
+        );
+        return ok(providerEvent(event));
+      } catch (error) {
+        if (
+          error instanceof Stripe.errors.StripeSignatureVerificationError ||
+          error instanceof SyntaxError
+        )
+          return refuse("signature_invalid", "the signature does not fit the body, or is too old");
+        throw error;
+      }
+    },
+  };
+  return withOutages(payments);
+}
+
+/** Tells an outage of Stripe's (no connection, a 5xx, too many requests) from a bug of ours. */
+function withOutages(payments: Payments): Payments {
+  const wrap =
+    <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
+    (...args: A): Promise<R> =>
+      call(...args).catch((cause: unknown) => {
+        if (
+          cause instanceof Stripe.errors.StripeConnectionError ||
+          cause instanceof Stripe.errors.StripeAPIError ||
+          cause instanceof Stripe.errors.StripeRateLimitError
+        )
+          throw new ProviderUnavailable(`Stripe: ${cause.message}`, { cause });
+        throw cause;
+      });
+  return {
+    ensureCustomer: wrap(payments.ensureCustomer),
+    ensurePrice: wrap(payments.ensurePrice),
+    createCheckout: wrap(payments.createCheckout),
+    fetchCheckout: wrap(payments.fetchCheckout),
+    expireCheckout: wrap(payments.expireCheckout),
+    fetchSubscription: wrap(payments.fetchSubscription),
+    fetchInvoice: wrap(payments.fetchInvoice),
+    cancelSubscription: wrap(payments.cancelSubscription),
+    refundInvoice: wrap(payments.refundInvoice),
+    verifyWebhook: payments.verifyWebhook,
+  };
+}
+
+const idOf = (x: string | { id: string }): string => (typeof x === "string" ? x : x.id);
+const instant = (seconds: number) => new Date(seconds * 1000);
+
+function money(minor: number, currency: string): Money {
+  if (!isCurrency(currency))
+    throw new Error(`Stripe answered in ${currency}, which we do not sell in`);
+  return { minor: BigInt(minor), currency };
+}
+
+function providerEvent(event: Stripe.Event): ProviderEvent {
+  const object: { object?: unknown; id?: unknown } = event.data.object;
+  return {
+    id: event.id,
+    type: event.type,
+    object: {
+      kind: typeof object.object === "string" ? object.object : "unknown",
+      id: typeof object.id === "string" ? object.id : null,
+    },
+  };
+}
+
+function invoiceState(invoice: Stripe.Invoice): InvoiceState {
+  return {
+    id: invoice.id,
+    number: invoice.number,
+    status: invoice.status ?? "draft",
+    total: money(invoice.total, invoice.currency),
+    paid: money(invoice.amount_paid, invoice.currency),
+    hostedUrl: invoice.hosted_invoice_url ?? null,
+    createdAt: instant(invoice.created),
+    orderId: invoice.parent?.subscription_details?.metadata?.["order_id"] ?? null,
+  };
+}
+
+/** Since API version basil the period stands on the item (facts/stripe §1); ours have one item each. */
+function subscriptionState(subscription: Stripe.Subscription): SubscriptionState {
+  const item = subscription.items.data[0];
+  if (!item) throw new Error(`subscription ${subscription.id} has no item`);
+  const latest = subscription.latest_invoice;
+  if (typeof latest === "string")
+    throw new Error(`subscription ${subscription.id} was fetched without its latest invoice`);
+  return {
+    id: subscription.id,
+    orderId: subscription.metadata["order_id"] ?? null,
+    status: subscription.status,
+    paidUntil: instant(
+      latest?.status === "paid" ? item.current_period_end : item.current_period_start,
+    ),
+  };
+}
+
+function checkoutState(session: Stripe.Checkout.Session): CheckoutState {
+  const { invoice, subscription } = session;
+  if (typeof invoice === "string" || typeof subscription === "string")
+    throw new Error(`checkout session ${session.id} was fetched without its invoice`);
+  return {
+    id: session.id,
+    url: session.url,
+    // Its enums are open: what we do not know is not complete, and not known to be over.
+    status:
+      session.status === "complete"
+        ? "complete"
+        : session.status === "expired"
+          ? "expired"
+          : "open",
+    paid: session.status === "complete" && session.payment_status === "paid",
+    total: money(session.amount_total ?? 0, session.currency ?? "usd"),
+    orderId: session.metadata?.["order_id"] ?? null,
+    subscription: subscription ? subscriptionState(subscription) : null,
+    invoice: invoice ? invoiceState(invoice) : null,
+  };
+}

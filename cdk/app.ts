@@ -1,0 +1,59 @@
+import path from "node:path";
+import { App } from "aws-cdk-lib";
+import flags from "aws-cdk-lib/recommended-feature-flags.json" with { type: "json" };
+import { z } from "zod";
+import { BerthStack } from "./berth-stack.ts";
+import { bundleFunctions, type FunctionBundles } from "./bundle/bundle.ts";
+import { STAGES } from "./stage.ts";
+
+/*
+ * The CDK's app. `npm run synth` uses it in its own process; the CDK's command line runs this file, and hands on
+ * what `-c` says: npx aws-cdk@2 deploy --app "node cdk/app.ts" -c stage=small -c alarmEmail=ops@example.com
+ */
+
+/** What a deployment may choose (`-c name=value`). */
+const Context = z.object({
+  stage: z.enum(STAGES),
+  alarmEmail: z.email().optional(),
+  domain: z
+    .union([
+      z.object({ name: z.string(), certificateArn: z.string().startsWith("arn:") }),
+      z.object({ name: z.undefined(), certificateArn: z.undefined() }),
+    ])
+    .transform((d) => (d.name === undefined ? undefined : d)),
+});
+
+/** The app with the one stack that its context asks for. Throws when the context does not fit. */
+export function createApp(props: {
+  bundles: FunctionBundles;
+  /** Beside what the command line says. */
+  context?: Readonly<Record<string, string>>;
+  /** Where the cloud assembly goes; the command line's choice when left out. */
+  outdir?: string;
+}): { app: App; stack: BerthStack } {
+  const app = new App({
+    // What `cdk init` gives to a new app; without them the library behaves as in 2021.
+    context: { ...flags, ...props.context },
+    analyticsReporting: false,
+    treeMetadata: false,
+    ...(props.outdir === undefined ? {} : { outdir: props.outdir }),
+  });
+  const given = (name: string): unknown => app.node.tryGetContext(name);
+  const context = Context.parse({
+    stage: given("stage"),
+    alarmEmail: given("alarmEmail"),
+    domain: { name: given("domainName"), certificateArn: given("certificateArn") },
+  });
+  const stack = new BerthStack(app, `Berth-${context.stage}`, {
+    ...context,
+    bundles: props.bundles,
+    description: `Berth, stage ${context.stage}`,
+    terminationProtection: context.stage === "large",
+  });
+  return { app, stack };
+}
+
+/** Where the stacks take the Lambdas' bundles from. */
+export const DIST = path.join(import.meta.dirname, "..", "dist");
+
+if (import.meta.main) createApp({ bundles: await bundleFunctions(DIST) }).app.synth();

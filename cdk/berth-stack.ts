@@ -1,0 +1,226 @@
+import { CfnOutput, Duration, Stack, type StackProps } from "aws-cdk-lib";
+import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
+import { SqsEventSource } from "aws-cdk-lib/aws-lambda-event-sources";
+import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
+import { Schedule, ScheduleExpression } from "aws-cdk-lib/aws-scheduler";
+import { LambdaInvoke } from "aws-cdk-lib/aws-scheduler-targets";
+import { Secret } from "aws-cdk-lib/aws-secretsmanager";
+import { Trigger } from "aws-cdk-lib/triggers";
+import type { Construct } from "constructs";
+import { acknowledgeFindings } from "./acknowledged-findings.ts";
+import { Alarms } from "./constructs/alarms.ts";
+import { BerthFunction } from "./constructs/berth-function.ts";
+import { Database } from "./constructs/database.ts";
+import { HostAccess } from "./constructs/host-access.ts";
+import { Network } from "./constructs/network.ts";
+import { PublicApi, type ApiDomain } from "./constructs/public-api.ts";
+import { QueueWithAlarms } from "./constructs/queue-with-alarms.ts";
+import type { FunctionBundles } from "./bundle/bundle.ts";
+import { STAGE_SETTINGS, type Stage } from "./stage.ts";
+
+/** Of a batch: Stripe is asked with 8 s and two retries (`adapters/stripe.ts`), and the database with 10 s. */
+const CONSUMER_TIMEOUT = Duration.seconds(60);
+/** An HTTP API gives up at 30 s (facts/aws); the function must end first, to say so in its log. */
+const API_TIMEOUT = Duration.seconds(28);
+/** Messages of one batch are worked on side by side, over two connections. */
+const BATCH = 5;
+
+export type BerthStackProps = StackProps &
+  Readonly<{
+    stage: Stage;
+    bundles: FunctionBundles;
+    domain?: ApiDomain | undefined;
+    alarmEmail?: string | undefined;
+  }>;
+
+/** The whole control plane of one stage (design §9). */
+export class BerthStack extends Stack {
+  /** What an operator needs to know after a deployment. */
+  readonly outputs: readonly CfnOutput[];
+  readonly everyMinute: Schedule;
+
+  constructor(scope: Construct, id: string, props: BerthStackProps) {
+    super(scope, id, props);
+    const settings = STAGE_SETTINGS[props.stage];
+    const alarms = new Alarms(this, "Alarms", { email: props.alarmEmail });
+    const network = new Network(this, "Network", { settings, alarms });
+    const database = new Database(this, "Database", { network, settings, alarms });
+    const publicApi = new PublicApi(this, "PublicApi", { settings, alarms, domain: props.domain });
+
+    const forConsumer = { alarms, consumerTimeout: CONSUMER_TIMEOUT };
+    const { queue: billingEvents } = new QueueWithAlarms(this, "BillingEvents", forConsumer);
+    const { queue: outboxEvents } = new QueueWithAlarms(this, "OutboxEvents", forConsumer);
+
+    // Until it is filled in (docs/runbooks/deploy-aws.md), nobody knows the webhook's secret and no key is valid.
+    const stripeSecret = new Secret(this, "StripeSecret", {
+      description: "Stripe: {apiKey, webhookSecret}",
+      generateSecretString: {
+        secretStringTemplate: JSON.stringify({ apiKey: "not-set" }),
+        generateStringKey: "webhookSecret",
+        excludePunctuation: true,
+      },
+    });
+    const authSecret = new Secret(this, "AuthSecret", {
+      description: "Signs cookies and encrypts second factors: a new value logs everybody out",
+      generateSecretString: { passwordLength: 64, excludePunctuation: true },
+    });
+
+    const shared = {
+      home: {
+        vpc: network.vpc,
+        subnets: network.functionSubnets,
+        securityGroup: network.functions,
+        logRetention: settings.logRetention,
+        alarms,
+      },
+      // `commands/runtime.ts` reads all three, whatever the function.
+      secrets: [database.secret, stripeSecret, authSecret],
+      environment: {
+        BERTH_PUBLIC_URL: publicApi.url,
+        BERTH_DATABASE_SECRET_ARN: database.secret.secretArn,
+        BERTH_STRIPE_SECRET_ARN: stripeSecret.secretArn,
+        BERTH_AUTH_SECRET_ARN: authSecret.secretArn,
+        BERTH_BILLING_EVENTS_URL: billingEvents.queueUrl,
+        BERTH_OUTBOX_EVENTS_URL: outboxEvents.queueUrl,
+      },
+    };
+    const api = new BerthFunction(this, "Api", {
+      ...shared,
+      bundle: props.bundles.api,
+      memoryMib: 1024,
+      timeout: API_TIMEOUT,
+      reserved: settings.reserved.api,
+      sendsTo: [outboxEvents],
+    });
+    const stripeWebhook = new BerthFunction(this, "StripeWebhook", {
+      ...shared,
+      bundle: props.bundles["stripe-webhook"],
+      memoryMib: 512,
+      timeout: Duration.seconds(15),
+      reserved: settings.reserved["stripe-webhook"],
+      sendsTo: [billingEvents],
+    });
+    const consumer = { ...shared, memoryMib: 512, timeout: CONSUMER_TIMEOUT };
+    const billingConsumer = new BerthFunction(this, "BillingEventsConsumer", {
+      ...consumer,
+      bundle: props.bundles["billing-events"],
+      sendsTo: [outboxEvents],
+    });
+    const outboxConsumer = new BerthFunction(this, "OutboxEventsConsumer", {
+      ...consumer,
+      bundle: props.bundles["outbox-events"],
+      sendsTo: [outboxEvents],
+    });
+    const sweep = new BerthFunction(this, "Sweep", {
+      ...shared,
+      bundle: props.bundles.sweep,
+      memoryMib: 512,
+      timeout: Duration.minutes(2),
+      reserved: settings.reserved.sweep,
+      sendsTo: [billingEvents, outboxEvents],
+    });
+    const serving = [api, stripeWebhook, billingConsumer, outboxConsumer, sweep];
+
+    const hosts = new HostAccess(this, "Hosts", { api });
+    hosts.mayRing([api, billingConsumer, outboxConsumer, sweep]);
+    for (const each of serving)
+      each.function.addEnvironment("BERTH_HOST_ROLE_ARN", hosts.role.roleArn);
+
+    publicApi.serve({ api: api.function, stripeWebhook: stripeWebhook.function });
+    for (const [queue, reader] of [
+      [billingEvents, billingConsumer],
+      [outboxEvents, outboxConsumer],
+    ] as const)
+      reader.function.addEventSource(
+        new SqsEventSource(queue, {
+          batchSize: BATCH,
+          reportBatchItemFailures: true,
+          maxConcurrency: settings.consumers,
+        }),
+      );
+    this.everyMinute = this.#sweepEveryMinute(sweep, alarms);
+    this.#migrateBefore(
+      serving,
+      { network, database },
+      { home: shared.home, bundle: props.bundles.migrate },
+    );
+
+    this.outputs = Object.entries({
+      ApiUrl: publicApi.url,
+      StripeSecretArn: stripeSecret.secretArn,
+      ...(publicApi.dnsTarget === undefined ? {} : { DnsTarget: publicApi.dnsTarget }),
+    }).map(([name, value]) => new CfnOutput(this, name, { value }));
+    acknowledgeFindings(this, props.stage);
+  }
+
+  #sweepEveryMinute(sweep: BerthFunction, alarms: Alarms): Schedule {
+    sweep.function.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: Duration.minutes(1) });
+    alarms.when(this, "SweepStopped", {
+      metric: sweep.function.metricInvocations({ period: Duration.minutes(5) }),
+      threshold: 1,
+      below: true,
+      missingIsBad: true,
+      description: "No sweep in five minutes: what a crash or a lost message left stays undone.",
+    });
+    // Invariant 20: no outbox row stays unsent without an alarm. `commands/check-health.ts` says what is too long.
+    const stuck = new MetricFilter(this, "OutboxStuck", {
+      logGroup: sweep.logGroup,
+      filterPattern: FilterPattern.all(
+        FilterPattern.stringValue("$.message", "=", "sweep.check_health"),
+        FilterPattern.booleanValue("$.ok", false),
+      ),
+      metricNamespace: this.stackName,
+      metricName: "OutboxStuck",
+    });
+    alarms.when(this, "OutboxStuckAlarm", {
+      metric: stuck.metric({ statistic: "Sum", period: Duration.minutes(1) }),
+      threshold: 1,
+      of: 3,
+      in: 2,
+      description:
+        "Rows of the outbox stay unsent: hosts and consumers are not rung. See relay_outbox.failed in the sweep's log.",
+    });
+    // A role of our own: the target's own grant takes in versions and aliases, by a wildcard.
+    const role = new Role(this, "SchedulerRole", {
+      assumedBy: new ServicePrincipal("scheduler.amazonaws.com", {
+        conditions: { StringEquals: { "aws:SourceAccount": this.account } },
+      }),
+    });
+    role.addToPolicy(
+      new PolicyStatement({
+        actions: ["lambda:InvokeFunction"],
+        resources: [sweep.function.functionArn],
+      }),
+    );
+    return new Schedule(this, "EveryMinute", {
+      schedule: ScheduleExpression.rate(Duration.minutes(1)),
+      // A missed minute is not made up for: the next sweep does all that is due.
+      target: new LambdaInvoke(sweep.function, {
+        retryAttempts: 0,
+        maxEventAge: Duration.minutes(1),
+        role: role.withoutPolicyUpdates(),
+      }),
+    });
+  }
+
+  /** The schema is brought up before any function that needs it is changed; a migration that fails fails the deployment. */
+  #migrateBefore(
+    serving: readonly BerthFunction[],
+    { network, database }: { network: Network; database: Database },
+    props: Pick<ConstructorParameters<typeof BerthFunction>[2], "home" | "bundle">,
+  ): void {
+    const migrate = new BerthFunction(this, "Migrate", {
+      ...props,
+      memoryMib: 512,
+      timeout: Duration.minutes(10),
+      secrets: [database.secret],
+      environment: { BERTH_DATABASE_SECRET_ARN: database.secret.secretArn },
+    });
+    const migration = new Trigger(this, "Migration", {
+      handler: migrate.function,
+      timeout: Duration.minutes(10),
+    });
+    migration.executeAfter(network, database, migrate);
+    migration.executeBefore(...serving.map((each) => each.function));
+  }
+}

@@ -1,0 +1,80 @@
+import { cp, rm, stat } from "node:fs/promises";
+import path from "node:path";
+import { build, type BuildOptions } from "esbuild";
+import { FUNCTION_ENTRIES, type FunctionName } from "../functions.ts";
+import { leanPackages, ourSources } from "./lean-packages.ts";
+
+const ROOT = path.join(import.meta.dirname, "..", "..");
+
+/** The folder is what is deployed; `file` in it is the program, of `bytes` minified bytes. */
+export type Bundle = Readonly<{ folder: string; file: string; bytes: number }>;
+export type FunctionBundles = Readonly<Record<FunctionName, Bundle>>;
+
+/** CommonJS packages inside an ES module still call `require` for Node's own modules. */
+const REQUIRE = `import { createRequire as berthRequire } from "node:module"; const require = berthRequire(import.meta.url);`;
+
+const OPTIONS = {
+  absWorkingDir: ROOT,
+  bundle: true,
+  minify: true,
+  platform: "node",
+  format: "esm",
+  target: "node24",
+  // Packages without an export map: their ES modules, which can be shaken.
+  mainFields: ["module", "main"],
+  charset: "utf8",
+  legalComments: "none",
+  sourcemap: "linked",
+  // The lines are what a stack trace needs; the sources themselves would be most of the upload.
+  sourcesContent: false,
+  banner: { js: REQUIRE },
+  plugins: [ourSources, leanPackages],
+  // better-auth imports it dynamically, when the organisation plugin is configured: it is not.
+  external: ["better-auth/plugins/organization"],
+  logLevel: "warning",
+} satisfies BuildOptions;
+
+async function bundle(entry: string, file: string, options: BuildOptions): Promise<Bundle> {
+  const folder = path.dirname(file);
+  await rm(folder, { recursive: true, force: true });
+  await build({ ...OPTIONS, ...options, entryPoints: [entry], outfile: file });
+  const { size: bytes } = await stat(file);
+  return { folder, file, bytes };
+}
+
+/** One Lambda into `folder`. The AWS SDK is in Lambda's Node runtime, so it stays outside. */
+export async function bundleFunction(name: FunctionName, folder: string): Promise<Bundle> {
+  const made = await bundle(FUNCTION_ENTRIES[name], path.join(folder, "index.mjs"), {
+    external: [...OPTIONS.external, "@aws-sdk/*"],
+  });
+  // `db/migrate.ts` finds the migrations beside itself.
+  if (name === "migrate")
+    await cp(path.join(ROOT, "db", "migrations"), path.join(folder, "migrations"), {
+      recursive: true,
+    });
+  return made;
+}
+
+/** Every Lambda into a folder of its name below `outDir`, one after another. */
+export async function bundleFunctions(outDir: string): Promise<FunctionBundles> {
+  const into = (name: FunctionName) => bundleFunction(name, path.join(outDir, name));
+  return {
+    api: await into("api"),
+    "stripe-webhook": await into("stripe-webhook"),
+    "billing-events": await into("billing-events"),
+    "outbox-events": await into("outbox-events"),
+    sweep: await into("sweep"),
+    migrate: await into("migrate"),
+  };
+}
+
+/** The host agent, whole: a host has Node 24 and nothing of npm. The Hyper-V driver's scripts lie beside it. */
+export async function bundleAgent(folder: string): Promise<Bundle> {
+  const made = await bundle("host-agent/main.ts", path.join(folder, "berth-agent.mjs"), {});
+  const scripts = path.join(ROOT, "host-agent", "drivers", "hyperv");
+  await cp(scripts, folder, {
+    recursive: true,
+    filter: async (file) => file === scripts || file.endsWith(".ps1"),
+  });
+  return made;
+}

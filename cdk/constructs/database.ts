@@ -1,0 +1,68 @@
+import { Duration, RemovalPolicy } from "aws-cdk-lib";
+import {
+  AuroraPostgresEngineVersion,
+  ClusterInstance,
+  Credentials,
+  DatabaseCluster,
+  DatabaseClusterEngine,
+  DBClusterStorageType,
+} from "aws-cdk-lib/aws-rds";
+import type { ISecret } from "aws-cdk-lib/aws-secretsmanager";
+import { Construct } from "constructs";
+import type { StageSettings } from "../stage.ts";
+import { FIVE_MINUTES, type Alarms } from "./alarms.ts";
+import type { Network } from "./network.ts";
+
+/** Not Postgres' own 5432: the port is in the secret, and every client reads it there. */
+const PORT = 6543;
+
+/** Aurora PostgreSQL Serverless v2. Billing and placement talk to the writer; readers stand by to take over. */
+export class Database extends Construct {
+  /** As `commands/runtime.ts` reads it: host, port, username, password, dbname. */
+  readonly secret: ISecret;
+
+  constructor(
+    scope: Construct,
+    id: string,
+    props: { network: Network; settings: StageSettings; alarms: Alarms },
+  ) {
+    super(scope, id);
+    const { network, settings, alarms } = props;
+    const { minAcu, maxAcu, readers, backupDays } = settings.database;
+    const cluster = new DatabaseCluster(this, "Cluster", {
+      engine: DatabaseClusterEngine.auroraPostgres({
+        version: AuroraPostgresEngineVersion.VER_18_6,
+      }),
+      writer: ClusterInstance.serverlessV2("writer"),
+      readers: Array.from({ length: readers }, (_, n) =>
+        ClusterInstance.serverlessV2(`reader${n + 1}`, { scaleWithWriter: true }),
+      ),
+      serverlessV2MinCapacity: minAcu,
+      serverlessV2MaxCapacity: maxAcu,
+      credentials: Credentials.fromGeneratedSecret("berth"),
+      defaultDatabaseName: "berth",
+      port: PORT,
+      vpc: network.vpc,
+      vpcSubnets: network.databaseSubnets,
+      storageEncrypted: true,
+      storageType: DBClusterStorageType.AURORA,
+      iamAuthentication: true,
+      parameters: { "rds.force_ssl": "1" },
+      backup: { retention: Duration.days(backupDays) },
+      copyTagsToSnapshot: true,
+      cloudwatchLogsExports: ["postgresql"],
+      deletionProtection: settings.protect,
+      // The ledger is in it: deleting the stack leaves a snapshot.
+      removalPolicy: settings.protect ? RemovalPolicy.RETAIN : RemovalPolicy.SNAPSHOT,
+    });
+    cluster.connections.allowDefaultPortFrom(network.functions, "Lambdas");
+    if (cluster.secret === undefined) throw new Error("the cluster has no secret");
+    this.secret = cluster.secret;
+    alarms.when(this, "Full", {
+      metric: cluster.metricACUUtilization(FIVE_MINUTES),
+      threshold: 90,
+      of: 3,
+      description: "The database runs at its most capacity. Raise maxAcu in cdk/stage.ts.",
+    });
+  }
+}

@@ -1,0 +1,22 @@
+/**
+ * Every Lambda, by name, and the file it starts from. `test/cdk/stack.test.ts` holds this list against the files
+ * on disk that export a handler.
+ */
+export const FUNCTION_ENTRIES = {
+  api: "functions/api.ts",
+  "stripe-webhook": "webhooks/stripe.ts",
+  "billing-events": "functions/consume-billing-events.ts",
+  "outbox-events": "functions/consume-outbox-events.ts",
+  sweep: "functions/sweep.ts",
+  migrate: "functions/migrate.ts",
+} as const;
+
+export type FunctionName = keyof typeof FUNCTION_ENTRIES;
+export const FUNCTION_NAMES = [
+  "api",
+  "stripe-webhook",
+  "billing-events",
+  "outbox-events",
+  "sweep",
+  "migrate",
+] as const satisfies readonly FunctionName[];

@@ -1,0 +1,46 @@
+import { RetentionDays } from "aws-cdk-lib/aws-logs";
+import type { FunctionName } from "./functions.ts";
+
+export const STAGES = ["small", "large"] as const;
+export type Stage = (typeof STAGES)[number];
+
+/** What differs between the stages; everything else of the stack is the same in both. */
+export type StageSettings = Readonly<{
+  /** `instance`: one small EC2 machine, a few dollars a month; `gateways`: one managed gateway a zone. */
+  nat: "instance" | "gateways";
+  /** Aurora capacity units. 0.5 ACU is 1 GiB of memory. No pause: the sweep asks every minute (facts/aws). */
+  database: { minAcu: number; maxAcu: number; readers: 0 | 2; backupDays: number };
+  /** Deletion protection of the database and of the stack. */
+  protect: boolean;
+  logRetention: RetentionDays;
+  /**
+   * Instances kept for a function and the most it may have. Together they bound the connections to Postgres, two an
+   * instance. Consumers are bounded by their mapping instead: a throttled consumer would drive messages to the DLQ.
+   */
+  reserved: Readonly<Record<Extract<FunctionName, "api" | "stripe-webhook" | "sweep">, number>>;
+  /** Most instances that one queue's mapping starts. */
+  consumers: number;
+  /** Requests a second over the whole API, and in a burst. */
+  throttle: { rate: number; burst: number };
+}>;
+
+export const STAGE_SETTINGS: Readonly<Record<Stage, StageSettings>> = {
+  small: {
+    nat: "instance",
+    database: { minAcu: 0.5, maxAcu: 4, readers: 0, backupDays: 7 },
+    protect: false,
+    logRetention: RetentionDays.ONE_MONTH,
+    reserved: { api: 20, "stripe-webhook": 5, sweep: 2 },
+    consumers: 5,
+    throttle: { rate: 100, burst: 200 },
+  },
+  large: {
+    nat: "gateways",
+    database: { minAcu: 2, maxAcu: 64, readers: 2, backupDays: 35 },
+    protect: true,
+    logRetention: RetentionDays.THREE_MONTHS,
+    reserved: { api: 300, "stripe-webhook": 50, sweep: 2 },
+    consumers: 50,
+    throttle: { rate: 2000, burst: 4000 },
+  },
+};

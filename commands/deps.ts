@@ -1,0 +1,31 @@
+import type { Accounts } from "#core/accounts.ts";
+import type { Payments } from "#core/billing/payments.ts";
+import type { Clock, HostCredentials, IdSource, Log, Queues, SecretSource } from "#core/ports.ts";
+import type { Db } from "#db/client.ts";
+
+/** What every command may use. Built once, in `runtime.ts`. */
+export type Deps = Readonly<{
+  db: Db;
+  clock: Clock;
+  ids: IdSource;
+  secrets: SecretSource;
+  log: Log;
+  payments: Payments;
+  queues: Queues;
+  accounts: Accounts;
+  hostCredentials: HostCredentials;
+  settings: Settings;
+}>;
+
+export type Settings = Readonly<{
+  /** Where people and agents reach us, without a slash at the end. */
+  publicUrl: string;
+  /** What agents are told to do, in seconds. */
+  intervals: { resyncSeconds: number; usageSampleSeconds: number; usageFlushSeconds: number };
+}>;
+
+/** The instant and the ids of one unit of work. */
+export const stamp = (deps: Pick<Deps, "clock" | "ids">) => ({
+  now: deps.clock.now(),
+  newId: deps.ids.newId,
+});

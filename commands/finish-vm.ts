@@ -1,0 +1,55 @@
+import type { Event } from "#core/contracts/events.ts";
+import { IP_QUARANTINE_MS } from "#core/network/address.ts";
+import { moveOrder } from "#core/orders/decide-order.ts";
+import type { Action } from "#core/vms/action.ts";
+import { finishAction } from "#db/actions.ts";
+import { releaseAddresses } from "#db/addresses.ts";
+import { releaseReservation } from "#db/capacity.ts";
+import type { Tx } from "#db/client.ts";
+import { bumpDesiredGeneration } from "#db/hosts.ts";
+import { lockOrder, saveOrder } from "#db/orders.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+import { saveObservation, type VmRow } from "#db/vms.ts";
+
+/**
+ * The host proved that a VM which was to go is gone: its room and its address are free again (the address after
+ * its quarantine), and its order is complete. Part of the caller's transaction; the caller holds the VM.
+ */
+export async function finishVm(
+  tx: Tx,
+  vm: VmRow,
+  running: Action | undefined,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<void> {
+  await saveObservation(tx, vm.id, {
+    observedPower: null,
+    observedGeneration: vm.generation,
+    observedAt: at.now,
+    bootEpoch: null,
+    runningSince: null,
+    deletedAt: at.now,
+  });
+  await releaseReservation(tx, vm.orderId, at.now);
+  await releaseAddresses(tx, vm.id, at.now, new Date(+at.now + IP_QUARANTINE_MS));
+  const events: Event[] = [{ name: "vm.deleted.v1", data: { vmId: vm.id } }];
+  if (running && (await finishAction(tx, running.id, { error: null, now: at.now })))
+    events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
+  const order = await lockOrder(tx, vm.orderId);
+  const moved =
+    order &&
+    moveOrder(order, "complete", [
+      { name: "order.completed.v1", data: { orderId: order.id, vmId: vm.id } },
+    ]);
+  // An order that is being refunded stays so: its VM is gone, and its money is on the way.
+  if (moved?.ok && moved.value.events.length > 0) {
+    await saveOrder(tx, moved.value.order);
+    events.push(...moved.value.events);
+  }
+  await bumpDesiredGeneration(tx, vm.hostId);
+  await recordChange(
+    tx,
+    { actor, action: "vm.gone", subject: { kind: "vm", id: vm.id }, events },
+    at,
+  );
+}

@@ -1,0 +1,31 @@
+import { assertNever } from "#core/result.ts";
+import type { Event } from "#core/contracts/events.ts";
+import { cancelSubscription } from "./cancel-subscription.ts";
+import type { Deps } from "./deps.ts";
+import { refundOrder } from "./refund-order.ts";
+
+/**
+ * Does the work that an event of the outbox asks for outside its transaction. Each may be repeated. Throws when
+ * the provider cannot be reached: the message comes again.
+ */
+export async function handleEvent(deps: Deps, event: Event): Promise<string> {
+  switch (event.name) {
+    case "order.refund_fell_due.v1":
+      return refundOrder(deps, event.data.orderId);
+    case "subscription.cancellation_fell_due.v1":
+      return cancelSubscription(deps, event.data.subscriptionId);
+    case "order.placed.v1":
+    case "order.paid.v1":
+    case "order.expired.v1":
+    case "order.activated.v1":
+    case "order.completed.v1":
+    case "order.refunded.v1":
+    case "entitlement.changed.v1":
+    case "vm.change_requested.v1":
+    case "vm.deleted.v1":
+    case "action.finished.v1":
+      return "nothing_to_do";
+    default:
+      return assertNever(event);
+  }
+}

@@ -1,0 +1,25 @@
+/** One page of a list. `nextCursor` is null on the last one. */
+export type Page<T> = Readonly<{ items: readonly T[]; nextCursor: string | null }>;
+export type PageRequest = Readonly<{ limit: number; cursor: string | null }>;
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** A cursor is the last item's id, in a form that nobody is tempted to read. A broken one begins anew. */
+export const cursorToId = (cursor: string | null): string | null => {
+  if (cursor === null) return null;
+  const id = Buffer.from(cursor, "base64url").toString("utf8");
+  return UUID.test(id) ? id : null;
+};
+
+/** Cuts a page out of rows that were read with one more than asked, to see whether there are more. */
+export function cutPage<T>(rows: readonly T[], limit: number, idOf: (row: T) => string): Page<T> {
+  const items = rows.slice(0, limit);
+  const last = items.at(-1);
+  return {
+    items,
+    nextCursor:
+      rows.length > limit && last !== undefined
+        ? Buffer.from(idOf(last), "utf8").toString("base64url")
+        : null,
+  };
+}

@@ -1,0 +1,155 @@
+import type { AgentReport, VmReport } from "#core/contracts/agent.ts";
+import type { Event } from "#core/contracts/events.ts";
+import { moveOrder } from "#core/orders/decide-order.ts";
+import type { Action } from "#core/vms/action.ts";
+import { actionIsDone } from "#core/vms/decide-action.ts";
+import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
+import { finishAction, runningActionsOf } from "#db/actions.ts";
+import type { Tx } from "#db/client.ts";
+import { bumpDesiredGeneration, touchHost } from "#db/hosts.ts";
+import { lockOrder, saveOrder } from "#db/orders.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { lockVmsOf, saveObservation, type VmRow } from "#db/vms.ts";
+import { stamp, type Deps } from "./deps.ts";
+import { finishVm } from "./finish-vm.ts";
+
+export type ReportReceipt = Readonly<{ accepted: number; ignored: number }>;
+
+/**
+ * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
+ * report is not older than what is known. What a report leaves out is not touched: absence is not evidence.
+ */
+export async function recordVmReport(
+  deps: Deps,
+  hostId: string,
+  report: AgentReport,
+): Promise<ReportReceipt> {
+  const at = stamp(deps);
+  const actor: Actor = { kind: "agent", id: hostId };
+  const ids = [
+    ...new Set([...report.vms.map((r) => r.vmId), ...report.actions.map((r) => r.vmId)]),
+  ];
+  const receipt = await inTransaction(deps.db, async (tx) => {
+    const rows = new Map(await lockVmsOf(tx, hostId, ids));
+    const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
+    let accepted = 0;
+    let ignored = 0;
+    for (const seen of report.vms) {
+      const vm = rows.get(seen.vmId);
+      rows.delete(seen.vmId); // a second report of the VM would be judged by what the first one has changed
+      if (!vm || judgeReport(vm, seen) !== "current") {
+        ignored++;
+        continue;
+      }
+      accepted++;
+      await applyReport(tx, vm, seen, running.get(vm.id), at, actor);
+    }
+    for (const done of report.actions) {
+      const action = running.get(done.vmId);
+      if (action?.id !== done.actionId) continue;
+      const error =
+        done.outcome === "success"
+          ? null
+          : {
+              code: "host_refused" as const,
+              message: done.error?.detail ?? "the host could not do it",
+            };
+      await endAction(tx, action, hostId, error, at, actor);
+    }
+    await touchHost(tx, hostId, report.facts, at.now);
+    return { accepted, ignored };
+  });
+  if (report.strangers.length > 0)
+    deps.log.error("agent_report.strangers", {
+      host_id: hostId,
+      vms: report.strangers.map((s) => s.vmId),
+    });
+  if (report.refusedDesired)
+    deps.log.error("agent_report.desired_refused", { host_id: hostId, ...report.refusedDesired });
+  return receipt;
+}
+
+async function applyReport(
+  tx: Tx,
+  vm: VmRow,
+  seen: VmReport,
+  running: Action | undefined,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<void> {
+  if (seen.observed === null && vm.presence === "absent" && seen.generation === vm.generation) {
+    if (vm.deletedAt === null) await finishVm(tx, vm, running, at, actor);
+    return;
+  }
+  const changed = whatChanged(vm, seen, at.now);
+  if (changed) await saveObservation(tx, vm.id, changed);
+  // From now on its host may not make it again: the desired document has changed.
+  if (changed && vm.firstSeenAt === null && changed.firstSeenAt !== null)
+    await bumpDesiredGeneration(tx, vm.hostId);
+  const guestReady = (changed?.guestReadyAt ?? vm.guestReadyAt) !== null;
+  const events: Event[] = [];
+  if (guestReady && vm.guestReadyAt === null) events.push(...(await activateOrder(tx, vm)));
+  const done =
+    running &&
+    actionIsDone(running, {
+      generation: seen.generation,
+      settled: seen.settled,
+      power: seen.observed?.power ?? "gone",
+      guestReady,
+    });
+  const refused = running && seen.error?.code === "unsupported" && running.type !== "create";
+  if (running && (done || refused)) {
+    const error = done
+      ? null
+      : { code: "host_refused" as const, message: seen.error?.detail ?? "" };
+    if (await finishAction(tx, running.id, { error, now: at.now }))
+      events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
+  }
+  if (events.length > 0)
+    await recordChange(
+      tx,
+      {
+        actor,
+        action: "vm.observe",
+        subject: { kind: "vm", id: vm.id },
+        detail: { power: seen.observed?.power ?? null, generation: seen.generation },
+        events,
+      },
+      at,
+    );
+}
+
+/** The guest itself was seen: the order is delivered. */
+async function activateOrder(tx: Tx, vm: VmRow): Promise<readonly Event[]> {
+  const order = await lockOrder(tx, vm.orderId);
+  if (order?.state !== "paid") return [];
+  const moved = moveOrder(order, "activate", [
+    { name: "order.activated.v1", data: { orderId: order.id, vmId: vm.id } },
+  ]);
+  if (!moved.ok) return [];
+  await saveOrder(tx, moved.value.order);
+  return moved.value.events;
+}
+
+async function endAction(
+  tx: Tx,
+  action: Action,
+  hostId: string,
+  error: { code: "host_refused"; message: string } | null,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<void> {
+  if (!(await finishAction(tx, action.id, { error, now: at.now }))) return;
+  await bumpDesiredGeneration(tx, hostId); // it is no longer pending: the document changed
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: `action.${error ? "fail" : "finish"}`,
+      subject: { kind: "action", id: action.id },
+      events: [{ name: "action.finished.v1", data: { actionId: action.id, vmId: action.vmId } }],
+    },
+    at,
+  );
+}

@@ -1,0 +1,92 @@
+import { EVENT_ROUTE } from "#core/contracts/events.ts";
+import { loadHost, setQueueUrl } from "#db/hosts.ts";
+import { markSent, takeUnsent, type OutboxRow } from "#db/outbox.ts";
+import type { Deps } from "./deps.ts";
+
+const BATCH = 100;
+/** Longer than any send takes; after it another relay may take the rows. */
+const LEASE_MS = 30_000;
+
+/**
+ * Takes unsent outbox rows and rings what they name: hosts' doorbells (one ring for each host, with the highest
+ * generation) and the queue of work. Called after each commit, and by a sweep that catches what a crash left.
+ * Whatever cannot be sent stays unsent, and another pass takes it when its lease has ended.
+ *
+ * @returns how many rows were sent, and how many failed.
+ */
+export async function relayOutbox(
+  deps: Pick<Deps, "db" | "clock" | "queues" | "log">,
+): Promise<{ sent: number; failed: number }> {
+  const total = { sent: 0, failed: 0 };
+  for (;;) {
+    const now = deps.clock.now();
+    const rows = await takeUnsent(deps.db, {
+      limit: BATCH,
+      now,
+      leaseUntil: new Date(+now + LEASE_MS),
+    });
+    if (rows.length === 0) return total;
+    const sent: bigint[] = [];
+    for (const group of groupByTarget(rows)) {
+      try {
+        await send(deps, group);
+        sent.push(...group.map((r) => r.seq));
+      } catch (error) {
+        total.failed += group.length;
+        deps.log.error("relay_outbox.failed", { event: group[0]?.event.name, error });
+      }
+    }
+    await markSent(deps.db, sent, deps.clock.now());
+    total.sent += sent.length;
+    if (rows.length < BATCH) return total;
+  }
+}
+
+function groupByTarget(rows: readonly OutboxRow[]): readonly OutboxRow[][] {
+  const groups = new Map<string, OutboxRow[]>();
+  for (const row of rows) {
+    const route = EVENT_ROUTE[row.event.name];
+    const target =
+      row.event.name === "vm.change_requested.v1" ? `${route}:${row.event.data.hostId}` : route;
+    groups.set(target, [...(groups.get(target) ?? []), row]);
+  }
+  return [...groups.values()];
+}
+
+async function send(deps: Pick<Deps, "db" | "queues">, group: readonly OutboxRow[]): Promise<void> {
+  const first = group[0];
+  if (!first) return;
+  switch (EVENT_ROUTE[first.event.name]) {
+    case "record": // written as sent; never taken
+      return;
+    case "work":
+      await deps.queues.send(
+        "outbox-events",
+        group.map((r) => ({ id: r.id, ...r.event })),
+      );
+      return;
+    case "doorbell": {
+      const rings = group.flatMap((r) =>
+        r.event.name === "vm.change_requested.v1" ? [r.event.data] : [],
+      );
+      const hostId = rings[0]?.hostId;
+      if (hostId !== undefined)
+        await ringHost(deps, hostId, Math.max(...rings.map((r) => r.generation)));
+    }
+  }
+}
+
+async function ringHost(
+  deps: Pick<Deps, "db" | "queues">,
+  hostId: string,
+  generation: number,
+): Promise<void> {
+  const host = await loadHost(deps.db, hostId);
+  if (!host) return;
+  let queueUrl = host.queueUrl;
+  if (queueUrl === null) {
+    queueUrl = await deps.queues.ensureHostQueue(hostId);
+    await setQueueUrl(deps.db, hostId, queueUrl);
+  }
+  await deps.queues.ring(queueUrl, { hostId, generation });
+}

@@ -1,0 +1,98 @@
+import type { Currency, Money } from "#core/money.ts";
+import type { Refusal, Result } from "#core/result.ts";
+
+/** What the payment provider says now. Statuses that we do not know are kept as text: its enums are open. */
+export type SubscriptionState = Readonly<{
+  id: string;
+  /** From the metadata that we gave it; null for a subscription that is not ours. */
+  orderId: string | null;
+  status: string;
+  /**
+   * The end of the last period whose invoice is paid. Stripe moves the period on before it has charged, and says
+   * `active` meanwhile, so the status alone proves nothing.
+   */
+  paidUntil: Date;
+}>;
+
+export type InvoiceState = Readonly<{
+  id: string;
+  number: string | null;
+  status: string;
+  total: Money;
+  paid: Money;
+  hostedUrl: string | null;
+  createdAt: Date;
+  /** Of the subscription that it bills, from the metadata that we gave that one; null for what is not ours. */
+  orderId: string | null;
+}>;
+
+export type CheckoutState = Readonly<{
+  id: string;
+  url: string | null;
+  status: "open" | "complete" | "expired";
+  paid: boolean;
+  total: Money;
+  orderId: string | null;
+  subscription: SubscriptionState | null;
+  invoice: InvoiceState | null;
+}>;
+
+/** A webhook whose signature is good: which object it is about. Its content is never trusted further. */
+export type ProviderEvent = Readonly<{
+  id: string;
+  type: string;
+  object: { kind: string; id: string | null };
+}>;
+
+/** The deliveries that our webhook endpoint asks for; whatever else happens, one of these tells it too. */
+export const PROVIDER_EVENTS = [
+  "checkout.session.completed",
+  "checkout.session.expired",
+  "customer.subscription.updated",
+  "customer.subscription.deleted",
+  "invoice.paid",
+  "invoice.payment_failed",
+] as const;
+
+/** The provider cannot be reached, or is out of order: the same call may succeed later. */
+export class ProviderUnavailable extends Error {
+  override name = "ProviderUnavailable";
+}
+
+/** The payment provider, implemented with Stripe. Calls that change anything carry a key made from our row's id. */
+export type Payments = {
+  ensureCustomer: (input: { accountId: string; email: string; name: string }) => Promise<string>;
+  ensurePrice: (input: {
+    planPriceId: string;
+    planId: string;
+    planName: string;
+    amount: Money;
+    interval: "month" | "year";
+  }) => Promise<string>;
+  createCheckout: (input: {
+    orderId: string;
+    customerId: string;
+    priceId: string;
+    successUrl: string;
+    cancelUrl: string;
+    expiresAt: Date;
+  }) => Promise<{ id: string; url: string }>;
+  fetchCheckout: (checkoutId: string) => Promise<CheckoutState>;
+  /** Closes an open session; answers what it is afterwards, which may be `complete` when the payer was faster. */
+  expireCheckout: (checkoutId: string) => Promise<CheckoutState>;
+  fetchSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
+  fetchInvoice: (invoiceId: string) => Promise<InvoiceState>;
+  /** Ends it now, without a credit. Succeeds when it has ended already. */
+  cancelSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
+  /** Gives back all that was paid for the order's first invoice. Succeeds again when it was done already. */
+  refundInvoice: (input: {
+    orderId: string;
+    invoiceId: string;
+  }) => Promise<{ refundId: string; amount: Money; status: "succeeded" | "pending" | "failed" }>;
+  verifyWebhook: (
+    body: string,
+    signature: string | undefined,
+  ) => Promise<Result<ProviderEvent, Refusal<"signature_invalid">>>;
+};
+
+export const isCurrency = (code: string): code is Currency => code === "usd" || code === "eur";

@@ -1,0 +1,276 @@
+import { z } from "@hono/zod-openapi";
+import {
+  DESIRED_POWER,
+  OBSERVED_POWER,
+  ONE_SHOT_ACTIONS,
+  OS_FAMILIES,
+  PRESENCE,
+  STOP_MODES,
+  VmSize,
+} from "#core/vms/vm.ts";
+
+/*
+ * The agent's wire (design §6). Ids are bare UUIDs here: the agent writes them into the hypervisor's own
+ * metadata. Everything an agent sends is untrusted input.
+ */
+
+export const Instant = z.iso.datetime({ precision: 3 });
+const ByteCount = z.string().regex(/^\d{1,20}$/);
+const Mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
+const Ipv4 = z.ipv4();
+/**
+ * For text from a host: NUL and halves of characters, which no database keeps, are replaced instead of refused. Some
+ * of it comes from guests, and one guest must not spoil its host's whole report.
+ */
+const storable = (text: string) => text.toWellFormed().replaceAll("\0", "\ufffd");
+const Text = (max: number) => z.string().max(max).transform(storable);
+/** What an integer column holds. */
+const MOST_INT = 2 ** 31 - 1;
+
+/** One NIC with its one pinned MAC and the only address it may send from. */
+export const Nic = z.strictObject({
+  mac: Mac,
+  ipv4: z.strictObject({ address: Ipv4, prefix: z.int().min(0).max(32), gateway: Ipv4 }),
+  /** null: untagged. */
+  vlan: z.int().min(1).max(4094).nullable(),
+  /** Both directions, in Mbit/s; null: not limited. */
+  bandwidthMbit: z.int().positive().nullable(),
+});
+export type Nic = z.infer<typeof Nic>;
+
+/** An image as the host finds it: a read-only file of this name in the host's image folder. */
+export const HostImage = z.strictObject({
+  id: z.uuid(),
+  /** A bare file name without its extension; each driver adds its own (`.qcow2`, `.vhdx`). */
+  file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/),
+  os: z.enum(OS_FAMILIES),
+  /** Least memory, below which the image does not boot. */
+  minMemoryMib: z.int().positive(),
+});
+export type HostImage = z.infer<typeof HostImage>;
+
+/** What one VM should be. Level-triggered: it says a state, never a step. */
+export const DesiredVm = z.strictObject({
+  vmId: z.uuid(),
+  /** Counts changes of desire; an agent never applies a lower one. */
+  generation: z.int().positive(),
+  /** Counts changes of the host that owns the VM; embedded in the domain and compared before a destroy. */
+  ownerEpoch: z.int().positive(),
+  presence: z.enum(PRESENCE),
+  /**
+   * False once its host has shown it, whole, in this epoch. A VM that is then not found is trouble for people to
+   * look at, never an order to make it again: "not found" alone re-creates nothing (invariant 20).
+   */
+  mayCreate: z.boolean(),
+  power: z.enum(DESIRED_POWER),
+  stopMode: z.enum(STOP_MODES),
+  /** The VM may run until this instant; past it and the grace the agent stops it, on its own. */
+  entitledUntil: Instant,
+  hostname: z.string(),
+  size: VmSize,
+  image: HostImage,
+  nics: z.array(Nic).min(1).max(8),
+  nameservers: z.array(z.ipv4()).max(4),
+  sshKeys: z.array(z.string()).max(32),
+  /** The customer's own cloud-init user-data, verbatim; null when none was given. */
+  userData: z.string().nullable(),
+  /** Total read and write operations a second on the system disk; null: not limited. */
+  diskIops: z.int().positive().nullable(),
+  pendingActions: z.array(z.strictObject({ id: z.uuid(), type: z.enum(ONE_SHOT_ACTIONS) })),
+});
+export type DesiredVm = z.infer<typeof DesiredVm>;
+
+/** `GET /agent/v1/desired`: everything this host should have. `hash` is of `vms`, as canonical JSON. */
+export const DesiredDocument = z.strictObject({
+  hostId: z.uuid(),
+  generation: z.int().nonnegative(),
+  hash: z.string(),
+  /** Seconds past `entitledUntil` for which the agent lets a VM run, so that an outage of ours stops nobody. */
+  entitlementGraceSeconds: z.int().nonnegative(),
+  vms: z.array(DesiredVm),
+});
+export type DesiredDocument = z.infer<typeof DesiredDocument>;
+
+/** How the guest itself was seen to be up; `null` while it was not. */
+export const GuestEvidence = z.strictObject({
+  source: z.enum(["console", "guest_agent", "simulated"]),
+  hostname: Text(253),
+});
+export type GuestEvidence = z.infer<typeof GuestEvidence>;
+
+/** One VM as the hypervisor has it. Only VMs that carry Berth's own tag are listed. */
+export const ObservedVm = z.strictObject({
+  vmId: z.uuid(),
+  ownerEpoch: z.int().positive(),
+  power: z.enum(OBSERVED_POWER),
+  size: VmSize,
+  /** false while a creation was cut short: disk, seed or definition is still missing. */
+  complete: z.boolean(),
+  /** Changes with each start of the VM's process: the epoch of its counters. null while off. */
+  bootEpoch: Text(64).nullable(),
+  guest: GuestEvidence.nullable(),
+});
+export type ObservedVm = z.infer<typeof ObservedVm>;
+
+/** Why an agent could not do what was asked. Stable; `detail` is for people. */
+export const AGENT_ERROR_CODES = [
+  "image_missing",
+  "out_of_disk",
+  "not_ours",
+  "stale_epoch",
+  "vm_missing",
+  "hypervisor_unavailable",
+  "unsupported",
+  "destroy_limit",
+  "timed_out",
+  "driver_failed",
+] as const;
+export type AgentErrorCode = (typeof AGENT_ERROR_CODES)[number];
+const AgentError = z.strictObject({
+  code: z.enum(AGENT_ERROR_CODES),
+  detail: Text(1000),
+});
+
+/** What one pass over one VM came to. `observed: null` is a positive finding: looked for, and not there. */
+export const VmReport = z.strictObject({
+  vmId: z.uuid(),
+  generation: z.int().positive(),
+  ownerEpoch: z.int().positive(),
+  observed: ObservedVm.nullable(),
+  /** true when the VM is as desired at `generation`. */
+  settled: z.boolean(),
+  error: AgentError.nullable(),
+});
+export type VmReport = z.infer<typeof VmReport>;
+
+export const ActionReport = z.strictObject({
+  actionId: z.uuid(),
+  vmId: z.uuid(),
+  outcome: z.enum(["success", "error"]),
+  error: AgentError.nullable(),
+});
+export type ActionReport = z.infer<typeof ActionReport>;
+
+/** What a host can do; the planner and the control plane read these, never the driver's kind. */
+export const DriverCapabilities = z.strictObject({
+  /** Grow vCPUs or memory of a running VM, up to what it was started with. */
+  hotResize: z.boolean(),
+  /** Grow the disk of a running VM. */
+  hotDiskGrow: z.boolean(),
+  gracefulStop: z.boolean(),
+  liveSnapshot: z.boolean(),
+  bandwidthLimit: z.boolean(),
+  iopsLimit: z.boolean(),
+});
+export type DriverCapabilities = z.infer<typeof DriverCapabilities>;
+
+export const HostFacts = z.strictObject({
+  hypervisor: z.enum(["kvm", "hyperv"]),
+  hypervisorVersion: Text(200),
+  /** `tcg` is emulation: slow, and offered only on hosts that staff marked for tests. */
+  accelerator: z.enum(["hardware", "tcg", "simulated"]),
+  capabilities: DriverCapabilities,
+  cpuThreads: z.int().positive().max(65_536),
+  memoryMib: z
+    .int()
+    .positive()
+    .max(2 ** 30),
+  diskGib: z
+    .int()
+    .nonnegative()
+    .max(2 ** 30),
+  agentVersion: Text(50),
+});
+export type HostFacts = z.infer<typeof HostFacts>;
+
+/** `POST /agent/v1/reports`. A VM that is left out is unknown, never off. */
+export const AgentReport = z.strictObject({
+  desiredGeneration: z.int().nonnegative(),
+  vms: z.array(VmReport).max(2000),
+  actions: z.array(ActionReport).max(2000),
+  /** VMs with our tag that the desired document does not name: never touched, only told. */
+  strangers: z.array(z.strictObject({ vmId: z.uuid(), ownerEpoch: z.int().positive() })).max(2000),
+  facts: HostFacts.nullable(),
+  /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
+  refusedDesired: z
+    .strictObject({
+      generation: z.int().nonnegative(),
+      hash: z.string().max(100),
+      reason: z.enum([
+        "older_generation",
+        "same_generation_other_hash",
+        "wrong_hash",
+        "wrong_host",
+      ]),
+    })
+    .optional(),
+});
+export type AgentReport = z.infer<typeof AgentReport>;
+
+/** Counters between two instants. `seq` counts up by one within (vmId, bootEpoch). */
+export const UsageSample = z.strictObject({
+  vmId: z.uuid(),
+  bootEpoch: z.string().min(1).max(64).transform(storable),
+  seq: z.int().nonnegative().max(MOST_INT),
+  from: Instant,
+  to: Instant,
+  cpuNs: ByteCount,
+  /** One number for each NIC, in the order of `DesiredVm.nics`. */
+  rxBytes: z.array(ByteCount).max(8),
+  txBytes: z.array(ByteCount).max(8),
+  readBytes: ByteCount,
+  writeBytes: ByteCount,
+  memoryBytes: ByteCount,
+  diskBytes: ByteCount,
+});
+export type UsageSample = z.infer<typeof UsageSample>;
+export const UsageBatch = z.strictObject({ samples: z.array(UsageSample).min(1).max(1000) });
+export type UsageBatch = z.infer<typeof UsageBatch>;
+/** `settled`: every sample of the batch may be forgotten (stored now, stored before, or refused for good). */
+export const UsageReceipt = z.strictObject({
+  stored: z.int(),
+  duplicates: z.int(),
+  refused: z.array(z.strictObject({ index: z.int(), code: z.string(), detail: z.string() })),
+});
+export type UsageReceipt = z.infer<typeof UsageReceipt>;
+
+/** `POST /agent/v1/enroll`: the one call that is authorised by a join token instead of a signature. */
+export const EnrollRequest = z.strictObject({
+  joinToken: z.string().min(20).max(200),
+  /** The agent's new Ed25519 public key as a JWK (RFC 8037). */
+  publicKey: z.strictObject({
+    kty: z.literal("OKP"),
+    crv: z.literal("Ed25519"),
+    x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+  }),
+  facts: HostFacts,
+});
+export type EnrollRequest = z.infer<typeof EnrollRequest>;
+export const EnrollAnswer = z.strictObject({ hostId: z.uuid(), identityEpoch: z.int().positive() });
+export type EnrollAnswer = z.infer<typeof EnrollAnswer>;
+
+/** `POST /agent/v1/session`. `doorbell: null` when no queue can be had: the agent then only polls. */
+export const AgentSession = z.strictObject({
+  doorbell: z
+    .strictObject({
+      queueUrl: z.url(),
+      region: z.string(),
+      credentials: z.strictObject({
+        accessKeyId: z.string(),
+        secretAccessKey: z.string(),
+        sessionToken: z.string().nullable(),
+        expiresAt: Instant,
+      }),
+    })
+    .nullable(),
+  intervals: z.strictObject({
+    resyncSeconds: z.number().positive(),
+    usageSampleSeconds: z.number().positive(),
+    usageFlushSeconds: z.number().positive(),
+  }),
+});
+export type AgentSession = z.infer<typeof AgentSession>;
+
+/** The doorbell: ids and a generation, no truth. */
+export const Doorbell = z.object({ hostId: z.uuid(), generation: z.int().nonnegative() });
+export type Doorbell = z.infer<typeof Doorbell>;

@@ -1,0 +1,119 @@
+import { describe, expect, test } from "vitest";
+import { AN_SSH_KEY } from "#test/builders.ts";
+import { Hostname, PageQuery, PlaceOrder, SshKey } from "./api.ts";
+
+const ID = "0199f0a2b3c47d5e8f90a1b2c3d4e5f6";
+const ORDER = {
+  planId: `plan_${ID}`,
+  imageId: `img_${ID}`,
+  locationId: `loc_${ID}`,
+  hostname: "web-1.example.com",
+  sshKeys: [AN_SSH_KEY],
+  billingInterval: "month",
+};
+
+describe("a host name", () => {
+  test.each([
+    "a",
+    "web-1",
+    "web-1.example.com",
+    `${"a".repeat(63)}.example`,
+    "1a",
+    "xn--bcher-kva.example",
+  ])("%s is one", (name) => {
+    expect(Hostname.safeParse(name).success).toBe(true);
+  });
+
+  test.each([
+    "",
+    "Web-1",
+    "-web",
+    "web-",
+    "web..example",
+    "web.example.",
+    ".web",
+    "web_1",
+    "10.0.0.1",
+    "a".repeat(64),
+    `${"a.".repeat(127)}a`,
+    "web 1",
+    "web-1\n",
+    "web\0",
+    "wéb",
+    "web;reboot",
+    "$(reboot)",
+    "<web>",
+  ])("%j is none", (name) => {
+    expect(Hostname.safeParse(name).success).toBe(false);
+  });
+});
+
+describe("an SSH key", () => {
+  const body = AN_SSH_KEY.split(" ")[1] ?? "";
+  test.each([
+    AN_SSH_KEY,
+    `ssh-ed25519 ${body}`,
+    `ssh-rsa ${body}== ada lovelace`,
+    `ecdsa-sha2-nistp256 ${body}`,
+    `sk-ssh-ed25519@openssh.com ${body} ключ`,
+  ])("%s is one", (key) => {
+    expect(SshKey.safeParse(key).success).toBe(true);
+  });
+
+  test.each([
+    "",
+    body,
+    `ssh-dss ${body}`,
+    "ssh-ed25519 short",
+    `ssh-ed25519  ${body}`,
+    // A second line would be a second key, or an option.
+    `${AN_SSH_KEY}\nssh-ed25519 ${body} eve`,
+    `${AN_SSH_KEY}\r`,
+    `command="reboot" ${AN_SSH_KEY}`,
+    `ssh-ed25519 ${body} with\0nul`,
+    `ssh-ed25519 ${body} ${"c".repeat(201)}`,
+    `ssh-ed25519 ${"A".repeat(8200)}`,
+    "-----BEGIN OPENSSH PRIVATE KEY-----",
+  ])("%j is none", (key) => {
+    expect(SshKey.safeParse(key).success).toBe(false);
+  });
+});
+
+describe("an order", () => {
+  test("names bare ids when it is taken in", () => {
+    expect(PlaceOrder.parse(ORDER)).toMatchObject({
+      planId: "0199f0a2-b3c4-7d5e-8f90-a1b2c3d4e5f6",
+    });
+  });
+
+  test.each([
+    { name: "without a key", over: { sshKeys: [] } },
+    { name: "with 33 keys", over: { sshKeys: Array.from({ length: 33 }, () => AN_SSH_KEY) } },
+    { name: "by the week", over: { billingInterval: "week" } },
+    { name: "with a field that we do not know", over: { price: "0" } },
+    { name: "of another kind of id", over: { planId: `vm_${ID}` } },
+    { name: "with 16 KiB and a byte of user data", over: { userData: "x".repeat(16 * 1024 + 1) } },
+    { name: "with NUL in its user data", over: { userData: "#cloud-config\0" } },
+    { name: "with a number for a name", over: { hostname: 1 } },
+  ])("$name is refused", ({ over }) => {
+    expect(PlaceOrder.safeParse({ ...ORDER, ...over }).success).toBe(false);
+  });
+
+  test("takes user data as it is, emoji and all", () => {
+    const userData = "#cloud-config\n# 🚀 {{ jinja }} </script>";
+    expect(PlaceOrder.parse({ ...ORDER, userData }).userData).toBe(userData);
+  });
+});
+
+test.each([
+  { limit: "0" },
+  { limit: "101" },
+  { limit: "1e9" },
+  { limit: "ten" },
+  { limit: "1.5" },
+  { cursor: "" },
+  { cursor: "a b" },
+  { page: "2" },
+])("the page %o is refused", (query) => {
+  expect(PageQuery.safeParse(query).success).toBe(false);
+});

@@ -1,0 +1,379 @@
+import { z } from "@hono/zod-openapi";
+import { ROLES, SCOPES } from "#core/accounts.ts";
+import { HOST_STATES, HYPERVISORS } from "#core/hosts/place-vm.ts";
+import { idIn, idOut } from "#core/ids.ts";
+import { CURRENCIES, MoneyView } from "#core/money.ts";
+import { BILLING_INTERVALS, ORDER_STATES } from "#core/orders/order.ts";
+import {
+  ACTION_ERROR_CODES,
+  ACTION_STATUSES,
+  ACTION_TYPES,
+  REQUESTABLE_ACTIONS,
+} from "#core/vms/action.ts";
+import { VM_STATUSES } from "#core/vms/status.ts";
+import { DESIRED_POWER, OBSERVED_POWER, OS_FAMILIES, VmSize } from "#core/vms/vm.ts";
+import { HostImage, Instant } from "./agent.ts";
+
+/* The HTTP surface for customers, staff and integrations. Requests are strict; a bigint travels as a string. */
+
+const Count = z.string().regex(/^\d+$/).openapi({ example: "1048576" });
+
+/** A short text for people, without control characters and halves of characters: no database keeps those. */
+const Label = (max: number) =>
+  z
+    .string()
+    .trim()
+    .min(1)
+    .max(max)
+    .refine(
+      (text) => text.isWellFormed() && !/\p{Cc}/u.test(text),
+      "may hold no control characters",
+    );
+
+/** An instant that a query may name: a year that every part of us can write. */
+const QueryInstant = z.iso
+  .datetime()
+  .refine((text) => Date.parse(text) >= 0, "may not lie before 1970");
+
+/** More than any machine has, and what an integer column holds. */
+const MOST_COUNT = 2 ** 30;
+
+/** RFC 1123 host name, lower case, with at least one letter: what a guest can be called. */
+export const Hostname = z
+  .string()
+  .max(253)
+  .regex(
+    /^(?=.*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/,
+    "a host name has letters, digits, hyphens and dots, in lower case",
+  )
+  .openapi({ example: "web-1.example.com" });
+
+/** OpenSSH public keys of the kinds that sshd accepts today (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */
+export const SshKey = z
+  .string()
+  .max(8192)
+  .regex(
+    /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]{40,}={0,2}( \P{Cc}{1,200})?$/u,
+    "not an OpenSSH public key",
+  )
+  .openapi({
+    example: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx0bGVhc2UtdGhpcy1pcy1hbi1leGFtcGxl ada",
+  });
+
+export const PlaceOrder = z
+  .strictObject({
+    planId: idIn("plan"),
+    imageId: idIn("image"),
+    locationId: idIn("location"),
+    hostname: Hostname,
+    sshKeys: z.array(SshKey).min(1).max(32),
+    /** Given to cloud-init as it is. */
+    userData: z
+      .string()
+      .max(16 * 1024)
+      .refine((text) => !text.includes("\0"), "may not hold NUL")
+      .optional(),
+    billingInterval: z.enum(BILLING_INTERVALS),
+  })
+  .openapi("PlaceOrder");
+export type PlaceOrder = z.infer<typeof PlaceOrder>;
+
+export const OrderView = z
+  .object({
+    id: idOut("order"),
+    state: z.enum(ORDER_STATES),
+    vmId: idOut("vm").nullable().openapi({ description: "Set once the order is paid." }),
+    planId: idOut("plan"),
+    imageId: idOut("image"),
+    locationId: idOut("location"),
+    hostname: z.string(),
+    billingInterval: z.enum(BILLING_INTERVALS),
+    total: MoneyView,
+    createdAt: Instant,
+    expiresAt: Instant.openapi({ description: "Until when the place is held for the payment." }),
+    paidAt: Instant.nullable(),
+  })
+  .openapi("Order");
+export type OrderView = z.infer<typeof OrderView>;
+
+export const PlacedOrder = z
+  .object({ order: OrderView, checkoutUrl: z.url() })
+  .openapi("PlacedOrder");
+export type PlacedOrder = z.infer<typeof PlacedOrder>;
+
+export const PlanView = z
+  .object({
+    id: idOut("plan"),
+    name: z.string(),
+    ...VmSize.shape,
+    trafficGib: z.int(),
+    bandwidthMbit: z.int().nullable(),
+    prices: z.array(z.object({ interval: z.enum(BILLING_INTERVALS), amount: MoneyView })),
+    locations: z.array(
+      z.object({
+        locationId: idOut("location"),
+        available: z.boolean().openapi({ description: "There is room for one more right now." }),
+        imageIds: z
+          .array(idOut("image"))
+          .openapi({ description: "The images it could be made from there right now." }),
+      }),
+    ),
+  })
+  .openapi("Plan");
+export type PlanView = z.infer<typeof PlanView>;
+
+export const ImageView = z
+  .object({
+    id: idOut("image"),
+    name: z.string(),
+    os: z.enum(OS_FAMILIES),
+    minMemoryMib: z.int(),
+    minDiskGib: z.int(),
+    locationIds: z
+      .array(idOut("location"))
+      .openapi({ description: "Where hosts run it, full or not." }),
+  })
+  .openapi("Image");
+export type ImageView = z.infer<typeof ImageView>;
+
+export const LocationView = z
+  .object({ id: idOut("location"), name: z.string(), city: z.string(), country: z.string() })
+  .openapi("Location");
+export type LocationView = z.infer<typeof LocationView>;
+
+export const ActionView = z
+  .object({
+    id: idOut("action"),
+    vmId: idOut("vm"),
+    type: z.enum(ACTION_TYPES),
+    status: z.enum(ACTION_STATUSES),
+    progress: z.int().min(0).max(100),
+    startedAt: Instant,
+    finishedAt: Instant.nullable(),
+    error: z.object({ code: z.enum(ACTION_ERROR_CODES), message: z.string() }).nullable(),
+  })
+  .openapi("Action");
+export type ActionView = z.infer<typeof ActionView>;
+
+export const VmView = z
+  .object({
+    id: idOut("vm"),
+    orderId: idOut("order"),
+    hostname: z.string(),
+    status: z.enum(VM_STATUSES),
+    power: z.object({
+      desired: z.enum(DESIRED_POWER),
+      observed: z.enum(OBSERVED_POWER).nullable().openapi({ description: "null: not known" }),
+    }),
+    suspended: z
+      .array(z.enum(["overdue"]))
+      .openapi({ description: "Why it may not run; empty when it may." }),
+    lockedBy: idOut("action")
+      .nullable()
+      .openapi({ description: "The action that runs now; others are refused until it ends." }),
+    planId: idOut("plan"),
+    imageId: idOut("image"),
+    locationId: idOut("location"),
+    size: VmSize,
+    addresses: z.array(z.string()),
+    entitledUntil: Instant.nullable(),
+    createdAt: Instant,
+  })
+  .openapi("Vm");
+export type VmView = z.infer<typeof VmView>;
+
+export const RequestAction = z
+  .strictObject({ type: z.enum(REQUESTABLE_ACTIONS) })
+  .openapi("RequestAction");
+export const RequestedAction = z.object({ action: ActionView }).openapi("RequestedAction");
+
+export const UsageQuery = z.strictObject({
+  from: QueryInstant.optional(),
+  to: QueryInstant.optional(),
+  by: z.enum(["hour", "day"]).default("hour"),
+});
+export const UsageView = z
+  .object({
+    from: Instant,
+    to: Instant,
+    totals: z.object({
+      cpuNs: Count,
+      rxBytes: Count,
+      txBytes: Count,
+      readBytes: Count,
+      writeBytes: Count,
+    }),
+    buckets: z.array(
+      z.object({
+        from: Instant,
+        cpuNs: Count,
+        rxBytes: Count,
+        txBytes: Count,
+        readBytes: Count,
+        writeBytes: Count,
+      }),
+    ),
+    measuredUntil: Instant.nullable().openapi({ description: "The end of the newest sample." }),
+  })
+  .openapi("Usage");
+export type UsageView = z.infer<typeof UsageView>;
+
+export const InvoiceView = z
+  .object({
+    id: idOut("invoice"),
+    orderId: idOut("order"),
+    number: z.string().nullable(),
+    status: z.string(),
+    total: MoneyView,
+    paid: MoneyView,
+    hostedUrl: z.string().nullable(),
+    createdAt: Instant,
+  })
+  .openapi("Invoice");
+export type InvoiceView = z.infer<typeof InvoiceView>;
+
+export const CreateToken = z
+  .strictObject({
+    name: Label(60),
+    scopes: z.array(z.enum(SCOPES)).min(1),
+    expiresInDays: z.int().min(1).max(3650).optional(),
+  })
+  .openapi("CreateToken");
+export const TokenView = z
+  .object({
+    id: z.string(),
+    name: z.string(),
+    start: z.string(),
+    scopes: z.array(z.enum(SCOPES)),
+    createdAt: Instant,
+    expiresAt: Instant.nullable(),
+    lastUsedAt: Instant.nullable(),
+  })
+  .openapi("Token");
+export const CreatedToken = z
+  .object({
+    token: TokenView,
+    secret: z.string().openapi({ description: "Shown this once; it is stored only hashed." }),
+  })
+  .openapi("CreatedToken");
+export const Me = z
+  .object({
+    id: idOut("account"),
+    email: z.string(),
+    name: z.string(),
+    role: z.enum(ROLES),
+    scopes: z.array(z.enum(SCOPES)),
+  })
+  .openapi("Me");
+
+const CapacityView = z.object({
+  vcpus: z.int(),
+  memoryMib: z.int(),
+  diskGib: z.int(),
+  vms: z.int(),
+});
+export const HostView = z
+  .object({
+    id: idOut("host"),
+    name: z.string(),
+    locationId: idOut("location"),
+    state: z.enum(HOST_STATES),
+    hypervisor: z.enum(HYPERVISORS).nullable(),
+    accelerator: z.string().nullable(),
+    testOnly: z.boolean(),
+    capacity: CapacityView,
+    allocated: CapacityView,
+    desiredGeneration: z.int(),
+    lastSeenAt: Instant.nullable(),
+    createdAt: Instant,
+  })
+  .openapi("Host");
+export type HostView = z.infer<typeof HostView>;
+
+export const AddHost = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+    locationId: idIn("location"),
+    testOnly: z.boolean().default(false),
+    cpuOvercommit: z.int().min(1).max(32).default(4),
+  })
+  .openapi("AddHost");
+export const AddedHost = z
+  .object({
+    host: HostView,
+    joinToken: z
+      .string()
+      .openapi({ description: "For `berth-agent enroll`; works once, within 15 minutes." }),
+    joinTokenExpiresAt: Instant,
+  })
+  .openapi("AddedHost");
+
+export const AddLocation = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/),
+    city: Label(100),
+    country: z.string().regex(/^[A-Z]{2}$/, "an ISO 3166 code of two letters"),
+    nameservers: z.array(z.ipv4()).min(1).max(4),
+  })
+  .openapi("AddLocation");
+export const AddPool = z
+  .strictObject({
+    cidr: z.cidrv4(),
+    gateway: z.ipv4(),
+    vlan: z.int().min(1).max(4094).nullable().default(null),
+  })
+  .openapi("AddPool");
+export const AddedPool = z.object({ addresses: z.int() }).openapi("AddedPool");
+export const AddPlan = z
+  .strictObject({
+    name: Label(60),
+    ...VmSize.shape,
+    trafficGib: z.int().nonnegative().max(MOST_COUNT),
+    bandwidthMbit: z.int().positive().max(400_000).nullable().default(null),
+    diskIops: z.int().positive().max(10_000_000).nullable().default(null),
+    prices: z
+      .array(
+        z.strictObject({
+          interval: z.enum(BILLING_INTERVALS),
+          amountMinor: z.string().regex(/^[1-9]\d{0,8}$/),
+          currency: z.enum(CURRENCIES),
+        }),
+      )
+      .min(1)
+      .max(6)
+      .refine(
+        (prices) =>
+          new Set(prices.map((p) => `${p.interval} ${p.currency}`)).size === prices.length,
+        "one price for each interval and currency",
+      ),
+  })
+  .openapi("AddPlan");
+export type AddPlan = z.infer<typeof AddPlan>;
+export const AddImage = z
+  .strictObject({
+    name: Label(60),
+    os: z.enum(OS_FAMILIES),
+    file: HostImage.shape.file.openapi({
+      description: "The file's name on every host, without its ending",
+    }),
+    hypervisors: z.array(z.enum(HYPERVISORS)).min(1),
+    minMemoryMib: z.int().positive().max(MOST_COUNT),
+    minDiskGib: z.int().positive().max(MOST_COUNT),
+  })
+  .openapi("AddImage");
+export type AddImage = z.infer<typeof AddImage>;
+const Added = (kind: "plan" | "image" | "location") =>
+  z.object({ id: idOut(kind) }).openapi(`Added${kind[0]?.toUpperCase()}${kind.slice(1)}`);
+export const AddedPlan = Added("plan");
+export const AddedImage = Added("image");
+export const AddedLocation = Added("location");
+
+export const PageQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(100).default(25),
+  cursor: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,100}$/)
+    .optional(),
+});
+export const pageOf = <T extends z.ZodType>(item: T) =>
+  z.object({ items: z.array(item), nextCursor: z.string().nullable() });

@@ -1,0 +1,55 @@
+import { z } from "@hono/zod-openapi";
+
+const id = z.uuid();
+/** Facts, past tense, versioned. They carry ids, not snapshots (style §4). */
+export const EVENTS = {
+  "order.placed.v1": z.object({ orderId: id }),
+  "order.paid.v1": z.object({ orderId: id, vmId: id }),
+  "order.expired.v1": z.object({ orderId: id }),
+  "order.activated.v1": z.object({ orderId: id, vmId: id }),
+  "order.completed.v1": z.object({ orderId: id, vmId: id }),
+  "order.refund_fell_due.v1": z.object({ orderId: id }),
+  "order.refunded.v1": z.object({ orderId: id }),
+  "subscription.cancellation_fell_due.v1": z.object({ orderId: id, subscriptionId: z.string() }),
+  "entitlement.changed.v1": z.object({ vmId: id }),
+  "vm.change_requested.v1": z.object({ vmId: id, hostId: id, generation: z.int().nonnegative() }),
+  "vm.deleted.v1": z.object({ vmId: id }),
+  "action.finished.v1": z.object({ actionId: id, vmId: id }),
+} as const;
+export type EventName = keyof typeof EVENTS;
+export type Event = { [N in EventName]: { name: N; data: z.infer<(typeof EVENTS)[N]> } }[EventName];
+export const EVENT_NAMES = Object.keys(EVENTS) as [EventName, ...EventName[]];
+
+/**
+ * Where the relay takes an event: to the doorbell of the host it names, to the queue of work that must be done
+ * outside the transaction, or nowhere (it is kept as the record, for whoever subscribes).
+ */
+export const EVENT_ROUTE = {
+  "order.placed.v1": "record",
+  "order.paid.v1": "record",
+  "order.expired.v1": "record",
+  "order.activated.v1": "record",
+  "order.completed.v1": "record",
+  "order.refund_fell_due.v1": "work",
+  "order.refunded.v1": "record",
+  "subscription.cancellation_fell_due.v1": "work",
+  "entitlement.changed.v1": "record",
+  "vm.change_requested.v1": "doorbell",
+  "vm.deleted.v1": "record",
+  "action.finished.v1": "record",
+} as const satisfies Record<EventName, "doorbell" | "work" | "record">;
+
+/** An event on the queue of work. `id` is the outbox row's. */
+export const EventEnvelope = z.object({
+  id: z.uuid(),
+  name: z.enum(EVENT_NAMES),
+  data: z.unknown(),
+});
+/** What rings on `billing-events`: which inbox row to look at. */
+export const BillingDoorbell = z.object({ source: z.literal("stripe"), messageId: z.string() });
+export type BillingDoorbell = z.infer<typeof BillingDoorbell>;
+
+/** Parses an event's data by its own schema; throws when it does not fit. */
+export function parseEvent(name: EventName, data: unknown): Event {
+  return { name, data: EVENTS[name].parse(data) } as Event;
+}

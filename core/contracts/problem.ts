@@ -1,0 +1,83 @@
+import { z } from "@hono/zod-openapi";
+
+/**
+ * Every stable code of the API, and its HTTP status. A refusal whose code is not here does not compile. Clients
+ * branch on `code`; `detail` is for people and may change.
+ */
+export const STATUS_BY_CODE = {
+  // The request itself.
+  malformed_json: 400,
+  invalid_request: 400,
+  idempotency_key_missing: 400,
+  signature_invalid: 400,
+  unauthenticated: 401,
+  token_invalid: 401,
+  agent_token_invalid: 401,
+  identity_revoked: 401,
+  join_token_invalid: 401,
+  forbidden: 403,
+  scope_missing: 403,
+  not_found: 404,
+  method_not_allowed: 405,
+  request_timeout: 408,
+  body_too_large: 413,
+  unsupported_media_type: 415,
+  rate_limited: 429,
+  // What it names.
+  plan_not_found: 404,
+  image_not_found: 404,
+  location_not_found: 404,
+  host_not_found: 404,
+  order_not_found: 404,
+  vm_not_found: 404,
+  action_not_found: 404,
+  invoice_not_found: 404,
+  token_not_found: 404,
+  // What it asks for.
+  idempotency_key_reused: 422,
+  image_needs_more_memory: 422,
+  image_needs_more_disk: 422,
+  billing_interval_unavailable: 422,
+  ssh_key_invalid: 422,
+  hostname_invalid: 422,
+  pool_invalid: 422,
+  scope_not_allowed: 422,
+  plan_beyond_limits: 422,
+  no_capacity: 409,
+  image_unavailable_here: 409,
+  plan_unavailable_here: 409,
+  no_address: 409,
+  order_wrong_state: 409,
+  order_underpaid: 409,
+  vm_locked: 409,
+  vm_not_running: 409,
+  vm_suspended: 409,
+  email_taken: 409,
+  name_taken: 409,
+  token_limit: 409,
+  host_wrong_state: 409,
+  // What stands behind us.
+  payment_provider_unavailable: 502,
+  busy: 503,
+  internal: 500,
+} as const;
+export type ProblemCode = keyof typeof STATUS_BY_CODE;
+export const PROBLEM_CODES = Object.keys(STATUS_BY_CODE) as [ProblemCode, ...ProblemCode[]];
+
+/** RFC 9457 problem document. `type` is a URN of the code, since the code is what a program reads. */
+export const Problem = z
+  .object({
+    type: z.string().openapi({ example: "urn:berth:problem:no_capacity" }),
+    title: z.string(),
+    status: z.int(),
+    code: z.enum(PROBLEM_CODES),
+    detail: z.string(),
+    /** The request's id: quote it to support. */
+    instance: z.string(),
+    errors: z
+      .array(z.object({ path: z.string(), message: z.string() }))
+      .optional()
+      .openapi({ description: "Each field that was not accepted, by its path." }),
+  })
+  .openapi("Problem");
+export type Problem = z.infer<typeof Problem>;

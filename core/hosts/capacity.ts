@@ -1,0 +1,36 @@
+import type { HostFacts } from "#core/contracts/agent.ts";
+import { LIMITS, platformOf } from "./limits.ts";
+import type { VmSize } from "#core/vms/vm.ts";
+
+/** What a host may give away. `vms`: how many VMs it may run at once. */
+export type Capacity = Readonly<{
+  vcpus: number;
+  memoryMib: number;
+  diskGib: number;
+  vms: number;
+}>;
+
+/** Where a hypervisor names no limit of its own: far more than any host of ours has memory for. */
+const MOST_VMS = 10_000;
+
+export const fits = (free: Capacity, size: VmSize): boolean =>
+  free.vms >= 1 &&
+  size.vcpus <= free.vcpus &&
+  size.memoryMib <= free.memoryMib &&
+  size.diskGib <= free.diskGib;
+
+/**
+ * Of a host's measured size: CPU times the overcommit that staff set; memory and disk never overcommitted, less
+ * what the host itself needs (2 GiB or a sixteenth of memory, a tenth of the disk). Never more than its platform
+ * supports.
+ */
+export function capacityOf(facts: HostFacts, cpuOvercommit: number): Capacity {
+  const ownMemory = Math.max(2048, Math.ceil(facts.memoryMib / 16));
+  const limits = LIMITS[platformOf(facts)];
+  return {
+    vcpus: Math.min(facts.cpuThreads * cpuOvercommit, limits.hostVcpus ?? Infinity),
+    vms: limits.hostRunningVms ?? MOST_VMS,
+    memoryMib: Math.max(0, facts.memoryMib - ownMemory),
+    diskGib: Math.floor(facts.diskGib * 0.9),
+  };
+}

@@ -1,0 +1,110 @@
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { aHostCandidate, ALL_CAPABILITIES, AT, hostFacts, minutesAfter } from "#test/builders.ts";
+import { capacityOf } from "./capacity.ts";
+import { HOST_STATES, rankHosts, whyNoHost, type VmDemand } from "./place-vm.ts";
+
+const DEMAND: VmDemand = {
+  size: { vcpus: 1, memoryMib: 1024, diskGib: 20 },
+  os: "linux",
+  hypervisors: ["kvm", "hyperv"],
+  needs: [],
+};
+const ids = (...hosts: Parameters<typeof rankHosts>[0][number][]) =>
+  rankHosts(hosts, DEMAND, AT).map((h) => h.id);
+
+describe("placing a VM", () => {
+  test("prefers the hypervisor that suits the guest, then the host with the most free memory", () => {
+    const free = (memoryMib: number) => ({ vcpus: 8, memoryMib, diskGib: 100, vms: 9 });
+    const hyperv = aHostCandidate({
+      hypervisor: "hyperv",
+      platform: "hyperv-2025",
+      free: free(9000),
+    });
+    const full = aHostCandidate({ free: free(2000) });
+    const empty = aHostCandidate({ free: free(8000) });
+    expect(ids(hyperv, full, empty)).toEqual([empty.id, full.id, hyperv.id]);
+    const windows = rankHosts([full, hyperv], { ...DEMAND, os: "windows" }, AT);
+    expect(windows.map((h) => h.id)).toEqual([hyperv.id, full.id]);
+  });
+
+  test.each([
+    { name: "has too few vCPUs", free: { vcpus: 0 } },
+    { name: "has too little memory", free: { memoryMib: 1023 } },
+    { name: "has too little disk", free: { diskGib: 19 } },
+    { name: "runs as many VMs as it may", free: { vms: 0 } },
+  ])("passes over a host that $name", ({ free }) => {
+    const room = { vcpus: 8, memoryMib: 8192, diskGib: 100, vms: 9 };
+    expect(ids(aHostCandidate({ free: { ...room, ...free } }))).toEqual([]);
+    expect(ids(aHostCandidate({ free: room }))).toHaveLength(1);
+  });
+
+  test.each(HOST_STATES.filter((s) => s !== "active"))("passes over a host that is %s", (state) => {
+    expect(ids(aHostCandidate({ state }))).toEqual([]);
+  });
+
+  test("passes over a host that was silent for more than five minutes, or never spoke", () => {
+    expect(ids(aHostCandidate({ lastSeenAt: minutesAfter(-5) }))).toHaveLength(1);
+    expect(ids(aHostCandidate({ lastSeenAt: minutesAfter(-6) }))).toEqual([]);
+    expect(ids(aHostCandidate({ lastSeenAt: null }))).toEqual([]);
+  });
+
+  test("takes emulation only where staff marked the host for tests", () => {
+    expect(ids(aHostCandidate({ accelerator: "tcg" }))).toEqual([]);
+    expect(ids(aHostCandidate({ accelerator: "tcg", testOnly: true }))).toHaveLength(1);
+  });
+
+  test("takes no host that cannot do what the plan promises", () => {
+    const plain = aHostCandidate({ capabilities: { ...ALL_CAPABILITIES, iopsLimit: false } });
+    const demand: VmDemand = { ...DEMAND, needs: ["iopsLimit"] };
+    expect(rankHosts([plain], demand, AT)).toEqual([]);
+    expect(whyNoHost([plain], demand)).toBe("plan_unavailable_here");
+  });
+
+  test("says whether there is no host for it, or only no room now", () => {
+    const full = aHostCandidate({ free: { vcpus: 0, memoryMib: 0, diskGib: 0, vms: 0 } });
+    expect(whyNoHost([full], DEMAND)).toBe("no_capacity");
+    expect(whyNoHost([full], { ...DEMAND, hypervisors: ["hyperv"] })).toBe(
+      "image_unavailable_here",
+    );
+    expect(whyNoHost([], DEMAND)).toBe("image_unavailable_here");
+  });
+
+  test("gives one order of hosts, however they are listed", () => {
+    const host = fc.record({
+      vcpus: fc.nat(4),
+      memoryMib: fc.nat(4096),
+      diskGib: fc.nat(40),
+      vms: fc.nat(2),
+    });
+    fc.assert(
+      fc.property(fc.array(host, { maxLength: 6 }), (sizes) => {
+        const hosts = sizes.map((free) => aHostCandidate({ free }));
+        expect(ids(...hosts.toReversed())).toEqual(ids(...hosts));
+      }),
+    );
+  });
+});
+
+describe("what a host may give away", () => {
+  test("is its CPU times the overcommit, and memory and disk less its own part", () => {
+    const facts = hostFacts({ cpuThreads: 16, memoryMib: 16_384, diskGib: 1000 });
+    expect(capacityOf(facts, 4)).toMatchObject({ vcpus: 64, memoryMib: 14_336, diskGib: 900 });
+    expect(capacityOf(hostFacts({ memoryMib: 262_144 }), 4).memoryMib).toBe(262_144 - 16_384);
+  });
+
+  test("is never negative, and never more than there is", () => {
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 1, max: 1e6 }),
+        fc.integer({ min: 0, max: 1e6 }),
+        (memoryMib, diskGib) => {
+          const capacity = capacityOf(hostFacts({ memoryMib, diskGib }), 1);
+          expect(capacity.memoryMib).toBeGreaterThanOrEqual(0);
+          expect(capacity.memoryMib).toBeLessThan(memoryMib);
+          expect(capacity.diskGib).toBeLessThanOrEqual(diskGib);
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,19 @@
+import { z } from "@hono/zod-openapi";
+
+/** ISO 4217 in lower case, as Stripe writes it. All have two decimal places. */
+export const CURRENCIES = ["usd", "eur"] as const;
+export type Currency = (typeof CURRENCIES)[number];
+
+/** An amount in the currency's minor unit (cents). */
+export type Money = Readonly<{ minor: bigint; currency: Currency }>;
+
+/** On the wire a bigint travels as a string. */
+export const MoneyView = z
+  .object({ minor: z.string().regex(/^-?\d+$/), currency: z.enum(CURRENCIES) })
+  .openapi("Money");
+export type MoneyView = z.infer<typeof MoneyView>;
+
+export const toMoneyView = (m: Money): MoneyView => ({
+  minor: m.minor.toString(),
+  currency: m.currency,
+});

@@ -1,0 +1,64 @@
+import type { Event } from "#core/contracts/events.ts";
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { nextOrderState, type Order, type OrderCommand, type OrderState } from "./order.ts";
+
+/** How long an unpaid order holds its place. Stripe allows a Checkout Session 30 minutes to 24 hours. */
+export const ORDER_HOLD_MS = 30 * 60_000;
+/** From payment to a VM that was seen running; after it the money goes back by itself. */
+export const PROVISIONING_DEADLINE_MS = 2 * 60 * 60_000;
+/** A VM that runs this long without a word from its guest counts as delivered: not every image speaks. */
+export const SILENT_GUEST_MS = 10 * 60_000;
+
+export type OrderDecision = Readonly<{ order: Order; events: readonly Event[] }>;
+export type OrderRefusal = Refusal<"order_wrong_state" | "order_underpaid">;
+
+const DONE: Record<OrderCommand, readonly OrderState[]> = {
+  confirm_payment: ["paid", "active", "completed", "refunding", "refunded"],
+  expire: ["expired"],
+  activate: ["active", "completed"],
+  complete: ["completed"],
+  refund: ["refunding", "refunded"],
+  confirm_refund: ["refunded"],
+};
+
+/** Moves an order. A command that is already true succeeds without events, so that it may be repeated. */
+export function moveOrder(
+  order: Order,
+  command: OrderCommand,
+  events: readonly Event[],
+): Result<OrderDecision, OrderRefusal> {
+  if (DONE[command].includes(order.state)) return ok({ order, events: [] });
+  const state = nextOrderState(order.state, command);
+  if (!state) return refuse("order_wrong_state", `cannot ${command} while ${order.state}`);
+  return ok({ order: { ...order, state }, events });
+}
+
+/** The payment was captured. Underpayment is refused: it cannot happen with our own Checkout Sessions. */
+export function decideConfirmPayment(
+  order: Order,
+  paid: { minor: bigint; currency: string },
+  now: Date,
+): Result<OrderDecision, OrderRefusal> {
+  if (paid.currency !== order.currency || paid.minor < order.totalMinor)
+    return refuse(
+      "order_underpaid",
+      `${paid.minor} ${paid.currency} of ${order.totalMinor} ${order.currency}`,
+    );
+  const moved = moveOrder(order, "confirm_payment", [
+    { name: "order.paid.v1", data: { orderId: order.id, vmId: order.vmId } },
+  ]);
+  if (!moved.ok || moved.value.events.length === 0) return moved;
+  return ok({ ...moved.value, order: { ...moved.value.order, paidAt: now } });
+}
+
+/** What to do with an order that was paid and has no proof of a VM yet. */
+export function decideUnprovenOrder(
+  order: Order,
+  seen: { runningSince: Date | null },
+  now: Date,
+): "wait" | "activate" | "refund" {
+  if (order.state !== "paid" || order.paidAt === null) return "wait";
+  if (seen.runningSince !== null)
+    return +now - +seen.runningSince >= SILENT_GUEST_MS ? "activate" : "wait";
+  return +now - +order.paidAt >= PROVISIONING_DEADLINE_MS ? "refund" : "wait";
+}

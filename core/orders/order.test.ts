@@ -1,0 +1,125 @@
+import { describe, expect, test } from "vitest";
+import { anOrder, AT, minutesAfter } from "#test/builders.ts";
+import { decideConfirmPayment, decideUnprovenOrder, moveOrder } from "./decide-order.ts";
+import {
+  nextOrderState,
+  ORDER_COMMANDS,
+  ORDER_MOVES,
+  ORDER_STATES,
+  type OrderState,
+} from "./order.ts";
+
+const USD = (minor: bigint) => ({ minor, currency: "usd" });
+const MONEY_IN: readonly OrderState[] = ["paid", "active", "completed", "refunding", "refunded"];
+
+function reachableFrom(start: OrderState): ReadonlySet<OrderState> {
+  const seen = new Set<OrderState>([start]);
+  for (const state of seen) for (const next of Object.values(ORDER_MOVES[state])) seen.add(next);
+  return seen;
+}
+
+describe("the table of an order's moves", () => {
+  test("reaches every state from a new order", () => {
+    expect([...reachableFrom("awaiting_payment")].sort()).toEqual([...ORDER_STATES].sort());
+  });
+
+  test.each(MONEY_IN)("leads from %s only on to a VM or a refund, never back", (state) => {
+    const ends = [...reachableFrom(state)].filter((s) => Object.keys(ORDER_MOVES[s]).length === 0);
+    expect(ends.length).toBeGreaterThan(0);
+    expect(["completed", "refunded"]).toEqual(expect.arrayContaining(ends));
+    expect([...reachableFrom(state)]).not.toContain("awaiting_payment");
+    expect([...reachableFrom(state)]).not.toContain("expired");
+  });
+
+  test("never leads from a delivered order to a refund, nor from a refund to a VM", () => {
+    expect([...reachableFrom("active")]).toEqual(["active", "completed"]);
+    expect([...reachableFrom("refunding")]).toEqual(["refunding", "refunded"]);
+  });
+});
+
+describe("moving an order", () => {
+  const EVENT = {
+    name: "order.expired.v1",
+    data: { orderId: "0199f0a2-b3c4-7d5e-8f90-a1b2c3d4e5f6" },
+  } as const;
+
+  test.each(ORDER_COMMANDS)(
+    "by %s twice is the first time's success, without events",
+    (command) => {
+      const froms = ORDER_STATES.filter((from) => nextOrderState(from, command) !== undefined);
+      expect(froms.length).toBeGreaterThan(0);
+      for (const from of froms) {
+        const first = moveOrder(anOrder({ state: from }), command, [EVENT]);
+        if (!first.ok) throw new Error("refused");
+        expect(first.value.events).toEqual([EVENT]);
+        expect(moveOrder(first.value.order, command, [EVENT])).toEqual({
+          ok: true,
+          value: { order: first.value.order, events: [] },
+        });
+      }
+    },
+  );
+
+  test("that the table does not name is refused", () => {
+    expect(moveOrder(anOrder({ state: "refunded" }), "activate", [])).toMatchObject({
+      ok: false,
+      error: { code: "order_wrong_state" },
+    });
+    expect(moveOrder(anOrder({ state: "paid" }), "expire", [])).toMatchObject({ ok: false });
+  });
+});
+
+describe("confirming a payment", () => {
+  test("makes the order paid, at this instant, and says so", () => {
+    const order = anOrder();
+    expect(decideConfirmPayment(order, USD(500n), AT)).toMatchObject({
+      ok: true,
+      value: {
+        order: { state: "paid", paidAt: AT },
+        events: [{ name: "order.paid.v1", data: { orderId: order.id, vmId: order.vmId } }],
+      },
+    });
+  });
+
+  test.each([USD(499n), { minor: 500n, currency: "eur" }])(
+    "of too little is refused (%o)",
+    (paid) => {
+      expect(decideConfirmPayment(anOrder(), paid, AT)).toMatchObject({
+        ok: false,
+        error: { code: "order_underpaid" },
+      });
+    },
+  );
+
+  test("again keeps the instant of the first time", () => {
+    const paid = anOrder({ state: "active", paidAt: AT });
+    expect(decideConfirmPayment(paid, USD(500n), minutesAfter(5))).toEqual({
+      ok: true,
+      value: { order: paid, events: [] },
+    });
+  });
+});
+
+describe("an order that is paid and not proved", () => {
+  const paid = anOrder({ state: "paid", paidAt: AT });
+  test.each([
+    { seen: null, after: 119, outcome: "wait" },
+    { seen: null, after: 120, outcome: "refund" },
+    { seen: 119, after: 128, outcome: "wait" },
+    { seen: 119, after: 129, outcome: "activate" },
+  ] as const)(
+    "running since minute $seen is to $outcome at minute $after",
+    ({ seen, after, outcome }) => {
+      const runningSince = seen === null ? null : minutesAfter(seen);
+      expect(decideUnprovenOrder(paid, { runningSince }, minutesAfter(after))).toBe(outcome);
+    },
+  );
+
+  test.each(ORDER_STATES.filter((s) => s !== "paid"))(
+    "waits for nothing when it is %s",
+    (state) => {
+      const order = anOrder({ state, paidAt: AT });
+      expect(decideUnprovenOrder(order, { runningSince: null }, minutesAfter(9999))).toBe("wait");
+    },
+  );
+});

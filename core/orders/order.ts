@@ -1,0 +1,67 @@
+/**
+ * An order sells one VM. `paid` money always leads on: to a VM (`active`, then `completed` when it is deleted)
+ * or to a full refund, never both and never neither (invariant 1).
+ */
+export const ORDER_STATES = [
+  "awaiting_payment",
+  "expired",
+  "paid",
+  "active",
+  "completed",
+  "refunding",
+  "refunded",
+] as const;
+export type OrderState = (typeof ORDER_STATES)[number];
+
+export const ORDER_COMMANDS = [
+  "confirm_payment",
+  "expire",
+  "activate",
+  "complete",
+  "refund",
+  "confirm_refund",
+] as const;
+export type OrderCommand = (typeof ORDER_COMMANDS)[number];
+
+/** Every legal move. A pair that is absent is refused; there is no other list. */
+export const ORDER_MOVES = {
+  awaiting_payment: { confirm_payment: "paid", expire: "expired", refund: "refunding" },
+  // Money can still arrive for an order that has expired: it is served if there is room, else refunded.
+  expired: { confirm_payment: "paid", refund: "refunding" },
+  paid: { activate: "active", complete: "completed", refund: "refunding" },
+  active: { complete: "completed" },
+  completed: {},
+  refunding: { confirm_refund: "refunded" },
+  refunded: {},
+} as const satisfies Record<OrderState, Partial<Record<OrderCommand, OrderState>>>;
+
+export function nextOrderState(from: OrderState, command: OrderCommand): OrderState | undefined {
+  const moves: Partial<Record<OrderCommand, OrderState>> = ORDER_MOVES[from];
+  return moves[command];
+}
+
+export const BILLING_INTERVALS = ["hour", "month", "year"] as const;
+export type BillingInterval = (typeof BILLING_INTERVALS)[number];
+
+export type Order = Readonly<{
+  id: string;
+  accountId: string;
+  /** Fixed with the order, so that whoever provisions it twice makes the same VM. */
+  vmId: string;
+  state: OrderState;
+  planId: string;
+  imageId: string;
+  locationId: string;
+  hostname: string;
+  sshKeys: readonly string[];
+  userData: string | null;
+  billingInterval: BillingInterval;
+  totalMinor: bigint;
+  currency: "usd" | "eur";
+  checkoutId: string | null;
+  checkoutUrl: string | null;
+  expiresAt: Date;
+  paidAt: Date | null;
+  createdAt: Date;
+  version: number;
+}>;

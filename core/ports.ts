@@ -1,0 +1,46 @@
+/** Time. Everything that waits, waits through `sleep`, so that a test or the simulator can own time. */
+export type Clock = {
+  now: () => Date;
+  /** Resolves after `ms`, or rejects with the signal's reason when it is aborted first. */
+  sleep: (ms: number, signal?: AbortSignal) => Promise<void>;
+};
+/** Source of UUIDv7 strings (RFC 9562 §5.7): ordered by creation, so that indexes stay local. */
+export type IdSource = { newId: () => string };
+/** One wide line a unit of work: snake_case fields, units in names, never secrets or bodies (style §13). */
+export type Log = {
+  info: (event: string, fields: Record<string, unknown>) => void;
+  error: (event: string, fields: Record<string, unknown>) => void;
+};
+
+/** The queues that the product itself works from. A host's own queue is named by its URL. */
+export const WORK_QUEUES = ["billing-events", "outbox-events"] as const;
+export type WorkQueue = (typeof WORK_QUEUES)[number];
+
+/** SQS. A failed send throws: whoever sends keeps its row unsent and tries again. */
+export type Queues = {
+  send: (
+    queue: WorkQueue,
+    messages: readonly unknown[],
+    options?: {
+      /** 0 to 900: nobody gets the messages before. */
+      delaySeconds: number;
+    },
+  ) => Promise<void>;
+  ring: (queueUrl: string, doorbell: { hostId: string; generation: number }) => Promise<void>;
+  /** Makes the host's queue, or finds it; answers its URL. */
+  ensureHostQueue: (hostId: string) => Promise<string>;
+};
+
+/** Credentials that allow a host to receive and delete on its own queue, and nothing else (design §6). */
+export type HostCredentials = {
+  forQueue: (host: { hostId: string; queueUrl: string }) => Promise<{
+    region: string;
+    accessKeyId: string;
+    secretAccessKey: string;
+    sessionToken: string | null;
+    expiresAt: Date;
+  }>;
+};
+
+/** Source of secrets: URL-safe text with `bytes` bytes of entropy. */
+export type SecretSource = { newSecret: (bytes: number) => string };

@@ -1,0 +1,12 @@
+/** A refusal is an answer that the caller must handle; a bug or an outage is thrown (style §3). */
+export type Result<T, E> = { ok: true; value: T } | { ok: false; error: E };
+export type Refusal<C extends string> = { code: C; detail: string };
+
+export const ok = <T>(value: T): Result<T, never> => ({ ok: true, value });
+export const refuse = <C extends string>(code: C, detail: string): Result<never, Refusal<C>> => ({
+  ok: false,
+  error: { code, detail },
+});
+export function assertNever(x: never): never {
+  throw new Error(`unreachable: ${JSON.stringify(x)}`);
+}

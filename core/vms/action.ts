@@ -1,0 +1,58 @@
+import type { DesiredPower, OneShotAction, StopMode } from "./vm.ts";
+
+/** Operations on a VM that a customer or staff can see (design §6). `create` is begun by a paid order. */
+export const ACTION_TYPES = [
+  "create",
+  "start",
+  "shutdown",
+  "stop",
+  "reboot",
+  "reset",
+  "delete",
+] as const;
+export type ActionType = (typeof ACTION_TYPES)[number];
+
+/** The actions a customer may ask for with `POST /v1/vms/{id}/actions`. */
+export const REQUESTABLE_ACTIONS = ["start", "shutdown", "stop", "reboot", "reset"] as const;
+
+export const ACTION_STATUSES = ["running", "success", "error"] as const;
+export type ActionStatus = (typeof ACTION_STATUSES)[number];
+
+export const ACTION_ERROR_CODES = [
+  "timed_out",
+  "host_refused",
+  "not_running",
+  "payment_refunded",
+] as const;
+export type ActionErrorCode = (typeof ACTION_ERROR_CODES)[number];
+
+/** How long a power action may run before it is an error that the customer sees. */
+export const ACTION_TIME_LIMIT_MS = 15 * 60_000;
+
+/** What an action asks of the VM: a desired state, or work to be done once. */
+export type ActionEffect =
+  | { kind: "power"; power: DesiredPower; stopMode: StopMode }
+  | { kind: "once"; action: OneShotAction }
+  | { kind: "absent" };
+
+export const EFFECT_OF_ACTION = {
+  create: { kind: "power", power: "running", stopMode: "graceful" },
+  start: { kind: "power", power: "running", stopMode: "graceful" },
+  shutdown: { kind: "power", power: "off", stopMode: "graceful" },
+  stop: { kind: "power", power: "off", stopMode: "firm" },
+  reboot: { kind: "once", action: "reboot" },
+  reset: { kind: "once", action: "reset" },
+  delete: { kind: "absent" },
+} as const satisfies Record<ActionType, ActionEffect>;
+
+export type Action = Readonly<{
+  id: string;
+  vmId: string;
+  type: ActionType;
+  status: ActionStatus;
+  /** The VM's generation that this action asked for. */
+  generation: number;
+  startedAt: Date;
+  finishedAt: Date | null;
+  error: { code: ActionErrorCode; message: string } | null;
+}>;

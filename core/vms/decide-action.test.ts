@@ -1,0 +1,85 @@
+import { describe, expect, test } from "vitest";
+import { AT, minutesAfter } from "#test/builders.ts";
+import { ACTION_TYPES } from "./action.ts";
+import { actionIsDone, decideAction } from "./decide-action.ts";
+
+type Vm = Parameters<typeof decideAction>[0];
+const aVm = (over: Partial<Vm> = {}): Vm => ({
+  presence: "present",
+  power: "running",
+  stopMode: "graceful",
+  generation: 4,
+  observedPower: "running",
+  entitledUntil: minutesAfter(60),
+  ...over,
+});
+const OFF = { power: "off", observedPower: "off" } as const;
+
+describe("asking for an action", () => {
+  test.each([
+    { type: "start", vm: OFF, desire: { power: "running", stopMode: "graceful", generation: 5 } },
+    { type: "shutdown", vm: {}, desire: { power: "off", stopMode: "graceful", generation: 5 } },
+    { type: "stop", vm: {}, desire: { power: "off", stopMode: "firm", generation: 5 } },
+    { type: "delete", vm: {}, desire: { presence: "absent", generation: 5 } },
+    // Done once, so nothing is desired otherwise than before.
+    { type: "reboot", vm: {}, desire: { power: "running", generation: 4 } },
+    { type: "reset", vm: {}, desire: { power: "running", generation: 4 } },
+  ] as const)("$type desires $desire", ({ type, vm, desire }) => {
+    expect(decideAction(aVm(vm), null, type, AT)).toMatchObject({ ok: true, value: desire });
+  });
+
+  test.each(ACTION_TYPES)("%s is refused while another runs, and of a VM that is to go", (type) => {
+    expect(decideAction(aVm(), { type: "reboot" }, type, AT)).toMatchObject({
+      error: { code: "vm_locked" },
+    });
+    expect(decideAction(aVm({ presence: "absent" }), null, type, AT)).toMatchObject({
+      error: { code: "vm_not_found" },
+    });
+  });
+
+  test.each([
+    { name: "off", vm: OFF },
+    { name: "on its way down", vm: { power: "off" } },
+    { name: "not seen running", vm: { observedPower: "starting" } },
+    { name: "unknown", vm: { observedPower: null } },
+  ] as const)("reboot of a VM that is $name is refused", ({ vm }) => {
+    expect(decideAction(aVm(vm), null, "reboot", AT)).toMatchObject({
+      error: { code: "vm_not_running" },
+    });
+  });
+
+  test("start is refused when the entitlement has ended; stop and delete are not", () => {
+    const unpaid = aVm({ ...OFF, entitledUntil: minutesAfter(-1) });
+    expect(decideAction(unpaid, null, "start", AT)).toMatchObject({
+      error: { code: "vm_suspended" },
+    });
+    expect(decideAction(unpaid, null, "stop", AT)).toMatchObject({ ok: true });
+    expect(decideAction(unpaid, null, "delete", AT)).toMatchObject({ ok: true });
+  });
+});
+
+describe("an action is done", () => {
+  const seen = { generation: 5, settled: true, power: "running", guestReady: true } as const;
+  test.each([
+    { type: "create", seen: {}, done: true },
+    { type: "create", seen: { guestReady: false }, done: false },
+    { type: "start", seen: {}, done: true },
+    { type: "start", seen: { settled: false }, done: false },
+    { type: "shutdown", seen: { power: "off" }, done: true },
+    { type: "shutdown", seen: { power: "stopping" }, done: false },
+    { type: "stop", seen: { power: "off", settled: false }, done: false },
+    { type: "delete", seen: { power: "gone" }, done: true },
+    { type: "delete", seen: { power: "off" }, done: false },
+    // The agent reports on these itself.
+    { type: "reboot", seen: {}, done: false },
+    { type: "reset", seen: {}, done: false },
+  ] as const)("$type with $seen: $done", ({ type, seen: over, done }) => {
+    expect(actionIsDone({ type, generation: 5 }, { ...seen, ...over })).toBe(done);
+  });
+
+  test.each(ACTION_TYPES)("never by what was seen before %s was asked for", (type) => {
+    const old = { generation: 4, settled: true, guestReady: true };
+    expect(actionIsDone({ type, generation: 5 }, { ...old, power: "running" })).toBe(false);
+    expect(actionIsDone({ type, generation: 5 }, { ...old, power: "gone" })).toBe(false);
+  });
+});

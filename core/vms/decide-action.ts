@@ -1,0 +1,70 @@
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { EFFECT_OF_ACTION, type ActionType, type Action } from "./action.ts";
+import type { DesiredPower, ObservedPower, Presence, StopMode } from "./vm.ts";
+
+export type VmDesire = Readonly<{
+  presence: Presence;
+  power: DesiredPower;
+  stopMode: StopMode;
+  generation: number;
+}>;
+
+/** What an action makes of a VM's desire. */
+export function decideAction(
+  vm: VmDesire & { observedPower: ObservedPower | null; entitledUntil: Date },
+  runningAction: Pick<Action, "type"> | null,
+  type: ActionType,
+  now: Date,
+): Result<VmDesire, Refusal<"vm_locked" | "vm_not_running" | "vm_suspended" | "vm_not_found">> {
+  if (vm.presence === "absent") return refuse("vm_not_found", "this VM is deleted");
+  if (runningAction)
+    return refuse("vm_locked", `a ${runningAction.type} is running; wait for it to end`);
+  const effect = EFFECT_OF_ACTION[type];
+  const desire: VmDesire = {
+    presence: vm.presence,
+    power: vm.power,
+    stopMode: vm.stopMode,
+    generation: vm.generation,
+  };
+  if (effect.kind === "absent")
+    return ok({ ...desire, presence: "absent", generation: vm.generation + 1 });
+  if (effect.kind === "once")
+    return vm.power === "running" && vm.observedPower === "running"
+      ? ok(desire)
+      : refuse("vm_not_running", `a VM that is off cannot ${type}`);
+  if (effect.power === "running" && now > vm.entitledUntil)
+    return refuse("vm_suspended", "its entitlement has ended; pay first");
+  return ok({
+    ...desire,
+    power: effect.power,
+    stopMode: effect.stopMode,
+    generation: vm.generation + 1,
+  });
+}
+
+/** Whether what was seen at `generation` finishes an action that asked for `action.generation`. */
+export function actionIsDone(
+  action: Pick<Action, "type" | "generation">,
+  seen: {
+    generation: number;
+    settled: boolean;
+    power: ObservedPower | "gone";
+    guestReady: boolean;
+  },
+): boolean {
+  if (seen.generation < action.generation) return false;
+  switch (action.type) {
+    case "create":
+      return seen.power === "running" && seen.guestReady;
+    case "start":
+      return seen.power === "running" && seen.settled;
+    case "shutdown":
+    case "stop":
+      return seen.power === "off" && seen.settled;
+    case "delete":
+      return seen.power === "gone";
+    case "reboot":
+    case "reset":
+      return false; // these end by the agent's own report on the action
+  }
+}

@@ -1,0 +1,90 @@
+import { describe, expect, test } from "vitest";
+import { AT, aVmReport, minutesAfter, whatIsKnown } from "#test/builders.ts";
+import { judgeReport, whatChanged } from "./judge-report.ts";
+
+describe("a report", () => {
+  const vm = { generation: 5, ownerEpoch: 2, observedGeneration: 3 };
+  test.each([
+    { name: "of what is wanted now", over: { generation: 5 }, is: "current" },
+    { name: "of what was seen last", over: { generation: 3 }, is: "current" },
+    { name: "older than what was seen", over: { generation: 2 }, is: "stale" },
+    { name: "ahead of what is wanted", over: { generation: 6 }, is: "foreign" },
+    { name: "of an earlier owner", over: { ownerEpoch: 1 }, is: "foreign" },
+    { name: "of a later owner", over: { ownerEpoch: 3 }, is: "foreign" },
+    { name: "of a domain with another tag", over: { observed: { ownerEpoch: 1 } }, is: "foreign" },
+    { name: "that the VM is not there", over: { observed: null }, is: "current" },
+  ] as const)("$name is $is", ({ over, is }) => {
+    expect(judgeReport(vm, aVmReport({ ownerEpoch: 2, generation: 5, ...over }))).toBe(is);
+  });
+});
+
+describe("what a report changes", () => {
+  const guest = (hostname: string) =>
+    ({ observed: { guest: { source: "console", hostname } } }) as const;
+
+  test("is nothing when it says what is known", () => {
+    const first = whatChanged(whatIsKnown(), aVmReport(), AT);
+    if (!first) throw new Error("nothing changed");
+    expect(
+      whatChanged({ ...whatIsKnown(), ...first }, aVmReport(), minutesAfter(1)),
+    ).toBeUndefined();
+  });
+
+  test.each(["web-1", "WEB-1.lan", "web-1.example.com"])(
+    "is a ready guest when it gives its ordered name (%s)",
+    (hostname) => {
+      expect(whatChanged(whatIsKnown(), aVmReport(guest(hostname)), AT)).toMatchObject({
+        guestReadyAt: AT,
+      });
+    },
+  );
+
+  test.each(["localhost", "web-10", ""])(
+    "is no ready guest under another name (%j)",
+    (hostname) => {
+      expect(whatChanged(whatIsKnown(), aVmReport(guest(hostname)), AT)).toMatchObject({
+        guestReadyAt: null,
+      });
+    },
+  );
+
+  test("keeps since when it runs over one boot, and counts anew over a reboot", () => {
+    const known = whatIsKnown({ observedPower: "running", runningSince: AT, bootEpoch: "boot-1" });
+    const later = minutesAfter(7);
+    expect(whatChanged(known, aVmReport(), later)).toMatchObject({ runningSince: AT });
+    expect(
+      whatChanged(known, aVmReport({ observed: { bootEpoch: "boot-2" } }), later),
+    ).toMatchObject({
+      runningSince: later,
+    });
+    const off = { observed: { power: "off", bootEpoch: null } } as const;
+    expect(whatChanged(known, aVmReport(off), later)).toMatchObject({ runningSince: null });
+  });
+
+  test("calls a VM that is still being made off, and one that is not there unknown", () => {
+    expect(
+      whatChanged(whatIsKnown(), aVmReport({ observed: { complete: false } }), AT),
+    ).toMatchObject({
+      observedPower: "off",
+      runningSince: null,
+      guestReadyAt: null,
+    });
+    const known = whatIsKnown({ observedPower: "running" });
+    expect(whatChanged(known, aVmReport({ observed: null }), AT)).toMatchObject({
+      observedPower: null,
+    });
+  });
+
+  test("once a guest was ready, it stays so", () => {
+    const known = whatIsKnown({ guestReadyAt: AT });
+    expect(whatChanged(known, aVmReport(), minutesAfter(1))).toMatchObject({ guestReadyAt: AT });
+  });
+
+  test("forgets an error that is over", () => {
+    const known = whatIsKnown({ lastErrorCode: "out_of_disk", lastErrorDetail: "full" });
+    expect(whatChanged(known, aVmReport(), AT)).toMatchObject({
+      lastErrorCode: null,
+      lastErrorDetail: null,
+    });
+  });
+});

@@ -1,0 +1,71 @@
+import type { VmReport } from "#core/contracts/agent.ts";
+import type { ObservedPower } from "./vm.ts";
+
+/** What is known of a VM by what its host has reported. */
+export type KnownOfVm = Readonly<{
+  hostname: string;
+  generation: number;
+  ownerEpoch: number;
+  observedPower: ObservedPower | null;
+  observedGeneration: number;
+  firstSeenAt: Date | null;
+  runningSince: Date | null;
+  guestReadyAt: Date | null;
+  bootEpoch: string | null;
+  lastErrorCode: string | null;
+  lastErrorDetail: string | null;
+}>;
+
+/** `stale`: older than what is known. `foreign`: of an epoch or a generation that the host cannot have. */
+export function judgeReport(
+  vm: Pick<KnownOfVm, "generation" | "ownerEpoch" | "observedGeneration">,
+  report: VmReport,
+): "current" | "stale" | "foreign" {
+  if (report.ownerEpoch !== vm.ownerEpoch) return "foreign";
+  if (report.observed && report.observed.ownerEpoch !== vm.ownerEpoch) return "foreign";
+  if (report.generation > vm.generation) return "foreign";
+  return report.generation < vm.observedGeneration ? "stale" : "current";
+}
+
+const shortName = (host: string) => host.split(".")[0]?.toLowerCase();
+
+/**
+ * The observed columns that a report changes; undefined when it says nothing new. A guest that gives another name
+ * than the ordered one is no evidence that the ordered VM is up.
+ */
+export function whatChanged(
+  vm: KnownOfVm,
+  report: VmReport,
+  now: Date,
+): (Omit<KnownOfVm, "hostname" | "generation" | "ownerEpoch"> & { observedAt: Date }) | undefined {
+  const seen = report.observed;
+  const power = seen === null ? null : seen.complete ? seen.power : "off";
+  const running = power === "running";
+  const bootEpoch = seen?.bootEpoch ?? null;
+  const sameBoot = vm.bootEpoch === bootEpoch && vm.runningSince !== null;
+  const guestUp =
+    running &&
+    seen?.guest !== null &&
+    seen?.guest !== undefined &&
+    shortName(seen.guest.hostname) === shortName(vm.hostname);
+  const next = {
+    observedPower: power,
+    observedGeneration: report.generation,
+    firstSeenAt: vm.firstSeenAt ?? (seen?.complete ? now : null),
+    runningSince: running ? (sameBoot ? vm.runningSince : now) : null,
+    guestReadyAt: vm.guestReadyAt ?? (guestUp ? now : null),
+    bootEpoch,
+    lastErrorCode: report.error?.code ?? null,
+    lastErrorDetail: report.error?.detail ?? null,
+  };
+  const same =
+    next.observedPower === vm.observedPower &&
+    next.observedGeneration === vm.observedGeneration &&
+    next.firstSeenAt === vm.firstSeenAt &&
+    next.runningSince === vm.runningSince &&
+    next.guestReadyAt === vm.guestReadyAt &&
+    next.bootEpoch === vm.bootEpoch &&
+    next.lastErrorCode === vm.lastErrorCode &&
+    next.lastErrorDetail === vm.lastErrorDetail;
+  return same ? undefined : { ...next, observedAt: now };
+}

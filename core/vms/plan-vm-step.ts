@@ -1,0 +1,126 @@
+import type {
+  AgentErrorCode,
+  DesiredVm,
+  DriverCapabilities,
+  ObservedVm,
+} from "#core/contracts/agent.ts";
+import { assertNever, ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { sameSize, type DesiredPower, type StopMode } from "#core/vms/vm.ts";
+
+/** One move of an agent. `wait`: something is under way in the hypervisor or the guest; look again. */
+export type VmStep =
+  | { do: "nothing" }
+  | { do: "wait" }
+  | { do: "create" }
+  | { do: "start" }
+  | { do: "stop"; mode: StopMode }
+  | { do: "resize" }
+  | { do: "destroy" };
+
+export type VmSituation = Readonly<{
+  desired: DesiredVm;
+  /** null: looked for, and not there. */
+  observed: ObservedVm | null;
+  can: DriverCapabilities;
+  now: Date;
+  entitlementGraceSeconds: number;
+  /** Since when the VM has been asked, or seen, to shut down; null: it is not. The agent remembers it. */
+  stoppingSince: Date | null;
+  /** The driver refused this size while the VM runs (past what it was started with): stop it first. */
+  liveResizeRefused: boolean;
+}>;
+
+/** How long a guest has for its shutdown before the power is cut. */
+export const GRACEFUL_STOP_MS = 90_000;
+
+/**
+ * One step from what is observed towards what is desired. Called again after each step, so it needs no history.
+ * It refuses what no step can reach: another owner epoch, a disk that would shrink, a VM that has failed, or one
+ * that has vanished.
+ */
+export function planVmStep(situation: VmSituation): Result<VmStep, Refusal<AgentErrorCode>> {
+  const { desired, observed } = situation;
+  if (observed !== null && observed.ownerEpoch !== desired.ownerEpoch)
+    return refuse(
+      "stale_epoch",
+      `the VM here is tagged with epoch ${observed.ownerEpoch}, not ${desired.ownerEpoch}`,
+    );
+  if (desired.presence === "absent") return ok({ do: observed === null ? "nothing" : "destroy" });
+  if (observed === null)
+    return desired.mayCreate
+      ? ok({ do: "create" })
+      : refuse("vm_missing", "this VM was here and is gone; it is not made again by itself");
+  if (allowedPower(situation) === "off" && observed.power !== "off")
+    return ok(stop(situation, observed));
+  if (!observed.complete) return ok({ do: "create" });
+  if (!sameSize(desired.size, observed.size)) return resize(situation, observed);
+  return allowedPower(situation) === "off" ? ok({ do: "nothing" }) : run(situation, observed);
+}
+
+/** What the power may be: a VM whose entitlement and grace have passed is off, whatever was asked. */
+function allowedPower(
+  situation: Pick<VmSituation, "desired" | "now" | "entitlementGraceSeconds">,
+): DesiredPower {
+  const until =
+    Date.parse(situation.desired.entitledUntil) + situation.entitlementGraceSeconds * 1000;
+  return situation.now.getTime() > until ? "off" : situation.desired.power;
+}
+
+/** Asks the guest, again and again for the grace, and then cuts the power. A guest that cannot hear is not asked. */
+function stop(situation: VmSituation, observed: ObservedVm): VmStep {
+  const hears = observed.power !== "paused" && observed.power !== "failed";
+  const ask = situation.desired.stopMode === "graceful" && situation.can.gracefulStop && hears;
+  return { do: "stop", mode: ask && !graceIsOver(situation) ? "graceful" : "firm" };
+}
+
+function graceIsOver({ stoppingSince, now }: VmSituation): boolean {
+  return stoppingSince !== null && now.getTime() - stoppingSince.getTime() >= GRACEFUL_STOP_MS;
+}
+
+function resize(
+  situation: VmSituation,
+  observed: ObservedVm,
+): Result<VmStep, Refusal<AgentErrorCode>> {
+  const { desired, can } = situation;
+  if (desired.size.diskGib < observed.size.diskGib)
+    return refuse(
+      "unsupported",
+      `a disk never shrinks: ${observed.size.diskGib} to ${desired.size.diskGib} GiB`,
+    );
+  if (observed.power === "off") return ok({ do: "resize" });
+  // A VM on its way up or down, or that has failed, is first brought to where the hypervisor takes changes.
+  if (observed.power !== "running" && observed.power !== "paused") return run(situation, observed);
+  const { vcpus, memoryMib, diskGib } = observed.size;
+  const less = desired.size.vcpus < vcpus || desired.size.memoryMib < memoryMib;
+  const more = desired.size.vcpus > vcpus || desired.size.memoryMib > memoryMib;
+  const live =
+    observed.power === "running" &&
+    !less &&
+    (!more || can.hotResize) &&
+    (desired.size.diskGib === diskGib || can.hotDiskGrow) &&
+    !situation.liveResizeRefused;
+  return ok(live ? { do: "resize" } : stop(situation, observed));
+}
+
+/** Towards running. */
+function run(
+  situation: VmSituation,
+  observed: ObservedVm,
+): Result<VmStep, Refusal<AgentErrorCode>> {
+  switch (observed.power) {
+    case "running":
+      return ok({ do: "nothing" });
+    case "off":
+    case "paused":
+      return ok({ do: "start" });
+    case "starting":
+      return ok({ do: "wait" });
+    case "stopping":
+      // It comes back once it is off; a guest that hangs on its way down is cut off.
+      return ok(graceIsOver(situation) ? { do: "stop", mode: "firm" } : { do: "wait" });
+    case "failed":
+      return refuse("driver_failed", "the hypervisor says that the VM has failed: staff must look");
+    default:
+      return assertNever(observed.power);
+  }
+}

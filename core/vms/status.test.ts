@@ -1,0 +1,32 @@
+import { expect, test } from "vitest";
+import { AT, minutesAfter } from "#test/builders.ts";
+import { vmStatus } from "./status.ts";
+
+const status = (over: Partial<Parameters<typeof vmStatus>[0]>) =>
+  vmStatus({
+    presence: "present",
+    desiredPower: "running",
+    observedPower: "running",
+    hostLastSeenAt: AT,
+    runningAction: null,
+    now: AT,
+    ...over,
+  });
+
+test.each([
+  { over: {}, is: "running" },
+  { over: { observedPower: "off" }, is: "starting" },
+  { over: { observedPower: "paused" }, is: "starting" },
+  { over: { desiredPower: "off" }, is: "stopping" },
+  { over: { desiredPower: "off", observedPower: "off" }, is: "off" },
+  { over: { runningAction: "create", observedPower: null }, is: "initializing" },
+  { over: { runningAction: "reboot" }, is: "running" },
+  { over: { presence: "absent", runningAction: "delete" }, is: "deleting" },
+  { over: { observedPower: null }, is: "unknown" },
+  { over: { hostLastSeenAt: null }, is: "unknown" },
+  // Five minutes are the most for which what was seen is believed.
+  { over: { now: minutesAfter(5) }, is: "running" },
+  { over: { now: minutesAfter(6) }, is: "unknown" },
+] as const)("a VM with $over is $is", ({ over, is }) => {
+  expect(status(over)).toBe(is);
+});

@@ -1,0 +1,36 @@
+import type { ActionType } from "./action.ts";
+import type { DesiredPower, ObservedPower, Presence } from "./vm.ts";
+
+/** What a customer reads in `status`; the words are Hetzner's (design §7). */
+export const VM_STATUSES = [
+  "initializing",
+  "starting",
+  "running",
+  "stopping",
+  "off",
+  "migrating",
+  "rebuilding",
+  "deleting",
+  "unknown",
+] as const;
+export type VmStatus = (typeof VM_STATUSES)[number];
+
+/** Past this age an observation is no evidence any more, and the status says so. */
+export const OBSERVATION_FRESH_MS = 5 * 60_000;
+
+export function vmStatus(vm: {
+  presence: Presence;
+  desiredPower: DesiredPower;
+  observedPower: ObservedPower | null;
+  hostLastSeenAt: Date | null;
+  runningAction: ActionType | null;
+  now: Date;
+}): VmStatus {
+  if (vm.presence === "absent") return "deleting";
+  if (vm.runningAction === "create") return "initializing";
+  if (vm.observedPower === null) return "unknown";
+  if (vm.hostLastSeenAt === null || +vm.now - +vm.hostLastSeenAt > OBSERVATION_FRESH_MS)
+    return "unknown";
+  if (vm.desiredPower === "running") return vm.observedPower === "running" ? "running" : "starting";
+  return vm.observedPower === "off" ? "off" : "stopping";
+}

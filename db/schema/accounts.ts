@@ -1,0 +1,189 @@
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  boolean,
+  check,
+  index,
+  integer,
+  pgEnum,
+  pgTable,
+  text,
+  unique,
+  uuid,
+} from "drizzle-orm/pg-core";
+import { ROLES } from "#core/accounts.ts";
+import { instant } from "./columns.ts";
+
+/*
+ * Who may speak to Berth. better-auth writes these tables through `adapters/accounts.ts`, so the property names are
+ * its field names (https://www.better-auth.com/docs/concepts/database); the SQL names are ours. It checks at start
+ * that every field it knows has a column, which is why columns stand here that we leave null.
+ */
+
+export const accountRole = pgEnum("account_role", ROLES);
+
+/** better-auth's "user". `role` and `bannedAt` are ours; no request of a client can set them. */
+export const accounts = pgTable(
+  "accounts",
+  {
+    id: uuid("id").primaryKey(),
+    email: text("email").notNull(),
+    emailVerified: boolean("email_verified").notNull().default(false),
+    name: text("name").notNull(),
+    image: text("image"),
+    role: accountRole("role").notNull(),
+    twoFactorEnabled: boolean("two_factor_enabled").notNull().default(false),
+    /** Null: may log in and use tokens. Takes effect at the next request. */
+    bannedAt: instant("banned_at"),
+    createdAt: instant("created_at").notNull(),
+    updatedAt: instant("updated_at").notNull(),
+  },
+  (t) => [
+    unique("accounts_email_unique").on(t.email),
+    check("accounts_email_is_lower_case", sql`${t.email} = lower(${t.email})`),
+    check("accounts_email_length", sql`length(${t.email}) between 3 and 254`),
+    check("accounts_name_length", sql`length(${t.name}) between 1 and 200`),
+  ],
+);
+
+const owner = () =>
+  uuid("account_id")
+    .notNull()
+    .references(() => accounts.id, { onDelete: "cascade" });
+
+/** A browser's log-in. The cookie is this token with an HMAC; the row alone opens nothing. */
+export const sessions = pgTable(
+  "sessions",
+  {
+    id: uuid("id").primaryKey(),
+    userId: owner(),
+    token: text("token").notNull(),
+    ipAddress: text("ip_address"),
+    userAgent: text("user_agent"),
+    expiresAt: instant("expires_at").notNull(),
+    createdAt: instant("created_at").notNull(),
+    updatedAt: instant("updated_at").notNull(),
+  },
+  (t) => [
+    unique("sessions_token_unique").on(t.token),
+    index("sessions_account_id_idx").on(t.userId),
+    index("sessions_expires_at_idx").on(t.expiresAt),
+  ],
+);
+
+/** better-auth's "account": one way to prove who one is. Ours is `credential`, a scrypt hash of the password. */
+export const credentials = pgTable(
+  "credentials",
+  {
+    id: uuid("id").primaryKey(),
+    userId: owner(),
+    providerId: text("provider").notNull(),
+    accountId: text("provider_account_id").notNull(),
+    password: text("password_hash"),
+    accessToken: text("access_token"),
+    refreshToken: text("refresh_token"),
+    idToken: text("id_token"),
+    accessTokenExpiresAt: instant("access_token_expires_at"),
+    refreshTokenExpiresAt: instant("refresh_token_expires_at"),
+    scope: text("scope"),
+    createdAt: instant("created_at").notNull(),
+    updatedAt: instant("updated_at").notNull(),
+  },
+  (t) => [
+    unique("credentials_provider_account_unique").on(t.providerId, t.accountId),
+    index("credentials_account_id_idx").on(t.userId),
+    check(
+      "credentials_password_has_hash",
+      sql`${t.providerId} <> 'credential' or ${t.password} is not null`,
+    ),
+  ],
+);
+
+/** Short-lived single-use values: a log-in that waits for its second factor, a trusted device. */
+export const verifications = pgTable(
+  "verifications",
+  {
+    id: uuid("id").primaryKey(),
+    identifier: text("identifier").notNull(),
+    value: text("value").notNull(),
+    expiresAt: instant("expires_at").notNull(),
+    createdAt: instant("created_at").notNull(),
+    updatedAt: instant("updated_at").notNull(),
+  },
+  (t) => [
+    index("verifications_identifier_idx").on(t.identifier),
+    index("verifications_expires_at_idx").on(t.expiresAt),
+  ],
+);
+
+/** An authenticator app. Secret and backup codes are encrypted with the instance's secret. */
+export const twoFactors = pgTable(
+  "two_factors",
+  {
+    id: uuid("id").primaryKey(),
+    userId: owner(),
+    secret: text("secret_encrypted").notNull(),
+    backupCodes: text("backup_codes_encrypted").notNull(),
+    verified: boolean("verified").notNull().default(false),
+    failedVerificationCount: integer("failed_verification_count").notNull().default(0),
+    lockedUntil: instant("locked_until"),
+  },
+  (t) => [
+    unique("two_factors_account_unique").on(t.userId),
+    check("two_factors_failures_not_negative", sql`${t.failedVerificationCount} >= 0`),
+  ],
+);
+
+/**
+ * better-auth's "apikey". `permissions` is the token's scopes as JSON (`{"vms":["read"]}`), `lastRequest` when it was
+ * last used, to within some minutes. The quota columns (refill, remaining, rate limit) are the plugin's, and unused.
+ */
+export const apiTokens = pgTable(
+  "api_tokens",
+  {
+    id: uuid("id").primaryKey(),
+    referenceId: owner(),
+    name: text("name").notNull(),
+    start: text("start").notNull(),
+    prefix: text("prefix"),
+    /** SHA-256 of the whole secret, base64url. The secret has 64 random letters, so no salt is needed. */
+    key: text("secret_hash").notNull(),
+    permissions: text("permissions").notNull(),
+    enabled: boolean("enabled").notNull().default(true),
+    expiresAt: instant("expires_at"),
+    lastRequest: instant("last_used_at"),
+    createdAt: instant("created_at").notNull(),
+    updatedAt: instant("updated_at").notNull(),
+    configId: text("config_id").notNull().default("default"),
+    metadata: text("metadata"),
+    refillInterval: integer("refill_interval_ms"),
+    refillAmount: integer("refill_amount"),
+    lastRefillAt: instant("last_refill_at"),
+    rateLimitEnabled: boolean("rate_limit_enabled").notNull().default(false),
+    rateLimitTimeWindow: integer("rate_limit_window_ms"),
+    rateLimitMax: integer("rate_limit_max"),
+    requestCount: integer("request_count").notNull().default(0),
+    remaining: integer("remaining"),
+  },
+  (t) => [
+    unique("api_tokens_secret_hash_unique").on(t.key),
+    index("api_tokens_account_id_idx").on(t.referenceId),
+    index("api_tokens_expires_at_idx").on(t.expiresAt),
+    check("api_tokens_hash_is_sha256", sql`${t.key} ~ '^[A-Za-z0-9_-]{43}$'`),
+  ],
+);
+
+/** Counters of the log-in routes' rate limits, in production. `lastRequest` is milliseconds since 1970. */
+export const authRateLimits = pgTable(
+  "auth_rate_limits",
+  {
+    id: uuid("id").primaryKey(),
+    key: text("key").notNull(),
+    count: integer("count").notNull(),
+    lastRequest: bigint("last_request_ms", { mode: "number" }).notNull(),
+  },
+  (t) => [
+    unique("auth_rate_limits_key_unique").on(t.key),
+    index("auth_rate_limits_last_request_idx").on(t.lastRequest),
+  ],
+);

@@ -1,0 +1,101 @@
+import { sql } from "drizzle-orm";
+import {
+  boolean,
+  check,
+  integer,
+  pgEnum,
+  pgTable,
+  text,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import { HYPERVISORS } from "#core/hosts/place-vm.ts";
+import { BILLING_INTERVALS } from "#core/orders/order.ts";
+import { OS_FAMILIES } from "#core/vms/vm.ts";
+import { currencyCode, instant, minorUnits } from "./columns.ts";
+
+export const billingInterval = pgEnum("billing_interval", BILLING_INTERVALS);
+export const osFamily = pgEnum("os_family", OS_FAMILIES);
+export const hypervisor = pgEnum("hypervisor", HYPERVISORS);
+
+export const locations = pgTable(
+  "locations",
+  {
+    id: uuid("id").primaryKey(),
+    /** Short name that people know: `fsn1`. */
+    name: text("name").notNull(),
+    city: text("city").notNull(),
+    country: text("country").notNull(),
+    nameservers: text("nameservers").array().notNull(),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("locations_name_key").on(t.name),
+    check("locations_country_is_iso", sql`${t.country} ~ '^[A-Z]{2}$'`),
+  ],
+);
+
+export const plans = pgTable(
+  "plans",
+  {
+    id: uuid("id").primaryKey(),
+    name: text("name").notNull(),
+    vcpus: integer("vcpus").notNull(),
+    memoryMib: integer("memory_mib").notNull(),
+    diskGib: integer("disk_gib").notNull(),
+    /** Outgoing traffic in the price, per month. */
+    trafficGib: integer("traffic_gib").notNull(),
+    bandwidthMbit: integer("bandwidth_mbit"),
+    diskIops: integer("disk_iops"),
+    available: boolean("available").notNull().default(true),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("plans_name_key").on(t.name),
+    check(
+      "plans_size_positive",
+      sql`${t.vcpus} > 0 and ${t.memoryMib} > 0 and ${t.diskGib} > 0 and ${t.trafficGib} >= 0`,
+    ),
+  ],
+);
+
+export const planPrices = pgTable(
+  "plan_prices",
+  {
+    id: uuid("id").primaryKey(),
+    planId: uuid("plan_id")
+      .notNull()
+      .references(() => plans.id),
+    interval: billingInterval("interval").notNull(),
+    amountMinor: minorUnits("amount_minor").notNull(),
+    currency: currencyCode().notNull(),
+    /** null until the first order needs it. */
+    stripePriceId: text("stripe_price_id"),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("plan_prices_plan_interval_key").on(t.planId, t.interval, t.currency),
+    check("plan_prices_positive", sql`${t.amountMinor} > 0`),
+  ],
+);
+
+export const images = pgTable(
+  "images",
+  {
+    id: uuid("id").primaryKey(),
+    name: text("name").notNull(),
+    os: osFamily("os").notNull(),
+    /** The file's name on every host, without the ending that each hypervisor adds. */
+    file: text("file").notNull(),
+    hypervisors: hypervisor("hypervisors").array().notNull(),
+    minMemoryMib: integer("min_memory_mib").notNull(),
+    minDiskGib: integer("min_disk_gib").notNull(),
+    available: boolean("available").notNull().default(true),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("images_name_key").on(t.name),
+    check("images_file_is_bare", sql`${t.file} ~ '^[a-z0-9][a-z0-9._-]{0,99}$'`),
+    check("images_run_somewhere", sql`cardinality(${t.hypervisors}) > 0`),
+  ],
+);

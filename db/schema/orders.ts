@@ -1,0 +1,146 @@
+import { sql } from "drizzle-orm";
+import {
+  check,
+  index,
+  integer,
+  pgEnum,
+  pgTable,
+  text,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import { ORDER_STATES } from "#core/orders/order.ts";
+import { accounts } from "./accounts.ts";
+import { billingInterval, images, locations, plans } from "./catalogue.ts";
+import { currencyCode, instant, minorUnits } from "./columns.ts";
+import { hosts } from "./hosts.ts";
+
+export const orderState = pgEnum("order_state", ORDER_STATES);
+
+export const orders = pgTable(
+  "orders",
+  {
+    id: uuid("id").primaryKey(),
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    vmId: uuid("vm_id").notNull(),
+    state: orderState("state").notNull(),
+    planId: uuid("plan_id")
+      .notNull()
+      .references(() => plans.id),
+    imageId: uuid("image_id")
+      .notNull()
+      .references(() => images.id),
+    locationId: uuid("location_id")
+      .notNull()
+      .references(() => locations.id),
+    hostname: text("hostname").notNull(),
+    sshKeys: text("ssh_keys").array().notNull(),
+    userData: text("user_data"),
+    billingInterval: billingInterval("billing_interval").notNull(),
+    totalMinor: minorUnits("total_minor").notNull(),
+    currency: currencyCode().notNull(),
+    checkoutId: text("checkout_id"),
+    checkoutUrl: text("checkout_url"),
+    expiresAt: instant("expires_at").notNull(),
+    paidAt: instant("paid_at"),
+    createdAt: instant("created_at").notNull(),
+    version: integer("version").notNull().default(1),
+  },
+  (t) => [
+    uniqueIndex("orders_vm_key").on(t.vmId),
+    uniqueIndex("orders_checkout_key").on(t.checkoutId),
+    index("orders_account_idx").on(t.accountId, t.id),
+    index("orders_unpaid_idx")
+      .on(t.expiresAt)
+      .where(sql`${t.state} = 'awaiting_payment'`),
+    index("orders_unproven_idx")
+      .on(t.paidAt)
+      .where(sql`${t.state} in ('paid', 'refunding')`),
+    check("orders_total_positive", sql`${t.totalMinor} > 0`),
+    check(
+      "orders_paid_has_instant",
+      sql`${t.state} not in ('paid', 'active', 'completed') or ${t.paidAt} is not null`,
+    ),
+  ],
+);
+
+/** A place on a host that an order holds: from the order on, and until the VM is gone. */
+export const reservations = pgTable(
+  "reservations",
+  {
+    id: uuid("id").primaryKey(),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    vcpus: integer("vcpus").notNull(),
+    memoryMib: integer("memory_mib").notNull(),
+    diskGib: integer("disk_gib").notNull(),
+    createdAt: instant("created_at").notNull(),
+    releasedAt: instant("released_at"),
+  },
+  (t) => [
+    uniqueIndex("reservations_held_order_key")
+      .on(t.orderId)
+      .where(sql`${t.releasedAt} is null`),
+    index("reservations_host_idx").on(t.hostId),
+  ],
+);
+
+/** The right to run until an instant. One for each VM; what pays for it is named beside it. */
+export const entitlements = pgTable(
+  "entitlements",
+  {
+    vmId: uuid("vm_id").primaryKey(),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    subscriptionId: text("subscription_id"),
+    subscriptionStatus: text("subscription_status"),
+    until: instant("until").notNull(),
+    updatedAt: instant("updated_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("entitlements_order_key").on(t.orderId),
+    uniqueIndex("entitlements_subscription_key").on(t.subscriptionId),
+  ],
+);
+
+/** Invoices as the provider last showed them. */
+export const invoices = pgTable(
+  "invoices",
+  {
+    id: uuid("id").primaryKey(),
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    providerId: text("provider_id").notNull(),
+    number: text("number"),
+    status: text("status").notNull(),
+    totalMinor: minorUnits("total_minor").notNull(),
+    paidMinor: minorUnits("paid_minor").notNull(),
+    currency: currencyCode().notNull(),
+    hostedUrl: text("hosted_url"),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("invoices_provider_key").on(t.providerId),
+    index("invoices_account_idx").on(t.accountId, t.id),
+    index("invoices_order_idx").on(t.orderId),
+  ],
+);
+
+/** An account as the payment provider knows it. */
+export const billingCustomers = pgTable("billing_customers", {
+  accountId: uuid("account_id")
+    .primaryKey()
+    .references(() => accounts.id),
+  customerId: text("customer_id").notNull().unique("billing_customers_customer_key"),
+});

@@ -1,0 +1,150 @@
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  boolean,
+  check,
+  index,
+  integer,
+  numeric,
+  pgEnum,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import { ACTION_ERROR_CODES, ACTION_STATUSES, ACTION_TYPES } from "#core/vms/action.ts";
+import { DESIRED_POWER, OBSERVED_POWER, PRESENCE, STOP_MODES } from "#core/vms/vm.ts";
+import { accounts } from "./accounts.ts";
+import { images, locations, plans } from "./catalogue.ts";
+import { instant } from "./columns.ts";
+import { hosts } from "./hosts.ts";
+import { orders } from "./orders.ts";
+
+export const presence = pgEnum("vm_presence", PRESENCE);
+export const desiredPower = pgEnum("vm_desired_power", DESIRED_POWER);
+export const observedPower = pgEnum("vm_observed_power", OBSERVED_POWER);
+export const stopMode = pgEnum("vm_stop_mode", STOP_MODES);
+export const actionType = pgEnum("action_type", ACTION_TYPES);
+export const actionStatus = pgEnum("action_status", ACTION_STATUSES);
+export const actionErrorCode = pgEnum("action_error_code", ACTION_ERROR_CODES);
+
+/** Desired columns are written by the control plane, observed ones only by reports (style §10). */
+export const vms = pgTable(
+  "vms",
+  {
+    id: uuid("id").primaryKey(),
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    planId: uuid("plan_id")
+      .notNull()
+      .references(() => plans.id),
+    imageId: uuid("image_id")
+      .notNull()
+      .references(() => images.id),
+    locationId: uuid("location_id")
+      .notNull()
+      .references(() => locations.id),
+    hostname: text("hostname").notNull(),
+    sshKeys: text("ssh_keys").array().notNull(),
+    userData: text("user_data"),
+    createdAt: instant("created_at").notNull(),
+
+    presence: presence("presence").notNull(),
+    desiredPower: desiredPower("desired_power").notNull(),
+    stopMode: stopMode("stop_mode").notNull(),
+    vcpus: integer("vcpus").notNull(),
+    memoryMib: integer("memory_mib").notNull(),
+    diskGib: integer("disk_gib").notNull(),
+    generation: integer("generation").notNull(),
+    ownerEpoch: integer("owner_epoch").notNull(),
+
+    /** null: never seen, or not sure. */
+    observedPower: observedPower("observed_power"),
+    observedGeneration: integer("observed_generation").notNull().default(0),
+    observedAt: instant("observed_at"),
+    /** When its host first showed it whole, in this owner epoch. */
+    firstSeenAt: instant("first_seen_at"),
+    runningSince: instant("running_since"),
+    guestReadyAt: instant("guest_ready_at"),
+    bootEpoch: text("boot_epoch"),
+    lastErrorCode: text("last_error_code"),
+    lastErrorDetail: text("last_error_detail"),
+    /** When its host proved that it is gone. */
+    deletedAt: instant("deleted_at"),
+  },
+  (t) => [
+    uniqueIndex("vms_order_key").on(t.orderId),
+    index("vms_account_idx").on(t.accountId, t.id),
+    index("vms_host_idx")
+      .on(t.hostId)
+      .where(sql`${t.deletedAt} is null`),
+    check("vms_never_ahead_of_desire", sql`${t.observedGeneration} <= ${t.generation}`),
+    check("vms_generation_positive", sql`${t.generation} > 0 and ${t.ownerEpoch} > 0`),
+    check("vms_deleted_was_asked", sql`${t.deletedAt} is null or ${t.presence} = 'absent'`),
+  ],
+);
+
+export const actions = pgTable(
+  "actions",
+  {
+    id: uuid("id").primaryKey(),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    type: actionType("type").notNull(),
+    status: actionStatus("status").notNull(),
+    generation: integer("generation").notNull(),
+    startedAt: instant("started_at").notNull(),
+    finishedAt: instant("finished_at"),
+    errorCode: actionErrorCode("error_code"),
+    errorMessage: text("error_message"),
+  },
+  (t) => [
+    uniqueIndex("actions_one_running_key")
+      .on(t.vmId)
+      .where(sql`${t.status} = 'running'`),
+    index("actions_vm_idx").on(t.vmId, t.id),
+    check(
+      "actions_finished_when_ended",
+      sql`(${t.status} = 'running') = (${t.finishedAt} is null)`,
+    ),
+    check("actions_error_has_code", sql`(${t.status} = 'error') = (${t.errorCode} is not null)`),
+  ],
+);
+
+/** Counters between two instants, each stored once (invariants 10, 11). No overlap: see the migration. */
+export const usageSamples = pgTable(
+  "usage_samples",
+  {
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    bootEpoch: text("boot_epoch").notNull(),
+    seq: integer("seq").notNull(),
+    fromAt: instant("from_at").notNull(),
+    toAt: instant("to_at").notNull(),
+    cpuNs: numeric("cpu_ns", { precision: 20, scale: 0, mode: "bigint" }).notNull(),
+    rxBytes: numeric("rx_bytes", { precision: 20, scale: 0, mode: "bigint" }).notNull(),
+    txBytes: numeric("tx_bytes", { precision: 20, scale: 0, mode: "bigint" }).notNull(),
+    readBytes: numeric("read_bytes", { precision: 20, scale: 0, mode: "bigint" }).notNull(),
+    writeBytes: numeric("write_bytes", { precision: 20, scale: 0, mode: "bigint" }).notNull(),
+    memoryBytes: bigint("memory_bytes", { mode: "bigint" }).notNull(),
+    diskBytes: bigint("disk_bytes", { mode: "bigint" }).notNull(),
+    receivedAt: instant("received_at").notNull(),
+    /** Bytes were cut to what the NIC can carry in the time: worth a look by staff. */
+    bounded: boolean("bounded").notNull().default(false),
+  },
+  (t) => [
+    primaryKey({ name: "usage_samples_pkey", columns: [t.vmId, t.bootEpoch, t.seq] }),
+    index("usage_samples_vm_time_idx").on(t.vmId, t.fromAt),
+    check("usage_samples_forward", sql`${t.toAt} > ${t.fromAt}`),
+  ],
+);

@@ -1,0 +1,72 @@
+import type { MiddlewareHandler } from "hono";
+import type { AccountPrincipal, Role, Scope } from "#core/accounts.ts";
+import type { createAgentAuthenticator } from "#commands/authenticate-agent.ts";
+import type { Deps } from "#commands/deps.ts";
+import { ProblemError, unwrap } from "./problems.ts";
+
+/**
+ * Who may call a route. Every route states it; `x-access` in the OpenAPI document is this very value, and the test
+ * that walks routes × roles reads it from there.
+ */
+export type Access =
+  | { who: "anybody" }
+  | { who: "account"; roles: readonly Role[]; scope: Scope | null }
+  | { who: "agent" }
+  | { who: "join_token" };
+
+type Security = { [scheme: string]: string[] }[];
+
+export type AccountEnv = { Variables: { who: AccountPrincipal } };
+export type AgentEnv = { Variables: { hostId: string } };
+
+/** For people and billing systems: a session cookie, or a Bearer API token with the scope. */
+export function forAccounts(
+  deps: Pick<Deps, "accounts">,
+  roles: readonly Role[],
+  scope: Scope | null,
+) {
+  const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
+    const who = unwrap(await deps.accounts.authenticate(c.req.raw.headers));
+    if (!who)
+      throw new ProblemError("unauthenticated", "log in, or send an API token as a Bearer token");
+    if (!roles.includes(who.role))
+      throw new ProblemError("forbidden", `this is for ${roles.join(" and ")} accounts`);
+    if (scope !== null && !who.scopes.includes(scope))
+      throw new ProblemError("scope_missing", `this needs the scope ${scope}`);
+    c.set("who", who);
+    await next();
+  };
+  return {
+    "x-access": { who: "account", roles, scope } satisfies Access,
+    security: [{ token: scope === null ? [] : [scope] }, { session: [] }] as Security,
+    middleware: guard,
+  };
+}
+
+/** The actor of what a member of staff does. */
+export const asStaff = (who: AccountPrincipal) => ({ kind: "staff", id: who.accountId }) as const;
+
+/** For a host's agent: a signed request, bound to its method, path and body. */
+export function forAgents(authenticate: ReturnType<typeof createAgentAuthenticator>) {
+  const guard: MiddlewareHandler<AgentEnv> = async (c, next) => {
+    const url = new URL(c.req.url);
+    const agent = unwrap(
+      await authenticate({
+        method: c.req.method,
+        target: url.pathname + url.search,
+        authorization: c.req.header("authorization"),
+        body: new Uint8Array(await c.req.arrayBuffer()),
+      }),
+    );
+    c.set("hostId", agent.hostId);
+    await next();
+  };
+  return {
+    "x-access": { who: "agent" } satisfies Access,
+    security: [{ agent: [] }] as Security,
+    middleware: guard,
+  };
+}
+
+export const forAnybody = { "x-access": { who: "anybody" } satisfies Access };
+export const forJoinToken = { "x-access": { who: "join_token" } satisfies Access };

@@ -1,0 +1,131 @@
+import { bodyLimit } from "hono/body-limit";
+import { HTTPException } from "hono/http-exception";
+import { ProviderUnavailable } from "#core/billing/payments.ts";
+import type { Deps } from "#commands/deps.ts";
+import { unitOfWork } from "#commands/unit-of-work.ts";
+import { docsPage } from "./docs-page.ts";
+import { ProblemError, problemResponse } from "./problems.ts";
+import { newRouter } from "./router.ts";
+import { accountRoutes } from "./routes/accounts.ts";
+import { agentRoutes } from "./routes/agent.ts";
+import { catalogueRoutes } from "./routes/catalogue.ts";
+import { invoiceRoutes } from "./routes/invoices.ts";
+import { orderRoutes } from "./routes/orders.ts";
+import { publicPages } from "./routes/public-pages.ts";
+import { staffCatalogueRoutes } from "./routes/staff-catalogue.ts";
+import { staffHostRoutes } from "./routes/staff-hosts.ts";
+import { vmRoutes } from "./routes/vms.ts";
+
+const KIB = 1024;
+const BODY_LIMIT = 128 * KIB;
+/** A report of 2,000 VMs, or 1,000 samples. API Gateway's own limit is 10 MB, Lambda's 6 MB. */
+const AGENT_BODY_LIMIT = 4 * KIB * KIB;
+
+export const API_INFO = {
+  title: "Berth API",
+  version: "1",
+  description:
+    "Sells and runs VPSs. Errors are problem documents (RFC 9457) with a stable `code`; lists page by cursor; " +
+    "requests that create something paid take an Idempotency-Key.",
+};
+
+type Variables = { requestId: string };
+
+/** The whole HTTP API but the webhooks. `deps` are all it stands on, so it runs in a Lambda, a server, or a test. */
+export function createApi(deps: Deps) {
+  const app = newRouter<{ Variables: Variables }>();
+
+  app.use(async (c, next) => {
+    c.set("requestId", deps.ids.newId());
+    c.header("x-request-id", c.get("requestId"));
+    await unitOfWork(
+      deps,
+      "http.request",
+      { request_id: c.get("requestId"), method: c.req.method, path: c.req.path },
+      async (add) => {
+        await next();
+        const { error } = c;
+        add({
+          status: c.res.status,
+          ...(error && !(error instanceof ProblemError) ? { error } : {}),
+          ...(error instanceof ProblemError ? { code: error.code } : {}),
+        });
+      },
+    );
+  });
+
+  const tooLarge = () => {
+    throw new ProblemError("body_too_large", "the body is larger than this route takes");
+  };
+  const limit = bodyLimit({ maxSize: BODY_LIMIT, onError: tooLarge });
+  const agentLimit = bodyLimit({ maxSize: AGENT_BODY_LIMIT, onError: tooLarge });
+  app.use((c, next) => (c.req.path.startsWith("/agent/") ? agentLimit : limit)(c, next));
+
+  // A body that is not declared as JSON is refused instead of being looked at: also what keeps forms of other
+  // sites from posting with a session's cookie.
+  app.use(async (c, next) => {
+    const type = c.req.header("content-type")?.split(";")[0]?.trim().toLowerCase();
+    const hasBody =
+      Number(c.req.header("content-length") ?? 0) > 0 ||
+      c.req.header("transfer-encoding") !== undefined;
+    if ((hasBody || type !== undefined) && type !== "application/json")
+      throw new ProblemError("unsupported_media_type", "send application/json");
+    await next();
+  });
+
+  app.all("/v1/auth/*", (c) => deps.accounts.handle(c.req.raw));
+  app.route("/", publicPages(deps));
+  app.route("/", catalogueRoutes(deps));
+  app.route("/", accountRoutes(deps));
+  app.route("/", orderRoutes(deps));
+  app.route("/", vmRoutes(deps));
+  app.route("/", invoiceRoutes(deps));
+  app.route("/", staffHostRoutes(deps));
+  app.route("/", staffCatalogueRoutes(deps));
+  app.route("/", agentRoutes(deps));
+
+  const registry = app.openAPIRegistry;
+  registry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
+  registry.registerComponent("securitySchemes", "session", {
+    type: "apiKey",
+    in: "cookie",
+    name: "berth.session_token",
+  });
+  registry.registerComponent("securitySchemes", "agent", {
+    type: "http",
+    scheme: "bearer",
+    bearerFormat: "JWT (EdDSA)",
+  });
+  const document = () => app.getOpenAPI31Document({ openapi: "3.1.0", info: API_INFO });
+  app.get("/openapi.json", (c) => c.json(document()));
+  app.get("/docs", (c) => c.html(docsPage(document())));
+  app.get("/", (c) => c.redirect("/docs"));
+
+  app.notFound((c) =>
+    problemResponse(
+      c,
+      new ProblemError("not_found", `no route ${c.req.method} ${c.req.path}`),
+      c.get("requestId"),
+    ),
+  );
+  app.onError((error, c) => problemResponse(c, toProblem(error), c.get("requestId")));
+  return app;
+}
+
+/** What a client is told of an error. Of our own failures it learns only that there was one. */
+function toProblem(error: unknown): ProblemError {
+  if (error instanceof ProblemError) return error;
+  if (error instanceof HTTPException)
+    return error.status === 400
+      ? new ProblemError("malformed_json", "the body is not JSON")
+      : new ProblemError("internal", "something went wrong on our side");
+  if (error instanceof ProviderUnavailable)
+    return new ProblemError(
+      "payment_provider_unavailable",
+      "the payment provider does not answer; send the same request with the same key again",
+    );
+  return new ProblemError(
+    "internal",
+    "something went wrong on our side; it is logged under this id",
+  );
+}

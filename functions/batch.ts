@@ -1,0 +1,43 @@
+import type { SQSBatchResponse, SQSEvent } from "aws-lambda";
+import type { Deps } from "#commands/deps.ts";
+
+/**
+ * What became of a message. `done`: forget it. `retry`: it comes again, and after some tries goes to the dead-letter
+ * queue. A throw means retry (style §12).
+ */
+export type Outcome = "done" | "retry";
+
+export type BatchHandler = (batch: SQSEvent) => Promise<SQSBatchResponse>;
+
+/** A handler of SQS batches that answers for each message on its own. `work` gets the body as parsed JSON. */
+export function batchHandler(
+  deps: Pick<Deps, "clock" | "log">,
+  name: string,
+  work: (body: unknown, add: (fields: Record<string, unknown>) => void) => Promise<Outcome>,
+): BatchHandler {
+  return async (batch) => {
+    const outcomes = await Promise.all(
+      batch.Records.map(async (record) => {
+        const started = deps.clock.now();
+        const fields: Record<string, unknown> = {
+          message_id: record.messageId,
+          attempt: Number(record.attributes.ApproximateReceiveCount),
+        };
+        let outcome: Outcome = "retry";
+        try {
+          outcome = await work(JSON.parse(record.body), (more) => Object.assign(fields, more));
+        } catch (error) {
+          fields["error"] = error;
+        }
+        const write = outcome === "done" ? deps.log.info : deps.log.error;
+        write(name, { ...fields, outcome, duration_ms: +deps.clock.now() - +started });
+        return { itemIdentifier: record.messageId, outcome };
+      }),
+    );
+    return {
+      batchItemFailures: outcomes
+        .filter((o) => o.outcome === "retry")
+        .map(({ itemIdentifier }) => ({ itemIdentifier })),
+    };
+  };
+}

@@ -1,0 +1,61 @@
+import type { Context } from "hono";
+import type { z } from "@hono/zod-openapi";
+import { Problem, STATUS_BY_CODE, type ProblemCode } from "#core/contracts/problem.ts";
+import type { Result } from "#core/result.ts";
+
+/** A refusal on its way to the client. The app's error handler turns it into a problem document. */
+export class ProblemError extends Error {
+  override name = "ProblemError";
+  readonly code: ProblemCode;
+  readonly errors: Problem["errors"];
+  constructor(code: ProblemCode, detail: string, errors?: Problem["errors"]) {
+    super(detail);
+    this.code = code;
+    this.errors = errors;
+  }
+}
+
+/** The value, or the refusal as a problem. A code without a status does not compile. */
+export function unwrap<T>(result: Result<T, { code: ProblemCode; detail: string }>): T {
+  if (result.ok) return result.value;
+  throw new ProblemError(result.error.code, result.error.detail);
+}
+
+export function problemResponse(c: Context, problem: ProblemError, requestId: string): Response {
+  const status = STATUS_BY_CODE[problem.code];
+  const body: Problem = {
+    type: `urn:berth:problem:${problem.code}`,
+    title: problem.code.replaceAll("_", " "),
+    status,
+    code: problem.code,
+    detail: problem.message,
+    instance: requestId,
+    ...(problem.errors ? { errors: problem.errors } : {}),
+  };
+  return c.body(JSON.stringify(body), status, { "content-type": "application/problem+json" });
+}
+
+/** A zod error as fields by their paths. */
+export const fieldErrors = (error: z.core.$ZodError): NonNullable<Problem["errors"]> =>
+  error.issues.slice(0, 20).map((i) => ({
+    path: i.path.map(String).join(".") || "(body)",
+    message: i.message,
+  }));
+
+/** The problem answers of a route, for the OpenAPI document: each status with its codes. */
+export function problems(...codes: readonly ProblemCode[]) {
+  const byStatus = new Map<number, ProblemCode[]>();
+  for (const code of codes) {
+    const status = STATUS_BY_CODE[code];
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, list]) => [
+      status,
+      {
+        description: list.join(", "),
+        content: { "application/problem+json": { schema: Problem } },
+      },
+    ]),
+  );
+}

@@ -1,0 +1,102 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { ROLES } from "#core/accounts.ts";
+import { CreatedToken, CreateToken, Me, TokenView } from "#core/contracts/api.ts";
+import { toWireId } from "#core/ids.ts";
+import type { Deps } from "#commands/deps.ts";
+import { forAccounts, type AccountEnv } from "../access.ts";
+import { newRouter } from "../router.ts";
+import { ProblemError, problems, unwrap } from "../problems.ts";
+import { toTokenView } from "../views.ts";
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+
+const meRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ROLES, null),
+    operationId: "showMe",
+    summary: "Who you are, and what your credentials may do",
+    tags: ["Account"],
+    method: "get",
+    path: "/v1/me",
+    responses: { 200: { description: "You", content: json(Me) } },
+  });
+const listRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ROLES, null),
+    operationId: "listTokens",
+    summary: "Your API tokens",
+    tags: ["Account"],
+    method: "get",
+    path: "/v1/tokens",
+    responses: {
+      200: { description: "Tokens", content: json(z.object({ items: z.array(TokenView) })) },
+    },
+  });
+const createTokenRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ROLES, null),
+    operationId: "createToken",
+    summary: "Make an API token",
+    description:
+      "Scopes are a subset of what you may do now; a token cannot make a stronger one. The secret is in this answer " +
+      "only.",
+    tags: ["Account"],
+    method: "post",
+    path: "/v1/tokens",
+    request: { body: { required: true, content: json(CreateToken) } },
+    responses: {
+      201: { description: "The token and its secret", content: json(CreatedToken) },
+      ...problems("invalid_request", "scope_not_allowed", "token_limit"),
+    },
+  });
+const revokeRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ROLES, null),
+    operationId: "revokeToken",
+    summary: "Revoke an API token",
+    tags: ["Account"],
+    method: "delete",
+    path: "/v1/tokens/{id}",
+    request: { params: z.object({ id: z.string().min(1).max(64) }) },
+    responses: { 204: { description: "Revoked" }, ...problems("token_not_found") },
+  });
+
+/** Account routes; sign-up, log-in and sessions themselves are better-auth's, below `/v1/auth`. */
+export const accountRoutes = (deps: Deps) =>
+  newRouter<AccountEnv>()
+    .openapi(meRoute(deps), (c) => {
+      const who = c.get("who");
+      return c.json(
+        {
+          id: toWireId("account", who.accountId),
+          email: who.email,
+          name: who.name,
+          role: who.role,
+          scopes: [...who.scopes],
+        },
+        200,
+      );
+    })
+    .openapi(listRoute(deps), async (c) => {
+      const tokens = await deps.accounts.listTokens(c.get("who").accountId);
+      return c.json({ items: tokens.map(toTokenView) }, 200);
+    })
+    .openapi(createTokenRoute(deps), async (c) => {
+      const { name, scopes, expiresInDays } = c.req.valid("json");
+      const who = c.get("who");
+      const stronger = scopes.find((s) => !who.scopes.includes(s));
+      if (stronger !== undefined)
+        throw new ProblemError("scope_not_allowed", `you do not have the scope ${stronger}`);
+      const created = await deps.accounts.createToken(who, {
+        name,
+        scopes,
+        expiresInSeconds: expiresInDays === undefined ? null : expiresInDays * 86_400,
+      });
+      const { token, secret } = unwrap(created);
+      return c.json({ token: toTokenView(token), secret }, 201);
+    })
+    .openapi(revokeRoute(deps), async (c) => {
+      const gone = await deps.accounts.revokeToken(c.get("who").accountId, c.req.valid("param").id);
+      if (!gone) throw new ProblemError("token_not_found", "you have no such token");
+      return c.body(null, 204);
+    });

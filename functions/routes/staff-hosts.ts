@@ -1,0 +1,104 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { AddedHost, AddHost, HostView, pageOf, PageQuery } from "#core/contracts/api.ts";
+import { idIn } from "#core/ids.ts";
+import { addHost, issueJoinToken } from "#commands/add-host.ts";
+import type { Deps } from "#commands/deps.ts";
+import { showHost, showHosts } from "#commands/show-hosts.ts";
+import { asStaff, forAccounts, type AccountEnv } from "../access.ts";
+import { newRouter } from "../router.ts";
+import { problems, unwrap } from "../problems.ts";
+import { toHostView } from "../views.ts";
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+const hostParam = z.object({ id: idIn("host") });
+const STAFF = ["staff"] as const;
+
+const listRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:read"),
+    operationId: "listHosts",
+    summary: "Hosts, with what they have and what is given away",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/hosts",
+    request: { query: PageQuery },
+    responses: {
+      200: { description: "A page of hosts", content: json(pageOf(HostView)) },
+      ...problems("invalid_request"),
+    },
+  });
+const showRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:read"),
+    operationId: "showHost",
+    summary: "A host",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/hosts/{id}",
+    request: { params: hostParam },
+    responses: {
+      200: { description: "The host", content: json(HostView) },
+      ...problems("host_not_found"),
+    },
+  });
+const addRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:write"),
+    operationId: "addHost",
+    summary: "Add a host and get the token its agent enrols with",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/hosts",
+    request: { body: { required: true, content: json(AddHost) } },
+    responses: {
+      201: { description: "The host and its join token", content: json(AddedHost) },
+      ...problems("invalid_request", "location_not_found", "name_taken"),
+    },
+  });
+const tokenRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:write"),
+    operationId: "issueJoinToken",
+    summary: "Another join token for a host",
+    description: "Enrolling with it makes the host's old agent key worthless.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/hosts/{id}/join-tokens",
+    request: { params: hostParam },
+    responses: {
+      201: { description: "The host and its join token", content: json(AddedHost) },
+      ...problems("host_not_found", "host_wrong_state"),
+    },
+  });
+
+export const staffHostRoutes = (deps: Deps) =>
+  newRouter<AccountEnv>()
+    .openapi(listRoute(deps), async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      const page = await showHosts(deps, { limit, cursor: cursor ?? null });
+      return c.json({ items: page.items.map(toHostView), nextCursor: page.nextCursor }, 200);
+    })
+    .openapi(showRoute(deps), async (c) => {
+      const host = await showHost(deps, c.req.valid("param").id);
+      return c.json(toHostView(unwrap(host)), 200);
+    })
+    .openapi(addRoute(deps), async (c) => {
+      const added = unwrap(await addHost(deps, asStaff(c.get("who")), c.req.valid("json")));
+      return c.json(toAddedHost(added), 201);
+    })
+    .openapi(tokenRoute(deps), async (c) => {
+      const issued = unwrap(
+        await issueJoinToken(deps, asStaff(c.get("who")), c.req.valid("param").id),
+      );
+      return c.json(toAddedHost(issued), 201);
+    });
+
+const toAddedHost = (a: {
+  host: Parameters<typeof toHostView>[0];
+  joinToken: string;
+  joinTokenExpiresAt: Date;
+}): z.infer<typeof AddedHost> => ({
+  host: toHostView(a.host),
+  joinToken: a.joinToken,
+  joinTokenExpiresAt: a.joinTokenExpiresAt.toISOString(),
+});

@@ -1,0 +1,40 @@
+import type { Context, ScheduledEvent } from "aws-lambda";
+import { retryCancellations } from "#commands/cancel-subscription.ts";
+import { checkHealth } from "#commands/check-health.ts";
+import type { Deps } from "#commands/deps.ts";
+import { expireOrders } from "#commands/expire-orders.ts";
+import { retryRefunds } from "#commands/refund-order.ts";
+import { relayOutbox } from "#commands/relay-outbox.ts";
+import { retryInbox } from "#commands/retry-inbox.ts";
+import { lambda } from "#commands/runtime.ts";
+import { unitOfWork } from "#commands/unit-of-work.ts";
+import { watchProvisioning } from "#commands/watch-provisioning.ts";
+
+/** What runs every minute, and catches what a crash or a lost message left. Each may run twice, or beside itself. */
+export const SWEEPS = {
+  expire_orders: expireOrders,
+  retry_inbox: async (deps: Deps) => ({ rung: await retryInbox(deps) }),
+  watch_provisioning: watchProvisioning,
+  retry_refunds: retryRefunds,
+  retry_cancellations: retryCancellations,
+  // After the others, so that what they decided goes out with this very sweep.
+  relay_outbox: relayOutbox,
+  check_health: checkHealth,
+} as const satisfies Record<string, (deps: Deps) => Promise<object>>;
+
+/** Runs every sweep. One that fails does not keep the others from running; then the whole is reported as failed. */
+export const createSweep = (deps: Deps) => async (): Promise<void> => {
+  const failed: unknown[] = [];
+  for (const [name, run] of Object.entries(SWEEPS)) {
+    try {
+      await unitOfWork(deps, `sweep.${name}`, {}, async (add) => {
+        add({ ...(await run(deps)) });
+      });
+    } catch (error) {
+      failed.push(error);
+    }
+  }
+  if (failed.length > 0) throw new AggregateError(failed, `${failed.length} sweeps failed`);
+};
+
+export const handler = lambda<ScheduledEvent, Context, void>(createSweep);

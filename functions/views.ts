@@ -1,0 +1,138 @@
+import type { z } from "@hono/zod-openapi";
+import type {
+  ActionView,
+  HostView,
+  InvoiceView,
+  OrderView,
+  TokenView as TokenViewSchema,
+  UsageView,
+  VmView as VmViewSchema,
+} from "#core/contracts/api.ts";
+import type { TokenView } from "#core/accounts.ts";
+import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
+import { toWireId } from "#core/ids.ts";
+import { toMoneyView } from "#core/money.ts";
+import type { Order } from "#core/orders/order.ts";
+import type { Action } from "#core/vms/action.ts";
+import { vmStatus } from "#core/vms/status.ts";
+import type { Host } from "#commands/show-hosts.ts";
+import type { Invoice } from "#commands/show-invoices.ts";
+import type { Usage, VmView } from "#commands/show-vm.ts";
+
+/* What rows look like on the wire. One function a view; conversions are named by their direction. */
+
+const iso = (at: Date | null): string | null => at?.toISOString() ?? null;
+
+const HAS_VM: ReadonlySet<Order["state"]> = new Set(["paid", "active", "completed"]);
+
+export const toOrderView = (o: Order): OrderView => ({
+  id: toWireId("order", o.id),
+  state: o.state,
+  vmId: HAS_VM.has(o.state) ? toWireId("vm", o.vmId) : null,
+  planId: toWireId("plan", o.planId),
+  imageId: toWireId("image", o.imageId),
+  locationId: toWireId("location", o.locationId),
+  hostname: o.hostname,
+  billingInterval: o.billingInterval,
+  total: toMoneyView({ minor: o.totalMinor, currency: o.currency }),
+  createdAt: o.createdAt.toISOString(),
+  expiresAt: o.expiresAt.toISOString(),
+  paidAt: iso(o.paidAt),
+});
+
+export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
+  id: toWireId("vm", v.vm.id),
+  orderId: toWireId("order", v.vm.orderId),
+  hostname: v.vm.hostname,
+  status: vmStatus({
+    presence: v.vm.presence,
+    desiredPower: v.vm.desiredPower,
+    observedPower: v.vm.observedPower,
+    hostLastSeenAt: v.hostLastSeenAt,
+    runningAction: v.runningAction?.type ?? null,
+    now,
+  }),
+  power: { desired: v.vm.desiredPower, observed: v.vm.observedPower },
+  suspended:
+    v.entitledUntil !== null && +now > +v.entitledUntil + ENTITLEMENT_GRACE_MS ? ["overdue"] : [],
+  lockedBy: v.runningAction ? toWireId("action", v.runningAction.id) : null,
+  planId: toWireId("plan", v.vm.planId),
+  imageId: toWireId("image", v.vm.imageId),
+  locationId: toWireId("location", v.vm.locationId),
+  size: { vcpus: v.vm.vcpus, memoryMib: v.vm.memoryMib, diskGib: v.vm.diskGib },
+  addresses: [...v.addresses],
+  entitledUntil: iso(v.entitledUntil),
+  createdAt: v.vm.createdAt.toISOString(),
+});
+
+export const toActionView = (a: Action): ActionView => ({
+  id: toWireId("action", a.id),
+  vmId: toWireId("vm", a.vmId),
+  type: a.type,
+  status: a.status,
+  progress: a.status === "success" ? 100 : 0,
+  startedAt: a.startedAt.toISOString(),
+  finishedAt: iso(a.finishedAt),
+  error: a.error,
+});
+
+export const toUsageView = (u: Usage): UsageView => {
+  const sum = (pick: (b: Usage["buckets"][number]) => bigint) =>
+    u.buckets.reduce((n, b) => n + pick(b), 0n).toString();
+  return {
+    from: u.from.toISOString(),
+    to: u.to.toISOString(),
+    totals: {
+      cpuNs: sum((b) => b.cpuNs),
+      rxBytes: sum((b) => b.rxBytes),
+      txBytes: sum((b) => b.txBytes),
+      readBytes: sum((b) => b.readBytes),
+      writeBytes: sum((b) => b.writeBytes),
+    },
+    buckets: u.buckets.map((b) => ({
+      from: b.from.toISOString(),
+      cpuNs: b.cpuNs.toString(),
+      rxBytes: b.rxBytes.toString(),
+      txBytes: b.txBytes.toString(),
+      readBytes: b.readBytes.toString(),
+      writeBytes: b.writeBytes.toString(),
+    })),
+    measuredUntil: iso(u.measuredUntil),
+  };
+};
+
+export const toInvoiceView = (i: Invoice): InvoiceView => ({
+  id: toWireId("invoice", i.id),
+  orderId: toWireId("order", i.orderId),
+  number: i.number,
+  status: i.status,
+  total: toMoneyView(i.total),
+  paid: toMoneyView(i.paid),
+  hostedUrl: i.hostedUrl,
+  createdAt: i.createdAt.toISOString(),
+});
+
+export const toTokenView = (t: TokenView): z.infer<typeof TokenViewSchema> => ({
+  id: t.id,
+  name: t.name,
+  start: t.start,
+  scopes: [...t.scopes],
+  createdAt: t.createdAt.toISOString(),
+  expiresAt: iso(t.expiresAt),
+  lastUsedAt: iso(t.lastUsedAt),
+});
+
+export const toHostView = (h: Host): HostView => ({
+  id: toWireId("host", h.id),
+  name: h.name,
+  locationId: toWireId("location", h.locationId),
+  state: h.state,
+  hypervisor: h.hypervisor,
+  accelerator: h.accelerator,
+  testOnly: h.testOnly,
+  capacity: { ...h.capacity },
+  allocated: { ...h.allocated },
+  desiredGeneration: h.desiredGeneration,
+  lastSeenAt: iso(h.lastSeenAt),
+  createdAt: h.createdAt.toISOString(),
+});

@@ -1,0 +1,160 @@
+import type { Clock, Log } from "#core/ports.ts";
+import { createActionJournal } from "./actions.ts";
+import type { ControlPlane, IdentityRevoked } from "./control-plane.ts";
+import { createDesiredState } from "./desired.ts";
+import { createDestroyLimit } from "./destroy-limit.ts";
+import type { VmDriver } from "./drivers/driver.ts";
+import { runLoop } from "./loop.ts";
+import { createMeter } from "./meter.ts";
+import { createObserver, type Observer } from "./observer.ts";
+import { createPassQueue } from "./pass-queue.ts";
+import { createReporter } from "./reporter.ts";
+import type { DoorbellSource } from "./rings.ts";
+import { createSessionKeeper, type SessionKeeper } from "./session.ts";
+import { createSpool } from "./spool.ts";
+import type { StateStore } from "./state-store.ts";
+import { createSync, type PassRequest } from "./sync.ts";
+import { createSlots } from "./time-limit.ts";
+
+export type AgentPorts = {
+  hostId: string;
+  driver: VmDriver;
+  controlPlane: ControlPlane;
+  /** Made from the session keeper, as an SQS doorbell needs its credentials. */
+  doorbell: (session: SessionKeeper) => DoorbellSource;
+  store: StateStore;
+  clock: Clock;
+  /** 0 to 1, to spread timers. */
+  random: () => number;
+  log: Log;
+  settings?: Partial<AgentSettings>;
+};
+
+export type AgentSettings = {
+  /** Steps under way at once. */
+  concurrency: number;
+  destroysPerHour: number;
+  /** How long a destroyed VM's disk lies in the trash. */
+  trashHours: number;
+  stepLimitSeconds: number;
+};
+const DEFAULT_SETTINGS: AgentSettings = {
+  concurrency: 8,
+  destroysPerHour: 20,
+  trashHours: 7 * 24,
+  stepLimitSeconds: 300,
+};
+
+/** The agent of one host. Its parts take time, state and the outside through ports alone. */
+export interface Agent {
+  /** Until `signal` is aborted; then ends quietly, with every step in work cut short. Throws `IdentityRevoked`, `CorruptState`. */
+  run(signal: AbortSignal): Promise<void>;
+  /** One pass: resolves when no VM has a step to do (some may wait for their guest) and what was found is reported. */
+  pass(request?: Partial<PassRequest>): Promise<void>;
+  sampleUsage(): Promise<number>;
+  flushUsage(): Promise<number>;
+  emptyTrash(): Promise<number>;
+  /** Stops all work. The driver stays open: it is the caller's. */
+  close(): void;
+}
+
+export function createAgent(ports: AgentPorts): Agent {
+  const { hostId, driver, controlPlane, store, clock, log } = ports;
+  const settings = { ...DEFAULT_SETTINGS, ...ports.settings };
+  const life = new AbortController();
+  const { signal } = life;
+  let revoked: IdentityRevoked | null = null;
+  const revoke = (error: IdentityRevoked) => {
+    revoked ??= error;
+    life.abort(error);
+  };
+
+  const desired = createDesiredState({ hostId, store, controlPlane, log });
+  const journal = createActionJournal(store);
+  const destroyLimit = createDestroyLimit({ store, clock, perHour: settings.destroysPerHour });
+  const spool = createSpool(store, log);
+  const reporter = createReporter({ controlPlane, desired, clock, log, signal, revoked: revoke });
+  const meter = createMeter({
+    driver,
+    desired,
+    observer: (): Observer => observer,
+    spool,
+    controlPlane,
+    clock,
+    log,
+    signal,
+  });
+  const observer = createObserver({ driver, clock, signal, seen: (look) => meter.seen(look) });
+  const sync = createSync({
+    driver,
+    desired,
+    observer,
+    reporter,
+    journal,
+    destroyLimit,
+    clock,
+    log,
+    signal,
+    slot: createSlots(settings.concurrency),
+    stepLimitMs: settings.stepLimitSeconds * 1000,
+    beforePowerOff: async () => {
+      try {
+        await meter.sample();
+      } catch (error) {
+        // A VM must stop when it must, counted to its last byte or not.
+        log.error("last_sample_failed", { error: String(error) });
+      }
+    },
+  });
+  const passes = createPassQueue((request) => sync.pass(request), revoke);
+  const session = createSessionKeeper({ controlPlane, clock, log });
+
+  let loaded: Promise<void> | null = null;
+  const ready = () => {
+    loaded ??= Promise.all([
+      desired.load(),
+      journal.load(),
+      destroyLimit.load(),
+      spool.load(),
+    ]).then(() => undefined);
+    return loaded;
+  };
+
+  const agent: Agent = {
+    async run(outer) {
+      const stop = () => life.abort(outer.reason);
+      outer.addEventListener("abort", stop, { once: true });
+      if (outer.aborted) stop();
+      try {
+        await ready();
+        const doorbell = ports.doorbell(session);
+        const { random } = ports;
+        await runLoop({ agent, passes, doorbell, session, clock, random, log, signal });
+        doorbell.close();
+      } finally {
+        life.abort();
+        outer.removeEventListener("abort", stop);
+      }
+      if (revoked) throw revoked;
+    },
+    async pass(request = {}) {
+      await ready();
+      await passes.ask({ full: true, atLeast: null, ...request });
+      await sync.idle();
+      await reporter.flushed();
+      if (revoked) throw revoked;
+    },
+    async sampleUsage() {
+      await ready();
+      return meter.sample();
+    },
+    async flushUsage() {
+      await ready();
+      return meter.flush();
+    },
+    emptyTrash: () =>
+      driver.emptyTrash(new Date(clock.now().getTime() - settings.trashHours * 3_600_000), signal),
+    close: () => life.abort(),
+  };
+  return agent;
+}

@@ -1,0 +1,89 @@
+import type { AgentErrorCode, DesiredVm, HostFacts, ObservedVm } from "#core/contracts/agent.ts";
+import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
+
+/**
+ * The one contract that every hypervisor's driver keeps, and that `test/drivers/contract.ts` checks.
+ *
+ * - A driver touches only VMs that carry Berth's tag (VM id and owner epoch, embedded in the hypervisor's own
+ *   record of the VM). A call whose `VmRef` does not match the tag throws `DriverError("not_ours")` or
+ *   `("stale_epoch")` and changes nothing.
+ * - Every call may be repeated: doing what is already true succeeds. A call that was cut short (agent killed,
+ *   worker killed, time-out) leaves a state that `list` shows and from which the same call goes on.
+ * - Every call ends within its own time limit, or when `signal` is aborted.
+ * - Nothing a customer or the control plane sends becomes code, a path outside the driver's folders, or XML.
+ */
+export interface VmDriver {
+  /** What this host is and can do. Called at start and every few minutes. */
+  facts(signal?: AbortSignal): Promise<HostFacts>;
+
+  /**
+   * All VMs with Berth's tag, in one look. Throws `hypervisor_unavailable` when it cannot be sure that it saw
+   * everything: a VM that is missing from the answer does not exist.
+   */
+  list(signal?: AbortSignal): Promise<readonly ObservedVm[]>;
+
+  /**
+   * Makes the VM from its image as a linked clone with its first-boot seed, and leaves it off and `complete`.
+   * Adopts and completes what an earlier attempt left behind; never overwrites a disk that was ever started.
+   * Throws `image_missing`, `out_of_disk`, `unsupported`.
+   */
+  create(vm: DesiredVm, signal?: AbortSignal): Promise<void>;
+
+  /** Powers it on; resumes it when paused. Returns when the hypervisor says running, not when the guest is up. */
+  start(vm: VmRef, signal?: AbortSignal): Promise<void>;
+
+  /**
+   * `graceful`: asks the guest and returns; the VM is off when `list` says so, and the caller asks again.
+   * `firm`: cuts the power, and returns when it is off.
+   */
+  stop(vm: VmRef, mode: StopMode, signal?: AbortSignal): Promise<void>;
+
+  /** `reset`: the reset button. `reboot`: asks the guest to reboot; throws `unsupported` where it cannot. */
+  once(vm: VmRef, action: OneShotAction, signal?: AbortSignal): Promise<void>;
+
+  /**
+   * Gives the VM `vm.size`. While it runs, only what the capabilities allow; the planner stops it first
+   * otherwise. Throws `unsupported` when a disk would shrink, and then nothing has changed.
+   */
+  resize(vm: DesiredVm, signal?: AbortSignal): Promise<void>;
+
+  /** Powers off, removes the definition, and moves the disks to the host's trash. Succeeds when it is gone. */
+  destroy(vm: VmRef, signal?: AbortSignal): Promise<void>;
+
+  /** Raw counters of every running VM since its boot epoch began, in one look. */
+  counters(signal?: AbortSignal): Promise<readonly VmCounters[]>;
+
+  /** Deletes what has lain in the trash since before `before`. Returns how many VMs' disks went. */
+  emptyTrash(before: Date, signal?: AbortSignal): Promise<number>;
+
+  /** Ends child processes and open files. The driver is not used afterwards. */
+  close(): Promise<void>;
+}
+
+/** Who a VM is to a driver: both must match the tag that the hypervisor holds. */
+export type VmRef = Readonly<{ vmId: string; ownerEpoch: number }>;
+
+export type VmCounters = Readonly<{
+  vmId: string;
+  bootEpoch: string;
+  cpuNs: bigint;
+  /** By NIC, in the order of the VM's definition. */
+  rxBytes: readonly bigint[];
+  txBytes: readonly bigint[];
+  readBytes: bigint;
+  writeBytes: bigint;
+  /** Given to the guest now. */
+  memoryBytes: bigint;
+  /** Taken on the host by the VM's own disk layer. */
+  diskBytes: bigint;
+}>;
+
+/** A driver's refusal or failure with a stable code. Anything else that is thrown counts as `driver_failed`. */
+export class DriverError extends Error {
+  override name = "DriverError";
+  readonly code: AgentErrorCode;
+  constructor(code: AgentErrorCode, detail: string, options?: ErrorOptions) {
+    super(detail, options);
+    this.code = code;
+  }
+}

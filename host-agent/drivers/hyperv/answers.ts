@@ -1,0 +1,83 @@
+import { z } from "zod";
+import type { ObservedVm } from "#core/contracts/agent.ts";
+import { observedPower } from "./states.ts";
+
+/* What `agent.ps1` answers. It runs on the host beside the agent, and is parsed all the same: a cmdlet may surprise it. */
+
+export const Facts = z.object({
+  version: z.string(),
+  modern: z.boolean(),
+  cpuThreads: z.int(),
+  memoryMib: z.int(),
+  diskGib: z.int(),
+  switchPresent: z.boolean(),
+});
+
+export const SeenVm = z.object({
+  vmId: z.uuid(),
+  epoch: z.int().positive(),
+  state: z.string(),
+  vcpus: z.int().positive(),
+  memoryMib: z.int().positive(),
+  diskGib: z.int().nonnegative(),
+  complete: z.boolean(),
+  bootEpoch: z.string().nullable(),
+  /** The guest's own name; empty when it is up and does not tell; null when it was not seen. */
+  guest: z.string().nullable(),
+});
+export const Inventory = z.object({ vms: z.array(SeenVm) });
+
+export function toObserved(vm: z.infer<typeof SeenVm>): ObservedVm {
+  const power = observedPower(vm.state);
+  return {
+    vmId: vm.vmId,
+    ownerEpoch: vm.epoch,
+    power,
+    // 0 is a VM whose tag was lost with its Notes: incomplete, and of a size that nobody knows.
+    size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: Math.max(1, vm.diskGib) },
+    complete: vm.complete,
+    bootEpoch: power === "off" ? null : vm.bootEpoch,
+    guest: vm.guest === null ? null : { source: "guest_agent", hostname: vm.guest },
+  };
+}
+
+const Count = z
+  .string()
+  .regex(/^\d{1,20}$/)
+  .transform(BigInt);
+export const Counters = z.object({
+  vms: z.array(
+    z.object({
+      vmId: z.uuid(),
+      bootEpoch: z.string(),
+      /** In units of 100 ns. */
+      cpuTicks: Count,
+      rxBytes: z.array(Count),
+      txBytes: z.array(Count),
+      readBytes: Count,
+      writeBytes: Count,
+      memoryBytes: Count,
+      diskBytes: Count,
+    }),
+  ),
+});
+
+export const Created = z.object({ needsSeed: z.boolean() });
+
+const Checkpoint = z.object({ checkpointId: z.uuid(), createdAt: z.iso.datetime() });
+export type Checkpoint = z.infer<typeof Checkpoint>;
+export const Checkpoints = z.object({ checkpoints: z.array(Checkpoint) });
+
+const CmdletCall = z.object({
+  cmdlet: z.string(),
+  parameters: z.array(z.string()),
+  /** Every argument stands behind its parameter's name, so that the call can be checked whole. */
+  named: z.boolean(),
+  /** Made on Windows Server 2016 and later only. */
+  modernOnly: z.boolean(),
+  place: z.string(),
+  /** What the module at hand does not offer of it. */
+  missing: z.array(z.string()),
+});
+export type CmdletCall = z.infer<typeof CmdletCall>;
+export const CmdletCalls = z.object({ calls: z.array(CmdletCall) });

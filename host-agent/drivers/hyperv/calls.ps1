@@ -1,0 +1,59 @@
+# What this script asks of the Hyper-V module, found by PowerShell's own parser. A self-test compares it with the
+# module of the host (Get-Command), and a test with Microsoft's documentation of each Windows version.
+
+function Get-CmdletCalls {
+    $calls = foreach ($file in [System.IO.Directory]::GetFiles($PSScriptRoot, '*.ps1')) {
+        $tokens = $null
+        $errors = $null
+        $ast = [System.Management.Automation.Language.Parser]::ParseFile($file, [ref]$tokens, [ref]$errors)
+        if ($errors.Count -gt 0) { throw (New-Refusal 'driver_failed' "$file does not parse") }
+        $isCall = { param($node) $node -is [System.Management.Automation.Language.CommandAst] -and ([string]$node.GetCommandName()).StartsWith('Hyper-V\') }
+        foreach ($call in $ast.FindAll($isCall, $true)) {
+            $parameters = @(foreach ($element in $call.CommandElements) {
+                    if ($element -is [System.Management.Automation.Language.CommandParameterAst]) { $element.ParameterName }
+                })
+            $cmdlet = ([string]$call.GetCommandName()).Substring(8)
+            $offered = Get-Command -Name "Hyper-V\$cmdlet" -ErrorAction SilentlyContinue
+            $modernOnly = Test-ModernOnly $call
+            @{
+                cmdlet     = $cmdlet
+                parameters = $parameters
+                # Splatted or positional arguments could not be checked: there are none.
+                named      = Test-NamedOnly $call
+                modernOnly = $modernOnly
+                place      = "$([System.IO.Path]::GetFileName($file)):$($call.Extent.StartLineNumber)"
+                missing    = @(
+                    if (-not $modernOnly -or $script:Modern) {
+                        if ($null -eq $offered) { $cmdlet }
+                        else { $parameters | Where-Object { -not $offered.Parameters.ContainsKey($_) } }
+                    }
+                )
+            }
+        }
+    }
+    @{ calls = @($calls) }
+}
+
+# Inside "if ($script:Modern) { ... }": never reached on 2012 R2.
+function Test-ModernOnly($Call) {
+    for ($node = $Call; $null -ne $node.Parent; $node = $node.Parent) {
+        $if = $node.Parent -as [System.Management.Automation.Language.IfStatementAst]
+        if ($null -eq $if) { continue }
+        foreach ($clause in $if.Clauses) {
+            if ($clause.Item1.Extent.Text.StartsWith('$script:Modern') -and -not $clause.Item1.Extent.Text.Contains('-or') -and $clause.Item2 -eq $node) { return $true }
+        }
+    }
+    $false
+}
+
+# Every argument stands behind the name of its parameter.
+function Test-NamedOnly($Call) {
+    $elements = $Call.CommandElements
+    for ($n = 1; $n -lt $elements.Count; $n++) {
+        if ($elements[$n] -is [System.Management.Automation.Language.CommandParameterAst]) { continue }
+        $before = $elements[$n - 1] -as [System.Management.Automation.Language.CommandParameterAst]
+        $splatted = $elements[$n] -is [System.Management.Automation.Language.VariableExpressionAst] -and $elements[$n].Splatted
+        if ($null -eq $before -or $null -ne $before.Argument -or $splatted) { return $false }
+    }
+    $true
+}

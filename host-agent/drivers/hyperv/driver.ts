@@ -1,0 +1,162 @@
+import path from "node:path";
+import type { z } from "zod";
+import type { DesiredVm } from "#core/contracts/agent.ts";
+import { DriverError, type VmDriver, type VmRef } from "../driver.ts";
+import {
+  Checkpoints,
+  CmdletCalls,
+  Counters,
+  Created,
+  Facts,
+  Inventory,
+  toObserved,
+  type Checkpoint,
+  type CmdletCall,
+} from "./answers.ts";
+import { TIMEOUTS, workerOptions, type HypervOptions } from "./options.ts";
+import { createWorker } from "./powershell.ts";
+import { stageSeed } from "./seed-image.ts";
+import { emptyTrash, trashStamp } from "./trash.ts";
+
+/** The Hyper-V driver, with what only it has so far. */
+export interface HypervDriver extends VmDriver {
+  /** Ejects and deletes the first-boot seed, which holds secrets. To be called once the guest was seen. */
+  eraseSeed(vm: VmRef, signal?: AbortSignal): Promise<void>;
+  /** Makes a checkpoint named by this id, running or not (production where Windows can). Once, whatever repeats. */
+  checkpoint(vm: VmRef, checkpointId: string, signal?: AbortSignal): Promise<void>;
+  /** Brings the VM back to the checkpoint and leaves it as that was. What was written since is lost. */
+  revert(vm: VmRef, checkpointId: string, signal?: AbortSignal): Promise<void>;
+  deleteCheckpoint(vm: VmRef, checkpointId: string, signal?: AbortSignal): Promise<void>;
+  checkpoints(vm: VmRef, signal?: AbortSignal): Promise<readonly Checkpoint[]>;
+  /** Every Hyper-V cmdlet that the script calls, and what of it this host's module lacks. */
+  cmdletCalls(signal?: AbortSignal): Promise<readonly CmdletCall[]>;
+}
+
+/**
+ * Hyper-V behind the driver contract, through two PowerShell workers: one for looks, which must stay fast, and one
+ * for changes, which may take minutes. Written from Microsoft's documentation and run against a stand-in module
+ * under PowerShell 7; it has not yet run on Windows.
+ */
+export function createHypervDriver(options: HypervOptions): HypervDriver {
+  const limits = { ...TIMEOUTS, ...options.timeouts };
+  const looks = createWorker(workerOptions(options));
+  const jobs = createWorker(workerOptions(options));
+
+  const look = async <S extends z.ZodType>(op: string, schema: S, signal?: AbortSignal) => {
+    try {
+      return schema.parse(await looks.call(op, {}, { timeoutMs: limits.readMs, signal }));
+    } catch (error) {
+      if (signal?.aborted || (error instanceof DriverError && error.code === "timed_out"))
+        throw error;
+      // Whatever failed, this was no full look: nothing may be concluded from what is missing in it.
+      const detail = error instanceof Error ? error.message : String(error);
+      throw new DriverError("hypervisor_unavailable", detail, { cause: error });
+    }
+  };
+  const change = async (
+    op: string,
+    vm: VmRef,
+    fields: object,
+    signal?: AbortSignal,
+    timeoutMs = limits.jobMs,
+  ) => jobs.call(op, { ...fields, ...reference(vm) }, { timeoutMs, signal });
+  const changeCheckpoint = async (op: string, vm: VmRef, id: string, signal?: AbortSignal) => {
+    await change(op, vm, { checkpointId: id }, signal, limits.checkpointMs);
+  };
+
+  return {
+    async facts(signal) {
+      const facts = await look("facts", Facts, signal);
+      if (!facts.switchPresent)
+        throw new DriverError("hypervisor_unavailable", `no virtual switch "${options.switch}"`);
+      return {
+        hypervisor: "hyperv",
+        hypervisorVersion: facts.version.slice(0, 200),
+        accelerator: options.accelerator ?? "hardware",
+        capabilities: {
+          // The number of vCPUs changes only while a VM is off, on every version.
+          hotResize: false,
+          hotDiskGrow: true,
+          gracefulStop: true,
+          // Before 2016 a checkpoint of a running VM holds its memory, and reverting is no clean boot.
+          liveSnapshot: facts.modern,
+          bandwidthLimit: true,
+          iopsLimit: true,
+        },
+        cpuThreads: facts.cpuThreads,
+        memoryMib: facts.memoryMib,
+        diskGib: facts.diskGib,
+        agentVersion: options.agentVersion,
+      };
+    },
+    async list(signal) {
+      return (await look("list", Inventory, signal)).vms.map(toObserved);
+    },
+
+    async create(vm, signal) {
+      const request = { ...hardware(vm), image: vm.image.file, os: vm.image.os };
+      const ask = async (seeded: boolean) =>
+        Created.parse(await change("create", vm, { ...request, seeded }, signal)).needsSeed;
+      if (!(await ask(false))) return;
+      await stageSeed(path.join(options.root, "staging"), vm, options);
+      await ask(true);
+    },
+    async start(vm, signal) {
+      await change("start", vm, {}, signal);
+    },
+    async stop(vm, mode, signal) {
+      await change("stop", vm, { mode }, signal);
+    },
+    async once(vm, action, signal) {
+      await change(action, vm, {}, signal);
+    },
+    async resize(vm, signal) {
+      await change("resize", vm, hardware(vm), signal);
+    },
+    async destroy(vm, signal) {
+      await change("destroy", vm, { at: trashStamp(options.clock.now()) }, signal);
+    },
+
+    async counters(signal) {
+      const { vms } = await look("counters", Counters, signal);
+      return vms.map(({ cpuTicks, ...vm }) => ({ ...vm, cpuNs: cpuTicks * 100n }));
+    },
+    emptyTrash: (before, signal) => emptyTrash(path.join(options.root, "trash"), before, signal),
+
+    async eraseSeed(vm, signal) {
+      await change("erase-seed", vm, {}, signal);
+    },
+    checkpoint: (vm, id, signal) => changeCheckpoint("checkpoint", vm, id, signal),
+    revert: (vm, id, signal) => changeCheckpoint("revert", vm, id, signal),
+    deleteCheckpoint: (vm, id, signal) => changeCheckpoint("delete-checkpoint", vm, id, signal),
+    async checkpoints(vm, signal) {
+      return Checkpoints.parse(await change("checkpoints", vm, {}, signal)).checkpoints;
+    },
+    async cmdletCalls(signal) {
+      return (await look("calls", CmdletCalls, signal)).calls;
+    },
+    async close() {
+      await Promise.all([looks.close(), jobs.close()]);
+    },
+  };
+}
+
+const VM_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+function reference(vm: VmRef) {
+  // It becomes a folder's name, here and in the script.
+  if (!VM_ID.test(vm.vmId)) throw new DriverError("unsupported", "not a VM id");
+  return { vmId: vm.vmId, epoch: vm.ownerEpoch };
+}
+
+function hardware(vm: DesiredVm) {
+  return {
+    ...vm.size,
+    iops: vm.diskIops,
+    nics: vm.nics.map((nic) => ({
+      mac: nic.mac.replaceAll(":", ""),
+      address: nic.ipv4.address,
+      vlan: nic.vlan,
+      bandwidthBits: nic.bandwidthMbit === null ? null : nic.bandwidthMbit * 1_000_000,
+    })),
+  };
+}

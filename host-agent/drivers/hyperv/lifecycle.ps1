@@ -1,0 +1,148 @@
+# A VM's life. Every function may be cut short at any point and called again.
+
+# The agent calls it twice: first without a seed, and when a seed is needed again with one in the staging folder. So a
+# VM that is whole already costs no seed, and no one-time password.
+function New-OwnVm($Request) {
+    $null = Get-ImagePath $Request
+    if (-not $Request.seeded -and -not [System.IO.Directory]::Exists((Get-VmFolder $Request.vmId))) { return @{ needsSeed = $true } }
+    $vm = Find-OwnVm $Request.vmId
+    if ($null -ne $vm) {
+        $tag = Get-VmTag $vm
+        Assert-Epoch $tag $Request
+        if ($tag.ready) {
+            if (Test-Disk $Request.vmId) { return @{ needsSeed = $false } }
+            # It was whole once, so its disk held data: a fresh one in its place would hide the loss.
+            throw (New-Refusal 'driver_failed' 'a disk of this VM is missing')
+        }
+        if ([string]$vm.State -ne 'Off') {
+            throw (New-Refusal 'driver_failed' "the VM is $($vm.State) before it was complete")
+        }
+    }
+    $owner = Read-OwnerFile $Request.vmId
+    if ($null -ne $owner) { Assert-Epoch $owner $Request }
+    if (-not $Request.seeded) { return @{ needsSeed = $true } }
+    if ($null -eq $owner) {
+        $null = [System.IO.Directory]::CreateDirectory((Get-VmFolder $Request.vmId))
+        Write-OwnerFile $Request.vmId $Request.epoch
+    }
+    Confirm-Disk $Request
+    Move-Seed $Request
+    if ($null -eq $vm) {
+        # Hyper-V puts the VM's files into a folder of the VM's name under -Path: the folder that is there already.
+        $vm = Hyper-V\New-VM -Name $Request.vmId -Generation 2 -MemoryStartupBytes ([long]$Request.memoryMib * 1MB) -Path $script:Config.Vms -NoVHD
+        $script:KnownIds[$Request.vmId] = $vm.Id
+    }
+    Set-VmTag $vm $Request $Request.diskGib 'creating'
+    $vm = Get-OwnVm $Request
+    Set-VmHardware $vm $Request
+    Set-VmTag (Get-OwnVm $Request) $Request $Request.diskGib 'ready'
+    @{ needsSeed = $false }
+}
+
+# The seed was written by the agent into the staging folder, whole. A VM that is not complete never ran: its older
+# seed, if any, may be replaced.
+function Move-Seed($Request) {
+    $staged = [System.IO.Path]::Combine($script:Config.Staging, "$($Request.vmId).iso")
+    $seed = Get-SeedPath $Request.vmId
+    if (-not [System.IO.File]::Exists($staged)) { throw (New-Refusal 'driver_failed' 'the seed of the VM was not staged') }
+    if ([System.IO.File]::Exists($seed)) { [System.IO.File]::Delete($seed) }
+    [System.IO.File]::Move($staged, $seed)
+}
+
+function Start-OwnVm($Request) {
+    $vm = Get-OwnVm $Request
+    $state = [string]$vm.State
+    if ($state -eq 'Running' -or $state -eq 'Starting' -or $state -eq 'Resuming') { return @{} }
+    if (-not (Get-VmTag $vm).ready) { throw (New-Refusal 'driver_failed' 'the VM is not complete') }
+    if ($state -eq 'Paused') { Hyper-V\Resume-VM -VM $vm }
+    elseif ($state -eq 'Off' -or $state -eq 'Saved' -or $state -eq 'FastSaved') { Hyper-V\Start-VM -VM $vm }
+    else { throw (New-Refusal 'driver_failed' "the VM is $state") }
+    @{}
+}
+
+function Stop-OwnVm($Request) {
+    $vm = Get-OwnVm $Request
+    $state = [string]$vm.State
+    if ($state -eq 'Off') { return @{} }
+    if ($Request.mode -ceq 'firm') { Stop-Firmly $vm; return @{} }
+    # A guest that sleeps must wake to be asked: the caller asks again.
+    if ($state -eq 'Paused') { Hyper-V\Resume-VM -VM $vm }
+    elseif ($state -eq 'Saved' -or $state -eq 'FastSaved') { Hyper-V\Start-VM -VM $vm }
+    if ($state -ne 'Running') { return @{ asked = $false } }
+    @{ asked = Invoke-ShutdownComponent $vm 'InitiateShutdown' }
+}
+
+function Stop-Firmly($Vm) {
+    $state = [string]$Vm.State
+    if ($state -eq 'Off') { return }
+    if ($state -eq 'Saved' -or $state -eq 'FastSaved') { Hyper-V\Remove-VMSavedState -VM $Vm }
+    else { Hyper-V\Stop-VM -VM $Vm -TurnOff -Force }
+}
+
+# Asks the guest and returns. Not Stop-VM: that waits for the guest, gives the request up when its process ends,
+# prompts where the guest has no shutdown service yet, and with -Force cuts the power after five minutes.
+# false: the guest cannot be asked now (it boots, or has no integration services).
+function Invoke-ShutdownComponent($Vm, [string]$Method) {
+    $guid = ([string]$Vm.Id).ToUpperInvariant()
+    $component = CimCmdlets\Get-CimInstance -Namespace $script:V2 -ClassName 'Msvm_ShutdownComponent' -Filter "SystemName = '$guid'"
+    if ($null -eq $component) { return $false }
+    $result = CimCmdlets\Invoke-CimMethod -InputObject $component -MethodName $Method -Arguments @{ Force = $true; Reason = 'Berth' }
+    # 0 done, 4096 a job was started, 32782 a shutdown is going on already.
+    [int]$result.ReturnValue -in 0, 4096, 32782
+}
+
+function Reset-OwnVm($Request) {
+    $vm = Get-OwnVm $Request
+    if ([string]$vm.State -ne 'Running') { throw (New-Refusal 'unsupported' 'the VM is not running') }
+    Hyper-V\Restart-VM -VM $vm -Force
+    @{}
+}
+
+function Restart-OwnGuest($Request) {
+    $vm = Get-OwnVm $Request
+    if ([string]$vm.State -ne 'Running') { throw (New-Refusal 'unsupported' 'the VM is not running') }
+    if (-not $script:Modern) { throw (New-Refusal 'unsupported' 'a guest can be asked to reboot from Windows Server 2016 on') }
+    if (-not (Invoke-ShutdownComponent $vm 'InitiateReboot')) { throw (New-Refusal 'unsupported' 'the guest cannot be asked now') }
+    @{}
+}
+
+function Remove-OwnVm($Request) {
+    $vm = Find-OwnVm $Request.vmId
+    if ($null -ne $vm) {
+        Assert-Epoch (Get-VmTag $vm) $Request
+        # The owner file says whose the folder is once the VM is gone.
+        if ($null -eq (Read-OwnerFile $Request.vmId)) { Write-OwnerFile $Request.vmId $Request.epoch }
+        Stop-Firmly $vm
+        # Detached first: Remove-VM would begin to merge the layers of checkpoints, into files that go to the trash.
+        foreach ($drive in @(Hyper-V\Get-VMHardDiskDrive -VM $vm)) { Hyper-V\Remove-VMHardDiskDrive -VMHardDiskDrive $drive }
+        Hyper-V\Remove-VM -VM $vm -Force
+        $script:KnownIds.Remove($Request.vmId)
+    }
+    $staged = [System.IO.Path]::Combine($script:Config.Staging, "$($Request.vmId).iso")
+    if ([System.IO.File]::Exists($staged)) { [System.IO.File]::Delete($staged) }
+    $folder = Get-VmFolder $Request.vmId
+    if (-not [System.IO.Directory]::Exists($folder)) { return @{} }
+    $owner = Read-OwnerFile $Request.vmId
+    # Without an owner file only an empty folder can be ours: a creation that was killed right after it.
+    if ($null -eq $owner) {
+        if ([System.IO.Directory]::GetFileSystemEntries($folder).Length -gt 0 -and $null -eq $vm) {
+            throw (New-Refusal 'not_ours' 'the folder of this VM has no owner file')
+        }
+        [System.IO.Directory]::Delete($folder)
+        return @{}
+    }
+    Assert-Epoch $owner $Request
+    # One rename on one volume. While Hyper-V still holds a file it fails, and the same call later goes on here.
+    [System.IO.Directory]::Move($folder, [System.IO.Path]::Combine($script:Config.Trash, "$($Request.at)_$($Request.vmId)_$($Request.epoch)"))
+    @{}
+}
+
+# Ejects the seed and deletes it: it holds the one-time password and the customer's user-data.
+function Remove-Seed($Request) {
+    $vm = Get-OwnVm $Request
+    foreach ($drive in @(Hyper-V\Get-VMDvdDrive -VM $vm)) {
+        if (-not [string]::IsNullOrEmpty($drive.Path)) { Hyper-V\Set-VMDvdDrive -VMDvdDrive $drive -Path $null }
+    }
+    [System.IO.File]::Delete((Get-SeedPath $Request.vmId))
+    @{}
+}

@@ -1,0 +1,118 @@
+# Which VM is Berth's. Every VM lives in a folder of its own, <root>/vms/<vmId>, and carries its id and owner epoch
+# twice: in the folder's owner file, written before anything else, and in the Notes of the VM.
+#
+# Two places, because between New-VM and Set-VM a kill leaves Notes empty, and because reverting a checkpoint brings
+# back the Notes of its time: the higher epoch of the two is the true one. A person may add lines to the Notes.
+
+$script:TagPattern = '(?m)^berth:1 vm=([0-9a-f-]{36}) epoch=([0-9]{1,9})(?: disk_gib=([0-9]{1,6}) state=(creating|ready))?\r?$'
+# vmId -> Hyper-V's own Id, as last seen by this worker. Only a shortcut: whatever it finds is checked again.
+$script:KnownIds = @{}
+
+function Get-VmFolder([string]$VmId) { [System.IO.Path]::Combine($script:Config.Vms, $VmId) }
+function Get-DiskPath([string]$VmId) { [System.IO.Path]::Combine($script:Config.Vms, $VmId, 'disk.vhdx') }
+function Get-SeedPath([string]$VmId) { [System.IO.Path]::Combine($script:Config.Vms, $VmId, 'seed.iso') }
+function Get-OwnerPath([string]$VmId) { [System.IO.Path]::Combine($script:Config.Vms, $VmId, 'berth.owner') }
+
+function Read-Tag([string]$Text) {
+    $match = [regex]::Match([string]$Text, $script:TagPattern)
+    if (-not $match.Success) { return $null }
+    @{
+        vmId    = $match.Groups[1].Value
+        epoch   = [int]$match.Groups[2].Value
+        diskGib = if ($match.Groups[3].Success) { [int]$match.Groups[3].Value } else { 0 }
+        ready   = $match.Groups[4].Value -ceq 'ready'
+    }
+}
+
+# The owner file's tag, or null where there is no file.
+function Read-OwnerFile([string]$VmId) {
+    try { $tag = Read-Tag ([System.IO.File]::ReadAllText((Get-OwnerPath $VmId))) }
+    catch [System.IO.FileNotFoundException] { return $null }
+    catch [System.IO.DirectoryNotFoundException] { return $null }
+    if ($null -ne $tag -and $tag.vmId -ceq $VmId) { $tag }
+}
+
+# Under another name first: a kill leaves the whole file or none.
+function Write-OwnerFile([string]$VmId, [int]$Epoch) {
+    $path = Get-OwnerPath $VmId
+    $fresh = "$path.new"
+    [System.IO.File]::WriteAllText($fresh, "berth:1 vm=$VmId epoch=$Epoch`n")
+    if ([System.IO.File]::Exists($path)) { [System.IO.File]::Replace($fresh, $path, [NullString]::Value) }
+    else { [System.IO.File]::Move($fresh, $path) }
+}
+
+# The tag of a VM as Berth reads it, or null for a VM that is not Berth's. $OwnerFiles spares a read for each VM.
+function Get-VmTag($Vm) {
+    $tag = Read-Tag $Vm.Notes
+    $vmId = if ($null -ne $tag) { $tag.vmId } else { [string]$Vm.Name }
+    if ($vmId -cnotmatch $script:Patterns.uuid) { return $null }
+    # A VM that was exported and imported elsewhere carries our Notes too; ours lies in its own folder.
+    if (-not (Test-SamePath $Vm.Path (Get-VmFolder $vmId))) { return $null }
+    $owner = Read-OwnerFile $vmId
+    if ($null -eq $tag) {
+        if ($null -eq $owner) { return $null }
+        $tag = $owner
+    }
+    elseif ($null -ne $owner -and $owner.epoch -gt $tag.epoch) { $tag.epoch = $owner.epoch }
+    $tag
+}
+
+function Test-SamePath([string]$A, [string]$B) {
+    $trim = [char[]]@('\', '/')
+    [string]::Equals($A.TrimEnd($trim), $B.TrimEnd($trim), [System.StringComparison]::OrdinalIgnoreCase)
+}
+
+# Berth's VM of this id, or null. A VM that only has its name is somebody else's: `not_ours`.
+function Find-OwnVm([string]$VmId) {
+    if ($script:KnownIds.ContainsKey($VmId)) {
+        # Any error here only means that the shortcut does not hold: the look at all VMs decides.
+        $vm = try { Hyper-V\Get-VM -Id $script:KnownIds[$VmId] } catch { $null }
+        if ($null -ne $vm) {
+            $tag = Get-VmTag $vm
+            if ($null -ne $tag -and $tag.vmId -ceq $VmId) { return $vm }
+        }
+        $script:KnownIds.Remove($VmId)
+    }
+    $namesake = $false
+    $found = $null
+    foreach ($vm in @(Hyper-V\Get-VM)) {
+        $tag = Get-VmTag $vm
+        if ($null -ne $tag) {
+            $script:KnownIds[$tag.vmId] = $vm.Id
+            if ($tag.vmId -ceq $VmId) { $found = $vm }
+        }
+        elseif ([string]$vm.Name -eq $VmId) { $namesake = $true }
+    }
+    if ($null -eq $found -and $namesake) {
+        throw (New-Refusal 'not_ours' 'a VM of this name is there without the tag of Berth')
+    }
+    $found
+}
+
+function Assert-Epoch($Tag, $Request) {
+    if ($Tag.epoch -ne $Request.epoch) {
+        throw (New-Refusal 'stale_epoch' "the VM is of owner epoch $($Tag.epoch), the call of $($Request.epoch)")
+    }
+}
+
+# The VM that a request is about. Throws when there is none, or when it is of another owner epoch.
+function Get-OwnVm($Request) {
+    $vm = Find-OwnVm $Request.vmId
+    if ($null -eq $vm) {
+        $owner = Read-OwnerFile $Request.vmId
+        if ($null -ne $owner) { Assert-Epoch $owner $Request }
+        throw (New-Refusal 'driver_failed' 'there is no such VM on this host')
+    }
+    Assert-Epoch (Get-VmTag $vm) $Request
+    $vm
+}
+
+# Puts our line into the Notes, and leaves what a person wrote there.
+function Set-VmTag($Vm, $Request, [int]$DiskGib, [string]$State) {
+    $line = "berth:1 vm=$($Request.vmId) epoch=$($Request.epoch) disk_gib=$DiskGib state=$State"
+    $notes = [string]$Vm.Notes
+    $notes = if ($null -ne (Read-Tag $notes)) { [regex]::Replace($notes, $script:TagPattern, $line) }
+    elseif ($notes.Trim() -eq '') { $line }
+    else { "$line`n$notes" }
+    if ($notes -cne $Vm.Notes) { Hyper-V\Set-VM -VM $Vm -Notes $notes }
+}

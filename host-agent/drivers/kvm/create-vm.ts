@@ -1,0 +1,87 @@
+import type { DesiredVm } from "#core/contracts/agent.ts";
+import { DriverError } from "../driver.ts";
+import { seedFiles } from "../seed.ts";
+import { cloneImage, gibOf, needFreeSpace, readQcow2 } from "./disks.ts";
+import { domainXml } from "./domain-xml.ts";
+import { exists, filesOf, imageFile, taggedFiles } from "./files.ts";
+import type { KvmHost } from "./host.ts";
+import { writeSeedIso } from "./seed-iso.ts";
+import { checkOwner } from "./tag.ts";
+
+/**
+ * Makes a VM. Its disk and seed come first, side by side, and its definition last: whatever stops this in the
+ * middle leaves files that bear the VM's tag, from which the next attempt goes on. It follows that a definition
+ * without a disk is never a half-made VM but one whose disk is lost or not mounted; it is not given a new one.
+ */
+export async function createVm(host: KvmHost, vm: DesiredVm, signal?: AbortSignal): Promise<void> {
+  // Everything that can be refused is refused before anything is touched.
+  await refuseWhatHostCannot(host, vm, signal);
+  const seed = seedFiles(vm);
+  const files = filesOf(host.folders, vm);
+  const place = { files, network: host.network, accelerator: await host.accelerator(signal) };
+  const definition = domainXml(vm, place);
+
+  for (const file of await taggedFiles(host.folders, vm.vmId)) checkOwner(file.tag, vm);
+  const [disk, hasSeed] = await Promise.all([readQcow2(files.disk), exists(files.seed)]);
+  if (disk === null) await needFreeSpace(host.folders.diskDir, host.reserveDiskMib);
+
+  // libvirt is asked while the files are made; they appear under their names only once its answer allows it.
+  const allowed = host.owned(vm, signal).then((domain) => {
+    if (domain !== null && disk === null)
+      throw new DriverError(
+        "driver_failed",
+        `${vm.vmId} is defined and its disk is not at ${files.disk}: lost, or not mounted`,
+      );
+    return domain;
+  });
+  const work: Promise<unknown>[] = [allowed];
+  if (disk === null) {
+    const image = imageFile(host.folders, vm.image.file);
+    work.push(cloneImage(image, files.disk, vm.size.diskGib, allowed, signal));
+  }
+  // A seed that waited without a disk was never read, and may belong to an older wish.
+  if (disk === null || !hasSeed) work.push(writeSeedIso(seed, files.seed, allowed, signal));
+  await allEnded(work);
+
+  const domain = await allowed;
+  if (domain === null) await host.define(vm, definition, signal);
+}
+
+async function refuseWhatHostCannot(
+  host: KvmHost,
+  vm: DesiredVm,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (!host.emulationAllowed && (await host.accelerator(signal)) === "tcg")
+    throw new DriverError(
+      "unsupported",
+      "this host has no hardware virtualisation, and emulation is not allowed on it",
+    );
+  if (!(await host.limitsBandwidth()) && vm.nics.some((nic) => nic.bandwidthMbit !== null))
+    throw new DriverError("unsupported", "this host cannot limit bandwidth");
+  const file = imageFile(host.folders, vm.image.file);
+  const image = await readQcow2(file);
+  if (image === null)
+    throw new DriverError("image_missing", `no qcow2 image ${vm.image.file} on this host`);
+  if (image.hasBackingFile)
+    throw new DriverError(
+      "image_missing",
+      `image ${vm.image.file} is not flat: it has a backing file`,
+    );
+  if (vm.size.diskGib < gibOf(image))
+    throw new DriverError(
+      "unsupported",
+      `image ${vm.image.file} needs ${gibOf(image)} GiB of disk`,
+    );
+  if (vm.size.memoryMib < vm.image.minMemoryMib)
+    throw new DriverError(
+      "unsupported",
+      `image ${vm.image.file} needs ${vm.image.minMemoryMib} MiB of memory`,
+    );
+}
+
+/** Waits for all, so that nothing goes on behind a failure, and then throws the first one. */
+async function allEnded(work: readonly Promise<unknown>[]): Promise<void> {
+  for (const outcome of await Promise.allSettled(work))
+    if (outcome.status === "rejected") throw outcome.reason;
+}

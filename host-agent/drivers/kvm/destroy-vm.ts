@@ -1,0 +1,49 @@
+import type { VmRef } from "../driver.ts";
+import { powerOff } from "./change-power.ts";
+import { filesOf, taggedFiles } from "./files.ts";
+import type { KvmHost } from "./host.ts";
+import { isActive } from "./parse-domain.ts";
+import { checkOwner } from "./tag.ts";
+import { moveToTrash } from "./trash.ts";
+
+/**
+ * Destroys a VM into the trash. The definition goes last, because it bears the tag: a destroy that was cut short
+ * leaves a VM that `list` shows and that the same call, and no other, may go on destroying.
+ */
+export async function destroyVm(host: KvmHost, ref: VmRef, signal?: AbortSignal): Promise<void> {
+  const domain = await host.owned(ref, signal);
+  const held = await taggedFiles(host.folders, ref.vmId);
+  for (const file of held) checkOwner(file.tag, ref);
+  if (domain === null && held.length === 0) return;
+
+  if (domain !== null && isActive(domain.power)) await powerOff(host, ref, signal);
+  const { console, bootMark } = filesOf(host.folders, ref);
+  const folder = await moveToTrash(
+    host.folders.trashDir,
+    ref,
+    [...held.map((file) => file.path), console, bootMark],
+    domain?.xml ?? null,
+    host.clock.now(),
+  );
+  if (domain !== null) await undefine(host, ref, signal);
+  host.evidence.forget(ref.vmId);
+  host.log.info("vm_trashed", { vm_id: ref.vmId, owner_epoch: ref.ownerEpoch, folder });
+}
+
+async function undefine(host: KvmHost, ref: VmRef, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await host.libvirt.run(
+      [
+        "undefine",
+        ref.vmId,
+        "--managed-save",
+        "--nvram",
+        "--snapshots-metadata",
+        "--checkpoints-metadata",
+      ],
+      { signal },
+    );
+  } catch (error) {
+    if (signal?.aborted || (await host.owned(ref, signal)) !== null) throw error;
+  }
+}

@@ -1,0 +1,98 @@
+import { link, open, rm, statfs } from "node:fs/promises";
+import { DriverError } from "../driver.ts";
+import { errnoOf, runProgram } from "./run-program.ts";
+
+export const GIB = 1024n ** 3n;
+const MIB = 1024n ** 2n;
+/** "QFI\xfb": https://gitlab.com/qemu-project/qemu/-/blob/master/docs/interop/qcow2.rst */
+const QCOW2_MAGIC = 0x51_46_49_fb;
+const CLONE_TIMEOUT_MS = 60_000;
+
+type Qcow2 = Readonly<{
+  /** What the guest sees, in bytes. */
+  virtualSize: bigint;
+  hasBackingFile: boolean;
+}>;
+
+/** Reads a disk's own header, also of a disk in use; null when there is no such file, or no whole qcow2 in it. */
+export async function readQcow2(file: string): Promise<Qcow2 | null> {
+  let disk;
+  try {
+    disk = await open(file, "r");
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return null;
+    throw error;
+  }
+  try {
+    const { buffer, bytesRead } = await disk.read({ buffer: Buffer.alloc(32), position: 0 });
+    if (bytesRead < 32 || buffer.readUInt32BE(0) !== QCOW2_MAGIC) return null;
+    return {
+      virtualSize: buffer.readBigUInt64BE(24),
+      hasBackingFile: buffer.readBigUInt64BE(8) !== 0n,
+    };
+  } finally {
+    await disk.close();
+  }
+}
+
+/** The size of a disk in whole GiB, as a VM's size counts it; at least one. */
+export function gibOf(disk: Qcow2): number {
+  return Math.max(1, Number(disk.virtualSize / GIB));
+}
+
+/**
+ * Makes a disk as a linked clone of an image, which is only ever read. It appears under its name whole or not at
+ * all, once `allowed` has come true, and a disk that stands there already is kept as it is: it may be a customer's.
+ */
+export async function cloneImage(
+  image: string,
+  disk: string,
+  sizeGib: number,
+  allowed: Promise<unknown>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const part = `${disk}.part`;
+  try {
+    await runProgram(
+      "qemu-img",
+      // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.
+      ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, part, `${sizeGib}G`],
+      { signal, timeoutMs: CLONE_TIMEOUT_MS },
+    );
+    await syncFile(part);
+    await allowed;
+    // A link refuses a name that is taken; a rename would replace it.
+    await link(part, disk);
+  } catch (error) {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  } finally {
+    await rm(part, { force: true });
+  }
+}
+
+/** Grows a disk that nothing uses. Its size never goes down: the caller has compared. */
+export async function growOffline(
+  disk: string,
+  sizeGib: number,
+  signal?: AbortSignal,
+): Promise<void> {
+  await runProgram("qemu-img", ["resize", "-q", "-f", "qcow2", disk, `${sizeGib}G`], { signal });
+}
+
+/** Throws `out_of_disk` when a folder's file system has less than `mib` left. */
+export async function needFreeSpace(dir: string, mib: number): Promise<void> {
+  const { bavail, bsize } = await statfs(dir, { bigint: true });
+  const free = (bavail * bsize) / MIB;
+  if (free < BigInt(mib))
+    throw new DriverError("out_of_disk", `${dir} has ${free} MiB left, and ${mib} are kept free`);
+}
+
+/** A file that a crash of the host may not leave empty behind its name. */
+export async function syncFile(file: string): Promise<void> {
+  const handle = await open(file, "r+");
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,169 @@
+import { XMLParser } from "fast-xml-parser";
+import { describe, expect, test } from "vitest";
+import type { DesiredVm } from "#core/contracts/agent.ts";
+import { type DomainPlace, domainXml } from "./domain-xml.ts";
+import { filesOf } from "./files.ts";
+import { parseDomain } from "./parse-domain.ts";
+
+const VM: DesiredVm = {
+  vmId: "0190f000-0000-7000-8000-000000000001",
+  generation: 1,
+  ownerEpoch: 7,
+  presence: "present",
+  mayCreate: true,
+  power: "running",
+  stopMode: "graceful",
+  entitledUntil: "2027-01-01T00:00:00.000Z",
+  hostname: "web-1.example.com",
+  size: { vcpus: 2, memoryMib: 512, diskGib: 10 },
+  image: {
+    id: "0190f000-0000-7000-8000-0000000000ff",
+    file: "debian-12",
+    os: "linux",
+    minMemoryMib: 128,
+  },
+  nics: [
+    {
+      mac: "52:54:00:00:00:01",
+      ipv4: { address: "198.51.100.7", prefix: 24, gateway: "198.51.100.1" },
+      vlan: null,
+      bandwidthMbit: null,
+    },
+  ],
+  nameservers: [],
+  sshKeys: [],
+  userData: null,
+  diskIops: null,
+  pendingActions: [],
+};
+const folders = {
+  imageDir: "/srv/images",
+  diskDir: '/srv/di\'sks & "more" <x>',
+  seedDir: "/srv/seeds",
+  consoleDir: "/srv/consoles",
+  trashDir: "/srv/trash",
+};
+const define = (over: Partial<DesiredVm> = {}, place: Partial<DomainPlace> = {}): string => {
+  const vm = { ...VM, ...over };
+  return domainXml(vm, {
+    files: filesOf(folders, vm),
+    network: { kind: "bridge", name: "br0" },
+    accelerator: "hardware",
+    ...place,
+  });
+};
+const read = (xml: string): unknown =>
+  new XMLParser({ ignoreAttributes: false, attributeNamePrefix: "@", parseTagValue: false }).parse(
+    xml,
+  );
+const nic = (over: Partial<(typeof VM.nics)[number]>) =>
+  VM.nics.map((one) => ({ ...one, ...over }));
+
+describe("the definition of a domain", () => {
+  test("carries the tag and the size, and reads back as they were", () => {
+    // libvirt adds what it would otherwise answer itself.
+    const answered = define().replace(
+      "<vcpu>",
+      '<currentMemory unit="KiB">524288</currentMemory><vcpu>',
+    );
+    expect(parseDomain(answered)).toMatchObject({
+      name: `berth-${VM.vmId}`,
+      own: {
+        tag: { vmId: VM.vmId, ownerEpoch: 7 },
+        vcpus: 2,
+        memoryMib: 512,
+        diskGib: 10,
+        nics: 1,
+        agentConnected: false,
+      },
+    });
+    expect(read(define())).toMatchObject({
+      domain: {
+        "@type": "kvm",
+        uuid: VM.vmId,
+        name: `berth-${VM.vmId}`,
+        metadata: { "berth:vm": { "@id": VM.vmId, "@ownerEpoch": "7", "@diskGib": "10" } },
+        memory: { "#text": "512", "@unit": "MiB" },
+        vcpu: "2",
+        cpu: { "@mode": "host-model" },
+      },
+    });
+  });
+
+  test("runs under emulation where there is no hardware for it", () => {
+    expect(read(define({}, { accelerator: "tcg" }))).toMatchObject({ domain: { "@type": "qemu" } });
+    expect(define({}, { accelerator: "tcg" })).not.toContain("host-model");
+  });
+
+  test("lets a NIC send only from its own address", () => {
+    expect(read(define())).toMatchObject({
+      domain: {
+        devices: {
+          interface: {
+            mac: { "@address": "52:54:00:00:00:01" },
+            source: { "@bridge": "br0" },
+            filterref: {
+              "@filter": "clean-traffic",
+              parameter: { "@name": "IP", "@value": "198.51.100.7" },
+            },
+          },
+        },
+      },
+    });
+  });
+
+  test("limits operations and bandwidth where that was ordered, and nowhere else", () => {
+    expect(define()).not.toMatch(/iotune|bandwidth/);
+    expect(read(define({ diskIops: 500, nics: nic({ bandwidthMbit: 100 }) }))).toMatchObject({
+      domain: {
+        devices: {
+          disk: [{ iotune: { total_iops_sec: "500" } }, {}],
+          interface: {
+            bandwidth: { inbound: { "@average": "12500" }, outbound: { "@average": "12500" } },
+          },
+        },
+      },
+    });
+  });
+
+  test("puts a VLAN on its own bridge, and refuses one that has none", () => {
+    const network = { kind: "bridge", name: "br0", vlans: { 7: "br0v7" } } as const;
+    expect(define({ nics: nic({ vlan: 7 }) }, { network })).toContain('bridge="br0v7"');
+    const refusal = expect.objectContaining({ code: "unsupported" });
+    expect(() => define({ nics: nic({ vlan: 8 }) }, { network })).toThrow(refusal);
+    expect(() => define({ nics: nic({ vlan: 7 }) }, { network: { kind: "user" } })).toThrow(
+      refusal,
+    );
+  });
+
+  test.each([
+    `"quoted' name`,
+    "]]></title><devices/>",
+    "<!--",
+    "&amp;&lt;&#x41;&#0;&nbsp;",
+    "$(reboot)`id`",
+    "\u202Eevil",
+    "k".repeat(65_536),
+  ])("keeps hostile text as text", (hostname) => {
+    const document = read(define({ hostname }));
+    expect(document).toEqual(
+      expect.objectContaining({
+        domain: expect.objectContaining({ title: hostname, name: `berth-${VM.vmId}` }),
+      }),
+    );
+    expect(document).toMatchObject({
+      domain: { devices: { disk: [{ source: { "@file": filesOf(folders, VM).disk } }, {}] } },
+    });
+  });
+
+  test.each(["a\0b", "a\nb", "\ud800"])("refuses a hostname that XML cannot hold", (hostname) => {
+    expect(() => define({ hostname })).toThrow(expect.objectContaining({ code: "unsupported" }));
+  });
+
+  test.each(["../../etc/passwd", `${VM.vmId}/..`, `${VM.vmId.toUpperCase()} `, "", "*"])(
+    "refuses an id that is not a UUID",
+    (vmId) => {
+      expect(() => define({ vmId })).toThrow(expect.objectContaining({ code: "not_ours" }));
+    },
+  );
+});

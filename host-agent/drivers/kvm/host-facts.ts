@@ -1,0 +1,38 @@
+import { statfs } from "node:fs/promises";
+import { availableParallelism, totalmem } from "node:os";
+import type { HostFacts } from "#core/contracts/agent.ts";
+import type { KvmHost } from "./host.ts";
+
+const MIB = 1024 ** 2;
+const GIB = 1024n ** 3n;
+
+/** What this host is and can do. */
+export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promise<HostFacts> {
+  const [version, accelerator, bandwidthLimit, disks] = await Promise.all([
+    host.libvirt.run(["version"], { signal }),
+    host.accelerator(signal),
+    host.limitsBandwidth(),
+    statfs(host.folders.diskDir, { bigint: true }),
+  ]);
+  const qemu = /Running hypervisor: (.+)/.exec(version)?.[1] ?? "QEMU of unknown version";
+  const libvirt = /Using library: (.+)/.exec(version)?.[1] ?? "libvirt of unknown version";
+  return {
+    hypervisor: "kvm",
+    hypervisorVersion: `${qemu}, ${libvirt}`.slice(0, 200),
+    accelerator,
+    capabilities: {
+      // See domainXml: a VM is defined with exactly what was ordered, and no head-room to grow into.
+      hotResize: false,
+      hotDiskGrow: true,
+      gracefulStop: true,
+      // The driver has no call for snapshots yet.
+      liveSnapshot: false,
+      bandwidthLimit,
+      iopsLimit: true,
+    },
+    cpuThreads: availableParallelism(),
+    memoryMib: Math.floor(totalmem() / MIB),
+    diskGib: Number((disks.blocks * disks.bsize) / GIB),
+    agentVersion: host.agentVersion,
+  };
+}

@@ -1,0 +1,112 @@
+import { readFile, rm, writeFile } from "node:fs/promises";
+import { release } from "node:os";
+import type { Clock, Log } from "#core/ports.ts";
+import { DriverError, type VmRef } from "../driver.ts";
+import { detectAccelerator } from "./accelerator.ts";
+import type { KvmNetwork } from "./domain-xml.ts";
+import { createEvidenceReader, type EvidenceReader } from "./guest-evidence.ts";
+import { exists, filesOf, type Folders } from "./files.ts";
+import { createVirsh, type Libvirt } from "./libvirt.ts";
+import { createLook, type Look, type Owned } from "./look.ts";
+import { checkOwner } from "./tag.ts";
+
+export type KvmOptions = Folders &
+  Readonly<{
+    /** `qemu:///system` on a host. */
+    uri: string;
+    network: KvmNetwork;
+    /** Lets guests run under emulation where there is no hardware for them: slow, for tests only. */
+    emulationAllowed: boolean;
+    agentVersion: string;
+    clock: Clock;
+    log: Log;
+    /** Where libvirt keeps the state of running domains. */
+    runDir?: string;
+    /** A new disk is refused when it would find less than this free. */
+    reserveDiskMib?: number;
+    libvirt?: Libvirt;
+  }>;
+
+/** What every operation of the driver works with. */
+export type KvmHost = Readonly<{
+  libvirt: Libvirt;
+  look: Look;
+  evidence: EvidenceReader;
+  clock: Clock;
+  log: Log;
+  folders: Folders;
+  network: KvmNetwork;
+  runDir: string;
+  agentVersion: string;
+  emulationAllowed: boolean;
+  reserveDiskMib: number;
+  accelerator: (signal?: AbortSignal) => Promise<"hardware" | "tcg">;
+  limitsBandwidth: () => Promise<boolean>;
+  /**
+   * The VM as it is, when it is the caller's; null: positively not defined. Throws `not_ours`, `stale_epoch`.
+   */
+  owned: (ref: VmRef, signal?: AbortSignal) => Promise<Owned | null>;
+  /** Defines, or redefines, a domain. */
+  define: (vm: VmRef, xml: string, signal?: AbortSignal) => Promise<void>;
+}>;
+
+export function openKvmHost(options: KvmOptions): KvmHost {
+  const { clock, log, network } = options;
+  const libvirt = options.libvirt ?? createVirsh(options.uri);
+  const look = createLook({ libvirt, clock });
+  let accelerator: Promise<"hardware" | "tcg"> | undefined;
+  return {
+    libvirt,
+    look,
+    evidence: createEvidenceReader({ libvirt, clock }),
+    clock,
+    log,
+    folders: options,
+    network,
+    runDir: options.runDir ?? "/run/libvirt/qemu",
+    agentVersion: options.agentVersion,
+    emulationAllowed: options.emulationAllowed,
+    reserveDiskMib: options.reserveDiskMib ?? 1024,
+    accelerator: async (signal) => {
+      // Hardware does not come and go; a failed question is asked again.
+      accelerator ??= detectAccelerator(libvirt, signal);
+      try {
+        return await accelerator;
+      } catch (error) {
+        accelerator = undefined;
+        throw error;
+      }
+    },
+    limitsBandwidth: async () => network.kind !== "user" && (await kernelHasSfq()),
+    owned: async (ref, signal) => {
+      const domain = await look.one(ref.vmId, signal);
+      if (domain === null) return null;
+      if (domain.own === null)
+        throw new DriverError("not_ours", `domain ${domain.uuid} does not bear Berth's tag`);
+      checkOwner(domain.own.tag, ref);
+      return { ...domain, own: domain.own };
+    },
+    define: async (vm, xml, signal) => {
+      // virsh reads a definition from a file only; this one bears the VM's tag should a crash leave it behind.
+      const file = filesOf(options, vm).definition;
+      try {
+        await writeFile(file, xml, { mode: 0o600 });
+        await libvirt.run(["define", file], { signal });
+      } finally {
+        await rm(file, { force: true });
+      }
+    },
+  };
+}
+
+/** libvirt shapes traffic with the queueing discipline sfq, which small kernels leave out. */
+async function kernelHasSfq(): Promise<boolean> {
+  if (await exists("/sys/module/sch_sfq")) return true;
+  const modules = `/lib/modules/${release()}`;
+  const lists = await Promise.all(
+    ["modules.builtin", "modules.dep"].map((list) =>
+      readFile(`${modules}/${list}`, "utf8").catch(() => ""),
+    ),
+  );
+  return lists.some((list) => list.includes("/sch_sfq.ko"));
+}

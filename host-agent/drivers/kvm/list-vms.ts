@@ -1,0 +1,83 @@
+import type { ObservedVm } from "#core/contracts/agent.ts";
+import { readBootEpoch } from "./boot-epoch.ts";
+import { gibOf, readQcow2 } from "./disks.ts";
+import { filesOf, type TaggedFile, taggedFiles } from "./files.ts";
+import type { KvmHost } from "./host.ts";
+import type { Owned } from "./look.ts";
+import { isActive } from "./parse-domain.ts";
+import type { VmRef } from "../driver.ts";
+
+/** All VMs with Berth's tag: the defined ones, and those that are only files so far, or still. */
+export async function listVms(host: KvmHost, signal?: AbortSignal): Promise<ObservedVm[]> {
+  // The files first: a VM whose creation ends between the two looks is then at worst called incomplete.
+  const files = await taggedFiles(host.folders);
+  const domains = await host.look.all(signal);
+  const seeds = new Set(files.filter(({ kind }) => kind === "seed").map(({ path }) => path));
+
+  const defined = new Set<string>();
+  const vms: Promise<ObservedVm>[] = [];
+  for (const domain of domains) {
+    const { own } = domain;
+    if (own === null) continue;
+    defined.add(own.tag.vmId);
+    vms.push(observeDomain(host, { ...domain, own }, seeds, signal));
+  }
+  for (const file of newestByVm(files))
+    if (!defined.has(file.tag.vmId)) vms.push(observeFiles(host, file.tag));
+  return await Promise.all(vms);
+}
+
+async function observeDomain(
+  host: KvmHost,
+  { power, own }: Owned,
+  seeds: ReadonlySet<string>,
+  signal: AbortSignal | undefined,
+): Promise<ObservedVm> {
+  const { tag } = own;
+  const files = filesOf(host.folders, tag);
+  const disk = await readQcow2(files.disk);
+  const bootEpoch = isActive(power) ? await readBootEpoch(host.runDir, tag.vmId) : null;
+  if (!isActive(power)) host.evidence.forget(tag.vmId);
+  return {
+    ...tag,
+    power,
+    size: {
+      vcpus: own.vcpus,
+      memoryMib: own.memoryMib,
+      diskGib: disk === null ? own.diskGib : gibOf(disk),
+    },
+    complete: disk !== null && seeds.has(files.seed),
+    bootEpoch,
+    guest:
+      power === "running" && bootEpoch !== null
+        ? await host.evidence.read(
+            { vmId: tag.vmId, bootEpoch, files, agentConnected: own.agentConnected },
+            signal,
+          )
+        : null,
+  };
+}
+
+/** Without a definition there are no vCPUs and no memory to be seen: the least that a size can say is told. */
+async function observeFiles(host: KvmHost, tag: VmRef): Promise<ObservedVm> {
+  const disk = await readQcow2(filesOf(host.folders, tag).disk);
+  return {
+    ...tag,
+    power: "off",
+    size: { vcpus: 1, memoryMib: 1, diskGib: disk === null ? 1 : gibOf(disk) },
+    complete: false,
+    bootEpoch: null,
+    guest: null,
+  };
+}
+
+/** One file a VM: of several epochs, which only a lost host could leave, the newest speaks for it. */
+function newestByVm(files: readonly TaggedFile[]): TaggedFile[] {
+  const newest = new Map<string, TaggedFile>();
+  for (const file of files) {
+    const known = newest.get(file.tag.vmId);
+    if (known === undefined || known.tag.ownerEpoch < file.tag.ownerEpoch)
+      newest.set(file.tag.vmId, file);
+  }
+  return [...newest.values()];
+}

@@ -1,0 +1,100 @@
+import type { ObservedPower } from "#core/vms/vm.ts";
+import type { Clock } from "#core/ports.ts";
+import { DriverError } from "../driver.ts";
+import type { Libvirt } from "./libvirt.ts";
+import {
+  type Domain,
+  type OwnDomain,
+  parseDomain,
+  parseDomstats,
+  powerOf,
+} from "./parse-domain.ts";
+import { checkedId } from "./tag.ts";
+
+/** A domain as libvirt has it at one moment. `xml` is its whole definition. */
+export type Found = Domain & Readonly<{ power: ObservedPower; xml: string }>;
+export type Owned = Found & Readonly<{ own: OwnDomain }>;
+export type Look = ReturnType<typeof createLook>;
+
+const LOOK_TIMEOUT_MS = 20_000;
+/** Domains come and go between two questions; after this many looks something else is wrong. */
+const ATTEMPTS = 4;
+const PAUSE_MS = 50;
+
+/** Reads domains whole: every one that was there is in the answer, with its state and its definition, or it throws. */
+export function createLook({ libvirt, clock }: { libvirt: Libvirt; clock: Clock }) {
+  /** Definitions seldom change; parsing them again would be most of a look's cost. */
+  const parsed = new Map<string, { xml: string; domain: Domain }>();
+
+  return {
+    /** Every domain on the host, ours or not, in two processes whatever their number. */
+    all: async (signal?: AbortSignal): Promise<Found[]> =>
+      await again(signal, async () => {
+        const call = { signal, timeoutMs: LOOK_TIMEOUT_MS };
+        const [list = "", stats = ""] = await libvirt.read([LIST, ["domstats", "--state"]], call);
+        const uuids = uuidsOf(list);
+        const xmls = await libvirt.read(
+          uuids.map((uuid) => ["dumpxml", uuid]),
+          call,
+        );
+        for (const uuid of parsed.keys()) if (!uuids.includes(uuid)) parsed.delete(uuid);
+        return found(uuids, xmls, stats);
+      }),
+
+    /** One domain, in one process; null when libvirt positively has none of this id. */
+    one: async (vmId: string, signal?: AbortSignal): Promise<Found | null> =>
+      await again(signal, async () => {
+        const uuid = checkedId(vmId);
+        const [list = "", stats = "", xml = ""] = await libvirt.read(
+          [LIST, ["domstats", "--state", uuid], ["dumpxml", uuid]],
+          { signal, timeoutMs: LOOK_TIMEOUT_MS },
+        );
+        if (!uuidsOf(list).includes(uuid)) return null;
+        return found([uuid], [xml], stats)?.[0];
+      }),
+  };
+
+  /** undefined when the answers do not fit together, because something changed between them. */
+  function found(uuids: string[], xmls: string[], domstats: string): Found[] | undefined {
+    const states = parseDomstats(domstats);
+    const domains: Found[] = [];
+    for (const [n, uuid] of uuids.entries()) {
+      const xml = (xmls[n] ?? "").trim();
+      if (xml === "") return undefined;
+      const domain = parse(uuid, xml);
+      const state = states.get(domain.name);
+      if (state === undefined) return undefined;
+      domains.push({ ...domain, xml, power: powerOf(state) });
+    }
+    return domains;
+  }
+
+  function parse(uuid: string, xml: string): Domain {
+    const known = parsed.get(uuid);
+    if (known?.xml === xml) return known.domain;
+    const domain = parseDomain(xml);
+    parsed.set(uuid, { xml, domain });
+    return domain;
+  }
+
+  async function again<T>(
+    signal: AbortSignal | undefined,
+    look: () => Promise<T | undefined>,
+  ): Promise<T> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const answer = await look();
+      if (answer !== undefined) return answer;
+      await clock.sleep(PAUSE_MS * attempt, signal);
+    }
+    throw new DriverError(
+      "hypervisor_unavailable",
+      "libvirt's domains keep changing under the look",
+    );
+  }
+}
+
+const LIST = ["list", "--all", "--uuid"] as const;
+
+function uuidsOf(text: string): string[] {
+  return text.split(/\s+/).filter((word) => /^[0-9a-f-]{36}$/.test(word));
+}

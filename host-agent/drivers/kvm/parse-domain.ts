@@ -1,0 +1,130 @@
+import { XMLParser } from "fast-xml-parser";
+import { z } from "zod";
+import type { ObservedPower } from "#core/vms/vm.ts";
+import type { VmRef } from "../driver.ts";
+import { TAG_NAMESPACE } from "./tag.ts";
+
+/** What the driver reads of a domain's XML. */
+export type Domain = Readonly<{
+  uuid: string;
+  name: string;
+  /** null: the domain does not bear Berth's tag, and nothing else of it is looked at. */
+  own: OwnDomain | null;
+}>;
+export type OwnDomain = Readonly<{
+  tag: VmRef;
+  vcpus: number;
+  memoryMib: number;
+  /** The size that its disk was ordered with. */
+  diskGib: number;
+  nics: number;
+  /** The guest holds the agent's channel open now. */
+  agentConnected: boolean;
+}>;
+
+const parser = new XMLParser({
+  ignoreAttributes: false,
+  attributeNamePrefix: "@",
+  parseTagValue: false,
+  parseAttributeValue: false,
+  isArray: (name) => name === "interface" || name === "channel",
+});
+
+/** An element's text, whether or not the element has attributes. */
+const Text = z
+  .union([z.string(), z.object({ "#text": z.string() })])
+  .transform((node) => (typeof node === "string" ? node : node["#text"]));
+const Count = Text.transform(Number).pipe(z.number().positive());
+const Tag = z.object({
+  "@xmlns:berth": z.literal(TAG_NAMESPACE),
+  "@id": z.uuid(),
+  "@ownerEpoch": z.coerce.number().int().positive(),
+  "@diskGib": z.coerce.number().int().positive(),
+});
+/** Anybody's domain: the metadata may be anything, and only what is wholly ours counts as a tag. */
+const AnyDomain = z.object({
+  domain: z.object({ uuid: Text, name: Text, metadata: z.unknown().optional() }),
+});
+/** What a domain of ours holds besides; libvirt always answers memory in KiB. */
+const OwnXml = z.object({
+  domain: z.object({
+    vcpu: Count,
+    currentMemory: Count,
+    devices: z.object({
+      interface: z.array(z.unknown()).default([]),
+      channel: z
+        .array(
+          z.object({
+            target: z.object({ "@name": z.string().optional(), "@state": z.string().optional() }),
+          }),
+        )
+        .default([]),
+    }),
+  }),
+});
+
+/** Reads `virsh dumpxml`. Throws on what is no domain at all. */
+export function parseDomain(xml: string): Domain {
+  const document: unknown = parser.parse(xml);
+  const { uuid, name, metadata } = AnyDomain.parse(document).domain;
+  const tag = z.object({ "berth:vm": Tag }).safeParse(metadata).data?.["berth:vm"];
+  // A copied definition carries the tag of its original: it is not the VM that the tag names.
+  if (tag === undefined || tag["@id"] !== uuid) return { uuid, name, own: null };
+  const { domain } = OwnXml.parse(document);
+  return {
+    uuid,
+    name,
+    own: {
+      tag: { vmId: uuid, ownerEpoch: tag["@ownerEpoch"] },
+      vcpus: domain.vcpu,
+      memoryMib: Math.round(domain.currentMemory / 1024),
+      diskGib: tag["@diskGib"],
+      nics: domain.devices.interface.length,
+      agentConnected: domain.devices.channel.some(
+        ({ target }) =>
+          target["@name"] === "org.qemu.guest_agent.0" && target["@state"] === "connected",
+      ),
+    },
+  };
+}
+
+/** `virsh domstats`: the fields of each domain, by its name. */
+export function parseDomstats(text: string): Map<string, Map<string, string>> {
+  const domains = new Map<string, Map<string, string>>();
+  let fields = new Map<string, string>();
+  for (const line of text.split("\n")) {
+    const name = /^Domain: '(.*)'$/.exec(line)?.[1];
+    if (name !== undefined) {
+      fields = new Map();
+      domains.set(name, fields);
+    }
+    const [, key, value] = /^ {2}([^=]+)=(.*)$/.exec(line) ?? [];
+    if (key !== undefined && value !== undefined) fields.set(key, value);
+  }
+  return domains;
+}
+
+/** `state.state` and `state.reason` (virDomainState and its reasons, libvirt-domain.h) in Berth's words. */
+export function powerOf(fields: ReadonlyMap<string, string>): ObservedPower {
+  const reason = Number(fields.get("state.reason"));
+  switch (Number(fields.get("state.state"))) {
+    case 1: // running
+    case 2: // blocked on a resource: Xen's word for idle
+      return "running";
+    case 3: // paused
+      if (reason === 11) return "starting";
+      if (reason === 8) return "stopping";
+      return reason === 10 || reason === 13 ? "failed" : "paused"; // crashed, failed post-copy
+    case 4:
+      return "stopping";
+    case 5:
+      return "off";
+    case 7: // suspended by the guest's own power management
+      return "paused";
+    default: // crashed and kept, or a state that libvirt has not named yet
+      return "failed";
+  }
+}
+
+/** Whether a QEMU process stands behind this state. */
+export const isActive = (power: ObservedPower): boolean => power !== "off";

@@ -1,0 +1,67 @@
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { DriverError, type VmRef } from "../driver.ts";
+import { errnoOf } from "./run-program.ts";
+import { fileStem, tagOfFile } from "./tag.ts";
+
+/**
+ * The host's trash: one folder a destroyed VM, named by the instant and the VM's tag, with its disk, its seed, its
+ * console's log and its definition: all that is needed to bring it back by hand.
+ */
+const NAME = /^(\d{8}T\d{9}Z)_(.+)$/;
+
+/** Moves files to a new folder of the trash, by renaming. Files that are gone already are passed over. */
+export async function moveToTrash(
+  trashDir: string,
+  ref: VmRef,
+  files: readonly string[],
+  definition: string | null,
+  now: Date,
+): Promise<string> {
+  const folder = path.join(trashDir, `${stamp(now)}_${fileStem(ref)}.vm`);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  // The definition first: whatever a crash leaves to the next attempt, what was moved can be read.
+  if (definition !== null)
+    await writeFile(path.join(folder, "domain.xml"), definition, { mode: 0o600 });
+  for (const file of files) await moveOne(file, path.join(folder, path.basename(file)));
+  return folder;
+}
+
+async function moveOne(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return;
+    if (errnoOf(error) === "EXDEV")
+      throw new DriverError(
+        "driver_failed",
+        `the trash is on another file system than ${from}: put both on one`,
+        { cause: error },
+      );
+    throw error;
+  }
+}
+
+/** Deletes what was put there before `before`. Only folders that this file named; answers how many held a disk. */
+export async function emptyTrash(
+  trashDir: string,
+  before: Date,
+  signal?: AbortSignal,
+): Promise<number> {
+  let disks = 0;
+  for (const name of await readdir(trashDir)) {
+    signal?.throwIfAborted();
+    const [, instant, tag] = NAME.exec(name) ?? [];
+    if (instant === undefined || tag === undefined || tagOfFile(tag) === null) continue;
+    if (instant >= stamp(before)) continue;
+    const folder = path.join(trashDir, name);
+    if ((await readdir(folder)).some((file) => file.endsWith(".qcow2"))) disks++;
+    await rm(folder, { recursive: true });
+  }
+  return disks;
+}
+
+/** An instant as a folder's name, to the millisecond, so that names sort as time does. */
+function stamp(at: Date): string {
+  return at.toISOString().replaceAll(/[-:.]/g, "");
+}

@@ -1,0 +1,102 @@
+import { isIPv4 } from "node:net";
+import { stringify } from "yaml";
+import type { DesiredVm, Nic } from "#core/contracts/agent.ts";
+import { DriverError } from "./driver.ts";
+
+/** The four files of a NoCloud seed (cloud-init, cloudbase-init), by their names on the volume `cidata`. */
+export type SeedFiles = Readonly<
+  Record<"meta-data" | "user-data" | "vendor-data" | "network-config", string>
+>;
+
+/**
+ * The first-boot seed of a VM, for every hypervisor.
+ *
+ * The customer's user-data goes in verbatim: it may be a script, cloud-config, a MIME archive or an include, and
+ * wrapping or merging it would change what it means. What Berth itself must say therefore stands elsewhere: the
+ * hostname and the SSH keys in meta-data, which cloud-init applies whatever the user-data is, and Berth's own
+ * defaults in vendor-data, which every key of the user-data overrides.
+ * https://docs.cloud-init.io/en/latest/reference/datasources/nocloud.html
+ *
+ * Throws `unsupported` for text that the guest could not read back as it was given (NUL and other control
+ * characters in a name or a key, NUL or lone surrogates in the user-data), instead of giving it a broken seed.
+ */
+export function seedFiles(vm: DesiredVm): SeedFiles {
+  const hostname = plainLine("hostname", vm.hostname);
+  return {
+    "meta-data": yaml({
+      // First boot runs again when this changes, and only then.
+      "instance-id": vm.vmId,
+      "local-hostname": hostname,
+      "public-keys": vm.sshKeys.map((key) => plainLine("SSH key", key.trim())),
+    }),
+    "user-data": vm.userData === null ? "#cloud-config\n{}\n" : verbatim(vm.userData),
+    // The ordered keys open root too: a VPS without them on root is reached by nobody but its console.
+    "vendor-data": `#cloud-config\n${yaml({ disable_root: false, ssh_pwauth: false })}`,
+    "network-config": yaml({
+      version: 2,
+      ethernets: Object.fromEntries(
+        vm.nics.map((nic, n) => [`nic${n}`, ethernet(nic, n, vm.nameservers)]),
+      ),
+    }),
+  };
+}
+
+/** One NIC, found by its MAC, in network-config version 2. The default route belongs to the first. */
+function ethernet(nic: Nic, index: number, nameservers: readonly string[]) {
+  const { address, prefix, gateway } = nic.ipv4;
+  return {
+    match: { macaddress: nic.mac },
+    "set-name": `eth${index}`,
+    dhcp4: false,
+    addresses: [`${address}/${prefix}`],
+    ...(index === 0 && {
+      routes: [
+        {
+          // Not "default", which older renderers of cloud-init do not know.
+          to: "0.0.0.0/0",
+          via: gateway,
+          // A routed /32: the gateway is outside the address's own network.
+          ...(!inSameNetwork(address, gateway, prefix) && { "on-link": true }),
+        },
+      ],
+      ...(nameservers.length > 0 && { nameservers: { addresses: [...nameservers] } }),
+    }),
+  };
+}
+
+/** All strings quoted: readers of YAML 1.1 take a bare `no` for false and a bare MAC for a number in base 60. */
+function yaml(value: unknown): string {
+  return stringify(value, {
+    defaultStringType: "QUOTE_DOUBLE",
+    defaultKeyType: "PLAIN",
+    lineWidth: 0,
+  });
+}
+
+/** Control characters, lone surrogates, line separators and non-characters: what YAML readers refuse or fold. */
+const NOT_IN_A_LINE = /[\p{Cc}\p{Cs}\u2028\u2029\ufeff\ufffe\uffff]/u;
+
+/** Text of one line that every format on its way to the guest keeps; throws `unsupported` for any other. */
+export function plainLine(what: string, text: string): string {
+  if (NOT_IN_A_LINE.test(text))
+    throw new DriverError("unsupported", `the ${what} holds a control character`);
+  return text;
+}
+
+function verbatim(text: string): string {
+  if (text.includes("\0")) throw new DriverError("unsupported", "the user-data holds a NUL");
+  if (!text.isWellFormed())
+    throw new DriverError("unsupported", "the user-data is not well-formed Unicode");
+  return text;
+}
+
+/** Whether two addresses are equal in their first `prefix` bits. */
+function inSameNetwork(a: string, b: string, prefix: number): boolean {
+  const shift = BigInt(32 - prefix);
+  return ipv4Bits(a) >> shift === ipv4Bits(b) >> shift;
+}
+
+function ipv4Bits(address: string): bigint {
+  if (!isIPv4(address)) throw new DriverError("unsupported", `not an IPv4 address: ${address}`);
+  return address.split(".").reduce((bits, part) => (bits << 8n) | BigInt(part), 0n);
+}

@@ -1,0 +1,280 @@
+import type { DesiredVm, DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
+import type { Clock, IdSource } from "#core/ports.ts";
+import { sameSize } from "#core/vms/vm.ts";
+import { DriverError, type VmDriver, type VmRef } from "../driver.ts";
+import { REALISTIC_DELAYS, type SimulatedDelays } from "./delays.ts";
+import { noFaults, type FaultHook } from "./faults.ts";
+import { countersAt, observe, runAt } from "./guest.ts";
+import type { SimulatedWorld, VmRecord } from "./world.ts";
+
+export type SimulatedOptions = {
+  world: SimulatedWorld;
+  clock: Clock;
+  /** Names boot epochs and disks. */
+  ids: IdSource;
+  delays?: SimulatedDelays;
+  capabilities?: Partial<DriverCapabilities>;
+  /** The hypervisor it says it is. */
+  hypervisor?: HostFacts["hypervisor"];
+  host?: Partial<Pick<HostFacts, "cpuThreads" | "memoryMib" | "diskGib">>;
+  /** File names of the images that the host has; left out: every image is there. */
+  images?: readonly string[];
+  agentVersion?: string;
+  faults?: FaultHook;
+};
+
+/** A running VM may grow to so many times the size it was started with. */
+const HOT_GROWTH = 4;
+const ALL_CAPABILITIES: DriverCapabilities = {
+  hotResize: true,
+  hotDiskGrow: true,
+  gracefulStop: true,
+  liveSnapshot: true,
+  bandwidthLimit: true,
+  iopsLimit: true,
+};
+
+/** A hypervisor that is a few records and a clock. It keeps the whole contract of `VmDriver`, refusals included. */
+export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
+  const { world, clock, ids } = options;
+  const delays = options.delays ?? REALISTIC_DELAYS;
+  const can = { ...ALL_CAPABILITIES, ...options.capabilities };
+  const faults = options.faults ?? noFaults;
+  const now = () => clock.now().getTime();
+
+  /** Passes one point: the fault hook, then the time that the real thing takes. */
+  async function step(
+    operation: string,
+    name: string,
+    vmId: string | null,
+    delayMs: number,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    signal?.throwIfAborted();
+    await faults({ operation, step: name, vmId }, signal);
+    signal?.throwIfAborted();
+    if (delayMs > 0) await clock.sleep(delayMs, signal);
+  }
+
+  async function find(ref: VmRef): Promise<VmRecord | null> {
+    const vm = await world.vm(ref.vmId);
+    if (vm === null) return null;
+    if (vm.ownerEpoch === null)
+      throw new DriverError("not_ours", `VM ${ref.vmId} carries no tag of Berth's`);
+    if (vm.ownerEpoch !== ref.ownerEpoch)
+      throw new DriverError(
+        "stale_epoch",
+        `VM ${ref.vmId} is tagged with epoch ${vm.ownerEpoch}, not ${ref.ownerEpoch}`,
+      );
+    return vm;
+  }
+
+  async function must(ref: VmRef): Promise<VmRecord> {
+    const vm = await find(ref);
+    if (vm === null) throw new DriverError("driver_failed", `there is no VM ${ref.vmId}`);
+    return vm;
+  }
+
+  async function powerOff(
+    operation: string,
+    vm: VmRecord,
+    signal?: AbortSignal,
+  ): Promise<VmRecord> {
+    if (vm.run === null) return vm;
+    const wasOn = runAt(vm, now()) !== null;
+    await step(operation, "power_off", vm.vmId, wasOn ? delays.firmStop : 0, signal);
+    const off = { ...vm, run: null };
+    await world.putVm(off);
+    return off;
+  }
+
+  return {
+    async facts(signal) {
+      await step("facts", "read", null, 0, signal);
+      return {
+        hypervisor: options.hypervisor ?? "kvm",
+        // With the build of Windows Server 2025, whose limits then hold.
+        hypervisorVersion: options.hypervisor === "hyperv" ? "simulated 10.0.26100" : "simulated",
+        accelerator: "simulated",
+        capabilities: can,
+        cpuThreads: options.host?.cpuThreads ?? 64,
+        memoryMib: options.host?.memoryMib ?? 262_144,
+        diskGib: options.host?.diskGib ?? 8192,
+        agentVersion: options.agentVersion ?? "simulated",
+      };
+    },
+
+    async list(signal) {
+      await step("list", "read", null, delays.list, signal);
+      const at = now();
+      return (await world.vms()).flatMap((vm) =>
+        vm.ownerEpoch === null ? [] : [observe(vm, vm.ownerEpoch, at)],
+      );
+    },
+
+    async create(vm, signal) {
+      let record: VmRecord = (await find(vm)) ?? blank(vm);
+      if (record.disk === null) {
+        if (options.images && !options.images.includes(vm.image.file))
+          throw new DriverError("image_missing", `there is no image ${vm.image.file}`);
+        await step("create", "disk", vm.vmId, delays.disk, signal);
+        const disk = { serial: ids.newId(), image: vm.image.file, everStarted: false };
+        record = { ...record, size: vm.size, disk };
+        await world.putVm(record);
+      }
+      if (record.seed === null) {
+        await step("create", "seed", vm.vmId, delays.seed, signal);
+        record = { ...record, seed: { hostname: vm.hostname } };
+        await world.putVm(record);
+      }
+      if (record.definition === null) {
+        await step("create", "define", vm.vmId, delays.define, signal);
+        // vCPUs and memory live in the definition, so a later order's count; the disk is what it is.
+        const size = { ...vm.size, diskGib: record.size.diskGib };
+        record = { ...record, size, definition: { macs: vm.nics.map((nic) => nic.mac) } };
+        await world.putVm(record);
+      }
+      await step("create", "done", vm.vmId, 0, signal);
+    },
+
+    async start(ref, signal) {
+      const vm = await must(ref);
+      if (vm.disk === null || vm.definition === null)
+        throw new DriverError("driver_failed", `VM ${ref.vmId} is not complete`);
+      const run = runAt(vm, now());
+      if (run?.paused) {
+        await step("start", "resume", ref.vmId, 0, signal);
+        await world.putVm({ ...vm, run: { ...run, paused: false } });
+        return;
+      }
+      if (run?.failed) throw new DriverError("driver_failed", `VM ${ref.vmId} has failed`);
+      if (run !== null) return;
+      await step("start", "power_on", ref.vmId, delays.start, signal);
+      const startedAt = now();
+      await world.putVm({
+        ...vm,
+        disk: { ...vm.disk, everStarted: true },
+        starts: vm.starts + 1,
+        run: {
+          bootEpoch: ids.newId(),
+          startedAt,
+          guestFrom: startedAt + delays.guestReady,
+          offFrom: null,
+          paused: false,
+          failed: false,
+          maxVcpus: vm.size.vcpus * HOT_GROWTH,
+          maxMemoryMib: vm.size.memoryMib * HOT_GROWTH,
+        },
+      });
+      await step("start", "done", ref.vmId, 0, signal);
+    },
+
+    async stop(ref, mode, signal) {
+      const vm = await must(ref);
+      if (mode === "firm") {
+        await powerOff("stop", vm, signal);
+        return;
+      }
+      const run = runAt(vm, now());
+      if (run === null) return;
+      if (!can.gracefulStop)
+        throw new DriverError("unsupported", "this host cannot ask a guest to shut down");
+      if (run.offFrom !== null || run.paused || run.failed || delays.gracefulStop === null) return;
+      await step("stop", "ask_guest", ref.vmId, 0, signal);
+      await world.putVm({ ...vm, run: { ...run, offFrom: now() + delays.gracefulStop } });
+    },
+
+    async once(ref, action, signal) {
+      const vm = await must(ref);
+      const run = runAt(vm, now());
+      if (run === null) throw new DriverError("unsupported", `VM ${ref.vmId} is off`);
+      if (action === "reboot" && !can.gracefulStop)
+        throw new DriverError("unsupported", "this host cannot ask a guest to reboot");
+      await step("once", action, ref.vmId, 0, signal);
+      // The process goes on, so the boot epoch does too; only the guest begins again.
+      await world.putVm({ ...vm, run: { ...run, guestFrom: now() + delays.guestReady } });
+      await step("once", "done", ref.vmId, 0, signal);
+    },
+
+    async resize(vm, signal) {
+      const record = await must(vm);
+      if (sameSize(record.size, vm.size)) return;
+      if (vm.size.diskGib < record.size.diskGib)
+        throw new DriverError("unsupported", "a disk never shrinks");
+      const run = runAt(record, now());
+      if (run !== null) refuseColdResize(vm, record, can, run);
+      await step("resize", "apply", vm.vmId, delays.resize, signal);
+      await world.putVm({ ...record, size: vm.size });
+    },
+
+    async destroy(ref, signal) {
+      const found = await find(ref);
+      if (found === null) return;
+      let vm = await powerOff("destroy", found, signal);
+      if (vm.definition !== null) {
+        await step("destroy", "undefine", ref.vmId, delays.undefine, signal);
+        vm = { ...vm, definition: null, seed: null };
+        await world.putVm(vm);
+      }
+      if (vm.disk !== null) {
+        await step("destroy", "trash", ref.vmId, 0, signal);
+        await world.putTrash({ serial: vm.disk.serial, vmId: vm.vmId, trashedAt: now() });
+      }
+      await step("destroy", "forget", ref.vmId, 0, signal);
+      await world.removeVm(ref.vmId);
+    },
+
+    async counters(signal) {
+      await step("counters", "read", null, delays.list, signal);
+      const at = now();
+      return (await world.vms()).flatMap((vm) => {
+        const run = runAt(vm, at);
+        return vm.ownerEpoch === null || run === null ? [] : [countersAt(vm, run, at)];
+      });
+    },
+
+    async emptyTrash(before, signal) {
+      const old = (await world.trash()).filter((disk) => disk.trashedAt < before.getTime());
+      for (const disk of old) {
+        await step("empty_trash", "remove", disk.vmId, 0, signal);
+        await world.removeTrash(disk.serial);
+      }
+      return old.length;
+    },
+
+    close: async () => undefined,
+  };
+}
+
+function blank(vm: DesiredVm): VmRecord {
+  return {
+    vmId: vm.vmId,
+    ownerEpoch: vm.ownerEpoch,
+    size: vm.size,
+    disk: null,
+    seed: null,
+    definition: null,
+    run: null,
+    starts: 0,
+  };
+}
+
+/** While a VM runs it may only grow, within the capabilities and within what it was started with. */
+function refuseColdResize(
+  desired: DesiredVm,
+  vm: VmRecord,
+  can: DriverCapabilities,
+  run: { maxVcpus: number; maxMemoryMib: number },
+): void {
+  const { vcpus, memoryMib, diskGib } = desired.size;
+  const shrinks = vcpus < vm.size.vcpus || memoryMib < vm.size.memoryMib;
+  const grows = vcpus > vm.size.vcpus || memoryMib > vm.size.memoryMib;
+  const past = vcpus > run.maxVcpus || memoryMib > run.maxMemoryMib;
+  if (
+    shrinks ||
+    past ||
+    (grows && !can.hotResize) ||
+    (diskGib > vm.size.diskGib && !can.hotDiskGrow)
+  )
+    throw new DriverError("unsupported", `VM ${desired.vmId} must be off for this size`);
+}

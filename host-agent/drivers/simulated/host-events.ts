@@ -1,0 +1,61 @@
+import type { IdSource } from "#core/ports.ts";
+import { runAt } from "./guest.ts";
+import type { SimulatedWorld } from "./world.ts";
+
+/** What happens to a host by itself. The agent is not told; it must see it. */
+
+/** The host restarts: what ran comes back off or, with `autostart`, running in a new boot epoch. */
+export async function rebootHost(
+  world: SimulatedWorld,
+  how: { autostart: boolean; now: Date; ids: IdSource },
+): Promise<void> {
+  const now = how.now.getTime();
+  for (const vm of await world.vms()) {
+    const run = runAt(vm, now);
+    if (run === null || !how.autostart) await world.putVm({ ...vm, run: null });
+    else
+      await world.putVm({
+        ...vm,
+        starts: vm.starts + 1,
+        run: {
+          ...run,
+          bootEpoch: how.ids.newId(),
+          startedAt: now,
+          guestFrom: now + (run.guestFrom - run.startedAt),
+          offFrom: null,
+          paused: false,
+          failed: false,
+        },
+      });
+  }
+}
+
+/** The VM's process goes away, pauses or crashes; a VM that is off stays as it is. */
+export async function strikeVm(
+  world: SimulatedWorld,
+  vmId: string,
+  what: "powers_off" | "pauses" | "fails",
+): Promise<void> {
+  const vm = await world.vm(vmId);
+  if (vm === null || vm.run === null) return;
+  if (what === "powers_off") await world.putVm({ ...vm, run: null });
+  else
+    await world.putVm({
+      ...vm,
+      run: { ...vm.run, paused: what === "pauses", failed: what === "fails" },
+    });
+}
+
+/** Somebody makes a VM by hand, under this id and without Berth's tag. */
+export async function plantForeignVm(world: SimulatedWorld, vmId: string): Promise<void> {
+  await world.putVm({
+    vmId,
+    ownerEpoch: null,
+    size: { vcpus: 1, memoryMib: 128, diskGib: 1 },
+    disk: { serial: `foreign-${vmId}`, image: "foreign", everStarted: true },
+    seed: null,
+    definition: { macs: [] },
+    run: null,
+    starts: 0,
+  });
+}

@@ -1,0 +1,91 @@
+import { z } from "zod";
+import { VmSize } from "#core/vms/vm.ts";
+import { fileStore, memoryStore, type StateStore } from "#host-agent/state-store.ts";
+import { DriverError } from "../driver.ts";
+
+const Millis = z.int().nonnegative();
+
+/** One life of a VM's process. Instants are milliseconds since 1970. */
+export const Run = z.strictObject({
+  bootEpoch: z.string(),
+  startedAt: Millis,
+  /** When the guest will have booted and can be seen. */
+  guestFrom: Millis,
+  /** When the guest, asked to shut down, will be off; null when nobody asked, or it does not listen. */
+  offFrom: Millis.nullable(),
+  paused: z.boolean(),
+  failed: z.boolean(),
+  /** Hot growth ends here, as `<vcpu current='2'>8</vcpu>` does. */
+  maxVcpus: z.int(),
+  maxMemoryMib: z.int(),
+});
+export type Run = z.infer<typeof Run>;
+
+/** What the simulated host holds of one VM. Disk, seed and definition come one after another, and may be cut short. */
+export const VmRecord = z.strictObject({
+  vmId: z.uuid(),
+  /** null: somebody else's VM with no tag of Berth's. */
+  ownerEpoch: z.int().positive().nullable(),
+  size: VmSize,
+  disk: z
+    .strictObject({ serial: z.string(), image: z.string(), everStarted: z.boolean() })
+    .nullable(),
+  seed: z.strictObject({ hostname: z.string() }).nullable(),
+  definition: z.strictObject({ macs: z.array(z.string()) }).nullable(),
+  run: Run.nullable(),
+  starts: z.int().nonnegative(),
+});
+export type VmRecord = z.infer<typeof VmRecord>;
+
+const TrashRecord = z.strictObject({
+  serial: z.string(),
+  vmId: z.uuid(),
+  trashedAt: Millis,
+});
+type TrashRecord = z.infer<typeof TrashRecord>;
+
+/** The simulated host's disk: it outlives the agent, and every write is all or nothing. */
+export interface SimulatedWorld {
+  vms(): Promise<readonly VmRecord[]>;
+  vm(vmId: string): Promise<VmRecord | null>;
+  putVm(record: VmRecord): Promise<void>;
+  removeVm(vmId: string): Promise<void>;
+  trash(): Promise<readonly TrashRecord[]>;
+  putTrash(record: TrashRecord): Promise<void>;
+  removeTrash(serial: string): Promise<void>;
+}
+
+export const memoryWorld = (): SimulatedWorld => worldOn(memoryStore(), "memory");
+/** Not flushed to the disk: it survives the death of the agent, not a power cut, and so costs a test nothing. */
+export const folderWorld = (folder: string): SimulatedWorld =>
+  worldOn(fileStore(folder, { durable: false }), folder);
+
+function worldOn(store: StateStore, where: string): SimulatedWorld {
+  const load = async <T>(name: string, schema: z.ZodType<T>): Promise<T | null> => {
+    const text = await store.read(name);
+    if (text === null) return null;
+    try {
+      return schema.parse(JSON.parse(text));
+    } catch (cause) {
+      throw new DriverError(
+        "hypervisor_unavailable",
+        `the simulated world's file ${where}/${name} is corrupt: mend it or delete it`,
+        { cause },
+      );
+    }
+  };
+  const loadAll = async <T>(folder: string, schema: z.ZodType<T>): Promise<T[]> => {
+    const names = await store.list(folder);
+    const all = await Promise.all(names.map((name) => load(`${folder}/${name}`, schema)));
+    return all.filter((record) => record !== null);
+  };
+  return {
+    vms: () => loadAll("vms", VmRecord),
+    vm: (vmId) => load(`vms/${vmId}.json`, VmRecord),
+    putVm: (record) => store.write(`vms/${record.vmId}.json`, JSON.stringify(record)),
+    removeVm: (vmId) => store.remove(`vms/${vmId}.json`),
+    trash: () => loadAll("trash", TrashRecord),
+    putTrash: (record) => store.write(`trash/${record.serial}.json`, JSON.stringify(record)),
+    removeTrash: (serial) => store.remove(`trash/${serial}.json`),
+  };
+}

@@ -1,0 +1,87 @@
+import type { Clock, Log } from "#core/ports.ts";
+import type { Agent } from "./agent.ts";
+import { IdentityRevoked } from "./control-plane.ts";
+import type { PassQueue } from "./pass-queue.ts";
+import type { DoorbellSource } from "./rings.ts";
+import type { SessionKeeper } from "./session.ts";
+import { pause } from "./time-limit.ts";
+
+export type LoopPorts = {
+  agent: Pick<Agent, "sampleUsage" | "flushUsage" | "emptyTrash">;
+  passes: PassQueue;
+  doorbell: DoorbellSource;
+  session: SessionKeeper;
+  clock: Clock;
+  random: () => number;
+  log: Log;
+  signal: AbortSignal;
+};
+
+const TRASH_EVERY_MS = 3_600_000;
+/** After a pass that could not see everything, such as at boot before the hypervisor is up. */
+const TRY_AGAIN_MS = 10_000;
+
+/** Everything that the agent does by itself, until `signal` is aborted. */
+export async function runLoop(ports: LoopPorts): Promise<void> {
+  const { agent, passes, doorbell, session, clock, log, signal } = ports;
+
+  /** A tenth more or less, so that hosts that started together do not ask together. */
+  const spread = (ms: number) => ms * (0.9 + 0.2 * ports.random());
+
+  /** What fails is logged, and done again at its next time; a key that was revoked ends the agent. */
+  async function attempt(what: string, work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (error instanceof IdentityRevoked) throw error;
+      if (!signal.aborted) log.error(`${what}_failed`, { error: String(error) });
+    }
+  }
+
+  async function every(what: string, intervalMs: () => number, work: () => Promise<unknown>) {
+    while (!signal.aborted) {
+      await pause(clock, spread(intervalMs()), signal);
+      if (!signal.aborted) await attempt(what, work);
+    }
+  }
+
+  async function listen(): Promise<void> {
+    while (!signal.aborted) {
+      await attempt("doorbell", async () => {
+        const ring = await doorbell.next(signal);
+        // Not awaited: what rings during the pass is gathered for the next one.
+        void attempt("pass", async () => {
+          if (await passes.ask({ full: false, atLeast: ring.generation })) await ring.answered();
+        });
+      });
+    }
+  }
+
+  let whole = false;
+  const resync = async () => {
+    whole = false;
+    whole = await passes.ask({ full: true, atLeast: null });
+    // For its intervals, and so that credentials are renewed in time.
+    if (!signal.aborted) await session.current(signal);
+  };
+  const seconds = (name: keyof ReturnType<SessionKeeper["intervals"]>) => () =>
+    session.intervals()[name] * 1000;
+
+  const resyncMs = () => {
+    const ms = seconds("resyncSeconds")();
+    return whole ? ms : Math.min(ms, TRY_AGAIN_MS);
+  };
+
+  /** After the first pass, which brings the session and so the intervals. */
+  async function keepTime(): Promise<void> {
+    await attempt("resync", resync);
+    await Promise.all([
+      every("resync", resyncMs, resync),
+      every("usage_sample", seconds("usageSampleSeconds"), agent.sampleUsage),
+      every("usage_flush", seconds("usageFlushSeconds"), agent.flushUsage),
+      every("trash", () => TRASH_EVERY_MS, agent.emptyTrash),
+    ]);
+  }
+
+  await Promise.all([listen(), keepTime()]);
+}

@@ -1,0 +1,147 @@
+import type { ActionReport, AgentReport, HostFacts, VmReport } from "#core/contracts/agent.ts";
+import type { Clock, Log } from "#core/ports.ts";
+import { IdentityRevoked, type ControlPlane } from "./control-plane.ts";
+import type { DesiredState } from "./desired.ts";
+import { backOffMs, pause } from "./time-limit.ts";
+
+/**
+ * Sends what was found, at once; what comes while a report is on its way goes together in the next one. A report
+ * that cannot be sent is kept, the newest for each VM, and tried again.
+ */
+export interface Reporter {
+  /** Sent unless the control plane has the same already; `again` sends it all the same. */
+  vm(report: VmReport, again: boolean): void;
+  /** The VM is desired no longer: what is known of it is of no use. */
+  forget(vmId: string): void;
+  action(report: ActionReport): void;
+  strangers(list: AgentReport["strangers"], again: boolean): void;
+  facts(facts: HostFacts): void;
+  /** Sends a report even when there is nothing to tell. */
+  sign(): void;
+  /** Resolves when everything is sent, or the last attempt failed. */
+  flushed(): Promise<void>;
+}
+
+/** A report holds so many VMs at most (the contract allows 2,000). */
+const VMS_A_REPORT = 500;
+
+export function createReporter(ports: {
+  controlPlane: ControlPlane;
+  desired: DesiredState;
+  clock: Clock;
+  log: Log;
+  signal: AbortSignal;
+  revoked: (error: IdentityRevoked) => void;
+}): Reporter {
+  const { controlPlane, desired, clock, log, signal } = ports;
+  const vms = new Map<string, VmReport>();
+  const actions = new Map<string, ActionReport>();
+  /** By VM, the report that the control plane acknowledged, as text. */
+  const known = new Map<string, string>();
+  let strangers: AgentReport["strangers"] = [];
+  let knownStrangers = "[]";
+  let facts: HostFacts | null = null;
+  let due = false;
+  let sending = false;
+  /** After a failed attempt, until the next one. */
+  let resting = false;
+  let retry = new AbortController();
+  let waiting: (() => void)[] = [];
+
+  function wake(): void {
+    due = true;
+    resting = false;
+    retry.abort();
+    if (!sending) {
+      sending = true;
+      // One tick later, so that what is found together is sent together.
+      queueMicrotask(() => void send());
+    }
+  }
+
+  function settle(): void {
+    for (const resolve of waiting) resolve();
+    waiting = [];
+  }
+
+  async function send(): Promise<void> {
+    let failures = 0;
+    while (due && !signal.aborted) {
+      due = false;
+      retry = new AbortController();
+      const report = take();
+      try {
+        await controlPlane.report(report, signal);
+        failures = 0;
+        for (const vm of report.vms) known.set(vm.vmId, JSON.stringify(vm));
+        knownStrangers = JSON.stringify(report.strangers);
+        due ||= vms.size > 0;
+      } catch (error) {
+        putBack(report);
+        if (error instanceof IdentityRevoked) ports.revoked(error);
+        if (signal.aborted || error instanceof IdentityRevoked) break;
+        failures += 1;
+        log.error("report_failed", { vms: report.vms.length, failures, error: String(error) });
+        settle();
+        due = true;
+        resting = true;
+        await pause(clock, backOffMs(failures), AbortSignal.any([retry.signal, signal]));
+        resting = false;
+      }
+    }
+    sending = false;
+    settle();
+  }
+
+  function take(): AgentReport {
+    const taken = [...vms.values()].slice(0, VMS_A_REPORT);
+    for (const vm of taken) vms.delete(vm.vmId);
+    const refused = desired.refused();
+    const report: AgentReport = {
+      desiredGeneration: desired.current()?.generation ?? 0,
+      vms: taken,
+      actions: [...actions.values()],
+      strangers,
+      facts,
+      ...(refused ? { refusedDesired: refused } : {}),
+    };
+    actions.clear();
+    facts = null;
+    return report;
+  }
+
+  /** What a failed report held, unless something newer came meanwhile. */
+  function putBack(report: AgentReport): void {
+    for (const vm of report.vms) if (!vms.has(vm.vmId)) vms.set(vm.vmId, vm);
+    for (const action of report.actions) actions.set(action.actionId, action);
+    facts ??= report.facts;
+  }
+
+  return {
+    vm(report, again) {
+      const pending = vms.get(report.vmId);
+      if (!again && !pending && known.get(report.vmId) === JSON.stringify(report)) return;
+      vms.set(report.vmId, report);
+      wake();
+    },
+    forget(vmId) {
+      vms.delete(vmId);
+      known.delete(vmId);
+    },
+    action(report) {
+      actions.set(report.actionId, report);
+      wake();
+    },
+    strangers(list, again) {
+      strangers = list;
+      if (again || JSON.stringify(list) !== knownStrangers) wake();
+    },
+    facts(found) {
+      facts = found;
+      wake();
+    },
+    sign: wake,
+    flushed: () =>
+      sending && !resting ? new Promise((resolve) => waiting.push(resolve)) : Promise.resolve(),
+  };
+}

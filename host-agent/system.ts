@@ -1,0 +1,30 @@
+import { randomInt } from "node:crypto";
+import { setTimeout as wait } from "node:timers/promises";
+import { v7 } from "uuid";
+import type { Clock, IdSource, Log } from "#core/ports.ts";
+
+/** The machine's own time, ids, chance and log: what every other part of the agent is given. */
+export const systemClock: Clock = {
+  now: () => new Date(),
+  sleep: async (ms, signal) => {
+    try {
+      await wait(ms, undefined, signal ? { signal } : {});
+    } catch (error) {
+      // Node says only that it was aborted; the port promises why.
+      throw signal?.aborted ? signal.reason : error;
+    }
+  },
+};
+
+export const systemIds: IdSource = { newId: () => v7() };
+
+const PARTS = 2 ** 32;
+/** 0 to 1. */
+export const systemRandom = (): number => randomInt(PARTS) / PARTS;
+
+/** One line of JSON an event, on standard output. */
+export const createJsonLog = (write: (line: string) => void, clock: Clock): Log => {
+  const line = (level: string) => (event: string, fields: Record<string, unknown>) =>
+    write(`${JSON.stringify({ at: clock.now().toISOString(), level, event, ...fields })}\n`);
+  return { info: line("info"), error: line("error") };
+};

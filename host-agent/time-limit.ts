@@ -1,0 +1,65 @@
+import type { Clock } from "#core/ports.ts";
+
+/**
+ * Runs `work` with a signal that is aborted with `late()` after `ms`, or with the parent's reason. It waits for
+ * `work` to end, so that nothing goes on behind the caller's back, and then throws `late()` in place of what
+ * the abort caused.
+ */
+export async function within<T>(
+  limit: { clock: Clock; ms: number; late: () => Error; parent?: AbortSignal },
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { clock, ms, parent } = limit;
+  parent?.throwIfAborted();
+  const inner = new AbortController();
+  const timer = new AbortController();
+  let tooLate: Error | null = null;
+  const follow = () => inner.abort(parent?.reason);
+  parent?.addEventListener("abort", follow, { once: true });
+  clock.sleep(ms, timer.signal).then(
+    () => {
+      tooLate = limit.late();
+      inner.abort(tooLate);
+    },
+    () => undefined,
+  );
+  try {
+    return await work(inner.signal);
+  } catch (error) {
+    throw tooLate ?? error;
+  } finally {
+    timer.abort();
+    parent?.removeEventListener("abort", follow);
+  }
+}
+
+/** A sleep that ends early, and quietly, when its signal is aborted. */
+export async function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  try {
+    await clock.sleep(ms, signal);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+  }
+}
+
+/** At most `size` holders at once; the others wait in the order of their asking. */
+export function createSlots(size: number): <T>(work: () => Promise<T>) => Promise<T> {
+  let free = size;
+  const waiting: (() => void)[] = [];
+  return async (work) => {
+    if (free > 0) free -= 1;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+    try {
+      return await work();
+    } finally {
+      const next = waiting.shift();
+      if (next) next();
+      else free += 1;
+    }
+  };
+}
+
+/** Seconds 1, 2, 4 … up to `most`, for the first, second, third … failure in a row. */
+export const backOffMs = (failures: number, mostMs = 60_000): number =>
+  Math.min(mostMs, 1000 * 2 ** Math.min(failures - 1, 20));

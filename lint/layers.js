@@ -1,0 +1,103 @@
+import path from "node:path";
+import { placeOf } from "./place.js";
+
+/** folder → the folders of ours it may import, besides itself. */
+const LAYERS = {
+  core: [],
+  db: ["core"],
+  adapters: ["core"],
+  commands: ["core", "db"],
+  functions: ["commands", "core"],
+  webhooks: ["commands", "core"],
+  "host-agent": ["core"],
+  cdk: ["core"],
+};
+/** These may import everything: what runs the whole product on one machine, and what tests or builds it. */
+const ANY = ["local", "test", "scripts"];
+const FOLDERS = new Set([...Object.keys(LAYERS), ...ANY]);
+
+/** More for single files, each with its reason. */
+const EXTRA = {
+  "commands/runtime.ts": ["adapters"], // the composition root
+};
+
+/** Packages that reach the outside, and the only places that may import them. */
+const PACKAGES = [
+  { match: /^stripe($|\/)/, only: /^(adapters|local|test)\// },
+  { match: /^@(aws-sdk|smithy)\//, only: /^(adapters|local|test)\/|^host-agent\/doorbell\.ts$/ },
+  { match: /^@?better-auth($|\/)/, only: /^(adapters|local|test)\// },
+  {
+    match: /^(drizzle-orm|drizzle-kit|pg)($|\/)/,
+    only: /^(db|adapters|local|test|scripts)\/|^commands\/runtime\.ts$/,
+  },
+  { match: /^@aws-lambda-powertools\//, only: /^adapters\// },
+  { match: /^(hono|@hono\/node-server)($|\/)/, only: /^(functions|webhooks|local|test)\// },
+  { match: /^(aws-cdk-lib|cdk-nag|constructs)($|\/)/, only: /^(cdk|test)\// },
+  { match: /^(fauxqs|@electric-sql\/pglite)($|\/)/, only: /^(local|test)\// },
+];
+
+/** What core may import from outside: zod, and zod with OpenAPI names for the wire contracts. */
+const CORE_PACKAGES = /^(zod|@hono\/zod-openapi)$/;
+const DRIVER = /^host-agent\/drivers\/([^/]+)\//;
+/** A test may stand beside the file that it tests (design §4); it is a test all the same. */
+const BESIDE = /\.test\.ts$/;
+
+const folderOf = (place) => {
+  const [top] = place.split("/");
+  return FOLDERS.has(top) ? top : undefined;
+};
+
+/** The place that an import leads to; undefined for a package. */
+function targetOf(specifier, place) {
+  if (specifier.startsWith("#")) return specifier.slice(1);
+  if (specifier.startsWith("."))
+    return path.posix.normalize(path.posix.join(path.posix.dirname(place), specifier));
+  return undefined;
+}
+
+/** Why `place` may not import `specifier`; undefined when it may. */
+function refusal(place, specifier) {
+  const from = folderOf(place);
+  if (from === undefined) return undefined;
+  const isTest = BESIDE.test(place);
+  const target = targetOf(specifier, place);
+  if (target === undefined) {
+    if (isTest) return undefined;
+    if (from === "core" && !CORE_PACKAGES.test(specifier))
+      return `core is pure: it may not import ${specifier}`;
+    const rule = PACKAGES.find((p) => p.match.test(specifier));
+    return rule && !rule.only.test(place)
+      ? `${place} may not import the SDK ${specifier}`
+      : undefined;
+  }
+  const mine = DRIVER.exec(place)?.[1];
+  const theirs = DRIVER.exec(target)?.[1];
+  if (mine && theirs && mine !== theirs) return `driver ${mine} may not import driver ${theirs}`;
+  const to = folderOf(target);
+  if (to === undefined || to === from || isTest || ANY.includes(from)) return undefined;
+  const allowed = [...LAYERS[from], ...(EXTRA[place] ?? [])];
+  return allowed.includes(to) ? undefined : `${from} may not import ${to}`;
+}
+
+export const layers = {
+  create(ctx) {
+    const place = placeOf(ctx.filename);
+    const check = (node, source) => {
+      const specifier = source?.value;
+      const why = typeof specifier === "string" ? refusal(place, specifier) : undefined;
+      if (why !== undefined) ctx.report({ node, message: why });
+    };
+    const bySource = (node) => check(node, node.source);
+    return {
+      ImportDeclaration: bySource,
+      ExportNamedDeclaration: bySource,
+      ExportAllDeclaration: bySource,
+      ImportExpression: bySource,
+      TSImportType: bySource,
+      CallExpression(node) {
+        if (node.callee.type === "Identifier" && node.callee.name === "require")
+          check(node, node.arguments[0]);
+      },
+    };
+  },
+};

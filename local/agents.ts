@@ -1,0 +1,94 @@
+import path from "node:path";
+import packageJson from "../package.json" with { type: "json" };
+import type { Clock, IdSource, Log } from "#core/ports.ts";
+import { createAgent, type Agent } from "#host-agent/agent.ts";
+import { createHttpControlPlane } from "#host-agent/control-plane.ts";
+import { createSqsDoorbell } from "#host-agent/doorbell.ts";
+import type { VmDriver } from "#host-agent/drivers/driver.ts";
+import type { DriverPorts } from "#host-agent/drivers/open-driver.ts";
+import { createSigner, enroll, loadIdentity } from "#host-agent/identity.ts";
+import { fileStore } from "#host-agent/state-store.ts";
+import { systemRandom } from "#host-agent/system.ts";
+
+/** One host of the local stack. */
+export type LocalHost = Readonly<{
+  name: string;
+  /** Opens its driver; whatever the driver keeps, it keeps in `folder`. */
+  open: (folder: string, ports: DriverPorts) => Promise<VmDriver>;
+  /** Real VMs would outlive the stack. Those that are powered off are brought back by its next start. */
+  atStop?: "power_off" | "destroy";
+}>;
+
+export type RunningAgent = Readonly<{
+  name: string;
+  hostId: string;
+  agent: Agent;
+  stop: () => Promise<void>;
+}>;
+
+/**
+ * Runs a host's real agent inside this process: the same parts that `berth-agent run` puts together, over real
+ * HTTP and SQS, but on the stack's own clock, so that `/_local/clock` moves it too.
+ */
+export async function startAgent(options: {
+  host: LocalHost;
+  folder: string;
+  apiUrl: string;
+  joinToken: () => Promise<string>;
+  clock: Clock;
+  ids: IdSource;
+  log: Log;
+}): Promise<RunningAgent> {
+  const { host, clock, ids, apiUrl } = options;
+  const log: Log = {
+    info: (event, fields) => options.log.info(`agent.${event}`, { host: host.name, ...fields }),
+    error: (event, fields) => options.log.error(`agent.${event}`, { host: host.name, ...fields }),
+  };
+  const store = fileStore(path.join(options.folder, "state"), { durable: false });
+  const driver = await host.open(options.folder, {
+    clock,
+    ids,
+    log,
+    agentVersion: packageJson.version,
+  });
+  const known = await loadIdentity(store);
+  const identity =
+    known ??
+    (await enroll(store, createHttpControlPlane({ apiUrl, fetch, clock, sign: null }), {
+      joinToken: await options.joinToken(),
+      facts: await driver.facts(),
+    }));
+  const { hostId } = identity.enrolled;
+  const agent = createAgent({
+    hostId,
+    driver,
+    controlPlane: createHttpControlPlane({
+      apiUrl,
+      fetch,
+      clock,
+      sign: await createSigner(identity, { clock, ids }),
+    }),
+    doorbell: (session) => createSqsDoorbell({ hostId, session, clock, log }),
+    store,
+    clock,
+    random: systemRandom,
+    log,
+  });
+  const stopping = new AbortController();
+  const running = agent.run(stopping.signal).catch((error: unknown) => {
+    log.error("ended", { error });
+  });
+  return {
+    name: host.name,
+    hostId,
+    agent,
+    stop: async () => {
+      stopping.abort();
+      await running;
+      for (const vm of host.atStop === undefined ? [] : await driver.list())
+        if (host.atStop === "destroy") await driver.destroy(vm);
+        else if (vm.power !== "off") await driver.stop(vm, "firm");
+      await driver.close();
+    },
+  };
+}

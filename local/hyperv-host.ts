@@ -1,0 +1,52 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { createHypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
+import { pwsh, standinModule } from "#test/hyperv/world.ts";
+import type { LocalHost } from "./agents.ts";
+
+/** The images of the local catalogue that the stand-in's host can make VMs from. */
+const IMAGES = ["debian-13", "tiny"];
+const GIB = 2 ** 30;
+
+/**
+ * A host with the real Hyper-V driver: its real PowerShell script in a real PowerShell 7, over the stand-in for
+ * Microsoft's module that the tests use. Undefined where there is no PowerShell (`npm run pwsh:install`).
+ */
+export function hypervStandInHost(name: string): LocalHost | undefined {
+  const executable = pwsh;
+  if (executable === undefined) return undefined;
+  return {
+    name,
+    open: async (folder, ports) => {
+      const state = path.join(folder, "standin");
+      const images = path.join(folder, "images");
+      await mkdir(path.join(state, "vms"), { recursive: true });
+      await mkdir(images, { recursive: true });
+      await writeFile(
+        path.join(state, "host.json"),
+        JSON.stringify({
+          Windows: "2025",
+          Switch: "Public",
+          LogicalProcessors: 64,
+          MemoryBytes: 512 * GIB,
+          GuestBootMs: 3500,
+          GuestShutdownMs: 1000,
+          DelayMs: {},
+        }),
+      );
+      for (const image of IMAGES)
+        await writeFile(
+          path.join(images, `${image}.vhdx`),
+          JSON.stringify({ Type: "Dynamic", Size: GIB, Parent: null }),
+        );
+      return createHypervDriver({
+        ...ports,
+        root: path.join(folder, "berth"),
+        images,
+        switch: "Public",
+        accelerator: "simulated",
+        powershell: { executable, module: standinModule, env: { BERTH_HYPERV_STATE: state } },
+      });
+    },
+  };
+}

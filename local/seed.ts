@@ -1,0 +1,114 @@
+import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts.ts";
+import type { Result } from "#core/result.ts";
+import { addImage, addLocation, addPlan, addPool } from "#commands/add-catalogue.ts";
+import type { Deps } from "#commands/deps.ts";
+import { showLocations } from "#commands/show-catalogue.ts";
+
+/** What the local stack sells. Prices are examples. The smallest has no limits that an old kernel cannot set. */
+const PLANS = [
+  { name: "XS", vcpus: 1, memoryMib: 128, diskGib: 1, mbit: null, month: 200n, year: 2000n },
+  { name: "S", vcpus: 1, memoryMib: 1024, diskGib: 20, mbit: 1000, month: 500n, year: 5000n },
+  { name: "M", vcpus: 2, memoryMib: 4096, diskGib: 80, mbit: 1000, month: 1500n, year: 15_000n },
+  { name: "L", vcpus: 8, memoryMib: 16_384, diskGib: 240, mbit: 1000, month: 4800n, year: 48_000n },
+];
+const IMAGES = [
+  {
+    name: "Debian 13",
+    file: "debian-13",
+    os: "linux",
+    on: ["kvm", "hyperv"],
+    memory: 256,
+    disk: 3,
+  },
+  { name: "FreeBSD 15", file: "freebsd-15", os: "freebsd", on: ["kvm"], memory: 512, disk: 6 },
+  {
+    name: "Windows Server 2025",
+    file: "windows-server-2025",
+    os: "windows",
+    on: ["hyperv"],
+    memory: 2048,
+    disk: 32,
+  },
+  { name: "Tiny Linux", file: "tiny", os: "linux", on: ["kvm", "hyperv"], memory: 96, disk: 1 },
+] as const;
+
+/** RFC 2544's benchmarking block: an address that nobody's network uses. */
+const POOL = { cidr: "198.18.0.0/22", gateway: "198.18.0.1" };
+
+const SEED = { kind: "system", id: "seed" } as const;
+const must = <T>(result: Result<T, { detail: string }>): T => {
+  if (result.ok) return result.value;
+  throw new Error(`the seed was refused: ${result.error.detail}`);
+};
+
+/** Fills an empty catalogue, by the commands that staff use. Doing it again changes nothing. */
+export async function seedCatalogue(deps: Deps): Promise<{ locationId: string }> {
+  const [known] = await showLocations(deps);
+  if (known) return { locationId: known.id };
+  for (const { year, month, mbit, ...plan } of PLANS)
+    must(
+      await addPlan(deps, SEED, {
+        ...plan,
+        trafficGib: 20 * 1024,
+        bandwidthMbit: mbit,
+        diskIops: null,
+        prices: [
+          { interval: "month", amountMinor: month.toString(), currency: "usd" },
+          { interval: "year", amountMinor: year.toString(), currency: "usd" },
+        ],
+      }),
+    );
+  for (const { on, memory, disk, ...image } of IMAGES)
+    must(
+      await addImage(deps, SEED, {
+        ...image,
+        hypervisors: [...on],
+        minMemoryMib: memory,
+        minDiskGib: disk,
+      }),
+    );
+  // The location last: where there is one, the rest is there too.
+  const location = must(
+    await addLocation(deps, SEED, {
+      name: "local",
+      city: "Your machine",
+      country: "DE",
+      nameservers: ["198.18.0.1"],
+    }),
+  );
+  must(await addPool(deps, SEED, { locationId: location.id, ...POOL, vlan: null }));
+  return { locationId: location.id };
+}
+
+export const LOCAL_PASSWORD = "berth-on-this-machine";
+export const LOCAL_PEOPLE = [
+  { role: "customer", email: "ada@customer.example", name: "Ada Customer" },
+  { role: "staff", email: "grace@staff.example", name: "Grace Staff" },
+  { role: "integration", email: "billing@integration.example", name: "A billing system" },
+] as const satisfies readonly { role: Role; email: string; name: string }[];
+
+/** Makes one account of each role and an API token with all that its role may do. */
+export async function seedPeople(
+  deps: Deps,
+): Promise<{ customer: string; staff: string; integration: string }> {
+  const tokens = { customer: "", staff: "", integration: "" };
+  for (const person of LOCAL_PEOPLE) {
+    const made = await deps.accounts.createAccount({ ...person, password: LOCAL_PASSWORD });
+    if (!made.ok) throw new Error(`${person.email} is there, but its token was not kept`);
+    const scopes: readonly Scope[] = SCOPES_OF_ROLE[person.role];
+    const token = await deps.accounts.createToken(
+      {
+        accountId: made.value.accountId,
+        email: person.email,
+        name: person.name,
+        role: person.role,
+        scopes,
+        via: "session",
+      },
+      { name: "local", scopes, expiresInSeconds: null },
+    );
+    if (!token.ok) throw new Error(token.error.detail);
+    tokens[person.role] = token.value.secret;
+  }
+  return tokens;
+}

@@ -1,0 +1,301 @@
+import { mkdir, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { serve, type ServerType } from "@hono/node-server";
+import { drizzle } from "drizzle-orm/node-postgres";
+import { Hono } from "hono";
+import pg from "pg";
+import { createAccounts } from "#adapters/accounts.ts";
+import { systemIds, systemSecrets } from "#adapters/clock.ts";
+import { createSqsQueues } from "#adapters/sqs.ts";
+import { createStripePayments } from "#adapters/stripe.ts";
+import { createStaticHostCredentials } from "#adapters/sts.ts";
+import { addHost } from "#commands/add-host.ts";
+import type { Deps, Settings } from "#commands/deps.ts";
+import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
+import type { Log } from "#core/ports.ts";
+import { migrateDatabase } from "#db/migrate.ts";
+import { openPool } from "#db/open-pool.ts";
+import * as accountTables from "#db/schema/accounts.ts";
+import { createApi } from "#functions/app.ts";
+import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
+import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
+import { createSweep } from "#functions/sweep.ts";
+import { createStripeWebhook } from "#webhooks/stripe.ts";
+import { startAgent, type LocalHost, type RunningAgent } from "./agents.ts";
+import { createLocalClock, type LocalClock } from "./clock.ts";
+import { localControl } from "./control.ts";
+import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
+import { startPostgres } from "./postgres.ts";
+import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
+import { loadSaved, save } from "./saved-secrets.ts";
+import { seedCatalogue, seedPeople } from "./seed.ts";
+import { serveStripeStandIn, type ServedStandIn } from "./stripe/serve.ts";
+
+export type StackOptions = Readonly<{
+  folder: string;
+  ports: { api: number; stripe: number; sqs: number; postgres: number };
+  hosts: readonly LocalHost[];
+  log: (clock: LocalClock) => Log;
+  intervals: Settings["intervals"];
+  sweepSeconds: number;
+  /** For demos and tests: quicker, and gone with the folder. */
+  throwaway: boolean;
+}>;
+
+export type Stack = Readonly<{
+  apiUrl: string;
+  stripeUrl: string;
+  sqsUrl: string;
+  databaseUrl: string;
+  tokens: { customer: string; staff: string; integration: string };
+  deps: Deps;
+  clock: LocalClock;
+  sqs: EmbeddedSqs;
+  stripe: ServedStandIn;
+  agents: readonly RunningAgent[];
+  sweep: () => Promise<void>;
+  stop: () => Promise<void>;
+}>;
+
+const DATABASE = "berth";
+
+/**
+ * The whole product on this machine (design §8). Whatever was started is stopped again when a later part does not
+ * start; every failure is one clear line.
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const undo: (() => Promise<unknown>)[] = [];
+  const stopAll = async () => {
+    const failures: unknown[] = [];
+    for (const stop of undo.splice(0).toReversed())
+      await stop().catch((error: unknown) => failures.push(error));
+    if (failures.length > 0)
+      throw new AggregateError(
+        failures,
+        `the stack did not stop cleanly: ${failures.map(String).join("; ")}`,
+      );
+  };
+  try {
+    return await start(options, undo, stopAll);
+  } catch (error) {
+    await stopAll().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function start(
+  options: StackOptions,
+  undo: (() => Promise<unknown>)[],
+  stopAll: () => Promise<void>,
+): Promise<Stack> {
+  const { folder, ports } = options;
+  const saved = await loadSaved(folder);
+  const clock = createLocalClock(saved.clockOffsetMs);
+  const log = options.log(clock);
+
+  const postgres = await startPostgres({
+    folder: path.join(folder, "postgres"),
+    port: ports.postgres,
+    password: saved.databasePassword,
+    throwaway: options.throwaway,
+  });
+  undo.push(postgres.stop);
+  await ensureDatabase(postgres.url("postgres"));
+  const databaseUrl = postgres.url(DATABASE);
+  await migrateDatabase(databaseUrl);
+  const pool = openPool({ connectionString: databaseUrl, max: 16 }, (error) =>
+    log.error("database.connection_lost", { error }),
+  );
+  undo.push(() => pool.end());
+  const db = drizzle(pool);
+
+  const sqs = await startEmbeddedSqs(ports.sqs);
+  undo.push(sqs.stop);
+
+  const apiUrl = `http://127.0.0.1:${ports.api}`;
+  const stripe = await serveStripeStandIn({
+    port: ports.stripe,
+    clock,
+    apiKey: saved.stripeKey,
+    webhook: {
+      url: `${apiUrl}/webhooks/stripe`,
+      secret: saved.webhookSecret,
+      enabledEvents: PROVIDER_EVENTS,
+    },
+    stateFile: options.throwaway ? undefined : path.join(folder, "stripe.json"),
+    log,
+  });
+  undo.push(stripe.close);
+
+  const deps: Deps = {
+    db,
+    clock,
+    ids: systemIds,
+    secrets: systemSecrets,
+    log,
+    payments: createStripePayments({
+      apiKey: saved.stripeKey,
+      webhookSecret: saved.webhookSecret,
+      origin: new URL(stripe.url),
+      now: clock.now,
+    }),
+    queues: createSqsQueues({ client: sqs.clientConfig, urls: sqs.urls }),
+    accounts: createAccounts({
+      db,
+      tables: accountTables,
+      clock,
+      ids: systemIds,
+      secret: saved.authSecret,
+      baseUrl: apiUrl,
+      trustedOrigins: [apiUrl],
+      log,
+      production: false,
+    }),
+    hostCredentials: createStaticHostCredentials({ clock, region: SQS_REGION }),
+    settings: { publicUrl: apiUrl, intervals: options.intervals },
+  };
+  const tokens = saved.tokens ?? (await seedPeople(deps));
+  if (!saved.tokens) await save(folder, { ...saved, tokens });
+  const { locationId } = await seedCatalogue(deps);
+
+  const workers = startWorkers(deps, sqs);
+  undo.push(() => Promise.all(workers.map((w) => w.stop())));
+  const sweep = createSweep(deps);
+  const sweeping = new AbortController();
+  const sweeper = sweepEvery(options.sweepSeconds, deps, sweep, sweeping.signal);
+  undo.push(async () => {
+    sweeping.abort();
+    await sweeper;
+  });
+
+  const app = new Hono();
+  app.route("/", createStripeWebhook(deps));
+  app.route(
+    "/",
+    localControl({
+      clock,
+      sweep,
+      stripe: stripe.standIn,
+      workers,
+      keepOffset: async (clockOffsetMs) => save(folder, { ...saved, tokens, clockOffsetMs }),
+    }),
+  );
+  app.mount("/", createApi(deps).fetch);
+  const server = await listen(app.fetch, ports.api);
+  undo.push(() => closeServer(server));
+
+  const agents: RunningAgent[] = [];
+  for (const host of options.hosts) {
+    const home = path.join(folder, "hosts", host.name);
+    await mkdir(home, { recursive: true });
+    const agent = await startAgent({
+      host,
+      folder: home,
+      apiUrl,
+      clock,
+      ids: systemIds,
+      log,
+      joinToken: async () => {
+        const added = await addHost(
+          deps,
+          { kind: "system", id: "seed" },
+          { name: host.name, locationId, testOnly: true, cpuOvercommit: 4 },
+        );
+        if (!added.ok) throw new Error(`host ${host.name}: ${added.error.detail}`);
+        return added.value.joinToken;
+      },
+    });
+    agents.push(agent);
+    undo.push(agent.stop);
+  }
+
+  const stack: Stack = {
+    apiUrl,
+    stripeUrl: stripe.url,
+    sqsUrl: sqs.url,
+    databaseUrl,
+    tokens,
+    deps,
+    clock,
+    sqs,
+    stripe,
+    agents,
+    sweep,
+    stop: stopAll,
+  };
+  const stackFile = path.join(folder, "stack.json");
+  await writeFile(
+    stackFile,
+    JSON.stringify(
+      {
+        apiUrl,
+        stripeUrl: stripe.url,
+        sqsUrl: sqs.url,
+        databaseUrl,
+        tokens,
+        pid: process.pid,
+      },
+      null,
+      2,
+    ),
+    { mode: 0o600 },
+  );
+  undo.push(() => rm(stackFile, { force: true }));
+  return stack;
+}
+
+const startWorkers = (deps: Deps, sqs: EmbeddedSqs): readonly QueueWorker[] => {
+  const worker = (queue: keyof EmbeddedSqs["urls"], handler: QueueHandler, parallel: number) =>
+    startQueueWorker({
+      client: sqs.client,
+      queueUrl: sqs.urls[queue],
+      handler,
+      clock: deps.clock,
+      log: deps.log,
+      parallel,
+    });
+  return [
+    worker("billing-events", createBillingEventsConsumer(deps), 4),
+    worker("outbox-events", createOutboxEventsConsumer(deps), 2),
+  ];
+};
+type QueueHandler = ReturnType<typeof createBillingEventsConsumer>;
+
+async function sweepEvery(
+  seconds: number,
+  deps: Deps,
+  sweep: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    await deps.clock.sleep(seconds * 1000, signal).catch(() => undefined);
+    if (signal.aborted) return;
+    await sweep().catch((error: unknown) => deps.log.error("sweep.failed", { error }));
+  }
+}
+
+async function ensureDatabase(adminUrl: string): Promise<void> {
+  const client = new pg.Client({ connectionString: adminUrl });
+  await client.connect();
+  try {
+    const found = await client.query("select 1 from pg_database where datname = $1", [DATABASE]);
+    if (found.rowCount === 0) await client.query(`create database ${DATABASE}`);
+  } finally {
+    await client.end();
+  }
+}
+
+const listen = (fetch: (request: Request) => Response | Promise<Response>, port: number) =>
+  new Promise<ServerType>((resolve, reject) => {
+    const server = serve({ fetch, port, hostname: "127.0.0.1" }, () => {
+      server.off("error", reject);
+      resolve(server);
+    });
+    server.on("error", reject);
+  });
+
+const closeServer = (server: ServerType) =>
+  new Promise<void>((resolve) => {
+    server.close(() => resolve());
+    if ("closeAllConnections" in server) server.closeAllConnections();
+  });

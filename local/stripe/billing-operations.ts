@@ -1,0 +1,135 @@
+import type { Stripe } from "stripe";
+import { invalidRequest } from "./api-error.ts";
+import { collect, finalizeAndCollect } from "./collection.ts";
+import { customerOf, paymentOf, subscriptionIdOf, voidInvoice } from "./invoices.ts";
+import { listOperation, operation } from "./operation.ts";
+import { changedMetadata, choice, listParamsOf, metadata, paramsOf, text } from "./params.ts";
+import { methodOf } from "./payment-methods.ts";
+import { cardError } from "./payments.ts";
+import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
+
+/** Invoices, what paid them, payment intents and charges. */
+
+function payInvoice(sandbox: Sandbox, id: string, method: string | undefined): Stripe.Invoice {
+  const invoice = sandbox.find("invoice", id);
+  if (invoice.status === "paid")
+    throw invalidRequest("Invoice is already paid", { code: "invoice_not_editable" });
+  if (invoice.status !== "open" && invoice.status !== "draft")
+    throw invalidRequest(`An invoice that is ${invoice.status} cannot be paid.`);
+  if (method !== undefined) methodOf(sandbox, method, idOf(customerOf(invoice)), "payment_method");
+  const outcome =
+    invoice.status === "draft"
+      ? finalizeAndCollect(sandbox, id)
+      : paymentOf(sandbox, id) === undefined
+        ? { ok: true }
+        : collect(sandbox, id, method ?? null);
+  if ("decline" in outcome) throw cardError(outcome);
+  if (!outcome.ok)
+    throw invalidRequest(
+      "There is no default payment method set on this Customer or Invoice. Please set one to pay.",
+      { code: "resource_missing" },
+    );
+  return sandbox.find("invoice", id);
+}
+
+export const billingOperations = [
+  operation({
+    method: "GET",
+    path: "/v1/invoices/:id",
+    returns: "invoice",
+    params: paramsOf<Stripe.InvoiceRetrieveParams>()({}),
+    run: ({ sandbox, id }) => sandbox.find("invoice", id),
+  }),
+  operation({
+    method: "POST",
+    path: "/v1/invoices/:id",
+    returns: "invoice",
+    params: paramsOf<Stripe.InvoiceUpdateParams>()({ metadata: metadata().optional() }),
+    run: ({ sandbox, id, params }) => {
+      const before = sandbox.find("invoice", id);
+      const { object, previous } = sandbox.change("invoice", id, {
+        metadata: changedMetadata(before.metadata ?? {}, params.metadata),
+      });
+      sandbox.emit("invoice.updated", object, previous);
+      return object;
+    },
+  }),
+  operation({
+    method: "POST",
+    path: "/v1/invoices/:id/pay",
+    returns: "invoice",
+    params: paramsOf<Stripe.InvoicePayParams>()({ payment_method: text().optional() }),
+    run: ({ sandbox, id, params }) => payInvoice(sandbox, id, params.payment_method),
+  }),
+  operation({
+    method: "POST",
+    path: "/v1/invoices/:id/void",
+    returns: "invoice",
+    params: paramsOf<Stripe.InvoiceVoidInvoiceParams>()({}),
+    run: ({ sandbox, id }) => {
+      const { status } = sandbox.find("invoice", id);
+      if (status !== "open")
+        throw invalidRequest(`You can only void an open invoice. This invoice is ${status}.`, {
+          code: "invoice_not_editable",
+        });
+      return voidInvoice(sandbox, id);
+    },
+  }),
+  listOperation({
+    path: "/v1/invoices",
+    of: "invoice",
+    params: listParamsOf<Stripe.InvoiceListParams>()({
+      customer: text().optional(),
+      subscription: text().optional(),
+      status: choice(["draft", "open", "paid", "uncollectible", "void"]).optional(),
+    }),
+    keep: (params) => (invoice) =>
+      (params.customer === undefined || idOrNull(invoice.customer) === params.customer) &&
+      (params.subscription === undefined || subscriptionIdOf(invoice) === params.subscription) &&
+      (params.status === undefined || invoice.status === params.status),
+  }),
+  listOperation({
+    path: "/v1/invoice_payments",
+    of: "invoice_payment",
+    params: listParamsOf<Stripe.InvoicePaymentListParams>()({
+      invoice: text().optional(),
+      status: choice(["open", "paid", "canceled"]).optional(),
+    }),
+    keep: (params) => (payment) =>
+      (params.invoice === undefined || idOf(payment.invoice) === params.invoice) &&
+      (params.status === undefined || payment.status === params.status),
+  }),
+  operation({
+    method: "GET",
+    path: "/v1/payment_intents/:id",
+    returns: "payment_intent",
+    params: paramsOf<Stripe.PaymentIntentRetrieveParams>()({}),
+    run: ({ sandbox, id }) => sandbox.find("payment_intent", id),
+  }),
+  listOperation({
+    path: "/v1/payment_intents",
+    of: "payment_intent",
+    params: listParamsOf<Stripe.PaymentIntentListParams>()({ customer: text().optional() }),
+    keep: (params) => (intent) =>
+      params.customer === undefined || idOrNull(intent.customer) === params.customer,
+  }),
+  operation({
+    method: "GET",
+    path: "/v1/charges/:id",
+    returns: "charge",
+    params: paramsOf<Stripe.ChargeRetrieveParams>()({}),
+    run: ({ sandbox, id }) => sandbox.find("charge", id),
+  }),
+  listOperation({
+    path: "/v1/charges",
+    of: "charge",
+    params: listParamsOf<Stripe.ChargeListParams>()({
+      customer: text().optional(),
+      payment_intent: text().optional(),
+    }),
+    keep: (params) => (charge) =>
+      (params.customer === undefined || idOrNull(charge.customer) === params.customer) &&
+      (params.payment_intent === undefined ||
+        idOrNull(charge.payment_intent) === params.payment_intent),
+  }),
+];

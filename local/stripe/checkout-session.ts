@@ -1,0 +1,215 @@
+import type { Stripe } from "stripe";
+import { invalidRequest } from "./api-error.ts";
+import { lineItemsOf, type LineItemDraft } from "./checkout-line-items.ts";
+import { changedMetadata } from "./params.ts";
+import type { Sandbox } from "./sandbox.ts";
+
+const HALF_HOUR = 1800;
+const DAY = 86_400;
+
+type MetadataParam = Record<string, string> | null | undefined;
+export type SessionDraft = {
+  mode: "payment" | "subscription";
+  line_items: LineItemDraft[];
+  customer?: string | undefined;
+  customer_email?: string | undefined;
+  customer_creation?: "always" | "if_required" | undefined;
+  client_reference_id?: string | undefined;
+  success_url: string;
+  cancel_url?: string | undefined;
+  expires_at?: number | undefined;
+  metadata?: MetadataParam;
+  subscription_data?: { metadata?: MetadataParam; description?: string | undefined } | undefined;
+  payment_intent_data?:
+    | {
+        metadata?: MetadataParam;
+        description?: string | undefined;
+        setup_future_usage?: "off_session" | "on_session" | undefined;
+      }
+    | undefined;
+  invoice_creation?: { enabled: boolean } | undefined;
+};
+
+export function createSession(sandbox: Sandbox, draft: SessionDraft): Stripe.Checkout.Session {
+  checkParties(sandbox, draft);
+  const expiresAt = expiryOf(sandbox, draft.expires_at);
+  const lineItems = lineItemsOf(sandbox, draft.line_items, draft.mode);
+  const total = lineItems.reduce((sum, item) => sum + item.amount_total, 0);
+  const currency = lineItems[0]?.currency ?? "usd";
+  const id = sandbox.ids.next("cs_test");
+  sandbox.store.put("checkout_detail", {
+    id,
+    lineItems,
+    subscription: {
+      metadata: changedMetadata({}, draft.subscription_data?.metadata),
+      description: draft.subscription_data?.description ?? null,
+    },
+    payment: {
+      metadata: changedMetadata({}, draft.payment_intent_data?.metadata),
+      description: draft.payment_intent_data?.description ?? null,
+      setupFutureUsage: draft.payment_intent_data?.setup_future_usage ?? null,
+    },
+    paymentIntent: null,
+    authenticating: null,
+  });
+  const session = blankSession(sandbox, id, draft, expiresAt);
+  return sandbox.store.put("checkout_session", {
+    ...session,
+    amount_subtotal: total,
+    amount_total: total,
+    currency,
+  });
+}
+
+function checkParties(sandbox: Sandbox, draft: SessionDraft): void {
+  if (draft.customer !== undefined && draft.customer_email !== undefined)
+    throw invalidRequest("You may only specify one of these parameters: customer, customer_email.");
+  if (draft.customer !== undefined) {
+    sandbox.refer("customer", draft.customer, "customer");
+    if (draft.customer_creation !== undefined)
+      throw invalidRequest(
+        "You may only specify one of these parameters: customer, customer_creation.",
+      );
+  }
+  const wrong =
+    draft.mode === "payment"
+      ? { subscription_data: draft.subscription_data }
+      : {
+          payment_intent_data: draft.payment_intent_data,
+          customer_creation: draft.customer_creation,
+          invoice_creation: draft.invoice_creation,
+        };
+  for (const [param, value] of Object.entries(wrong))
+    if (value !== undefined)
+      throw invalidRequest(`You can not pass \`${param}\` in \`${draft.mode}\` mode.`, { param });
+}
+
+function expiryOf(sandbox: Sandbox, asked: number | undefined): number {
+  const now = sandbox.now();
+  if (asked === undefined) return now + DAY;
+  if (asked < now + HALF_HOUR)
+    throw invalidRequest(
+      "The `expires_at` timestamp must be at least 30 minutes from Checkout Session creation.",
+      { param: "expires_at" },
+    );
+  if (asked > now + DAY)
+    throw invalidRequest(
+      "The `expires_at` timestamp must be less than 24 hours from Checkout Session creation.",
+      { param: "expires_at" },
+    );
+  return asked;
+}
+
+function blankSession(
+  sandbox: Sandbox,
+  id: string,
+  draft: SessionDraft,
+  expiresAt: number,
+): Stripe.Checkout.Session {
+  const customer =
+    draft.customer === undefined ? undefined : sandbox.find("customer", draft.customer);
+  return {
+    id,
+    object: "checkout.session",
+    adaptive_pricing: { enabled: false },
+    after_expiration: null,
+    allow_promotion_codes: null,
+    allowed_payment_method_types: null,
+    amount_subtotal: null,
+    amount_total: null,
+    automatic_tax: { enabled: false, liability: null, provider: null, status: null },
+    billing_address_collection: null,
+    cancel_url: draft.cancel_url ?? null,
+    client_reference_id: draft.client_reference_id ?? null,
+    client_secret: null,
+    collected_information: null,
+    consent: null,
+    consent_collection: null,
+    created: sandbox.now(),
+    currency: null,
+    currency_conversion: null,
+    custom_fields: [],
+    custom_text: {
+      after_submit: null,
+      shipping_address: null,
+      submit: null,
+      terms_of_service_acceptance: null,
+    },
+    customer: draft.customer ?? null,
+    customer_account: null,
+    customer_creation:
+      draft.customer !== undefined
+        ? null
+        : draft.mode === "subscription"
+          ? "always"
+          : (draft.customer_creation ?? "if_required"),
+    customer_details:
+      customer === undefined && draft.customer_email === undefined
+        ? null
+        : customerDetails(customer, draft.customer_email ?? null),
+    customer_email: draft.customer_email ?? null,
+    discounts: [],
+    expires_at: expiresAt,
+    integration_identifier: null,
+    invoice: null,
+    invoice_creation:
+      draft.mode === "payment"
+        ? {
+            enabled: draft.invoice_creation?.enabled ?? false,
+            invoice_data: {
+              account_tax_ids: null,
+              custom_fields: null,
+              description: null,
+              footer: null,
+              issuer: null,
+              metadata: {},
+              rendering_options: null,
+            },
+          }
+        : null,
+    livemode: false,
+    locale: null,
+    managed_payments: { enabled: false },
+    metadata: changedMetadata({}, draft.metadata),
+    mode: draft.mode,
+    origin_context: null,
+    payment_intent: null,
+    payment_link: null,
+    payment_method_collection: draft.mode === "subscription" ? "always" : "if_required",
+    payment_method_configuration_details: null,
+    payment_method_options: { card: { request_three_d_secure: "automatic" } },
+    payment_method_types: ["card"],
+    payment_status: "unpaid",
+    permissions: null,
+    phone_number_collection: { enabled: false },
+    recovered_from: null,
+    saved_payment_method_options: null,
+    setup_intent: null,
+    shipping_address_collection: null,
+    shipping_cost: null,
+    shipping_options: [],
+    status: "open",
+    submit_type: null,
+    subscription: null,
+    success_url: draft.success_url,
+    total_details: { amount_discount: 0, amount_shipping: 0, amount_tax: 0 },
+    ui_mode: "hosted_page",
+    url: `${sandbox.settings.publicUrl}/c/pay/${id}`,
+    wallet_options: null,
+  };
+}
+
+/** What the session tells about the payer. */
+export const customerDetails = (
+  customer: Stripe.Customer | undefined,
+  email: string | null,
+): Stripe.Checkout.Session.CustomerDetails => ({
+  address: customer?.address ?? null,
+  business_name: null,
+  email: customer?.email ?? email,
+  individual_name: null,
+  name: customer?.name ?? null,
+  phone: customer?.phone ?? null,
+  tax_exempt: "none",
+  tax_ids: [],
+});

@@ -1,0 +1,124 @@
+import type { Stripe } from "stripe";
+import {
+  customerOf,
+  finalizeInvoice,
+  intentIdOf,
+  markInvoicePaid,
+  paymentOf,
+  subscriptionIdOf,
+} from "./invoices.ts";
+import { charge, type PaymentOutcome } from "./payments.ts";
+import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
+import { endSubscription, isOver, moveSubscription } from "./subscription-states.ts";
+
+/**
+ * When a failed renewal is tried again, in days after the invoice was finalised. Stripe's default is 8 tries in
+ * 2 weeks at instants it learns; these are ours.
+ */
+const RETRY_DAYS = [1, 2, 4, 6, 8, 11, 14];
+
+/** Finalises the invoice and charges it. */
+export function finalizeAndCollect(
+  sandbox: Sandbox,
+  invoiceId: string,
+): PaymentOutcome | { ok: true } | { ok: false } {
+  const invoice = finalizeInvoice(sandbox, invoiceId, null);
+  if (invoice.amount_due === 0) {
+    settle(sandbox, invoiceId);
+    return { ok: true };
+  }
+  return collect(sandbox, invoiceId, null);
+}
+
+/**
+ * Charges an open invoice: with `methodId`, or else with what the invoice, the subscription or the customer has as
+ * default. `{ok: false}` alone: there is nothing to charge.
+ */
+export function collect(
+  sandbox: Sandbox,
+  invoiceId: string,
+  methodId: string | null,
+): PaymentOutcome | { ok: false } {
+  const invoice = sandbox.find("invoice", invoiceId);
+  const payment = paymentOf(sandbox, invoiceId);
+  if (payment === undefined) throw new Error(`open invoice ${invoiceId} has no payment`);
+  const method = methodId ?? defaultMethodOf(sandbox, invoice);
+  const outcome: PaymentOutcome | { ok: false } =
+    method === null ? { ok: false } : charge(sandbox, intentIdOf(payment), method, true);
+  if (outcome.ok) settle(sandbox, invoiceId);
+  else recordFailure(sandbox, invoiceId);
+  return outcome;
+}
+
+/** The invoice is paid: what follows for its subscription. */
+export function settle(sandbox: Sandbox, invoiceId: string): Stripe.Invoice {
+  const paid = markInvoicePaid(sandbox, invoiceId);
+  const subscriptionId = subscriptionIdOf(paid);
+  if (subscriptionId !== null) {
+    const subscription = sandbox.find("subscription", subscriptionId);
+    // Stripe looks at the latest invoice alone: paying an older one revives nothing.
+    if (idOrNull(subscription.latest_invoice) === invoiceId)
+      moveSubscription(sandbox, subscriptionId, "pay");
+  }
+  return paid;
+}
+
+function recordFailure(sandbox: Sandbox, invoiceId: string): void {
+  const invoice = sandbox.find("invoice", invoiceId);
+  const finalizedAt = invoice.status_transitions.finalized_at ?? sandbox.now();
+  const retries =
+    invoice.billing_reason === "subscription_create" || invoice.auto_advance === false
+      ? []
+      : RETRY_DAYS;
+  const next = retries
+    .map((days) => finalizedAt + days * 86_400)
+    .find((instant) => instant > sandbox.now());
+  const { object } = sandbox.change("invoice", invoiceId, {
+    attempted: true,
+    attempt_count: invoice.attempt_count + 1,
+    next_payment_attempt: next ?? null,
+    ...(next === undefined ? { auto_advance: false } : {}),
+  });
+  sandbox.emit("invoice.payment_failed", object);
+  const subscriptionId = subscriptionIdOf(object);
+  if (subscriptionId === null) return;
+  moveSubscription(sandbox, subscriptionId, "fail");
+  if (next === undefined && retries.length > 0 && invoice.auto_advance !== false)
+    giveUp(sandbox, subscriptionId);
+}
+
+function giveUp(sandbox: Sandbox, subscriptionId: string): void {
+  if (sandbox.settings.afterLastRetry === "cancel")
+    endSubscription(sandbox, subscriptionId, "payment_failed");
+  else moveSubscription(sandbox, subscriptionId, "give_up");
+}
+
+/** What is charged by default: the invoice's own method, the subscription's, then the customer's. */
+function defaultMethodOf(sandbox: Sandbox, invoice: Stripe.Invoice): string | null {
+  const own = usable(sandbox, invoice.default_payment_method);
+  return own ?? methodToCharge(sandbox, idOf(customerOf(invoice)), subscriptionIdOf(invoice));
+}
+
+/** The subscription's default payment method, else the customer's; null: there is nothing to charge. */
+export function methodToCharge(
+  sandbox: Sandbox,
+  customerId: string,
+  subscriptionId: string | null,
+): string | null {
+  const subscription =
+    subscriptionId === null ? undefined : sandbox.store.get("subscription", subscriptionId);
+  const customer = sandbox.store.get("customer", customerId);
+  return (
+    (subscription === undefined || isOver(subscription)
+      ? null
+      : usable(sandbox, subscription.default_payment_method)) ??
+    usable(sandbox, customer?.invoice_settings.default_payment_method ?? null)
+  );
+}
+
+/** A method that was detached charges nobody. */
+function usable(sandbox: Sandbox, reference: string | { id: string } | null): string | null {
+  const id = idOrNull(reference);
+  const method = id === null ? undefined : sandbox.store.get("payment_method", id);
+  return method === undefined || method.customer === null ? null : method.id;
+}

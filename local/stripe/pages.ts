@@ -1,0 +1,252 @@
+import { html } from "hono/html";
+import type { Stripe } from "stripe";
+
+type Html = ReturnType<typeof html>;
+
+/** Minor units as people write them: 1250 eur → €12.50. */
+function money(amount: number, currency: string): string {
+  const format = new Intl.NumberFormat("en", {
+    style: "currency",
+    currency: currency.toUpperCase(),
+  });
+  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
+  return format.format(amount / 10 ** digits);
+}
+
+/** The frame of every page. Values are escaped by `html`; nothing from outside is loaded. */
+const page = (title: string, body: Html): Html =>
+  html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>${title}</title>
+        <style>
+          :root {
+            color-scheme: light dark;
+          }
+          body {
+            font:
+              1rem/1.5 system-ui,
+              sans-serif;
+            margin: 0;
+            background: Canvas;
+            color: CanvasText;
+          }
+          main {
+            max-width: 30rem;
+            margin: 0 auto;
+            padding: 2rem 1rem;
+          }
+          .test {
+            background: #6b4a00;
+            color: #fff;
+            padding: 0.5rem 1rem;
+            text-align: center;
+            margin: 0;
+          }
+          table {
+            width: 100%;
+            border-collapse: collapse;
+            margin: 1rem 0;
+          }
+          th,
+          td {
+            text-align: left;
+            padding: 0.5rem 0;
+            border-bottom: 1px solid GrayText;
+            font-weight: normal;
+          }
+          td:last-child,
+          th:last-child {
+            text-align: right;
+            font-variant-numeric: tabular-nums;
+          }
+          tfoot th,
+          tfoot td {
+            font-weight: 600;
+            border-bottom: 0;
+          }
+          label {
+            display: block;
+            font-weight: 600;
+            margin-bottom: 0.25rem;
+          }
+          input {
+            font: inherit;
+            width: 100%;
+            box-sizing: border-box;
+            padding: 0.6rem;
+            border: 1px solid GrayText;
+            border-radius: 0.4rem;
+          }
+          button {
+            font: inherit;
+            font-weight: 600;
+            width: 100%;
+            padding: 0.7rem;
+            margin-top: 1rem;
+            border: 0;
+            border-radius: 0.4rem;
+            background: #1d4ed8;
+            color: #fff;
+            cursor: pointer;
+          }
+          button.quiet {
+            background: transparent;
+            color: inherit;
+            border: 1px solid GrayText;
+          }
+          :focus-visible {
+            outline: 3px solid #f59e0b;
+            outline-offset: 2px;
+          }
+          .error {
+            border-left: 4px solid #b91c1c;
+            padding: 0.5rem 1rem;
+            margin: 1rem 0;
+            background: #b91c1c1a;
+          }
+          .hint {
+            font-size: 0.9rem;
+          }
+        </style>
+      </head>
+      <body>
+        <p class="test">Test mode: this is Berth's local stand-in for Stripe. No money moves.</p>
+        <main>${body}</main>
+      </body>
+    </html>`;
+
+/** How often an item is paid, as words; empty for once. */
+function cadence(price: Stripe.Price | null): string {
+  if (!price?.recurring) return "";
+  const { interval, interval_count: count } = price.recurring;
+  return count === 1 ? `per ${interval}` : `every ${count} ${interval}s`;
+}
+
+/** The page on which an open session is paid. `error` is why the last attempt did not succeed. */
+export const payPage = (
+  session: Stripe.Checkout.Session,
+  items: readonly Stripe.LineItem[],
+  error: string | null,
+): Html => {
+  const total = money(session.amount_total ?? 0, session.currency ?? "usd");
+  return page(
+    `Pay ${total}`,
+    html`<h1>${session.mode === "subscription" ? "Subscribe" : "Pay"}</h1>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Item</th>
+            <th scope="col">Amount</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${items.map(
+            (item) =>
+              html`<tr>
+                <td>${item.quantity ?? 1} × ${item.description} ${cadence(item.price)}</td>
+                <td>${money(item.amount_total, item.currency)}</td>
+              </tr>`,
+          )}
+        </tbody>
+        <tfoot>
+          <tr>
+            <th scope="row">Due today</th>
+            <td>${total}</td>
+          </tr>
+        </tfoot>
+      </table>
+      ${error === null ? "" : html`<p class="error" role="alert" id="error">${error}</p>`}
+      <form method="post">
+        <label for="card">Card number</label>
+        <input
+          id="card"
+          name="card"
+          inputmode="numeric"
+          autocomplete="cc-number"
+          required
+          autofocus
+          placeholder="4242 4242 4242 4242"
+          aria-describedby="hint${error === null ? "" : " error"}"
+          ${error === null ? "" : html` aria-invalid="true"`}
+        />
+        <p class="hint" id="hint">
+          Use a Stripe test number: 4242 4242 4242 4242 succeeds, 4000 0000 0000 0002 is declined,
+          4000 0025 0000 3155 asks for 3D Secure.
+        </p>
+        <button>
+          ${session.mode === "subscription" ? `Subscribe for ${total}` : `Pay ${total}`}
+        </button>
+      </form>
+      ${session.cancel_url === null ? "" : html`<p><a href="${session.cancel_url}">Cancel and go back</a></p>`}`,
+  );
+};
+
+/** The bank's question, for cards that ask it. */
+export const authenticationPage = (session: Stripe.Checkout.Session): Html =>
+  page(
+    "Confirm it's you",
+    html`<h1>Confirm it's you</h1>
+      <p>
+        Your bank asks you to confirm the payment of
+        ${money(session.amount_total ?? 0, session.currency ?? "usd")}. This stands for 3D Secure.
+      </p>
+      <form method="post">
+        <button name="authenticate" value="succeed">Complete authentication</button>
+        <button class="quiet" name="authenticate" value="fail">Fail authentication</button>
+      </form>`,
+  );
+
+/** A session that cannot be paid: over, or unknown. */
+export const messagePage = (
+  title: string,
+  message: string,
+  next: { href: string; label: string } | null,
+): Html =>
+  page(
+    title,
+    html`<h1>${title}</h1>
+      <p>${message}</p>
+      ${next === null ? "" : html`<p><a href="${next.href}">${next.label}</a></p>`}`,
+  );
+
+/** An invoice as its customer sees it. */
+export const invoicePage = (invoice: Stripe.Invoice): Html =>
+  page(
+    `Invoice ${invoice.number ?? ""}`,
+    html`<h1>Invoice ${invoice.number ?? ""}</h1>
+      <p>
+        Status:
+        <strong>${invoice.status ?? "unknown"}</strong
+        >${invoice.customer_email === null ? "" : html`, for ${invoice.customer_email}`}
+      </p>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Description</th>
+            <th scope="col">Amount</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${invoice.lines.data.map(
+            (line) =>
+              html`<tr>
+                <td>${line.description}</td>
+                <td>${money(line.amount, line.currency)}</td>
+              </tr>`,
+          )}
+        </tbody>
+        <tfoot>
+          <tr>
+            <th scope="row">Total</th>
+            <td>${money(invoice.total, invoice.currency)}</td>
+          </tr>
+          <tr>
+            <th scope="row">Left to pay</th>
+            <td>${money(invoice.amount_remaining, invoice.currency)}</td>
+          </tr>
+        </tfoot>
+      </table>`,
+  );

@@ -1,0 +1,180 @@
+import type { Stripe } from "stripe";
+
+/** What Checkout keeps to itself about a session until it is paid. */
+export type CheckoutDetail = {
+  /** The session's id. */
+  id: string;
+  lineItems: Stripe.LineItem[];
+  /** Metadata and description for the subscription, the payment intent or the invoice that payment makes. */
+  subscription: { metadata: Record<string, string>; description: string | null };
+  payment: {
+    metadata: Record<string, string>;
+    description: string | null;
+    setupFutureUsage: "off_session" | "on_session" | null;
+  };
+  /** The intent of an earlier, declined attempt: the next attempt goes on with it. */
+  paymentIntent: string | null;
+  /** A payment method that waits for 3D Secure. */
+  authenticating: string | null;
+};
+
+/** What the stand-in knows about a saved card and Stripe would not tell. */
+type CardOnFile = { /** The payment method's id. */ id: string; number: string };
+
+/** Prorations that wait for the subscription's next invoice. */
+type PendingProrations = {
+  /** The subscription's id. */
+  id: string;
+  lines: readonly LineDraft[];
+};
+
+/** One line of an invoice to be: what, how much, for when. */
+export type LineDraft = Readonly<{
+  price: Stripe.Price;
+  quantity: number;
+  /** Unit amount × quantity, unless it is a proration. */
+  amount?: number;
+  description?: string;
+  period: Readonly<{ start: number; end: number }>;
+  subscriptionItem: string | null;
+  proration?: boolean;
+}>;
+
+/** Payments of a customer that the control surface made fail. */
+type ArmedFailure = {
+  /** The customer's id. */
+  id: string;
+  count: number;
+  declineCode: string;
+};
+
+/** Each kind of object that the stand-in keeps, as the official client types it, with references as ids. */
+export type Objects = {
+  customer: Stripe.Customer;
+  deleted_customer: Stripe.DeletedCustomer;
+  product: Stripe.Product;
+  price: Stripe.Price;
+  checkout_session: Stripe.Checkout.Session;
+  checkout_detail: CheckoutDetail;
+  payment_method: Stripe.PaymentMethod;
+  card_on_file: CardOnFile;
+  armed_failure: ArmedFailure;
+  subscription: Stripe.Subscription;
+  pending_prorations: PendingProrations;
+  invoice: Stripe.Invoice;
+  invoice_payment: Stripe.InvoicePayment;
+  payment_intent: Stripe.PaymentIntent;
+  charge: Stripe.Charge;
+  refund: Stripe.Refund;
+  dispute: Stripe.Dispute;
+  event: Stripe.EventBase;
+};
+export type Kind = keyof Objects;
+
+type Tables = { [K in Kind]: Map<string, Objects[K]> };
+/** All objects in the order they were made: what a state file holds. */
+export type Dump = { [K in Kind]: Objects[K][] };
+
+/**
+ * All objects, in memory. An object is never changed in place: a change puts a new one, so that an event keeps
+ * the object as it was without copying it.
+ */
+export class Store {
+  readonly #tables: Tables = {
+    customer: new Map(),
+    deleted_customer: new Map(),
+    product: new Map(),
+    price: new Map(),
+    checkout_session: new Map(),
+    checkout_detail: new Map(),
+    payment_method: new Map(),
+    card_on_file: new Map(),
+    armed_failure: new Map(),
+    subscription: new Map(),
+    pending_prorations: new Map(),
+    invoice: new Map(),
+    invoice_payment: new Map(),
+    payment_intent: new Map(),
+    charge: new Map(),
+    refund: new Map(),
+    dispute: new Map(),
+    event: new Map(),
+  };
+  #onChange: () => void = () => {};
+
+  /** Called after every change; one listener (the state file). */
+  onChange(listener: () => void): void {
+    this.#onChange = listener;
+  }
+
+  get<K extends Kind>(kind: K, id: string): Objects[K] | undefined {
+    return this.#tables[kind].get(id);
+  }
+
+  put<K extends Kind>(kind: K, object: Objects[K]): Objects[K] {
+    this.#tables[kind].set(object.id, object);
+    this.#onChange();
+    return object;
+  }
+
+  remove(kind: Kind, id: string): void {
+    this.#tables[kind].delete(id);
+    this.#onChange();
+  }
+
+  /** In the order they were made. */
+  all<K extends Kind>(kind: K): Objects[K][] {
+    return [...this.#tables[kind].values()];
+  }
+
+  dump(): Dump {
+    return {
+      customer: this.all("customer"),
+      deleted_customer: this.all("deleted_customer"),
+      product: this.all("product"),
+      price: this.all("price"),
+      checkout_session: this.all("checkout_session"),
+      checkout_detail: this.all("checkout_detail"),
+      payment_method: this.all("payment_method"),
+      card_on_file: this.all("card_on_file"),
+      armed_failure: this.all("armed_failure"),
+      subscription: this.all("subscription"),
+      pending_prorations: this.all("pending_prorations"),
+      invoice: this.all("invoice"),
+      invoice_payment: this.all("invoice_payment"),
+      payment_intent: this.all("payment_intent"),
+      charge: this.all("charge"),
+      refund: this.all("refund"),
+      dispute: this.all("dispute"),
+      event: this.all("event"),
+    };
+  }
+
+  load(dump: Dump): void {
+    const fill = <K extends Kind>(kind: K, objects: Dump[K]): void => {
+      for (const object of objects) this.#tables[kind].set(object.id, object);
+    };
+    for (const kind of KINDS) fill(kind, dump[kind]);
+  }
+}
+
+const KINDS = [
+  "customer",
+  "deleted_customer",
+  "product",
+  "price",
+  "checkout_session",
+  "checkout_detail",
+  "payment_method",
+  "card_on_file",
+  "armed_failure",
+  "subscription",
+  "pending_prorations",
+  "invoice",
+  "invoice_payment",
+  "payment_intent",
+  "charge",
+  "refund",
+  "dispute",
+  "event",
+] as const satisfies readonly Kind[];

@@ -1,0 +1,171 @@
+import { v7 } from "uuid";
+import type {
+  AgentReport,
+  DriverCapabilities,
+  HostFacts,
+  ObservedVm,
+  UsageSample,
+  VmReport,
+} from "#core/contracts/agent.ts";
+import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts.ts";
+import type { SubscriptionState } from "#core/billing/payments.ts";
+import type { HostCandidate } from "#core/hosts/place-vm.ts";
+import type { Order } from "#core/orders/order.ts";
+import type { KnownOfVm } from "#core/vms/judge-report.ts";
+
+/* Valid defaults; a test states only what matters to it (style §15). */
+
+export const AT = new Date("2026-03-01T12:00:00.000Z");
+export const minutesAfter = (minutes: number, from = AT): Date =>
+  new Date(+from + minutes * 60_000);
+
+export const anOrder = (over: Partial<Order> = {}): Order => ({
+  id: v7(),
+  accountId: v7(),
+  vmId: v7(),
+  state: "awaiting_payment",
+  planId: v7(),
+  imageId: v7(),
+  locationId: v7(),
+  hostname: "web-1.example.com",
+  sshKeys: [AN_SSH_KEY],
+  userData: null,
+  billingInterval: "month",
+  totalMinor: 500n,
+  currency: "usd",
+  checkoutId: null,
+  checkoutUrl: null,
+  expiresAt: minutesAfter(31),
+  paidAt: null,
+  createdAt: AT,
+  version: 1,
+  ...over,
+});
+
+export const AN_SSH_KEY =
+  "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx ada@example";
+
+export const aPrincipal = (over: Partial<AccountPrincipal> = {}): AccountPrincipal => {
+  const role: Role = over.role ?? "customer";
+  const accountId = over.accountId ?? v7();
+  return {
+    accountId,
+    email: `${accountId}@example.com`,
+    name: "Ada",
+    role,
+    scopes: SCOPES_OF_ROLE[role],
+    via: "session",
+    ...over,
+  };
+};
+
+export const ALL_CAPABILITIES: DriverCapabilities = {
+  hotResize: true,
+  hotDiskGrow: true,
+  gracefulStop: true,
+  liveSnapshot: true,
+  bandwidthLimit: true,
+  iopsLimit: true,
+};
+
+export const aHostCandidate = (over: Partial<HostCandidate> = {}): HostCandidate => ({
+  id: v7(),
+  state: "active",
+  hypervisor: "kvm",
+  platform: "kvm",
+  accelerator: "hardware",
+  capabilities: ALL_CAPABILITIES,
+  testOnly: false,
+  free: { vcpus: 64, memoryMib: 65_536, diskGib: 1000, vms: 100 },
+  lastSeenAt: AT,
+  ...over,
+});
+
+export const hostFacts = (over: Partial<HostFacts> = {}): HostFacts => ({
+  hypervisor: "kvm",
+  hypervisorVersion: "QEMU 10.1",
+  accelerator: "hardware",
+  capabilities: ALL_CAPABILITIES,
+  cpuThreads: 64,
+  memoryMib: 16 * 1024,
+  diskGib: 10_000,
+  agentVersion: "0.1.0",
+  ...over,
+});
+
+export const anObservedVm = (over: Partial<ObservedVm> = {}): ObservedVm => ({
+  vmId: v7(),
+  ownerEpoch: 1,
+  power: "running",
+  size: { vcpus: 1, memoryMib: 1024, diskGib: 20 },
+  complete: true,
+  bootEpoch: "boot-1",
+  guest: null,
+  ...over,
+});
+
+/** A report of a VM that runs; `observed` may be given in part. */
+export function aVmReport(
+  over: Omit<Partial<VmReport>, "observed"> & { observed?: Partial<ObservedVm> | null } = {},
+): VmReport {
+  const vmId = over.vmId ?? v7();
+  const ownerEpoch = over.ownerEpoch ?? 1;
+  return {
+    generation: 1,
+    settled: true,
+    error: null,
+    ...over,
+    vmId,
+    ownerEpoch,
+    observed: over.observed === null ? null : anObservedVm({ vmId, ownerEpoch, ...over.observed }),
+  };
+}
+
+export const anAgentReport = (over: Partial<AgentReport> = {}): AgentReport => ({
+  desiredGeneration: 1,
+  vms: [],
+  actions: [],
+  strangers: [],
+  facts: null,
+  ...over,
+});
+
+export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
+  hostname: "web-1.example.com",
+  generation: 1,
+  ownerEpoch: 1,
+  observedPower: null,
+  observedGeneration: 0,
+  firstSeenAt: null,
+  runningSince: null,
+  guestReadyAt: null,
+  bootEpoch: null,
+  lastErrorCode: null,
+  lastErrorDetail: null,
+  ...over,
+});
+
+/** One minute of a little work, ending at `AT`. */
+export const aSample = (over: Partial<UsageSample> = {}): UsageSample => ({
+  vmId: v7(),
+  bootEpoch: "boot-1",
+  seq: 1,
+  from: minutesAfter(-1).toISOString(),
+  to: AT.toISOString(),
+  cpuNs: "1000000",
+  rxBytes: ["1000"],
+  txBytes: ["2000"],
+  readBytes: "3000",
+  writeBytes: "4000",
+  memoryBytes: "1073741824",
+  diskBytes: "5000000",
+  ...over,
+});
+
+export const aSubscription = (over: Partial<SubscriptionState> = {}): SubscriptionState => ({
+  id: "sub_1",
+  orderId: null,
+  status: "active",
+  paidUntil: new Date("2026-04-01T12:00:00.000Z"),
+  ...over,
+});

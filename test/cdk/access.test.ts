@@ -1,0 +1,83 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { hostQueueName } from "#adapters/sqs.ts";
+import { hostQueuePolicy } from "#adapters/sts.ts";
+import { STAGES } from "#cdk/stage.ts";
+import { emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
+import type { Resource } from "./template.ts";
+
+/** What a grant may name: two queues, the hosts', and three secrets. */
+const KNOWN = /berth-host-\*|BillingEvents|OutboxEvents|Database|StripeSecret|AuthSecret/;
+
+let stages: ReturnType<typeof synthesiseStages>;
+let given: Awaited<ReturnType<typeof emptyBundles>>;
+beforeAll(async () => {
+  given = await emptyBundles();
+  stages = synthesiseStages(given.bundles);
+});
+afterAll(() => given.drop());
+
+describe.each(STAGES)("access in stage %s", (stage) => {
+  const template = () => stages[stage].template;
+  const called = (id: string) => functionCalled(template(), id);
+  const roleOf = (of: Resource) => template().mentioned(of.Properties["Role"], "AWS::IAM::Role");
+
+  test("no role may do an action by a wildcard, and only what cannot be narrowed has every resource", () => {
+    const roles = template().ofType("AWS::IAM::Role");
+    expect(roles.length).toBeGreaterThan(8);
+    const allowed = roles
+      .flatMap((role) => [...template().statementsOf(role), ...template().trustOf(role)])
+      .filter((s) => s.Effect === "Allow");
+    expect(allowed.flatMap((s) => s.Action).filter((action) => action.includes("*"))).toEqual([]);
+    const everywhere = allowed.filter((s) => s.Resource.includes("*")).flatMap((s) => s.Action);
+    expect(
+      everywhere.filter(
+        (a) => !/^(ec2:\w+(NetworkInterfaces?|Subnets|PrivateIpAddresses)|xray:Put\w+)$/.test(a),
+      ),
+    ).toEqual([]);
+  });
+
+  test("a function may send only where it must, and read only the secrets that it needs", () => {
+    const granted = (id: string, action: string) =>
+      template()
+        .statementsOf(roleOf(called(id)))
+        .filter((s) => s.Effect === "Allow" && s.Action.includes(action))
+        .flatMap((s) => s.Resource)
+        .map((resource) => JSON.stringify(resource))
+        .map((text) => KNOWN.exec(text)?.[0] ?? text)
+        .toSorted();
+    expect(granted("StripeWebhook", "sqs:SendMessage")).toEqual(["BillingEvents"]);
+    expect(granted("Api", "sqs:SendMessage")).toEqual(["OutboxEvents", "berth-host-*"]);
+    expect(granted("Api", "sqs:CreateQueue")).toEqual(["berth-host-*"]);
+    expect(granted("Sweep", "sqs:CreateQueue")).toEqual([]);
+    expect(granted("Sweep", "sqs:SendMessage")).toEqual([
+      "BillingEvents",
+      "OutboxEvents",
+      "berth-host-*",
+    ]);
+    expect(granted("Migrate", "secretsmanager:GetSecretValue")).toEqual(["Database"]);
+    expect(granted("Migrate", "sqs:SendMessage")).toEqual([]);
+  });
+
+  test("the hosts' role is trusted to the API alone, and may do on hosts' queues what a session's policy hands on", () => {
+    const api = roleOf(called("Api"));
+    const hosts = template().mentioned(called("Api").Properties["Environment"], "AWS::IAM::Role");
+    expect(template().trustOf(hosts)).toEqual([
+      expect.objectContaining({ Principal: { AWS: { "Fn::GetAtt": [api.id, "Arn"] } } }),
+    ]);
+    const statements = template().statementsOf(hosts);
+    expect(statements.map((s) => s.Action.toSorted())).toEqual(
+      hostQueuePolicy("").Statement.map((s) => s.Action.toSorted()),
+    );
+    const prefix = /berth-host-\*/.exec(JSON.stringify(statements[0]?.Resource))?.[0] ?? "";
+    expect(hostQueueName("0198-x").startsWith(prefix.slice(0, -1))).toBe(true);
+
+    const mayAssume = template()
+      .ofType("AWS::IAM::Role")
+      .filter((role) =>
+        template()
+          .statementsOf(role)
+          .some((s) => s.Action.includes("sts:AssumeRole")),
+      );
+    expect(mayAssume.map((role) => role.id)).toEqual([api.id]);
+  });
+});

@@ -1,0 +1,180 @@
+import { execFile } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { pathToFileURL } from "node:url";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import {
+  bundleAgent,
+  bundleFunctions,
+  type Bundle,
+  type FunctionBundles,
+} from "#cdk/bundle/bundle.ts";
+import { leanPackages } from "#cdk/bundle/lean-packages.ts";
+import { FUNCTION_NAMES } from "#cdk/functions.ts";
+import { SWEEPS } from "#functions/sweep.ts";
+import { Answer, httpEvent, signed, sqsEvent } from "./events.ts";
+import { invoke, startLambdaWorld, type LambdaWorld } from "./lambda-world.ts";
+
+const ROOT = path.join(import.meta.dirname, "..", "..");
+/** Inside the repository, where the AWS SDK that Lambda brings is found. */
+const OUT = path.join(ROOT, ".cache", "test-bundles");
+const LIMIT_BYTES = 1_000_000;
+
+let world: LambdaWorld;
+let bundles: FunctionBundles;
+let agent: Bundle;
+beforeAll(async () => {
+  [world, bundles, agent] = await Promise.all([
+    startLambdaWorld(),
+    bundleFunctions(OUT),
+    bundleAgent(path.join(OUT, "agent")),
+  ]);
+});
+afterAll(() => world.stop());
+
+test.each(FUNCTION_NAMES)("the bundle of %s is at most 1 MB", (name) => {
+  expect(bundles[name].bytes).toBeLessThanOrEqual(LIMIT_BYTES);
+});
+
+describe("the bundles, each in a fresh Node with nothing but a Lambda's environment", () => {
+  beforeAll(async () => {
+    // Twice: the second finds everything done.
+    await invoke(bundles.migrate.file, world.env, [{}, {}]);
+  });
+
+  test("the API answers, describes itself, and refuses who did not log in and what it does not serve", async () => {
+    const { answers } = await invoke(bundles.api.file, world.env, [
+      httpEvent("GET", "/healthz"),
+      httpEvent("GET", "/openapi.json"),
+      httpEvent("GET", "/v1/vms"),
+      httpEvent("POST", "/v1/auth/sign-in/social", { provider: "google" }),
+      httpEvent("GET", "/v1/auth/error"),
+    ]);
+    const [health, openapi, ...refused] = answers.map((a) => Answer.parse(a));
+    expect(health).toMatchObject({ statusCode: 200, body: { ok: true, unsentRows: 0 } });
+    expect(openapi?.body).toMatchObject({
+      openapi: "3.1.0",
+      paths: { "/v1/orders": { post: { requestBody: { required: true } } } },
+    });
+    expect(refused).toMatchObject([
+      { statusCode: 401, body: { code: "unauthenticated" } },
+      { statusCode: 404, body: { code: "not_found" } },
+      { statusCode: 404, body: { code: "not_found" } },
+    ]);
+  });
+
+  test("a customer signs up, logs in, makes an API token, and turns on a second factor", async () => {
+    const account = { email: "ada@example.com", name: "Ada", password: "correct horse" };
+    const { email, password } = account;
+    /** With the session of the last answer that began one. */
+    const then = (method: string, at: string, body?: object) => (answers: readonly unknown[]) => {
+      const cookies = answers.flatMap((a) => Answer.parse(a).cookies);
+      const session = cookies.findLast((c) => c.startsWith("__Secure-berth.session_token="));
+      return httpEvent(method, at, body, { cookie: session?.split(";")[0] ?? "" });
+    };
+    const { answers } = await invoke(bundles.api.file, world.env, [
+      httpEvent("POST", "/v1/auth/sign-up/email", account),
+      httpEvent("POST", "/v1/auth/sign-in/email", { email, password: "wrong horse" }),
+      httpEvent("POST", "/v1/auth/sign-in/email", { email, password }),
+      then("GET", "/v1/vms"),
+      then("POST", "/v1/tokens", { name: "ci", scopes: ["vms:read"] }),
+      then("POST", "/v1/auth/two-factor/enable", { password }),
+    ]);
+    expect(answers.map((a) => Answer.parse(a))).toMatchObject([
+      { statusCode: 200, body: { user: { email } } },
+      { statusCode: 401 },
+      { statusCode: 200, body: { user: { email } } },
+      { statusCode: 200, body: { items: [] } },
+      { statusCode: 201, body: { secret: expect.stringMatching(/^berth_/) } },
+      { statusCode: 200, body: { totpURI: expect.stringContaining("otpauth://totp/Berth") } },
+    ]);
+  });
+
+  test("the webhook stores a signed delivery and rings the worker, and refuses a forged one", async () => {
+    const delivery = JSON.stringify({
+      id: "evt_bundle",
+      object: "event",
+      type: "invoice.paid",
+      data: { object: { id: "in_1", object: "invoice" } },
+    });
+    const { answers } = await invoke(bundles["stripe-webhook"].file, world.env, [
+      httpEvent("POST", "/webhooks/stripe", delivery, { "stripe-signature": signed(delivery) }),
+      httpEvent("POST", "/webhooks/stripe", delivery, { "stripe-signature": "t=1,v1=00" }),
+    ]);
+    expect(answers.map((a) => Answer.parse(a).statusCode)).toEqual([200, 400]);
+    expect(world.sent).toContainEqual({
+      queueUrl: world.env["BERTH_BILLING_EVENTS_URL"],
+      body: { source: "stripe", messageId: "evt_bundle" },
+    });
+  });
+
+  test.each(["billing-events", "outbox-events"] as const)(
+    "%s asks for a message again that it cannot read",
+    async (name) => {
+      const { answers } = await invoke(bundles[name].file, world.env, [sqsEvent("not json")]);
+      expect(answers).toEqual([{ batchItemFailures: [{ itemIdentifier: "m1" }] }]);
+    },
+  );
+
+  test("the sweep does everything it lists", async () => {
+    const { output } = await invoke(bundles.sweep.file, world.env, [{}]);
+    const done = output
+      .split("\n")
+      .filter((line) => line.includes('"message":"sweep.'))
+      .map((line) =>
+        z.object({ message: z.string(), outcome: z.literal("ok") }).parse(JSON.parse(line)),
+      )
+      .map(({ message }) => message);
+    expect(done).toEqual(Object.keys(SWEEPS).map((name) => `sweep.${name}`));
+  });
+
+  test("the agent says its version and its options", async () => {
+    const run = promisify(execFile);
+    const version = await run(process.execPath, [agent.file, "--version"]);
+    expect(version.stdout).toMatch(/^\d+\.\d+\.\d+\n$/);
+    expect(await readdir(agent.folder)).toContain("agent.ps1");
+  });
+});
+
+describe("what is left out", () => {
+  test("every call that the adapters make exists on the lean Stripe client", async () => {
+    const file = path.join(OUT, "lean-stripe.mjs");
+    await build({
+      stdin: {
+        contents: `import Stripe from "stripe"; export const stripe = new Stripe("sk_test_x");`,
+        resolveDir: ROOT,
+      },
+      bundle: true,
+      platform: "node",
+      format: "esm",
+      outfile: file,
+      plugins: [leanPackages],
+    });
+    const lean: { stripe: object } = await import(pathToFileURL(file).href);
+    const calls = await stripeCalls();
+    expect(calls.length).toBeGreaterThan(5);
+    for (const call of calls)
+      expect(typeof at(lean.stripe, call.split(".")), `stripe.${call}()`).toBe("function");
+    expect(() => at(lean.stripe, ["issuing", "cards", "create"])).toThrow(/was left out/);
+  });
+});
+
+/** `stripe.checkout.sessions.create(` and the like, in all adapters. */
+async function stripeCalls(): Promise<string[]> {
+  const folder = path.join(ROOT, "adapters");
+  const sources = await Promise.all(
+    (await readdir(folder)).map((name) => readFile(path.join(folder, name), "utf8")),
+  );
+  const found = sources.flatMap((s) => [...s.matchAll(/\bstripe\.((?:\w+\.)*\w+)\(/g)]);
+  return [...new Set(found.map((m) => m[1] ?? ""))];
+}
+
+function at(object: unknown, keys: readonly string[]): unknown {
+  return keys.reduce<unknown>(
+    (o, key) => (o instanceof Object ? Reflect.get(o, key) : undefined),
+    object,
+  );
+}

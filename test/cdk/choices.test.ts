@@ -1,0 +1,83 @@
+import { App, Stack } from "aws-cdk-lib";
+import { Queue } from "aws-cdk-lib/aws-sqs";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { z } from "zod";
+import { createApp } from "#cdk/app.ts";
+import { nagFindings } from "#cdk/nag.ts";
+import type { Stage } from "#cdk/stage.ts";
+import { emptyBundles, synthesiseStages } from "./stages.ts";
+import { readTemplate } from "./template.ts";
+
+let stages: ReturnType<typeof synthesiseStages>;
+let given: Awaited<ReturnType<typeof emptyBundles>>;
+beforeAll(async () => {
+  given = await emptyBundles();
+  stages = synthesiseStages(given.bundles);
+});
+afterAll(() => given.drop());
+
+test("the small stage goes out through one instance, the large one through gateways, and is protected", () => {
+  const counts = (stage: Stage) => ({
+    instances: stages[stage].template.ofType("AWS::EC2::Instance").length,
+    gateways: stages[stage].template.ofType("AWS::EC2::NatGateway").length,
+    databases: stages[stage].template.ofType("AWS::RDS::DBInstance").length,
+    cluster: stages[stage].template.ofType("AWS::RDS::DBCluster")[0]?.Properties,
+  });
+  expect(counts("small")).toMatchObject({
+    instances: 1,
+    gateways: 0,
+    databases: 1,
+    cluster: { ServerlessV2ScalingConfiguration: { MinCapacity: 0.5 } },
+  });
+  expect(counts("large")).toMatchObject({
+    instances: 0,
+    gateways: 2,
+    databases: 3,
+    cluster: { ServerlessV2ScalingConfiguration: { MinCapacity: 2 }, DeletionProtection: true },
+  });
+});
+
+test("with a name of its own the API answers to that one only", () => {
+  const { stack } = createApp({
+    bundles: given.bundles,
+    context: {
+      stage: "small",
+      domainName: "api.example.com",
+      certificateArn: "arn:aws:acm:eu-central-1:123456789012:certificate/x",
+      alarmEmail: "ops@example.com",
+    },
+  });
+  const template = readTemplate(stack);
+  expect(template.ofType("AWS::ApiGatewayV2::Api")[0]?.Properties).toMatchObject({
+    DisableExecuteApiEndpoint: true,
+  });
+  expect(template.ofType("AWS::ApiGatewayV2::ApiMapping")).toHaveLength(1);
+  const urls = template
+    .ofType("AWS::Lambda::Function")
+    .map((f) => JSON.stringify(f.Properties["Environment"] ?? {}))
+    .filter((text) => text.includes("BERTH_PUBLIC_URL"));
+  expect(urls).toHaveLength(5);
+  for (const text of urls) expect(text).toContain('"BERTH_PUBLIC_URL":"https://api.example.com"');
+  expect(template.ofType("AWS::SNS::Subscription").map((s) => s.Properties)).toMatchObject([
+    { Protocol: "email", Endpoint: "ops@example.com" },
+  ]);
+});
+
+test.each<Record<string, string>>([
+  {},
+  { stage: "huge" },
+  { stage: "small", domainName: "api.example.com" },
+  { stage: "small", alarmEmail: "nobody" },
+])("a context that does not fit is refused: %j", (context) => {
+  expect(() => createApp({ bundles: given.bundles, context })).toThrow(z.ZodError);
+});
+
+test("cdk-nag finds what nobody acknowledged", () => {
+  const app = new App();
+  const queue = new Queue(new Stack(app, "Bare"), "Open");
+  expect(queue.node.path).toBe("Bare/Open");
+  expect(nagFindings(app)).toEqual([
+    expect.stringMatching(/^AwsSolutions-SQS3 at Bare\/Open/),
+    expect.stringMatching(/^AwsSolutions-SQS4 at Bare\/Open/),
+  ]);
+});

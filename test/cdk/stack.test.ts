@@ -1,0 +1,253 @@
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { FUNCTION_ENTRIES, FUNCTION_NAMES } from "#cdk/functions.ts";
+import { nagFindings } from "#cdk/nag.ts";
+import { STAGES } from "#cdk/stage.ts";
+import { Environment, MigrationEnvironment } from "#commands/runtime.ts";
+import { berthFunctions, emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
+
+const ROOT = path.join(import.meta.dirname, "..", "..");
+
+let stages: ReturnType<typeof synthesiseStages>;
+let given: Awaited<ReturnType<typeof emptyBundles>>;
+beforeAll(async () => {
+  given = await emptyBundles();
+  stages = synthesiseStages(given.bundles);
+});
+afterAll(() => given.drop());
+
+describe.each(STAGES)("stage %s", (stage) => {
+  const template = () => stages[stage].template;
+  const functions = () => berthFunctions(template());
+  const called = (id: string) => functionCalled(template(), id);
+  const alarmsOn = (metric: string, id: string) =>
+    template()
+      .ofType("AWS::CloudWatch::Alarm")
+      .filter(
+        ({ Properties: p }) =>
+          p["MetricName"] === metric && template().mentions(p["Dimensions"], id),
+      );
+
+  test("has no finding of cdk-nag that is not acknowledged, and no error or warning of the CDK", () => {
+    expect(nagFindings(stages[stage].app)).toEqual([]);
+    const made = stages[stage].app.synth().getStackByName(stages[stage].stack.stackName);
+    expect(made.messages.map((m) => m.entry.data)).toEqual([]);
+  });
+
+  test("every file that exports a handler is a Lambda, and there is no other", async () => {
+    expect(Object.values(FUNCTION_ENTRIES).toSorted()).toEqual(await filesWithHandlers());
+    expect(functions()).toHaveLength(FUNCTION_NAMES.length);
+  });
+
+  test("a Lambda is given what its environment's schema asks for, and nothing else of Berth's", () => {
+    for (const each of functions()) {
+      const { Variables } = z
+        .object({ Variables: z.record(z.string(), z.unknown()) })
+        .parse(each.Properties["Environment"]);
+      const schema = each === called("Migrate") ? MigrationEnvironment : Environment;
+      const own = Object.keys(Variables).filter((name) => name.startsWith("BERTH_"));
+      expect({ of: each.id, own: own.toSorted() }).toEqual({
+        of: each.id,
+        own: requiredNames(schema),
+      });
+      expect(Variables).toMatchObject({ NODE_EXTRA_CA_CERTS: "/var/runtime/ca-cert.pem" });
+    }
+  });
+
+  test("a Lambda runs Node 24 on arm64, is traced, keeps its log for a while, and has its alarms", () => {
+    for (const each of functions()) {
+      expect(each.Properties).toMatchObject({
+        Runtime: "nodejs24.x",
+        Architectures: ["arm64"],
+        TracingConfig: { Mode: "Active" },
+        VpcConfig: { SubnetIds: expect.any(Array) },
+      });
+      const log = template().mentioned(each.Properties["LoggingConfig"], "AWS::Logs::LogGroup");
+      expect(log.Properties["RetentionInDays"]).toBeGreaterThanOrEqual(30);
+      for (const metric of ["Errors", "Throttles"])
+        expect(alarmsOn(metric, each.id), `${each.id} ${metric}`).toHaveLength(1);
+    }
+  });
+
+  test("every queue is encrypted and takes TLS only", () => {
+    const queues = template().ofType("AWS::SQS::Queue");
+    expect(queues.length).toBeGreaterThanOrEqual(4);
+    for (const queue of queues) {
+      expect(queue.Properties["SqsManagedSseEnabled"]).toBe(true);
+      const policies = template()
+        .ofType("AWS::SQS::QueuePolicy")
+        .filter((p) => template().mentions(p.Properties["Queues"], queue.id));
+      expect(policies.map((p) => p.Properties["PolicyDocument"])).toMatchObject([
+        {
+          Statement: [{ Effect: "Deny", Condition: { Bool: { "aws:SecureTransport": "false" } } }],
+        },
+      ]);
+    }
+  });
+
+  test("every queue has a dead-letter queue, an alarm on what waits, and one on what was set aside", () => {
+    const queues = template().ofType("AWS::SQS::Queue");
+    const redriving = queues.filter((q) => q.Properties["RedrivePolicy"] !== undefined);
+    const deadLetters = redriving.map((q) =>
+      template().mentioned(q.Properties["RedrivePolicy"], "AWS::SQS::Queue"),
+    );
+    expect([...redriving, ...deadLetters].map((q) => q.id).toSorted()).toEqual(
+      queues.map((q) => q.id).toSorted(),
+    );
+    for (const each of redriving) {
+      expect(each.Properties["RedrivePolicy"]).toMatchObject({ maxReceiveCount: 5 });
+      expect(alarmsOn("ApproximateAgeOfOldestMessage", each.id)).toHaveLength(1);
+    }
+    for (const each of deadLetters)
+      expect(alarmsOn("ApproximateNumberOfMessagesVisible", each.id)).toHaveLength(1);
+  });
+
+  test("every alarm tells the topic, which lets CloudWatch publish", () => {
+    const [topic] = template().ofType("AWS::SNS::Topic");
+    const silent = template()
+      .ofType("AWS::CloudWatch::Alarm")
+      .filter((a) => !template().mentions(a.Properties["AlarmActions"], topic?.id ?? ""));
+    expect(silent.map((a) => a.id)).toEqual([]);
+    expect(template().ofType("AWS::SNS::TopicPolicy")[0]?.Properties).toMatchObject({
+      PolicyDocument: {
+        Statement: expect.arrayContaining([
+          expect.objectContaining({
+            Effect: "Allow",
+            Action: "sns:Publish",
+            Principal: { Service: "cloudwatch.amazonaws.com" },
+          }),
+        ]),
+      },
+    });
+  });
+
+  test("every mapping answers for single messages, from a queue that waits six of its function's time-outs", () => {
+    const mappings = template().ofType("AWS::Lambda::EventSourceMapping");
+    expect(mappings).toHaveLength(2);
+    for (const { Properties: p } of mappings) {
+      expect(p["FunctionResponseTypes"]).toEqual(["ReportBatchItemFailures"]);
+      const queue = template().mentioned(p["EventSourceArn"], "AWS::SQS::Queue");
+      const reader = template().mentioned(p["FunctionName"], "AWS::Lambda::Function");
+      expect(Number(queue.Properties["VisibilityTimeout"])).toBeGreaterThanOrEqual(
+        6 * Number(reader.Properties["Timeout"]),
+      );
+    }
+  });
+
+  test("the sweep is started every minute, and its absence is an alarm", () => {
+    const schedules = template().ofType("AWS::Scheduler::Schedule");
+    expect(schedules.map((s) => s.Properties)).toMatchObject([
+      { ScheduleExpression: "rate(1 minute)", State: "ENABLED" },
+    ]);
+    const sweep = called("Sweep");
+    expect(template().mentions(schedules[0]?.Properties["Target"], sweep.id)).toBe(true);
+    expect(alarmsOn("Invocations", sweep.id).map((a) => a.Properties)).toMatchObject([
+      { ComparisonOperator: "LessThanThreshold", Threshold: 1, TreatMissingData: "breaching" },
+    ]);
+  });
+
+  test("a sweep that sees the outbox stuck raises an alarm", () => {
+    const [filter] = template().ofType("AWS::Logs::MetricFilter");
+    expect(filter?.Properties).toMatchObject({
+      FilterPattern: '{ ($.message = "sweep.check_health") && ($.ok IS FALSE) }',
+      MetricTransformations: [{ MetricName: "OutboxStuck" }],
+    });
+    const alarms = template().ofType("AWS::CloudWatch::Alarm");
+    expect(alarms.filter((a) => a.Properties["MetricName"] === "OutboxStuck")).toHaveLength(1);
+  });
+
+  test("Stripe's webhook has its own Lambda, everything else is the API's, throttled and logged", () => {
+    const routes = template().ofType("AWS::ApiGatewayV2::Route");
+    const target = (key: string) => {
+      const route = routes.find((r) => r.Properties["RouteKey"] === key);
+      const integration = template().mentioned(
+        route?.Properties["Target"],
+        "AWS::ApiGatewayV2::Integration",
+      );
+      return template().mentioned(integration.Properties["IntegrationUri"], "AWS::Lambda::Function")
+        .id;
+    };
+    expect(routes).toHaveLength(2);
+    expect(target("POST /webhooks/stripe")).toBe(called("StripeWebhook").id);
+    expect(target("$default")).toBe(called("Api").id);
+    expect(
+      template()
+        .ofType("AWS::ApiGatewayV2::Stage")
+        .map((s) => s.Properties),
+    ).toMatchObject([
+      {
+        StageName: "$default",
+        AutoDeploy: true,
+        AccessLogSettings: { Format: expect.stringContaining("$context.requestId") },
+        DefaultRouteSettings: { ThrottlingRateLimit: expect.any(Number) },
+      },
+    ]);
+    expect(Number(called("Api").Properties["Timeout"])).toBeLessThan(30);
+  });
+
+  test("the schema is migrated when the database is there, and before any Lambda that needs it changes", () => {
+    const [migration] = template().ofType("Custom::Trigger");
+    const migrate = called("Migrate");
+    expect(
+      template().mentions(migration?.Properties["HandlerArn"], migrate.id) ||
+        migration?.DependsOn.includes(migrate.id),
+    ).toBe(true);
+    const instances = template().ofType("AWS::RDS::DBInstance");
+    expect(migration?.DependsOn).toEqual(expect.arrayContaining(instances.map((i) => i.id)));
+    const early = functions().filter((f) => !f.DependsOn.includes(migration?.id ?? ""));
+    expect(early.map((f) => f.id)).toEqual([migrate.id]);
+  });
+
+  test("the database is Postgres 18, encrypted, over TLS, and open to the Lambdas only", () => {
+    const [cluster] = template().ofType("AWS::RDS::DBCluster");
+    expect(cluster?.Properties).toMatchObject({
+      Engine: "aurora-postgresql",
+      EngineVersion: expect.stringMatching(/^18\./),
+      StorageEncrypted: true,
+      DatabaseName: "berth",
+    });
+    expect(template().ofType("AWS::RDS::DBClusterParameterGroup")[0]?.Properties).toMatchObject({
+      Parameters: { "rds.force_ssl": "1" },
+    });
+    for (const instance of template().ofType("AWS::RDS::DBInstance"))
+      expect(instance.Properties["PubliclyAccessible"] ?? false).toBe(false);
+    const doors = template()
+      .ofType("AWS::EC2::SecurityGroupIngress")
+      .filter((i) => template().mentions(i.Properties["FromPort"], cluster?.id ?? ""));
+    expect(doors).toHaveLength(1);
+    const lambdas = called("Api").Properties["VpcConfig"];
+    const from = template().mentioned(
+      doors[0]?.Properties["SourceSecurityGroupId"],
+      "AWS::EC2::SecurityGroup",
+    );
+    expect(template().mentions(lambdas, from.id)).toBe(true);
+  });
+});
+
+async function filesWithHandlers(): Promise<string[]> {
+  const files = await Promise.all(
+    ["functions", "webhooks"].map(async (name) =>
+      (await readdir(path.join(ROOT, name), { recursive: true })).map((file) =>
+        path.join(name, file),
+      ),
+    ),
+  );
+  const found: string[] = [];
+  for (const file of files.flat().filter((name) => name.endsWith(".ts")))
+    if (/^export const handler\b/m.test(await readFile(path.join(ROOT, file), "utf8")))
+      found.push(file.split(path.sep).join("/"));
+  return found.toSorted();
+}
+
+/** What an environment must be given: what has a default need not be, and the region is Lambda's own. */
+function requiredNames(schema: z.ZodObject): string[] {
+  return Object.entries(schema.shape)
+    .filter(
+      ([name, type]) =>
+        name !== "AWS_REGION" && !z.safeParse(z.unknown().pipe(type), undefined).success,
+    )
+    .map(([name]) => name)
+    .toSorted();
+}

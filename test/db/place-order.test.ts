@@ -1,0 +1,145 @@
+import { v7 } from "uuid";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { ProviderUnavailable } from "#core/billing/payments.ts";
+import { expireOrders } from "#commands/expire-orders.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import {
+  aBuyer,
+  anEnrolledHost,
+  aPlacedOrder,
+  aWorld,
+  sendOrder,
+  valueOf,
+  type World,
+} from "#test/harness/world.ts";
+
+let cp: ControlPlane;
+beforeAll(async () => {
+  cp = await startControlPlane();
+});
+afterAll(() => cp.drop());
+
+const SESSION_NOT_WRITTEN_DOWN = /^before update "orders" set "checkout_id"/;
+const ordersOf = (world: World) =>
+  cp.rows("select * from orders where account_id = $1", world.buyer.accountId);
+
+async function whileStripeIsDown(run: () => Promise<void>) {
+  cp.stripe.trouble.outage = true;
+  try {
+    await run();
+  } finally {
+    cp.stripe.trouble.outage = false;
+  }
+}
+
+describe("the idempotency key of an order", () => {
+  test("sent twice with the same body is one order and one answer", async () => {
+    const world = await aWorld(cp);
+    const key = v7();
+    const first = await sendOrder(cp, world, { key });
+    const second = await sendOrder(cp, world, { key });
+    expect(first.ok).toBe(true);
+    expect(second).toEqual(first);
+    expect(await ordersOf(world)).toHaveLength(1);
+  });
+
+  test("sent ten times at once is one order, one session and one answer", async () => {
+    const world = await aWorld(cp);
+    const key = v7();
+    const answers = await Promise.all(
+      Array.from({ length: 10 }, () => sendOrder(cp, world, { key })),
+    );
+    expect(new Set(answers.map((a) => JSON.stringify(a))).size).toBe(1);
+    const [order, ...others] = await ordersOf(world);
+    expect(others).toEqual([]);
+    expect(answers[0]).toMatchObject({ value: { checkoutUrl: order?.["checkout_url"] } });
+  });
+
+  test("sent with another body is refused and changes nothing", async () => {
+    const world = await aWorld(cp);
+    const key = v7();
+    await sendOrder(cp, world, { key });
+    const other = await sendOrder(cp, world, { key, request: { hostname: "db-1" } });
+    expect(other).toMatchObject({ ok: false, error: { code: "idempotency_key_reused" } });
+    expect(await ordersOf(world)).toHaveLength(1);
+  });
+
+  test("belongs to one customer: another's same key is another order", async () => {
+    const world = await aWorld(cp);
+    const key = v7();
+    const mine = valueOf(await sendOrder(cp, world, { key }));
+    const theirs = valueOf(await sendOrder(cp, world, { key, buyer: await aBuyer(cp) }));
+    expect(theirs.order.id).not.toBe(mine.order.id);
+  });
+
+  test("is not used up by a refusal", async () => {
+    const world = await aWorld(cp, { places: 1 });
+    await aPlacedOrder(cp, world);
+    const key = v7();
+    expect(await sendOrder(cp, world, { key })).toMatchObject({ error: { code: "no_capacity" } });
+    await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
+    expect(await sendOrder(cp, world, { key })).toMatchObject({ ok: true });
+  });
+});
+
+describe("an outage of Stripe's after the place is held", () => {
+  test.each([0, 5, 29])(
+    "the same key goes on %d minutes later, with the place it holds",
+    async (minutes) => {
+      const world = await aWorld(cp, { places: 1 });
+      const key = v7();
+      await whileStripeIsDown(async () => {
+        await expect(sendOrder(cp, world, { key })).rejects.toBeInstanceOf(ProviderUnavailable);
+      });
+      cp.clock.advanceMinutes(minutes);
+      const placed = valueOf(await sendOrder(cp, world, { key }));
+      expect(await cp.stripe.pay(placed.checkoutUrl)).toBe(303);
+      await cp.pump();
+      expect(await ordersOf(world)).toMatchObject([{ state: "paid" }]);
+    },
+  );
+
+  test("two repeats at once pay into the one session that the order keeps", async () => {
+    const world = await aWorld(cp);
+    const key = v7();
+    await whileStripeIsDown(async () => {
+      await expect(sendOrder(cp, world, { key })).rejects.toThrow("Stripe");
+    });
+    cp.clock.advanceMinutes(5);
+    const answers = await Promise.all([
+      sendOrder(cp, world, { key }),
+      sendOrder(cp, world, { key }),
+    ]);
+    const [order] = await ordersOf(world);
+    for (const answer of answers) expect(valueOf(answer).checkoutUrl).toBe(order?.["checkout_url"]);
+  });
+
+  test("an order whose hold ran out meanwhile is refused, and says so", async () => {
+    const world = await aWorld(cp);
+    const key = v7();
+    await whileStripeIsDown(async () => {
+      await expect(sendOrder(cp, world, { key })).rejects.toThrow("Stripe");
+    });
+    cp.clock.advanceMinutes(32);
+    await expireOrders(cp.deps);
+    expect(await sendOrder(cp, world, { key })).toMatchObject({
+      ok: false,
+      error: { code: "order_wrong_state" },
+    });
+  });
+
+  test("an order whose session was lost and has expired is refused, and not an error of ours", async () => {
+    const world = await aWorld(cp);
+    const key = v7();
+    await cp.steps.watch(() => sendOrder(cp, world, { key }), SESSION_NOT_WRITTEN_DOWN);
+    expect(await ordersOf(world)).toMatchObject([{ checkout_id: null }]);
+    cp.clock.advanceMinutes(32);
+    await expireOrders(cp.deps);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+    expect(await sendOrder(cp, world, { key })).toMatchObject({
+      ok: false,
+      error: { code: "order_wrong_state" },
+    });
+  });
+});

@@ -1,0 +1,75 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { CARD } from "#test/harness/stripe-in-process.ts";
+import { aProvisionedVm, aWorld } from "#test/harness/world.ts";
+
+let cp: ControlPlane;
+beforeEach(async () => {
+  cp = await startControlPlane();
+});
+afterEach(() => cp.drop());
+
+describe("renewals", () => {
+  const entitled = async (vmId: string) => {
+    const [row] = await cp.rows("select until from entitlements where vm_id = $1", vmId);
+    return row?.["until"];
+  };
+  const bookedPayments = async (orderId: string) =>
+    (
+      await cp.rows(
+        "select 1 from ledger_transactions where order_id = $1 and kind = 'payment'",
+        orderId,
+      )
+    ).length;
+
+  async function aMonthLater() {
+    cp.clock.advanceDays(31);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+    // Stripe charges a renewal about an hour after the period has moved on.
+    cp.clock.advanceMinutes(61);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+  }
+
+  test("that are paid extend the entitlement by a month, and are booked", async () => {
+    const { orderId, vmId } = await aProvisionedVm(cp, await aWorld(cp));
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    await aMonthLater();
+    expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:00.000Z"));
+    expect(await bookedPayments(orderId)).toBe(2);
+    expect(cp.queues.rings.length).toBeGreaterThan(1);
+  });
+
+  test("add nothing while they are not charged, although Stripe has moved the period on", async () => {
+    const { vmId } = await aProvisionedVm(cp, await aWorld(cp));
+    cp.clock.advanceDays(31);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+  });
+
+  test("that fail extend nothing; the end of the subscription takes nothing back that was paid", async () => {
+    const { orderId, vmId } = await aProvisionedVm(cp, await aWorld(cp), CARD.failsAtRenewal);
+    await aMonthLater();
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    cp.clock.advanceDays(27);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+    expect(cp.stripe.standIn.store.all("subscription")).toMatchObject([{ status: "canceled" }]);
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    expect(await bookedPayments(orderId)).toBe(1);
+  });
+
+  test("that fail once and are paid on the retry extend it then", async () => {
+    const { vmId } = await aProvisionedVm(cp, await aWorld(cp));
+    const [customer] = cp.stripe.standIn.store.all("customer");
+    await cp.stripe.local("/fail-payments", { customer: customer?.id });
+    await aMonthLater();
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    cp.clock.advanceDays(8);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+    expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:00.000Z"));
+  });
+});

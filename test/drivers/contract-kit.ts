@@ -1,0 +1,61 @@
+import { expect } from "vitest";
+import type { DesiredVm, HostImage, ObservedVm } from "#core/contracts/agent.ts";
+import { DriverError, type VmDriver, type VmRef } from "#host-agent/drivers/driver.ts";
+import { aDesiredVm } from "./builders.ts";
+
+/** One host for the whole suite; every test makes VMs of its own on it. */
+export type OpenedDriver = {
+  driver: VmDriver;
+  /** An image that the host has and whose guest starts with 128 MiB. */
+  image: HostImage;
+  /** A guest needs minutes and a call needs seconds (emulation, Windows). */
+  slow?: boolean;
+  /** false: this image's guest is never seen from the host. */
+  guestSeen?: boolean;
+  /** A second driver on the same host, as after a restart of the agent. */
+  reopen?: () => Promise<VmDriver>;
+  /** Makes a VM under this id without Berth's tag, as a person at the host would. */
+  plantForeign?: (vmId: string) => Promise<void>;
+  close(): Promise<void>;
+};
+
+/** What the contract's tests work with, on the host that `open` gave. */
+export type ContractKit = ReturnType<typeof createContractKit>;
+
+export function createContractKit(opened: () => OpenedDriver) {
+  const order = (over: Partial<DesiredVm> = {}) => aDesiredVm({ image: opened().image, ...over });
+  const created = async (over: Partial<DesiredVm> = {}) => {
+    const vm = order(over);
+    await opened().driver.create(vm);
+    return vm;
+  };
+  return {
+    get host() {
+      return opened();
+    },
+    get driver() {
+      return opened().driver;
+    },
+    patience: () => (opened().slow ? 240_000 : 10_000),
+    /** A VM that is ordered, and not made yet. */
+    order,
+    created,
+    started: async (over: Partial<DesiredVm> = {}) => {
+      const vm = await created(over);
+      await opened().driver.start(vm);
+      return vm;
+    },
+    look: async (vm: VmRef): Promise<ObservedVm | null> => {
+      const seen = (await opened().driver.list()).filter((other) => other.vmId === vm.vmId);
+      expect(seen.length, "a VM is listed at most once").toBeLessThanOrEqual(1);
+      return seen[0] ?? null;
+    },
+    code: (value: string): unknown => expect.objectContaining({ name: "DriverError", code: value }),
+    /** "done", the code of a refusal, or what else was thrown. */
+    outcome: (call: Promise<void>): Promise<string> =>
+      call.then(
+        () => "done",
+        (error: unknown) => (error instanceof DriverError ? error.code : String(error)),
+      ),
+  };
+}

@@ -1,0 +1,130 @@
+import { randomUUID } from "node:crypto";
+import { describe, expect, test } from "vitest";
+import type { VmRef } from "#host-agent/drivers/driver.ts";
+import type { ContractKit } from "./contract-kit.ts";
+
+/** Whose a VM is, how it ends, and what is counted. */
+export function safetyContract(kit: ContractKit): void {
+  const { order, created, started, look, code, outcome } = kit;
+
+  describe("the tag", () => {
+    test.each([1, 3])("a call in epoch %i for a VM of epoch 2 is refused", async (ownerEpoch) => {
+      const vm = await started({ ownerEpoch: 2 });
+      const before = await look(vm);
+      const other = { ...vm, ownerEpoch };
+      const calls = {
+        create: await outcome(kit.driver.create(other)),
+        start: await outcome(kit.driver.start(other)),
+        gracefulStop: await outcome(kit.driver.stop(other, "graceful")),
+        firmStop: await outcome(kit.driver.stop(other, "firm")),
+        reset: await outcome(kit.driver.once(other, "reset")),
+        resize: await outcome(
+          kit.driver.resize({ ...other, size: { ...vm.size, memoryMib: 192 } }),
+        ),
+        destroy: await outcome(kit.driver.destroy(other)),
+      };
+      const refused = Object.keys(calls).map((call) => [call, "stale_epoch"]);
+      expect(calls).toEqual(Object.fromEntries(refused));
+      expect({ ...(await look(vm)), guest: null }).toEqual({ ...before, guest: null });
+      await kit.driver.destroy(vm);
+    });
+
+    test("a VM without it is not listed, and refused to every call", async (context) => {
+      const plant = kit.host.plantForeign ?? context.skip("no foreign VM can be planted here");
+      const vm = order();
+      await plant(vm.vmId);
+      expect(await look(vm)).toBeNull();
+      for (const call of [
+        () => kit.driver.create(vm),
+        () => kit.driver.start(vm),
+        () => kit.driver.stop(vm, "firm"),
+        () => kit.driver.destroy(vm),
+      ])
+        await expect(call()).rejects.toEqual(code("not_ours"));
+    });
+
+    test("survives a restart of the agent", async (context) => {
+      const reopen = kit.host.reopen ?? context.skip("this driver cannot be opened twice");
+      const vm = await started({ ownerEpoch: 4 });
+      const again = await reopen();
+      const seen = (await again.list()).find((other) => other.vmId === vm.vmId);
+      expect(seen).toMatchObject({ ownerEpoch: 4, power: "running", size: vm.size });
+      await again.destroy(vm);
+      await again.close();
+      expect(await look(vm)).toBeNull();
+    });
+  });
+
+  describe("destroy", () => {
+    test("of a running VM leaves nothing to see, twice too", async () => {
+      const vm = await started();
+      await kit.driver.destroy(vm);
+      await kit.driver.destroy(vm);
+      expect(await look(vm)).toBeNull();
+    });
+
+    test("of a VM that never was succeeds, and other calls for it are refused", async () => {
+      const vm = { vmId: randomUUID(), ownerEpoch: 1 };
+      await kit.driver.destroy(vm);
+      expect(await outcome(kit.driver.start(vm))).not.toBe("done");
+      expect(await outcome(kit.driver.stop(vm, "firm"))).not.toBe("done");
+      expect(await outcome(kit.driver.once(vm, "reset"))).not.toBe("done");
+    });
+
+    test("cut short goes on from where it stopped", async () => {
+      const vm = await started();
+      for (const afterMs of [0, 5, 20]) {
+        await kit.driver.destroy(vm, AbortSignal.timeout(afterMs)).catch(() => undefined);
+        expect([undefined, 1]).toContain((await look(vm))?.ownerEpoch);
+      }
+      await kit.driver.destroy(vm);
+      expect(await look(vm)).toBeNull();
+    });
+
+    test("lets the same id be made again in another epoch", async () => {
+      const vm = await started();
+      await kit.driver.destroy(vm);
+      const again = { ...vm, ownerEpoch: 2 };
+      await kit.driver.create(again);
+      expect(await look(vm)).toMatchObject({ ownerEpoch: 2, power: "off", complete: true });
+      await kit.driver.destroy(again);
+    });
+
+    test("keeps the disk in the trash until that is emptied", async () => {
+      const vm = await started();
+      await kit.driver.destroy(vm);
+      expect(await kit.driver.emptyTrash(new Date(0))).toBe(0);
+      const later = new Date(Date.now() + 3_600_000);
+      expect(await kit.driver.emptyTrash(later)).toBeGreaterThanOrEqual(1);
+      expect(await kit.driver.emptyTrash(later)).toBe(0);
+    });
+  });
+
+  test("counters are of running VMs, in their boot epoch, and only grow", async () => {
+    const off = await created();
+    const vm = await started();
+    const of = async (ref: VmRef) =>
+      (await kit.driver.counters()).filter((counters) => counters.vmId === ref.vmId);
+    expect(await of(off)).toEqual([]);
+    const [first] = await of(vm);
+    const [second] = await of(vm);
+    if (!first || !second) throw new Error("a running VM has counters");
+    expect(first.bootEpoch).toBe((await look(vm))?.bootEpoch);
+    expect(first.rxBytes).toHaveLength(vm.nics.length);
+    expect(first.txBytes).toHaveLength(vm.nics.length);
+    expect(first.memoryBytes).toBeGreaterThan(0n);
+    expect(second.cpuNs).toBeGreaterThanOrEqual(first.cpuNs);
+    expect(second.readBytes).toBeGreaterThanOrEqual(first.readBytes);
+    expect(second.writeBytes).toBeGreaterThanOrEqual(first.writeBytes);
+    await kit.driver.destroy(off);
+    await kit.driver.destroy(vm);
+  });
+
+  test("ten VMs made at once are ten VMs", { timeout: 300_000 }, async () => {
+    const vms = Array.from({ length: kit.host.slow ? 3 : 10 }, () => order());
+    await Promise.all(vms.map((vm) => kit.driver.create(vm)));
+    const listed = new Set((await kit.driver.list()).map((vm) => vm.vmId));
+    expect(vms.filter((vm) => !listed.has(vm.vmId))).toEqual([]);
+    await Promise.all(vms.map((vm) => kit.driver.destroy(vm)));
+  });
+}

@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { HostFacts } from "#core/contracts/agent.ts";
+import { createContractKit, type ContractKit, type OpenedDriver } from "./contract-kit.ts";
+import { powerAndSizeContract } from "./contract-power.ts";
+import { safetyContract } from "./contract-safety.ts";
+
+export type { OpenedDriver };
+
+/** What `VmDriver` promises, checked on a real host of any kind. Every driver passes it unchanged. */
+export function driverContract(
+  name: string,
+  open: () => Promise<OpenedDriver>,
+  skip: string | null = null,
+): void {
+  const why = skip === null ? "" : ` (skipped: ${skip})`;
+  describe.skipIf(skip !== null)(`driver contract: ${name}${why}`, { timeout: 300_000 }, () => {
+    let host: OpenedDriver | null = null;
+    const opened = () => {
+      if (host === null) throw new Error("the host was not opened");
+      return host;
+    };
+    beforeAll(async () => {
+      host = await open();
+    }, 300_000);
+    afterAll(async () => {
+      await host?.close();
+    }, 120_000);
+
+    const kit = createContractKit(opened);
+    creationContract(kit);
+    powerAndSizeContract(kit);
+    safetyContract(kit);
+  });
+}
+
+function creationContract(kit: ContractKit): void {
+  const { order, created, started, look, code, outcome } = kit;
+
+  test("facts fit the wire and name the same capabilities each time", async () => {
+    const facts = HostFacts.parse(await kit.driver.facts());
+    expect((await kit.driver.facts()).capabilities).toEqual(facts.capabilities);
+  });
+
+  describe("create", () => {
+    test("leaves the VM off, complete, tagged and of its ordered size", async () => {
+      const vm = await created({ ownerEpoch: 3 });
+      expect(await look(vm)).toEqual({
+        vmId: vm.vmId,
+        ownerEpoch: 3,
+        power: "off",
+        size: vm.size,
+        complete: true,
+        bootEpoch: null,
+        guest: null,
+      });
+      await kit.driver.destroy(vm);
+    });
+
+    test("done twice makes one VM", async () => {
+      const vm = await created();
+      await kit.driver.create(vm);
+      expect(await look(vm)).toMatchObject({ complete: true, power: "off" });
+      await kit.driver.destroy(vm);
+    });
+
+    test("of a running VM changes nothing", async () => {
+      const vm = await started();
+      const before = await look(vm);
+      await kit.driver.create(vm);
+      expect(await look(vm)).toMatchObject({ power: "running", bootEpoch: before?.bootEpoch });
+      await kit.driver.destroy(vm);
+    });
+
+    test("cut short goes on from where it stopped", async () => {
+      const vm = order();
+      for (const afterMs of [0, 5, 15, 30]) {
+        await kit.driver.create(vm, AbortSignal.timeout(afterMs)).catch(() => undefined);
+        const seen = await look(vm);
+        expect([undefined, "off"]).toContain(seen?.power);
+        expect([undefined, 1]).toContain(seen?.ownerEpoch);
+      }
+      await kit.driver.create(vm);
+      expect(await look(vm)).toMatchObject({ complete: true, power: "off", size: vm.size });
+      await kit.driver.start(vm);
+      await kit.driver.destroy(vm);
+    });
+
+    test("with a signal that is aborted already makes nothing", async () => {
+      const vm = order();
+      expect(await outcome(kit.driver.create(vm, AbortSignal.abort()))).not.toBe("done");
+      expect(await look(vm)).toBeNull();
+    });
+
+    test("from an image the host has not is refused, and leaves nothing that runs", async () => {
+      const vm = order({ image: { ...kit.host.image, file: "no-such-image" } });
+      await expect(kit.driver.create(vm)).rejects.toEqual(code("image_missing"));
+      expect((await look(vm))?.complete ?? false).toBe(false);
+      await kit.driver.destroy(vm);
+      expect(await look(vm)).toBeNull();
+    });
+
+    test("takes a customer's text as data, whatever it looks like", async () => {
+      const hostile = `'"; $(reboot) \`id\` ]]><berth> & %PATH% \r\n\\`;
+      const vm = await started({
+        userData: `#cloud-config\n# ${hostile}\n`,
+        sshKeys: [
+          `ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBerth ${hostile.replaceAll(/[\r\n]/g, "")}`,
+        ],
+      });
+      expect(await look(vm)).toMatchObject({ power: "running", complete: true });
+      await kit.driver.destroy(vm);
+    });
+  });
+}

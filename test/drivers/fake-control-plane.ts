@@ -1,0 +1,115 @@
+import { randomUUID } from "node:crypto";
+import {
+  AgentReport,
+  UsageBatch,
+  type AgentSession,
+  type DesiredDocument,
+  type DesiredVm,
+  type UsageSample,
+} from "#core/contracts/agent.ts";
+import { ControlPlaneError, type ControlPlane } from "#host-agent/control-plane.ts";
+import { desiredHash } from "#host-agent/desired.ts";
+
+/** What a control plane knows of one host, and how it answers. The agent's side of the port is the real one. */
+export type FakeControlPlane = ControlPlane & {
+  hostId: string;
+  /** Replaces what is desired, in a new generation. */
+  want(vms: readonly DesiredVm[]): void;
+  /** Changes one VM of what is desired. */
+  change(vmId: string, over: Partial<DesiredVm>): void;
+  document(): DesiredDocument;
+  /** While set, every call fails with it. */
+  outage: ControlPlaneError | null;
+  /** While set, this is sent instead of the document. */
+  sendInstead: DesiredDocument | null;
+  session_: AgentSession;
+  reports: AgentReport[];
+  /** The newest report of a VM. */
+  last(vmId: string): AgentReport["vms"][number] | undefined;
+  /** Accepted once each, as the real one does. */
+  samples: Map<string, UsageSample>;
+  pulls: number;
+  /** Loses the answer to the next batch of usage, after storing it. */
+  loseUsageAnswer: boolean;
+};
+
+export const unreachable = () => new ControlPlaneError(null, "unreachable", "down for the test");
+
+export function createFakeControlPlane(graceSeconds = 3600): FakeControlPlane {
+  const hostId = randomUUID();
+  let vms: readonly DesiredVm[] = [];
+  let generation = 0;
+  const reached = () => {
+    if (plane.outage) throw plane.outage;
+  };
+  const plane: FakeControlPlane = {
+    hostId,
+    want(next) {
+      vms = next;
+      generation += 1;
+    },
+    change(vmId, over) {
+      plane.want(
+        vms.map((vm) =>
+          vm.vmId === vmId ? { ...vm, ...over, generation: vm.generation + 1 } : vm,
+        ),
+      );
+    },
+    document: () => ({
+      hostId,
+      generation,
+      hash: desiredHash(vms),
+      entitlementGraceSeconds: graceSeconds,
+      vms: [...vms],
+    }),
+    outage: null,
+    sendInstead: null,
+    session_: {
+      doorbell: null,
+      intervals: { resyncSeconds: 30, usageSampleSeconds: 60, usageFlushSeconds: 120 },
+    },
+    reports: [],
+    last: (vmId) =>
+      plane.reports
+        .flatMap((report) => report.vms)
+        .filter((vm) => vm.vmId === vmId)
+        .at(-1),
+    samples: new Map(),
+    pulls: 0,
+    loseUsageAnswer: false,
+
+    async enroll() {
+      reached();
+      return { hostId, identityEpoch: 1 };
+    },
+    async session() {
+      reached();
+      return plane.session_;
+    },
+    async desired({ etag }) {
+      plane.pulls += 1;
+      reached();
+      const document = plane.sendInstead ?? plane.document();
+      return etag === `${document.generation}-${document.hash}` ? null : structuredClone(document);
+    },
+    async report(report) {
+      reached();
+      plane.reports.push(AgentReport.parse(structuredClone(report)));
+    },
+    async sendUsage(batch) {
+      reached();
+      let duplicates = 0;
+      for (const sample of UsageBatch.parse(batch).samples) {
+        const key = `${sample.vmId} ${sample.bootEpoch} ${sample.seq}`;
+        if (plane.samples.has(key)) duplicates += 1;
+        else plane.samples.set(key, sample);
+      }
+      if (plane.loseUsageAnswer) {
+        plane.loseUsageAnswer = false;
+        throw unreachable();
+      }
+      return { stored: batch.samples.length - duplicates, duplicates, refused: [] };
+    },
+  };
+  return plane;
+}

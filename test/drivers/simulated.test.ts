@@ -1,0 +1,200 @@
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { describe, expect, test } from "vitest";
+import {
+  createSimulatedDriver,
+  type SimulatedOptions,
+} from "#host-agent/drivers/simulated/driver.ts";
+import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
+import { hanging, throwing, when } from "#host-agent/drivers/simulated/faults.ts";
+import { plantForeignVm, rebootHost, strikeVm } from "#host-agent/drivers/simulated/host-events.ts";
+import {
+  folderWorld,
+  memoryWorld,
+  type SimulatedWorld,
+} from "#host-agent/drivers/simulated/world.ts";
+import { aDesiredVm, anImage, randomIds, realClock } from "./builders.ts";
+import { driverContract } from "./contract.ts";
+
+const temporary = () => mkdtemp(path.join(tmpdir(), "berth-world-"));
+
+function onWorld(world: SimulatedWorld, over: Partial<SimulatedOptions> = {}) {
+  const options = { world, clock: realClock, ids: randomIds, images: ["tiny"], ...over };
+  return {
+    driver: createSimulatedDriver({ delays: NO_DELAYS, ...options }),
+    image: anImage(),
+    reopen: async () => createSimulatedDriver({ delays: NO_DELAYS, ...options }),
+    plantForeign: (vmId: string) => plantForeignVm(world, vmId),
+    close: async () => undefined,
+  };
+}
+
+driverContract("simulated, in memory", async () => onWorld(memoryWorld()));
+
+driverContract("simulated, in files, as Hyper-V without hot resize", async () => {
+  const folder = await temporary();
+  const opened = onWorld(folderWorld(folder), {
+    hypervisor: "hyperv",
+    capabilities: { hotResize: false, hotDiskGrow: false, gracefulStop: false },
+    delays: { ...NO_DELAYS, disk: 5, seed: 5, define: 5, firmStop: 5, undefine: 5, guestReady: 30 },
+  });
+  return { ...opened, close: () => rm(folder, { recursive: true, force: true }) };
+});
+
+/** A clock that stands still until it is moved. */
+function handClock(start = "2026-01-01T00:00:00.000Z") {
+  let now = Date.parse(start);
+  return {
+    now: () => new Date(now),
+    sleep: async (ms: number) => {
+      now += ms;
+    },
+    move: (ms: number) => {
+      now += ms;
+    },
+  };
+}
+
+describe("the simulated host", () => {
+  test("a guest is seen only when its boot time has passed, and again after a reset", async () => {
+    const clock = handClock();
+    const delays = { ...NO_DELAYS, guestReady: 3000 };
+    const { driver } = onWorld(memoryWorld(), { clock, delays });
+    const vm = aDesiredVm({ hostname: "a.example" });
+    await driver.create(vm);
+    await driver.start(vm);
+    clock.move(2999);
+    expect((await driver.list())[0]).toMatchObject({ power: "running", guest: null });
+    clock.move(1);
+    const up = { source: "simulated", hostname: "a.example" };
+    expect((await driver.list())[0]?.guest).toEqual(up);
+    await driver.once(vm, "reset");
+    expect((await driver.list())[0]?.guest).toBeNull();
+    clock.move(3000);
+    expect((await driver.list())[0]?.guest).toEqual(up);
+  });
+
+  test("a guest that was asked to stop is off after its shutdown time, or never when deaf", async () => {
+    for (const gracefulStop of [2000, null]) {
+      const clock = handClock();
+      const { driver } = onWorld(memoryWorld(), { clock, delays: { ...NO_DELAYS, gracefulStop } });
+      const vm = aDesiredVm();
+      await driver.create(vm);
+      await driver.start(vm);
+      await driver.stop(vm, "graceful");
+      clock.move(1999);
+      await driver.stop(vm, "graceful");
+      expect((await driver.list())[0]?.power).toBe(gracefulStop === null ? "running" : "stopping");
+      clock.move(1);
+      expect((await driver.list())[0]?.power).toBe(gracefulStop === null ? "running" : "off");
+    }
+  });
+
+  test("counters depend on the time since the boot epoch alone", async () => {
+    const clock = handClock();
+    const world = memoryWorld();
+    const { driver } = onWorld(world, { clock });
+    const vm = aDesiredVm();
+    await driver.create(vm);
+    await driver.start(vm);
+    clock.move(60_000);
+    const [minute] = await driver.counters();
+    expect(minute?.txBytes[0]).toBeGreaterThan(0n);
+    clock.move(60_000);
+    const [two] = await driver.counters();
+    expect(two?.txBytes[0]).toBe(2n * (minute?.txBytes[0] ?? 0n));
+    await driver.stop(vm, "firm");
+    await driver.start(vm);
+    clock.move(60_000);
+    const [again] = await driver.counters();
+    expect({ ...again, bootEpoch: "" }).toEqual({ ...minute, bootEpoch: "" });
+    expect(again?.bootEpoch).not.toBe(minute?.bootEpoch);
+  });
+
+  test.each([true, false])(
+    "a host reboot ends the boot epoch (autostart %s)",
+    async (autostart) => {
+      const world = memoryWorld();
+      const { driver } = onWorld(world);
+      const vm = aDesiredVm();
+      await driver.create(vm);
+      await driver.start(vm);
+      const [before] = await driver.list();
+      await rebootHost(world, { autostart, now: new Date(), ids: randomIds });
+      const [after] = await driver.list();
+      expect(after?.power).toBe(autostart ? "running" : "off");
+      expect(after?.bootEpoch).not.toBe(before?.bootEpoch);
+    },
+  );
+
+  test("a paused VM is resumed by start, in the same boot epoch; a failed one is not", async () => {
+    const world = memoryWorld();
+    const { driver } = onWorld(world);
+    const vm = aDesiredVm();
+    await driver.create(vm);
+    await driver.start(vm);
+    const [before] = await driver.list();
+    await strikeVm(world, vm.vmId, "pauses");
+    expect((await driver.list())[0]?.power).toBe("paused");
+    await driver.start(vm);
+    expect((await driver.list())[0]).toMatchObject({
+      power: "running",
+      bootEpoch: before?.bootEpoch,
+    });
+    await strikeVm(world, vm.vmId, "fails");
+    await expect(driver.start(vm)).rejects.toMatchObject({ code: "driver_failed" });
+  });
+
+  test("a disk that was ever started is adopted, not made again", async () => {
+    const world = memoryWorld();
+    const { driver } = onWorld(world);
+    const vm = aDesiredVm();
+    await driver.create(vm);
+    await driver.start(vm);
+    await driver.stop(vm, "firm");
+    const record = await world.vm(vm.vmId);
+    if (!record) throw new Error("the VM is there");
+    await world.putVm({ ...record, definition: null });
+    await driver.create(vm);
+    expect((await world.vm(vm.vmId))?.disk).toEqual(record.disk);
+  });
+
+  test("a fault can fail one step, or hang until the call is aborted", async () => {
+    const vm = aDesiredVm();
+    const failing = onWorld(memoryWorld(), {
+      faults: when({ operation: "create", step: "seed" }, throwing(), 1),
+    });
+    await expect(failing.driver.create(vm)).rejects.toMatchObject({ code: "driver_failed" });
+    expect((await failing.driver.list())[0]).toMatchObject({ complete: false });
+    await failing.driver.create(vm);
+    expect((await failing.driver.list())[0]).toMatchObject({ complete: true });
+
+    const stuck = onWorld(memoryWorld(), { faults: when({ operation: "create" }, hanging) });
+    await expect(stuck.driver.create(vm, AbortSignal.timeout(5))).rejects.toThrow(/timeout/);
+  });
+
+  test("a corrupt file is one clear error that names it", async () => {
+    const folder = await temporary();
+    const { driver } = onWorld(folderWorld(folder));
+    const vm = aDesiredVm();
+    await driver.create(vm);
+    const file = path.join(folder, "vms", `${vm.vmId}.json`);
+    await writeFile(file, '{"vmId":');
+    await expect(driver.list()).rejects.toMatchObject({
+      code: "hypervisor_unavailable",
+      message: expect.stringContaining(file),
+    });
+    await rm(folder, { recursive: true });
+  });
+
+  test("its files hold no half-written record", async () => {
+    const folder = await temporary();
+    const { driver } = onWorld(folderWorld(folder));
+    await driver.create(aDesiredVm());
+    expect(
+      (await readdir(path.join(folder, "vms"))).filter((name) => !name.endsWith(".json")),
+    ).toEqual([]);
+    await rm(folder, { recursive: true });
+  });
+});

@@ -1,0 +1,130 @@
+import { v7 } from "uuid";
+import { PurgeQueueCommand } from "@aws-sdk/client-sqs";
+import { afterEach, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { EXAMPLE_SSH_KEY, payCheckout, until } from "#local/client.ts";
+import { openStack, type TestStack } from "#test/harness/stack.ts";
+
+const Order = z.object({ state: z.string(), vmId: z.string().nullable() });
+const Vm = z.object({
+  id: z.string(),
+  status: z.string(),
+  lockedBy: z.string().nullable(),
+  addresses: z.array(z.string()),
+});
+const Requested = z.object({ action: z.object({ id: z.string(), status: z.string() }) });
+const Action = z.object({ status: z.string(), error: z.unknown() });
+const LIMIT_MS = 20_000;
+
+let open: TestStack | undefined;
+afterEach(async () => {
+  await open?.close();
+  open = undefined;
+});
+
+const place = (stack: TestStack) =>
+  stack.customer.order({
+    plan: "S",
+    image: "Debian 13",
+    hostname: "web-1",
+    key: v7(),
+    sshKeys: [EXAMPLE_SSH_KEY],
+  });
+const orderOf = (stack: TestStack, id: string) =>
+  stack.customer.ok(Order, "GET", `/v1/orders/${id}`);
+
+const active = (stack: TestStack, orderId: string): Promise<string> =>
+  until("the order's activation", LIMIT_MS, async () => {
+    const order = await orderOf(stack, orderId);
+    return order.state === "active" && order.vmId !== null ? order.vmId : undefined;
+  });
+
+async function act(stack: TestStack, vmId: string, type: string): Promise<void> {
+  const { action } = await stack.customer.ok(Requested, "POST", `/v1/vms/${vmId}/actions`, {
+    type,
+  });
+  await until(`${type} to end`, LIMIT_MS, async () => {
+    const { status, error } = await stack.customer.ok(Action, "GET", `/v1/actions/${action.id}`);
+    expect(error).toBeNull();
+    return status === "success" ? true : undefined;
+  });
+}
+const statusOf = async (stack: TestStack, vmId: string) =>
+  (await stack.customer.ok(Vm, "GET", `/v1/vms/${vmId}`)).status;
+
+describe("an order becomes a running VM, and back", () => {
+  test("a declined card leaves it payable; then it is paid, runs, is rebooted, shut down, started and deleted", async () => {
+    const stack = (open = await openStack());
+    const { orderId, checkoutUrl } = await place(stack);
+    expect(await payCheckout(checkoutUrl, "4000000000000002")).toBe(402);
+    expect(await orderOf(stack, orderId)).toMatchObject({ state: "awaiting_payment", vmId: null });
+    expect(await payCheckout(checkoutUrl, "4242424242424242")).toBe(303);
+    const vmId = await active(stack, orderId);
+    const vm = await stack.customer.ok(Vm, "GET", `/v1/vms/${vmId}`);
+    expect(vm).toMatchObject({ status: "running", lockedBy: null });
+    expect(vm.addresses).toHaveLength(1);
+
+    await act(stack, vmId, "reboot");
+    await act(stack, vmId, "shutdown");
+    expect(await statusOf(stack, vmId)).toBe("off");
+    await act(stack, vmId, "start");
+    expect(await statusOf(stack, vmId)).toBe("running");
+
+    await until("the first usage", LIMIT_MS, async () => {
+      const usage = await stack.customer.ok(
+        z.object({ measuredUntil: z.string().nullable() }),
+        "GET",
+        `/v1/vms/${vmId}/usage`,
+      );
+      return usage.measuredUntil ?? undefined;
+    });
+    await stack.customer.ok(Requested, "DELETE", `/v1/vms/${vmId}`);
+    await until("the VM to be gone", LIMIT_MS, async () => {
+      const { status } = await stack.customer.request("GET", `/v1/vms/${vmId}`);
+      return status === 404 ? true : undefined;
+    });
+    expect(await orderOf(stack, orderId)).toMatchObject({ state: "completed" });
+    const subscriptions = stack.stripe.standIn.store.all("subscription");
+    await until("the subscription's end", LIMIT_MS, async () =>
+      subscriptions.length === 1 &&
+      stack.stripe.standIn.store.all("subscription")[0]?.status === "canceled"
+        ? true
+        : undefined,
+    );
+    expect(stack.errors).toEqual([]);
+  });
+
+  test("with every doorbell lost, the VM still comes up by resync", async () => {
+    const stack = (open = await openStack({ resyncSeconds: 1 }));
+    const { ring } = stack.deps.queues;
+    let lost = 0;
+    stack.deps.queues.ring = async () => void lost++;
+    try {
+      const { orderId, checkoutUrl } = await place(stack);
+      await payCheckout(checkoutUrl, "4242424242424242");
+      await active(stack, orderId);
+    } finally {
+      stack.deps.queues.ring = ring;
+    }
+    expect(lost).toBeGreaterThan(0);
+  });
+
+  test("with the doorbell on billing-events lost, the sweep finds the payment", async () => {
+    const stack = (open = await openStack({ resyncSeconds: 1 }));
+    const { send } = stack.deps.queues;
+    stack.deps.queues.send = async () => undefined;
+    const { orderId, checkoutUrl } = await place(stack);
+    await payCheckout(checkoutUrl, "4242424242424242");
+    await until("the delivery to be stored", LIMIT_MS, async () =>
+      stack.stripe.standIn.webhooks.pending().length === 0 ? true : undefined,
+    );
+    stack.deps.queues.send = send;
+    await stack.sqs.client.send(
+      new PurgeQueueCommand({ QueueUrl: stack.sqs.urls["billing-events"] }),
+    );
+    expect(await orderOf(stack, orderId)).toMatchObject({ state: "awaiting_payment" });
+    stack.clock.advance(120_000);
+    await stack.sweep();
+    await active(stack, orderId);
+  });
+});

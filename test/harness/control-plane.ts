@@ -1,0 +1,131 @@
+import { drizzle } from "drizzle-orm/node-postgres";
+import { v7 } from "uuid";
+import { createStaticHostCredentials } from "#adapters/sts.ts";
+import { systemSecrets } from "#adapters/clock.ts";
+import type { Accounts } from "#core/accounts.ts";
+import type { Log } from "#core/ports.ts";
+import { ok } from "#core/result.ts";
+import type { Deps } from "#commands/deps.ts";
+import { relayOutbox } from "#commands/relay-outbox.ts";
+import { createApi } from "#functions/app.ts";
+import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
+import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
+import { createStripeWebhook } from "#webhooks/stripe.ts";
+import { cloneDatabase, type TestDatabase } from "./database.ts";
+import { deliverWaiting, recordedQueues, type RecordedQueues } from "./recorded-queues.ts";
+import { settableClock, type SettableClock } from "./settable-clock.ts";
+import { addStatementSteps, stepped, Steps, withCommitSteps } from "./steps.ts";
+import { stripeInProcess, type StripeInProcess } from "./stripe-in-process.ts";
+
+/** The whole control plane over a database of its own, with nothing that moves by itself. */
+export type ControlPlane = Readonly<{
+  deps: Deps;
+  database: TestDatabase;
+  clock: SettableClock;
+  queues: RecordedQueues;
+  stripe: StripeInProcess;
+  steps: Steps;
+  /** The HTTP API, in this process. */
+  fetch: (request: Request) => Promise<Response>;
+  /** Where Stripe's deliveries come in. */
+  webhook: (request: Request) => Promise<Response>;
+  log: RecordedLog;
+  /** Hands on everything that waits (webhooks, queues, outbox) until nothing moves any more. */
+  pump: () => Promise<void>;
+  /** The rows of a query, to look at what was stored. */
+  rows: (query: string, ...values: unknown[]) => Promise<Record<string, unknown>[]>;
+  drop: () => Promise<void>;
+}>;
+
+/** What was logged: each line with its event, and the errors apart. */
+export type RecordedLog = Log & {
+  readonly lines: Record<string, unknown>[];
+  readonly errors: Record<string, unknown>[];
+};
+export function recordedLog(): RecordedLog {
+  const lines: RecordedLog["lines"] = [];
+  const errors: RecordedLog["errors"] = [];
+  return {
+    lines,
+    errors,
+    info: (event, fields) => void lines.push({ event, ...fields }),
+    error: (event, fields) => {
+      lines.push({ event, ...fields });
+      errors.push({ event, ...fields });
+    },
+  };
+}
+
+const noAccounts: Accounts = {
+  handle: async () => new Response(null, { status: 404 }),
+  authenticate: async () => ok(undefined),
+  createToken: () => Promise.reject(new Error("this test has no accounts")),
+  listTokens: async () => [],
+  revokeToken: async () => false,
+  createAccount: () => Promise.reject(new Error("this test has no accounts")),
+};
+
+export async function startControlPlane(
+  options: { connections?: number; start?: string } = {},
+): Promise<ControlPlane> {
+  const database = await cloneDatabase(options);
+  const clock = settableClock(options.start);
+  const log = recordedLog();
+  const queues = recordedQueues();
+  const steps = new Steps();
+  addStatementSteps(database.pool, steps);
+  let webhook: (request: Request) => Promise<Response> = async () =>
+    new Response(null, { status: 503 });
+  const stripe = await stripeInProcess({ clock, log, webhook: (request) => webhook(request) });
+  const deps: Deps = {
+    db: withCommitSteps(drizzle(database.pool, { logger: steps.logger }), steps),
+    clock,
+    ids: { newId: () => v7() },
+    secrets: systemSecrets,
+    log,
+    payments: stepped(stripe.payments, "payments", steps),
+    queues: stepped(queues, "queues", steps),
+    accounts: noAccounts,
+    hostCredentials: stepped(
+      createStaticHostCredentials({ clock, region: "us-east-1" }),
+      "credentials",
+      steps,
+    ),
+    settings: {
+      publicUrl: "http://berth.test",
+      intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 },
+    },
+  };
+  const receive = createStripeWebhook(deps);
+  webhook = async (request) => receive.fetch(request);
+  const api = createApi(deps);
+  const billing = createBillingEventsConsumer(deps);
+  const work = createOutboxEventsConsumer(deps);
+  const pump = async () => {
+    for (let moved = 1; moved > 0;) {
+      moved = (await stripe.standIn.webhooks.deliverDue()).filter(
+        (a) => a.outcome === "delivered",
+      ).length;
+      moved += await deliverWaiting(queues.waiting["billing-events"], billing);
+      moved += await deliverWaiting(queues.waiting["outbox-events"], work);
+      moved += (await relayOutbox(deps)).sent;
+    }
+  };
+  return {
+    deps,
+    database,
+    clock,
+    queues,
+    stripe,
+    steps,
+    fetch: async (request) => api.fetch(request),
+    webhook,
+    log,
+    pump,
+    rows: async (query, ...values) => (await database.pool.query(query, values)).rows,
+    drop: async () => {
+      await stripe.standIn.close();
+      await database.drop();
+    },
+  };
+}

@@ -1,0 +1,46 @@
+import { randomBytes } from "node:crypto";
+import { drizzle } from "drizzle-orm/node-postgres";
+import pg from "pg";
+import { inject } from "vitest";
+import type { Db } from "#db/client.ts";
+
+export const TEMPLATE = "berth_template";
+
+export async function runSql(url: string, statement: string): Promise<void> {
+  const client = new pg.Client({ connectionString: url });
+  await client.connect();
+  try {
+    await client.query(statement);
+  } finally {
+    await client.end();
+  }
+}
+
+export type TestDatabase = Readonly<{
+  db: Db;
+  pool: pg.Pool;
+  url: string;
+  drop: () => Promise<void>;
+}>;
+
+/** A database of its own, cloned from the migrated template. */
+export async function cloneDatabase(options: { connections?: number } = {}): Promise<TestDatabase> {
+  const admin = inject("postgresUrl");
+  const name = `t_${randomBytes(6).toString("hex")}`;
+  await runSql(admin, `create database ${name} template ${TEMPLATE}`);
+  const url = new URL(admin);
+  url.pathname = `/${name}`;
+  const pool = new pg.Pool({ connectionString: url.href, max: options.connections ?? 10 });
+  // `end` does not wait for the goodbyes on the wire, so a connection may learn that its database is dropped when
+  // nobody listens to it any more. A query in work still rejects by itself.
+  pool.on("connect", (client) => client.on("error", () => undefined));
+  return {
+    db: drizzle(pool),
+    pool,
+    url: url.href,
+    drop: async () => {
+      await pool.end();
+      await runSql(admin, `drop database ${name} with (force)`);
+    },
+  };
+}

@@ -1,0 +1,34 @@
+import { randomBytes } from "node:crypto";
+import { chmod, mkdtemp, rm } from "node:fs/promises";
+import os from "node:os";
+import path from "node:path";
+import type { TestProject } from "vitest/node";
+import { migrateDatabase } from "#db/migrate.ts";
+import { freePort } from "#local/free-port.ts";
+import { startPostgres } from "#local/postgres.ts";
+import { runSql, TEMPLATE } from "./database.ts";
+
+declare module "vitest" {
+  interface ProvidedContext {
+    postgresUrl: string;
+  }
+}
+
+/** One real Postgres for a run of tests; each file clones the migrated template. */
+export default async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), "berth-test-pg-"));
+  await chmod(folder, 0o711); // as root, Postgres runs as a user of its own
+  const postgres = await startPostgres({
+    folder: path.join(folder, "data"),
+    port: await freePort(),
+    password: randomBytes(12).toString("hex"),
+    throwaway: true,
+  });
+  await runSql(postgres.url("postgres"), `create database ${TEMPLATE}`);
+  await migrateDatabase(postgres.url(TEMPLATE));
+  project.provide("postgresUrl", postgres.url("postgres"));
+  return async () => {
+    await postgres.stop();
+    await rm(folder, { recursive: true, force: true });
+  };
+}

@@ -1,0 +1,83 @@
+import type { Clock, Log } from "#core/ports.ts";
+import { PROVIDER_EVENTS, type Payments } from "#core/billing/payments.ts";
+import { createStripePayments } from "#adapters/stripe.ts";
+import { randomIds } from "#local/stripe/ids.ts";
+import { createStripeStandIn, type StripeStandIn } from "#local/stripe/stand-in.ts";
+
+const PUBLIC_URL = "http://stripe.test";
+const API_KEY = "sk_test_control_plane";
+const WEBHOOK_SECRET = "whsec_control_plane";
+
+export const CARD = {
+  works: "4242424242424242",
+  declined: "4000000000000002",
+  failsAtRenewal: "4000000000000341",
+  refundFails: "4000000000005126",
+} as const;
+
+/** Stripe's stand-in in this process, behind the real adapter and the official client. */
+export type StripeInProcess = Readonly<{
+  standIn: StripeStandIn;
+  payments: Payments;
+  /** `outage`: no call gets through. `behindMs`: how far Stripe's clock is behind ours. */
+  trouble: { outage: boolean; behindMs: number };
+  /** `POST /v1/refunds` and the like, each call that got through. */
+  calls: string[];
+  /** Pays a Checkout page as a person would; 303 is success. */
+  pay: (checkoutUrl: string, card?: string) => Promise<number>;
+  /** A call of the stand-in's control surface. */
+  local: (path: string, body: object) => Promise<void>;
+}>;
+
+export async function stripeInProcess(options: {
+  clock: Clock;
+  log: Log;
+  webhook: (request: Request) => Promise<Response>;
+}): Promise<StripeInProcess> {
+  const { clock, log } = options;
+  const trouble = { outage: false, behindMs: 0 };
+  const calls: string[] = [];
+  const standIn = await createStripeStandIn({
+    clock: { ...clock, now: () => new Date(+clock.now() - trouble.behindMs) },
+    ids: randomIds(),
+    apiKey: API_KEY,
+    publicUrl: PUBLIC_URL,
+    log,
+    webhook: {
+      url: "http://berth.test/webhooks/stripe",
+      secret: WEBHOOK_SECRET,
+      enabledEvents: PROVIDER_EVENTS,
+      deliver: options.webhook,
+    },
+  });
+  const payments = createStripePayments({
+    apiKey: API_KEY,
+    webhookSecret: WEBHOOK_SECRET,
+    origin: new URL(PUBLIC_URL),
+    now: clock.now,
+    maxNetworkRetries: 0,
+    fetchFn: async (input, init) => {
+      if (trouble.outage) throw new TypeError("fetch failed");
+      const request = new Request(input, init);
+      calls.push(`${request.method} ${new URL(request.url).pathname}`);
+      return standIn.fetch(request);
+    },
+  });
+  const send = (url: string, init: RequestInit) => standIn.fetch(new Request(url, init));
+  return {
+    standIn,
+    payments,
+    trouble,
+    calls,
+    pay: async (checkoutUrl, card = CARD.works) =>
+      (await send(checkoutUrl, { method: "POST", body: new URLSearchParams({ card }) })).status,
+    local: async (path, body) => {
+      const answer = await send(`${PUBLIC_URL}/_local${path}`, {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(body),
+      });
+      if (!answer.ok) throw new Error(`/_local${path} answered ${await answer.text()}`);
+    },
+  };
+}

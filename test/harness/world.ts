@@ -1,0 +1,241 @@
+import { v7 } from "uuid";
+import { PlaceOrder, type PlacedOrder } from "#core/contracts/api.ts";
+import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent.ts";
+import type { AccountPrincipal } from "#core/accounts.ts";
+import { idIn, toWireId } from "#core/ids.ts";
+import type { Result } from "#core/result.ts";
+import { addHost } from "#commands/add-host.ts";
+import { enrollHost } from "#commands/enroll-host.ts";
+import { placeOrder, type PlaceOrderRefusal } from "#commands/place-order.ts";
+import { recordVmReport } from "#commands/record-vm-report.ts";
+import { insertImage, insertLocation, insertPlan, insertPool } from "#db/catalogue.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { loadVm } from "#db/vms.ts";
+import * as accountTables from "#db/schema/accounts.ts";
+import { toOrderView } from "#functions/views.ts";
+import { AN_SSH_KEY, anAgentReport, aPrincipal, aVmReport, hostFacts } from "#test/builders.ts";
+import type { ControlPlane } from "./control-plane.ts";
+
+export const SYSTEM = { kind: "system", id: "test" } as const;
+/** The size that every plan of these worlds has, and a month's price. */
+export const SIZE = { vcpus: 1, memoryMib: 1024, diskGib: 20 };
+export const MONTH = 500n;
+
+/** A location with a plan, an image, a host and a buyer of its own, so that tests never meet. */
+export type World = Readonly<{
+  startedAt: Date;
+  buyer: AccountPrincipal;
+  locationId: string;
+  planId: string;
+  imageId: string;
+  hostId: string;
+}>;
+
+let worlds = 0;
+
+/** `places`: how many VMs the host has room for. `addresses`: how many can be leased at once. */
+export async function aWorld(
+  cp: ControlPlane,
+  options: {
+    places?: number;
+    addresses?: number;
+    testOnly?: boolean;
+    facts?: Partial<HostFacts>;
+  } = {},
+): Promise<World> {
+  const { deps } = cp;
+  const startedAt = deps.clock.now();
+  const [locationId, planId, imageId] = [v7(), v7(), v7()];
+  // A block of its own: an address has one owner in the whole product.
+  const block = worlds++;
+  const network = `10.${Math.floor(block / 256)}.${block % 256}`;
+  const addresses = Array.from({ length: options.addresses ?? 6 }, (_, n) => `${network}.${n + 2}`);
+  await inTransaction(deps.db, async (tx) => {
+    await insertLocation(
+      tx,
+      {
+        id: locationId,
+        name: locationId,
+        city: "Falkenstein",
+        country: "DE",
+        nameservers: ["192.0.2.53"],
+      },
+      startedAt,
+    );
+    await insertPool(
+      tx,
+      {
+        id: v7(),
+        locationId,
+        cidr: `${network}.0/24`,
+        gateway: `${network}.1`,
+        vlan: null,
+        addresses,
+      },
+      startedAt,
+    );
+    await insertPlan(
+      tx,
+      {
+        id: planId,
+        name: planId,
+        size: SIZE,
+        trafficGib: 1024,
+        bandwidthMbit: 1000,
+        diskIops: null,
+        available: true,
+        prices: [
+          {
+            id: v7(),
+            interval: "month",
+            amount: { minor: MONTH, currency: "usd" },
+            stripePriceId: null,
+          },
+        ],
+      },
+      startedAt,
+    );
+    await insertImage(
+      tx,
+      {
+        id: imageId,
+        name: imageId,
+        os: "linux",
+        file: "debian-13",
+        hypervisors: ["kvm", "hyperv"],
+        minMemoryMib: 256,
+        minDiskGib: 3,
+        available: true,
+      },
+      startedAt,
+    );
+  });
+  const hostId = await anEnrolledHost(cp, { locationId, places: options.places ?? 3, ...options });
+  const buyer = await aBuyer(cp);
+  return { startedAt, buyer, locationId, planId, imageId, hostId };
+}
+
+/** A host with room for `places` VMs of `SIZE`: what it keeps for itself comes on top. */
+export async function anEnrolledHost(
+  cp: ControlPlane,
+  host: { locationId: string; places: number; testOnly?: boolean; facts?: Partial<HostFacts> },
+): Promise<string> {
+  const added = await addHost(cp.deps, SYSTEM, {
+    name: v7(),
+    locationId: host.locationId,
+    testOnly: host.testOnly ?? false,
+    cpuOvercommit: 4,
+  });
+  const { joinToken } = valueOf(added);
+  const facts = hostFacts({ memoryMib: host.places * SIZE.memoryMib + 2048, ...host.facts });
+  const publicKey = { kty: "OKP", crv: "Ed25519", x: aPublicKey() } as const;
+  return valueOf(await enrollHost(cp.deps, { joinToken, publicKey, facts })).hostId;
+}
+
+/** Looks like an Ed25519 key, for tests that sign nothing with it. */
+export const aPublicKey = (): string => `${v7().replaceAll("-", "")}abcdefghijk`;
+
+export async function aBuyer(cp: ControlPlane): Promise<AccountPrincipal> {
+  const buyer = aPrincipal();
+  const now = cp.clock.now();
+  await cp.deps.db.insert(accountTables.accounts).values({
+    id: buyer.accountId,
+    email: buyer.email,
+    name: buyer.name,
+    role: buyer.role,
+    createdAt: now,
+    updatedAt: now,
+  });
+  return buyer;
+}
+
+export function valueOf<T>(result: Result<T, { code: string; detail: string }>): T {
+  if (result.ok) return result.value;
+  throw new Error(`refused: ${result.error.code}: ${result.error.detail}`);
+}
+
+/** What a client of this world would send. */
+export const requestIn = (world: World, over: Record<string, unknown> = {}): PlaceOrder =>
+  PlaceOrder.parse({
+    planId: toWireId("plan", world.planId),
+    imageId: toWireId("image", world.imageId),
+    locationId: toWireId("location", world.locationId),
+    hostname: "web-1.example.com",
+    sshKeys: [AN_SSH_KEY],
+    billingInterval: "month",
+    ...over,
+  });
+
+/** Sends an order as the route does. */
+export const sendOrder = (
+  cp: ControlPlane,
+  world: World,
+  given: { key?: string; buyer?: AccountPrincipal; request?: Record<string, unknown> } = {},
+): Promise<Result<PlacedOrder, PlaceOrderRefusal>> =>
+  placeOrder(
+    cp.deps,
+    {
+      buyer: given.buyer ?? world.buyer,
+      key: given.key ?? v7(),
+      request: requestIn(world, given.request),
+    },
+    ({ order, checkoutUrl }) => ({ order: toOrderView(order), checkoutUrl }),
+  );
+
+export type AnOrder = Readonly<{ orderId: string; vmId: string; checkoutUrl: string }>;
+
+export async function aPlacedOrder(cp: ControlPlane, world: World): Promise<AnOrder> {
+  const placed = valueOf(await sendOrder(cp, world));
+  const orderId = idIn("order").parse(placed.order.id);
+  const [row] = await cp.rows("select vm_id from orders where id = $1", orderId);
+  return { orderId, vmId: String(row?.["vm_id"]), checkoutUrl: placed.checkoutUrl };
+}
+
+/** Paid at the stand-in; its webhooks wait. */
+export async function aPaidOrder(cp: ControlPlane, world: World, card?: string): Promise<AnOrder> {
+  const order = await aPlacedOrder(cp, world);
+  const status = await cp.stripe.pay(order.checkoutUrl, card);
+  if (status !== 303) throw new Error(`the payment was answered with ${status}`);
+  return order;
+}
+
+/** Paid, and followed: the VM's row is there, and its host knows of it. */
+export async function aProvisionedVm(
+  cp: ControlPlane,
+  world: World,
+  card?: string,
+): Promise<AnOrder> {
+  const order = await aPaidOrder(cp, world, card);
+  await cp.pump();
+  return order;
+}
+
+/** Runs, and its guest was seen. */
+export async function anActiveVm(cp: ControlPlane, world: World, card?: string): Promise<AnOrder> {
+  const order = await aProvisionedVm(cp, world, card);
+  await hostSees(cp, world.hostId, order.vmId, { observed: { guest: GUEST } });
+  return order;
+}
+
+export const GUEST = { source: "console", hostname: "web-1" } as const;
+
+type Seen = Parameters<typeof aVmReport>[0];
+
+/** What the host would report of the VM as it is desired now. */
+export async function reportOf(cp: ControlPlane, vmId: string, seen: Seen = {}): Promise<VmReport> {
+  const vm = await loadVm(cp.deps.db, vmId);
+  if (!vm) throw new Error(`there is no VM ${vmId}`);
+  return aVmReport({ vmId, generation: vm.generation, ownerEpoch: vm.ownerEpoch, ...seen });
+}
+
+/** The host reports this VM, and only this one. */
+export async function hostSees(
+  cp: ControlPlane,
+  hostId: string,
+  vmId: string,
+  seen: Seen = {},
+  more: Partial<AgentReport> = {},
+): Promise<{ accepted: number; ignored: number }> {
+  const vms = [await reportOf(cp, vmId, seen)];
+  return recordVmReport(cp.deps, hostId, anAgentReport({ vms, ...more }));
+}

@@ -1,0 +1,76 @@
+# A stand-in for the two CIM cmdlets that agent.ps1 uses, over the VMs of the stand-in Hyper-V module.
+$ErrorActionPreference = 'Stop'
+. ([System.IO.Path]::Combine($PSScriptRoot, 'standin', 'types.ps1'))
+. ([System.IO.Path]::Combine($PSScriptRoot, 'standin', 'store.ps1'))
+$script:Windows = (Get-StandinHost).Windows
+$script:Editions = @{ '2012r2' = '6.3.9600'; '2016' = '10.0.14393'; '2019' = '10.0.17763'; '2022' = '10.0.20348'; '2025' = '10.0.26100' }
+
+function Get-CimInstance {
+    [CmdletBinding(DefaultParameterSetName = 'ClassNameComputerSet')]
+    param([string]$Namespace, [Parameter(Mandatory)][string]$ClassName, [string]$Filter)
+    Invoke-Cmdlet 'Get-CimInstance' {
+        switch ("$Namespace $ClassName") {
+            'root/cimv2 Win32_OperatingSystem' { [pscustomobject]@{ Caption = "Microsoft Windows Server $script:Windows (stand-in)"; Version = $script:Editions[$script:Windows] } }
+            'root/cimv2 Win32_Process' { foreach ($vm in Get-LiveVms) { [pscustomobject]@{ ProcessId = [uint32]$vm.StandinProcess; CreationDate = [datetime]::new($vm.StandinProcessStart, 'Utc').ToLocalTime() } } }
+            'root/virtualization/v2 Msvm_ComputerSystem' {
+                [pscustomobject]@{ Name = 'STANDIN'; ProcessID = [uint32]0 }
+                foreach ($vm in Read-StandinVms) { [pscustomobject]@{ Name = "$($vm.Id)".ToUpperInvariant(); ProcessID = [uint32]$vm.StandinProcess } }
+            }
+            'root/virtualization/v2 Msvm_KvpExchangeComponent' { foreach ($vm in Get-LiveVms) { Get-Kvp $vm } }
+            'root/virtualization/v2 Msvm_ShutdownComponent' {
+                foreach ($vm in Get-LiveVms) {
+                    $name = "$($vm.Id)".ToUpperInvariant()
+                    if ((Test-GuestReady $vm) -and $Filter -eq "SystemName = '$name'") { [pscustomobject]@{ SystemName = $name } }
+                }
+            }
+            'root/cimv2 Win32_PerfRawData_HvStats_HyperVHypervisorVirtualProcessor' {
+                foreach ($vm in Get-LiveVms) { foreach ($n in 0..($vm.ProcessorCount - 1)) { [pscustomobject]@{ Name = "$($vm.Name):Hv VP $n"; PercentTotalRunTime = [uint64]((Get-Age $vm) / 4) } } }
+                [pscustomobject]@{ Name = '_Total'; PercentTotalRunTime = [uint64]1 }
+            }
+            'root/cimv2 Win32_PerfRawData_NvspNicStats_HyperVVirtualNetworkAdapter' {
+                foreach ($vm in Get-LiveVms) {
+                    foreach ($adapter in $vm.NetworkAdapters) {
+                        $instance = "$($vm.Name)_$($adapter.Name)_$($adapter.Id.Substring(10).Replace('\', '--'))"
+                        [pscustomobject]@{ Name = $instance; BytesReceivedPersec = [uint64]((Get-Age $vm) / 100); BytesSentPersec = [uint64]((Get-Age $vm) / 50) }
+                    }
+                }
+            }
+            'root/cimv2 Win32_PerfRawData_Counters_HyperVVirtualStorageDevice' {
+                foreach ($vm in Get-LiveVms) { foreach ($drive in $vm.HardDrives) { [pscustomobject]@{ Name = $drive.Path.Replace('\', '-').Replace('/', '-'); ReadBytesPersec = [uint64]((Get-Age $vm) / 10); WriteBytesPersec = [uint64]((Get-Age $vm) / 20) } } }
+            }
+            default { throw "the stand-in has no class $ClassName in $Namespace" }
+        }
+    }
+}
+
+function Get-LiveVms { Read-StandinVms | Where-Object { $_.StandinProcess -ne 0 } }
+# Since the VM's process began, in 100 ns.
+function Get-Age($Vm) { [datetime]::UtcNow.Ticks - $Vm.StandinProcessStart }
+
+# What a guest says of itself, once it is up. $env:BERTH_HYPERV_KVP puts any text in the place of its name.
+function Get-Kvp($Vm) {
+    if (-not (Test-GuestReady $Vm)) { return }
+    $text = if ($env:BERTH_HYPERV_KVP) { $env:BERTH_HYPERV_KVP } else { [System.Security.SecurityElement]::Escape($Vm.StandinGuestName) }
+    [pscustomobject]@{
+        SystemName                  = "$($Vm.Id)".ToUpperInvariant()
+        GuestIntrinsicExchangeItems = @(
+            '<INSTANCE CLASSNAME="Msvm_KvpExchangeDataItem"><PROPERTY NAME="Data" TYPE="string"><VALUE>1</VALUE></PROPERTY><PROPERTY NAME="Name" TYPE="string"><VALUE>ProcessorArchitecture</VALUE></PROPERTY></INSTANCE>',
+            "<INSTANCE CLASSNAME=`"Msvm_KvpExchangeDataItem`"><PROPERTY NAME=`"Data`" TYPE=`"string`"><VALUE>$text</VALUE></PROPERTY><PROPERTY NAME=`"Name`" TYPE=`"string`"><VALUE>FullyQualifiedDomainName</VALUE></PROPERTY></INSTANCE>"
+        )
+    }
+}
+
+function Invoke-CimMethod {
+    [CmdletBinding(SupportsShouldProcess)]
+    param([Parameter(Mandatory)][object]$InputObject, [Parameter(Mandatory)][string]$MethodName, [System.Collections.IDictionary]$Arguments)
+    Invoke-Cmdlet 'Invoke-CimMethod' {
+        $after = [datetime]::UtcNow.AddMilliseconds($script:Standin.GuestShutdownMs).Ticks
+        if ($MethodName -eq 'InitiateReboot' -and $script:Windows -eq '2012r2') { throw 'the class has no such method' }
+        Update-StandinVm 'Invoke-CimMethod' ([guid]$InputObject.SystemName) {
+            if ($MethodName -eq 'InitiateReboot') { $_.StandinBoot = $after }
+            elseif ($_.StandinShutdown -eq 0) { $_.StandinShutdown = $after }
+        }
+        [pscustomobject]@{ ReturnValue = [uint32]0 }
+    }
+}
+Export-ModuleMember -Function 'Get-CimInstance', 'Invoke-CimMethod'

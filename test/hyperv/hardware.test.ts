@@ -1,0 +1,305 @@
+import { existsSync } from "node:fs";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { aDesiredVm, eventually } from "../drivers/builders.ts";
+import {
+  aWorld,
+  noPwsh,
+  pwsh,
+  standinModule,
+  type StandinHost,
+  type StandinVm,
+  type World,
+} from "./world.ts";
+
+const TURNED_ON = 0;
+const TURNED_OFF = 1;
+const [ALLOW, DENY] = [1, 2];
+
+describe.skipIf(noPwsh !== null)(
+  `what a VM is made of${noPwsh ? ` (skipped: ${noPwsh})` : ""}`,
+  () => {
+    let world: World;
+    const open = async (host: Partial<StandinHost> = {}) => {
+      world = await aWorld(host);
+      return world.open();
+    };
+    const only = async (): Promise<StandinVm> => {
+      const [vm, ...others] = await world.vms();
+      if (!vm || others.length > 0) throw new Error("there is one VM");
+      return vm;
+    };
+    afterEach(() => world.close());
+
+    test("each NIC has its pinned MAC, its own address alone, its VLAN and its limit in bits", async () => {
+      const driver = await open();
+      const nics = [
+        { mac: "52:54:00:00:00:0a", address: "192.0.2.10", vlan: 42, bandwidthMbit: 250 },
+        { mac: "52:54:00:00:00:0b", address: "198.51.100.11", vlan: null, bandwidthMbit: null },
+      ].map(({ address, ...nic }) => ({
+        ...nic,
+        ipv4: { address, prefix: 24, gateway: "192.0.2.1" },
+      }));
+      await driver.create(aDesiredVm({ image: world.image, nics }));
+      const adapter = (name: string, mac: string, address: string) => ({
+        Name: name,
+        SwitchName: "Public",
+        MacAddress: mac,
+        MacAddressSpoofing: TURNED_OFF,
+        DhcpGuard: TURNED_ON,
+        RouterGuard: TURNED_ON,
+        AclList: [
+          expect.objectContaining({ Action: DENY, LocalAddress: "ANY" }),
+          expect.objectContaining({ Action: ALLOW, LocalAddress: `${address}/32` }),
+        ],
+      });
+      expect((await only()).NetworkAdapters).toEqual([
+        expect.objectContaining({
+          ...adapter("nic0", "52540000000A", "192.0.2.10"),
+          StandinVlanId: 42,
+          StandinMaximumBandwidth: 250_000_000,
+        }),
+        expect.objectContaining({
+          ...adapter("nic1", "52540000000B", "198.51.100.11"),
+          StandinVlanId: 0,
+          StandinMaximumBandwidth: 0,
+        }),
+      ]);
+    });
+
+    test.each([
+      { Windows: "2012r2", os: "linux", secureBoot: TURNED_OFF, template: null },
+      { Windows: "2012r2", os: "windows", secureBoot: TURNED_ON, template: null },
+      {
+        Windows: "2016",
+        os: "linux",
+        secureBoot: TURNED_ON,
+        template: "MicrosoftUEFICertificateAuthority",
+      },
+      { Windows: "2025", os: "windows", secureBoot: TURNED_ON, template: "MicrosoftWindows" },
+      { Windows: "2025", os: "freebsd", secureBoot: TURNED_OFF, template: null },
+    ] as const)("secure boot of $os on $Windows", async ({ Windows, os, secureBoot, template }) => {
+      world = await aWorld({ Windows });
+      const driver = world.open({ administratorPassword: async () => "Once-0nly-Pass" });
+      await driver.create(aDesiredVm({ image: { ...world.image, os } }));
+      const vm = await only();
+      expect(vm).toMatchObject({ Generation: 2, StandinSecureBoot: secureBoot });
+      expect(vm.StandinSecureBootTemplate).toBe(template);
+    });
+
+    test("the limit of IOPS is set, changed while it runs, and taken away", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image, diskIops: 500 });
+      await driver.create(vm);
+      expect((await only()).HardDrives[0]?.MaximumIOPS).toBe(500);
+      await driver.start(vm);
+      await driver.resize({ ...vm, diskIops: 900 });
+      expect((await only()).HardDrives[0]?.MaximumIOPS).toBe(900);
+      await driver.resize({ ...vm, diskIops: null });
+      expect((await only()).HardDrives[0]?.MaximumIOPS).toBe(0);
+    });
+
+    test("with dynamic memory a VM may shrink to the share that the host says, and is seen as ordered", async () => {
+      world = await aWorld();
+      const driver = world.open({ dynamicMemoryMinimumPercent: 50 });
+      const vm = aDesiredVm({
+        image: world.image,
+        size: { vcpus: 1, memoryMib: 1026, diskGib: 1 },
+      });
+      await driver.create(vm);
+      const mib = 2 ** 20;
+      expect(await only()).toMatchObject({
+        DynamicMemoryEnabled: true,
+        MemoryStartup: 1026 * mib,
+        MemoryMaximum: 1026 * mib,
+        MemoryMinimum: 512 * mib,
+      });
+      expect((await driver.list())[0]?.size).toEqual(vm.size);
+    });
+
+    test.each([
+      { Windows: "2012r2", came: "unsupported", memoryMib: 128 },
+      { Windows: "2016", came: "done", memoryMib: 256 },
+    ] as const)(
+      "static memory of a running VM on $Windows: $came",
+      async ({ Windows, came, memoryMib }) => {
+        const driver = await open({ Windows });
+        const vm = aDesiredVm({ image: world.image });
+        await driver.create(vm);
+        await driver.start(vm);
+        const size = { ...vm.size, memoryMib: 256 };
+        const outcome = driver.resize({ ...vm, size }).then(
+          () => "done",
+          (error: unknown) => (error instanceof Error && "code" in error ? error.code : error),
+        );
+        expect(await outcome).toBe(came);
+        expect((await driver.list())[0]?.size.memoryMib).toBe(memoryMib);
+      },
+    );
+
+    test("more vCPUs than the host has are refused, and the Notes keep the old size", async () => {
+      const driver = await open({ LogicalProcessors: 4 });
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      const size = { ...vm.size, vcpus: 5 };
+      await expect(driver.resize({ ...vm, size })).rejects.toMatchObject({
+        code: "driver_failed",
+        message: expect.stringContaining("[InvalidParameter,"),
+      });
+      expect((await driver.list())[0]?.size).toEqual(vm.size);
+    });
+
+    test("nothing starts by itself when the host does, and Notes of a person stay", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      const made = await only();
+      expect(made.AutomaticStartAction).toBe(2);
+      const file = path.join(world.env["BERTH_HYPERV_STATE"] ?? "", "vms", `${made.Id}.json`);
+      await writeFile(
+        file,
+        JSON.stringify({ ...made, Notes: `ticket 4711\r\n${made.Notes}\r\nask Ann` }),
+      );
+      await driver.resize({ ...vm, size: { ...vm.size, diskGib: 3 } });
+      expect((await only()).Notes).toMatch(
+        /^ticket 4711\r\nberth:1 vm=.* disk_gib=3 state=ready\r?\nask Ann$/,
+      );
+    });
+
+    test("a disk that is gone makes the VM incomplete, and is not made anew", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await rm(path.join(world.root, "vms", vm.vmId, "disk.vhdx"));
+      expect((await driver.list())[0]).toMatchObject({ complete: false });
+      await expect(driver.create(vm)).rejects.toMatchObject({ code: "driver_failed" });
+      expect(existsSync(path.join(world.root, "vms", vm.vmId, "disk.vhdx"))).toBe(false);
+    });
+
+    test("an image larger than the ordered disk is refused", async () => {
+      const driver = await open();
+      await writeFile(
+        path.join(world.folder, "images", "large.vhdx"),
+        JSON.stringify({ Type: "Dynamic", Size: 20 * 2 ** 30, Parent: null }),
+      );
+      const vm = aDesiredVm({ image: { ...world.image, file: "large" } });
+      await expect(driver.create(vm)).rejects.toMatchObject({ code: "unsupported" });
+    });
+
+    test("the seed is erased once the guest was seen, and the VM stays complete", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await driver.start(vm);
+      await eventually("the guest is seen", async () => (await driver.list())[0]?.guest);
+      await driver.eraseSeed(vm);
+      await driver.eraseSeed(vm);
+      expect((await only()).DVDDrives[0]?.Path ?? "").toBe("");
+      expect(await readdir(path.join(world.root, "vms", vm.vmId))).not.toContain("seed.iso");
+      await driver.create(vm);
+      expect((await driver.list())[0]).toMatchObject({ complete: true, power: "running" });
+    });
+
+    test("a guest can be asked to reboot from 2016 on, and stays in its boot epoch", async () => {
+      const driver = await open({ GuestBootMs: 0 });
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await driver.start(vm);
+      const [before] = await driver.list();
+      await driver.once(vm, "reboot");
+      expect((await driver.list())[0]).toMatchObject({ bootEpoch: before?.bootEpoch });
+      await world.close();
+      const old = await open({ Windows: "2012r2", GuestBootMs: 0 });
+      await old.create(vm);
+      await old.start(vm);
+      await expect(old.once(vm, "reboot")).rejects.toMatchObject({ code: "unsupported" });
+    });
+
+    test("a guest that boots cannot be asked to stop yet: the call returns, and it runs on", async () => {
+      const driver = await open({ GuestBootMs: 600_000 });
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await driver.start(vm);
+      await driver.stop(vm, "graceful");
+      expect((await driver.list())[0]).toMatchObject({ power: "running", guest: null });
+    });
+
+    test.each([
+      {
+        what: "an entity",
+        said: "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/hostname'>]><INSTANCE/>",
+        taken: "",
+      },
+      {
+        what: "XML of its own",
+        said: "a.example</VALUE></PROPERTY><PROPERTY NAME='Data'><VALUE>b",
+        taken: "a.example",
+      },
+      { what: "no DNS name", said: "-starts-badly", taken: "" },
+      { what: "70 KB", said: "x".repeat(70_000), taken: "" },
+      { what: "a name with its root", said: "good.example.", taken: "good.example" },
+    ])("what a guest says of itself is only ever a name: $what", async ({ said, taken }) => {
+      world = await aWorld({ GuestBootMs: 0 });
+      const env = { ...world.env, BERTH_HYPERV_KVP: said };
+      const driver = world.open({
+        powershell: { executable: pwsh ?? "", module: standinModule, env },
+      });
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await driver.start(vm);
+      expect((await driver.list())[0]?.guest?.hostname).toBe(taken);
+    });
+
+    test("a checkpoint is made once, brought back in the present epoch, and deleted", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      const id = crypto.randomUUID();
+      await driver.create(vm);
+      await driver.checkpoint(vm, id);
+      await driver.checkpoint(vm, id);
+      expect((await driver.checkpoints(vm)).map((one) => one.checkpointId)).toEqual([id]);
+      await expect(
+        driver.resize({ ...vm, size: { ...vm.size, diskGib: 2 } }),
+        "a disk with checkpoints cannot grow",
+      ).rejects.toMatchObject({ code: "unsupported" });
+      await driver.start(vm);
+      await driver.revert(vm, id);
+      expect((await driver.list())[0]).toMatchObject({
+        power: "off",
+        complete: true,
+        ownerEpoch: 1,
+      });
+      await driver.start(vm);
+      await driver.deleteCheckpoint(vm, id);
+      await driver.deleteCheckpoint(vm, id);
+      expect(await driver.checkpoints(vm)).toEqual([]);
+      await expect(driver.revert(vm, id)).rejects.toMatchObject({ code: "driver_failed" });
+      expect((await only()).HardDrives[0]?.Path).toMatch(/disk\.vhdx$/);
+    });
+
+    test("Notes of an older epoch, as a checkpoint brings them back, do not take the VM away", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image, ownerEpoch: 5 });
+      await driver.create(vm);
+      const made = await only();
+      const file = path.join(world.env["BERTH_HYPERV_STATE"] ?? "", "vms", `${made.Id}.json`);
+      const old = made.Notes.replace("epoch=5", "epoch=4");
+      await writeFile(file, JSON.stringify({ ...made, Notes: old }));
+      expect((await driver.list())[0]?.ownerEpoch).toBe(5);
+      await driver.start(vm);
+      expect(
+        await readFile(path.join(world.root, "vms", vm.vmId, "berth.owner"), "utf8"),
+      ).toContain("epoch=5");
+    });
+
+    test("a missing virtual switch is told before any VM is made", async () => {
+      world = await aWorld();
+      const driver = world.open({ switch: "Elsewhere" });
+      await expect(driver.facts()).rejects.toMatchObject({
+        code: "hypervisor_unavailable",
+        message: expect.stringContaining("Elsewhere"),
+      });
+    });
+  },
+);

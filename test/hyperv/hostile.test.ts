@@ -1,0 +1,178 @@
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import type { DesiredVm } from "#core/contracts/agent.ts";
+import { DriverError } from "#host-agent/drivers/driver.ts";
+import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
+import type { Worker } from "#host-agent/drivers/hyperv/powershell.ts";
+import { aDesiredVm } from "../drivers/builders.ts";
+import { aWorld, noPwsh, type World } from "./world.ts";
+
+const GOOD_ID = "00000000-0000-4000-8000-000000000001";
+const HOSTILE: Record<string, string> = {
+  "a good id and a newline": `${GOOD_ID}\n`,
+  "a good address and a newline": "192.0.2.9\n",
+  "a closing quote and a command": "'; Remove-VM *; '",
+  "a double quote and a command": '"; Remove-VM -Name * -Force #',
+  "a subexpression": "$(Get-VM | Stop-VM -TurnOff -Force)",
+  "a variable": "$env:PATH ${env:BERTH_HYPERV_STATE}",
+  backticks: "`n`0`$(Remove-VM *)`",
+  lines: "a\r\nberth1 e30=\nRemove-VM *\n",
+  "a wildcard": "*",
+  "a wildcard in a set": "[a-z0-9]*",
+  "a question mark": "????????-????-????-????-????????????",
+  "a path upwards": "../../../../tmp/x",
+  "a path of Windows": "..\\..\\Windows\\System32",
+  "a device name": "CON",
+  XML: "]]><VALUE>&x;</VALUE><!--",
+  JSON: '{"op":"destroy","vmId":"*"}',
+  "64 KB": "x".repeat(65_536),
+  NUL: "a\0b",
+  "right to left": "\u202egnp.exe\u202c",
+  emoji: "🦊👩‍👩‍👧‍👦",
+  blanks: "   ",
+  nothing: "",
+};
+/** Every operation with every field as it should be. */
+const REQUESTS: Record<string, Record<string, unknown>> = {
+  create: { ...aVm(), ...aSize(), image: "tiny", os: "linux", seeded: false },
+  start: aVm(),
+  stop: { ...aVm(), mode: "firm" },
+  reset: aVm(),
+  reboot: aVm(),
+  resize: { ...aVm(), ...aSize() },
+  destroy: { ...aVm(), at: "20260101T000000000Z" },
+  "erase-seed": aVm(),
+  checkpoint: { ...aVm(), checkpointId: GOOD_ID },
+  revert: { ...aVm(), checkpointId: GOOD_ID },
+  "delete-checkpoint": { ...aVm(), checkpointId: GOOD_ID },
+  checkpoints: aVm(),
+  facts: {},
+  list: {},
+  counters: {},
+  calls: {},
+};
+function aVm(): Record<string, unknown> {
+  return { vmId: GOOD_ID, epoch: 1 };
+}
+function aSize(): Record<string, unknown> {
+  const nic = { mac: "525400000001", address: "192.0.2.9", vlan: null, bandwidthBits: null };
+  return { vcpus: 1, memoryMib: 128, diskGib: 1, iops: null, nics: [nic] };
+}
+
+describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})` : ""}`, () => {
+  let world: World;
+  let driver: HypervDriver;
+  let worker: Worker;
+  let bystander: DesiredVm;
+  beforeAll(async () => {
+    world = await aWorld();
+    driver = world.open();
+    worker = world.worker();
+    bystander = aDesiredVm({ image: world.image });
+    await driver.create(bystander);
+    await driver.start(bystander);
+  });
+  afterAll(() => world.close());
+  beforeEach(() => world.record());
+
+  const send = (op: string, fields: object) =>
+    worker.call(op, fields, { timeoutMs: 30_000 }).then(
+      () => "done",
+      (error: unknown) => (error instanceof DriverError ? error.code : String(error)),
+    );
+  /** Everything that a command could have changed: all files of the host, and the VM that stands by. */
+  const everything = async () => {
+    const names = await readdir(world.folder, { recursive: true });
+    const vms = (await world.vms()).map(({ Id, Name, State, Notes }) => ({
+      Id,
+      Name,
+      State,
+      Notes,
+    }));
+    return { files: names.filter((name) => !name.endsWith("calls.log")).sort(), vms };
+  };
+
+  describe.each(Object.entries(HOSTILE))("%s", (_, text) => {
+    test("in any string field of any request is refused before a cmdlet runs", async () => {
+      const before = await everything();
+      for (const [op, good] of Object.entries(REQUESTS)) {
+        const variants = [
+          ...stringFields(good).map((field) => ({ ...good, [field]: text })),
+          // A field where a number, a list or nothing belongs, and one that nobody knows.
+          ...Object.keys(good).map((field) => ({ ...good, [field]: [text] })),
+          { ...good, [text === "" ? "unknown" : text]: text },
+        ];
+        if ("nics" in good)
+          for (const field of ["mac", "address", "vlan", "bandwidthBits"])
+            variants.push({ ...good, nics: [{ ...first(good["nics"]), [field]: text }] });
+        for (const fields of variants) expect(await send(op, fields)).toBe("unsupported");
+      }
+      expect(await send(text, aVm())).toBe("unsupported");
+      expect((await world.recorded()).map((call) => call.cmdlet)).toEqual([]);
+      expect(await everything()).toEqual(before);
+    });
+
+    test("in what a customer writes reaches the guest as it is, or is refused", async () => {
+      const vm = aDesiredVm({
+        image: world.image,
+        hostname: text,
+        userData: text,
+        sshKeys: [text],
+      });
+      const came = await outcome(driver.create(vm));
+      expect(["done", "unsupported"]).toContain(came);
+      const cmdlets = (await world.recorded()).map((call) => call.cmdlet);
+      expect(cmdlets.filter((name) => /^(Remove-VM|Stop-VM)$/.test(name))).toEqual([]);
+      expect((await driver.list()).find((seen) => seen.vmId === bystander.vmId)?.power).toBe(
+        "running",
+      );
+      const seed = path.join(world.root, "vms", vm.vmId, "seed.iso");
+      // A file lies in one piece on the image.
+      const arrived = came !== "done" || (await readFile(seed)).includes(Buffer.from(text));
+      expect(arrived).toBe(true);
+      await driver.destroy(vm);
+    });
+  });
+
+  test("in the driver's own arguments is refused by it", async () => {
+    for (const text of Object.values(HOSTILE)) {
+      const vm = aDesiredVm({ image: world.image, vmId: text });
+      expect(await outcome(driver.create(vm))).toBe("unsupported");
+      expect(await outcome(driver.destroy(vm))).toBe("unsupported");
+      const image = { ...world.image, file: text };
+      expect(await outcome(driver.create(aDesiredVm({ image })))).toBe("unsupported");
+      expect(await outcome(driver.checkpoint(bystander, text))).toBe("unsupported");
+    }
+    expect((await world.recorded()).map((call) => call.cmdlet)).not.toContain("New-VM");
+  });
+
+  test("a number that is none, or out of all bounds, is refused", async () => {
+    const good = REQUESTS["create"] ?? {};
+    for (const value of [0, -1, 1.5, 1e21, null, true, "1", [], {}])
+      for (const field of ["epoch", "vcpus", "memoryMib", "diskGib"])
+        expect(
+          await send("create", { ...good, [field]: value }),
+          `${field} ${JSON.stringify(value)}`,
+        ).toBe("unsupported");
+  });
+
+  test("what passes the rules does what it says and nothing else", async () => {
+    expect(await send("start", aVm())).toBe("driver_failed");
+    expect((await world.recorded()).map((call) => call.cmdlet)).toEqual(["Get-VM"]);
+  });
+});
+
+function stringFields(fields: Record<string, unknown>): string[] {
+  return Object.keys(fields).filter((name) => typeof fields[name] === "string");
+}
+function first(list: unknown): object {
+  const [item]: unknown[] = Array.isArray(list) ? list : [];
+  return typeof item === "object" && item !== null ? item : {};
+}
+async function outcome(call: Promise<unknown>): Promise<string> {
+  return call.then(
+    () => "done",
+    (error: unknown) => (error instanceof DriverError ? error.code : String(error)),
+  );
+}

@@ -1,0 +1,77 @@
+# The objects of the Hyper-V module, with the properties that scripts read. Names are Microsoft's
+# (Microsoft.HyperV.PowerShell.*); PowerShell classes have no namespaces. What is only the stand-in's begins with
+# "Standin".
+
+enum VMState { Other = 1; Running = 2; Off = 3; Stopping = 4; Saved = 6; Paused = 9; Starting = 10; Reset = 11; Saving = 32773; RunningCritical = 32781; PausedCritical = 32784 }
+enum OnOffState { On; Off }
+enum StartAction { Nothing = 2; StartIfRunning = 3; Start = 4 }
+enum StopAction { TurnOff = 2; Save = 3; ShutDown = 4 }
+enum CheckpointType { Disabled = 2; Production = 3; ProductionOnly = 4; Standard = 5 }
+enum ControllerType { IDE; SCSI }
+enum SnapshotType { Standard; Recovery; Planned; Missing; Replica; AppConsistentReplica; SyncedReplica }
+enum VMSwitchType { Private; Internal; External }
+enum VMNetworkAdapterAclAction { Allow = 1; Deny = 2; Meter = 3 }
+enum VMNetworkAdapterAclDirection { Inbound = 1; Outbound = 2; Both = 3 }
+
+class VirtualizationException : System.Exception {
+    VirtualizationException([string]$message) : base($message) {}
+}
+
+class VMComponentObject { [guid]$VMId; [string]$Name }
+class HardDiskDrive : VMComponentObject {
+    [ControllerType]$ControllerType; [int]$ControllerNumber; [int]$ControllerLocation; [string]$Path; [uint64]$MaximumIOPS; [uint64]$MinimumIOPS
+}
+class DvdDrive : VMComponentObject { [int]$ControllerNumber; [int]$ControllerLocation; [string]$Path }
+
+class VMNetworkAdapterAclSetting {
+    [guid]$StandinVMId; [string]$StandinAdapter
+    [VMNetworkAdapterAclAction]$Action; [VMNetworkAdapterAclDirection]$Direction; [string]$LocalAddress; [string]$RemoteAddress
+}
+class VMNetworkAdapterBase : VMComponentObject {
+    [string]$Id; [string]$SwitchName; [string]$MacAddress; [bool]$DynamicMacAddressEnabled
+    [OnOffState]$MacAddressSpoofing; [OnOffState]$DhcpGuard; [OnOffState]$RouterGuard; [long]$StandinMaximumBandwidth; [int]$StandinVlanId
+    [VMNetworkAdapterAclSetting[]]$AclList
+}
+class VMNetworkAdapter : VMNetworkAdapterBase {}
+
+class VMSnapshot {
+    [guid]$Id; [guid]$VMId; [string]$Name; [datetime]$CreationTime; [SnapshotType]$SnapshotType
+    [string]$StandinConfiguration
+}
+
+class VirtualMachine {
+    [guid]$Id; [string]$Name; [VMState]$State; [string]$Notes; [string]$Path; [int]$Generation; [string]$Heartbeat
+    [long]$ProcessorCount; [long]$MemoryStartup; [long]$MemoryMinimum; [long]$MemoryMaximum; [long]$MemoryAssigned; [bool]$DynamicMemoryEnabled
+    [StartAction]$AutomaticStartAction; [StopAction]$AutomaticStopAction; [CheckpointType]$CheckpointType; [bool]$AutomaticCheckpointsEnabled
+    [HardDiskDrive[]]$HardDrives; [DvdDrive[]]$DVDDrives; [VMNetworkAdapter[]]$NetworkAdapters
+    [OnOffState]$StandinSecureBoot; [string]$StandinSecureBootTemplate; [string]$StandinFirstBoot
+    # The process that runs it: its id, and its start in UTC ticks; 0 while off.
+    [int]$StandinProcess; [long]$StandinProcessStart
+    # When the guest began to boot, and when it will have shut down, in UTC ticks; 0: not.
+    [long]$StandinBoot; [long]$StandinShutdown; [string]$StandinGuestName
+    [VMSnapshot[]]$StandinSnapshots
+}
+
+class VMSwitch { [guid]$Id; [string]$Name; [VMSwitchType]$SwitchType }
+class VMHost { [string]$ComputerName; [int]$LogicalProcessorCount; [long]$MemoryCapacity; [string]$VirtualMachinePath; [string]$VirtualHardDiskPath }
+class VirtualHardDisk { [string]$Path; [string]$VhdFormat; [string]$VhdType; [uint64]$Size; [uint64]$FileSize; [string]$ParentPath }
+
+# The stand-in host itself, written by the test as host.json.
+class StandinHost {
+    [string]$Windows; [string]$Switch; [int]$LogicalProcessors; [long]$MemoryBytes
+    [int]$GuestBootMs; [int]$GuestShutdownMs
+    # Milliseconds that a cmdlet takes, by its name, as on a real host.
+    [System.Collections.Generic.Dictionary[string, int]]$DelayMs
+}
+
+# Limits by version (../../shared/facts/hyperv.md, from Microsoft's "Plan for Hyper-V scalability").
+$script:Limits = @{
+    '2012r2' = @{ Cpus = 64; MemoryTb = 1 }
+    '2016'   = @{ Cpus = 240; MemoryTb = 12 }
+    '2019'   = @{ Cpus = 240; MemoryTb = 12 }
+    '2022'   = @{ Cpus = 1024; MemoryTb = 240 }
+    '2025'   = @{ Cpus = 2048; MemoryTb = 240 }
+}
+$script:VhdxMaximum = 64TB
+$script:NicMaximum = 8
+$script:CheckpointMaximum = 50

@@ -1,0 +1,213 @@
+import { readdir, truncate } from "node:fs/promises";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { DesiredVm, ObservedVm } from "#core/contracts/agent.ts";
+import { filesOf } from "#host-agent/drivers/kvm/files.ts";
+import { aDesiredVm, eventually } from "#test/drivers/builders.ts";
+import {
+  consoleOf,
+  fileDigest,
+  type KeyPair,
+  keyDigest,
+  makeKeyPair,
+  proofs,
+  ssh,
+} from "./guest.ts";
+import { type KvmTestHost, openKvmTestHost } from "./host.ts";
+import { openGround } from "./libvirt-daemon.ts";
+
+const ground = await openGround();
+const why = ground.available ? "" : ` (skipped: ${ground.reason})`;
+/** Under emulation, on a busy machine. */
+const BOOT_MS = 180_000;
+
+/** One VM's whole life, in the order of a life: each test goes on from where the one before it ended. */
+describe.skipIf(!ground.available)(`a real guest${why}`, () => {
+  let host: KvmTestHost;
+  let key: KeyPair;
+  let stranger: KeyPair;
+  let vm: DesiredVm;
+  let imageBefore: string;
+  const image = () => path.join(host.dirs.imageDir, `${host.imageName}.qcow2`);
+
+  beforeAll(async () => {
+    const opened = await openKvmTestHost({ network: "isolated" });
+    if (!opened.available) throw new Error(opened.reason);
+    host = opened;
+    [key, stranger] = await Promise.all([makeKeyPair("the customer's"), makeKeyPair("another's")]);
+    imageBefore = await fileDigest(image());
+    vm = orderOn(host, key);
+  });
+  afterAll(async () => {
+    await key.remove();
+    await stranger.remove();
+    await host.close();
+  });
+
+  const look = async (): Promise<ObservedVm> => {
+    const seen = (await host.driver.list()).find(({ vmId }) => vmId === vm.vmId);
+    if (seen === undefined) throw new Error("the VM is not listed");
+    return seen;
+  };
+  const seenUp = (): Promise<ObservedVm> =>
+    eventually(
+      "the guest says that it is up",
+      async () => {
+        const seen = await look();
+        return seen.guest === null ? null : seen;
+      },
+      BOOT_MS,
+      250,
+    );
+  const isOff = (): Promise<true> =>
+    eventually("the VM is off", async () => (await look()).power === "off", BOOT_MS, 250).then(
+      () => true,
+    );
+
+  test("boots from its linked clone with the hostname, address and key that were ordered", async () => {
+    await host.driver.create(vm);
+    await host.driver.start(vm);
+    const seen = await seenUp();
+    expect(seen.guest?.hostname).toBe("first.example.com");
+    await eventually("its proof", async () => (await proofs(host, vm)).length > 0, BOOT_MS, 100);
+    expect(await proofs(host, vm)).toEqual([
+      {
+        hostname: "first.example.com",
+        addr: `${vm.nics[0]?.ipv4.address}/24`,
+        route: vm.nics[0]?.ipv4.gateway,
+        keys: "1",
+        key1: keyDigest(key.publicKey),
+        instance: vm.vmId,
+        boots: "1",
+      },
+    ]);
+    expect(await consoleOf(host, vm)).toContain("USER-DATA $(id) \"'<&]]> first.example.com");
+  });
+
+  test("lets the ordered key in over its address, and no other", async () => {
+    expect(await ssh(vm, key, "hostname; id -u")).toBe("first.example.com\n0");
+    await expect(ssh(vm, stranger, "id -u")).rejects.toThrow(/Permission denied/);
+  });
+
+  test("cannot send from another address than its own", async () => {
+    const gateway = vm.nics[0]?.ipv4.gateway ?? "";
+    const stolen = gateway.replace(/\.1$/, ".99");
+    await ssh(vm, key, `ip addr add ${stolen}/24 dev eth0`);
+    const ping = (from: string) =>
+      ssh(vm, key, `ping -c 2 -W 2 -I ${from} ${gateway} | grep -o '[0-9] packets received'`);
+    expect(await ping(vm.nics[0]?.ipv4.address ?? "")).toBe("2 packets received");
+    expect(await ping(stolen)).toBe("0 packets received");
+  });
+
+  test("is metered: counters grow with what it does", async () => {
+    const counters = async () =>
+      (await host.driver.counters()).find(({ vmId }) => vmId === vm.vmId);
+    const before = await counters();
+    await ssh(vm, key, "dd if=/dev/urandom of=/root/blob bs=64k count=16 2>/dev/null; sync");
+    const after = await counters();
+    if (!before || !after) throw new Error("a running VM has counters");
+    expect(after.bootEpoch).toBe((await look()).bootEpoch);
+    expect(after.cpuNs - before.cpuNs).toBeGreaterThan(0n);
+    expect(after.writeBytes - before.writeBytes).toBeGreaterThanOrEqual(1024n * 1024n);
+    expect(after.diskBytes - before.diskBytes).toBeGreaterThan(0n);
+    expect((after.rxBytes[0] ?? 0n) - (before.rxBytes[0] ?? 0n)).toBeGreaterThan(0n);
+    expect((after.txBytes[0] ?? 0n) - (before.txBytes[0] ?? 0n)).toBeGreaterThan(0n);
+    expect(after.memoryBytes).toBe(128n * 1024n * 1024n);
+  });
+
+  test("sees its disk grow while it runs", async () => {
+    vm = { ...vm, size: { ...vm.size, diskGib: 3 } };
+    await host.driver.resize(vm);
+    expect((await look()).size).toEqual({ vcpus: 1, memoryMib: 128, diskGib: 3 });
+    expect(await ssh(vm, key, "cat /sys/class/block/vda/size")).toBe(String(3 * 2 ** 21));
+  });
+
+  test.each(["reboot", "reset"] as const)(
+    "a %s boots it again in the same process, and the last boot's console proves nothing",
+    async (action) => {
+      const before = await look();
+      const boots = (await proofs(host, vm)).length;
+      await host.driver.once(vm, action);
+      expect((await look()).guest).toBeNull();
+      await eventually(
+        "another boot",
+        async () => (await proofs(host, vm)).length > boots,
+        BOOT_MS,
+        250,
+      );
+      const after = await seenUp();
+      expect(after.bootEpoch).toBe(before.bootEpoch);
+      expect((await proofs(host, vm)).at(-1)).toMatchObject({ boots: String(boots + 1) });
+    },
+  );
+
+  test("powers itself off when it is asked to, and takes its new size at the next start", async () => {
+    const before = await look();
+    await host.driver.stop(vm, "graceful");
+    await isOff();
+    expect(await consoleOf(host, vm)).toContain("Power down");
+    vm = { ...vm, size: { vcpus: 2, memoryMib: 192, diskGib: 4 } };
+    await host.driver.resize(vm);
+    await host.driver.start(vm);
+    const after = await seenUp();
+    expect(after.bootEpoch).not.toBe(before.bootEpoch);
+    expect(after.size).toEqual(vm.size);
+    const inside = await ssh(
+      vm,
+      key,
+      "nproc; cat /sys/class/block/vda/size; awk '/MemTotal/{print $2}' /proc/meminfo",
+    );
+    const [cpus, sectors, memoryKib] = inside.split("\n");
+    expect([cpus, sectors]).toEqual(["2", String(4 * 2 ** 21)]);
+    // The kernel keeps some for itself.
+    expect(Number(memoryKib)).toBeGreaterThan(128 * 1024);
+    // First boot is done once: the same instance, no second run of the customer's script.
+    expect(await consoleOf(host, vm)).not.toContain("USER-DATA");
+  });
+
+  test("is seen through its guest agent when its console says nothing", async () => {
+    await truncate(filesOf(host.dirs, vm).console);
+    const again = await host.reopen();
+    const guest = async () => (await again.list()).find(({ vmId }) => vmId === vm.vmId)?.guest;
+    expect(await eventually("evidence", guest, BOOT_MS, 250)).toEqual({
+      source: "guest_agent",
+      hostname: "first.example.com",
+    });
+    await again.close();
+  });
+
+  test("goes to the trash with its disk, and its image is untouched", async () => {
+    await host.driver.stop(vm, "firm");
+    expect((await look()).power).toBe("off");
+    await host.driver.destroy(vm);
+    expect((await host.driver.list()).filter(({ vmId }) => vmId === vm.vmId)).toEqual([]);
+    const [folder = ""] = await readdir(host.dirs.trashDir);
+    expect(await readdir(path.join(host.dirs.trashDir, folder))).toEqual(
+      [
+        "domain.xml",
+        ...["boot.json", "iso", "log", "qcow2"].map((kind) => `${vm.vmId}.e1.${kind}`),
+      ].sort((a, b) => (a < b ? -1 : 1)),
+    );
+    expect(await fileDigest(image())).toBe(imageBefore);
+  });
+});
+
+function orderOn(host: KvmTestHost, key: KeyPair): DesiredVm {
+  if (host.gateway === null) throw new Error("the guest's address needs a network");
+  const { address, prefix } = host.gateway;
+  return aDesiredVm({
+    hostname: "first.example.com",
+    image: host.image,
+    sshKeys: [key.publicKey],
+    size: { vcpus: 1, memoryMib: 128, diskGib: 2 },
+    userData: `#!/bin/sh\necho 'USER-DATA $(id) "'"'"'<&]]>' $(hostname)\n`,
+    nics: [
+      {
+        mac: "52:54:00:18:00:05",
+        ipv4: { address: address.replace(/\.1$/, ".5"), prefix, gateway: address },
+        vlan: null,
+        bandwidthMbit: null,
+      },
+    ],
+  });
+}

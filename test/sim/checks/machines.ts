@@ -1,0 +1,229 @@
+import { FOREIGN } from "../sim-world.ts";
+import { first, machines, nowOf, runs, type MakeCheck } from "./scene.ts";
+
+const WEEK_MS = 7 * 24 * 3_600_000;
+const GRACE_MS = 3 * 24 * 3_600_000;
+
+/** 7. Data goes only when its VM was to go, and then after a week in the trash. */
+export const dataIsKept: MakeCheck = (scene) => ({
+  invariant: 7,
+  onStep: () =>
+    first(
+      scene.hosts.flatMap((host) => [...host.world.disks.values()]),
+      (disk) => {
+        if (!disk.everStarted) return undefined;
+        if (disk.serial.startsWith(FOREIGN) && disk.trashedAt !== null)
+          return `the disk of ${disk.vmId}, which is not ours, was put in the trash`;
+        if (disk.serial.startsWith(FOREIGN)) return undefined;
+        const vm = scene.mirror.vms.get(disk.vmId);
+        if (disk.trashedAt !== null && vm?.presence !== "absent")
+          return `the disk of VM ${disk.vmId} was put in the trash, and nobody asked`;
+        if (disk.goneAt === null) return undefined;
+        return disk.trashedAt !== null && disk.goneAt - disk.trashedAt >= WEEK_MS
+          ? undefined
+          : `the disk of VM ${disk.vmId} is gone before its time`;
+      },
+    ),
+});
+
+/** 13. One owner for an address, and a rest of a day before the next. */
+export const addressesHaveOneOwner: MakeCheck = (scene) => ({
+  invariant: 13,
+  onCommit: () => {
+    if (scene.mirror.leases.changed.length === 0) return undefined;
+    const leases = scene.mirror.leases.all().map((l) => ({ ...l, from: lowerOf(l.during) }));
+    return first(leases, (later) =>
+      first(leases, (earlier) => {
+        if (
+          earlier.id === later.id ||
+          earlier.address !== later.address ||
+          earlier.from > later.from
+        )
+          return undefined;
+        if (earlier.released_at === null) return `${later.address} has two owners`;
+        const used = scene.mirror.vms.get(earlier.vm_id) !== undefined;
+        return used && later.from < earlier.released_at + 24 * 3_600_000
+          ? `${later.address} was leased anew ${later.from - earlier.released_at} ms after its release`
+          : undefined;
+      }),
+    );
+  },
+  onStep: () => {
+    const owners = new Map<string, string>();
+    return first(machines(scene), ({ vm }) =>
+      first(vm.definition?.macs ?? [], (mac) => {
+        const other = owners.get(mac);
+        owners.set(mac, vm.vmId);
+        return other === undefined || other === vm.vmId
+          ? undefined
+          : `VMs ${other} and ${vm.vmId} have one MAC`;
+      }),
+    );
+  },
+});
+const lowerOf = (range: string): number =>
+  Date.parse(/^[[(]"?([^",]+)"?,/.exec(range)?.[1]?.replace(" ", "T").replace(/\+00$/, "Z") ?? "");
+
+/** 14. No host is promised more than it has, in the books or in the machine. */
+export const hostsAreNotOversold: MakeCheck = (scene) => ({
+  invariant: 14,
+  onCommit: () => {
+    const { hosts, reservations } = scene.mirror;
+    if (hosts.changed.length === 0 && reservations.changed.length === 0) return undefined;
+    return first(hosts.all(), (host) => {
+      const held = reservations
+        .all()
+        .filter((r) => r.host_id === host.id && r.released_at === null);
+      const sum = (of: (r: (typeof held)[number]) => number) => held.reduce((n, r) => n + of(r), 0);
+      const vcpus = sum((r) => r.vcpus);
+      const memory = sum((r) => r.memory_mib);
+      const disk = sum((r) => r.disk_gib);
+      if (
+        vcpus !== host.allocated_vcpus ||
+        memory !== host.allocated_memory_mib ||
+        disk !== host.allocated_disk_gib
+      )
+        return `host ${host.id} counts ${host.allocated_memory_mib} MiB as given away, and holds ${memory} MiB`;
+      return vcpus > host.capacity_vcpus ||
+        memory > host.capacity_memory_mib ||
+        disk > host.capacity_disk_gib
+        ? `host ${host.id} has given away more than it has`
+        : undefined;
+    });
+  },
+  onStep: () =>
+    first(scene.hosts, (host) => {
+      const row = scene.mirror.hosts.get(host.hostId);
+      const memory = host.world.all().reduce((n, vm) => n + vm.size.memoryMib, 0);
+      return row && memory > row.capacity_memory_mib
+        ? `${host.name} holds VMs of ${memory} MiB`
+        : undefined;
+    }),
+});
+
+/** 15. Generations only grow, and one generation has one content. */
+export const generationsGrow: MakeCheck = (scene) => {
+  const held = new Map<string, { generation: number; hash: string }>();
+  return {
+    invariant: 15,
+    onCommit: () =>
+      first(scene.mirror.vms.changed, ({ before, after }) =>
+        before !== null &&
+        after !== null &&
+        (after.generation < before.generation || after.owner_epoch < before.owner_epoch)
+          ? `VM ${after.id} went back to generation ${after.generation}`
+          : undefined,
+      ) ??
+      first(scene.mirror.hosts.changed, ({ before, after }) =>
+        before !== null && after !== null && after.desired_generation < before.desired_generation
+          ? `host ${after.id} went back to generation ${after.desired_generation}`
+          : undefined,
+      ),
+    onStep: () =>
+      first(scene.hosts, (host) => {
+        const now = host.heldDocument();
+        const before = held.get(host.name);
+        if (
+          now === null ||
+          (before && now.generation === before.generation && now.hash === before.hash)
+        )
+          return undefined;
+        held.set(host.name, now);
+        if (before && now.generation < before.generation)
+          return `${host.name} took generation ${now.generation} after ${before.generation}`;
+        return before && now.generation === before.generation
+          ? `${host.name} took two contents of generation ${now.generation}`
+          : undefined;
+      }),
+  };
+};
+
+/** 16. However often its agent dies, a host comes to what is desired, and makes each VM once. */
+export const agentsConverge: MakeCheck = (scene) => ({
+  invariant: 16,
+  onStep: () =>
+    first(machines(scene), ({ host, vm }) => {
+      const others = [...host.world.disks.values()].filter(
+        (d) =>
+          d.vmId === vm.vmId &&
+          !d.serial.startsWith(FOREIGN) &&
+          d.serial !== vm.disk?.serial &&
+          d.everStarted &&
+          d.trashedAt === null,
+      );
+      if (others.length > 0)
+        return `VM ${vm.vmId} has a new disk in the place of one that was in use`;
+      const asked = scene.mirror.actions
+        .all()
+        .filter((a) => a.vm_id === vm.vmId && (a.type === "reboot" || a.type === "reset"));
+      const begun = host.world.oneShots.get(vm.vmId) ?? 0;
+      return begun > asked.length
+        ? `VM ${vm.vmId} was rebooted ${begun} times for ${asked.length} actions`
+        : undefined;
+    }),
+  atRest: () =>
+    first(machines(scene), ({ host, vm }) => {
+      const row = scene.mirror.vms.get(vm.vmId);
+      return row === undefined || row.deleted_at !== null || row.host_id !== host.hostId
+        ? `${host.name} still has VM ${vm.vmId}`
+        : undefined;
+    }) ??
+    first(scene.mirror.vms.all(), (row) => {
+      if (row.deleted_at !== null) return undefined;
+      if (row.presence === "absent") return `VM ${row.id} is to go, and is not gone`;
+      const host = scene.hosts.find((h) => h.hostId === row.host_id);
+      const vm = host?.world.get(row.id);
+      if (!vm || vm.disk === null || vm.seed === null || vm.definition === null)
+        return `VM ${row.id} is not whole`;
+      const until = (scene.mirror.entitlements.get(row.id)?.until ?? 0) + GRACE_MS;
+      const wanted = row.desired_power === "running" && nowOf(scene) <= until;
+      const is = runs(vm, nowOf(scene)) && vm.run?.paused === false && !vm.run.failed;
+      return is === wanted ? undefined : `VM ${row.id} ${wanted ? "does not run" : "runs"}`;
+    }),
+});
+
+/** 17. A VM is on one host, under the epoch that its row has. */
+export const oneHostHasIt: MakeCheck = (scene) => ({
+  invariant: 17,
+  onStep: () => {
+    const hosts = new Map<string, string>();
+    return first(machines(scene), ({ host, vm }) => {
+      const other = hosts.get(vm.vmId);
+      hosts.set(vm.vmId, host.name);
+      if (other !== undefined) return `VM ${vm.vmId} is on ${other} and on ${host.name}`;
+      const row = scene.mirror.vms.get(vm.vmId);
+      return row && row.owner_epoch !== vm.ownerEpoch
+        ? `VM ${vm.vmId} runs under epoch ${vm.ownerEpoch}`
+        : undefined;
+    });
+  },
+});
+
+/** 19. A host's word counts for its own VMs, in their epoch, and no further than what it was asked. */
+export const hostsKeepToTheirOwn: MakeCheck = (scene) => ({
+  invariant: 19,
+  onCommit: () =>
+    first(scene.mirror.vms.changed, ({ after }) => {
+      if (after === null) return undefined;
+      if (after.observed_generation > after.generation)
+        return `VM ${after.id} was seen at a generation that nobody asked for`;
+      return after.deleted_at !== null && [...machines(scene)].some((m) => m.vm.vmId === after.id)
+        ? `VM ${after.id} counts as gone, and its host has it`
+        : undefined;
+    }) ??
+    first(scene.mirror.samples.changed, ({ after }) =>
+      after !== null &&
+      !scene.hosts.some(
+        (h) =>
+          h.hostId === scene.mirror.vms.get(after.vm_id)?.host_id &&
+          h.world.runs.has(after.boot_epoch),
+      )
+        ? `usage of VM ${after.vm_id} was taken from a host that does not have it`
+        : undefined,
+    ) ??
+    first(scene.mirror.vms.changed, ({ after }) =>
+      after !== null && after.boot_epoch === "a-false-boot"
+        ? `VM ${after.id} is as a lie has it`
+        : undefined,
+    ),
+});

@@ -1,0 +1,104 @@
+import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
+
+/** 3. One key, one order. (That answers are the same is checked where they are read, in `people.ts`.) */
+export const oneKeyOneOrder: MakeCheck = (scene) => ({
+  invariant: 3,
+  onCommit: () => {
+    if (scene.mirror.orders.changed.length === 0) return undefined;
+    const keys = new Set(scene.mirror.keys.all().map((k) => k.resource_id));
+    return first(scene.mirror.orders.all(), (order) =>
+      keys.has(order.id) ? undefined : `order ${order.id} stands under no key`,
+    );
+  },
+});
+
+/** 4. Whatever came of the deliveries, what we hold is what the provider says. */
+export const followsTheProvider: MakeCheck = (scene) => ({
+  invariant: 4,
+  onCommit: () =>
+    first(scene.mirror.inbox.changed, ({ before, after }) =>
+      before?.applied_at !== null && before !== null && after?.applied_at !== before.applied_at
+        ? `delivery ${before.message_id} was applied twice`
+        : undefined,
+    ),
+  atRest: () =>
+    first(scene.mirror.inbox.all(), (delivery) =>
+      delivery.applied_at === null
+        ? `delivery ${delivery.message_id} was never applied`
+        : undefined,
+    ) ??
+    first(scene.mirror.entitlements.all(), (entitlement) =>
+      entitledAsPaid(scene, entitlement.vm_id),
+    ),
+});
+
+const OVER = new Set(["canceled", "incomplete_expired", "unpaid"]);
+/** Stripe counts in whole seconds. */
+const ROUNDING_MS = 1000;
+
+/** A live VM is entitled to the end of the last period that was paid, and no further once its subscription is over. */
+function entitledAsPaid(scene: Scene, vmId: string): string | undefined {
+  const { mirror, provider } = scene;
+  const entitlement = mirror.entitlements.get(vmId);
+  const vm = mirror.vms.get(vmId);
+  if (!entitlement || vm?.presence !== "present" || entitlement.subscription_id === null)
+    return undefined;
+  const { store } = provider.standIn;
+  const subscription = store.get("subscription", entitlement.subscription_id);
+  const paid = store
+    .all("invoice")
+    .filter(
+      (i) =>
+        i.status === "paid" &&
+        i.parent?.subscription_details?.subscription === entitlement.subscription_id,
+    )
+    .flatMap((i) => i.lines.data.map((line) => line.period.end * 1000));
+  const paidUntil = Math.max(0, ...paid);
+  const is = `VM ${vmId} is entitled until ${new Date(entitlement.until).toISOString()}`;
+  if (subscription && OVER.has(subscription.status))
+    return entitlement.until > nowOf(scene) ? `${is}, and its subscription is over` : undefined;
+  return Math.abs(entitlement.until - paidUntil) <= ROUNDING_MS
+    ? undefined
+    : `${is}, and is paid until ${new Date(paidUntil).toISOString()}`;
+}
+
+/** 20. A change has its audit row and its outbox row in its own transaction; in the end nothing is unsent. */
+export const changesAreRecorded: MakeCheck = (scene) => ({
+  invariant: 20,
+  onCommit: () => {
+    const { orders, vms, audit, outbox } = scene.mirror;
+    const audited = new Set(
+      audit.changed.flatMap((c) => (c.after && !c.before ? [c.after.subject_id] : [])),
+    );
+    const told = outbox.changed.flatMap((c) => (c.after && !c.before ? [c.after] : []));
+    return (
+      first(orders.changed, ({ before, after }) => {
+        if (after === null) return `an order was removed`;
+        if (before?.state === after.state) return undefined;
+        if (!audited.has(after.id) && !audited.has(after.vm_id))
+          return `order ${after.id} became ${after.state} without an audit row`;
+        return told.some((e) => e.data["orderId"] === after.id)
+          ? undefined
+          : `order ${after.id} became ${after.state} without an outbox row`;
+      }) ??
+      first(vms.changed, ({ before, after }) => {
+        if (after === null) return `a VM's row was removed`;
+        if (
+          before !== null &&
+          before.generation === after.generation &&
+          before.deleted_at === after.deleted_at
+        )
+          return undefined;
+        if (!audited.has(after.id) && !audited.has(after.order_id))
+          return `VM ${after.id} changed without an audit row`;
+        return told.some((e) => e.data["vmId"] === after.id)
+          ? undefined
+          : `VM ${after.id} changed without an outbox row`;
+      })
+    );
+  },
+  atRest: () =>
+    first(scene.mirror.outbox.all(), (row) =>
+      row.sent_at === null ? `${row.name} was never sent` : undefined,
+    ),
+});

@@ -1,0 +1,170 @@
+import { first, machines, moneyOf, nowOf, type MakeCheck, type Scene } from "./scene.ts";
+import type { Row } from "../mirror.ts";
+
+/** 1. Paid, and then a machine or the money back: never both, never neither. */
+export const paidIsServedOrReturned: MakeCheck = (scene) => ({
+  invariant: 1,
+  onStep: () =>
+    first(scene.mirror.orders.all(), (order) => {
+      const { returned } = moneyOf(scene, order);
+      const vm = scene.mirror.vms.get(order.vm_id);
+      if (returned === 0n) return undefined;
+      if (order.state !== "refunding" && order.state !== "refunded")
+        return `order ${order.id} is ${order.state} and its money went back`;
+      return vm?.presence === "present"
+        ? `order ${order.id} has its money back and its VM`
+        : undefined;
+    }),
+  atRest: () => first(scene.mirror.orders.all(), (order) => endOf(scene, order)),
+});
+
+function endOf(scene: Scene, order: Row<"orders">): string | undefined {
+  const { taken, returned } = moneyOf(scene, order);
+  const vm = scene.mirror.vms.get(order.vm_id);
+  const made = [...machines(scene)].filter((m) => m.vm.vmId === order.vm_id);
+  const kept = taken - returned;
+  const is = `order ${order.id} is ${order.state}`;
+  switch (order.state) {
+    case "active":
+      if (kept !== BigInt(order.total_minor))
+        return `${is} and ${kept} of ${order.total_minor} was kept`;
+      if (vm?.presence === "present" && made.length !== 1)
+        return `${is} and has ${made.length} machines`;
+      return vm?.presence === "present" || vm?.deleted_at === null
+        ? undefined
+        : `${is} and its VM is gone`;
+    case "completed":
+      if (kept !== BigInt(order.total_minor))
+        return `${is} and ${kept} of ${order.total_minor} was kept`;
+      return made.length === 0 ? undefined : `${is} and its machine is still there`;
+    case "refunded":
+    case "expired":
+      if (kept !== 0n) return `${is} and ${kept} was kept`;
+      return made.length === 0 ? undefined : `${is} and there is a machine`;
+    case "awaiting_payment":
+      if (taken !== 0n) return `${is} and ${taken} was taken`;
+      return order.expires_at > nowOf(scene) ? undefined : `${is} past its hold`;
+    default:
+      return `${is}, for ever`;
+  }
+}
+
+/** 2. No machine without money. */
+export const noMachineBeforeFunds: MakeCheck = (scene) => ({
+  invariant: 2,
+  onStep: () =>
+    first(machines(scene), ({ host, vm }) => {
+      const row = scene.mirror.vms.get(vm.vmId);
+      if (row === undefined) return `${host.name} has VM ${vm.vmId}, which nobody ordered`;
+      const order = scene.mirror.orders.get(row.order_id);
+      if (order === undefined || order.paid_at === null) return `VM ${vm.vmId} is made, unpaid`;
+      return moneyOf(scene, order).taken > 0n
+        ? undefined
+        : `VM ${vm.vmId} is made, and no money was taken`;
+    }),
+  onCommit: () =>
+    first(scene.mirror.vms.changed, ({ before, after }) => {
+      if (before !== null || after === null) return undefined;
+      const booked = scene.mirror.ledgerTransactions
+        .all()
+        .some((t) => t.order_id === after.order_id && t.kind === "payment");
+      return booked ? undefined : `VM ${after.id} has its row before its payment is booked`;
+    }),
+});
+
+/** 5. What was cancelled stays so, and nothing is destroyed without a fresh look at the provider. */
+export const cancelledStaysCancelled: MakeCheck = (scene) => ({
+  invariant: 5,
+  onCommit: () =>
+    first(scene.mirror.vms.changed, ({ before, after }) => {
+      if (before?.presence === "absent" && after?.presence === "present")
+        return `VM ${after.id} was resurrected`;
+      if (before !== null && before.deleted_at !== null && after?.deleted_at === null)
+        return `VM ${before.id} is back from the dead`;
+      return undefined;
+    }) ??
+    first(scene.mirror.entitlements.changed, ({ before, after }) => {
+      const vm = after && scene.mirror.vms.get(after.vm_id);
+      const longer = before !== null && after !== null && after.until > before.until;
+      return longer && vm?.presence === "absent"
+        ? `VM ${vm.id} is to go, and was entitled anew`
+        : undefined;
+    }) ??
+    first(scene.mirror.orders.changed, ({ before, after }) =>
+      before !== null && ENDED.has(before.state) && after?.state !== before.state
+        ? `order ${before.id} went from ${before.state} to ${after?.state ?? "nothing"}`
+        : undefined,
+    ),
+  atRest: () =>
+    first(scene.provider.standIn.store.all("subscription"), (subscription) => {
+      const order = scene.mirror.orders.get(subscription.metadata["order_id"] ?? "");
+      const vm = order && scene.mirror.vms.get(order.vm_id);
+      const over = order === undefined || ENDED.has(order.state) || vm?.presence === "absent";
+      return over && subscription.status !== "canceled"
+        ? `order ${order?.id} is over, and its subscription is ${subscription.status}`
+        : undefined;
+    }),
+});
+const ENDED = new Set(["completed", "refunded"]);
+
+/** 8. The ledger sums to zero, is only added to, and says what the provider says. */
+export const ledgerBalances: MakeCheck = (scene) => ({
+  invariant: 8,
+  onCommit: () => {
+    const { ledgerEntries, ledgerTransactions } = scene.mirror;
+    if ([...ledgerEntries.changed, ...ledgerTransactions.changed].some((c) => c.before !== null))
+      return "what was booked was changed";
+    if (ledgerEntries.changed.length === 0) return undefined;
+    const sums = new Map<string, bigint>();
+    for (const e of ledgerEntries.all()) {
+      const key = `${e.transaction_id} ${e.currency}`;
+      sums.set(key, (sums.get(key) ?? 0n) + e.amount_minor);
+    }
+    return first(sums, ([key, sum]) => (sum === 0n ? undefined : `${key} sums to ${sum}`));
+  },
+  atRest: () => {
+    const { mirror, provider } = scene;
+    const booked = (kind: string, reference: string) =>
+      mirror.ledgerTransactions.all().filter((t) => t.kind === kind && t.reference === reference);
+    const amount = (id: string) =>
+      mirror.ledgerEntries
+        .all()
+        .filter((e) => e.transaction_id === id && e.account === "stripe_balance")
+        .reduce((sum, e) => sum + e.amount_minor, 0n);
+    return (
+      first(provider.standIn.store.all("invoice"), (invoice) => {
+        if (invoice.status !== "paid" || invoice.amount_paid === 0) return undefined;
+        const [transaction] = booked("payment", invoice.id);
+        if (!transaction) return `invoice ${invoice.id} is paid and not booked`;
+        const is = amount(transaction.id);
+        return is === BigInt(invoice.amount_paid)
+          ? undefined
+          : `invoice ${invoice.id} is booked with ${is}`;
+      }) ??
+      first(provider.standIn.store.all("refund"), (refund) => {
+        const [transaction] = booked("refund", refund.id);
+        if (!transaction) return `refund ${refund.id} is not booked`;
+        return amount(transaction.id) === BigInt(-refund.amount)
+          ? undefined
+          : `refund ${refund.id} is booked with another amount`;
+      })
+    );
+  },
+});
+
+/** 9. Nothing goes back that was not taken. (Rated usage and credits are not built yet.) */
+export const refundsWithinCaptures: MakeCheck = (scene) => ({
+  invariant: 9,
+  onStep: () =>
+    first(scene.provider.standIn.store.all("charge"), (charge) =>
+      charge.amount_refunded > charge.amount_captured
+        ? `charge ${charge.id} took ${charge.amount_captured} and gave back ${charge.amount_refunded}`
+        : undefined,
+    ) ??
+    first(scene.mirror.orders.all(), (order) => {
+      const { taken, returned } = moneyOf(scene, order);
+      return returned > taken
+        ? `order ${order.id} took ${taken} and gave back ${returned}`
+        : undefined;
+    }),
+});

@@ -1,0 +1,68 @@
+import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
+import type { SimHost } from "../host.ts";
+import type { Mirror, Row } from "../mirror.ts";
+import type { Provider } from "../provider.ts";
+import type { Sim } from "../sim.ts";
+
+/** All there is to look at, without touching any of it. */
+export type Scene = Readonly<{
+  sim: Sim;
+  mirror: Mirror;
+  hosts: readonly SimHost[];
+  provider: Provider;
+}>;
+
+/** Looks at the scene, and says what is wrong, if anything. */
+export type Look = () => string | undefined;
+
+/** One of the twenty invariants, by its number in `/work/shared/invariants.md`, as far as it is built. */
+export type Check = Readonly<{
+  invariant: number;
+  /** After each commit: `mirror.….changed` is what that commit did. */
+  onCommit?: Look;
+  /** After each step of anybody, or of time. */
+  onStep?: Look;
+  /** Once the faults have stopped, and time has gone on. */
+  atRest?: Look;
+}>;
+export type MakeCheck = (scene: Scene) => Check;
+
+export const nowOf = (scene: Scene): number => scene.sim.scheduler.now().getTime();
+
+/** The first thing that `look` finds wrong with one of the list. */
+export function first<T>(
+  list: Iterable<T>,
+  look: (item: T) => string | undefined,
+): string | undefined {
+  for (const item of list) {
+    const wrong = look(item);
+    if (wrong !== undefined) return wrong;
+  }
+  return undefined;
+}
+
+/** Each VM that carries our tag, on each host. */
+export function* machines(scene: Scene): Generator<{ host: SimHost; vm: VmRecord }> {
+  for (const host of scene.hosts)
+    for (const vm of host.world.all()) if (vm.ownerEpoch !== null) yield { host, vm };
+}
+
+/** Whether the VM's process runs at this instant: a guest that was asked may have shut down meanwhile. */
+export const runs = (vm: VmRecord, now: number): boolean =>
+  vm.run !== null && (vm.run.offFrom === null || now < vm.run.offFrom);
+
+/** The money of an order at the provider, in minor units: what its checkouts took, and what went back. */
+export function moneyOf(scene: Scene, order: Row<"orders">): { taken: bigint; returned: bigint } {
+  const { store } = scene.provider.standIn;
+  const sessions = store
+    .all("checkout_session")
+    .filter((s) => s.metadata?.["order_id"] === order.id && s.payment_status === "paid");
+  const refunds = store
+    .all("refund")
+    .filter((r) => r.metadata?.["order_id"] === order.id && r.status === "succeeded");
+  const sum = (all: readonly (number | null)[]) => all.reduce((n, x) => n + BigInt(x ?? 0), 0n);
+  return {
+    taken: sum(sessions.map((s) => s.amount_total)),
+    returned: sum(refunds.map((r) => r.amount)),
+  };
+}

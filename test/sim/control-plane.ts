@@ -1,0 +1,138 @@
+import { drizzle } from "drizzle-orm/node-postgres";
+import type { Deps } from "#commands/deps.ts";
+import type { Payments } from "#core/billing/payments.ts";
+import { openPool } from "#db/open-pool.ts";
+import { createApi } from "#functions/app.ts";
+import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
+import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
+import { createSweep } from "#functions/sweep.ts";
+import { createStripeWebhook } from "#webhooks/stripe.ts";
+import { simAccounts } from "./accounts.ts";
+import { DbSocket, type DbServer } from "./db-socket.ts";
+import type { Serve } from "./network.ts";
+import { runProcess } from "./process.ts";
+import type { Invoke, SimQueues } from "./queues.ts";
+import type { Sim } from "./sim.ts";
+
+/** Instances of the API's Lambda, each with caches of its own. */
+const INSTANCES = 2;
+const SWEEP_EVERY_MS = 300_000;
+/** What agents are told; slower than in production, so that an hour costs fewer steps. */
+const INTERVALS = { resyncSeconds: 300, usageSampleSeconds: 400, usageFlushSeconds: 800 };
+/** As `cdk/berth-stack.ts` limits the Lambdas. */
+const TIME_LIMITS_MS = { api: 28_000, webhook: 15_000, consumer: 60_000, sweep: 120_000 };
+/** More than are ever open at once: a killed process never gives its connection back. */
+const MOST_CONNECTIONS = 500;
+
+export type ControlPlane = Readonly<{
+  deps: Deps;
+  api: Serve;
+  webhook: Serve;
+  /** Runs all sweeps once, as the schedule does. */
+  sweep: () => Promise<void>;
+  /** Sweeps again and again from now on. */
+  startSweeping: () => void;
+}>;
+
+/** Runs `work` as a Lambda that may be killed at anything it does. */
+export function createInvoker(sim: Sim): Invoke {
+  return (name, work) =>
+    new Promise((resolve, reject) => {
+      const limitMs = TIME_LIMITS_MS.consumer;
+      const livesFor = sim.faults.strikes("lambda.killed") ? sim.faults.dice.int(1, 14) : null;
+      const died = () => {
+        sim.scheduler.trace(`${name} killed`);
+        resolve(undefined);
+      };
+      runProcess(sim.scheduler, { name, livesFor, limitMs, died }, work).then(resolve, reject);
+    });
+}
+
+export function createControlPlane(
+  sim: Sim,
+  server: DbServer,
+  ports: { queues: SimQueues; payments: () => Payments },
+): ControlPlane {
+  const { scheduler, log, ids } = sim;
+  const pool = openPool(
+    { stream: () => new DbSocket(server), max: MOST_CONNECTIONS, idleTimeoutMillis: 0, user: "sim" },
+    () => undefined,
+  );
+  const deps: Deps = {
+    db: drizzle(pool),
+    clock: scheduler.clock,
+    ids,
+    secrets: { newSecret: (bytes) => ids.newId().padEnd(bytes, "0") },
+    log,
+    get payments() {
+      return ports.payments();
+    },
+    queues: ports.queues,
+    accounts: simAccounts,
+    hostCredentials: {
+      forQueue: async () => ({
+        region: "us-east-1",
+        accessKeyId: "simulated",
+        secretAccessKey: "simulated",
+        sessionToken: null,
+        expiresAt: new Date(scheduler.now().getTime() + 3_600_000),
+      }),
+    },
+    settings: { publicUrl: "http://berth.test", intervals: INTERVALS },
+  };
+  const apis = Array.from({ length: INSTANCES }, () => createApi(deps));
+  const hook = createStripeWebhook(deps);
+  const runSweep = createSweep(deps);
+  const consumers = {
+    "billing-events": createBillingEventsConsumer(deps),
+    "outbox-events": createOutboxEventsConsumer(deps),
+  };
+  ports.queues.serve(consumers);
+
+  let count = 0;
+  /** A request is answered, or its Lambda is killed and the connection with it. */
+  const lambda =
+    (name: "api" | "webhook", handle: (request: Request) => Response | Promise<Response>): Serve =>
+    (request) =>
+      new Promise((resolve, reject) => {
+        const livesFor = sim.faults.strikes("lambda.killed") ? sim.faults.dice.int(1, 14) : null;
+        const label = `${name}#${++count}`;
+        const died = () => {
+          scheduler.trace(`${label} killed`);
+          reject(new TypeError("the connection was closed (simulated)"));
+        };
+        const limitMs = TIME_LIMITS_MS[name];
+        runProcess(scheduler, { name: label, livesFor, limitMs, died }, async () =>
+          handle(request),
+        ).then(resolve, reject);
+      });
+  const pickApi = sim.dice.fork("instances");
+
+  const sweep = () =>
+    new Promise<void>((resolve) => {
+      const livesFor = sim.faults.strikes("lambda.killed") ? sim.faults.dice.int(1, 20) : null;
+      const process = {
+        name: `sweep#${++count}`,
+        livesFor,
+        limitMs: TIME_LIMITS_MS.sweep,
+        died: resolve,
+      };
+      runProcess(scheduler, process, runSweep).then(resolve, (error: unknown) => {
+        log.error("sweep.failed", { error });
+        resolve();
+      });
+    });
+  const startSweeping = () => {
+    scheduler.after(SWEEP_EVERY_MS, "schedule", () => {
+      startSweeping();
+      void sweep();
+    });
+  };
+  return {
+    deps,
+    api: lambda("api", (request) => pickApi.pick(apis).fetch(request)),
+    webhook: lambda("webhook", (request) => hook.fetch(request)),
+    sweep,
+    startSweeping,
+  };
+}

@@ -1,0 +1,65 @@
+import { PEOPLE } from "./accounts.ts";
+import type { Fixture } from "./postgres.ts";
+
+/* What is for sale, fixed, so that the database is brought back to it between runs by one text of SQL. */
+
+const id = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, "0")}`;
+export const LOCATION_ID = id(100);
+const POOL_ID = id(101);
+/** A block with five addresses to give away: few enough to run out. */
+const ADDRESSES = Array.from({ length: 5 }, (_, n) => `198.18.0.${n + 2}`);
+
+export const PLANS = [
+  { id: id(200), name: "small", vcpus: 1, memoryMib: 1024, diskGib: 10, month: 500, year: 5000 },
+  { id: id(201), name: "large", vcpus: 4, memoryMib: 8192, diskGib: 80, month: 4000, year: 40_000 },
+] as const;
+export const IMAGES = [
+  { id: id(300), name: "linux", os: "linux", hypervisors: "{kvm,hyperv}" },
+  { id: id(301), name: "windows", os: "windows", hypervisors: "{hyperv}" },
+] as const;
+
+const text = (value: string | number) => `'${String(value).replaceAll("'", "''")}'`;
+const values = (...all: (string | number)[]) => `(${all.map(text).join(", ")})`;
+const MADE = "2026-01-01T00:00:00Z";
+
+const STANDING = `
+  insert into accounts (id, email, name, role, created_at, updated_at) values
+    ${PEOPLE.map((p) => values(p.accountId, `${p.name}@example.test`, p.name, p.role, MADE, MADE)).join(",")};
+  insert into locations (id, name, city, country, nameservers, created_at) values
+    ${values(LOCATION_ID, "here", "Here", "DE", "{198.18.0.1}", MADE)};
+  insert into network_pools (id, location_id, cidr, gateway, prefix, created_at) values
+    ${values(POOL_ID, LOCATION_ID, "198.18.0.0/29", "198.18.0.1", 29, MADE)};
+  insert into plans (id, name, vcpus, memory_mib, disk_gib, traffic_gib, bandwidth_mbit, created_at) values
+    ${PLANS.map((p) => values(p.id, p.name, p.vcpus, p.memoryMib, p.diskGib, 1024, 1000, MADE)).join(",")};
+  insert into images (id, name, os, file, hypervisors, min_memory_mib, min_disk_gib, created_at) values
+    ${IMAGES.map((i) => values(i.id, i.name, i.os, i.name, i.hypervisors, 256, 5, MADE)).join(",")}
+`;
+
+const CHANGING = `
+  insert into ip_addresses (address, pool_id) values
+    ${ADDRESSES.map((address) => values(address, POOL_ID)).join(",")};
+  insert into plan_prices (id, plan_id, "interval", amount_minor, currency, created_at) values
+    ${PLANS.flatMap((p, n) => [
+      values(id(210 + n), p.id, "month", p.month, "usd", MADE),
+      values(id(220 + n), p.id, "year", p.year, "usd", MADE),
+    ]).join(",")}
+`;
+
+export const FIXTURE: Fixture = {
+  standing: STANDING,
+  standingTables: [
+    "accounts",
+    "locations",
+    "network_pools",
+    "plans",
+    "images",
+    // Of better-auth, which the simulator's people do without (`accounts.ts`).
+    "api_tokens",
+    "auth_rate_limits",
+    "credentials",
+    "sessions",
+    "two_factors",
+    "verifications",
+  ],
+  changing: CHANGING,
+};

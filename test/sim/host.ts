@@ -1,0 +1,335 @@
+import { createHash, createPrivateKey } from "node:crypto";
+import { z } from "zod";
+import { createAgent } from "#host-agent/agent.ts";
+import { createHttpControlPlane } from "#host-agent/control-plane.ts";
+import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
+import { REALISTIC_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
+import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
+import type { FaultPoint } from "#host-agent/drivers/simulated/faults.ts";
+import type { SimulatedWorld } from "#host-agent/drivers/simulated/world.ts";
+import { createSigner, enroll, loadIdentity } from "#host-agent/identity.ts";
+import type { StateStore } from "#host-agent/state-store.ts";
+import type { Clock, Log } from "#core/ports.ts";
+import type { Dice } from "./dice.ts";
+import { fetchOver, type Serve } from "./network.ts";
+import type { SimQueues } from "./queues.ts";
+import { forever } from "./scheduler.ts";
+import { SimStore } from "./sim-store.ts";
+import { SimWorld } from "./sim-world.ts";
+import { describe, Violation, type Sim } from "./sim.ts";
+
+const API_URL = "http://berth.test";
+/** Looking costs no time here, since every look would be one more step; everything that changes a VM does. */
+const DELAYS = { ...REALISTIC_DELAYS, list: 0 };
+
+export type HostShape = Readonly<{
+  name: string;
+  hypervisor: "kvm" | "hyperv";
+  cpuThreads: number;
+  memoryMib: number;
+  diskGib: number;
+}>;
+
+const Held = z.object({ generation: z.number(), hash: z.string() });
+
+/** One life of the agent's process. Whatever it still waits for when it is dead never comes. */
+type Incarnation = { number: number; dead: boolean };
+
+/**
+ * A machine with its hypervisor, its disks and its agent. The agent dies and begins again over the same disks, at any
+ * moment; the machine loses its power, its network, or its free space.
+ */
+export class SimHost {
+  readonly name: string;
+  readonly world: SimWorld;
+  readonly store = new SimStore();
+  hostId = "";
+  /** Nothing goes between it and the rest of the world. */
+  cut = false;
+  full = false;
+  /** Since when an agent has been up and undisturbed, for the promise of invariant 6; null: it is not. */
+  upSince: number | null = null;
+  readonly #sim: Sim;
+  readonly #shape: HostShape;
+  readonly #dice: Dice;
+  readonly #serve: Serve;
+  readonly #queues: SimQueues;
+  readonly #joinToken: string;
+  #life: Incarnation = { number: 0, dead: true };
+  #restarting = false;
+  #document: { text: string | null; held: z.infer<typeof Held> | null } = {
+    text: null,
+    held: null,
+  };
+
+  constructor(
+    sim: Sim,
+    shape: HostShape,
+    parts: { serve: Serve; queues: SimQueues; joinToken: string },
+  ) {
+    this.#sim = sim;
+    this.#shape = shape;
+    this.name = shape.name;
+    this.#dice = sim.dice.fork(shape.name);
+    this.#serve = parts.serve;
+    this.#queues = parts.queues;
+    this.#joinToken = parts.joinToken;
+    this.world = new SimWorld(shape.name, () => sim.scheduler.now().getTime());
+  }
+
+  get alive(): boolean {
+    return !this.#life.dead;
+  }
+  get queueUrl(): string {
+    return `https://sqs.test/berth-host-${this.hostId}`;
+  }
+
+  /** The desired document on its disk: what its agent goes by. */
+  heldDocument(): { generation: number; hash: string } | null {
+    const text = this.store.peek("desired.json");
+    if (text === this.#document.text) return this.#document.held;
+    const held = text === null ? null : Held.parse(JSON.parse(text));
+    this.#document = { text, held };
+    return held;
+  }
+
+  /** Its agent begins. Resolves when it has enrolled; it runs on by itself. */
+  async start(): Promise<void> {
+    const { scheduler, ids, log: simLog } = this.#sim;
+    const life: Incarnation = { number: this.#life.number + 1, dead: false };
+    this.#life = life;
+    this.upSince = scheduler.now().getTime();
+    const clock = this.#clockOf(life);
+    const store = this.#storeOf(life);
+    const log: Log = {
+      info: (event) => scheduler.trace(`${this.name} ${event}`),
+      error: (event, { error, reason }) => {
+        scheduler.trace(`${this.name} ${event} ${typeof error === "string" ? error : ""}`);
+        if (event === "desired_refused")
+          this.#sim.found.violation ??= new Violation(
+            15,
+            `${this.name} was sent a document with ${String(reason)}`,
+          );
+      },
+    };
+    const fetch = fetchOver(
+      this.#sim,
+      { name: this.name, isCut: () => this.cut, isDead: () => life.dead },
+      this.#serve,
+    );
+    const driver = this.#driverOf(life, clock);
+    const plain = createHttpControlPlane({ apiUrl: API_URL, fetch, clock, sign: null });
+    const identity =
+      (await loadIdentity(store)) ?? (await this.#enroll(store, plain, await driver.facts()));
+    this.hostId = identity.enrolled.hostId;
+    const agent = createAgent({
+      hostId: this.hostId,
+      driver,
+      controlPlane: createHttpControlPlane({
+        apiUrl: API_URL,
+        fetch,
+        clock,
+        sign: await createSigner(identity, { clock, ids }),
+      }),
+      doorbell: () =>
+        this.#queues.doorbellOf(this.queueUrl, {
+          name: this.name,
+          isCut: () => this.cut,
+          isDead: () => life.dead,
+        }),
+      store,
+      clock,
+      random: () => this.#dice.next(),
+      log,
+    });
+    agent.run(new AbortController().signal).then(
+      () => undefined,
+      (error: unknown) => {
+        if (life.dead) return;
+        simLog.error(`${this.name}.agent_ended`, {});
+        this.#sim.found.violation ??= new Violation(16, `the agent gave up: ${describe(error)}`);
+      },
+    );
+  }
+
+  /** The process is gone, between two of its instructions; something starts it again after a while. */
+  killAgent(restartAfterMs: number): void {
+    this.#life.dead = true;
+    this.upSince = null;
+    if (this.#restarting) return;
+    this.#restarting = true;
+    this.#sim.scheduler.after(restartAfterMs, `${this.name} agent starts`, () => {
+      this.#restarting = false;
+      if (!this.#life.dead) return;
+      this.start().catch((error: unknown) => {
+        this.#sim.log.error(`${this.name}.start`, { error });
+        this.killAgent(10_000);
+      });
+    });
+  }
+
+  /** Everything on it stops at once. With `autostart` its VMs come back before its agent does. */
+  losePower(options: { autostart: boolean; offMs: number; flushed: boolean }): void {
+    const { scheduler, ids } = this.#sim;
+    const ran = this.world.all().filter((vm) => vm.run !== null && vm.run.offFrom === null);
+    for (const vm of this.world.all()) this.world.put({ ...vm, run: null });
+    if (!options.flushed) this.store.losePower(this.#dice);
+    this.killAgent(options.offMs + this.#dice.int(1, 60) * 1000);
+    if (!options.autostart) return;
+    scheduler.after(options.offMs, `${this.name} boots`, () => {
+      const startedAt = scheduler.now().getTime();
+      for (const { vmId, run } of ran) {
+        const vm = this.world.get(vmId);
+        if (vm === undefined || vm.run !== null || run === null || vm.definition === null) continue;
+        this.world.put({
+          ...vm,
+          starts: vm.starts + 1,
+          run: {
+            ...run,
+            bootEpoch: ids.newId(),
+            startedAt,
+            guestFrom: startedAt + DELAYS.guestReady,
+            offFrom: null,
+            paused: false,
+            failed: false,
+          },
+        });
+      }
+    });
+  }
+
+  /** Something kept its agent from its work until now. */
+  disturbed(): void {
+    if (this.alive) this.upSince = this.#sim.scheduler.now().getTime();
+  }
+
+  /** Its network is back. */
+  reconnect(): void {
+    this.cut = false;
+    this.#queues.wake(this.queueUrl);
+  }
+
+  #enroll(
+    store: StateStore,
+    plane: Parameters<typeof enroll>[1],
+    facts: Awaited<ReturnType<VmDriver["facts"]>>,
+  ): ReturnType<typeof enroll> {
+    // As an enrolment that was cut short leaves it: so the key is the seed's, not chance's.
+    return store
+      .write(
+        "identity.json",
+        JSON.stringify({ key: seededKey(this.#sim.ids.newId()), enrolled: null }),
+      )
+      .then(() => enroll(store, plane, { joinToken: this.#joinToken, facts }));
+  }
+
+  /** Passed before and after all that the agent does to the outside. It never returns to a dead one. */
+  async #pass(life: Incarnation): Promise<void> {
+    if (life.dead) return forever;
+    if (!this.#sim.faults.strikes("host.agent_killed")) return undefined;
+    this.#sim.scheduler.trace(`${this.name} agent killed`);
+    this.killAgent(this.#dice.int(1, 300) * 1000);
+    return forever;
+  }
+
+  #clockOf(life: Incarnation): Clock {
+    const { scheduler } = this.#sim;
+    return {
+      now: scheduler.now,
+      sleep: async (ms, signal) => {
+        await scheduler.sleep(ms, signal, this.name);
+        if (life.dead) await forever;
+      },
+    };
+  }
+
+  #storeOf(life: Incarnation): StateStore {
+    const { store } = this;
+    const { scheduler } = this.#sim;
+    return {
+      read: async (name) => (life.dead ? forever : store.read(name)),
+      list: async (folder) => (life.dead ? forever : store.list(folder)),
+      write: async (name, text) => {
+        await this.#pass(life);
+        store.begin(name, text);
+        await scheduler.turn(`${this.name} writes ${name.split("/")[0]}`);
+        if (life.dead) return forever;
+        await store.write(name, text);
+        return this.#pass(life);
+      },
+      remove: async (name) => {
+        await this.#pass(life);
+        await store.remove(name);
+        await this.#pass(life);
+      },
+    };
+  }
+
+  #worldOf(life: Incarnation): SimulatedWorld {
+    const { world } = this;
+    const living = async <T>(work: () => Promise<T>): Promise<T> => (life.dead ? forever : work());
+    return {
+      vms: () => living(() => world.vms()),
+      vm: (vmId) => living(() => world.vm(vmId)),
+      putVm: (record) => living(() => world.putVm(record)),
+      removeVm: (vmId) => living(() => world.removeVm(vmId)),
+      trash: () => living(() => world.trash()),
+      putTrash: (record) => living(() => world.putTrash(record)),
+      removeTrash: (serial) => living(() => world.removeTrash(serial)),
+    };
+  }
+
+  #driverOf(life: Incarnation, clock: Clock): VmDriver {
+    const { hypervisor, cpuThreads, memoryMib, diskGib } = this.#shape;
+    return createSimulatedDriver({
+      world: this.#worldOf(life),
+      clock,
+      ids: this.#sim.ids,
+      delays: DELAYS,
+      hypervisor,
+      host: { cpuThreads, memoryMib, diskGib },
+      faults: (point, signal) => this.#atPoint(life, point, signal),
+    });
+  }
+
+  async #atPoint(
+    life: Incarnation,
+    point: FaultPoint,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { faults, scheduler } = this.#sim;
+    await this.#pass(life);
+    const { operation, step } = point;
+    if (operation === "list" || operation === "counters" || operation === "facts") {
+      if (!faults.strikes("host.hypervisor_unavailable")) return;
+      this.disturbed();
+      throw new DriverError("hypervisor_unavailable", "libvirt is away (simulated)");
+    }
+    await scheduler.turn(`${this.name} ${operation} ${step}`);
+    if (life.dead) return forever;
+    if (step === "disk" && this.full) throw new DriverError("out_of_disk", "no room (simulated)");
+    if (operation === "once" && step !== "done" && point.vmId !== null)
+      this.world.oneShots.set(point.vmId, (this.world.oneShots.get(point.vmId) ?? 0) + 1);
+    if (faults.strikes("host.driver_failed")) {
+      this.disturbed();
+      throw new DriverError("driver_failed", "the hypervisor refused (simulated)");
+    }
+    if (faults.strikes("host.slow")) {
+      this.upSince = null;
+      await scheduler.sleep(this.#dice.int(1, 400) * 1000, signal, `${this.name} slow`);
+      if (life.dead) return forever;
+      this.disturbed();
+    }
+  }
+}
+
+/** An Ed25519 key of a text (RFC 8410: the 32 bytes behind a fixed header). */
+function seededKey(text: string): object {
+  const header = Buffer.from("302e020100300506032b657004220420", "hex");
+  const secret = createHash("sha256").update(text).digest();
+  return createPrivateKey({
+    key: Buffer.concat([header, secret]),
+    format: "der",
+    type: "pkcs8",
+  }).export({ format: "jwk" });
+}

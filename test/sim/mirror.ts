@@ -1,0 +1,215 @@
+import { z } from "zod";
+import type { SimPostgres } from "./postgres.ts";
+
+/** `to_jsonb` writes instants as ISO 8601 with an offset. */
+const at = z.string().transform((text) => Date.parse(text));
+const maybeAt = at.nullable();
+const big = z.union([z.number(), z.string()]).transform(BigInt);
+
+/** The tables that the invariants speak of, by the columns that they speak of. */
+const ROWS = {
+  orders: z.object({
+    id: z.string(),
+    account_id: z.string(),
+    vm_id: z.string(),
+    state: z.string(),
+    total_minor: z.number(),
+    checkout_id: z.string().nullable(),
+    expires_at: at,
+    paid_at: maybeAt,
+  }),
+  vms: z.object({
+    id: z.string(),
+    account_id: z.string(),
+    order_id: z.string(),
+    host_id: z.string(),
+    presence: z.enum(["present", "absent"]),
+    desired_power: z.string(),
+    generation: z.number(),
+    owner_epoch: z.number(),
+    observed_generation: z.number(),
+    observed_power: z.string().nullable(),
+    guest_ready_at: maybeAt,
+    boot_epoch: z.string().nullable(),
+    created_at: at,
+    deleted_at: maybeAt,
+    vcpus: z.number(),
+    memory_mib: z.number(),
+    disk_gib: z.number(),
+  }),
+  hosts: z.object({
+    id: z.string(),
+    desired_generation: z.number(),
+    capacity_vcpus: z.number(),
+    capacity_memory_mib: z.number(),
+    capacity_disk_gib: z.number(),
+    allocated_vcpus: z.number(),
+    allocated_memory_mib: z.number(),
+    allocated_disk_gib: z.number(),
+  }),
+  reservations: z.object({
+    id: z.string(),
+    order_id: z.string(),
+    host_id: z.string(),
+    vcpus: z.number(),
+    memory_mib: z.number(),
+    disk_gib: z.number(),
+    released_at: maybeAt,
+  }),
+  entitlements: z.object({
+    vm_id: z.string(),
+    order_id: z.string(),
+    subscription_id: z.string().nullable(),
+    until: at,
+  }),
+  actions: z.object({
+    id: z.string(),
+    vm_id: z.string(),
+    type: z.string(),
+    status: z.string(),
+    started_at: at,
+  }),
+  ip_leases: z.object({
+    id: z.string(),
+    address: z.string(),
+    vm_id: z.string(),
+    during: z.string(),
+    released_at: maybeAt,
+  }),
+  ledger_transactions: z.object({
+    id: z.string(),
+    kind: z.string(),
+    reference: z.string(),
+    order_id: z.string(),
+  }),
+  ledger_entries: z.object({
+    id: z.string(),
+    transaction_id: z.string(),
+    account: z.string(),
+    amount_minor: big,
+    currency: z.string(),
+  }),
+  audit_log: z.object({ id: z.string(), subject_id: z.string(), action: z.string() }),
+  outbox: z.object({
+    id: z.string(),
+    name: z.string(),
+    data: z.record(z.string(), z.unknown()),
+    created_at: at,
+    sent_at: maybeAt,
+  }),
+  inbox: z.object({ message_id: z.string(), applied_at: maybeAt }),
+  idempotency_keys: z.object({
+    account_id: z.string(),
+    key: z.string(),
+    request_hash: z.string(),
+    resource_id: z.string(),
+  }),
+  invoices: z.object({
+    id: z.string(),
+    order_id: z.string(),
+    provider_id: z.string(),
+    status: z.string(),
+    paid_minor: z.number(),
+  }),
+  usage_samples: z.object({
+    vm_id: z.string(),
+    boot_epoch: z.string(),
+    seq: z.number(),
+    from_at: at,
+    to_at: at,
+    received_at: at,
+    tx_bytes: big,
+    bounded: z.boolean(),
+  }),
+} as const;
+type Tables = typeof ROWS;
+export type Row<T extends keyof Tables> = z.output<Tables[T]>;
+
+/** One table: its rows, and what the last commit did to them. */
+export class TableMirror<R> {
+  readonly rows = new Map<string, R>();
+  changed: Readonly<{ before: R | null; after: R | null }>[] = [];
+  readonly #schema: z.ZodType<R>;
+  readonly #key: readonly string[];
+
+  constructor(schema: z.ZodType<R>, key: readonly string[] = ["id"]) {
+    this.#schema = schema;
+    this.#key = key;
+  }
+
+  all(): R[] {
+    return [...this.rows.values()];
+  }
+  get(key: string): R | undefined {
+    return this.rows.get(key);
+  }
+
+  /** Follows a change of one row, given as it is now, or as it was when it went. */
+  follow(record: unknown, gone: boolean): void {
+    const row = this.#schema.parse(record);
+    const named = Raw.parse(record);
+    const key = this.#key.map((column) => String(named[column])).join("/");
+    const before = this.rows.get(key) ?? null;
+    this.changed.push({ before, after: gone ? null : row });
+    if (gone) this.rows.delete(key);
+    else this.rows.set(key, row);
+  }
+}
+const Raw = z.record(z.string(), z.unknown());
+
+/** The database as the checks see it: brought up to date by what each commit changed, so that a look costs nothing. */
+export class Mirror {
+  readonly orders = new TableMirror(ROWS.orders);
+  readonly vms = new TableMirror(ROWS.vms);
+  readonly hosts = new TableMirror(ROWS.hosts);
+  readonly reservations = new TableMirror(ROWS.reservations);
+  readonly entitlements = new TableMirror(ROWS.entitlements, ["vm_id"]);
+  readonly actions = new TableMirror(ROWS.actions);
+  readonly leases = new TableMirror(ROWS.ip_leases);
+  readonly ledgerTransactions = new TableMirror(ROWS.ledger_transactions);
+  readonly ledgerEntries = new TableMirror(ROWS.ledger_entries);
+  readonly audit = new TableMirror(ROWS.audit_log);
+  readonly outbox = new TableMirror(ROWS.outbox);
+  readonly inbox = new TableMirror(ROWS.inbox, ["message_id"]);
+  readonly keys = new TableMirror(ROWS.idempotency_keys, ["account_id", "key"]);
+  readonly invoices = new TableMirror(ROWS.invoices);
+  readonly samples = new TableMirror(ROWS.usage_samples, ["vm_id", "boot_epoch", "seq"]);
+  readonly #tables = {
+    orders: this.orders,
+    vms: this.vms,
+    hosts: this.hosts,
+    reservations: this.reservations,
+    entitlements: this.entitlements,
+    actions: this.actions,
+    ip_leases: this.leases,
+    ledger_transactions: this.ledgerTransactions,
+    ledger_entries: this.ledgerEntries,
+    audit_log: this.audit,
+    outbox: this.outbox,
+    inbox: this.inbox,
+    idempotency_keys: this.keys,
+    invoices: this.invoices,
+    usage_samples: this.samples,
+  } satisfies Record<keyof Tables, unknown>;
+  readonly #postgres: SimPostgres;
+  #seen = 0;
+
+  constructor(postgres: SimPostgres) {
+    this.#postgres = postgres;
+  }
+
+  /** Reads what was committed since the last call, table by table. */
+  catchUp(): void {
+    for (const table of Object.values(this.#tables)) table.changed = [];
+    const rows = this.#postgres.changesSince(this.#seen);
+    for (const [seq, name, gone, record] of rows) {
+      this.#seen = Number(seq);
+      if (isTable(name)) this.#tables[name].follow(JSON.parse(record ?? "null"), gone === "t");
+    }
+  }
+}
+
+/** The tables that it follows. */
+export const MIRRORED: readonly string[] = Object.keys(ROWS);
+const isTable = (name: string | null | undefined): name is keyof Tables =>
+  name !== null && name !== undefined && name in ROWS;

@@ -1,0 +1,193 @@
+import type { Mutant } from "./plant.ts";
+
+/** Defects that somebody could write on a bad day. The simulator must find each of them. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "inbox: a delivery may be claimed twice",
+    file: "db/inbox.ts",
+    find: ".where(and(isMessage(messageId), isNull(inbox.appliedAt)))",
+    replace: ".where(isMessage(messageId))",
+  },
+  {
+    name: "outbox: a change of a VM is written without its outbox row",
+    file: "commands/request-action.ts",
+    find: `{ name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId, generation } },`,
+    replace: "",
+  },
+  {
+    name: "relay: by cursor, what it has passed is never looked at again",
+    file: "db/outbox.ts",
+    find: "or(isNull(outbox.leasedUntil), lt(outbox.leasedUntil, input.now))",
+    replace: "or(isNull(outbox.leasedUntil), lt(outbox.seq, 0n))",
+  },
+  {
+    name: "report: the owner's epoch is not compared",
+    file: "core/vms/judge-report.ts",
+    find: `if (report.ownerEpoch !== vm.ownerEpoch) return "foreign";
+  if (report.observed && report.observed.ownerEpoch !== vm.ownerEpoch) return "foreign";`,
+    replace: "",
+  },
+  {
+    name: "report: a generation that nobody asked for is believed",
+    file: "core/vms/judge-report.ts",
+    find: `if (report.generation > vm.generation) return "foreign";`,
+    replace: "",
+  },
+  {
+    name: "report: an old one counts as new",
+    file: "core/vms/judge-report.ts",
+    find: `report.generation < vm.observedGeneration ? "stale" : "current"`,
+    replace: `"current"`,
+  },
+  {
+    name: "report: any host may speak of any VM",
+    file: "db/vms.ts",
+    find: ".where(and(eq(vms.hostId, hostId), sql`${vms.id} = any(",
+    replace: ".where(and(sql`${vms.id} = any(",
+  },
+  {
+    name: "report: a VM that was not there before counts as deleted",
+    file: "commands/record-vm-report.ts",
+    find: `vm.presence === "absent" && seen.generation === vm.generation`,
+    replace: `vm.presence === "absent"`,
+  },
+  {
+    name: "reservation: room is held and not counted",
+    file: "db/capacity.ts",
+    find: "allocatedMemoryMib: sql`${hosts.allocatedMemoryMib} + ${memoryMib}`,",
+    replace: "",
+  },
+  {
+    name: "reservation: room is given back and stays counted",
+    file: "db/capacity.ts",
+    find: "allocatedMemoryMib: sql`${hosts.allocatedMemoryMib} - ${r.memoryMib}`,",
+    replace: "",
+  },
+  {
+    name: "address: leased without being taken out of the free ones",
+    file: "db/addresses.ts",
+    find: ".set({ busyUntil: sql`'infinity'` })",
+    replace: ".set({ busyUntil: input.now })",
+  },
+  {
+    name: "address: no rest after its release",
+    file: "core/network/address.ts",
+    find: "export const IP_QUARANTINE_MS = 24 * 60 * 60_000;",
+    replace: "export const IP_QUARANTINE_MS = 0;",
+  },
+  {
+    name: "spool: deleted before the control plane has acknowledged it",
+    file: "host-agent/meter.ts",
+    find: "const receipt = await controlPlane.sendUsage(",
+    replace:
+      "await spool.forget(batch, false);\n          const receipt = await controlPlane.sendUsage(",
+  },
+  {
+    name: "meter: every sample counts from the beginning of the boot",
+    file: "host-agent/usage.ts",
+    find: "const before = mark?.bootEpoch === counters.bootEpoch ? mark : null;",
+    replace: "const before = mark === null ? null : { ...mark, rxBytes: [], txBytes: [] };",
+  },
+  {
+    name: "driver: destroys a VM without our tag",
+    file: "host-agent/drivers/simulated/driver.ts",
+    find: "if (vm.ownerEpoch === null)",
+    replace: "if (vm.ownerEpoch === -1)",
+  },
+  {
+    name: "agent: empties the trash at once",
+    file: "host-agent/agent.ts",
+    find: "trashHours: 7 * 24,",
+    replace: "trashHours: 0,",
+  },
+  {
+    name: "agent: does not stop what is not paid",
+    file: "core/vms/plan-vm-step.ts",
+    find: `return situation.now.getTime() > until ? "off" : situation.desired.power;`,
+    replace: "return until > 0 ? situation.desired.power : situation.desired.power;",
+  },
+  {
+    name: "agent: one-shot work is begun without being written down",
+    file: "host-agent/vm-actions.ts",
+    find: "await journal.begin(action.id, desired.vmId);",
+    replace: "",
+  },
+  {
+    name: "agent: looks only when a doorbell rings",
+    file: "host-agent/loop.ts",
+    find: `every("resync", seconds("resyncSeconds"), resync),`,
+    replace: "",
+  },
+  {
+    name: "desired: a VM is added and the host's generation is not raised",
+    file: "commands/fulfil-order.ts",
+    find: "const generation = await bumpDesiredGeneration(tx, place.hostId);",
+    replace: "const generation = 0;",
+  },
+  {
+    name: "ledger: both sides of a payment have one sign",
+    file: "core/billing/ledger.ts",
+    find: "minor: -m.minor",
+    replace: "minor: m.minor",
+  },
+  {
+    name: "ledger: renewals are not booked",
+    file: "commands/follow-provider.ts",
+    find: "if (invoice) await bookInvoice(tx, order, invoice, at);",
+    replace: "",
+  },
+  {
+    name: "webhook: a VM that is to go is entitled again",
+    file: "commands/follow-provider.ts",
+    find: `vm.presence === "absent" || `,
+    replace: "",
+  },
+  {
+    name: "refund: the VM stays",
+    file: "commands/watch-provisioning.ts",
+    find: `if (decided === "refund") events.push(await undoVm(tx, vm, at));`,
+    replace: "",
+  },
+  {
+    name: "refund: the subscription goes on",
+    file: "commands/refund-order.ts",
+    find: "if (checkout.subscription) await deps.payments.cancelSubscription(checkout.subscription.id);",
+    replace: "",
+  },
+  {
+    name: "key: another body under a used key is taken",
+    file: "db/idempotency.ts",
+    find: "if (prior.requestHash !== k.requestHash)",
+    replace: `if (prior.requestHash === "")`,
+  },
+  {
+    name: "key: a repeat makes a second order",
+    file: "db/idempotency.ts",
+    find: `if (mine.length === 1) return ok({ kind: "first" });`,
+    replace: `if (mine.length < 2) return ok({ kind: "first" });`,
+  },
+  {
+    name: "access: whoever asks may touch every VM",
+    file: "commands/request-action.ts",
+    find: `who.role === "staff" || who.accountId === ownerId`,
+    replace: `who.role !== "integration" || who.accountId === ownerId`,
+  },
+  {
+    name: "sweep: nobody relays what a crash left",
+    file: "functions/sweep.ts",
+    find: "relay_outbox: relayOutbox,",
+    replace: "",
+  },
+  {
+    name: "sweep: nobody looks after deliveries that were not applied",
+    file: "functions/sweep.ts",
+    find: "retry_inbox: async (deps: Deps) => ({ rung: await retryInbox(deps) }),",
+    replace: "",
+  },
+  {
+    name: "sweep: nobody gives up unpaid orders",
+    file: "functions/sweep.ts",
+    find: "expire_orders: expireOrders,",
+    replace: "",
+  },
+];

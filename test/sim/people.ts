@@ -1,0 +1,288 @@
+import { z } from "zod";
+import { createHttpControlPlane } from "#host-agent/control-plane.ts";
+import { createSigner, loadIdentity } from "#host-agent/identity.ts";
+import { toWireId } from "#core/ids.ts";
+import { PEOPLE, tokenOf, type PersonName } from "./accounts.ts";
+import type { ControlPlane } from "./control-plane.ts";
+import { IMAGES, LOCATION_ID, PLANS } from "./fixture.ts";
+import type { SimHost } from "./host.ts";
+import type { Mirror, Row } from "./mirror.ts";
+import { fetchOver } from "./network.ts";
+import type { By, Card, Lie, Power, Step } from "./plan.ts";
+import type { Provider } from "./provider.ts";
+import { Violation, type Sim } from "./sim.ts";
+
+/** Stripe's published test cards (https://docs.stripe.com/testing). */
+const CARDS: Record<Card, string> = {
+  good: "4242424242424242",
+  declined: "4000000000000002",
+  insufficient: "4000000000009995",
+  fails_later: "4000000000000341",
+};
+const CUSTOMERS = ["ada", "bob"] as const satisfies readonly PersonName[];
+/** How often a program of a customer's asks again before it gives up. */
+const MOST_TRIES = 6;
+const SSH_KEY =
+  "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx a@b";
+const Placed = z.object({ checkoutUrl: z.string(), order: z.object({ id: z.string() }) });
+
+/** An order as its buyer knows it. `answer` is what the API once said to its key, as text. */
+type Bought = { who: PersonName; key: string; body: unknown; answer: string | null };
+type Answer = { status: number; text: string };
+type OrderStep = Extract<Step, { do: "order" }>;
+
+/** Customers, staff, and a host that lies. All speak HTTP over the same bad network, and ask again as programs do. */
+export class People {
+  readonly #sim: Sim;
+  readonly #plane: ControlPlane;
+  readonly #provider: Provider;
+  readonly #mirror: Mirror;
+  readonly #bought: Bought[] = [];
+  #count = 0;
+
+  constructor(sim: Sim, parts: { plane: ControlPlane; provider: Provider; mirror: Mirror }) {
+    this.#sim = sim;
+    this.#plane = parts.plane;
+    this.#provider = parts.provider;
+    this.#mirror = parts.mirror;
+  }
+
+  /** Orders a VM, asks again until there is an answer, and perhaps pays. */
+  async order(step: OrderStep): Promise<void> {
+    const number = ++this.#count;
+    const who = CUSTOMERS[step.who] ?? "ada";
+    const body = {
+      planId: toWireId("plan", PLANS[step.plan === 1 ? 1 : 0].id),
+      imageId: toWireId("image", IMAGES[step.image === 1 ? 1 : 0].id),
+      locationId: toWireId("location", LOCATION_ID),
+      hostname: `vm-${number}.example.test`,
+      sshKeys: [SSH_KEY],
+      billingInterval: step.interval,
+    };
+    const bought: Bought = { who, key: `order-key-${number}`, body, answer: null };
+    this.#bought.push(bought);
+    await Promise.all([this.#place(bought), step.double ? this.#place(bought) : null]);
+    if (step.card === null || bought.answer === null) return;
+    await this.#sim.scheduler.sleep(step.payAfterMs, undefined, "thinks");
+    const { checkoutUrl } = Placed.parse(JSON.parse(bought.answer));
+    const pay = () => this.#provider.pay(checkoutUrl, CARDS[step.card ?? "good"]);
+    const [status] = await Promise.all([pay(), step.double ? pay() : null]);
+    if (status === 402) this.#sim.faults.count("payment.declined");
+  }
+
+  async #place(bought: Bought): Promise<void> {
+    const answer = await this.#insist(bought.who, "POST", "/v1/orders", bought.body, {
+      "idempotency-key": bought.key,
+    });
+    if (answer?.status !== 202) return;
+    if (bought.answer !== null && bought.answer !== answer.text)
+      this.#broken(3, `one key, one body, two answers: ${bought.answer} and ${answer.text}`);
+    bought.answer = answer.text;
+  }
+
+  /** The same key once more, with the same body or another one. */
+  async repeatOrder(index: number, body: "same" | "other"): Promise<void> {
+    const bought = pick(this.#bought, index);
+    if (bought === undefined) return;
+    if (body === "same") return this.#place(bought);
+    const known = bought.answer !== null;
+    const answer = await this.#insist(
+      bought.who,
+      "POST",
+      "/v1/orders",
+      { ...Object(bought.body), hostname: "another.example.test" },
+      { "idempotency-key": bought.key },
+    );
+    if (known && answer !== null && answer.status !== 422)
+      this.#broken(3, `another body under a used key was answered ${answer.status}`);
+    return undefined;
+  }
+
+  async act(index: number, type: Power | "delete", by: By, double: boolean): Promise<void> {
+    const vm = pick(this.#mirror.vms.all(), index);
+    if (vm === undefined) return;
+    const who = by === "staff" ? "grace" : ownerOf(vm);
+    const path = `/v1/vms/${toWireId("vm", vm.id)}`;
+    const once = () =>
+      type === "delete"
+        ? this.#insist(who, "DELETE", path)
+        : this.#send(who, "POST", `${path}/actions`, { type });
+    await Promise.all([once(), double ? once() : null]);
+  }
+
+  /** Somebody else's VM, order, action and usage: all must be "not found". */
+  async snoop(index: number): Promise<void> {
+    const vm = pick(this.#mirror.vms.all(), index);
+    if (vm === undefined) return;
+    const who = ownerOf(vm) === "ada" ? "bob" : "ada";
+    const id = toWireId("vm", vm.id);
+    const action = this.#mirror.actions.all().find((a) => a.vm_id === vm.id);
+    const paths: [string, string, unknown?][] = [
+      ["GET", `/v1/vms/${id}`],
+      ["GET", `/v1/vms/${id}/usage`],
+      ["GET", `/v1/orders/${toWireId("order", vm.order_id)}`],
+      ["POST", `/v1/vms/${id}/actions`, { type: "stop" }],
+      ["DELETE", `/v1/vms/${id}`],
+    ];
+    if (action) paths.push(["GET", `/v1/actions/${toWireId("action", action.id)}`]);
+    for (const [method, path, body] of paths) {
+      const answer = await this.#send(who, method, path, body);
+      if (answer !== null && answer.status < 400)
+        this.#broken(19, `${who} was answered ${answer.status} to ${method} ${path}`);
+    }
+    const list = await this.#send(who, "GET", "/v1/vms");
+    if (list?.text.includes(id) === true) this.#broken(19, `${who} sees a VM of another's`);
+  }
+
+  /** A host with its own good key tells things that are not so, or not its to tell. */
+  async lie(host: SimHost, other: SimHost, index: number, lie: Lie): Promise<void> {
+    const { scheduler, ids } = this.#sim;
+    const mine = this.#mirror.vms.all().filter((vm) => vm.host_id === host.hostId);
+    const theirs = this.#mirror.vms.all().filter((vm) => vm.host_id === other.hostId);
+    // An epoch that is not its own may be told of a VM of its own; the rest is about another host's VMs.
+    const vm = pick(lie === "other_epoch" || lie === "later_generation" ? mine : theirs, index);
+    const identity = await loadIdentity(host.store);
+    if (vm === undefined || identity === null) return;
+    const plane = createHttpControlPlane({
+      apiUrl: "http://berth.test",
+      fetch: fetchOver(
+        this.#sim,
+        { name: "liar", isCut: () => false, isDead: () => false },
+        this.#plane.api,
+      ),
+      clock: scheduler.clock,
+      sign: await createSigner(identity, { clock: scheduler.clock, ids }),
+    });
+    const ownerEpoch = vm.owner_epoch + (lie === "other_epoch" ? 1 : 0);
+    const generation = vm.generation + (lie === "later_generation" ? 1 : 0);
+    const now = scheduler.now().getTime();
+    const told =
+      lie === "usage"
+        ? plane.sendUsage({ samples: [falseSample(vm.id, now)] })
+        : plane.report({
+            desiredGeneration: 0,
+            vms: [
+              {
+                vmId: vm.id,
+                generation,
+                ownerEpoch,
+                settled: true,
+                error: null,
+                observed: lie === "gone" ? null : falseObservation(vm, ownerEpoch),
+              },
+            ],
+            actions: this.#mirror.actions
+              .all()
+              .filter((a) => a.vm_id === vm.id && a.status === "running" && lie === "running")
+              .map((a) => ({ actionId: a.id, vmId: vm.id, outcome: "error", error: null })),
+            strangers: [],
+            facts: null,
+          });
+    await told.then(
+      () => undefined,
+      () => undefined,
+    );
+  }
+
+  /** The payment method of a customer's fails from now on, so many times. */
+  failRenewals(who: number, count: number): void {
+    const accountId = PEOPLE.find((p) => p.name === CUSTOMERS[who])?.accountId;
+    const customer = this.#provider.standIn.store
+      .all("customer")
+      .find((c) => c.metadata["account_id"] === accountId);
+    if (customer) this.#provider.failPayments(customer.id, count);
+  }
+
+  /** The customer ends the subscription in Stripe's own portal. */
+  async cancelAtProvider(index: number): Promise<void> {
+    const entitlement = pick(this.#mirror.entitlements.all(), index);
+    if (entitlement?.subscription_id) await this.#provider.cancel(entitlement.subscription_id);
+  }
+
+  /** Asks until there is an answer that another try would not change; null: gave up. */
+  async #insist(
+    who: PersonName,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer | null> {
+    for (let tries = 0; tries < MOST_TRIES; tries++) {
+      const answer = await this.#send(who, method, path, body, headers);
+      if (answer !== null && answer.status < 500) return answer;
+      await this.#sim.scheduler.sleep(2 ** tries * 1000, undefined, `${who} waits`);
+    }
+    return null;
+  }
+
+  async #send(
+    who: PersonName,
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<Answer | null> {
+    const send = fetchOver(
+      this.#sim,
+      { name: who, isCut: () => false, isDead: () => false },
+      this.#plane.api,
+    );
+    // A program waits so long for an answer, and no longer.
+    const patience = new AbortController();
+    const cancel = this.#sim.scheduler.after(30_000, `${who} gives up`, () =>
+      patience.abort(new Error("no answer (simulated)")),
+    );
+    try {
+      const answer = await send(`http://berth.test${path}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${tokenOf(who)}`,
+          ...(body === undefined ? {} : { "content-type": "application/json" }),
+          ...headers,
+        },
+        signal: patience.signal,
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      });
+      return { status: answer.status, text: await answer.text() };
+    } catch {
+      return null;
+    } finally {
+      cancel();
+    }
+  }
+
+  #broken(invariant: number, detail: string): void {
+    this.#sim.found.violation ??= new Violation(invariant, detail);
+  }
+}
+
+const pick = <T>(list: readonly T[], index: number): T | undefined =>
+  list.length === 0 ? undefined : list[index % list.length];
+
+const ownerOf = (vm: Row<"vms">): PersonName =>
+  PEOPLE.find((p) => p.accountId === vm.account_id)?.name ?? "ada";
+
+const falseObservation = (vm: Row<"vms">, ownerEpoch: number) => ({
+  vmId: vm.id,
+  ownerEpoch,
+  power: "running" as const,
+  size: { vcpus: vm.vcpus, memoryMib: vm.memory_mib, diskGib: vm.disk_gib },
+  complete: true,
+  bootEpoch: "a-false-boot",
+  guest: null,
+});
+
+const falseSample = (vmId: string, now: number) => ({
+  vmId,
+  bootEpoch: "a-false-boot",
+  seq: 0,
+  from: new Date(now - 1000).toISOString(),
+  to: new Date(now).toISOString(),
+  cpuNs: "1",
+  rxBytes: ["1"],
+  txBytes: ["1"],
+  readBytes: "1",
+  writeBytes: "1",
+  memoryBytes: "1",
+  diskBytes: "1",
+});

@@ -1,0 +1,146 @@
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { PGlite, protocol } from "@electric-sql/pglite";
+import { btree_gist } from "@electric-sql/pglite/contrib/btree_gist";
+import { withoutTimers } from "./virtual-globals.ts";
+
+const MIGRATIONS = path.join(import.meta.dirname, "../../db/migrations");
+const BREAKPOINT = "--> statement-breakpoint";
+
+/** Rows that every run begins with: those that no run changes, with their tables, and the others. */
+export type Fixture = Readonly<{
+  standing: string;
+  standingTables: readonly string[];
+  changing: string;
+}>;
+
+/** What a statement of the simulator's own came back with: rows of texts. */
+export type Rows = readonly (readonly (string | null)[])[];
+
+/**
+ * Postgres itself, compiled to WebAssembly, in this thread (PGlite). It has one session; `DbSocket` lets one
+ * connection after the other have it. A call is done when it returns, so nothing of it depends on the machine.
+ */
+export class SimPostgres {
+  readonly #lite: PGlite;
+  readonly #reset: string;
+  /** Prepared statements by their text: parsing and planning is half of a short statement's cost. */
+  readonly #prepared = new Map<string, string>();
+
+  private constructor(lite: PGlite, reset: string) {
+    this.#lite = lite;
+    this.#reset = reset;
+  }
+
+  /** Starts it, migrates it, and keeps how to bring it back to `fixture`. Takes seconds, once a thread. */
+  static async start(fixture: Fixture, mirrored: readonly string[]): Promise<SimPostgres> {
+    const lite = await PGlite.create({ extensions: { btree_gist } });
+    const files = (await readdir(MIGRATIONS)).filter((name) => name.endsWith(".sql")).sort();
+    for (const file of files) {
+      const text = await readFile(path.join(MIGRATIONS, file), "utf8");
+      for (const statement of text.split(BREAKPOINT)) await lite.exec(statement);
+    }
+    await lite.exec(SETTINGS);
+    await lite.exec(changeFeed(mirrored));
+    await lite.exec(fixture.standing);
+    const changing = await lite.query<{ name: string }>(
+      `select quote_ident(tablename) as name from pg_tables
+        where schemaname = 'public' and tablename <> all ($1) order by 1`,
+      [fixture.standingTables],
+    );
+    const names = [...changing.rows.map((row) => row.name), "sim.changes"];
+    const postgres = new SimPostgres(
+      lite,
+      `truncate ${names.join(", ")} restart identity; ${fixture.changing}; truncate sim.changes restart identity`,
+    );
+    postgres.reset();
+    return postgres;
+  }
+
+  /** As it was at the start. */
+  reset(): void {
+    this.run("rollback");
+    this.run(this.#reset);
+  }
+
+  /** Answers a message of the wire protocol, whatever it holds. */
+  answer(message: Uint8Array): Uint8Array {
+    return withoutTimers(() => this.#lite.execProtocolRawSync(message));
+  }
+
+  /** Runs SQL of the simulator's own. Throws what Postgres says. */
+  run(text: string): Rows {
+    return rowsOf(this.answer(protocol.serialize.query(text)));
+  }
+
+  /** The changes since `seen`, as the feed holds them; by a statement that is prepared once, as it runs so often. */
+  changesSince(seen: number): Rows {
+    this.preparedName(CHANGES);
+    const name = this.#prepared.get(CHANGES) ?? "";
+    return rowsOf(
+      this.answer(
+        Buffer.concat([
+          protocol.serialize.bind({ statement: name, values: [String(seen)] }),
+          protocol.serialize.execute({}),
+          protocol.serialize.sync(),
+        ]),
+      ),
+    );
+  }
+
+  /** The name under which a statement's text is prepared; prepares it when it is new. null: it cannot be. */
+  preparedName(text: string): string | null {
+    const known = this.#prepared.get(text);
+    if (known !== undefined) return known;
+    const name = `s${this.#prepared.size}`;
+    const answer = this.answer(
+      Buffer.concat([protocol.serialize.parse({ name, text }), protocol.serialize.sync()]),
+    );
+    let failed = false;
+    new protocol.Parser().parse(answer, (message) => {
+      failed ||= message instanceof protocol.messages.DatabaseError;
+    });
+    if (failed) return null;
+    this.#prepared.set(text, name);
+    return name;
+  }
+}
+
+const CHANGES = "select seq, tbl, gone, record from sim.changes where seq > $1 order by seq";
+
+/** The rows of an answer; throws the error in it. */
+function rowsOf(answer: Uint8Array): Rows {
+  const rows: (string | null)[][] = [];
+  let failed: Error | null = null;
+  new protocol.Parser().parse(answer, (message) => {
+    if (message instanceof protocol.messages.DataRowMessage) rows.push(message.fields);
+    if (message instanceof protocol.messages.DatabaseError) failed ??= message;
+  });
+  if (failed !== null) throw failed;
+  return rows;
+}
+
+/** Nothing outlives the process, so nothing is flushed; and a statement that is prepared once is planned once. */
+const SETTINGS = "set synchronous_commit = off; set plan_cache_mode = force_generic_plan";
+
+/** Writes each change of a row into a table that only the simulator reads: what a transaction did, by rows. */
+const changeFeed = (tables: readonly string[]): string => `
+  create schema sim;
+  create unlogged table sim.changes (
+    seq bigint generated always as identity primary key, tbl text not null, gone boolean not null, record jsonb not null
+  );
+  create function sim.note() returns trigger language plpgsql as $$ begin
+    if tg_op = 'DELETE' then
+      insert into sim.changes (tbl, gone, record) values (tg_table_name, true, to_jsonb(old));
+    else
+      insert into sim.changes (tbl, gone, record) values (tg_table_name, false, to_jsonb(new));
+    end if;
+    return null;
+  end $$;
+  ${tables
+    .map(
+      (t) =>
+        `create trigger sim_note after insert or update or delete on ${t} for each row execute function sim.note();`,
+    )
+    .join("\n")}
+`;

@@ -1,0 +1,71 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import { forever, type Scheduler } from "./scheduler.ts";
+
+/**
+ * One run of a Lambda: a request, a batch, a sweep. It can be killed at anything it does to the outside, before or
+ * after it; what it has done until then stays done, and nobody hears from it again.
+ */
+export type VirtualProcess = {
+  readonly name: string;
+  /** How many more things it does before it dies; null: it lives. */
+  livesFor: number | null;
+  dead: boolean;
+  /** Told at its death, so that what it held (a connection) is taken from it. */
+  readonly onDeath: Set<() => void>;
+  /** What it has asked of the payment provider, oldest first. */
+  readonly asked: string[];
+};
+
+const current = new AsyncLocalStorage<VirtualProcess>();
+
+export const processNow = (): VirtualProcess | undefined => current.getStore();
+
+/**
+ * Runs `work` as a process of its own, which is killed when its time is over. Never resolves when the process is
+ * killed; `died` is told then.
+ */
+export function runProcess<T>(
+  scheduler: Scheduler,
+  options: { name: string; livesFor: number | null; limitMs: number; died: () => void },
+  work: () => Promise<T>,
+): Promise<T> {
+  const process: VirtualProcess = {
+    name: options.name,
+    livesFor: options.livesFor,
+    dead: false,
+    onDeath: new Set([options.died]),
+    asked: [],
+  };
+  const cancel = scheduler.after(options.limitMs, `${options.name} is out of time`, () =>
+    kill(process),
+  );
+  return current
+    .run(process, work)
+    .finally(cancel)
+    .then((value) => (process.dead ? forever : value));
+}
+
+function kill(process: VirtualProcess): void {
+  process.dead = true;
+  for (const tell of process.onDeath) tell();
+}
+
+/** Waits for the caller's turn to do something to the outside. A process that dies here never goes on. */
+export async function outside(
+  scheduler: Scheduler,
+  label: string,
+  ready?: () => boolean,
+): Promise<void> {
+  const process = processNow();
+  await scheduler.turn(process ? `${process.name} ${label}` : label, ready);
+  if (process) await survive(process);
+}
+
+async function survive(process: VirtualProcess): Promise<void> {
+  if (process.dead) return forever;
+  if (process.livesFor === null) return undefined;
+  process.livesFor -= 1;
+  if (process.livesFor > 0) return undefined;
+  kill(process);
+  return forever;
+}

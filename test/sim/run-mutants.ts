@@ -1,0 +1,88 @@
+import { parseArgs } from "node:util";
+import { availableParallelism } from "node:os";
+import { MUTANTS } from "./mutants/mutants.ts";
+import { runSeeds, seedsFrom } from "./pool.ts";
+
+const HELP = `npm run sim:mutants -- [options]
+
+Plants each of ${MUTANTS.length} defects in memory, and runs seeds until an invariant catches it.
+
+  --only TEXT  only mutants whose name has this text
+  --seeds N    give up after so many seeds (default 2000)
+  --from N     the first of them (default 1)
+  --json       print one object
+  --help       this
+`;
+
+type Verdict = {
+  name: string;
+  caught: boolean;
+  by: number | null;
+  seed: number | null;
+  detail: string;
+};
+
+/** Runs seeds with one defect until it is caught. A mutant that cannot be planted throws. */
+export async function tryMutant(
+  name: string,
+  how: { from: number; seeds: number },
+): Promise<Verdict> {
+  let verdict: Verdict = { name, caught: false, by: null, seed: null, detail: "" };
+  await runSeeds(seedsFrom(how.from, how.seeds, { shrink: false, keepTrace: false }), {
+    mutant: name,
+    threads: 1,
+    onResult: ({ seed, failure }) => {
+      if (failure === null) return "go_on";
+      verdict = { name, caught: true, by: failure.invariant, seed, detail: failure.detail };
+      return "stop";
+    },
+  });
+  return verdict;
+}
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      only: { type: "string", default: "" },
+      seeds: { type: "string", default: "2000" },
+      from: { type: "string", default: "1" },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const names = MUTANTS.map((m) => m.name).filter((name) => name.includes(values.only));
+  const verdicts: Verdict[] = [];
+  const lane = async () => {
+    for (let name = names.shift(); name !== undefined; name = names.shift()) {
+      const verdict = await tryMutant(name, {
+        from: Number(values.from),
+        seeds: Number(values.seeds),
+      });
+      verdicts.push(verdict);
+      if (!values.json) process.stdout.write(`${inWords(verdict)}\n`);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(availableParallelism(), 8) }, lane));
+  if (values.json) process.stdout.write(`${JSON.stringify({ mutants: verdicts })}\n`);
+  return verdicts.every((v) => v.caught) ? 0 : 1;
+}
+
+const inWords = (v: Verdict): string =>
+  v.caught
+    ? `caught by ${v.by} at seed ${v.seed}: ${v.name} (${v.detail})`
+    : `NOT caught: ${v.name}`;
+
+if (import.meta.main) {
+  try {
+    process.exitCode = await main();
+  } catch (error) {
+    process.stderr.write(
+      `sim:mutants: ${error instanceof Error ? error.message : String(error)}\n`,
+    );
+    process.exitCode = 2;
+  }
+}

@@ -1,0 +1,134 @@
+import { parseArgs } from "node:util";
+import { pendingOnes } from "./checks/invariants.ts";
+import { FAULT_KINDS } from "./faults.ts";
+import { runSeeds, seedsFrom } from "./pool.ts";
+import type { SeedRequest, SeedResult } from "./seed-run.ts";
+
+const HELP = `npm run sim -- [options]
+
+Runs the whole product in a simulated world in which everything fails, and checks the twenty invariants.
+
+  --seeds N   how many seeds (default 50)
+  --from N    the first of them (default 1)
+  --seed N    one seed alone
+  --path P    with --seed: the smaller plan that a failure named
+  --trace     with --seed: print everything that happens
+  --json      print one object
+  --help      this
+`;
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string", default: "50" },
+      from: { type: "string", default: "1" },
+      seed: { type: "string" },
+      path: { type: "string" },
+      trace: { type: "boolean", default: false },
+      json: { type: "boolean", default: false },
+      help: { type: "boolean", default: false },
+    },
+  });
+  if (values.help) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const one = values.seed === undefined ? null : wholeNumber("--seed", values.seed);
+  const from = one ?? wholeNumber("--from", values.from);
+  const count = one === null ? wholeNumber("--seeds", values.seeds) : 1;
+  const requests: Iterable<SeedRequest> =
+    one === null
+      ? seedsFrom(from, count, { shrink: true, keepTrace: false })
+      : [
+          {
+            seed: one,
+            path: values.path ?? null,
+            shrink: values.path === undefined,
+            keepTrace: values.trace,
+          },
+        ];
+  const began = performance.now();
+  const results: SeedResult[] = [];
+  await runSeeds(requests, {
+    ...(count === 1 ? { threads: 1 } : {}),
+    onResult: (result) => {
+      results.push(result);
+      if (values.trace) process.stdout.write(result.trace.join(""));
+      if (result.failure) process.stderr.write(`${describeFailure(result)}\n`);
+      return "go_on";
+    },
+  });
+  const report = reportOf(results, {
+    seeds: count,
+    from,
+    seconds: (performance.now() - began) / 1000,
+  });
+  process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : inWords(report));
+  return report.violations === 0 ? 0 : 1;
+}
+
+function reportOf(
+  results: readonly SeedResult[],
+  about: { seeds: number; from: number; seconds: number },
+) {
+  const faults: Record<string, number> = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0]));
+  const orders: Record<string, number> = {};
+  for (const result of results) {
+    for (const [kind, n] of Object.entries(result.faults)) faults[kind] = (faults[kind] ?? 0) + n;
+    for (const [state, n] of Object.entries(result.orders))
+      orders[state] = (orders[state] ?? 0) + n;
+  }
+  const failures = results
+    .flatMap((r) => (r.failure ? [{ seed: r.seed, replay: replayOf(r), ...r.failure }] : []))
+    .toSorted((a, b) => a.seed - b.seed);
+  return {
+    seeds: about.seeds,
+    from: about.from,
+    steps: results.reduce((n, r) => n + r.steps, 0),
+    faults,
+    violations: failures.length,
+    pending: pendingOnes(),
+    orders,
+    failures,
+    seconds: Math.round(about.seconds * 10) / 10,
+  };
+}
+
+const replayOf = ({ seed, failure }: SeedResult): string =>
+  `npm run sim -- --seed ${seed} --path ${failure?.path ?? "0"} --trace`;
+
+const describeFailure = (result: SeedResult): string =>
+  [
+    `seed ${result.seed} breaks invariant ${result.failure?.invariant}: ${result.failure?.detail}`,
+    `  ${JSON.stringify(result.failure?.plan)}`,
+    `  replay: ${replayOf(result)}`,
+  ].join("\n");
+
+function inWords(report: ReturnType<typeof reportOf>): string {
+  const faults = Object.entries(report.faults).map(
+    ([kind, n]) => `  ${String(n).padStart(7)} ${kind}`,
+  );
+  const pending = report.pending.map((p) => `  ${p.invariant}: ${p.missing}`);
+  return [
+    `${report.seeds} seeds from ${report.from}, ${report.steps} steps in ${report.seconds} s, ${report.violations} violations`,
+    "faults:",
+    ...faults,
+    "pending:",
+    ...pending,
+    "",
+  ].join("\n");
+}
+
+function wholeNumber(option: string, text: string): number {
+  const number = Number(text);
+  if (!Number.isInteger(number) || number < 0 || number > 0x7fff_ffff)
+    throw new Error(`${option} takes a whole number, not ${text}`);
+  return number;
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  process.stderr.write(`sim: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 2;
+}

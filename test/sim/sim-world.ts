@@ -1,0 +1,104 @@
+import { countersAt } from "#host-agent/drivers/simulated/guest.ts";
+import type { SimulatedWorld, VmRecord } from "#host-agent/drivers/simulated/world.ts";
+
+type TrashRecord = Parameters<SimulatedWorld["putTrash"]>[0];
+
+/** What the serials of disks begin with that somebody made by hand. */
+export const FOREIGN = "foreign-";
+
+/** What became of a disk that a host ever held. Instants are milliseconds since 1970. */
+export type DiskHistory = {
+  serial: string;
+  vmId: string;
+  host: string;
+  everStarted: boolean;
+  trashedAt: number | null;
+  goneAt: number | null;
+};
+/** One life of a VM's process. */
+export type RunHistory = {
+  bootEpoch: string;
+  vmId: string;
+  /** What its NICs had sent by this instant, in bytes. */
+  sentBy: (at: number) => bigint;
+};
+
+/** What one host's hypervisor and disks hold, with all that they ever held, to judge by. */
+export class SimWorld implements SimulatedWorld {
+  readonly host: string;
+  readonly disks = new Map<string, DiskHistory>();
+  readonly runs = new Map<string, RunHistory>();
+  /** By VM, how often one-shot work was begun on it. */
+  readonly oneShots = new Map<string, number>();
+  readonly #vms = new Map<string, VmRecord>();
+  readonly #trash = new Map<string, TrashRecord>();
+  readonly #now: () => number;
+
+  constructor(host: string, now: () => number) {
+    this.host = host;
+    this.#now = now;
+  }
+
+  /** As it is now, without waiting: for the checks and for what happens to a host by itself. */
+  all(): readonly VmRecord[] {
+    return [...this.#vms.values()];
+  }
+  put(record: VmRecord): void {
+    const { disk, run, vmId } = record;
+    this.#vms.set(vmId, record);
+    if (disk !== null) {
+      const known = this.disks.get(disk.serial);
+      if (known) known.everStarted ||= disk.everStarted;
+      else
+        this.disks.set(disk.serial, {
+          serial: disk.serial,
+          vmId,
+          host: this.host,
+          everStarted: disk.everStarted,
+          trashedAt: null,
+          goneAt: null,
+        });
+    }
+    if (run !== null && !this.runs.has(run.bootEpoch))
+      this.runs.set(run.bootEpoch, {
+        bootEpoch: run.bootEpoch,
+        vmId,
+        sentBy: (at) => countersAt(record, run, at).txBytes.reduce((sum, bytes) => sum + bytes, 0n),
+      });
+  }
+  drop(vmId: string): void {
+    const disk = this.#vms.get(vmId)?.disk;
+    this.#vms.delete(vmId);
+    const history = disk && this.disks.get(disk.serial);
+    if (history && history.trashedAt === null) history.goneAt = this.#now();
+  }
+  get(vmId: string): VmRecord | undefined {
+    return this.#vms.get(vmId);
+  }
+
+  async vms(): Promise<readonly VmRecord[]> {
+    return this.all();
+  }
+  async vm(vmId: string): Promise<VmRecord | null> {
+    return this.#vms.get(vmId) ?? null;
+  }
+  async putVm(record: VmRecord): Promise<void> {
+    this.put(record);
+  }
+  async removeVm(vmId: string): Promise<void> {
+    this.drop(vmId);
+  }
+  async trash(): Promise<readonly TrashRecord[]> {
+    return [...this.#trash.values()];
+  }
+  async putTrash(record: TrashRecord): Promise<void> {
+    this.#trash.set(record.serial, record);
+    const history = this.disks.get(record.serial);
+    if (history) history.trashedAt ??= record.trashedAt;
+  }
+  async removeTrash(serial: string): Promise<void> {
+    this.#trash.delete(serial);
+    const history = this.disks.get(serial);
+    if (history) history.goneAt = this.#now();
+  }
+}

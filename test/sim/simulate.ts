@@ -1,0 +1,236 @@
+import { addHost } from "#commands/add-host.ts";
+import { INVARIANTS } from "./checks/invariants.ts";
+import type { Check, Look, Scene } from "./checks/scene.ts";
+import { createControlPlane, createInvoker } from "./control-plane.ts";
+import type { DbServer } from "./db-socket.ts";
+import { Dice } from "./dice.ts";
+import type { FaultKind } from "./faults.ts";
+import { LOCATION_ID } from "./fixture.ts";
+import { SimHost, type HostShape } from "./host.ts";
+import { Mirror } from "./mirror.ts";
+import { People } from "./people.ts";
+import type { Plan } from "./plan.ts";
+import { createProvider, type Provider } from "./provider.ts";
+import { SimQueues } from "./queues.ts";
+import { createSim, describe, Violation, type Sim } from "./sim.ts";
+import type { SimPostgres } from "./postgres.ts";
+import { takeStep } from "./take-step.ts";
+import { govern } from "./virtual-globals.ts";
+
+const HOSTS: readonly HostShape[] = [
+  { name: "kvm-1", hypervisor: "kvm", cpuThreads: 4, memoryMib: 14_336, diskGib: 300 },
+  { name: "hyperv-1", hypervisor: "hyperv", cpuThreads: 4, memoryMib: 12_288, diskGib: 200 },
+];
+const MINUTE = 60_000;
+/** A run that takes more steps than this has found a loop without end. */
+const MOST_STEPS = 60_000;
+/** After the faults stop, all must be at rest by then: a refund waits two hours for its VM, a webhook up to an hour. */
+const REST_LIMIT_MS = 5 * 60 * MINUTE;
+/** Looked at early, and then after each resync of the agents. */
+const REST_LOOKS_MS = [MINUTE / 2, 2 * MINUTE, 6 * MINUTE];
+
+export type Outcome = Readonly<{
+  violation: { invariant: number; detail: string } | null;
+  steps: number;
+  faults: ReadonlyMap<FaultKind, number>;
+  traceHash: string;
+  trace: readonly string[];
+  /** How many orders ended in which state: a run in which nothing happens proves nothing. */
+  orders: Readonly<Record<string, number>>;
+}>;
+
+/** One world, from its beginning until it is at rest or broken. */
+export type World = Scene &
+  Readonly<{
+    people: People;
+    queues: SimQueues;
+    /** People who are not done with what they began. */
+    busy: { count: number };
+    /** Goes on for `ms` of virtual time. */
+    run: (ms: number) => Promise<void>;
+  }>;
+
+/** Runs a plan on a fresh world. Everything in it is decided by the plan. */
+export async function simulate(
+  plan: Plan,
+  env: { postgres: SimPostgres; keepTrace: boolean },
+): Promise<Outcome> {
+  const seed = String(plan.chance);
+  const sim = createSim({ seed, faultKinds: plan.kinds, keepTrace: env.keepTrace });
+  govern(sim.scheduler, sim.dice.fork("libraries"));
+  env.postgres.reset();
+  const world = await createWorld(sim, seed, env.postgres);
+  try {
+    sim.faults.active = true;
+    for (const step of plan.steps) {
+      sim.scheduler.trace(`step ${JSON.stringify(step)}`);
+      await takeStep(world, step);
+      await world.run(step.gapMs);
+    }
+    while (world.busy.count > 0) await world.run(MINUTE);
+    await comeToRest(world, plan);
+  } catch (error) {
+    if (!(error instanceof Violation)) sim.scheduler.trace(`threw ${describe(error)}`);
+    sim.found.violation ??=
+      error instanceof Violation ? error : new Violation(0, `threw ${describe(error)}`);
+  }
+  const { violation } = sim.found;
+  const orders: Record<string, number> = {};
+  for (const { state } of world.mirror.orders.all()) orders[state] = (orders[state] ?? 0) + 1;
+  if (violation) sim.scheduler.trace(`broken ${violation.invariant}: ${violation.message}`);
+  return {
+    violation: violation && { invariant: violation.invariant, detail: violation.message },
+    steps: sim.scheduler.steps,
+    faults: sim.faults.counts,
+    traceHash: sim.scheduler.traceHash(),
+    trace: sim.scheduler.lines,
+    orders,
+  };
+}
+
+async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promise<World> {
+  const { scheduler, found } = sim;
+  const mirror = new Mirror(postgres);
+  const checks: Check[] = [];
+  const look = (which: "onCommit" | "onStep" | "atRest") => {
+    for (const check of checks) complain(sim, check, check[which]);
+  };
+  const server: DbServer = {
+    postgres,
+    scheduler,
+    faults: sim.faults,
+    holder: null,
+    sockets: 0,
+    committed: () => {
+      mirror.catchUp();
+      look("onCommit");
+    },
+  };
+  const queues = new SimQueues(sim, createInvoker(sim));
+  let provider: Provider | null = null;
+  const plane = createControlPlane(sim, server, {
+    queues,
+    payments: () => {
+      if (provider === null) throw new Error("the provider is not there yet");
+      return provider.payments;
+    },
+  });
+  provider = await createProvider(sim, seed, plane.webhook);
+  const hosts: SimHost[] = [];
+  const scene: Scene = { sim, mirror, hosts, provider };
+  const keepUp = provider.keepUp;
+
+  const runUntil = async (until: number) => {
+    while (await scheduler.step(until)) {
+      keepUp();
+      look("onStep");
+      if (found.violation) throw found.violation;
+      if (scheduler.steps > MOST_STEPS) throw new Violation(0, "this never ends");
+    }
+    // Checks that were made in the last step, by commits.
+    if (found.violation) throw found.violation;
+  };
+  const now = () => scheduler.now().getTime();
+  const finish = async <T>(work: Promise<T>): Promise<T> => {
+    const state = { done: false };
+    const watched = work.finally(() => {
+      state.done = true;
+    });
+    watched.catch(() => undefined);
+    while (!state.done) if (!(await scheduler.step(now() + MINUTE))) keepUp();
+    return watched;
+  };
+  for (const shape of HOSTS) {
+    const added = await finish(
+      addHost(
+        plane.deps,
+        { kind: "system", id: "simulator" },
+        { name: shape.name, locationId: LOCATION_ID, testOnly: true, cpuOvercommit: 4 },
+      ),
+    );
+    if (!added.ok) throw new Error(added.error.detail);
+    const host = new SimHost(sim, shape, {
+      serve: plane.api,
+      queues,
+      joinToken: added.value.joinToken,
+    });
+    hosts.push(host);
+    await finish(host.start());
+  }
+  checks.push(...INVARIANTS.flatMap(({ make }) => (make === null ? [] : [make(scene)])));
+  plane.startSweeping();
+  return {
+    ...scene,
+    people: new People(sim, { plane, provider, mirror }),
+    queues,
+    busy: { count: 0 },
+    run: (ms) => runUntil(now() + ms),
+  };
+
+  function complain(of: Sim, check: Check, what: Look | undefined): void {
+    const wrong = what?.();
+    if (wrong !== undefined) of.found.violation ??= new Violation(check.invariant, wrong);
+  }
+}
+
+/** Faults stop, staff mend what only they can, and within the limit all is as it should be, and stays so. */
+async function comeToRest(world: World, plan: Plan): Promise<void> {
+  const { sim, hosts } = world;
+  sim.faults.active = false;
+  world.queues.deaf = plan.deafAtTheEnd;
+  for (const host of hosts) {
+    host.reconnect();
+    host.full = false;
+    host.store.full = false;
+    for (const vm of host.world.all()) {
+      if (vm.run?.failed === true) host.world.put({ ...vm, run: null });
+      if (vm.ownerEpoch === null) host.world.drop(vm.vmId);
+    }
+  }
+  const checks = INVARIANTS.flatMap(({ make }) => (make === null ? [] : [make(world)]));
+  const wrong = () => {
+    for (const { invariant, atRest } of checks) {
+      const detail = atRest?.();
+      if (detail !== undefined) return new Violation(invariant, `in the end: ${detail}`);
+    }
+    return null;
+  };
+  const rest = async () => {
+    const limit = sim.scheduler.now().getTime() + REST_LIMIT_MS;
+    for (let looks = 0; ; looks++) {
+      await world.run(REST_LOOKS_MS[Math.min(looks, REST_LOOKS_MS.length - 1)] ?? MINUTE);
+      const found = wrong();
+      if (found === null) return;
+      if (sim.scheduler.now().getTime() > limit) throw found;
+    }
+  };
+  await rest();
+  // Every delivery once more, in any order: it must change nothing (invariant 4).
+  const before = businessState(world);
+  world.provider.resendAll(new Dice(`${plan.chance}/resend`));
+  await rest();
+  const now = businessState(world);
+  const changed = [
+    ...[...before].filter((line) => !now.has(line)),
+    ...[...now].filter((line) => !before.has(line)),
+  ];
+  if (changed.length > 0)
+    throw new Violation(4, `deliveries that came again changed something: ${changed.join(", ")}`);
+}
+
+/** What deliveries may decide, a line for each thing. An order that nobody has paid yet may still run out of time. */
+function businessState({ mirror }: World): ReadonlySet<string> {
+  return new Set(
+    [
+      ...mirror.orders
+        .all()
+        .filter((o) => o.state !== "awaiting_payment" && o.state !== "expired")
+        .map((o) => ["order", o.id, o.state]),
+      ...mirror.vms.all().map((v) => ["VM", v.id, v.presence, v.desired_power, v.generation]),
+      ...mirror.entitlements
+        .all()
+        .map((e) => ["entitlement", e.vm_id, new Date(e.until).toISOString()]),
+      ...mirror.ledgerTransactions.all().map((t) => ["booked", t.kind, t.reference]),
+    ].map((line) => line.join(" ")),
+  );
+}

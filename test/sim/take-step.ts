@@ -1,0 +1,135 @@
+import { assertNever } from "#core/result.ts";
+import type { SimHost } from "./host.ts";
+import type { Step } from "./plan.ts";
+import { FOREIGN } from "./sim-world.ts";
+import type { World } from "./simulate.ts";
+
+const HOUR = 3_600_000;
+
+/** Begins a step of the plan. What people do goes on by itself; only a jump in time is over when this returns. */
+export async function takeStep(world: World, step: Step): Promise<void> {
+  const { people, sim } = world;
+  /** People do not wait for each other. An error that none of them expects is a bug of the simulator, or of ours. */
+  const begin = (work: Promise<void>) => {
+    world.busy.count++;
+    work
+      .catch((error: unknown) => sim.log.error(`step ${step.do}`, { error }))
+      .finally(() => world.busy.count--);
+  };
+  switch (step.do) {
+    case "order":
+      return begin(people.order(step));
+    case "repeat_order":
+      return begin(people.repeatOrder(step.order, step.body));
+    case "act":
+      return begin(people.act(step.vm, step.type, step.by, step.double));
+    case "delete":
+      return begin(people.act(step.vm, "delete", step.by, step.double));
+    case "snoop":
+      return begin(people.snoop(step.vm));
+    case "lie":
+      return begin(
+        people.lie(hostAt(world, step.host), hostAt(world, step.host + 1), step.vm, step.lie),
+      );
+    case "strike":
+      return strike(world, step.vm, step.what);
+    case "plant":
+      return plant(world, step.order);
+    case "cut_power":
+      sim.faults.count(step.flushed ? "host.rebooted" : "host.power_lost");
+      return hostAt(world, step.host).losePower(step);
+    case "vanish":
+      return vanish(world, hostAt(world, step.host), step.forMs);
+    case "fill_disk":
+      return fillDisk(world, hostAt(world, step.host), step.forMs);
+    case "fail_renewals":
+      return people.failRenewals(step.who, step.count);
+    case "cancel_at_provider":
+      return begin(people.cancelAtProvider(step.vm));
+    case "jump":
+      return jump(world, step.days, step.strideHours);
+    default:
+      return assertNever(step);
+  }
+}
+
+function hostAt(world: World, index: number): SimHost {
+  const host = world.hosts[index % world.hosts.length];
+  if (host === undefined) throw new Error("there is no host");
+  return host;
+}
+
+/** Somebody has made a VM by hand, under the very id that an order's VM is to have. Nobody of ours may touch it. */
+function plant(world: World, index: number): void {
+  const places = world.mirror.reservations.all().flatMap((held) => {
+    const order = world.mirror.orders.get(held.order_id);
+    const host = world.hosts.find((h) => h.hostId === held.host_id);
+    return order && host && held.released_at === null && !host.world.get(order.vm_id)
+      ? [{ vmId: order.vm_id, host }]
+      : [];
+  });
+  const place = places[index % Math.max(1, places.length)];
+  if (place === undefined) return;
+  world.sim.faults.count("vm.foreign");
+  place.host.world.put({
+    vmId: place.vmId,
+    ownerEpoch: null,
+    size: { vcpus: 1, memoryMib: 128, diskGib: 1 },
+    disk: { serial: `${FOREIGN}${place.vmId}`, image: "foreign", everStarted: true },
+    seed: null,
+    definition: { macs: [] },
+    run: null,
+    starts: 1,
+  });
+}
+
+const STRUCK = { powers_off: "vm.powered_off", pauses: "vm.paused", fails: "vm.failed" } as const;
+
+/** A VM's process ends, stands still, or is broken. Its agent must see it. */
+function strike(world: World, index: number, what: keyof typeof STRUCK): void {
+  const running = world.hosts.flatMap((host) =>
+    host.world.all().flatMap((vm) => (vm.run === null ? [] : [{ host, vm, run: vm.run }])),
+  );
+  const hit = running[index % Math.max(1, running.length)];
+  if (hit === undefined) return;
+  world.sim.faults.count(STRUCK[what]);
+  const { host, vm, run } = hit;
+  host.world.put({
+    ...vm,
+    run:
+      what === "powers_off"
+        ? null
+        : { ...run, paused: what === "pauses", failed: what === "fails" },
+  });
+}
+
+function vanish(world: World, host: SimHost, forMs: number): void {
+  world.sim.faults.count("host.vanished");
+  host.cut = true;
+  world.sim.scheduler.after(forMs, `${host.name} is back`, () => host.reconnect());
+}
+
+function fillDisk(world: World, host: SimHost, forMs: number): void {
+  world.sim.faults.count("host.disk_full");
+  host.full = true;
+  host.store.full = true;
+  world.sim.scheduler.after(forMs, `${host.name} has room`, () => {
+    host.full = false;
+    host.store.full = false;
+  });
+}
+
+/** The world sleeps for days, in strides: at the end of each, everybody wakes late and does what is due. */
+async function jump(world: World, days: number, strideHours: number): Promise<void> {
+  const { scheduler } = world.sim;
+  for (let left = days * 24 * HOUR; left > 0; left -= strideHours * HOUR) {
+    scheduler.skip(Math.min(left, strideHours * HOUR));
+    for (const host of world.hosts) host.disturbed();
+    await world.run(AWAKE_MS);
+  }
+  await world.run(AWAKE_AT_THE_END_MS);
+}
+/** How long the world is awake between two strides: everybody is at work once. */
+const AWAKE_MS = 45_000;
+/** Long enough for invariant 6 to be owed. */
+const AWAKE_AT_THE_END_MS = 8 * 60_000;

@@ -1,0 +1,29 @@
+import { parentPort, workerData } from "node:worker_threads";
+import { z } from "zod";
+import { plant } from "./mutants/plant.ts";
+import { MUTANTS } from "./mutants/mutants.ts";
+import type { SeedRequest } from "./seed-run.ts";
+
+/*
+ * One thread of the simulator: takes seeds one after the other. A planted defect is planted before the product is
+ * loaded, so that the whole thread has it and no file does.
+ */
+const { mutant } = z.object({ mutant: z.string().nullable() }).parse(workerData);
+if (mutant !== null) {
+  const found = MUTANTS.find(({ name }) => name === mutant);
+  if (found === undefined) throw new Error(`there is no mutant ${mutant}`);
+  plant(found);
+}
+const { createSeedRunner } = await import("./seed-run.ts");
+const runSeed = await createSeedRunner();
+
+parentPort?.on("message", (request: SeedRequest) => {
+  runSeed(request).then(
+    (result) => parentPort?.postMessage({ result }),
+    (error: unknown) =>
+      parentPort?.postMessage({
+        error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+      }),
+  );
+});
+parentPort?.postMessage({ ready: true });

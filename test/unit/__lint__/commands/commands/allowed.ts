@@ -1,0 +1,3 @@
+import "#core/result.ts";
+import "#db/orders.ts";
+import "./deps.ts";

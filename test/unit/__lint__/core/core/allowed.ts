@@ -1,0 +1,4 @@
+import "zod";
+import "@hono/zod-openapi";
+import "#core/result.ts";
+import "./imports.ts";

@@ -1,0 +1,2 @@
+import "vitest";
+import "#test/builders.ts";

@@ -1,0 +1,4 @@
+import "#core/result.ts";
+import "./schema/orders.ts";
+import "drizzle-orm/pg-core";
+import "pg";

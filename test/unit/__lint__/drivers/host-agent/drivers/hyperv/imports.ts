@@ -1,0 +1,1 @@
+import "../kvm/driver.ts"; // refused: driver hyperv may not import driver kvm

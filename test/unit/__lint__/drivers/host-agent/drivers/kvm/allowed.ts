@@ -1,0 +1,3 @@
+import "./domain-xml.ts";
+import "../driver.ts";
+import "../seed.ts";

@@ -1,0 +1,1 @@
+import "../kvm/driver.ts"; // refused: driver simulated may not import driver kvm

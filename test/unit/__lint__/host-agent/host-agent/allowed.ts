@@ -1,0 +1,4 @@
+import "#core/contracts/agent.ts";
+import "./sync.ts";
+import "./drivers/kvm/driver.ts";
+import "xmlbuilder2";

@@ -1,0 +1,10 @@
+import "stripe"; // refused: functions/imports.ts may not import the SDK stripe
+import "@aws-sdk/client-sqs"; // refused: functions/imports.ts may not import the SDK @aws-sdk/client-sqs
+import "better-auth"; // refused: functions/imports.ts may not import the SDK better-auth
+import "@better-auth/api-key"; // refused: functions/imports.ts may not import the SDK @better-auth/api-key
+import "drizzle-orm"; // refused: functions/imports.ts may not import the SDK drizzle-orm
+import "pg"; // refused: functions/imports.ts may not import the SDK pg
+import "@aws-lambda-powertools/logger"; // refused: functions/imports.ts may not import the SDK @aws-lambda-powertools/logger
+import "aws-cdk-lib/aws-sqs"; // refused: functions/imports.ts may not import the SDK aws-cdk-lib/aws-sqs
+import "constructs"; // refused: functions/imports.ts may not import the SDK constructs
+import "fauxqs"; // refused: functions/imports.ts may not import the SDK fauxqs

@@ -1,0 +1,10 @@
+import "stripe"; // refused: host-agent/imports.ts may not import the SDK stripe
+import "@aws-sdk/client-sqs"; // refused: host-agent/imports.ts may not import the SDK @aws-sdk/client-sqs
+import "better-auth"; // refused: host-agent/imports.ts may not import the SDK better-auth
+import "@better-auth/api-key"; // refused: host-agent/imports.ts may not import the SDK @better-auth/api-key
+import "drizzle-orm"; // refused: host-agent/imports.ts may not import the SDK drizzle-orm
+import "pg"; // refused: host-agent/imports.ts may not import the SDK pg
+import "@aws-lambda-powertools/logger"; // refused: host-agent/imports.ts may not import the SDK @aws-lambda-powertools/logger
+import "aws-cdk-lib/aws-sqs"; // refused: host-agent/imports.ts may not import the SDK aws-cdk-lib/aws-sqs
+import "constructs"; // refused: host-agent/imports.ts may not import the SDK constructs
+import "fauxqs"; // refused: host-agent/imports.ts may not import the SDK fauxqs

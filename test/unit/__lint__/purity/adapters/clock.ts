@@ -1,0 +1,2 @@
+import "uuid";
+export const now = () => new Date();

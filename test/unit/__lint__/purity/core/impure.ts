@@ -1,0 +1,16 @@
+export const a = new Date(); // refused: take `now` as an argument, or from the injected clock
+export const b = Date.now(); // refused: take `now` as an argument, or from the injected clock
+export const c = Date(); // refused: take `now` as an argument, or from the injected clock
+export const d = Math.random(); // refused: take ids and randomness from what is injected
+declare const randomUUID: () => string;
+export const e = randomUUID(); // refused: take ids and randomness from what is injected
+export const f = fetch; // refused: Unexpected use of 'fetch'.
+export const g = process; // refused: Unexpected use of 'process'.
+export const h = setTimeout; // refused: Unexpected use of 'setTimeout'.
+export const i = setInterval; // refused: Unexpected use of 'setInterval'.
+export const j = setImmediate; // refused: Unexpected use of 'setImmediate'.
+export const k = queueMicrotask; // refused: Unexpected use of 'queueMicrotask'.
+export const l = console; // refused: Unexpected use of 'console'.
+export const m = crypto; // refused: Unexpected use of 'crypto'.
+export const n = performance; // refused: Unexpected use of 'performance'.
+export const o = globalThis; // refused: Unexpected use of 'globalThis'.

@@ -1,0 +1,10 @@
+import "#adapters/sqs.ts";
+import "#cdk/app.ts";
+import "#commands/place-order.ts";
+import "#core/result.ts";
+import "#db/orders.ts";
+import "#functions/app.ts";
+import "#host-agent/sync.ts";
+import "#webhooks/stripe.ts";
+import "stripe";
+import "fauxqs";

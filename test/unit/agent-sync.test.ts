@@ -1,0 +1,252 @@
+import { describe, expect, test } from "vitest";
+import { IdentityRevoked } from "#host-agent/control-plane.ts";
+import { DriverError } from "#host-agent/drivers/driver.ts";
+import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
+import { hanging, throwing, when } from "#host-agent/drivers/simulated/faults.ts";
+import { runAt } from "#host-agent/drivers/simulated/guest.ts";
+import { strikeVm } from "#host-agent/drivers/simulated/host-events.ts";
+import { createTestHost, type TestHost } from "#test/drivers/agent-harness.ts";
+import { aDesiredVm } from "#test/drivers/builders.ts";
+
+const HOUR = 3_600_000;
+const powerOf = async ({ world, agent, clock }: TestHost, vmId: string) => {
+  await agent.pass();
+  const vm = await world.vm(vmId);
+  return vm === null ? "gone" : runAt(vm, clock.now().getTime()) === null ? "off" : "on";
+};
+
+describe("a pass", () => {
+  test("makes a new VM run and reports it with its guest", async () => {
+    const { plane, agent, world } = createTestHost();
+    const vm = aDesiredVm({ hostname: "new.example" });
+    plane.want([vm]);
+    await agent.pass();
+    expect(plane.last(vm.vmId)).toMatchObject({
+      generation: 1,
+      ownerEpoch: 1,
+      settled: true,
+      error: null,
+      observed: { power: "running", size: vm.size, guest: { hostname: "new.example" } },
+    });
+    expect((await world.vm(vm.vmId))?.starts).toBe(1);
+    expect(plane.reports.at(0)?.facts).toMatchObject({ hypervisor: "kvm" });
+  });
+
+  test("repeated changes nothing and reports what is", async () => {
+    const { plane, agent, world } = createTestHost();
+    const vm = aDesiredVm();
+    plane.want([vm]);
+    await agent.pass();
+    const before = await world.vm(vm.vmId);
+    plane.reports.length = 0;
+    await agent.pass();
+    expect(await world.vm(vm.vmId)).toEqual(before);
+    expect(plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { power: "running" } });
+  });
+
+  test("rung for by a doorbell reports only what is news", async () => {
+    const { plane, agent } = createTestHost();
+    const [old, fresh] = [aDesiredVm(), aDesiredVm()];
+    plane.want([old]);
+    await agent.pass();
+    plane.reports.length = 0;
+    plane.want([old, fresh]);
+    await agent.pass({ full: false });
+    expect(plane.reports.flatMap((report) => report.vms).map((vm) => vm.vmId)).toEqual([
+      fresh.vmId,
+    ]);
+  });
+
+  test("tells of tagged VMs that nobody named, and leaves them as they are", async () => {
+    const { plane, agent, world } = createTestHost();
+    const vm = aDesiredVm({ ownerEpoch: 7 });
+    plane.want([vm]);
+    await agent.pass();
+    plane.want([]);
+    await agent.pass();
+    expect(plane.reports.at(-1)?.strangers).toEqual([{ vmId: vm.vmId, ownerEpoch: 7 }]);
+    expect((await world.vm(vm.vmId))?.run).not.toBeNull();
+  });
+
+  test("leaves a VM of another owner epoch alone and says so", async () => {
+    const { plane, agent, world } = createTestHost();
+    const vm = aDesiredVm({ ownerEpoch: 2 });
+    plane.want([vm]);
+    await agent.pass();
+    plane.change(vm.vmId, { ownerEpoch: 3, presence: "absent" });
+    await agent.pass();
+    expect(plane.last(vm.vmId)).toMatchObject({ settled: false, error: { code: "stale_epoch" } });
+    expect((await world.vm(vm.vmId))?.run).not.toBeNull();
+  });
+
+  test("destroys a VM, says that it is gone, and keeps its disk in the trash for a week", async () => {
+    const host = createTestHost();
+    const { plane, agent, world, clock } = host;
+    const vm = aDesiredVm();
+    plane.want([vm]);
+    await agent.pass();
+    plane.change(vm.vmId, { presence: "absent" });
+    await agent.pass();
+    expect(plane.last(vm.vmId)).toMatchObject({ generation: 2, settled: true, observed: null });
+    await clock.advance(7 * 24 * HOUR);
+    expect(await agent.emptyTrash()).toBe(0);
+    await clock.advance(1000);
+    expect(await agent.emptyTrash()).toBe(1);
+    expect(await world.trash()).toEqual([]);
+  });
+
+  test("stops a VM gracefully, cuts a deaf one off after 90 s, and meanwhile waits without hurry", async () => {
+    const deaf = createTestHost({ driver: { delays: { ...NO_DELAYS, gracefulStop: null } } });
+    const vm = aDesiredVm();
+    deaf.plane.want([vm]);
+    await deaf.agent.pass();
+    deaf.plane.change(vm.vmId, { power: "off" });
+    await deaf.agent.pass();
+    expect(deaf.plane.last(vm.vmId)).toMatchObject({
+      settled: false,
+      observed: { power: "running" },
+    });
+    await deaf.clock.advance(89_000);
+    expect(deaf.plane.last(vm.vmId)?.observed?.power).toBe("running");
+    await deaf.clock.advance(12_000);
+    expect(deaf.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { power: "off" } });
+  });
+
+  test("stops a VM for a size that it cannot take while it runs, and starts it again", async () => {
+    const host = createTestHost();
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    // More than four times what it was started with: the driver refuses it hot, whatever it declares.
+    const size = { vcpus: 5, memoryMib: 1024, diskGib: 2 };
+    host.plane.change(vm.vmId, { size });
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: true,
+      observed: { power: "running", size },
+    });
+    expect((await host.world.vm(vm.vmId))?.starts).toBe(2);
+    // A hot growth needs no restart.
+    host.plane.change(vm.vmId, { size: { ...size, vcpus: 6 } });
+    await host.agent.pass();
+    expect((await host.world.vm(vm.vmId))?.starts).toBe(2);
+    expect(host.plane.last(vm.vmId)?.observed?.size.vcpus).toBe(6);
+  });
+
+  test("sees the guest as soon as it is up, without another doorbell", async () => {
+    const host = createTestHost({ driver: { delays: { ...NO_DELAYS, guestReady: 3500 } } });
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({ observed: { power: "running", guest: null } });
+    await host.clock.advance(4000);
+    expect(host.plane.last(vm.vmId)?.observed?.guest).not.toBeNull();
+    await host.clock.advance(60_000);
+    const seenOnce = host.plane.reports.filter((report) =>
+      report.vms.some((v) => v.observed?.guest),
+    );
+    expect(seenOnce).toHaveLength(1);
+  });
+
+  test("goes back to work when a VM dies by itself", async () => {
+    const host = createTestHost();
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    await strikeVm(host.world, vm.vmId, "powers_off");
+    expect(await powerOf(host, vm.vmId)).toBe("on");
+  });
+});
+
+describe("a VM in trouble", () => {
+  test("delays no other, and is tried again until it works", async () => {
+    const [bad, good] = [aDesiredVm(), aDesiredVm()];
+    const fault = when(
+      { operation: "create", step: "disk", vmId: bad.vmId },
+      throwing(new DriverError("out_of_disk", "full")),
+      2,
+    );
+    const host = createTestHost({ driver: { faults: fault } });
+    host.plane.want([bad, good]);
+    await host.agent.pass();
+    expect(host.plane.last(bad.vmId)).toMatchObject({
+      settled: false,
+      observed: null,
+      error: { code: "out_of_disk", detail: "full" },
+    });
+    expect(host.plane.last(good.vmId)).toMatchObject({ settled: true });
+    await host.clock.advance(5000);
+    expect(host.plane.last(bad.vmId)).toMatchObject({ settled: true, error: null });
+  });
+
+  test("that hangs is given up after its limit, while others go on", async () => {
+    const [stuck, good] = [aDesiredVm(), aDesiredVm()];
+    const faults = when({ operation: "start", vmId: stuck.vmId }, hanging, 1);
+    const host = createTestHost({ driver: { faults }, settings: { stepLimitSeconds: 60 } });
+    host.plane.want([stuck, good]);
+    const passed = host.agent.pass();
+    await host.clock.advance(1000);
+    expect(host.plane.last(good.vmId)).toMatchObject({ settled: true });
+    await host.clock.advance(60_000);
+    await passed;
+    expect(host.plane.reports.flatMap((r) => r.vms).find((vm) => vm.error)).toMatchObject({
+      vmId: stuck.vmId,
+      error: { code: "timed_out" },
+    });
+    await host.clock.advance(5000);
+    expect(host.plane.last(stuck.vmId)).toMatchObject({ settled: true });
+  });
+
+  test("that dies as soon as it starts does not spin the host", async () => {
+    let starts = 0;
+    const host = createTestHost({
+      driver: {
+        faults: when({ operation: "start", step: "done" }, async ({ vmId }) => {
+          starts += 1;
+          await strikeVm(host.world, vmId ?? "", "powers_off");
+        }),
+      },
+    });
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    await host.clock.advance(10 * 60_000);
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: false,
+      error: { code: "driver_failed" },
+    });
+    expect(starts).toBeGreaterThan(3);
+    expect(starts).toBeLessThan(30);
+  });
+
+  test("that has failed is not restarted by itself", async () => {
+    const host = createTestHost();
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    await strikeVm(host.world, vm.vmId, "fails");
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: false,
+      observed: { power: "failed" },
+      error: { code: "driver_failed" },
+    });
+  });
+
+  test("a hypervisor that cannot be looked at makes the agent report nothing, not absence", async () => {
+    const host = createTestHost({ driver: { faults: when({ operation: "list" }, throwing(), 1) } });
+    host.plane.want([aDesiredVm()]);
+    await host.agent.pass();
+    expect(host.plane.reports.flatMap((report) => report.vms)).toEqual([]);
+    expect(host.errors).toContain("look_failed");
+    await host.agent.pass();
+    expect(host.plane.reports.flatMap((report) => report.vms)).toHaveLength(1);
+  });
+});
+
+test("a revoked identity ends the agent with that reason", async () => {
+  const host = createTestHost();
+  host.plane.outage = new IdentityRevoked(401, "identity_revoked", "another key was enrolled");
+  const running = host.agent.run(new AbortController().signal);
+  await expect(running).rejects.toThrow(IdentityRevoked);
+});
