@@ -60,14 +60,14 @@ describe("eight relays at once", () => {
     const writers = times(40, async (n) => {
       for (let each = 0; each < 10; each++) await aChange(hostId, n * 10 + each + 1);
     });
-    let writing = true;
+    const writing = new AbortController();
     const relays = times(8, async () => {
       let sent = 0;
-      while (writing) sent += (await relayOutbox(cp.deps)).sent;
+      while (!writing.signal.aborted) sent += (await relayOutbox(cp.deps)).sent;
       return sent;
     });
     await writers;
-    writing = false;
+    writing.abort();
     const sent = await relays;
     sent.push((await relayOutbox(cp.deps)).sent);
     expect(await unsent()).toBe(0);

@@ -55,7 +55,12 @@ export function createControlPlane(
 ): ControlPlane {
   const { scheduler, log, ids } = sim;
   const pool = openPool(
-    { stream: () => new DbSocket(server), max: MOST_CONNECTIONS, idleTimeoutMillis: 0, user: "sim" },
+    {
+      stream: () => new DbSocket(server),
+      max: MOST_CONNECTIONS,
+      idleTimeoutMillis: 0,
+      user: "sim",
+    },
     () => undefined,
   );
   const deps: Deps = {
