@@ -15,6 +15,12 @@ for program in virsh virtlogd libvirtd; do
   PATH=$PATH:/usr/sbin command -v "$program" >/dev/null ||
     { echo "start-libvirt: $program is missing (packages libvirt-daemon-system and libvirt-clients)" >&2; exit 2; }
 done
+# Where no udev has done so, give /dev/kvm to its group, as Debian's rule (50-udev-default.rules) does. Left to root alone
+# it makes libvirt probe QEMU anew at every call, some 4 s each: the probe may use it and QEMU's own user may not.
+if [ "$(stat -c %U:%G:%a /dev/kvm 2>/dev/null)" = root:root:600 ] && getent group kvm >/dev/null; then
+  chgrp kvm /dev/kvm
+  chmod 660 /dev/kvm
+fi
 for daemon in virtlogd libvirtd; do
   pidfile=/run/$daemon.pid
   if ! lives "$pidfile"; then
