@@ -3,6 +3,7 @@ import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import { inject } from "vitest";
 import type { Db } from "#db/client.ts";
+import { openPool } from "#db/open-pool.ts";
 
 export const TEMPLATE = "berth_template";
 
@@ -30,10 +31,12 @@ export async function cloneDatabase(options: { connections?: number } = {}): Pro
   await runSql(admin, `create database ${name} template ${TEMPLATE}`);
   const url = new URL(admin);
   url.pathname = `/${name}`;
-  const pool = new pg.Pool({ connectionString: url.href, max: options.connections ?? 10 });
-  // `end` does not wait for the goodbyes on the wire, so a connection may learn that its database is dropped when
-  // nobody listens to it any more. A query in work still rejects by itself.
-  pool.on("connect", (client) => client.on("error", () => undefined));
+  // `end` does not wait for the goodbyes on the wire, so a connection may learn that its database is dropped. A query in
+  // work still rejects by itself.
+  const pool = openPool(
+    { connectionString: url.href, max: options.connections ?? 10 },
+    () => undefined,
+  );
   return {
     db: drizzle(pool),
     pool,
