@@ -6,7 +6,6 @@ import { finishAction } from "#db/actions.ts";
 import { releaseAddresses } from "#db/addresses.ts";
 import { releaseReservation } from "#db/capacity.ts";
 import type { Tx } from "#db/client.ts";
-import { bumpDesiredGeneration } from "#db/hosts.ts";
 import { lockOrder, saveOrder } from "#db/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { saveObservation, type VmRow } from "#db/vms.ts";
@@ -46,7 +45,6 @@ export async function finishVm(
     await saveOrder(tx, moved.value.order);
     events.push(...moved.value.events);
   }
-  await bumpDesiredGeneration(tx, vm.hostId);
   await recordChange(
     tx,
     { actor, action: "vm.gone", subject: { kind: "vm", id: vm.id }, events },

@@ -131,7 +131,6 @@ async function followSubscription(
     { ...before, subscriptionStatus: checkout.subscription.status, until },
     at.now,
   );
-  const generation = await bumpDesiredGeneration(tx, vm.hostId);
   await recordChange(
     tx,
     {
@@ -141,10 +140,11 @@ async function followSubscription(
       detail: { until: until.toISOString(), status: checkout.subscription.status },
       events: [
         { name: "entitlement.changed.v1", data: { vmId: vm.id } },
-        { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId, generation } },
+        { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId } },
       ],
     },
     at,
   );
+  await bumpDesiredGeneration(tx, vm.hostId);
   return "entitlement_changed";
 }

@@ -75,7 +75,6 @@ export async function fulfilOrder(
     finishedAt: null,
     error: null,
   });
-  const generation = await bumpDesiredGeneration(tx, place.hostId);
   await recordChange(
     tx,
     {
@@ -85,14 +84,12 @@ export async function fulfilOrder(
       detail: { vm_id: order.vmId, host_id: place.hostId, action_id: actionId },
       events: [
         ...paid.value.events,
-        {
-          name: "vm.change_requested.v1",
-          data: { vmId: order.vmId, hostId: place.hostId, generation },
-        },
+        { name: "vm.change_requested.v1", data: { vmId: order.vmId, hostId: place.hostId } },
       ],
     },
     at,
   );
+  await bumpDesiredGeneration(tx, place.hostId);
   return ok("fulfilled");
 }
 

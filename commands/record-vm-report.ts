@@ -35,6 +35,7 @@ export async function recordVmReport(
     const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
     let accepted = 0;
     let ignored = 0;
+    let documentChanged = false;
     for (const seen of report.vms) {
       const vm = rows.get(seen.vmId);
       rows.delete(seen.vmId); // a second report of the VM would be judged by what the first one has changed
@@ -43,7 +44,8 @@ export async function recordVmReport(
         continue;
       }
       accepted++;
-      await applyReport(tx, vm, seen, running.get(vm.id), at, actor);
+      documentChanged =
+        (await applyReport(tx, vm, seen, running.get(vm.id), at, actor)) || documentChanged;
     }
     for (const done of report.actions) {
       const action = running.get(done.vmId);
@@ -55,9 +57,10 @@ export async function recordVmReport(
               code: "host_refused" as const,
               message: done.error?.detail ?? "the host could not do it",
             };
-      await endAction(tx, action, hostId, error, at, actor);
+      documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
     await touchHost(tx, hostId, report.facts, at.now);
+    if (documentChanged) await bumpDesiredGeneration(tx, hostId);
     return { accepted, ignored };
   });
   if (report.strangers.length > 0)
@@ -70,6 +73,7 @@ export async function recordVmReport(
   return receipt;
 }
 
+/** @returns whether the host's desired document changed with it. */
 async function applyReport(
   tx: Tx,
   vm: VmRow,
@@ -77,16 +81,16 @@ async function applyReport(
   running: Action | undefined,
   at: { now: Date; newId: () => string },
   actor: Actor,
-): Promise<void> {
+): Promise<boolean> {
   if (seen.observed === null && vm.presence === "absent" && seen.generation === vm.generation) {
-    if (vm.deletedAt === null) await finishVm(tx, vm, running, at, actor);
-    return;
+    if (vm.deletedAt !== null) return false;
+    await finishVm(tx, vm, running, at, actor);
+    return true;
   }
   const changed = whatChanged(vm, seen, at.now);
   if (changed) await saveObservation(tx, vm.id, changed);
   // From now on its host may not make it again: the desired document has changed.
-  if (changed && vm.firstSeenAt === null && changed.firstSeenAt !== null)
-    await bumpDesiredGeneration(tx, vm.hostId);
+  const mayCreateNoMore = vm.firstSeenAt === null && (changed?.firstSeenAt ?? null) !== null;
   const guestReady = (changed?.guestReadyAt ?? vm.guestReadyAt) !== null;
   const events: Event[] = [];
   if (guestReady && vm.guestReadyAt === null) events.push(...(await activateOrder(tx, vm)));
@@ -118,6 +122,7 @@ async function applyReport(
       },
       at,
     );
+  return mayCreateNoMore;
 }
 
 /** The guest itself was seen: the order is delivered. */
@@ -132,16 +137,15 @@ async function activateOrder(tx: Tx, vm: VmRow): Promise<readonly Event[]> {
   return moved.value.events;
 }
 
+/** @returns whether the host's desired document changed with it: the action is no longer pending. */
 async function endAction(
   tx: Tx,
   action: Action,
-  hostId: string,
   error: { code: "host_refused"; message: string } | null,
   at: { now: Date; newId: () => string },
   actor: Actor,
-): Promise<void> {
-  if (!(await finishAction(tx, action.id, { error, now: at.now }))) return;
-  await bumpDesiredGeneration(tx, hostId); // it is no longer pending: the document changed
+): Promise<boolean> {
+  if (!(await finishAction(tx, action.id, { error, now: at.now }))) return false;
   await recordChange(
     tx,
     {
@@ -152,4 +156,5 @@ async function endAction(
     },
     at,
   );
+  return true;
 }

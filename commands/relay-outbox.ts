@@ -8,8 +8,8 @@ const BATCH = 100;
 const LEASE_MS = 30_000;
 
 /**
- * Takes unsent outbox rows and rings what they name: hosts' doorbells (one ring for each host, with the highest
- * generation) and the queue of work. Called after each commit, and by a sweep that catches what a crash left.
+ * Takes unsent outbox rows and rings what they name: hosts' doorbells (one ring for each host, with its document's
+ * present generation) and the queue of work. Called after each commit, and by a sweep that catches what a crash left.
  * Whatever cannot be sent stays unsent, and another pass takes it when its lease has ended.
  *
  * @returns how many rows were sent, and how many failed.
@@ -66,21 +66,13 @@ async function send(deps: Pick<Deps, "db" | "queues">, group: readonly OutboxRow
       );
       return;
     case "doorbell": {
-      const rings = group.flatMap((r) =>
-        r.event.name === "vm.change_requested.v1" ? [r.event.data] : [],
-      );
-      const hostId = rings[0]?.hostId;
-      if (hostId !== undefined)
-        await ringHost(deps, hostId, Math.max(...rings.map((r) => r.generation)));
+      if (first.event.name === "vm.change_requested.v1")
+        await ringHost(deps, first.event.data.hostId);
     }
   }
 }
 
-async function ringHost(
-  deps: Pick<Deps, "db" | "queues">,
-  hostId: string,
-  generation: number,
-): Promise<void> {
+async function ringHost(deps: Pick<Deps, "db" | "queues">, hostId: string): Promise<void> {
   const host = await loadHost(deps.db, hostId);
   if (!host) return;
   let queueUrl = host.queueUrl;
@@ -88,5 +80,5 @@ async function ringHost(
     queueUrl = await deps.queues.ensureHostQueue(hostId);
     await setQueueUrl(deps.db, hostId, queueUrl);
   }
-  await deps.queues.ring(queueUrl, { hostId, generation });
+  await deps.queues.ring(queueUrl, { hostId, generation: host.desiredGeneration });
 }

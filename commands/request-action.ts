@@ -61,9 +61,8 @@ export async function requestAction(
     };
     await insertAction(tx, action);
     await saveDesire(tx, vm.id, decided.value);
-    const generation = await bumpDesiredGeneration(tx, vm.hostId);
     const events: Event[] = [
-      { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId, generation } },
+      { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId } },
     ];
     if (
       EFFECT_OF_ACTION[input.type].kind === "absent" &&
@@ -88,6 +87,7 @@ export async function requestAction(
       },
       at,
     );
+    await bumpDesiredGeneration(tx, vm.hostId);
     return ok(action);
   });
 }

@@ -81,6 +81,7 @@ async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activa
       },
       at,
     );
+    if (decided === "refund") await bumpDesiredGeneration(tx, vm.hostId);
     return decided;
   });
 }
@@ -95,8 +96,7 @@ async function undoVm(tx: Tx, vm: VmRow, at: At): Promise<Event> {
     stopMode: "firm",
     generation: vm.generation + 1,
   });
-  const generation = await bumpDesiredGeneration(tx, vm.hostId);
-  return { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId, generation } };
+  return { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId } };
 }
 
 async function endOverdueActions(deps: Deps): Promise<number> {
@@ -112,7 +112,6 @@ async function endOverdueActions(deps: Deps): Promise<number> {
       };
       if (!vm || !(await finishAction(tx, action.id, { error, now: at.now }))) return;
       ended++;
-      const generation = await bumpDesiredGeneration(tx, vm.hostId);
       await recordChange(
         tx,
         {
@@ -121,14 +120,12 @@ async function endOverdueActions(deps: Deps): Promise<number> {
           subject: { kind: "action", id: action.id },
           events: [
             { name: "action.finished.v1", data: { actionId: action.id, vmId: vm.id } },
-            {
-              name: "vm.change_requested.v1",
-              data: { vmId: vm.id, hostId: vm.hostId, generation },
-            },
+            { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId } },
           ],
         },
         at,
       );
+      await bumpDesiredGeneration(tx, vm.hostId);
     });
   }
   return ended;

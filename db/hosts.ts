@@ -129,15 +129,17 @@ export async function touchHost(
     .where(eq(hosts.id, hostId));
 }
 
-/** Counts a change of the host's desired document; the caller rings its doorbell with the answer. */
-export async function bumpDesiredGeneration(tx: Tx, hostId: string): Promise<number> {
+/**
+ * Counts a change of the host's desired document. The last statement of its transaction: all that concerns one host
+ * waits for this row until the commit.
+ */
+export async function bumpDesiredGeneration(tx: Tx, hostId: string): Promise<void> {
   const [row] = await tx
     .update(hosts)
     .set({ desiredGeneration: sql`${hosts.desiredGeneration} + 1` })
     .where(eq(hosts.id, hostId))
-    .returning({ generation: hosts.desiredGeneration });
+    .returning({ id: hosts.id });
   if (!row) throw new Error(`host ${hostId} vanished`);
-  return row.generation;
 }
 
 export async function insertJoinToken(

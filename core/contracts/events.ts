@@ -12,7 +12,7 @@ export const EVENTS = {
   "order.refunded.v1": z.object({ orderId: id }),
   "subscription.cancellation_fell_due.v1": z.object({ orderId: id, subscriptionId: z.string() }),
   "entitlement.changed.v1": z.object({ vmId: id }),
-  "vm.change_requested.v1": z.object({ vmId: id, hostId: id, generation: z.int().nonnegative() }),
+  "vm.change_requested.v1": z.object({ vmId: id, hostId: id }),
   "vm.deleted.v1": z.object({ vmId: id }),
   "action.finished.v1": z.object({ actionId: id, vmId: id }),
 } as const;
