@@ -134,6 +134,8 @@ async function openNetwork(root: string) {
   }).end({ headless: true });
   const file = path.join(root, "network.xml");
   await writeFile(file, xml);
+  // libvirt 9 makes this folder only with its first network that has DHCP, and writes to it for every network.
+  await mkdir("/var/lib/libvirt/dnsmasq", { recursive: true });
   await virsh("net-create", file);
   return { name, address, prefix: 24 };
 }
