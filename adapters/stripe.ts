@@ -1,6 +1,7 @@
 import Stripe from "stripe";
 import {
   isCurrency,
+  PROVIDER_EVENTS,
   ProviderUnavailable,
   type CheckoutState,
   type InvoiceState,
@@ -25,6 +26,9 @@ export type StripeOptions = Readonly<{
   now: () => Date;
   maxNetworkRetries?: number;
 }>;
+
+/** Of undelivered events in one look. A backlog beyond it is an endpoint that has been away for long: the next look goes on. */
+const MOST_EVENTS = 1000;
 
 /** The payment provider's port, on the official client with its own pinned API version. */
 export function createStripePayments(options: StripeOptions): Payments {
@@ -62,20 +66,29 @@ export function createStripePayments(options: StripeOptions): Payments {
 
     ensurePrice: async (input) => {
       const lookupKey = `berth-${input.planPriceId}`;
-      const known = await stripe.prices.list({ lookup_keys: [lookupKey], limit: 1 });
-      const found = known.data[0];
-      if (found) return found.id;
-      const price = await stripe.prices.create(
-        {
-          currency: input.amount.currency,
-          unit_amount: Number(input.amount.minor),
-          recurring: { interval: input.interval },
-          lookup_key: lookupKey,
-          product_data: { name: input.planName, metadata: { plan_id: input.planId } },
-        },
-        { idempotencyKey: `price-${input.planPriceId}` },
-      );
-      return price.id;
+      const find = async () =>
+        (await stripe.prices.list({ lookup_keys: [lookupKey], limit: 1 })).data[0]?.id;
+      const known = await find();
+      if (known !== undefined) return known;
+      try {
+        const price = await stripe.prices.create(
+          {
+            currency: input.amount.currency,
+            unit_amount: Number(input.amount.minor),
+            recurring: { interval: input.interval },
+            lookup_key: lookupKey,
+            product_data: { name: input.planName, metadata: { plan_id: input.planId } },
+          },
+          { idempotencyKey: `price-${input.planPriceId}` },
+        );
+        return price.id;
+      } catch (error) {
+        // Another order made it since we looked, and Stripe has forgotten its key meanwhile: its lookup key stands.
+        if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
+        const made = await find();
+        if (made === undefined) throw error;
+        return made;
+      }
     },
 
     createCheckout: async (input) => {
@@ -163,6 +176,21 @@ export function createStripePayments(options: StripeOptions): Payments {
       };
     },
 
+    // https://docs.stripe.com/webhooks/process-undelivered-events; the events themselves go back 30 days.
+    undeliveredEvents: async (before) => {
+      const events = await stripe.events
+        .list({
+          types: [...PROVIDER_EVENTS],
+          delivery_success: false,
+          created: { lt: Math.floor(+before / 1000) },
+          limit: 100,
+        })
+        .autoPagingToArray({ limit: MOST_EVENTS });
+      return events
+        .toReversed()
+        .map((event) => ({ event: providerEvent(event), body: JSON.stringify(event) }));
+    },
+
     verifyWebhook: async (body, signature) => {
       if (signature === undefined)
         return refuse("signature_invalid", "the Stripe-Signature header is missing");
@@ -213,6 +241,7 @@ function withOutages(payments: Payments): Payments {
     fetchInvoice: wrap(payments.fetchInvoice),
     cancelSubscription: wrap(payments.cancelSubscription),
     refundInvoice: wrap(payments.refundInvoice),
+    undeliveredEvents: wrap(payments.undeliveredEvents),
     verifyWebhook: payments.verifyWebhook,
   };
 }

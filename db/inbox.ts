@@ -1,4 +1,4 @@
-import { and, asc, eq, isNull, lt } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, lt } from "drizzle-orm";
 import type { ProviderEvent } from "#core/billing/payments.ts";
 import type { Db, Tx } from "./client.ts";
 import { inbox } from "./schema/messages.ts";
@@ -24,6 +24,19 @@ export async function storeDelivery(
     .onConflictDoNothing()
     .returning({ id: inbox.messageId });
   return rows.length === 1 ? "first" : "repeat";
+}
+
+/** Those of the deliveries that are stored already. */
+export async function knownDeliveries(
+  db: Db,
+  messageIds: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (messageIds.length === 0) return new Set();
+  const rows = await db
+    .select({ id: inbox.messageId })
+    .from(inbox)
+    .where(and(eq(inbox.source, "stripe"), inArray(inbox.messageId, [...messageIds])));
+  return new Set(rows.map((r) => r.id));
 }
 
 export type InboxEntry = Readonly<{

@@ -3,6 +3,7 @@ import { retryCancellations } from "#commands/cancel-subscription.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { expireOrders } from "#commands/expire-orders.ts";
+import { fetchMissedEvents } from "#commands/fetch-missed-events.ts";
 import { retryRefunds } from "#commands/refund-order.ts";
 import { relayOutbox } from "#commands/relay-outbox.ts";
 import { retryInbox } from "#commands/retry-inbox.ts";
@@ -13,6 +14,7 @@ import { watchProvisioning } from "#commands/watch-provisioning.ts";
 /** What runs every minute, and catches what a crash or a lost message left. Each may run twice, or beside itself. */
 export const SWEEPS = {
   expire_orders: expireOrders,
+  fetch_missed_events: fetchMissedEvents,
   retry_inbox: async (deps: Deps) => ({ rung: await retryInbox(deps) }),
   watch_provisioning: watchProvisioning,
   retry_refunds: retryRefunds,

@@ -60,6 +60,7 @@ function uncallable(): Deps {
       fetchInvoice: never,
       cancelSubscription: never,
       refundInvoice: never,
+      undeliveredEvents: never,
       verifyWebhook: never,
     },
     queues: { send: never, ring: never, ensureHostQueue: never },

@@ -89,6 +89,8 @@ export type Payments = {
     orderId: string;
     invoiceId: string;
   }) => Promise<{ refundId: string; amount: Money; status: "succeeded" | "pending" | "failed" }>;
+  /** Our kinds of events that began before `before` and that no delivery of has succeeded, the oldest first. */
+  undeliveredEvents: (before: Date) => Promise<readonly { event: ProviderEvent; body: string }[]>;
   verifyWebhook: (
     body: string,
     signature: string | undefined,

@@ -41,6 +41,8 @@ export class WebhookQueue {
     const fault = this.#useFault(event.type);
     switch (fault?.kind) {
       case "drop":
+        // As one whose attempts have all failed: the Events API tells it as undelivered.
+        this.#setPending(event.id, true);
         this.#note({
           delivery: "",
           event: event.id,

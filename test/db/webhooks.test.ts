@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { v7 } from "uuid";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
+import { fetchMissedEvents } from "#commands/fetch-missed-events.ts";
 import { retryInbox } from "#commands/retry-inbox.ts";
 import { requestAction } from "#commands/request-action.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -121,6 +122,56 @@ describe("a service that was cancelled", () => {
     await deliver(cp, renewal ?? "none");
     expect(await cp.rows("select 1 from invoices where status = 'paid'")).toHaveLength(2);
     expect(await until()).toEqual(before);
+  });
+});
+
+describe("deliveries that never came", () => {
+  test("are fetched from the provider after five minutes, once", async () => {
+    const { orderId } = await aPaidOrder(cp, await aWorld(cp));
+    holdBack(cp);
+    expect(await fetchMissedEvents(cp.deps)).toEqual({ found: 0 });
+    cp.clock.advance(5 * 60_000 + 1000);
+    const { found } = await fetchMissedEvents(cp.deps);
+    expect(found).toBeGreaterThan(0);
+    expect(await fetchMissedEvents(cp.deps)).toEqual({ found: 0 });
+    await cp.pump();
+    expect(await cp.rows("select state from orders where id = $1", orderId)).toEqual([
+      { state: "paid" },
+    ]);
+  });
+
+  test("of two renewals leave the VM entitled, and each invoice is booked", async () => {
+    const { vmId } = await anActiveVm(cp, await aWorld(cp));
+    const start = cp.clock.now();
+    for (const days of [32, 31]) {
+      cp.clock.advanceDays(days);
+      cp.stripe.standIn.runDue();
+      cp.clock.advanceMinutes(61);
+      cp.stripe.standIn.runDue();
+      holdBack(cp);
+      cp.clock.advanceMinutes(6);
+      await fetchMissedEvents(cp.deps);
+      await cp.pump();
+    }
+    const [entitlement] = await cp.rows("select until from entitlements where vm_id = $1", vmId);
+    expect(+new Date(String(entitlement?.["until"])) - +start).toBeGreaterThan(85 * 86_400_000);
+    expect(await cp.rows("select 1 from ledger_transactions where kind = 'payment'")).toHaveLength(
+      3,
+    );
+  });
+
+  test("that come late all the same change nothing", async () => {
+    const { orderId } = await aPaidOrder(cp, await aWorld(cp));
+    holdBack(cp);
+    cp.clock.advanceMinutes(6);
+    await fetchMissedEvents(cp.deps);
+    await cp.pump();
+    const before = await snapshot(cp);
+    for (const id of eventIds(cp, ...PROVIDER_EVENTS)) await deliver(cp, id);
+    expect(changesBetween(before, await snapshot(cp), cp.clock.now())).toEqual([]);
+    expect(await cp.rows("select state from orders where id = $1", orderId)).toEqual([
+      { state: "paid" },
+    ]);
   });
 });
 
