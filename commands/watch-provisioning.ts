@@ -89,7 +89,9 @@ async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activa
 /** The money goes back, so the VM must not come to be: the right to run ends, and its host is told to remove it. */
 async function undoVm(tx: Tx, vm: VmRow, at: At): Promise<Event> {
   const entitlement = await loadEntitlement(tx, vm.id);
-  if (entitlement) await saveEntitlement(tx, { ...entitlement, until: at.now }, at.now);
+  // One that has run out already stays so: nothing is entitled anew that is to go (invariant 5).
+  if (entitlement && entitlement.until > at.now)
+    await saveEntitlement(tx, { ...entitlement, until: at.now }, at.now);
   await saveDesire(tx, vm.id, {
     presence: "absent",
     power: "off",

@@ -84,6 +84,17 @@ describe("a paid order whose VM is not seen within two hours", () => {
     });
   });
 
+  test("is not entitled longer by its undoing, when what was paid has run out meanwhile", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    const until = () => one("select until from entitlements where vm_id = $1", vmId);
+    const before = await until();
+    cp.clock.advanceDays(40);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "refunding" });
+    expect(await until()).toEqual(before);
+  });
+
   test("stays refunded when its host has proved that the VM is gone, and its room is free", async () => {
     const world = await aWorld(cp);
     const { orderId, vmId } = await aProvisionedVm(cp, world);
