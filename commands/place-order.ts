@@ -140,8 +140,10 @@ async function holdOrder(
 const priceFor = (plan: Plan, interval: BillingInterval): PlanPrice | undefined =>
   plan.prices.find((p) => p.interval === interval);
 
-/** One minute more than Stripe's least, so that our clocks need not agree to the second. */
-const holdFrom = (now: Date) => new Date(+now + ORDER_HOLD_MS + 60_000);
+/** A minute and a half more than Stripe's least: our clocks need not agree, and the calls before the session take time. */
+const holdFrom = (now: Date) => new Date(+now + ORDER_HOLD_MS + 90_000);
+/** What the calls up to the session may take: as long as a request lives. Stripe measures the hold when it has them. */
+const CALLS_MS = 30_000;
 
 /** Calls to the provider stand outside any transaction, each with a key made from our row's id (style §8). */
 async function openCheckout(
@@ -183,7 +185,7 @@ async function heldLongEnough(deps: Deps, orderId: string): Promise<Order> {
   const now = deps.clock.now();
   const order = await loadOrder(deps.db, orderId);
   if (!order) throw new Error(`order ${orderId} vanished`);
-  const least = new Date(+now + ORDER_HOLD_MS);
+  const least = new Date(+now + ORDER_HOLD_MS + CALLS_MS);
   if (order.checkoutId !== null || order.expiresAt >= least) return order;
   await extendHold(deps.db, orderId, { least, until: holdFrom(now) });
   return (await loadOrder(deps.db, orderId)) ?? order;

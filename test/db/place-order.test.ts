@@ -99,6 +99,27 @@ describe("an outage of Stripe's after the place is held", () => {
     },
   );
 
+  test.each([0, 29, 31, 59, 61, 89])(
+    "the same key goes on %d seconds later, however slowly Stripe then answers",
+    async (seconds) => {
+      const world = await aWorld(cp);
+      const key = v7();
+      await whileStripeIsDown(async () => {
+        await expect(sendOrder(cp, world, { key })).rejects.toThrow("Stripe");
+      });
+      cp.clock.advance(seconds * 1000);
+      const { ensureCustomer } = cp.deps.payments;
+      const slow: typeof ensureCustomer = async (input) => {
+        const id = await ensureCustomer(input);
+        cp.clock.advance(28_000);
+        return id;
+      };
+      const payments = { ...cp.deps.payments, ensureCustomer: slow };
+      const placed = await sendOrder({ ...cp, deps: { ...cp.deps, payments } }, world, { key });
+      expect(placed).toMatchObject({ ok: true });
+    },
+  );
+
   test("two repeats at once pay into the one session that the order keeps", async () => {
     const world = await aWorld(cp);
     const key = v7();
