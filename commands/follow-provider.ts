@@ -124,27 +124,28 @@ async function followSubscription(
   // A VM that is to go is not entitled again, whatever its subscription still says (invariant 5).
   if (!before || !vm || vm.presence === "absent" || !checkout.subscription) return "unchanged";
   const until = entitledUntil(checkout.subscription, before.until, at.now);
-  if (+until === +before.until) return "unchanged";
+  const { status } = checkout.subscription;
+  const extended = +until !== +before.until;
+  if (!extended && status === before.subscriptionStatus) return "unchanged";
   await saveOrder(tx, order); // moves its version: an older look at the provider must not follow this one
-  await saveEntitlement(
-    tx,
-    { ...before, subscriptionStatus: checkout.subscription.status, until },
-    at.now,
-  );
+  await saveEntitlement(tx, { ...before, subscriptionStatus: status, until }, at.now);
   await recordChange(
     tx,
     {
       actor,
       action: "entitlement.change",
       subject: { kind: "vm", id: vm.id },
-      detail: { until: until.toISOString(), status: checkout.subscription.status },
+      detail: { until: until.toISOString(), status },
       events: [
         { name: "entitlement.changed.v1", data: { vmId: vm.id } },
-        { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId } },
+        // A status alone changes nothing on its host.
+        ...(extended
+          ? [{ name: "vm.change_requested.v1" as const, data: { vmId: vm.id, hostId: vm.hostId } }]
+          : []),
       ],
     },
     at,
   );
-  await bumpDesiredGeneration(tx, vm.hostId);
+  if (extended) await bumpDesiredGeneration(tx, vm.hostId);
   return "entitlement_changed";
 }

@@ -54,7 +54,7 @@ async function storeSample(
 ): Promise<"stored" | "duplicate" | { code: string; detail: string }> {
   const judged = judgeSample(
     sample,
-    { vcpus: vm.vcpus, bandwidthMbit, deletedAt: vm.deletedAt },
+    { vcpus: vm.vcpus, bandwidthMbit, createdAt: vm.createdAt, deletedAt: vm.deletedAt },
     now,
   );
   if (!judged.ok) return { code: judged.error, detail: `${sample.from} to ${sample.to}` };

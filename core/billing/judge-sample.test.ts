@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { aSample, AT, minutesAfter } from "#test/builders.ts";
 import { judgeSample } from "./judge-sample.ts";
 
-const VM = { vcpus: 2, bandwidthMbit: 100, deletedAt: null };
+const VM = { vcpus: 2, bandwidthMbit: 100, createdAt: minutesAfter(-60 * 1440), deletedAt: null };
 const minute = (from: number, to: number) => ({
   from: minutesAfter(from).toISOString(),
   to: minutesAfter(to).toISOString(),
@@ -28,6 +28,19 @@ describe("a sample", () => {
 
   test("from a clock that is half a minute ahead is taken", () => {
     expect(judgeSample(aSample(minute(-1, 0.5)), VM, AT)).toMatchObject({ ok: true });
+  });
+
+  test("that begins before the VM was ordered from its host is refused, but for the clocks' difference", () => {
+    const young = { ...VM, createdAt: minutesAfter(-2) };
+    const error = "before_creation";
+    expect(judgeSample(aSample(minute(-3.1, -1)), young, AT)).toEqual({ ok: false, error });
+    expect(judgeSample(aSample(minute(-2.9, -1)), young, AT)).toMatchObject({ ok: true });
+  });
+
+  test("with more NICs than the VM has counts for no more than one", () => {
+    const most = judgeSample(aSample({ rxBytes: ["9".repeat(15)] }), VM, AT);
+    const many = judgeSample(aSample({ rxBytes: Array(8).fill("9".repeat(15)) }), VM, AT);
+    expect(many).toEqual(most);
   });
 
   test("that begins when the VM was gone is refused, and one that ends then is not", () => {

@@ -22,18 +22,23 @@ export type JudgedSample = Readonly<{
   /** Something was cut to what is physically possible. */
   bounded: boolean;
 }>;
-export type SampleRefusal = "ends_in_future" | "too_old" | "not_forward" | "after_destruction";
+export type SampleRefusal =
+  | "ends_in_future"
+  | "too_old"
+  | "not_forward"
+  | "before_creation"
+  | "after_destruction";
 
 const sum = (counts: readonly string[]) => counts.reduce((n, c) => n + BigInt(c), 0n);
 
 /**
  * Checks a sample, which is untrusted input, against what is possible: time runs forward and ends by now, nothing
- * begins after the VM is gone, no NIC carries more than its speed allows, no CPU runs longer than the time there
+ * begins before the VM was ordered from its host or after it is gone, no NIC carries more than its speed allows, no CPU runs longer than the time there
  * was (invariants 10, 11). What is too much is cut and marked; it is never billed as it came.
  */
 export function judgeSample(
   sample: UsageSample,
-  vm: { vcpus: number; bandwidthMbit: number | null; deletedAt: Date | null },
+  vm: { vcpus: number; bandwidthMbit: number | null; createdAt: Date; deletedAt: Date | null },
   now: Date,
 ): { ok: true; value: JudgedSample } | { ok: false; error: SampleRefusal } {
   const from = new Date(sample.from);
@@ -41,12 +46,13 @@ export function judgeSample(
   if (to <= from) return { ok: false, error: "not_forward" };
   if (+to > +now + CLOCK_SKEW_MS) return { ok: false, error: "ends_in_future" };
   if (+now - +from > OLDEST_SAMPLE_MS) return { ok: false, error: "too_old" };
+  if (+from < +vm.createdAt - CLOCK_SKEW_MS) return { ok: false, error: "before_creation" };
   if (vm.deletedAt !== null && from >= vm.deletedAt)
     return { ok: false, error: "after_destruction" };
 
   const ms = (+to - +from + 1000) * SLACK;
+  // Of all its NICs together: a VM has one, and one that is reported besides it carries nothing more.
   const nicBytes = BigInt(Math.ceil(((vm.bandwidthMbit ?? DEFAULT_NIC_MBIT) * 1e6 * ms) / 8000));
-  const nics = BigInt(Math.max(sample.rxBytes.length, sample.txBytes.length, 1));
   const cpuMost = BigInt(Math.ceil(vm.vcpus * ms * 1e6));
   let bounded = false;
   const most = (value: bigint, limit: bigint) => {
@@ -58,8 +64,8 @@ export function judgeSample(
     from,
     to,
     cpuNs: most(BigInt(sample.cpuNs), cpuMost),
-    rxBytes: most(sum(sample.rxBytes), nicBytes * nics),
-    txBytes: most(sum(sample.txBytes), nicBytes * nics),
+    rxBytes: most(sum(sample.rxBytes), nicBytes),
+    txBytes: most(sum(sample.txBytes), nicBytes),
     // A disk has no speed of its own here: 100 GB/s is past what a host's memory moves.
     readBytes: most(BigInt(sample.readBytes), BigInt(Math.ceil(ms * 1e8))),
     writeBytes: most(BigInt(sample.writeBytes), BigInt(Math.ceil(ms * 1e8))),

@@ -14,6 +14,10 @@ describe("renewals", () => {
     const [row] = await cp.rows("select until from entitlements where vm_id = $1", vmId);
     return row?.["until"];
   };
+  const status = async (vmId: string) =>
+    (await cp.rows("select subscription_status from entitlements where vm_id = $1", vmId))[0]?.[
+      "subscription_status"
+    ];
   const bookedPayments = async (orderId: string) =>
     (
       await cp.rows(
@@ -53,9 +57,11 @@ describe("renewals", () => {
     const { orderId, vmId } = await aProvisionedVm(cp, await aWorld(cp), CARD.failsAtRenewal);
     await aMonthLater();
     expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    expect(await status(vmId)).toBe("past_due");
     cp.clock.advanceDays(27);
     cp.stripe.standIn.runDue();
     await cp.pump();
+    expect(await status(vmId)).toBe("canceled");
     expect(cp.stripe.standIn.store.all("subscription")).toMatchObject([{ status: "canceled" }]);
     expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
     expect(await bookedPayments(orderId)).toBe(1);

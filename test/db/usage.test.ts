@@ -22,6 +22,13 @@ beforeAll(async () => {
 });
 afterAll(() => cp.drop());
 
+/** A VM that was ordered ten minutes ago. */
+async function aVm() {
+  const vm = await anActiveVm(cp, world);
+  cp.clock.advanceMinutes(10);
+  await hostSees(cp, world.hostId, vm.vmId); // or nothing more would be placed on it
+  return vm;
+}
 const at = (minutes: number) => minutesAfter(minutes, cp.clock.now()).toISOString();
 /** A sample of the minute that ended `ago` minutes before now. */
 const minuteOf = (vmId: string, ago: number, over: Partial<UsageSample> = {}) =>
@@ -32,7 +39,7 @@ const stored = (vmId: string) =>
 
 describe("usage", () => {
   test("that is sent twice counts once", async () => {
-    const { vmId } = await anActiveVm(cp, world);
+    const { vmId } = await aVm();
     const samples = [minuteOf(vmId, 1), minuteOf(vmId, 0)];
     expect(await send(...samples)).toEqual({ stored: 2, duplicates: 0, refused: [] });
     expect(await send(...samples)).toEqual({ stored: 0, duplicates: 2, refused: [] });
@@ -42,15 +49,23 @@ describe("usage", () => {
     expect(usage.buckets).toMatchObject([{ rxBytes: 2000n, txBytes: 4000n }]);
   });
 
+  test("of before the VM was ordered is refused for good", async () => {
+    const { vmId } = await aVm();
+    expect(await send(minuteOf(vmId, 20), minuteOf(vmId, 5))).toMatchObject({
+      stored: 1,
+      refused: [{ index: 0, code: "before_creation" }],
+    });
+  });
+
   test("that two requests bring at once counts once", async () => {
-    const { vmId } = await anActiveVm(cp, world);
+    const { vmId } = await aVm();
     const receipts = await Promise.all(Array.from({ length: 8 }, () => send(minuteOf(vmId, 0))));
     expect(receipts.reduce((n, r) => n + r.stored, 0)).toBe(1);
     expect(await stored(vmId)).toHaveLength(1);
   });
 
   test("of another host's VM is refused, and the rest of its batch counts", async () => {
-    const { vmId } = await anActiveVm(cp, world);
+    const { vmId } = await aVm();
     const other = await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
     expect(await recordUsage(cp.deps, other, { samples: [minuteOf(vmId, 0)] })).toMatchObject({
       stored: 0,
@@ -64,7 +79,7 @@ describe("usage", () => {
   });
 
   test("of one instant counts once, whatever epoch it claims", async () => {
-    const { vmId } = await anActiveVm(cp, world);
+    const { vmId } = await aVm();
     await send(minuteOf(vmId, 1));
     const claims = minuteOf(vmId, 1, { bootEpoch: "boot-2", seq: 1 });
     expect(await send(claims)).toMatchObject({ stored: 0, refused: [{ code: "overlaps" }] });
@@ -73,7 +88,7 @@ describe("usage", () => {
   });
 
   test("is counted again from a new boot on", async () => {
-    const { vmId } = await anActiveVm(cp, world);
+    const { vmId } = await aVm();
     const boots = [
       minuteOf(vmId, 1, { seq: 1 }),
       minuteOf(vmId, 0, { bootEpoch: "boot-2", seq: 1 }),
@@ -82,7 +97,7 @@ describe("usage", () => {
   });
 
   test("past what the NIC and the CPU can do is cut, and marked", async () => {
-    const { vmId } = await anActiveVm(cp, world);
+    const { vmId } = await aVm();
     await send(
       minuteOf(vmId, 0, { rxBytes: ["99999999999999999999"], cpuNs: "99999999999999999999" }),
     );
@@ -98,7 +113,7 @@ describe("usage", () => {
     { name: "is older than 35 days", from: -36 * 1440, to: -36 * 1440 + 1, code: "too_old" },
     { name: "runs backwards", from: 0, to: -1, code: "not_forward" },
   ])("that $name is refused for good", async ({ from, to, code }) => {
-    const { vmId } = await anActiveVm(cp, world);
+    const { vmId } = await aVm();
     expect(await send(minuteOf(vmId, 0, { from: at(from), to: at(to) }))).toMatchObject({
       stored: 0,
       refused: [{ index: 0, code }],
@@ -106,7 +121,7 @@ describe("usage", () => {
   });
 
   test("of before the deletion counts, and after it does not", async () => {
-    const { vmId } = await anActiveVm(cp, world);
+    const { vmId } = await aVm();
     valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type: "delete" }));
     await hostSees(cp, world.hostId, vmId, { observed: null });
     cp.clock.advanceMinutes(2);
