@@ -8,7 +8,7 @@
  * lacks are the cmdlets of Microsoft.PowerShell.Utility and .Management, which `agent.ps1` does not use.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import path from "node:path";
 
 const root = path.resolve(import.meta.dirname, "..");
@@ -32,14 +32,40 @@ try {
 function install(): void {
   rmSync(target, { recursive: true, force: true });
   try {
-    dotnet(["tool", "install", "PowerShell", "--tool-path", target]);
-  } catch {
-    say("The package source has no .NET tool `PowerShell`: building a console around its engine.");
+    installTool();
+  } catch (error) {
+    const [why] = (error instanceof Error ? error.message : String(error)).split("\n", 1);
+    say(
+      `The .NET tool \`PowerShell\` cannot be had (${why}): building a console around its engine.`,
+    );
+    rmSync(target, { recursive: true, force: true });
     buildEngine();
   }
   const installed = version();
   if (installed === undefined) throw new Error("PowerShell was installed, but does not run.");
   say(`PowerShell ${installed} is in .cache/pwsh`);
+}
+
+/**
+ * The tool's own launcher runs PowerShell as a child, which would outlive the launcher's death: the tests kill. So
+ * `pwsh` here is a script that becomes PowerShell. It also goes without the JIT's startup profile, one file for all
+ * of a user's PowerShells: one that is killed while it writes leaves a file at which every later one crashes in
+ * libcoreclr (exit code 139), seen with .NET 10.0.12.
+ */
+function installTool(): void {
+  const folder = path.join(target, "tool");
+  dotnet(["tool", "install", "PowerShell", "--tool-path", folder]);
+  const program = readdirSync(folder, { recursive: true, encoding: "utf8" }).find((file) =>
+    file.endsWith(path.join("unix", "pwsh.dll")),
+  );
+  if (program === undefined) throw new Error("the tool holds no unix/pwsh.dll");
+  const script = [
+    "#!/bin/sh",
+    "export DOTNET_MultiCoreJitNoProfileGather=1 DOTNET_MultiCoreJitMinNumCpus=7fffffff",
+    `exec dotnet "$(dirname "$0")/tool/${program}" "$@"`,
+  ];
+  writeFileSync(executable, `${script.join("\n")}\n`, { mode: 0o755 });
+  if (version() === undefined) throw new Error("it was installed, but does not run");
 }
 
 /** Compiled ahead of time where the compiler's package can be had: it starts in a third of the time. */
