@@ -64,6 +64,10 @@ export class BerthStack extends Stack {
       description: "Signs cookies and encrypts second factors: a new value logs everybody out",
       generateSecretString: { passwordLength: 64, excludePunctuation: true },
     });
+    const sealingSecret = new Secret(this, "SealingSecret", {
+      description: "Seals first passwords: with a new value, those that nobody took are lost",
+      generateSecretString: { passwordLength: 64, excludePunctuation: true },
+    });
 
     const shared = {
       home: {
@@ -73,13 +77,14 @@ export class BerthStack extends Stack {
         logRetention: settings.logRetention,
         alarms,
       },
-      // `commands/runtime.ts` reads all three, whatever the function.
-      secrets: [database.secret, stripeSecret, authSecret],
+      // `commands/runtime.ts` reads all four, whatever the function.
+      secrets: [database.secret, stripeSecret, authSecret, sealingSecret],
       environment: {
         BERTH_PUBLIC_URL: publicApi.url,
         BERTH_DATABASE_SECRET_ARN: database.secret.secretArn,
         BERTH_STRIPE_SECRET_ARN: stripeSecret.secretArn,
         BERTH_AUTH_SECRET_ARN: authSecret.secretArn,
+        BERTH_SEALING_SECRET_ARN: sealingSecret.secretArn,
         BERTH_BILLING_EVENTS_URL: billingEvents.queueUrl,
         BERTH_OUTBOX_EVENTS_URL: outboxEvents.queueUrl,
       },

@@ -1,6 +1,14 @@
 import type { Accounts } from "#core/accounts.ts";
 import type { Payments } from "#core/billing/payments.ts";
-import type { Clock, HostCredentials, IdSource, Log, Queues, SecretSource } from "#core/ports.ts";
+import type {
+  Clock,
+  HostCredentials,
+  IdSource,
+  Log,
+  Queues,
+  Sealer,
+  SecretSource,
+} from "#core/ports.ts";
 import type { Db } from "#db/client.ts";
 
 /** What every command may use. Built once, in `runtime.ts`. */
@@ -9,6 +17,7 @@ export type Deps = Readonly<{
   clock: Clock;
   ids: IdSource;
   secrets: SecretSource;
+  sealer: Sealer;
   log: Log;
   payments: Payments;
   queues: Queues;

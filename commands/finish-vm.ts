@@ -6,6 +6,7 @@ import { finishAction } from "#db/actions.ts";
 import { releaseAddresses } from "#db/addresses.ts";
 import { releaseReservation } from "#db/capacity.ts";
 import type { Tx } from "#db/client.ts";
+import { eraseInitialPassword, lockInitialPassword } from "#db/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { saveObservation, type VmRow } from "#db/vms.ts";
@@ -31,6 +32,7 @@ export async function finishVm(
   });
   await releaseReservation(tx, vm.orderId, at.now);
   await releaseAddresses(tx, vm.id, at.now, new Date(+at.now + IP_QUARANTINE_MS));
+  await eraseInitialPassword(tx, await lockInitialPassword(tx, vm.id), "withdraw", at.now);
   const events: Event[] = [{ name: "vm.deleted.v1", data: { vmId: vm.id } }];
   if (running && (await finishAction(tx, running.id, { error: null, now: at.now })))
     events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });

@@ -4,9 +4,11 @@ import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Action } from "#core/vms/action.ts";
 import { actionIsDone } from "#core/vms/decide-action.ts";
 import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
+import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { finishAction, runningActionsOf } from "#db/actions.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration, touchHost } from "#db/hosts.ts";
+import { offerInitialPassword } from "#db/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
@@ -89,8 +91,10 @@ async function applyReport(
   }
   const changed = whatChanged(vm, seen, at.now);
   if (changed) await saveObservation(tx, vm.id, changed);
-  // From now on its host may not make it again: the desired document has changed.
+  // From now on its host may not make it again: the desired document has changed, and no password is needed there.
   const mayCreateNoMore = vm.firstSeenAt === null && (changed?.firstSeenAt ?? null) !== null;
+  if (mayCreateNoMore)
+    await offerInitialPassword(tx, vm.id, new Date(+at.now + INITIAL_PASSWORD_LIFE_MS));
   const guestReady = (changed?.guestReadyAt ?? vm.guestReadyAt) !== null;
   const events: Event[] = [];
   if (guestReady && vm.guestReadyAt === null) events.push(...(await activateOrder(tx, vm)));

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { createAccounts } from "#adapters/accounts.ts";
 import { systemClock, systemIds, systemSecrets } from "#adapters/clock.ts";
 import { createLog } from "#adapters/log.ts";
+import { createSealer } from "#adapters/sealer.ts";
 import { readSecret } from "#adapters/secrets.ts";
 import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
@@ -20,6 +21,7 @@ export const Environment = z.object({
   BERTH_DATABASE_SECRET_ARN: z.string(),
   BERTH_STRIPE_SECRET_ARN: z.string(),
   BERTH_AUTH_SECRET_ARN: z.string(),
+  BERTH_SEALING_SECRET_ARN: z.string(),
   BERTH_BILLING_EVENTS_URL: z.url(),
   BERTH_OUTBOX_EVENTS_URL: z.url(),
   BERTH_HOST_ROLE_ARN: z.string(),
@@ -38,10 +40,11 @@ const INTERVALS = { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds
 
 async function createRuntime(): Promise<Deps> {
   const env = Environment.parse(process.env);
-  const [database, stripe, authSecret] = await Promise.all([
+  const [database, stripe, authSecret, sealingSecret] = await Promise.all([
     readSecret(env.BERTH_DATABASE_SECRET_ARN).then((s) => DatabaseSecret.parse(JSON.parse(s))),
     readSecret(env.BERTH_STRIPE_SECRET_ARN).then((s) => StripeSecret.parse(JSON.parse(s))),
     readSecret(env.BERTH_AUTH_SECRET_ARN),
+    readSecret(env.BERTH_SEALING_SECRET_ARN),
   ]);
   const log = createLog(env.BERTH_SERVICE);
   const pool = openPool(
@@ -65,6 +68,7 @@ async function createRuntime(): Promise<Deps> {
     clock: systemClock,
     ids: systemIds,
     secrets: systemSecrets,
+    sealer: createSealer(sealingSecret),
     log,
     payments: createStripePayments({
       apiKey: stripe.apiKey,

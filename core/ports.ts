@@ -44,3 +44,12 @@ export type HostCredentials = {
 
 /** Source of secrets: URL-safe text with `bytes` bytes of entropy. */
 export type SecretSource = { newSecret: (bytes: number) => string };
+
+/**
+ * Keeps a secret unreadable where it is stored. `context` names what the secret belongs to: under any other one it
+ * does not open. `open` throws for what this sealer did not seal.
+ */
+export type Sealer = {
+  seal: (text: string, context: string) => string;
+  open: (sealed: string, context: string) => string;
+};

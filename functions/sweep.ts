@@ -2,6 +2,7 @@ import type { Context, ScheduledEvent } from "aws-lambda";
 import { retryCancellations } from "#commands/cancel-subscription.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
+import { expireInitialPasswords } from "#commands/expire-initial-passwords.ts";
 import { expireOrders } from "#commands/expire-orders.ts";
 import { fetchMissedEvents } from "#commands/fetch-missed-events.ts";
 import { retryRefunds } from "#commands/refund-order.ts";
@@ -19,6 +20,7 @@ export const SWEEPS = {
   watch_provisioning: watchProvisioning,
   retry_refunds: retryRefunds,
   retry_cancellations: retryCancellations,
+  expire_initial_passwords: expireInitialPasswords,
   // After the others, so that what they decided goes out with this very sweep.
   relay_outbox: relayOutbox,
   check_health: checkHealth,

@@ -97,6 +97,7 @@ export function createAgent(ports: AgentPorts): Agent {
     signal,
     slot: createSlots(settings.concurrency),
     stepLimitMs: settings.stepLimitSeconds * 1000,
+    initialPassword: (vmId, inner) => controlPlane.initialPassword(vmId, inner),
     beforePowerOff: async () => {
       try {
         await meter.sample();

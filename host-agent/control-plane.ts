@@ -3,6 +3,7 @@ import {
   AgentSession,
   DesiredDocument,
   EnrollAnswer,
+  InitialPasswordAnswer,
   UsageReceipt,
   type AgentReport,
   type EnrollRequest,
@@ -19,6 +20,8 @@ export interface ControlPlane {
   desired(have: DesiredQuery, signal?: AbortSignal): Promise<DesiredDocument | null>;
   report(report: AgentReport, signal?: AbortSignal): Promise<void>;
   sendUsage(batch: UsageBatch, signal?: AbortSignal): Promise<UsageReceipt>;
+  /** The administrator's password of a VM that is about to be made. Never to be logged or kept. */
+  initialPassword(vmId: string, signal?: AbortSignal): Promise<string>;
 }
 type DesiredQuery = Readonly<{ etag: string | null; atLeast: number | null }>;
 
@@ -125,6 +128,10 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
       void (await ask("POST", "/agent/v1/reports", { body: report, signal })),
     sendUsage: async (batch, signal) =>
       parse(UsageReceipt, await ask("POST", "/agent/v1/usage", { body: batch, signal })),
+    async initialPassword(vmId, signal) {
+      const path = `/agent/v1/vms/${encodeURIComponent(vmId)}/initial-password`;
+      return parse(InitialPasswordAnswer, await ask("POST", path, { body: {}, signal })).password;
+    },
   };
 }
 

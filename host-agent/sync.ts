@@ -1,4 +1,5 @@
 import type { HostFacts } from "#core/contracts/agent.ts";
+import { LIMITS, platformOf } from "#core/hosts/limits.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { IdentityRevoked } from "./control-plane.ts";
 import type { DesiredState } from "./desired.ts";
@@ -26,7 +27,7 @@ export interface Sync {
 
 const FACTS_EVERY_MS = 5 * 60_000;
 
-export type SyncPorts = Omit<WorkerPorts, "capabilities" | "entitlementGraceSeconds"> & {
+export type SyncPorts = Omit<WorkerPorts, "capabilities" | "limits" | "entitlementGraceSeconds"> & {
   desired: DesiredState;
   driver: VmDriver;
   observer: Observer;
@@ -67,9 +68,9 @@ export function createSync(ports: SyncPorts): Sync {
     }
   }
 
-  function capabilities() {
+  function knownFacts(): HostFacts {
     if (facts === null) throw new Error("no work is handed out before the host's facts are known");
-    return facts.capabilities;
+    return facts;
   }
 
   const workerFor = (vmId: string): VmWorker => {
@@ -77,7 +78,8 @@ export function createSync(ports: SyncPorts): Sync {
       workers.get(vmId) ??
       createVmWorker(vmId, {
         ...ports,
-        capabilities,
+        capabilities: () => knownFacts().capabilities,
+        limits: () => LIMITS[platformOf(knownFacts())],
         entitlementGraceSeconds: () => desired.current()?.entitlementGraceSeconds ?? 0,
       });
     workers.set(vmId, worker);

@@ -13,6 +13,8 @@ export type StepPorts = {
   destroyLimit: DestroyLimit;
   /** Takes a last usage sample of VMs that are about to lose their counters. Never throws. */
   beforePowerOff: () => Promise<void>;
+  /** The control plane gives it to this host alone, and only while the VM is being made. */
+  initialPassword: (vmId: string, signal?: AbortSignal) => Promise<string>;
   /** Runs the step when the host has a hand free. */
   slot: <T>(work: () => Promise<T>) => Promise<T>;
   stepLimitMs: number;
@@ -65,7 +67,9 @@ async function callDriver(
   const losesCounters = observed !== null && observed.power !== "off";
   switch (step.do) {
     case "create":
-      return driver.create(desired, signal);
+      return driver.create(desired, signal, {
+        administratorPassword: (inner) => ports.initialPassword(desired.vmId, inner ?? signal),
+      });
     case "start":
       return driver.start(desired, signal);
     case "stop":
@@ -73,6 +77,8 @@ async function callDriver(
       return driver.stop(desired, step.mode, signal);
     case "resize":
       return driver.resize(desired, signal);
+    case "erase_seed":
+      return driver.eraseSeed(desired, signal);
     case "destroy":
       await ports.destroyLimit.admit(desired.vmId);
       if (losesCounters) await ports.beforePowerOff();

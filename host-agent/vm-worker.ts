@@ -1,4 +1,5 @@
 import type { DesiredVm, DriverCapabilities, ObservedVm, VmReport } from "#core/contracts/agent.ts";
+import type { PlatformLimits } from "#core/hosts/limits.ts";
 import { planVmStep, type VmStep } from "#core/vms/plan-vm-step.ts";
 import type { ActionJournal } from "./actions.ts";
 import { DriverError } from "./drivers/driver.ts";
@@ -13,6 +14,7 @@ export type WorkerPorts = StepPorts & {
   reporter: Reporter;
   journal: ActionJournal;
   capabilities: () => DriverCapabilities;
+  limits: () => PlatformLimits;
   entitlementGraceSeconds: () => number;
 };
 
@@ -45,6 +47,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
   let stoppingSince: Date | null = null;
   let askedAt: Date | null = null;
   let liveResizeRefusedFor: string | null = null;
+  let guestSince: Date | null = null;
   /** What the VM is known to be without a look. */
   let known: ObservedVm | null = null;
   /** When the worker last had something to do. */
@@ -79,6 +82,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
   }
 
   function remember(observed: ObservedVm | null): void {
+    guestSince = observed?.guest ? (guestSince ?? clock.now()) : null;
     if (observed === null || observed.power === "off") {
       stoppingSince = null;
       askedAt = null;
@@ -102,10 +106,12 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       desired: want,
       observed,
       can: ports.capabilities(),
+      limits: ports.limits(),
       now: clock.now(),
       entitlementGraceSeconds: ports.entitlementGraceSeconds(),
       stoppingSince,
       liveResizeRefused: liveResizeRefusedFor === JSON.stringify(want.size),
+      guestSince,
     });
 
   /** A stop that was just asked for is waited for, not asked for again. */
@@ -182,6 +188,11 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       return rest(want, observed, new DriverError(planned.error.code, planned.error.detail));
     const step = planned.value;
     if (step.do === "nothing") return rest(want, observed, null);
+    if (step.do === "erase_seed") {
+      // Housekeeping: a VM that is as it should be stays settled though it fails, and a later pass tries again.
+      const erased = !done.has(step.do) && (await take(step, want, observed)) === null;
+      return erased || rest(want, observed, null);
+    }
     if (step.do === "wait" || isAskedAlready(step)) {
       report(want, observed, false);
       await waitFor(pollMs(waited()), want);
@@ -267,6 +278,7 @@ const justCreated = (vm: DesiredVm): ObservedVm => ({
   complete: true,
   bootEpoch: null,
   guest: null,
+  seeded: true,
 });
 
 /** A quarter of the time waited so far: soon after the start, seldom later. Looks are shared by all who wait. */

@@ -9,6 +9,7 @@ const Saved = z.strictObject({
   stripeKey: z.string(),
   webhookSecret: z.string(),
   authSecret: z.string().min(32),
+  sealingSecret: z.string().min(32),
   clockOffsetMs: z.number(),
   tokens: z
     .strictObject({ customer: z.string(), staff: z.string(), integration: z.string() })
@@ -44,6 +45,7 @@ export async function loadSaved(folder: string): Promise<Saved> {
       stripeKey: `sk_test_${secret()}`,
       webhookSecret: `whsec_${secret()}`,
       authSecret: secret(),
+      sealingSecret: secret(),
       clockOffsetMs: 0,
       tokens: null,
     };

@@ -6,6 +6,7 @@ import { Hono } from "hono";
 import pg from "pg";
 import { createAccounts } from "#adapters/accounts.ts";
 import { systemIds, systemSecrets } from "#adapters/clock.ts";
+import { createSealer } from "#adapters/sealer.ts";
 import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStaticHostCredentials } from "#adapters/sts.ts";
@@ -132,6 +133,7 @@ async function start(
     clock,
     ids: systemIds,
     secrets: systemSecrets,
+    sealer: createSealer(saved.sealingSecret),
     log,
     payments: createStripePayments({
       apiKey: saved.stripeKey,

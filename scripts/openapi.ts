@@ -49,6 +49,7 @@ function uncallable(): Deps {
     clock: { now: () => new Date(0), sleep: never },
     ids: { newId: never },
     secrets: { newSecret: never },
+    sealer: { seal: never, open: never },
     log: { info: never, error: never },
     payments: {
       ensureCustomer: never,

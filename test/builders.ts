@@ -101,6 +101,7 @@ export const anObservedVm = (over: Partial<ObservedVm> = {}): ObservedVm => ({
   complete: true,
   bootEpoch: "boot-1",
   guest: null,
+  seeded: true,
   ...over,
 });
 

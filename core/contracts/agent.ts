@@ -98,6 +98,14 @@ export const GuestEvidence = z.strictObject({
 });
 export type GuestEvidence = z.infer<typeof GuestEvidence>;
 
+/**
+ * `POST /agent/v1/vms/{id}/initial-password`: for the seed of a VM that its host is about to make. The desired
+ * document holds no secret of ours, as an agent keeps that on its disk.
+ */
+export const InitialPasswordAnswer = z.strictObject({
+  password: z.string().regex(/^[\x21-\x7e]{12,120}$/),
+});
+
 /** One VM as the hypervisor has it. Only VMs that carry Berth's own tag are listed. */
 export const ObservedVm = z.strictObject({
   vmId: z.uuid(),
@@ -109,6 +117,8 @@ export const ObservedVm = z.strictObject({
   /** Changes with each start of the VM's process: the epoch of its counters. null while off. */
   bootEpoch: Text(64).nullable(),
   guest: GuestEvidence.nullable(),
+  /** The first-boot seed, which holds secrets, is still on the host. */
+  seeded: z.boolean(),
 });
 export type ObservedVm = z.infer<typeof ObservedVm>;
 
@@ -121,6 +131,7 @@ export const AGENT_ERROR_CODES = [
   "vm_missing",
   "hypervisor_unavailable",
   "unsupported",
+  "beyond_limits",
   "destroy_limit",
   "timed_out",
   "driver_failed",

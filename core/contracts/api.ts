@@ -218,6 +218,13 @@ export const UsageView = z
   .openapi("Usage");
 export type UsageView = z.infer<typeof UsageView>;
 
+export const InitialPasswordView = z
+  .object({
+    username: z.string(),
+    password: z.string().openapi({ description: "Shown this once, and then erased: change it." }),
+  })
+  .openapi("InitialPassword");
+
 export const InvoiceView = z
   .object({
     id: idOut("invoice"),

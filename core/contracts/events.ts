@@ -14,6 +14,8 @@ export const EVENTS = {
   "entitlement.changed.v1": z.object({ vmId: id }),
   "vm.change_requested.v1": z.object({ vmId: id, hostId: id }),
   "vm.deleted.v1": z.object({ vmId: id }),
+  "vm.initial_password_taken.v1": z.object({ vmId: id }),
+  "vm.initial_password_expired.v1": z.object({ vmId: id }),
   "action.finished.v1": z.object({ actionId: id, vmId: id }),
 } as const;
 export type EventName = keyof typeof EVENTS;
@@ -36,6 +38,8 @@ export const EVENT_ROUTE = {
   "entitlement.changed.v1": "record",
   "vm.change_requested.v1": "doorbell",
   "vm.deleted.v1": "record",
+  "vm.initial_password_taken.v1": "record",
+  "vm.initial_password_expired.v1": "record",
   "action.finished.v1": "record",
 } as const satisfies Record<EventName, "doorbell" | "work" | "record">;
 

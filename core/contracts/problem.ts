@@ -33,6 +33,7 @@ export const STATUS_BY_CODE = {
   action_not_found: 404,
   invoice_not_found: 404,
   token_not_found: 404,
+  no_initial_password: 404,
   // What it asks for.
   idempotency_key_reused: 422,
   image_needs_more_memory: 422,
@@ -56,6 +57,10 @@ export const STATUS_BY_CODE = {
   name_taken: 409,
   token_limit: 409,
   host_wrong_state: 409,
+  password_not_ready: 409,
+  // What was there, and is gone for good.
+  password_already_taken: 410,
+  password_expired: 410,
   // What stands behind us.
   payment_provider_unavailable: 502,
   busy: 503,

@@ -109,7 +109,20 @@ export function platformOf(facts: Pick<HostFacts, "hypervisor" | "hypervisorVers
   return WINDOWS_BUILDS.find(([from]) => build >= from)?.[1] ?? "hyperv-2012r2";
 }
 
+/**
+ * Why a VM of this size cannot be on such a host; null when it can. The one decision for a plan that is put on sale, an
+ * order that is placed, and a VM that is made or resized, on both sides of the agent's wire.
+ */
+export function whyBeyondLimits(size: VmSize, limits: PlatformLimits): string | null {
+  const past = (
+    [
+      ["vCPUs", size.vcpus, limits.vmVcpus],
+      ["MiB of memory", size.memoryMib, limits.vmMemoryMib],
+      ["GiB of disk", size.diskGib, limits.vmDiskGib],
+    ] as const
+  ).find(([, wanted, most]) => wanted > most);
+  return past === undefined ? null : `${past[1]} ${past[0]} are more than the ${past[2]} of a VM`;
+}
+
 export const withinLimits = (size: VmSize, limits: PlatformLimits): boolean =>
-  size.vcpus <= limits.vmVcpus &&
-  size.memoryMib <= limits.vmMemoryMib &&
-  size.diskGib <= limits.vmDiskGib;
+  whyBeyondLimits(size, limits) === null;

@@ -5,6 +5,7 @@ import type {
   ObservedVm,
 } from "#core/contracts/agent.ts";
 import { assertNever, ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { whyBeyondLimits, type PlatformLimits } from "#core/hosts/limits.ts";
 import { sameSize, type DesiredPower, type StopMode } from "#core/vms/vm.ts";
 
 /** One move of an agent. `wait`: something is under way in the hypervisor or the guest; look again. */
@@ -15,6 +16,7 @@ export type VmStep =
   | { do: "start" }
   | { do: "stop"; mode: StopMode }
   | { do: "resize" }
+  | { do: "erase_seed" }
   | { do: "destroy" };
 
 export type VmSituation = Readonly<{
@@ -22,21 +24,30 @@ export type VmSituation = Readonly<{
   /** null: looked for, and not there. */
   observed: ObservedVm | null;
   can: DriverCapabilities;
+  limits: PlatformLimits;
   now: Date;
   entitlementGraceSeconds: number;
   /** Since when the VM has been asked, or seen, to shut down; null: it is not. The agent remembers it. */
   stoppingSince: Date | null;
   /** The driver refused this size while the VM runs (past what it was started with): stop it first. */
   liveResizeRefused: boolean;
+  /** Since when the guest has been seen without a break; null: it is not. The agent remembers it. */
+  guestSince: Date | null;
 }>;
 
 /** How long a guest has for its shutdown before the power is cut. */
 export const GRACEFUL_STOP_MS = 90_000;
 
 /**
+ * How long a guest has been up before its first-boot seed is erased. It is first seen in the midst of its first boot:
+ * cloud-init's last stage, or Windows' own set-up with its restarts, may still read.
+ */
+export const SEED_GRACE_MS = 15 * 60_000;
+
+/**
  * One step from what is observed towards what is desired. Called again after each step, so it needs no history.
- * It refuses what no step can reach: another owner epoch, a disk that would shrink, a VM that has failed, or one
- * that has vanished.
+ * It refuses what no step can reach: another owner epoch, a size that the host's hypervisor does not support, a disk
+ * that would shrink, a VM that has failed, or one that has vanished.
  */
 export function planVmStep(situation: VmSituation): Result<VmStep, Refusal<AgentErrorCode>> {
   const { desired, observed } = situation;
@@ -48,13 +59,18 @@ export function planVmStep(situation: VmSituation): Result<VmStep, Refusal<Agent
   if (desired.presence === "absent") return ok({ do: observed === null ? "nothing" : "destroy" });
   if (observed === null)
     return desired.mayCreate
-      ? ok({ do: "create" })
+      ? create(situation)
       : refuse("vm_missing", "this VM was here and is gone; it is not made again by itself");
   if (allowedPower(situation) === "off" && observed.power !== "off")
     return ok(stop(situation, observed));
-  if (!observed.complete) return ok({ do: "create" });
+  if (!observed.complete) return create(situation);
   if (!sameSize(desired.size, observed.size)) return resize(situation, observed);
   return allowedPower(situation) === "off" ? ok({ do: "nothing" }) : run(situation, observed);
+}
+
+function create({ desired, limits }: VmSituation): Result<VmStep, Refusal<AgentErrorCode>> {
+  const why = whyBeyondLimits(desired.size, limits);
+  return why === null ? ok({ do: "create" }) : refuse("beyond_limits", why);
 }
 
 /** What the power may be: a VM whose entitlement and grace have passed is off, whatever was asked. */
@@ -81,7 +97,10 @@ function resize(
   situation: VmSituation,
   observed: ObservedVm,
 ): Result<VmStep, Refusal<AgentErrorCode>> {
-  const { desired, can } = situation;
+  const { desired, can, limits } = situation;
+  // Before anything is stopped for a size that can never be reached.
+  const why = whyBeyondLimits(desired.size, limits);
+  if (why !== null) return refuse("beyond_limits", why);
   if (desired.size.diskGib < observed.size.diskGib)
     return refuse(
       "unsupported",
@@ -102,6 +121,9 @@ function resize(
   return ok(live ? { do: "resize" } : stop(situation, observed));
 }
 
+const seedIsDue = ({ guestSince, now }: VmSituation, { seeded }: ObservedVm): boolean =>
+  seeded && guestSince !== null && now.getTime() - guestSince.getTime() >= SEED_GRACE_MS;
+
 /** Towards running. */
 function run(
   situation: VmSituation,
@@ -109,7 +131,7 @@ function run(
 ): Result<VmStep, Refusal<AgentErrorCode>> {
   switch (observed.power) {
     case "running":
-      return ok({ do: "nothing" });
+      return ok({ do: seedIsDue(situation, observed) ? "erase_seed" : "nothing" });
     case "off":
     case "paused":
       return ok({ do: "start" });

@@ -6,12 +6,13 @@ CREATE TYPE "public"."os_family" AS ENUM('linux', 'freebsd', 'windows');--> stat
 CREATE TYPE "public"."host_state" AS ENUM('enrolling', 'active', 'draining', 'retired');--> statement-breakpoint
 CREATE TYPE "public"."ledger_account" AS ENUM('stripe_balance', 'customer_revenue', 'customer_refunds');--> statement-breakpoint
 CREATE TYPE "public"."ledger_kind" AS ENUM('payment', 'refund');--> statement-breakpoint
-CREATE TYPE "public"."event_name" AS ENUM('order.placed.v1', 'order.paid.v1', 'order.expired.v1', 'order.activated.v1', 'order.completed.v1', 'order.refund_fell_due.v1', 'order.refunded.v1', 'subscription.cancellation_fell_due.v1', 'entitlement.changed.v1', 'vm.change_requested.v1', 'vm.deleted.v1', 'action.finished.v1');--> statement-breakpoint
+CREATE TYPE "public"."event_name" AS ENUM('order.placed.v1', 'order.paid.v1', 'order.expired.v1', 'order.activated.v1', 'order.completed.v1', 'order.refund_fell_due.v1', 'order.refunded.v1', 'subscription.cancellation_fell_due.v1', 'entitlement.changed.v1', 'vm.change_requested.v1', 'vm.deleted.v1', 'vm.initial_password_taken.v1', 'vm.initial_password_expired.v1', 'action.finished.v1');--> statement-breakpoint
 CREATE TYPE "public"."order_state" AS ENUM('awaiting_payment', 'expired', 'paid', 'active', 'completed', 'refunding', 'refunded');--> statement-breakpoint
 CREATE TYPE "public"."action_error_code" AS ENUM('timed_out', 'host_refused', 'not_running', 'payment_refunded');--> statement-breakpoint
 CREATE TYPE "public"."action_status" AS ENUM('running', 'success', 'error');--> statement-breakpoint
 CREATE TYPE "public"."action_type" AS ENUM('create', 'start', 'shutdown', 'stop', 'reboot', 'reset', 'delete');--> statement-breakpoint
 CREATE TYPE "public"."vm_desired_power" AS ENUM('running', 'off');--> statement-breakpoint
+CREATE TYPE "public"."initial_password_state" AS ENUM('for_host', 'for_customer', 'taken', 'expired', 'withdrawn');--> statement-breakpoint
 CREATE TYPE "public"."vm_observed_power" AS ENUM('running', 'off', 'starting', 'stopping', 'paused', 'failed');--> statement-breakpoint
 CREATE TYPE "public"."vm_presence" AS ENUM('present', 'absent');--> statement-breakpoint
 CREATE TYPE "public"."vm_stop_mode" AS ENUM('graceful', 'firm');--> statement-breakpoint
@@ -372,6 +373,17 @@ CREATE TABLE "actions" (
 	CONSTRAINT "actions_error_has_code" CHECK (("actions"."status" = 'error') = ("actions"."error_code" is not null))
 );
 --> statement-breakpoint
+CREATE TABLE "initial_passwords" (
+	"vm_id" uuid PRIMARY KEY NOT NULL,
+	"state" "initial_password_state" NOT NULL,
+	"sealed" text,
+	"created_at" timestamp (3) with time zone NOT NULL,
+	"expires_at" timestamp (3) with time zone NOT NULL,
+	"ended_at" timestamp (3) with time zone,
+	CONSTRAINT "initial_passwords_erased_when_ended" CHECK (("initial_passwords"."state" in ('for_host', 'for_customer')) = ("initial_passwords"."sealed" is not null)
+        and ("initial_passwords"."sealed" is null) = ("initial_passwords"."ended_at" is not null))
+);
+--> statement-breakpoint
 CREATE TABLE "usage_samples" (
 	"vm_id" uuid NOT NULL,
 	"boot_epoch" text NOT NULL,
@@ -449,6 +461,7 @@ ALTER TABLE "orders" ADD CONSTRAINT "orders_location_id_locations_id_fk" FOREIGN
 ALTER TABLE "reservations" ADD CONSTRAINT "reservations_order_id_orders_id_fk" FOREIGN KEY ("order_id") REFERENCES "public"."orders"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "reservations" ADD CONSTRAINT "reservations_host_id_hosts_id_fk" FOREIGN KEY ("host_id") REFERENCES "public"."hosts"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "actions" ADD CONSTRAINT "actions_vm_id_vms_id_fk" FOREIGN KEY ("vm_id") REFERENCES "public"."vms"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
+ALTER TABLE "initial_passwords" ADD CONSTRAINT "initial_passwords_vm_id_vms_id_fk" FOREIGN KEY ("vm_id") REFERENCES "public"."vms"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "usage_samples" ADD CONSTRAINT "usage_samples_vm_id_vms_id_fk" FOREIGN KEY ("vm_id") REFERENCES "public"."vms"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vms" ADD CONSTRAINT "vms_account_id_accounts_id_fk" FOREIGN KEY ("account_id") REFERENCES "public"."accounts"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
 ALTER TABLE "vms" ADD CONSTRAINT "vms_order_id_orders_id_fk" FOREIGN KEY ("order_id") REFERENCES "public"."orders"("id") ON DELETE no action ON UPDATE no action;--> statement-breakpoint
@@ -497,6 +510,7 @@ CREATE UNIQUE INDEX "reservations_held_order_key" ON "reservations" USING btree 
 CREATE INDEX "reservations_host_idx" ON "reservations" USING btree ("host_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "actions_one_running_key" ON "actions" USING btree ("vm_id") WHERE "actions"."status" = 'running';--> statement-breakpoint
 CREATE INDEX "actions_vm_idx" ON "actions" USING btree ("vm_id","id");--> statement-breakpoint
+CREATE INDEX "initial_passwords_due_idx" ON "initial_passwords" USING btree ("expires_at") WHERE "initial_passwords"."ended_at" is null;--> statement-breakpoint
 CREATE INDEX "usage_samples_vm_time_idx" ON "usage_samples" USING btree ("vm_id","from_at");--> statement-breakpoint
 CREATE UNIQUE INDEX "vms_order_key" ON "vms" USING btree ("order_id");--> statement-breakpoint
 CREATE INDEX "vms_account_idx" ON "vms" USING btree ("account_id","id");--> statement-breakpoint

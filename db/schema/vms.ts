@@ -14,6 +14,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { ACTION_ERROR_CODES, ACTION_STATUSES, ACTION_TYPES } from "#core/vms/action.ts";
+import { INITIAL_PASSWORD_STATES } from "#core/vms/initial-password.ts";
 import { DESIRED_POWER, OBSERVED_POWER, PRESENCE, STOP_MODES } from "#core/vms/vm.ts";
 import { accounts } from "./accounts.ts";
 import { images, locations, plans } from "./catalogue.ts";
@@ -27,6 +28,7 @@ export const observedPower = pgEnum("vm_observed_power", OBSERVED_POWER);
 export const stopMode = pgEnum("vm_stop_mode", STOP_MODES);
 export const actionType = pgEnum("action_type", ACTION_TYPES);
 export const actionStatus = pgEnum("action_status", ACTION_STATUSES);
+export const initialPasswordState = pgEnum("initial_password_state", INITIAL_PASSWORD_STATES);
 export const actionErrorCode = pgEnum("action_error_code", ACTION_ERROR_CODES);
 
 /** Desired columns are written by the control plane, observed ones only by reports (style §10). */
@@ -117,6 +119,33 @@ export const actions = pgTable(
       sql`(${t.status} = 'running') = (${t.finishedAt} is null)`,
     ),
     check("actions_error_has_code", sql`(${t.status} = 'error') = (${t.errorCode} is not null)`),
+  ],
+);
+
+/** An administrator's first password, sealed, for as long as someone may still need it. */
+export const initialPasswords = pgTable(
+  "initial_passwords",
+  {
+    vmId: uuid("vm_id")
+      .primaryKey()
+      .references(() => vms.id),
+    state: initialPasswordState("state").notNull(),
+    /** Never in clear; null once it is gone for good. */
+    sealed: text("sealed"),
+    createdAt: instant("created_at").notNull(),
+    /** When it is erased if nobody takes it. */
+    expiresAt: instant("expires_at").notNull(),
+    endedAt: instant("ended_at"),
+  },
+  (t) => [
+    index("initial_passwords_due_idx")
+      .on(t.expiresAt)
+      .where(sql`${t.endedAt} is null`),
+    check(
+      "initial_passwords_erased_when_ended",
+      sql`(${t.state} in ('for_host', 'for_customer')) = (${t.sealed} is not null)
+        and (${t.sealed} is null) = (${t.endedAt} is not null)`,
+    ),
   ],
 );
 

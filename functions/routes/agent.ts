@@ -5,12 +5,14 @@ import {
   DesiredDocument,
   EnrollAnswer,
   EnrollRequest,
+  InitialPasswordAnswer,
   UsageBatch,
   UsageReceipt,
 } from "#core/contracts/agent.ts";
 import { createAgentAuthenticator } from "#commands/authenticate-agent.ts";
 import type { Deps } from "#commands/deps.ts";
 import { enrollHost } from "#commands/enroll-host.ts";
+import { handInitialPassword } from "#commands/hand-initial-password.ts";
 import { openAgentSession } from "#commands/open-agent-session.ts";
 import { createDesiredReader } from "#commands/read-desired.ts";
 import { recordUsage } from "#commands/record-usage.ts";
@@ -102,6 +104,28 @@ const usageRoute = (guard: Guard) =>
     },
   });
 
+const passwordRoute = (guard: Guard) =>
+  createRoute({
+    ...guard,
+    operationId: "handInitialPassword",
+    summary: "The administrator's password for the seed of a VM that is about to be made",
+    description: "The same however often it is asked for, until the host has shown the VM whole.",
+    tags: ["Agents"],
+    method: "post",
+    path: "/agent/v1/vms/{id}/initial-password",
+    request: { params: z.object({ id: z.uuid() }) },
+    responses: {
+      200: { description: "The password", content: json(InitialPasswordAnswer) },
+      ...problems(
+        "invalid_request",
+        "agent_token_invalid",
+        "identity_revoked",
+        "vm_not_found",
+        "no_initial_password",
+      ),
+    },
+  });
+
 /** The agents' channel (design §6). */
 export const agentRoutes = (deps: Deps) => {
   const guard = forAgents(createAgentAuthenticator(deps));
@@ -128,5 +152,12 @@ export const agentRoutes = (deps: Deps) => {
     })
     .openapi(usageRoute(guard), async (c) =>
       c.json(await recordUsage(deps, c.get("hostId"), c.req.valid("json")), 200),
-    );
+    )
+    .openapi(passwordRoute(guard), async (c) => {
+      const password = unwrap(
+        await handInitialPassword(deps, c.get("hostId"), c.req.valid("param").id),
+      );
+      c.header("cache-control", "no-store");
+      return c.json({ password }, 200);
+    });
 };

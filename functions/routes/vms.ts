@@ -1,6 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import {
   ActionView,
+  InitialPasswordView,
   pageOf,
   PageQuery,
   RequestAction,
@@ -14,6 +15,7 @@ import type { Deps } from "#commands/deps.ts";
 import { relayOutbox } from "#commands/relay-outbox.ts";
 import { requestAction } from "#commands/request-action.ts";
 import { listVms, showAction, showUsage, showVm } from "#commands/show-vm.ts";
+import { takeInitialPassword } from "#commands/take-initial-password.ts";
 import { forAccounts, type AccountEnv } from "../access.ts";
 import { newRouter } from "../router.ts";
 import { problems, unwrap } from "../problems.ts";
@@ -83,6 +85,29 @@ const actRoute = (deps: Deps) =>
       ...problems("invalid_request", "vm_not_found", "vm_locked", "vm_not_running", "vm_suspended"),
     },
   });
+const passwordRoute = (deps: Deps) =>
+  createRoute({
+    // Not for staff: who runs the machines does not sign in to them.
+    ...forAccounts(deps, ["customer"], "vms:write"),
+    operationId: "takeInitialPassword",
+    summary: "The first password of a Windows VM's administrator, once",
+    description:
+      "It is erased as it is shown, and after a week in any case: an answer that gets lost is lost for good.",
+    tags: ["VMs"],
+    method: "post",
+    path: "/v1/vms/{id}/initial-password",
+    request: { params: vmParam },
+    responses: {
+      200: { description: "Who to sign in as, and how", content: json(InitialPasswordView) },
+      ...problems(
+        "vm_not_found",
+        "no_initial_password",
+        "password_not_ready",
+        "password_already_taken",
+        "password_expired",
+      ),
+    },
+  });
 const actionRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, OWNERS, "vms:read"),
@@ -144,6 +169,11 @@ export const vmRoutes = (deps: Deps) =>
       });
       await relayOutbox(deps);
       return c.json({ action: toActionView(unwrap(action)) }, 202);
+    })
+    .openapi(passwordRoute(deps), async (c) => {
+      const taken = await takeInitialPassword(deps, c.get("who"), c.req.valid("param").id);
+      c.header("cache-control", "no-store");
+      return c.json(unwrap(taken), 200);
     })
     .openapi(actionRoute(deps), async (c) => {
       const action = await showAction(deps, c.get("who"), c.req.valid("param").id);

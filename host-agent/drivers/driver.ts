@@ -25,9 +25,9 @@ export interface VmDriver {
   /**
    * Makes the VM from its image as a linked clone with its first-boot seed, and leaves it off and `complete`.
    * Adopts and completes what an earlier attempt left behind; never overwrites a disk that was ever started.
-   * Throws `image_missing`, `out_of_disk`, `unsupported`.
+   * Throws `image_missing`, `out_of_disk`, `unsupported`, and whatever `secrets` throw.
    */
-  create(vm: DesiredVm, signal?: AbortSignal): Promise<void>;
+  create(vm: DesiredVm, signal?: AbortSignal, secrets?: FirstBootSecrets): Promise<void>;
 
   /** Powers it on; resumes it when paused. Returns when the hypervisor says running, not when the guest is up. */
   start(vm: VmRef, signal?: AbortSignal): Promise<void>;
@@ -43,9 +43,16 @@ export interface VmDriver {
 
   /**
    * Gives the VM `vm.size`. While it runs, only what the capabilities allow; the planner stops it first
-   * otherwise. Throws `unsupported` when a disk would shrink, and then nothing has changed.
+   * otherwise. Throws `unsupported` when a disk would shrink, and `beyond_limits` past what the host's hypervisor
+   * supports (`core/hosts/limits.ts`); then nothing has changed.
    */
   resize(vm: DesiredVm, signal?: AbortSignal): Promise<void>;
+
+  /**
+   * Ejects and deletes the first-boot seed, which holds secrets: its guest has read it. The VM stays complete, and
+   * keeps running.
+   */
+  eraseSeed(vm: VmRef, signal?: AbortSignal): Promise<void>;
 
   /** Powers off, removes the definition, and moves the disks to the host's trash. Succeeds when it is gone. */
   destroy(vm: VmRef, signal?: AbortSignal): Promise<void>;
@@ -59,6 +66,12 @@ export interface VmDriver {
   /** Ends child processes and open files. The driver is not used afterwards. */
   close(): Promise<void>;
 }
+
+/** What a seed may need and the desired document does not hold. Asked for only when a seed is written. */
+export type FirstBootSecrets = Readonly<{
+  /** The same each time, as long as the VM is not whole. */
+  administratorPassword: (signal?: AbortSignal) => Promise<string>;
+}>;
 
 /** Who a VM is to a driver: both must match the tag that the hypervisor holds. */
 export type VmRef = Readonly<{ vmId: string; ownerEpoch: number }>;
@@ -86,4 +99,14 @@ export class DriverError extends Error {
     super(detail, options);
     this.code = code;
   }
+}
+
+/** Throws `unsupported` where nobody gives passwords. */
+export async function administratorPassword(
+  secrets: FirstBootSecrets | undefined,
+  signal?: AbortSignal,
+): Promise<string> {
+  if (secrets === undefined)
+    throw new DriverError("unsupported", "a Windows VM needs a source of its first password");
+  return secrets.administratorPassword(signal);
 }

@@ -5,8 +5,9 @@ import { STAGES } from "#cdk/stage.ts";
 import { emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
 import type { Resource } from "./template.ts";
 
-/** What a grant may name: two queues, the hosts', and three secrets. */
-const KNOWN = /berth-host-\*|BillingEvents|OutboxEvents|Database|StripeSecret|AuthSecret/;
+/** What a grant may name: two queues, the hosts', and four secrets. */
+const KNOWN =
+  /berth-host-\*|BillingEvents|OutboxEvents|Database|StripeSecret|AuthSecret|SealingSecret/;
 
 let stages: ReturnType<typeof synthesiseStages>;
 let given: Awaited<ReturnType<typeof emptyBundles>>;

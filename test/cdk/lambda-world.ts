@@ -51,6 +51,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       webhookSecret: STRIPE_WEBHOOK_SECRET,
     }),
     "arn:auth": randomBytes(32).toString("hex"),
+    "arn:sealing": randomBytes(32).toString("hex"),
   });
   return {
     env: {
@@ -64,6 +65,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       BERTH_DATABASE_SECRET_ARN: "arn:db",
       BERTH_STRIPE_SECRET_ARN: "arn:stripe",
       BERTH_AUTH_SECRET_ARN: "arn:auth",
+      BERTH_SEALING_SECRET_ARN: "arn:sealing",
       BERTH_BILLING_EVENTS_URL: `${aws.url}/123456789012/billing-events`,
       BERTH_OUTBOX_EVENTS_URL: `${aws.url}/123456789012/outbox-events`,
       BERTH_HOST_ROLE_ARN: "arn:aws:iam::123456789012:role/host",

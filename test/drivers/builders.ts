@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import type { DesiredVm, HostImage } from "#core/contracts/agent.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
+import type { FirstBootSecrets } from "#host-agent/drivers/driver.ts";
 
 export const randomIds: IdSource = { newId: () => randomUUID() };
 
@@ -15,6 +16,9 @@ export const realClock: Clock = {
     }
   },
 };
+
+/** What a control plane gives for the seed of a Windows VM. */
+export const SECRETS: FirstBootSecrets = { administratorPassword: async () => "Once-0nly-Pass" };
 
 export const anImage = (over: Partial<HostImage> = {}): HostImage => ({
   id: randomUUID(),

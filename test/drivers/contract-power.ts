@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { LIMITS, platformOf } from "#core/hosts/limits.ts";
 import { eventually } from "./builders.ts";
 import type { ContractKit } from "./contract-kit.ts";
 
@@ -70,6 +71,40 @@ export function powerAndSizeContract(kit: ContractKit): void {
     });
   });
 
+  describe("the seed", () => {
+    test("is there until it is erased, which a running VM outlives, as do a resize and a start", async () => {
+      const vm = await started();
+      const before = await look(vm);
+      expect(before).toMatchObject({ seeded: true });
+      await kit.driver.eraseSeed(vm);
+      await kit.driver.eraseSeed(vm);
+      expect(await look(vm)).toMatchObject({
+        power: "running",
+        complete: true,
+        seeded: false,
+        bootEpoch: before?.bootEpoch,
+      });
+      await kit.driver.create(vm);
+      expect(await look(vm)).toMatchObject({ seeded: false });
+      await kit.driver.stop(vm, "firm");
+      await kit.driver.resize({ ...vm, size: { ...vm.size, memoryMib: vm.size.memoryMib + 32 } });
+      await kit.driver.start(vm);
+      expect(await look(vm)).toMatchObject({ power: "running", complete: true, seeded: false });
+      await kit.driver.destroy(vm);
+    });
+
+    test("of a VM that is off can be erased too, but not another epoch's", async () => {
+      const vm = await created({ ownerEpoch: 2 });
+      await expect(kit.driver.eraseSeed({ ...vm, ownerEpoch: 1 })).rejects.toEqual(
+        code("stale_epoch"),
+      );
+      await kit.driver.eraseSeed(vm);
+      expect(await look(vm)).toMatchObject({ power: "off", complete: true, seeded: false });
+      await kit.driver.start(vm);
+      await kit.driver.destroy(vm);
+    });
+  });
+
   describe("resize", () => {
     const bigger = { vcpus: 2, memoryMib: 192, diskGib: 2 };
 
@@ -97,6 +132,28 @@ export function powerAndSizeContract(kit: ContractKit): void {
         code("unsupported"),
       );
       expect(await look(vm)).toMatchObject({ size: vm.size });
+      await kit.driver.destroy(vm);
+    });
+
+    test("beyond what the host's hypervisor supports is refused and changes nothing, off and on", async () => {
+      const vm = await created();
+      const limits = LIMITS[platformOf(await kit.driver.facts())];
+      const sizes = [
+        { ...bigger, vcpus: limits.vmVcpus + 1 },
+        { ...bigger, memoryMib: limits.vmMemoryMib + 2 },
+        { ...bigger, diskGib: limits.vmDiskGib + 1 },
+      ];
+      for (const power of ["off", "running"]) {
+        if (power === "running") await kit.driver.start(vm);
+        const before = await look(vm);
+        for (const size of sizes)
+          await expect(kit.driver.resize({ ...vm, size })).rejects.toEqual(code("beyond_limits"));
+        expect(await look(vm)).toMatchObject({
+          power,
+          size: vm.size,
+          bootEpoch: before?.bootEpoch,
+        });
+      }
       await kit.driver.destroy(vm);
     });
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HostFacts } from "#core/contracts/agent.ts";
+import { SECRETS } from "./builders.ts";
 import { createContractKit, type ContractKit, type OpenedDriver } from "./contract-kit.ts";
 import { powerAndSizeContract } from "./contract-power.ts";
 import { safetyContract } from "./contract-safety.ts";
@@ -52,6 +53,7 @@ function creationContract(kit: ContractKit): void {
         complete: true,
         bootEpoch: null,
         guest: null,
+        seeded: true,
       });
       await kit.driver.destroy(vm);
     });
@@ -89,6 +91,35 @@ function creationContract(kit: ContractKit): void {
       const vm = order();
       expect(await outcome(kit.driver.create(vm, AbortSignal.abort()))).not.toBe("done");
       expect(await look(vm)).toBeNull();
+    });
+
+    test("of a Windows VM asks for its password once it is needed, and only then", async () => {
+      const vm = order({ image: { ...kit.host.image, os: "windows" } });
+      await expect(kit.driver.create(vm)).rejects.toEqual(code("unsupported"));
+      const asked: string[] = [];
+      const secrets = {
+        administratorPassword: async () => {
+          asked.push(vm.vmId);
+          return "Once-0nly-Pass";
+        },
+      };
+      await kit.driver.create(vm, undefined, secrets);
+      await kit.driver.create(vm, undefined, secrets);
+      expect(asked).toHaveLength(1);
+      expect(await look(vm)).toMatchObject({ complete: true, seeded: true });
+      await kit.driver.destroy(vm);
+      await kit.created().then((linux) => kit.driver.destroy(linux));
+      expect(asked).toHaveLength(1);
+    });
+
+    test("whose password cannot be had fails, and goes on when it can", async () => {
+      const vm = order({ image: { ...kit.host.image, os: "windows" } });
+      const outage = { administratorPassword: () => Promise.reject(new Error("nobody there")) };
+      await expect(kit.driver.create(vm, undefined, outage)).rejects.toThrow(/nobody there/);
+      expect((await look(vm))?.complete ?? false).toBe(false);
+      await kit.driver.create(vm, undefined, SECRETS);
+      expect(await look(vm)).toMatchObject({ complete: true });
+      await kit.driver.destroy(vm);
     });
 
     test("from an image the host has not is refused, and leaves nothing that runs", async () => {

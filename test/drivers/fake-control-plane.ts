@@ -110,6 +110,10 @@ export function createFakeControlPlane(graceSeconds = 3600): FakeControlPlane {
       }
       return { stored: batch.samples.length - duplicates, duplicates, refused: [] };
     },
+    async initialPassword(vmId) {
+      reached();
+      return `Vm1-${vmId}`;
+    },
   };
   return plane;
 }

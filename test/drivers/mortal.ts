@@ -62,5 +62,10 @@ export function mortalControlPlane(
       await step("after usage");
       return receipt;
     },
+    async initialPassword(vmId, signal) {
+      const password = await plane.initialPassword(vmId, signal);
+      await step("after initial password");
+      return password;
+    },
   };
 }

@@ -1,6 +1,7 @@
 import { drizzle } from "drizzle-orm/node-postgres";
 import { v7 } from "uuid";
 import { createStaticHostCredentials } from "#adapters/sts.ts";
+import { createSealer } from "#adapters/sealer.ts";
 import { systemSecrets } from "#adapters/clock.ts";
 import type { Accounts } from "#core/accounts.ts";
 import type { Log } from "#core/ports.ts";
@@ -82,6 +83,7 @@ export async function startControlPlane(
     clock,
     ids: { newId: () => v7() },
     secrets: systemSecrets,
+    sealer: createSealer("a secret of the tests, long enough"),
     log,
     payments: stepped(stripe.payments, "payments", steps),
     queues: stepped(queues, "queues", steps),

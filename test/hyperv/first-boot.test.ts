@@ -6,7 +6,7 @@ import {
   computerName,
   unattendXml,
   windowsSeedFiles,
-} from "#host-agent/drivers/hyperv/windows-first-boot.ts";
+} from "#host-agent/drivers/windows-first-boot.ts";
 import { aDesiredVm } from "../drivers/builders.ts";
 
 const golden = (name: string) => path.join(import.meta.dirname, "golden", name);

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { aDesiredVm, eventually } from "../drivers/builders.ts";
+import { aDesiredVm, eventually, SECRETS } from "../drivers/builders.ts";
 import {
   aWorld,
   noPwsh,
@@ -81,8 +81,8 @@ describe.skipIf(noPwsh !== null)(
       { Windows: "2025", os: "freebsd", secureBoot: TURNED_OFF, template: null },
     ] as const)("secure boot of $os on $Windows", async ({ Windows, os, secureBoot, template }) => {
       world = await aWorld({ Windows });
-      const driver = world.open({ administratorPassword: async () => "Once-0nly-Pass" });
-      await driver.create(aDesiredVm({ image: { ...world.image, os } }));
+      const guest = aDesiredVm({ image: { ...world.image, os } });
+      await world.open().create(guest, undefined, SECRETS);
       const vm = await only();
       expect(vm).toMatchObject({ Generation: 2, StandinSecureBoot: secureBoot });
       expect(vm.StandinSecureBootTemplate).toBe(template);

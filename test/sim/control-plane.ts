@@ -68,6 +68,7 @@ export function createControlPlane(
     clock: scheduler.clock,
     ids,
     secrets: { newSecret: (bytes) => ids.newId().padEnd(bytes, "0") },
+    sealer: { seal: (text) => text, open: (sealed) => sealed },
     log,
     get payments() {
       return ports.payments();

@@ -270,6 +270,7 @@ const falseObservation = (vm: Row<"vms">, ownerEpoch: number) => ({
   complete: true,
   bootEpoch: "a-false-boot",
   guest: null,
+  seeded: true,
 });
 
 const falseSample = (vmId: string, now: number) => ({

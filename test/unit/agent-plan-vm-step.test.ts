@@ -1,8 +1,14 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { DesiredVm, DriverCapabilities, ObservedVm } from "#core/contracts/agent.ts";
+import { LIMITS } from "#core/hosts/limits.ts";
 import { OBSERVED_POWER, type VmSize } from "#core/vms/vm.ts";
-import { GRACEFUL_STOP_MS, planVmStep, type VmSituation } from "#core/vms/plan-vm-step.ts";
+import {
+  GRACEFUL_STOP_MS,
+  planVmStep,
+  SEED_GRACE_MS,
+  type VmSituation,
+} from "#core/vms/plan-vm-step.ts";
 
 const NOW = new Date("2026-06-01T12:00:00.000Z");
 const SMALL: VmSize = { vcpus: 1, memoryMib: 512, diskGib: 10 };
@@ -45,6 +51,7 @@ const observed = (over: Partial<ObservedVm> = {}): ObservedVm => ({
   complete: true,
   bootEpoch: null,
   guest: null,
+  seeded: true,
   ...over,
 });
 const plan = (over: Partial<VmSituation> = {}) =>
@@ -56,6 +63,8 @@ const plan = (over: Partial<VmSituation> = {}) =>
     entitlementGraceSeconds: 3600,
     stoppingSince: null,
     liveResizeRefused: false,
+    limits: LIMITS["hyperv-2012r2"],
+    guestSince: null,
     ...over,
   });
 const step = (value: object) => ({ ok: true, value });
@@ -63,6 +72,43 @@ const refusal = (code: string) => ({ ok: false, error: expect.objectContaining({
 const ago = (ms: number) => new Date(NOW.getTime() - ms);
 
 describe("one step of a VM", () => {
+  test("a seed is erased once its guest has been up for a while, and only while it runs as it should", () => {
+    const guest = { source: "console", hostname: "a" } as const;
+    const up = { observed: observed({ guest }), guestSince: ago(SEED_GRACE_MS) };
+    expect(plan(up)).toEqual(step({ do: "erase_seed" }));
+    expect(plan({ ...up, observed: observed({ guest, seeded: false }) })).toEqual(
+      step({ do: "nothing" }),
+    );
+    expect(plan({ ...up, guestSince: ago(SEED_GRACE_MS - 1) })).toEqual(step({ do: "nothing" }));
+    expect(plan({ ...up, guestSince: null })).toEqual(step({ do: "nothing" }));
+    expect(plan({ ...up, desired: desired({ power: "off" }) })).toMatchObject({
+      value: { do: "stop" },
+    });
+    expect(plan({ ...up, desired: desired({ presence: "absent" }) })).toEqual(
+      step({ do: "destroy" }),
+    );
+  });
+
+  test.each([
+    { name: "vCPUs", size: { ...SMALL, vcpus: 65 } },
+    { name: "memory", size: { ...SMALL, memoryMib: 1024 * 1024 + 1 } },
+    { name: "disk", size: { ...SMALL, diskGib: 64 * 1024 + 1 } },
+  ])(
+    "$name beyond the host's limits are refused before anything is made or stopped",
+    ({ size }) => {
+      const beyond = { desired: desired({ size }) };
+      expect(plan({ ...beyond, observed: null })).toEqual(refusal("beyond_limits"));
+      expect(plan(beyond)).toEqual(refusal("beyond_limits"));
+      expect(plan({ ...beyond, observed: observed({ power: "off" }) })).toEqual(
+        refusal("beyond_limits"),
+      );
+      expect(plan({ ...beyond, limits: LIMITS["hyperv-2025"] }).ok).toBe(size.diskGib <= 64 * 1024);
+      expect(plan({ desired: desired({ size, presence: "absent" }) })).toEqual(
+        step({ do: "destroy" }),
+      );
+    },
+  );
+
   test("what is not there is created, and what is half there is created on", () => {
     expect(plan({ observed: null })).toEqual(step({ do: "create" }));
     expect(plan({ observed: observed({ power: "off", complete: false }) })).toEqual(

@@ -24,6 +24,7 @@ export const SeenVm = z.object({
   bootEpoch: z.string().nullable(),
   /** The guest's own name; empty when it is up and does not tell; null when it was not seen. */
   guest: z.string().nullable(),
+  seeded: z.boolean(),
 });
 export const Inventory = z.object({ vms: z.array(SeenVm) });
 
@@ -38,6 +39,7 @@ export function toObserved(vm: z.infer<typeof SeenVm>): ObservedVm {
     complete: vm.complete,
     bootEpoch: power === "off" ? null : vm.bootEpoch,
     guest: vm.guest === null ? null : { source: "guest_agent", hostname: vm.guest },
+    seeded: vm.seeded,
   };
 }
 

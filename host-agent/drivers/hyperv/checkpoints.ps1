@@ -19,6 +19,8 @@ function Restore-OwnCheckpoint($Request) {
     Stop-Firmly $vm
     Hyper-V\Restore-VMSnapshot -VMSnapshot $checkpoint -Confirm:$false
     $vm = Get-OwnVm $Request
+    # It may be of a time when the seed was in the drive: a VM whose medium is gone does not start.
+    if (-not (Test-Seed $Request.vmId)) { Dismount-Seed $vm }
     $disk = Get-SystemDisk $vm
     Set-VmTag $vm $Request ([int]((Hyper-V\Get-VHD -Path $disk.Path).Size / 1GB)) 'ready'
     @{}

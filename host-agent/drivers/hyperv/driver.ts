@@ -1,6 +1,8 @@
 import path from "node:path";
 import type { z } from "zod";
 import type { DesiredVm } from "#core/contracts/agent.ts";
+import { LIMITS, platformOf, type PlatformLimits } from "#core/hosts/limits.ts";
+import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { DriverError, type VmDriver, type VmRef } from "../driver.ts";
 import {
   Checkpoints,
@@ -20,8 +22,6 @@ import { emptyTrash, trashStamp } from "./trash.ts";
 
 /** The Hyper-V driver, with what only it has so far. */
 export interface HypervDriver extends VmDriver {
-  /** Ejects and deletes the first-boot seed, which holds secrets. To be called once the guest was seen. */
-  eraseSeed(vm: VmRef, signal?: AbortSignal): Promise<void>;
   /** Makes a checkpoint named by this id, running or not (production where Windows can). Once, whatever repeats. */
   checkpoint(vm: VmRef, checkpointId: string, signal?: AbortSignal): Promise<void>;
   /** Brings the VM back to the checkpoint and leaves it as that was. What was written since is lost. */
@@ -64,6 +64,16 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     await change(op, vm, { checkpointId: id }, signal, limits.checkpointMs);
   };
 
+  /** Of this host's version of Windows, which stays as long as the driver runs. */
+  let known: PlatformLimits | null = null;
+  const platformLimits = async (signal?: AbortSignal) => {
+    if (known === null) {
+      const { version } = await look("facts", Facts, signal);
+      known = LIMITS[platformOf({ hypervisor: "hyperv", hypervisorVersion: version })];
+    }
+    return known;
+  };
+
   return {
     async facts(signal) {
       const facts = await look("facts", Facts, signal);
@@ -93,12 +103,13 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       return (await look("list", Inventory, signal)).vms.map(toObserved);
     },
 
-    async create(vm, signal) {
+    async create(vm, signal, secrets) {
+      refuseBeyondLimits(vm.size, await platformLimits(signal));
       const request = { ...hardware(vm), image: vm.image.file, os: vm.image.os };
       const ask = async (seeded: boolean) =>
         Created.parse(await change("create", vm, { ...request, seeded }, signal)).needsSeed;
       if (!(await ask(false))) return;
-      await stageSeed(path.join(options.root, "staging"), vm, options);
+      await stageSeed(path.join(options.root, "staging"), vm, options.clock, secrets, signal);
       await ask(true);
     },
     async start(vm, signal) {
@@ -111,6 +122,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       await change(action, vm, {}, signal);
     },
     async resize(vm, signal) {
+      refuseBeyondLimits(vm.size, await platformLimits(signal));
       await change("resize", vm, hardware(vm), signal);
     },
     async destroy(vm, signal) {

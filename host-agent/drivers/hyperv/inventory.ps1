@@ -38,6 +38,7 @@ function Get-Inventory {
             complete  = $tag.ready -and (Test-Disk $tag.vmId)
             bootEpoch = $epochs[$guid]
             guest     = if ($guests.ContainsKey($guid)) { $guests[$guid] } elseif (Test-Heartbeat $vm) { '' }
+            seeded    = Test-Seed $tag.vmId
         }
     }
     @{ vms = @(@($list) + @(Get-Remnants $seen) | Where-Object { $null -ne $_ }) }
@@ -50,6 +51,8 @@ function Get-GivenMemory($Vm) {
 
 # By its file, which is under every layer that a checkpoint adds. Not by $Vm.HardDrives: that asks WMI for each VM.
 function Test-Disk([string]$VmId) { [System.IO.File]::Exists((Get-DiskPath $VmId)) }
+
+function Test-Seed([string]$VmId) { [System.IO.File]::Exists((Get-SeedPath $VmId)) }
 
 # The integration services of the guest answer: it is up, though it may not tell its name.
 function Test-Heartbeat($Vm) { ([string]$Vm.State -eq 'Running') -and ([string]$Vm.Heartbeat).StartsWith('Ok', [System.StringComparison]::OrdinalIgnoreCase) }
@@ -64,7 +67,7 @@ function Get-Remnants($Seen) {
         # One of everything, as an observation has no way to say that there is none.
         @{
             vmId = $vmId; epoch = $owner.epoch; state = 'Off'; vcpus = 1; memoryMib = 1; diskGib = 1
-            complete = $false; bootEpoch = $null; guest = $null
+            complete = $false; bootEpoch = $null; guest = $null; seeded = Test-Seed $vmId
         }
     }
 }

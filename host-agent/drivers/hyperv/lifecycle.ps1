@@ -137,12 +137,15 @@ function Remove-OwnVm($Request) {
     @{}
 }
 
-# Ejects the seed and deletes it: it holds the one-time password and the customer's user-data.
-function Remove-Seed($Request) {
-    $vm = Get-OwnVm $Request
-    foreach ($drive in @(Hyper-V\Get-VMDvdDrive -VM $vm)) {
+function Dismount-Seed($Vm) {
+    foreach ($drive in @(Hyper-V\Get-VMDvdDrive -VM $Vm)) {
         if (-not [string]::IsNullOrEmpty($drive.Path)) { Hyper-V\Set-VMDvdDrive -VMDvdDrive $drive -Path $null }
     }
+}
+
+# Ejects the seed and deletes it: it holds the one-time password and the customer's user-data.
+function Remove-Seed($Request) {
+    Dismount-Seed (Get-OwnVm $Request)
     [System.IO.File]::Delete((Get-SeedPath $Request.vmId))
     @{}
 }

@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { DesiredVm, HostFacts } from "#core/contracts/agent.ts";
+import type { HostFacts } from "#core/contracts/agent.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { WorkerOptions } from "./powershell.ts";
 
@@ -13,12 +13,6 @@ export type HypervOptions = Readonly<{
   clock: Clock;
   log: Log;
   agentVersion: string;
-  /**
-   * A one-time password for the administrator of a Windows VM that is about to be made. Whoever gives it delivers
-   * it to the customer, once; here it is written into the seed and nowhere else. A creation that was cut short asks
-   * again, and the last answer counts. Without it Windows images are `unsupported`.
-   */
-  administratorPassword?: (vm: DesiredVm) => Promise<string>;
   /** Lets a VM shrink to this percentage of its memory while it needs no more; null: memory is static. */
   dynamicMemoryMinimumPercent?: number | null;
   /** What to run; the defaults are those of a Windows host. Tests give PowerShell 7 and a stand-in module. */

@@ -1,6 +1,8 @@
 import type { DesiredVm } from "#core/contracts/agent.ts";
-import { DriverError } from "../driver.ts";
-import { seedFiles } from "../seed.ts";
+import { LIMITS } from "#core/hosts/limits.ts";
+import { refuseBeyondLimits } from "../beyond-limits.ts";
+import { DriverError, type FirstBootSecrets } from "../driver.ts";
+import { firstBootVolume } from "../first-boot.ts";
 import { cloneImage, gibOf, needFreeSpace, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
 import { exists, filesOf, imageFile, taggedFiles } from "./files.ts";
@@ -13,10 +15,14 @@ import { checkOwner } from "./tag.ts";
  * middle leaves files that bear the VM's tag, from which the next attempt goes on. It follows that a definition
  * without a disk is never a half-made VM but one whose disk is lost or not mounted; it is not given a new one.
  */
-export async function createVm(host: KvmHost, vm: DesiredVm, signal?: AbortSignal): Promise<void> {
+export async function createVm(
+  host: KvmHost,
+  vm: DesiredVm,
+  signal?: AbortSignal,
+  secrets?: FirstBootSecrets,
+): Promise<void> {
   // Everything that can be refused is refused before anything is touched.
   await refuseWhatHostCannot(host, vm, signal);
-  const seed = seedFiles(vm);
   const files = filesOf(host.folders, vm);
   const place = { files, network: host.network, accelerator: await host.accelerator(signal) };
   const definition = domainXml(vm, place);
@@ -24,6 +30,11 @@ export async function createVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
   for (const file of await taggedFiles(host.folders, vm.vmId)) checkOwner(file.tag, vm);
   const [disk, hasSeed] = await Promise.all([readQcow2(files.disk), exists(files.seed)]);
   if (disk === null) await needFreeSpace(host.folders.diskDir, host.reserveDiskMib);
+
+  // A seed that waited without a disk was never read, and may belong to an older wish. One that is not there beside
+  // disk and definition was erased, once its guest had read it.
+  const wantsSeed = disk === null || (!hasSeed && (await host.owned(vm, signal)) === null);
+  const seed = wantsSeed ? await firstBootVolume(vm, secrets, signal) : null;
 
   // libvirt is asked while the files are made; they appear under their names only once its answer allows it.
   const allowed = host.owned(vm, signal).then((domain) => {
@@ -39,8 +50,7 @@ export async function createVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
     const image = imageFile(host.folders, vm.image.file);
     work.push(cloneImage(image, files.disk, vm.size.diskGib, allowed, signal));
   }
-  // A seed that waited without a disk was never read, and may belong to an older wish.
-  if (disk === null || !hasSeed) work.push(writeSeedIso(seed, files.seed, allowed, signal));
+  if (seed !== null) work.push(writeSeedIso(seed, files.seed, allowed, signal));
   await allEnded(work);
 
   const domain = await allowed;
@@ -52,6 +62,7 @@ async function refuseWhatHostCannot(
   vm: DesiredVm,
   signal: AbortSignal | undefined,
 ): Promise<void> {
+  refuseBeyondLimits(vm.size, LIMITS.kvm);
   if (!host.emulationAllowed && (await host.accelerator(signal)) === "tcg")
     throw new DriverError(
       "unsupported",

@@ -121,7 +121,8 @@ function seedDrive(files: VmFiles) {
     "@type": "file",
     "@device": "cdrom",
     driver: { "@name": "qemu", "@type": "raw" },
-    source: { "@file": files.seed },
+    // Erased after the first boot: from then on the drive is empty, and that keeps nothing from starting.
+    source: { "@file": files.seed, "@startupPolicy": "optional" },
     target: { "@dev": "hdc", "@bus": "ide" },
     readonly: {},
   };

@@ -2,6 +2,7 @@ import type { VmDriver } from "../driver.ts";
 import { doOnce, startVm, stopVm } from "./change-power.ts";
 import { createVm } from "./create-vm.ts";
 import { destroyVm } from "./destroy-vm.ts";
+import { eraseSeed } from "./erase-seed.ts";
 import { openKvmHost, type KvmOptions } from "./host.ts";
 import { readHostFacts } from "./host-facts.ts";
 import { listVms } from "./list-vms.ts";
@@ -33,7 +34,8 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
   return {
     facts: (signal) => call(signal, (signal) => readHostFacts(host, signal)),
     list: (signal) => call(signal, (signal) => listVms(host, signal)),
-    create: (vm, signal) => call(signal, (signal) => createVm(host, vm, signal)),
+    create: (vm, signal, secrets) => call(signal, (signal) => createVm(host, vm, signal, secrets)),
+    eraseSeed: (vm, signal) => call(signal, (signal) => eraseSeed(host, vm, signal)),
     start: (vm, signal) => call(signal, (signal) => startVm(host, vm, signal)),
     stop: (vm, mode, signal) => call(signal, (signal) => stopVm(host, vm, mode, signal)),
     once: (vm, action, signal) => call(signal, (signal) => doOnce(host, vm, action, signal)),

@@ -1,7 +1,7 @@
 import type { ObservedVm } from "#core/contracts/agent.ts";
 import { readBootEpoch } from "./boot-epoch.ts";
 import { gibOf, readQcow2 } from "./disks.ts";
-import { filesOf, type TaggedFile, taggedFiles } from "./files.ts";
+import { exists, filesOf, type TaggedFile, taggedFiles } from "./files.ts";
 import type { KvmHost } from "./host.ts";
 import type { Owned } from "./look.ts";
 import { isActive } from "./parse-domain.ts";
@@ -46,7 +46,8 @@ async function observeDomain(
       memoryMib: own.memoryMib,
       diskGib: disk === null ? own.diskGib : gibOf(disk),
     },
-    complete: disk !== null && seeds.has(files.seed),
+    // The definition came last: a seed that is not there beside it was erased.
+    complete: disk !== null,
     bootEpoch,
     guest:
       power === "running" && bootEpoch !== null
@@ -55,6 +56,7 @@ async function observeDomain(
             signal,
           )
         : null,
+    seeded: seeds.has(files.seed),
   };
 }
 
@@ -68,6 +70,7 @@ async function observeFiles(host: KvmHost, tag: VmRef): Promise<ObservedVm> {
     complete: false,
     bootEpoch: null,
     guest: null,
+    seeded: await exists(filesOf(host.folders, tag).seed),
   };
 }
 

@@ -1,4 +1,6 @@
 import type { DesiredVm } from "#core/contracts/agent.ts";
+import { LIMITS } from "#core/hosts/limits.ts";
+import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { DriverError } from "../driver.ts";
 import { GIB, growOffline, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
@@ -12,6 +14,7 @@ import { isActive } from "./parse-domain.ts";
  */
 export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSignal): Promise<void> {
   const domain = await host.owned(vm, signal);
+  refuseBeyondLimits(vm.size, LIMITS.kvm);
   const files = filesOf(host.folders, vm);
   const disk = await readQcow2(files.disk);
   if (domain === null || disk === null)

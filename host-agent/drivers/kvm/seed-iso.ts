@@ -1,15 +1,14 @@
 import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
-import type { SeedFiles } from "../seed.ts";
+import type { FirstBootVolume } from "../first-boot.ts";
 import { syncFile } from "./disks.ts";
 import { runProgram } from "./run-program.ts";
 
 /**
- * Writes a NoCloud volume: the four files on an ISO 9660 labelled `cidata`. It holds the customer's own secrets, so
- * that only its owner may read it. It replaces an earlier one of the same VM as a whole, once `allowed` has come true.
+ * Writes a first-boot volume as an ISO 9660. It holds secrets, so that only its owner may read it. It replaces an earlier one of the same VM as a whole, once `allowed` has come true.
  */
 export async function writeSeedIso(
-  files: SeedFiles,
+  { volume, files }: FirstBootVolume,
   iso: string,
   allowed: Promise<unknown>,
   signal?: AbortSignal,
@@ -21,11 +20,14 @@ export async function writeSeedIso(
     await mkdir(tree);
     await Promise.all([
       writeFile(part, "", { mode: 0o600 }),
-      ...Object.entries(files).map(([name, text]) => writeFile(path.join(tree, name), text)),
+      ...Object.entries(files).map(async ([name, text]) => {
+        await mkdir(path.dirname(path.join(tree, name)), { recursive: true });
+        await writeFile(path.join(tree, name), text);
+      }),
     ]);
     await runProgram(
       "genisoimage",
-      ["-quiet", "-volid", "cidata", "-joliet", "-rock", "-output", part, tree],
+      ["-quiet", "-volid", volume, "-joliet", "-rock", "-output", part, tree],
       { signal },
     );
     await syncFile(part);

@@ -1,7 +1,9 @@
 import type { DesiredVm, DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
+import { LIMITS, platformOf } from "#core/hosts/limits.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import { sameSize } from "#core/vms/vm.ts";
-import { DriverError, type VmDriver, type VmRef } from "../driver.ts";
+import { refuseBeyondLimits } from "../beyond-limits.ts";
+import { administratorPassword, DriverError, type VmDriver, type VmRef } from "../driver.ts";
 import { REALISTIC_DELAYS, type SimulatedDelays } from "./delays.ts";
 import { noFaults, type FaultHook } from "./faults.ts";
 import { countersAt, observe, runAt } from "./guest.ts";
@@ -40,6 +42,10 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   const delays = options.delays ?? REALISTIC_DELAYS;
   const can = { ...ALL_CAPABILITIES, ...options.capabilities };
   const faults = options.faults ?? noFaults;
+  const hypervisor = options.hypervisor ?? "kvm";
+  // With the build of Windows Server 2025, whose limits then hold.
+  const hypervisorVersion = hypervisor === "hyperv" ? "simulated 10.0.26100" : "simulated";
+  const limits = LIMITS[platformOf({ hypervisor, hypervisorVersion })];
   const now = () => clock.now().getTime();
 
   /** Passes one point: the fault hook, then the time that the real thing takes. */
@@ -92,9 +98,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
     async facts(signal) {
       await step("facts", "read", null, 0, signal);
       return {
-        hypervisor: options.hypervisor ?? "kvm",
-        // With the build of Windows Server 2025, whose limits then hold.
-        hypervisorVersion: options.hypervisor === "hyperv" ? "simulated 10.0.26100" : "simulated",
+        hypervisor,
+        hypervisorVersion,
         accelerator: "simulated",
         capabilities: can,
         cpuThreads: options.host?.cpuThreads ?? 64,
@@ -112,8 +117,9 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       );
     },
 
-    async create(vm, signal) {
+    async create(vm, signal, secrets) {
       let record: VmRecord = (await find(vm)) ?? blank(vm);
+      if (record.definition === null) refuseBeyondLimits(vm.size, limits);
       if (record.disk === null) {
         if (options.images && !options.images.includes(vm.image.file))
           throw new DriverError("image_missing", `there is no image ${vm.image.file}`);
@@ -124,7 +130,9 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       }
       if (record.seed === null) {
         await step("create", "seed", vm.vmId, delays.seed, signal);
-        record = { ...record, seed: { hostname: vm.hostname } };
+        // The guest that would use it is simulated; that it must be had first is not.
+        if (vm.image.os === "windows") await administratorPassword(secrets, signal);
+        record = { ...record, seed: { hostname: vm.hostname, erased: false } };
         await world.putVm(record);
       }
       if (record.definition === null) {
@@ -201,10 +209,19 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       if (sameSize(record.size, vm.size)) return;
       if (vm.size.diskGib < record.size.diskGib)
         throw new DriverError("unsupported", "a disk never shrinks");
+      refuseBeyondLimits(vm.size, limits);
       const run = runAt(record, now());
       if (run !== null) refuseColdResize(vm, record, can, run);
       await step("resize", "apply", vm.vmId, delays.resize, signal);
       await world.putVm({ ...record, size: vm.size });
+    },
+
+    async eraseSeed(ref, signal) {
+      const vm = await must(ref);
+      if (vm.seed === null || vm.seed.erased) return;
+      await step("erase_seed", "erase", ref.vmId, 0, signal);
+      await world.putVm({ ...vm, seed: { ...vm.seed, erased: true } });
+      await step("erase_seed", "done", ref.vmId, 0, signal);
     },
 
     async destroy(ref, signal) {

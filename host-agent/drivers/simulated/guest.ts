@@ -33,6 +33,7 @@ export function observe(vm: VmRecord, ownerEpoch: number, now: number): Observed
     complete: vm.disk !== null && vm.seed !== null && vm.definition !== null,
     bootEpoch: run?.bootEpoch ?? null,
     guest: guestUp && vm.seed ? { source: "simulated", hostname: vm.seed.hostname } : null,
+    seeded: vm.seed !== null && !vm.seed.erased,
   };
 }
 

@@ -30,7 +30,8 @@ export const VmRecord = z.strictObject({
   disk: z
     .strictObject({ serial: z.string(), image: z.string(), everStarted: z.boolean() })
     .nullable(),
-  seed: z.strictObject({ hostname: z.string() }).nullable(),
+  /** Erased, it is still known what it said. */
+  seed: z.strictObject({ hostname: z.string(), erased: z.boolean() }).nullable(),
   definition: z.strictObject({ macs: z.array(z.string()) }).nullable(),
   run: Run.nullable(),
   starts: z.int().nonnegative(),

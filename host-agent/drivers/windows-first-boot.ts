@@ -1,6 +1,6 @@
 import { create } from "xmlbuilder2";
 import type { DesiredVm, Nic } from "#core/contracts/agent.ts";
-import { DriverError } from "../driver.ts";
+import { DriverError } from "./driver.ts";
 
 /**
  * The first-boot seed of a Windows VM, as paths and contents for one CD.
