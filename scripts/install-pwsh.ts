@@ -62,6 +62,8 @@ function installTool(): void {
   const script = [
     "#!/bin/sh",
     "export DOTNET_MultiCoreJitNoProfileGather=1 DOTNET_MultiCoreJitMinNumCpus=7fffffff",
+    // What it compiles for once it has run long, the tests do not live to see.
+    "export DOTNET_TieredPGO=0",
     `exec dotnet "$(dirname "$0")/tool/${program}" "$@"`,
   ];
   writeFileSync(executable, `${script.join("\n")}\n`, { mode: 0o755 });

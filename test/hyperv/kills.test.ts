@@ -1,7 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent.ts";
 import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
-import { aDesiredVm } from "../drivers/builders.ts";
+import { aDesiredVm, SECRETS } from "../drivers/builders.ts";
 import { aWorld, noPwsh, type World } from "./world.ts";
 
 const CHECKPOINT = "00000000-0000-4000-8000-00000000000c";
@@ -47,7 +47,7 @@ const CASES: Case[] = [
     operation: "eraseSeed",
     given: made,
     run: (driver, vm, signal) => driver.eraseSeed(vm, signal),
-    outcome: { power: "off", complete: true },
+    outcome: { power: "off", complete: true, seeded: false },
   },
   {
     operation: "checkpoint",
@@ -84,45 +84,59 @@ const CASES: Case[] = [
     outcome: null,
   },
 ];
+/** The same cmdlets as any other creation: tried at random moments only. */
+const OF_WINDOWS: Case = {
+  operation: "create, of Windows",
+  given: async () => undefined,
+  run: (driver, vm, signal) =>
+    driver.create({ ...vm, image: { ...vm.image, os: "windows" } }, signal, SECRETS),
+  outcome: { power: "off", complete: true, seeded: true },
+};
 /** A call has two edges: before its first change, and after its last. No operation makes this many calls. */
 const EDGES = 400;
 
 describe.skipIf(noPwsh !== null)(
   `the worker killed${noPwsh ? ` (skipped: ${noPwsh})` : ""}`,
   () => {
-    let world: World;
-    let driver: HypervDriver;
     let kills = 0;
-    beforeAll(async () => {
-      world = await aWorld();
-      driver = world.open();
+    const worlds: World[] = [];
+    afterAll(() => Promise.all(worlds.map((world) => world.close())));
+    /** A host for each operation, so that they can be tried side by side: most of the time goes into new workers. */
+    const aHost = async () => {
+      const world = await aWorld();
+      worlds.push(world);
+      const driver = world.open();
       await driver.list();
-    });
-    afterAll(() => world.close());
+      return { world, driver };
+    };
+    type Host = Awaited<ReturnType<typeof aHost>>;
 
-    const look = async (vm: DesiredVm) => {
+    const look = async ({ driver }: Host, vm: DesiredVm) => {
       const seen = (await driver.list()).filter((other) => other.vmId === vm.vmId);
       expect(seen.length).toBeLessThanOrEqual(1);
       expect([undefined, vm.ownerEpoch]).toContain(seen[0]?.ownerEpoch);
       return seen[0] ?? null;
     };
     /** What a kill left is seen by `list`, and the same call goes on from it to the same end. */
-    const converges = async (vm: DesiredVm, one: Case) => {
-      await look(vm);
+    const converges = async (host: Host, vm: DesiredVm, one: Case) => {
+      const { world, driver } = host;
+      await look(host, vm);
       await one.run(driver, vm);
-      const seen = await look(vm);
+      const seen = await look(host, vm);
       if (one.outcome === null) expect(seen).toBeNull();
       else expect(seen).toMatchObject(one.outcome);
-      const host = (await world.vms()).filter((other) => other.Name === vm.vmId);
-      expect(host.length, "no second VM was left behind").toBe(one.outcome === null ? 0 : 1);
+      const left = (await world.vms()).filter((other) => other.Name === vm.vmId);
+      expect(left.length, "no second VM was left behind").toBe(one.outcome === null ? 0 : 1);
       if (one.outcome !== null) await driver.start(vm);
       await driver.destroy(vm);
     };
 
-    test.each(CASES)(
+    test.concurrent.each(CASES)(
       "at every edge of every cmdlet of $operation: the same call goes on",
       { timeout: 900_000 },
       async (one) => {
+        const host = await aHost();
+        const { world, driver } = host;
         let reached = 0;
         for (let edge = 1; edge < EDGES; edge++) {
           const vm = aDesiredVm({ image: world.image, ownerEpoch: 3 });
@@ -140,16 +154,18 @@ describe.skipIf(noPwsh !== null)(
           }
           reached += 1;
           kills += 1;
-          await converges(vm, one);
+          await converges(host, vm, one);
         }
         expect(reached).toBeGreaterThan(1);
       },
     );
 
-    test.each(CASES)(
+    test.concurrent.each([...CASES, OF_WINDOWS])(
       "at three random moments of $operation: the same call goes on",
       { timeout: 300_000 },
       async (one) => {
+        const host = await aHost();
+        const { world, driver } = host;
         for (let n = 0; n < 3; n++) {
           const vm = aDesiredVm({ image: world.image });
           await one.given(driver, vm);
@@ -160,8 +176,8 @@ describe.skipIf(noPwsh !== null)(
             () => 1,
           );
           kills += killed;
-          await converges(vm, one);
-          expect(await look(vm)).toBeNull();
+          await converges(host, vm, one);
+          expect(await look(host, vm)).toBeNull();
         }
       },
     );

@@ -68,7 +68,8 @@ function runTests() {
   // What vitest shows goes to standard error, so that --json prints nothing but JSON.
   const ran = spawnSync(
     process.execPath,
-    [vitest, "run", "--project", "hyperv", ...paths, ...output],
+    // Two files at once: each waits for a PowerShell most of its time.
+    [vitest, "run", "--project", "hyperv", "--maxWorkers=2", ...paths, ...output],
     {
       cwd: repository,
       stdio: ["ignore", 2, 2],

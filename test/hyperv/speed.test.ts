@@ -52,7 +52,8 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
       expect(await driver.list()).toHaveLength(500);
       times.push(performance.now() - from);
     }
-    const cmdlets = (await world.recorded()).map((call) => call.cmdlet);
+    const calls = await world.recorded();
+    const cmdlets = calls.map((call) => call.cmdlet);
     // The VMs, and three looks through CIM: systems, their processes, and what the guests say.
     expect(cmdlets.filter((cmdlet) => cmdlet === "Get-VM")).toHaveLength(LOOKS);
     expect(cmdlets.filter((cmdlet) => cmdlet !== "Get-VM" && cmdlet !== "Get-CimInstance")).toEqual(
@@ -60,7 +61,11 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
     );
     expect(cmdlets).toHaveLength(LOOKS * 4);
     const best = Math.min(...times);
-    task.meta.figures = { "list of 500 VMs, ms": Math.round(best) };
+    const own = calls.reduce((sum, call) => sum + call.ms, 0) / LOOKS;
+    task.meta.figures = {
+      "list of 500 VMs, ms": Math.round(best),
+      "of which the stand-in's cmdlets, ms on average": Math.round(own),
+    };
     expect(best).toBeLessThanOrEqual(1500);
   });
 
@@ -75,6 +80,7 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
     await world.configure({ DelayMs: { "Start-VM": 200 } });
     await driver.start(template);
     const added: number[] = [];
+    const owns: number[] = [];
     for (let n = 0; n < 5; n++) {
       await driver.stop(template, "firm");
       await world.record();
@@ -84,9 +90,13 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
       const own = (await world.recorded()).find((call) => call.cmdlet === "Start-VM");
       expect(own?.ms).toBeGreaterThanOrEqual(200);
       added.push(took - (own?.ms ?? 0));
+      owns.push(own?.ms ?? 0);
     }
     const best = Math.min(...added);
-    task.meta.figures = { "added to Start-VM, ms": Math.round(best) };
+    task.meta.figures = {
+      "added to Start-VM, ms": Math.round(best),
+      "Start-VM itself, ms": Math.round(Math.min(...owns)),
+    };
     expect(best).toBeLessThanOrEqual(50);
   });
 });
