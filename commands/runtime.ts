@@ -25,6 +25,8 @@ export const Environment = z.object({
   BERTH_BILLING_EVENTS_URL: z.url(),
   BERTH_OUTBOX_EVENTS_URL: z.url(),
   BERTH_HOST_ROLE_ARN: z.string(),
+  /** Where Stripe is spoken to, when that is not Stripe: as `AWS_ENDPOINT_URL` is for AWS. No stage sets it. */
+  BERTH_STRIPE_API_URL: z.url().optional(),
 });
 /** As RDS keeps it. */
 const DatabaseSecret = z.object({
@@ -73,6 +75,8 @@ async function createRuntime(): Promise<Deps> {
     payments: createStripePayments({
       apiKey: stripe.apiKey,
       webhookSecret: stripe.webhookSecret,
+      origin:
+        env.BERTH_STRIPE_API_URL === undefined ? undefined : new URL(env.BERTH_STRIPE_API_URL),
       now: systemClock.now,
     }),
     queues: createSqsQueues({

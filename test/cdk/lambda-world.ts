@@ -9,15 +9,18 @@ import path from "node:path";
 import { text } from "node:stream/consumers";
 import { TLSSocket } from "node:tls";
 import { z } from "zod";
+import { systemClock } from "#adapters/clock.ts";
 import { freePort } from "#local/free-port.ts";
 import { startPostgres } from "#local/postgres.ts";
+import { serveStripeStandIn } from "#local/stripe/serve.ts";
 import { runSql } from "#test/harness/database.ts";
 
 /** A self-signed certificate for `localhost`, valid to 2120, with its key. It protects nothing. */
 const CERTIFICATE = path.join(import.meta.dirname, "localhost.pem");
 export const STRIPE_WEBHOOK_SECRET = "whsec_test";
+const STRIPE_API_KEY = "sk_test_x";
 
-/** What a Lambda finds around it: Secrets Manager, SQS, and a Postgres that speaks TLS only, as Aurora does. */
+/** What a Lambda finds around it: Secrets Manager, SQS, Stripe (its stand-in), and a Postgres that speaks TLS only, as Aurora does. */
 export type LambdaWorld = Readonly<{
   env: Readonly<Record<string, string>>;
   /** What was sent to SQS, oldest first. */
@@ -37,6 +40,12 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
   await runSql(postgres.url("postgres"), "create database berth");
   const databaseUrl = postgres.url("berth");
   const tls = await startTls(postgres.port);
+  const stripe = await serveStripeStandIn({
+    port: 0,
+    clock: systemClock,
+    apiKey: STRIPE_API_KEY,
+    log: { info: () => undefined, error: () => undefined },
+  });
   const sent: { queueUrl: string; body: unknown }[] = [];
   const aws = await startAws(sent, {
     "arn:db": JSON.stringify({
@@ -47,7 +56,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       dbname: "berth",
     }),
     "arn:stripe": JSON.stringify({
-      apiKey: "sk_test_x",
+      apiKey: STRIPE_API_KEY,
       webhookSecret: STRIPE_WEBHOOK_SECRET,
     }),
     "arn:auth": randomBytes(32).toString("hex"),
@@ -68,11 +77,12 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       BERTH_SEALING_SECRET_ARN: "arn:sealing",
       BERTH_BILLING_EVENTS_URL: `${aws.url}/123456789012/billing-events`,
       BERTH_OUTBOX_EVENTS_URL: `${aws.url}/123456789012/outbox-events`,
+      BERTH_STRIPE_API_URL: stripe.url,
       BERTH_HOST_ROLE_ARN: "arn:aws:iam::123456789012:role/host",
     },
     sent,
     stop: async () => {
-      await Promise.all([tls.stop(), aws.stop()]);
+      await Promise.all([tls.stop(), aws.stop(), stripe.close()]);
       await postgres.stop();
       await rm(folder, { recursive: true, force: true });
     },

@@ -95,6 +95,7 @@ test("a batch of samples counts once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { world, vm } = await anActiveWorld();
+      cp.clock.advanceMinutes(2);
       const now = cp.clock.now();
       const at = (n: number) => minutesAfter(n, now).toISOString();
       const samples = [

@@ -126,7 +126,7 @@ describe("a payment that comes after its order was given up", () => {
     const orderId = session?.metadata?.["order_id"];
     const url = session?.url;
     if (orderId === undefined || url === undefined || url === null) throw new Error("no session");
-    cp.clock.advanceMinutes(31);
+    cp.clock.advanceMinutes(32);
     expect(await expireOrders(cp.deps)).toMatchObject({ expired: 1 });
     return { orderId, pay: () => cp.stripe.pay(url) };
   }

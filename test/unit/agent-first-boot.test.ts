@@ -82,7 +82,7 @@ test("a Windows VM waits for the control plane to give its password, and nothing
   const host = createTestHost();
   const vm = aDesiredVm({ image: anImage({ os: "windows" }) });
   host.plane.want([vm]);
-  const { initialPassword } = host.plane;
+  const initialPassword = host.plane.initialPassword.bind(host.plane);
   host.plane.initialPassword = () => Promise.reject(unreachable());
   await host.agent.pass();
   expect(host.plane.last(vm.vmId)).toMatchObject({
