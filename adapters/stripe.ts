@@ -93,21 +93,31 @@ export function createStripePayments(options: StripeOptions): Payments {
 
     createCheckout: async (input) => {
       const expiresAt = Math.floor(+input.expiresAt / 1000);
-      const session = await stripe.checkout.sessions.create(
-        {
-          mode: "subscription",
-          customer: input.customerId,
-          client_reference_id: input.orderId,
-          line_items: [{ price: input.priceId, quantity: 1 }],
-          success_url: input.successUrl,
-          cancel_url: input.cancelUrl,
-          expires_at: expiresAt,
-          metadata: { order_id: input.orderId },
-          subscription_data: { metadata: { order_id: input.orderId } },
-        },
-        // Another end is another session: a key may not come again with other parameters.
-        { idempotencyKey: `checkout-${input.orderId}-${expiresAt}` },
-      );
+      const session = await stripe.checkout.sessions
+        .create(
+          {
+            mode: "subscription",
+            customer: input.customerId,
+            client_reference_id: input.orderId,
+            line_items: [{ price: input.priceId, quantity: 1 }],
+            success_url: input.successUrl,
+            cancel_url: input.cancelUrl,
+            expires_at: expiresAt,
+            metadata: { order_id: input.orderId },
+            subscription_data: { metadata: { order_id: input.orderId } },
+          },
+          // Another end is another session: a key may not come again with other parameters.
+          { idempotencyKey: `checkout-${input.orderId}-${expiresAt}` },
+        )
+        .catch((cause: unknown) => {
+          // The call was so long on its way that too little of the hold was left: with a longer one it goes.
+          if (
+            cause instanceof Stripe.errors.StripeInvalidRequestError &&
+            cause.param === "expires_at"
+          )
+            throw new ProviderUnavailable(`Stripe: ${cause.message}`, { cause });
+          throw cause;
+        });
       if (session.url === null) throw new Error(`checkout session ${session.id} has no page`);
       return { id: session.id, url: session.url };
     },

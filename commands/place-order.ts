@@ -142,8 +142,8 @@ const priceFor = (plan: Plan, interval: BillingInterval): PlanPrice | undefined 
 
 /** A minute and a half more than Stripe's least: our clocks need not agree, and the calls before the session take time. */
 const holdFrom = (now: Date) => new Date(+now + ORDER_HOLD_MS + 90_000);
-/** What the calls up to the session may take: as long as a request lives. Stripe measures the hold when it has them. */
-const CALLS_MS = 30_000;
+/** What the call for the session may take: as long as a request lives. Stripe measures the hold when it has the call. */
+const CALL_MS = 30_000;
 
 /** Calls to the provider stand outside any transaction, each with a key made from our row's id (style §8). */
 async function openCheckout(
@@ -151,26 +151,27 @@ async function openCheckout(
   orderId: string,
   buyer: AccountPrincipal,
 ): Promise<Result<PlacedOrder, PlaceOrderRefusal>> {
-  const order = await heldLongEnough(deps, orderId);
-  if (order.checkoutUrl !== null) return ok({ order, checkoutUrl: order.checkoutUrl });
-  if (
-    order.state !== "awaiting_payment" ||
-    order.checkoutId !== null ||
-    order.billingInterval === "hour"
-  )
-    return refuse("order_wrong_state", `this order is ${order.state}; place a new one`);
+  const order = await orderOf(deps, orderId);
+  const known = whatCheckoutIs(order);
+  if (known !== "to_open") return known;
+  // An hour is not sold by subscription: `holdOrder` finds no price for it.
+  if (order.billingInterval === "hour") throw new Error(`order ${orderId} is by the hour`);
 
   const [customerId, priceId] = await Promise.all([
     ensureCustomer(deps, buyer),
     ensurePrice(deps, order.planId, order.billingInterval),
   ]);
+  // Those calls may have been slow: what held before them may not hold any more.
+  const held = await heldLongEnough(deps, order);
+  const meanwhile = whatCheckoutIs(held);
+  if (meanwhile !== "to_open") return meanwhile;
   const checkout = await deps.payments.createCheckout({
     orderId,
     customerId,
     priceId,
     successUrl: `${deps.settings.publicUrl}/checkout/done`,
     cancelUrl: `${deps.settings.publicUrl}/checkout/cancelled`,
-    expiresAt: order.expiresAt,
+    expiresAt: held.expiresAt,
   });
   // Of two repeats that race, the first one's session stays: only that one may be paid.
   const kept = await attachCheckout(deps.db, orderId, checkout);
@@ -180,15 +181,25 @@ async function openCheckout(
     : ok({ order: kept, checkoutUrl: kept.checkoutUrl });
 }
 
+function whatCheckoutIs(order: Order): Result<PlacedOrder, PlaceOrderRefusal> | "to_open" {
+  if (order.checkoutUrl !== null) return ok({ order, checkoutUrl: order.checkoutUrl });
+  if (order.state === "awaiting_payment" && order.checkoutId === null) return "to_open";
+  return refuse("order_wrong_state", `this order is ${order.state}; place a new one`);
+}
+
 /** The order; an outage that ate into its hold is made up for, since Stripe takes no session shorter than that. */
-async function heldLongEnough(deps: Deps, orderId: string): Promise<Order> {
+async function heldLongEnough(deps: Deps, order: Order): Promise<Order> {
   const now = deps.clock.now();
+  const least = new Date(+now + ORDER_HOLD_MS + CALL_MS);
+  if (order.expiresAt >= least) return order;
+  await extendHold(deps.db, order.id, { least, until: holdFrom(now) });
+  return orderOf(deps, order.id);
+}
+
+async function orderOf(deps: Deps, orderId: string): Promise<Order> {
   const order = await loadOrder(deps.db, orderId);
   if (!order) throw new Error(`order ${orderId} vanished`);
-  const least = new Date(+now + ORDER_HOLD_MS + CALLS_MS);
-  if (order.checkoutId !== null || order.expiresAt >= least) return order;
-  await extendHold(deps.db, orderId, { least, until: holdFrom(now) });
-  return (await loadOrder(deps.db, orderId)) ?? order;
+  return order;
 }
 
 async function ensureCustomer(deps: Deps, buyer: AccountPrincipal): Promise<string> {
