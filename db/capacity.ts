@@ -26,6 +26,7 @@ export async function hostCandidates(
             state: h.state,
             hypervisor: h.hypervisor,
             platform: platformOf(facts.data),
+            cpuThreads: facts.data.cpuThreads,
             accelerator: facts.data.accelerator,
             capabilities: facts.data.capabilities,
             testOnly: h.testOnly,

@@ -1,5 +1,5 @@
 import type { HostFacts } from "#core/contracts/agent.ts";
-import { LIMITS, platformOf } from "#core/hosts/limits.ts";
+import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { IdentityRevoked } from "./control-plane.ts";
 import type { DesiredState } from "./desired.ts";
@@ -79,7 +79,7 @@ export function createSync(ports: SyncPorts): Sync {
       createVmWorker(vmId, {
         ...ports,
         capabilities: () => knownFacts().capabilities,
-        limits: () => LIMITS[platformOf(knownFacts())],
+        limits: () => limitsOf(knownFacts()),
         entitlementGraceSeconds: () => desired.current()?.entitlementGraceSeconds ?? 0,
       });
     workers.set(vmId, worker);

@@ -73,6 +73,7 @@ export const aHostCandidate = (over: Partial<HostCandidate> = {}): HostCandidate
   state: "active",
   hypervisor: "kvm",
   platform: "kvm",
+  cpuThreads: 64,
   accelerator: "hardware",
   capabilities: ALL_CAPABILITIES,
   testOnly: false,

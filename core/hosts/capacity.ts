@@ -1,5 +1,5 @@
 import type { HostFacts } from "#core/contracts/agent.ts";
-import { LIMITS, platformOf } from "./limits.ts";
+import { limitsOf, type PlatformLimits } from "./limits.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 
 /** What a host may give away. `vms`: how many VMs it may run at once. */
@@ -25,12 +25,14 @@ export const fits = (free: Capacity, size: VmSize): boolean =>
  * supports.
  */
 export function capacityOf(facts: HostFacts, cpuOvercommit: number): Capacity {
-  const ownMemory = Math.max(2048, Math.ceil(facts.memoryMib / 16));
-  const limits = LIMITS[platformOf(facts)];
+  const limits: PlatformLimits = limitsOf(facts);
+  const threads = Math.min(facts.cpuThreads, limits.hostLogicalProcessors ?? Infinity);
+  const memoryMib = Math.min(facts.memoryMib, limits.hostMemoryMib ?? Infinity);
+  const ownMemory = Math.max(2048, Math.ceil(memoryMib / 16));
   return {
-    vcpus: Math.min(facts.cpuThreads * cpuOvercommit, limits.hostVcpus ?? Infinity),
+    vcpus: Math.min(threads * cpuOvercommit, limits.hostVcpus ?? Infinity),
     vms: limits.hostRunningVms ?? MOST_VMS,
-    memoryMib: Math.max(0, facts.memoryMib - ownMemory),
+    memoryMib: Math.max(0, memoryMib - ownMemory),
     diskGib: Math.floor(facts.diskGib * 0.9),
   };
 }

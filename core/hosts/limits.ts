@@ -14,10 +14,14 @@ export type Platform = (typeof PLATFORMS)[number];
 
 export type PlatformLimits = Readonly<{
   vmVcpus: number;
+  /** Whether a VM may have more vCPUs than the host has threads. */
+  vmVcpusPastThreads: boolean;
   vmMemoryMib: number;
+  vmLeastMemoryMib: number;
+  /** A VM's memory is a whole number of these. */
+  vmMemoryStepMib: number;
   vmDiskGib: number;
-  /** On the platform's paravirtual network. */
-  vmNics: number;
+  /** null: the driver makes none. */
   vmCheckpoints: number | null;
   hostRunningVms: number | null;
   /** vCPUs of all running VMs together. */
@@ -28,6 +32,9 @@ export type PlatformLimits = Readonly<{
 
 const TIB = 1024 * 1024; // in MiB
 const HYPERV = {
+  vmVcpusPastThreads: false,
+  vmLeastMemoryMib: 32,
+  vmMemoryStepMib: 2,
   vmDiskGib: 64 * 1024,
   vmCheckpoints: 50,
   hostRunningVms: 1024,
@@ -36,15 +43,21 @@ const HYPERV = {
 
 /**
  * Documented limits. Hyper-V, generation 2: Microsoft, "Plan for Hyper-V scalability in Windows Server" and its
- * 2012 R2 predecessor. KVM: Red Hat's supported limits of RHEL 8 for a guest (384 vCPUs, 4 TB) capped by QEMU's
- * `pc` machine, which the driver uses (255 vCPUs); qcow2's practical limit of 64 TiB. A host may report less.
+ * 2012 R2 predecessor; memory in whole 2 MiB from 32 MiB on: `Set-VMMemory`, and Msvm_MemorySettingData ("must be a
+ * multiple of 2"); a VM with more virtual processors than the host has logical ones does not start: Microsoft, "Set
+ * virtual processors" (event 3122 of Hyper-V-VMMS and its kin). KVM: Red Hat's supported limits of RHEL 8 for a guest
+ * (384 vCPUs, 4 TB) capped by QEMU's `pc` machine, which the driver uses (255 vCPUs); qcow2's practical limit of
+ * 64 TiB; more vCPUs than threads is a warning of QEMU (`soft_vcpus_limit` in accel/kvm/kvm-all.c) and no more. A host
+ * may report less.
  */
 export const LIMITS = {
   kvm: {
     vmVcpus: 255,
+    vmVcpusPastThreads: true,
+    vmLeastMemoryMib: 1,
+    vmMemoryStepMib: 1,
     vmMemoryMib: 4 * TIB,
     vmDiskGib: 64 * 1024,
-    vmNics: 8,
     vmCheckpoints: null,
     hostRunningVms: null,
     hostVcpus: null,
@@ -55,7 +68,6 @@ export const LIMITS = {
     ...HYPERV,
     vmVcpus: 64,
     vmMemoryMib: TIB,
-    vmNics: 8,
     hostLogicalProcessors: 320,
     hostMemoryMib: 4 * TIB,
   },
@@ -63,7 +75,6 @@ export const LIMITS = {
     ...HYPERV,
     vmVcpus: 240,
     vmMemoryMib: 12 * TIB,
-    vmNics: 8,
     hostLogicalProcessors: 512,
     hostMemoryMib: 24 * TIB,
   },
@@ -71,7 +82,6 @@ export const LIMITS = {
     ...HYPERV,
     vmVcpus: 240,
     vmMemoryMib: 12 * TIB,
-    vmNics: 64,
     hostLogicalProcessors: 512,
     hostMemoryMib: 24 * TIB,
   },
@@ -79,7 +89,6 @@ export const LIMITS = {
     ...HYPERV,
     vmVcpus: 1024,
     vmMemoryMib: 240 * TIB,
-    vmNics: 64,
     hostLogicalProcessors: 1024,
     hostMemoryMib: 4096 * TIB,
   },
@@ -87,7 +96,6 @@ export const LIMITS = {
     ...HYPERV,
     vmVcpus: 2048,
     vmMemoryMib: 240 * TIB,
-    vmNics: 64,
     hostLogicalProcessors: 2048,
     hostMemoryMib: 4096 * TIB,
   },
@@ -102,12 +110,29 @@ const WINDOWS_BUILDS: readonly (readonly [number, Platform])[] = [
   [0, "hyperv-2012r2"],
 ];
 
-/** Which limits hold on a host. A version that cannot be read counts as the one with the least. */
-export function platformOf(facts: Pick<HostFacts, "hypervisor" | "hypervisorVersion">): Platform {
-  if (facts.hypervisor === "kvm") return "kvm";
-  const build = Number(/\b\d+\.\d+\.(\d{4,5})\b/.exec(facts.hypervisorVersion)?.[1] ?? 0);
-  return WINDOWS_BUILDS.find(([from]) => build >= from)?.[1] ?? "hyperv-2012r2";
+const PLATFORM_OF: Readonly<Record<HostFacts["hypervisor"], (version: string) => Platform>> = {
+  kvm: () => "kvm",
+  hyperv: (version) => {
+    const build = Number(/\b\d+\.\d+\.(\d{4,5})\b/.exec(version)?.[1] ?? 0);
+    return WINDOWS_BUILDS.find(([from]) => build >= from)?.[1] ?? "hyperv-2012r2";
+  },
+};
+
+/** What a host runs. A version that cannot be read counts as the one with the least. */
+export const platformOf = (facts: Pick<HostFacts, "hypervisor" | "hypervisorVersion">): Platform =>
+  PLATFORM_OF[facts.hypervisor](facts.hypervisorVersion);
+
+/** What a platform supports on a host of so many threads. */
+export function limitsOnHost(platform: Platform, { cpuThreads }: { cpuThreads: number }) {
+  const limits: PlatformLimits = LIMITS[platform];
+  const most = limits.vmVcpusPastThreads ? limits.vmVcpus : Math.min(limits.vmVcpus, cpuThreads);
+  return { ...limits, vmVcpus: most };
 }
+
+/** What a host supports, by its own facts. */
+export const limitsOf = (
+  facts: Pick<HostFacts, "hypervisor" | "hypervisorVersion" | "cpuThreads">,
+): PlatformLimits => limitsOnHost(platformOf(facts), facts);
 
 /**
  * Why a VM of this size cannot be on such a host; null when it can. The one decision for a plan that is put on sale, an
@@ -121,7 +146,12 @@ export function whyBeyondLimits(size: VmSize, limits: PlatformLimits): string | 
       ["GiB of disk", size.diskGib, limits.vmDiskGib],
     ] as const
   ).find(([, wanted, most]) => wanted > most);
-  return past === undefined ? null : `${past[1]} ${past[0]} are more than the ${past[2]} of a VM`;
+  if (past !== undefined) return `${past[1]} ${past[0]} are more than the ${past[2]} of a VM here`;
+  if (size.memoryMib < limits.vmLeastMemoryMib)
+    return `${size.memoryMib} MiB of memory are less than the ${limits.vmLeastMemoryMib} of a VM here`;
+  if (size.memoryMib % limits.vmMemoryStepMib !== 0)
+    return `${size.memoryMib} MiB of memory are no multiple of ${limits.vmMemoryStepMib} MiB`;
+  return null;
 }
 
 export const withinLimits = (size: VmSize, limits: PlatformLimits): boolean =>

@@ -61,6 +61,25 @@ describe("placing a VM", () => {
     expect(whyNoHost([plain], demand)).toBe("plan_unavailable_here");
   });
 
+  test("sells no VM of more vCPUs than a Hyper-V host has threads, whatever its overcommit offers", () => {
+    const free = { vcpus: 16, memoryMib: 65_536, diskGib: 1000, vms: 100 };
+    const small = { cpuThreads: 4, free, hypervisor: "hyperv", platform: "hyperv-2022" } as const;
+    const demand = { ...DEMAND, size: { ...DEMAND.size, vcpus: 8 } };
+    const host = aHostCandidate(small);
+    expect(rankHosts([host], demand, AT)).toEqual([]);
+    expect(whyNoHost([host], demand)).toBe("plan_unavailable_here");
+    expect(rankHosts([aHostCandidate({ ...small, cpuThreads: 8 })], demand, AT)).toHaveLength(1);
+    const kvm = aHostCandidate({ cpuThreads: 4, free });
+    expect(rankHosts([host, kvm], demand, AT)).toEqual([kvm]);
+  });
+
+  test("sells no memory between the steps that a hypervisor gives it in", () => {
+    const hyperv = aHostCandidate({ hypervisor: "hyperv", platform: "hyperv-2022" });
+    const demand = { ...DEMAND, size: { ...DEMAND.size, memoryMib: 1025 } };
+    expect(rankHosts([hyperv], demand, AT)).toEqual([]);
+    expect(whyNoHost([hyperv], demand)).toBe("plan_unavailable_here");
+  });
+
   test("says whether there is no host for it, or only no room now", () => {
     const full = aHostCandidate({ free: { vcpus: 0, memoryMib: 0, diskGib: 0, vms: 0 } });
     expect(whyNoHost([full], DEMAND)).toBe("no_capacity");

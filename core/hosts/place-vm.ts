@@ -1,7 +1,7 @@
 import type { DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import { fits, type Capacity } from "./capacity.ts";
-import { LIMITS, withinLimits, type Platform } from "./limits.ts";
+import { limitsOnHost, withinLimits, type Platform } from "./limits.ts";
 
 export const HYPERVISORS = ["kvm", "hyperv"] as const;
 export type Hypervisor = (typeof HYPERVISORS)[number];
@@ -14,6 +14,7 @@ export type HostCandidate = Readonly<{
   state: HostState;
   hypervisor: Hypervisor;
   platform: Platform;
+  cpuThreads: number;
   accelerator: HostFacts["accelerator"];
   capabilities: DriverCapabilities;
   /** Staff marked it for tests, so emulation is good enough. */
@@ -46,7 +47,7 @@ export const runsImage = (h: HostCandidate, vm: Pick<VmDemand, "hypervisors">): 
 /** Whether the host could run the VM if it were empty. */
 const runsVm = (h: HostCandidate, vm: VmDemand) =>
   runsImage(h, vm) &&
-  withinLimits(vm.size, LIMITS[h.platform]) &&
+  withinLimits(vm.size, limitsOnHost(h.platform, h)) &&
   vm.needs.every((need) => h.capabilities[need]);
 
 /** Hosts that can take the VM, best first: the preferred hypervisor, then the most free memory (least full). */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { LIMITS, platformOf } from "#core/hosts/limits.ts";
+import { limitsOf } from "#core/hosts/limits.ts";
 import { eventually } from "./builders.ts";
 import type { ContractKit } from "./contract-kit.ts";
 
@@ -137,10 +137,12 @@ export function powerAndSizeContract(kit: ContractKit): void {
 
     test("beyond what the host's hypervisor supports is refused and changes nothing, off and on", async () => {
       const vm = await created();
-      const limits = LIMITS[platformOf(await kit.driver.facts())];
+      const limits = limitsOf(await kit.driver.facts());
       const sizes = [
         { ...bigger, vcpus: limits.vmVcpus + 1 },
-        { ...bigger, memoryMib: limits.vmMemoryMib + 2 },
+        { ...bigger, memoryMib: limits.vmMemoryMib + limits.vmMemoryStepMib },
+        // What is between the steps of its memory is as much refused, where there are steps.
+        ...(limits.vmMemoryStepMib > 1 ? [{ ...bigger, memoryMib: bigger.memoryMib + 1 }] : []),
         { ...bigger, diskGib: limits.vmDiskGib + 1 },
       ];
       for (const power of ["off", "running"]) {

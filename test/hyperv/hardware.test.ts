@@ -138,16 +138,84 @@ describe.skipIf(noPwsh !== null)(
       },
     );
 
-    test("more vCPUs than the host has are refused, and the Notes keep the old size", async () => {
+    test("more vCPUs than the host has threads are refused, and nothing has changed", async () => {
+      const driver = await open({ LogicalProcessors: 4 });
+      const vm = aDesiredVm({ image: world.image });
+      const size = { ...vm.size, vcpus: 5 };
+      await expect(driver.create({ ...vm, size })).rejects.toMatchObject({ code: "beyond_limits" });
+      await driver.create(vm);
+      await expect(driver.resize({ ...vm, size })).rejects.toMatchObject({ code: "beyond_limits" });
+      expect((await driver.list())[0]?.size).toEqual(vm.size);
+    });
+
+    test("the script itself, asked past the driver, changes nothing that it cannot finish", async () => {
       const driver = await open({ LogicalProcessors: 4 });
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
-      const size = { ...vm.size, vcpus: 5 };
-      await expect(driver.resize({ ...vm, size })).rejects.toMatchObject({
+      const [nic] = vm.nics;
+      const ask = (size: object) =>
+        world.worker().call(
+          "resize",
+          {
+            vmId: vm.vmId,
+            epoch: 1,
+            iops: null,
+            ...vm.size,
+            ...size,
+            nics: [
+              {
+                mac: nic?.mac.replaceAll(":", ""),
+                address: nic?.ipv4.address,
+                vlan: null,
+                bandwidthBits: null,
+              },
+            ],
+          },
+          { timeoutMs: 30_000 },
+        );
+      await expect(ask({ vcpus: 5 })).rejects.toMatchObject({
         code: "driver_failed",
         message: expect.stringContaining("[InvalidParameter,"),
       });
+      await expect(ask({ vcpus: 2, memoryMib: 131 })).rejects.toMatchObject({
+        code: "unsupported",
+      });
       expect((await driver.list())[0]?.size).toEqual(vm.size);
+      expect((await only()).ProcessorCount).toBe(1);
+    });
+
+    test("memory that is not in whole steps of 2 MiB, or below 32, is refused before anything is made", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      const sizes = [131, 30].map((memoryMib) => ({ ...vm.size, vcpus: 2, memoryMib }));
+      for (const size of sizes)
+        await expect(driver.create({ ...vm, size })).rejects.toMatchObject({
+          code: "beyond_limits",
+        });
+      expect(await world.vms()).toEqual([]);
+      await driver.create(vm);
+      for (const size of sizes)
+        await expect(driver.resize({ ...vm, size })).rejects.toMatchObject({
+          code: "beyond_limits",
+        });
+      expect(await only()).toMatchObject({ ProcessorCount: 1, MemoryStartup: 128 * 2 ** 20 });
+    });
+
+    test("a host starts what it has memory for, all running VMs together", async () => {
+      const driver = await open({ MemoryBytes: 200 * 2 ** 20 });
+      const [first, second] = [
+        aDesiredVm({ image: world.image }),
+        aDesiredVm({ image: world.image }),
+      ];
+      await driver.create(first);
+      await driver.create(second);
+      await driver.start(first);
+      await expect(driver.start(second)).rejects.toMatchObject({
+        code: "driver_failed",
+        message: expect.stringContaining("OutOfMemory"),
+      });
+      await driver.stop(first, "firm");
+      await driver.start(second);
     });
 
     test("nothing starts by itself when the host does, and Notes of a person stay", async () => {

@@ -1,7 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import type { DesiredVm, DriverCapabilities, ObservedVm } from "#core/contracts/agent.ts";
-import { LIMITS } from "#core/hosts/limits.ts";
+import { LIMITS, limitsOnHost } from "#core/hosts/limits.ts";
 import { OBSERVED_POWER, type VmSize } from "#core/vms/vm.ts";
 import {
   GRACEFUL_STOP_MS,
@@ -91,7 +91,7 @@ describe("one step of a VM", () => {
 
   test.each([
     { name: "vCPUs", size: { ...SMALL, vcpus: 65 } },
-    { name: "memory", size: { ...SMALL, memoryMib: 1024 * 1024 + 1 } },
+    { name: "memory", size: { ...SMALL, memoryMib: 1024 * 1024 + 2 } },
     { name: "disk", size: { ...SMALL, diskGib: 64 * 1024 + 1 } },
   ])(
     "$name beyond the host's limits are refused before anything is made or stopped",
@@ -108,6 +108,16 @@ describe("one step of a VM", () => {
       );
     },
   );
+
+  test("a running VM is not stopped for a size that its host can never run or give", () => {
+    const limits = limitsOnHost("hyperv-2022", { cpuThreads: 4 });
+    for (const size of [
+      { ...SMALL, vcpus: 5 },
+      { ...SMALL, memoryMib: SMALL.memoryMib + 1 },
+    ])
+      expect(plan({ desired: desired({ size }), limits })).toEqual(refusal("beyond_limits"));
+    expect(plan({ desired: desired({ size: { ...SMALL, vcpus: 4 } }), limits }).ok).toBe(true);
+  });
 
   test("what is not there is created, and what is half there is created on", () => {
     expect(plan({ observed: null })).toEqual(step({ do: "create" }));

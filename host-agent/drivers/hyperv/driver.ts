@@ -1,7 +1,7 @@
 import path from "node:path";
 import type { z } from "zod";
 import type { DesiredVm } from "#core/contracts/agent.ts";
-import { LIMITS, platformOf, type PlatformLimits } from "#core/hosts/limits.ts";
+import { limitsOf, type PlatformLimits } from "#core/hosts/limits.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { DriverError, type VmDriver, type VmRef } from "../driver.ts";
 import {
@@ -64,12 +64,12 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     await change(op, vm, { checkpointId: id }, signal, limits.checkpointMs);
   };
 
-  /** Of this host's version of Windows, which stays as long as the driver runs. */
+  /** Of this host and its version of Windows, which stay as long as the driver runs. */
   let known: PlatformLimits | null = null;
   const platformLimits = async (signal?: AbortSignal) => {
     if (known === null) {
-      const { version } = await look("facts", Facts, signal);
-      known = LIMITS[platformOf({ hypervisor: "hyperv", hypervisorVersion: version })];
+      const { version, cpuThreads } = await look("facts", Facts, signal);
+      known = limitsOf({ hypervisor: "hyperv", hypervisorVersion: version, cpuThreads });
     }
     return known;
   };

@@ -82,7 +82,9 @@ function Test-Field($Value, [string]$Rule) {
     if ($script:Patterns.ContainsKey($Rule)) { return ($Value -is [string]) -and ($Value -cmatch $script:Patterns[$Rule]) }
     if ($script:Bounds.ContainsKey($Rule)) {
         $low, $high = $script:Bounds[$Rule]
-        return ($Value -is [decimal]) -and $Value -ge $low -and $Value -le $high -and $Value -eq [decimal]::Truncate($Value)
+        if (-not ($Value -is [decimal]) -or $Value -lt $low -or $Value -gt $high -or $Value -ne [decimal]::Truncate($Value)) { return $false }
+        # Hyper-V gives memory in steps of 2 MiB.
+        return $Rule -cne 'memoryMib' -or $Value % 2 -eq 0
     }
     switch ($Rule) {
         'op' { return $true }

@@ -1,5 +1,5 @@
 import type { DesiredVm, DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
-import { LIMITS, platformOf } from "#core/hosts/limits.ts";
+import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import { sameSize } from "#core/vms/vm.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
@@ -45,7 +45,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   const hypervisor = options.hypervisor ?? "kvm";
   // With the build of Windows Server 2025, whose limits then hold.
   const hypervisorVersion = hypervisor === "hyperv" ? "simulated 10.0.26100" : "simulated";
-  const limits = LIMITS[platformOf({ hypervisor, hypervisorVersion })];
+  const cpuThreads = options.host?.cpuThreads ?? 64;
+  const limits = limitsOf({ hypervisor, hypervisorVersion, cpuThreads });
   const now = () => clock.now().getTime();
 
   /** Passes one point: the fault hook, then the time that the real thing takes. */
@@ -102,7 +103,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
         hypervisorVersion,
         accelerator: "simulated",
         capabilities: can,
-        cpuThreads: options.host?.cpuThreads ?? 64,
+        cpuThreads,
         memoryMib: options.host?.memoryMib ?? 262_144,
         diskGib: options.host?.diskGib ?? 8192,
         agentVersion: options.agentVersion ?? "simulated",

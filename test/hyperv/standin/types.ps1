@@ -74,4 +74,5 @@ $script:Limits = @{
 }
 $script:VhdxMaximum = 64TB
 $script:NicMaximum = 8
+$script:RunningMaximum = 1024
 $script:CheckpointMaximum = 50

@@ -37,6 +37,7 @@ function New-VM {
         [Parameter(ParameterSetName = 'Existing VHD', Mandatory)][string]$VHDPath
     )
     Invoke-Cmdlet 'New-VM' {
+        Assert-Memory 'New-VM' $MemoryStartupBytes
         $vm = [VirtualMachine]::new()
         $vm.Id = [guid]::NewGuid()
         $vm.Name = $Name
@@ -125,7 +126,13 @@ function Start-VM {
                 if ($_.State -eq 'Running') { return }
                 Assert-State 'Start-VM' $_ 'Off', 'Saved', 'Paused'
                 foreach ($drive in $_.HardDrives) { $null = Read-StandinVhd 'Start-VM' $drive.Path }
-                if ($_.MemoryStartup -gt $script:Standin.MemoryBytes) { Stop-Cmdlet 'Start-VM' 'OutOfMemory' 'Not enough memory in the system to start the virtual machine.' }
+                if ($_.ProcessorCount -gt $script:Standin.LogicalProcessors) { Stop-Cmdlet 'Start-VM' 'OperationFailed' 'The virtual machine has more virtual processors than the computer has logical ones.' }
+                $id = $_.Id
+                $others = @(Read-StandinVms | Where-Object { $_.StandinProcess -ne 0 -and $_.Id -ne $id })
+                if ($others.Count -ge $script:RunningMaximum) { Stop-Cmdlet 'Start-VM' 'OperationFailed' 'The computer runs all virtual machines that it can run.' }
+                $given = $_.MemoryStartup
+                foreach ($other in $others) { $given += $other.MemoryAssigned }
+                if ($given -gt $script:Standin.MemoryBytes) { Stop-Cmdlet 'Start-VM' 'OutOfMemory' 'Not enough memory in the system to start the virtual machine.' }
                 if ($_.State -ne 'Paused') { Set-PoweredOn $_ }
                 $_.State = 'Running'
             }
@@ -260,6 +267,10 @@ function Set-VMProcessor {
     }
 }
 
+function Assert-Memory([string]$Cmdlet, [long]$Bytes) {
+    if ($Bytes % 2MB -ne 0 -or $Bytes -lt 32MB -or $Bytes -gt $script:Limits[$script:Windows].MemoryTb * 1TB) { Stop-Cmdlet $Cmdlet 'InvalidParameter' 'Invalid memory settings.' }
+}
+
 function Set-VMMemory {
     [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'VMName')]
     param(
@@ -281,9 +292,8 @@ function Set-VMMemory {
                 if ($bound.ContainsKey('StartupBytes')) { $_.MemoryStartup = $StartupBytes }
                 if ($bound.ContainsKey('MinimumBytes')) { $_.MemoryMinimum = $MinimumBytes }
                 if ($bound.ContainsKey('MaximumBytes')) { $_.MemoryMaximum = $MaximumBytes }
-                $wrong = $_.MemoryStartup % 2MB -ne 0 -or $_.MemoryStartup -lt 32MB -or $_.MemoryStartup -gt $script:Limits[$script:Windows].MemoryTb * 1TB
-                if ($_.DynamicMemoryEnabled) { $wrong = $wrong -or $_.MemoryMinimum -gt $_.MemoryStartup -or $_.MemoryStartup -gt $_.MemoryMaximum -or $_.MemoryMinimum % 2MB -ne 0 }
-                if ($wrong) { Stop-Cmdlet 'Set-VMMemory' 'InvalidParameter' 'Invalid memory settings.' }
+                Assert-Memory 'Set-VMMemory' $_.MemoryStartup
+                if ($_.DynamicMemoryEnabled -and ($_.MemoryMinimum -gt $_.MemoryStartup -or $_.MemoryStartup -gt $_.MemoryMaximum -or $_.MemoryMinimum % 2MB -ne 0)) { Stop-Cmdlet 'Set-VMMemory' 'InvalidParameter' 'Invalid memory settings.' }
                 if ($live) { $_.MemoryAssigned = $_.MemoryStartup }
             }
         }
