@@ -138,7 +138,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     } catch (error) {
       if (signal.aborted) throw error;
       const failure = driverError(error);
-      if (step.do !== "resize" || failure.code !== "unsupported" || observed?.power === "off")
+      if (step.do !== "resize" || failure.code !== "must_be_off" || observed?.power === "off")
         return failure;
       liveResizeRefusedFor = JSON.stringify(want.size);
       return null;

@@ -126,11 +126,14 @@ export type ObservedVm = z.infer<typeof ObservedVm>;
 export const AGENT_ERROR_CODES = [
   "image_missing",
   "out_of_disk",
+  "out_of_memory",
   "not_ours",
   "stale_epoch",
   "vm_missing",
   "hypervisor_unavailable",
   "unsupported",
+  // Done once the VM is off. `unsupported` is refused however often it is asked.
+  "must_be_off",
   "beyond_limits",
   "destroy_limit",
   "timed_out",

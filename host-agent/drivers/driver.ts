@@ -25,7 +25,7 @@ export interface VmDriver {
   /**
    * Makes the VM from its image as a linked clone with its first-boot seed, and leaves it off and `complete`.
    * Adopts and completes what an earlier attempt left behind; never overwrites a disk that was ever started.
-   * Throws `image_missing`, `out_of_disk`, `unsupported`, and whatever `secrets` throw.
+   * Throws `image_missing`, `out_of_disk`, `unsupported`, `beyond_limits`, and whatever `secrets` throw.
    */
   create(vm: DesiredVm, signal?: AbortSignal, secrets?: FirstBootSecrets): Promise<void>;
 
@@ -43,8 +43,8 @@ export interface VmDriver {
 
   /**
    * Gives the VM `vm.size`. While it runs, only what the capabilities allow; the planner stops it first
-   * otherwise. Throws `unsupported` when a disk would shrink, and `beyond_limits` past what the host's hypervisor
-   * supports (`core/hosts/limits.ts`); then nothing has changed.
+   * otherwise. Throws `must_be_off` for what a stop would allow, `unsupported` for what none would (a disk that would
+   * shrink), and `beyond_limits` past what this host supports (`core/hosts/limits.ts`); then nothing has changed.
    */
   resize(vm: DesiredVm, signal?: AbortSignal): Promise<void>;
 

@@ -169,7 +169,7 @@ export function powerAndSizeContract(kit: ContractKit): void {
       for (const { allowed, size } of attempts) {
         const before = await look(vm);
         const came = await outcome(kit.driver.resize({ ...vm, size }));
-        expect(allowed ? ["done", "unsupported"] : ["unsupported"]).toContain(came);
+        expect(allowed ? ["done", "must_be_off"] : ["must_be_off"]).toContain(came);
         expect(await look(vm)).toMatchObject({
           power: "running",
           bootEpoch: before?.bootEpoch,

@@ -2,6 +2,7 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import { CAPABILITIES } from "#host-agent/drivers/capabilities.ts";
 import {
   createSimulatedDriver,
   type SimulatedOptions,
@@ -40,6 +41,14 @@ driverContract("simulated, in files, as Hyper-V without hot resize", async () =>
     delays: { ...NO_DELAYS, disk: 5, seed: 5, define: 5, firmStop: 5, undefine: 5, guestReady: 30 },
   });
   return { ...opened, close: () => rm(folder, { recursive: true, force: true }) };
+});
+
+test("a simulated host of a hypervisor can do what the driver of that hypervisor can", async () => {
+  for (const hypervisor of ["kvm", "hyperv"] as const) {
+    const { driver } = onWorld(memoryWorld(), { hypervisor });
+    expect((await driver.facts()).capabilities).toEqual(CAPABILITIES[hypervisor]);
+  }
+  expect(CAPABILITIES.hyperv).toMatchObject({ hotResize: false, hotDiskGrow: true });
 });
 
 /** A clock that stands still until it is moved. */

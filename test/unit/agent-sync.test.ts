@@ -44,6 +44,32 @@ describe("a pass", () => {
     expect(plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { power: "running" } });
   });
 
+  test.each([
+    { code: "unsupported", ends: "on", starts: 1 },
+    { code: "must_be_off", ends: "on", starts: 2 },
+  ] as const)(
+    "a resize of a running VM that is refused as $code is started $starts times in all",
+    async ({ code, ends, starts }) => {
+      const refused = when(
+        { operation: "resize" },
+        throwing(new DriverError(code, "a disk with checkpoints cannot grow")),
+        code === "must_be_off" ? 1 : Infinity,
+      );
+      const host = createTestHost({ driver: { faults: refused } });
+      const vm = aDesiredVm();
+      host.plane.want([vm]);
+      await host.agent.pass();
+      host.plane.change(vm.vmId, { size: { ...vm.size, diskGib: 5 } });
+      for (let n = 0; n < 3; n++) expect(await powerOf(host, vm.vmId)).toBe(ends);
+      expect((await host.world.vm(vm.vmId))?.starts).toBe(starts);
+      expect(host.plane.last(vm.vmId)).toMatchObject(
+        code === "unsupported"
+          ? { settled: false, error: { code }, observed: { power: "running" } }
+          : { settled: true, observed: { size: { diskGib: 5 } } },
+      );
+    },
+  );
+
   test("rung for by a doorbell reports only what is news", async () => {
     const { plane, agent } = createTestHost();
     const [old, fresh] = [aDesiredVm(), aDesiredVm()];

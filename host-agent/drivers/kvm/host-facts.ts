@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import type { HostFacts } from "#core/contracts/agent.ts";
+import { CAPABILITIES } from "../capabilities.ts";
 import type { KvmHost } from "./host.ts";
 
 const MIB = 1024 ** 2;
@@ -20,16 +21,7 @@ export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promis
     hypervisor: "kvm",
     hypervisorVersion: `${qemu}, ${libvirt}`.slice(0, 200),
     accelerator,
-    capabilities: {
-      // See domainXml: a VM is defined with exactly what was ordered, and no head-room to grow into.
-      hotResize: false,
-      hotDiskGrow: true,
-      gracefulStop: true,
-      // The driver has no call for snapshots yet.
-      liveSnapshot: false,
-      bandwidthLimit,
-      iopsLimit: true,
-    },
+    capabilities: { ...CAPABILITIES.kvm, bandwidthLimit },
     cpuThreads: availableParallelism(),
     memoryMib: Math.floor(totalmem() / MIB),
     diskGib: Number((disks.blocks * disks.bsize) / GIB),

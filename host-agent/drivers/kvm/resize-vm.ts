@@ -36,7 +36,7 @@ export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
 
   if (isActive(domain.power)) {
     if (!sameShape)
-      throw new DriverError("unsupported", "vCPUs and memory change only while the VM is off");
+      throw new DriverError("must_be_off", "vCPUs and memory change only while the VM is off");
     if (wanted > disk.virtualSize)
       await host.libvirt.run(["blockresize", vm.vmId, "vda", `${wanted}B`], { signal });
     return;

@@ -3,6 +3,7 @@ import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import { sameSize } from "#core/vms/vm.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
+import { CAPABILITIES } from "../capabilities.ts";
 import { administratorPassword, DriverError, type VmDriver, type VmRef } from "../driver.ts";
 import { REALISTIC_DELAYS, type SimulatedDelays } from "./delays.ts";
 import { noFaults, type FaultHook } from "./faults.ts";
@@ -16,7 +17,7 @@ export type SimulatedOptions = {
   ids: IdSource;
   delays?: SimulatedDelays;
   capabilities?: Partial<DriverCapabilities>;
-  /** The hypervisor it says it is. */
+  /** The hypervisor it says it is; with it come its driver's capabilities. Left out: KVM, with every capability. */
   hypervisor?: HostFacts["hypervisor"];
   host?: Partial<Pick<HostFacts, "cpuThreads" | "memoryMib" | "diskGib">>;
   /** File names of the images that the host has; left out: every image is there. */
@@ -40,7 +41,9 @@ const ALL_CAPABILITIES: DriverCapabilities = {
 export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   const { world, clock, ids } = options;
   const delays = options.delays ?? REALISTIC_DELAYS;
-  const can = { ...ALL_CAPABILITIES, ...options.capabilities };
+  const named =
+    options.hypervisor === undefined ? ALL_CAPABILITIES : CAPABILITIES[options.hypervisor];
+  const can: DriverCapabilities = { ...named, ...options.capabilities };
   const faults = options.faults ?? noFaults;
   const hypervisor = options.hypervisor ?? "kvm";
   // With the build of Windows Server 2025, whose limits then hold.
@@ -294,5 +297,5 @@ function refuseColdResize(
     (grows && !can.hotResize) ||
     (diskGib > vm.size.diskGib && !can.hotDiskGrow)
   )
-    throw new DriverError("unsupported", `VM ${desired.vmId} must be off for this size`);
+    throw new DriverError("must_be_off", `VM ${desired.vmId} must be off for this size`);
 }

@@ -1,0 +1,27 @@
+import type { DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
+
+/**
+ * What the driver of each hypervisor can do, on a host with nothing amiss. The drivers take these and say less where
+ * their host does less (an old kernel, an old Windows); a simulated host of that hypervisor says just these.
+ */
+export const CAPABILITIES = {
+  kvm: {
+    // See domainXml: a VM is defined with exactly what was ordered, and no head-room to grow into.
+    hotResize: false,
+    hotDiskGrow: true,
+    gracefulStop: true,
+    // The driver has no call for snapshots yet.
+    liveSnapshot: false,
+    bandwidthLimit: true,
+    iopsLimit: true,
+  },
+  hyperv: {
+    // The number of vCPUs changes only while a VM is off, on every version.
+    hotResize: false,
+    hotDiskGrow: true,
+    gracefulStop: true,
+    liveSnapshot: true,
+    bandwidthLimit: true,
+    iopsLimit: true,
+  },
+} as const satisfies Record<HostFacts["hypervisor"], DriverCapabilities>;
