@@ -11,7 +11,15 @@ function Get-CimInstance {
     Invoke-Cmdlet 'Get-CimInstance' {
         switch ("$Namespace $ClassName") {
             'root/cimv2 Win32_OperatingSystem' { [pscustomobject]@{ Caption = "Microsoft Windows Server $script:Windows (stand-in)"; Version = $script:Editions[$script:Windows] } }
-            'root/cimv2 Win32_Process' { foreach ($vm in Get-LiveVms) { [pscustomobject]@{ ProcessId = [uint32]$vm.StandinProcess; CreationDate = [datetime]::new($vm.StandinProcessStart, 'Utc').ToLocalTime() } } }
+            'root/cimv2 Win32_Volume' {
+                [pscustomobject]@{ Name = '\\?\Volume{00000000-0000-0000-0000-000000000001}\'; Capacity = [uint64]1GB }
+                foreach ($volume in (Get-StandinHost).Volumes) { [pscustomobject]@{ Name = $volume.Name; Capacity = $(if ($volume.Capacity -gt 0) { $volume.Capacity }) } }
+            }
+            'root/cimv2 Win32_Process' {
+                # One that ends just now.
+                [pscustomobject]@{ ProcessId = [uint32]4; CreationDate = $null }
+                foreach ($vm in Get-LiveVms) { [pscustomobject]@{ ProcessId = [uint32]$vm.StandinProcess; CreationDate = [datetime]::new($vm.StandinProcessStart, 'Utc').ToLocalTime() } }
+            }
             'root/virtualization/v2 Msvm_ComputerSystem' {
                 [pscustomobject]@{ Name = 'STANDIN'; ProcessID = [uint32]0 }
                 foreach ($vm in Read-StandinVms) { [pscustomobject]@{ Name = "$($vm.Id)".ToUpperInvariant(); ProcessID = [uint32]$vm.StandinProcess } }
@@ -36,7 +44,16 @@ function Get-CimInstance {
                 }
             }
             'root/cimv2 Win32_PerfRawData_Counters_HyperVVirtualStorageDevice' {
-                foreach ($vm in Get-LiveVms) { foreach ($drive in $vm.HardDrives) { [pscustomobject]@{ Name = $drive.Path.Replace('\', '-').Replace('/', '-'); ReadBytesPersec = [uint64]((Get-Age $vm) / 10); WriteBytesPersec = [uint64]((Get-Age $vm) / 20) } } }
+                foreach ($vm in Get-LiveVms) {
+                    # An instance for each file that is open, counted since it was.
+                    foreach ($drive in $vm.HardDrives) {
+                        $age = [Math]::Min((Get-Age $vm), [datetime]::UtcNow.Ticks - [System.IO.FileInfo]::new($drive.Path).LastWriteTimeUtc.Ticks)
+                        [pscustomobject]@{ Name = $drive.Path.Replace('\', '-').Replace('/', '-'); ReadBytesPersec = [uint64]($age / 10); WriteBytesPersec = [uint64]($age / 20) }
+                    }
+                    foreach ($drive in $vm.DVDDrives) {
+                        if ($drive.Path) { [pscustomobject]@{ Name = $drive.Path.Replace('\', '-').Replace('/', '-'); ReadBytesPersec = [uint64]1PB; WriteBytesPersec = [uint64]0 } }
+                    }
+                }
             }
             default { throw "the stand-in has no class $ClassName in $Namespace" }
         }

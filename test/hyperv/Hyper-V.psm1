@@ -10,11 +10,16 @@ $ErrorActionPreference = 'Stop'
 . ([System.IO.Path]::Combine($PSScriptRoot, 'standin', 'store.ps1'))
 $script:Windows = (Get-StandinHost).Windows
 
-# A line that ends in "# 2016+" is absent from the module of 2012 R2, and one that ends in "# 2012 R2" from all later.
+# A line that ends in "# 2016+" is absent from the module of 2012 R2, one that ends in "# 2019+" from that of 2016 too,
+# and one that ends in "# 2012 R2" from all later.
 foreach ($file in 'vms', 'disks', 'network', 'checkpoints', 'host') {
     $lines = [System.IO.File]::ReadAllLines([System.IO.Path]::Combine($PSScriptRoot, 'standin', "$file.ps1"))
-    $other = if ($script:Windows -eq '2012r2') { '# 2016+' } else { '# 2012 R2' }
-    $lines = $lines | Where-Object { -not $_.EndsWith($other) }
+    $others = switch ($script:Windows) { '2012r2' { '# 2016+', '# 2019+' } '2016' { '# 2012 R2', '# 2019+' } default { , '# 2012 R2' } }
+    $lines = foreach ($line in $lines) {
+        $absent = $false
+        foreach ($other in $others) { $absent = $absent -or $line.EndsWith($other) }
+        if (-not $absent) { $line }
+    }
     . ([scriptblock]::Create(($lines -join "`n")))
 }
 Export-ModuleMember -Function '*-V*', 'New-VHD', 'Get-VHD', 'Resize-VHD'

@@ -119,7 +119,7 @@ describe.skipIf(noPwsh !== null)(
     });
 
     test.each([
-      { Windows: "2012r2", came: "unsupported", memoryMib: 128 },
+      { Windows: "2012r2", came: "must_be_off", memoryMib: 128 },
       { Windows: "2016", came: "done", memoryMib: 256 },
     ] as const)(
       "static memory of a running VM on $Windows: $came",
@@ -211,7 +211,7 @@ describe.skipIf(noPwsh !== null)(
       await driver.create(second);
       await driver.start(first);
       await expect(driver.start(second)).rejects.toMatchObject({
-        code: "driver_failed",
+        code: "out_of_memory",
         message: expect.stringContaining("OutOfMemory"),
       });
       await driver.stop(first, "firm");
@@ -319,33 +319,6 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]?.guest?.hostname).toBe(taken);
     });
 
-    test("a checkpoint is made once, brought back in the present epoch, and deleted", async () => {
-      const driver = await open();
-      const vm = aDesiredVm({ image: world.image });
-      const id = crypto.randomUUID();
-      await driver.create(vm);
-      await driver.checkpoint(vm, id);
-      await driver.checkpoint(vm, id);
-      expect((await driver.checkpoints(vm)).map((one) => one.checkpointId)).toEqual([id]);
-      await expect(
-        driver.resize({ ...vm, size: { ...vm.size, diskGib: 2 } }),
-        "a disk with checkpoints cannot grow",
-      ).rejects.toMatchObject({ code: "unsupported" });
-      await driver.start(vm);
-      await driver.revert(vm, id);
-      expect((await driver.list())[0]).toMatchObject({
-        power: "off",
-        complete: true,
-        ownerEpoch: 1,
-      });
-      await driver.start(vm);
-      await driver.deleteCheckpoint(vm, id);
-      await driver.deleteCheckpoint(vm, id);
-      expect(await driver.checkpoints(vm)).toEqual([]);
-      await expect(driver.revert(vm, id)).rejects.toMatchObject({ code: "driver_failed" });
-      expect((await only()).HardDrives[0]?.Path).toMatch(/disk\.vhdx$/);
-    });
-
     test("Notes of an older epoch, as a checkpoint brings them back, do not take the VM away", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image, ownerEpoch: 5 });
@@ -359,6 +332,73 @@ describe.skipIf(noPwsh !== null)(
       expect(
         await readFile(path.join(world.root, "vms", vm.vmId, "berth.owner"), "utf8"),
       ).toContain("epoch=5");
+    });
+
+    test("the host's disk is the volume that holds the root: a mount point, or a shared volume of a cluster", async () => {
+      world = await aWorld();
+      const volumes = [
+        { Name: "/", Capacity: 100 * 2 ** 30 },
+        { Name: `${world.folder}/`, Capacity: 700 * 2 ** 30 },
+        // Locked, as by BitLocker: its size is not known.
+        { Name: `${world.root}/`, Capacity: 0 },
+      ];
+      await world.configure({ Volumes: volumes });
+      expect((await world.open().facts()).diskGib).toBe(700);
+    });
+
+    test.each([
+      { Windows: "2016", set: false },
+      { Windows: "2019", set: true },
+    ] as const)(
+      "automatic checkpoints on $Windows are forbidden where the module can: $set",
+      async ({ Windows, set }) => {
+        const driver = await open({ Windows });
+        await world.record();
+        await driver.create(aDesiredVm({ image: world.image }));
+        const calls = await driver.cmdletCalls();
+        expect(calls.flatMap((call) => call.missing)).toEqual([]);
+        const sets = (await world.recorded()).filter((call) => call.cmdlet === "Set-VM");
+        // How it starts and stops, its kind of checkpoint, and its tag twice.
+        expect(sets).toHaveLength(set ? 5 : 4);
+      },
+    );
+
+    test.each([
+      { cmdlet: "Set-VMProcessor", id: "AccessDenied", code: "hypervisor_unavailable" },
+      { cmdlet: "Set-VMProcessor", id: "OutOfMemory", code: "out_of_memory" },
+      { cmdlet: "Set-VMProcessor", id: "OperationFailed", code: "driver_failed" },
+    ])("an error is told by its id: $id is $code", async ({ cmdlet, id, code }) => {
+      const driver = await open({ FailWith: { [cmdlet]: id } });
+      const vm = aDesiredVm({ image: world.image });
+      const call = driver.create({ ...vm, size: { ...vm.size, vcpus: 2 } });
+      await expect(call).rejects.toMatchObject({
+        code,
+        message: expect.stringContaining(`[${id},Microsoft.HyperV.`),
+      });
+    });
+
+    test.each([
+      { power: "off", came: "done" },
+      { power: "on", came: "must_be_off" },
+    ])("dynamic memory of a VM that is $power, resized: $came", async ({ power, came }) => {
+      world = await aWorld();
+      const driver = world.open({ dynamicMemoryMinimumPercent: 50 });
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      if (power === "on") await driver.start(vm);
+      const size = { ...vm.size, memoryMib: 514 };
+      const outcome = await driver.resize({ ...vm, size }).then(
+        () => "done",
+        (error: unknown) => (error instanceof Error && "code" in error ? error.code : error),
+      );
+      expect(outcome).toBe(came);
+      const mib = 2 ** 20;
+      expect(await only()).toMatchObject({
+        DynamicMemoryEnabled: true,
+        MemoryStartup: (came === "done" ? 514 : 128) * mib,
+        MemoryMinimum: (came === "done" ? 256 : 64) * mib,
+      });
+      expect((await driver.list())[0]?.size).toEqual(came === "done" ? size : vm.size);
     });
 
     test("a missing virtual switch is told before any VM is made", async () => {

@@ -37,6 +37,10 @@ export type StandinHost = {
   GuestBootMs: number;
   GuestShutdownMs: number;
   DelayMs: Record<string, number>;
+  /** The error id with which a cmdlet fails. */
+  FailWith?: Record<string, string>;
+  /** Win32_Volume: names end in a separator; a capacity of 0 is none. */
+  Volumes?: { Name: string; Capacity: number }[];
 };
 
 /** A VM as the stand-in holds it: Microsoft's names, as far as a test reads them. */
@@ -83,6 +87,8 @@ export type World = {
   recorded: () => Promise<{ cmdlet: string; ms: number }[]>;
   /** The process that runs a cmdlet dies at the nth edge of a call: before its first change, after its last, ... */
   killAt: (edge: number) => Promise<void>;
+  /** The process dies in this cmdlet, and Hyper-V's service finishes it by itself so many milliseconds later. Once. */
+  finishLate: (cmdlet: "New-VM" | "Checkpoint-VM", ms: number) => Promise<void>;
   /** Whether that edge was not reached; and then it is taken away. */
   outlived: () => Promise<boolean>;
   vms: () => Promise<StandinVm[]>;
@@ -156,6 +162,7 @@ export async function aWorld(over: Partial<StandinHost> = {}): Promise<World> {
       });
     },
     killAt: (edge) => writeFile(kill, String(edge)),
+    finishLate: (cmdlet, ms) => writeFile(path.join(state, `late-${cmdlet}`), String(ms)),
     async outlived() {
       const there = existsSync(kill);
       await rm(kill, { force: true });

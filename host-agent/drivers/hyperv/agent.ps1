@@ -25,11 +25,15 @@ foreach ($part in 'wire', 'requests', 'ownership', 'inventory', 'hardware', 'lif
 $script:Config = $null
 # True from Windows Server 2016 on: told by what the module offers, not by a version number.
 $script:Modern = $false
+# Windows Server 2016 got automatic checkpoints, and the parameter that forbids them, only with an update of its module
+# (Vagrant #10251, #10305), whatever its documentation says.
+$script:AutomaticCheckpoints = $false
 
 function Connect-HyperV {
     Import-Module -Name $HyperVModule -Scope Global
     $command = Get-Command -Name 'Hyper-V\Set-VM'
     $script:Modern = $command.Parameters.ContainsKey('CheckpointType')
+    $script:AutomaticCheckpoints = $command.Parameters.ContainsKey('AutomaticCheckpointsEnabled')
 }
 
 function Invoke-Request($Request) {

@@ -14,16 +14,18 @@ function Get-CmdletCalls {
                 })
             $cmdlet = ([string]$call.GetCommandName()).Substring(8)
             $offered = Get-Command -Name "Hyper-V\$cmdlet" -ErrorAction SilentlyContinue
-            $modernOnly = Test-ModernOnly $call
+            $modernOnly = Test-Within $call '$script:Modern'
+            $guarded = Test-Within $call '$script:AutomaticCheckpoints'
             @{
                 cmdlet     = $cmdlet
                 parameters = $parameters
                 # Splatted or positional arguments could not be checked: there are none.
                 named      = Test-NamedOnly $call
-                modernOnly = $modernOnly
+                # What the second guard admits is of Windows Server 2016 at the earliest too.
+                modernOnly = $modernOnly -or $guarded
                 place      = "$([System.IO.Path]::GetFileName($file)):$($call.Extent.StartLineNumber)"
                 missing    = @(
-                    if (-not $modernOnly -or $script:Modern) {
+                    if ((-not $modernOnly -or $script:Modern) -and (-not $guarded -or $script:AutomaticCheckpoints)) {
                         if ($null -eq $offered) { $cmdlet }
                         else { $parameters | Where-Object { -not $offered.Parameters.ContainsKey($_) } }
                     }
@@ -34,13 +36,13 @@ function Get-CmdletCalls {
     @{ calls = @($calls) }
 }
 
-# Inside "if ($script:Modern) { ... }": never reached on 2012 R2.
-function Test-ModernOnly($Call) {
+# Inside "if (<guard>) { ... }", and so never reached where the module at hand does not offer it.
+function Test-Within($Call, [string]$Guard) {
     for ($node = $Call; $null -ne $node.Parent; $node = $node.Parent) {
         $if = $node.Parent -as [System.Management.Automation.Language.IfStatementAst]
         if ($null -eq $if) { continue }
         foreach ($clause in $if.Clauses) {
-            if ($clause.Item1.Extent.Text.StartsWith('$script:Modern') -and -not $clause.Item1.Extent.Text.Contains('-or') -and $clause.Item2 -eq $node) { return $true }
+            if ($clause.Item1.Extent.Text.StartsWith($Guard) -and -not $clause.Item1.Extent.Text.Contains('-or') -and $clause.Item2 -eq $node) { return $true }
         }
     }
     $false

@@ -3,6 +3,7 @@ import type { z } from "zod";
 import type { DesiredVm } from "#core/contracts/agent.ts";
 import { limitsOf, type PlatformLimits } from "#core/hosts/limits.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
+import { CAPABILITIES } from "../capabilities.ts";
 import { DriverError, type VmDriver, type VmRef } from "../driver.ts";
 import {
   Checkpoints,
@@ -15,6 +16,7 @@ import {
   type Checkpoint,
   type CmdletCall,
 } from "./answers.ts";
+import { createDiskSums } from "./disk-sums.ts";
 import { TIMEOUTS, workerOptions, type HypervOptions } from "./options.ts";
 import { createWorker } from "./powershell.ts";
 import { stageSeed } from "./seed-image.ts";
@@ -24,8 +26,11 @@ import { emptyTrash, trashStamp } from "./trash.ts";
 export interface HypervDriver extends VmDriver {
   /** Makes a checkpoint named by this id, running or not (production where Windows can). Once, whatever repeats. */
   checkpoint(vm: VmRef, checkpointId: string, signal?: AbortSignal): Promise<void>;
-  /** Brings the VM back to the checkpoint and leaves it as that was. What was written since is lost. */
-  revert(vm: VmRef, checkpointId: string, signal?: AbortSignal): Promise<void>;
+  /**
+   * Brings the VM's disk back to the checkpoint, and leaves it off. What was written since is lost. Its hardware (CPU,
+   * memory, NICs, limits) is what `vm` says now, and not what it was then.
+   */
+  revert(vm: DesiredVm, checkpointId: string, signal?: AbortSignal): Promise<void>;
   deleteCheckpoint(vm: VmRef, checkpointId: string, signal?: AbortSignal): Promise<void>;
   checkpoints(vm: VmRef, signal?: AbortSignal): Promise<readonly Checkpoint[]>;
   /** Every Hyper-V cmdlet that the script calls, and what of it this host's module lacks. */
@@ -41,6 +46,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
   const limits = { ...TIMEOUTS, ...options.timeouts };
   const looks = createWorker(workerOptions(options));
   const jobs = createWorker(workerOptions(options));
+  const diskSums = createDiskSums();
 
   const look = async <S extends z.ZodType>(op: string, schema: S, signal?: AbortSignal) => {
     try {
@@ -60,8 +66,13 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     signal?: AbortSignal,
     timeoutMs = limits.jobMs,
   ) => jobs.call(op, { ...fields, ...reference(vm) }, { timeoutMs, signal });
-  const changeCheckpoint = async (op: string, vm: VmRef, id: string, signal?: AbortSignal) => {
-    await change(op, vm, { checkpointId: id }, signal, limits.checkpointMs);
+  const changeCheckpoint = async (
+    op: string,
+    vm: VmRef,
+    fields: { checkpointId: string; most?: number },
+    signal?: AbortSignal,
+  ) => {
+    await change(op, vm, fields, signal, limits.checkpointMs);
   };
 
   /** Of this host and its version of Windows, which stay as long as the driver runs. */
@@ -83,16 +94,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         hypervisor: "hyperv",
         hypervisorVersion: facts.version.slice(0, 200),
         accelerator: options.accelerator ?? "hardware",
-        capabilities: {
-          // The number of vCPUs changes only while a VM is off, on every version.
-          hotResize: false,
-          hotDiskGrow: true,
-          gracefulStop: true,
-          // Before 2016 a checkpoint of a running VM holds its memory, and reverting is no clean boot.
-          liveSnapshot: facts.modern,
-          bandwidthLimit: true,
-          iopsLimit: true,
-        },
+        // Before 2016 a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot.
+        capabilities: { ...CAPABILITIES.hyperv, liveSnapshot: facts.modern },
         cpuThreads: facts.cpuThreads,
         memoryMib: facts.memoryMib,
         diskGib: facts.diskGib,
@@ -131,16 +134,23 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
 
     async counters(signal) {
       const { vms } = await look("counters", Counters, signal);
-      return vms.map(({ cpuTicks, ...vm }) => ({ ...vm, cpuNs: cpuTicks * 100n }));
+      return diskSums.add(vms).map(({ cpuTicks, ...vm }) => ({ ...vm, cpuNs: cpuTicks * 100n }));
     },
     emptyTrash: (before, signal) => emptyTrash(path.join(options.root, "trash"), before, signal),
 
     async eraseSeed(vm, signal) {
       await change("erase-seed", vm, {}, signal);
     },
-    checkpoint: (vm, id, signal) => changeCheckpoint("checkpoint", vm, id, signal),
-    revert: (vm, id, signal) => changeCheckpoint("revert", vm, id, signal),
-    deleteCheckpoint: (vm, id, signal) => changeCheckpoint("delete-checkpoint", vm, id, signal),
+    async checkpoint(vm, checkpointId, signal) {
+      const most = (await platformLimits(signal)).vmCheckpoints ?? 1;
+      await changeCheckpoint("checkpoint", vm, { checkpointId, most }, signal);
+    },
+    async revert(vm, checkpointId, signal) {
+      refuseBeyondLimits(vm.size, await platformLimits(signal));
+      await changeCheckpoint("revert", vm, { ...hardware(vm), checkpointId }, signal);
+    },
+    deleteCheckpoint: (vm, checkpointId, signal) =>
+      changeCheckpoint("delete-checkpoint", vm, { checkpointId }, signal),
     async checkpoints(vm, signal) {
       return Checkpoints.parse(await change("checkpoints", vm, {}, signal)).checkpoints;
     },

@@ -25,7 +25,8 @@ function Get-ImagePath($Request) {
 function Set-VmHardware($Vm, $Request) {
     # Berth alone decides what starts, so that a VM whose entitlement ended stays off after the host rebooted.
     Hyper-V\Set-VM -VM $Vm -AutomaticStartAction Nothing -AutomaticStopAction ShutDown
-    if ($script:Modern) { Hyper-V\Set-VM -VM $Vm -CheckpointType Production -AutomaticCheckpointsEnabled $false }
+    if ($script:Modern) { Hyper-V\Set-VM -VM $Vm -CheckpointType Production }
+    if ($script:AutomaticCheckpoints) { Hyper-V\Set-VM -VM $Vm -AutomaticCheckpointsEnabled $false }
     Set-VmCpu $Vm $Request
     Set-VmMemorySize $Vm $Request
     Set-VmDrives $Vm $Request
@@ -133,10 +134,10 @@ function Resize-OwnVm($Request) {
     if ($wanted -gt $size -and -not (Test-SamePath $disk.Path (Get-DiskPath $Request.vmId))) {
         throw (New-Refusal 'unsupported' 'a disk with checkpoints cannot grow')
     }
-    if (-not $off -and $vm.ProcessorCount -ne $Request.vcpus) { throw (New-Refusal 'unsupported' 'vCPUs change only while the VM is off') }
+    if (-not $off -and $vm.ProcessorCount -ne $Request.vcpus) { throw (New-Refusal 'must_be_off' 'vCPUs change only while the VM is off') }
     $memoryChanges = (Get-GivenMemory $vm) -ne $Request.memoryMib
     if (-not $off -and $memoryChanges -and (-not $script:Modern -or $vm.DynamicMemoryEnabled)) {
-        throw (New-Refusal 'unsupported' 'memory of this VM changes only while it is off')
+        throw (New-Refusal 'must_be_off' 'memory of this VM changes only while it is off')
     }
     Set-VmCpu $vm $Request
     if ($memoryChanges) { Set-VmMemorySize $vm $Request }

@@ -5,16 +5,29 @@ $script:V2 = 'root/virtualization/v2'
 function Get-HostFacts {
     $hyperv = Hyper-V\Get-VMHost
     $system = CimCmdlets\Get-CimInstance -Namespace 'root/cimv2' -ClassName 'Win32_OperatingSystem'
-    $drive = [System.IO.DriveInfo]::new([System.IO.Path]::GetPathRoot($script:Config.Vms))
     @{
         version        = "$($system.Caption) $($system.Version)"
         modern         = $script:Modern
         cpuThreads     = [int]$hyperv.LogicalProcessorCount
         memoryMib      = [int][Math]::Floor($hyperv.MemoryCapacity / 1MB)
         # All of the volume: what is free changes with every VM, and placement counts what it gave away.
-        diskGib        = [int][Math]::Floor($drive.TotalSize / 1GB)
+        diskGib        = [int][Math]::Floor((Get-VolumeSize $script:Config.Vms) / 1GB)
         switchPresent  = $null -ne (Hyper-V\Get-VMSwitch | Where-Object { $_.Name -ceq $script:Config.Switch })
     }
+}
+
+# Of the volume that holds the path: with mount points and cluster shared volumes it is not that of the drive letter.
+function Get-VolumeSize([string]$Path) {
+    $longest = ''
+    $size = $null
+    foreach ($volume in @(CimCmdlets\Get-CimInstance -Namespace 'root/cimv2' -ClassName 'Win32_Volume')) {
+        $name = [string]$volume.Name
+        # A volume without a letter or a folder is named by its id, and holds no path. One that is locked has no size.
+        if ($null -eq $volume.Capacity -or $name.Length -le $longest.Length) { continue }
+        if ($Path.StartsWith($name, [System.StringComparison]::OrdinalIgnoreCase)) { $longest = $name; $size = $volume.Capacity }
+    }
+    if ($null -ne $size) { return $size }
+    [System.IO.DriveInfo]::new([System.IO.Path]::GetPathRoot($Path)).TotalSize
 }
 
 function Get-Inventory {
@@ -22,26 +35,41 @@ function Get-Inventory {
     $epochs = Get-BootEpochs
     $guests = Get-GuestNames
     $seen = @{}
-    $list = foreach ($vm in $vms) {
+    foreach ($vm in $vms) {
         $tag = Get-VmTag $vm
         if ($null -eq $tag) { continue }
-        if ($seen.ContainsKey($tag.vmId)) { throw (New-Refusal 'hypervisor_unavailable' "two VMs carry the tag $($tag.vmId)") }
-        $seen[$tag.vmId] = $true
+        if ($seen.ContainsKey($tag.vmId)) { $seen[$tag.vmId] += $vm }
+        else { $seen[$tag.vmId] = @($vm) }
+    }
+    $list = foreach ($vmId in $seen.Keys) {
+        $vm = if ($seen[$vmId].Count -eq 1) { $seen[$vmId][0] } else { Select-TrueVm $seen[$vmId] }
+        $tag = Get-VmTag $vm
         $guid = ([string]$vm.Id).ToUpperInvariant()
-        @{
-            vmId      = $tag.vmId
+        $row = @{
+            vmId      = $vmId
             epoch     = $tag.epoch
             state     = [string]$vm.State
             vcpus     = [int]$vm.ProcessorCount
             memoryMib = [int](Get-GivenMemory $vm)
             diskGib   = $tag.diskGib
-            complete  = $tag.ready -and (Test-Disk $tag.vmId)
+            complete  = $tag.ready -and (Test-Disk $vmId)
             bootEpoch = $epochs[$guid]
             guest     = if ($guests.ContainsKey($guid)) { $guests[$guid] } elseif (Test-Heartbeat $vm) { '' }
-            seeded    = Test-Seed $tag.vmId
+            seeded    = Test-Seed $vmId
         }
+        if ($seen[$vmId].Count -gt 1) { Add-DoubleTo $row $vm $seen[$vmId] }
+        $row
     }
     @{ vms = @(@($list) + @(Get-Remnants $seen) | Where-Object { $null -ne $_ }) }
+}
+
+# Two VMs carry one tag. The others on this host are seen as ever; this one is not whole, so that its creation is asked
+# for again and removes the shell. Where the other one is no shell, the state says that staff must look.
+function Add-DoubleTo($Row, $Kept, $All) {
+    $Row.complete = $false
+    foreach ($vm in $All) {
+        if ($vm.Id -ne $Kept.Id -and [string]$vm.State -ne 'Off') { $Row.state = 'Double' }
+    }
 }
 
 # With dynamic memory the most that it may have, which is what was ordered.
@@ -77,7 +105,8 @@ function Get-Remnants($Seen) {
 function Get-BootEpochs {
     $starts = @{}
     foreach ($process in @(CimCmdlets\Get-CimInstance -Namespace 'root/cimv2' -ClassName 'Win32_Process' -Filter "Name = 'vmwp.exe'")) {
-        $starts[[int]$process.ProcessId] = $process.CreationDate.ToUniversalTime().Ticks
+        # One that ends just now has no start any more, nor has its VM a boot epoch.
+        if ($null -ne $process.CreationDate) { $starts[[int]$process.ProcessId] = $process.CreationDate.ToUniversalTime().Ticks }
     }
     $epochs = @{}
     foreach ($system in @(CimCmdlets\Get-CimInstance -Namespace $script:V2 -ClassName 'Msvm_ComputerSystem')) {
@@ -125,38 +154,77 @@ function Read-KvpItem([string]$Xml, [string]$Wanted) {
 function Get-Counters {
     $vms = @(Hyper-V\Get-VM | Where-Object { [string]$_.State -eq 'Running' -or [string]$_.State -eq 'Paused' })
     $epochs = Get-BootEpochs
+    $own = @{}
+    foreach ($vm in $vms) {
+        $tag = Get-VmTag $vm
+        $epoch = $epochs[([string]$vm.Id).ToUpperInvariant()]
+        # Of two VMs with one tag nobody knows which is paid for.
+        if ($null -ne $tag -and $null -ne $epoch) { $own[$tag.vmId] = if ($own.ContainsKey($tag.vmId)) { $null } else { @{ vm = $vm; epoch = $epoch } } }
+    }
     $cpu = Get-RawCounters 'Win32_PerfRawData_HvStats_HyperVHypervisorVirtualProcessor' {
         param($name) if ($name -match '\A(.{36}):Hv VP [0-9]+\z') { $Matches[1] }
     } { param($row) @{ time = [uint64]$row.PercentTotalRunTime } }
     $nics = Get-RawCounters 'Win32_PerfRawData_NvspNicStats_HyperVVirtualNetworkAdapter' {
         param($name) if ($name -match '([0-9A-Fa-f-]{36})\z') { $Matches[1] }
     } { param($row) @{ rx = [uint64]$row.BytesReceivedPersec; tx = [uint64]$row.BytesSentPersec } }
-    $disks = Get-RawCounters 'Win32_PerfRawData_Counters_HyperVVirtualStorageDevice' {
-        param($name) if ($name -match '-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-[^-]+\z') { $Matches[1] }
-    } { param($row) @{ read = [uint64]$row.ReadBytesPersec; write = [uint64]$row.WriteBytesPersec } }
-    $rows = foreach ($vm in $vms) {
-        $tag = Get-VmTag $vm
-        $epoch = $epochs[([string]$vm.Id).ToUpperInvariant()]
-        if ($null -eq $tag -or $null -eq $epoch) { continue }
-        $keys = @(foreach ($adapter in Get-OrderedNics $vm) {
-                # An adapter's Id ends in its own guid, as the counter's instance does.
-                ([string]$adapter.Id).Substring(([string]$adapter.Id).Length - 36).ToUpperInvariant()
-            })
-        $own = $tag.vmId.ToUpperInvariant()
+    $layers = Get-LayerCounters $own
+    $adapters = Get-AdapterKeys @(foreach ($one in $own.Values) { if ($null -ne $one) { $one.vm } })
+    $rows = foreach ($vmId in $own.Keys) {
+        if ($null -eq $own[$vmId]) { continue }
+        $vm = $own[$vmId].vm
+        $named = $adapters[[string]$vm.Id]
+        # It went away between two looks.
+        if ($null -eq $named) { continue }
+        $keys = @(foreach ($n in 0..7) { if ($named.ContainsKey("nic$n")) { $named["nic$n"] } })
         @{
-            vmId        = $tag.vmId
-            bootEpoch   = $epoch
+            vmId        = $vmId
+            bootEpoch   = $own[$vmId].epoch
             # In units of 100 ns, over all virtual processors.
-            cpuTicks    = [string](Get-CounterSum $cpu $own 'time')
+            cpuTicks    = [string](Get-CounterSum $cpu $vmId.ToUpperInvariant() 'time')
             rxBytes     = @(foreach ($key in $keys) { [string](Get-CounterSum $nics $key 'rx') })
             txBytes     = @(foreach ($key in $keys) { [string](Get-CounterSum $nics $key 'tx') })
-            readBytes   = [string](Get-CounterSum $disks $own 'read')
-            writeBytes  = [string](Get-CounterSum $disks $own 'write')
+            layers      = @(if ($layers.ContainsKey($vmId)) { $layers[$vmId] })
             memoryBytes = [string][uint64]$vm.MemoryAssigned
-            diskBytes   = [string](Get-DiskBytes $vm)
+            diskBytes   = [string](Get-DiskBytes $vmId)
         }
     }
     @{ vms = @($rows | Where-Object { $null -ne $_ }) }
+}
+
+# vmId -> what each layer of its disk has read and written. A checkpoint, and a merge, give a VM's disk another file,
+# and so another instance that begins at zero: who adds them up must know them apart. The id of the VM stands somewhere
+# in the path, and a layer's own name holds another id; a seed (.iso) is no disk.
+function Get-LayerCounters($Own) {
+    $layers = @{}
+    $uuid = [regex]::new('(?<![0-9A-Fa-f])(?=([0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}))')
+    foreach ($row in @(CimCmdlets\Get-CimInstance -Namespace 'root/cimv2' -ClassName 'Win32_PerfRawData_Counters_HyperVVirtualStorageDevice')) {
+        $name = [string]$row.Name
+        if ($name -notmatch '\.a?vhdx\z') { continue }
+        foreach ($match in $uuid.Matches($name)) {
+            $vmId = $match.Groups[1].Value.ToLowerInvariant()
+            if (-not $Own.ContainsKey($vmId)) { continue }
+            # What comes after the VM's id: a path says nothing to anybody else, and may be long.
+            $layer = $name.Substring($match.Index + 36)
+            if (-not $layers.ContainsKey($vmId)) { $layers[$vmId] = [System.Collections.ArrayList]::new() }
+            $null = $layers[$vmId].Add(@{ name = Limit-Text $layer 200; read = [string][uint64]$row.ReadBytesPersec; write = [string][uint64]$row.WriteBytesPersec })
+            break
+        }
+    }
+    $layers
+}
+
+# Hyper-V's Id -> name -> the guid of the adapter, in which its Id and the instance of its counters end. One call for
+# all VMs; one that goes away meanwhile must not keep the rest from being counted.
+function Get-AdapterKeys($Vms) {
+    $keys = @{}
+    if ($Vms.Count -eq 0) { return $keys }
+    foreach ($adapter in @(Hyper-V\Get-VMNetworkAdapter -VM $Vms -ErrorAction SilentlyContinue)) {
+        $vm = [string]$adapter.VMId
+        if (-not $keys.ContainsKey($vm)) { $keys[$vm] = @{} }
+        $id = [string]$adapter.Id
+        $keys[$vm][[string]$adapter.Name] = $id.Substring($id.Length - 36).ToUpperInvariant()
+    }
+    $keys
 }
 
 # Key -> the sums of its instances, for one counter class.
@@ -177,18 +245,11 @@ function Get-CounterSum($Sums, [string]$Key, [string]$Name) {
     if ($Sums.ContainsKey($Key)) { $Sums[$Key][$Name] } else { [uint64]0 }
 }
 
-# In the order of the VM's definition, which is in their names.
-function Get-OrderedNics($Vm) {
-    foreach ($n in 0..7) { $Vm.NetworkAdapters | Where-Object { $_.Name -ceq "nic$n" } }
-}
-
 # The VM's own layers only: its folder has its disk and the layers of its checkpoints, and never the image.
-function Get-DiskBytes($Vm) {
+function Get-DiskBytes([string]$VmId) {
     $bytes = [uint64]0
-    foreach ($disk in @($Vm.HardDrives)) {
-        foreach ($file in [System.IO.FileInfo]::new($disk.Path).Directory.GetFiles()) {
-            if ($file.Extension -eq '.vhdx' -or $file.Extension -eq '.avhdx') { $bytes += [uint64]$file.Length }
-        }
+    foreach ($file in [System.IO.DirectoryInfo]::new((Get-VmFolder $VmId)).GetFiles()) {
+        if ($file.Extension -eq '.vhdx' -or $file.Extension -eq '.avhdx') { $bytes += [uint64]$file.Length }
     }
     $bytes
 }

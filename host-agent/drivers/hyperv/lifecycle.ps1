@@ -5,10 +5,9 @@
 function New-OwnVm($Request) {
     $null = Get-ImagePath $Request
     if (-not $Request.seeded -and -not [System.IO.Directory]::Exists((Get-VmFolder $Request.vmId))) { return @{ needsSeed = $true } }
-    $vm = Find-OwnVm $Request.vmId
+    $vm = Find-TrueVm $Request
     if ($null -ne $vm) {
         $tag = Get-VmTag $vm
-        Assert-Epoch $tag $Request
         if ($tag.ready) {
             if (Test-Disk $Request.vmId) { return @{ needsSeed = $false } }
             # It was whole once, so its disk held data: a fresh one in its place would hide the loss.
@@ -27,6 +26,8 @@ function New-OwnVm($Request) {
     }
     Confirm-Disk $Request
     Move-Seed $Request
+    # Again, as one may have come meanwhile. One that comes later still is seen by `list`, which asks for this call.
+    if ($null -eq $vm) { $vm = Find-TrueVm $Request }
     if ($null -eq $vm) {
         # Hyper-V puts the VM's files into a folder of the VM's name under -Path: the folder that is there already.
         $vm = Hyper-V\New-VM -Name $Request.vmId -Generation 2 -MemoryStartupBytes ([long]$Request.memoryMib * 1MB) -Path $script:Config.Vms -NoVHD
@@ -37,6 +38,25 @@ function New-OwnVm($Request) {
     Set-VmHardware $vm $Request
     Set-VmTag (Get-OwnVm $Request) $Request $Request.diskGib 'ready'
     @{ needsSeed = $false }
+}
+
+# Berth's VM of this id, or null, after whatever else carries its tag was removed: shells that never became whole.
+function Find-TrueVm($Request) {
+    $all = @(Find-AllOwnVms $Request.vmId)
+    if ($all.Count -eq 0) { return $null }
+    foreach ($vm in $all) { Assert-Epoch (Get-VmTag $vm) $Request }
+    $kept = Select-TrueVm $all
+    foreach ($vm in $all) {
+        if ($vm.Id -eq $kept.Id) { continue }
+        if ((Get-VmTag $vm).ready -or [string]$vm.State -ne 'Off') {
+            throw (New-Refusal 'driver_failed' 'two VMs carry the tag of this VM')
+        }
+        # Its disk, if it has one, is the other's too, and stays.
+        foreach ($drive in @(Hyper-V\Get-VMHardDiskDrive -VM $vm)) { Hyper-V\Remove-VMHardDiskDrive -VMHardDiskDrive $drive }
+        Hyper-V\Remove-VM -VM $vm -Force
+    }
+    $script:KnownIds[$Request.vmId] = $kept.Id
+    $kept
 }
 
 # The seed was written by the agent into the staging folder, whole. A VM that is not complete never ran: its older
@@ -61,15 +81,32 @@ function Start-OwnVm($Request) {
 }
 
 function Stop-OwnVm($Request) {
+    if ($Request.mode -ceq 'firm') { return Stop-AllOwnVms $Request }
     $vm = Get-OwnVm $Request
     $state = [string]$vm.State
     if ($state -eq 'Off') { return @{} }
-    if ($Request.mode -ceq 'firm') { Stop-Firmly $vm; return @{} }
     # A guest that sleeps must wake to be asked: the caller asks again.
     if ($state -eq 'Paused') { Hyper-V\Resume-VM -VM $vm }
     elseif ($state -eq 'Saved' -or $state -eq 'FastSaved') { Hyper-V\Start-VM -VM $vm }
     if ($state -ne 'Running') { return @{ asked = $false } }
     @{ asked = Invoke-ShutdownComponent $vm 'InitiateShutdown' }
+}
+
+# What must be off is off, even where two VMs carry one tag: who is asked to stop what is off already looks at all VMs.
+function Stop-AllOwnVms($Request) {
+    if ($script:KnownIds.ContainsKey($Request.vmId)) {
+        $vm = Find-OwnVm $Request.vmId
+        if ($null -ne $vm -and [string]$vm.State -ne 'Off') {
+            Assert-Epoch (Get-VmTag $vm) $Request
+            Stop-Firmly $vm
+            return @{}
+        }
+    }
+    $all = @(Find-AllOwnVms $Request.vmId)
+    if ($all.Count -eq 0) { return Assert-NoVm $Request }
+    foreach ($vm in $all) { Assert-Epoch (Get-VmTag $vm) $Request }
+    foreach ($vm in $all) { Stop-Firmly $vm }
+    @{}
 }
 
 function Stop-Firmly($Vm) {
@@ -107,17 +144,17 @@ function Restart-OwnGuest($Request) {
 }
 
 function Remove-OwnVm($Request) {
-    $vm = Find-OwnVm $Request.vmId
-    if ($null -ne $vm) {
-        Assert-Epoch (Get-VmTag $vm) $Request
+    $all = @(Find-AllOwnVms $Request.vmId)
+    foreach ($vm in $all) { Assert-Epoch (Get-VmTag $vm) $Request }
+    foreach ($vm in $all) {
         # The owner file says whose the folder is once the VM is gone.
         if ($null -eq (Read-OwnerFile $Request.vmId)) { Write-OwnerFile $Request.vmId $Request.epoch }
         Stop-Firmly $vm
         # Detached first: Remove-VM would begin to merge the layers of checkpoints, into files that go to the trash.
         foreach ($drive in @(Hyper-V\Get-VMHardDiskDrive -VM $vm)) { Hyper-V\Remove-VMHardDiskDrive -VMHardDiskDrive $drive }
         Hyper-V\Remove-VM -VM $vm -Force
-        $script:KnownIds.Remove($Request.vmId)
     }
+    $script:KnownIds.Remove($Request.vmId)
     $staged = [System.IO.Path]::Combine($script:Config.Staging, "$($Request.vmId).iso")
     if ([System.IO.File]::Exists($staged)) { [System.IO.File]::Delete($staged) }
     $folder = Get-VmFolder $Request.vmId
@@ -125,7 +162,7 @@ function Remove-OwnVm($Request) {
     $owner = Read-OwnerFile $Request.vmId
     # Without an owner file only an empty folder can be ours: a creation that was killed right after it.
     if ($null -eq $owner) {
-        if ([System.IO.Directory]::GetFileSystemEntries($folder).Length -gt 0 -and $null -eq $vm) {
+        if ([System.IO.Directory]::GetFileSystemEntries($folder).Length -gt 0 -and $all.Count -eq 0) {
             throw (New-Refusal 'not_ours' 'the folder of this VM has no owner file')
         }
         [System.IO.Directory]::Delete($folder)

@@ -73,20 +73,34 @@ function Find-OwnVm([string]$VmId) {
         }
         $script:KnownIds.Remove($VmId)
     }
-    $namesake = $false
-    $found = $null
-    foreach ($vm in @(Hyper-V\Get-VM)) {
-        $tag = Get-VmTag $vm
-        if ($null -ne $tag) {
-            $script:KnownIds[$tag.vmId] = $vm.Id
-            if ($tag.vmId -ceq $VmId) { $found = $vm }
-        }
-        elseif ([string]$vm.Name -eq $VmId) { $namesake = $true }
+    $found = @(Find-AllOwnVms $VmId)
+    if ($found.Count -gt 1) { throw (New-Refusal 'driver_failed' 'two VMs carry the tag of this VM') }
+    if ($found.Count -eq 1) {
+        $script:KnownIds[$VmId] = $found[0].Id
+        $found[0]
     }
-    if ($null -eq $found -and $namesake) {
+}
+
+# All of them: a process that was killed in New-VM leaves Hyper-V's service at work, and its VM may come late, when
+# another attempt has made one too. Each lies in the folder of this VM, which nobody else uses.
+function Find-AllOwnVms([string]$VmId) {
+    $namesake = $false
+    $found = @(foreach ($vm in @(Hyper-V\Get-VM)) {
+            $tag = Get-VmTag $vm
+            if ($null -ne $tag) { if ($tag.vmId -ceq $VmId) { $vm } }
+            elseif ([string]$vm.Name -eq $VmId) { $namesake = $true }
+        })
+    if ($found.Count -eq 0 -and $namesake) {
         throw (New-Refusal 'not_ours' 'a VM of this name is there without the tag of Berth')
     }
     $found
+}
+
+# Of several VMs with one tag, the one that is meant: it was whole once, or else it came first.
+function Select-TrueVm($Vms) {
+    foreach ($vm in $Vms) { if ((Get-VmTag $vm).ready) { return $vm } }
+    foreach ($vm in $Vms) { if ([string]$vm.State -ne 'Off') { return $vm } }
+    $Vms[0]
 }
 
 function Assert-Epoch($Tag, $Request) {
@@ -98,13 +112,16 @@ function Assert-Epoch($Tag, $Request) {
 # The VM that a request is about. Throws when there is none, or when it is of another owner epoch.
 function Get-OwnVm($Request) {
     $vm = Find-OwnVm $Request.vmId
-    if ($null -eq $vm) {
-        $owner = Read-OwnerFile $Request.vmId
-        if ($null -ne $owner) { Assert-Epoch $owner $Request }
-        throw (New-Refusal 'driver_failed' 'there is no such VM on this host')
-    }
+    if ($null -eq $vm) { Assert-NoVm $Request }
     Assert-Epoch (Get-VmTag $vm) $Request
     $vm
+}
+
+# Throws, as there is no VM; by the owner file, when it is of another epoch.
+function Assert-NoVm($Request) {
+    $owner = Read-OwnerFile $Request.vmId
+    if ($null -ne $owner) { Assert-Epoch $owner $Request }
+    throw (New-Refusal 'driver_failed' 'there is no such VM on this host')
 }
 
 # Puts our line into the Notes, and leaves what a person wrote there.

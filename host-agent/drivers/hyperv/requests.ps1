@@ -42,8 +42,8 @@ $script:Operations = @{
     'resize'            = $script:VmFields + $script:SizeFields
     'destroy'           = $script:VmFields + @{ at = 'instant' }
     'erase-seed'        = $script:VmFields
-    'checkpoint'        = $script:VmFields + @{ checkpointId = 'uuid' }
-    'revert'            = $script:VmFields + @{ checkpointId = 'uuid' }
+    'checkpoint'        = $script:VmFields + @{ checkpointId = 'uuid'; most = 'count' }
+    'revert'            = $script:VmFields + $script:SizeFields + @{ checkpointId = 'uuid' }
     'delete-checkpoint' = $script:VmFields + @{ checkpointId = 'uuid' }
     'checkpoints'       = $script:VmFields
     'calls'             = @{}

@@ -90,7 +90,13 @@ function Write-JsonValue($Writer, [string]$Name, $Value) {
     $Writer.WriteEndElement()
 }
 
-# Errors are told apart by FullyQualifiedErrorId and HRESULT, never by their (translated) text.
+# Errors are told apart by the first part of their FullyQualifiedErrorId and by HRESULT, never by their (translated)
+# text. The whole id goes into the answer, for people.
+$script:CodeOfErrorId = @{
+    # The account of the agent's service has no rights to Hyper-V: nothing on this host can be seen or done.
+    AccessDenied = 'hypervisor_unavailable'
+    OutOfMemory  = 'out_of_memory'
+}
 function ConvertTo-WireError([System.Management.Automation.ErrorRecord]$Record) {
     $id = [string]$Record.FullyQualifiedErrorId
     $code = $null
@@ -98,8 +104,11 @@ function ConvertTo-WireError([System.Management.Automation.ErrorRecord]$Record) 
         if ($cause.Data.Contains('berth')) { $code = $cause.Data['berth']; $id = $null }
         # ERROR_DISK_FULL and ERROR_HANDLE_DISK_FULL, as HRESULTs.
         elseif ($cause.HResult -eq -2147024784 -or $cause.HResult -eq -2147024857) { $code = 'out_of_disk' }
+        # E_OUTOFMEMORY.
+        elseif ($cause.HResult -eq -2147024882) { $code = 'out_of_memory' }
         elseif ($cause -is [System.Management.Automation.CommandNotFoundException]) { $code = 'hypervisor_unavailable' }
     }
+    if ($null -eq $code -and $null -ne $id) { $code = $script:CodeOfErrorId[$id.Split(',')[0]] }
     if ($null -eq $code) { $code = 'driver_failed' }
     @{ code = $code; detail = Limit-Text $Record.Exception.Message 700; errorId = if ($id) { Limit-Text $id 200 } }
 }

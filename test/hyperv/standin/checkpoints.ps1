@@ -9,16 +9,18 @@ function Checkpoint-VM {
         [Parameter(ParameterSetName = 'VMObject', Position = 1)][string]$SnapshotName
     )
     Invoke-Cmdlet 'Checkpoint-VM' {
+        $late = Get-LateInstant 'Checkpoint-VM'
         foreach ($one in Select-StandinVm 'Checkpoint-VM' $VM $Name) {
             Update-StandinVm 'Checkpoint-VM' $one.Id {
                 if ($_.StandinSnapshots.Count -ge $script:CheckpointMaximum) { Stop-Cmdlet 'Checkpoint-VM' 'InvalidOperation' 'The virtual machine has all checkpoints that it can have.' }
                 $kept = $_.StandinSnapshots
                 $_.StandinSnapshots = @()
                 $configuration = ConvertTo-Stored $_
-                $_.StandinSnapshots = @($kept) + [VMSnapshot]@{ Id = [guid]::NewGuid(); VMId = $_.Id; Name = $SnapshotName; CreationTime = [datetime]::Now; SnapshotType = 'Standard'; StandinConfiguration = $configuration }
+                $_.StandinSnapshots = @($kept) + [VMSnapshot]@{ Id = [guid]::NewGuid(); VMId = $_.Id; Name = $SnapshotName; CreationTime = [datetime]::Now; SnapshotType = 'Standard'; StandinConfiguration = $configuration; StandinAppears = $late }
                 Add-StandinLayer $_
             }
         }
+        Stop-LateProcess $late
     }
 }
 
@@ -37,7 +39,7 @@ function Get-VMSnapshot {
         [Parameter(ParameterSetName = 'VMName', Mandatory, Position = 0)][string[]]$VMName,
         [Parameter(ParameterSetName = 'VMObject', Mandatory, Position = 0)][VirtualMachine[]]$VM
     )
-    Invoke-Cmdlet 'Get-VMSnapshot' { foreach ($one in Select-StandinVm 'Get-VMSnapshot' $VM $VMName) { (Read-StandinVm (Get-StandinFile $one.Id)).StandinSnapshots } }
+    Invoke-Cmdlet 'Get-VMSnapshot' { foreach ($one in Select-StandinVm 'Get-VMSnapshot' $VM $VMName) { (Read-StandinVm (Get-StandinFile $one.Id)).StandinSnapshots | Where-Object { $_.StandinAppears -le [datetime]::UtcNow.Ticks } } }
 }
 
 function Restore-VMSnapshot {

@@ -21,6 +21,7 @@ function Read-StandinVm([string]$Path) {
     $vm = try { Read-Json $Path ([VirtualMachine]) } catch [System.IO.FileNotFoundException] { $null }
     if ($null -eq $vm) { return $null }
     $now = [datetime]::UtcNow.Ticks
+    if ($vm.StandinAppears -gt $now) { return $null }
     if ($vm.StandinShutdown -gt 0 -and $vm.StandinShutdown -le $now) { Set-PoweredOff $vm }
     if ($vm.StandinShutdown -gt 0) { $vm.State = 'Stopping' }
     $vm.Heartbeat = if (Test-GuestReady $vm) { 'OkApplicationsUnknown' } else { 'NoContact' }
@@ -29,7 +30,7 @@ function Read-StandinVm([string]$Path) {
 function Test-GuestReady($Vm) {
     $Vm.StandinBoot -gt 0 -and ([datetime]::UtcNow.Ticks - $Vm.StandinBoot) / 10000 -ge $script:Standin.GuestBootMs
 }
-function Read-StandinVms { foreach ($path in [System.IO.Directory]::GetFiles($script:VmFiles, '*.json')) { Read-StandinVm $path } }
+function Read-StandinVms { foreach ($path in [System.IO.Directory]::GetFiles($script:VmFiles, '*.json')) { $vm = Read-StandinVm $path; if ($null -ne $vm) { $vm } } }
 
 function Save-StandinVm($Vm) {
     $path = Get-StandinFile $Vm.Id
@@ -81,11 +82,27 @@ function Invoke-Cmdlet([string]$Cmdlet, [scriptblock]$Body) {
     $delay = 0
     $script:Standin = Get-StandinHost
     if ($null -ne $script:Standin.DelayMs -and $script:Standin.DelayMs.TryGetValue($Cmdlet, [ref]$delay)) { [System.Threading.Thread]::Sleep($delay) }
+    $failure = ''
+    if ($null -ne $script:Standin.FailWith -and $script:Standin.FailWith.TryGetValue($Cmdlet, [ref]$failure)) { Stop-Cmdlet $Cmdlet $failure "$Cmdlet fails here." }
     & $Body
     Step-TowardsKill
     if ([System.IO.File]::Exists($script:LogFile)) {
         [System.IO.File]::AppendAllText($script:LogFile, "$Cmdlet $($watch.Elapsed.TotalMilliseconds.ToString([cultureinfo]::InvariantCulture))`n")
     }
+}
+# What a cmdlet asked of Hyper-V's service comes true although its process is killed, and later: the file
+# "late-<cmdlet>" says how many milliseconds later, once. Answers the instant, or 0.
+function Get-LateInstant([string]$Cmdlet) {
+    $file = [System.IO.Path]::Combine($script:State, "late-$Cmdlet")
+    if (-not [System.IO.File]::Exists($file)) { return 0 }
+    $ms = [int][System.IO.File]::ReadAllText($file)
+    [System.IO.File]::Delete($file)
+    [datetime]::UtcNow.AddMilliseconds($ms).Ticks
+}
+function Stop-LateProcess([long]$LateInstant) {
+    if ($LateInstant -eq 0) { return }
+    [System.Diagnostics.Process]::GetCurrentProcess().Kill()
+    [System.Threading.Thread]::Sleep([System.Threading.Timeout]::Infinite)
 }
 function Step-TowardsKill {
     if (-not [System.IO.File]::Exists($script:KillFile)) { return }

@@ -36,7 +36,7 @@ class VMNetworkAdapter : VMNetworkAdapterBase {}
 
 class VMSnapshot {
     [guid]$Id; [guid]$VMId; [string]$Name; [datetime]$CreationTime; [SnapshotType]$SnapshotType
-    [string]$StandinConfiguration
+    [string]$StandinConfiguration; [long]$StandinAppears
 }
 
 class VirtualMachine {
@@ -50,18 +50,24 @@ class VirtualMachine {
     # When the guest began to boot, and when it will have shut down, in UTC ticks; 0: not.
     [long]$StandinBoot; [long]$StandinShutdown; [string]$StandinGuestName
     [VMSnapshot[]]$StandinSnapshots
+    # From when on it is there, in UTC ticks: the service may go on with what a killed process had asked it for.
+    [long]$StandinAppears
 }
 
 class VMSwitch { [guid]$Id; [string]$Name; [VMSwitchType]$SwitchType }
 class VMHost { [string]$ComputerName; [int]$LogicalProcessorCount; [long]$MemoryCapacity; [string]$VirtualMachinePath; [string]$VirtualHardDiskPath }
 class VirtualHardDisk { [string]$Path; [string]$VhdFormat; [string]$VhdType; [uint64]$Size; [uint64]$FileSize; [string]$ParentPath }
 
+class StandinVolume { [string]$Name; [uint64]$Capacity }
 # The stand-in host itself, written by the test as host.json.
 class StandinHost {
     [string]$Windows; [string]$Switch; [int]$LogicalProcessors; [long]$MemoryBytes
     [int]$GuestBootMs; [int]$GuestShutdownMs
     # Milliseconds that a cmdlet takes, by its name, as on a real host.
     [System.Collections.Generic.Dictionary[string, int]]$DelayMs
+    # The error id with which a cmdlet fails each time, by its name.
+    [System.Collections.Generic.Dictionary[string, string]]$FailWith
+    [StandinVolume[]]$Volumes
 }
 
 # Limits by version (../../shared/facts/hyperv.md, from Microsoft's "Plan for Hyper-V scalability").

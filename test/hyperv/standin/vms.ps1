@@ -59,7 +59,9 @@ function New-VM {
         if ($VHDPath) { $vm.HardDrives = @(New-StandinDrive 'New-VM' $vm.Id 0 0 $VHDPath) }
         $null = [System.IO.Directory]::CreateDirectory([System.IO.Path]::Combine($vm.Path, 'Virtual Machines'))
         [System.IO.File]::WriteAllText([System.IO.Path]::Combine($vm.Path, 'Virtual Machines', "$($vm.Id).vmcx"), '')
+        $vm.StandinAppears = Get-LateInstant 'New-VM'
         Save-StandinVm $vm
+        Stop-LateProcess $vm.StandinAppears
         $vm
     }
 }
@@ -72,7 +74,7 @@ function Set-VM {
         [StartAction]$AutomaticStartAction,
         [StopAction]$AutomaticStopAction,
         [CheckpointType]$CheckpointType, # 2016+
-        [bool]$AutomaticCheckpointsEnabled, # 2016+
+        [bool]$AutomaticCheckpointsEnabled, # 2019+
         [string]$Notes,
         [string]$NewVMName,
         [switch]$Passthru
