@@ -3,9 +3,8 @@ import path from "node:path";
 import { createHypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
 import { pwsh, standinModule } from "#test/hyperv/world.ts";
 import type { LocalHost } from "./agents.ts";
+import { imageFilesFor } from "./seed.ts";
 
-/** The images of the local catalogue that the stand-in's host can make VMs from. */
-const IMAGES = ["debian-13", "tiny"];
 const GIB = 2 ** 30;
 
 /**
@@ -34,10 +33,10 @@ export function hypervStandInHost(name: string): LocalHost | undefined {
           DelayMs: {},
         }),
       );
-      for (const image of IMAGES)
+      for (const { file, diskGib } of imageFilesFor("hyperv"))
         await writeFile(
-          path.join(images, `${image}.vhdx`),
-          JSON.stringify({ Type: "Dynamic", Size: GIB, Parent: null }),
+          path.join(images, `${file}.vhdx`),
+          JSON.stringify({ Type: "Dynamic", Size: diskGib * GIB, Parent: null }),
         );
       return createHypervDriver({
         ...ports,

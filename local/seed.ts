@@ -1,4 +1,5 @@
 import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts.ts";
+import type { Hypervisor } from "#core/hosts/place-vm.ts";
 import type { Result } from "#core/result.ts";
 import { addImage, addLocation, addPlan, addPool } from "#commands/add-catalogue.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -31,6 +32,14 @@ const IMAGES = [
   },
   { name: "Tiny Linux", file: "tiny", os: "linux", on: ["kvm", "hyperv"], memory: 96, disk: 1 },
 ] as const;
+
+/** The files of the images that such a host is to have, with the least disk of each. */
+export const imageFilesFor = (
+  hypervisor: Hypervisor,
+): readonly { file: string; diskGib: number }[] =>
+  IMAGES.flatMap(({ on, file, disk }) =>
+    on.some((one) => one === hypervisor) ? [{ file, diskGib: disk }] : [],
+  );
 
 /** RFC 2544's benchmarking block: an address that nobody's network uses. */
 const POOL = { cidr: "198.18.0.0/22", gateway: "198.18.0.1" };

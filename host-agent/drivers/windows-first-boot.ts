@@ -29,6 +29,9 @@ export function windowsSeedFiles(
   };
 }
 
+/** Of the images that are made as the runbook says; a language that an image lacks falls back to the image's own. */
+const LOCALE = "en-US";
+
 type Xml = { [name: string]: string | Xml | Xml[] };
 
 /** The answer file. Setting names and their order: Microsoft's Unattended Windows Setup Reference. */
@@ -64,6 +67,13 @@ export function unattendXml(vm: DesiredVm, administratorPassword: string): strin
       },
     }),
   ];
+  // Without all four, Setup stops at its first page and asks for them, at a console that nobody sees.
+  const language = component("Microsoft-Windows-International-Core", {
+    InputLocale: LOCALE,
+    SystemLocale: LOCALE,
+    UILanguage: LOCALE,
+    UserLocale: LOCALE,
+  });
   const oobe = component("Microsoft-Windows-Shell-Setup", {
     OOBE: {
       HideEULAPage: "true",
@@ -92,7 +102,7 @@ export function unattendXml(vm: DesiredVm, administratorPassword: string): strin
     .ele({
       settings: [
         { "@pass": "specialize", component: specialize },
-        { "@pass": "oobeSystem", component: [oobe] },
+        { "@pass": "oobeSystem", component: [language, oobe] },
       ],
     })
     .end({ prettyPrint: true });

@@ -109,6 +109,13 @@ const Specialize = z.discriminatedUnion("@name", [
     }),
   }),
 ]);
+const Language = z.string().regex(/^[a-z]{2}-[A-Z]{2}$/);
+const International = part("Microsoft-Windows-International-Core", {
+  InputLocale: Language,
+  SystemLocale: Language,
+  UILanguage: Language,
+  UserLocale: Language,
+});
 const OobeSystem = part("Microsoft-Windows-Shell-Setup", {
   OOBE: z.strictObject({
     HideEULAPage: Bool,
@@ -128,7 +135,10 @@ const Answer = z.strictObject({
     "@xmlns:wcm": z.literal("http://schemas.microsoft.com/WMIConfig/2002/State"),
     settings: z.tuple([
       z.strictObject({ "@pass": z.literal("specialize"), component: z.array(Specialize) }),
-      z.strictObject({ "@pass": z.literal("oobeSystem"), component: z.array(OobeSystem) }),
+      z.strictObject({
+        "@pass": z.literal("oobeSystem"),
+        component: z.tuple([International, OobeSystem]),
+      }),
     ]),
   }),
 });
@@ -173,6 +183,8 @@ describe("the first boot of Windows", () => {
       xml.replace("fDenyTSConnections", "DenyTSConnections"),
       xml.replace("<ComputerName>web-1<", "<ComputerName>a name with blanks<"),
       xml.replace('pass="specialize"', 'pass="specialise"'),
+      xml.replace("<UILanguage>en-US</UILanguage>", ""),
+      xml.replace("<InputLocale>en-US</InputLocale>", ""),
     ])
       expect(() => parsed(broken)).toThrow(z.ZodError);
   });
@@ -180,11 +192,9 @@ describe("the first boot of Windows", () => {
   test("the administrator's password is the one given, in the way Windows reads it", () => {
     const secret = "p<&>\"'$(x)`|";
     const [, { component }] = parsed(unattendXml(vm, secret)).unattend.settings;
-    const { Value, PlainText } = component[0]?.UserAccounts.AdministratorPassword ?? {};
+    const { Value, PlainText } = component[1].UserAccounts.AdministratorPassword;
     expect(PlainText).toBe("false");
-    expect(Buffer.from(Value ?? "", "base64").toString("utf16le")).toBe(
-      `${secret}AdministratorPassword`,
-    );
+    expect(Buffer.from(Value, "base64").toString("utf16le")).toBe(`${secret}AdministratorPassword`);
     expect(unattendXml(vm, secret)).not.toContain(secret);
   });
 
