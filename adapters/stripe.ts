@@ -7,6 +7,7 @@ import {
   type InvoiceState,
   type Payments,
   type ProviderEvent,
+  type RefundState,
   type SubscriptionState,
 } from "#core/billing/payments.ts";
 import type { Money } from "#core/money.ts";
@@ -27,6 +28,9 @@ export type StripeOptions = Readonly<{
   maxNetworkRetries?: number;
 }>;
 
+/** A bank that sent a refund back rarely takes it the next minute: a day later, and after three it is a person's turn. */
+const REFUND_AGAIN_MS = 24 * 60 * 60_000;
+const MOST_REFUNDS = 3;
 /** Of undelivered events in one look. A backlog beyond it is an endpoint that has been away for long: the next look goes on. */
 const MOST_EVENTS = 1000;
 
@@ -54,6 +58,11 @@ export function createStripePayments(options: StripeOptions): Payments {
     );
   const fetchSubscription = async (id: string): Promise<SubscriptionState> =>
     subscriptionState(await stripe.subscriptions.retrieve(id, { expand: ["latest_invoice"] }));
+
+  /** Of an order's refunds, which have all failed. */
+  const mayTryAgain = (failed: readonly Stripe.Refund[]): boolean =>
+    failed.length < MOST_REFUNDS &&
+    failed.every((r) => +options.now() - +instant(r.created) >= REFUND_AGAIN_MS);
 
   const payments: Payments = {
     ensureCustomer: async ({ accountId, email, name }) => {
@@ -166,25 +175,18 @@ export function createStripePayments(options: StripeOptions): Payments {
       const paymentIntent = idOf(intent);
       const made = await stripe.refunds.list({ payment_intent: paymentIntent, limit: 100 });
       const mine = made.data.filter((r) => r.metadata?.["order_id"] === orderId);
-      const standing = mine.find((r) => r.status !== "failed" && r.status !== "canceled");
-      const refund =
-        standing ??
-        (await stripe.refunds.create(
+      const [last] = mine.toSorted((a, b) => b.created - a.created);
+      if (last !== undefined && (refundState(last).status !== "failed" || !mayTryAgain(mine)))
+        return refundState(last);
+      return refundState(
+        await stripe.refunds.create(
           { payment_intent: paymentIntent, metadata: { order_id: orderId } },
           // A refund that failed at the bank may be tried again, under a key of its own.
           { idempotencyKey: `refund-${orderId}-${mine.length}` },
-        ));
-      return {
-        refundId: refund.id,
-        amount: money(refund.amount, refund.currency),
-        status:
-          refund.status === "succeeded"
-            ? "succeeded"
-            : refund.status === "failed" || refund.status === "canceled"
-              ? "failed"
-              : "pending",
-      };
+        ),
+      );
     },
+    fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
 
     // https://docs.stripe.com/webhooks/process-undelivered-events; the events themselves go back 30 days.
     undeliveredEvents: async (before) => {
@@ -251,6 +253,7 @@ function withOutages(payments: Payments): Payments {
     fetchInvoice: wrap(payments.fetchInvoice),
     cancelSubscription: wrap(payments.cancelSubscription),
     refundInvoice: wrap(payments.refundInvoice),
+    fetchRefund: wrap(payments.fetchRefund),
     undeliveredEvents: wrap(payments.undeliveredEvents),
     verifyWebhook: payments.verifyWebhook,
   };
@@ -287,6 +290,21 @@ function invoiceState(invoice: Stripe.Invoice): InvoiceState {
     hostedUrl: invoice.hosted_invoice_url ?? null,
     createdAt: instant(invoice.created),
     orderId: invoice.parent?.subscription_details?.metadata?.["order_id"] ?? null,
+  };
+}
+
+function refundState(refund: Stripe.Refund): RefundState {
+  const { status } = refund;
+  return {
+    id: refund.id,
+    orderId: refund.metadata?.["order_id"] ?? null,
+    amount: money(refund.amount, refund.currency),
+    status:
+      status === "succeeded"
+        ? "succeeded"
+        : status === "failed" || status === "canceled"
+          ? "failed"
+          : "pending",
   };
 }
 

@@ -5,6 +5,7 @@ import { attachCheckout, loadOrder, orderIdOfCheckout, orderStateOfCheckout } fr
 import { inTransaction } from "#db/transaction.ts";
 import type { Deps } from "./deps.ts";
 import { followProvider, type Followed } from "./follow-provider.ts";
+import { reverseRefund } from "./reverse-refund.ts";
 
 /**
  * Applies a stored delivery: finds the order it is about, and brings that in line with the provider. The inbox row
@@ -15,10 +16,11 @@ import { followProvider, type Followed } from "./follow-provider.ts";
 export async function applyBillingEvent(
   deps: Deps,
   messageId: string,
-): Promise<Followed | "ignored" | "known" | "delivery_unknown"> {
+): Promise<Followed | "refund_reversed" | "ignored" | "known" | "delivery_unknown"> {
   const delivery = await loadDelivery(deps.db, messageId);
   if (!delivery) return "delivery_unknown";
   if (delivery.appliedAt !== null) return "repeat";
+  if (delivery.objectKind === "refund") return applyRefund(deps, delivery);
   const known = await isKnown(deps, delivery);
   const subject = known ? undefined : await findSubject(deps, delivery);
   if (subject && (await isOurs(deps, subject.orderId)))
@@ -27,11 +29,38 @@ export async function applyBillingEvent(
       actor: { kind: "provider", id: messageId },
       claim: (tx) => claimDelivery(tx, messageId, "applied", deps.clock.now()),
     });
-  const outcome = known ? "known" : "ignored";
+  return setAside(deps, messageId, known ? "known" : "ignored");
+}
+
+/** Marks a delivery that changes nothing as applied. */
+async function setAside<O extends "known" | "ignored">(
+  deps: Deps,
+  messageId: string,
+  outcome: O,
+): Promise<O | "repeat"> {
   const mine = await inTransaction(deps.db, (tx) =>
     claimDelivery(tx, messageId, outcome, deps.clock.now()),
   );
   return mine ? outcome : "repeat";
+}
+
+/** A refund's success is seen by whoever asked for it (`refund-order.ts`); its failure may come weeks later. */
+async function applyRefund(
+  deps: Deps,
+  { messageId, objectId }: InboxEntry,
+): Promise<"refund_reversed" | "unchanged" | "repeat" | "ignored"> {
+  if (objectId === null) return setAside(deps, messageId, "ignored");
+  const refund = await deps.payments.fetchRefund(objectId);
+  if (
+    refund.status !== "failed" ||
+    refund.orderId === null ||
+    !(await isOurs(deps, refund.orderId))
+  )
+    return setAside(deps, messageId, "ignored");
+  return reverseRefund(deps, refund.orderId, refund, {
+    actor: { kind: "provider", id: messageId },
+    claim: (tx) => claimDelivery(tx, messageId, "applied", deps.clock.now()),
+  });
 }
 
 /**

@@ -1,10 +1,33 @@
-import { saveSubscriptionStatus, subscriptionsToCancel } from "#db/billing.ts";
-import type { Deps } from "./deps.ts";
+import {
+  lockEntitlementOfSubscription,
+  markCancellationTried,
+  saveEntitlement,
+  subscriptionsToCancel,
+} from "#db/billing.ts";
+import { recordChange } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { stamp, type Deps } from "./deps.ts";
 
 /** Ends a subscription at the provider, now, and remembers that it has ended. May be repeated. */
 export async function cancelSubscription(deps: Deps, subscriptionId: string): Promise<string> {
   const { status } = await deps.payments.cancelSubscription(subscriptionId);
-  await saveSubscriptionStatus(deps.db, subscriptionId, status, deps.clock.now());
+  const at = stamp(deps);
+  await inTransaction(deps.db, async (tx) => {
+    const before = await lockEntitlementOfSubscription(tx, subscriptionId);
+    if (!before || before.subscriptionStatus === status) return;
+    await saveEntitlement(tx, { ...before, subscriptionStatus: status }, at.now);
+    await recordChange(
+      tx,
+      {
+        actor: { kind: "system", id: "cancel-subscription" },
+        action: "entitlement.change",
+        subject: { kind: "vm", id: before.vmId },
+        detail: { until: before.until.toISOString(), status },
+        events: [{ name: "entitlement.changed.v1", data: { vmId: before.vmId } }],
+      },
+      at,
+    );
+  });
   return status;
 }
 
@@ -20,6 +43,7 @@ export async function retryCancellations(
     } catch (error) {
       count.failed++;
       deps.log.error("retry_cancellations.failed", { subscription_id: subscriptionId, error });
+      await markCancellationTried(deps.db, subscriptionId, deps.clock.now());
     }
   }
   return count;

@@ -1,4 +1,4 @@
-import { lockOrder, loadOrder, orderIdsPastHold } from "#db/orders.ts";
+import { lockOrder, loadOrder, markTried, orderIdsPastHold } from "#db/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "./deps.ts";
 import { expireOrder, followProvider } from "./follow-provider.ts";
@@ -23,6 +23,7 @@ export async function expireOrders(
       if (outcome === "fulfilled") count.paid++;
     } catch (error) {
       count.failed++;
+      await markTried(deps.db, orderId, deps.clock.now());
       deps.log.error("expire_orders.failed", { order_id: orderId, error });
     }
   }

@@ -4,8 +4,9 @@ import { decideConfirmPayment, moveOrder, type OrderRefusal } from "#core/orders
 import type { Order } from "#core/orders/order.ts";
 import { ok, type Result } from "#core/result.ts";
 import { insertAction } from "#db/actions.ts";
+import { releaseAddresses } from "#db/addresses.ts";
 import { saveEntitlement } from "#db/billing.ts";
-import { heldReservation } from "#db/capacity.ts";
+import { heldReservation, releaseReservation } from "#db/capacity.ts";
 import { loadImage, loadPlan } from "#db/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts.ts";
@@ -17,7 +18,8 @@ import { takePlace } from "./take-place.ts";
 
 /**
  * Money has come for an order: books it, and makes the VM's row on the host that holds its place, with its
- * entitlement. An order that had expired is served if there is still room, and is given its money back if not.
+ * entitlement. An order that had expired is served if there is still room, and is given its money back if not; so is
+ * one that was paid with another amount than it costs.
  * Part of the caller's transaction; the caller holds the order.
  */
 export async function fulfilOrder(
@@ -28,15 +30,17 @@ export async function fulfilOrder(
   actor: Actor,
 ): Promise<Result<"fulfilled" | "refunding" | "unchanged", OrderRefusal>> {
   const paid = decideConfirmPayment(order, checkout.total, at.now);
-  if (!paid.ok) return paid;
-  if (paid.value.events.length === 0) return ok("unchanged");
+  if (!paid.ok && paid.error.code !== "order_underpaid") return paid;
+  if (paid.ok && paid.value.events.length === 0) return ok("unchanged");
   // Without its invoice the payment could not be booked nor given back: better that the message comes again.
   if (!checkout.invoice)
     throw new Error(`checkout ${checkout.id} is paid and shows no invoice yet`);
   await bookInvoice(tx, order, checkout.invoice, at);
 
+  // Money that was taken leads to a VM or goes back, also when it is not what was asked for (invariant 1).
+  if (!paid.ok) return refundInstead(tx, order, { why: "underpaid", ...at }, actor);
   const place = await placeOf(tx, order, at);
-  if (!place) return refundInstead(tx, order, at, actor);
+  if (!place) return refundInstead(tx, order, { why: "without_place", ...at }, actor);
 
   await saveOrder(tx, paid.value.order);
   await insertVm(tx, {
@@ -107,7 +111,7 @@ async function placeOf(tx: Tx, order: Order, at: { now: Date; newId: () => strin
 async function refundInstead(
   tx: Tx,
   order: Order,
-  at: { now: Date; newId: () => string },
+  at: { now: Date; newId: () => string; why: "underpaid" | "without_place" },
   actor: Actor,
 ): Promise<Result<"refunding", OrderRefusal>> {
   const moved = moveOrder(order, "refund", [
@@ -115,11 +119,14 @@ async function refundInstead(
   ]);
   if (!moved.ok) return moved;
   await saveOrder(tx, { ...moved.value.order, paidAt: at.now });
+  // What an underpaid order held is free again; an expired one holds nothing.
+  await releaseReservation(tx, order.id, at.now);
+  await releaseAddresses(tx, order.vmId, at.now, at.now);
   await recordChange(
     tx,
     {
       actor,
-      action: "order.refund_without_place",
+      action: `order.refund_${at.why}`,
       subject: { kind: "order", id: order.id },
       events: moved.value.events,
     },

@@ -20,6 +20,7 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "order.activated.v1":
     case "order.completed.v1":
     case "order.refunded.v1":
+    case "order.refund_failed.v1":
     case "entitlement.changed.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":

@@ -89,7 +89,8 @@ async function holdOrder(
   if (!(await loadLocation(tx, request.locationId)))
     return refuse("location_not_found", "no such location");
   const price = priceFor(plan, request.billingInterval);
-  if (!price)
+  // By the hour is billed by usage, which is not sold yet; a price for it may be there already.
+  if (!price || request.billingInterval === "hour")
     return refuse(
       "billing_interval_unavailable",
       `${plan.name} is not sold by the ${request.billingInterval}`,
@@ -154,7 +155,7 @@ async function openCheckout(
   const order = await orderOf(deps, orderId);
   const known = whatCheckoutIs(order);
   if (known !== "to_open") return known;
-  // An hour is not sold by subscription: `holdOrder` finds no price for it.
+  // `holdOrder` takes no order by the hour.
   if (order.billingInterval === "hour") throw new Error(`order ${orderId} is by the hour`);
 
   const [customerId, priceId] = await Promise.all([

@@ -1,7 +1,7 @@
 import { refundMade } from "#core/billing/ledger.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import { post } from "#db/ledger.ts";
-import { loadOrder, lockOrder, orderIdsInState, saveOrder } from "#db/orders.ts";
+import { loadOrder, lockOrder, markTried, orderIdsInState, saveOrder } from "#db/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "./deps.ts";
@@ -32,19 +32,21 @@ export async function refundOrder(
   return inTransaction(deps.db, async (tx) => {
     const locked = await lockOrder(tx, orderId);
     if (!locked) throw new Error(`order ${orderId} vanished`);
+    // Somebody followed the provider since our look, which may be older: the sweep looks again.
+    if (locked.version !== order.version) return "pending";
     const moved = moveOrder(locked, "confirm_refund", [
       { name: "order.refunded.v1", data: { orderId } },
     ]);
     if (!moved.ok || moved.value.events.length === 0) return "not_due";
     await saveOrder(tx, moved.value.order);
-    await post(tx, refundMade(orderId, refund.refundId, refund.amount), at);
+    await post(tx, refundMade(orderId, refund.id, refund.amount), at);
     await recordChange(
       tx,
       {
         actor: { kind: "system", id: "refund-order" },
         action: "order.refund",
         subject: { kind: "order", id: orderId },
-        detail: { refund_id: refund.refundId, minor: refund.amount.minor.toString() },
+        detail: { refund_id: refund.id, minor: refund.amount.minor.toString() },
         events: moved.value.events,
       },
       at,
@@ -59,8 +61,10 @@ export async function retryRefunds(deps: Deps): Promise<{ refunded: number; fail
   for (const orderId of await orderIdsInState(deps.db, "refunding", 50)) {
     try {
       if ((await refundOrder(deps, orderId)) === "refunded") count.refunded++;
+      else await markTried(deps.db, orderId, deps.clock.now());
     } catch (error) {
       count.failed++;
+      await markTried(deps.db, orderId, deps.clock.now());
       deps.log.error("retry_refunds.failed", { order_id: orderId, error });
     }
   }

@@ -1,4 +1,4 @@
-import { and, desc, eq, isNotNull, lt, ne } from "drizzle-orm";
+import { and, asc, desc, eq, isNotNull, lt, ne, sql } from "drizzle-orm";
 import type { InvoiceState } from "#core/billing/payments.ts";
 import type { Db, Tx } from "./client.ts";
 import { currencyFromRow } from "./orders.ts";
@@ -32,16 +32,28 @@ export async function saveEntitlement(tx: Tx, e: Entitlement, now: Date): Promis
     .onConflictDoUpdate({ target: entitlements.vmId, set });
 }
 
-/** What the subscription of a VM came to at the provider. */
-export async function saveSubscriptionStatus(
-  db: Db | Tx,
+/** The entitlement that the subscription pays for, held until the transaction ends. */
+export async function lockEntitlementOfSubscription(
+  tx: Tx,
   subscriptionId: string,
-  status: string,
+): Promise<Entitlement | undefined> {
+  const [row] = await tx
+    .select()
+    .from(entitlements)
+    .where(eq(entitlements.subscriptionId, subscriptionId))
+    .for("update");
+  return row;
+}
+
+/** Ending the subscription failed: the next sweep takes it after those that were not tried as lately. */
+export async function markCancellationTried(
+  db: Db,
+  subscriptionId: string,
   now: Date,
 ): Promise<void> {
   await db
     .update(entitlements)
-    .set({ subscriptionStatus: status, updatedAt: now })
+    .set({ triedAt: now })
     .where(eq(entitlements.subscriptionId, subscriptionId));
 }
 
@@ -58,6 +70,7 @@ export async function subscriptionsToCancel(db: Db, limit: number): Promise<read
         ne(entitlements.subscriptionStatus, "canceled"),
       ),
     )
+    .orderBy(asc(sql`coalesce(${entitlements.triedAt}, ${entitlements.updatedAt})`))
     .limit(limit);
   return rows.flatMap((r) => (r.id === null ? [] : [r.id]));
 }

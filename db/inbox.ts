@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNull, lt } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, lt, sql } from "drizzle-orm";
 import type { ProviderEvent } from "#core/billing/payments.ts";
 import type { Db, Tx } from "./client.ts";
 import { inbox } from "./schema/messages.ts";
@@ -80,17 +80,25 @@ export async function claimDelivery(
   return rows.length === 1;
 }
 
-/** Deliveries that nobody has applied: their doorbell was lost, or their worker died. */
-export async function unappliedDeliveries(
+/**
+ * Takes deliveries that nobody has applied to ring for them again: their doorbell was lost, or their worker died. Those
+ * that were rung for longest ago come first, so that some which always fail hold up no other.
+ */
+export async function takeUnapplied(
   db: Db,
-  before: Date,
-  limit: number,
+  input: { now: Date; before: Date; limit: number },
 ): Promise<readonly string[]> {
-  const rows = await db
+  const quietSince = sql`coalesce(${inbox.rungAt}, ${inbox.receivedAt})`;
+  const due = db
     .select({ id: inbox.messageId })
     .from(inbox)
-    .where(and(isNull(inbox.appliedAt), lt(inbox.receivedAt, before)))
-    .orderBy(asc(inbox.receivedAt))
-    .limit(limit);
+    .where(and(isNull(inbox.appliedAt), lt(quietSince, input.before)))
+    .orderBy(asc(quietSince))
+    .limit(input.limit);
+  const rows = await db
+    .update(inbox)
+    .set({ rungAt: input.now })
+    .where(and(eq(inbox.source, "stripe"), inArray(inbox.messageId, due)))
+    .returning({ id: inbox.messageId });
   return rows.map((r) => r.id);
 }

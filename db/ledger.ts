@@ -1,4 +1,5 @@
-import type { LedgerTransaction } from "#core/billing/ledger.ts";
+import { and, eq } from "drizzle-orm";
+import type { LedgerKind, LedgerTransaction } from "#core/billing/ledger.ts";
 import type { Tx } from "./client.ts";
 import { ledgerEntries, ledgerTransactions } from "./schema/ledger.ts";
 
@@ -31,4 +32,12 @@ export async function post(
     })),
   );
   return "posted";
+}
+
+export async function isPosted(tx: Tx, kind: LedgerKind, reference: string): Promise<boolean> {
+  const rows = await tx
+    .select({ id: ledgerTransactions.id })
+    .from(ledgerTransactions)
+    .where(and(eq(ledgerTransactions.kind, kind), eq(ledgerTransactions.reference, reference)));
+  return rows.length > 0;
 }

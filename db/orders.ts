@@ -84,6 +84,11 @@ export async function extendHold(
     );
 }
 
+/** A sweep failed with the order: the next one takes it after those that were not tried as lately. */
+export async function markTried(db: Db, orderId: string, now: Date): Promise<void> {
+  await db.update(orders).set({ triedAt: now }).where(eq(orders.id, orderId));
+}
+
 export async function orderIdsPastHold(
   db: Db,
   now: Date,
@@ -93,7 +98,7 @@ export async function orderIdsPastHold(
     .select({ id: orders.id })
     .from(orders)
     .where(and(eq(orders.state, "awaiting_payment"), lte(orders.expiresAt, now)))
-    .orderBy(asc(orders.expiresAt))
+    .orderBy(asc(sql`coalesce(${orders.triedAt}, ${orders.expiresAt})`))
     .limit(limit);
   return rows.map((r) => r.id);
 }
@@ -107,7 +112,7 @@ export async function orderIdsInState(
     .select({ id: orders.id })
     .from(orders)
     .where(eq(orders.state, state))
-    .orderBy(asc(orders.paidAt))
+    .orderBy(asc(sql`coalesce(${orders.triedAt}, ${orders.paidAt})`))
     .limit(limit);
   return rows.map((r) => r.id);
 }

@@ -7,7 +7,7 @@ import type { Currency, Money } from "#core/money.ts";
 export const LEDGER_ACCOUNTS = ["stripe_balance", "customer_revenue", "customer_refunds"] as const;
 export type LedgerAccount = (typeof LEDGER_ACCOUNTS)[number];
 
-export const LEDGER_KINDS = ["payment", "refund"] as const;
+export const LEDGER_KINDS = ["payment", "refund", "refund_reversal"] as const;
 export type LedgerKind = (typeof LEDGER_KINDS)[number];
 
 export type LedgerEntry = Readonly<{ account: LedgerAccount; minor: bigint; currency: Currency }>;
@@ -44,4 +44,16 @@ export const refundMade = (
   reference: refundId,
   orderId,
   entries: move(refunded, "customer_refunds", "stripe_balance"),
+});
+
+/** The bank sent the refund back: the money is with us again, and owed. */
+export const refundReversed = (
+  orderId: string,
+  refundId: string,
+  refunded: Money,
+): LedgerTransaction => ({
+  kind: "refund_reversal",
+  reference: refundId,
+  orderId,
+  entries: move(refunded, "stripe_balance", "customer_refunds"),
 });

@@ -26,6 +26,15 @@ export type InvoiceState = Readonly<{
   orderId: string | null;
 }>;
 
+export type RefundState = Readonly<{
+  id: string;
+  /** From the metadata that we gave it; null for a refund that is not ours. */
+  orderId: string | null;
+  amount: Money;
+  /** One that succeeded may still fail: the bank sends it back up to 30 days later (docs.stripe.com/refunds). */
+  status: "succeeded" | "pending" | "failed";
+}>;
+
 export type CheckoutState = Readonly<{
   id: string;
   url: string | null;
@@ -52,6 +61,8 @@ export const PROVIDER_EVENTS = [
   "customer.subscription.deleted",
   "invoice.paid",
   "invoice.payment_failed",
+  "refund.updated",
+  "refund.failed",
 ] as const;
 
 /** The provider cannot be reached, or is out of order: the same call may succeed later. */
@@ -84,11 +95,12 @@ export type Payments = {
   fetchInvoice: (invoiceId: string) => Promise<InvoiceState>;
   /** Ends it now, without a credit. Succeeds when it has ended already. */
   cancelSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
-  /** Gives back all that was paid for the order's first invoice. Succeeds again when it was done already. */
-  refundInvoice: (input: {
-    orderId: string;
-    invoiceId: string;
-  }) => Promise<{ refundId: string; amount: Money; status: "succeeded" | "pending" | "failed" }>;
+  fetchRefund: (refundId: string) => Promise<RefundState>;
+  /**
+   * Gives back all that was paid for the order's first invoice. Succeeds again when it was done already. A refund that
+   * failed is made anew a day after, three in all; until then and from then on the answer is the failed one.
+   */
+  refundInvoice: (input: { orderId: string; invoiceId: string }) => Promise<RefundState>;
   /** Our kinds of events that began before `before` and that no delivery of has succeeded, the oldest first. */
   undeliveredEvents: (before: Date) => Promise<readonly { event: ProviderEvent; body: string }[]>;
   verifyWebhook: (

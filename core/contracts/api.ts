@@ -349,9 +349,8 @@ export const AddPlan = z
       .min(1)
       .max(6)
       .refine(
-        (prices) =>
-          new Set(prices.map((p) => `${p.interval} ${p.currency}`)).size === prices.length,
-        "one price for each interval and currency",
+        (prices) => new Set(prices.map((p) => p.interval)).size === prices.length,
+        "one price for each interval",
       ),
   })
   .openapi("AddPlan");

@@ -19,6 +19,7 @@ const DONE: Record<OrderCommand, readonly OrderState[]> = {
   complete: ["completed"],
   refund: ["refunding", "refunded"],
   confirm_refund: ["refunded"],
+  fail_refund: ["refunding"],
 };
 
 /** Moves an order. A command that is already true succeeds without events, so that it may be repeated. */

@@ -20,6 +20,7 @@ export const ORDER_COMMANDS = [
   "complete",
   "refund",
   "confirm_refund",
+  "fail_refund",
 ] as const;
 export type OrderCommand = (typeof ORDER_COMMANDS)[number];
 
@@ -32,7 +33,8 @@ export const ORDER_MOVES = {
   active: { complete: "completed" },
   completed: {},
   refunding: { confirm_refund: "refunded" },
-  refunded: {},
+  // A bank may send a refund back that had succeeded: then the money is owed again.
+  refunded: { fail_refund: "refunding" },
 } as const satisfies Record<OrderState, Partial<Record<OrderCommand, OrderState>>>;
 
 export function nextOrderState(from: OrderState, command: OrderCommand): OrderState | undefined {

@@ -74,7 +74,8 @@ export const planPrices = pgTable(
     createdAt: instant("created_at").notNull(),
   },
   (t) => [
-    uniqueIndex("plan_prices_plan_interval_key").on(t.planId, t.interval, t.currency),
+    // One, whatever its currency: an order asks for an interval, and must find one price and no other.
+    uniqueIndex("plan_prices_plan_interval_key").on(t.planId, t.interval),
     check("plan_prices_positive", sql`${t.amountMinor} > 0`),
   ],
 );

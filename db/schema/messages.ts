@@ -51,6 +51,8 @@ export const inbox = pgTable(
     body: text("body").notNull(),
     receivedAt: instant("received_at").notNull(),
     appliedAt: instant("applied_at"),
+    /** When the sweep last rang for it: then the others have their turn first. */
+    rungAt: instant("rung_at"),
     outcome: text("outcome"),
   },
   (t) => [

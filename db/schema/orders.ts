@@ -45,6 +45,8 @@ export const orders = pgTable(
     checkoutUrl: text("checkout_url"),
     expiresAt: instant("expires_at").notNull(),
     paidAt: instant("paid_at"),
+    /** When a sweep last failed with it: then the others have their turn first. */
+    triedAt: instant("tried_at"),
     createdAt: instant("created_at").notNull(),
     version: integer("version").notNull().default(1),
   },
@@ -102,6 +104,8 @@ export const entitlements = pgTable(
     subscriptionId: text("subscription_id"),
     subscriptionStatus: text("subscription_status"),
     until: instant("until").notNull(),
+    /** When ending its subscription last failed: then the others have their turn first. */
+    triedAt: instant("tried_at"),
     updatedAt: instant("updated_at").notNull(),
   },
   (t) => [

@@ -75,6 +75,19 @@ describe("paying", () => {
     expect(await order(orderId)).toMatchObject({ state: "paid" });
   });
 
+  test("another amount than the order costs is given back in full, and its place is free again", async () => {
+    const world = await aWorld(cp, { places: 1, addresses: 1 });
+    const { orderId } = await aPaidOrder(cp, world);
+    await cp.rows("update orders set total_minor = 501 where id = $1", orderId);
+    await cp.pump();
+    expect(await order(orderId)).toMatchObject({ state: "refunded" });
+    expect(cp.stripe.standIn.store.all("refund")).toMatchObject([{ amount: 500 }]);
+    expect(cp.stripe.standIn.store.all("subscription")).toMatchObject([{ status: "canceled" }]);
+    expect(await host(world.hostId)).toMatchObject({ allocated_memory_mib: 0 });
+    expect(await freeAddresses(world)).toBe(1);
+    expect(await cp.rows("select 1 from vms")).toEqual([]);
+  });
+
   test("while the sweep closes the session is served: the payer was faster", async () => {
     const { orderId } = await aPaidOrder(cp, await aWorld(cp));
     cp.clock.advanceMinutes(32);

@@ -182,3 +182,30 @@ describe("an outage of Stripe's after the place is held", () => {
     });
   });
 });
+
+test("an order by the hour is refused before it takes anything, although the plan has a price for it", async () => {
+  const world = await aWorld(cp, { places: 1 });
+  await cp.rows(
+    `insert into plan_prices (id, plan_id, interval, amount_minor, currency, created_at)
+     values ($1, $2, 'hour', 1, 'usd', $3)`,
+    v7(),
+    world.planId,
+    cp.clock.now(),
+  );
+  const refused = await sendOrder(cp, world, { request: { billingInterval: "hour" } });
+  expect(refused).toMatchObject({ error: { code: "billing_interval_unavailable" } });
+  expect(await ordersOf(world)).toEqual([]);
+  expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
+});
+
+test("a plan has one price for an interval, whatever its currency", async () => {
+  const world = await aWorld(cp);
+  const another = cp.rows(
+    `insert into plan_prices (id, plan_id, interval, amount_minor, currency, created_at)
+     values ($1, $2, 'month', 450, 'eur', $3)`,
+    v7(),
+    world.planId,
+    cp.clock.now(),
+  );
+  await expect(another).rejects.toThrow("plan_prices_plan_interval_key");
+});

@@ -10,7 +10,9 @@ import type { ControlPlane } from "./control-plane.ts";
 /** Columns that say how a state was reached, not what it is. */
 const VOLATILE: Record<string, readonly string[]> = {
   outbox: ["seq", "attempts", "leased_until"],
-  inbox: ["body", "outcome"],
+  inbox: ["body", "outcome", "rung_at"],
+  orders: ["tried_at"],
+  entitlements: ["tried_at"],
 };
 /** Columns of which only "is it set" counts. */
 const WHETHER: Record<string, readonly string[]> = { outbox: ["sent_at"], inbox: ["applied_at"] };
