@@ -124,6 +124,7 @@ export class DbSocket extends Duplex {
           ? server.faults.dice.int(2, 8)
           : null;
     } else if (processNow()?.dead === true) return forever;
+    for (const { bytes } of batch) server.scheduler.absorb(bytes);
     this.#statements++;
     this.#wrote ||= WRITES.test(text);
     const inTransaction = this.#statements > 1;

@@ -8,24 +8,25 @@ const RATES = {
   "db.serialization_failure": 0.05,
   "db.connection_lost_before_commit": 0.02,
   "db.connection_lost_after_commit": 0.03,
-  "db.unavailable": 0.1,
+  "db.unavailable": 0.5,
   "lambda.killed": 0.05,
   "net.request_lost": 0.05,
   "net.answer_lost": 0.05,
   "net.request_doubled": 0.05,
   "net.delayed": 0.05,
   "queue.send_failed": 0.1,
-  "queue.send_answer_lost": 0.2,
+  "queue.send_answer_lost": 0.3,
   "queue.dropped": 0.25,
-  "queue.doubled": 0.25,
-  "queue.delayed": 0.25,
-  "doorbell.dropped": 0.3,
-  "doorbell.doubled": 0.3,
-  "doorbell.delayed": 0.3,
+  "queue.doubled": 0.35,
+  "queue.delayed": 0.35,
+  "doorbell.dropped": 0.4,
+  "doorbell.doubled": 0.5,
+  "doorbell.delayed": 0.5,
+  "doorbell.reordered": 0.9,
   "webhook.dropped": 0.2,
-  "webhook.doubled": 0.2,
-  "webhook.delayed": 0.2,
-  "webhook.answer_lost": 0.2,
+  "webhook.doubled": 0.3,
+  "webhook.delayed": 0.3,
+  "webhook.answer_lost": 0.3,
   "stripe.unreachable": 0.06,
   "stripe.server_error": 0.06,
   "stripe.rate_limited": 0.06,
@@ -34,7 +35,8 @@ const RATES = {
   "host.agent_killed": 0.02,
   "host.hypervisor_unavailable": 0.02,
   "host.driver_failed": 0.12,
-  "host.slow": 0.12,
+  "host.slow": 0.15,
+  "host.power_lost_half_written": 0.1,
 } as const;
 /** What the plan, the people in it, or the order of things brings about. */
 const PLANNED = [
@@ -52,22 +54,23 @@ const PLANNED = [
   "payment.renewal_declined",
 ] as const;
 
-type ChanceKind = keyof typeof RATES;
+export type ChanceKind = keyof typeof RATES;
 export type FaultKind = ChanceKind | (typeof PLANNED)[number];
 const isChance = (name: string): name is ChanceKind => name in RATES;
+/** The kinds that a plan switches on and off; the others happen when a step of the plan brings them about. */
 export const CHANCE_KINDS: readonly ChanceKind[] = Object.keys(RATES).filter(isChance);
 export const FAULT_KINDS: readonly FaultKind[] = [...CHANCE_KINDS, ...PLANNED];
 
 /** Decides what goes wrong. Each kind has dice of its own, so that leaving one out moves no other. */
 export class Faults {
   readonly counts = new Map<FaultKind, number>();
-  readonly #on: ReadonlySet<FaultKind>;
+  readonly #on: ReadonlySet<ChanceKind>;
   readonly #dice = new Map<ChanceKind, Dice>();
   readonly dice: Dice;
   /** False while the world is made, and once it is to come to rest. */
   active = false;
 
-  constructor(options: { seed: string; kinds: readonly FaultKind[] }) {
+  constructor(options: { seed: string; kinds: readonly ChanceKind[] }) {
     this.#on = new Set(options.kinds);
     this.dice = new Dice(`${options.seed}/faults`);
     for (const kind of CHANCE_KINDS) this.#dice.set(kind, new Dice(`${options.seed}/${kind}`));
@@ -75,10 +78,15 @@ export class Faults {
 
   /** Whether it goes wrong this time; counts it when it does. */
   strikes(kind: ChanceKind): boolean {
-    if (!this.active || !this.#on.has(kind)) return false;
-    const struck = this.#dice.get(kind)?.chance(RATES[kind]) ?? false;
+    const struck = this.draws(kind);
     if (struck) this.count(kind);
     return struck;
+  }
+
+  /** As `strikes`, for what only counts once it has had its effect. */
+  draws(kind: ChanceKind): boolean {
+    if (!this.active || !this.#on.has(kind)) return false;
+    return this.#dice.get(kind)?.chance(RATES[kind]) ?? false;
   }
 
   count(kind: FaultKind): void {

@@ -156,6 +156,7 @@ export class SimHost {
   killAgent(restartAfterMs: number): void {
     this.#life.dead = true;
     this.upSince = null;
+    this.store.abandon();
     if (this.#restarting) return;
     this.#restarting = true;
     this.#sim.scheduler.after(restartAfterMs, `${this.name} agent starts`, () => {
@@ -170,7 +171,8 @@ export class SimHost {
 
   /** Everything on it stops at once. With `autostart` its VMs come back before its agent does. */
   losePower(options: { autostart: boolean; offMs: number; flushed: boolean }): void {
-    const { scheduler, ids } = this.#sim;
+    const { scheduler, ids, faults } = this.#sim;
+    if (!options.flushed && this.store.isWriting) faults.count("host.power_lost_half_written");
     const ran = this.world.all().filter((vm) => vm.run !== null && vm.run.offFrom === null);
     for (const vm of this.world.all()) this.world.put({ ...vm, run: null });
     if (!options.flushed) this.store.losePower(this.#dice);
@@ -252,6 +254,15 @@ export class SimHost {
       write: async (name, text) => {
         await this.#pass(life);
         store.begin(name, text);
+        if (this.#sim.faults.draws("host.power_lost_half_written")) {
+          scheduler.trace(`${this.name} loses its power in the middle of ${name}`);
+          this.losePower({
+            autostart: this.#dice.chance(0.5),
+            offMs: this.#dice.int(10, 600) * 1000,
+            flushed: false,
+          });
+          return forever;
+        }
         await scheduler.turn(`${this.name} writes ${name.split("/")[0]}`);
         if (life.dead) return forever;
         await store.write(name, text);

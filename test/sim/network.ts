@@ -23,8 +23,9 @@ export function fetchOver(sim: Sim, sender: Sender, serve: Serve): typeof fetch 
     throw new TypeError(LOST);
   };
 
-  async function carry(make: () => Request, what: string): Promise<Response> {
+  async function carry(make: () => Request, what: string, body: string | null): Promise<Response> {
     await scheduler.turn(`${sender.name} > ${what}`);
+    if (body !== null) scheduler.absorb(body);
     if (sender.isCut()) return forever;
     if (faults.strikes("net.request_lost")) return lost();
     if (faults.strikes("net.delayed")) await scheduler.sleep(dice.int(200, 20_000));
@@ -45,7 +46,8 @@ export function fetchOver(sim: Sim, sender: Sender, serve: Serve): typeof fetch 
     const make = () => new Request(input, { ...init, signal: null });
     const url = new URL(input instanceof Request ? input.url : input);
     const what = `${init?.method ?? "GET"} ${url.pathname.replaceAll(/[0-9a-f]{32}|[0-9a-f-]{36}/g, "…")}`;
-    return untilAborted(init?.signal, carry(make, what));
+    const body = typeof init?.body === "string" ? init.body : null;
+    return untilAborted(init?.signal, carry(make, what, body));
   };
 }
 

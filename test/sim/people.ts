@@ -67,7 +67,10 @@ export class People {
     const { checkoutUrl } = Placed.parse(JSON.parse(bought.answer));
     const pay = () => this.#provider.pay(checkoutUrl, CARDS[step.card ?? "good"]);
     const [status] = await Promise.all([pay(), step.double ? pay() : null]);
-    if (status === 402) this.#sim.faults.count("payment.declined");
+    if (status !== 402) return;
+    this.#sim.faults.count("payment.declined");
+    // Whoever has not enough on one card tries another.
+    if (step.card === "insufficient") await this.#provider.pay(checkoutUrl, CARDS.good);
   }
 
   async #place(bought: Bought): Promise<void> {
@@ -186,7 +189,12 @@ export class People {
 
   /** The payment method of a customer's fails from now on, so many times. */
   failRenewals(who: number, count: number): void {
-    const accountId = PEOPLE.find((p) => p.name === CUSTOMERS[who])?.accountId;
+    const payers = CUSTOMERS.flatMap((name) => {
+      const { accountId } = PEOPLE.find((p) => p.name === name) ?? {};
+      const vms = this.#mirror.vms.all().filter((vm) => vm.account_id === accountId);
+      return vms.some((vm) => vm.presence === "present") ? [accountId] : [];
+    });
+    const accountId = pick(payers, who);
     const customer = this.#provider.standIn.store
       .all("customer")
       .find((c) => c.metadata["account_id"] === accountId);

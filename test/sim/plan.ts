@@ -1,8 +1,11 @@
 import fc from "fast-check";
-import { FAULT_KINDS, type FaultKind } from "./faults.ts";
+import { CHANCE_KINDS, type ChanceKind } from "./faults.ts";
 
-/** What a person, a host or the provider does next in a run, and how long it is until the step after it. */
-export type Step = Readonly<{ gapMs: number }> &
+/**
+ * What a person, a host or the provider does next in a run, and how long it is until the step after it: so much time,
+ * and then so many of the scheduler's own steps, so that the next one lands in the middle of whatever is under way.
+ */
+export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
   (
     | Readonly<{
         do: "order";
@@ -20,7 +23,7 @@ export type Step = Readonly<{ gapMs: number }> &
     | Readonly<{ do: "delete"; vm: number; by: By; double: boolean }>
     | Readonly<{ do: "snoop"; vm: number }>
     | Readonly<{ do: "lie"; host: number; vm: number; lie: Lie }>
-    | Readonly<{ do: "strike"; vm: number; what: "powers_off" | "pauses" | "fails" }>
+    | Readonly<{ do: "strike"; vm: number; what: readonly Strike[] }>
     | Readonly<{ do: "plant"; order: number }>
     | Readonly<{
         do: "cut_power";
@@ -28,22 +31,41 @@ export type Step = Readonly<{ gapMs: number }> &
         autostart: boolean;
         offMs: number;
         flushed: boolean;
+        /** The power goes after so many of the scheduler's steps: in the middle of what its agent does. */
+        inSteps: number;
       }>
-    | Readonly<{ do: "vanish"; host: number; forMs: number }>
-    | Readonly<{ do: "fill_disk"; host: number; forMs: number }>
-    | Readonly<{ do: "fail_renewals"; who: number; count: number }>
+    | Readonly<{ do: "vanish"; host: number; forMs: number; inSteps: number }>
+    | Readonly<{ do: "fill_disk"; host: number; forMs: number; inSteps: number }>
+    | Readonly<{ do: "fail_renewals"; who: number; count: number; days: number }>
     | Readonly<{ do: "cancel_at_provider"; vm: number }>
     | Readonly<{ do: "jump"; days: number; strideHours: number }>
   );
+export const STEP_KINDS = [
+  "order",
+  "repeat_order",
+  "act",
+  "delete",
+  "snoop",
+  "lie",
+  "strike",
+  "plant",
+  "cut_power",
+  "vanish",
+  "fill_disk",
+  "fail_renewals",
+  "cancel_at_provider",
+  "jump",
+] as const satisfies readonly Step["do"][];
 export type Card = "good" | "declined" | "insufficient" | "fails_later";
 export type Power = "start" | "shutdown" | "stop" | "reboot" | "reset";
+export type Strike = "powers_off" | "pauses" | "fails";
 export type By = "owner" | "staff";
 export type Lie = "gone" | "running" | "other_epoch" | "later_generation" | "usage";
 
 export type Plan = Readonly<{
   /** What the dice of the run are seeded with. */
   chance: number;
-  kinds: readonly FaultKind[];
+  kinds: readonly ChanceKind[];
   steps: readonly Step[];
   /** In the end everything must come to rest without a single doorbell. */
   deafAtTheEnd: boolean;
@@ -63,12 +85,16 @@ const gapMs = fc.constantFrom(
   2 * MINUTE,
   8 * MINUTE,
 );
+const gapSteps = fc.constantFrom(0, 0, 0, 1, 4, 15, 40, 90);
+/** Of the scheduler's steps, until something strikes. */
+const inSteps = fc.constantFrom(0, 3, 10, 30, 80);
+const gap = { gapMs, gapSteps };
 const index = fc.nat(5);
 const by = fc.constantFrom<By>("owner", "owner", "staff");
 
 const order = fc.record({
   do: fc.constant("order" as const),
-  gapMs,
+  ...gap,
   who: fc.nat(1),
   plan: fc.constantFrom(0, 0, 1),
   image: fc.constantFrom(0, 0, 1),
@@ -79,6 +105,9 @@ const order = fc.record({
     "good",
     "good",
     "good",
+    "good",
+    "good",
+    "fails_later",
     "fails_later",
     "declined",
     "insufficient",
@@ -90,6 +119,8 @@ const order = fc.record({
     0,
     0,
     0,
+    0,
+    5 * SECOND,
     5 * SECOND,
     5 * SECOND,
     60 * SECOND,
@@ -103,16 +134,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant("repeat_order" as const),
-      gapMs,
+      ...gap,
       order: index,
       body: fc.constantFrom("same" as const, "other" as const),
     }),
   },
   {
-    weight: 5,
+    weight: 7,
     arbitrary: fc.record({
       do: fc.constant("act" as const),
-      gapMs,
+      ...gap,
       vm: index,
       type: fc.constantFrom<Power>("start", "shutdown", "stop", "reboot", "reset"),
       by,
@@ -123,80 +154,89 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({
       do: fc.constant("delete" as const),
-      gapMs,
+      ...gap,
       vm: index,
       by,
       double: fc.boolean(),
     }),
   },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant("snoop" as const), gapMs, vm: index }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant("snoop" as const), ...gap, vm: index }) },
   {
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant("lie" as const),
-      gapMs,
+      ...gap,
       host: fc.nat(1),
       vm: index,
       lie: fc.constantFrom<Lie>("gone", "running", "other_epoch", "later_generation", "usage"),
     }),
   },
   {
-    weight: 3,
+    weight: 4,
     arbitrary: fc.record({
       do: fc.constant("strike" as const),
-      gapMs,
+      ...gap,
       vm: index,
-      what: fc.constantFrom("powers_off" as const, "pauses" as const, "fails" as const),
+      what: fc.array(fc.constantFrom<Strike>("powers_off", "pauses", "fails"), {
+        minLength: 1,
+        maxLength: 4,
+        size: "max",
+      }),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("plant" as const), gapMs, order: index }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant("plant" as const), ...gap, order: index }) },
   {
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant("cut_power" as const),
-      gapMs,
+      ...gap,
       host: fc.nat(1),
       autostart: fc.boolean(),
       offMs: fc.constantFrom(30 * SECOND, 5 * MINUTE, 40 * MINUTE),
       flushed: fc.boolean(),
+      inSteps,
     }),
   },
   {
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant("vanish" as const),
-      gapMs,
+      ...gap,
       host: fc.nat(1),
       forMs: fc.constantFrom(30 * SECOND, 30 * SECOND, 8 * MINUTE, 8 * MINUTE, 150 * MINUTE),
+      inSteps,
     }),
   },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({
       do: fc.constant("fill_disk" as const),
-      gapMs,
+      ...gap,
       host: fc.nat(1),
       forMs: fc.constantFrom(30 * SECOND, 15 * MINUTE),
+      inSteps,
     }),
   },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: fc.record({
       do: fc.constant("fail_renewals" as const),
-      gapMs,
+      ...gap,
       who: fc.nat(1),
       count: fc.integer({ min: 1, max: 6 }),
+      // Mostly until the month is over, so that there is a renewal to decline.
+      days: fc.constantFrom(0, 33, 36, 36),
     }),
   },
   {
     weight: 2,
-    arbitrary: fc.record({ do: fc.constant("cancel_at_provider" as const), gapMs, vm: index }),
+    arbitrary: fc.record({ do: fc.constant("cancel_at_provider" as const), ...gap, vm: index }),
   },
   {
     weight: 2,
     arbitrary: fc.record({
       do: fc.constant("jump" as const),
-      gapMs,
+      ...gap,
       days: fc.constantFrom(1, 4, 8, 33),
       strideHours: fc.constantFrom(24, 40, 72),
     }),
@@ -206,7 +246,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 /** A run: some steps, about half of the kinds of faults, and a seed for what is left to chance. */
 export const planArbitrary: fc.Arbitrary<Plan> = fc.record({
   chance: fc.nat(0x7fff_ffff),
-  kinds: fc.subarray([...FAULT_KINDS], { minLength: 0 }),
+  kinds: fc.subarray([...CHANCE_KINDS], { minLength: 0 }),
   steps: fc
     .tuple(
       // Without an order nothing happens; most plans begin with one that is paid.
@@ -215,7 +255,7 @@ export const planArbitrary: fc.Arbitrary<Plan> = fc.record({
         card: each.card ?? "good",
         gapMs: Math.max(each.gapMs, 3 * SECOND),
       })),
-      fc.array(step, { maxLength: 12, size: "max" }),
+      fc.array(step, { minLength: 4, maxLength: 18, size: "max" }),
     )
     .map(([begin, more]) => [begin, ...more]),
   deafAtTheEnd: fc.boolean(),

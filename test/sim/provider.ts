@@ -76,7 +76,9 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
   const { webhooks } = standIn;
 
   /** What becomes of a delivery when it is first seen. */
-  function meet(id: string): void {
+  function meet(id: string, type: string): void {
+    if (faults.active && type === "invoice.payment_failed")
+      faults.count("payment.renewal_declined");
     if (faults.strikes("webhook.dropped")) webhooks.drop(id);
     else if (faults.strikes("webhook.delayed")) webhooks.postpone(id, dice.int(1, 3_600) * 1000);
     else if (faults.strikes("webhook.doubled")) seen.add(webhooks.duplicate(id).id);
@@ -84,10 +86,10 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
 
   const underWay = new Set<string>();
   function keepUp(): void {
-    for (const { id } of webhooks.due())
+    for (const { id, type } of webhooks.due())
       if (!seen.has(id)) {
         seen.add(id);
-        meet(id);
+        meet(id, type);
       }
     for (const { id, type } of webhooks.due()) {
       if (underWay.has(id)) continue;
@@ -142,7 +144,6 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
         body: JSON.stringify({ customer, count }),
       });
       void standIn.fetch(failing);
-      faults.count("payment.renewal_declined");
     },
     cancel: async (subscription) => {
       await scheduler.turn("browser cancels");

@@ -10,6 +10,8 @@ import type { Sim } from "./sim.ts";
 /** Six times its consumer's time limit, as `cdk/constructs/queue-with-alarms.ts` has it. */
 const VISIBILITY_MS = 360_000;
 const DOORBELL_VISIBILITY_MS = 30_000;
+/** A doorbell waits so long for another to overtake it. */
+const HELD_BACK_MS = 3_600_000;
 /** After so many receipts a message goes to the dead-letter queue, where only people see it. */
 const MOST_RECEIPTS = 5;
 const BATCH = 3;
@@ -17,6 +19,8 @@ const BATCH = 3;
 type Message = { id: string; body: string; receipts: number; visible: boolean };
 type Doorbells = {
   rung: number[];
+  /** Held back until the next one has overtaken it. */
+  held: number[];
   listeners: Set<() => void>;
 };
 
@@ -62,12 +66,26 @@ export class SimQueues implements Queues {
     const { scheduler, faults } = this.#sim;
     await outside(scheduler, "sqs ring");
     if (faults.strikes("queue.send_failed")) throw new Error("sqs: no connection (simulated)");
-    if (this.deaf || faults.strikes("doorbell.dropped")) return;
+    if (faults.strikes("doorbell.dropped")) return;
+    const bells = this.#bellsOf(queueUrl);
+    const held = bells.held.splice(0);
+    if (held.length === 0 && faults.draws("doorbell.reordered")) {
+      bells.held.push(doorbell.generation);
+      scheduler.after(HELD_BACK_MS, "ring held back", () => {
+        for (const generation of bells.held.splice(0)) this.#ring(queueUrl, generation);
+      });
+      return;
+    }
     const ring = () => this.#ring(queueUrl, doorbell.generation);
     if (faults.strikes("doorbell.delayed"))
       scheduler.after(this.#dice.int(1, 900) * 1000, "late ring", ring);
     else ring();
     if (faults.strikes("doorbell.doubled")) ring();
+    for (const generation of held)
+      scheduler.after(this.#dice.int(0, 20) * 1000, "overtaken ring", () => {
+        if (faults.active) faults.count("doorbell.reordered");
+        this.#ring(queueUrl, generation);
+      });
   }
 
   async ensureHostQueue(hostId: string): Promise<string> {
@@ -113,7 +131,7 @@ export class SimQueues implements Queues {
     const taken = bells.rung.splice(0);
     let answered = false;
     this.#sim.scheduler.after(DOORBELL_VISIBILITY_MS, "doorbell comes again", () => {
-      if (!answered && !this.deaf) this.#ring(queueUrl, Math.max(...taken));
+      if (!answered) this.#ring(queueUrl, Math.max(...taken));
     });
     return {
       generation: Math.max(...taken),
@@ -124,12 +142,13 @@ export class SimQueues implements Queues {
   }
 
   #ring(queueUrl: string, generation: number): void {
+    if (this.deaf) return;
     this.#bellsOf(queueUrl).rung.push(generation);
     this.wake(queueUrl);
   }
 
   #bellsOf(queueUrl: string): Doorbells {
-    const bells = this.#doorbells.get(queueUrl) ?? { rung: [], listeners: new Set() };
+    const bells = this.#doorbells.get(queueUrl) ?? { rung: [], held: [], listeners: new Set() };
     this.#doorbells.set(queueUrl, bells);
     return bells;
   }

@@ -2,6 +2,7 @@ import { parseArgs } from "node:util";
 import { pendingOnes } from "./checks/invariants.ts";
 import { FAULT_KINDS } from "./faults.ts";
 import { runSeeds, seedsFrom } from "./pool.ts";
+import { readPlan } from "./read-plan.ts";
 import type { SeedRequest, SeedResult } from "./seed-run.ts";
 
 const HELP = `npm run sim -- [options]
@@ -12,10 +13,15 @@ Runs the whole product in a simulated world in which everything fails, and check
   --from N    the first of them (default 1)
   --seed N    one seed alone
   --path P    with --seed: the smaller plan that a failure named
-  --trace     with --seed: print everything that happens
+  --plan FILE the plan in a file, as a failure printed it, instead of a seed's
+  --trace     with --seed or --plan: print everything that happens, and nothing else
   --json      print one object
   --help      this
 `;
+
+/** A run of so many seeds has each kind of fault so often, or it has not shown what it is to show. */
+const FULL_RUN = 500;
+const LEAST_OF_EACH = 100;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -24,6 +30,7 @@ async function main(): Promise<number> {
       from: { type: "string", default: "1" },
       seed: { type: "string" },
       path: { type: "string" },
+      plan: { type: "string" },
       trace: { type: "boolean", default: false },
       json: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
@@ -33,7 +40,9 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  const one = values.seed === undefined ? null : wholeNumber("--seed", values.seed);
+  const plan = values.plan === undefined ? undefined : await readPlan(values.plan);
+  const seed = values.seed ?? (plan === undefined ? undefined : "0");
+  const one = seed === undefined ? null : wholeNumber("--seed", seed);
   const from = one ?? wholeNumber("--from", values.from);
   const count = one === null ? wholeNumber("--seeds", values.seeds) : 1;
   const requests: Iterable<SeedRequest> =
@@ -45,6 +54,7 @@ async function main(): Promise<number> {
             path: values.path ?? null,
             shrink: values.path === undefined,
             keepTrace: values.trace,
+            ...(plan === undefined ? {} : { plan }),
           },
         ];
   const began = performance.now();
@@ -63,8 +73,9 @@ async function main(): Promise<number> {
     from,
     seconds: (performance.now() - began) / 1000,
   });
-  process.stdout.write(values.json ? `${JSON.stringify(report)}\n` : inWords(report));
-  return report.violations === 0 ? 0 : 1;
+  const out = values.trace ? process.stderr : process.stdout;
+  out.write(values.json ? `${JSON.stringify(report)}\n` : inWords(report));
+  return report.violations === 0 && (count < FULL_RUN || report.rare.length === 0) ? 0 : 1;
 }
 
 function reportOf(
@@ -81,11 +92,14 @@ function reportOf(
   const failures = results
     .flatMap((r) => (r.failure ? [{ seed: r.seed, replay: replayOf(r), ...r.failure }] : []))
     .toSorted((a, b) => a.seed - b.seed);
+  const least = (LEAST_OF_EACH * about.seeds) / FULL_RUN;
   return {
     seeds: about.seeds,
     from: about.from,
     steps: results.reduce((n, r) => n + r.steps, 0),
     faults,
+    /** Kinds that happened too rarely for the run to prove anything about them. */
+    rare: Object.keys(faults).filter((kind) => (faults[kind] ?? 0) < least),
     violations: failures.length,
     pending: pendingOnes(),
     orders,
@@ -113,6 +127,7 @@ function inWords(report: ReturnType<typeof reportOf>): string {
     `${report.seeds} seeds from ${report.from}, ${report.steps} steps in ${report.seconds} s, ${report.violations} violations`,
     "faults:",
     ...faults,
+    ...(report.rare.length === 0 ? [] : [`too rare: ${report.rare.join(", ")}`]),
     "pending:",
     ...pending,
     "",

@@ -23,6 +23,8 @@ export class Scheduler {
   #now = START;
   #tasks: Task[] = [];
   #timers: Timer[] = [];
+  /** What happens after so many steps, whatever is under way. */
+  #strokes: { at: number; label: string; run: () => void }[] = [];
   #order = 0;
   readonly #dice: Dice;
   readonly #hash = createHash("sha256");
@@ -42,6 +44,10 @@ export class Scheduler {
   }
   traceHash(): string {
     return this.#hash.copy().digest("hex");
+  }
+  /** Counts for the hash, and is too long for a line: statements, bodies. */
+  absorb(bytes: string | Uint8Array): void {
+    this.#hash.update(bytes);
   }
   trace(line: string): void {
     const text = `${this.#now - START} ${line}\n`;
@@ -82,6 +88,19 @@ export class Scheduler {
     };
   }
 
+  /** Runs `work` after so many steps of anybody's. */
+  inSteps(steps: number, label: string, work: () => void): void {
+    this.#strokes.push({ at: this.steps + steps, label, run: work });
+  }
+
+  #strike(): void {
+    for (const stroke of this.#strokes.filter(({ at }) => at <= this.steps)) {
+      this.#strokes.splice(this.#strokes.indexOf(stroke), 1);
+      this.trace(stroke.label);
+      stroke.run();
+    }
+  }
+
   readonly sleep = (ms: number, signal?: AbortSignal, label = "sleep"): Promise<void> =>
     new Promise((resolve, reject) => {
       if (signal?.aborted) {
@@ -104,6 +123,7 @@ export class Scheduler {
   /** One step of somebody, or of time up to `until`. False when nothing is left to do by then. */
   async step(until: number): Promise<boolean> {
     for (let round = 0; round < SETTLING_ROUNDS; round++) await turnOfTheLoop();
+    this.#strike();
     const ready = this.#tasks.filter((task) => task.ready());
     if (ready.length > 0) {
       const task = ready.length === 1 && ready[0] ? ready[0] : this.#dice.pick(ready);

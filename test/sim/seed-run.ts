@@ -31,6 +31,8 @@ export type SeedRequest = Readonly<{
   path: string | null;
   shrink: boolean;
   keepTrace: boolean;
+  /** This very plan, whatever the seed's own would be. */
+  plan?: Plan;
 }>;
 
 /** Makes what runs seeds in this thread. Costs seconds, once. */
@@ -38,7 +40,9 @@ export async function createSeedRunner(): Promise<(request: SeedRequest) => Prom
   takeOverGlobals();
   const postgres = await SimPostgres.start(FIXTURE, MIRRORED);
 
-  return async ({ seed, path, shrink, keepTrace }) => {
+  return async ({ seed, path, shrink, keepTrace, plan: given }) => {
+    if (given !== undefined)
+      return resultOf(seed, await simulate(given, { postgres, keepTrace }), given);
     const outcomes: Outcome[] = [];
     const property = fc.asyncProperty(planArbitrary, async (plan) => {
       if (outcomes.length > MOST_SHRINKS) return true;
@@ -49,6 +53,8 @@ export async function createSeedRunner(): Promise<(request: SeedRequest) => Prom
     const checked = await fc.check(property, {
       seed,
       numRuns: 1,
+      // The first runs are else biased towards small values: few steps, no faults, chance 0 to 30.
+      unbiased: true,
       endOnFailure: !shrink,
       ...(path === null ? {} : { path }),
     });
@@ -57,12 +63,7 @@ export async function createSeedRunner(): Promise<(request: SeedRequest) => Prom
     const broken = outcomes.findLast((each) => each.violation !== null)?.violation ?? null;
     const [plan] = checked.counterexample ?? [];
     return {
-      seed,
-      steps: outcome.steps,
-      faults: Object.fromEntries(outcome.faults),
-      orders: outcome.orders,
-      traceHash: outcome.traceHash,
-      trace: outcome.trace,
+      ...resultOf(seed, outcome, null),
       failure:
         broken === null || plan === undefined
           ? null
@@ -70,3 +71,13 @@ export async function createSeedRunner(): Promise<(request: SeedRequest) => Prom
     };
   };
 }
+
+const resultOf = (seed: number, outcome: Outcome, plan: Plan | null): SeedResult => ({
+  seed,
+  steps: outcome.steps,
+  faults: Object.fromEntries(outcome.faults),
+  orders: outcome.orders,
+  traceHash: outcome.traceHash,
+  trace: outcome.trace,
+  failure: plan && outcome.violation && { ...outcome.violation, path: "0", plan },
+});

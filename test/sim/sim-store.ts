@@ -8,7 +8,7 @@ import type { Dice } from "./dice.ts";
 export class SimStore implements StateStore {
   readonly #texts = new Map<string, string>();
   readonly #removed = new Map<string, string>();
-  #writing: { name: string; text: string } | null = null;
+  readonly #writing = new Map<string, string>();
   full = false;
 
   peek(name: string): string | null {
@@ -23,11 +23,11 @@ export class SimStore implements StateStore {
       throw Object.assign(new Error(`ENOSPC: no space left on device (simulated)`), {
         code: "ENOSPC",
       });
-    this.#writing = { name, text };
+    this.#writing.set(name, text);
   }
   async write(name: string, text: string): Promise<void> {
     this.begin(name, text);
-    this.#writing = null;
+    this.#writing.delete(name);
     this.#texts.set(name, text);
     this.#removed.delete(name);
     // Flushing the folder flushes what was removed in it, too.
@@ -46,11 +46,20 @@ export class SimStore implements StateStore {
       .sort();
   }
 
+  /** The agent's process is gone: what it was writing stands in a file that nobody reads. */
+  abandon(): void {
+    this.#writing.clear();
+  }
+
+  /** Something is between the beginning of its write and the end. */
+  get isWriting(): boolean {
+    return this.#writing.size > 0;
+  }
+
   /** The power fails: each thing that was not flushed is there or not, as the dice fall. */
   losePower(dice: Dice): void {
-    if (this.#writing !== null && dice.chance(0.5))
-      this.#texts.set(this.#writing.name, this.#writing.text);
-    this.#writing = null;
+    for (const [name, text] of this.#writing) if (dice.chance(0.5)) this.#texts.set(name, text);
+    this.abandon();
     for (const [name, text] of this.#removed) if (dice.chance(0.5)) this.#texts.set(name, text);
     this.#removed.clear();
   }

@@ -1,6 +1,6 @@
 import type { IdSource, Log } from "#core/ports.ts";
 import { Dice } from "./dice.ts";
-import { Faults, type FaultKind } from "./faults.ts";
+import { Faults, type ChanceKind } from "./faults.ts";
 import { seededIdSource } from "./ids.ts";
 import { Scheduler } from "./scheduler.ts";
 
@@ -28,7 +28,7 @@ export type Sim = Readonly<{
 
 export function createSim(options: {
   seed: string;
-  faultKinds: readonly FaultKind[];
+  faultKinds: readonly ChanceKind[];
   keepTrace: boolean;
 }): Sim {
   const dice = new Dice(options.seed);

@@ -22,6 +22,7 @@ const HOSTS: readonly HostShape[] = [
   { name: "hyperv-1", hypervisor: "hyperv", cpuThreads: 4, memoryMib: 12_288, diskGib: 200 },
 ];
 const MINUTE = 60_000;
+const MOST_GAP_MS = 5 * MINUTE;
 /** A run that takes more steps than this has found a loop without end. */
 const MOST_STEPS = 60_000;
 /** After the faults stop, all must be at rest by then: a refund waits two hours for its VM, a webhook up to an hour. */
@@ -48,6 +49,8 @@ export type World = Scene &
     busy: { count: number };
     /** Goes on for `ms` of virtual time. */
     run: (ms: number) => Promise<void>;
+    /** Goes on for so many steps, or for minutes if fewer are to be done in them. */
+    runSteps: (steps: number) => Promise<void>;
   }>;
 
 /** Runs a plan on a fresh world. Everything in it is decided by the plan. */
@@ -66,6 +69,7 @@ export async function simulate(
       sim.scheduler.trace(`step ${JSON.stringify(step)}`);
       await takeStep(world, step);
       await world.run(step.gapMs);
+      if (step.gapSteps > 0) await world.runSteps(step.gapSteps);
     }
     while (world.busy.count > 0) await world.run(MINUTE);
     await comeToRest(world, plan);
@@ -120,8 +124,8 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
   const scene: Scene = { sim, mirror, hosts, provider };
   const keepUp = provider.keepUp;
 
-  const runUntil = async (until: number) => {
-    while (await scheduler.step(until)) {
+  const runUntil = async (until: number, lastStep = Infinity) => {
+    while (scheduler.steps < lastStep && (await scheduler.step(until))) {
       keepUp();
       look("onStep");
       if (found.violation) throw found.violation;
@@ -165,6 +169,7 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
     queues,
     busy: { count: 0 },
     run: (ms) => runUntil(now() + ms),
+    runSteps: (steps) => runUntil(now() + MOST_GAP_MS, scheduler.steps + steps),
   };
 
   function complain(of: Sim, check: Check, what: Look | undefined): void {

@@ -1,6 +1,7 @@
 import { assertNever } from "#core/result.ts";
+import type { FaultKind } from "./faults.ts";
 import type { SimHost } from "./host.ts";
-import type { Step } from "./plan.ts";
+import type { Step, Strike } from "./plan.ts";
 import { FOREIGN } from "./sim-world.ts";
 import type { World } from "./simulate.ts";
 
@@ -32,18 +33,25 @@ export async function takeStep(world: World, step: Step): Promise<void> {
         people.lie(hostAt(world, step.host), hostAt(world, step.host + 1), step.vm, step.lie),
       );
     case "strike":
-      return strike(world, step.vm, step.what);
+      return strikeInTurn(world, step.vm, step.what);
     case "plant":
       return plant(world, step.order);
     case "cut_power":
-      sim.faults.count(step.flushed ? "host.rebooted" : "host.power_lost");
-      return hostAt(world, step.host).losePower(step);
+      return strikesIn(world, step.inSteps, `cut_power ${step.host}`, () => {
+        sim.faults.count(step.flushed ? "host.rebooted" : "host.power_lost");
+        hostAt(world, step.host).losePower(step);
+      });
     case "vanish":
-      return vanish(world, hostAt(world, step.host), step.forMs);
+      return strikesIn(world, step.inSteps, `vanish ${step.host}`, () =>
+        vanish(world, hostAt(world, step.host), step.forMs),
+      );
     case "fill_disk":
-      return fillDisk(world, hostAt(world, step.host), step.forMs);
+      return strikesIn(world, step.inSteps, `fill_disk ${step.host}`, () =>
+        fillDisk(world, hostAt(world, step.host), step.forMs),
+      );
     case "fail_renewals":
-      return people.failRenewals(step.who, step.count);
+      people.failRenewals(step.who, step.count);
+      return jump(world, step.days, 72);
     case "cancel_at_provider":
       return begin(people.cancelAtProvider(step.vm));
     case "jump":
@@ -51,6 +59,13 @@ export async function takeStep(world: World, step: Step): Promise<void> {
     default:
       return assertNever(step);
   }
+}
+
+/** Lands in the middle of what is under way then; not at all once the faults have stopped. */
+function strikesIn({ sim }: World, steps: number, label: string, strikes: () => void): void {
+  sim.scheduler.inSteps(steps, label, () => {
+    if (sim.faults.active) strikes();
+  });
 }
 
 function hostAt(world: World, index: number): SimHost {
@@ -83,15 +98,35 @@ function plant(world: World, index: number): void {
   });
 }
 
-const STRUCK = { powers_off: "vm.powered_off", pauses: "vm.paused", fails: "vm.failed" } as const;
+const STRUCK = {
+  powers_off: "vm.powered_off",
+  pauses: "vm.paused",
+  fails: "vm.failed",
+} as const satisfies Record<Strike, FaultKind>;
+
+/** One blow after the other, each as soon as there is a VM that runs, for as long as that is worth waiting for. */
+function strikeInTurn(world: World, index: number, blows: readonly Strike[], tries = 20): void {
+  const [what, ...more] = blows;
+  if (what === undefined || tries === 0) return;
+  const hit = strike(world, index, what);
+  world.busy.count++;
+  world.sim.scheduler.after(hit ? BETWEEN_BLOWS_MS : UNTIL_IT_RUNS_MS, "strike", () => {
+    world.busy.count--;
+    strikeInTurn(world, index + 1, hit ? more : blows, tries - 1);
+  });
+}
+const BETWEEN_BLOWS_MS = 45_000;
+const UNTIL_IT_RUNS_MS = 40_000;
 
 /** A VM's process ends, stands still, or is broken. Its agent must see it. */
-function strike(world: World, index: number, what: keyof typeof STRUCK): void {
+function strike(world: World, index: number, what: Strike): boolean {
   const running = world.hosts.flatMap((host) =>
-    host.world.all().flatMap((vm) => (vm.run === null ? [] : [{ host, vm, run: vm.run }])),
+    host.world
+      .all()
+      .flatMap((vm) => (vm.run === null || vm.run.failed ? [] : [{ host, vm, run: vm.run }])),
   );
   const hit = running[index % Math.max(1, running.length)];
-  if (hit === undefined) return;
+  if (hit === undefined) return false;
   world.sim.faults.count(STRUCK[what]);
   const { host, vm, run } = hit;
   host.world.put({
@@ -101,6 +136,7 @@ function strike(world: World, index: number, what: keyof typeof STRUCK): void {
         ? null
         : { ...run, paused: what === "pauses", failed: what === "fails" },
   });
+  return true;
 }
 
 function vanish(world: World, host: SimHost, forMs: number): void {

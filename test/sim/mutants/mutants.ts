@@ -85,8 +85,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "meter: every sample counts from the beginning of the boot",
     file: "host-agent/usage.ts",
-    find: "const before = mark?.bootEpoch === counters.bootEpoch ? mark : null;",
-    replace: "const before = mark === null ? null : { ...mark, rxBytes: [], txBytes: [] };",
+    find: "const before = last.bootEpoch === counters.bootEpoch ? last : null;",
+    replace:
+      "const before = last.bootEpoch === counters.bootEpoch ? { ...last, rxBytes: [], txBytes: [] } : null;",
   },
   {
     name: "driver: destroys a VM without our tag",
@@ -115,7 +116,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "agent: looks only when a doorbell rings",
     file: "host-agent/loop.ts",
-    find: `every("resync", seconds("resyncSeconds"), resync),`,
+    find: `every("resync", resyncMs, resync),`,
     replace: "",
   },
   {

@@ -1,0 +1,89 @@
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
+import { expect, test } from "vitest";
+import { MUTANTS } from "./mutants/mutants.ts";
+import { runSeeds } from "./pool.ts";
+import { readPlan } from "./read-plan.ts";
+import type { SeedRequest, SeedResult } from "./seed-run.ts";
+
+const ROOT = path.join(import.meta.dirname, "../..");
+const REGRESSIONS = path.join(import.meta.dirname, "regressions");
+
+/** Runs what is asked for on one thread, in this order. */
+async function runInTurn(
+  requests: readonly Pick<SeedRequest, "seed" | "path" | "shrink" | "plan">[],
+  mutant?: string,
+): Promise<readonly SeedResult[]> {
+  const results: SeedResult[] = [];
+  await runSeeds(
+    requests.map((request) => ({ ...request, keepTrace: true })),
+    {
+      threads: 1,
+      ...(mutant === undefined ? {} : { mutant }),
+      onResult: (result) => {
+        results.push(result);
+        return "go_on";
+      },
+    },
+  );
+  return results;
+}
+const plainly = (seed: number) => ({ seed, path: null, shrink: false });
+const toldBy = ({ traceHash, trace, faults, steps }: SeedResult) => ({
+  traceHash,
+  trace: trace.join(""),
+  faults,
+  steps,
+});
+
+test("a seed has one trace, byte for byte, after whichever seeds and on whichever thread", async () => {
+  const [[first, second, again], [secondAlone, firstAfter]] = await Promise.all([
+    runInTurn([plainly(7), plainly(11), plainly(7)]),
+    runInTurn([plainly(11), plainly(7)]),
+  ]);
+  if (!first || !second || !again || !secondAlone || !firstAfter) throw new Error("not all ran");
+  expect(toldBy(again)).toEqual(toldBy(first));
+  expect(toldBy(firstAfter)).toEqual(toldBy(first));
+  expect(toldBy(secondAlone)).toEqual(toldBy(second));
+  expect(first.traceHash).not.toBe(second.traceHash);
+  expect(first.trace.length).toBeGreaterThan(100);
+});
+
+test("a planted defect is caught, becomes a few steps, and its printed path replays it", async () => {
+  const mutant = "reservation: room is held and not counted";
+  const [found] = await runInTurn([{ seed: 3, path: null, shrink: true }], mutant);
+  const failure = found?.failure;
+  expect(failure).toMatchObject({ invariant: 14 });
+  expect(failure?.plan.steps.length).toBeLessThanOrEqual(5);
+  const [replayed] = await runInTurn(
+    [{ seed: 3, path: failure?.path ?? "", shrink: false }],
+    mutant,
+  );
+  expect(replayed?.failure).toEqual(failure);
+  const [healthy] = await runInTurn([{ seed: 3, path: failure?.path ?? "", shrink: false }]);
+  expect(healthy?.failure).toBeNull();
+});
+
+test("each mutant has a name of its own, and its text stands once in its file", async () => {
+  const wrong: string[] = [];
+  for (const { name, file, find } of MUTANTS) {
+    const times = (await readFile(path.join(ROOT, file), "utf8")).split(find).length - 1;
+    if (times !== 1) wrong.push(`${name}: ${times} times in ${file}`);
+  }
+  expect(wrong).toEqual([]);
+  expect(new Set(MUTANTS.map(({ name }) => name)).size).toBe(MUTANTS.length);
+});
+
+test("what was once broken stays mended", async () => {
+  const files = (await readdir(REGRESSIONS)).filter((name) => name.endsWith(".json")).sort();
+  const plans = await Promise.all(files.map((name) => readPlan(path.join(REGRESSIONS, name))));
+  const results = await runInTurn(
+    plans.map((plan, seed) => ({ seed, path: null, shrink: false, plan })),
+  );
+  expect(
+    results.flatMap(({ seed, failure }) =>
+      failure ? [`${files[seed]}: ${failure.invariant}: ${failure.detail}`] : [],
+    ),
+  ).toEqual([]);
+  expect(results).toHaveLength(files.length);
+});
