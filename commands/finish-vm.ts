@@ -30,13 +30,14 @@ export async function finishVm(
     runningSince: null,
     deletedAt: at.now,
   });
+  // Before its host's row, as everywhere: a payment waits for the host while it holds its order.
+  const order = await lockOrder(tx, vm.orderId);
   await releaseReservation(tx, vm.orderId, at.now);
   await releaseAddresses(tx, vm.id, at.now, new Date(+at.now + IP_QUARANTINE_MS));
   await eraseInitialPassword(tx, await lockInitialPassword(tx, vm.id), "withdraw", at.now);
   const events: Event[] = [{ name: "vm.deleted.v1", data: { vmId: vm.id } }];
   if (running && (await finishAction(tx, running.id, { error: null, now: at.now })))
     events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
-  const order = await lockOrder(tx, vm.orderId);
   const moved =
     order &&
     moveOrder(order, "complete", [

@@ -1,5 +1,6 @@
-import type { AgentReport, VmReport } from "#core/contracts/agent.ts";
+import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent.ts";
 import type { Event } from "#core/contracts/events.ts";
+import { capacityOf } from "#core/hosts/capacity.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Action } from "#core/vms/action.ts";
 import { actionIsDone } from "#core/vms/decide-action.ts";
@@ -7,7 +8,7 @@ import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
 import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { finishAction, runningActionsOf } from "#db/actions.ts";
 import type { Tx } from "#db/client.ts";
-import { bumpDesiredGeneration, touchHost } from "#db/hosts.ts";
+import { bumpDesiredGeneration, lockHost, saveFacts, touchHost } from "#db/hosts.ts";
 import { offerInitialPassword } from "#db/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
@@ -61,7 +62,8 @@ export async function recordVmReport(
             };
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
-    await touchHost(tx, hostId, report.facts, at.now);
+    await touchHost(tx, hostId, at.now);
+    if (report.facts) await remeasure(tx, hostId, report.facts);
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
     return { accepted, ignored };
   });
@@ -73,6 +75,13 @@ export async function recordVmReport(
   if (report.refusedDesired)
     deps.log.error("agent_report.desired_refused", { host_id: hostId, ...report.refusedDesired });
   return receipt;
+}
+
+/** A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. */
+async function remeasure(tx: Tx, hostId: string, facts: HostFacts): Promise<void> {
+  const host = await lockHost(tx, hostId);
+  if (host?.hypervisor === facts.hypervisor)
+    await saveFacts(tx, hostId, facts, capacityOf(facts, host.cpuOvercommit));
 }
 
 /** @returns whether the host's desired document changed with it. */

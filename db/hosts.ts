@@ -88,7 +88,15 @@ export async function setQueueUrl(db: Db | Tx, hostId: string, queueUrl: string)
   await db.update(hosts).set({ queueUrl }).where(eq(hosts.id, hostId));
 }
 
-/** A new identity: the old key is worth nothing from the commit on. */
+/** What a host may give away from now on. One that shrank keeps what it has given away; it only gets nothing more. */
+const capacityFrom = (c: Capacity) => ({
+  capacityVcpus: sql`greatest(${c.vcpus}, ${hosts.allocatedVcpus})`,
+  capacityMemoryMib: sql`greatest(${c.memoryMib}, ${hosts.allocatedMemoryMib})`,
+  capacityDiskGib: sql`greatest(${c.diskGib}, ${hosts.allocatedDiskGib})`,
+  capacityVms: sql`greatest(${c.vms}, ${hosts.allocatedVms})`,
+});
+
+/** A new identity: the old key is worth nothing as soon as `authenticate-agent.ts` looks again, some seconds later. */
 export async function saveEnrolment(
   tx: Tx,
   hostId: string,
@@ -103,11 +111,7 @@ export async function saveEnrolment(
       hypervisor: e.facts.hypervisor,
       accelerator: e.facts.accelerator,
       facts: e.facts,
-      // A host whose disks shrank keeps what it has already given away; it only gets nothing more.
-      capacityVcpus: sql`greatest(${e.capacity.vcpus}, ${hosts.allocatedVcpus})`,
-      capacityMemoryMib: sql`greatest(${e.capacity.memoryMib}, ${hosts.allocatedMemoryMib})`,
-      capacityDiskGib: sql`greatest(${e.capacity.diskGib}, ${hosts.allocatedDiskGib})`,
-      capacityVms: sql`greatest(${e.capacity.vms}, ${hosts.allocatedVms})`,
+      ...capacityFrom(e.capacity),
       lastSeenAt: e.now,
     })
     .where(eq(hosts.id, hostId))
@@ -116,16 +120,21 @@ export async function saveEnrolment(
   return row;
 }
 
-/** The host was heard of. `facts` replaces what is known of it when the agent sent some. */
-export async function touchHost(
+/** The host was heard of. */
+export async function touchHost(tx: Tx, hostId: string, now: Date): Promise<void> {
+  await tx.update(hosts).set({ lastSeenAt: now }).where(eq(hosts.id, hostId));
+}
+
+/** The host was measured anew: more memory or a larger disk is for sale from now on. */
+export async function saveFacts(
   tx: Tx,
   hostId: string,
-  facts: HostFacts | null,
-  now: Date,
+  facts: HostFacts,
+  capacity: Capacity,
 ): Promise<void> {
   await tx
     .update(hosts)
-    .set({ lastSeenAt: now, ...(facts ? { facts, accelerator: facts.accelerator } : {}) })
+    .set({ facts, accelerator: facts.accelerator, ...capacityFrom(capacity) })
     .where(eq(hosts.id, hostId));
 }
 

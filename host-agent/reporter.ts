@@ -1,12 +1,13 @@
 import type { ActionReport, AgentReport, HostFacts, VmReport } from "#core/contracts/agent.ts";
 import type { Clock, Log } from "#core/ports.ts";
-import { IdentityRevoked, type ControlPlane } from "./control-plane.ts";
+import { ControlPlaneError, IdentityRevoked, type ControlPlane } from "./control-plane.ts";
 import type { DesiredState } from "./desired.ts";
 import { backOffMs, pause } from "./time-limit.ts";
 
 /**
  * Sends what was found, at once; what comes while a report is on its way goes together in the next one. A report
- * that cannot be sent is kept, the newest for each VM, and tried again.
+ * that cannot be sent is kept, the newest for each VM, and tried again. One that is refused for good is sent again in
+ * parts, and only the part that is refused alone is given up: one VM's report never keeps the others back.
  */
 export interface Reporter {
   /** Sent unless the control plane has the same already; `again` sends it all the same. */
@@ -20,6 +21,26 @@ export interface Reporter {
   sign(): void;
   /** Resolves when everything is sent, or the last attempt failed. */
   flushed(): Promise<void>;
+}
+
+/** The report as reports of one thing each. */
+function partsOf(report: AgentReport): readonly AgentReport[] {
+  const { desiredGeneration } = report;
+  const empty: AgentReport = {
+    desiredGeneration,
+    vms: [],
+    actions: [],
+    strangers: [],
+    facts: null,
+  };
+  const parts: readonly AgentReport[] = [
+    ...report.vms.map((vm) => ({ ...empty, vms: [vm] })),
+    ...report.actions.map((action) => ({ ...empty, actions: [action] })),
+    ...(report.strangers.length > 0 ? [{ ...empty, strangers: report.strangers }] : []),
+    ...(report.facts === null ? [] : [{ ...empty, facts: report.facts }]),
+    ...(report.refusedDesired ? [{ ...empty, refusedDesired: report.refusedDesired }] : []),
+  ];
+  return parts.length === 0 ? [empty] : parts;
 }
 
 /** A report holds so many VMs at most (the contract allows 2,000). */
@@ -71,13 +92,10 @@ export function createReporter(ports: {
       retry = new AbortController();
       const report = take();
       try {
-        await controlPlane.report(report, signal);
+        await deliver(report);
         failures = 0;
-        for (const vm of report.vms) known.set(vm.vmId, JSON.stringify(vm));
-        knownStrangers = JSON.stringify(report.strangers);
         due ||= vms.size > 0;
       } catch (error) {
-        putBack(report);
         if (error instanceof IdentityRevoked) ports.revoked(error);
         if (signal.aborted || error instanceof IdentityRevoked) break;
         failures += 1;
@@ -91,6 +109,36 @@ export function createReporter(ports: {
     }
     sending = false;
     settle();
+  }
+
+  /** Throws when the control plane could not be asked; what it has not got then is put back. */
+  async function deliver(report: AgentReport): Promise<void> {
+    try {
+      await controlPlane.report(report, signal);
+    } catch (error) {
+      const final = error instanceof ControlPlaneError && error.isFinal;
+      if (!final || error instanceof IdentityRevoked) {
+        putBack(report);
+        throw error;
+      }
+      const parts = partsOf(report);
+      if (parts.length > 1) {
+        for (const [n, part] of parts.entries())
+          await deliver(part).catch((outage: unknown) => {
+            for (const rest of parts.slice(n + 1)) putBack(rest);
+            throw outage;
+          });
+        return;
+      }
+      log.error("report_refused", {
+        vms: report.vms.map((vm) => vm.vmId),
+        actions: report.actions.map((action) => action.actionId),
+        error: String(error),
+      });
+    }
+    // What was given up counts as told: it would be refused again, and is sent anew when it changes.
+    for (const vm of report.vms) known.set(vm.vmId, JSON.stringify(vm));
+    knownStrangers = JSON.stringify(report.strangers);
   }
 
   function take(): AgentReport {

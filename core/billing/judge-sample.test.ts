@@ -26,6 +26,13 @@ describe("a sample", () => {
     expect(judgeSample(aSample(over), VM, AT)).toEqual({ ok: false, error });
   });
 
+  test("that began before the oldest day that is taken begins there, marked: a VM may have been off for long", () => {
+    expect(judgeSample(aSample(minute(-36 * 1440, -1)), VM, AT)).toMatchObject({
+      ok: true,
+      value: { from: minutesAfter(-35 * 1440), txBytes: 2000n, bounded: true },
+    });
+  });
+
   test("from a clock that is half a minute ahead is taken", () => {
     expect(judgeSample(aSample(minute(-1, 0.5)), VM, AT)).toMatchObject({ ok: true });
   });

@@ -3,7 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addHost, issueJoinToken } from "#commands/add-host.ts";
 import { enrollHost } from "#commands/enroll-host.ts";
 import { openAgentSession } from "#commands/open-agent-session.ts";
-import { hostFacts } from "#test/builders.ts";
+import { recordVmReport } from "#commands/record-vm-report.ts";
+import type { HostFacts } from "#core/contracts/agent.ts";
+import { anAgentReport, hostFacts } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { aPublicKey, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";
 
@@ -126,6 +128,32 @@ describe("enrolling again", () => {
     expect(await issueJoinToken(cp.deps, SYSTEM, host.id)).toMatchObject({
       error: { code: "host_wrong_state" },
     });
+  });
+});
+
+describe("a report with facts", () => {
+  const reported = (hostId: string, facts: HostFacts) =>
+    recordVmReport(cp.deps, hostId, anAgentReport({ facts }));
+
+  test("gives away what the host has now, and never less than it has given away", async () => {
+    const { host, joinToken } = await aHost();
+    valueOf(await enroll(joinToken, key(), hostFacts({ memoryMib: 16_384 })));
+    const before = await hostRow(host.id);
+    expect(before).toMatchObject({ capacity_memory_mib: 16_384 - 2048 });
+    await reported(host.id, hostFacts({ memoryMib: 32_768 }));
+    expect(await hostRow(host.id)).toMatchObject({ capacity_memory_mib: 32_768 - 2048 });
+    await cp.rows("update hosts set allocated_memory_mib = 20000 where id = $1", host.id);
+    await reported(host.id, hostFacts({ memoryMib: 8192 }));
+    expect(await hostRow(host.id)).toMatchObject({ capacity_memory_mib: 20_000 });
+  });
+
+  test("of another hypervisor than it enrolled with changes nothing", async () => {
+    const { host, joinToken } = await aHost();
+    valueOf(await enroll(joinToken));
+    const before = await hostRow(host.id);
+    await reported(host.id, hostFacts({ hypervisor: "hyperv", memoryMib: 2 ** 20 }));
+    const { last_seen_at: _, ...after } = (await hostRow(host.id)) ?? {};
+    expect(before).toMatchObject(after);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { IdentityRevoked } from "#host-agent/control-plane.ts";
+import { ControlPlaneError, IdentityRevoked } from "#host-agent/control-plane.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import { hanging, throwing, when } from "#host-agent/drivers/simulated/faults.ts";
@@ -275,4 +275,30 @@ test("a revoked identity ends the agent with that reason", async () => {
   host.plane.outage = new IdentityRevoked(401, "identity_revoked", "another key was enrolled");
   const running = host.agent.run(new AbortController().signal);
   await expect(running).rejects.toThrow(IdentityRevoked);
+});
+
+test("a VM whose report is refused for good keeps back no other, and is reported again when it changes", async () => {
+  const host = createTestHost();
+  const [good, bad] = [aDesiredVm(), aDesiredVm()];
+  host.plane.want([bad, good]);
+  const report = host.plane.report.bind(host.plane);
+  let refusals = 0;
+  host.plane.report = async (given, signal) => {
+    if (given.vms.some((vm) => vm.vmId === bad.vmId)) {
+      refusals += 1;
+      throw new ControlPlaneError(400, "invalid_request", "not understood");
+    }
+    return report(given, signal);
+  };
+  await host.agent.pass();
+  expect(host.plane.last(good.vmId)).toMatchObject({ settled: true });
+  expect(host.plane.reports.some((r) => r.facts !== null)).toBe(true);
+  expect(host.errors).toContain("report_refused");
+  const before = refusals;
+  await host.clock.advance(120_000);
+  expect(refusals).toBe(before);
+  host.plane.report = report;
+  host.plane.change(bad.vmId, { power: "off" });
+  await host.agent.pass();
+  expect(host.plane.last(bad.vmId)).toMatchObject({ settled: true, observed: { power: "off" } });
 });
