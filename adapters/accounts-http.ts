@@ -1,5 +1,10 @@
 import * as z from "zod";
-import type { Problem, ProblemCode, STATUS_BY_CODE } from "#core/contracts/problem.ts";
+import {
+  PROBLEM_TYPE,
+  problemDocument,
+  type ProblemCode,
+  type STATUS_BY_CODE,
+} from "#core/contracts/problem.ts";
 import { AUTH_PATH } from "./accounts-auth.ts";
 
 /**
@@ -83,13 +88,9 @@ function problem(
   instance: string,
   more: { headers: Headers; reason?: string | undefined },
 ): Response {
-  const type = `urn:berth:problem:${code}`;
-  const body = { type, title: code.replaceAll("_", " "), status, code, detail, instance };
-  more.headers.set("content-type", "application/problem+json");
-  return new Response(JSON.stringify({ ...(body satisfies Problem), reason: more.reason }), {
-    status,
-    headers: more.headers,
-  });
+  more.headers.set("content-type", PROBLEM_TYPE);
+  const body = { ...problemDocument(code, detail, instance), reason: more.reason };
+  return new Response(JSON.stringify(body), { status, headers: more.headers });
 }
 
 function parseJson(text: string): unknown {

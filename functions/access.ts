@@ -11,6 +11,8 @@ import { ProblemError, unwrap } from "./problems.ts";
 export type Access =
   | { who: "anybody" }
   | { who: "account"; roles: readonly Role[]; scope: Scope | null }
+  /** Who is logged in with a browser: an API token does not do. */
+  | { who: "session" }
   | { who: "agent" }
   | { who: "join_token" };
 
@@ -39,6 +41,23 @@ export function forAccounts(
   return {
     "x-access": { who: "account", roles, scope } satisfies Access,
     security: [{ token: scope === null ? [] : [scope] }, { session: [] }] as Security,
+    middleware: guard,
+  };
+}
+
+/** For who is logged in with a browser, whatever the role: what a token must never do, such as a change of password. */
+export function forSessions(deps: Pick<Deps, "accounts">) {
+  const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
+    const who = unwrap(await deps.accounts.authenticate(c.req.raw.headers));
+    if (!who) throw new ProblemError("unauthenticated", "log in first");
+    if (who.via !== "session")
+      throw new ProblemError("forbidden", "this needs a log-in, and no API token does");
+    c.set("who", who);
+    await next();
+  };
+  return {
+    "x-access": { who: "session" } satisfies Access,
+    security: [{ session: [] }] as Security,
     middleware: guard,
   };
 }

@@ -2,12 +2,14 @@ import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
 import type { Deps } from "#commands/deps.ts";
+import { isRefusedText } from "#commands/text-refused.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 import { docsPage } from "./docs-page.ts";
 import { ProblemError, problemResponse } from "./problems.ts";
 import { newRouter } from "./router.ts";
 import { accountRoutes } from "./routes/accounts.ts";
 import { agentRoutes } from "./routes/agent.ts";
+import { authRoutes } from "./routes/auth.ts";
 import { catalogueRoutes } from "./routes/catalogue.ts";
 import { invoiceRoutes } from "./routes/invoices.ts";
 import { orderRoutes } from "./routes/orders.ts";
@@ -73,7 +75,7 @@ export function createApi(deps: Deps) {
     await next();
   });
 
-  app.all("/v1/auth/*", (c) => deps.accounts.handle(c.req.raw));
+  app.route("/", authRoutes(deps));
   app.route("/", publicPages(deps));
   app.route("/", catalogueRoutes(deps));
   app.route("/", accountRoutes(deps));
@@ -124,6 +126,8 @@ function toProblem(error: unknown): ProblemError {
       "payment_provider_unavailable",
       "the payment provider does not answer; send the same request with the same key again",
     );
+  if (isRefusedText(error))
+    return new ProblemError("invalid_request", "a text holds what is no character");
   return new ProblemError(
     "internal",
     "something went wrong on our side; it is logged under this id",

@@ -1,6 +1,12 @@
 import type { Context } from "hono";
 import type { z } from "@hono/zod-openapi";
-import { Problem, STATUS_BY_CODE, type ProblemCode } from "#core/contracts/problem.ts";
+import {
+  Problem,
+  PROBLEM_TYPE,
+  problemDocument,
+  STATUS_BY_CODE,
+  type ProblemCode,
+} from "#core/contracts/problem.ts";
 import type { Result } from "#core/result.ts";
 
 /** A refusal on its way to the client. The app's error handler turns it into a problem document. */
@@ -22,17 +28,10 @@ export function unwrap<T>(result: Result<T, { code: ProblemCode; detail: string 
 }
 
 export function problemResponse(c: Context, problem: ProblemError, requestId: string): Response {
-  const status = STATUS_BY_CODE[problem.code];
-  const body: Problem = {
-    type: `urn:berth:problem:${problem.code}`,
-    title: problem.code.replaceAll("_", " "),
-    status,
-    code: problem.code,
-    detail: problem.message,
-    instance: requestId,
-    ...(problem.errors ? { errors: problem.errors } : {}),
-  };
-  return c.body(JSON.stringify(body), status, { "content-type": "application/problem+json" });
+  const body = problemDocument(problem.code, problem.message, requestId, problem.errors);
+  return c.body(JSON.stringify(body), STATUS_BY_CODE[problem.code], {
+    "content-type": PROBLEM_TYPE,
+  });
 }
 
 /** A zod error as fields by their paths. */
@@ -54,7 +53,7 @@ export function problems(...codes: readonly ProblemCode[]) {
       status,
       {
         description: list.join(", "),
-        content: { "application/problem+json": { schema: Problem } },
+        content: { [PROBLEM_TYPE]: { schema: Problem } },
       },
     ]),
   );

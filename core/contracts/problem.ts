@@ -86,3 +86,20 @@ export const Problem = z
   })
   .openapi("Problem");
 export type Problem = z.infer<typeof Problem>;
+
+/** The document of a refusal. `instance` is the request's id, or whatever else it is logged under. */
+export const problemDocument = (
+  code: ProblemCode,
+  detail: string,
+  instance: string,
+  errors?: Problem["errors"],
+): Problem => ({
+  type: `urn:berth:problem:${code}`,
+  title: code.replaceAll("_", " "),
+  status: STATUS_BY_CODE[code],
+  code,
+  detail,
+  instance,
+  ...(errors ? { errors } : {}),
+});
+export const PROBLEM_TYPE = "application/problem+json";

@@ -4,8 +4,50 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { Problem } from "#core/contracts/problem.ts";
 import { EXAMPLE_SSH_KEY } from "#local/client.ts";
+import { LOCAL_PASSWORD, LOCAL_PEOPLE } from "#local/seed.ts";
 import { aClient, anActiveVm, order } from "#test/harness/customer.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
+
+type Operation = {
+  method: string;
+  path: string;
+  access: { who: string; roles?: string[] | undefined };
+  fields: string[];
+};
+
+/** The operations of people that take a body, each with the names of its fields. */
+function operationsWithBody(document: unknown): readonly Operation[] {
+  const Body = z.object({
+    content: z.object({
+      "application/json": z.object({ schema: z.object({ $ref: z.string().optional() }) }),
+    }),
+  });
+  const Doc = z.object({
+    paths: z.record(
+      z.string(),
+      z.record(
+        z.string(),
+        z.object({
+          "x-access": z.object({ who: z.string(), roles: z.array(z.string()).optional() }),
+          requestBody: Body.optional(),
+        }),
+      ),
+    ),
+    components: z.object({
+      schemas: z.record(z.string(), z.looseObject({ properties: z.looseObject({}).optional() })),
+    }),
+  });
+  const { paths, components } = Doc.parse(document);
+  return Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).flatMap(([method, op]) => {
+      const access = op["x-access"];
+      if (op.requestBody === undefined || path.startsWith("/agent/")) return [];
+      const name = op.requestBody.content["application/json"].schema.$ref?.split("/").at(-1) ?? "";
+      const fields = Object.keys(components.schemas[name]?.properties ?? {});
+      return [{ method: method.toUpperCase(), path, access, fields }];
+    }),
+  );
+}
 
 let stack: TestStack;
 let valid: Record<string, unknown>;
@@ -189,6 +231,125 @@ describe("an order", () => {
     expect(await postOrder({}, { "content-type": "Application/JSON; charset=utf-8" })).toEqual(
       bad(),
     );
+  });
+});
+
+describe("every operation that takes a body", () => {
+  /** Someone who may send it, so that it is the body that is refused. */
+  async function senders() {
+    const browser = async () => {
+      const { email } = LOCAL_PEOPLE[0];
+      const answer = await fetch(`${stack.apiUrl}/v1/auth/sign-in/email`, {
+        method: "POST",
+        headers: { "content-type": "application/json", origin: stack.apiUrl },
+        body: JSON.stringify({ email, password: LOCAL_PASSWORD }),
+      });
+      expect(await answer.json()).toMatchObject({ user: { email } });
+      const cookie = answer.headers.getSetCookie().map((c) => c.split(";")[0]);
+      return { cookie: cookie.join("; "), origin: stack.apiUrl };
+    };
+    const session = await browser();
+    return (access: Operation["access"]): Record<string, string> => {
+      if (access.who === "session") return session;
+      const role = access.roles?.includes("customer") === false ? "staff" : "customer";
+      return { authorization: `Bearer ${stack.tokens[role]}` };
+    };
+  }
+
+  test("refuses NUL wherever a text may stand, and what is no JSON, no object, or too large", async () => {
+    const document = await (await fetch(`${stack.apiUrl}/openapi.json`)).json();
+    const operations = operationsWithBody(document);
+    expect(operations.filter((op) => op.path.startsWith("/v1/auth/")).length).toBeGreaterThan(10);
+    expect(operations.length).toBeGreaterThan(18);
+    const headersFor = await senders();
+    const refusals: Record<string, unknown> = {};
+    const wanted: Record<string, unknown> = {};
+    for (const op of operations) {
+      const target = op.path.replace(
+        /\{[^}]+\}/,
+        op.path.includes("/vms/") ? owned.vmId : String(valid["locationId"]),
+      );
+      const send = async (body: string, type = "application/json") => {
+        const answer = await fetch(`${stack.apiUrl}${target}`, {
+          method: op.method,
+          headers: { "content-type": type, "idempotency-key": v7(), ...headersFor(op.access) },
+          body,
+        });
+        const problem = Problem.parse(await answer.json());
+        expect(answer.headers.get("content-type")).toMatch(/^application\/problem\+json/);
+        return problem.code;
+      };
+      const name = `${op.method} ${op.path}`;
+      const nul = Object.fromEntries([...op.fields, "more"].map((field) => [field, "a\0b"]));
+      refusals[name] = {
+        nul: await send(JSON.stringify(nul)),
+        strange: await send(JSON.stringify({ image: "\0" })),
+        malformed: await send("{"),
+        list: await send("[]"),
+        form: await send("a=b", "application/x-www-form-urlencoded"),
+        large: await send(JSON.stringify({ name: "x".repeat(200 * 1024) })),
+      };
+      wanted[name] = {
+        nul: "invalid_request",
+        strange: "invalid_request",
+        malformed: "malformed_json",
+        list: "invalid_request",
+        form: "unsupported_media_type",
+        large: "body_too_large",
+      };
+    }
+    expect(refusals).toEqual(wanted);
+  });
+
+  test("refuses NUL in each text of an otherwise good body", async () => {
+    const good = {
+      "sign-up/email": { email: `${v7()}@example.com`, name: "Ada", password: LOCAL_PASSWORD },
+      "sign-in/email": { email: LOCAL_PEOPLE[0].email, password: LOCAL_PASSWORD },
+      "revoke-session": { token: "x" },
+      "change-password": { currentPassword: LOCAL_PASSWORD, newPassword: LOCAL_PASSWORD },
+      "two-factor/enable": { password: LOCAL_PASSWORD },
+      "two-factor/verify-totp": { code: "123456" },
+      "two-factor/verify-backup-code": { code: "abcde-fghij" },
+    };
+    const headersFor = await senders();
+    for (const [route, body] of Object.entries(good))
+      for (const field of Object.keys(body)) {
+        const answer = await fetch(`${stack.apiUrl}/v1/auth/${route}`, {
+          method: "POST",
+          headers: { "content-type": "application/json", ...headersFor({ who: "session" }) },
+          body: JSON.stringify({ ...body, [field]: "a\0b" }),
+        });
+        expect({ route, field, ...Problem.parse(await answer.json()) }).toMatchObject({
+          route,
+          field,
+          code: "invalid_request",
+          errors: [{ path: field }],
+        });
+      }
+  });
+});
+
+describe("Stripe's deliveries", () => {
+  test.each([
+    { name: "unsigned", body: "{}", status: 400, code: "signature_invalid" },
+    { name: "no JSON", body: "{", status: 400, code: "signature_invalid" },
+  ])("that are $name are refused with a problem document", async ({ body, status, code }) => {
+    const headers = { "stripe-signature": "t=1,v1=00" };
+    expect(await problemOf("POST", "/webhooks/stripe", { body, headers })).toEqual({
+      status,
+      code,
+    });
+  });
+
+  test("of more than 1 MiB are refused with a problem document", async () => {
+    const answer = await new Promise<IncomingMessage>((resolve, reject) => {
+      request(`${stack.apiUrl}/webhooks/stripe`, { method: "POST", agent: false }, resolve)
+        .once("error", reject)
+        .end("x".repeat(1024 * 1024 + 1));
+    });
+    expect(answer.headers["content-type"]).toBe("application/problem+json");
+    expect(answer.statusCode).toBe(413);
+    answer.resume();
   });
 });
 

@@ -3,8 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ROLES, SCOPES, SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts.ts";
 import { idIn } from "#core/ids.ts";
+import { createApi } from "#functions/app.ts";
 import { StackClient } from "#local/client.ts";
-import { hostFacts } from "#test/builders.ts";
+import { LOCAL_PASSWORD, LOCAL_PEOPLE } from "#local/seed.ts";
+import { aSample, anAgentReport, aVmReport, hostFacts, minutesAfter } from "#test/builders.ts";
 import { anAgentKey, signed, type AgentKey } from "#test/harness/agent-requests.ts";
 import { act, aClient, anActiveVm } from "#test/harness/customer.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
@@ -16,6 +18,7 @@ const Access = z.discriminatedUnion("who", [
     roles: z.array(z.enum(ROLES)).min(1),
     scope: z.enum(SCOPES).nullable(),
   }),
+  z.object({ who: z.literal("session") }),
   z.object({ who: z.literal("agent") }),
   z.object({ who: z.literal("join_token") }),
 ]);
@@ -92,6 +95,19 @@ async function aHost(locationId: string) {
   return { hostId: added.host.id, key };
 }
 
+/** The headers of a browser in which this person has just logged in. */
+async function aLogIn(email: string): Promise<Record<string, string>> {
+  const origin = stack.apiUrl;
+  const answer = await fetch(`${origin}/v1/auth/sign-in/email`, {
+    method: "POST",
+    headers: { "content-type": "application/json", origin },
+    body: JSON.stringify({ email, password: LOCAL_PASSWORD }),
+  });
+  expect(answer.status).toBe(200);
+  const cookies = answer.headers.getSetCookie().map((cookie) => cookie.split(";")[0]);
+  return { origin, cookie: cookies.join("; ") };
+}
+
 /** The path with something in place of its parameter. A new path with one must be named in `ids`. */
 function targetOf({ path }: Operation, unknown: boolean): string {
   if (!path.includes("{")) return path;
@@ -102,12 +118,18 @@ function targetOf({ path }: Operation, unknown: boolean): string {
 }
 
 /** Sends the operation with these credentials; bodies are empty objects, so that what is let in changes nothing. */
-async function send(op: Operation, authorization: string | null, target = targetOf(op, true)) {
+async function send(
+  op: Operation,
+  credentials: string | Record<string, string> | null,
+  target = targetOf(op, true),
+) {
   const hasBody = op.method === "POST" || op.method === "PUT" || op.method === "PATCH";
   const answer = await fetch(`${stack.apiUrl}${target}`, {
     method: op.method,
     headers: {
-      ...(authorization === null ? {} : { authorization: `Bearer ${authorization}` }),
+      ...(typeof credentials === "string"
+        ? { authorization: `Bearer ${credentials}` }
+        : credentials),
       ...(hasBody ? { "content-type": "application/json", "idempotency-key": v7() } : {}),
     },
     ...(hasBody ? { body: "{}" } : {}),
@@ -142,6 +164,7 @@ const walk = async (
 
 const isOpen = ({ access }: Operation) => access.who === "anybody" || access.who === "join_token";
 const forRole = (role: Role) => (op: Operation) => {
+  if (op.access.who === "session") return "forbidden"; // an API token is no log-in
   if (op.access.who !== "account") return isOpen(op) ? "let in" : "unauthenticated";
   return op.access.roles.includes(role) ? "let in" : "forbidden";
 };
@@ -154,9 +177,32 @@ describe("every operation of the API", () => {
     );
     expect(scoped.length).toBeGreaterThan(15);
     expect(new Set(operations.map((op) => op.access.who))).toEqual(
-      new Set(["anybody", "account", "agent", "join_token"]),
+      new Set(["anybody", "account", "session", "agent", "join_token"]),
     );
   });
+
+  test("is in the document: nothing is served that it does not tell of", () => {
+    // Pages for people, and the document itself.
+    const pages = ["/", "/docs", "/openapi.json", "/checkout/done", "/checkout/cancelled"];
+    const served = createApi(stack.deps)
+      .routes.filter(({ method, path }) => method !== "ALL" || !path.endsWith("/*"))
+      .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`);
+    const told = operations.map((op) => `${op.method} ${op.path}`);
+    expect(new Set(served)).toEqual(new Set([...told, ...pages.map((page) => `GET ${page}`)]));
+  });
+
+  test.each(["customer", "staff"] as const)(
+    "lets a %s who is logged in with a browser do what needs a log-in",
+    async (role) => {
+      const person = LOCAL_PEOPLE[role === "customer" ? 0 : 1];
+      const ofSessions = operations.filter((op) => op.access.who === "session");
+      expect(ofSessions.length).toBeGreaterThan(7);
+      const outcomes: Record<string, string> = {};
+      for (const op of ofSessions)
+        outcomes[op.path] = outcomeOf(await send(op, await aLogIn(person.email)));
+      expect(outcomes).toEqual(Object.fromEntries(ofSessions.map((op) => [op.path, "let in"])));
+    },
+  );
 
   test.each(["nobody", "revoked", "garbage"] as const)(
     "is closed to %s unless it is for anybody",
@@ -241,6 +287,47 @@ describe("every operation of the API", () => {
       "/v1/vms",
     );
     expect(list.body).toEqual({ items: [], nextCursor: null });
+  });
+
+  test("gives another host's agent nothing of a VM that is not its own", async () => {
+    const vmId = idIn("vm").parse(ids["/v1/vms/"]);
+    const answers: unknown[] = [];
+    const call = async (method: "GET" | "POST", target: string, body?: object) => {
+      const request = { method, target, ...(body ? { body: JSON.stringify(body) } : {}) } as const;
+      const token = await signed(agents.other_agent, request, stack.clock.now());
+      const answer = await fetch(`${stack.apiUrl}${target}`, {
+        method,
+        headers: {
+          authorization: `Bearer ${token}`,
+          ...(body ? { "content-type": "application/json" } : {}),
+        },
+        ...(body ? { body: JSON.stringify(body) } : {}),
+      });
+      answers.push({ status: answer.status, ...Object(await answer.json()) });
+    };
+    const before = await stack.customer.request("GET", `/v1/vms/${ids["/v1/vms/"]}`);
+    const usage = () => stack.customer.request("GET", `/v1/vms/${ids["/v1/vms/"]}/usage`);
+    await call("POST", `/agent/v1/vms/${vmId}/initial-password`);
+    await call(
+      "POST",
+      "/agent/v1/reports",
+      anAgentReport({ vms: [aVmReport({ vmId, observed: { power: "off" } })] }),
+    );
+    const now = stack.clock.now();
+    const sample = aSample({
+      vmId,
+      from: minutesAfter(-1, now).toISOString(),
+      to: now.toISOString(),
+      cpuNs: "123456789",
+    });
+    await call("POST", "/agent/v1/usage", { samples: [sample] });
+    expect(answers).toMatchObject([
+      { status: 404, code: "vm_not_found" },
+      { status: 200, accepted: 0, ignored: 1 },
+      { status: 200, stored: 0, duplicates: 0, refused: [{ index: 0 }] },
+    ]);
+    expect(await stack.customer.request("GET", `/v1/vms/${ids["/v1/vms/"]}`)).toEqual(before);
+    expect(JSON.stringify(await usage())).not.toContain("123456789");
   });
 
   test("shows a host only what is bound to it", async () => {

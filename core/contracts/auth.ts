@@ -1,0 +1,112 @@
+import { z } from "@hono/zod-openapi";
+import { ROLES } from "#core/accounts.ts";
+import { Instant } from "./agent.ts";
+
+/*
+ * Signing up, logging in, sessions and second factors: what is served below `/v1/auth` (better-auth's routes of the
+ * same names, docs at better-auth.com). The finer rules (how long a password is, what an address looks like) are the
+ * accounts' own, and refused with a `reason` beside the code.
+ */
+
+/** Text that the database can keep: it takes any character but NUL. */
+const Text = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .refine((text) => !text.includes("\0"), "may not hold NUL");
+
+const Password = Text(1024).openapi({ example: "correct horse battery" });
+const Code = Text(64);
+const TrustDevice = z
+  .boolean()
+  .optional()
+  .openapi({ description: "Ask for no second factor on this device for 30 days." });
+const RememberMe = z
+  .boolean()
+  .optional()
+  .openapi({ description: "false: the session ends with the browser." });
+
+export const SignUp = z
+  .strictObject({
+    email: Text(1024).openapi({ example: "ada@example.com" }),
+    name: Text(1024).openapi({ example: "Ada" }),
+    password: Password,
+    rememberMe: RememberMe,
+  })
+  .openapi("SignUp");
+export const SignIn = z
+  .strictObject({
+    email: Text(1024).openapi({ example: "ada@example.com" }),
+    password: Password,
+    rememberMe: RememberMe,
+  })
+  .openapi("SignIn");
+export const NoFields = z.strictObject({}).openapi("NoFields");
+export const RevokeSession = z
+  .strictObject({ token: Text(256).openapi({ description: "As `list-sessions` shows it." }) })
+  .openapi("RevokeSession");
+export const ChangePassword = z
+  .strictObject({
+    currentPassword: Password,
+    newPassword: Password,
+    revokeOtherSessions: z.boolean().optional(),
+  })
+  .openapi("ChangePassword");
+export const ConfirmByPassword = z
+  .strictObject({ password: Password })
+  .openapi("ConfirmByPassword");
+export const VerifyTotp = z
+  .strictObject({ code: Code.openapi({ example: "123456" }), trustDevice: TrustDevice })
+  .openapi("VerifyTotp");
+export const VerifyBackupCode = z
+  .strictObject({ code: Code, trustDevice: TrustDevice })
+  .openapi("VerifyBackupCode");
+
+const Person = z
+  .object({
+    id: z.uuid(),
+    email: z.string(),
+    name: z.string(),
+    role: z.enum(ROLES),
+    twoFactorEnabled: z.boolean(),
+    createdAt: Instant,
+  })
+  .openapi("Person");
+const Session = z
+  .object({
+    id: z.uuid(),
+    token: z.string(),
+    expiresAt: Instant,
+    createdAt: Instant,
+    ipAddress: z.string().nullable(),
+    userAgent: z.string().nullable(),
+  })
+  .openapi("Session");
+
+/** The session itself is in the cookie that comes with this answer. */
+export const LoggedIn = z
+  .object({ token: z.string().nullable(), user: Person })
+  .openapi("LoggedIn");
+export const HalfLoggedIn = z
+  .object({ twoFactorRedirect: z.literal(true), twoFactorMethods: z.array(z.string()) })
+  .openapi("HalfLoggedIn", {
+    description: "The password was right; the second factor is asked for next.",
+  });
+export const CurrentSession = z
+  .object({ session: Session, user: Person })
+  .nullable()
+  .openapi("CurrentSession", { description: "null: nobody is logged in." });
+export const Sessions = z.array(Session).openapi("Sessions");
+export const LoggedOut = z.object({ success: z.boolean() }).openapi("LoggedOut");
+export const Done = z.object({ status: z.boolean() }).openapi("Done");
+export const SecondFactor = z
+  .object({
+    method: z.literal("totp"),
+    totpURI: z.string().openapi({ description: "For an authenticator app, as a QR code." }),
+    backupCodes: z.array(z.string()),
+  })
+  .openapi("SecondFactor");
+export const TotpUri = z.object({ totpURI: z.string() }).openapi("TotpUri");
+export const BackupCodes = z
+  .object({ status: z.boolean(), backupCodes: z.array(z.string()) })
+  .openapi("BackupCodes");
