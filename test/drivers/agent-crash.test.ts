@@ -15,8 +15,10 @@ import { aDesiredVm, eventually, randomIds, realClock } from "./builders.ts";
 import { createFakeControlPlane } from "./fake-control-plane.ts";
 import { startHttpPlane } from "./http-plane.ts";
 
-/** Each story is three agents and three kills. */
-const STORIES = 70;
+/** Kills in the middle of creating, starting or destroying; those at rest come on top. */
+const KILLS = 200;
+/** Each story is three agents and three kills, of which the first two are meant to hit work. */
+const MOST_STORIES = 2 * KILLS;
 /** As many at once as two cores carry. */
 const LANES = 3;
 const SEED = Number(process.env["BERTH_CRASH_SEED"] ?? Date.now() % 1_000_000);
@@ -118,11 +120,11 @@ async function story(seed: number, tally: Tally): Promise<void> {
 
   // Most die at a chosen step; every fourth at a moment that nobody chose.
   const midAir = () => (roll(4) === 1 ? 40 + roll(60) : null);
-  await untilDead(start({ presence: "present", step: roll(16) }), running, midAir());
+  await untilDead(start({ presence: "present", step: roll(14) }), running, midAir());
   const made = (await world.vm(vm.vmId))?.disk?.serial;
 
   // The second finishes what the first left, and then dies while destroying it.
-  const second = start({ presence: "absent", step: roll(12) });
+  const second = start({ presence: "absent", step: roll(10) });
   await eventually(`seed ${seed}: the VM runs`, running, 15_000, 5);
   const [only, ...others] = await world.vms();
   expect(others).toEqual([]);
@@ -146,16 +148,20 @@ async function story(seed: number, tally: Tally): Promise<void> {
 }
 
 test(
-  `${STORIES * 3} agents killed at any moment leave one VM, made once, and then none (seed ${SEED})`,
+  `${KILLS} agents killed in the middle of their work leave one VM, made once, and then none (seed ${SEED})`,
   { timeout: 600_000 },
   async () => {
     const tally: Tally = { kills: 0, atStep: 0, inMidAir: 0, idle: 0, ms: 0 };
-    const seeds = Array.from({ length: STORIES }, (_, n) => SEED + n);
+    const inWork = () => tally.atStep + tally.inMidAir;
+    const seeds = Array.from({ length: MOST_STORIES }, (_, n) => SEED + n);
     const began = performance.now();
     await Promise.all(
       Array.from({ length: LANES }, async () => {
-        for (let seed = seeds.shift(); seed !== undefined; seed = seeds.shift())
+        while (inWork() < KILLS) {
+          const seed = seeds.shift();
+          if (seed === undefined) return;
           await story(seed, tally);
+        }
       }),
     );
     const seconds = ((performance.now() - began) / 1000).toFixed(1);
@@ -163,8 +169,6 @@ test(
       `${tally.kills} kills in ${seconds} s (${Math.round(tally.ms / tally.kills)} ms each): ` +
         `${tally.atStep} at a step, ${tally.inMidAir} in mid-air, ${tally.idle} at rest`,
     );
-    expect(tally.kills).toBe(STORIES * 3);
-    // Were most agents only killed at rest, the test would prove little.
-    expect(tally.atStep + tally.inMidAir).toBeGreaterThan(STORIES);
+    expect(inWork()).toBeGreaterThanOrEqual(KILLS);
   },
 );
