@@ -130,6 +130,7 @@ export const createAuth = (options: AuthOptions) =>
       apiKey({
         defaultPrefix: TOKEN_PREFIX,
         requireName: true,
+        enableMetadata: true,
         maximumNameLength: MAX_NAME_LENGTH,
         startingCharactersConfig: { charactersLength: TOKEN_PREFIX.length + 6 },
         // Who may have how long a token is the caller's to decide; the plugin's own limits are a day and a year.

@@ -32,11 +32,20 @@ const StoredToken = z.object({
   createdAt: z.date(),
   expiresAt: z.date().nullable(),
   lastRequest: z.date().nullable(),
+  // null: made in a session.
+  metadata: z.preprocess(
+    (value): unknown => (typeof value === "string" ? JSON.parse(value) : value),
+    z.object({ makers: z.array(z.uuid()) }).nullable(),
+  ),
 });
 type StoredToken = z.infer<typeof StoredToken>;
 
 /** What `tokens.use` found: whose token it is and what it may do. */
-export type TokenGrant = Readonly<{ accountId: string; scopes: readonly Scope[] }>;
+export type TokenGrant = Readonly<{
+  accountId: string;
+  scopes: readonly Scope[];
+  token: NonNullable<AccountPrincipal["token"]>;
+}>;
 
 /**
  * API tokens in the form of better-auth's api-key plugin: it makes the secret, hashes it and stores it. Reading is
@@ -55,12 +64,14 @@ export function createTokens(auth: Auth, clock: Pick<Clock, "now">) {
     const held = await adapter.count({ model: MODEL, where: ownedBy(owner.accountId) });
     if (held >= MAX_TOKENS)
       return refuse("token_limit", `an account has at most ${MAX_TOKENS} tokens`);
+    const expiresIn = withinMaker(input.expiresInSeconds, owner.token?.expiresAt ?? null, clock);
     const made = await auth.api.createApiKey({
       body: {
         userId: owner.accountId,
         name: input.name,
         permissions: toPermissions(input.scopes),
-        expiresIn: input.expiresInSeconds === null ? null : input.expiresInSeconds + lead(clock),
+        expiresIn: expiresIn === null ? null : expiresIn + lead(clock),
+        ...(owner.token && { metadata: { makers: [...owner.token.makers, owner.token.id] } }),
       },
     });
     return ok({
@@ -89,16 +100,36 @@ export function createTokens(auth: Auth, clock: Pick<Clock, "now">) {
     const token = StoredToken.parse(row);
     const now = clock.now();
     if (!token.enabled || (token.expiresAt !== null && token.expiresAt <= now)) return undefined;
+    const makers = token.metadata?.makers ?? [];
+    if (!(await areAllInForce(makers))) return undefined;
     if (now.getTime() - (token.lastRequest?.getTime() ?? 0) >= LAST_USED_PRECISION_MS)
       await adapter.updateMany({
         model: MODEL,
         where: [{ field: "id", value: token.id }],
         update: { lastRequest: now },
       });
-    return { accountId: token.referenceId, scopes: token.permissions };
+    return {
+      accountId: token.referenceId,
+      scopes: token.permissions,
+      token: { id: token.id, makers, expiresAt: token.expiresAt },
+    };
   };
 
-  const list = async (accountId: string): Promise<readonly TokenView[]> => {
+  /** A token made while its maker was being revoked is caught here: it is worth nothing without its makers. */
+  const areAllInForce = async (ids: readonly string[]): Promise<boolean> => {
+    if (ids.length === 0) return true;
+    const { adapter } = await auth.$context;
+    const inForce = await adapter.count({
+      model: MODEL,
+      where: [
+        { field: "id", operator: "in", value: [...ids] },
+        { field: "enabled", value: true },
+      ],
+    });
+    return inForce === ids.length;
+  };
+
+  const stored = async (accountId: string): Promise<readonly StoredToken[]> => {
     const { adapter } = await auth.$context;
     const rows = await adapter.findMany<ApiKey>({
       model: MODEL,
@@ -106,8 +137,11 @@ export function createTokens(auth: Auth, clock: Pick<Clock, "now">) {
       sortBy: { field: "createdAt", direction: "desc" },
       limit: MAX_TOKENS * 2,
     });
-    return rows.map((row) => viewOf(StoredToken.parse(row)));
+    return rows.map((row) => StoredToken.parse(row));
   };
+
+  const list = async (accountId: string): Promise<readonly TokenView[]> =>
+    (await stored(accountId)).map(viewOf);
 
   const revoke = async (accountId: string, tokenId: string): Promise<boolean> => {
     if (!Uuid.safeParse(tokenId).success) return false;
@@ -116,6 +150,15 @@ export function createTokens(auth: Auth, clock: Pick<Clock, "now">) {
       model: MODEL,
       where: [{ field: "id", value: tokenId }, ...ownedBy(accountId)],
     });
+    const made = (await stored(accountId)).filter((t) => t.metadata?.makers.includes(tokenId));
+    if (made.length > 0)
+      await adapter.deleteMany({
+        model: MODEL,
+        where: [
+          { field: "id", operator: "in", value: made.map((t) => t.id) },
+          ...ownedBy(accountId),
+        ],
+      });
     return deleted > 0;
   };
 
@@ -139,6 +182,17 @@ const viewOf = (token: StoredToken): TokenView => ({
  * and `use` judges it by the injected one.
  */
 const lead = (clock: Pick<Clock, "now">): number => (clock.now().getTime() - Date.now()) / 1000;
+
+/** The seconds that a token may last when its maker ends at `end`; null is without end. */
+function withinMaker(
+  asked: number | null,
+  end: Date | null,
+  clock: Pick<Clock, "now">,
+): number | null {
+  if (end === null) return asked;
+  const left = (end.getTime() - clock.now().getTime()) / 1000;
+  return asked === null ? left : Math.min(asked, left);
+}
 
 /** `vms:read` is stored as the plugin's permission `read` on the resource `vms`. */
 function toPermissions(scopes: readonly Scope[]): Record<string, string[]> {

@@ -85,7 +85,7 @@ async function bearerPrincipal(
   const { internalAdapter } = await auth.$context;
   const account = await internalAdapter.findUserById(grant.accountId);
   if (account === null) return refuse("token_invalid", "The token's account is gone.");
-  return principalOf(Account.parse(account), "token", grant.scopes);
+  return principalOf(Account.parse(account), grant.scopes, grant.token);
 }
 
 async function sessionPrincipal(auth: Auth, headers: Headers): Authenticated {
@@ -93,7 +93,7 @@ async function sessionPrincipal(auth: Auth, headers: Headers): Authenticated {
   const session = await auth.api.getSession({ headers, query: { disableRefresh: true } });
   if (session === null) return refuse("token_invalid", "The session is unknown or has ended.");
   const account = Account.parse(session.user);
-  return principalOf(account, "session", SCOPES_OF_ROLE[account.role]);
+  return principalOf(account, SCOPES_OF_ROLE[account.role]);
 }
 
 /** An account as it is stored now; better-auth types what it reads only loosely. */
@@ -107,14 +107,15 @@ const Account = z.object({
 
 async function principalOf(
   account: z.infer<typeof Account>,
-  via: AccountPrincipal["via"],
   granted: readonly Scope[],
+  token?: NonNullable<AccountPrincipal["token"]>,
 ): Authenticated {
   if (account.bannedAt !== null) return refuse("token_invalid", "The account is closed.");
   const { id, email, name, role } = account;
   const allowed: readonly Scope[] = SCOPES_OF_ROLE[role];
   const scopes = granted.filter((scope) => allowed.includes(scope));
-  return ok({ accountId: id, email, name, role, scopes, via });
+  const who = { accountId: id, email, name, role, scopes } as const;
+  return ok(token === undefined ? { ...who, via: "session" } : { ...who, via: "token", token });
 }
 
 async function createAccount(

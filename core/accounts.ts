@@ -14,14 +14,33 @@ export const SCOPES = [
   "staff:read",
   "staff:write",
   "services:write",
+  "tokens:read",
+  "tokens:write",
 ] as const;
 export type Scope = (typeof SCOPES)[number];
 
 /** The scopes that a role can have at all; a token asks for a subset. */
 export const SCOPES_OF_ROLE = {
-  customer: ["orders:read", "orders:write", "vms:read", "vms:write", "billing:read"],
-  staff: ["orders:read", "vms:read", "vms:write", "billing:read", "staff:read", "staff:write"],
-  integration: ["vms:read", "services:write"],
+  customer: [
+    "orders:read",
+    "orders:write",
+    "vms:read",
+    "vms:write",
+    "billing:read",
+    "tokens:read",
+    "tokens:write",
+  ],
+  staff: [
+    "orders:read",
+    "vms:read",
+    "vms:write",
+    "billing:read",
+    "staff:read",
+    "staff:write",
+    "tokens:read",
+    "tokens:write",
+  ],
+  integration: ["vms:read", "services:write", "tokens:read", "tokens:write"],
 } as const satisfies Record<Role, readonly Scope[]>;
 
 /** An authenticated person or billing system. `scopes` is already cut down to what the role may have. */
@@ -32,6 +51,8 @@ export type AccountPrincipal = Readonly<{
   role: Role;
   scopes: readonly Scope[];
   via: "session" | "token";
+  /** The token that it came by; absent for a session. What it makes lasts no longer than it. */
+  token?: Readonly<{ id: string; makers: readonly string[]; expiresAt: Date | null }>;
 }>;
 
 export type TokenView = Readonly<{
@@ -58,7 +79,10 @@ export type Accounts = {
   ) => Promise<
     Result<AccountPrincipal | undefined, { code: "token_invalid" | "rate_limited"; detail: string }>
   >;
-  /** Makes a token; the secret is in the answer this once, and stored only hashed. */
+  /**
+   * Makes a token; the secret is in the answer this once, and stored only hashed. One that is made by a token has no
+   * more scopes than its maker, ends no later (its expiry is cut to the maker's), and ends with its maker.
+   */
   createToken: (
     owner: AccountPrincipal,
     input: { name: string; scopes: readonly Scope[]; expiresInSeconds: number | null },
@@ -69,7 +93,7 @@ export type Accounts = {
     >
   >;
   listTokens: (accountId: string) => Promise<readonly TokenView[]>;
-  /** False when the account has no such token. */
+  /** Ends a token, and all that it made. False when the account has no such token. */
   revokeToken: (accountId: string, tokenId: string) => Promise<boolean>;
   /** Makes an account with a role, for seeds and for staff; sign-up makes customers only. */
   createAccount: (input: {

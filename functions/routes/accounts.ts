@@ -22,7 +22,7 @@ const meRoute = (deps: Deps) =>
   });
 const listRoute = (deps: Deps) =>
   createRoute({
-    ...forAccounts(deps, ROLES, null),
+    ...forAccounts(deps, ROLES, "tokens:read"),
     operationId: "listTokens",
     summary: "Your API tokens",
     tags: ["Account"],
@@ -34,12 +34,12 @@ const listRoute = (deps: Deps) =>
   });
 const createTokenRoute = (deps: Deps) =>
   createRoute({
-    ...forAccounts(deps, ROLES, null),
+    ...forAccounts(deps, ROLES, "tokens:write"),
     operationId: "createToken",
     summary: "Make an API token",
     description:
-      "Scopes are a subset of what you may do now; a token cannot make a stronger one. The secret is in this answer " +
-      "only.",
+      "Scopes are a subset of what you may do now. A token that a token makes has no more scopes than its maker, ends " +
+      "no later (a longer expiry is cut to the maker's), and is revoked with it. The secret is in this answer only.",
     tags: ["Account"],
     method: "post",
     path: "/v1/tokens",
@@ -51,9 +51,9 @@ const createTokenRoute = (deps: Deps) =>
   });
 const revokeRoute = (deps: Deps) =>
   createRoute({
-    ...forAccounts(deps, ROLES, null),
+    ...forAccounts(deps, ROLES, "tokens:write"),
     operationId: "revokeToken",
-    summary: "Revoke an API token",
+    summary: "Revoke an API token, and all that it made",
     tags: ["Account"],
     method: "delete",
     path: "/v1/tokens/{id}",

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { eq } from "drizzle-orm";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
-import { type Role, SCOPES_OF_ROLE } from "#core/accounts.ts";
+import { type AccountPrincipal, type Accounts, type Role, SCOPES_OF_ROLE } from "#core/accounts.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import { cloneDatabase, type TestDatabase } from "#test/harness/database.ts";
 import {
@@ -32,7 +32,12 @@ describe("API tokens", () => {
     expect(secret.startsWith(token.start)).toBe(true);
     expect(await accounts.authenticate(bearer(secret))).toEqual({
       ok: true,
-      value: { ...owner, scopes: ["vms:read", "vms:write"], via: "token" },
+      value: {
+        ...owner,
+        scopes: ["vms:read", "vms:write"],
+        via: "token",
+        token: { id: token.id, makers: [], expiresAt: null },
+      },
     });
     const [listed] = await accounts.listTokens(owner.accountId);
     expect(listed).toEqual({ ...token, lastUsedAt: expect.any(Date) });
@@ -81,6 +86,52 @@ describe("API tokens", () => {
     const wider = { name: "ci", scopes: ["vms:write"], expiresInSeconds: null } as const;
     expect(await accounts.createToken(reader.value, wider)).toMatchObject(refused);
     expect(await accounts.listTokens(owner.accountId)).toHaveLength(1);
+  });
+
+  test("a token that a token makes ends no later than its maker", async () => {
+    const clock = aClock();
+    const { accounts } = anInstance({ clock });
+    const owner = await anAccount(accounts, "customer");
+    const maker = await aToken(accounts, owner, { expiresInSeconds: HOUR / 1000 });
+    clock.advance(HOUR / 2);
+    for (const expiresInSeconds of [null, (10 * DAY) / 1000]) {
+      const made = await aToken(accounts, await bearerOf(accounts, maker.secret), {
+        expiresInSeconds,
+      });
+      expect(Math.abs(Number(made.token.expiresAt) - Number(maker.token.expiresAt))).toBeLessThan(
+        5_000,
+      );
+    }
+    const sooner = await aToken(accounts, await bearerOf(accounts, maker.secret), {
+      expiresInSeconds: 60,
+    });
+    expect(Number(sooner.token.expiresAt)).toBeLessThan(clock.now().getTime() + 2 * MINUTE);
+  });
+
+  test("a revoked token takes along what it made, and what that made", async () => {
+    const { accounts } = anInstance();
+    const owner = await anAccount(accounts, "customer");
+    const kept = await aToken(accounts, owner);
+    const maker = await aToken(accounts, owner);
+    const child = await aToken(accounts, await bearerOf(accounts, maker.secret));
+    const grandchild = await aToken(accounts, await bearerOf(accounts, child.secret));
+    expect(await accounts.authenticate(bearer(grandchild.secret))).toMatchObject({ ok: true });
+
+    expect(await accounts.revokeToken(owner.accountId, maker.token.id)).toBe(true);
+    for (const { secret } of [maker, child, grandchild])
+      expect(await accounts.authenticate(bearer(secret))).toMatchObject(INVALID);
+    const left = await accounts.listTokens(owner.accountId);
+    expect(left.map((t) => t.id)).toEqual([kept.token.id]);
+  });
+
+  test("a token made while its maker is being revoked is worth nothing", async () => {
+    const { accounts } = anInstance();
+    const owner = await anAccount(accounts, "customer");
+    const maker = await aToken(accounts, owner);
+    const late = await bearerOf(accounts, maker.secret);
+    await accounts.revokeToken(owner.accountId, maker.token.id);
+    const made = await aToken(accounts, late);
+    expect(await accounts.authenticate(bearer(made.secret))).toMatchObject(INVALID);
   });
 
   test("an account has at most a hundred tokens", async () => {
@@ -216,6 +267,12 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 
 const anInstance = (over: Parameters<typeof accountsOn>[1] = {}) => accountsOn(database.db, over);
+
+async function bearerOf(accounts: Accounts, secret: string): Promise<AccountPrincipal> {
+  const found = await accounts.authenticate(bearer(secret));
+  if (!found.ok || found.value === undefined) throw new Error("the token is good");
+  return found.value;
+}
 
 const aHash = () => createHash("sha256").update(v7()).digest("base64url");
 

@@ -289,6 +289,18 @@ describe("every operation of the API", () => {
     expect(list.body).toEqual({ items: [], nextCursor: null });
   });
 
+  test("keeps a weak token from the tokens: it makes, lists and revokes none", async () => {
+    const weak = await aToken(stack.customer, ["vms:read"]);
+    const client = new StackClient(stack.apiUrl, weak.secret);
+    const refused = { status: 403, body: { code: "scope_missing" } };
+    const body = { name: "eternal", scopes: ["vms:read"] };
+    expect(await client.request("POST", "/v1/tokens", body)).toMatchObject(refused);
+    expect(await client.request("GET", "/v1/tokens")).toMatchObject(refused);
+    expect(await client.request("DELETE", `/v1/tokens/${ids["/v1/tokens/"]}`)).toMatchObject(
+      refused,
+    );
+  });
+
   test("gives another host's agent nothing of a VM that is not its own", async () => {
     const vmId = idIn("vm").parse(ids["/v1/vms/"]);
     const answers: unknown[] = [];
