@@ -1,6 +1,19 @@
-import { OpenAPIHono } from "@hono/zod-openapi";
+import { OpenAPIHono, z } from "@hono/zod-openapi";
 import type { Env } from "hono";
+import { PROBLEM_CODES, type ProblemCode } from "#core/contracts/problem.ts";
 import { fieldErrors, ProblemError } from "./problems.ts";
+
+const OwnCode = z.object({
+  code: z.literal("custom"),
+  params: z.object({ code: z.enum(PROBLEM_CODES) }),
+});
+
+/** `invalid_request`, unless all that is wrong has one and the same code of its own (`params.code` of its issue). */
+function codeOf(error: z.core.$ZodError): ProblemCode {
+  const codes = new Set(error.issues.map((issue) => OwnCode.safeParse(issue).data?.params.code));
+  const [code] = codes;
+  return codes.size === 1 && code !== undefined ? code : "invalid_request";
+}
 
 /** A router whose requests are checked by their schemas; what does not fit becomes a problem with its fields. */
 export const newRouter = <E extends Env = Env>() =>
@@ -16,7 +29,7 @@ export const newRouter = <E extends Env = Env>() =>
         );
       const first = errors[0];
       throw new ProblemError(
-        "invalid_request",
+        codeOf(result.error),
         first ? `${first.path}: ${first.message}` : "the request does not fit",
         errors,
       );

@@ -10,6 +10,7 @@ import {
   ACTION_TYPES,
   REQUESTABLE_ACTIONS,
 } from "#core/vms/action.ts";
+import { whyNoSshKey } from "#core/vms/ssh-key.ts";
 import { VM_STATUSES } from "#core/vms/status.ts";
 import { DESIRED_POWER, OBSERVED_POWER, OS_FAMILIES, VmSize } from "#core/vms/vm.ts";
 import { HostImage, Instant } from "./agent.ts";
@@ -48,16 +49,18 @@ export const Hostname = z
   )
   .openapi({ example: "web-1.example.com" });
 
-/** OpenSSH public keys of the kinds that sshd accepts today (sshd(8), AUTHORIZED_KEYS FILE FORMAT). */
+/** An OpenSSH public key of a kind that sshd accepts today; one that is none is refused with its own code. */
 export const SshKey = z
   .string()
   .max(8192)
-  .regex(
-    /^(ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)|sk-ssh-ed25519@openssh\.com|sk-ecdsa-sha2-nistp256@openssh\.com) [A-Za-z0-9+/]{40,}={0,2}( \P{Cc}{1,200})?$/u,
-    "not an OpenSSH public key",
-  )
+  .superRefine((line, context) => {
+    const why = whyNoSshKey(line);
+    if (why !== undefined)
+      context.addIssue({ code: "custom", message: why, params: { code: "ssh_key_invalid" } });
+  })
   .openapi({
-    example: "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGx0bGVhc2UtdGhpcy1pcy1hbi1leGFtcGxl ada",
+    example:
+      "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx ada@example",
   });
 
 export const PlaceOrder = z

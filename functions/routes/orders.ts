@@ -38,6 +38,7 @@ const placeOrderRoute = (deps: Deps) =>
       },
       ...problems(
         "invalid_request",
+        "ssh_key_invalid",
         "idempotency_key_missing",
         "plan_not_found",
         "image_not_found",

@@ -142,11 +142,29 @@ describe("an order", () => {
     { name: "with an address for a name", over: { hostname: "1.2.3.4" } },
     { name: "without an SSH key", over: { sshKeys: [] } },
     { name: "with 20 KiB of user data", over: { userData: "x".repeat(20_000) } },
-    { name: "with a bad SSH key", over: { sshKeys: ["ssh-ed25519 AAAA"] } },
+    {
+      name: "with a bad SSH key",
+      over: { sshKeys: ["ssh-ed25519 AAAA"] },
+      status: 422,
+      code: "ssh_key_invalid",
+    },
+    {
+      name: "with an SSH key of another kind than it says",
+      over: { sshKeys: [EXAMPLE_SSH_KEY.replace("ssh-ed25519", "ssh-rsa")] },
+      status: 422,
+      code: "ssh_key_invalid",
+    },
     {
       name: "with two SSH keys in one",
       over: { sshKeys: [`${EXAMPLE_SSH_KEY}\n${EXAMPLE_SSH_KEY}`] },
+      status: 422,
+      code: "ssh_key_invalid",
     },
+    {
+      name: "with a bad SSH key and a bad host name",
+      over: { sshKeys: ["ssh-ed25519 AAAA"], hostname: "-" },
+    },
+    { name: "with a number for an SSH key", over: { sshKeys: [1] } },
     { name: "with NUL in its user data", over: { userData: "#!/bin/sh\0" } },
     { name: "with a field that we do not know", over: { price: 0 } },
     { name: "with null for a name", over: { hostname: null } },
@@ -172,6 +190,16 @@ describe("an order", () => {
     { name: "a number past all numbers", body: '{"planId":1e999}', code: "invalid_request" },
   ])("whose body is $name is refused", async ({ body, code }) => {
     expect(await postOrder(body)).toEqual(bad(code));
+  });
+
+  test("is told which of its SSH keys is none", async () => {
+    const body = { ...valid, sshKeys: [EXAMPLE_SSH_KEY, "ssh-ed25519 AAAA"] };
+    const headers = { "idempotency-key": v7() };
+    const answer = await stack.customer.request("POST", "/v1/orders", body, headers);
+    expect(answer.body).toMatchObject({
+      code: "ssh_key_invalid",
+      errors: [{ path: "sshKeys.1" }],
+    });
   });
 
   test("whose body is no UTF-8 is refused", async () => {

@@ -1,0 +1,92 @@
+import { describe, expect, test } from "vitest";
+import { whyNoSshKey } from "./ssh-key.ts";
+
+/* Made by ssh-keygen of OpenSSH for these tests; their private halves were thrown away. */
+const ED25519 = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGcT6FnAX/3F2jdA6ipxr1hkA0bKTR9u0mW853zI1a2s";
+const RSA_2048 =
+  "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQCmsVl3ER5sg3eicqUuONZvk3HUNTcsvnpYHoCy/Gov4Kn/xvkgeA/0A+FsecxQI7QaVdaxfYCa1+rZdndbr77C9Q2MY/q5gxaUmKVfAXH/mjd5If9/tW3BHaIH+hfv91S+HsGxCgwZE40ScZEICOBfitfLRxJ8+aDOqqO6pLalJXoyYWfii8Eu9NJDeQwwEczZOEfszqDP5Sg7sZ7CtkebVrVg48ZZ8FKqWfWbUKeYdcy00hXIgBgMS3k4UpYGtLstnwTPSxmgMN1FnGj+9LBofqcmdAfd7ytiJpq2tOSJ9ZkofSnwipQkZw/VWdStvyFMUi386vYRV/gOZPIckmdj";
+const RSA_1024 =
+  "ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAAAgQDzis0Qr8KiHYBW1R0e5ibHso4BVw5mSyzRFrVURZQc/hZSZVhShPcxVztP9TI4zGAHC+9T3kr8Yp1Z97l2hbAdn/LMLoAqXXjn3atW4UyjOohI+Bmn2tPMtFFQ84QCJps2hP9m+634JXK95N7uXWpjkqqMKHyAZ4FtQ49NOlE8Ew==";
+const P256 =
+  "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBEJv0ULkEFFkweqgFk0zFk/2XVavt8BuK2BI4vZyYJ4L4wJyPHwniV2zXAysI/CD4LuIhBe0ij1p0rksgo9o74M=";
+const P384 =
+  "ecdsa-sha2-nistp384 AAAAE2VjZHNhLXNoYTItbmlzdHAzODQAAAAIbmlzdHAzODQAAABhBGbk/axDQvUrFaNdp1ovCaA4p7pZ++w8uqb+RxniW8tZ6poiNEzww9xXc0bvL93c35uGNgvHTXkM9HPVhNZTABgOF+rvoTzcScQEkUM6/+C0oWVltCwEBeVouqzZJ1bxdQ==";
+const P521 =
+  "ecdsa-sha2-nistp521 AAAAE2VjZHNhLXNoYTItbmlzdHA1MjEAAAAIbmlzdHA1MjEAAACFBAFjneOsx5BoGSw3xtM5w9IycBD3SBqz5nbz5CobvtcQFFDQm53vcIGetuN/KfCUGX3O/Xox3uNgo2NKtAJKZnvHgQB5PzBCwS8S7icWotiDwmyJ5HQY8ERy3C9zVNNxL+Z26RokwGuN9oWUCtWWgZpj7VRVjDBN6TMdsf/tlIDJ+T7fNg==";
+
+/** A blob of strings, each after its length. */
+const blob = (...fields: readonly (string | Uint8Array)[]) =>
+  Buffer.concat(
+    fields.map((field) => {
+      const bytes = Buffer.from(field);
+      const length = Buffer.alloc(4);
+      length.writeUInt32BE(bytes.length);
+      return Buffer.concat([length, bytes]);
+    }),
+  );
+const line = (kind: string, ...fields: readonly (string | Uint8Array)[]) =>
+  `${kind} ${blob(kind, ...fields).toString("base64")}`;
+const bytes = (length: number, first = 1) =>
+  Uint8Array.from({ length }, (_, n) => (n === 0 ? first : 7));
+const base64Of = (key: string) => key.split(" ")[1] ?? "";
+const EXPONENT = Uint8Array.of(1, 0, 1);
+
+describe("an SSH key", () => {
+  test.each([
+    ["Ed25519", ED25519],
+    ["with a comment", `${ED25519} ada lovelace ключ`],
+    ["RSA of 2048 bits", RSA_2048],
+    ["on P-256", P256],
+    ["on P-384", P384],
+    ["on P-521", P521],
+    ["Ed25519 on a security token", line("sk-ssh-ed25519@openssh.com", bytes(32), "ssh:")],
+    [
+      "on P-256 on a security token",
+      line("sk-ecdsa-sha2-nistp256@openssh.com", "nistp256", bytes(65, 4), "ssh:"),
+    ],
+  ])("%s is one", (_what, key) => {
+    expect(whyNoSshKey(key)).toBeUndefined();
+  });
+
+  test.each([
+    ["nothing", "", /not an OpenSSH/],
+    ["base64 without its kind", base64Of(ED25519), /not an OpenSSH/],
+    ["DSA", line("ssh-dss", bytes(128)), /not an OpenSSH/],
+    ["a certificate", line("ssh-ed25519-cert-v01@openssh.com", bytes(32)), /not an OpenSSH/],
+    ["one of another kind within", `ssh-rsa ${base64Of(ED25519)}`, /another kind/],
+    ["one of another curve within", `ecdsa-sha2-nistp256 ${base64Of(P384)}`, /another kind/],
+    [
+      "of another curve than it says",
+      line("ecdsa-sha2-nistp256", "nistp384", bytes(65, 4)),
+      /curve/,
+    ],
+    ["only its beginning", "ssh-ed25519 AAAA", /another kind/],
+    ["cut off", line("ssh-ed25519", bytes(31)), /32 bytes/],
+    ["too long", line("ssh-ed25519", bytes(33)), /32 bytes/],
+    ["with a length past its end", `ssh-ed25519 ${base64Of(ED25519).slice(0, 48)}`, /32 bytes/],
+    ["with more behind it", line("ssh-ed25519", bytes(32), "more"), /more in it/],
+    ["RSA of 1024 bits", RSA_1024, /2048 bits/],
+    ["RSA of a negative number", line("ssh-rsa", EXPONENT, bytes(256, 0x80)), /2048 bits/],
+    ["RSA of zeroes", line("ssh-rsa", EXPONENT, new Uint8Array(300)), /2048 bits/],
+    ["RSA with an even exponent", line("ssh-rsa", Uint8Array.of(2), bytes(256)), /no RSA key/],
+    ["RSA with the exponent one", line("ssh-rsa", Uint8Array.of(1), bytes(257)), /no RSA key/],
+    ["RSA of 17000 bits", line("ssh-rsa", EXPONENT, bytes(2125, 0x7f)), /at most/],
+    ["a compressed point", line("ecdsa-sha2-nistp256", "nistp256", bytes(33, 2)), /no point/],
+    [
+      "a token's without an application",
+      line("sk-ssh-ed25519@openssh.com", bytes(32)),
+      /application/,
+    ],
+    ["no base64", "ssh-ed25519 A", /no base64/],
+    [
+      "base64 without its padding",
+      `ssh-rsa ${base64Of(line("ssh-rsa", EXPONENT, bytes(258))).replace(/=+$/, "")}`,
+      /base64/,
+    ],
+    ["two lines", `${ED25519}\n${ED25519}`, /not an OpenSSH/],
+    ["with an option", `command="reboot" ${ED25519}`, /not an OpenSSH/],
+    ["with NUL in its comment", `${ED25519} a\0b`, /not an OpenSSH/],
+  ])("%s is none", (_what, key, why) => {
+    expect(whyNoSshKey(key)).toMatch(why);
+  });
+});
