@@ -38,6 +38,8 @@ export async function startAgent(options: {
   clock: Clock;
   ids: IdSource;
   log: Log;
+  /** The agent ended although nobody stopped it. */
+  ended?: (error: unknown) => void;
 }): Promise<RunningAgent> {
   const { host, clock, ids, apiUrl } = options;
   const log: Log = {
@@ -77,6 +79,7 @@ export async function startAgent(options: {
   const stopping = new AbortController();
   const running = agent.run(stopping.signal).catch((error: unknown) => {
     log.error("ended", { error });
+    options.ended?.(error);
   });
   return {
     name: host.name,

@@ -1,6 +1,6 @@
 import { CorruptState } from "#host-agent/saved.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
-import { PostgresError } from "./postgres.ts";
+import { PostgresError } from "./postgres-error.ts";
 import { CorruptFolder } from "./saved-secrets.ts";
 import { CorruptStateFile } from "./stripe/state-file.ts";
 

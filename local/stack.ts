@@ -41,6 +41,10 @@ export type StackOptions = Readonly<{
   sweepSeconds: number;
   /** For demos and tests: quicker, and gone with the folder. */
   throwaway: boolean;
+  /** Aborted: the start is given up at its next step, and undone. */
+  signal?: AbortSignal;
+  /** An agent ended although nobody stopped it. */
+  agentEnded?: (host: string, error: unknown) => void;
 }>;
 
 export type Stack = Readonly<{
@@ -90,6 +94,7 @@ async function start(
   stopAll: () => Promise<void>,
 ): Promise<Stack> {
   const { folder, ports } = options;
+  const goOn = () => options.signal?.throwIfAborted();
   const saved = await loadSaved(folder);
   const clock = createLocalClock(saved.clockOffsetMs);
   const log = options.log(clock);
@@ -98,9 +103,11 @@ async function start(
     folder: path.join(folder, "postgres"),
     port: ports.postgres,
     password: saved.databasePassword,
+    fresh: saved.tokens === null,
     throwaway: options.throwaway,
   });
   undo.push(postgres.stop);
+  goOn();
   await ensureDatabase(postgres.url("postgres"));
   const databaseUrl = postgres.url(DATABASE);
   await migrateDatabase(databaseUrl);
@@ -110,6 +117,7 @@ async function start(
   undo.push(() => pool.end());
   const db = drizzle(pool);
 
+  goOn();
   const sqs = await startEmbeddedSqs(ports.sqs);
   undo.push(sqs.stop);
 
@@ -127,6 +135,7 @@ async function start(
     log,
   });
   undo.push(stripe.close);
+  goOn();
 
   const deps: Deps = {
     db,
@@ -188,6 +197,7 @@ async function start(
 
   const agents: RunningAgent[] = [];
   for (const host of options.hosts) {
+    goOn();
     const home = path.join(folder, "hosts", host.name);
     await mkdir(home, { recursive: true });
     const agent = await startAgent({
@@ -197,6 +207,7 @@ async function start(
       clock,
       ids: systemIds,
       log,
+      ended: (error) => options.agentEnded?.(host.name, error),
       joinToken: async () => {
         const added = await addHost(
           deps,

@@ -1,13 +1,16 @@
-import { mkdir } from "node:fs/promises";
 import { createWriteStream } from "node:fs";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { holdAlone } from "#host-agent/single-instance.ts";
+import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { startedHosts } from "./hosts.ts";
 import { openKvmHost } from "./kvm-host.ts";
 import { createLineLog } from "./log.ts";
 import { PlainError, runMain } from "./main.ts";
 import { busyPort, portsFrom } from "./ports.ts";
+import { endLeftoverPostgres } from "./postgres-leftover.ts";
+import { dataFolderOf } from "./postgres-place.ts";
 import { LOCAL_PASSWORD, LOCAL_PEOPLE } from "./seed.ts";
 import { startStack } from "./stack.ts";
 
@@ -33,25 +36,77 @@ async function main(args: readonly string[]): Promise<void> {
       `BERTH_PORT must be a port number up to 65532, not ${process.env["BERTH_PORT"]}`,
     );
   const folder = path.resolve(process.env["BERTH_LOCAL_DIR"] ?? ".local");
-  const ports = portsFrom(base);
+  const asked = askedToStop();
+  const undo: (() => unknown)[] = [];
+  try {
+    await run({ folder, base, driver: values.driver, asked, undo });
+  } catch (error) {
+    // Whatever an interrupted start stumbled over, it was asked to end.
+    if (!asked.aborted) throw error;
+  } finally {
+    await undoAll(undo);
+  }
+}
+
+/** In reverse, each of them, even when one fails. */
+async function undoAll(undo: readonly (() => unknown)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const step of undo.toReversed())
+    try {
+      await step();
+    } catch (error) {
+      failures.push(error);
+    }
+  if (failures.length > 0)
+    throw new PlainError(`Berth did not stop cleanly: ${failures.map(String).join("; ")}`, {
+      cause: failures[0],
+    });
+}
+
+/** Starts everything and waits until it is asked to stop. What it began is in `undo`, however it ends. */
+async function run(options: {
+  folder: string;
+  base: number;
+  driver: string;
+  asked: AbortSignal;
+  undo: (() => unknown)[];
+}): Promise<void> {
+  const { folder, asked, undo } = options;
+  const ports = portsFrom(options.base);
+  await mkdir(folder, { recursive: true }).catch((cause: unknown) => {
+    throw new PlainError(
+      `${folder} cannot be made (${cause instanceof Error ? cause.message : String(cause)}); BERTH_LOCAL_DIR=<folder> takes another`,
+      { cause },
+    );
+  });
+  const letGo = await holdAlone(folder).catch((cause: unknown) => {
+    throw new PlainError(
+      `${folder} is in use by another Berth: stop it, or run a second with BERTH_LOCAL_DIR=<folder> BERTH_PORT=<port>`,
+      { cause },
+    );
+  });
+  undo.push(letGo);
+  const { data } = await dataFolderOf(path.join(folder, "postgres"));
+  if (await endLeftoverPostgres(data))
+    process.stdout.write("Ended the Postgres that a killed Berth left behind.\n");
   const busy = await busyPort(ports);
   if (busy !== undefined)
     throw new PlainError(
       `port ${busy} is busy: is Berth running already? BERTH_PORT=<port> moves this one`,
     );
-  await mkdir(folder, { recursive: true });
-  const letGo = await holdAlone(folder).catch((cause: unknown) => {
-    throw new PlainError(
-      `${folder} is in use by another Berth: BERTH_LOCAL_DIR=<folder> moves this one`,
-      { cause },
-    );
-  });
+  // A start that is cut short between two steps has a server that no later undo knows of.
+  undo.push(() => endLeftoverPostgres(data));
+  process.stdout.write("Berth is starting…\n");
   const kvm =
-    values.driver === "kvm"
+    options.driver === "kvm"
       ? await openKvmHost("kvm-real-1", path.join(folder, "kvm"), "power_off")
       : undefined;
+  if (kvm) undo.push(kvm.close);
+  asked.throwIfAborted();
   const logFile = createWriteStream(path.join(folder, "berth.log"), { flags: "a" });
-  process.stdout.write("Berth is starting…\n");
+  // A full disk must not end the product; what cannot be written is lost.
+  logFile.on("error", () => undefined);
+  undo.push(() => logFile.end());
   const stack = await startStack({
     folder,
     ports,
@@ -60,7 +115,13 @@ async function main(args: readonly string[]): Promise<void> {
     intervals: { resyncSeconds: 15, usageSampleSeconds: 10, usageFlushSeconds: 20 },
     sweepSeconds: 10,
     throwaway: false,
+    signal: asked,
+    agentEnded: (name, error) =>
+      process.stderr.write(
+        `berth: the agent of ${name} ended: ${error instanceof Error ? error.message : String(error)}\n`,
+      ),
   });
+  undo.push(stack.stop);
   process.stdout.write(`
   API        ${stack.apiUrl}   (docs: ${stack.apiUrl}/docs)
   Stripe     ${stack.stripeUrl}   a stand-in; pay with 4242 4242 4242 4242
@@ -75,12 +136,8 @@ ${LOCAL_PEOPLE.map((p) => `  ${p.role.padEnd(12)} ${p.email}`).join("\n")}
 
 Ctrl-C stops everything; started again it goes on where it stopped.
 `);
-  await untilStopped();
+  await whenAsked(asked);
   process.stdout.write("\nBerth is stopping…\n");
-  await stack.stop();
-  await kvm?.close();
-  letGo();
-  logFile.end();
 }
 
 function parse(args: readonly string[]) {
@@ -99,11 +156,5 @@ function parse(args: readonly string[]) {
     throw new PlainError(`${error instanceof Error ? error.message : String(error)}; see --help`);
   }
 }
-
-const untilStopped = () =>
-  new Promise<void>((resolve) => {
-    process.once("SIGINT", () => resolve());
-    process.once("SIGTERM", () => resolve());
-  });
 
 await runMain(main);
