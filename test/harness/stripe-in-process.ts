@@ -6,7 +6,7 @@ import { createStripeStandIn, type StripeStandIn } from "#local/stripe/stand-in.
 
 const PUBLIC_URL = "http://stripe.test";
 const API_KEY = "sk_test_control_plane";
-const WEBHOOK_SECRET = "whsec_control_plane";
+export const WEBHOOK_SECRET = "whsec_control_plane";
 
 export const CARD = {
   works: "4242424242424242",
