@@ -131,13 +131,13 @@ function seedDrive(files: VmFiles) {
 function networkCard(nic: Nic, network: KvmNetwork) {
   return {
     ...source(nic, network),
-    mac: { "@address": nic.mac },
+    mac: { "@address": plainLine("MAC address", nic.mac) },
     model: { "@type": "virtio" },
     ...(network.kind !== "user" && {
       // Drops what does not carry the NIC's own MAC and its one address.
       filterref: {
         "@filter": "clean-traffic",
-        parameter: { "@name": "IP", "@value": nic.ipv4.address },
+        parameter: { "@name": "IP", "@value": plainLine("address", nic.ipv4.address) },
       },
       ...(nic.bandwidthMbit !== null && { bandwidth: bandwidth(nic.bandwidthMbit) }),
     }),

@@ -1,5 +1,6 @@
 import { access, readdir } from "node:fs/promises";
 import path from "node:path";
+import { HostImage } from "#core/contracts/agent.ts";
 import { DriverError, type VmRef } from "../driver.ts";
 import { checkedId, fileStem, tagOfFile } from "./tag.ts";
 
@@ -39,9 +40,9 @@ export function filesOf(folders: Folders, ref: VmRef): VmFiles {
   };
 }
 
-/** An image's file. Its name was checked by the contract to be a bare one. */
+/** An image's file, by a name that the contract allows: a bare one. Throws `image_missing` for any other. */
 export function imageFile(folders: Folders, name: string): string {
-  if (path.basename(name) !== name || name.startsWith("."))
+  if (!HostImage.shape.file.safeParse(name).success)
     throw new DriverError("image_missing", `not the name of an image: ${name.slice(0, 100)}`);
   return path.join(folders.imageDir, `${name}.qcow2`);
 }
