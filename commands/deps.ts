@@ -29,6 +29,8 @@ export type Deps = Readonly<{
 export type Settings = Readonly<{
   /** Where people and agents reach us, without a slash at the end. */
   publicUrl: string;
+  /** How many orders an account may hold unpaid at once; `MOST_UNPAID_ORDERS` unless given. */
+  maxUnpaidOrders?: number;
   /** What agents are told to do, in seconds. */
   intervals: { resyncSeconds: number; usageSampleSeconds: number; usageFlushSeconds: number };
 }>;

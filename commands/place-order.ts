@@ -1,7 +1,7 @@
 import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api.ts";
 import type { AccountPrincipal } from "#core/accounts.ts";
 import type { NoHostCode } from "#core/hosts/place-vm.ts";
-import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
+import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import type { BillingInterval, Order } from "#core/orders/order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { billingCustomerOf, rememberBillingCustomer } from "#db/billing.ts";
@@ -15,7 +15,7 @@ import {
 } from "#db/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { claimKey, keepAnswer, type RequestKey } from "#db/idempotency.ts";
-import { attachCheckout, extendHold, insertOrder, loadOrder } from "#db/orders.ts";
+import { attachCheckout, countUnpaid, extendHold, insertOrder, loadOrder } from "#db/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "./deps.ts";
 import { requestHash } from "./request-hash.ts";
@@ -25,6 +25,7 @@ import { undoOnRefusal } from "./undo-on-refusal.ts";
 export type PlacedOrder = Readonly<{ order: Order; checkoutUrl: string }>;
 export type PlaceOrderRefusal = Refusal<
   | "idempotency_key_reused"
+  | "too_many_unpaid_orders"
   | "plan_not_found"
   | "image_not_found"
   | "location_not_found"
@@ -64,6 +65,9 @@ export async function placeOrder(
       if (claim.value.kind === "answered")
         return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });
       if (claim.value.kind === "resume") return ok({ orderId: claim.value.resourceId });
+      const most = deps.settings.maxUnpaidOrders ?? MOST_UNPAID_ORDERS;
+      if ((await countUnpaid(tx, input.buyer.accountId)) >= most)
+        return refuse("too_many_unpaid_orders", `${most} orders wait to be paid: pay one, or wait`);
       return holdOrder(tx, orderId, input.buyer.accountId, input.request, at);
     },
   );

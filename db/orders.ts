@@ -1,4 +1,4 @@
-import { and, asc, eq, isNull, lt, lte, sql } from "drizzle-orm";
+import { and, asc, count, eq, isNull, lt, lte, sql } from "drizzle-orm";
 import { CURRENCIES, type Currency } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
 import type { Db, Tx } from "./client.ts";
@@ -115,6 +115,15 @@ export async function orderIdsInState(
     .orderBy(asc(sql`coalesce(${orders.triedAt}, ${orders.paidAt})`))
     .limit(limit);
   return rows.map((r) => r.id);
+}
+
+/** How many places an account holds without having paid. Orders at the same instant may not see each other. */
+export async function countUnpaid(tx: Tx, accountId: string): Promise<number> {
+  const [row] = await tx
+    .select({ unpaid: count() })
+    .from(orders)
+    .where(and(eq(orders.accountId, accountId), eq(orders.state, "awaiting_payment")));
+  return row?.unpaid ?? 0;
 }
 
 export async function orderIdOfCheckout(db: Db, checkoutId: string): Promise<string | undefined> {

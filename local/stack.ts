@@ -163,7 +163,8 @@ async function start(
       production: false,
     }),
     hostCredentials: createStaticHostCredentials({ clock, region: SQS_REGION }),
-    settings: { publicUrl: apiUrl, intervals: options.intervals },
+    // More than an account may hold on AWS: the benchmark orders fifty at once.
+    settings: { publicUrl: apiUrl, maxUnpaidOrders: 200, intervals: options.intervals },
   };
   const tokens = saved.tokens ?? (await seedPeople(deps));
   if (!saved.tokens) await save(folder, { ...saved, tokens });

@@ -56,6 +56,7 @@ export const STATUS_BY_CODE = {
   email_taken: 409,
   name_taken: 409,
   token_limit: 409,
+  too_many_unpaid_orders: 409,
   host_wrong_state: 409,
   password_not_ready: 409,
   // What was there, and is gone for good.

@@ -34,6 +34,7 @@ const placeOrderRoute = (deps: Deps) =>
     responses: {
       202: {
         description: "Held until it is paid",
+        "too_many_unpaid_orders",
         content: { "application/json": { schema: PlacedOrder } },
       },
       ...problems(

@@ -209,3 +209,22 @@ test("a plan has one price for an interval, whatever its currency", async () => 
   );
   await expect(another).rejects.toThrow("plan_prices_plan_interval_key");
 });
+
+test("an account holds so many places without paying, and no more until it pays", async () => {
+  const few = await startControlPlane({ maxUnpaidOrders: 2 });
+  try {
+    const world = await aWorld(few, { places: 5 });
+    const key = v7();
+    const [paid, repeated] = [await aPlacedOrder(few, world), await sendOrder(few, world, { key })];
+    const refused = { error: { code: "too_many_unpaid_orders" } };
+    expect(await sendOrder(few, world)).toMatchObject(refused);
+    expect(await sendOrder(few, world, { key })).toEqual(repeated);
+    expect(await sendOrder(few, world, { buyer: await aBuyer(few) })).toMatchObject({ ok: true });
+    await few.stripe.pay(paid.checkoutUrl);
+    await few.pump();
+    expect(await sendOrder(few, world)).toMatchObject({ ok: true });
+    expect(await sendOrder(few, world)).toMatchObject(refused);
+  } finally {
+    await few.drop();
+  }
+});

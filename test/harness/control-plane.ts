@@ -67,7 +67,7 @@ const noAccounts: Accounts = {
 };
 
 export async function startControlPlane(
-  options: { connections?: number; start?: string } = {},
+  options: { connections?: number; start?: string; maxUnpaidOrders?: number } = {},
 ): Promise<ControlPlane> {
   const database = await cloneDatabase(options);
   const clock = settableClock(options.start);
@@ -95,6 +95,7 @@ export async function startControlPlane(
     ),
     settings: {
       publicUrl: "http://berth.test",
+      maxUnpaidOrders: options.maxUnpaidOrders ?? 200,
       intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 },
     },
   };
