@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
+import { toWireId } from "#core/ids.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { loadLocation } from "#db/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { insertHost, insertJoinToken, loadHost, setQueueUrl, type Host } from "#db/hosts.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { violates } from "#db/transaction.ts";
+import { claimOnce, type RequestKey } from "./answer-once.ts";
 import { stamp, type Deps } from "./deps.ts";
 import { undoOnRefusal } from "./undo-on-refusal.ts";
 
@@ -16,19 +18,26 @@ export type AddedHost = Readonly<{ host: Host; joinToken: string; joinTokenExpir
 export const hashJoinToken = (token: string): string =>
   createHash("sha256").update(token).digest("hex");
 
+type AddHostRefusal = Refusal<"location_not_found" | KeyCode>;
+type KeyCode = "idempotency_key_reused" | "secret_shown_once";
+
+const askForToken = (hostId: string) =>
+  `ask for another join token for the host ${toWireId("host", hostId)}`;
+
 /** Adds a host, makes its queue, and issues the token that its agent enrols with. */
 export async function addHost(
   deps: Deps,
   by: Actor,
   input: { name: string; locationId: string; testOnly: boolean; cpuOvercommit: number },
-): Promise<Result<AddedHost, Refusal<"location_not_found" | "name_taken">>> {
+  key?: RequestKey,
+): Promise<Result<AddedHost, Refusal<"name_taken"> | AddHostRefusal>> {
   const at = stamp(deps);
   const hostId = at.newId();
   const added = await undoOnRefusal(
     deps.db,
-    async (
-      tx,
-    ): Promise<Result<{ token: string; expiresAt: Date }, Refusal<"location_not_found">>> => {
+    async (tx): Promise<Result<{ token: string; expiresAt: Date }, AddHostRefusal>> => {
+      const claimed = await claimOnce(tx, key, { resourceId: hostId, hint: askForToken }, at.now);
+      if (!claimed.ok) return claimed;
       if (!(await loadLocation(tx, input.locationId)))
         return refuse("location_not_found", "no such location");
       await insertHost(tx, { id: hostId, ...input }, at.now);
@@ -60,14 +69,19 @@ async function makeQueue(deps: Deps, hostId: string): Promise<void> {
   }
 }
 
+type IssueTokenRefusal = Refusal<"host_not_found" | "host_wrong_state" | KeyCode>;
+
 /** A new join token for a host that has lost its agent's key, or whose first token ran out. */
 export async function issueJoinToken(
   deps: Deps,
   by: Actor,
   hostId: string,
-): Promise<Result<AddedHost, Refusal<"host_not_found" | "host_wrong_state">>> {
-  type Answer = Result<AddedHost, Refusal<"host_not_found" | "host_wrong_state">>;
-  return undoOnRefusal(deps.db, async (tx): Promise<Answer> => {
+  key?: RequestKey,
+): Promise<Result<AddedHost, IssueTokenRefusal>> {
+  return undoOnRefusal(deps.db, async (tx): Promise<Result<AddedHost, IssueTokenRefusal>> => {
+    const made = { resourceId: hostId, hint: askForToken };
+    const claimed = await claimOnce(tx, key, made, deps.clock.now());
+    if (!claimed.ok) return claimed;
     const host = await loadHost(tx, hostId);
     if (!host) return refuse("host_not_found", "no such host");
     if (host.state === "retired") return refuse("host_wrong_state", "this host is retired");

@@ -7,6 +7,8 @@ const BATCH = 100;
 /** Longer than any send takes; after it another relay may take the rows. */
 const LEASE_MS = 30_000;
 
+type Relay = Pick<Deps, "db" | "clock" | "queues" | "log">;
+
 /**
  * Takes unsent outbox rows and rings what they name: hosts' doorbells (one ring for each host, with its document's
  * present generation) and the queue of work. Called after each commit, and by a sweep that catches what a crash left.
@@ -14,32 +16,49 @@ const LEASE_MS = 30_000;
  *
  * @returns how many rows were sent, and how many failed.
  */
-export async function relayOutbox(
-  deps: Pick<Deps, "db" | "clock" | "queues" | "log">,
-): Promise<{ sent: number; failed: number }> {
+export async function relayOutbox(deps: Relay): Promise<{ sent: number; failed: number }> {
   const total = { sent: 0, failed: 0 };
   for (;;) {
-    const now = deps.clock.now();
-    const rows = await takeUnsent(deps.db, {
-      limit: BATCH,
-      now,
-      leaseUntil: new Date(+now + LEASE_MS),
-    });
-    if (rows.length === 0) return total;
-    const sent: bigint[] = [];
-    for (const group of groupByTarget(rows)) {
-      try {
-        await send(deps, group);
-        sent.push(...group.map((r) => r.seq));
-      } catch (error) {
-        total.failed += group.length;
-        deps.log.error("relay_outbox.failed", { event: group[0]?.event.name, error });
-      }
-    }
-    await markSent(deps.db, sent, deps.clock.now());
-    total.sent += sent.length;
-    if (rows.length < BATCH) return total;
+    const batch = await relayBatch(deps);
+    total.sent += batch.sent;
+    total.failed += batch.failed;
+    if (batch.taken < BATCH) return total;
   }
+}
+
+/**
+ * Rings after a commit, inside the request that made it: one batch and no more, and whatever goes wrong is logged,
+ * since what was committed is done. The sweep relays the rest.
+ */
+export async function ringNow(deps: Relay): Promise<void> {
+  try {
+    await relayBatch(deps);
+  } catch (error) {
+    deps.log.error("relay_outbox.broke_off", { error });
+  }
+}
+
+async function relayBatch(deps: Relay): Promise<{ taken: number; sent: number; failed: number }> {
+  const now = deps.clock.now();
+  const rows = await takeUnsent(deps.db, {
+    limit: BATCH,
+    now,
+    leaseUntil: new Date(+now + LEASE_MS),
+  });
+  if (rows.length === 0) return { taken: 0, sent: 0, failed: 0 };
+  let failed = 0;
+  const sent: bigint[] = [];
+  for (const group of groupByTarget(rows)) {
+    try {
+      await send(deps, group);
+      sent.push(...group.map((r) => r.seq));
+    } catch (error) {
+      failed += group.length;
+      deps.log.error("relay_outbox.failed", { event: group[0]?.event.name, error });
+    }
+  }
+  await markSent(deps.db, sent, deps.clock.now());
+  return { taken: rows.length, sent: sent.length, failed };
 }
 
 function groupByTarget(rows: readonly OutboxRow[]): readonly OutboxRow[][] {

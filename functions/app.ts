@@ -28,7 +28,8 @@ export const API_INFO = {
   version: "1",
   description:
     "Sells and runs VPSs. Errors are problem documents (RFC 9457) with a stable `code`; lists page by cursor; " +
-    "requests that create something paid take an Idempotency-Key.",
+    "requests that make something take an Idempotency-Key (an order must have one): the same key and body give the " +
+    "same answer, and do nothing twice.",
 };
 
 type Variables = { requestId: string };

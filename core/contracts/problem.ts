@@ -57,6 +57,7 @@ export const STATUS_BY_CODE = {
   name_taken: 409,
   token_limit: 409,
   too_many_unpaid_orders: 409,
+  secret_shown_once: 409,
   host_wrong_state: 409,
   password_not_ready: 409,
   // What was there, and is gone for good.

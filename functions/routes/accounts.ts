@@ -2,8 +2,10 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { ROLES } from "#core/accounts.ts";
 import { CreatedToken, CreateToken, Me, TokenView } from "#core/contracts/api.ts";
 import { toWireId } from "#core/ids.ts";
+import { createToken } from "#commands/create-token.ts";
 import type { Deps } from "#commands/deps.ts";
 import { forAccounts, type AccountEnv } from "../access.ts";
+import { OptionalIdempotencyKey, requestKey } from "../idempotency-key.ts";
 import { newRouter } from "../router.ts";
 import { ProblemError, problems, unwrap } from "../problems.ts";
 import { toTokenView } from "../views.ts";
@@ -39,14 +41,24 @@ const createTokenRoute = (deps: Deps) =>
     summary: "Make an API token",
     description:
       "Scopes are a subset of what you may do now. A token that a token makes has no more scopes than its maker, ends " +
-      "no later (a longer expiry is cut to the maker's), and is revoked with it. The secret is in this answer only.",
+      "no later (a longer expiry is cut to the maker's), and is revoked with it. The secret is in this answer only: a repeat with the " +
+      "same Idempotency-Key makes no second token, and is answered with `secret_shown_once`.",
     tags: ["Account"],
     method: "post",
     path: "/v1/tokens",
-    request: { body: { required: true, content: json(CreateToken) } },
+    request: {
+      headers: OptionalIdempotencyKey,
+      body: { required: true, content: json(CreateToken) },
+    },
     responses: {
       201: { description: "The token and its secret", content: json(CreatedToken) },
-      ...problems("invalid_request", "scope_not_allowed", "token_limit"),
+      ...problems(
+        "invalid_request",
+        "scope_not_allowed",
+        "token_limit",
+        "idempotency_key_reused",
+        "secret_shown_once",
+      ),
     },
   });
 const revokeRoute = (deps: Deps) =>
@@ -82,15 +94,12 @@ export const accountRoutes = (deps: Deps) =>
       return c.json({ items: tokens.map(toTokenView) }, 200);
     })
     .openapi(createTokenRoute(deps), async (c) => {
-      const { name, scopes, expiresInDays } = c.req.valid("json");
-      const who = c.get("who");
-      const stronger = scopes.find((s) => !who.scopes.includes(s));
-      if (stronger !== undefined)
-        throw new ProblemError("scope_not_allowed", `you do not have the scope ${stronger}`);
-      const created = await deps.accounts.createToken(who, {
-        name,
-        scopes,
-        expiresInSeconds: expiresInDays === undefined ? null : expiresInDays * 86_400,
+      const body = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      const created = await createToken(deps, c.get("who"), key, {
+        name: body.name,
+        scopes: body.scopes,
+        expiresInSeconds: body.expiresInDays === undefined ? null : body.expiresInDays * 86_400,
       });
       const { token, secret } = unwrap(created);
       return c.json({ token: toTokenView(token), secret }, 201);

@@ -17,7 +17,7 @@ import { openAgentSession } from "#commands/open-agent-session.ts";
 import { createDesiredReader } from "#commands/read-desired.ts";
 import { recordUsage } from "#commands/record-usage.ts";
 import { recordVmReport } from "#commands/record-vm-report.ts";
-import { relayOutbox } from "#commands/relay-outbox.ts";
+import { ringNow } from "#commands/relay-outbox.ts";
 import { forAgents, forJoinToken, type AgentEnv } from "../access.ts";
 import { newRouter } from "../router.ts";
 import { problems, unwrap } from "../problems.ts";
@@ -147,7 +147,7 @@ export const agentRoutes = (deps: Deps) => {
     })
     .openapi(reportRoute(guard), async (c) => {
       const receipt = await recordVmReport(deps, c.get("hostId"), c.req.valid("json"));
-      await relayOutbox(deps);
+      await ringNow(deps);
       return c.json(receipt, 200);
     })
     .openapi(usageRoute(guard), async (c) =>

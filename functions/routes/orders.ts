@@ -5,16 +5,10 @@ import type { Deps } from "#commands/deps.ts";
 import { placeOrder } from "#commands/place-order.ts";
 import { showOrder } from "#commands/show-order.ts";
 import { forAccounts, type AccountEnv } from "../access.ts";
+import { IdempotencyKey } from "../idempotency-key.ts";
 import { newRouter } from "../router.ts";
 import { problems, unwrap } from "../problems.ts";
 import { toOrderView } from "../views.ts";
-
-/** Printable ASCII, as the IETF draft on the Idempotency-Key header allows; a UUID is a good one. */
-export const IdempotencyKey = z.object({
-  "idempotency-key": z
-    .string({ error: "the Idempotency-Key header is missing" })
-    .regex(/^[\x21-\x7e]{8,255}$/, "8 to 255 printable characters"),
-});
 
 const placeOrderRoute = (deps: Deps) =>
   createRoute({
@@ -34,13 +28,13 @@ const placeOrderRoute = (deps: Deps) =>
     responses: {
       202: {
         description: "Held until it is paid",
-        "too_many_unpaid_orders",
         content: { "application/json": { schema: PlacedOrder } },
       },
       ...problems(
         "invalid_request",
         "ssh_key_invalid",
         "idempotency_key_missing",
+        "too_many_unpaid_orders",
         "plan_not_found",
         "image_not_found",
         "location_not_found",

@@ -11,9 +11,12 @@ import {
 } from "#core/contracts/api.ts";
 import type { ProblemCode } from "#core/contracts/problem.ts";
 import { idIn, toWireId } from "#core/ids.ts";
+import { ok, type Result } from "#core/result.ts";
 import { addImage, addLocation, addPlan, addPool } from "#commands/add-catalogue.ts";
+import { answerOnce } from "#commands/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
 import { asStaff, forAccounts, type AccountEnv } from "../access.ts";
+import { OptionalIdempotencyKey, requestKey } from "../idempotency-key.ts";
 import { problems, unwrap } from "../problems.ts";
 import { newRouter } from "../router.ts";
 
@@ -28,10 +31,13 @@ const adding = <B extends z.ZodType, A extends z.ZodType>(
   ...about,
   tags: ["Staff"],
   method: "post" as const,
-  request: { body: { required: true, content: { "application/json": { schema: shapes.body } } } },
+  request: {
+    headers: OptionalIdempotencyKey,
+    body: { required: true, content: { "application/json": { schema: shapes.body } } },
+  },
   responses: {
     201: { description: "Added", content: { "application/json": { schema: shapes.answer } } },
-    ...problems("invalid_request", ...codes),
+    ...problems("invalid_request", ...codes, "idempotency_key_reused"),
   },
 });
 
@@ -90,21 +96,41 @@ const poolRoute = (deps: Deps) => {
 export const staffCatalogueRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
     .openapi(planRoute(deps), async (c) => {
-      const { id } = unwrap(await addPlan(deps, asStaff(c.get("who")), c.req.valid("json")));
-      return c.json({ id: toWireId("plan", id) }, 201);
+      const body = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      const added = await answerOnce(deps, key, AddedPlan, async (within) =>
+        wire("plan", await addPlan(within, asStaff(c.get("who")), body)),
+      );
+      return c.json(unwrap(added), 201);
     })
     .openapi(imageRoute(deps), async (c) => {
-      const { id } = unwrap(await addImage(deps, asStaff(c.get("who")), c.req.valid("json")));
-      return c.json({ id: toWireId("image", id) }, 201);
+      const body = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      const added = await answerOnce(deps, key, AddedImage, async (within) =>
+        wire("image", await addImage(within, asStaff(c.get("who")), body)),
+      );
+      return c.json(unwrap(added), 201);
     })
     .openapi(locationRoute(deps), async (c) => {
-      const { id } = unwrap(await addLocation(deps, asStaff(c.get("who")), c.req.valid("json")));
-      return c.json({ id: toWireId("location", id) }, 201);
+      const body = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      const added = await answerOnce(deps, key, AddedLocation, async (within) =>
+        wire("location", await addLocation(within, asStaff(c.get("who")), body)),
+      );
+      return c.json(unwrap(added), 201);
     })
     .openapi(poolRoute(deps), async (c) => {
-      const pool = await addPool(deps, asStaff(c.get("who")), {
-        locationId: c.req.valid("param").id,
-        ...c.req.valid("json"),
-      });
+      const body = c.req.valid("json");
+      const locationId = c.req.valid("param").id;
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      const pool = await answerOnce(deps, key, AddedPool, (within) =>
+        addPool(within, asStaff(c.get("who")), { locationId, ...body }),
+      );
       return c.json(unwrap(pool), 201);
     });
+
+/** What was made, with its id as the wire has it. */
+const wire = <E>(
+  kind: "plan" | "image" | "location",
+  made: Result<{ id: string }, E>,
+): Result<{ id: string }, E> => (made.ok ? ok({ id: toWireId(kind, made.value.id) }) : made);

@@ -5,6 +5,7 @@ import { addHost, issueJoinToken } from "#commands/add-host.ts";
 import type { Deps } from "#commands/deps.ts";
 import { showHost, showHosts } from "#commands/show-hosts.ts";
 import { asStaff, forAccounts, type AccountEnv } from "../access.ts";
+import { OptionalIdempotencyKey, requestKey } from "../idempotency-key.ts";
 import { newRouter } from "../router.ts";
 import { problems, unwrap } from "../problems.ts";
 import { toHostView } from "../views.ts";
@@ -12,6 +13,7 @@ import { toHostView } from "../views.ts";
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
 const hostParam = z.object({ id: idIn("host") });
 const STAFF = ["staff"] as const;
+const KEY_CODES = ["idempotency_key_reused", "secret_shown_once"] as const;
 
 const listRoute = (deps: Deps) =>
   createRoute({
@@ -46,13 +48,19 @@ const addRoute = (deps: Deps) =>
     ...forAccounts(deps, STAFF, "staff:write"),
     operationId: "addHost",
     summary: "Add a host and get the token its agent enrols with",
+    description:
+      "A repeat with the same Idempotency-Key adds no second host; the token was in the first answer only, so it is " +
+      "answered with `secret_shown_once`, which names the host.",
     tags: ["Staff"],
     method: "post",
     path: "/staff/v1/hosts",
-    request: { body: { required: true, content: json(AddHost) } },
+    request: {
+      headers: OptionalIdempotencyKey,
+      body: { required: true, content: json(AddHost) },
+    },
     responses: {
       201: { description: "The host and its join token", content: json(AddedHost) },
-      ...problems("invalid_request", "location_not_found", "name_taken"),
+      ...problems("invalid_request", "location_not_found", "name_taken", ...KEY_CODES),
     },
   });
 const tokenRoute = (deps: Deps) =>
@@ -64,10 +72,10 @@ const tokenRoute = (deps: Deps) =>
     tags: ["Staff"],
     method: "post",
     path: "/staff/v1/hosts/{id}/join-tokens",
-    request: { params: hostParam },
+    request: { headers: OptionalIdempotencyKey, params: hostParam },
     responses: {
       201: { description: "The host and its join token", content: json(AddedHost) },
-      ...problems("host_not_found", "host_wrong_state"),
+      ...problems("host_not_found", "host_wrong_state", ...KEY_CODES),
     },
   });
 
@@ -83,13 +91,17 @@ export const staffHostRoutes = (deps: Deps) =>
       return c.json(toHostView(unwrap(host)), 200);
     })
     .openapi(addRoute(deps), async (c) => {
-      const added = unwrap(await addHost(deps, asStaff(c.get("who")), c.req.valid("json")));
-      return c.json(toAddedHost(added), 201);
+      const body = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      return c.json(
+        toAddedHost(unwrap(await addHost(deps, asStaff(c.get("who")), body, key))),
+        201,
+      );
     })
     .openapi(tokenRoute(deps), async (c) => {
-      const issued = unwrap(
-        await issueJoinToken(deps, asStaff(c.get("who")), c.req.valid("param").id),
-      );
+      const { id } = c.req.valid("param");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], null);
+      const issued = unwrap(await issueJoinToken(deps, asStaff(c.get("who")), id, key));
       return c.json(toAddedHost(issued), 201);
     });
 

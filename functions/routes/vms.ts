@@ -11,12 +11,15 @@ import {
   VmView,
 } from "#core/contracts/api.ts";
 import { idIn } from "#core/ids.ts";
+import { ok } from "#core/result.ts";
+import { answerOnce } from "#commands/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
-import { relayOutbox } from "#commands/relay-outbox.ts";
+import { ringNow } from "#commands/relay-outbox.ts";
 import { requestAction } from "#commands/request-action.ts";
 import { listVms, showAction, showUsage, showVm } from "#commands/show-vm.ts";
 import { takeInitialPassword } from "#commands/take-initial-password.ts";
 import { forAccounts, type AccountEnv } from "../access.ts";
+import { OptionalIdempotencyKey, requestKey } from "../idempotency-key.ts";
 import { newRouter } from "../router.ts";
 import { problems, unwrap } from "../problems.ts";
 import { toActionView, toUsageView, toVmView } from "../views.ts";
@@ -75,14 +78,26 @@ const actRoute = (deps: Deps) =>
     summary: "Start, shut down, stop, reboot or reset a VM",
     description:
       "`shutdown` asks the guest and cuts the power after a grace of 90 s; `stop` cuts it at once; `reboot` asks " +
-      "the guest; `reset` presses the reset button.",
+      "the guest; `reset` presses the reset button. With an Idempotency-Key the request may be sent again when its " +
+      "answer got lost: nothing is done twice, and the answer is the first one.",
     tags: ["VMs"],
     method: "post",
     path: "/v1/vms/{id}/actions",
-    request: { params: vmParam, body: { required: true, content: json(RequestAction) } },
+    request: {
+      headers: OptionalIdempotencyKey,
+      params: vmParam,
+      body: { required: true, content: json(RequestAction) },
+    },
     responses: {
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems("invalid_request", "vm_not_found", "vm_locked", "vm_not_running", "vm_suspended"),
+      ...problems(
+        "invalid_request",
+        "vm_not_found",
+        "vm_locked",
+        "vm_not_running",
+        "vm_suspended",
+        "idempotency_key_reused",
+      ),
     },
   });
 const passwordRoute = (deps: Deps) =>
@@ -158,17 +173,19 @@ export const vmRoutes = (deps: Deps) =>
         vmId: c.req.valid("param").id,
         type: "delete",
       });
-      await relayOutbox(deps);
+      await ringNow(deps);
       return c.json({ action: toActionView(unwrap(action)) }, 202);
     })
     .openapi(actRoute(deps), async (c) => {
-      const action = await requestAction(deps, {
-        who: c.get("who"),
-        vmId: c.req.valid("param").id,
-        type: c.req.valid("json").type,
+      const who = c.get("who");
+      const { type } = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], { type });
+      const requested = await answerOnce(deps, key, RequestedAction, async (within) => {
+        const action = await requestAction(within, { who, vmId: c.req.valid("param").id, type });
+        return action.ok ? ok({ action: toActionView(action.value) }) : action;
       });
-      await relayOutbox(deps);
-      return c.json({ action: toActionView(unwrap(action)) }, 202);
+      await ringNow(deps);
+      return c.json(unwrap(requested), 202);
     })
     .openapi(passwordRoute(deps), async (c) => {
       const taken = await takeInitialPassword(deps, c.get("who"), c.req.valid("param").id);
