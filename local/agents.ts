@@ -6,8 +6,9 @@ import { createHttpControlPlane } from "#host-agent/control-plane.ts";
 import { createSqsDoorbell } from "#host-agent/doorbell.ts";
 import type { VmDriver } from "#host-agent/drivers/driver.ts";
 import type { DriverPorts } from "#host-agent/drivers/open-driver.ts";
+import { CorruptState } from "#host-agent/saved.ts";
 import { createSigner, enroll, loadIdentity } from "#host-agent/identity.ts";
-import { fileStore } from "#host-agent/state-store.ts";
+import { fileStore, type StateStore } from "#host-agent/state-store.ts";
 import { systemRandom } from "#host-agent/system.ts";
 
 /** One host of the local stack. */
@@ -28,7 +29,8 @@ export type RunningAgent = Readonly<{
 
 /**
  * Runs a host's real agent inside this process: the same parts that `berth-agent run` puts together, over real
- * HTTP and SQS, but on the stack's own clock, so that `/_local/clock` moves it too.
+ * HTTP and SQS, but on the stack's own clock, so that `/_local/clock` moves it too. Throws what its own files or its
+ * driver's cannot be read for (`CorruptState`, `DriverError`), before it runs.
  */
 export async function startAgent(options: {
   host: LocalHost;
@@ -41,7 +43,7 @@ export async function startAgent(options: {
   /** The agent ended although nobody stopped it. */
   ended?: (error: unknown) => void;
 }): Promise<RunningAgent> {
-  const { host, clock, ids, apiUrl } = options;
+  const { host, clock, ids } = options;
   const log: Log = {
     info: (event, fields) => options.log.info(`agent.${event}`, { host: host.name, ...fields }),
     error: (event, fields) => options.log.error(`agent.${event}`, { host: host.name, ...fields }),
@@ -53,6 +55,18 @@ export async function startAgent(options: {
     log,
     agentVersion: packageJson.version,
   });
+  try {
+    return await startWith({ ...options, log, store, driver });
+  } catch (error) {
+    await driver.close();
+    throw error;
+  }
+}
+
+async function startWith(
+  options: Parameters<typeof startAgent>[0] & { store: StateStore; driver: VmDriver },
+): Promise<RunningAgent> {
+  const { host, clock, ids, apiUrl, log, store, driver } = options;
   const known = await loadIdentity(store);
   const identity =
     known ??
@@ -75,6 +89,11 @@ export async function startAgent(options: {
     clock,
     random: systemRandom,
     log,
+  });
+  await driver.list();
+  // It reads all of the agent's files first; that samples of before cannot be sent now, the agent itself sees to.
+  await agent.flushUsage().catch((error: unknown) => {
+    if (error instanceof CorruptState) throw error;
   });
   const stopping = new AbortController();
   const running = agent.run(stopping.signal).catch((error: unknown) => {

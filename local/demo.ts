@@ -3,6 +3,7 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { z } from "zod";
+import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { EXAMPLE_SSH_KEY, payCheckout, StackClient, until } from "./client.ts";
 import { watchMilestones } from "./demo-milestones.ts";
 import { simulatedHosts } from "./hosts.ts";
@@ -10,6 +11,8 @@ import { openKvmHost } from "./kvm-host.ts";
 import { createLineLog } from "./log.ts";
 import { PlainError, runMain } from "./main.ts";
 import { freePorts } from "./ports.ts";
+import { endLeftoverPostgres } from "./postgres-leftover.ts";
+import { dataFolderOf } from "./postgres-place.ts";
 import { startStack, type Stack } from "./stack.ts";
 
 const USAGE = `npm run demo [-- options]: one order, from the click to the invoice, on a fresh stack of its own
@@ -31,14 +34,14 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const folder = await mkdtemp(path.join(os.tmpdir(), "berth-demo-"));
   await chmod(folder, 0o711); // a real guest's QEMU runs as a user of its own
-  const kvm =
-    values.driver === "kvm"
-      ? await openKvmHost("kvm-real-1", path.join(folder, "kvm"), "destroy")
-      : undefined;
-  if (!values.json) process.stdout.write("Berth is starting a fresh stack…\n");
+  const asked = askedToStop();
   const milestones = watchMilestones();
+  let kvm: Awaited<ReturnType<typeof openKvmHost>> | undefined;
   let stack: Stack | undefined;
   try {
+    if (values.driver === "kvm")
+      kvm = await openKvmHost("kvm-real-1", path.join(folder, "kvm"), "destroy");
+    if (!values.json) process.stdout.write("Berth is starting a fresh stack…\n");
     stack = await startStack({
       folder,
       ports: await freePorts(),
@@ -52,17 +55,26 @@ async function main(args: readonly string[]): Promise<void> {
       intervals: { resyncSeconds: 5, usageSampleSeconds: 1, usageFlushSeconds: 1 },
       sweepSeconds: 5,
       throwaway: true,
+      signal: asked,
     });
-    const timeline = await play(stack, milestones, !values.json, kvm !== undefined);
-    if (values.json) process.stdout.write(`${JSON.stringify(timeline)}\n`);
+    const timeline = await Promise.race([
+      play(stack, milestones, !values.json, kvm !== undefined),
+      whenAsked(asked),
+    ]);
+    if (timeline && values.json) process.stdout.write(`${JSON.stringify(timeline)}\n`);
+  } catch (error) {
+    if (!asked.aborted) throw error;
   } finally {
     try {
       await stack?.stop();
       await kvm?.close();
+      // An interrupted start may have begun a server that it does not know of yet.
+      await endLeftoverPostgres((await dataFolderOf(path.join(folder, "postgres"))).data);
     } finally {
       await rm(folder, { recursive: true, force: true });
     }
   }
+  if (asked.aborted) throw new PlainError("the demo was interrupted");
 }
 
 function parse(args: readonly string[]) {

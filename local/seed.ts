@@ -1,9 +1,13 @@
+import { eq } from "drizzle-orm";
 import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts.ts";
 import type { Hypervisor } from "#core/hosts/place-vm.ts";
 import type { Result } from "#core/result.ts";
 import { addImage, addLocation, addPlan, addPool } from "#commands/add-catalogue.ts";
 import type { Deps } from "#commands/deps.ts";
-import { showLocations } from "#commands/show-catalogue.ts";
+import { addHost, issueJoinToken } from "#commands/add-host.ts";
+import { listLocations } from "#db/catalogue.ts";
+import { accounts } from "#db/schema/accounts.ts";
+import { hosts, networkPools } from "#db/schema/hosts.ts";
 
 /** What the local stack sells. Prices are examples. The smallest has no limits that an old kernel cannot set. */
 const PLANS = [
@@ -45,17 +49,29 @@ export const imageFilesFor = (
 const POOL = { cidr: "198.18.0.0/22", gateway: "198.18.0.1" };
 
 const SEED = { kind: "system", id: "seed" } as const;
-const must = <T>(result: Result<T, { detail: string }>): T => {
+const must = <T>(result: Result<T, { code: string; detail: string }>): T => {
   if (result.ok) return result.value;
   throw new Error(`the seed was refused: ${result.error.detail}`);
 };
+/** What an earlier seed, cut short, has made already is as good. */
+const mustBeThere = (result: Result<unknown, { code: string; detail: string }>): void => {
+  if (!result.ok && result.error.code !== "name_taken") must(result);
+};
+const LOCATION = "local";
 
-/** Fills an empty catalogue, by the commands that staff use. Doing it again changes nothing. */
+/**
+ * Fills an empty catalogue, by the commands that staff use, or finishes one that a crash cut short. The pool comes
+ * last: where there is one, the rest is there too, and nothing is changed.
+ */
 export async function seedCatalogue(deps: Deps): Promise<{ locationId: string }> {
-  const [known] = await showLocations(deps);
-  if (known) return { locationId: known.id };
+  const [pool] = await deps.db
+    .select({ locationId: networkPools.locationId })
+    .from(networkPools)
+    .orderBy(networkPools.createdAt, networkPools.id)
+    .limit(1);
+  if (pool) return pool;
   for (const { year, month, mbit, ...plan } of PLANS)
-    must(
+    mustBeThere(
       await addPlan(deps, SEED, {
         ...plan,
         trafficGib: 20 * 1024,
@@ -68,7 +84,7 @@ export async function seedCatalogue(deps: Deps): Promise<{ locationId: string }>
       }),
     );
   for (const { on, memory, disk, ...image } of IMAGES)
-    must(
+    mustBeThere(
       await addImage(deps, SEED, {
         ...image,
         hypervisors: [...on],
@@ -76,15 +92,17 @@ export async function seedCatalogue(deps: Deps): Promise<{ locationId: string }>
         minDiskGib: disk,
       }),
     );
-  // The location last: where there is one, the rest is there too.
-  const location = must(
-    await addLocation(deps, SEED, {
-      name: "local",
-      city: "Your machine",
-      country: "DE",
-      nameservers: ["198.18.0.1"],
-    }),
-  );
+  const known = (await listLocations(deps.db)).find((l) => l.name === LOCATION);
+  const location =
+    known ??
+    must(
+      await addLocation(deps, SEED, {
+        name: LOCATION,
+        city: "Your machine",
+        country: "DE",
+        nameservers: ["198.18.0.1"],
+      }),
+    );
   must(await addPool(deps, SEED, { locationId: location.id, ...POOL, vlan: null }));
   return { locationId: location.id };
 }
@@ -96,18 +114,36 @@ export const LOCAL_PEOPLE = [
   { role: "integration", email: "billing@integration.example", name: "A billing system" },
 ] as const satisfies readonly { role: Role; email: string; name: string }[];
 
-/** Makes one account of each role and an API token with all that its role may do. */
+/** A token to enrol this host with: a new host's, or another one for a host whose agent was lost before it had enrolled. */
+export async function joinTokenFor(deps: Deps, name: string, locationId: string): Promise<string> {
+  const added = await addHost(deps, SEED, { name, locationId, testOnly: true, cpuOvercommit: 4 });
+  if (added.ok) return added.value.joinToken;
+  const [known] = await deps.db.select({ id: hosts.id }).from(hosts).where(eq(hosts.name, name));
+  if (!known) throw new Error(`host ${name}: ${added.error.detail}`);
+  return must(await issueJoinToken(deps, SEED, known.id)).joinToken;
+}
+
+/**
+ * Makes one account of each role and an API token with all that its role may do. An account of an earlier seed, whose
+ * token was not kept, gets a new one.
+ */
 export async function seedPeople(
   deps: Deps,
 ): Promise<{ customer: string; staff: string; integration: string }> {
   const tokens = { customer: "", staff: "", integration: "" };
   for (const person of LOCAL_PEOPLE) {
     const made = await deps.accounts.createAccount({ ...person, password: LOCAL_PASSWORD });
-    if (!made.ok) throw new Error(`${person.email} is there, but its token was not kept`);
+    const [known] = made.ok
+      ? [{ id: made.value.accountId }]
+      : await deps.db
+          .select({ id: accounts.id })
+          .from(accounts)
+          .where(eq(accounts.email, person.email));
+    if (!known) throw new Error(`there is no account of ${person.email}, and none can be made`);
     const scopes: readonly Scope[] = SCOPES_OF_ROLE[person.role];
     const token = await deps.accounts.createToken(
       {
-        accountId: made.value.accountId,
+        accountId: known.id,
         email: person.email,
         name: person.name,
         role: person.role,

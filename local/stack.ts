@@ -10,7 +10,6 @@ import { createSealer } from "#adapters/sealer.ts";
 import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStaticHostCredentials } from "#adapters/sts.ts";
-import { addHost } from "#commands/add-host.ts";
 import type { Deps, Settings } from "#commands/deps.ts";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 import type { Log } from "#core/ports.ts";
@@ -21,6 +20,8 @@ import { createApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
 import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
 import { createSweep } from "#functions/sweep.ts";
+import { DriverError } from "#host-agent/drivers/driver.ts";
+import { CorruptState } from "#host-agent/saved.ts";
 import { createStripeWebhook } from "#webhooks/stripe.ts";
 import { startAgent, type LocalHost, type RunningAgent } from "./agents.ts";
 import { createLocalClock, type LocalClock } from "./clock.ts";
@@ -28,8 +29,8 @@ import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
 import { startPostgres } from "./postgres.ts";
 import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
-import { loadSaved, save } from "./saved-secrets.ts";
-import { seedCatalogue, seedPeople } from "./seed.ts";
+import { CorruptFolder, loadSaved, save } from "./saved-secrets.ts";
+import { joinTokenFor, seedCatalogue, seedPeople } from "./seed.ts";
 import { serveStripeStandIn, type ServedStandIn } from "./stripe/serve.ts";
 
 export type StackOptions = Readonly<{
@@ -209,15 +210,14 @@ async function start(
       ids: systemIds,
       log,
       ended: (error) => options.agentEnded?.(host.name, error),
-      joinToken: async () => {
-        const added = await addHost(
-          deps,
-          { kind: "system", id: "seed" },
-          { name: host.name, locationId, testOnly: true, cpuOvercommit: 4 },
+      joinToken: () => joinTokenFor(deps, host.name, locationId),
+    }).catch((cause: unknown) => {
+      if (cause instanceof CorruptState || cause instanceof DriverError)
+        throw new CorruptFolder(
+          `host ${host.name} does not start on ${home}: ${cause.message}; or move ${folder} away to begin anew`,
+          { cause },
         );
-        if (!added.ok) throw new Error(`host ${host.name}: ${added.error.detail}`);
-        return added.value.joinToken;
-      },
+      throw cause;
     });
     agents.push(agent);
     undo.push(agent.stop);

@@ -1,11 +1,16 @@
 import { execFile } from "node:child_process";
-import { mkdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { listPlans } from "#db/catalogue.ts";
+import { openDriver } from "#host-agent/drivers/open-driver.ts";
+import type { LocalHost } from "#local/agents.ts";
 import { freePort } from "#local/free-port.ts";
-import { loadSaved } from "#local/saved-secrets.ts";
-import { freePorts } from "#local/ports.ts";
+import { freePorts, type Ports } from "#local/ports.ts";
+import { CorruptFolder, loadSaved, save } from "#local/saved-secrets.ts";
+import { anActiveVm } from "#test/harness/customer.ts";
+import { runSql } from "#test/harness/database.ts";
 import { aFolder, openStack } from "#test/harness/stack.ts";
 
 let folder: string;
@@ -80,6 +85,119 @@ describe("npm start fails with one clear line", () => {
     const { code, stderr } = await start({ BERTH_PORT: await freeBase() });
     expect(code).toBe(1);
     expect(stderr).toMatch(/^berth: [^\n]*stripe\.json[^\n]*\n$/);
+  });
+});
+
+describe("npm start fails with one clear line, too,", () => {
+  test("when there is no libvirt for --driver kvm", async () => {
+    const bare = path.join(folder, "bin");
+    await mkdir(bare);
+    expect(await start({ BERTH_PORT: await freeBase(), PATH: bare }, "--driver", "kvm")).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/^berth: --driver kvm cannot be used here: [^\n]+\n$/),
+    });
+  });
+
+  test("when its folder is a file", async () => {
+    const file = path.join(folder, "file");
+    await writeFile(file, "");
+    expect(await start({ BERTH_PORT: await freeBase(), BERTH_LOCAL_DIR: file })).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(
+        /^berth: [^\n]*file cannot be made [^\n]*BERTH_LOCAL_DIR[^\n]*\n$/,
+      ),
+    });
+  });
+});
+
+describe("npm run demo --driver kvm without libvirt", () => {
+  test("says so in one line and leaves no folder behind", async () => {
+    const { code, stderr } = await new Promise<{ code: unknown; stderr: string }>((resolve) => {
+      execFile(
+        process.execPath,
+        [path.resolve("local/demo.ts"), "--driver", "kvm"],
+        { env: { ...process.env, TMPDIR: folder, PATH: folder }, timeout: 50_000 },
+        (error, _, text) => resolve({ code: error?.code ?? 0, stderr: text }),
+      );
+    });
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringMatching(/^berth: --driver kvm cannot be used here: [^\n]+\n$/),
+    });
+    expect(await readdir(folder)).toEqual([]);
+  });
+});
+
+/** A host whose VMs are files in its folder. */
+const LASTING: LocalHost = {
+  name: "kvm-1",
+  open: (home, ports) =>
+    openDriver(
+      "simulated",
+      {
+        world: path.join(home, "world"),
+        hypervisor: "kvm",
+        delays: "off",
+        host: { cpuThreads: 8, memoryMib: 16_384, diskGib: 1000 },
+      },
+      ports,
+    ),
+};
+
+describe("on a folder that was damaged or cut short", () => {
+  let home: { folder: string; ports: Ports };
+  const openHere = () => openStack({ home, hosts: [LASTING], resyncSeconds: 1 });
+  const inHost = (file: string) => path.join(folder, "hosts", LASTING.name, file);
+  beforeEach(async () => {
+    home = { folder, ports: await freePorts() };
+  });
+
+  test("an agent's file or a VM's that is garbage is named in one line, with its folder", async () => {
+    const stack = await openHere();
+    await anActiveVm(stack.customer);
+    await stack.close();
+    const [vmFile = ""] = await readdir(inHost("world/vms"));
+    for (const file of ["state/desired.json", `world/vms/${vmFile}`]) {
+      const good = await readFile(inHost(file), "utf8");
+      await writeFile(inHost(file), "{");
+      const said = await openHere().catch((error: unknown) => error);
+      expect(said).toBeInstanceOf(CorruptFolder);
+      expect(String(said)).toMatch(/^[^\n]*kvm-1 does not start on [^\n]*hosts\/kvm-1: [^\n]*$/);
+      expect(String(said)).toContain(path.basename(file));
+      await writeFile(inHost(file), good);
+    }
+    await (await openHere()).close();
+  });
+
+  test("a seed that was cut short at any step is finished: tokens, plans, pool, an agent not enrolled", async () => {
+    const first = await openHere();
+    for (const statement of [
+      "delete from ip_addresses",
+      "delete from network_pools",
+      "delete from plan_prices where plan_id = (select id from plans where name = 'L')",
+      "delete from plans where name = 'L'",
+    ])
+      await runSql(first.databaseUrl, statement);
+    await first.close();
+    await save(folder, { ...(await loadSaved(folder)), tokens: null });
+    await rm(inHost("state"), { recursive: true });
+
+    const second = await openHere();
+    try {
+      expect(second.agents.map((a) => a.hostId)).toEqual(first.agents.map((a) => a.hostId));
+      await anActiveVm(second.customer);
+      expect((await listPlans(second.deps.db)).map((p) => p.name)).toContain("L");
+      expect(second.errors).toEqual([]);
+    } finally {
+      await second.close();
+    }
+  });
+
+  test("a database that is gone while its secrets are there is one line", async () => {
+    const stack = await openHere();
+    await stack.close();
+    await rm(path.join(folder, "postgres"), { recursive: true });
+    await expect(openHere()).rejects.toThrow(/^[^\n]*Postgres database of [^\n]* is gone[^\n]*$/);
   });
 });
 
