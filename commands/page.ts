@@ -23,3 +23,17 @@ export function cutPage<T>(rows: readonly T[], limit: number, idOf: (row: T) => 
         : null,
   };
 }
+
+/**
+ * A page of a list that is short enough to be read whole (the catalogue, an account's tokens), in the list's own order.
+ * When the cursor's item has left the list, the list begins anew.
+ */
+export function pageOfAll<T>(
+  rows: readonly T[],
+  page: PageRequest,
+  idOf: (row: T) => string,
+): Page<T> {
+  const after = cursorToId(page.cursor);
+  const from = after === null ? 0 : rows.findIndex((row) => idOf(row) === after) + 1;
+  return cutPage(rows.slice(from, from + page.limit + 1), page.limit, idOf);
+}

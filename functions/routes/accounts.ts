@@ -1,9 +1,17 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { ROLES } from "#core/accounts.ts";
-import { CreatedToken, CreateToken, Me, TokenView } from "#core/contracts/api.ts";
+import {
+  CreatedToken,
+  CreateToken,
+  Me,
+  pageOf,
+  PageQuery,
+  TokenView,
+} from "#core/contracts/api.ts";
 import { toWireId } from "#core/ids.ts";
 import { createToken } from "#commands/create-token.ts";
 import type { Deps } from "#commands/deps.ts";
+import { pageOfAll } from "#commands/page.ts";
 import { forAccounts, type AccountEnv } from "../access.ts";
 import { OptionalIdempotencyKey, requestKey } from "../idempotency-key.ts";
 import { newRouter } from "../router.ts";
@@ -26,12 +34,14 @@ const listRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, ROLES, "tokens:read"),
     operationId: "listTokens",
-    summary: "Your API tokens",
+    summary: "Your API tokens, newest first",
     tags: ["Account"],
     method: "get",
     path: "/v1/tokens",
+    request: { query: PageQuery },
     responses: {
-      200: { description: "Tokens", content: json(z.object({ items: z.array(TokenView) })) },
+      200: { description: "A page of tokens", content: json(pageOf(TokenView)) },
+      ...problems("invalid_request"),
     },
   });
 const createTokenRoute = (deps: Deps) =>
@@ -90,8 +100,10 @@ export const accountRoutes = (deps: Deps) =>
       );
     })
     .openapi(listRoute(deps), async (c) => {
+      const { limit, cursor } = c.req.valid("query");
       const tokens = await deps.accounts.listTokens(c.get("who").accountId);
-      return c.json({ items: tokens.map(toTokenView) }, 200);
+      const page = pageOfAll(tokens, { limit, cursor: cursor ?? null }, (t) => t.id);
+      return c.json({ items: page.items.map(toTokenView), nextCursor: page.nextCursor }, 200);
     })
     .openapi(createTokenRoute(deps), async (c) => {
       const body = c.req.valid("json");

@@ -1,15 +1,23 @@
-import { createRoute, z } from "@hono/zod-openapi";
-import { ImageView, LocationView, PlanView } from "#core/contracts/api.ts";
+import { createRoute, type z } from "@hono/zod-openapi";
+import { ImageView, LocationView, pageOf, PageQuery, PlanView } from "#core/contracts/api.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Deps } from "#commands/deps.ts";
-import { showImages, showLocations, showPlans } from "#commands/show-catalogue.ts";
+import { pageOfAll } from "#commands/page.ts";
+import {
+  showImages,
+  showLocations,
+  showPlans,
+  type ImageOffer,
+  type PlanOffer,
+} from "#commands/show-catalogue.ts";
 import { forAnybody } from "../access.ts";
+import { problems } from "../problems.ts";
 import { newRouter } from "../router.ts";
 
-const listOf = <T extends z.ZodType>(item: T) => z.object({ items: z.array(item) });
-const json = <T extends z.ZodType>(description: string, schema: T) => ({
-  200: { description, content: { "application/json": { schema } } },
+const pages = <T extends z.ZodType>(description: string, item: T) => ({
+  200: { description, content: { "application/json": { schema: pageOf(item) } } },
+  ...problems("invalid_request"),
 });
 
 const plansRoute = createRoute({
@@ -19,7 +27,8 @@ const plansRoute = createRoute({
   tags: ["Catalogue"],
   method: "get",
   path: "/v1/plans",
-  responses: json("Plans, smallest first", listOf(PlanView)),
+  request: { query: PageQuery },
+  responses: pages("Plans, smallest first", PlanView),
 });
 const imagesRoute = createRoute({
   ...forAnybody,
@@ -28,7 +37,8 @@ const imagesRoute = createRoute({
   tags: ["Catalogue"],
   method: "get",
   path: "/v1/images",
-  responses: json("Images by name", listOf(ImageView)),
+  request: { query: PageQuery },
+  responses: pages("Images by name", ImageView),
 });
 const locationsRoute = createRoute({
   ...forAnybody,
@@ -37,62 +47,56 @@ const locationsRoute = createRoute({
   tags: ["Catalogue"],
   method: "get",
   path: "/v1/locations",
-  responses: json("Locations by name", listOf(LocationView)),
+  request: { query: PageQuery },
+  responses: pages("Locations by name", LocationView),
+});
+
+const toPlanView = ({ plan, locations }: PlanOffer): z.infer<typeof PlanView> => ({
+  id: toWireId("plan", plan.id),
+  name: plan.name,
+  ...plan.size,
+  trafficGib: plan.trafficGib,
+  bandwidthMbit: plan.bandwidthMbit,
+  prices: plan.prices.map((p) => ({ interval: p.interval, amount: toMoneyView(p.amount) })),
+  locations: locations.map((l) => ({
+    locationId: toWireId("location", l.locationId),
+    available: l.available,
+    imageIds: l.imageIds.map((id) => toWireId("image", id)),
+  })),
+});
+
+const toImageView = ({ image, locationIds }: ImageOffer): z.infer<typeof ImageView> => ({
+  id: toWireId("image", image.id),
+  name: image.name,
+  os: image.os,
+  minMemoryMib: image.minMemoryMib,
+  minDiskGib: image.minDiskGib,
+  locationIds: locationIds.map((id) => toWireId("location", id)),
 });
 
 export const catalogueRoutes = (deps: Deps) =>
   newRouter()
     .openapi(plansRoute, async (c) => {
+      const { limit, cursor } = c.req.valid("query");
       const offers = await showPlans(deps);
-      return c.json(
-        {
-          items: offers.map(({ plan, locations }) => ({
-            id: toWireId("plan", plan.id),
-            name: plan.name,
-            ...plan.size,
-            trafficGib: plan.trafficGib,
-            bandwidthMbit: plan.bandwidthMbit,
-            prices: plan.prices.map((p) => ({
-              interval: p.interval,
-              amount: toMoneyView(p.amount),
-            })),
-            locations: locations.map((l) => ({
-              locationId: toWireId("location", l.locationId),
-              available: l.available,
-              imageIds: l.imageIds.map((id) => toWireId("image", id)),
-            })),
-          })),
-        },
-        200,
-      );
+      const page = pageOfAll(offers, { limit, cursor: cursor ?? null }, (o) => o.plan.id);
+      return c.json({ items: page.items.map(toPlanView), nextCursor: page.nextCursor }, 200);
     })
     .openapi(imagesRoute, async (c) => {
-      const images = await showImages(deps);
-      return c.json(
-        {
-          items: images.map(({ image, locationIds }) => ({
-            id: toWireId("image", image.id),
-            name: image.name,
-            os: image.os,
-            minMemoryMib: image.minMemoryMib,
-            minDiskGib: image.minDiskGib,
-            locationIds: locationIds.map((id) => toWireId("location", id)),
-          })),
-        },
-        200,
-      );
+      const { limit, cursor } = c.req.valid("query");
+      const offers = await showImages(deps);
+      const page = pageOfAll(offers, { limit, cursor: cursor ?? null }, (o) => o.image.id);
+      return c.json({ items: page.items.map(toImageView), nextCursor: page.nextCursor }, 200);
     })
     .openapi(locationsRoute, async (c) => {
+      const { limit, cursor } = c.req.valid("query");
       const locations = await showLocations(deps);
-      return c.json(
-        {
-          items: locations.map((l) => ({
-            id: toWireId("location", l.id),
-            name: l.name,
-            city: l.city,
-            country: l.country,
-          })),
-        },
-        200,
-      );
+      const page = pageOfAll(locations, { limit, cursor: cursor ?? null }, (l) => l.id);
+      const items = page.items.map(({ id, name, city, country }) => ({
+        id: toWireId("location", id),
+        name,
+        city,
+        country,
+      }));
+      return c.json({ items, nextCursor: page.nextCursor }, 200);
     });
