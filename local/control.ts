@@ -1,32 +1,21 @@
 import { Hono } from "hono";
 import { z } from "zod";
-import type { LocalClock } from "./clock.ts";
 import { addDuration } from "./duration.ts";
-import type { QueueWorker } from "./queue-worker.ts";
-import type { StripeStandIn } from "./stripe/stand-in.ts";
+import { NotSettled, passTime, type TimeParts } from "./pass-time.ts";
 
 const Advance = z.strictObject({ advance: z.string().max(40) });
 /** Two years: further than any test of a subscription needs, and near enough that nothing overflows. */
 const FURTHEST_MS = 2 * 366 * 24 * 60 * 60_000;
-const QUIET_TRIES = 40;
 
 /** `/_local/…`: what only a local stack has. Never part of a Lambda bundle. */
-export function localControl(parts: {
-  clock: LocalClock;
-  sweep: () => Promise<void>;
-  stripe: Pick<StripeStandIn, "runDue" | "webhooks">;
-  workers: readonly QueueWorker[];
-  keepOffset: (offsetMs: number) => Promise<void>;
-}): Hono {
+export function localControl(parts: TimeParts): Hono {
   const { clock } = parts;
-  /** Runs what is due until a round finds nothing in work any more. */
-  const runDue = async () => {
-    for (let tries = 0; tries < QUIET_TRIES; tries++) {
-      const due = parts.stripe.runDue();
-      await parts.sweep();
-      await Promise.all(parts.workers.map((w) => w.idle()));
-      if (due === 0 && parts.workers.every((w) => !w.busy())) return;
-    }
+  /** Two that move it at once move it one after the other. */
+  let last: Promise<unknown> = Promise.resolve();
+  const pass = (ms: number) => {
+    const mine = last.then(() => passTime(parts, ms));
+    last = mine.catch(() => undefined);
+    return mine;
   };
   return new Hono()
     .get("/_local/clock", (c) => c.json({ now: clock.now().toISOString() }))
@@ -41,9 +30,12 @@ export function localControl(parts: {
           },
           400,
         );
-      clock.advance(+to - +clock.now());
-      await parts.keepOffset(clock.offsetMs());
-      await runDue();
+      try {
+        await pass(+to - +clock.now());
+      } catch (error) {
+        if (!(error instanceof NotSettled)) throw error;
+        return c.json({ code: "not_settled", detail: error.message }, 500);
+      }
       return c.json({ now: clock.now().toISOString() });
     });
 }

@@ -25,6 +25,7 @@ import { CorruptState } from "#host-agent/saved.ts";
 import { createStripeWebhook } from "#webhooks/stripe.ts";
 import { startAgent, type LocalHost, type RunningAgent } from "./agents.ts";
 import { createLocalClock, type LocalClock } from "./clock.ts";
+import { queuesOnClock } from "./clock-queues.ts";
 import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
 import { startPostgres } from "./postgres.ts";
@@ -138,6 +139,12 @@ async function start(
   undo.push(stripe.close);
   goOn();
 
+  const held = queuesOnClock(
+    createSqsQueues({ client: sqs.clientConfig, urls: sqs.urls }),
+    clock,
+    log,
+  );
+  undo.push(async () => held.stop());
   const deps: Deps = {
     db,
     clock,
@@ -151,7 +158,7 @@ async function start(
       origin: new URL(stripe.url),
       now: clock.now,
     }),
-    queues: createSqsQueues({ client: sqs.clientConfig, urls: sqs.urls }),
+    queues: held.queues,
     accounts: createAccounts({
       db,
       tables: accountTables,
@@ -186,8 +193,11 @@ async function start(
   app.route(
     "/",
     localControl({
+      deps,
       clock,
       sweep,
+      sqs,
+      held,
       stripe: stripe.standIn,
       workers,
       keepOffset: async (clockOffsetMs) => save(folder, { ...saved, tokens, clockOffsetMs }),

@@ -17,12 +17,13 @@ const MOST_STEPS = 100_000;
 /**
  * Does everything that is due by `now`, one after the other in the order of its instants, each as if it were then:
  * sessions expire, periods renew, drafts are charged, failures are retried, refunds fail. Returns how much it did.
+ * `waits`: whether an event is still to be delivered, and so must not be forgotten.
  */
-export function runDue(sandbox: Sandbox, now: number): number {
+export function runDue(sandbox: Sandbox, now: number, waits: (eventId: string) => boolean): number {
   for (let done = 0; done < MOST_STEPS; done += 1) {
     const next = nextWork(sandbox);
     if (next === undefined || next.at > now) {
-      forgetOldEvents(sandbox);
+      forgetOldEvents(sandbox, waits);
       return done;
     }
     sandbox.at(next.at, next.run);

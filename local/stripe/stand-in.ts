@@ -84,7 +84,7 @@ export async function createStripeStandIn(options: StandInOptions): Promise<Stri
     options.webhook === undefined ? null : { retryDelaysMs: RETRY_DELAYS_MS, ...options.webhook };
   const queue = new WebhookQueue({ sandbox, clock, endpoint });
   const saver = await restored(options, sandbox, keys, queue);
-  const catchUp = (): number => runDue(sandbox, sandbox.clockNow());
+  const catchUp = (): number => runDue(sandbox, sandbox.clockNow(), (id) => queue.waitsFor(id));
   const pump = new Pump({
     queue,
     clock,

@@ -157,3 +157,14 @@ test("the control surface takes JSON only, and not much of it", async () => {
     await send("", "application/json"),
   ]).toEqual([415, 400, 413, 200]);
 });
+
+test("an event of more than 30 days ago that nobody could be told of yet is still told, and then forgotten", async () => {
+  const harness = await inProcess();
+  const { standIn, clock } = harness;
+  await threeEvents(harness);
+  clock.advance(31 * 24 * 3_600_000);
+  standIn.runDue();
+  expect(await deliveredTypes(harness)).toHaveLength(3);
+  standIn.runDue();
+  expect(standIn.store.all("event")).toEqual([]);
+});

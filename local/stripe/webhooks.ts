@@ -79,6 +79,12 @@ export class WebhookQueue {
     return [...this.#waiting.values()].sort((a, b) => a.dueAt - b.dueAt);
   }
 
+  /** Whether this event is still to be delivered. */
+  waitsFor(eventId: string): boolean {
+    for (const { event } of this.#waiting.values()) if (event === eventId) return true;
+    return false;
+  }
+
   /** What is due by now and not under way. */
   due(): Delivery[] {
     const now = this.#clock.now().getTime();

@@ -1,5 +1,6 @@
 import { v7 } from "uuid";
 import { PurgeQueueCommand } from "@aws-sdk/client-sqs";
+import pg from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { EXAMPLE_SSH_KEY, payCheckout, until } from "#local/client.ts";
@@ -126,5 +127,57 @@ describe("an order becomes a running VM, and back", () => {
     stack.clock.advance(120_000);
     await stack.sweep();
     await active(stack, orderId);
+  });
+});
+
+describe("the clock is moved on", () => {
+  /** What our own books say of an order: they hold what came by webhooks, not what the stand-in knows. */
+  async function booksOf(stack: TestStack) {
+    const client = new pg.Client({ connectionString: stack.databaseUrl });
+    await client.connect();
+    try {
+      const invoices = await client.query<{ status: string }>("select status from invoices");
+      const payments = await client.query(
+        "select 1 from ledger_transactions where kind = 'payment'",
+      );
+      const entitled = await client.query<{ until: Date }>("select until from entitlements");
+      const inbox = await client.query("select 1 from inbox where applied_at is null");
+      return {
+        invoices: invoices.rows.map((row) => row.status),
+        payments: payments.rowCount,
+        entitled: entitled.rows[0]?.until,
+        unapplied: inbox.rowCount,
+      };
+    } finally {
+      await client.end();
+    }
+  }
+  const Now = z.object({ now: z.coerce.date() });
+  const advance = (stack: TestStack, by: string) =>
+    stack.customer.ok(Now, "POST", "/_local/clock", { advance: by });
+
+  test("by three months: when the call answers, every month's invoice is in our books, paid, and the entitlement goes on", async () => {
+    const stack = (open = await openStack());
+    const { orderId, checkoutUrl } = await place(stack);
+    await payCheckout(checkoutUrl, "4242424242424242");
+    const vmId = await active(stack, orderId);
+
+    const before = stack.clock.now();
+    const { now } = await advance(stack, "P3M");
+    const months = stack.stripe.standIn.store.all("invoice").filter((i) => i.status === "paid");
+    // The third renewal is due a little before the end of three months after the payment, or is not charged yet.
+    expect(months.length).toBeGreaterThanOrEqual(3);
+    const books = await booksOf(stack);
+    expect(books.invoices).toEqual(months.map(() => "paid"));
+    expect(books).toMatchObject({ payments: months.length, unapplied: 0 });
+    expect(+(books.entitled ?? 0)).toBeGreaterThan(+now - 24 * 3_600_000);
+    expect(+now - +before).toBeGreaterThan(88 * 24 * 3_600_000);
+
+    await advance(stack, "P2D");
+    const after = await booksOf(stack);
+    expect(after).toMatchObject({ payments: 4, unapplied: 0 });
+    expect(after.invoices).toEqual(["paid", "paid", "paid", "paid"]);
+    expect(+(after.entitled ?? 0)).toBeGreaterThan(+now + 26 * 24 * 3_600_000);
+    expect(await statusOf(stack, vmId)).toBe("running");
   });
 });
