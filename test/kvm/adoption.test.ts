@@ -77,13 +77,14 @@ describe.skipIf(!ground.available)(`what the KVM driver finds on its host${why}`
     },
   );
 
-  test("a definition without its seed is shown as incomplete, and completed", async () => {
+  test("a definition without its seed is whole, and gets no other: it comes last, so the seed was erased", async () => {
     const vm = order();
     await host.driver.create(vm);
+    expect(await look(vm)).toMatchObject({ complete: true, seeded: true });
     await rm(filesOf(host.dirs, vm).seed);
-    expect(await look(vm)).toMatchObject({ complete: false });
+    expect(await look(vm)).toMatchObject({ complete: true, seeded: false });
     await host.driver.create(vm);
-    expect(await look(vm)).toMatchObject({ complete: true });
+    expect(await look(vm)).toMatchObject({ complete: true, seeded: false });
   });
 
   test("a definition whose disk is gone is not given an empty one", async () => {
