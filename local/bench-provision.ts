@@ -9,12 +9,16 @@ import pg from "pg";
 import type { DesiredVm } from "#core/contracts/agent.ts";
 import { compareWithFloor } from "#test/kvm/raw-floor.ts";
 import { openKvmTestHost } from "#test/kvm/host.ts";
+import { askedToStop, whenAsked } from "./asked-to-stop.ts";
+import { exceeded, LIMITS, withinLimits, type Within } from "./bench-limits.ts";
 import { EXAMPLE_SSH_KEY, payCheckout, StackClient, until } from "./client.ts";
 import { freePort } from "./free-port.ts";
 import { instantHosts } from "./hosts.ts";
 import { createLineLog } from "./log.ts";
 import { PlainError, runMain } from "./main.ts";
 import { freePorts } from "./ports.ts";
+import { endLeftoverPostgres } from "./postgres-leftover.ts";
+import { dataFolderOf } from "./postgres-place.ts";
 import { startStack, type Stack } from "./stack.ts";
 
 const USAGE = `npm run bench:provision [-- options]: payment to running VM, on this machine
@@ -23,14 +27,19 @@ const USAGE = `npm run bench:provision [-- options]: payment to running VM, on t
   --burst N      orders paid at once (50)
   --kvm-rounds N rounds of raw commands and driver in turns, where libvirt is (10; 0 skips it)
   --json         the figures as data
+  --check        exit code 1 when a figure is beyond its limit
   --help
 
 Each figure comes with its floor, measured in the same run: for the line, the bare round trips and commits that it
 cannot do without; for KVM, the raw qemu-img, genisoimage, virsh define and virsh start of the same guest.
 `;
 
-/** What one provisioning cannot do without, one after another: see the table in docs/tour.md. */
-const LINE_HTTP_HOPS = 9; // pay page, webhook, 2 × (SQS send + receive), Stripe's session, desired, report
+/*
+ * What one provisioning cannot do without, one after another, on the way that docs/tour.md goes: the pay page, the
+ * webhook, SQS's send and receive for the delivery and again for the doorbell, Stripe's session, the desired state, the
+ * report.
+ */
+const LINE_HTTP_HOPS = 9;
 const LINE_COMMITS = 3; // the delivery, the paid order, the report
 
 type FloorRatio = Awaited<ReturnType<typeof compareWithFloor>>;
@@ -45,40 +54,56 @@ async function main(args: readonly string[]): Promise<void> {
   const folder = await mkdtemp(path.join(os.tmpdir(), "berth-bench-"));
   await chmod(folder, 0o711);
   const loadBefore = round(os.loadavg()[0] ?? 0);
-  const stack = await startStack({
-    folder,
-    ports: await freePorts(),
-    hosts: instantHosts(),
-    log: (clock) => createLineLog(() => undefined, clock),
-    intervals: { resyncSeconds: 15, usageSampleSeconds: 60, usageFlushSeconds: 60 },
-    sweepSeconds: 10,
-    throwaway: true,
-  });
-  let result: Result;
+  const asked = askedToStop();
+  let stack: Stack | undefined;
+  let result: Result | undefined;
   try {
-    const client = new StackClient(stack.apiUrl, stack.tokens.customer);
-    await serial(stack, client, 5); // warm: just-in-time compilation, connections, plans of queries
-    const floorMs = await lineFloor(stack);
-    const one = await serial(stack, client, values.serial);
-    const burst = await atOnce(stack, client, values.burst);
-    const memoryMb = await memoryOfStack(stack);
-    result = {
-      serial: {
-        orders: values.serial,
-        ...one,
-        floorP50Ms: floorMs,
-        ratio: round(one.p50Ms / floorMs),
-      },
-      burst: { orders: values.burst, ...burst },
-      memoryMb,
-      kvm: await kvm(values["kvm-rounds"]),
-      machine: { cores: os.availableParallelism(), loadBefore },
-    };
+    stack = await startStack({
+      folder,
+      ports: await freePorts(),
+      hosts: instantHosts(),
+      log: (clock) => createLineLog(() => undefined, clock),
+      intervals: { resyncSeconds: 15, usageSampleSeconds: 60, usageFlushSeconds: 60 },
+      sweepSeconds: 10,
+      throwaway: true,
+    });
+    const measuring = measure(stack, values, loadBefore);
+    result = (await Promise.race([measuring, whenAsked(asked)])) ?? undefined;
+  } catch (error) {
+    if (!asked.aborted) throw error;
   } finally {
-    await stack.stop();
+    await stack?.stop();
+    await endLeftoverPostgres((await dataFolderOf(path.join(folder, "postgres"))).data);
     await rm(folder, { recursive: true, force: true });
   }
+  if (!result) throw new PlainError("the benchmark was interrupted");
   process.stdout.write(values.json ? `${JSON.stringify(result)}\n` : toText(result));
+  const over = exceeded(result.within);
+  if (values.check && over.length > 0) throw new PlainError(over.join("; "));
+}
+
+type Values = ReturnType<typeof parse>["values"];
+
+async function measure(stack: Stack, values: Values, loadBefore: number): Promise<Result> {
+  const client = new StackClient(stack.apiUrl, stack.tokens.customer);
+  await serial(stack, client, 5); // warm: just-in-time compilation, connections, plans of queries
+  const floorMs = await lineFloor(stack);
+  const one = await serial(stack, client, values.serial);
+  const burst = await atOnce(stack, client, values.burst);
+  const memoryMb = await memoryOfStack(stack);
+  const figures = {
+    serial: {
+      orders: values.serial,
+      ...one,
+      floorP50Ms: floorMs,
+      ratio: round(one.p50Ms / floorMs),
+    },
+    burst: { orders: values.burst, ...burst },
+    memoryMb,
+    kvm: await kvm(values["kvm-rounds"]),
+    machine: { cores: os.availableParallelism(), loadBefore },
+  };
+  return { ...figures, limits: LIMITS, within: withinLimits(figures) };
 }
 
 function parse(args: readonly string[]) {
@@ -96,6 +121,7 @@ function parse(args: readonly string[]) {
         burst: { type: "string", default: "50" },
         "kvm-rounds": { type: "string", default: "10" },
         json: { type: "boolean", default: false },
+        check: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
       },
     });
@@ -294,9 +320,12 @@ type Result = {
   kvm: FloorRatio | { skipped: string };
   /** Other work on the machine makes every figure worse: the load average of the last minute, before. */
   machine: { cores: number; loadBefore: number };
+  limits: typeof LIMITS;
+  within: Within;
 };
 
 function toText(r: Result): string {
+  const over = exceeded(r.within);
   const kvm =
     "skipped" in r.kvm
       ? `skipped: ${r.kvm.skipped}`
@@ -309,6 +338,7 @@ payment → running, simulated hosts with their delays off
   memory             ${r.memoryMb.total} MB (Node ${r.memoryMb.node}, Postgres ${r.memoryMb.postgres})
 KVM driver           ${kvm}
 machine              ${r.machine.cores} cores, load before ${r.machine.loadBefore}
+limits               ${over.length === 0 ? "every figure is within its limit" : over.join("; ")}
 `;
 }
 
