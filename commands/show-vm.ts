@@ -2,6 +2,7 @@ import type { AccountPrincipal } from "#core/accounts.ts";
 import { OLDEST_SAMPLE_MS } from "#core/billing/judge-sample.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
+import type { SeenOfVm } from "#core/vms/action-steps.ts";
 import { loadActionWithOwner } from "#db/actions.ts";
 import { usageBuckets, usageSpan, type UsageBucket } from "#db/usage.ts";
 import { listVmViews, loadVm, loadVmView, type VmView } from "#db/vms.ts";
@@ -39,15 +40,17 @@ export async function showVm(
     : noVm();
 }
 
+/** An action, with what its host has shown of the VM: how far it is. */
 export async function showAction(
   deps: Read,
   who: AccountPrincipal,
   actionId: string,
-): Promise<Result<Action, Refusal<"action_not_found">>> {
+): Promise<Result<{ action: Action; seen: SeenOfVm | null }, Refusal<"action_not_found">>> {
   const found = await loadActionWithOwner(deps.db, actionId);
-  return found && mayTouch(who, found.accountId)
-    ? ok(found.action)
-    : refuse("action_not_found", "no such action");
+  if (!found || !mayTouch(who, found.accountId))
+    return refuse("action_not_found", "no such action");
+  const vm = await loadVm(deps.db, found.action.vmId);
+  return ok({ action: found.action, seen: vm ?? null });
 }
 
 export type Usage = Readonly<{

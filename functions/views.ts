@@ -14,6 +14,7 @@ import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
 import type { Action } from "#core/vms/action.ts";
+import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
 import { vmStatus } from "#core/vms/status.ts";
 import type { Host } from "#commands/show-hosts.ts";
 import type { Invoice } from "#commands/show-invoices.ts";
@@ -65,12 +66,18 @@ export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
   createdAt: v.vm.createdAt.toISOString(),
 });
 
-export const toActionView = (a: Action): ActionView => ({
+/** `seen` is what its host has shown of the VM; null for an action that has just been requested. */
+export const toActionView = (a: Action, seen: SeenOfVm | null = null): ActionView => ({
   id: toWireId("action", a.id),
   vmId: toWireId("vm", a.vmId),
   type: a.type,
   status: a.status,
-  progress: a.status === "success" ? 100 : 0,
+  progress: progressOf(a, seen),
+  steps: stepsOf(a, seen).map((step) => ({
+    ...step,
+    startedAt: iso(step.startedAt),
+    finishedAt: iso(step.finishedAt),
+  })),
   startedAt: a.startedAt.toISOString(),
   finishedAt: iso(a.finishedAt),
   error: a.error,

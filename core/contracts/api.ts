@@ -11,6 +11,7 @@ import {
   REQUESTABLE_ACTIONS,
 } from "#core/vms/action.ts";
 import { whyNoSshKey } from "#core/vms/ssh-key.ts";
+import { ACTION_STEPS, STEP_STATUSES } from "#core/vms/action-steps.ts";
 import { VM_STATUSES } from "#core/vms/status.ts";
 import { DESIRED_POWER, OBSERVED_POWER, OS_FAMILIES, VmSize } from "#core/vms/vm.ts";
 import { HostImage, Instant } from "./agent.ts";
@@ -150,7 +151,25 @@ export const ActionView = z
     vmId: idOut("vm"),
     type: z.enum(ACTION_TYPES),
     status: z.enum(ACTION_STATUSES),
-    progress: z.int().min(0).max(100),
+    progress: z
+      .int()
+      .min(0)
+      .max(100)
+      .openapi({ description: "Percent, by the steps that are known to be done." }),
+    steps: z
+      .array(
+        z.object({
+          name: z.enum(ACTION_STEPS),
+          status: z.enum(STEP_STATUSES),
+          startedAt: Instant.nullable(),
+          finishedAt: Instant.nullable(),
+        }),
+      )
+      .openapi({
+        description:
+          "In order. `make` and `boot` are a new VM's; another action is carried out in one step. A step that is " +
+          "`pending` when the action has ended was never begun.",
+      }),
     startedAt: Instant,
     finishedAt: Instant.nullable(),
     error: z.object({ code: z.enum(ACTION_ERROR_CODES), message: z.string() }).nullable(),

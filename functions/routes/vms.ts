@@ -193,8 +193,8 @@ export const vmRoutes = (deps: Deps) =>
       return c.json(unwrap(taken), 200);
     })
     .openapi(actionRoute(deps), async (c) => {
-      const action = await showAction(deps, c.get("who"), c.req.valid("param").id);
-      return c.json(toActionView(unwrap(action)), 200);
+      const shown = unwrap(await showAction(deps, c.get("who"), c.req.valid("param").id));
+      return c.json(toActionView(shown.action, shown.seen), 200);
     })
     .openapi(usageRoute(deps), async (c) => {
       const { from, to, by } = c.req.valid("query");

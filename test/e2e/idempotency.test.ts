@@ -75,6 +75,27 @@ describe("an action that is asked for again because its answer got lost", () => 
   });
 });
 
+test("an action says which steps it went through, and when", async () => {
+  const path = `/v1/vms/${vmId}/actions`;
+  const asked = await post(stack.customer, path, { type: "reset" });
+  const { id } = Requested.parse(asked).body.action;
+  expect(asked.body).toMatchObject({
+    action: { progress: 0, steps: [{ name: "request" }, { name: "carry_out", status: "running" }] },
+  });
+  await ended(stack.customer, id);
+  const { body } = await stack.customer.request("GET", `/v1/actions/${id}`);
+  const { startedAt, finishedAt } = z
+    .object({ startedAt: z.string(), finishedAt: z.string() })
+    .parse(body);
+  expect(body).toMatchObject({
+    progress: 100,
+    steps: [
+      { name: "request", status: "success", startedAt, finishedAt: startedAt },
+      { name: "carry_out", status: "success", startedAt, finishedAt },
+    ],
+  });
+});
+
 describe("what holds a secret", () => {
   test("a token is made once for a key, and its secret is neither shown again nor stored", async () => {
     const key = v7();
