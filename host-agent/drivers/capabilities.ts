@@ -2,7 +2,8 @@ import type { DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
 
 /**
  * What the driver of each hypervisor can do, on a host with nothing amiss. The drivers take these and say less where
- * their host does less (an old kernel, an old Windows); a simulated host of that hypervisor says just these.
+ * their host does less (an old kernel, an old Windows); a simulated host of that hypervisor says just these. The
+ * deterministic simulator has such a one, as a PowerShell has its own clock (`docs/adr`).
  */
 export const CAPABILITIES = {
   kvm: {
