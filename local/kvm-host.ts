@@ -1,23 +1,27 @@
-import { chmod, constants, copyFile, mkdir } from "node:fs/promises";
+import { chmod, constants, copyFile, mkdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
+import { z } from "zod";
 import { openGround, URI } from "#test/kvm/libvirt-daemon.ts";
 import { openDriver } from "#host-agent/drivers/open-driver.ts";
 import type { LocalHost } from "./agents.ts";
 import { PlainError } from "./main.ts";
+import { writeWhole } from "./write-whole.ts";
 
 /** The image that the local catalogue calls "Tiny Linux". */
 const IMAGE = "tiny.qcow2";
 
 /**
  * This machine's libvirt as a host of the local stack, with the project's own tiny guest as its image. Throws a
- * `PlainError` that says what is missing. `close` ends only the daemons that were started here.
+ * `PlainError` that says what is missing. `close` ends only the daemons that were started here,
+ * those of a killed run on the same folder among them.
  */
 export async function openKvmHost(
   name: string,
   folder: string,
   atStop: "power_off" | "destroy",
 ): Promise<{ host: LocalHost; close: () => Promise<void> }> {
-  const ground = await openGround();
+  const daemons = path.join(folder, "daemons.json");
+  const ground = await openGround(await pidsIn(daemons));
   if (!ground.available) throw new PlainError(`--driver kvm cannot be used here: ${ground.reason}`);
   const dir = async (part: string) => {
     const at = path.join(folder, part);
@@ -25,6 +29,8 @@ export async function openKvmHost(
     await mkdir(at, { recursive: true, mode: 0o711 });
     return at;
   };
+  await mkdir(folder, { recursive: true, mode: 0o711 });
+  await writeWhole(daemons, JSON.stringify(ground.daemons));
   const options = {
     imageDir: await dir("images"),
     diskDir: await dir("disks"),
@@ -40,6 +46,23 @@ export async function openKvmHost(
   await chmod(image, 0o444);
   return {
     host: { name, open: (_, ports) => openDriver("kvm", options, ports), atStop },
-    close: ground.close,
+    close: async () => {
+      await ground.close();
+      await rm(daemons, { force: true });
+    },
   };
+}
+
+async function pidsIn(file: string): Promise<number[]> {
+  const text = await readFile(file, "utf8").catch(() => "[]");
+  const pids = z.array(z.int().positive()).safeParse(jsonOf(text));
+  return pids.success ? pids.data : [];
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }

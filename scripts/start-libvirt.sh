@@ -5,6 +5,8 @@
 # libvirt-daemon-system, libvirt-clients, qemu-system-x86 and qemu-utils.
 set -euo pipefail
 export LC_ALL=C
+# A Ctrl-C for whoever called this comes to all of its children: half done, nobody would know what was started.
+trap '' INT
 URI=${BERTH_LIBVIRT_URI:-qemu:///system}
 answers() { virsh -q -c "$URI" version >/dev/null 2>&1; }
 # A daemon that ended and was not waited for yet still has a pid.

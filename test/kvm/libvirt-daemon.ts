@@ -26,13 +26,20 @@ const PROGRAMS = [
 
 type Ground =
   | { available: false; reason: string }
-  | { available: true; image: string; close: () => Promise<void> };
+  | {
+      available: true;
+      image: string;
+      /** The pids of the daemons that `close` ends. */
+      daemons: readonly number[];
+      close: () => Promise<void>;
+    };
 
 /**
  * What every test on a real libvirt stands on: daemons that answer, and the test guest's image. Starts only the
- * daemons that do not run, and `close` ends only those. Says in a sentence why a machine cannot do it.
+ * daemons that do not run, and `close` ends only those, and those of `leftBehind` that still live: what an earlier run
+ * had started and could not end. Says in a sentence why a machine cannot do it.
  */
-export async function openGround(): Promise<Ground> {
+export async function openGround(leftBehind: readonly number[] = []): Promise<Ground> {
   if (process.platform !== "linux" || process.getuid?.() !== 0)
     return { available: false, reason: "libvirt's system daemon needs Linux and root" };
   const missing = await missingPrograms();
@@ -43,8 +50,10 @@ export async function openGround(): Promise<Ground> {
     };
   let pids: number[];
   try {
+    const known = await Promise.all(leftBehind.map(isOurDaemon));
     const { stdout } = await run(path.join(SCRIPTS, "start-libvirt.sh"));
-    pids = stdout.split("\n").filter(Boolean).map(Number);
+    const started = stdout.split("\n").filter(Boolean).map(Number);
+    pids = [...leftBehind.filter((_, n) => known[n]), ...started];
   } catch (error) {
     return { available: false, reason: `libvirt does not start: ${messageOf(error)}` };
   }
@@ -56,7 +65,7 @@ export async function openGround(): Promise<Ground> {
     for (const pid of pids.toReversed()) await endProcess(pid);
   };
   try {
-    return { available: true, image: await guestImage(), close };
+    return { available: true, image: await guestImage(), daemons: pids, close };
   } catch (error) {
     await close();
     return { available: false, reason: `the test guest cannot be built: ${messageOf(error)}` };
@@ -114,6 +123,12 @@ async function endProcess(pid: number): Promise<void> {
   process.kill(pid, "SIGTERM");
   for (let tries = 0; tries < 100 && (await isAlive(pid)); tries++) await wait(50);
 }
+
+/** A pid is given out again: what was a daemon may be something else by now. */
+const isOurDaemon = async (pid: number): Promise<boolean> =>
+  ["libvirtd", "virtlogd"].includes(
+    (await readFile(`/proc/${pid}/comm`, "utf8").catch(() => "")).trim(),
+  );
 
 /** A process that ended and that nobody has waited for yet does not count. */
 async function isAlive(pid: number): Promise<boolean> {
