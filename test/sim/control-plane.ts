@@ -18,7 +18,7 @@ import type { Sim } from "./sim.ts";
 const INSTANCES = 2;
 const SWEEP_EVERY_MS = 300_000;
 /** What agents are told; slower than in production, so that an hour costs fewer steps. */
-const INTERVALS = { resyncSeconds: 300, usageSampleSeconds: 400, usageFlushSeconds: 800 };
+const INTERVALS = { resyncSeconds: 300, usageSampleSeconds: 150, usageFlushSeconds: 300 };
 /** As `cdk/berth-stack.ts` limits the Lambdas. */
 const TIME_LIMITS_MS = { api: 28_000, webhook: 15_000, consumer: 60_000, sweep: 120_000 };
 /** More than are ever open at once: a killed process never gives its connection back. */

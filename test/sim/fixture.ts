@@ -7,7 +7,7 @@ const id = (n: number) => `00000000-0000-7000-8000-${String(n).padStart(12, "0")
 export const LOCATION_ID = id(100);
 const POOL_ID = id(101);
 /** A block with five addresses to give away: few enough to run out. */
-const ADDRESSES = Array.from({ length: 5 }, (_, n) => `198.18.0.${n + 2}`);
+export const ADDRESSES = Array.from({ length: 5 }, (_, n) => `198.18.0.${n + 2}`);
 
 export const PLANS = [
   { id: id(200), name: "small", vcpus: 1, memoryMib: 1024, diskGib: 10, month: 500, year: 5000 },
@@ -44,6 +44,10 @@ const CHANGING = `
       values(id(220 + n), p.id, "year", p.year, "usd", MADE),
     ]).join(",")}
 `;
+
+/** Leaves only so many addresses to give away. */
+export const onlyAddresses = (count: number): string =>
+  `delete from ip_addresses where address = any ('{${ADDRESSES.slice(count).join(",")}}'::inet[])`;
 
 export const FIXTURE: Fixture = {
   standing: STANDING,

@@ -30,6 +30,14 @@ export type HostShape = Readonly<{
   diskGib: number;
 }>;
 
+/** What a driver answers without a fault of its own: to a VM that is not ours, to an image that it lacks. */
+const REFUSALS: ReadonlySet<string> = new Set([
+  "not_ours",
+  "unsupported",
+  "timed_out",
+  "image_missing",
+]);
+
 const Held = z.object({ generation: z.number(), hash: z.string() });
 
 /** One life of the agent's process. Whatever it still waits for when it is dead never comes. */
@@ -49,6 +57,8 @@ export class SimHost {
   full = false;
   /** Since when an agent has been up and undisturbed, for the promise of invariant 6; null: it is not. */
   upSince: number | null = null;
+  /** Whether anything ever kept its agent from its work. */
+  wasDisturbed = false;
   readonly #sim: Sim;
   readonly #shape: HostShape;
   readonly #dice: Dice;
@@ -103,13 +113,20 @@ export class SimHost {
     const store = this.#storeOf(life);
     const log: Log = {
       info: (event) => scheduler.trace(`${this.name} ${event}`),
-      error: (event, { error, reason }) => {
-        scheduler.trace(`${this.name} ${event} ${typeof error === "string" ? error : ""}`);
-        if (event === "desired_refused")
+      error: (event, fields) => {
+        const { error, reason, detail, outcome, code } = fields;
+        const what = [outcome, code, error ?? detail].filter((each) => each !== undefined);
+        scheduler.trace(`${this.name} ${event} ${what.map(String).join(" ")}`);
+        if (life.dead) return;
+        const broken = (invariant: number) => {
           this.#sim.found.violation ??= new Violation(
-            15,
-            `${this.name} was sent a document with ${String(reason)}`,
+            invariant,
+            `${this.name}: ${event} ${[reason, ...what].map(String).join(" ")}`,
           );
+        };
+        if (event === "desired_refused") broken(15);
+        else if (event === "usage_sample_refused" || event === "usage_batch_refused") broken(10);
+        else if (!this.#isExplained(event, what.map(String).join(" "))) broken(0);
       },
     };
     const fetch = fetchOver(
@@ -155,6 +172,7 @@ export class SimHost {
   /** The process is gone, between two of its instructions; something starts it again after a while. */
   killAgent(restartAfterMs: number): void {
     this.#life.dead = true;
+    this.wasDisturbed = true;
     this.upSince = null;
     this.store.abandon();
     if (this.#restarting) return;
@@ -202,7 +220,15 @@ export class SimHost {
 
   /** Something kept its agent from its work until now. */
   disturbed(): void {
+    this.wasDisturbed = true;
     if (this.alive) this.upSince = this.#sim.scheduler.now().getTime();
+  }
+
+  /** An honest agent reports trouble that we made, and what its driver refuses on purpose; anything else is a bug. */
+  #isExplained(event: string, what: string): boolean {
+    if (/simulated|operation was aborted|took longer than|in time/.test(what)) return true;
+    if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
+    return /ControlPlaneError|AbortError|TimeoutError/.test(what);
   }
 
   /** Its network is back. */
@@ -327,6 +353,7 @@ export class SimHost {
     }
     if (faults.strikes("host.slow")) {
       this.upSince = null;
+      this.wasDisturbed = true;
       await scheduler.sleep(this.#dice.int(1, 400) * 1000, signal, `${this.name} slow`);
       if (life.dead) return forever;
       this.disturbed();

@@ -60,6 +60,7 @@ const ROWS = {
     vm_id: z.string(),
     order_id: z.string(),
     subscription_id: z.string().nullable(),
+    subscription_status: z.string().nullable(),
     until: at,
   }),
   actions: z.object({
@@ -89,7 +90,13 @@ const ROWS = {
     amount_minor: big,
     currency: z.string(),
   }),
-  audit_log: z.object({ id: z.string(), subject_id: z.string(), action: z.string() }),
+  audit_log: z.object({
+    id: z.string(),
+    subject_id: z.string(),
+    action: z.string(),
+    actor_kind: z.string(),
+    actor_id: z.string(),
+  }),
   outbox: z.object({
     id: z.string(),
     name: z.string(),
@@ -118,7 +125,11 @@ const ROWS = {
     from_at: at,
     to_at: at,
     received_at: at,
+    cpu_ns: big,
+    rx_bytes: big,
     tx_bytes: big,
+    read_bytes: big,
+    write_bytes: big,
     bounded: z.boolean(),
   }),
 } as const;

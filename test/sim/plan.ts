@@ -67,6 +67,8 @@ export type Plan = Readonly<{
   chance: number;
   kinds: readonly ChanceKind[];
   steps: readonly Step[];
+  /** How many addresses there are to give away: few, so that they run out and are used again. */
+  addresses: number;
   /** In the end everything must come to rest without a single doorbell. */
   deafAtTheEnd: boolean;
 }>;
@@ -145,7 +147,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant("act" as const),
       ...gap,
       vm: index,
-      type: fc.constantFrom<Power>("start", "shutdown", "stop", "reboot", "reset"),
+      type: fc.constantFrom<Power>(
+        "start",
+        "start",
+        "shutdown",
+        "stop",
+        "reboot",
+        "reboot",
+        "reset",
+        "reset",
+      ),
       by,
       double: fc.boolean(),
     }),
@@ -258,5 +269,6 @@ export const planArbitrary: fc.Arbitrary<Plan> = fc.record({
       fc.array(step, { minLength: 4, maxLength: 18, size: "max" }),
     )
     .map(([begin, more]) => [begin, ...more]),
+  addresses: fc.constantFrom(1, 2, 2, 3, 5),
   deafAtTheEnd: fc.boolean(),
 });

@@ -141,6 +141,11 @@ export class SimQueues implements Queues {
     };
   }
 
+  /** A ring that nothing happens to. */
+  ringNow(queueUrl: string, generation: number): void {
+    this.#ring(queueUrl, generation);
+  }
+
   #ring(queueUrl: string, generation: number): void {
     if (this.deaf) return;
     this.#bellsOf(queueUrl).rung.push(generation);

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { CHANCE_KINDS } from "./faults.ts";
+import { ADDRESSES } from "./fixture.ts";
 import { STEP_KINDS, type Plan, type Step } from "./plan.ts";
 
 const Steps = z.array(z.looseObject({ do: z.string(), gapMs: z.number() }));
@@ -10,6 +11,7 @@ const Written = z.looseObject({
   chance: z.int(),
   kinds: z.array(z.string()),
   steps: Steps,
+  addresses: z.int().default(ADDRESSES.length),
   deafAtTheEnd: z.boolean(),
 });
 /** What steps of older plans do not say yet. */
@@ -28,6 +30,7 @@ export async function readPlan(file: string | URL): Promise<Plan & { story: stri
     chance,
     kinds,
     steps,
+    addresses,
     deafAtTheEnd,
   } = Written.parse(JSON.parse(await readFile(file, "utf8")));
   return {
@@ -42,6 +45,7 @@ export async function readPlan(file: string | URL): Promise<Plan & { story: stri
       if (!isStep(written)) throw new Error(`there is no step ${step.do}`);
       return written;
     }),
+    addresses,
     deafAtTheEnd,
   };
 }

@@ -2,6 +2,7 @@ import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
 import { MUTANTS } from "./mutants/mutants.ts";
+import { editsOf } from "./mutants/plant.ts";
 import { runSeeds } from "./pool.ts";
 import { readPlan } from "./read-plan.ts";
 import type { SeedRequest, SeedResult } from "./seed-run.ts";
@@ -66,9 +67,12 @@ test("a planted defect is caught, becomes a few steps, and its printed path repl
 
 test("each mutant has a name of its own, and its text stands once in its file", async () => {
   const wrong: string[] = [];
-  for (const { name, file, find } of MUTANTS) {
-    const times = (await readFile(path.join(ROOT, file), "utf8")).split(find).length - 1;
-    if (times !== 1) wrong.push(`${name}: ${times} times in ${file}`);
+  for (const mutant of MUTANTS) {
+    const text = await readFile(path.join(ROOT, mutant.file), "utf8");
+    for (const { find } of editsOf(mutant)) {
+      const times = text.split(find).length - 1;
+      if (times !== 1) wrong.push(`${mutant.name}: ${times} times in ${mutant.file}`);
+    }
   }
   expect(wrong).toEqual([]);
   expect(new Set(MUTANTS.map(({ name }) => name)).size).toBe(MUTANTS.length);

@@ -22,20 +22,30 @@ type Verdict = {
   detail: string;
 };
 
-/** Runs seeds with one defect until it is caught. A mutant that cannot be planted throws. */
+/**
+ * Runs seeds with one defect until an invariant catches it. An error that no invariant explains (0) is no catch: it
+ * names nothing. A mutant that cannot be planted, or that ends a thread, is not caught, and says why.
+ */
 export async function tryMutant(
   name: string,
   how: { from: number; seeds: number },
 ): Promise<Verdict> {
   let verdict: Verdict = { name, caught: false, by: null, seed: null, detail: "" };
-  await runSeeds(seedsFrom(how.from, how.seeds, { shrink: false, keepTrace: false }), {
+  const running = runSeeds(seedsFrom(how.from, how.seeds, { shrink: false, keepTrace: false }), {
     mutant: name,
     threads: 1,
     onResult: ({ seed, failure }) => {
       if (failure === null) return "go_on";
+      if (failure.invariant === 0) {
+        verdict = { ...verdict, detail: `only as an error, at seed ${seed}: ${failure.detail}` };
+        return "go_on";
+      }
       verdict = { name, caught: true, by: failure.invariant, seed, detail: failure.detail };
       return "stop";
     },
+  });
+  await running.catch((error: unknown) => {
+    verdict = { ...verdict, detail: error instanceof Error ? error.message : String(error) };
   });
   return verdict;
 }
@@ -74,7 +84,7 @@ async function main(): Promise<number> {
 const inWords = (v: Verdict): string =>
   v.caught
     ? `caught by ${v.by} at seed ${v.seed}: ${v.name} (${v.detail})`
-    : `NOT caught: ${v.name}`;
+    : `NOT caught: ${v.name} ${v.detail}`;
 
 if (import.meta.main) {
   try {

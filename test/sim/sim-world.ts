@@ -19,9 +19,22 @@ export type DiskHistory = {
 export type RunHistory = {
   bootEpoch: string;
   vmId: string;
-  /** What its NICs had sent by this instant, in bytes. */
-  sentBy: (at: number) => bigint;
+  startedAt: number;
+  /** When it was first seen to have ended; null: it goes on. */
+  endedAt: number | null;
+  /** What its counters had come to by this instant. */
+  countedBy: (at: number) => Counted;
 };
+/** A VM's counters, its NICs' together: bytes, and nanoseconds of CPU. */
+export type Counted = Readonly<{
+  cpuNs: bigint;
+  rxBytes: bigint;
+  txBytes: bigint;
+  readBytes: bigint;
+  writeBytes: bigint;
+}>;
+
+const sum = (all: readonly bigint[]): bigint => all.reduce((n, bytes) => n + bytes, 0n);
 
 /** What one host's hypervisor and disks hold, with all that they ever held, to judge by. */
 export class SimWorld implements SimulatedWorld {
@@ -30,6 +43,8 @@ export class SimWorld implements SimulatedWorld {
   readonly runs = new Map<string, RunHistory>();
   /** By VM, how often one-shot work was begun on it. */
   readonly oneShots = new Map<string, number>();
+  /** By id, VMs that somebody made by hand, as they were made. */
+  readonly foreign = new Map<string, VmRecord>();
   readonly #vms = new Map<string, VmRecord>();
   readonly #trash = new Map<string, TrashRecord>();
   readonly #now: () => number;
@@ -59,14 +74,26 @@ export class SimWorld implements SimulatedWorld {
           goneAt: null,
         });
     }
+    this.#endRuns(vmId, run?.bootEpoch ?? null);
     if (run !== null && !this.runs.has(run.bootEpoch))
       this.runs.set(run.bootEpoch, {
         bootEpoch: run.bootEpoch,
         vmId,
-        sentBy: (at) => countersAt(record, run, at).txBytes.reduce((sum, bytes) => sum + bytes, 0n),
+        startedAt: run.startedAt,
+        endedAt: null,
+        countedBy: (at) => {
+          const { cpuNs, rxBytes, txBytes, readBytes, writeBytes } = countersAt(record, run, at);
+          return { cpuNs, rxBytes: sum(rxBytes), txBytes: sum(txBytes), readBytes, writeBytes };
+        },
       });
   }
+  /** Every run of the VM but this one is over. */
+  #endRuns(vmId: string, butFor: string | null): void {
+    for (const run of this.runs.values())
+      if (run.vmId === vmId && run.bootEpoch !== butFor) run.endedAt ??= this.#now();
+  }
   drop(vmId: string): void {
+    this.#endRuns(vmId, null);
     const disk = this.#vms.get(vmId)?.disk;
     this.#vms.delete(vmId);
     const history = disk && this.disks.get(disk.serial);

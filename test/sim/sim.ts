@@ -24,6 +24,8 @@ export type Sim = Readonly<{
   log: Log;
   /** The first thing that was found broken; the run ends at it. */
   found: { violation: Violation | null };
+  /** Since when the faults have stopped, in milliseconds since 1970; null: they have not. */
+  rest: { since: number | null };
 }>;
 
 export function createSim(options: {
@@ -47,6 +49,7 @@ export function createSim(options: {
     ids: seededIdSource(options.seed, scheduler.now),
     log: { info: write, error: write },
     found,
+    rest: { since: null },
   };
 }
 

@@ -1,4 +1,5 @@
 import { assertNever } from "#core/result.ts";
+import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
 import type { FaultKind } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import type { Step, Strike } from "./plan.ts";
@@ -86,7 +87,7 @@ function plant(world: World, index: number): void {
   const place = places[index % Math.max(1, places.length)];
   if (place === undefined) return;
   world.sim.faults.count("vm.foreign");
-  place.host.world.put({
+  const made: VmRecord = {
     vmId: place.vmId,
     ownerEpoch: null,
     size: { vcpus: 1, memoryMib: 128, diskGib: 1 },
@@ -95,7 +96,9 @@ function plant(world: World, index: number): void {
     definition: { macs: [] },
     run: null,
     starts: 1,
-  });
+  };
+  place.host.world.put(made);
+  place.host.world.foreign.set(made.vmId, made);
 }
 
 const STRUCK = {
@@ -148,6 +151,7 @@ function vanish(world: World, host: SimHost, forMs: number): void {
 function fillDisk(world: World, host: SimHost, forMs: number): void {
   world.sim.faults.count("host.disk_full");
   host.full = true;
+  host.disturbed();
   host.store.full = true;
   world.sim.scheduler.after(forMs, `${host.name} has room`, () => {
     host.full = false;

@@ -1,3 +1,4 @@
+import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
 import { FOREIGN } from "../sim-world.ts";
 import { first, machines, nowOf, runs, type MakeCheck } from "./scene.ts";
 
@@ -49,14 +50,15 @@ export const addressesHaveOneOwner: MakeCheck = (scene) => ({
     );
   },
   onStep: () => {
-    const owners = new Map<string, string>();
+    const now = nowOf(scene);
     return first(machines(scene), ({ vm }) =>
       first(vm.definition?.macs ?? [], (mac) => {
-        const other = owners.get(mac);
-        owners.set(mac, vm.vmId);
-        return other === undefined || other === vm.vmId
-          ? undefined
-          : `VMs ${other} and ${vm.vmId} have one MAC`;
+        const last = scene.macs.get(mac);
+        scene.macs.set(mac, { vmId: vm.vmId, seenAt: now });
+        if (last === undefined || last.vmId === vm.vmId) return undefined;
+        return now < last.seenAt + 24 * 3_600_000
+          ? `VM ${vm.vmId} has the MAC that VM ${last.vmId} had ${now - last.seenAt} ms ago`
+          : undefined;
       }),
     );
   },
@@ -107,13 +109,14 @@ export const generationsGrow: MakeCheck = (scene) => {
   return {
     invariant: 15,
     onCommit: () =>
-      first(scene.mirror.vms.changed, ({ before, after }) =>
-        before !== null &&
-        after !== null &&
-        (after.generation < before.generation || after.owner_epoch < before.owner_epoch)
-          ? `VM ${after.id} went back to generation ${after.generation}`
-          : undefined,
-      ) ??
+      first(scene.mirror.vms.changed, ({ before, after }) => {
+        if (before === null || after === null) return undefined;
+        if (after.generation < before.generation || after.owner_epoch < before.owner_epoch)
+          return `VM ${after.id} went back to generation ${after.generation}`;
+        return after.observed_generation < before.observed_generation
+          ? `VM ${after.id} was seen at generation ${after.observed_generation} after ${before.observed_generation}`
+          : undefined;
+      }) ??
       first(scene.mirror.hosts.changed, ({ before, after }) =>
         before !== null && after !== null && after.desired_generation < before.desired_generation
           ? `host ${after.id} went back to generation ${after.desired_generation}`
@@ -199,9 +202,22 @@ export const oneHostHasIt: MakeCheck = (scene) => ({
   },
 });
 
+/** A power cut may have stopped it; nothing else is as it was made any more if one of ours has been at it. */
+const sameMachine = (vm: VmRecord | undefined, made: VmRecord): boolean =>
+  vm !== undefined &&
+  JSON.stringify({ ...vm, run: null }) === JSON.stringify({ ...made, run: null });
+
 /** 19. A host's word counts for its own VMs, in their epoch, and no further than what it was asked. */
 export const hostsKeepToTheirOwn: MakeCheck = (scene) => ({
   invariant: 19,
+  onStep: () =>
+    first(scene.hosts, (host) =>
+      first(host.world.foreign.values(), (made) =>
+        sameMachine(host.world.get(made.vmId), made)
+          ? undefined
+          : `${host.name} has touched VM ${made.vmId}, which somebody made by hand`,
+      ),
+    ),
   onCommit: () =>
     first(scene.mirror.vms.changed, ({ after }) => {
       if (after === null) return undefined;
@@ -210,6 +226,16 @@ export const hostsKeepToTheirOwn: MakeCheck = (scene) => ({
       return after.deleted_at !== null && [...machines(scene)].some((m) => m.vm.vmId === after.id)
         ? `VM ${after.id} counts as gone, and its host has it`
         : undefined;
+    }) ??
+    first(scene.mirror.actions.changed, ({ before, after }) => {
+      if (before?.status !== "running" || after === null || after.status === "running")
+        return undefined;
+      const hostId = scene.mirror.vms.get(after.vm_id)?.host_id;
+      return first(scene.mirror.audit.changed, ({ after: by }) =>
+        by?.actor_kind === "agent" && by.actor_id !== hostId
+          ? `action ${after.id} was ended by a host that does not have its VM`
+          : undefined,
+      );
     }) ??
     first(scene.mirror.samples.changed, ({ after }) =>
       after !== null &&

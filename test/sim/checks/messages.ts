@@ -66,34 +66,57 @@ function entitledAsPaid(scene: Scene, vmId: string): string | undefined {
 export const changesAreRecorded: MakeCheck = (scene) => ({
   invariant: 20,
   onCommit: () => {
-    const { orders, vms, audit, outbox } = scene.mirror;
+    const { orders, vms, entitlements, actions, audit, outbox } = scene.mirror;
     const audited = new Set(
       audit.changed.flatMap((c) => (c.after && !c.before ? [c.after.subject_id] : [])),
     );
     const told = outbox.changed.flatMap((c) => (c.after && !c.before ? [c.after] : []));
+    /** `what` changed: there must be an audit row of one of `subjects`, and an event that names `id`. */
+    const recorded = (what: string, subjects: readonly (string | undefined)[], id: string) => {
+      if (!subjects.some((each) => each !== undefined && audited.has(each)))
+        return `${what} without an audit row`;
+      return told.some((event) => Object.values(event.data).includes(id))
+        ? undefined
+        : `${what} without an outbox row`;
+    };
     return (
       first(orders.changed, ({ before, after }) => {
-        if (after === null) return `an order was removed`;
+        if (after === null) return "an order was removed";
         if (before?.state === after.state) return undefined;
-        if (!audited.has(after.id) && !audited.has(after.vm_id))
-          return `order ${after.id} became ${after.state} without an audit row`;
-        return told.some((e) => e.data["orderId"] === after.id)
-          ? undefined
-          : `order ${after.id} became ${after.state} without an outbox row`;
+        return recorded(
+          `order ${after.id} became ${after.state}`,
+          [after.id, after.vm_id],
+          after.id,
+        );
       }) ??
       first(vms.changed, ({ before, after }) => {
-        if (after === null) return `a VM's row was removed`;
+        if (after === null) return "a VM's row was removed";
+        if (before?.generation === after.generation && before.deleted_at === after.deleted_at)
+          return undefined;
+        return recorded(`VM ${after.id} changed`, [after.id, after.order_id], after.id);
+      }) ??
+      first(entitlements.changed, ({ before, after }) => {
+        if (after === null) return "an entitlement was removed";
         if (
-          before !== null &&
-          before.generation === after.generation &&
-          before.deleted_at === after.deleted_at
+          before?.until === after.until &&
+          before.subscription_status === after.subscription_status
         )
           return undefined;
-        if (!audited.has(after.id) && !audited.has(after.order_id))
-          return `VM ${after.id} changed without an audit row`;
-        return told.some((e) => e.data["vmId"] === after.id)
-          ? undefined
-          : `VM ${after.id} changed without an outbox row`;
+        return recorded(
+          `the entitlement of VM ${after.vm_id} changed`,
+          [after.vm_id, after.order_id],
+          after.vm_id,
+        );
+      }) ??
+      first(actions.changed, ({ before, after }) => {
+        if (after === null) return "an action was removed";
+        if (before?.status === after.status) return undefined;
+        const orderId = vms.get(after.vm_id)?.order_id;
+        return recorded(
+          `action ${after.id} became ${after.status}`,
+          [after.id, after.vm_id, orderId],
+          before === null ? after.vm_id : after.id,
+        );
       })
     );
   },

@@ -90,6 +90,7 @@ export const cancelledStaysCancelled: MakeCheck = (scene) => ({
         ? `VM ${vm.id} is to go, and was entitled anew`
         : undefined;
     }) ??
+    destroyedUnseen(scene) ??
     first(scene.mirror.orders.changed, ({ before, after }) =>
       before !== null && ENDED.has(before.state) && after?.state !== before.state
         ? `order ${before.id} went from ${before.state} to ${after?.state ?? "nothing"}`
@@ -105,6 +106,29 @@ export const cancelledStaysCancelled: MakeCheck = (scene) => ({
         : undefined;
     }),
 });
+
+/** What a payment's state took away (a place, the time that a VM may run) goes only after a fresh look at that state. */
+function destroyedUnseen(scene: Scene): string | undefined {
+  const { orders, entitlements } = scene.mirror;
+  const wrong =
+    first(orders.changed, ({ before, after }) =>
+      after?.state === "expired" && before?.state !== "expired" && after.checkout_id !== null
+        ? unseen(scene, `order ${after.id} was given up`)
+        : undefined,
+    ) ??
+    first(entitlements.changed, ({ before, after }) => {
+      if (before === null || after === null || after.until >= before.until) return undefined;
+      // One whose VM was not made in time is undone whatever its payment says: the money goes back.
+      return orders.get(after.order_id)?.state === "refunding"
+        ? undefined
+        : unseen(scene, `the time of VM ${after.vm_id} was cut short`);
+    });
+  return wrong;
+}
+const unseen = ({ asked }: Scene, what: string): string | undefined =>
+  asked.some((each) => each.startsWith("GET "))
+    ? undefined
+    : `${what} without a look at the provider`;
 const ENDED = new Set(["completed", "refunded"]);
 
 /** 8. The ledger sums to zero, is only added to, and says what the provider says. */

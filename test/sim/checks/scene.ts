@@ -10,6 +10,10 @@ export type Scene = Readonly<{
   mirror: Mirror;
   hosts: readonly SimHost[];
   provider: Provider;
+  /** By MAC, which VM had it last, and when that was seen. */
+  macs: Map<string, { vmId: string; seenAt: number }>;
+  /** What the process that commits now has asked of the provider since it last followed it. */
+  asked: string[];
 }>;
 
 /** Looks at the scene, and says what is wrong, if anything. */

@@ -1,3 +1,4 @@
+import type { Counted } from "../sim-world.ts";
 import { first, machines, nowOf, runs, type MakeCheck } from "./scene.ts";
 
 const GRACE_MS = 3 * 24 * 3_600_000;
@@ -32,64 +33,98 @@ export const unpaidStops: MakeCheck = (scene) => {
   };
 };
 
-/** 10. A VM's usage has no gap and no overlap, ends by now, and begins before the VM was gone. */
-export const usageIsWhole: MakeCheck = (scene) => ({
-  invariant: 10,
-  onCommit: () =>
-    first(scene.mirror.samples.changed, ({ after }) => {
-      if (after === null) return "a usage sample was removed";
-      const vm = scene.mirror.vms.get(after.vm_id);
-      if (after.to_at > after.received_at + 60_000)
-        return `usage of VM ${after.vm_id} ends in the future`;
-      return vm && vm.deleted_at !== null && after.from_at >= vm.deleted_at
-        ? `usage of VM ${after.vm_id} begins after it is gone`
-        : undefined;
-    }),
-  atRest: () =>
-    first(scene.mirror.vms.all(), (vm) => {
-      const samples = scene.mirror.samples
-        .all()
-        .filter((s) => s.vm_id === vm.id)
-        .toSorted((a, b) => a.from_at - b.from_at);
-      return first(samples.slice(1).entries(), ([n, later]) => {
-        const earlier = samples[n];
-        if (!earlier || earlier.to_at === later.from_at) return undefined;
-        const what = earlier.to_at < later.from_at ? "a gap" : "an overlap";
-        return `usage of VM ${vm.id} has ${what} at ${new Date(later.from_at).toISOString()}`;
+/**
+ * 10. A VM's usage has no gap and no overlap, ends by now, and begins before the VM was gone. In the end it reaches
+ * from when the VM was first known to run (unless its agent was kept from its work then) to the present.
+ */
+export const usageIsWhole: MakeCheck = (scene) => {
+  const firstRan = new Map<string, { at: number; wasLate: boolean }>();
+  return {
+    invariant: 10,
+    onCommit: () => {
+      for (const { after } of scene.mirror.vms.changed)
+        if (after?.observed_power === "running" && !firstRan.has(after.id)) {
+          const host = scene.hosts.find((h) => h.hostId === after.host_id);
+          firstRan.set(after.id, { at: nowOf(scene), wasLate: host?.wasDisturbed !== false });
+        }
+      return first(scene.mirror.samples.changed, ({ after }) => {
+        if (after === null) return "a usage sample was removed";
+        const vm = scene.mirror.vms.get(after.vm_id);
+        if (after.to_at > after.received_at + 60_000)
+          return `usage of VM ${after.vm_id} ends in the future`;
+        return vm && vm.deleted_at !== null && after.from_at >= vm.deleted_at
+          ? `usage of VM ${after.vm_id} begins after it is gone`
+          : undefined;
       });
-    }),
-});
+    },
+    atRest: () => {
+      const samplesOf = Map.groupBy(scene.mirror.samples.all(), (s) => s.vm_id);
+      return (
+        first(samplesOf, ([vmId, unsorted]) => {
+          const samples = unsorted.toSorted((a, b) => a.from_at - b.from_at);
+          const ran = firstRan.get(vmId);
+          const begin = samples[0];
+          if (ran && begin && !ran.wasLate && begin.from_at > ran.at)
+            return `usage of VM ${vmId} begins ${begin.from_at - ran.at} ms after it was seen running`;
+          return first(samples.slice(1).entries(), ([n, later]) => {
+            const earlier = samples[n];
+            if (!earlier || earlier.to_at === later.from_at) return undefined;
+            const what = earlier.to_at < later.from_at ? "a gap" : "an overlap";
+            return `usage of VM ${vmId} has ${what} at ${new Date(later.from_at).toISOString()}`;
+          });
+        }) ??
+        first(machines(scene), ({ vm }) => {
+          if (!runs(vm, nowOf(scene)) || vm.run === null || vm.run.offFrom !== null)
+            return undefined;
+          const ends = (samplesOf.get(vm.vmId) ?? []).map((s) => s.to_at);
+          return Math.max(0, ...ends) >= (scene.sim.rest.since ?? Infinity)
+            ? undefined
+            : `VM ${vm.vmId} runs, and no usage of it reaches the present`;
+        })
+      );
+    },
+  };
+};
 
-/** 11. Each byte is counted once: what is stored of a boot epoch is what its counters had come to. */
+const METERS = ["cpuNs", "rxBytes", "txBytes", "readBytes", "writeBytes"] as const;
+const NOTHING: Counted = { cpuNs: 0n, rxBytes: 0n, txBytes: 0n, readBytes: 0n, writeBytes: 0n };
+
+/**
+ * 11. Each byte is counted once: what is stored of a boot epoch is what its counters had come to when its last sample
+ * was taken, by the hypervisor's own record of its runs, and never more than they came to at all.
+ */
 export const bytesCountOnce: MakeCheck = (scene) => ({
   invariant: 11,
   atRest: () => {
-    const epochs = new Map<
-      string,
-      { vmId: string; sum: bigint; until: number; bounded: boolean }
-    >();
-    for (const s of scene.mirror.samples.all()) {
-      const epoch = epochs.get(s.boot_epoch) ?? {
-        vmId: s.vm_id,
-        sum: 0n,
-        until: 0,
-        bounded: false,
-      };
-      epochs.set(s.boot_epoch, {
-        vmId: s.vm_id,
-        sum: epoch.sum + s.tx_bytes,
-        until: Math.max(epoch.until, s.to_at),
-        bounded: epoch.bounded || s.bounded,
-      });
-    }
+    const samplesOf = Map.groupBy(scene.mirror.samples.all(), (s) => s.boot_epoch);
     const runsOf = new Map(scene.hosts.flatMap((h) => [...h.world.runs]));
-    return first(epochs, ([bootEpoch, { vmId, sum, until, bounded }]) => {
-      const run = runsOf.get(bootEpoch);
-      if (run === undefined) return `usage of VM ${vmId} is of a boot that never was`;
-      const is = run.sentBy(until);
-      return sum === is || bounded
-        ? undefined
-        : `VM ${vmId} sent ${is} bytes in a boot, and ${sum} were counted`;
-    });
+    return (
+      first(samplesOf, ([bootEpoch, [sample]]) =>
+        runsOf.has(bootEpoch)
+          ? undefined
+          : `usage of VM ${sample?.vm_id} is of a boot that never was`,
+      ) ??
+      first(runsOf.values(), (run) => {
+        const samples = samplesOf.get(run.bootEpoch) ?? [];
+        if (samples.some((s) => s.bounded)) return undefined;
+        const until = Math.max(run.startedAt, ...samples.map((s) => s.to_at));
+        const is = samples.length === 0 ? NOTHING : run.countedBy(until);
+        const most = run.countedBy(run.endedAt ?? nowOf(scene));
+        const counted: Counted = {
+          cpuNs: sumOf(samples, (s) => s.cpu_ns),
+          rxBytes: sumOf(samples, (s) => s.rx_bytes),
+          txBytes: sumOf(samples, (s) => s.tx_bytes),
+          readBytes: sumOf(samples, (s) => s.read_bytes),
+          writeBytes: sumOf(samples, (s) => s.write_bytes),
+        };
+        return first(METERS, (meter) =>
+          counted[meter] === is[meter] && counted[meter] <= most[meter]
+            ? undefined
+            : `VM ${run.vmId} came to ${is[meter]} ${meter} in a boot, and ${counted[meter]} were counted`,
+        );
+      })
+    );
   },
 });
+const sumOf = <T>(all: readonly T[], of: (item: T) => bigint): bigint =>
+  all.reduce((sum, item) => sum + of(item), 0n);

@@ -18,7 +18,69 @@ export const MUTANTS: readonly Mutant[] = [
     name: "relay: by cursor, what it has passed is never looked at again",
     file: "db/outbox.ts",
     find: "or(isNull(outbox.leasedUntil), lt(outbox.leasedUntil, input.now))",
-    replace: "or(isNull(outbox.leasedUntil), lt(outbox.seq, 0n))",
+    replace: "sql`${outbox.seq} > ${Reflect.get(db, 'passed') ?? 0n}`",
+    also: {
+      find: ".returning();\n  return rows",
+      replace:
+        ".returning();\n  for (const r of rows) if (r.seq > (Reflect.get(db, 'passed') ?? 0n)) Reflect.set(db, 'passed', r.seq);\n  return rows",
+    },
+  },
+  {
+    name: "relay: what was taken and not sent is never taken again",
+    file: "db/outbox.ts",
+    find: "or(isNull(outbox.leasedUntil), lt(outbox.leasedUntil, input.now))",
+    replace: "isNull(outbox.leasedUntil)",
+  },
+  {
+    name: "outbox: its rows are written after the commit",
+    file: "db/record-change.ts",
+    find: "await tx.insert(outbox).values(",
+    replace: "await afterwards(tx)(",
+    also: {
+      find: "/** Writes the audit row and",
+      replace: `const afterwards = (tx: Tx) => async (rows: (typeof outbox.$inferInsert)[]) => {
+  setTimeout(() => void tx.insert(outbox).values(rows).then(() => undefined, () => undefined), 1);
+};
+/** Writes the audit row and`,
+    },
+  },
+  {
+    name: "audit: a change of an entitlement is written down nowhere",
+    file: "commands/follow-provider.ts",
+    find: `await recordChange(
+    tx,
+    {
+      actor,
+      action: "entitlement.change",`,
+    replace: `if (+at.now === 0) await recordChange(
+    tx,
+    {
+      actor,
+      action: "entitlement.change",`,
+  },
+  {
+    name: "sweep: an unpaid order is given up without a look at the provider",
+    file: "commands/expire-orders.ts",
+    find: "if (order && order.checkoutId !== null) {",
+    replace: "if (order && order.checkoutId === 'none') {",
+  },
+  {
+    name: "meter: never samples",
+    file: "host-agent/meter.ts",
+    find: ".filter((counters) => isOurs(look, counters.vmId))",
+    replace: ".filter(() => false)",
+  },
+  {
+    name: "meter: received bytes are counted from the boot on in every sample",
+    file: "host-agent/usage.ts",
+    find: "rxBytes: each(counters.rxBytes, before?.rxBytes),",
+    replace: "rxBytes: each(counters.rxBytes, undefined),",
+  },
+  {
+    name: "report: any host may end an action of any VM",
+    file: "commands/record-vm-report.ts",
+    find: "await runningActionsOf(tx, [...rows.keys()])",
+    replace: "await runningActionsOf(tx, ids)",
   },
   {
     name: "report: the owner's epoch is not compared",
@@ -93,7 +155,7 @@ export const MUTANTS: readonly Mutant[] = [
     name: "driver: destroys a VM without our tag",
     file: "host-agent/drivers/simulated/driver.ts",
     find: "if (vm.ownerEpoch === null)",
-    replace: "if (vm.ownerEpoch === -1)",
+    replace: "if (vm.ownerEpoch === null) return vm;\n    if (vm.ownerEpoch === -1)",
   },
   {
     name: "agent: empties the trash at once",

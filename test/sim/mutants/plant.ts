@@ -9,23 +9,32 @@ export type Mutant = Readonly<{
   file: string;
   find: string;
   replace: string;
+  /** A second change that it takes in the same file. */
+  also?: Readonly<{ find: string; replace: string }>;
 }>;
+
+export const editsOf = (mutant: Mutant): readonly Readonly<{ find: string; replace: string }>[] =>
+  mutant.also ? [mutant, mutant.also] : [mutant];
 
 const ROOT = path.join(import.meta.dirname, "../../..");
 
 /** Loads the mutant's file with its defect from now on, in this thread alone. Throws when the text is not there once. */
 export function plant(mutant: Mutant): void {
   const file = path.join(ROOT, mutant.file);
-  const parts = readFileSync(file, "utf8").split(mutant.find);
-  if (parts.length !== 2)
-    throw new Error(
-      `mutant ${mutant.name}: its text stands ${parts.length - 1} times in ${mutant.file}`,
-    );
+  let source = readFileSync(file, "utf8");
+  for (const { find, replace } of editsOf(mutant)) {
+    const parts = source.split(find);
+    if (parts.length !== 2)
+      throw new Error(
+        `mutant ${mutant.name}: its text stands ${parts.length - 1} times in ${mutant.file}`,
+      );
+    source = parts.join(replace);
+  }
   const url = pathToFileURL(file).href;
   registerHooks({
     load(loading, context, nextLoad) {
       const loaded = nextLoad(loading, context);
-      return loading === url ? { ...loaded, source: parts.join(mutant.replace) } : loaded;
+      return loading === url ? { ...loaded, source } : loaded;
     },
   });
 }
