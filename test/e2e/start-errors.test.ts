@@ -86,9 +86,7 @@ describe("npm start fails with one clear line", () => {
     expect(code).toBe(1);
     expect(stderr).toMatch(/^berth: [^\n]*stripe\.json[^\n]*\n$/);
   });
-});
 
-describe("npm start fails with one clear line, too,", () => {
   test("when there is no libvirt for --driver kvm", async () => {
     const bare = path.join(folder, "bin");
     await mkdir(bare);
