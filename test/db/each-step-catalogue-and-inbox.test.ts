@@ -69,6 +69,7 @@ test("a plan is put on sale once", async () => {
           prices: [{ interval: "month", amountMinor: "500", currency: "usd" }],
         }),
       act: (plan) => addPlan(cp.deps, SYSTEM, plan),
+      emits: [],
     },
     /^plans /,
     /^plan_prices .*"month"/,
@@ -90,6 +91,7 @@ test("an image is offered once", async () => {
           minDiskGib: 3,
         }),
       act: (image) => addImage(cp.deps, SYSTEM, image),
+      emits: [],
     },
     /^images /,
   );
@@ -101,6 +103,7 @@ test("a location is opened once", async () => {
     {
       arrange: async () => ({ name: `l${v7()}`, city: "Bonn", country: "DE", nameservers: [] }),
       act: (location) => addLocation(cp.deps, SYSTEM, location),
+      emits: [],
     },
     /^locations /,
   );
@@ -117,6 +120,7 @@ test("a block of addresses is given to a location once", async () => {
         return { locationId, cidr: `10.99.${block}.0/29`, gateway: `10.99.${block}.1`, vlan: null };
       },
       act: (pool) => addPool(cp.deps, SYSTEM, pool),
+      emits: [],
     },
     /^network_pools .*\/29"/,
     /^audit_log .*"location.add_pool"/,
@@ -133,6 +137,7 @@ test("a join token that nobody heard of is replaced by another, and works no les
         return valueOf(await addHost(cp.deps, SYSTEM, host)).host.id;
       },
       act: (hostId) => issueJoinToken(cp.deps, SYSTEM, hostId),
+      emits: [],
       // A token whose answer was lost is worth nothing to anybody, and ends by itself.
       ignore: /^join_tokens |"host.issue_join_token"/,
     },
@@ -158,6 +163,7 @@ test("a signed delivery is stored once, and applied once", async () => {
         return { body, signature: `t=${at},v1=${mac}` };
       },
       act: (delivery) => receiveStripeEvent(cp.deps, delivery),
+      emits: [],
     },
     /^inbox .*"checkout.session.completed"/,
     /^orders .*"paid"/,
@@ -176,6 +182,7 @@ test("deliveries that never came are fetched, and applied once", async () => {
         cp.clock.advanceMinutes(6);
       },
       act: () => fetchMissedEvents(cp.deps),
+      emits: [],
       // A try of Stripe's own may have been between them: when which of the two came first is not told.
       ignore: /^inbox /,
     },
@@ -196,6 +203,7 @@ test("a delivery whose ring was lost is rung for, and applied once", async () =>
         cp.clock.advanceMinutes(2);
       },
       act: () => retryInbox(cp.deps),
+      emits: [],
       settle: async () => {
         // A ring that was lost again is rung a minute later.
         cp.clock.advanceMinutes(2);
@@ -231,6 +239,7 @@ test("a payment that comes after its order was given up, without room for it, is
         return oldestDelivery("checkout.session.completed");
       },
       act: (messageId) => applyBillingEvent(cp.deps, messageId),
+      emits: ["order.refund_fell_due.v1"],
     },
     /^orders .*"refunded"/,
     /^stripe refund .* succeeded 500/,
@@ -254,6 +263,7 @@ test("a refund that the bank sent back is booked back once", async () => {
         return oldestDelivery("refund.failed");
       },
       act: (messageId) => applyBillingEvent(cp.deps, messageId),
+      emits: ["order.refund_failed.v1"],
     },
     /^ledger_transactions .*"refund_reversal"/,
     /^orders .*"refunding"/,
@@ -282,6 +292,7 @@ test.each([
         return { who: world.buyer, vmId, type };
       },
       act: (wish) => requestAction(cp.deps, wish),
+      emits: ["vm.change_requested.v1"],
     },
     new RegExp(`^actions .*"type":"${type}"`),
   );
@@ -298,6 +309,7 @@ test("an action that no host confirms ends once", async () => {
         cp.clock.advanceMinutes(61);
       },
       act: () => watchProvisioning(cp.deps),
+      emits: ["action.finished.v1", "vm.change_requested.v1"],
     },
     /^actions .*"timed_out"/,
     /^audit_log .*"action.time_out"/,
@@ -318,6 +330,7 @@ test("a first password that nobody took in time is erased once", async () => {
         await cp.rows("update initial_passwords set expires_at = $2 where vm_id = $1", vmId, now);
       },
       act: () => expireInitialPasswords(cp.deps),
+      emits: ["vm.initial_password_expired.v1"],
     },
     /^initial_passwords .*"sealed":null/,
     /^outbox .*"vm.initial_password_expired.v1"/,

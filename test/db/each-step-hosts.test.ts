@@ -43,6 +43,10 @@ test.each([
   const each = await runEachStep(cp, {
     arrange: anActiveWorld,
     act: (s) => requestAction(cp.deps, { who: s.world.buyer, vmId: s.vm.vmId, type }),
+    emits: [
+      "vm.change_requested.v1",
+      ...(type === "delete" ? (["subscription.cancellation_fell_due.v1"] as const) : []),
+    ],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -61,6 +65,7 @@ test("the first report of a guest makes the order active once", async () => {
       return { world, report: anAgentReport({ vms, facts: hostFacts({ agentVersion: "0.2.0" }) }) };
     },
     act: ({ world, report }) => recordVmReport(cp.deps, world.hostId, report),
+    emits: ["order.activated.v1", "action.finished.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -77,6 +82,7 @@ test("the report that a VM is gone frees its place and ends its order once", asy
       return { world, report: anAgentReport({ vms }) };
     },
     act: ({ world, report }) => recordVmReport(cp.deps, world.hostId, report),
+    emits: ["vm.deleted.v1", "action.finished.v1", "order.completed.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -105,6 +111,7 @@ test("a batch of samples counts once", async () => {
       return { world, samples };
     },
     act: ({ world, samples }) => recordUsage(cp.deps, world.hostId, { samples }),
+    emits: [],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -122,6 +129,7 @@ test("enrolling with one token and one key gives the host one identity", async (
       return { joinToken, publicKey, facts: hostFacts({ agentVersion: "0.3.0" }) };
     },
     act: (request) => enrollHost(cp.deps, request),
+    emits: [],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -136,6 +144,7 @@ test("adding a host whose answer was lost is finished by asking for another toke
       return { name: `rack-${v7()}`, locationId, testOnly: false, cpuOvercommit: 4 };
     },
     act: (host) => addHost(cp.deps, SYSTEM, host),
+    emits: [],
     again: async (host) => {
       const added = await addHost(cp.deps, SYSTEM, host);
       if (added.ok) return;
@@ -163,6 +172,7 @@ test("what the relay could not send goes out when its lease has ended", async ()
       valueOf(await requestAction(cp.deps, { who: world.buyer, vmId: vm.vmId, type: "delete" }));
     },
     act: () => relayOutbox(cp.deps),
+    emits: [],
     settle: async () => {
       cp.clock.advance(31_000);
       await cp.pump();

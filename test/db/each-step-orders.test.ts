@@ -30,6 +30,7 @@ test("placing an order ends as one order at whichever step it was cut short", as
   const each = await runEachStep(cp, {
     arrange: async () => ({ world: await aWorld(cp), key: v7() }),
     act: ({ world, key }) => sendOrder(cp, world, { key }),
+    emits: ["order.placed.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -50,6 +51,7 @@ test("applying a payment ends as one VM and one booking", async () => {
       return String(row?.["message_id"]);
     },
     act: (messageId) => applyBillingEvent(cp.deps, messageId),
+    emits: ["order.paid.v1", "vm.change_requested.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -66,6 +68,7 @@ test("giving up an unpaid order frees its place once", async () => {
       cp.clock.advanceMinutes(32);
     },
     act: () => expireOrders(cp.deps),
+    emits: ["order.expired.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -82,6 +85,7 @@ test("a paid order without a VM in time is undone once, and its money given back
       cp.clock.advanceMinutes(121);
     },
     act: () => watchProvisioning(cp.deps),
+    emits: ["order.refund_fell_due.v1", "vm.change_requested.v1", "action.finished.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -100,6 +104,7 @@ test("a VM that runs in silence makes its order active once", async () => {
       cp.clock.advanceMinutes(10);
     },
     act: () => watchProvisioning(cp.deps),
+    emits: ["order.activated.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -116,6 +121,7 @@ test("a refund is made once and booked once", async () => {
       return orderId;
     },
     act: (orderId) => refundOrder(cp.deps, orderId),
+    emits: ["order.refunded.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
@@ -140,6 +146,7 @@ test("a subscription is cancelled once", async () => {
       return String(row?.["subscription_id"]);
     },
     act: (subscriptionId) => cancelSubscription(cp.deps, subscriptionId),
+    emits: ["entitlement.changed.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(

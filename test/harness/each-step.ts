@@ -1,3 +1,5 @@
+import type { EventName } from "#core/contracts/events.ts";
+import { emits } from "./emits.ts";
 import { changesBetween, snapshot } from "./dump.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
@@ -6,6 +8,8 @@ export type Scenario<S> = Readonly<{
   /** A fresh state, which no other run shares. */
   arrange: () => Promise<S>;
   act: (state: S) => Promise<unknown>;
+  /** Exactly what `act` writes to the outbox, in order, when nothing disturbs it (`emits.ts`). */
+  emits?: readonly EventName[];
   /** How whoever called tries again; `act` unless given. */
   again?: (state: S) => Promise<unknown>;
   /** What runs by itself afterwards; queues, webhooks and outbox unless given. */
@@ -41,7 +45,8 @@ export async function runEachStep<S>(cp: ControlPlane, scenario: Scenario<S>): P
   };
   let points: readonly string[] = [];
   const undisturbed = await ending(async (state) => {
-    points = await cp.steps.watch(() => act(state));
+    const watched = () => cp.steps.watch(() => act(state));
+    points = scenario.emits ? await emits(cp, scenario.emits, watched) : await watched();
   });
   if (points.length === 0) throw new Error("the command took no step at which it could fail");
   const different: { at: string; got: readonly string[] }[] = [];
