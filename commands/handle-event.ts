@@ -24,6 +24,7 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "entitlement.changed.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
+    case "vm.relabelled.v1":
     case "vm.initial_password_taken.v1":
     case "vm.initial_password_expired.v1":
     case "action.finished.v1":

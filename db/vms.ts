@@ -80,6 +80,10 @@ export async function saveDesire(tx: Tx, vmId: string, desire: VmDesire): Promis
     .where(eq(vms.id, vmId));
 }
 
+export async function saveLabel(tx: Tx, vmId: string, label: string | null): Promise<void> {
+  await tx.update(vms).set({ label }).where(eq(vms.id, vmId));
+}
+
 export async function saveObservation(
   tx: Tx,
   vmId: string,
@@ -110,7 +114,7 @@ export type VmView = Readonly<{
   addresses: readonly string[];
 }>;
 
-const view = (db: Db) =>
+const view = (db: Db | Tx) =>
   db
     .select({
       vm: vms,
@@ -156,7 +160,7 @@ export async function listVmViews(
   return rows.map(viewFromRow);
 }
 
-export async function loadVmView(db: Db, id: string): Promise<VmView | undefined> {
+export async function loadVmView(db: Db | Tx, id: string): Promise<VmView | undefined> {
   const [row] = await view(db).where(eq(vms.id, id));
   return row && viewFromRow(row);
 }

@@ -45,6 +45,7 @@ export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
   id: toWireId("vm", v.vm.id),
   orderId: toWireId("order", v.vm.orderId),
   hostname: v.vm.hostname,
+  label: v.vm.label,
   status: vmStatus({
     presence: v.vm.presence,
     desiredPower: v.vm.desiredPower,

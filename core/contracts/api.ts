@@ -182,6 +182,7 @@ export const VmView = z
     id: idOut("vm"),
     orderId: idOut("order"),
     hostname: z.string(),
+    label: z.string().nullable().openapi({ description: "What you call it" }),
     status: z.enum(VM_STATUSES),
     power: z.object({
       desired: z.enum(DESIRED_POWER),
@@ -203,6 +204,11 @@ export const VmView = z
   })
   .openapi("Vm");
 export type VmView = z.infer<typeof VmView>;
+export const ChangeVm = z
+  .strictObject({
+    label: Label(100).nullable().openapi({ description: "null takes it away" }),
+  })
+  .openapi("ChangeVm");
 
 export const RequestAction = z
   .strictObject({ type: z.enum(REQUESTABLE_ACTIONS) })

@@ -57,6 +57,8 @@ export const vms = pgTable(
     hostname: text("hostname").notNull(),
     sshKeys: text("ssh_keys").array().notNull(),
     userData: text("user_data"),
+    /** What its owner calls it. Nothing follows from it: not even its host hears of it. */
+    label: text("label"),
     createdAt: instant("created_at").notNull(),
 
     presence: presence("presence").notNull(),

@@ -1,6 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import {
   ActionView,
+  ChangeVm,
   InitialPasswordView,
   pageOf,
   PageQuery,
@@ -15,6 +16,7 @@ import { ok } from "#core/result.ts";
 import { answerOnce } from "#commands/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
 import { ringNow } from "#commands/relay-outbox.ts";
+import { relabelVm } from "#commands/relabel-vm.ts";
 import { requestAction } from "#commands/request-action.ts";
 import { listVms, showAction, showUsage, showVm } from "#commands/show-vm.ts";
 import { takeInitialPassword } from "#commands/take-initial-password.ts";
@@ -54,6 +56,20 @@ const showRoute = (deps: Deps) =>
     responses: {
       200: { description: "The VM", content: json(VmView) },
       ...problems("vm_not_found"),
+    },
+  });
+const changeRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:write"),
+    operationId: "changeVm",
+    summary: "Call a VM something else",
+    tags: ["VMs"],
+    method: "patch",
+    path: "/v1/vms/{id}",
+    request: { params: vmParam, body: { required: true, content: json(ChangeVm) } },
+    responses: {
+      200: { description: "The VM as it is now", content: json(VmView) },
+      ...problems("invalid_request", "vm_not_found"),
     },
   });
 const deleteRoute = (deps: Deps) =>
@@ -166,6 +182,12 @@ export const vmRoutes = (deps: Deps) =>
     .openapi(showRoute(deps), async (c) => {
       const vm = await showVm(deps, c.get("who"), c.req.valid("param").id);
       return c.json(toVmView(unwrap(vm), deps.clock.now()), 200);
+    })
+    .openapi(changeRoute(deps), async (c) => {
+      const { label } = c.req.valid("json");
+      const vmId = c.req.valid("param").id;
+      const changed = unwrap(await relabelVm(deps, { who: c.get("who"), vmId, label }));
+      return c.json(toVmView(changed, deps.clock.now()), 200);
     })
     .openapi(deleteRoute(deps), async (c) => {
       const action = await requestAction(deps, {

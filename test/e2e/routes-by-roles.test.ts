@@ -278,7 +278,7 @@ describe("every operation of the API", () => {
       const answer = await new StackClient(stack.apiUrl, tokens.other_customer).request(
         op.method,
         target,
-        op.method === "POST" ? { type: "stop" } : undefined,
+        { POST: { type: "stop" }, PATCH: { label: "mine" } }[op.method],
       );
       expect({ target, status: answer.status }).toEqual({ target, status: 404 });
     }
