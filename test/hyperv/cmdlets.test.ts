@@ -15,6 +15,7 @@ const Parameter = z
 const Version = z.object({
   s: z.array(z.tuple([z.string(), z.array(Parameter)])),
   al: z.record(z.string(), z.string()),
+  acc: z.record(z.string(), z.array(z.string())).default({}),
 });
 const Data = z.record(z.string(), z.record(z.string(), z.union([z.string(), Version])));
 type Data = z.infer<typeof Data>;
@@ -86,6 +87,19 @@ describe.skipIf(skip !== null)(`the cmdlets that agent.ps1 calls${reason}`, () =
     expect(wrong).toEqual([]);
   });
 
+  test.each(WINDOWS)("give on %s no literal but one that the parameter accepts", (windows) => {
+    const literals = calls.flatMap((call) =>
+      call.modernOnly && windows === "2012r2"
+        ? []
+        : call.literals.flatMap(({ parameter, value }) => {
+            const accepted = documented(call.cmdlet, windows)?.acc[parameter];
+            return accepted === undefined ? [] : [{ parameter, value, accepted }];
+          }),
+    );
+    expect(literals.length).toBeGreaterThan(10);
+    expect(literals.filter(({ value, accepted }) => !accepted.includes(value))).toEqual([]);
+  });
+
   test("a parameter that 2012 R2 lacks would be found", () => {
     const modern = calls.filter((call) => call.modernOnly);
     expect(modern.map((call) => call.cmdlet).sort()).toEqual([
@@ -109,7 +123,16 @@ describe.skipIf(skip !== null).each(WINDOWS)(`the stand-in module as of %s${reas
     const rows = inspect(["-Module", standinModule], world.env).filter(
       ([kind]) => kind === "parameter",
     );
+    const values = inspect(["-Module", standinModule], world.env).filter(
+      ([kind]) => kind === "value",
+    );
+    const beyond = values.filter(([, cmdlet = "", parameter = "", value = ""]) => {
+      const accepted = documented(cmdlet, windows)?.acc[parameter];
+      return accepted !== undefined && !accepted.includes(value);
+    });
     await world.close();
+    expect(values.length).toBeGreaterThan(20);
+    expect(beyond).toEqual([]);
     const cmdlets = new Set(rows.map(([, cmdlet]) => cmdlet ?? ""));
     expect(cmdlets.size).toBeGreaterThan(30);
     const wrong = [...cmdlets].flatMap((cmdlet) => {

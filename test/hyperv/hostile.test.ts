@@ -5,34 +5,10 @@ import type { DesiredVm } from "#core/contracts/agent.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
 import type { Worker } from "#host-agent/drivers/hyperv/powershell.ts";
-import { aDesiredVm } from "../drivers/builders.ts";
+import { aDesiredVm, SECRETS } from "../drivers/builders.ts";
+import { GOOD_ID, HOSTILE } from "../drivers/hostile-strings.ts";
 import { aWorld, noPwsh, type World } from "./world.ts";
 
-const GOOD_ID = "00000000-0000-4000-8000-000000000001";
-const HOSTILE: Record<string, string> = {
-  "a good id and a newline": `${GOOD_ID}\n`,
-  "a good address and a newline": "192.0.2.9\n",
-  "a closing quote and a command": "'; Remove-VM *; '",
-  "a double quote and a command": '"; Remove-VM -Name * -Force #',
-  "a subexpression": "$(Get-VM | Stop-VM -TurnOff -Force)",
-  "a variable": "$env:PATH ${env:BERTH_HYPERV_STATE}",
-  backticks: "`n`0`$(Remove-VM *)`",
-  lines: "a\r\nberth1 e30=\nRemove-VM *\n",
-  "a wildcard": "*",
-  "a wildcard in a set": "[a-z0-9]*",
-  "a question mark": "????????-????-????-????-????????????",
-  "a path upwards": "../../../../tmp/x",
-  "a path of Windows": "..\\..\\Windows\\System32",
-  "a device name": "CON",
-  XML: "]]><VALUE>&x;</VALUE><!--",
-  JSON: '{"op":"destroy","vmId":"*"}',
-  "64 KB": "x".repeat(65_536),
-  NUL: "a\0b",
-  "right to left": "\u202egnp.exe\u202c",
-  emoji: "🦊👩‍👩‍👧‍👦",
-  blanks: "   ",
-  nothing: "",
-};
 /** Every operation with every field as it should be. */
 const REQUESTS: Record<string, Record<string, unknown>> = {
   create: { ...aVm(), ...aSize(), image: "tiny", os: "linux", seeded: false },
@@ -99,6 +75,8 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
       for (const [op, good] of Object.entries(REQUESTS)) {
         const variants = [
           ...stringFields(good).map((field) => ({ ...good, [field]: text })),
+          // Where a number, a truth or a list belongs, bare and in a list.
+          ...Object.keys(good).map((field) => ({ ...good, [field]: text })),
           // A field where a number, a list or nothing belongs, and one that nobody knows.
           ...Object.keys(good).map((field) => ({ ...good, [field]: [text] })),
           { ...good, [text === "" ? "unknown" : text]: text },
@@ -135,6 +113,56 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
     });
   });
 
+  test("in what an operator configures is a name of a folder or a switch, or is refused", async () => {
+    const configurer = world.worker();
+    const good = { root: world.root, images: world.options.images, switch: "Public" };
+    const ask = (fields: object) =>
+      configurer
+        .call(
+          "configure",
+          { ...good, dynamicMemoryMinimumPercent: null, ...fields },
+          { timeoutMs: 30_000 },
+        )
+        .then(
+          () => "done",
+          (error: unknown) => (error instanceof DriverError ? error.code : String(error)),
+        );
+    const before = await everything();
+    for (const text of Object.values(HOSTILE)) {
+      for (const field of ["root", "images", "dynamicMemoryMinimumPercent"])
+        expect(await ask({ [field]: text }), `${field} ${text.slice(0, 40)}`).toBe("unsupported");
+      const plain = /^[\p{L}\p{N}][\p{L}\p{N} ._()-]{0,99}$/u.test(text) && !text.includes("\n");
+      expect(await ask({ switch: text })).toBe(plain ? "done" : "unsupported");
+    }
+    expect(await everything()).toEqual(before);
+    expect((await world.recorded()).map((call) => call.cmdlet)).toEqual([]);
+  });
+
+  test.each(Object.entries(HOSTILE))("in the first boot of Windows: %s", async (_, text) => {
+    const image = { ...world.image, os: "windows" } as const;
+    const tried = [
+      { over: { hostname: text }, password: undefined },
+      { over: { userData: text }, password: undefined },
+      { over: { sshKeys: [text] }, password: undefined },
+      { over: {}, password: text },
+    ];
+    for (const { over, password } of tried) {
+      const vm = aDesiredVm({ image, ...over });
+      const secrets =
+        password === undefined ? SECRETS : { administratorPassword: async () => password };
+      const came = await outcome(driver.create(vm, undefined, secrets));
+      expect(["done", "unsupported"]).toContain(came);
+      const seed = path.join(world.root, "vms", vm.vmId, "seed.iso");
+      const arrived = came !== "done" || (await readFile(seed)).includes(vm.userData ?? "");
+      expect(arrived).toBe(true);
+    }
+    const cmdlets = (await world.recorded()).map((call) => call.cmdlet);
+    expect(cmdlets.filter((name) => /^(Remove-VM|Stop-VM)$/.test(name))).toEqual([]);
+    expect((await driver.list()).find((seen) => seen.vmId === bystander.vmId)?.power).toBe(
+      "running",
+    );
+  });
+
   test("in the driver's own arguments is refused by it", async () => {
     for (const text of Object.values(HOSTILE)) {
       const vm = aDesiredVm({ image: world.image, vmId: text });
@@ -143,6 +171,12 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
       const image = { ...world.image, file: text };
       expect(await outcome(driver.create(aDesiredVm({ image })))).toBe("unsupported");
       expect(await outcome(driver.checkpoint(bystander, text))).toBe("unsupported");
+      const [nic] = bystander.nics;
+      if (nic === undefined) throw new Error("the builder has a NIC");
+      for (const over of [{ mac: text }, { ipv4: { ...nic.ipv4, address: text } }])
+        expect(await outcome(driver.create(aDesiredVm({ nics: [{ ...nic, ...over }] })))).toBe(
+          "unsupported",
+        );
     }
     expect((await world.recorded()).map((call) => call.cmdlet)).not.toContain("New-VM");
   });

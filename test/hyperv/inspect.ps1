@@ -11,6 +11,12 @@ if ($Module) {
         foreach ($parameter in $command.Parameters.Values) {
             if ($common -contains $parameter.Name -and 'WhatIf', 'Confirm' -notcontains $parameter.Name) { continue }
             foreach ($set in $parameter.ParameterSets.GetEnumerator()) {
+                # What it takes, where it takes only some values: those of its type, or of its ValidateSet.
+                $type = $parameter.ParameterType
+                if ($type.IsArray) { $type = $type.GetElementType() }
+                $values = @(if ($type.IsEnum) { [enum]::GetNames($type) })
+                foreach ($attribute in $parameter.Attributes) { if ($attribute -is [System.Management.Automation.ValidateSetAttribute]) { $values = $attribute.ValidValues } }
+                foreach ($value in $values) { [string]::Join("`t", 'value', $command.Name, $parameter.Name, $value) }
                 [string]::Join("`t", 'parameter', $command.Name, $metadata.DefaultParameterSetName, $set.Key, $parameter.Name, $parameter.ParameterType.Name, $set.Value.IsMandatory, ($parameter.Aliases -join ','))
             }
         }

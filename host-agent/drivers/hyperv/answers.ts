@@ -72,6 +72,8 @@ export const Checkpoints = z.object({ checkpoints: z.array(Checkpoint) });
 const CmdletCall = z.object({
   cmdlet: z.string(),
   parameters: z.array(z.string()),
+  /** Arguments that are words of the script itself. */
+  literals: z.array(z.object({ parameter: z.string(), value: z.string() })),
   /** Every argument stands behind its parameter's name, so that the call can be checked whole. */
   named: z.boolean(),
   /** Made on Windows Server 2016 and later only. */

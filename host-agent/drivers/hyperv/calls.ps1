@@ -19,6 +19,7 @@ function Get-CmdletCalls {
             @{
                 cmdlet     = $cmdlet
                 parameters = $parameters
+                literals   = @(Get-Literals $call)
                 # Splatted or positional arguments could not be checked: there are none.
                 named      = Test-NamedOnly $call
                 # What the second guard admits is of Windows Server 2016 at the earliest too.
@@ -46,6 +47,15 @@ function Test-Within($Call, [string]$Guard) {
         }
     }
     $false
+}
+
+# The arguments that are words of the script itself, by their parameters.
+function Get-Literals($Call) {
+    for ($n = 2; $n -lt $Call.CommandElements.Count; $n++) {
+        $name = $Call.CommandElements[$n - 1] -as [System.Management.Automation.Language.CommandParameterAst]
+        $value = $Call.CommandElements[$n] -as [System.Management.Automation.Language.ConstantExpressionAst]
+        if ($null -ne $name -and $null -ne $value) { @{ parameter = $name.ParameterName; value = [string]$value.Value } }
+    }
 }
 
 # Every argument stands behind the name of its parameter.
