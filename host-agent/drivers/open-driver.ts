@@ -34,6 +34,10 @@ const HypervConfig = z.strictObject({
   images: folder,
   switch: z.string().min(1),
   dynamicMemoryMinimumPercent: z.int().min(1).max(100).nullable().exactOptional(),
+  /** In the place of Windows PowerShell 5.1 and Microsoft's module: PowerShell 7, say, or a module to try with. */
+  powershell: z
+    .strictObject({ executable: folder.exactOptional(), module: folder.exactOptional() })
+    .exactOptional(),
 });
 
 const millis = z.int().nonnegative();

@@ -42,7 +42,20 @@ const tests = runTests();
 const { noPwsh } = await import("./world.ts");
 const operations = noPwsh === null ? await time() : {};
 tell();
-process.exitCode = tests.failed > 0 ? 1 : 0;
+const missing = whyMissing();
+if (missing !== null) process.stderr.write(`${missing}\n`);
+process.exitCode = tests.failed > 0 || missing !== null ? 1 : 0;
+
+/** In CI a machine with a .NET SDK is there to run these tests: that they were skipped is then no success. */
+function whyMissing(): string | null {
+  if (process.env["CI"] !== "true" || noPwsh === null || !hasSdk()) return null;
+  return `FAILED: a .NET SDK is here, and PowerShell could not be had, so that the tests did not run: ${installed}`;
+}
+
+function hasSdk(): boolean {
+  const asked = spawnSync("dotnet", ["--list-sdks"], { encoding: "utf8" });
+  return asked.status === 0 && asked.stdout.trim() !== "";
+}
 
 function install(): string {
   try {

@@ -1,9 +1,13 @@
-import { readdir } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { readdir, writeFile } from "node:fs/promises";
 import path from "node:path";
+import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { selftest } from "#host-agent/drivers/hyperv/selftest.ts";
 import { randomIds } from "../drivers/builders.ts";
-import { aWorld, noPwsh, WINDOWS, type World } from "./world.ts";
+import { aWorld, noPwsh, pwsh, standinModule, WINDOWS, type World } from "./world.ts";
+
+const execute = promisify(execFile);
 
 const skipped = noPwsh ? ` (skipped: ${noPwsh})` : "";
 describe.skipIf(noPwsh !== null)(`the self-test of a Hyper-V host${skipped}`, () => {
@@ -24,6 +28,22 @@ describe.skipIf(noPwsh !== null)(`the self-test of a Hyper-V host${skipped}`, ()
     const steps = await selftest({ ...world.options, ids: randomIds }, world.image);
     expect(steps.filter((step) => !step.ok)).toEqual([]);
     expect(steps.map((step) => step.step)).toContain("delete checkpoint");
+    expect(await left()).toEqual(nothing);
+  });
+
+  test("is what `berth-agent selftest` runs, with a PowerShell of the operator's own", async () => {
+    const config = path.join(world.folder, "hyperv.json");
+    const { root, images } = world.options;
+    const powershell = { executable: pwsh, module: standinModule };
+    await writeFile(config, JSON.stringify({ root, images, switch: "Public", powershell }));
+    const main = path.join(import.meta.dirname, "../../host-agent/main.ts");
+    const place = ["--driver", "hyperv", "--driver-config", config];
+    const run = (image: string) =>
+      execute(process.execPath, [main, "selftest", ...place, "--image", image], {
+        env: { ...process.env, ...world.env },
+      });
+    expect((await run("tiny")).stdout).toMatch(/delete checkpoint[^]*nothing is left/);
+    await expect(run("missing")).rejects.toMatchObject({ code: 1 });
     expect(await left()).toEqual(nothing);
   });
 
