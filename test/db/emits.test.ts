@@ -59,7 +59,8 @@ test("an order that is not paid in time is placed and given up", async () => {
   const world = await aWorld(cp);
   await emits(cp, ["order.placed.v1"], () => aPlacedOrder(cp, world));
   cp.clock.advanceMinutes(45);
-  await emits(cp, ["order.expired.v1"], () => expireOrders(cp.deps));
+  const swept = await emits(cp, ["order.expired.v1"], () => expireOrders(cp.deps));
+  expect(swept.expired).toBe(1);
 });
 
 test("the main line: placed, paid, delivered, renewed, deleted", async () => {
@@ -76,7 +77,9 @@ test("the main line: placed, paid, delivered, renewed, deleted", async () => {
   cp.clock.advanceMinutes(61);
   cp.stripe.standIn.runDue();
   await emits(cp, ["entitlement.changed.v1", "vm.change_requested.v1"], () => cp.pump());
-  await emits(cp, ["vm.change_requested.v1", "subscription.cancellation_fell_due.v1"], () =>
+  const events = ["vm.change_requested.v1", "subscription.cancellation_fell_due.v1"] as const;
+  const deleted = await emits(cp, events, () =>
     requestAction(cp.deps, { who: world.buyer, vmId, type: "delete" }),
   );
+  expect(deleted.ok).toBe(true);
 });

@@ -64,7 +64,8 @@ test("a renewal, a declined one and a cancellation, every delivery at once and f
     "select reference from ledger_transactions where order_id = $1 and kind = 'payment'",
     orderId,
   );
-  expect(booked.map((row) => row["reference"]).sort()).toEqual(paid.map(({ id }) => id).sort());
+  expect(booked).toHaveLength(2);
+  expect(new Set(booked.map((row) => row["reference"]))).toEqual(new Set(paid.map(({ id }) => id)));
 });
 
 test("of one delivery that is posted thirty times at once all are answered, and one is stored", async () => {
