@@ -87,6 +87,8 @@ export type World = {
   recorded: () => Promise<{ cmdlet: string; ms: number }[]>;
   /** The process that runs a cmdlet dies at the nth edge of a call: before its first change, after its last, ... */
   killAt: (edge: number) => Promise<void>;
+  /** How many such edges the calls of `run` have. */
+  countEdges: (run: () => Promise<unknown>) => Promise<number>;
   /** The process dies in this cmdlet, and Hyper-V's service finishes it by itself so many milliseconds later. Once. */
   finishLate: (cmdlet: "New-VM" | "Checkpoint-VM", ms: number) => Promise<void>;
   /** Whether that edge was not reached; and then it is taken away. */
@@ -162,6 +164,14 @@ export async function aWorld(over: Partial<StandinHost> = {}): Promise<World> {
       });
     },
     killAt: (edge) => writeFile(kill, String(edge)),
+    async countEdges(run) {
+      const beyond = 1_000_000;
+      await writeFile(kill, String(beyond));
+      await run();
+      const left = Number(await readFile(kill, "utf8"));
+      await rm(kill);
+      return beyond - left;
+    },
     finishLate: (cmdlet, ms) => writeFile(path.join(state, `late-${cmdlet}`), String(ms)),
     async outlived() {
       const there = existsSync(kill);
