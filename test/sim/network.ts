@@ -28,7 +28,8 @@ export function fetchOver(sim: Sim, sender: Sender, serve: Serve): typeof fetch 
     if (body !== null) scheduler.absorb(body);
     if (sender.isCut()) return forever;
     if (faults.strikes("net.request_lost")) return lost();
-    if (faults.strikes("net.delayed")) await scheduler.sleep(dice.int(200, 20_000));
+    if (faults.strikes("net.delayed"))
+      await scheduler.sleep(dice.int(200, dice.chance(0.4) ? 120_000 : 20_000));
     if (faults.strikes("net.request_doubled"))
       scheduler.after(dice.int(0, 60_000), `${sender.name} > ${what} again`, () => {
         // Whatever the second one comes to, nobody hears of it.
