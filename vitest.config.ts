@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const withPostgres = { globalSetup: ["./test/harness/postgres-setup.ts"] };
@@ -14,6 +15,9 @@ const realTime = process.env["CI"] === undefined ? {} : { retry: 2 };
 /** Projects by what they need. `npm test` runs those that need nothing but npm (see package.json). */
 export default defineConfig({
   test: {
+    // Much of the time of many tests goes by in waiting for a process or for Postgres; vitest's own choice is one fewer
+    // than there are cores.
+    maxWorkers: Math.max(3, availableParallelism()),
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
       project("unit", [

@@ -104,7 +104,7 @@ test("a VM that runs in silence makes its order active once", async () => {
       cp.clock.advanceMinutes(10);
     },
     act: () => watchProvisioning(cp.deps),
-    emits: ["order.activated.v1"],
+    emits: ["order.activated.v1", "action.finished.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(

@@ -5,9 +5,9 @@ import path from "node:path";
 import { z } from "zod";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { until } from "#local/client.ts";
-import { freePort } from "#local/free-port.ts";
 import { busyPort, portsFrom } from "#local/ports.ts";
 import { dataFolderOf } from "#local/postgres-place.ts";
+import { freeBase } from "#test/harness/free-base.ts";
 import { aFolder } from "#test/harness/stack.ts";
 
 /* What `npm start`'s program leaves behind, when it is ended in every way but the polite one. Linux tells by /proc. */
@@ -20,8 +20,7 @@ let base: number;
 beforeEach(async () => {
   root = await aFolder();
   folder = path.join(root, "local");
-  do base = await freePort();
-  while (base > 65_000 || (await busyPort(portsFrom(base))) !== undefined);
+  base = await freeBase();
 });
 afterEach(async () => {
   for (const pid of await processesOf(root)) process.kill(pid, "SIGKILL");

@@ -6,11 +6,11 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { listPlans } from "#db/catalogue.ts";
 import { openDriver } from "#host-agent/drivers/open-driver.ts";
 import type { LocalHost } from "#local/agents.ts";
-import { freePort } from "#local/free-port.ts";
 import { freePorts, type Ports } from "#local/ports.ts";
 import { CorruptFolder, loadSaved, save } from "#local/saved-secrets.ts";
 import { anActiveVm } from "#test/harness/customer.ts";
 import { runSql } from "#test/harness/database.ts";
+import { freeBase } from "#test/harness/free-base.ts";
 import { aFolder, openStack } from "#test/harness/stack.ts";
 
 let folder: string;
@@ -29,8 +29,7 @@ const start = (env: Record<string, string>, ...args: string[]) =>
       (error, _, stderr) => resolve({ code: error?.code ?? 0, stderr }),
     );
   });
-/** The first of four neighbours that are free, as far as one can tell. */
-const freeBase = async () => String(Math.min(await freePort(), 65_000));
+const aFreeBase = async () => String(await freeBase());
 
 describe("npm start fails with one clear line", () => {
   test("when its port is busy", async () => {
@@ -66,7 +65,7 @@ describe("npm start fails with one clear line", () => {
   test("when its secrets are garbage", async () => {
     const file = path.join(folder, "secrets.json");
     await writeFile(file, "\0 not JSON");
-    expect(await start({ BERTH_PORT: await freeBase() })).toEqual({
+    expect(await start({ BERTH_PORT: await aFreeBase() })).toEqual({
       code: 1,
       stderr: `berth: ${file} is not what \`npm start\` writes; move ${folder} away to begin anew\n`,
     });
@@ -75,14 +74,14 @@ describe("npm start fails with one clear line", () => {
   test("when its database is damaged", async () => {
     await loadSaved(folder);
     await aDatabase({ PG_VERSION: "9.6\n", "base/1": "x" });
-    const { code, stderr } = await start({ BERTH_PORT: await freeBase() });
+    const { code, stderr } = await start({ BERTH_PORT: await aFreeBase() });
     expect(code).toBe(1);
     expect(stderr).toMatch(/^berth: [^\n]*postgres[^\n]*\n$/i);
   });
 
   test("when its Stripe objects are garbage", async () => {
     await writeFile(path.join(folder, "stripe.json"), "{");
-    const { code, stderr } = await start({ BERTH_PORT: await freeBase() });
+    const { code, stderr } = await start({ BERTH_PORT: await aFreeBase() });
     expect(code).toBe(1);
     expect(stderr).toMatch(/^berth: [^\n]*stripe\.json[^\n]*\n$/);
   });
@@ -90,7 +89,7 @@ describe("npm start fails with one clear line", () => {
   test("when there is no libvirt for --driver kvm", async () => {
     const bare = path.join(folder, "bin");
     await mkdir(bare);
-    expect(await start({ BERTH_PORT: await freeBase(), PATH: bare }, "--driver", "kvm")).toEqual({
+    expect(await start({ BERTH_PORT: await aFreeBase(), PATH: bare }, "--driver", "kvm")).toEqual({
       code: 1,
       stderr: expect.stringMatching(/^berth: --driver kvm cannot be used here: [^\n]+\n$/),
     });
@@ -99,7 +98,7 @@ describe("npm start fails with one clear line", () => {
   test("when its folder is a file", async () => {
     const file = path.join(folder, "file");
     await writeFile(file, "");
-    expect(await start({ BERTH_PORT: await freeBase(), BERTH_LOCAL_DIR: file })).toEqual({
+    expect(await start({ BERTH_PORT: await aFreeBase(), BERTH_LOCAL_DIR: file })).toEqual({
       code: 1,
       stderr: expect.stringMatching(
         /^berth: [^\n]*file cannot be made [^\n]*BERTH_LOCAL_DIR[^\n]*\n$/,
