@@ -78,6 +78,8 @@ function runTests() {
   const vitest = path.join(repository, "node_modules/vitest/vitest.mjs");
   const paths = positionals.length > 0 ? positionals : ["test/hyperv"];
   const output = ["--reporter=default", "--reporter=json", `--outputFile.json=${file}`];
+  // Our caller's own report is what this program prints: vitest must not take it for its own (vitest.config.ts).
+  const { BERTH_TEST_REPORT: _, ...env } = process.env;
   // What vitest shows goes to standard error, so that --json prints nothing but JSON.
   const ran = spawnSync(
     process.execPath,
@@ -85,6 +87,7 @@ function runTests() {
     [vitest, "run", "--project", "hyperv", "--maxWorkers=2", ...paths, ...output],
     {
       cwd: repository,
+      env,
       stdio: ["ignore", 2, 2],
     },
   );
