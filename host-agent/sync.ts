@@ -105,9 +105,6 @@ export function createSync(ports: SyncPorts): Sync {
         .filter((vm) => !named.has(vm.vmId))
         .map(({ vmId, ownerEpoch }) => ({ vmId, ownerEpoch }));
       reporter.strangers(strangers, full);
-      await journal.keepOnly(
-        new Set(document.vms.flatMap((vm) => vm.pendingActions.map((action) => action.id))),
-      );
       for (const [vmId, worker] of workers)
         if (!named.has(vmId)) {
           worker.release();
@@ -115,6 +112,10 @@ export function createSync(ports: SyncPorts): Sync {
           workers.delete(vmId);
         }
       for (const vm of document.vms) workerFor(vm.vmId).give(vm, look, full);
+      // When every worker has the new document: one with the old would take a forgotten action for a new one.
+      await journal.keepOnly(
+        new Set(document.vms.flatMap((vm) => vm.pendingActions.map((action) => action.id))),
+      );
       return taken;
     },
     async idle() {

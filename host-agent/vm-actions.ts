@@ -17,17 +17,20 @@ const LOST = {
 /**
  * Does what is pending for a VM that needs no other step, each action once, and reports how it ended; reports
  * again what it did before, for as long as it is asked for. true: the VM was touched, so look at it again.
- * `refusal` is why the VM cannot be worked on, when it cannot.
+ * `refusal` is why the VM cannot be worked on, when it cannot. `isWanted`: whether `desired` is what is desired still.
+ * A newer document may ask for the action no longer, and then the journal has forgotten that it was done.
  */
 export async function doPendingActions(
   ports: ActionPorts,
   desired: DesiredVm,
   observed: ObservedVm | null,
   refusal: DriverError | null,
+  isWanted: () => boolean,
 ): Promise<boolean> {
   const { journal, reporter } = ports;
   let touched = false;
   for (const action of desired.pendingActions) {
+    if (!isWanted()) break;
     const state = journal.state(action.id);
     if (state === "under_way") continue;
     const about = { actionId: action.id, vmId: desired.vmId };

@@ -165,7 +165,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       stoppingSince = null;
       askedAt = null;
     }
-    if (await doPendingActions(ports, want, observed, refusal)) {
+    if (await doPendingActions(ports, want, observed, refusal, () => desired === want)) {
       staleUpTo = observer.begun();
       since = clock.now();
       return true;

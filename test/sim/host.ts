@@ -51,6 +51,8 @@ export class SimHost {
   readonly name: string;
   readonly world: SimWorld;
   readonly store = new SimStore();
+  /** VMs of which a sample came too late to be taken. */
+  readonly forgotten = new Set<string>();
   hostId = "";
   /** Nothing goes between it and the rest of the world. */
   cut = false;
@@ -124,7 +126,10 @@ export class SimHost {
             `${this.name}: ${event} ${[reason, ...what].map(String).join(" ")}`,
           );
         };
-        if (event === "desired_refused") broken(15);
+        // What waited longer than usage is taken for is lost, and leaves a gap.
+        if (event === "usage_sample_refused" && code === "too_old")
+          this.forgotten.add(String(fields["vm_id"]));
+        else if (event === "desired_refused") broken(15);
         else if (event === "usage_sample_refused" || event === "usage_batch_refused") broken(10);
         else if (!this.#isExplained(event, what.map(String).join(" "))) broken(0);
       },

@@ -195,9 +195,9 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       }),
     }),
   },
-  { weight: 2, arbitrary: fc.record({ do: fc.constant("plant" as const), ...gap, order: index }) },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant("plant" as const), ...gap, order: index }) },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: fc.record({
       do: fc.constant("cut_power" as const),
       ...gap,
@@ -266,7 +266,7 @@ export const planArbitrary: fc.Arbitrary<Plan> = fc.record({
         card: each.card ?? "good",
         gapMs: Math.max(each.gapMs, 3 * SECOND),
       })),
-      fc.array(step, { minLength: 4, maxLength: 18, size: "max" }),
+      fc.array(step, { minLength: 4, maxLength: 15, size: "max" }),
     )
     .map(([begin, more]) => [begin, ...more]),
   addresses: fc.constantFrom(1, 2, 2, 3, 5),

@@ -19,6 +19,8 @@ const BATCH = 3;
 type Message = { id: string; body: string; receipts: number; visible: boolean };
 type Doorbells = {
   rung: number[];
+  /** The latest generation that was rung for. */
+  newest: number;
   /** Held back until the next one has overtaken it. */
   held: number[];
   listeners: Set<() => void>;
@@ -78,7 +80,10 @@ export class SimQueues implements Queues {
     }
     const ring = () => this.#ring(queueUrl, doorbell.generation);
     if (faults.strikes("doorbell.delayed"))
-      scheduler.after(this.#dice.int(1, 900) * 1000, "late ring", ring);
+      scheduler.after(this.#dice.int(1, 900) * 1000, "late ring", () => {
+        if (faults.active && bells.newest > doorbell.generation) faults.count("doorbell.reordered");
+        ring();
+      });
     else ring();
     if (faults.strikes("doorbell.doubled")) ring();
     for (const generation of held)
@@ -148,12 +153,19 @@ export class SimQueues implements Queues {
 
   #ring(queueUrl: string, generation: number): void {
     if (this.deaf) return;
-    this.#bellsOf(queueUrl).rung.push(generation);
+    const bells = this.#bellsOf(queueUrl);
+    bells.rung.push(generation);
+    bells.newest = Math.max(bells.newest, generation);
     this.wake(queueUrl);
   }
 
   #bellsOf(queueUrl: string): Doorbells {
-    const bells = this.#doorbells.get(queueUrl) ?? { rung: [], held: [], listeners: new Set() };
+    const bells = this.#doorbells.get(queueUrl) ?? {
+      rung: [],
+      newest: 0,
+      held: [],
+      listeners: new Set(),
+    };
     this.#doorbells.set(queueUrl, bells);
     return bells;
   }

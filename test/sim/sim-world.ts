@@ -75,7 +75,10 @@ export class SimWorld implements SimulatedWorld {
         });
     }
     this.#endRuns(vmId, run?.bootEpoch ?? null);
-    if (run !== null && !this.runs.has(run.bootEpoch))
+    const known = run && this.runs.get(run.bootEpoch);
+    // What was done with an older look at the VM brings its run back.
+    if (known) known.endedAt = null;
+    if (run !== null && !known)
       this.runs.set(run.bootEpoch, {
         bootEpoch: run.bootEpoch,
         vmId,

@@ -1,8 +1,12 @@
 import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
-import { crashingAt, throwing, when } from "#host-agent/drivers/simulated/faults.ts";
+import { SEED_GRACE_MS } from "#core/vms/plan-vm-step.ts";
+import { crashingAt, hanging, throwing, when } from "#host-agent/drivers/simulated/faults.ts";
 import { createTestHost } from "#test/drivers/agent-harness.ts";
 import { aDesiredVm } from "#test/drivers/builders.ts";
+
+/** As `DEFAULT_SETTINGS` of `host-agent/agent.ts` has it. */
+const STEP_LIMIT_MS = 300_000;
 
 /** A running VM of which `type` is asked; `done` counts how often the driver did it. */
 async function asked(type: "reset" | "reboot", over: Parameters<typeof createTestHost>[0] = {}) {
@@ -102,4 +106,29 @@ test("the journal forgets an action that is asked for no longer", async () => {
   host.plane.change(vm.vmId, { pendingActions: [] });
   await host.agent.pass();
   expect(await host.store.read("actions.json")).toBe("{}");
+});
+
+// Found by the simulator: invariant 16, "was rebooted 2 times for 1 actions".
+test("a worker that hung while its action was forgotten does not do it again", async () => {
+  const once = when({ operation: "once", step: "done" }, hanging);
+  const erase = when({ operation: "erase_seed" }, hanging);
+  const { host, vm, done, outcomes } = await asked("reboot", {
+    driver: {
+      faults: async (point, signal) => {
+        await once(point, signal);
+        await erase(point, signal);
+      },
+    },
+  });
+  // The reboot hangs until it is given up, and then the seed's erasing, which is due by then, does.
+  await host.clock.advance(SEED_GRACE_MS - 1000);
+  void host.agent.pass();
+  await host.clock.advance(STEP_LIMIT_MS + 1000);
+  expect(outcomes()).toMatchObject([{ outcome: "error" }]);
+  host.plane.change(vm.vmId, { pendingActions: [] });
+  void host.agent.pass();
+  await host.clock.advance(10);
+  expect(await host.store.read("actions.json")).toBe("{}");
+  await host.clock.advance(2 * STEP_LIMIT_MS);
+  expect(done()).toBe(1);
 });

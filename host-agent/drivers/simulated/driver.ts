@@ -85,6 +85,12 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
     return vm;
   }
 
+  /** As a hypervisor does, refuses a second VM of one id: somebody may have made one by hand meanwhile. */
+  async function save(ref: VmRef, record: VmRecord): Promise<void> {
+    await find(ref);
+    await world.putVm(record);
+  }
+
   async function powerOff(
     operation: string,
     vm: VmRecord,
@@ -130,21 +136,21 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
         await step("create", "disk", vm.vmId, delays.disk, signal);
         const disk = { serial: ids.newId(), image: vm.image.file, everStarted: false };
         record = { ...record, size: vm.size, disk };
-        await world.putVm(record);
+        await save(vm, record);
       }
       if (record.seed === null) {
         await step("create", "seed", vm.vmId, delays.seed, signal);
         // The guest that would use it is simulated; that it must be had first is not.
         if (vm.image.os === "windows") await administratorPassword(secrets, signal);
         record = { ...record, seed: { hostname: vm.hostname, erased: false } };
-        await world.putVm(record);
+        await save(vm, record);
       }
       if (record.definition === null) {
         await step("create", "define", vm.vmId, delays.define, signal);
         // vCPUs and memory live in the definition, so a later order's count; the disk is what it is.
         const size = { ...vm.size, diskGib: record.size.diskGib };
         record = { ...record, size, definition: { macs: vm.nics.map((nic) => nic.mac) } };
-        await world.putVm(record);
+        await save(vm, record);
       }
       await step("create", "done", vm.vmId, 0, signal);
     },

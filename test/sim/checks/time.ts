@@ -1,5 +1,5 @@
 import type { Counted } from "../sim-world.ts";
-import { first, machines, nowOf, runs, type MakeCheck } from "./scene.ts";
+import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
 const GRACE_MS = 3 * 24 * 3_600_000;
 /** Between two resyncs of an agent at the most (its interval and a tenth), and what a stop takes from then on. */
@@ -69,6 +69,7 @@ export const usageIsWhole: MakeCheck = (scene) => {
           return first(samples.slice(1).entries(), ([n, later]) => {
             const earlier = samples[n];
             if (!earlier || earlier.to_at === later.from_at) return undefined;
+            if (earlier.to_at < later.from_at && isForgotten(scene, vmId)) return undefined;
             const what = earlier.to_at < later.from_at ? "a gap" : "an overlap";
             return `usage of VM ${vmId} has ${what} at ${new Date(later.from_at).toISOString()}`;
           });
@@ -85,6 +86,10 @@ export const usageIsWhole: MakeCheck = (scene) => {
     },
   };
 };
+
+/** Whether a sample of it waited on its host until it was too old to be taken: then what it held is lost. */
+const isForgotten = ({ hosts }: Scene, vmId: string): boolean =>
+  hosts.some((host) => host.forgotten.has(vmId));
 
 const METERS = ["cpuNs", "rxBytes", "txBytes", "readBytes", "writeBytes"] as const;
 const NOTHING: Counted = { cpuNs: 0n, rxBytes: 0n, txBytes: 0n, readBytes: 0n, writeBytes: 0n };
@@ -118,7 +123,9 @@ export const bytesCountOnce: MakeCheck = (scene) => ({
           writeBytes: sumOf(samples, (s) => s.write_bytes),
         };
         return first(METERS, (meter) =>
-          counted[meter] === is[meter] && counted[meter] <= most[meter]
+          counted[meter] <= most[meter] &&
+          (counted[meter] === is[meter] ||
+            (counted[meter] < is[meter] && isForgotten(scene, run.vmId)))
             ? undefined
             : `VM ${run.vmId} came to ${is[meter]} ${meter} in a boot, and ${counted[meter]} were counted`,
         );
