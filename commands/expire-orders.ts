@@ -40,6 +40,8 @@ async function expireOne(deps: Deps, orderId: string) {
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {
     const locked = await lockOrder(tx, orderId);
-    return locked ? expireOrder(tx, locked, at, ACTOR) : "unchanged";
+    // One may have been written down since we looked: the next sweep closes it first (invariant 5).
+    if (!locked || locked.checkoutId !== null) return "unchanged";
+    return expireOrder(tx, locked, at, ACTOR);
   });
 }

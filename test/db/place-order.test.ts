@@ -2,6 +2,7 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
 import { expireOrders } from "#commands/expire-orders.ts";
+import { until } from "#local/client.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {
   aBuyer,
@@ -227,4 +228,32 @@ test("an account holds so many places without paying, and no more until it pays"
   } finally {
     await few.drop();
   }
+});
+
+// Found by the simulator: seed 20059 (invariant 5).
+test("an order whose session is written down while the sweep gives it up is not given up unseen", async () => {
+  const world = await aWorld(cp);
+  const { orderId } = await aPlacedOrder(cp, world);
+  const write = "update orders set checkout_id = $2 where id = $1";
+  const [row] = await cp.rows("select checkout_id from orders where id = $1", orderId);
+  await cp.rows(write, orderId, null);
+  cp.clock.advanceMinutes(32);
+  const placing = await cp.database.pool.connect();
+  try {
+    await placing.query("begin");
+    await placing.query(write, [orderId, row?.["checkout_id"]]);
+    // The sweep has seen no session, and waits for the order.
+    const swept = expireOrders(cp.deps);
+    await until("the sweep waits", 5_000, async () => {
+      const waiting = await cp.rows(
+        "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+      );
+      return waiting.length > 0 ? true : undefined;
+    });
+    await placing.query("commit");
+    expect(await swept).toMatchObject({ expired: 0, failed: 0 });
+  } finally {
+    placing.release();
+  }
+  expect(await expireOrders(cp.deps)).toMatchObject({ expired: 1 });
 });

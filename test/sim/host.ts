@@ -231,7 +231,9 @@ export class SimHost {
 
   /** An honest agent reports trouble that we made, and what its driver refuses on purpose; anything else is a bug. */
   #isExplained(event: string, what: string): boolean {
-    if (/simulated|operation was aborted|took longer than|in time/.test(what)) return true;
+    // A VM that has failed was struck, and waits for staff.
+    if (/simulated|operation was aborted|took longer than|in time|has failed/.test(what))
+      return true;
     if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
     return /ControlPlaneError|AbortError|TimeoutError/.test(what);
   }

@@ -79,13 +79,14 @@ export class SimQueues implements Queues {
       return;
     }
     const ring = () => this.#ring(queueUrl, doorbell.generation);
-    if (faults.strikes("doorbell.delayed"))
-      scheduler.after(this.#dice.int(1, 900) * 1000, "late ring", () => {
+    const later = (label: string) =>
+      scheduler.after(this.#dice.int(1, 900) * 1000, label, () => {
         if (faults.active && bells.newest > doorbell.generation) faults.count("doorbell.reordered");
         ring();
       });
+    if (faults.strikes("doorbell.delayed")) later("late ring");
     else ring();
-    if (faults.strikes("doorbell.doubled")) ring();
+    if (faults.strikes("doorbell.doubled")) later("second ring");
     for (const generation of held)
       scheduler.after(this.#dice.int(0, 20) * 1000, "overtaken ring", () => {
         if (faults.active) faults.count("doorbell.reordered");
