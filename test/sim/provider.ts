@@ -51,7 +51,8 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
 
   async function call(make: () => Request, what: string): Promise<Response> {
     await outside(scheduler, `stripe ${what}`);
-    processNow()?.asked.push(what);
+    const request = make();
+    processNow()?.asked.push(`${request.method} ${new URL(request.url).pathname}`);
     if (faults.strikes("stripe.unreachable")) throw new TypeError("stripe: no route (simulated)");
     if (faults.strikes("stripe.server_error")) return refusal(500, "api_error");
     if (faults.strikes("stripe.rate_limited")) return refusal(429, "rate_limit_error");

@@ -113,9 +113,6 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
       const process = processNow();
       asked.splice(0, Infinity, ...(process?.asked ?? []));
       look("onCommit");
-      // What was seen then has been followed: the next thing needs a look of its own.
-      if (mirror.orders.changed.length + mirror.entitlements.changed.length > 0 && process)
-        process.asked.length = 0;
     },
   };
   const hosts: SimHost[] = [];

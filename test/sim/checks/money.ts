@@ -113,20 +113,21 @@ function destroyedUnseen(scene: Scene): string | undefined {
   const wrong =
     first(orders.changed, ({ before, after }) =>
       after?.state === "expired" && before?.state !== "expired" && after.checkout_id !== null
-        ? unseen(scene, `order ${after.id} was given up`)
+        ? unseen(scene, after.checkout_id, `order ${after.id} was given up`)
         : undefined,
     ) ??
     first(entitlements.changed, ({ before, after }) => {
       if (before === null || after === null || after.until >= before.until) return undefined;
       // One whose VM was not made in time is undone whatever its payment says: the money goes back.
-      return orders.get(after.order_id)?.state === "refunding"
+      const order = orders.get(after.order_id);
+      return order?.state === "refunding"
         ? undefined
-        : unseen(scene, `the time of VM ${after.vm_id} was cut short`);
+        : unseen(scene, order?.checkout_id ?? null, `the time of VM ${after.vm_id} was cut short`);
     });
   return wrong;
 }
-const unseen = ({ asked }: Scene, what: string): string | undefined =>
-  asked.some((each) => each.startsWith("GET "))
+const unseen = ({ asked }: Scene, checkoutId: string | null, what: string): string | undefined =>
+  asked.includes(`GET /v1/checkout/sessions/${checkoutId}`)
     ? undefined
     : `${what} without a look at the provider`;
 const ENDED = new Set(["completed", "refunded"]);

@@ -12,7 +12,7 @@ export type Scene = Readonly<{
   provider: Provider;
   /** By MAC, which VM had it last, and when that was seen. */
   macs: Map<string, { vmId: string; seenAt: number }>;
-  /** What the process that commits now has asked of the provider since it last followed it. */
+  /** What the process that commits now has asked of the provider, as `GET /v1/…`. */
   asked: string[];
 }>;
 

@@ -69,7 +69,9 @@ export const usageIsWhole: MakeCheck = (scene) => {
           return first(samples.slice(1).entries(), ([n, later]) => {
             const earlier = samples[n];
             if (!earlier || earlier.to_at === later.from_at) return undefined;
-            if (earlier.to_at < later.from_at && isForgotten(scene, vmId)) return undefined;
+            // A sample that began before the oldest that is taken is cut to begin there.
+            const isCut = later.bounded || isForgotten(scene, vmId);
+            if (earlier.to_at < later.from_at && isCut) return undefined;
             const what = earlier.to_at < later.from_at ? "a gap" : "an overlap";
             return `usage of VM ${vmId} has ${what} at ${new Date(later.from_at).toISOString()}`;
           });
