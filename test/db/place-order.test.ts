@@ -236,6 +236,7 @@ test("an order whose session is written down while the sweep gives it up is not 
   const { orderId } = await aPlacedOrder(cp, world);
   const write = "update orders set checkout_id = $2 where id = $1";
   const [row] = await cp.rows("select checkout_id from orders where id = $1", orderId);
+  const state = async () => (await cp.rows("select state from orders where id = $1", orderId))[0];
   await cp.rows(write, orderId, null);
   cp.clock.advanceMinutes(32);
   const placing = await cp.database.pool.connect();
@@ -251,9 +252,11 @@ test("an order whose session is written down while the sweep gives it up is not 
       return waiting.length > 0 ? true : undefined;
     });
     await placing.query("commit");
-    expect(await swept).toMatchObject({ expired: 0, failed: 0 });
+    expect(await swept).toMatchObject({ failed: 0 });
+    expect(await state()).toEqual({ state: "awaiting_payment" });
   } finally {
     placing.release();
   }
-  expect(await expireOrders(cp.deps)).toMatchObject({ expired: 1 });
+  expect(await expireOrders(cp.deps)).toMatchObject({ expired: 1, failed: 0 });
+  expect(await state()).toEqual({ state: "expired" });
 });
