@@ -70,23 +70,20 @@ export class SimQueues implements Queues {
     if (faults.strikes("queue.send_failed")) throw new Error("sqs: no connection (simulated)");
     if (faults.strikes("doorbell.dropped")) return;
     const bells = this.#bellsOf(queueUrl);
+    const later = (label: string) =>
+      scheduler.after(this.#dice.int(1, 900) * 1000, label, () => {
+        if (faults.active && bells.newest > doorbell.generation) faults.count("doorbell.reordered");
+        this.#ring(queueUrl, doorbell.generation);
+      });
+    if (faults.strikes("doorbell.doubled")) later("second ring");
     const held = bells.held.splice(0);
-    if (held.length === 0 && faults.draws("doorbell.reordered")) {
+    if (faults.strikes("doorbell.delayed")) later("late ring");
+    else if (held.length === 0 && faults.draws("doorbell.reordered")) {
       bells.held.push(doorbell.generation);
       scheduler.after(HELD_BACK_MS, "ring held back", () => {
         for (const generation of bells.held.splice(0)) this.#ring(queueUrl, generation);
       });
-      return;
-    }
-    const ring = () => this.#ring(queueUrl, doorbell.generation);
-    const later = (label: string) =>
-      scheduler.after(this.#dice.int(1, 900) * 1000, label, () => {
-        if (faults.active && bells.newest > doorbell.generation) faults.count("doorbell.reordered");
-        ring();
-      });
-    if (faults.strikes("doorbell.delayed")) later("late ring");
-    else ring();
-    if (faults.strikes("doorbell.doubled")) later("second ring");
+    } else this.#ring(queueUrl, doorbell.generation);
     for (const generation of held)
       scheduler.after(this.#dice.int(0, 20) * 1000, "overtaken ring", () => {
         if (faults.active) faults.count("doorbell.reordered");

@@ -63,6 +63,10 @@ export const MUTANTS: readonly Mutant[] = [
     file: "commands/expire-orders.ts",
     find: "if (order && order.checkoutId !== null) {",
     replace: "if (order && order.checkoutId === 'none') {",
+    also: {
+      find: `if (!locked || locked.checkoutId !== null) return "unchanged";`,
+      replace: `if (!locked) return "unchanged";`,
+    },
   },
   {
     name: "meter: never samples",
