@@ -30,6 +30,8 @@ export type ControlPlane = Readonly<{
   webhook: Serve;
   /** Runs all sweeps once, as the schedule does. */
   sweep: () => Promise<void>;
+  /** When the last sweep began that ended well. */
+  swept: { began: number | null };
   /** Sweeps again and again from now on. */
   startSweeping: () => void;
 }>;
@@ -114,6 +116,7 @@ export function createControlPlane(
       });
   const pickApi = sim.dice.fork("instances");
 
+  const swept: ControlPlane["swept"] = { began: null };
   const sweep = () =>
     new Promise<void>((resolve) => {
       const livesFor = sim.faults.strikes("lambda.killed") ? sim.faults.dice.int(1, 20) : null;
@@ -123,7 +126,12 @@ export function createControlPlane(
         limitMs: TIME_LIMITS_MS.sweep,
         died: resolve,
       };
-      runProcess(scheduler, process, runSweep).then(resolve, (error: unknown) => {
+      const began = scheduler.now().getTime();
+      const ended = () => {
+        swept.began = began;
+        resolve();
+      };
+      runProcess(scheduler, process, runSweep).then(ended, (error: unknown) => {
         log.error("sweep.failed", { error });
         resolve();
       });
@@ -139,6 +147,7 @@ export function createControlPlane(
     api: lambda("api", (request) => pickApi.pick(apis).fetch(request)),
     webhook: lambda("webhook", (request) => hook.fetch(request)),
     sweep,
+    swept,
     startSweeping,
   };
 }

@@ -103,6 +103,7 @@ const ROWS = {
     data: z.record(z.string(), z.unknown()),
     created_at: at,
     sent_at: maybeAt,
+    leased_until: maybeAt,
   }),
   inbox: z.object({ message_id: z.string(), applied_at: maybeAt }),
   idempotency_keys: z.object({

@@ -1,4 +1,5 @@
 import type { SQSRecord } from "aws-lambda";
+import { EventEnvelope } from "#core/contracts/events.ts";
 import type { Queues, WorkQueue } from "#core/ports.ts";
 import type { BatchHandler } from "#functions/batch.ts";
 import type { DoorbellSource, Ring } from "#host-agent/rings.ts";
@@ -41,6 +42,8 @@ export class SimQueues implements Queues {
   readonly #dice: Dice;
   #handlers: Record<WorkQueue, BatchHandler> | null = null;
   #count = 0;
+  /** What it took of the outbox's relay: events by their rows' ids, and each host's newest generation rung for. */
+  readonly taken = { events: new Set<string>(), generations: new Map<string, number>() };
   /** No doorbell rings any more, for runs that must come to rest without them. */
   deaf = false;
 
@@ -61,6 +64,8 @@ export class SimQueues implements Queues {
     await outside(scheduler, `sqs send ${queue}`);
     if (faults.strikes("queue.send_failed")) throw new Error("sqs: no connection (simulated)");
     for (const message of messages) this.#put(queue, JSON.stringify(message));
+    if (queue === "outbox-events")
+      for (const message of messages) this.taken.events.add(EventEnvelope.parse(message).id);
     if (faults.strikes("queue.send_answer_lost")) throw new Error("sqs: no answer (simulated)");
   }
 
@@ -68,6 +73,11 @@ export class SimQueues implements Queues {
     const { scheduler, faults } = this.#sim;
     await outside(scheduler, "sqs ring");
     if (faults.strikes("queue.send_failed")) throw new Error("sqs: no connection (simulated)");
+    const { generations } = this.taken;
+    generations.set(
+      doorbell.hostId,
+      Math.max(doorbell.generation, generations.get(doorbell.hostId) ?? 0),
+    );
     if (faults.strikes("doorbell.dropped")) return;
     const bells = this.#bellsOf(queueUrl);
     const later = (label: string) =>

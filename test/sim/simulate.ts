@@ -126,7 +126,16 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
     },
   });
   provider = await createProvider(sim, seed, plane.webhook);
-  const scene: Scene = { sim, mirror, hosts, provider, macs: new Map(), asked };
+  const scene: Scene = {
+    sim,
+    mirror,
+    hosts,
+    provider,
+    macs: new Map(),
+    asked,
+    queues,
+    swept: plane.swept,
+  };
   const keepUp = provider.keepUp;
 
   const runUntil = async (until: number, lastStep = Infinity) => {

@@ -1,3 +1,4 @@
+import type { Row } from "../mirror.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 /** 3. One key, one order. (That answers are the same is checked where they are read, in `people.ts`.) */
@@ -62,66 +63,113 @@ function entitledAsPaid(scene: Scene, vmId: string): string | undefined {
     : `${is}, and is paid until ${new Date(paidUntil).toISOString()}`;
 }
 
-/** 20. A change has its audit row and its outbox row in its own transaction; in the end nothing is unsent. */
-export const changesAreRecorded: MakeCheck = (scene) => ({
-  invariant: 20,
-  onCommit: () => {
-    const { orders, vms, entitlements, actions, audit, outbox } = scene.mirror;
-    const audited = new Set(
-      audit.changed.flatMap((c) => (c.after && !c.before ? [c.after.subject_id] : [])),
-    );
-    const told = outbox.changed.flatMap((c) => (c.after && !c.before ? [c.after] : []));
-    /** `what` changed: there must be an audit row of one of `subjects`, and an event that names `id`. */
-    const recorded = (what: string, subjects: readonly (string | undefined)[], id: string) => {
-      if (!subjects.some((each) => each !== undefined && audited.has(each)))
-        return `${what} without an audit row`;
-      return told.some((event) => Object.values(event.data).includes(id))
-        ? undefined
-        : `${what} without an outbox row`;
-    };
-    return (
-      first(orders.changed, ({ before, after }) => {
-        if (after === null) return "an order was removed";
-        if (before?.state === after.state) return undefined;
-        return recorded(
-          `order ${after.id} became ${after.state}`,
-          [after.id, after.vm_id],
-          after.id,
-        );
-      }) ??
-      first(vms.changed, ({ before, after }) => {
-        if (after === null) return "a VM's row was removed";
-        if (before?.generation === after.generation && before.deleted_at === after.deleted_at)
+/**
+ * 20. A change has its audit row and its outbox row in its own transaction. No row counts as sent that no queue took,
+ * a sweep that ended well has passed over none, and in the end all are sent.
+ */
+export const changesAreRecorded: MakeCheck = (scene) => {
+  const mail = watchOutbox(scene);
+  return {
+    invariant: 20,
+    onCommit: () => mail.followCommit() ?? unrecorded(scene),
+    onStep: mail.passedOver,
+    atRest: () =>
+      first(scene.mirror.outbox.all(), (row) =>
+        row.sent_at === null ? `${row.name} was never sent` : undefined,
+      ),
+  };
+};
+
+/** What the last commit changed, and is written down nowhere, or told nobody. */
+function unrecorded(scene: Scene): string | undefined {
+  const { orders, vms, entitlements, actions, audit, outbox } = scene.mirror;
+  const audited = new Set(
+    audit.changed.flatMap((c) => (c.after && !c.before ? [c.after.subject_id] : [])),
+  );
+  const told = outbox.changed.flatMap((c) => (c.after && !c.before ? [c.after] : []));
+  /** `what` changed: there must be an audit row of one of `subjects`, and an event that names `id`. */
+  const recorded = (what: string, subjects: readonly (string | undefined)[], id: string) => {
+    if (!subjects.some((each) => each !== undefined && audited.has(each)))
+      return `${what} without an audit row`;
+    return told.some((event) => Object.values(event.data).includes(id))
+      ? undefined
+      : `${what} without an outbox row`;
+  };
+  return (
+    first(orders.changed, ({ before, after }) => {
+      if (after === null) return "an order was removed";
+      if (before?.state === after.state) return undefined;
+      return recorded(`order ${after.id} became ${after.state}`, [after.id, after.vm_id], after.id);
+    }) ??
+    first(vms.changed, ({ before, after }) => {
+      if (after === null) return "a VM's row was removed";
+      if (before?.generation === after.generation && before.deleted_at === after.deleted_at)
+        return undefined;
+      return recorded(`VM ${after.id} changed`, [after.id, after.order_id], after.id);
+    }) ??
+    first(entitlements.changed, ({ before, after }) => {
+      if (after === null) return "an entitlement was removed";
+      if (before?.until === after.until && before.subscription_status === after.subscription_status)
+        return undefined;
+      return recorded(
+        `the entitlement of VM ${after.vm_id} changed`,
+        [after.vm_id, after.order_id],
+        after.vm_id,
+      );
+    }) ??
+    first(actions.changed, ({ before, after }) => {
+      if (after === null) return "an action was removed";
+      if (before?.status === after.status) return undefined;
+      const orderId = vms.get(after.vm_id)?.order_id;
+      return recorded(
+        `action ${after.id} became ${after.status}`,
+        [after.id, after.vm_id, orderId],
+        before === null ? after.vm_id : after.id,
+      );
+    })
+  );
+}
+
+function watchOutbox({ sim, mirror, queues, swept }: Scene) {
+  const now = () => sim.scheduler.now().getTime();
+  /** By id, each row that waits: since when, and its host's generation then. */
+  const waiting = new Map<string, { since: number; generation: number }>();
+  let judged: number | null = null;
+
+  const generationOf = ({ data }: Row<"outbox">) =>
+    mirror.hosts.get(String(data["hostId"]))?.desired_generation ?? 0;
+  const isTaken = (row: Row<"outbox">, generation: number) =>
+    isDoorbell(row)
+      ? (queues.taken.generations.get(String(row.data["hostId"])) ?? -1) >= generation
+      : queues.taken.events.has(row.id);
+
+  return {
+    followCommit: () =>
+      first(mirror.outbox.changed, ({ before, after }) => {
+        if (after === null) return undefined;
+        if (after.sent_at === null) {
+          if (before === null)
+            waiting.set(after.id, { since: now(), generation: generationOf(after) });
           return undefined;
-        return recorded(`VM ${after.id} changed`, [after.id, after.order_id], after.id);
-      }) ??
-      first(entitlements.changed, ({ before, after }) => {
-        if (after === null) return "an entitlement was removed";
-        if (
-          before?.until === after.until &&
-          before.subscription_status === after.subscription_status
-        )
-          return undefined;
-        return recorded(
-          `the entitlement of VM ${after.vm_id} changed`,
-          [after.vm_id, after.order_id],
-          after.vm_id,
-        );
-      }) ??
-      first(actions.changed, ({ before, after }) => {
-        if (after === null) return "an action was removed";
-        if (before?.status === after.status) return undefined;
-        const orderId = vms.get(after.vm_id)?.order_id;
-        return recorded(
-          `action ${after.id} became ${after.status}`,
-          [after.id, after.vm_id, orderId],
-          before === null ? after.vm_id : after.id,
-        );
-      })
-    );
-  },
-  atRest: () =>
-    first(scene.mirror.outbox.all(), (row) =>
-      row.sent_at === null ? `${row.name} was never sent` : undefined,
-    ),
-});
+        }
+        const waited = waiting.get(after.id);
+        waiting.delete(after.id);
+        return waited === undefined || isTaken(after, waited.generation)
+          ? undefined
+          : `${after.name} counts as sent, and no queue took it`;
+      }),
+    /** Unsent, nobody's, and older than the sweep that has just ended. */
+    passedOver: () => {
+      const { began } = swept;
+      if (began === null || began === judged) return undefined;
+      judged = began;
+      return first(waiting, ([id, { since }]) => {
+        const row = mirror.outbox.get(id);
+        return row && since < began && (row.leased_until ?? 0) < began
+          ? `a sweep left ${row.name} unsent`
+          : undefined;
+      });
+    },
+  };
+}
+const isDoorbell = (row: Row<"outbox">) => row.name === "vm.change_requested.v1";

@@ -1,4 +1,12 @@
-import { first, machines, moneyOf, nowOf, type MakeCheck, type Scene } from "./scene.ts";
+import {
+  first,
+  machines,
+  moneyOf,
+  nowOf,
+  subscriptionsOf,
+  type MakeCheck,
+  type Scene,
+} from "./scene.ts";
 import type { Row } from "../mirror.ts";
 
 /** 1. Paid, and then a machine or the money back: never both, never neither. */
@@ -11,9 +19,12 @@ export const paidIsServedOrReturned: MakeCheck = (scene) => ({
       if (returned === 0n) return undefined;
       if (order.state !== "refunding" && order.state !== "refunded")
         return `order ${order.id} is ${order.state} and its money went back`;
-      return vm?.presence === "present"
-        ? `order ${order.id} has its money back and its VM`
-        : undefined;
+      if (vm?.presence === "present") return `order ${order.id} has its money back and its VM`;
+      return first(subscriptionsOf(scene, order), ({ status }) =>
+        status === "canceled"
+          ? undefined
+          : `order ${order.id} has its money back, and its subscription is ${status}`,
+      );
     }),
   atRest: () => first(scene.mirror.orders.all(), (order) => endOf(scene, order)),
 });

@@ -2,6 +2,7 @@ import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
 import type { SimHost } from "../host.ts";
 import type { Mirror, Row } from "../mirror.ts";
 import type { Provider } from "../provider.ts";
+import type { SimQueues } from "../queues.ts";
 import type { Sim } from "../sim.ts";
 
 /** All there is to look at, without touching any of it. */
@@ -14,6 +15,9 @@ export type Scene = Readonly<{
   macs: Map<string, { vmId: string; seenAt: number }>;
   /** What the process that commits now has asked of the provider, as `GET /v1/…`. */
   asked: string[];
+  queues: Pick<SimQueues, "taken">;
+  /** When the last sweep began that ended well; null: none has. */
+  swept: { began: number | null };
 }>;
 
 /** Looks at the scene, and says what is wrong, if anything. */
@@ -70,3 +74,9 @@ export function moneyOf(scene: Scene, order: Row<"orders">): { taken: bigint; re
     returned: sum(refunds.map((r) => r.amount)),
   };
 }
+
+/** What bills for an order at the provider, now or once. */
+export const subscriptionsOf = (scene: Scene, order: Row<"orders">) =>
+  scene.provider.standIn.store
+    .all("subscription")
+    .filter((s) => s.metadata["order_id"] === order.id);

@@ -32,6 +32,14 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "isNull(outbox.leasedUntil)",
   },
   {
+    name: "relay: what could not be sent counts as sent",
+    file: "commands/relay-outbox.ts",
+    find: `await send(deps, group);
+      sent.push(...group.map((r) => r.seq));`,
+    replace: `sent.push(...group.map((r) => r.seq));
+      await send(deps, group);`,
+  },
+  {
     name: "outbox: its rows are written after the commit",
     file: "db/record-change.ts",
     find: "await tx.insert(outbox).values(",
