@@ -5,7 +5,7 @@ import { DriverError, type VmDriver } from "./drivers/driver.ts";
 import type { Look, Observer } from "./observer.ts";
 import { SAMPLES_A_BATCH, type Spool } from "./spool.ts";
 import { within } from "./time-limit.ts";
-import { firstMark, takeSample } from "./usage.ts";
+import { firstMark, takeSample, type MeterMark } from "./usage.ts";
 
 export interface Meter {
   /** Learns from a look when a VM was first seen running, and writes it down. */
@@ -36,8 +36,8 @@ export function createMeter(ports: {
 }): Meter {
   const { driver, desired, spool, controlPlane, clock, log, signal } = ports;
   const mostSamples = ports.mostSamples ?? MOST_SAMPLES;
-  /** VMs whose first mark is on its way to the disk. */
-  const marking = new Set<string>();
+  /** By VM, first marks that are on their way to the disk. */
+  const marking = new Map<string, MeterMark>();
   let sampling: Promise<number> | null = null;
   let flushing: Promise<number> | null = null;
 
@@ -64,7 +64,9 @@ export function createMeter(ports: {
       .filter((counters) => isOurs(look, counters.vmId))
       .map((counters) =>
         takeSample(
-          spool.mark(counters.vmId) ?? firstMark(counters.vmId, counters.bootEpoch, look.at),
+          spool.mark(counters.vmId) ??
+            marking.get(counters.vmId) ??
+            firstMark(counters.vmId, counters.bootEpoch, look.at),
           counters,
           now,
         ),
@@ -118,7 +120,7 @@ export function createMeter(ports: {
           : [],
       );
       if (marks.length === 0) return;
-      for (const { vmId } of marks) marking.add(vmId);
+      for (const mark of marks) marking.set(mark.vmId, mark);
       spool
         .add([], marks)
         .catch((error: unknown) => log.error("first_mark_failed", { error: String(error) }))

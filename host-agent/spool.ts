@@ -41,9 +41,12 @@ export function createSpool(store: StateStore, log: Log): Spool {
   let lastNumber = 0;
 
   const pageName = (number: number) => `${String(number).padStart(12, "0")}.json`;
+  /** A sample's mark comes before any first mark: one of a look that was written late would count all anew. */
   const learn = (mark: MeterMark) => {
     const known = marks.get(mark.vmId);
-    if (!known || known.at < mark.at) marks.set(mark.vmId, mark);
+    const isFurther =
+      known === undefined || (mark.nextSeq > 0 && (known.nextSeq === 0 || known.at < mark.at));
+    if (isFurther) marks.set(mark.vmId, mark);
   };
 
   const drop = (name: string) => {
