@@ -4,7 +4,7 @@ import type { UsageBatch, UsageReceipt, UsageSample } from "#core/contracts/agen
 import { bandwidthOfVms } from "#db/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { insertSample, overlapsStored } from "#db/usage.ts";
+import { endOfStored, insertSample, nextSeqOf, overlapsStored } from "#db/usage.ts";
 import { lockVmsOf, type VmRow } from "#db/vms.ts";
 import type { Deps } from "./deps.ts";
 
@@ -51,7 +51,7 @@ async function storeSample(
   bandwidthMbit: number | null,
   sample: UsageSample,
   now: Date,
-): Promise<"stored" | "duplicate" | { code: string; detail: string }> {
+): Promise<"stored" | "duplicate" | Omit<Refused, "index">> {
   const judged = judgeSample(
     sample,
     { vcpus: vm.vcpus, bandwidthMbit, createdAt: vm.createdAt, deletedAt: vm.deletedAt },
@@ -60,7 +60,13 @@ async function storeSample(
   if (!judged.ok) return { code: judged.error, detail: `${sample.from} to ${sample.to}` };
   const { from, to, ...counts } = judged.value;
   const key = { vmId: vm.id, bootEpoch: sample.bootEpoch, seq: sample.seq };
-  if (await overlapsStored(tx, { ...key, from, to }))
-    return { code: "overlaps", detail: `${sample.from} to ${sample.to}` };
-  return insertSample(tx, { ...key, fromAt: from, toAt: to, ...counts, receivedAt: now });
+  const detail = `${sample.from} to ${sample.to}`;
+  const known = await endOfStored(tx, key);
+  if (known !== undefined)
+    return +known === +to
+      ? "duplicate"
+      : { code: "sequence_reused", detail, nextSeq: await nextSeqOf(tx, key) };
+  if (await overlapsStored(tx, { vmId: vm.id, from, to })) return { code: "overlaps", detail };
+  await insertSample(tx, { ...key, fromAt: from, toAt: to, ...counts, receivedAt: now });
+  return "stored";
 }

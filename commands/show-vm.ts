@@ -4,7 +4,7 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
 import type { SeenOfVm } from "#core/vms/action-steps.ts";
 import { loadActionWithOwner } from "#db/actions.ts";
-import { usageBuckets, usageSpan, type UsageBucket } from "#db/usage.ts";
+import { measuredUntil, usageBuckets, type UsageBucket } from "#db/usage.ts";
 import { listVmViews, loadVm, loadVmView, type VmView } from "#db/vms.ts";
 import type { Deps } from "./deps.ts";
 import { cursorToId, cutPage, type Page, type PageRequest } from "./page.ts";
@@ -75,9 +75,9 @@ export async function showUsage(
   if (from >= to) return refuse("invalid_request", "`from` must be before `to`");
   if (+to - +from > OLDEST_SAMPLE_MS)
     return refuse("invalid_request", "35 days at most can be asked for at once");
-  const [buckets, span] = await Promise.all([
+  const [buckets, until] = await Promise.all([
     usageBuckets(deps.db, { vmId: vm.id, from, to, by: q.by }),
-    usageSpan(deps.db, vm.id),
+    measuredUntil(deps.db, vm.id),
   ]);
-  return ok({ from, to, buckets, measuredUntil: span?.to ?? null });
+  return ok({ from, to, buckets, measuredUntil: until });
 }

@@ -1,36 +1,53 @@
-import { and, eq, gte, lt, max, min, sql } from "drizzle-orm";
+import { and, desc, eq, gte, lt, max, sql } from "drizzle-orm";
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { Db, Tx } from "./client.ts";
 import { usageSamples } from "./schema/vms.ts";
 
 export type StoredSample = typeof usageSamples.$inferInsert;
 
-/** Which of the samples are stored already, by (boot epoch, sequence). */
-export async function insertSample(tx: Tx, sample: StoredSample): Promise<"stored" | "duplicate"> {
-  const rows = await tx
-    .insert(usageSamples)
-    .values(sample)
-    .onConflictDoNothing({
-      target: [usageSamples.vmId, usageSamples.bootEpoch, usageSamples.seq],
-    })
-    .returning({ seq: usageSamples.seq });
-  return rows.length === 1 ? "stored" : "duplicate";
+type SampleKey = Readonly<{ vmId: string; bootEpoch: string; seq: number }>;
+const hasKey = (key: SampleKey) =>
+  and(
+    eq(usageSamples.vmId, key.vmId),
+    eq(usageSamples.bootEpoch, key.bootEpoch),
+    eq(usageSamples.seq, key.seq),
+  );
+
+/** Throws when its key or its time is taken: the caller holds the VM, and has looked. */
+export async function insertSample(tx: Tx, sample: StoredSample): Promise<void> {
+  await tx.insert(usageSamples).values(sample);
 }
 
-/** Whether another stored interval of the VM overlaps this one. */
+/** The end of the sample that is stored under this key. */
+export async function endOfStored(tx: Tx, key: SampleKey): Promise<Date | undefined> {
+  const [row] = await tx.select({ to: usageSamples.toAt }).from(usageSamples).where(hasKey(key));
+  return row?.to;
+}
+
+/** The first sequence number of a VM's boot that none of its stored samples has reached. */
+export async function nextSeqOf(db: Db | Tx, boot: Omit<SampleKey, "seq">): Promise<number> {
+  const [row] = await db
+    .select({ last: max(usageSamples.seq) })
+    .from(usageSamples)
+    .where(and(eq(usageSamples.vmId, boot.vmId), eq(usageSamples.bootEpoch, boot.bootEpoch)));
+  return (row?.last ?? -1) + 1;
+}
+
+/**
+ * Whether a stored interval of the VM overlaps this one. Asked as the exclusion constraint is written, so that its
+ * index answers, however long the VM's history is.
+ */
 export async function overlapsStored(
-  tx: Tx,
-  s: { vmId: string; bootEpoch: string; seq: number; from: Date; to: Date },
+  db: Db | Tx,
+  s: { vmId: string; from: Date; to: Date },
 ): Promise<boolean> {
-  const [row] = await tx
+  const [row] = await db
     .select({ seq: usageSamples.seq })
     .from(usageSamples)
     .where(
       and(
         eq(usageSamples.vmId, s.vmId),
-        lt(usageSamples.fromAt, s.to),
-        sql`${usageSamples.toAt} > ${s.from.toISOString()}::timestamptz`,
-        sql`not (${usageSamples.bootEpoch} = ${s.bootEpoch} and ${usageSamples.seq} = ${s.seq})`,
+        sql`tstzrange(${usageSamples.fromAt}, ${usageSamples.toAt}) && tstzrange(${s.from.toISOString()}, ${s.to.toISOString()})`,
       ),
     )
     .limit(1);
@@ -82,14 +99,13 @@ export async function usageBuckets(
   }));
 }
 
-/** The span that a VM's stored samples cover. */
-export async function usageSpan(
-  db: Db,
-  vmId: string,
-): Promise<{ from: Date; to: Date } | undefined> {
+/** Until when a VM's stored samples reach. They never overlap, so the one that begins last also ends last. */
+export async function measuredUntil(db: Db, vmId: string): Promise<Date | null> {
   const [row] = await db
-    .select({ from: min(usageSamples.fromAt), to: max(usageSamples.toAt) })
+    .select({ to: usageSamples.toAt })
     .from(usageSamples)
-    .where(eq(usageSamples.vmId, vmId));
-  return row?.from && row.to ? { from: row.from, to: row.to } : undefined;
+    .where(eq(usageSamples.vmId, vmId))
+    .orderBy(desc(usageSamples.fromAt))
+    .limit(1);
+  return row?.to ?? null;
 }

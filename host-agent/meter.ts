@@ -93,11 +93,11 @@ export function createMeter(ports: {
       if (batch.samples.length > 0) {
         try {
           const receipt = await controlPlane.sendUsage({ samples: [...batch.samples] }, signal);
-          for (const refusal of receipt.refused)
-            log.error("usage_sample_refused", {
-              ...refusal,
-              vm_id: batch.samples[refusal.index]?.vmId,
-            });
+          for (const refusal of receipt.refused) {
+            const sample = batch.samples[refusal.index];
+            log.error("usage_sample_refused", { ...refusal, vm_id: sample?.vmId });
+            if (sample && refusal.nextSeq !== undefined) spool.goOnFrom(sample, refusal.nextSeq);
+          }
         } catch (error) {
           const final = error instanceof ControlPlaneError && error.isFinal;
           if (!final || error instanceof IdentityRevoked) throw error;

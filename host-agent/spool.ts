@@ -30,6 +30,8 @@ export interface Spool {
   oldest(): Promise<Batch | null>;
   /** The batch is stored by the control plane, or was refused for good (`keep`: it is put aside for people). */
   forget(batch: Batch, keep: boolean): Promise<void>;
+  /** This boot of the VM has been counted up to `nextSeq` already: the marks that said so were lost. */
+  goOnFrom(boot: Pick<UsageSample, "vmId" | "bootEpoch">, nextSeq: number): void;
   /** Drops the marks of VMs that are no more. Takes effect with the next `forget`. */
   dropMarks(gone: (vmId: string) => boolean): void;
 }
@@ -111,6 +113,11 @@ export function createSpool(store: StateStore, log: Log): Spool {
         else await store.remove(`${FOLDER}/${name}`);
         drop(name);
       }
+    },
+    goOnFrom({ vmId, bootEpoch }, nextSeq) {
+      const known = marks.get(vmId);
+      if (known?.bootEpoch === bootEpoch && known.nextSeq < nextSeq)
+        marks.set(vmId, { ...known, nextSeq });
     },
     dropMarks(gone) {
       for (const vmId of marks.keys()) if (gone(vmId)) marks.delete(vmId);

@@ -240,11 +240,21 @@ export const UsageSample = z.strictObject({
 export type UsageSample = z.infer<typeof UsageSample>;
 export const UsageBatch = z.strictObject({ samples: z.array(UsageSample).min(1).max(1000) });
 export type UsageBatch = z.infer<typeof UsageBatch>;
-/** `settled`: every sample of the batch may be forgotten (stored now, stored before, or refused for good). */
+/**
+ * Every sample of the batch may be forgotten: it is stored now, was stored before, or is refused for good. `nextSeq`
+ * comes with `sequence_reused`: an agent that lost its marks goes on from there in this boot of the VM.
+ */
 export const UsageReceipt = z.strictObject({
   stored: z.int(),
   duplicates: z.int(),
-  refused: z.array(z.strictObject({ index: z.int(), code: z.string(), detail: z.string() })),
+  refused: z.array(
+    z.strictObject({
+      index: z.int(),
+      code: z.string(),
+      detail: z.string(),
+      nextSeq: z.int().optional(),
+    }),
+  ),
 });
 export type UsageReceipt = z.infer<typeof UsageReceipt>;
 

@@ -1,8 +1,11 @@
+import { drizzle } from "drizzle-orm/node-postgres";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { recordUsage } from "#commands/record-usage.ts";
 import { requestAction } from "#commands/request-action.ts";
 import { showUsage } from "#commands/show-vm.ts";
 import type { UsageSample } from "#core/contracts/agent.ts";
+import { measuredUntil, nextSeqOf, overlapsStored } from "#db/usage.ts";
 import { aSample, minutesAfter } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {
@@ -36,6 +39,25 @@ const minuteOf = (vmId: string, ago: number, over: Partial<UsageSample> = {}) =>
 const send = (...samples: UsageSample[]) => recordUsage(cp.deps, world.hostId, { samples });
 const stored = (vmId: string) =>
   cp.rows("select * from usage_samples where vm_id = $1 order by from_at", vmId);
+
+const PlanNode = z.looseObject({
+  "Actual Rows": z.number(),
+  "Rows Removed by Filter": z.number().default(0),
+  "Rows Removed by Index Recheck": z.number().default(0),
+  get Plans() {
+    return z.array(PlanNode).default([]);
+  },
+});
+/** How many rows the steps of a plan have read, by what Postgres counted when it ran it. */
+function rowsTouched(plan: unknown): number {
+  const [{ Plan }] = z.tuple([z.object({ Plan: PlanNode })]).parse(plan);
+  const read = (node: z.infer<typeof PlanNode>): number =>
+    node["Actual Rows"] +
+    node["Rows Removed by Filter"] +
+    node["Rows Removed by Index Recheck"] +
+    node.Plans.reduce((sum, each) => sum + read(each), 0);
+  return read(Plan);
+}
 
 describe("usage", () => {
   test("that is sent twice counts once", async () => {
@@ -85,6 +107,44 @@ describe("usage", () => {
     expect(await send(claims)).toMatchObject({ stored: 0, refused: [{ code: "overlaps" }] });
     const inOneBatch = [minuteOf(vmId, 0), minuteOf(vmId, 0, { seq: 7 })];
     expect(await send(...inOneBatch)).toMatchObject({ stored: 1, refused: [{ code: "overlaps" }] });
+  });
+
+  test("under a number that another interval has is refused, and tells where to go on", async () => {
+    const { vmId } = await aVm();
+    await send(minuteOf(vmId, 4, { seq: 0 }), minuteOf(vmId, 3, { seq: 1 }));
+    // The agent has lost its marks, and begins the same boot at zero.
+    expect(await send(minuteOf(vmId, 1, { seq: 0 }))).toMatchObject({
+      stored: 0,
+      duplicates: 0,
+      refused: [{ index: 0, code: "sequence_reused", nextSeq: 2 }],
+    });
+    expect(await send(minuteOf(vmId, 0, { seq: 2 }))).toMatchObject({ stored: 1 });
+  });
+
+  test("of a VM with a long history is looked at through an index, and not row by row", async () => {
+    const { vmId } = await aVm();
+    await cp.rows(
+      `insert into usage_samples (vm_id, boot_epoch, seq, from_at, to_at, cpu_ns, rx_bytes, tx_bytes,
+         read_bytes, write_bytes, memory_bytes, disk_bytes, received_at)
+       select $1, 'long-ago', n, t, t + interval '1 minute', 0, 0, 0, 0, 0, 0, 0, t
+       from (select n, timestamptz '2020-01-01' + n * interval '1 minute' as t
+             from generate_series(1, 5000) as n) as each_minute`,
+      vmId,
+    );
+    await cp.rows("analyze usage_samples");
+    const asked: { query: string; params: unknown[] }[] = [];
+    const db = drizzle(cp.database.pool, {
+      logger: { logQuery: (query, params) => asked.push({ query, params }) },
+    });
+    const now = cp.clock.now();
+    expect(await overlapsStored(db, { vmId, from: minutesAfter(-1, now), to: now })).toBe(false);
+    expect(await measuredUntil(db, vmId)).not.toBeNull();
+    expect(await nextSeqOf(db, { vmId, bootEpoch: "long-ago" })).toBe(5001);
+    expect(asked).toHaveLength(3);
+    for (const { query, params } of asked) {
+      const plan = await cp.rows(`explain (analyze, format json) ${query}`, ...params);
+      expect(rowsTouched(plan[0]?.["QUERY PLAN"]), query).toBeLessThan(5);
+    }
   });
 
   test("is counted again from a new boot on", async () => {

@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import {
   AgentReport,
   UsageBatch,
+  type UsageReceipt,
   type AgentSession,
   type DesiredDocument,
   type DesiredVm,
@@ -99,16 +100,24 @@ export function createFakeControlPlane(graceSeconds = 3600): FakeControlPlane {
     async sendUsage(batch) {
       reached();
       let duplicates = 0;
-      for (const sample of UsageBatch.parse(batch).samples) {
-        const key = `${sample.vmId} ${sample.bootEpoch} ${sample.seq}`;
-        if (plane.samples.has(key)) duplicates += 1;
-        else plane.samples.set(key, sample);
+      const refused: UsageReceipt["refused"] = [];
+      for (const [index, sample] of UsageBatch.parse(batch).samples.entries()) {
+        const boot = `${sample.vmId} ${sample.bootEpoch}`;
+        const known = plane.samples.get(`${boot} ${sample.seq}`);
+        if (known?.to === sample.to) duplicates += 1;
+        else if (known === undefined) plane.samples.set(`${boot} ${sample.seq}`, sample);
+        else {
+          const taken = [...plane.samples.keys()].filter((key) => key.startsWith(`${boot} `));
+          const nextSeq = 1 + Math.max(...taken.map((key) => Number(key.split(" ").at(-1))));
+          refused.push({ index, code: "sequence_reused", detail: "", nextSeq });
+        }
       }
       if (plane.loseUsageAnswer) {
         plane.loseUsageAnswer = false;
         throw unreachable();
       }
-      return { stored: batch.samples.length - duplicates, duplicates, refused: [] };
+      const stored = batch.samples.length - duplicates - refused.length;
+      return { stored, duplicates, refused };
     },
     async initialPassword(vmId) {
       reached();

@@ -109,6 +109,27 @@ describe("the meter", () => {
     expect(second?.txBytes).toEqual(first?.txBytes);
   });
 
+  test("goes on counting a VM that runs when its marks are lost, and counts nothing twice", async () => {
+    const { host } = await running();
+    const sampleOfAMinute = async () => {
+      await host.clock.advance(MINUTE);
+      await host.agent.sampleUsage();
+      await host.agent.flushUsage();
+    };
+    for (let n = 0; n < 3; n++) await sampleOfAMinute();
+    await host.store.remove("meter.json");
+    host.restart();
+    await host.agent.pass();
+    // The first one counts from the boot on, under a number that is taken: it is refused.
+    await sampleOfAMinute();
+    expect(samplesOf(host).map((sample) => sample.seq)).toEqual([0, 1, 2]);
+    const before = await counted(host);
+    await sampleOfAMinute();
+    const last = samplesOf(host).at(-1);
+    expect(samplesOf(host).map((sample) => sample.seq)).toEqual([0, 1, 2, 3]);
+    expect(BigInt(last?.txBytes[0] ?? 0)).toBe((await counted(host)) - before);
+  });
+
   test("counts what a VM used until it was destroyed", async () => {
     const { host, vm } = await running();
     await host.clock.advance(MINUTE);
