@@ -4,7 +4,7 @@ import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
 import { finishAction, overdueActions, runningActionOf } from "#db/actions.ts";
 import { loadEntitlement, saveEntitlement } from "#db/billing.ts";
 import type { Tx } from "#db/client.ts";
-import { bumpDesiredGeneration } from "#db/hosts.ts";
+import { bumpDesiredGeneration, loadHost } from "#db/hosts.ts";
 import { loadOrder, lockOrder, orderIdsInState, saveOrder } from "#db/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
@@ -15,8 +15,8 @@ const ACTOR = { kind: "system", id: "watch-provisioning" } as const;
 type At = { now: Date; newId: () => string };
 
 /**
- * Ends what would wait for ever. A paid order whose VM runs in silence counts as delivered after a while; one whose
- * VM was never seen running by the deadline is undone and its money given back; a power action that does not end
+ * Ends what would wait for ever. A paid order whose host sees its VM run in silence for a while counts as delivered; one
+ * whose VM was not seen running for so long by the deadline is undone and its money given back; a power action that does not end
  * becomes an error.
  */
 export async function watchProvisioning(
@@ -46,7 +46,12 @@ async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activa
     const vm = await lockVm(tx, known.vmId);
     const order = await lockOrder(tx, orderId);
     if (!order || !vm || vm.presence === "absent") return "wait";
-    const decided = decideUnprovenOrder(order, { runningSince: vm.runningSince }, at.now);
+    const host = await loadHost(tx, vm.hostId);
+    const decided = decideUnprovenOrder(
+      order,
+      { runningSince: vm.runningSince, hostLastSeenAt: host?.lastSeenAt ?? null },
+      at.now,
+    );
     if (decided === "wait") return decided;
     const command = decided === "activate" ? "activate" : "refund";
     const moved = moveOrder(

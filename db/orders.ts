@@ -2,6 +2,7 @@ import { and, asc, count, eq, isNull, lt, lte, sql } from "drizzle-orm";
 import { CURRENCIES, type Currency } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
 import type { Db, Tx } from "./client.ts";
+import { accounts } from "./schema/accounts.ts";
 import { orders } from "./schema/orders.ts";
 
 export function currencyFromRow(code: string): Currency {
@@ -117,8 +118,13 @@ export async function orderIdsInState(
   return rows.map((r) => r.id);
 }
 
-/** How many places an account holds without having paid. Orders at the same instant may not see each other. */
+/** How many places an account holds without having paid. Its orders wait for each other here, so that each counts. */
 export async function countUnpaid(tx: Tx, accountId: string): Promise<number> {
+  await tx
+    .select({ id: accounts.id })
+    .from(accounts)
+    .where(eq(accounts.id, accountId))
+    .for("no key update");
   const [row] = await tx
     .select({ unpaid: count() })
     .from(orders)

@@ -9,7 +9,7 @@ export const ORDER_HOLD_MS = 30 * 60_000;
  * a whole location for nothing.
  */
 export const MOST_UNPAID_ORDERS = 20;
-/** From payment to a VM that was seen running; after it the money goes back by itself. */
+/** From payment to a VM that was seen running; after it, and the time to prove one that runs, the money goes back by itself. */
 export const PROVISIONING_DEADLINE_MS = 2 * 60 * 60_000;
 /** A VM that runs this long without a word from its guest counts as delivered: not every image speaks. */
 export const SILENT_GUEST_MS = 10 * 60_000;
@@ -60,11 +60,15 @@ export function decideConfirmPayment(
 /** What to do with an order that was paid and has no proof of a VM yet. */
 export function decideUnprovenOrder(
   order: Order,
-  seen: { runningSince: Date | null },
+  seen: { runningSince: Date | null; hostLastSeenAt: Date | null },
   now: Date,
 ): "wait" | "activate" | "refund" {
   if (order.state !== "paid" || order.paidAt === null) return "wait";
-  if (seen.runningSince !== null)
-    return +now - +seen.runningSince >= SILENT_GUEST_MS ? "activate" : "wait";
-  return +now - +order.paidAt >= PROVISIONING_DEADLINE_MS ? "refund" : "wait";
+  const { runningSince, hostLastSeenAt } = seen;
+  const waited = +now - +order.paidAt;
+  if (runningSince === null) return waited >= PROVISIONING_DEADLINE_MS ? "refund" : "wait";
+  // To the last word of its host, and no further: a host that died ten minutes ago says nothing of what runs.
+  const ranFor = +(hostLastSeenAt ?? runningSince) - +runningSince;
+  if (ranFor >= SILENT_GUEST_MS) return "activate";
+  return waited >= PROVISIONING_DEADLINE_MS + SILENT_GUEST_MS ? "refund" : "wait";
 }

@@ -102,15 +102,22 @@ describe("confirming a payment", () => {
 describe("an order that is paid and not proved", () => {
   const paid = anOrder({ state: "paid", paidAt: AT });
   test.each([
-    { seen: null, after: 119, outcome: "wait" },
-    { seen: null, after: 120, outcome: "refund" },
-    { seen: 119, after: 128, outcome: "wait" },
-    { seen: 119, after: 129, outcome: "activate" },
+    { seen: null, last: 119, after: 119, outcome: "wait" },
+    { seen: null, last: 120, after: 120, outcome: "refund" },
+    { seen: 3, last: 12, after: 12, outcome: "wait" },
+    { seen: 3, last: 13, after: 13, outcome: "activate" },
+    { seen: 3, last: 12, after: 129, outcome: "wait" },
+    { seen: 3, last: 12, after: 130, outcome: "refund" },
+    { seen: 119, last: 128, after: 128, outcome: "wait" },
+    { seen: 119, last: 129, after: 129, outcome: "activate" },
   ] as const)(
-    "running since minute $seen is to $outcome at minute $after",
-    ({ seen, after, outcome }) => {
+    "running since minute $seen by a host that last spoke at $last is to $outcome at $after",
+    ({ seen, last, after, outcome }) => {
       const runningSince = seen === null ? null : minutesAfter(seen);
-      expect(decideUnprovenOrder(paid, { runningSince }, minutesAfter(after))).toBe(outcome);
+      const hostLastSeenAt = minutesAfter(last);
+      expect(decideUnprovenOrder(paid, { runningSince, hostLastSeenAt }, minutesAfter(after))).toBe(
+        outcome,
+      );
     },
   );
 
@@ -118,7 +125,13 @@ describe("an order that is paid and not proved", () => {
     "waits for nothing when it is %s",
     (state) => {
       const order = anOrder({ state, paidAt: AT });
-      expect(decideUnprovenOrder(order, { runningSince: null }, minutesAfter(9999))).toBe("wait");
+      expect(
+        decideUnprovenOrder(
+          order,
+          { runningSince: null, hostLastSeenAt: null },
+          minutesAfter(9999),
+        ),
+      ).toBe("wait");
     },
   );
 });

@@ -1,3 +1,4 @@
+import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
 import { describe, expect, test } from "vitest";
 import { AT, minutesAfter } from "#test/builders.ts";
 import { ACTION_TYPES } from "./action.ts";
@@ -48,8 +49,11 @@ describe("asking for an action", () => {
     });
   });
 
-  test("start is refused when the entitlement has ended; stop and delete are not", () => {
-    const unpaid = aVm({ ...OFF, entitledUntil: minutesAfter(-1) });
+  test("start is refused once the grace of its entitlement is over; stop and delete are not", () => {
+    const grace = ENTITLEMENT_GRACE_MS / 60_000;
+    const renewing = aVm({ ...OFF, entitledUntil: minutesAfter(-grace) });
+    expect(decideAction(renewing, null, "start", AT)).toMatchObject({ ok: true });
+    const unpaid = aVm({ ...OFF, entitledUntil: minutesAfter(-grace - 1) });
     expect(decideAction(unpaid, null, "start", AT)).toMatchObject({
       error: { code: "vm_suspended" },
     });

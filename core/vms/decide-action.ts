@@ -1,3 +1,4 @@
+import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { EFFECT_OF_ACTION, type ActionType, type Action } from "./action.ts";
 import type { DesiredPower, ObservedPower, Presence, StopMode } from "./vm.ts";
@@ -32,7 +33,8 @@ export function decideAction(
     return vm.power === "running" && vm.observedPower === "running"
       ? ok(desire)
       : refuse("vm_not_running", `a VM that is off cannot ${type}`);
-  if (effect.power === "running" && now > vm.entitledUntil)
+  // As long as its host would let it run: a renewal is charged an hour after the period has ended.
+  if (effect.power === "running" && +now > +vm.entitledUntil + ENTITLEMENT_GRACE_MS)
     return refuse("vm_suspended", "its entitlement has ended; pay first");
   return ok({
     ...desire,

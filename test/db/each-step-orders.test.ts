@@ -102,6 +102,7 @@ test("a VM that runs in silence makes its order active once", async () => {
       const { vmId } = await aProvisionedVm(cp, world);
       await hostSees(cp, world.hostId, vmId);
       cp.clock.advanceMinutes(10);
+      await hostSees(cp, world.hostId, vmId);
     },
     act: () => watchProvisioning(cp.deps),
     emits: ["order.activated.v1", "action.finished.v1"],

@@ -211,6 +211,20 @@ test("a plan has one price for an interval, whatever its currency", async () => 
   await expect(another).rejects.toThrow("plan_prices_plan_interval_key");
 });
 
+test("orders of one account that come at the same instant count each other", async () => {
+  const few = await startControlPlane({ maxUnpaidOrders: 3 });
+  try {
+    const world = await aWorld(few, { places: 10 });
+    const buyer = await aBuyer(few);
+    const all = await Promise.all(
+      Array.from({ length: 10 }, () => sendOrder(few, world, { buyer })),
+    );
+    expect(all.filter((placed) => placed.ok)).toHaveLength(3);
+  } finally {
+    await few.drop();
+  }
+});
+
 test("an account holds so many places without paying, and no more until it pays", async () => {
   const few = await startControlPlane({ maxUnpaidOrders: 2 });
   try {

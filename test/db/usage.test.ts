@@ -141,10 +141,13 @@ describe("usage", () => {
     expect(await measuredUntil(db, vmId)).not.toBeNull();
     expect(await nextSeqOf(db, { vmId, bootEpoch: "long-ago" })).toBe(5001);
     expect(asked).toHaveLength(3);
-    for (const { query, params } of asked) {
-      const plan = await cp.rows(`explain (analyze, format json) ${query}`, ...params);
-      expect(rowsTouched(plan[0]?.["QUERY PLAN"]), query).toBeLessThan(5);
-    }
+    const touched = await Promise.all(
+      asked.map(async ({ query, params }) => {
+        const [row] = await cp.rows(`explain (analyze, format json) ${query}`, ...params);
+        return { query, rows: rowsTouched(row?.["QUERY PLAN"]) };
+      }),
+    );
+    expect(touched.filter(({ rows }) => rows > 4)).toEqual([]);
   });
 
   test("is counted again from a new boot on", async () => {
