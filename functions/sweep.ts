@@ -12,18 +12,21 @@ import { lambda } from "#commands/runtime.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 import { watchProvisioning } from "#commands/watch-provisioning.ts";
 
-/** What runs every minute, and catches what a crash or a lost message left. Each may run twice, or beside itself. */
+/**
+ * What runs every minute, and catches what a crash or a lost message left. Each may run twice, or beside itself. Those
+ * that ask the payment provider come last: one that hangs costs them their time, and nobody else's. What they decide
+ * goes out with the next sweep.
+ */
 export const SWEEPS = {
-  expire_orders: expireOrders,
-  fetch_missed_events: fetchMissedEvents,
   retry_inbox: async (deps: Deps) => ({ rung: await retryInbox(deps) }),
   watch_provisioning: watchProvisioning,
-  retry_refunds: retryRefunds,
-  retry_cancellations: retryCancellations,
   expire_initial_passwords: expireInitialPasswords,
-  // After the others, so that what they decided goes out with this very sweep.
   relay_outbox: relayOutbox,
   check_health: checkHealth,
+  fetch_missed_events: fetchMissedEvents,
+  expire_orders: expireOrders,
+  retry_refunds: retryRefunds,
+  retry_cancellations: retryCancellations,
 } as const satisfies Record<string, (deps: Deps) => Promise<object>>;
 
 /** Runs every sweep. One that fails does not keep the others from running; then the whole is reported as failed. */

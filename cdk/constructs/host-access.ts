@@ -7,7 +7,7 @@ import type { BerthFunction } from "./berth-function.ts";
 const HOST_QUEUES = "berth-host-*";
 
 /**
- * Hosts' doorbells. Their queues are made at run time by the API, one a host; a host's credentials are a session of
+ * Hosts' doorbells. Their queues are made at run time by whoever rings first, one a host; a host's credentials are a session of
  * the role here, cut down to the one queue by the policy that `adapters/sts.ts` sends along. What they would be
  * without that policy is the role's: any host's queue, nothing else.
  */
@@ -32,11 +32,11 @@ export class HostAccess extends Construct {
       }),
     );
     api.allow(["sts:AssumeRole"], [this.role.roleArn]);
-    api.allow(["sqs:CreateQueue", "sqs:GetQueueUrl"], [this.#queues]);
   }
 
-  /** Rings hosts: whoever relays the outbox. */
+  /** Rings hosts: whoever relays the outbox. The first to ring a host makes its queue. */
   mayRing(functions: readonly BerthFunction[]): void {
-    for (const each of functions) each.allow(["sqs:SendMessage"], [this.#queues]);
+    for (const each of functions)
+      each.allow(["sqs:SendMessage", "sqs:CreateQueue", "sqs:GetQueueUrl"], [this.#queues]);
   }
 }

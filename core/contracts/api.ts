@@ -40,15 +40,22 @@ const QueryInstant = z.iso
 /** More than any machine has, and what an integer column holds. */
 const MOST_COUNT = 2 ** 30;
 
-/** RFC 1123 host name, lower case, with at least one letter: what a guest can be called. */
+const HOSTNAME =
+  /^(?=.*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+const MOST_HOSTNAME = 253;
+
+/** RFC 1123 host name, lower case, with at least one letter: what a guest can be called. Refused with its own code. */
 export const Hostname = z
   .string()
-  .max(253)
-  .regex(
-    /^(?=.*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/,
-    "a host name has letters, digits, hyphens and dots, in lower case",
-  )
-  .openapi({ example: "web-1.example.com" });
+  .refine((name) => name.length <= MOST_HOSTNAME && HOSTNAME.test(name), {
+    message: "a host name has letters, digits, hyphens and dots, in lower case, 253 in all",
+    params: { code: "hostname_invalid" },
+  })
+  .openapi({
+    example: "web-1.example.com",
+    maxLength: MOST_HOSTNAME,
+    pattern: HOSTNAME.source,
+  });
 
 /** An OpenSSH public key of a kind that sshd accepts today; one that is none is refused with its own code. */
 export const SshKey = z

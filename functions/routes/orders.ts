@@ -33,6 +33,7 @@ const placeOrderRoute = (deps: Deps) =>
       ...problems(
         "invalid_request",
         "ssh_key_invalid",
+        "hostname_invalid",
         "idempotency_key_missing",
         "too_many_unpaid_orders",
         "plan_not_found",

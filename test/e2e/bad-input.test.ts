@@ -65,6 +65,7 @@ const postOrder = (body: unknown, headers: Record<string, string> = {}) =>
 
 describe("an order", () => {
   const ID = "0199f0a2b3c47d5e8f90a1b2c3d4e5f6";
+  const BAD_NAME = { status: 422, code: "hostname_invalid" };
   const deep = (levels: number) => `${"[".repeat(levels)}${"]".repeat(levels)}`;
 
   test.each([
@@ -93,11 +94,20 @@ describe("an order", () => {
       code: "billing_interval_unavailable",
     },
     { name: "by the decade", over: { billingInterval: "decade" } },
-    { name: "with a bad host name", over: { hostname: "web 1; reboot" } },
-    { name: "with an emoji for a name", over: { hostname: "🚀" } },
-    { name: "with NUL in its name", over: { hostname: "web\0" } },
-    { name: "with a name that reads from right to left", over: { hostname: "\u202eabc" } },
-    { name: "with an address for a name", over: { hostname: "1.2.3.4" } },
+    { name: "with a bad host name", over: { hostname: "web 1; reboot" }, ...BAD_NAME },
+    { name: "with an emoji for a name", over: { hostname: "🚀" }, ...BAD_NAME },
+    { name: "with NUL in its name", over: { hostname: "web\0" }, ...BAD_NAME },
+    {
+      name: "with a name that reads from right to left",
+      over: { hostname: "\u202eabc" },
+      ...BAD_NAME,
+    },
+    { name: "with an address for a name", over: { hostname: "1.2.3.4" }, ...BAD_NAME },
+    {
+      name: "with a name of 254 letters",
+      over: { hostname: "a.".repeat(126) + "ab" },
+      ...BAD_NAME,
+    },
     { name: "without an SSH key", over: { sshKeys: [] } },
     { name: "with 20 KiB of user data", over: { userData: "x".repeat(20_000) } },
     {
