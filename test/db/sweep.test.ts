@@ -1,0 +1,50 @@
+import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Payments } from "#core/billing/payments.ts";
+import { createSweep, SWEEPS } from "#functions/sweep.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { aPlacedOrder, aWorld } from "#test/harness/world.ts";
+
+let cp: ControlPlane;
+beforeEach(async () => {
+  cp = await startControlPlane();
+  await aPlacedOrder(cp, await aWorld(cp));
+  cp.clock.advanceMinutes(60); // its hold is over: the provider is asked
+});
+afterEach(() => cp.drop());
+
+/** The provider, of which every call comes to this. */
+const providerThat = (call: () => Promise<never>): Payments =>
+  new Proxy(cp.deps.payments, { get: () => call });
+const ended = () =>
+  cp.log.lines.flatMap(({ event, outcome }) =>
+    String(event).startsWith("sweep.") ? [`${String(event)} ${String(outcome)}`] : [],
+  );
+
+test("a provider that hangs keeps no sweep waiting but those that ask it", async () => {
+  const asked = Promise.withResolvers<void>();
+  const payments = providerThat(() => {
+    asked.resolve();
+    return new Promise<never>(() => undefined);
+  });
+  void createSweep({ ...cp.deps, payments })();
+  await asked.promise;
+  expect(ended()).toEqual(
+    [
+      "retry_inbox",
+      "watch_provisioning",
+      "expire_initial_passwords",
+      "relay_outbox",
+      "check_health",
+    ].map((name) => `sweep.${name} ok`),
+  );
+});
+
+test("a sweep that fails does not keep the others from running, and is told in the end", async () => {
+  const payments = providerThat(() => Promise.reject(new Error("out of order, for the test")));
+  await expect(createSweep({ ...cp.deps, payments })()).rejects.toThrow("1 sweeps failed");
+  expect(ended()).toEqual(
+    Object.keys(SWEEPS).map((name) =>
+      name === "fetch_missed_events" ? "sweep.fetch_missed_events threw" : `sweep.${name} ok`,
+    ),
+  );
+});
