@@ -4,7 +4,9 @@ import { z } from "zod";
 import { addHost } from "#commands/add-host.ts";
 import { addLocation } from "#commands/add-catalogue.ts";
 import { answerOnce } from "#commands/answer-once.ts";
+import { createToken as createTokenCommand } from "#commands/create-token.ts";
 import { requestAction } from "#commands/request-action.ts";
+import type { Accounts } from "#core/accounts.ts";
 import { ok } from "#core/result.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { anActiveVm, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";
@@ -100,6 +102,40 @@ test("a host with a key is one, and the repeat is told that its token was shown"
   expect(JSON.stringify(await cp.rows("select * from idempotency_keys"))).not.toContain(
     "berth-join",
   );
+});
+
+const BETWEEN_CLAIM_AND_TOKEN = ["after commit", "before accounts create token"];
+test("an API token with a key is made once at most, wherever the request breaks off", async () => {
+  const { buyer } = await aWorld(cp);
+  const input = { name: "ci", scopes: buyer.scopes.slice(0, 1), expiresInSeconds: null };
+  /** Asks with a key of its own, fails there, and asks twice more. */
+  const askedThrice = async (failAt: number | undefined) => {
+    const key = aKey(buyer.accountId);
+    let made = 0;
+    const createToken: Accounts["createToken"] = (_, { name, scopes }) =>
+      cp.steps.around("accounts create token", async () => {
+        made++;
+        const token = { id: v7(), name, scopes, start: "brt_", createdAt: cp.clock.now() };
+        return ok({ token: { ...token, expiresAt: null, lastUsedAt: null }, secret: "shown-once" });
+      });
+    const deps = { ...cp.deps, accounts: { ...cp.deps.accounts, createToken } };
+    const ask = () => createTokenCommand(deps, buyer, key, input);
+    const points = await cp.steps.watch(ask, failAt);
+    const answers = [await ask(), await ask()];
+    return { points, made, codes: answers.map((a) => (a.ok ? "made" : a.error.code)) };
+  };
+  const { points, ...undisturbed } = await askedThrice(undefined);
+  expect(undisturbed).toEqual({ made: 1, codes: ["secret_shown_once", "secret_shown_once"] });
+  expect(points.length).toBeGreaterThan(3);
+  for (const [n, at] of points.entries()) {
+    const { made, codes } = await askedThrice(n);
+    expect({ at, made, second: codes[1] }).toEqual({
+      at,
+      // Claimed, and then broken off: nobody knows whether there is one, so none is made any more.
+      made: BETWEEN_CLAIM_AND_TOKEN.includes(at) ? 0 : 1,
+      second: "secret_shown_once",
+    });
+  }
 });
 
 test("a refusal leaves its key for another try", async () => {
