@@ -1,0 +1,100 @@
+import type { Stripe } from "stripe";
+import {
+  isCurrency,
+  type CheckoutState,
+  type InvoiceState,
+  type ProviderEvent,
+  type RefundState,
+  type SubscriptionState,
+} from "#core/billing/payments.ts";
+import type { Money } from "#core/money.ts";
+
+/** What Stripe's objects say, in the words of the port. */
+
+export const idOf = (x: string | { id: string }): string => (typeof x === "string" ? x : x.id);
+export const instant = (seconds: number) => new Date(seconds * 1000);
+
+function money(minor: number, currency: string): Money {
+  if (!isCurrency(currency))
+    throw new Error(`Stripe answered in ${currency}, which we do not sell in`);
+  return { minor: BigInt(minor), currency };
+}
+
+export function providerEvent(event: Stripe.Event): ProviderEvent {
+  const object: { object?: unknown; id?: unknown } = event.data.object;
+  return {
+    id: event.id,
+    type: event.type,
+    object: {
+      kind: typeof object.object === "string" ? object.object : "unknown",
+      id: typeof object.id === "string" ? object.id : null,
+    },
+  };
+}
+
+export function invoiceState(invoice: Stripe.Invoice): InvoiceState {
+  return {
+    id: invoice.id,
+    number: invoice.number,
+    status: invoice.status ?? "draft",
+    total: money(invoice.total, invoice.currency),
+    paid: money(invoice.amount_paid, invoice.currency),
+    hostedUrl: invoice.hosted_invoice_url ?? null,
+    createdAt: instant(invoice.created),
+    orderId: invoice.parent?.subscription_details?.metadata?.["order_id"] ?? null,
+  };
+}
+
+export function refundState(refund: Stripe.Refund): RefundState {
+  const { status } = refund;
+  return {
+    id: refund.id,
+    orderId: refund.metadata?.["order_id"] ?? null,
+    amount: money(refund.amount, refund.currency),
+    status:
+      status === "succeeded"
+        ? "succeeded"
+        : status === "failed" || status === "canceled"
+          ? "failed"
+          : "pending",
+  };
+}
+
+/** Since API version basil the period stands on the item (facts/stripe §1); ours have one item each. */
+export function subscriptionState(subscription: Stripe.Subscription): SubscriptionState {
+  const item = subscription.items.data[0];
+  if (!item) throw new Error(`subscription ${subscription.id} has no item`);
+  const latest = subscription.latest_invoice;
+  if (typeof latest === "string")
+    throw new Error(`subscription ${subscription.id} was fetched without its latest invoice`);
+  return {
+    id: subscription.id,
+    orderId: subscription.metadata["order_id"] ?? null,
+    status: subscription.status,
+    paidUntil: instant(
+      latest?.status === "paid" ? item.current_period_end : item.current_period_start,
+    ),
+  };
+}
+
+export function checkoutState(session: Stripe.Checkout.Session): CheckoutState {
+  const { invoice, subscription } = session;
+  if (typeof invoice === "string" || typeof subscription === "string")
+    throw new Error(`checkout session ${session.id} was fetched without its invoice`);
+  return {
+    id: session.id,
+    url: session.url,
+    // Its enums are open: what we do not know is not complete, and not known to be over.
+    status:
+      session.status === "complete"
+        ? "complete"
+        : session.status === "expired"
+          ? "expired"
+          : "open",
+    paid: session.status === "complete" && session.payment_status === "paid",
+    total: money(session.amount_total ?? 0, session.currency ?? "usd"),
+    orderId: session.metadata?.["order_id"] ?? null,
+    subscription: subscription ? subscriptionState(subscription) : null,
+    invoice: invoice ? invoiceState(invoice) : null,
+  };
+}
