@@ -60,26 +60,44 @@ export function refundState(refund: Stripe.Refund): RefundState {
   };
 }
 
-/** Since API version basil the period stands on the item (facts/stripe §1); ours have one item each. */
-export function subscriptionState(subscription: Stripe.Subscription): SubscriptionState {
-  const item = subscription.items.data[0];
-  if (!item) throw new Error(`subscription ${subscription.id} has no item`);
+/** The subscription, when it is known until when it is paid. */
+export const subscriptionState = (
+  subscription: Stripe.Subscription,
+  paidUntil: Date,
+): SubscriptionState => ({
+  id: subscription.id,
+  orderId: subscription.metadata["order_id"] ?? null,
+  status: subscription.status,
+  paidUntil,
+});
+
+export function latestInvoiceOf(subscription: Stripe.Subscription): Stripe.Invoice | null {
   const latest = subscription.latest_invoice;
   if (typeof latest === "string")
     throw new Error(`subscription ${subscription.id} was fetched without its latest invoice`);
-  return {
-    id: subscription.id,
-    orderId: subscription.metadata["order_id"] ?? null,
-    status: subscription.status,
-    paidUntil: instant(
-      latest?.status === "paid" ? item.current_period_end : item.current_period_start,
-    ),
-  };
+  return latest;
 }
 
-export function checkoutState(session: Stripe.Checkout.Session): CheckoutState {
-  const { invoice, subscription } = session;
-  if (typeof invoice === "string" || typeof subscription === "string")
+/**
+ * The end of the last period that these invoices have been paid for; undefined when that is none. The period stands on
+ * the lines: the subscription's own moves on whether it is paid or not. A line that gives money back (a proration's
+ * credit) buys no time.
+ */
+export function endOfPaid(invoices: readonly Stripe.Invoice[]): Date | undefined {
+  const ends = invoices
+    .filter((invoice) => invoice.status === "paid")
+    .flatMap((invoice) => invoice.lines.data)
+    .filter((line) => line.parent?.type === "subscription_item_details" && line.amount >= 0)
+    .map((line) => line.period.end);
+  return ends.length === 0 ? undefined : instant(Math.max(...ends));
+}
+
+export function checkoutState(
+  session: Stripe.Checkout.Session,
+  subscription: SubscriptionState | null,
+): CheckoutState {
+  const { invoice } = session;
+  if (typeof invoice === "string")
     throw new Error(`checkout session ${session.id} was fetched without its invoice`);
   return {
     id: session.id,
@@ -94,7 +112,7 @@ export function checkoutState(session: Stripe.Checkout.Session): CheckoutState {
     paid: session.status === "complete" && session.payment_status === "paid",
     total: money(session.amount_total ?? 0, session.currency ?? "usd"),
     orderId: session.metadata?.["order_id"] ?? null,
-    subscription: subscription ? subscriptionState(subscription) : null,
+    subscription,
     invoice: invoice ? invoiceState(invoice) : null,
   };
 }

@@ -9,9 +9,11 @@ import {
 import { ok, refuse } from "#core/result.ts";
 import {
   checkoutState,
+  endOfPaid,
   idOf,
   instant,
   invoiceState,
+  latestInvoiceOf,
   providerEvent,
   refundState,
   subscriptionState,
@@ -54,14 +56,36 @@ export function createStripePayments(options: StripeOptions): Payments {
     ...(options.fetchFn ? { httpClient: Stripe.createFetchHttpClient(options.fetchFn) } : {}),
   });
 
-  const fetchCheckout = async (checkoutId: string): Promise<CheckoutState> =>
-    checkoutState(
-      await stripe.checkout.sessions.retrieve(checkoutId, {
-        expand: ["invoice", "subscription.latest_invoice"],
-      }),
-    );
+  /**
+   * The end of the last period that is paid, or the subscription's start when none is. While the latest invoice is not
+   * paid, the invoices before it say so: Stripe goes on from one unpaid period to the next. Its list begins with the
+   * newest (docs.stripe.com/api/invoices/list); the newest few are enough, since each paid period ends later.
+   */
+  const paidUntil = async (subscription: Stripe.Subscription): Promise<Date> => {
+    const latest = latestInvoiceOf(subscription);
+    const end = latest === null ? undefined : endOfPaid([latest]);
+    if (end !== undefined) return end;
+    const paid = await stripe.invoices.list({
+      subscription: subscription.id,
+      status: "paid",
+      limit: 10,
+    });
+    return endOfPaid(paid.data) ?? instant(subscription.start_date);
+  };
+  const stateOf = async (subscription: Stripe.Subscription): Promise<SubscriptionState> =>
+    subscriptionState(subscription, await paidUntil(subscription));
+
+  const fetchCheckout = async (checkoutId: string): Promise<CheckoutState> => {
+    const session = await stripe.checkout.sessions.retrieve(checkoutId, {
+      expand: ["invoice", "subscription.latest_invoice"],
+    });
+    const { subscription } = session;
+    if (typeof subscription === "string")
+      throw new Error(`checkout session ${session.id} was fetched without its subscription`);
+    return checkoutState(session, subscription && (await stateOf(subscription)));
+  };
   const fetchSubscription = async (id: string): Promise<SubscriptionState> =>
-    subscriptionState(await stripe.subscriptions.retrieve(id, { expand: ["latest_invoice"] }));
+    stateOf(await stripe.subscriptions.retrieve(id, { expand: ["latest_invoice"] }));
 
   /** Of an order's refunds, which have all failed. */
   const mayTryAgain = (failed: readonly Stripe.Refund[]): boolean =>

@@ -10,7 +10,7 @@ test("a paid period entitles to its end", () => {
 });
 
 test("a period that Stripe has moved on to and not charged adds nothing", () => {
-  // While the renewal is a draft, `paidUntil` is the start of the new period: the end of the old one.
+  // While the renewal is a draft, `paidUntil` is the end of the period before it.
   const moved = aSubscription({ status: "active", paidUntil: AT });
   expect(entitledUntil(moved, AT, minutesAfter(30))).toEqual(AT);
 });

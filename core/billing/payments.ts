@@ -8,8 +8,8 @@ export type SubscriptionState = Readonly<{
   orderId: string | null;
   status: string;
   /**
-   * The end of the last period whose invoice is paid. Stripe moves the period on before it has charged, and says
-   * `active` meanwhile, so the status alone proves nothing.
+   * The end of the last period whose invoice is paid; the subscription's start when none is. Stripe moves the period on
+   * before it has charged, and says `active` meanwhile, so neither its status nor its period proves anything.
    */
   paidUntil: Date;
 }>;

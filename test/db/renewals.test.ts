@@ -78,4 +78,48 @@ describe("renewals", () => {
     await cp.pump();
     expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:00.000Z"));
   });
+
+  describe("that are given up after the last retry", () => {
+    const paidAt = new Date("2026-04-01T12:00:00.000Z");
+
+    /** April is not paid, and May has begun: Stripe keeps the subscription, `unpaid`, and makes drafts. */
+    async function aMonthUnpaid() {
+      const order = await aProvisionedVm(cp, await aWorld(cp), CARD.failsAtRenewal);
+      await aMonthLater();
+      cp.clock.advanceDays(15);
+      cp.stripe.standIn.runDue();
+      await cp.pump();
+      expect(await status(order.vmId)).toBe("unpaid");
+      cp.clock.advanceDays(16);
+      cp.stripe.standIn.runDue();
+      await cp.pump();
+      return order;
+    }
+    beforeEach(async () => {
+      await cp.drop();
+      cp = await startControlPlane({ afterLastRetry: "unpaid" });
+    });
+
+    test("extend nothing, although Stripe begins period after period", async () => {
+      const { orderId, vmId } = await aMonthUnpaid();
+      expect(await entitled(vmId)).toEqual(paidAt);
+      await aMonthLater();
+      expect(await entitled(vmId)).toEqual(paidAt);
+      expect(await bookedPayments(orderId)).toBe(1);
+    });
+
+    test("extend it to the end of their own period when that is paid late, and no further", async () => {
+      const { orderId, vmId } = await aMonthUnpaid();
+      const { dashboard } = cp.stripe;
+      const [april] = (await dashboard.invoices.list({ status: "open" })).data;
+      const [customer] = (await dashboard.customers.list()).data;
+      const card = await dashboard.paymentMethods.attach("pm_card_visa", {
+        customer: customer?.id ?? "",
+      });
+      await dashboard.invoices.pay(april?.id ?? "", { payment_method: card.id });
+      await cp.pump();
+      expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:00.000Z"));
+      expect(await bookedPayments(orderId)).toBe(2);
+    });
+  });
 });

@@ -67,7 +67,13 @@ const noAccounts: Accounts = {
 };
 
 export async function startControlPlane(
-  options: { connections?: number; start?: string; maxUnpaidOrders?: number } = {},
+  options: {
+    connections?: number;
+    start?: string;
+    maxUnpaidOrders?: number;
+    /** What Stripe does with a subscription whose renewal failed to the end. */
+    afterLastRetry?: "cancel" | "unpaid";
+  } = {},
 ): Promise<ControlPlane> {
   const database = await cloneDatabase(options);
   const clock = settableClock(options.start);
@@ -77,7 +83,12 @@ export async function startControlPlane(
   addStatementSteps(database.pool, steps);
   let webhook: (request: Request) => Promise<Response> = async () =>
     new Response(null, { status: 503 });
-  const stripe = await stripeInProcess({ clock, log, webhook: (request) => webhook(request) });
+  const stripe = await stripeInProcess({
+    clock,
+    log,
+    webhook: (request) => webhook(request),
+    afterLastRetry: options.afterLastRetry,
+  });
   const deps: Deps = {
     db: withCommitSteps(drizzle(database.pool, { logger: steps.logger }), steps),
     clock,

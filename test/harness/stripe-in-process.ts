@@ -1,6 +1,8 @@
 import type { Clock, Log } from "#core/ports.ts";
 import { PROVIDER_EVENTS, type Payments } from "#core/billing/payments.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
+import type { Stripe } from "stripe";
+import { clientOver } from "#local/stripe/harness.ts";
 import { randomIds } from "#local/stripe/ids.ts";
 import { createStripeStandIn, type StripeStandIn } from "#local/stripe/stand-in.ts";
 
@@ -25,6 +27,8 @@ export type StripeInProcess = Readonly<{
   calls: string[];
   /** Pays a Checkout page as a person would; 303 is success. */
   pay: (checkoutUrl: string, card?: string) => Promise<number>;
+  /** What staff do in Stripe's dashboard, which no row of ours knows of. */
+  dashboard: Stripe;
   /** A call of the stand-in's control surface. */
   local: (path: string, body: object) => Promise<void>;
 }>;
@@ -33,6 +37,7 @@ export async function stripeInProcess(options: {
   clock: Clock;
   log: Log;
   webhook: (request: Request) => Promise<Response>;
+  afterLastRetry?: "cancel" | "unpaid" | undefined;
 }): Promise<StripeInProcess> {
   const { clock, log } = options;
   const trouble = { outage: false, behindMs: 0 };
@@ -43,6 +48,7 @@ export async function stripeInProcess(options: {
     apiKey: API_KEY,
     publicUrl: PUBLIC_URL,
     log,
+    afterLastRetry: options.afterLastRetry ?? "cancel",
     webhook: {
       url: "http://berth.test/webhooks/stripe",
       secret: WEBHOOK_SECRET,
@@ -69,6 +75,7 @@ export async function stripeInProcess(options: {
     payments,
     trouble,
     calls,
+    dashboard: clientOver(standIn.fetch, { apiKey: API_KEY }),
     pay: async (checkoutUrl, card = CARD.works) =>
       (await send(checkoutUrl, { method: "POST", body: new URLSearchParams({ card }) })).status,
     local: async (path, body) => {
