@@ -5,6 +5,7 @@ import { Stripe } from "stripe";
 import type { Log } from "#core/ports.ts";
 import { ApiError, invalidRequest } from "./api-error.ts";
 import { billingOperations } from "./billing-operations.ts";
+import type { CallFaults } from "./call-faults.ts";
 import { checkoutOperations } from "./checkout-operations.ts";
 import { customerOperations } from "./customers.ts";
 import { disputeOperations } from "./disputes.ts";
@@ -36,6 +37,7 @@ const LARGEST_BODY = 256 * 1024;
 export type ApiDeps = Readonly<{
   sandbox: Sandbox;
   keys: IdempotencyKeys;
+  callFaults: CallFaults;
   apiKey: string;
   /** Brings the account up to the present before a call looks at it. */
   catchUp: () => void;
@@ -114,7 +116,7 @@ function answer(
   let status = 200;
   let body: string;
   try {
-    body = JSON.stringify(run());
+    body = JSON.stringify(deps.callFaults.run(`${operation.method} ${c.req.path}`, run));
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;
     ({ status } = error);

@@ -2,6 +2,7 @@ import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
 import { ApiError } from "./api-error.ts";
+import type { CallFaults } from "./call-faults.ts";
 import { closeDispute, openDispute } from "./disputes.ts";
 import type { Sandbox } from "./sandbox.ts";
 import type { WebhookQueue } from "./webhooks.ts";
@@ -26,6 +27,11 @@ const FailPayments = z.strictObject({
   count: count.default(1),
   declineCode: z.string().max(100).default("generic_decline"),
 });
+const FailCalls = z.strictObject({
+  call: z.string().regex(/^(GET|POST|DELETE) \/v1\/[\w/]{1,200}$/),
+  count: count.default(1),
+  done: z.boolean().default(false),
+});
 const OpenDispute = z.strictObject({
   charge: z.string(),
   reason: z.string().max(100).default("fraudulent"),
@@ -41,6 +47,7 @@ const Nothing = z.strictObject({});
 export function createControl(deps: {
   sandbox: Sandbox;
   queue: WebhookQueue;
+  callFaults: CallFaults;
   runDue: () => number;
 }): Hono {
   const { sandbox, queue } = deps;
@@ -78,6 +85,11 @@ export function createControl(deps: {
     sandbox.find("customer", customer);
     sandbox.store.put("armed_failure", { id: customer, count, declineCode });
     return { customer, count, declineCode };
+  });
+  // The 500 is kept under the call's idempotency key, as Stripe keeps it.
+  post("/fail-calls", FailCalls, (fault) => {
+    deps.callFaults.arm(fault);
+    return { armed: fault };
   });
   post("/disputes", OpenDispute, ({ charge, reason, amount }) =>
     openDispute(sandbox, charge, { reason, amount }),

@@ -6,6 +6,7 @@ import {
   CARDS,
   clientOver,
   inProcess,
+  local,
   refusal,
   submitPage,
   ref,
@@ -64,6 +65,20 @@ test("an error is an answer too: it is given again, although the call would succ
   await stripe.products.create({ id: "prod_later", name: "Later" });
   expect(await refusal(create())).toMatchObject({ code: first.code, message: first.message });
 });
+
+test.each([false, true])(
+  "a 500 is kept too, whether its work was done (%s) or not; another key goes on",
+  async (done) => {
+    const { stripe, standIn } = await inProcess();
+    await local(standIn, "/fail-calls", { call: "POST /v1/customers", done });
+    const create = async (idempotencyKey: string): Promise<unknown> =>
+      stripe.customers.create({ name: "Ada" }, { idempotencyKey });
+    for (const _again of [1, 2])
+      expect(await refusal(create("k"))).toBeInstanceOf(Stripe.errors.StripeAPIError);
+    expect(standIn.store.all("customer")).toHaveLength(done ? 1 : 0);
+    expect(await create("k2")).toMatchObject({ name: "Ada" });
+  },
+);
 
 test("parameters that fail validation are not kept", async () => {
   const { stripe } = await inProcess();

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import type { Clock, Log } from "#core/ports.ts";
 import { createApi } from "./api.ts";
+import { CallFaults } from "./call-faults.ts";
 import { createControl } from "./control.ts";
 import { nextDueAt, runDue } from "./due.ts";
 import { createHostedPages } from "./hosted-pages.ts";
@@ -80,6 +81,7 @@ export async function createStripeStandIn(options: StandInOptions): Promise<Stri
     },
   });
   const keys = new IdempotencyKeys();
+  const callFaults = new CallFaults();
   const endpoint =
     options.webhook === undefined ? null : { retryDelaysMs: RETRY_DELAYS_MS, ...options.webhook };
   const queue = new WebhookQueue({ sandbox, clock, endpoint });
@@ -113,8 +115,8 @@ export async function createStripeStandIn(options: StandInOptions): Promise<Stri
   });
 
   const app = new Hono();
-  app.route("/", createControl({ sandbox, queue, runDue: runDueNow }));
-  app.route("/", createApi({ sandbox, keys, apiKey: options.apiKey, catchUp, log }));
+  app.route("/", createControl({ sandbox, queue, callFaults, runDue: runDueNow }));
+  app.route("/", createApi({ sandbox, keys, callFaults, apiKey: options.apiKey, catchUp, log }));
   app.route("/", createHostedPages({ sandbox, catchUp }));
   return {
     fetch: async (request) => app.fetch(request),

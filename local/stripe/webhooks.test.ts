@@ -126,6 +126,7 @@ test.each([
   ["/resend", {}, 400],
   ["/disputes", { charge: "ch_none" }, 404],
   ["/fail-payments", { customer: "cus_none" }, 404],
+  ["/fail-calls", { call: "PATCH /v1/customers" }, 400],
   ["/run-due", { extra: 1 }, 400],
   ["/nothing", {}, 404],
 ])("bad input to %s %j is %i with a message", async (path, body, status) => {
