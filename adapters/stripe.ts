@@ -7,6 +7,7 @@ import {
   type SubscriptionState,
 } from "#core/billing/payments.ts";
 import { ok, refuse } from "#core/result.ts";
+import { makeOnce } from "./make-once.ts";
 import {
   checkoutState,
   endOfPaid,
@@ -94,21 +95,29 @@ export function createStripePayments(options: StripeOptions): Payments {
 
   const payments: Payments = {
     ensureCustomer: async ({ accountId, email, name }) => {
-      const customer = await stripe.customers.create(
-        { email, name, metadata: { account_id: accountId } },
-        { idempotencyKey: `customer-${accountId}` },
-      );
+      const customer = await makeOnce({
+        key: `customer-${accountId}`,
+        now: options.now(),
+        make: (idempotencyKey) =>
+          stripe.customers.create(
+            { email, name, metadata: { account_id: accountId } },
+            { idempotencyKey },
+          ),
+        // The list is up to date, which Stripe's search is not. One that it misses is a second customer: harmless.
+        find: async () =>
+          (await stripe.customers.list({ email, limit: 100 })).data.find(
+            (c) => c.metadata["account_id"] === accountId,
+          ),
+      });
       return customer.id;
     },
 
     ensurePrice: async (input) => {
       const lookupKey = `berth-${input.planPriceId}`;
       const find = async () =>
-        (await stripe.prices.list({ lookup_keys: [lookupKey], limit: 1 })).data[0]?.id;
-      const known = await find();
-      if (known !== undefined) return known;
-      try {
-        const price = await stripe.prices.create(
+        (await stripe.prices.list({ lookup_keys: [lookupKey], limit: 1 })).data[0];
+      const make = (idempotencyKey: string) =>
+        stripe.prices.create(
           {
             currency: input.amount.currency,
             unit_amount: Number(input.amount.minor),
@@ -116,15 +125,19 @@ export function createStripePayments(options: StripeOptions): Payments {
             lookup_key: lookupKey,
             product_data: { name: input.planName, metadata: { plan_id: input.planId } },
           },
-          { idempotencyKey: `price-${input.planPriceId}` },
+          { idempotencyKey },
         );
-        return price.id;
+      const known = await find();
+      if (known !== undefined) return known.id;
+      try {
+        const key = `price-${input.planPriceId}`;
+        return (await makeOnce({ key, now: options.now(), make, find })).id;
       } catch (error) {
-        // Another order made it since we looked, and Stripe has forgotten its key meanwhile: its lookup key stands.
+        // Another order made it since we looked, under a key that was not ours: its lookup key stands, for one price only.
         if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
         const made = await find();
         if (made === undefined) throw error;
-        return made;
+        return made.id;
       }
     },
 
@@ -143,7 +156,9 @@ export function createStripePayments(options: StripeOptions): Payments {
             metadata: { order_id: input.orderId },
             subscription_data: { metadata: { order_id: input.orderId } },
           },
-          // Another end is another session: a key may not come again with other parameters.
+          // Another end is another session: a key may not come again with other parameters. A 500 that Stripe keeps under
+          // it blocks the order for a minute at most, since whoever tries again later holds its place until later; a
+          // session that was made all the same is known to nobody and expires.
           { idempotencyKey: `checkout-${input.orderId}-${expiresAt}` },
         )
         .catch((cause: unknown) => {
@@ -185,7 +200,8 @@ export function createStripePayments(options: StripeOptions): Payments {
           { idempotencyKey: `cancel-${subscriptionId}` },
         );
       } catch (error) {
-        // Stripe knows no key for a DELETE: one whose answer was lost, or that raced, is refused the second time.
+        // Stripe knows no key for a DELETE: one whose answer was lost, or that raced, is refused the second time, and a
+        // 500 is not kept.
         if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
         const then = await fetchSubscription(subscriptionId);
         if (then.status !== "canceled" && then.status !== "incomplete_expired") throw error;
@@ -201,18 +217,30 @@ export function createStripePayments(options: StripeOptions): Payments {
         .find((p) => p !== undefined && p !== null);
       if (!intent) throw new Error(`invoice ${invoiceId} shows no payment to give back`);
       const paymentIntent = idOf(intent);
-      const made = await stripe.refunds.list({ payment_intent: paymentIntent, limit: 100 });
-      const mine = made.data.filter((r) => r.metadata?.["order_id"] === orderId);
-      const [last] = mine.toSorted((a, b) => b.created - a.created);
+      const listMine = async () =>
+        (await stripe.refunds.list({ payment_intent: paymentIntent, limit: 100 })).data
+          .filter((r) => r.metadata?.["order_id"] === orderId)
+          .toSorted((a, b) => b.created - a.created);
+      const mine = await listMine();
+      const [last] = mine;
       if (last !== undefined && (refundState(last).status !== "failed" || !mayTryAgain(mine)))
         return refundState(last);
-      return refundState(
-        await stripe.refunds.create(
-          { payment_intent: paymentIntent, metadata: { order_id: orderId } },
-          // A refund that failed at the bank may be tried again, under a key of its own.
-          { idempotencyKey: `refund-${orderId}-${mine.length}` },
-        ),
-      );
+      const refund = await makeOnce({
+        // A refund that failed at the bank may be tried again, under a key of its own.
+        key: `refund-${orderId}-${mine.length}`,
+        now: options.now(),
+        // Two keys never give the money back twice: Stripe refuses more than is left of the charge, and this is all of it.
+        make: (idempotencyKey) =>
+          stripe.refunds.create(
+            { payment_intent: paymentIntent, metadata: { order_id: orderId } },
+            { idempotencyKey },
+          ),
+        find: async () => {
+          const now = await listMine();
+          return now.length > mine.length ? now[0] : undefined;
+        },
+      });
+      return refundState(refund);
     },
     fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
 

@@ -274,3 +274,44 @@ test("an order whose session is written down while the sweep gives it up is not 
   expect(await expireOrders(cp.deps)).toMatchObject({ expired: 1, failed: 0 });
   expect(await state()).toEqual({ state: "expired" });
 });
+
+describe("a call that Stripe answers with 500, and then for a day so under its key,", () => {
+  /** How many customers and prices there are at Stripe for this world. */
+  async function madeFor(world: World) {
+    const { customers, prices } = cp.stripe.dashboard;
+    const all = { limit: 100 };
+    const mine = (await customers.list(all)).data.filter(
+      (c) => c.metadata["account_id"] === world.buyer.accountId,
+    );
+    const [row] = await cp.rows("select id from plan_prices where plan_id = $1", world.planId);
+    const priced = await prices.list({ ...all, lookup_keys: [`berth-${String(row?.["id"])}`] });
+    return { customers: mine.length, prices: priced.data.length };
+  }
+
+  test.each(
+    ["POST /v1/customers", "POST /v1/prices"].flatMap((call) => [
+      { call, done: false },
+      { call, done: true },
+    ]),
+  )("stands in no order's way: $call, done: $done", async ({ call, done }) => {
+    const world = await aWorld(cp);
+    await cp.stripe.local("/fail-calls", { call, done });
+    expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
+    expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
+    expect(await madeFor(world)).toEqual({ customers: 1, prices: 1 });
+  });
+
+  test.each([
+    ["POST /v1/customers", 2],
+    ["POST /v1/prices", 2],
+    ["POST /v1/checkout/sessions", 1],
+  ])("and again, is forgotten a minute later: %s", async (call, count) => {
+    const world = await aWorld(cp);
+    const key = v7();
+    await cp.stripe.local("/fail-calls", { call, count });
+    await expect(sendOrder(cp, world, { key })).rejects.toBeInstanceOf(ProviderUnavailable);
+    cp.clock.advance(61_000);
+    expect(await sendOrder(cp, world, { key })).toMatchObject({ ok: true });
+    expect(await madeFor(world)).toEqual({ customers: 1, prices: 1 });
+  });
+});

@@ -100,3 +100,25 @@ describe("a refund that the bank sends back", () => {
     ]);
   });
 });
+
+describe("a refund that Stripe answers with 500", () => {
+  test.each([false, true])("is made once, and booked once (done: %s)", async (done) => {
+    const orderId = await aRefundDue(CARD.works);
+    await cp.stripe.local("/fail-calls", { call: "POST /v1/refunds", done });
+    await cp.pump();
+    expect(await orderState(orderId)).toBe("refunded");
+    expect(refunds()).toHaveLength(1);
+    expect(await balances(orderId)).toContainEqual({ account: "customer_refunds", minor: 500 });
+  });
+
+  test("time and again is made by a later sweep, once", async () => {
+    const orderId = await aRefundDue(CARD.works);
+    await cp.stripe.local("/fail-calls", { call: "POST /v1/refunds", count: 3 });
+    await expect(refundOrder(cp.deps, orderId)).rejects.toThrow("Stripe");
+    cp.clock.advanceMinutes(1);
+    expect(await retryRefunds(cp.deps)).toEqual({ refunded: 0, failed: 1 });
+    cp.clock.advanceMinutes(1);
+    expect(await retryRefunds(cp.deps)).toEqual({ refunded: 1, failed: 0 });
+    expect(refunds()).toHaveLength(1);
+  });
+});
