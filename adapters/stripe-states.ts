@@ -12,7 +12,8 @@ import type { Money } from "#core/money.ts";
 /** What Stripe's objects say, in the words of the port. */
 
 export const idOf = (x: string | { id: string }): string => (typeof x === "string" ? x : x.id);
-export const instant = (seconds: number) => new Date(seconds * 1000);
+export const instant = (unixSeconds: number) => new Date(unixSeconds * 1000);
+export const seconds = (at: Date) => Math.floor(+at / 1000);
 
 function money(minor: number, currency: string): Money {
   if (!isCurrency(currency))

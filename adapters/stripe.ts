@@ -17,6 +17,7 @@ import {
   latestInvoiceOf,
   providerEvent,
   refundState,
+  seconds,
   subscriptionState,
 } from "./stripe-states.ts";
 
@@ -38,8 +39,8 @@ export type StripeOptions = Readonly<{
 /** A bank that sent a refund back rarely takes it the next minute: a day later, and after three it is a person's turn. */
 const REFUND_AGAIN_MS = 24 * 60 * 60_000;
 const MOST_REFUNDS = 3;
-/** Of undelivered events in one look. A backlog beyond it is an endpoint that has been away for long: the next look goes on. */
-const MOST_EVENTS = 1000;
+/** Of undelivered events: the most that Stripe gives. */
+const PAGE = 100;
 
 /** The payment provider's port, on the official client with its own pinned API version. */
 export function createStripePayments(options: StripeOptions): Payments {
@@ -142,7 +143,7 @@ export function createStripePayments(options: StripeOptions): Payments {
     },
 
     createCheckout: async (input) => {
-      const expiresAt = Math.floor(+input.expiresAt / 1000);
+      const expiresAt = seconds(input.expiresAt);
       const session = await stripe.checkout.sessions
         .create(
           {
@@ -245,18 +246,18 @@ export function createStripePayments(options: StripeOptions): Payments {
     fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
 
     // https://docs.stripe.com/webhooks/process-undelivered-events; the events themselves go back 30 days.
-    undeliveredEvents: async (before) => {
-      const events = await stripe.events
-        .list({
-          types: [...PROVIDER_EVENTS],
-          delivery_success: false,
-          created: { lt: Math.floor(+before / 1000) },
-          limit: 100,
-        })
-        .autoPagingToArray({ limit: MOST_EVENTS });
-      return events
-        .toReversed()
-        .map((event) => ({ event: providerEvent(event), body: JSON.stringify(event) }));
+    undeliveredEvents: async ({ from, before, after }) => {
+      const { data, has_more: more } = await stripe.events.list({
+        types: [...PROVIDER_EVENTS],
+        delivery_success: false,
+        created: { gte: seconds(from), lt: seconds(before) },
+        limit: PAGE,
+        ...(after === null ? {} : { starting_after: after }),
+      });
+      return {
+        events: data.map((event) => ({ event: providerEvent(event), body: JSON.stringify(event) })),
+        next: more ? (data.at(-1)?.id ?? null) : null,
+      };
     },
 
     verifyWebhook: async (body, signature) => {

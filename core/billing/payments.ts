@@ -70,6 +70,19 @@ export class ProviderUnavailable extends Error {
   override name = "ProviderUnavailable";
 }
 
+/** Events that began in a span of time: from `from` to just before `before`. */
+export type UndeliveredAsked = Readonly<{
+  from: Date;
+  before: Date;
+  /** `next` of the page before; null for the first one. */
+  after: string | null;
+}>;
+export type UndeliveredPage = Readonly<{
+  events: readonly { event: ProviderEvent; body: string }[];
+  /** Leads to older ones; null when there are none in this span. */
+  next: string | null;
+}>;
+
 /** The payment provider, implemented with Stripe. Calls that change anything carry a key made from our row's id. */
 export type Payments = {
   ensureCustomer: (input: { accountId: string; email: string; name: string }) => Promise<string>;
@@ -101,8 +114,8 @@ export type Payments = {
    * failed is made anew a day after, three in all; until then and from then on the answer is the failed one.
    */
   refundInvoice: (input: { orderId: string; invoiceId: string }) => Promise<RefundState>;
-  /** Our kinds of events that began before `before` and that no delivery of has succeeded, the oldest first. */
-  undeliveredEvents: (before: Date) => Promise<readonly { event: ProviderEvent; body: string }[]>;
+  /** A page of our kinds of events that no delivery of has succeeded, the newest first. */
+  undeliveredEvents: (asked: UndeliveredAsked) => Promise<UndeliveredPage>;
   verifyWebhook: (
     body: string,
     signature: string | undefined,

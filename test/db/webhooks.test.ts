@@ -160,6 +160,47 @@ describe("deliveries that never came", () => {
     );
   });
 
+  test("are all fetched within three hours, also when they are more than a look takes in", async () => {
+    await aPaidOrder(cp, await aWorld(cp));
+    cp.clock.advanceMinutes(60);
+    const { subscriptions } = cp.stripe.dashboard;
+    const [subscription] = (await subscriptions.list()).data;
+    for (let n = 0; n < 1100; n++)
+      await subscriptions.update(subscription?.id ?? "", { metadata: { n } });
+    holdBack(cp);
+    cp.clock.advanceMinutes(6);
+    // The newest first, of which there are more: those of the payment are beyond them.
+    expect(await fetchMissedEvents(cp.deps)).toEqual({ found: 1000 });
+    for (let minute = 0; minute < 180; minute++) {
+      cp.clock.advanceMinutes(1);
+      await fetchMissedEvents(cp.deps);
+    }
+    const stored = (await cp.rows("select message_id from inbox")).map((r) => r["message_id"]);
+    expect(stored.length).toBeGreaterThan(1100);
+    expect(new Set(stored)).toEqual(new Set(eventIds(cp, ...PROVIDER_EVENTS)));
+  });
+
+  test("and are days old are fetched too, behind younger ones that are known", async () => {
+    const { orderId } = await aPaidOrder(cp, await aWorld(cp));
+    holdBack(cp);
+    const [first] = eventIds(cp, "checkout.session.completed");
+    cp.clock.advanceDays(29);
+    const { subscriptions } = cp.stripe.dashboard;
+    const [subscription] = (await subscriptions.list()).data;
+    for (let n = 0; n < 150; n++)
+      await subscriptions.update(subscription?.id ?? "", { metadata: { n } });
+    holdBack(cp);
+    for (let minute = 0; minute < 190; minute++) {
+      cp.clock.advanceMinutes(1);
+      await fetchMissedEvents(cp.deps);
+    }
+    expect(await cp.rows("select 1 from inbox where message_id = $1", first)).toHaveLength(1);
+    await cp.pump();
+    expect(await cp.rows("select state from orders where id = $1", orderId)).toEqual([
+      { state: "paid" },
+    ]);
+  });
+
   test("that come late all the same change nothing", async () => {
     const { orderId } = await aPaidOrder(cp, await aWorld(cp));
     holdBack(cp);
