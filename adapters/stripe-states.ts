@@ -51,6 +51,7 @@ export function refundState(refund: Stripe.Refund): RefundState {
   return {
     id: refund.id,
     orderId: refund.metadata?.["order_id"] ?? null,
+    paymentId: refund.payment_intent === null ? null : idOf(refund.payment_intent),
     amount: money(refund.amount, refund.currency),
     status:
       status === "succeeded"

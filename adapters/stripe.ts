@@ -243,6 +243,17 @@ export function createStripePayments(options: StripeOptions): Payments {
       });
       return refundState(refund);
     },
+    orderOfPayment: async (paymentId) => {
+      const paid = await stripe.invoicePayments.list({
+        payment: { type: "payment_intent", payment_intent: paymentId },
+        expand: ["data.invoice"],
+        limit: 1,
+      });
+      const invoice = paid.data[0]?.invoice;
+      if (invoice === undefined || typeof invoice === "string" || invoice.deleted === true)
+        return null;
+      return invoiceState(invoice).orderId;
+    },
     fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
 
     // https://docs.stripe.com/webhooks/process-undelivered-events; the events themselves go back 30 days.
@@ -310,6 +321,7 @@ function withOutages(payments: Payments): Payments {
     fetchInvoice: wrap(payments.fetchInvoice),
     cancelSubscription: wrap(payments.cancelSubscription),
     refundInvoice: wrap(payments.refundInvoice),
+    orderOfPayment: wrap(payments.orderOfPayment),
     fetchRefund: wrap(payments.fetchRefund),
     undeliveredEvents: wrap(payments.undeliveredEvents),
     verifyWebhook: payments.verifyWebhook,

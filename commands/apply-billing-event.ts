@@ -1,8 +1,10 @@
 import { z } from "zod";
+import type { RefundState } from "#core/billing/payments.ts";
 import { invoiceStatus } from "#db/billing.ts";
 import { claimDelivery, loadDelivery, type InboxEntry } from "#db/inbox.ts";
 import { attachCheckout, loadOrder, orderIdOfCheckout, orderStateOfCheckout } from "#db/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
+import { bookStaffRefund } from "./book-staff-refund.ts";
 import type { Deps } from "./deps.ts";
 import { followProvider, type Followed } from "./follow-provider.ts";
 import { reverseRefund } from "./reverse-refund.ts";
@@ -16,7 +18,9 @@ import { reverseRefund } from "./reverse-refund.ts";
 export async function applyBillingEvent(
   deps: Deps,
   messageId: string,
-): Promise<Followed | "refund_reversed" | "ignored" | "known" | "delivery_unknown"> {
+): Promise<
+  Followed | "refund_booked" | "refund_reversed" | "ignored" | "known" | "delivery_unknown"
+> {
   const delivery = await loadDelivery(deps.db, messageId);
   if (!delivery) return "delivery_unknown";
   if (delivery.appliedAt !== null) return "repeat";
@@ -44,23 +48,31 @@ async function setAside<O extends "known" | "ignored">(
   return mine ? outcome : "repeat";
 }
 
-/** A refund's success is seen by whoever asked for it (`refund-order.ts`); its failure may come weeks later. */
+/**
+ * A refund that we made names its order: its success is seen by whoever asked for it (`refund-order.ts`); its failure
+ * may come weeks later. One that staff made in the dashboard is found by its payment, and nobody else books it.
+ */
 async function applyRefund(
   deps: Deps,
   { messageId, objectId }: InboxEntry,
-): Promise<"refund_reversed" | "unchanged" | "repeat" | "ignored"> {
+): Promise<"refund_booked" | "refund_reversed" | "unchanged" | "repeat" | "ignored"> {
   if (objectId === null) return setAside(deps, messageId, "ignored");
   const refund = await deps.payments.fetchRefund(objectId);
-  if (
-    refund.status !== "failed" ||
-    refund.orderId === null ||
-    !(await isOurs(deps, refund.orderId))
-  )
+  const byStaff = refund.orderId === null;
+  const nothingToDo = refund.status === "pending" || (!byStaff && refund.status === "succeeded");
+  const orderId = nothingToDo ? null : await orderOfRefund(deps, refund);
+  if (orderId === null || !(await isOurs(deps, orderId)))
     return setAside(deps, messageId, "ignored");
-  return reverseRefund(deps, refund.orderId, refund, {
+  const apply = byStaff ? bookStaffRefund : reverseRefund;
+  return apply(deps, orderId, refund, {
     actor: { kind: "provider", id: messageId },
     claim: (tx) => claimDelivery(tx, messageId, "applied", deps.clock.now()),
   });
+}
+
+async function orderOfRefund(deps: Deps, refund: RefundState): Promise<string | null> {
+  if (refund.orderId !== null || refund.paymentId === null) return refund.orderId;
+  return deps.payments.orderOfPayment(refund.paymentId);
 }
 
 /**

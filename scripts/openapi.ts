@@ -60,6 +60,7 @@ function uncallable(): Deps {
       fetchSubscription: never,
       fetchInvoice: never,
       cancelSubscription: never,
+      orderOfPayment: never,
       fetchRefund: never,
       refundInvoice: never,
       undeliveredEvents: never,

@@ -28,8 +28,10 @@ export type InvoiceState = Readonly<{
 
 export type RefundState = Readonly<{
   id: string;
-  /** From the metadata that we gave it; null for a refund that is not ours. */
+  /** From the metadata that we gave it; null for one that we did not make: staff make them in the dashboard. */
   orderId: string | null;
+  /** The payment that it gives back. */
+  paymentId: string | null;
   amount: Money;
   /** One that succeeded may still fail: the bank sends it back up to 30 days later (docs.stripe.com/refunds). */
   status: "succeeded" | "pending" | "failed";
@@ -61,6 +63,7 @@ export const PROVIDER_EVENTS = [
   "customer.subscription.deleted",
   "invoice.paid",
   "invoice.payment_failed",
+  "refund.created",
   "refund.updated",
   "refund.failed",
 ] as const;
@@ -108,6 +111,8 @@ export type Payments = {
   fetchInvoice: (invoiceId: string) => Promise<InvoiceState>;
   /** Ends it now, without a credit. Succeeds when it has ended already. */
   cancelSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
+  /** The order whose invoice was paid with this payment; null when it paid none, or one that is not ours. */
+  orderOfPayment: (paymentId: string) => Promise<string | null>;
   fetchRefund: (refundId: string) => Promise<RefundState>;
   /**
    * Gives back all that was paid for the order's first invoice. Succeeds again when it was done already. A refund that

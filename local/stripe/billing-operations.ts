@@ -1,9 +1,9 @@
 import type { Stripe } from "stripe";
 import { invalidRequest } from "./api-error.ts";
 import { collect, finalizeAndCollect } from "./collection.ts";
-import { customerOf, paymentOf, subscriptionIdOf, voidInvoice } from "./invoices.ts";
+import { customerOf, intentIdOf, paymentOf, subscriptionIdOf, voidInvoice } from "./invoices.ts";
 import { listOperation, operation } from "./operation.ts";
-import { changedMetadata, choice, listParamsOf, metadata, paramsOf, text } from "./params.ts";
+import { changedMetadata, choice, listParamsOf, metadata, paramsOf, text, tree } from "./params.ts";
 import { methodOf } from "./payment-methods.ts";
 import { cardError } from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
@@ -93,10 +93,12 @@ export const billingOperations = [
     of: "invoice_payment",
     params: listParamsOf<Stripe.InvoicePaymentListParams>()({
       invoice: text().optional(),
+      payment: tree({ type: choice(["payment_intent"]), payment_intent: text() }).optional(),
       status: choice(["open", "paid", "canceled"]).optional(),
     }),
     keep: (params) => (payment) =>
       (params.invoice === undefined || idOf(payment.invoice) === params.invoice) &&
+      (params.payment === undefined || intentIdOf(payment) === params.payment.payment_intent) &&
       (params.status === undefined || payment.status === params.status),
   }),
   operation({

@@ -57,6 +57,23 @@ test("a payment intent is refunded through its charge; a refund needs one of the
   expect(await refusal(stripe.refunds.create({}))).toMatchObject({ code: "parameter_missing" });
 });
 
+test("what a payment intent paid is found by it, with its invoice", async () => {
+  const harness = await inProcess();
+  const { stripe } = harness;
+  const { payment_intent: intent } = await stripe.charges.retrieve(await aCharge(harness));
+  await aCharge(harness);
+  const find = async (payment_intent: string) =>
+    (
+      await stripe.invoicePayments.list({
+        payment: { type: "payment_intent", payment_intent },
+        expand: ["data.invoice"],
+      })
+    ).data;
+  expect(await find(ref(intent))).toMatchObject([
+    { payment: { payment_intent: intent }, invoice: { object: "invoice", status: "paid" } },
+  ]);
+});
+
 test("a refund to the card ending in 5126 fails a while later, and the money counts as kept", async () => {
   const harness = await inProcess();
   const { stripe, clock } = harness;

@@ -276,6 +276,27 @@ test("a refund that the bank sent back is booked back once", async () => {
   expect(faults).toEqual([]);
 });
 
+test("a refund that staff made in Stripe's dashboard is booked once", async () => {
+  const faults = await faultsOf(
+    {
+      arrange: async () => {
+        await aProvisionedVm(cp, await aWorld(cp));
+        const { paymentIntents, refunds } = cp.stripe.dashboard;
+        const [paid] = (await paymentIntents.list()).data;
+        await refunds.create({ payment_intent: paid?.id ?? "", amount: 200 });
+        await cp.stripe.standIn.webhooks.deliverDue();
+        ringsAreLost();
+        return oldestDelivery("refund.created");
+      },
+      act: (messageId) => applyBillingEvent(cp.deps, messageId),
+      emits: [],
+    },
+    /^ledger_transactions .*"refund"/,
+    /^audit_log .*"order.book_refund"/,
+  );
+  expect(faults).toEqual([]);
+});
+
 /* VMs. */
 
 test.each([
