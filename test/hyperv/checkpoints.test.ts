@@ -71,6 +71,19 @@ describe.skipIf(noPwsh !== null)(`checkpoints${skipped}`, () => {
     });
   });
 
+  test("of a time when the seed was there bring back a VM that starts without it", async () => {
+    const driver = await open();
+    const vm = aDesiredVm({ image: world.image });
+    const id = crypto.randomUUID();
+    await driver.create(vm);
+    await driver.checkpoint(vm, id);
+    await driver.eraseSeed(vm);
+    await driver.revert(vm, id);
+    expect((await only()).DVDDrives[0]?.Path ?? "").toBe("");
+    await driver.start(vm);
+    expect((await driver.list())[0]).toMatchObject({ power: "running", seeded: false });
+  });
+
   test("are no more than Hyper-V takes", async () => {
     const driver = await open();
     const vm = aDesiredVm({ image: world.image });

@@ -269,6 +269,30 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]).toMatchObject({ complete: true, power: "running" });
     });
 
+    test("a creation that is cut after its drives, and done again, makes a VM that may read its new seed", async () => {
+      const driver = await open({ FailWith: { "Set-VMNetworkAdapter": "OperationFailed" } });
+      const vm = aDesiredVm({ image: world.image });
+      await expect(driver.create(vm)).rejects.toMatchObject({ code: "driver_failed" });
+      expect((await only()).DVDDrives[0]?.Path).toMatch(/seed\.iso$/);
+      await world.configure({ FailWith: {} });
+      await driver.create(vm);
+      await driver.start(vm);
+      expect((await driver.list())[0]).toMatchObject({ power: "running", seeded: true });
+    });
+
+    test("a medium that is gone, or is another file than the one attached, keeps a VM from starting", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      const seed = path.join(world.root, "vms", vm.vmId, "seed.iso");
+      await rm(seed);
+      await expect(driver.start(vm)).rejects.toThrow("0x80070002");
+      await writeFile(seed, "another");
+      await expect(driver.start(vm)).rejects.toThrow("0x80070005");
+      await driver.eraseSeed(vm);
+      await driver.start(vm);
+    });
+
     test("a guest can be asked to reboot from 2016 on, and stays in its boot epoch", async () => {
       const driver = await open({ GuestBootMs: 0 });
       const vm = aDesiredVm({ image: world.image });

@@ -68,6 +68,7 @@ export type StandinVm = {
   }[];
   StandinSecureBoot: number;
   StandinSecureBootTemplate: string | null;
+  StandinAppears: number;
 };
 
 export type World = {
@@ -91,6 +92,8 @@ export type World = {
   countEdges: (run: () => Promise<unknown>) => Promise<number>;
   /** The process dies in this cmdlet, and Hyper-V's service finishes it by itself so many milliseconds later. Once. */
   finishLate: (cmdlet: "New-VM" | "Checkpoint-VM", ms: number) => Promise<void>;
+  /** What was to come late is there now. */
+  finishNow: () => Promise<void>;
   /** Whether that edge was not reached; and then it is taken away. */
   outlived: () => Promise<boolean>;
   vms: () => Promise<StandinVm[]>;
@@ -173,6 +176,13 @@ export async function aWorld(over: Partial<StandinHost> = {}): Promise<World> {
       return beyond - left;
     },
     finishLate: (cmdlet, ms) => writeFile(path.join(state, `late-${cmdlet}`), String(ms)),
+    async finishNow() {
+      for (const vm of await this.vms()) {
+        if (vm.StandinAppears === 0) continue;
+        const file = path.join(state, "vms", `${vm.Id}.json`);
+        await writeFile(file, JSON.stringify({ ...vm, StandinAppears: 0 }));
+      }
+    },
     async outlived() {
       const there = existsSync(kill);
       await rm(kill, { force: true });

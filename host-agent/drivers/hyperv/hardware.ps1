@@ -61,9 +61,12 @@ function Set-VmDrives($Vm, $Request) {
         Hyper-V\Add-VMHardDiskDrive -VM $Vm -ControllerType SCSI -ControllerNumber 0 -ControllerLocation 0 -Path $disk
     }
     $seed = Get-SeedPath $Request.vmId
+    # Out and in again, though the path be the same: Hyper-V gives the VM rights to the very file that it attaches, and
+    # an earlier attempt may have attached an older seed.
+    Dismount-Seed $Vm
     $drives = @(Hyper-V\Get-VMDvdDrive -VM $Vm)
     if ($drives.Count -eq 0) { Hyper-V\Add-VMDvdDrive -VM $Vm -ControllerNumber 0 -ControllerLocation 1 -Path $seed }
-    elseif (-not (Test-SamePath $drives[0].Path $seed)) { Hyper-V\Set-VMDvdDrive -VMDvdDrive $drives[0] -Path $seed }
+    else { Hyper-V\Set-VMDvdDrive -VMDvdDrive $drives[0] -Path $seed }
 }
 
 function Get-SystemDisk($Vm) {

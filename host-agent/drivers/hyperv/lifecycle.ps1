@@ -60,7 +60,7 @@ function Find-TrueVm($Request) {
 }
 
 # The seed was written by the agent into the staging folder, whole. A VM that is not complete never ran: its older
-# seed, if any, may be replaced.
+# seed, if any, may be replaced. Set-VmDrives attaches the new one.
 function Move-Seed($Request) {
     $staged = [System.IO.Path]::Combine($script:Config.Staging, "$($Request.vmId).iso")
     $seed = Get-SeedPath $Request.vmId

@@ -139,6 +139,20 @@ function Get-VMDvdDrive {
     Invoke-Cmdlet 'Get-VMDvdDrive' { foreach ($one in Select-StandinVm 'Get-VMDvdDrive' $VM $VMName) { (Read-StandinVm (Get-StandinFile $one.Id)).DVDDrives } }
 }
 
+# A file by its birth, which a rename keeps and a new file of the same name does not have; '': there is none.
+function Get-StandinMedium([string]$Path) {
+    if ($Path -and [System.IO.File]::Exists($Path)) { [System.IO.FileInfo]::new($Path).CreationTimeUtc.Ticks.ToString() } else { '' }
+}
+# As a VM opens its media when it is powered on.
+function Assert-StandinMedia([string]$Cmdlet, $Vm) {
+    foreach ($drive in $Vm.DVDDrives) {
+        if (-not $drive.Path) { continue }
+        $medium = Get-StandinMedium $drive.Path
+        if (-not $medium) { Stop-Cmdlet $Cmdlet 'OperationFailed' "Attachment '$($drive.Path)' not found. Error: 'The system cannot find the file specified.' (0x80070002)." }
+        if ($medium -ne $drive.StandinMedium) { Stop-Cmdlet $Cmdlet 'OperationFailed' "Attachment '$($drive.Path)' failed to open because of error: 'General access denied error' (0x80070005)." }
+    }
+}
+
 function Add-VMDvdDrive {
     [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'VMName')]
     param(
@@ -153,7 +167,7 @@ function Add-VMDvdDrive {
             Update-StandinVm 'Add-VMDvdDrive' $one.Id {
                 if (-not [System.IO.File]::Exists($Path)) { Stop-Cmdlet 'Add-VMDvdDrive' 'ObjectNotFound' "'$Path' does not exist." }
                 Assert-FreeLocation 'Add-VMDvdDrive' $_ $ControllerNumber $ControllerLocation
-                $_.DVDDrives += [DvdDrive]@{ VMId = $_.Id; Name = "DVD Drive on SCSI controller number $ControllerNumber at location $ControllerLocation"; ControllerNumber = $ControllerNumber; ControllerLocation = $ControllerLocation; Path = $Path }
+                $_.DVDDrives += [DvdDrive]@{ VMId = $_.Id; Name = "DVD Drive on SCSI controller number $ControllerNumber at location $ControllerLocation"; ControllerNumber = $ControllerNumber; ControllerLocation = $ControllerLocation; Path = $Path; StandinMedium = Get-StandinMedium $Path }
             }
         }
     }
@@ -170,7 +184,10 @@ function Set-VMDvdDrive {
         if ($Path -and -not [System.IO.File]::Exists($Path)) { Stop-Cmdlet 'Set-VMDvdDrive' 'ObjectNotFound' "'$Path' does not exist." }
         foreach ($drive in $VMDvdDrive) {
             Update-StandinVm 'Set-VMDvdDrive' $drive.VMId {
-                foreach ($own in $_.DVDDrives | Where-Object ControllerLocation -EQ $drive.ControllerLocation) { $own.Path = $Path }
+                foreach ($own in $_.DVDDrives | Where-Object ControllerLocation -EQ $drive.ControllerLocation) {
+                    # The same path again is no new attachment.
+                    if ($own.Path -ne $Path) { $own.Path = $Path; $own.StandinMedium = Get-StandinMedium $Path }
+                }
             }
         }
     }

@@ -21,7 +21,11 @@ class VMComponentObject { [guid]$VMId; [string]$Name }
 class HardDiskDrive : VMComponentObject {
     [ControllerType]$ControllerType; [int]$ControllerNumber; [int]$ControllerLocation; [string]$Path; [uint64]$MaximumIOPS; [uint64]$MinimumIOPS
 }
-class DvdDrive : VMComponentObject { [int]$ControllerNumber; [int]$ControllerLocation; [string]$Path }
+class DvdDrive : VMComponentObject {
+    [int]$ControllerNumber; [int]$ControllerLocation; [string]$Path
+    # Which file the path was when it was attached: Hyper-V gave the VM rights to that one, and to none that came later.
+    [string]$StandinMedium
+}
 
 class VMNetworkAdapterAclSetting {
     [guid]$StandinVMId; [string]$StandinAdapter

@@ -128,6 +128,7 @@ function Start-VM {
                 if ($_.State -eq 'Running') { return }
                 Assert-State 'Start-VM' $_ 'Off', 'Saved', 'Paused'
                 foreach ($drive in $_.HardDrives) { $null = Read-StandinVhd 'Start-VM' $drive.Path }
+                if ($_.State -ne 'Paused') { Assert-StandinMedia 'Start-VM' $_ }
                 if ($_.ProcessorCount -gt $script:Standin.LogicalProcessors) { Stop-Cmdlet 'Start-VM' 'OperationFailed' 'The virtual machine has more virtual processors than the computer has logical ones.' }
                 $id = $_.Id
                 $others = @(Read-StandinVms | Where-Object { $_.StandinProcess -ne 0 -and $_.Id -ne $id })
