@@ -131,6 +131,16 @@ export async function aWorld(over: Partial<StandinHost> = {}): Promise<World> {
   const open: { close: () => Promise<void> }[] = [];
   const log = path.join(state, "calls.log");
   const kill = path.join(state, "kill-at");
+  const vms = async () => {
+    const files = await readdir(path.join(state, "vms"));
+    const found = files.filter((name) => name.endsWith(".json"));
+    return Promise.all(
+      found.map(async (name) => {
+        const vm: StandinVm = JSON.parse(await readFile(path.join(state, "vms", name), "utf8"));
+        return vm;
+      }),
+    );
+  };
   const driverOptions = {
     root,
     images,
@@ -177,7 +187,7 @@ export async function aWorld(over: Partial<StandinHost> = {}): Promise<World> {
     },
     finishLate: (cmdlet, ms) => writeFile(path.join(state, `late-${cmdlet}`), String(ms)),
     async finishNow() {
-      for (const vm of await this.vms()) {
+      for (const vm of await vms()) {
         if (vm.StandinAppears === 0) continue;
         const file = path.join(state, "vms", `${vm.Id}.json`);
         await writeFile(file, JSON.stringify({ ...vm, StandinAppears: 0 }));
@@ -188,16 +198,7 @@ export async function aWorld(over: Partial<StandinHost> = {}): Promise<World> {
       await rm(kill, { force: true });
       return there;
     },
-    async vms() {
-      const files = await readdir(path.join(state, "vms"));
-      const found = files.filter((name) => name.endsWith(".json"));
-      return Promise.all(
-        found.map(async (name) => {
-          const vm: StandinVm = JSON.parse(await readFile(path.join(state, "vms", name), "utf8"));
-          return vm;
-        }),
-      );
-    },
+    vms,
     async close() {
       await Promise.all(open.map((one) => one.close()));
       await rm(folder, { recursive: true, force: true });

@@ -109,11 +109,14 @@ function Stop-AllOwnVms($Request) {
     @{}
 }
 
+# "...Critical" is the same state with storage that is lost or full. What is off or saved has no power to cut, and
+# Hyper-V refuses to.
 function Stop-Firmly($Vm) {
-    $state = [string]$Vm.State
-    if ($state -eq 'Off') { return }
-    if ($state -eq 'Saved' -or $state -eq 'FastSaved') { Hyper-V\Remove-VMSavedState -VM $Vm }
-    else { Hyper-V\Stop-VM -VM $Vm -TurnOff -Force }
+    switch ([string]$Vm.State) {
+        { $_ -in 'Off', 'OffCritical' } { return }
+        { $_ -in 'Saved', 'FastSaved', 'SavedCritical', 'FastSavedCritical' } { Hyper-V\Remove-VMSavedState -VM $Vm }
+        default { Hyper-V\Stop-VM -VM $Vm -TurnOff -Force }
+    }
 }
 
 # Asks the guest and returns. Not Stop-VM: that waits for the guest, gives the request up when its process ends,

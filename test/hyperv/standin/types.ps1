@@ -2,7 +2,14 @@
 # (Microsoft.HyperV.PowerShell.*); PowerShell classes have no namespaces. What is only the stand-in's begins with
 # "Standin".
 
-enum VMState { Other = 1; Running = 2; Off = 3; Stopping = 4; Saved = 6; Paused = 9; Starting = 10; Reset = 11; Saving = 32773; RunningCritical = 32781; PausedCritical = 32784 }
+# The names are what scripts go by: the numbers of the last ones differ between versions of the module.
+enum VMState {
+    Other = 1; Running = 2; Off = 3; Stopping = 4; Saved = 6; Paused = 9; Starting = 10; Reset = 11
+    Saving = 32773; Pausing = 32776; Resuming = 32777; FastSaved = 32779; FastSaving = 32780
+    RunningCritical = 32785; OffCritical = 32786; StoppingCritical = 32787; SavedCritical = 32788; PausedCritical = 32789
+    StartingCritical = 32790; ResetCritical = 32791; SavingCritical = 32792; PausingCritical = 32793
+    ResumingCritical = 32794; FastSavedCritical = 32795; FastSavingCritical = 32796
+}
 enum OnOffState { On; Off }
 enum StartAction { Nothing = 2; StartIfRunning = 3; Start = 4 }
 enum StopAction { TurnOff = 2; Save = 3; ShutDown = 4 }

@@ -109,7 +109,7 @@ function Remove-VM {
         foreach ($one in Select-StandinVm 'Remove-VM' $VM $Name) {
             $now = Read-StandinVm (Get-StandinFile $one.Id)
             if ($null -eq $now) { Stop-Cmdlet 'Remove-VM' 'ObjectNotFound' 'The virtual machine is not there.' }
-            Assert-State 'Remove-VM' $now 'Off', 'Saved'
+            Assert-State 'Remove-VM' $now 'Off', 'OffCritical', 'Saved', 'SavedCritical'
             [System.IO.File]::Delete((Get-StandinFile $one.Id))
             [System.IO.File]::Delete([System.IO.Path]::Combine($now.Path, 'Virtual Machines', "$($now.Id).vmcx"))
         }
@@ -126,7 +126,7 @@ function Start-VM {
         foreach ($one in Select-StandinVm 'Start-VM' $VM $Name) {
             Update-StandinVm 'Start-VM' $one.Id {
                 if ($_.State -eq 'Running') { return }
-                Assert-State 'Start-VM' $_ 'Off', 'Saved', 'Paused'
+                Assert-State 'Start-VM' $_ 'Off', 'Saved', 'FastSaved', 'Paused'
                 foreach ($drive in $_.HardDrives) { $null = Read-StandinVhd 'Start-VM' $drive.Path }
                 if ($_.State -ne 'Paused') { Assert-StandinMedia 'Start-VM' $_ }
                 if ($_.ProcessorCount -gt $script:Standin.LogicalProcessors) { Stop-Cmdlet 'Start-VM' 'OperationFailed' 'The virtual machine has more virtual processors than the computer has logical ones.' }
@@ -175,11 +175,14 @@ function Stop-VM {
         foreach ($one in Select-StandinVm 'Stop-VM' $VM $Name) {
             Update-StandinVm 'Stop-VM' $one.Id {
                 if ($_.State -eq 'Off') { return }
-                if ($_.State -eq 'Saved') { Stop-Cmdlet 'Stop-VM' 'InvalidState' 'The virtual machine is saved.' }
+                if ('OffCritical', 'Saved', 'FastSaved', 'SavedCritical', 'FastSavedCritical' -contains [string]$_.State) { Stop-Cmdlet 'Stop-VM' 'InvalidState' "The virtual machine has no process to stop ($($_.State))." }
                 if ($Save) { Set-PoweredOff $_; $_.State = 'Saved'; return }
                 # Without its services a guest cannot be asked; the real cmdlet then prompts, which fails here as there.
                 if (-not $TurnOff -and -not (Test-GuestReady $_)) { Stop-Cmdlet 'Stop-VM' 'InvalidOperation' 'Read and Prompt functionality is not available.' }
+                $critical = ([string]$_.State).EndsWith('Critical')
                 Set-PoweredOff $_
+                # Storage that is lost or full is so still.
+                if ($critical) { $_.State = 'OffCritical' }
             }
         }
     }
@@ -244,8 +247,8 @@ function Remove-VMSavedState {
     Invoke-Cmdlet 'Remove-VMSavedState' {
         foreach ($one in Select-StandinVm 'Remove-VMSavedState' $VM $VMName) {
             Update-StandinVm 'Remove-VMSavedState' $one.Id {
-                Assert-State 'Remove-VMSavedState' $_ 'Saved'
-                $_.State = 'Off'
+                Assert-State 'Remove-VMSavedState' $_ 'Saved', 'FastSaved', 'SavedCritical', 'FastSavedCritical'
+                $_.State = if (([string]$_.State).EndsWith('Critical')) { 'OffCritical' } else { 'Off' }
             }
         }
     }
