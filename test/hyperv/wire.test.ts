@@ -1,8 +1,35 @@
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import type { Log } from "#core/ports.ts";
-import { createWorker, type Worker } from "#host-agent/drivers/hyperv/powershell.ts";
+import {
+  childEnvironment,
+  createWorker,
+  type Worker,
+} from "#host-agent/drivers/hyperv/powershell.ts";
 import { realClock } from "../drivers/builders.ts";
+
+describe("the environment of PowerShell", () => {
+  const own = {
+    PATH: "C:\\x",
+    psModulepath: "C:\\Program Files\\PowerShell\\7\\Modules",
+    PSModulePath: "y",
+  };
+  const windows = "C:\\Windows\\System32\\WindowsPowerShell\\v1.0\\PowerShell.exe";
+
+  test("of 5.1 is ours without the module path of a PowerShell 7", () => {
+    expect(childEnvironment(windows, own, { A: "b" })).toEqual({ PATH: "C:\\x", A: "b" });
+  });
+
+  test("of 5.1 has a module path that it was given", () => {
+    const given = { PSModulePath: "D:\\modules" };
+    expect(childEnvironment(windows, own, given)).toEqual({ PATH: "C:\\x", ...given });
+  });
+
+  test("of PowerShell 7 is ours", () => {
+    for (const pwsh of ["C:\\Program Files\\PowerShell\\7\\pwsh.exe", "/usr/bin/pwsh"])
+      expect(childEnvironment(pwsh, own)).toEqual(own);
+  });
+});
 
 /** The Node side of the wire, over a fake PowerShell that misbehaves. */
 describe("the wire to PowerShell", () => {

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
+import path from "node:path";
 import { z } from "zod";
 import { AGENT_ERROR_CODES } from "#core/contracts/agent.ts";
 import type { Clock, Log } from "#core/ports.ts";
@@ -123,7 +124,11 @@ function startProcess(options: WorkerOptions): Process {
     executable,
     // prettier-ignore
     ["-NoProfile", "-NonInteractive", "-NoLogo", "-ExecutionPolicy", "Bypass", "-File", script, "-HyperVModule", module],
-    { stdio: "pipe", windowsHide: true, env: { ...process.env, ...options.env } },
+    {
+      stdio: "pipe",
+      windowsHide: true,
+      env: childEnvironment(executable, process.env, options.env),
+    },
   );
   let pending: Pending | null = null;
   let lastId = 0;
@@ -201,6 +206,23 @@ function startProcess(options: WorkerOptions): Process {
       });
     },
   };
+}
+
+/**
+ * What PowerShell gets of our environment. Windows PowerShell 5.1 makes its own PSModulePath when it gets none; the one
+ * of a PowerShell 7, that the agent was started from, makes it load modules of 7, which it cannot (PowerShell #27774).
+ */
+export function childEnvironment(
+  executable: string,
+  own: NodeJS.ProcessEnv,
+  given: Readonly<Record<string, string>> = {},
+): NodeJS.ProcessEnv {
+  const isOf5 = path.win32.basename(executable).toLowerCase() === "powershell.exe";
+  const inherited = Object.entries(own).filter(
+    // In any letter case: Windows makes no difference, and Node keeps what it finds.
+    ([name]) => !isOf5 || name.toLowerCase() !== "psmodulepath",
+  );
+  return { ...Object.fromEntries(inherited), ...given };
 }
 
 function encode(request: object): string {
