@@ -60,7 +60,10 @@ async function main(args: readonly string[]): Promise<void> {
 async function tryDriver(command: DriverChoice & { image: string }): Promise<void> {
   const ports = { clock, ids, log, agentVersion };
   const options = await driverOptions(command);
-  const steps = await runSelftest(command.driver, options, command.image, ports);
+  const told = untilTold(() =>
+    process.stderr.write("berth-agent: ending, and cleaning up first\n"),
+  );
+  const steps = await runSelftest(command.driver, options, command.image, ports, told);
   for (const { step, ok, ms, detail } of steps)
     process.stdout.write(`${ok ? "ok  " : "FAIL"}  ${step} (${ms} ms): ${detail}\n`);
   if (steps.some((step) => !step.ok)) process.exitCode = 1;
@@ -112,16 +115,22 @@ async function run(
     log,
     settings: options.settings,
   });
+  const told = untilTold((signal) => log.info("agent_stopping", { host_id: hostId, signal }));
+  log.info("agent_started", { host_id: hostId, driver: options.driver, version: agentVersion });
+  await agent.run(told);
+  log.info("agent_stopped", { host_id: hostId });
+}
+
+/** Aborted when the process is told to stop. Told the same again, it ends at once. */
+function untilTold(heard: (signal: NodeJS.Signals) => void): AbortSignal {
   const stopping = new AbortController();
   const stop = (signal: NodeJS.Signals) => {
-    log.info("agent_stopping", { host_id: hostId, signal });
-    stopping.abort();
+    heard(signal);
+    stopping.abort(new Error(`told to stop (${signal})`));
   };
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
-  log.info("agent_started", { host_id: hostId, driver: options.driver, version: agentVersion });
-  await agent.run(stopping.signal);
-  log.info("agent_stopped", { host_id: hostId });
+  return stopping.signal;
 }
 
 async function driverOptions(options: DriverChoice): Promise<unknown> {

@@ -135,14 +135,15 @@ function check<T>(schema: z.ZodType<T>, options: unknown): T {
 export type SelftestStep = Readonly<{ step: string; ok: boolean; ms: number; detail: string }>;
 
 /**
- * Tries a driver on this host with the life of one tiny VM, cleaned up whatever happened. Throws
- * `DriverOptionsError`, also for a driver that has no self-test.
+ * Tries a driver on this host with the life of one tiny VM, cleaned up whatever happened, also when the signal ends it
+ * in the middle. Throws `DriverOptionsError`, also for a driver that has no self-test.
  */
 export async function runSelftest(
   name: DriverName,
   options: unknown,
   imageFile: string,
   ports: DriverPorts,
+  signal?: AbortSignal,
 ): Promise<readonly SelftestStep[]> {
   if (name !== "hyperv") throw new DriverOptionsError(`the driver ${name} has no self-test`);
   const config = check(HypervConfig, options);
@@ -150,5 +151,5 @@ export async function runSelftest(
   if (!file.success) throw new DriverOptionsError(`--image is a bare file name, not ${imageFile}`);
   const { selftest } = await import("./hyperv/selftest.ts");
   const image = { id: ports.ids.newId(), file: file.data, os: "linux", minMemoryMib: 96 } as const;
-  return selftest({ ...config, ...ports }, image);
+  return selftest({ ...config, ...ports }, image, signal);
 }
