@@ -1,14 +1,20 @@
-import { readdir, readFile } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import path from "node:path";
+import { XMLParser } from "fast-xml-parser";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { parse } from "yaml";
+import { z } from "zod";
 import type { DesiredVm } from "#core/contracts/agent.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
 import type { Worker } from "#host-agent/drivers/hyperv/powershell.ts";
-import { aDesiredVm, SECRETS } from "../drivers/builders.ts";
+import { computerName } from "#host-agent/drivers/windows-first-boot.ts";
+import { aDesiredVm } from "../drivers/builders.ts";
 import { GOOD_ID, HOSTILE } from "../drivers/hostile-strings.ts";
+import { readIso } from "./read-iso.ts";
 import { aWorld, noPwsh, type World } from "./world.ts";
 
+const PASSWORD = "Once-0nly-Pass";
 /** Every operation with every field as it should be. */
 const REQUESTS: Record<string, Record<string, unknown>> = {
   create: { ...aVm(), ...aSize(), image: "tiny", os: "linux", seeded: false },
@@ -105,10 +111,12 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
       expect((await driver.list()).find((seen) => seen.vmId === bystander.vmId)?.power).toBe(
         "running",
       );
+      const given = {
+        userData: text,
+        meta: { "instance-id": vm.vmId, "local-hostname": text, "public-keys": [text.trim()] },
+      };
       const seed = path.join(world.root, "vms", vm.vmId, "seed.iso");
-      // A file lies in one piece on the image.
-      const arrived = came !== "done" || (await readFile(seed)).includes(Buffer.from(text));
-      expect(arrived).toBe(true);
+      expect(came === "done" ? await linuxSeed(seed) : given).toEqual(given);
       await driver.destroy(vm);
     });
   });
@@ -140,21 +148,31 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
 
   test.each(Object.entries(HOSTILE))("in the first boot of Windows: %s", async (_, text) => {
     const image = { ...world.image, os: "windows" } as const;
+    // Each where the guest reads it, and nothing but what was given.
     const tried = [
-      { over: { hostname: text }, password: undefined },
-      { over: { userData: text }, password: undefined },
-      { over: { sshKeys: [text] }, password: undefined },
-      { over: {}, password: text },
+      {
+        over: { hostname: text },
+        expected: { computerName: () => computerName(text), hostname: text },
+      },
+      { over: { userData: text }, expected: { userData: text } },
+      { over: { sshKeys: [text] }, expected: { keys: { key0: text.trim() } } },
+      { over: {}, password: text, expected: { password: text } },
     ];
-    for (const { over, password } of tried) {
-      const vm = aDesiredVm({ image, ...over });
-      const secrets =
-        password === undefined ? SECRETS : { administratorPassword: async () => password };
+    for (const { over, password = PASSWORD, expected } of tried) {
+      const vm = aDesiredVm({ image, hostname: "web-1.example.com", ...over });
+      const secrets = { administratorPassword: async () => password };
       const came = await outcome(driver.create(vm, undefined, secrets));
       expect(["done", "unsupported"]).toContain(came);
-      const seed = path.join(world.root, "vms", vm.vmId, "seed.iso");
-      const arrived = came !== "done" || (await readFile(seed)).includes(vm.userData ?? "");
-      expect(arrived).toBe(true);
+      if (came !== "done") continue;
+      const { computerName: name = () => "web-1", ...rest } = expected;
+      expect(await windowsSeed(path.join(world.root, "vms", vm.vmId, "seed.iso"))).toEqual({
+        computerName: name(),
+        hostname: "web-1.example.com",
+        userData: null,
+        keys: {},
+        password: PASSWORD,
+        ...rest,
+      });
     }
     const cmdlets = (await world.recorded()).map((call) => call.cmdlet);
     expect(cmdlets.filter((name) => /^(Remove-VM|Stop-VM)$/.test(name))).toEqual([]);
@@ -197,6 +215,57 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
   });
 });
 
+async function linuxSeed(file: string) {
+  const seed = await readIso(file);
+  const meta: unknown = parse(seed.get("meta-data")?.toString() ?? "");
+  return { userData: seed.get("user-data")?.toString(), meta };
+}
+
+/** What the guest finds on a seed of Windows: each field out of its own place. */
+async function windowsSeed(file: string) {
+  const seed = await readIso(file);
+  const answer = Answer.parse(xml.parse(seed.get("Unattend.xml")?.toString() ?? ""));
+  const parts = answer.unattend.settings.flatMap((settings) => settings.component);
+  const hidden = parts.find((part) => part.UserAccounts)?.UserAccounts?.AdministratorPassword.Value;
+  const meta = Metadata.parse(
+    JSON.parse(seed.get("openstack/latest/meta_data.json")?.toString() ?? ""),
+  );
+  return {
+    computerName: parts.find((part) => part.ComputerName !== undefined)?.ComputerName,
+    hostname: meta.hostname,
+    userData: seed.get("openstack/latest/user_data")?.toString() ?? null,
+    keys: meta.public_keys,
+    // Windows takes this word away from the end.
+    password: Buffer.from(hidden ?? "", "base64")
+      .toString("utf16le")
+      .replace(/AdministratorPassword$/, ""),
+  };
+}
+const xml = new XMLParser({
+  parseTagValue: false,
+  trimValues: false,
+  isArray: (name) => name === "settings" || name === "component",
+});
+const Answer = z.object({
+  unattend: z.object({
+    settings: z.array(
+      z.object({
+        component: z.array(
+          z.object({
+            ComputerName: z.string().optional(),
+            UserAccounts: z
+              .object({ AdministratorPassword: z.object({ Value: z.string() }) })
+              .optional(),
+          }),
+        ),
+      }),
+    ),
+  }),
+});
+const Metadata = z.object({
+  hostname: z.string(),
+  public_keys: z.record(z.string(), z.string()),
+});
 function stringFields(fields: Record<string, unknown>): string[] {
   return Object.keys(fields).filter((name) => typeof fields[name] === "string");
 }
