@@ -46,6 +46,8 @@ export type World = Scene &
   Readonly<{
     people: People;
     queues: SimQueues;
+    /** The same ones at every look: what they saw on the way is what they judge the end by. */
+    checks: readonly Check[];
     /** People who are not done with what they began. */
     busy: { count: number };
     /** Goes on for `ms` of virtual time. */
@@ -181,6 +183,7 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
     ...scene,
     people: new People(sim, { plane, provider, mirror }),
     queues,
+    checks,
     busy: { count: 0 },
     run: (ms) => runUntil(now() + ms),
     runSteps: (steps) => runUntil(now() + MOST_GAP_MS, scheduler.steps + steps),
@@ -208,9 +211,8 @@ async function comeToRest(world: World, plan: Plan): Promise<void> {
     }
     host.world.foreign.clear();
   }
-  const checks = INVARIANTS.flatMap(({ make }) => (make === null ? [] : [make(world)]));
   const wrong = () => {
-    for (const { invariant, atRest } of checks) {
+    for (const { invariant, atRest } of world.checks) {
       const detail = atRest?.();
       if (detail !== undefined) return new Violation(invariant, `in the end: ${detail}`);
     }

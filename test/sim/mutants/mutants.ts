@@ -83,6 +83,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: ".filter(() => false)",
   },
   {
+    name: "meter: counts from its first sample, not from when it first saw the VM run",
+    file: "host-agent/meter.ts",
+    find: "if (marks.length === 0) return;",
+    replace: "if (marks.length >= 0) return;",
+  },
+  {
     name: "meter: received bytes are counted from the boot on in every sample",
     file: "host-agent/usage.ts",
     find: "rxBytes: each(counters.rxBytes, before?.rxBytes),",
