@@ -5,7 +5,8 @@ import { runSeeds, seedsFrom } from "./pool.ts";
 
 const HELP = `npm run sim:mutants -- [options]
 
-Plants each of ${MUTANTS.length} defects in memory, and runs seeds until an invariant catches it.
+Plants each of ${MUTANTS.length} defects in memory, and runs seeds until an invariant catches it. The seed that did
+must hold without the defect.
 
   --only TEXT  only mutants whose name has this text
   --seeds N    give up after so many seeds (default 2000)
@@ -47,7 +48,25 @@ export async function tryMutant(
   await running.catch((error: unknown) => {
     verdict = { ...verdict, detail: error instanceof Error ? error.message : String(error) };
   });
-  return verdict;
+  if (verdict.seed === null || (await holds(verdict.seed))) return verdict;
+  return { ...verdict, caught: false, detail: `seed ${verdict.seed} breaks without it, too` };
+}
+
+const healthy = new Map<number, Promise<boolean>>();
+/** Whether a seed breaks nothing without a defect: else it was not the defect that it caught. */
+function holds(seed: number): Promise<boolean> {
+  const known = healthy.get(seed);
+  if (known) return known;
+  let held = false;
+  const holding = runSeeds(seedsFrom(seed, 1, { shrink: false, keepTrace: false }), {
+    threads: 1,
+    onResult: ({ failure }) => {
+      held = failure === null;
+      return "stop";
+    },
+  }).then(() => held);
+  healthy.set(seed, holding);
+  return holding;
 }
 
 async function main(): Promise<number> {
