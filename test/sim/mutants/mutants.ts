@@ -132,6 +132,17 @@ export const MUTANTS: readonly Mutant[] = [
     replace: `vm.presence === "absent"`,
   },
   {
+    // The database of the simulator has one session: what is only suggested is never out of date in it. So both go.
+    name: "reservation: neither the suggestion nor the update minds what memory is taken",
+    file: "db/capacity.ts",
+    find: "memoryMib: h.capacityMemoryMib - h.allocatedMemoryMib,",
+    replace: "memoryMib: h.capacityMemoryMib,",
+    also: {
+      find: "sql`${hosts.allocatedMemoryMib} + ${memoryMib} <= ${hosts.capacityMemoryMib}`,",
+      replace: "",
+    },
+  },
+  {
     name: "reservation: room is held and not counted",
     file: "db/capacity.ts",
     find: "allocatedMemoryMib: sql`${hosts.allocatedMemoryMib} + ${memoryMib}`,",
@@ -170,10 +181,21 @@ export const MUTANTS: readonly Mutant[] = [
       "const before = last.bootEpoch === counters.bootEpoch ? { ...last, rxBytes: [], txBytes: [] } : null;",
   },
   {
-    name: "driver: destroys a VM without our tag",
+    name: "driver: builds on in a VM without our tag",
     file: "host-agent/drivers/simulated/driver.ts",
     find: "if (vm.ownerEpoch === null)",
     replace: "if (vm.ownerEpoch === null) return vm;\n    if (vm.ownerEpoch === -1)",
+  },
+  {
+    // Nobody destroys what is not in the list: so it takes both.
+    name: "driver: destroys a VM without our tag",
+    file: "host-agent/drivers/simulated/driver.ts",
+    find: "const found = await find(ref);",
+    replace: "const found = await world.vm(ref.vmId);",
+    also: {
+      find: "vm.ownerEpoch === null ? [] : [observe(vm, vm.ownerEpoch, at)],",
+      replace: "[observe(vm, vm.ownerEpoch ?? 1, at)],",
+    },
   },
   {
     name: "agent: empties the trash at once",
