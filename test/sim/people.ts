@@ -26,8 +26,8 @@ const SSH_KEY =
   "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx a@b";
 const Placed = z.object({ checkoutUrl: z.string(), order: z.object({ id: z.string() }) });
 
-/** An order as its buyer knows it. `answer` is what the API once said to its key, as text. */
-type Bought = { who: PersonName; key: string; body: unknown; answer: string | null };
+/** A request under a key, as its sender knows it. `answer` is what the API once said to that key, as text. */
+type Keyed = { who: PersonName; path: string; key: string; body: unknown; answer: string | null };
 type Answer = { status: number; text: string };
 type OrderStep = Extract<Step, { do: "order" }>;
 
@@ -37,7 +37,7 @@ export class People {
   readonly #plane: ControlPlane;
   readonly #provider: Provider;
   readonly #mirror: Mirror;
-  readonly #bought: Bought[] = [];
+  readonly #bought: Keyed[] = [];
   #count = 0;
 
   constructor(sim: Sim, parts: { plane: ControlPlane; provider: Provider; mirror: Mirror }) {
@@ -59,9 +59,10 @@ export class People {
       sshKeys: [SSH_KEY],
       billingInterval: step.interval,
     };
-    const bought: Bought = { who, key: `order-key-${number}`, body, answer: null };
+    const key = `order-key-${number}`;
+    const bought: Keyed = { who, path: "/v1/orders", key, body, answer: null };
     this.#bought.push(bought);
-    await Promise.all([this.#place(bought), step.double ? this.#place(bought) : null]);
+    await Promise.all([this.#askOnce(bought), step.double ? this.#askOnce(bought) : null]);
     if (step.card === null || bought.answer === null) return;
     await this.#sim.scheduler.sleep(step.payAfterMs, undefined, "thinks");
     const { checkoutUrl } = Placed.parse(JSON.parse(bought.answer));
@@ -73,21 +74,25 @@ export class People {
     if (step.card === "insufficient") await this.#provider.pay(checkoutUrl, CARDS.good);
   }
 
-  async #place(bought: Bought): Promise<void> {
-    const answer = await this.#insist(bought.who, "POST", "/v1/orders", bought.body, {
-      "idempotency-key": bought.key,
-    });
-    if (answer?.status !== 202) return;
-    if (bought.answer !== null && bought.answer !== answer.text)
-      this.#broken(3, `one key, one body, two answers: ${bought.answer} and ${answer.text}`);
-    bought.answer = answer.text;
+  /** Asks under its key. A refusal leaves the key unused; once it has an answer, that is the answer to every repeat. */
+  async #askOnce(keyed: Keyed): Promise<void> {
+    const known = keyed.answer;
+    const { who, path, key, body } = keyed;
+    const answer = await this.#insist(who, "POST", path, body, { "idempotency-key": key });
+    // Of two that race, the one that was refused may be heard of after the one that was not: so `known`.
+    if (answer === null || (answer.status !== 202 && known === null)) return;
+    if (answer.status !== 202)
+      this.#broken(3, `one key, one body: ${known}, and then ${answer.status} ${answer.text}`);
+    else if (keyed.answer !== null && keyed.answer !== answer.text)
+      this.#broken(3, `one key, one body, two answers: ${keyed.answer} and ${answer.text}`);
+    else keyed.answer = answer.text;
   }
 
   /** The same key once more, with the same body or another one. */
   async repeatOrder(index: number, body: "same" | "other"): Promise<void> {
     const bought = pick(this.#bought, index);
     if (bought === undefined) return;
-    if (body === "same") return this.#place(bought);
+    if (body === "same") return this.#askOnce(bought);
     const known = bought.answer !== null;
     const answer = await this.#insist(
       bought.who,
@@ -106,11 +111,17 @@ export class People {
     if (vm === undefined) return;
     const who = by === "staff" ? "grace" : ownerOf(vm);
     const path = `/v1/vms/${toWireId("vm", vm.id)}`;
-    const once = () =>
-      type === "delete"
-        ? this.#insist(who, "DELETE", path)
-        : this.#send(who, "POST", `${path}/actions`, { type });
+    if (type !== "delete") return this.#actOnce(who, `${path}/actions`, type, double);
+    const once = () => this.#insist(who, "DELETE", path);
     await Promise.all([once(), double ? once() : null]);
+    return undefined;
+  }
+
+  async #actOnce(who: PersonName, path: string, type: Power, double: boolean): Promise<void> {
+    const key = `action-key-${++this.#count}`;
+    const asked: Keyed = { who, path, key, body: { type }, answer: null };
+    await Promise.all([this.#askOnce(asked), double ? this.#askOnce(asked) : null]);
+    if (double && asked.answer !== null) await this.#askOnce(asked);
   }
 
   /** Somebody else's VM, order, action and usage: all must be "not found". */
@@ -129,7 +140,9 @@ export class People {
     ];
     if (action) paths.push(["GET", `/v1/actions/${toWireId("action", action.id)}`]);
     for (const [method, path, body] of paths) {
-      const answer = await this.#send(who, method, path, body);
+      const answer = await this.#send(who, method, path, body, {
+        "idempotency-key": `snoop-key-${++this.#count}`,
+      });
       if (answer !== null && answer.status < 400)
         this.#broken(19, `${who} was answered ${answer.status} to ${method} ${path}`);
     }

@@ -1,17 +1,26 @@
 import type { Row } from "../mirror.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
-/** 3. One key, one order. (That answers are the same is checked where they are read, in `people.ts`.) */
+/**
+ * 3. One key, one order, and one action: whatever somebody asks for begins in the commit that claims its key. (That
+ * answers are the same is checked where they are read, in `people.ts`.)
+ */
 export const oneKeyOneOrder: MakeCheck = (scene) => ({
   invariant: 3,
   onCommit: () => {
-    if (scene.mirror.orders.changed.length === 0) return undefined;
-    const keys = new Set(scene.mirror.keys.all().map((k) => k.resource_id));
-    return first(scene.mirror.orders.all(), (order) =>
-      keys.has(order.id) ? undefined : `order ${order.id} stands under no key`,
-    );
+    const { keys, orders, actions } = scene.mirror;
+    const claimed = keys.changed.filter(({ before }) => before === null).length;
+    const begun = [
+      ...orders.changed.filter(({ before }) => before === null),
+      // These only people ask for, and in here always under a key.
+      ...actions.changed.filter(({ before, after }) => before === null && isPower(after?.type)),
+    ];
+    return begun.length > claimed
+      ? `${begun.map(({ after }) => after?.id).join(", ")} began under ${claimed} new keys`
+      : undefined;
   },
 });
+const isPower = (type: string | undefined) => type !== "create" && type !== "delete";
 
 /** 4. Whatever came of the deliveries, what we hold is what the provider says. */
 export const followsTheProvider: MakeCheck = (scene) => ({

@@ -270,6 +270,28 @@ export const MUTANTS: readonly Mutant[] = [
     replace: `if (mine.length < 2) return ok({ kind: "first" });`,
   },
   {
+    name: "key: a repeat of an order that is placed is refused",
+    file: "commands/place-order.ts",
+    find: "return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });",
+    replace: `return refuse("order_wrong_state", "this order was placed before");`,
+  },
+  {
+    name: "key: a repeat begins a second action",
+    file: "commands/answer-once.ts",
+    find: `if (claim.value.kind === "answered") return ok(answer.parse(claim.value.response));`,
+    replace: "",
+    also: {
+      find: `if (claim.value.kind === "resume") throw new Error("a key was kept without its answer");`,
+      replace: "",
+    },
+  },
+  {
+    name: "key: a repeat of an action is answered anew",
+    file: "commands/answer-once.ts",
+    find: "if (key === undefined) return work(deps);",
+    replace: "if (key?.key !== '') return work(deps);",
+  },
+  {
     name: "access: whoever asks may touch every VM",
     file: "commands/request-action.ts",
     find: `who.role === "staff" || who.accountId === ownerId`,
