@@ -4,7 +4,7 @@ import type { NoHostCode } from "#core/hosts/place-vm.ts";
 import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import type { BillingInterval, Order } from "#core/orders/order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { billingCustomerOf, rememberBillingCustomer } from "#db/billing.ts";
+import { billingCustomerOf, keepBillingCustomer } from "#db/billing.ts";
 import {
   loadImage,
   loadLocation,
@@ -210,9 +210,8 @@ async function orderOf(deps: Deps, orderId: string): Promise<Order> {
 async function ensureCustomer(deps: Deps, buyer: AccountPrincipal): Promise<string> {
   const known = await billingCustomerOf(deps.db, buyer.accountId);
   if (known !== undefined) return known;
-  const customerId = await deps.payments.ensureCustomer(buyer);
-  await rememberBillingCustomer(deps.db, buyer.accountId, customerId);
-  return customerId;
+  // Two repeats of one order must name one customer: their session's key takes no other parameters.
+  return keepBillingCustomer(deps.db, buyer.accountId, await deps.payments.ensureCustomer(buyer));
 }
 
 async function ensurePrice(

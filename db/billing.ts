@@ -152,12 +152,19 @@ export async function billingCustomerOf(db: Db, accountId: string): Promise<stri
   return row?.customerId;
 }
 
-export async function rememberBillingCustomer(
+/**
+ * Writes down the provider's customer of an account, unless there is one: of two that were made at once the first
+ * stays. Returns that one.
+ */
+export async function keepBillingCustomer(
   db: Db,
   accountId: string,
   customerId: string,
-): Promise<void> {
+): Promise<string> {
   await db.insert(billingCustomers).values({ accountId, customerId }).onConflictDoNothing();
+  const kept = await billingCustomerOf(db, accountId);
+  if (kept === undefined) throw new Error(`account ${accountId} lost its customer`);
+  return kept;
 }
 
 /** The status that we last saved of a provider's invoice; undefined for one that we do not hold. */

@@ -1,6 +1,6 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ProviderUnavailable } from "#core/billing/payments.ts";
+import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
 import { expireOrders } from "#commands/expire-orders.ts";
 import { until } from "#local/client.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -273,6 +273,28 @@ test("an order whose session is written down while the sweep gives it up is not 
   }
   expect(await expireOrders(cp.deps)).toMatchObject({ expired: 1, failed: 0 });
   expect(await state()).toEqual({ state: "expired" });
+});
+
+test("two customers that were made at Stripe for one account at once: every order names the first", async () => {
+  const world = await aWorld(cp);
+  let made = 0;
+  const bothMade = Promise.withResolvers<void>();
+  const payments: Payments = {
+    ...cp.deps.payments,
+    // As after a 500 that hides whether the other one made it.
+    ensureCustomer: async ({ email, name }) => {
+      const customer = await cp.stripe.dashboard.customers.create({ email, name });
+      if (++made === 2) bothMade.resolve();
+      await bothMade.promise;
+      return customer.id;
+    },
+  };
+  const both = { ...cp, deps: { ...cp.deps, payments } };
+  const key = v7();
+  const answers = await Promise.all([1, 2].map(() => sendOrder(both, world, { key })));
+  expect(answers).toEqual([answers[0], answers[0]]);
+  expect(answers[0]).toMatchObject({ ok: true });
+  expect(made).toBe(2);
 });
 
 describe("a call that Stripe answers with 500, and then for a day so under its key,", () => {
