@@ -1,11 +1,13 @@
 /**
  * Checks that README.md, CONTRIBUTING.md and docs/ are true of the tree: every relative link leads to a file (and
- * its #heading), every code span that looks like a path exists, every `npm run` names a script. Prints what is not.
+ * its #heading), every code span that looks like a path exists, every `npm run` names a script; the table of libraries
+ * and the list of the webhook's events name what there is, and all of it. Prints what is not.
  * `node scripts/check-docs.ts [FOLDER]`: the repository to check, this one when it is left out.
  */
 import { existsSync, globSync, readFileSync } from "node:fs";
 import path from "node:path";
 import { z } from "zod";
+import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 
 const root = path.resolve(process.argv[2] ?? path.join(import.meta.dirname, ".."));
 /** Made by a run, so not in a fresh clone. */
@@ -13,6 +15,8 @@ const MADE = /^(node_modules|dist|cdk\.out|\.local|\.cache)(\/|$)/;
 const FILE_NAME = /^[\w.-]+\.(ts|mjs|js|md|sh|ps1|psm1|sql)$/;
 /** The table of libraries, which names every package with its version. */
 const LIBRARIES = "docs/adr/0008-libraries.md";
+/** The page that says which of Stripe's events the webhook endpoint asks for. */
+const WEBHOOK = "docs/runbooks/deploy-aws.md";
 const Strings = z.record(z.string(), z.string()).default({});
 const { scripts, dependencies, devDependencies } = z
   .object({ scripts: Strings, dependencies: Strings, devDependencies: Strings })
@@ -27,6 +31,7 @@ const wrong = pages.flatMap((page) => {
     .flatMap((line, n) => problemsOf(page, line).map((problem) => `${page}:${n + 1}: ${problem}`));
 });
 if (pages.includes(LIBRARIES)) wrong.push(...libraryProblems());
+if (pages.includes(WEBHOOK)) wrong.push(...webhookProblems());
 if (wrong.length > 0) {
   process.stderr.write(`${wrong.join("\n")}\n`);
   process.exitCode = 1;
@@ -93,6 +98,24 @@ function libraryProblems(): string[] {
   return [
     ...packages.filter((p) => !rows.includes(p)).map((p) => `${LIBRARIES}: no row for ${p}`),
     ...rows.filter((r) => !packages.includes(r)).map((r) => `${LIBRARIES}: ${r} is not installed`),
+  ];
+}
+
+/** One that is left out is never delivered, and nobody notices until money is wrong. */
+function webhookProblems(): string[] {
+  const text = readFileSync(path.join(root, WEBHOOK), "utf8");
+  const named = all(
+    text,
+    /`((?:checkout|customer|invoice|charge|payment_intent|refund)\.[a-z_.]+)`/g,
+  );
+  const asked: readonly string[] = PROVIDER_EVENTS;
+  return [
+    ...asked
+      .filter((type) => !named.includes(type))
+      .map((type) => `${WEBHOOK}: the webhook's list lacks ${type}`),
+    ...named
+      .filter((type) => !asked.includes(type))
+      .map((type) => `${WEBHOOK}: the webhook does not ask for ${type}`),
   ];
 }
 

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 
 const SCRIPT = path.resolve(import.meta.dirname, "../../scripts/check-docs.ts");
 
@@ -46,6 +47,20 @@ it.each([
 ])("refuses %s", async (line, problem) => {
   const checked = await check(`# What it is\n\n${line}\n`);
   expect(checked).toEqual({ ok: false, said: `README.md:3: ${problem}\n` });
+});
+
+it("holds the events of the webhook endpoint against PROVIDER_EVENTS, both ways", async () => {
+  await mkdir(path.join(root, "docs/runbooks"), { recursive: true });
+  const listed = PROVIDER_EVENTS.filter((type) => type !== "invoice.paid");
+  await writeFile(
+    path.join(root, "docs/runbooks/deploy-aws.md"),
+    [...listed, "invoice.voided"].map((type) => `\`${type}\``).join(", "),
+  );
+  const { said } = await check("# What it is\n");
+  expect(said).toBe(
+    "docs/runbooks/deploy-aws.md: the webhook's list lacks invoice.paid\n" +
+      "docs/runbooks/deploy-aws.md: the webhook does not ask for invoice.voided\n",
+  );
 });
 
 it("holds the table of libraries against package.json, both ways", async () => {
