@@ -1,7 +1,8 @@
 import { entitledUntil } from "#core/billing/entitlement.ts";
-import type { CheckoutState } from "#core/billing/payments.ts";
+import type { CheckoutState, InvoiceState } from "#core/billing/payments.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
+import { removalAskedAt } from "#db/actions.ts";
 import { releaseAddresses } from "#db/addresses.ts";
 import { loadEntitlement, saveEntitlement } from "#db/billing.ts";
 import { releaseReservation } from "#db/capacity.ts";
@@ -54,17 +55,42 @@ export async function followProvider(
     const checkout = await deps.payments.fetchCheckout(before.checkoutId);
     const at = stamp(deps);
     try {
-      return await inTransaction(deps.db, async (tx) => {
+      let billedAfterDelete = false;
+      const followed = await inTransaction(deps.db, async (tx) => {
         if (by.claim && !(await by.claim(tx))) return "repeat";
         const order = await lockOrder(tx, orderId);
         if (order?.version !== before.version) throw new StaleLook(orderId);
-        if (invoice) await bookInvoice(tx, order, invoice, at);
+        if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
         return bringInLine(tx, order, checkout, at, by.actor);
       });
+      // The money is ours by the books and not by right: only a person can tell, and give it back.
+      if (billedAfterDelete)
+        deps.log.error("follow_provider.billed_after_delete", {
+          order_id: orderId,
+          invoice_id: by.invoiceId,
+        });
+      return followed;
     } catch (error) {
       if (!(error instanceof StaleLook) || looks >= MAX_LOOKS) throw error;
     }
   }
+}
+
+/**
+ * Books the invoice, and says whether it is a new one that was made when the VM was to be gone already: its subscription
+ * was not ended in time.
+ */
+async function bookedAfterDelete(
+  tx: Tx,
+  order: Order,
+  invoice: InvoiceState,
+  at: { now: Date; newId: () => string },
+): Promise<boolean> {
+  if ((await bookInvoice(tx, order, invoice, at)) !== "posted") return false;
+  const vm = await loadVm(tx, order.vmId);
+  if (vm?.presence !== "absent") return false;
+  const askedAt = await removalAskedAt(tx, vm.id);
+  return askedAt !== undefined && invoice.createdAt > askedAt;
 }
 
 async function bringInLine(

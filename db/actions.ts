@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, lt, ne, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, lt, ne, or, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent.ts";
 import { ONE_SHOT_ACTIONS } from "#core/vms/vm.ts";
 import type { Action, ActionErrorCode } from "#core/vms/action.ts";
@@ -101,6 +101,25 @@ export async function pendingOneShots(
     if (type) pending.set(r.vmId, [...(pending.get(r.vmId) ?? []), { id: r.id, type }]);
   }
   return pending;
+}
+
+/**
+ * When the VM was to be gone: somebody deleted it, or it was undone because it was not made in time, which ends its
+ * making. Undefined for one that is to stay.
+ */
+export async function removalAskedAt(tx: Tx, vmId: string): Promise<Date | undefined> {
+  const rows = await tx
+    .select()
+    .from(actions)
+    .where(
+      and(
+        eq(actions.vmId, vmId),
+        or(eq(actions.type, "delete"), eq(actions.errorCode, "payment_refunded")),
+      ),
+    )
+    .orderBy(asc(actions.id));
+  const [first] = rows.map((r) => (r.type === "delete" ? r.startedAt : r.finishedAt));
+  return first ?? undefined;
 }
 
 /** Power actions that have run since before `before`: they will not end by themselves. */

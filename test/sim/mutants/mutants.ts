@@ -236,7 +236,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "ledger: renewals are not booked",
     file: "commands/follow-provider.ts",
-    find: "if (invoice) await bookInvoice(tx, order, invoice, at);",
+    find: "if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);",
     replace: "",
   },
   {
