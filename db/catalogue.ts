@@ -1,5 +1,5 @@
 import { and, asc, count, eq, inArray, lte, sql } from "drizzle-orm";
-import type { Hypervisor } from "#core/hosts/place-vm.ts";
+import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Money } from "#core/money.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";

@@ -1,7 +1,8 @@
 import { and, asc, eq, gt, isNotNull, isNull, sql } from "drizzle-orm";
 import type { HostFacts } from "#core/contracts/agent.ts";
 import type { Capacity } from "#core/hosts/capacity.ts";
-import type { HostState, Hypervisor } from "#core/hosts/place-vm.ts";
+import type { Hypervisor } from "#core/hosts/limits.ts";
+import type { HostState } from "#core/hosts/place-vm.ts";
 import type { Db, Tx } from "./client.ts";
 import { hosts, joinTokens } from "./schema/hosts.ts";
 

@@ -1,6 +1,6 @@
 import { eq } from "drizzle-orm";
 import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts.ts";
-import type { Hypervisor } from "#core/hosts/place-vm.ts";
+import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Result } from "#core/result.ts";
 import { addImage, addLocation, addPlan, addPool } from "#commands/add-catalogue.ts";
 import type { Deps } from "#commands/deps.ts";

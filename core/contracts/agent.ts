@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { HYPERVISORS } from "#core/hosts/limits.ts";
 import {
   DESIRED_POWER,
   OBSERVED_POWER,
@@ -179,7 +180,7 @@ export const DriverCapabilities = z.strictObject({
 export type DriverCapabilities = z.infer<typeof DriverCapabilities>;
 
 export const HostFacts = z.strictObject({
-  hypervisor: z.enum(["kvm", "hyperv"]),
+  hypervisor: z.enum(HYPERVISORS),
   hypervisorVersion: Text(200),
   /** `tcg` is emulation: slow, and offered only on hosts that staff marked for tests. */
   accelerator: z.enum(["hardware", "tcg", "simulated"]),

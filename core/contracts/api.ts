@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { ROLES, SCOPES } from "#core/accounts.ts";
-import { HOST_STATES, HYPERVISORS } from "#core/hosts/place-vm.ts";
+import { HYPERVISORS } from "#core/hosts/limits.ts";
+import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { CURRENCIES, MoneyView } from "#core/money.ts";
 import { BILLING_INTERVALS, ORDER_STATES } from "#core/orders/order.ts";

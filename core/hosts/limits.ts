@@ -1,5 +1,16 @@
 import type { HostFacts } from "#core/contracts/agent.ts";
-import type { VmSize } from "#core/vms/vm.ts";
+import type { OsFamily, VmSize } from "#core/vms/vm.ts";
+
+/** What a host may run: the words on the wire, in the database, and of the drivers. */
+export const HYPERVISORS = ["kvm", "hyperv"] as const;
+export type Hypervisor = (typeof HYPERVISORS)[number];
+
+/** Linux and FreeBSD run best on KVM, Windows on Hyper-V; the other may still serve when the image allows it. */
+export const PREFERRED: Readonly<Record<OsFamily, Hypervisor>> = {
+  linux: "kvm",
+  freebsd: "kvm",
+  windows: "hyperv",
+};
 
 /** What hosts run: a hypervisor in a version whose limits differ from the next one's. */
 export const PLATFORMS = [
@@ -110,7 +121,7 @@ const WINDOWS_BUILDS: readonly (readonly [number, Platform])[] = [
   [0, "hyperv-2012r2"],
 ];
 
-const PLATFORM_OF: Readonly<Record<HostFacts["hypervisor"], (version: string) => Platform>> = {
+const PLATFORM_OF: Readonly<Record<Hypervisor, (version: string) => Platform>> = {
   kvm: () => "kvm",
   hyperv: (version) => {
     const build = Number(/\b\d+\.\d+\.(\d{4,5})\b/.exec(version)?.[1] ?? 0);

@@ -1,10 +1,7 @@
 import type { DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import { fits, type Capacity } from "./capacity.ts";
-import { limitsOnHost, withinLimits, type Platform } from "./limits.ts";
-
-export const HYPERVISORS = ["kvm", "hyperv"] as const;
-export type Hypervisor = (typeof HYPERVISORS)[number];
+import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform } from "./limits.ts";
 
 export const HOST_STATES = ["enrolling", "active", "draining", "retired"] as const;
 export type HostState = (typeof HOST_STATES)[number];
@@ -25,9 +22,6 @@ export type HostCandidate = Readonly<{
 
 /** A host that was silent this long gets no new VMs. */
 export const HOST_SILENT_MS = 5 * 60_000;
-
-/** Linux and FreeBSD run best on KVM, Windows on Hyper-V; the other may still serve when the image allows it. */
-const PREFERRED: Record<OsFamily, Hypervisor> = { linux: "kvm", freebsd: "kvm", windows: "hyperv" };
 
 export type VmDemand = Readonly<{
   size: VmSize;

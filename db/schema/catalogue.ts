@@ -9,7 +9,7 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
-import { HYPERVISORS } from "#core/hosts/place-vm.ts";
+import { HYPERVISORS } from "#core/hosts/limits.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
 import { OS_FAMILIES } from "#core/vms/vm.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";

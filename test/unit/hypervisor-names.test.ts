@@ -4,9 +4,8 @@ import { expect, test } from "vitest";
 
 /** Where a hypervisor is named as data, and why. Everything else asks capabilities, limits or a table (style §9). */
 const DATA: Readonly<Record<string, string>> = {
-  "core/hosts/limits.ts": "the limits of each platform",
-  "core/hosts/place-vm.ts": "the list of hypervisors, and which of them suits a guest",
-  "core/contracts/agent.ts": "the word on the wire",
+  "core/hosts/limits.ts":
+    "the list of hypervisors, the limits of each, and which of them suits a guest",
   "cdk/bundle/bundle.ts": "the folder of the driver's scripts",
 };
 const ROOT = path.resolve(import.meta.dirname, "../..");
