@@ -12,8 +12,15 @@ declare module "vitest" {
   }
 }
 
-/** The best of these counts: the machine has other work too, and the first looks are compiled while they run. */
+/** The median of these counts, after one that nobody counts, as the first is compiled while it runs. */
 const LOOKS = 8;
+const rounded = (times: readonly number[]) => {
+  const sorted = times.toSorted((a, b) => a - b);
+  return {
+    p50: Math.round(sorted[Math.floor(sorted.length / 2)] ?? Infinity),
+    max: Math.round(sorted.at(-1) ?? Infinity),
+  };
+};
 
 const skipped = noPwsh ? ` (skipped: ${noPwsh})` : "";
 describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
@@ -60,13 +67,14 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
       [],
     );
     expect(cmdlets).toHaveLength(LOOKS * 4);
-    const best = Math.min(...times);
+    const { p50, max } = rounded(times);
     const own = calls.reduce((sum, call) => sum + call.ms, 0) / LOOKS;
     task.meta.figures = {
-      "list of 500 VMs, ms": Math.round(best),
+      "list of 500 VMs, p50 ms": p50,
+      "list of 500 VMs, max ms": max,
       "of which the stand-in's cmdlets, ms on average": Math.round(own),
     };
-    expect(best).toBeLessThanOrEqual(1500);
+    expect(p50).toBeLessThanOrEqual(1500);
   });
 
   test("500 running VMs are counted in one round trip, and as many cmdlets as one VM takes", async ({
@@ -93,8 +101,10 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
     const calls = await world.recorded();
     expect(calls).toHaveLength((ofOne.length * LOOKS) / 2);
     const own = calls.reduce((sum, call) => sum + call.ms, 0) / (LOOKS / 2);
+    const { p50, max } = rounded(times);
     task.meta.figures = {
-      "counters of 500 VMs, ms": Math.round(Math.min(...times)),
+      "counters of 500 VMs, p50 ms": p50,
+      "counters of 500 VMs, max ms": max,
       "of which the stand-in's cmdlets (counters), ms on average": Math.round(own),
     };
   });
@@ -122,11 +132,12 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
       added.push(took - (own?.ms ?? 0));
       owns.push(own?.ms ?? 0);
     }
-    const best = Math.min(...added);
+    const { p50, max } = rounded(added);
     task.meta.figures = {
-      "added to Start-VM, ms": Math.round(best),
-      "Start-VM itself, ms": Math.round(Math.min(...owns)),
+      "added to Start-VM, p50 ms": p50,
+      "added to Start-VM, max ms": max,
+      "Start-VM itself, p50 ms": rounded(owns).p50,
     };
-    expect(best).toBeLessThanOrEqual(50);
+    expect(p50).toBeLessThanOrEqual(50);
   });
 });
