@@ -47,6 +47,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
   let stoppingSince: Date | null = null;
   let askedAt: Date | null = null;
   let liveResizeRefusedFor: string | null = null;
+  /** The size that was refused for good while the VM was off, and why; forgotten with the agent. */
+  let resizeRefused: { size: string; why: string } | null = null;
   let guestSince: Date | null = null;
   /** What the VM is known to be without a look. */
   let known: ObservedVm | null = null;
@@ -111,6 +113,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       entitlementGraceSeconds: ports.entitlementGraceSeconds(),
       stoppingSince,
       liveResizeRefused: liveResizeRefusedFor === JSON.stringify(want.size),
+      resizeRefused: resizeRefused?.size === JSON.stringify(want.size) ? resizeRefused.why : null,
       guestSince,
     });
 
@@ -138,9 +141,13 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     } catch (error) {
       if (signal.aborted) throw error;
       const failure = driverError(error);
-      if (step.do !== "resize" || failure.code !== "must_be_off" || observed?.power === "off")
-        return failure;
-      liveResizeRefusedFor = JSON.stringify(want.size);
+      if (step.do !== "resize") return failure;
+      const size = JSON.stringify(want.size);
+      const isOff = observed?.power === "off";
+      if (failure.code === "must_be_off" && !isOff) liveResizeRefusedFor = size;
+      else if (failure.code === "unsupported" && isOff)
+        resizeRefused = { size, why: failure.message };
+      else return failure;
       return null;
     } finally {
       staleUpTo = observer.begun();

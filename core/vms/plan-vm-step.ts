@@ -31,6 +31,8 @@ export type VmSituation = Readonly<{
   stoppingSince: Date | null;
   /** The driver refused this size while the VM runs (past what it was started with): stop it first. */
   liveResizeRefused: boolean;
+  /** Why the driver refused this size for good though the VM was off for it; null: it did not. */
+  resizeRefused: string | null;
   /** Since when the guest has been seen without a break; null: it is not. The agent remembers it. */
   guestSince: Date | null;
 }>;
@@ -106,6 +108,11 @@ function resize(
       "unsupported",
       `a disk never shrinks: ${observed.size.diskGib} to ${desired.size.diskGib} GiB`,
     );
+  // Its stop was for nothing: it runs again as it was, and is not stopped for this size once more.
+  if (situation.resizeRefused !== null)
+    return allowedPower(situation) === "off" || observed.power === "running"
+      ? refuse("unsupported", situation.resizeRefused)
+      : run(situation, observed);
   if (observed.power === "off") return ok({ do: "resize" });
   // A VM on its way up or down, or that has failed, is first brought to where the hypervisor takes changes.
   if (observed.power !== "running" && observed.power !== "paused") return run(situation, observed);

@@ -17,8 +17,9 @@ export const CAPABILITIES = {
     iopsLimit: true,
   },
   hyperv: {
-    // The number of vCPUs changes only while a VM is off, on every version.
-    hotResize: false,
+    // Static memory grows from 2016 on. For all else its driver says `must_be_off`, and says what no stop helps against
+    // before anything is stopped.
+    hotResize: true,
     hotDiskGrow: true,
     gracefulStop: true,
     liveSnapshot: true,

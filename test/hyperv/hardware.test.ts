@@ -138,6 +138,31 @@ describe.skipIf(noPwsh !== null)(
       },
     );
 
+    test.each([
+      { id: "InvalidState", code: "must_be_off" },
+      { id: "OutOfMemory", code: "out_of_memory" },
+    ])("memory that a running guest is not given for $id: $code", async ({ id, code }) => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await driver.start(vm);
+      await world.configure({ FailWith: { "Set-VMMemory": id } });
+      const size = { vcpus: 1, memoryMib: 256, diskGib: 2 };
+      await expect(driver.resize({ ...vm, size })).rejects.toMatchObject({ code });
+      expect((await driver.list())[0]).toMatchObject({ power: "running", size: vm.size });
+    });
+
+    test("what no stop helps against is refused before it, whatever else is to change", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await driver.checkpoint(vm, crypto.randomUUID());
+      await driver.start(vm);
+      const size = { vcpus: 2, memoryMib: 256, diskGib: 2 };
+      await expect(driver.resize({ ...vm, size })).rejects.toMatchObject({ code: "unsupported" });
+      expect((await driver.list())[0]).toMatchObject({ power: "running", size: vm.size });
+    });
+
     test("more vCPUs than the host has threads are refused, and nothing has changed", async () => {
       const driver = await open({ LogicalProcessors: 4 });
       const vm = aDesiredVm({ image: world.image });

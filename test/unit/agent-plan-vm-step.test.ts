@@ -63,6 +63,7 @@ const plan = (over: Partial<VmSituation> = {}) =>
     entitlementGraceSeconds: 3600,
     stoppingSince: null,
     liveResizeRefused: false,
+    resizeRefused: null,
     limits: LIMITS["hyperv-2012r2"],
     guestSince: null,
     ...over,
@@ -206,6 +207,18 @@ describe("one step of a VM", () => {
     expect(
       plan({ desired: cpu, can: can({ hotResize: false }), observed: observed({ power: "off" }) }),
     ).toEqual(resize);
+  });
+
+  test("a size that was refused for good while it was off leaves the VM as it should be but for its size", () => {
+    const more = desired({ size: { ...SMALL, vcpus: 2 } });
+    const refused = (power: ObservedVm["power"], wanted = more) =>
+      plan({ desired: wanted, observed: observed({ power }), resizeRefused: "checkpoints" });
+    expect(refused("off")).toEqual(step({ do: "start" }));
+    expect(refused("starting")).toEqual(step({ do: "wait" }));
+    expect(refused("running")).toEqual(refusal("unsupported"));
+    const off = { ...more, power: "off" } as const;
+    expect(refused("running", off)).toEqual(step({ do: "stop", mode: "graceful" }));
+    expect(refused("off", off)).toEqual(refusal("unsupported"));
   });
 
   test("memory and vCPUs shrink only behind a stop", () => {

@@ -70,6 +70,54 @@ describe("a pass", () => {
     },
   );
 
+  test.each([
+    { what: "memory", more: { memoryMib: 256 }, starts: 1 },
+    { what: "vCPUs", more: { vcpus: 2 }, starts: 2 },
+  ])(
+    "a VM on Hyper-V that gets more $what is started $starts times in all",
+    async ({ more, starts }) => {
+      const host = createTestHost({ driver: { hypervisor: "hyperv" } });
+      const vm = aDesiredVm();
+      host.plane.want([vm]);
+      await host.agent.pass();
+      host.plane.change(vm.vmId, { size: { ...vm.size, ...more } });
+      for (let n = 0; n < 3; n++) await host.agent.pass();
+      expect(host.plane.last(vm.vmId)).toMatchObject({
+        settled: true,
+        observed: { power: "running", size: { ...vm.size, ...more } },
+      });
+      expect((await host.world.vm(vm.vmId))?.starts).toBe(starts);
+    },
+  );
+
+  test.each([
+    { what: "asked first, while it runs", hypervisor: "hyperv", starts: 1 },
+    { what: "only once it is off", hypervisor: "kvm", starts: 2 },
+  ] as const)(
+    "a growth that the driver refuses for good, $what: the VM runs",
+    async ({ hypervisor, starts }) => {
+      const detail = "a disk with checkpoints cannot grow";
+      const faults = when(
+        { operation: "resize" },
+        throwing(new DriverError("unsupported", detail)),
+        Infinity,
+      );
+      const host = createTestHost({ driver: { hypervisor, faults } });
+      const vm = aDesiredVm();
+      host.plane.want([vm]);
+      await host.agent.pass();
+      host.plane.change(vm.vmId, { size: { ...vm.size, memoryMib: 256, diskGib: 5 } });
+      for (let n = 0; n < 5; n++) await host.agent.pass();
+      expect(await powerOf(host, vm.vmId)).toBe("on");
+      expect((await host.world.vm(vm.vmId))?.starts).toBe(starts);
+      expect(host.plane.last(vm.vmId)).toMatchObject({
+        settled: false,
+        error: { code: "unsupported" },
+        observed: { power: "running", size: vm.size },
+      });
+    },
+  );
+
   test("rung for by a doorbell reports only what is news", async () => {
     const { plane, agent } = createTestHost();
     const [old, fresh] = [aDesiredVm(), aDesiredVm()];

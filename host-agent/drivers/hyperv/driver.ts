@@ -94,8 +94,13 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         hypervisor: "hyperv",
         hypervisorVersion: facts.version.slice(0, 200),
         accelerator: options.accelerator ?? "hardware",
-        // Before 2016 a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot.
-        capabilities: { ...CAPABILITIES.hyperv, liveSnapshot: facts.modern },
+        // Before 2016 a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot; and
+        // nothing but its disk grows while it runs.
+        capabilities: {
+          ...CAPABILITIES.hyperv,
+          liveSnapshot: facts.modern,
+          hotResize: facts.modern,
+        },
         cpuThreads: facts.cpuThreads,
         memoryMib: facts.memoryMib,
         diskGib: facts.diskGib,

@@ -43,15 +43,24 @@ function Set-VmMemorySize($Vm, $Request) {
     $bytes = [long]$Request.memoryMib * 1MB
     $percent = $script:Config.DynamicMemoryMinimumPercent
     if ($null -eq $percent) {
-        if ($Vm.DynamicMemoryEnabled -or $Vm.MemoryStartup -ne $bytes) {
-            Hyper-V\Set-VMMemory -VM $Vm -DynamicMemoryEnabled $false -StartupBytes $bytes
-        }
+        if ($Vm.DynamicMemoryEnabled) { Hyper-V\Set-VMMemory -VM $Vm -DynamicMemoryEnabled $false -StartupBytes $bytes }
+        elseif ($Vm.MemoryStartup -ne $bytes) { Hyper-V\Set-VMMemory -VM $Vm -StartupBytes $bytes }
         return
     }
     # Hyper-V takes whole even MiB, and nothing below 32.
     $least = [long][Math]::Max(32, [Math]::Floor($Request.memoryMib * $percent / 200) * 2) * 1MB
     if (-not $Vm.DynamicMemoryEnabled -or $Vm.MemoryStartup -ne $bytes -or $Vm.MemoryMaximum -ne $bytes -or $Vm.MemoryMinimum -ne $least) {
         Hyper-V\Set-VMMemory -VM $Vm -DynamicMemoryEnabled $true -StartupBytes $bytes -MinimumBytes $least -MaximumBytes $bytes
+    }
+}
+
+# Not every guest takes memory while it runs (an old kernel, FreeBSD): with those only a stop helps.
+function Set-VmMemoryLive($Vm, $Request) {
+    try { Set-VmMemorySize $Vm $Request }
+    catch {
+        $refused = ConvertTo-WireError $_
+        if ($refused.code -cne 'driver_failed') { throw }
+        throw (New-Refusal 'must_be_off' "memory did not change while the VM runs: $($refused.detail) [$($refused.errorId)]")
     }
 }
 
@@ -143,7 +152,7 @@ function Resize-OwnVm($Request) {
         throw (New-Refusal 'must_be_off' 'memory of this VM changes only while it is off')
     }
     Set-VmCpu $vm $Request
-    if ($memoryChanges) { Set-VmMemorySize $vm $Request }
+    if ($memoryChanges) { if ($off) { Set-VmMemorySize $vm $Request } else { Set-VmMemoryLive $vm $Request } }
     if ($wanted -gt $size) { Hyper-V\Resize-VHD -Path $disk.Path -SizeBytes $wanted }
     Set-VmLimits $vm $Request
     # Last: until the Notes say the new size, the next look asks for the rest again.

@@ -26,8 +26,11 @@ export type SimulatedOptions = {
   faults?: FaultHook;
 };
 
-/** A running VM may grow to so many times the size it was started with. */
-const HOT_GROWTH = 4;
+/** A running VM may grow to so many times the size it was started with. No vCPU is added to one on Hyper-V. */
+const HOT_GROWTH = {
+  kvm: { vcpus: 4, memory: 4 },
+  hyperv: { vcpus: 1, memory: 4 },
+} as const satisfies Record<HostFacts["hypervisor"], object>;
 const ALL_CAPABILITIES: DriverCapabilities = {
   hotResize: true,
   hotDiskGrow: true,
@@ -180,8 +183,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
           offFrom: null,
           paused: false,
           failed: false,
-          maxVcpus: vm.size.vcpus * HOT_GROWTH,
-          maxMemoryMib: vm.size.memoryMib * HOT_GROWTH,
+          maxVcpus: vm.size.vcpus * HOT_GROWTH[hypervisor].vcpus,
+          maxMemoryMib: vm.size.memoryMib * HOT_GROWTH[hypervisor].memory,
         },
       });
       await step("start", "done", ref.vmId, 0, signal);
