@@ -52,14 +52,18 @@ describe("a paid order becomes active", () => {
     expect(await action(vmId, "create")).toMatchObject({ status: "running" });
   });
 
-  test("after ten minutes of silence, and not before", async () => {
+  test("after ten minutes of its guest's silence, and not before, nor in its host's silence", async () => {
     const world = await aWorld(cp);
     const { orderId, vmId } = await aProvisionedVm(cp, world);
     await hostSees(cp, world.hostId, vmId);
     cp.clock.advanceMinutes(9);
+    await hostSees(cp, world.hostId, vmId);
     await watchProvisioning(cp.deps);
     expect(await order(orderId)).toMatchObject({ state: "paid" });
-    cp.clock.advanceMinutes(1);
+    cp.clock.advanceMinutes(60);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "paid" });
+    await hostSees(cp, world.hostId, vmId);
     await watchProvisioning(cp.deps);
     expect(await order(orderId)).toMatchObject({ state: "active" });
     expect(await action(vmId, "create")).toMatchObject({ status: "success" });
