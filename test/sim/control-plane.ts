@@ -10,7 +10,7 @@ import { createStripeWebhook } from "#webhooks/stripe.ts";
 import { simAccounts } from "./accounts.ts";
 import { DbSocket, type DbServer } from "./db-socket.ts";
 import type { Serve } from "./network.ts";
-import { runProcess } from "./process.ts";
+import { runProcess, type Death } from "./process.ts";
 import type { Invoke, SimQueues } from "./queues.ts";
 import type { Sim } from "./sim.ts";
 
@@ -36,13 +36,19 @@ export type ControlPlane = Readonly<{
   startSweeping: () => void;
 }>;
 
+/** One that was to be killed and had ended before it was, was not killed. */
+function countKill({ faults }: Sim, of: Death): void {
+  if (of === "killed") faults.count("lambda.killed");
+}
+
 /** Runs `work` as a Lambda that may be killed at anything it does. */
 export function createInvoker(sim: Sim): Invoke {
   return (name, work) =>
     new Promise((resolve, reject) => {
       const limitMs = TIME_LIMITS_MS.consumer;
-      const livesFor = sim.faults.strikes("lambda.killed") ? sim.faults.dice.int(1, 14) : null;
-      const died = () => {
+      const livesFor = sim.faults.draws("lambda.killed") ? sim.faults.dice.int(1, 14) : null;
+      const died = (of: Death) => {
+        countKill(sim, of);
         sim.scheduler.trace(`${name} killed`);
         resolve(undefined);
       };
@@ -103,9 +109,10 @@ export function createControlPlane(
     (name: "api" | "webhook", handle: (request: Request) => Response | Promise<Response>): Serve =>
     (request) =>
       new Promise((resolve, reject) => {
-        const livesFor = sim.faults.strikes("lambda.killed") ? sim.faults.dice.int(1, 14) : null;
+        const livesFor = sim.faults.draws("lambda.killed") ? sim.faults.dice.int(1, 14) : null;
         const label = `${name}#${++count}`;
-        const died = () => {
+        const died = (of: Death) => {
+          countKill(sim, of);
           scheduler.trace(`${label} killed`);
           reject(new TypeError("the connection was closed (simulated)"));
         };
@@ -119,12 +126,15 @@ export function createControlPlane(
   const swept: ControlPlane["swept"] = { began: null };
   const sweep = () =>
     new Promise<void>((resolve) => {
-      const livesFor = sim.faults.strikes("lambda.killed") ? sim.faults.dice.int(1, 20) : null;
+      const livesFor = sim.faults.draws("lambda.killed") ? sim.faults.dice.int(1, 20) : null;
       const process = {
         name: `sweep#${++count}`,
         livesFor,
         limitMs: TIME_LIMITS_MS.sweep,
-        died: resolve,
+        died: (of: Death) => {
+          countKill(sim, of);
+          resolve();
+        },
       };
       const began = scheduler.now().getTime();
       const ended = () => {

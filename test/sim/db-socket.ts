@@ -20,6 +20,8 @@ const { serialize } = protocol;
 const STARTUP_ANSWER = Buffer.from([0x52, 0, 0, 0, 8, 0, 0, 0, 0, 0x5a, 0, 0, 0, 5, 0x49]);
 const PARSE_COMPLETE = Buffer.from([0x31, 0, 0, 0, 4]);
 const WRITES = /^\s*(insert|update|delete|with)\b/i;
+/** These touch no row, so that Postgres refuses none of them for what others have written. */
+const NEVER_CONFLICTS = /^(rollback|savepoint|release)/i;
 /** Raised in the place of a statement that is to fail, so that the session is in the state that it would be in. */
 const serialisationFailure = serialize.query(
   "do $$ begin raise exception 'could not serialize access (simulated)' using errcode = '40001'; end $$",
@@ -120,7 +122,7 @@ export class DbSocket extends Duplex {
       this.#statements = 0;
       const isTransaction = /^begin/i.test(text);
       this.#failsAt =
-        isTransaction && server.faults.strikes("db.serialization_failure")
+        isTransaction && server.faults.draws("db.serialization_failure")
           ? server.faults.dice.int(2, 8)
           : null;
     } else if (processNow()?.dead === true) return forever;
@@ -132,10 +134,13 @@ export class DbSocket extends Duplex {
     if (ends && !/^begin/i.test(text) && server.faults.strikes("db.connection_lost_before_commit"))
       return this.#break("read ECONNRESET (simulated, before the commit)");
     const fails =
-      inTransaction && this.#failsAt !== null && !/^rollback/i.test(text)
+      inTransaction && this.#failsAt !== null && !NEVER_CONFLICTS.test(text)
         ? this.#statements >= this.#failsAt || ends
         : false;
-    if (fails) this.#failsAt = null;
+    if (fails) {
+      this.#failsAt = null;
+      server.faults.count("db.serialization_failure");
+    }
     const answer = fails ? server.postgres.answer(serialisationFailure) : this.#answer(batch);
     const status = String.fromCharCode(answer[answer.length - 1] ?? 0);
     if (status === "I") {

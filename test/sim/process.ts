@@ -12,9 +12,11 @@ export type VirtualProcess = {
   dead: boolean;
   /** Told at its death, so that what it held (a connection) is taken from it. */
   readonly onDeath: Set<() => void>;
-  /** What it has asked of the payment provider, oldest first. */
+  /** What it has asked of the payment provider, and was answered, oldest first. */
   readonly asked: string[];
 };
+
+export type Death = "killed" | "out_of_time";
 
 const current = new AsyncLocalStorage<VirtualProcess>();
 
@@ -26,14 +28,20 @@ export const processNow = (): VirtualProcess | undefined => current.getStore();
  */
 export function runProcess<T>(
   scheduler: Scheduler,
-  options: { name: string; livesFor: number | null; limitMs: number; died: () => void },
+  options: {
+    name: string;
+    livesFor: number | null;
+    limitMs: number;
+    /** Told when it dies: of what it was to do (`livesFor`), or out of time. */
+    died: (of: Death) => void;
+  },
   work: () => Promise<T>,
 ): Promise<T> {
   const process: VirtualProcess = {
     name: options.name,
     livesFor: options.livesFor,
     dead: false,
-    onDeath: new Set([options.died]),
+    onDeath: new Set([() => options.died(process.livesFor === 0 ? "killed" : "out_of_time")]),
     asked: [],
   };
   const cancel = scheduler.after(options.limitMs, `${options.name} is out of time`, () =>

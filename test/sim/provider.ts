@@ -51,8 +51,6 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
 
   async function call(make: () => Request, what: string): Promise<Response> {
     await outside(scheduler, `stripe ${what}`);
-    const request = make();
-    processNow()?.asked.push(`${request.method} ${new URL(request.url).pathname}`);
     if (faults.strikes("stripe.unreachable")) throw new TypeError("stripe: no route (simulated)");
     if (faults.strikes("stripe.server_error")) return refusal(500, "api_error");
     if (faults.strikes("stripe.rate_limited")) return refusal(429, "rate_limit_error");
@@ -63,13 +61,17 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
     await outside(scheduler, `stripe ${what} ${answer.status}`);
     return answer;
   }
-  const fetchFn: typeof fetch = (input, init) => {
+  const fetchFn: typeof fetch = async (input, init) => {
     const make = () => new Request(input, { ...init, signal: null });
     const url = new URL(input instanceof Request ? input.url : input);
-    return untilAborted(
+    const method = init?.method ?? "GET";
+    const answer = await untilAborted(
       init?.signal,
-      call(make, `${init?.method ?? "GET"} ${url.pathname.replace(/_[A-Za-z0-9]{24}/, "_…")}`),
+      call(make, `${method} ${url.pathname.replace(/_[A-Za-z0-9]{24}/, "_…")}`),
     );
+    // Nobody has looked at what was not answered.
+    if (answer.ok) processNow()?.asked.push(`${method} ${url.pathname}`);
+    return answer;
   };
 
   const seen = new Set<string>();

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { createHash, createPrivateKey, createPublicKey, type JsonWebKey } from "node:crypto";
 import { Dice } from "./dice.ts";
 import type { Scheduler } from "./scheduler.ts";
@@ -35,11 +36,13 @@ export function withoutTimers<T>(work: () => T): T {
 function setVirtualTimeout(run: (...args: unknown[]) => void, ms = 0, ...args: unknown[]): number {
   const id = ++timerIds;
   if (scheduler === null || ignoring) return id;
+  // As Node's own: what a library does again after a while is still done by the process that began it.
+  const fire = AsyncResource.bind(run);
   cancels.set(
     id,
     scheduler.after(ms, "timeout", () => {
       cancels.delete(id);
-      run(...args);
+      fire(...args);
     }),
   );
   return id;

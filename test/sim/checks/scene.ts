@@ -13,7 +13,7 @@ export type Scene = Readonly<{
   provider: Provider;
   /** By MAC, which VM had it last, and when that was seen. */
   macs: Map<string, { vmId: string; seenAt: number }>;
-  /** What the process that commits now has asked of the provider, as `GET /v1/…`. */
+  /** What the process that commits now has asked of the provider and was answered, as `GET /v1/…`. */
   asked: string[];
   queues: Pick<SimQueues, "taken">;
   /** When the last sweep began that ended well; null: none has. */
