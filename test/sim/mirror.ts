@@ -43,9 +43,11 @@ const ROWS = {
     capacity_vcpus: z.number(),
     capacity_memory_mib: z.number(),
     capacity_disk_gib: z.number(),
+    capacity_vms: z.number(),
     allocated_vcpus: z.number(),
     allocated_memory_mib: z.number(),
     allocated_disk_gib: z.number(),
+    allocated_vms: z.number(),
   }),
   reservations: z.object({
     id: z.string(),

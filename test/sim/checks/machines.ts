@@ -86,9 +86,12 @@ export const hostsAreNotOversold: MakeCheck = (scene) => ({
         disk !== host.allocated_disk_gib
       )
         return `host ${host.id} counts ${host.allocated_memory_mib} MiB as given away, and holds ${memory} MiB`;
+      if (held.length !== host.allocated_vms)
+        return `host ${host.id} counts ${host.allocated_vms} VMs, and holds places for ${held.length}`;
       return vcpus > host.capacity_vcpus ||
         memory > host.capacity_memory_mib ||
-        disk > host.capacity_disk_gib
+        disk > host.capacity_disk_gib ||
+        held.length > host.capacity_vms
         ? `host ${host.id} has given away more than it has`
         : undefined;
     });

@@ -77,6 +77,18 @@ export const MUTANTS: readonly Mutant[] = [
     },
   },
   {
+    name: "provider: a look at a checkout that fails counts as one that has expired",
+    file: "adapters/stripe.ts",
+    find: "const fetchCheckout = async (checkoutId: string): Promise<CheckoutState> =>",
+    replace: `const fetchCheckout = (id: string) =>
+    looked(id).catch(() => ({ status: "expired", paid: false, subscription: null, invoice: null }));
+  const looked = async (checkoutId: string): Promise<CheckoutState> =>`,
+    also: {
+      find: "maxNetworkRetries: options.maxNetworkRetries ?? 2,",
+      replace: "maxNetworkRetries: 0,",
+    },
+  },
+  {
     name: "meter: never samples",
     file: "host-agent/meter.ts",
     find: ".filter((counters) => isOurs(look, counters.vmId))",
@@ -152,6 +164,12 @@ export const MUTANTS: readonly Mutant[] = [
     name: "reservation: room is given back and stays counted",
     file: "db/capacity.ts",
     find: "allocatedMemoryMib: sql`${hosts.allocatedMemoryMib} - ${r.memoryMib}`,",
+    replace: "",
+  },
+  {
+    name: "reservation: a VM's place is given back and the VM stays counted",
+    file: "db/capacity.ts",
+    find: "allocatedVms: sql`${hosts.allocatedVms} - 1`,",
     replace: "",
   },
   {
