@@ -130,6 +130,8 @@ export class SimHost {
         if (event === "usage_sample_refused" && code === "too_old")
           this.forgotten.add(String(fields["vm_id"]));
         else if (event === "desired_refused") broken(15);
+        // No fault of ours makes a report that cannot be taken.
+        else if (event === "report_refused") broken(0);
         else if (event === "usage_sample_refused" || event === "usage_batch_refused") broken(10);
         else if (!this.#isExplained(event, what.map(String).join(" "))) broken(0);
       },
@@ -361,9 +363,13 @@ export class SimHost {
     if (faults.strikes("host.slow")) {
       this.upSince = null;
       this.wasDisturbed = true;
-      await scheduler.sleep(this.#dice.int(1, 400) * 1000, signal, `${this.name} slow`);
+      try {
+        await scheduler.sleep(this.#dice.int(1, 400) * 1000, signal, `${this.name} slow`);
+      } finally {
+        // Called off, too: what waited goes on from here.
+        if (!life.dead) this.disturbed();
+      }
       if (life.dead) return forever;
-      this.disturbed();
     }
   }
 }
