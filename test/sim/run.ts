@@ -40,11 +40,14 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
+  if (values.path !== undefined && values.seed === undefined)
+    throw new Error("--path is a smaller plan of a seed's: it takes --seed");
   const plan = values.plan === undefined ? undefined : await readPlan(values.plan);
   const seed = values.seed ?? (plan === undefined ? undefined : "0");
   const one = seed === undefined ? null : wholeNumber("--seed", seed);
   const from = one ?? wholeNumber("--from", values.from);
   const count = one === null ? wholeNumber("--seeds", values.seeds) : 1;
+  if (count === 0) throw new Error("--seeds takes at least 1: no seed shows nothing");
   const requests: Iterable<SeedRequest> =
     one === null
       ? seedsFrom(from, count, { shrink: true, keepTrace: false })
@@ -64,13 +67,14 @@ async function main(): Promise<number> {
     onResult: (result) => {
       results.push(result);
       if (values.trace) process.stdout.write(result.trace.join(""));
-      if (result.failure) process.stderr.write(`${describeFailure(result)}\n`);
+      if (result.failure) process.stderr.write(`${describeFailure(result, values.plan)}\n`);
       return "go_on";
     },
   });
   const report = reportOf(results, {
     seeds: count,
     from,
+    planFile: values.plan,
     seconds: (performance.now() - began) / 1000,
   });
   const out = values.trace ? process.stderr : process.stdout;
@@ -80,7 +84,7 @@ async function main(): Promise<number> {
 
 function reportOf(
   results: readonly SeedResult[],
-  about: { seeds: number; from: number; seconds: number },
+  about: { seeds: number; from: number; seconds: number; planFile: string | undefined },
 ) {
   const faults: Record<string, number> = Object.fromEntries(FAULT_KINDS.map((kind) => [kind, 0]));
   const orders: Record<string, number> = {};
@@ -90,7 +94,9 @@ function reportOf(
       orders[state] = (orders[state] ?? 0) + n;
   }
   const failures = results
-    .flatMap((r) => (r.failure ? [{ seed: r.seed, replay: replayOf(r), ...r.failure }] : []))
+    .flatMap((r) =>
+      r.failure ? [{ seed: r.seed, replay: replayOf(r, about.planFile), ...r.failure }] : [],
+    )
     .toSorted((a, b) => a.seed - b.seed);
   const least = (LEAST_OF_EACH * about.seeds) / FULL_RUN;
   return {
@@ -108,14 +114,16 @@ function reportOf(
   };
 }
 
-const replayOf = ({ seed, failure }: SeedResult): string =>
-  `npm run sim -- --seed ${seed} --path ${failure?.path ?? "0"} --trace`;
+const replayOf = ({ seed, failure }: SeedResult, planFile: string | undefined): string =>
+  planFile === undefined
+    ? `npm run sim -- --seed ${seed} --path ${failure?.path ?? "0"} --trace`
+    : `npm run sim -- --plan ${planFile} --trace`;
 
-const describeFailure = (result: SeedResult): string =>
+const describeFailure = (result: SeedResult, planFile: string | undefined): string =>
   [
-    `seed ${result.seed} breaks invariant ${result.failure?.invariant}: ${result.failure?.detail}`,
+    `${planFile ?? `seed ${result.seed}`} breaks invariant ${result.failure?.invariant}: ${result.failure?.detail}`,
     `  ${JSON.stringify(result.failure?.plan)}`,
-    `  replay: ${replayOf(result)}`,
+    `  replay: ${replayOf(result, planFile)}`,
   ].join("\n");
 
 function inWords(report: ReturnType<typeof reportOf>): string {
