@@ -1,3 +1,5 @@
+import { is } from "drizzle-orm";
+import { PgTransaction } from "drizzle-orm/pg-core";
 import type { Db, Tx } from "./client.ts";
 
 /** Serialisation failure, deadlock: Postgres asks for the whole transaction again (SQLSTATE class 40). */
@@ -17,18 +19,22 @@ export function violates(error: unknown, constraint: string): boolean {
   return false;
 }
 
-/** One transaction, tried again when Postgres asks for it. `work` makes no call to the outside. */
+/**
+ * One transaction, tried again when Postgres asks for it. `work` makes no call to the outside. Inside another one it is a
+ * savepoint, and not tried again by itself: Postgres has given up the whole, which the outermost tries again.
+ */
 export async function inTransaction<T>(
   db: Db,
   work: (tx: Tx) => Promise<T>,
   config?: Parameters<Db["transaction"]>[1],
 ): Promise<T> {
+  const mostTries = is(db, PgTransaction) ? 1 : MAX_TRIES;
   for (let tries = 1; ; tries++) {
     try {
       return await db.transaction(work, config);
     } catch (error) {
       const state = sqlStateOf(error);
-      if (tries >= MAX_TRIES || state === undefined || !TRY_AGAIN.has(state)) throw error;
+      if (tries >= mostTries || state === undefined || !TRY_AGAIN.has(state)) throw error;
     }
   }
 }
