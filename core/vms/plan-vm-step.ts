@@ -59,18 +59,20 @@ export function planVmStep(situation: VmSituation): Result<VmStep, Refusal<Agent
       `the VM here is tagged with epoch ${observed.ownerEpoch}, not ${desired.ownerEpoch}`,
     );
   if (desired.presence === "absent") return ok({ do: observed === null ? "nothing" : "destroy" });
-  if (observed === null)
-    return desired.mayCreate
-      ? create(situation)
-      : refuse("vm_missing", "this VM was here and is gone; it is not made again by itself");
+  if (observed === null) return create(situation, "this VM was here and is gone");
   if (allowedPower(situation) === "off" && observed.power !== "off")
     return ok(stop(situation, observed));
-  if (!observed.complete) return create(situation);
+  if (!observed.complete) return create(situation, "this VM was whole and lacks a part");
   if (!sameSize(desired.size, observed.size)) return resize(situation, observed);
   return allowedPower(situation) === "off" ? ok({ do: "nothing" }) : run(situation, observed);
 }
 
-function create({ desired, limits }: VmSituation): Result<VmStep, Refusal<AgentErrorCode>> {
+/** Only what was never seen whole is made: a disk in the place of one that was in use would be a new machine. */
+function create(
+  { desired, limits }: VmSituation,
+  missing: string,
+): Result<VmStep, Refusal<AgentErrorCode>> {
+  if (!desired.mayCreate) return refuse("vm_missing", `${missing}; it is not made again by itself`);
   const why = whyBeyondLimits(desired.size, limits);
   return why === null ? ok({ do: "create" }) : refuse("beyond_limits", why);
 }

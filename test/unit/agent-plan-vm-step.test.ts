@@ -127,8 +127,13 @@ describe("one step of a VM", () => {
     );
   });
 
-  test("what its host has shown before and is gone is not made again", () => {
+  test("what its host has shown whole before, and is gone or lacks a part, is not made again", () => {
     const missing = plan({ desired: desired({ mayCreate: false }), observed: null });
+    const parted = plan({
+      desired: desired({ mayCreate: false }),
+      observed: observed({ power: "off", complete: false }),
+    });
+    expect(parted).toEqual(refusal("vm_missing"));
     expect(missing).toEqual(refusal("vm_missing"));
   });
 
