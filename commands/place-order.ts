@@ -15,7 +15,14 @@ import {
 } from "#db/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { claimKey, keepAnswer, type RequestKey } from "#db/idempotency.ts";
-import { attachCheckout, countUnpaid, extendHold, insertOrder, loadOrder } from "#db/orders.ts";
+import {
+  attachCheckout,
+  countUnpaid,
+  extendHold,
+  insertOrder,
+  loadOrder,
+  lockBuyer,
+} from "#db/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "./deps.ts";
 import { requestHash } from "./request-hash.ts";
@@ -65,6 +72,7 @@ export async function placeOrder(
       if (claim.value.kind === "answered")
         return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });
       if (claim.value.kind === "resume") return ok({ orderId: claim.value.resourceId });
+      await lockBuyer(tx, input.buyer.accountId);
       const most = deps.settings.maxUnpaidOrders ?? MOST_UNPAID_ORDERS;
       if ((await countUnpaid(tx, input.buyer.accountId)) >= most)
         return refuse("too_many_unpaid_orders", `${most} orders wait to be paid: pay one, or wait`);

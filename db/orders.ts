@@ -118,13 +118,17 @@ export async function orderIdsInState(
   return rows.map((r) => r.id);
 }
 
-/** How many places an account holds without having paid. Its orders wait for each other here, so that each counts. */
-export async function countUnpaid(tx: Tx, accountId: string): Promise<number> {
+/** Orders of one account wait for each other from here on, so that each is counted by the next. */
+export async function lockBuyer(tx: Tx, accountId: string): Promise<void> {
   await tx
     .select({ id: accounts.id })
     .from(accounts)
     .where(eq(accounts.id, accountId))
     .for("no key update");
+}
+
+/** How many places an account holds without having paid. */
+export async function countUnpaid(tx: Tx, accountId: string): Promise<number> {
   const [row] = await tx
     .select({ unpaid: count() })
     .from(orders)

@@ -7,8 +7,8 @@ import type { BerthFunction } from "./berth-function.ts";
 const HOST_QUEUES = "berth-host-*";
 
 /**
- * Hosts' doorbells. Their queues are made at run time by whoever rings first, one a host; a host's credentials are a session of
- * the role here, cut down to the one queue by the policy that `adapters/sts.ts` sends along. What they would be
+ * Hosts' doorbells. Their queues are made at run time by whoever rings first, one a host; a host's credentials are a
+ * session of the role here, cut down to the one queue by the policy that `adapters/sts.ts` sends along. What they would be
  * without that policy is the role's: any host's queue, nothing else.
  */
 export class HostAccess extends Construct {

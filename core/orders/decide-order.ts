@@ -9,7 +9,10 @@ export const ORDER_HOLD_MS = 30 * 60_000;
  * a whole location for nothing.
  */
 export const MOST_UNPAID_ORDERS = 20;
-/** From payment to a VM that was seen running; after it, and the time to prove one that runs, the money goes back by itself. */
+/**
+ * From payment to a VM that was seen running; after it, and the time to prove one that runs, the money goes back by
+ * itself.
+ */
 export const PROVISIONING_DEADLINE_MS = 2 * 60 * 60_000;
 /** A VM that runs this long without a word from its guest counts as delivered: not every image speaks. */
 export const SILENT_GUEST_MS = 10 * 60_000;

@@ -1,5 +1,5 @@
-import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
 import { describe, expect, test } from "vitest";
+import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
 import { AT, minutesAfter } from "#test/builders.ts";
 import { ACTION_TYPES } from "./action.ts";
 import { actionIsDone, decideAction } from "./decide-action.ts";
