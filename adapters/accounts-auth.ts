@@ -5,7 +5,7 @@ import { betterAuth } from "better-auth/minimal";
 import { twoFactor } from "better-auth/plugins/two-factor";
 import { DrizzleQueryError } from "drizzle-orm";
 import type { PgDatabase, PgQueryResultHKT, PgTable } from "drizzle-orm/pg-core";
-import { ROLES } from "#core/accounts.ts";
+import { ROLES } from "#core/accounts/accounts.ts";
 import type { IdSource, Log } from "#core/ports.ts";
 
 /** Where the log-in routes live, below the API's origin. */

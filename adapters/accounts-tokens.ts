@@ -6,7 +6,7 @@ import {
   SCOPES,
   type Scope,
   type TokenView,
-} from "#core/accounts.ts";
+} from "#core/accounts/accounts.ts";
 import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
 import { type Auth, TOKEN_PREFIX } from "./accounts-auth.ts";

@@ -7,7 +7,7 @@ import {
   ROLES,
   type Scope,
   SCOPES_OF_ROLE,
-} from "#core/accounts.ts";
+} from "#core/accounts/accounts.ts";
 import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
 import {

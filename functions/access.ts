@@ -1,6 +1,6 @@
 import type { MiddlewareHandler } from "hono";
-import type { AccountPrincipal, Role, Scope } from "#core/accounts.ts";
-import type { createAgentAuthenticator } from "#commands/authenticate-agent.ts";
+import type { AccountPrincipal, Role, Scope } from "#core/accounts/accounts.ts";
+import type { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
 import type { Deps } from "#commands/deps.ts";
 import { ProblemError, unwrap } from "./problems.ts";
 

@@ -1,9 +1,9 @@
 import type { Clock, Log } from "#core/ports.ts";
 import type { Agent } from "./agent.ts";
-import { IdentityRevoked } from "./control-plane.ts";
-import type { PassQueue } from "./pass-queue.ts";
-import type { DoorbellSource } from "./rings.ts";
-import type { SessionKeeper } from "./session.ts";
+import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
+import type { PassQueue } from "#host-agent/converge/pass-queue.ts";
+import type { DoorbellSource } from "#host-agent/channel/rings.ts";
+import type { SessionKeeper } from "#host-agent/channel/session.ts";
 import { pause } from "./time-limit.ts";
 
 export type LoopPorts = {

@@ -24,7 +24,10 @@ const EXTRA = {
 /** Packages that reach the outside, and the only places that may import them. */
 const PACKAGES = [
   { match: /^stripe($|\/)/, only: /^(adapters|local|test)\// },
-  { match: /^@(aws-sdk|smithy)\//, only: /^(adapters|local|test)\/|^host-agent\/doorbell\.ts$/ },
+  {
+    match: /^@(aws-sdk|smithy)\//,
+    only: /^(adapters|local|test)\/|^host-agent\/channel\/doorbell\.ts$/,
+  },
   { match: /^@?better-auth($|\/)/, only: /^(adapters|local|test)\// },
   {
     match: /^(drizzle-orm|drizzle-kit|pg)($|\/)/,

@@ -1,11 +1,11 @@
 import { eq } from "drizzle-orm";
-import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts.ts";
+import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts/accounts.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Result } from "#core/result.ts";
-import { addImage, addLocation, addPlan, addPool } from "#commands/add-catalogue.ts";
+import { addImage, addLocation, addPlan, addPool } from "#commands/catalogue/add-catalogue.ts";
 import type { Deps } from "#commands/deps.ts";
-import { addHost, issueJoinToken } from "#commands/add-host.ts";
-import { listLocations } from "#db/catalogue.ts";
+import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
+import { listLocations } from "#db/catalogue/catalogue.ts";
 import { accounts } from "#db/schema/accounts.ts";
 import { hosts, networkPools } from "#db/schema/hosts.ts";
 

@@ -21,7 +21,7 @@ import { createBillingEventsConsumer } from "#functions/consume-billing-events.t
 import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
 import { createSweep } from "#functions/sweep.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
-import { CorruptState } from "#host-agent/saved.ts";
+import { CorruptState } from "#host-agent/state/saved.ts";
 import { createStripeWebhook } from "#webhooks/stripe.ts";
 import { startAgent, type LocalHost, type RunningAgent } from "./agents.ts";
 import { createLocalClock, type LocalClock } from "./clock.ts";

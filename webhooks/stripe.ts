@@ -13,7 +13,7 @@ import {
   type ProblemCode,
 } from "#core/contracts/problem.ts";
 import type { Deps } from "#commands/deps.ts";
-import { receiveStripeEvent } from "#commands/receive-stripe-event.ts";
+import { receiveStripeEvent } from "#commands/messages/receive-stripe-event.ts";
 import { lambda } from "#commands/runtime.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 

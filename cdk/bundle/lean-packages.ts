@@ -60,7 +60,7 @@ const RULES: readonly Rule[] = [
     load: leaveOut,
   },
   {
-    // Descriptions of better-auth's routes for its own OpenAPI plugin. Ours are in `functions/routes/accounts.ts`.
+    // Descriptions of better-auth's routes for its own OpenAPI plugin. Ours are in `functions/routes/customer/accounts.ts`.
     file: /[\\/](better-auth[\\/]dist[\\/](api|plugins)|@better-auth[\\/]api-key[\\/]dist)[\\/].*\.mjs$/,
     load: dropOpenapiMetadata,
   },

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { ROLES, SCOPES } from "#core/accounts.ts";
+import { ROLES, SCOPES } from "#core/accounts/accounts.ts";
 import { HYPERVISORS } from "#core/hosts/limits.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { idIn, idOut } from "#core/ids.ts";

@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { ROLES } from "#core/accounts.ts";
+import { ROLES } from "#core/accounts/accounts.ts";
 import { Instant } from "./agent.ts";
 
 /*

@@ -11,7 +11,7 @@ import {
   unique,
   uuid,
 } from "drizzle-orm/pg-core";
-import { ROLES } from "#core/accounts.ts";
+import { ROLES } from "#core/accounts/accounts.ts";
 import { instant } from "./columns.ts";
 
 /*

@@ -8,8 +8,8 @@ import {
   type DesiredVm,
   type UsageSample,
 } from "#core/contracts/agent.ts";
-import { ControlPlaneError, type ControlPlane } from "#host-agent/control-plane.ts";
-import { desiredHash } from "#host-agent/desired.ts";
+import { ControlPlaneError, type ControlPlane } from "#host-agent/channel/control-plane.ts";
+import { desiredHash } from "#host-agent/converge/desired.ts";
 
 /** What a control plane knows of one host, and how it answers. The agent's side of the port is the real one. */
 export type FakeControlPlane = ControlPlane & {

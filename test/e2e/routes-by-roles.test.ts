@@ -1,7 +1,7 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { ROLES, SCOPES, SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts.ts";
+import { ROLES, SCOPES, SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts/accounts.ts";
 import { idIn } from "#core/ids.ts";
 import { createApi } from "#functions/app.ts";
 import { StackClient } from "#local/client.ts";

@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { listPlans } from "#db/catalogue.ts";
+import { listPlans } from "#db/catalogue/catalogue.ts";
 import { openDriver } from "#host-agent/drivers/open-driver.ts";
 import type { LocalHost } from "#local/agents.ts";
 import { freePorts, type Ports } from "#local/ports.ts";

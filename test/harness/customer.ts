@@ -1,6 +1,6 @@
 import { v7 } from "uuid";
 import { z } from "zod";
-import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts.ts";
+import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts/accounts.ts";
 import { EXAMPLE_SSH_KEY, payCheckout, StackClient, until } from "#local/client.ts";
 import { CARD } from "./stripe-in-process.ts";
 import type { TestStack } from "./stack.ts";

@@ -1,14 +1,14 @@
 import { createHash, createPrivateKey } from "node:crypto";
 import { z } from "zod";
 import { createAgent } from "#host-agent/agent.ts";
-import { createHttpControlPlane } from "#host-agent/control-plane.ts";
+import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
 import { REALISTIC_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import type { FaultPoint } from "#host-agent/drivers/simulated/faults.ts";
 import type { SimulatedWorld } from "#host-agent/drivers/simulated/world.ts";
-import { createSigner, enroll, loadIdentity } from "#host-agent/identity.ts";
-import type { StateStore } from "#host-agent/state-store.ts";
+import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
+import type { StateStore } from "#host-agent/state/state-store.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { Dice } from "./dice.ts";
 import { fetchOver, type Serve } from "./network.ts";

@@ -2,7 +2,7 @@ import type { SQSRecord } from "aws-lambda";
 import { EventEnvelope } from "#core/contracts/events.ts";
 import type { Queues, WorkQueue } from "#core/ports.ts";
 import type { BatchHandler } from "#functions/batch.ts";
-import type { DoorbellSource, Ring } from "#host-agent/rings.ts";
+import type { DoorbellSource, Ring } from "#host-agent/channel/rings.ts";
 import type { Dice } from "./dice.ts";
 import { outside } from "./process.ts";
 import { forever } from "./scheduler.ts";

@@ -1,4 +1,4 @@
-import { addHost } from "#commands/add-host.ts";
+import { addHost } from "#commands/hosts/add-host.ts";
 import { INVARIANTS } from "./checks/invariants.ts";
 import type { Check, Look, Scene } from "./checks/scene.ts";
 import { createControlPlane, createInvoker } from "./control-plane.ts";

@@ -1,9 +1,9 @@
 import { describe, expect, test } from "vitest";
 import type { Log } from "#core/ports.ts";
 import type { VmCounters } from "#host-agent/drivers/driver.ts";
-import { createSpool } from "#host-agent/spool.ts";
-import { memoryStore } from "#host-agent/state-store.ts";
-import { firstMark, takeSample } from "#host-agent/usage.ts";
+import { createSpool } from "#host-agent/meter/spool.ts";
+import { memoryStore } from "#host-agent/state/state-store.ts";
+import { firstMark, takeSample } from "#host-agent/meter/usage.ts";
 
 const VM = "019e8313-f218-703c-8000-f45cadb518ed";
 const quiet: Log = { info: () => undefined, error: () => undefined };

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { VmSize } from "#core/vms/vm.ts";
-import { fileStore, memoryStore, type StateStore } from "#host-agent/state-store.ts";
+import { fileStore, memoryStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { DriverError } from "../driver.ts";
 
 const Millis = z.int().nonnegative();
