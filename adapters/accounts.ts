@@ -4,19 +4,14 @@ import * as z from "zod";
 import {
   type AccountPrincipal,
   type Accounts,
+  MIN_PASSWORD_LENGTH,
   ROLES,
   type Scope,
   SCOPES_OF_ROLE,
 } from "#core/accounts/accounts.ts";
 import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
-import {
-  type Auth,
-  type AuthOptions,
-  COOKIE_PREFIX,
-  createAuth,
-  MIN_PASSWORD_LENGTH,
-} from "./accounts-auth.ts";
+import { type Auth, type AuthOptions, COOKIE_PREFIX, createAuth } from "./accounts-auth.ts";
 import { isServed, notServed, withProblem } from "./accounts-http.ts";
 import { createTokens } from "./accounts-tokens.ts";
 

@@ -5,6 +5,7 @@ import type { Deps } from "#commands/deps.ts";
 import { isRefusedText } from "#commands/text-refused.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 import { docsPage } from "./docs-page.ts";
+import { documentOf } from "./document.ts";
 import { ProblemError, problemResponse } from "./problems.ts";
 import { newRouter } from "./router.ts";
 import { accountRoutes } from "#functions/routes/customer/accounts.ts";
@@ -22,15 +23,6 @@ const KIB = 1024;
 const BODY_LIMIT = 128 * KIB;
 /** A report of 2,000 VMs, or 1,000 samples. API Gateway's own limit is 10 MB, Lambda's 6 MB. */
 const AGENT_BODY_LIMIT = 4 * KIB * KIB;
-
-export const API_INFO = {
-  title: "Berth API",
-  version: "1",
-  description:
-    "Sells and runs VPSs. Errors are problem documents (RFC 9457) with a stable `code`; lists page by cursor; " +
-    "requests that make something take an Idempotency-Key (an order must have one): the same key and body give the " +
-    "same answer, and do nothing twice.",
-};
 
 type Variables = { requestId: string };
 
@@ -87,21 +79,10 @@ export function createApi(deps: Deps) {
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", agentRoutes(deps));
 
-  const registry = app.openAPIRegistry;
-  registry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
-  registry.registerComponent("securitySchemes", "session", {
-    type: "apiKey",
-    in: "cookie",
-    name: "berth.session_token",
-  });
-  registry.registerComponent("securitySchemes", "agent", {
-    type: "http",
-    scheme: "bearer",
-    bearerFormat: "JWT (EdDSA)",
-  });
-  const document = () => app.getOpenAPI31Document({ openapi: "3.1.0", info: API_INFO });
-  app.get("/openapi.json", (c) => c.json(document()));
-  app.get("/docs", (c) => c.html(docsPage(document())));
+  let document: ReturnType<typeof documentOf> | undefined;
+  const theDocument = () => (document ??= documentOf(app));
+  app.get("/openapi.json", (c) => c.json(theDocument()));
+  app.get("/docs", (c) => c.html(docsPage(theDocument())));
   app.get("/", (c) => c.redirect("/docs"));
 
   app.notFound((c) =>

@@ -6,6 +6,7 @@ import {
   EnrollAnswer,
   EnrollRequest,
   InitialPasswordAnswer,
+  ReportReceipt,
   UsageBatch,
   UsageReceipt,
 } from "#core/contracts/agent.ts";
@@ -24,7 +25,6 @@ import { problems, unwrap } from "#functions/problems.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
 const body = <T extends z.ZodType>(schema: T) => ({ required: true, content: json(schema) });
-const AGENT_PROBLEMS = problems("invalid_request", "agent_token_invalid", "identity_revoked");
 
 const enrollRoute = createRoute({
   ...forJoinToken,
@@ -36,7 +36,7 @@ const enrollRoute = createRoute({
   request: { body: body(EnrollRequest) },
   responses: {
     200: { description: "Enrolled", content: json(EnrollAnswer) },
-    ...problems("invalid_request", "join_token_invalid", "host_wrong_state"),
+    ...problems("join_token_invalid", "host_wrong_state"),
   },
 });
 
@@ -51,7 +51,6 @@ const sessionRoute = (guard: Guard) =>
     path: "/agent/v1/session",
     responses: {
       200: { description: "The session", content: json(AgentSession) },
-      ...AGENT_PROBLEMS,
     },
   });
 const desiredRoute = (guard: Guard) =>
@@ -69,7 +68,6 @@ const desiredRoute = (guard: Guard) =>
     responses: {
       200: { description: "The document", content: json(DesiredDocument) },
       304: { description: "Unchanged" },
-      ...AGENT_PROBLEMS,
     },
   });
 const reportRoute = (guard: Guard) =>
@@ -84,9 +82,8 @@ const reportRoute = (guard: Guard) =>
     responses: {
       200: {
         description: "How many VMs' reports counted",
-        content: json(z.object({ accepted: z.int(), ignored: z.int() })),
+        content: json(ReportReceipt),
       },
-      ...AGENT_PROBLEMS,
     },
   });
 const usageRoute = (guard: Guard) =>
@@ -100,7 +97,6 @@ const usageRoute = (guard: Guard) =>
     request: { body: body(UsageBatch) },
     responses: {
       200: { description: "What became of them", content: json(UsageReceipt) },
-      ...AGENT_PROBLEMS,
     },
   });
 
@@ -116,13 +112,7 @@ const passwordRoute = (guard: Guard) =>
     request: { params: z.object({ id: z.uuid() }) },
     responses: {
       200: { description: "The password", content: json(InitialPasswordAnswer) },
-      ...problems(
-        "invalid_request",
-        "agent_token_invalid",
-        "identity_revoked",
-        "vm_not_found",
-        "no_initial_password",
-      ),
+      ...problems("vm_not_found", "no_initial_password"),
     },
   });
 

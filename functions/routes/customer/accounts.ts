@@ -4,7 +4,7 @@ import {
   CreatedToken,
   CreateToken,
   Me,
-  pageOf,
+  TokenPage,
   PageQuery,
   TokenView,
 } from "#core/contracts/api.ts";
@@ -40,8 +40,7 @@ const listRoute = (deps: Deps) =>
     path: "/v1/tokens",
     request: { query: PageQuery },
     responses: {
-      200: { description: "A page of tokens", content: json(pageOf(TokenView)) },
-      ...problems("invalid_request"),
+      200: { description: "A page of tokens", content: json(TokenPage) },
     },
   });
 const createTokenRoute = (deps: Deps) =>
@@ -62,13 +61,7 @@ const createTokenRoute = (deps: Deps) =>
     },
     responses: {
       201: { description: "The token and its secret", content: json(CreatedToken) },
-      ...problems(
-        "invalid_request",
-        "scope_not_allowed",
-        "token_limit",
-        "idempotency_key_reused",
-        "secret_shown_once",
-      ),
+      ...problems("scope_not_allowed", "token_limit", "secret_shown_once"),
     },
   });
 const revokeRoute = (deps: Deps) =>

@@ -175,7 +175,7 @@ type Answers = Record<
 const routeOf = (deps: Deps, { path, who, body, answer, codes = [], ...about }: AuthOperation) => {
   const answers: Answers = {
     200: { description: "Done", content: { "application/json": { schema: answer } } },
-    ...problems("invalid_request", ...codes, "rate_limited"),
+    ...problems(...codes, "rate_limited"),
   };
   return createRoute({
     ...(who === "session" ? forSessions(deps) : forAnybody),
@@ -186,7 +186,13 @@ const routeOf = (deps: Deps, { path, who, body, answer, codes = [], ...about }: 
     ...(body === undefined
       ? {}
       : {
-          request: { body: { required: true, content: { "application/json": { schema: body } } } },
+          // `{}` may be left out.
+          request: {
+            body: {
+              required: body !== NoFields,
+              content: { "application/json": { schema: body } },
+            },
+          },
         }),
     responses: answers,
   });
