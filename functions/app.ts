@@ -6,6 +6,7 @@ import { isRefusedText } from "#commands/text-refused.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 import { docsPage } from "./docs-page.ts";
 import { documentOf } from "./document.ts";
+import { methodsOf } from "./methods.ts";
 import { ProblemError, problemResponse } from "./problems.ts";
 import { newRouter } from "./router.ts";
 import { accountRoutes } from "#functions/routes/customer/accounts.ts";
@@ -85,13 +86,15 @@ export function createApi(deps: Deps) {
   app.get("/docs", (c) => c.html(docsPage(theDocument())));
   app.get("/", (c) => c.redirect("/docs"));
 
-  app.notFound((c) =>
-    problemResponse(
-      c,
-      new ProblemError("not_found", `no route ${c.req.method} ${c.req.path}`),
-      c.get("requestId"),
-    ),
-  );
+  app.notFound((c) => {
+    const methods = methodsOf(app, c.req.path);
+    if (methods.length > 0) c.header("allow", methods.join(", "));
+    const problem =
+      methods.length === 0
+        ? new ProblemError("not_found", `no route ${c.req.method} ${c.req.path}`)
+        : new ProblemError("method_not_allowed", `${c.req.path} takes ${methods.join(", ")}`);
+    return problemResponse(c, problem, c.get("requestId"));
+  });
   app.onError((error, c) => problemResponse(c, toProblem(error), c.get("requestId")));
   return app;
 }

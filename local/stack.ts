@@ -1,4 +1,5 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
+import { Server } from "node:http";
 import path from "node:path";
 import { serve, type ServerType } from "@hono/node-server";
 import { drizzle } from "drizzle-orm/node-postgres";
@@ -28,6 +29,7 @@ import { createLocalClock, type LocalClock } from "./clock.ts";
 import { queuesOnClock } from "./clock-queues.ts";
 import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
+import { takeEveryMethod } from "./every-method.ts";
 import { startPostgres } from "./postgres.ts";
 import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
 import { CorruptFolder, loadSaved, save } from "./saved-secrets.ts";
@@ -315,6 +317,7 @@ const listen = (fetch: (request: Request) => Response | Promise<Response>, port:
       server.off("error", reject);
       resolve(server);
     });
+    if (server instanceof Server) takeEveryMethod(server, fetch);
     server.on("error", reject);
   });
 

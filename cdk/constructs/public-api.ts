@@ -74,11 +74,14 @@ export class PublicApi extends Construct {
     return this.#domain?.regionalDomainName;
   }
 
-  /** Stripe's webhook to its own Lambda, so that a busy API cannot keep payments waiting; all else to the API. */
+  /**
+   * Stripe's webhook to its own Lambda, so that a busy API cannot keep payments waiting; all else to the API. It gets
+   * every method of its path, and says itself which one it takes.
+   */
   serve(targets: { api: IFunction; stripeWebhook: IFunction }): void {
     const webhook = new HttpRoute(this, "StripeWebhook", {
       httpApi: this.#api,
-      routeKey: HttpRouteKey.with("/webhooks/stripe", HttpMethod.POST),
+      routeKey: HttpRouteKey.with("/webhooks/stripe", HttpMethod.ANY),
       integration: new HttpLambdaIntegration("StripeWebhook", targets.stripeWebhook),
     });
     const everything = new HttpRoute(this, "Everything", {

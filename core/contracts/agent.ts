@@ -16,9 +16,10 @@ import {
  * metadata. Everything an agent sends is untrusted input.
  */
 
+export const CLOCK_PATTERN = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]";
 export const Instant = z.iso.datetime({ precision: 3 }).openapi({
   description: "RFC 3339, to the millisecond, in UTC",
-  pattern: "^[0-9-]{10}T[0-9:]{8}\\.[0-9]{3}Z$",
+  pattern: `^[0-9]{4}-[0-9]{2}-[0-9]{2}T${CLOCK_PATTERN}\\.[0-9]{3}Z$`,
   example: "2026-03-01T12:00:00.000Z",
 });
 export const OsFamily = z.enum(OS_FAMILIES).openapi("OsFamily");
@@ -321,8 +322,8 @@ export const EnrollRequest = z
     /** The agent's new Ed25519 public key as a JWK (RFC 8037). */
     publicKey: z
       .strictObject({
-        kty: z.literal("OKP"),
-        crv: z.literal("Ed25519"),
+        kty: z.literal("OKP").openapi("AgentKeyType"),
+        crv: z.literal("Ed25519").openapi("AgentKeyCurve"),
         x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
       })
       .openapi("AgentPublicKey"),

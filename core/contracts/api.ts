@@ -14,7 +14,15 @@ import { whyNoSshKey } from "#core/vms/ssh-key.ts";
 import { ACTION_STEPS, STEP_STATUSES } from "#core/vms/action-steps.ts";
 import { VM_STATUSES } from "#core/vms/status.ts";
 import { VmSize } from "#core/vms/vm.ts";
-import { HostImage, Hypervisor, Instant, ObservedPower, OsFamily, DesiredPower } from "./agent.ts";
+import {
+  HostImage,
+  CLOCK_PATTERN,
+  Hypervisor,
+  Instant,
+  ObservedPower,
+  OsFamily,
+  DesiredPower,
+} from "./agent.ts";
 import { use } from "./named.ts";
 
 /* The HTTP surface for customers, staff and integrations. Requests are strict; a bigint travels as a string. */
@@ -39,12 +47,16 @@ const Label = (max: number) =>
     )
     // The same as a pattern that takes no longer for a longer text: once the spaces in front are passed, each
     // character is looked at once.
-    .openapi({ pattern: "^\\s*[^\\s\\p{Cc}\\p{Cs}][^\\p{Cc}\\p{Cs}]*$", example: "web" });
+    .openapi({ pattern: "^\\s*[^\\s\\p{Cc}\\p{Cs}][^\\p{Cc}\\p{Cs}]*$" });
 
 /** An instant that a query may name: a year that every part of us can write. */
 const QueryInstant = z.iso
   .datetime()
-  .refine((text) => Date.parse(text) >= 0, "may not lie before 1970");
+  .refine((text) => Date.parse(text) >= 0, "may not lie before 1970")
+  .openapi({
+    pattern: `^(?:19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}T${CLOCK_PATTERN}(?:\\.[0-9]+)?Z$`,
+    example: "2026-03-01T12:00:00Z",
+  });
 
 /** More than any machine has, and what an integer column holds. */
 const MOST_COUNT = 2 ** 30;

@@ -47,7 +47,7 @@ export const SignUp = z
   .strictObject({
     email: Email,
     name: Text(1024).openapi({
-      pattern: "^[^\\x00]*[^\\x00\\s][^\\x00]*$",
+      pattern: "^\\s*[^\\x00\\s][^\\x00]*$",
       minLength: 1,
       maxLength: MAX_NAME_LENGTH,
       example: "Ada",
@@ -124,7 +124,7 @@ export const LoggedOut = z.object({ success: z.boolean() }).openapi("LoggedOut")
 export const Done = z.object({ status: z.boolean() }).openapi("Done");
 export const SecondFactor = z
   .object({
-    method: z.literal("totp"),
+    method: z.literal("totp").openapi("SecondFactorMethod"),
     totpURI: z.string().openapi({ description: "For an authenticator app, as a QR code." }),
     backupCodes: z.array(z.string()),
   })

@@ -170,7 +170,7 @@ describe.each(STAGES)("stage %s", (stage) => {
         .id;
     };
     expect(routes).toHaveLength(2);
-    expect(target("POST /webhooks/stripe")).toBe(called("StripeWebhook").id);
+    expect(target("ANY /webhooks/stripe")).toBe(called("StripeWebhook").id);
     expect(target("$default")).toBe(called("Api").id);
     expect(
       template()
