@@ -138,7 +138,7 @@ function refusalsOfRequest(operation: Operation, takesBody: boolean): readonly P
   if (operation.requestBody !== undefined) codes.push("malformed_json");
   if (operation.requestBody !== undefined || parameters.length > 0) codes.push("invalid_request");
   if (key !== undefined) {
-    if ("required" in key && key.required === true) codes.push("idempotency_key_missing");
+    if ("required" in key && key.required) codes.push("idempotency_key_missing");
     codes.push("idempotency_key_reused");
   }
   if (takesBody) codes.push("body_too_large");
