@@ -7,6 +7,7 @@ import type { Accounts } from "#core/accounts/accounts.ts";
 import type { Log } from "#core/ports.ts";
 import { ok } from "#core/result.ts";
 import type { Deps } from "#commands/deps.ts";
+import type { Db } from "#db/client.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
 import { createApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
@@ -73,6 +74,8 @@ export async function startControlPlane(
     maxUnpaidOrders?: number;
     /** What Stripe does with a subscription whose renewal failed to the end. */
     afterLastRetry?: "cancel" | "unpaid";
+    /** Who may call the HTTP API; nobody when left out. */
+    accounts?: (db: Db) => Accounts;
   } = {},
 ): Promise<ControlPlane> {
   const database = await cloneDatabase(options);
@@ -98,7 +101,7 @@ export async function startControlPlane(
     log,
     payments: stepped(stripe.payments, "payments", steps),
     queues: stepped(queues, "queues", steps),
-    accounts: noAccounts,
+    accounts: options.accounts?.(database.db) ?? noAccounts,
     hostCredentials: stepped(
       createStaticHostCredentials({ clock, region: "us-east-1" }),
       "credentials",

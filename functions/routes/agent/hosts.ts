@@ -63,7 +63,19 @@ const desiredRoute = (guard: Guard) =>
     method: "get",
     path: "/agent/v1/desired",
     request: {
-      query: z.strictObject({ atLeast: z.coerce.number().int().nonnegative().default(0) }),
+      query: z.strictObject({
+        // The type is said: what turns null into 0 would be told as taking null.
+        atLeast: z.coerce
+          .number()
+          .int()
+          .nonnegative()
+          .default(0)
+          .openapi({
+            type: "integer",
+            minimum: 0,
+            param: { description: "The generation that is to be there at least." },
+          }),
+      }),
     },
     responses: {
       200: { description: "The document", content: json(DesiredDocument) },
