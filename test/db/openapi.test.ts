@@ -243,7 +243,9 @@ function fitsDocument(op: Operation, call: Call): boolean {
     return document.fits(p.schema, isNumber ? Number(given) : String(given));
   });
   if (!parametersFit || op.body === null) return parametersFit;
-  if (call.body === undefined) return !op.bodyIsRequired || document.fits(op.body, {});
+  // Nothing that is said to be JSON is none; nothing at all is no body.
+  if (call.body === undefined)
+    return call.type === undefined && (!op.bodyIsRequired || document.fits(op.body, {}));
   try {
     return op.takes(JSON.parse(call.body));
   } catch {
