@@ -102,7 +102,7 @@ export function readDocument(document: unknown): ApiDocument {
     if (named === undefined) throw new Error(`the document has no ${name}`);
     return named;
   };
-  const fits = (schema: Schema, value: unknown): boolean => validator(schema)(value) === true;
+  const fits = (schema: Schema, value: unknown): boolean => validator(schema)(value);
 
   const faultOf = (responses: Described["responses"], heard: Heard): string | undefined => {
     if (heard.status === NEVER) return "a failure of ours";
