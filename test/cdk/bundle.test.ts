@@ -52,6 +52,8 @@ describe("the bundles, each in a fresh Node with nothing but a Lambda's environm
       httpEvent("GET", "/v1/vms"),
       httpEvent("POST", "/v1/auth/sign-in/social", { provider: "google" }),
       httpEvent("GET", "/v1/auth/error"),
+      httpEvent("TRACE", "/v1/plans"),
+      httpEvent("CONNECT", "/v1/orders"),
     ]);
     const [health, openapi, ...refused] = answers.map((a) => Answer.parse(a));
     expect(health).toMatchObject({ statusCode: 200, body: { ok: true, unsentRows: 0 } });
@@ -63,6 +65,8 @@ describe("the bundles, each in a fresh Node with nothing but a Lambda's environm
       { statusCode: 401, body: { code: "unauthenticated" } },
       { statusCode: 404, body: { code: "not_found" } },
       { statusCode: 404, body: { code: "not_found" } },
+      { statusCode: 405, body: { code: "method_not_allowed" } },
+      { statusCode: 405, body: { code: "method_not_allowed" } },
     ]);
   });
 
