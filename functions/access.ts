@@ -2,7 +2,7 @@ import type { MiddlewareHandler } from "hono";
 import type { AccountPrincipal, Role, Scope } from "#core/accounts/accounts.ts";
 import type { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
 import type { Deps } from "#commands/deps.ts";
-import { ProblemError, unwrap } from "./problems.ts";
+import { problems, ProblemError, unwrap } from "./problems.ts";
 
 /**
  * Who may call a route. Every route states it; `x-access` in the OpenAPI document is this very value, and the test
@@ -86,6 +86,15 @@ export function forAgents(authenticate: ReturnType<typeof createAgentAuthenticat
     middleware: guard,
   };
 }
+
+/** One guard for all of the agents' routes, as it remembers what it has seen. */
+export type AgentGuard = ReturnType<typeof forAgents>;
+/** What it may refuse, and a body of another shape. */
+export const AGENT_PROBLEMS = problems(
+  "invalid_request",
+  "agent_token_invalid",
+  "identity_revoked",
+);
 
 export const forAnybody = { "x-access": { who: "anybody" } satisfies Access };
 export const forJoinToken = { "x-access": { who: "join_token" } satisfies Access };

@@ -1,4 +1,4 @@
-import path from "node:path";
+import { eachImport, targetOf } from "./imports.js";
 import { placeOf } from "./place.js";
 
 /** folder → the folders of ours it may import, besides itself. */
@@ -50,14 +50,6 @@ const folderOf = (place) => {
   return FOLDERS.has(top) ? top : undefined;
 };
 
-/** The place that an import leads to; undefined for a package. */
-function targetOf(specifier, place) {
-  if (specifier.startsWith("#")) return specifier.slice(1);
-  if (specifier.startsWith("."))
-    return path.posix.normalize(path.posix.join(path.posix.dirname(place), specifier));
-  return undefined;
-}
-
 /** Why `place` may not import `specifier`; undefined when it may. */
 function refusal(place, specifier) {
   const from = folderOf(place);
@@ -85,22 +77,9 @@ function refusal(place, specifier) {
 export const layers = {
   create(ctx) {
     const place = placeOf(ctx.filename);
-    const check = (node, source) => {
-      const specifier = source?.value;
-      const why = typeof specifier === "string" ? refusal(place, specifier) : undefined;
+    return eachImport((node, specifier) => {
+      const why = refusal(place, specifier);
       if (why !== undefined) ctx.report({ node, message: why });
-    };
-    const bySource = (node) => check(node, node.source);
-    return {
-      ImportDeclaration: bySource,
-      ExportNamedDeclaration: bySource,
-      ExportAllDeclaration: bySource,
-      ImportExpression: bySource,
-      TSImportType: bySource,
-      CallExpression(node) {
-        if (node.callee.type === "Identifier" && node.callee.name === "require")
-          check(node, node.arguments[0]);
-      },
-    };
+    });
   },
 };

@@ -2,12 +2,14 @@ import { eq } from "drizzle-orm";
 import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts/accounts.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Result } from "#core/result.ts";
-import { addImage, addLocation, addPlan, addPool } from "#commands/catalogue/add-catalogue.ts";
+import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
+import { addPool } from "#commands/network/add-pool.ts";
 import type { Deps } from "#commands/deps.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { listLocations } from "#db/catalogue/catalogue.ts";
 import { accounts } from "#db/schema/accounts.ts";
-import { hosts, networkPools } from "#db/schema/hosts.ts";
+import { hosts } from "#db/schema/hosts.ts";
+import { networkPools } from "#db/schema/network.ts";
 
 /** What the local stack sells. Prices are examples. The smallest has no limits that an old kernel cannot set. */
 const PLANS = [

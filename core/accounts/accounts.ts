@@ -103,3 +103,7 @@ export type Accounts = {
     role: Role;
   }) => Promise<Result<{ accountId: string }, { code: "email_taken"; detail: string }>>;
 };
+
+/** True when `who` may see and change what this account owns: the account itself, or staff. */
+export const mayTouch = (who: AccountPrincipal, ownerId: string): boolean =>
+  who.role === "staff" || who.accountId === ownerId;
