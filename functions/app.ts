@@ -1,5 +1,6 @@
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
+import type { LogIns } from "#core/accounts/accounts.ts";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
 import type { Deps } from "#commands/deps.ts";
 import { isRefusedText } from "#commands/text-refused.ts";
@@ -13,7 +14,7 @@ import { accountRoutes } from "#functions/routes/customer/accounts.ts";
 import { agentHostRoutes } from "#functions/routes/agent/hosts.ts";
 import { agentUsageRoutes } from "#functions/routes/agent/usage.ts";
 import { agentVmRoutes } from "#functions/routes/agent/vms.ts";
-import { authRoutes } from "#functions/routes/public/accounts.ts";
+import { describeLogIns, logInRoutes } from "#functions/routes/public/accounts.ts";
 import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
 import { invoiceRoutes } from "#functions/routes/customer/billing.ts";
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
@@ -40,8 +41,8 @@ export const API_INFO = {
 
 type Variables = { requestId: string };
 
-/** The whole HTTP API but the webhooks. `deps` are all it stands on, so it runs in a Lambda, a server, or a test. */
-export function createApi(deps: Deps) {
+/** What every route stands behind: request ids, one line of log, limits of bodies, and errors as problems. */
+function newApp(deps: Pick<Deps, "clock" | "ids" | "log">) {
   const app = newRouter<{ Variables: Variables }>();
 
   app.use(async (c, next) => {
@@ -82,7 +83,36 @@ export function createApi(deps: Deps) {
     await next();
   });
 
-  app.route("/", authRoutes(deps));
+  app.notFound((c) =>
+    problemResponse(
+      c,
+      new ProblemError("not_found", `no route ${c.req.method} ${c.req.path}`),
+      c.get("requestId"),
+    ),
+  );
+  app.onError((error, c) => problemResponse(c, toProblem(error), c.get("requestId")));
+  return app;
+}
+
+/** Where log-ins are, which a Lambda of their own serves. */
+export const isLogIn = (path: string): boolean => path.startsWith("/v1/auth/");
+
+/** Sign-up, log-in and sessions: all below `/v1/auth/`. */
+export function createLogInApi(
+  deps: Pick<Deps, "accounts" | "clock" | "ids" | "log"> & { logIns: LogIns },
+) {
+  const app = newApp(deps);
+  app.route("/", logInRoutes(deps));
+  return app;
+}
+
+/**
+ * The whole HTTP API but log-ins, which it only describes, and the webhooks. `deps` are all it stands on, so it runs in a
+ * Lambda, a server, or a test.
+ */
+export function createApi(deps: Deps) {
+  const app = newApp(deps);
+  describeLogIns(deps, app.openAPIRegistry);
   app.route("/", publicPages(deps));
   app.route("/", catalogueRoutes(deps));
   app.route("/", accountRoutes(deps));
@@ -114,15 +144,6 @@ export function createApi(deps: Deps) {
   app.get("/openapi.json", (c) => c.json(document()));
   app.get("/docs", (c) => c.html(docsPage(document())));
   app.get("/", (c) => c.redirect("/docs"));
-
-  app.notFound((c) =>
-    problemResponse(
-      c,
-      new ProblemError("not_found", `no route ${c.req.method} ${c.req.path}`),
-      c.get("requestId"),
-    ),
-  );
-  app.onError((error, c) => problemResponse(c, toProblem(error), c.get("requestId")));
   return app;
 }
 

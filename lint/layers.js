@@ -34,7 +34,10 @@ const PACKAGES = [
     only: /^(db|adapters|local|test|scripts)\/|^commands\/runtime\.ts$/,
   },
   { match: /^@aws-lambda-powertools\//, only: /^adapters\// },
-  { match: /^(hono|@hono\/node-server)($|\/)/, only: /^(functions|webhooks|local|test)\// },
+  {
+    match: /^(hono|@hono\/node-server)($|\/)/,
+    only: /^(functions|webhooks|local|test)\/|^adapters\/session-cookies\.ts$/,
+  },
   { match: /^(aws-cdk-lib|cdk-nag|constructs)($|\/)/, only: /^(cdk|test)\// },
   { match: /^(fauxqs|@electric-sql\/pglite)($|\/)/, only: /^(local|test)\// },
 ];

@@ -1,5 +1,5 @@
 import { eq } from "drizzle-orm";
-import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts/accounts.ts";
+import { SCOPES_OF_ROLE, type LogIns, type Role, type Scope } from "#core/accounts/accounts.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Result } from "#core/result.ts";
 import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
@@ -131,10 +131,11 @@ export async function joinTokenFor(deps: Deps, name: string, locationId: string)
  */
 export async function seedPeople(
   deps: Deps,
+  logIns: LogIns,
 ): Promise<{ customer: string; staff: string; integration: string }> {
   const tokens = { customer: "", staff: "", integration: "" };
   for (const person of LOCAL_PEOPLE) {
-    const made = await deps.accounts.createAccount({ ...person, password: LOCAL_PASSWORD });
+    const made = await logIns.createAccount({ ...person, password: LOCAL_PASSWORD });
     const [known] = made.ok
       ? [{ id: made.value.accountId }]
       : await deps.db

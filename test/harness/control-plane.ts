@@ -58,12 +58,10 @@ export function recordedLog(): RecordedLog {
 }
 
 const noAccounts: Accounts = {
-  handle: async () => new Response(null, { status: 404 }),
   authenticate: async () => ok(undefined),
   createToken: () => Promise.reject(new Error("this test has no accounts")),
   listTokens: async () => [],
   revokeToken: async () => false,
-  createAccount: () => Promise.reject(new Error("this test has no accounts")),
 };
 
 export async function startControlPlane(

@@ -5,10 +5,10 @@ import {
   type ProblemCode,
   type STATUS_BY_CODE,
 } from "#core/contracts/problem.ts";
-import { AUTH_PATH } from "./accounts-auth.ts";
+import { AUTH_PATH } from "./log-ins-auth.ts";
 
 /**
- * The routes of better-auth that are served. Its others (social log-in, API keys, mail) answer 404, and so does
+ * The routes of better-auth that are served. Its others (social log-in, mail) answer 404, and so does
  * whatever a later version adds, until it stands here.
  */
 const ROUTES: ReadonlySet<string> = new Set([

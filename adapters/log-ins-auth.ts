@@ -1,4 +1,3 @@
-import { apiKey } from "@better-auth/api-key";
 import { drizzleAdapter } from "better-auth/adapters/drizzle";
 import { APIError } from "better-auth/api";
 import { betterAuth } from "better-auth/minimal";
@@ -7,11 +6,10 @@ import { DrizzleQueryError } from "drizzle-orm";
 import type { PgDatabase, PgQueryResultHKT, PgTable } from "drizzle-orm/pg-core";
 import { ROLES } from "#core/accounts/accounts.ts";
 import type { IdSource, Log } from "#core/ports.ts";
+import { COOKIE_PREFIX } from "./session-cookies.ts";
 
 /** Where the log-in routes live, below the API's origin. */
 export const AUTH_PATH = "/v1/auth";
-export const COOKIE_PREFIX = "berth";
-export const TOKEN_PREFIX = "berth_";
 export const MIN_PASSWORD_LENGTH = 10;
 const MAX_NAME_LENGTH = 200;
 /** RFC 5321 §4.5.3.1.3, less the angle brackets. */
@@ -20,13 +18,7 @@ const MAX_EMAIL_LENGTH = 254;
 /** The tables of `db/schema/accounts.ts`, handed in by the composition root: adapters do not import db. */
 export type AccountTables = Readonly<
   Record<
-    | "accounts"
-    | "sessions"
-    | "credentials"
-    | "verifications"
-    | "twoFactors"
-    | "apiTokens"
-    | "authRateLimits",
+    "accounts" | "sessions" | "credentials" | "verifications" | "twoFactors" | "authRateLimits",
     PgTable
   >
 >;
@@ -75,7 +67,6 @@ export const createAuth = (options: AuthOptions) =>
         account: options.tables.credentials,
         verification: options.tables.verifications,
         twoFactor: options.tables.twoFactors,
-        apikey: options.tables.apiTokens,
         rateLimit: options.tables.authRateLimits,
       },
     }),
@@ -125,19 +116,7 @@ export const createAuth = (options: AuthOptions) =>
         },
       },
     },
-    plugins: [
-      twoFactor({ issuer: "Berth" }),
-      apiKey({
-        defaultPrefix: TOKEN_PREFIX,
-        requireName: true,
-        enableMetadata: true,
-        maximumNameLength: MAX_NAME_LENGTH,
-        startingCharactersConfig: { charactersLength: TOKEN_PREFIX.length + 6 },
-        // Who may have how long a token is the caller's to decide; the plugin's own limits are a day and a year.
-        keyExpiration: { minExpiresIn: 0, maxExpiresIn: 36_500 },
-        rateLimit: { enabled: false },
-      }),
-    ],
+    plugins: [twoFactor({ issuer: "Berth" })],
   });
 export type Auth = ReturnType<typeof createAuth>;
 
