@@ -4,16 +4,18 @@ import { betterAuth } from "better-auth/minimal";
 import { twoFactor } from "better-auth/plugins/two-factor";
 import { DrizzleQueryError } from "drizzle-orm";
 import type { PgDatabase, PgQueryResultHKT, PgTable } from "drizzle-orm/pg-core";
-import { ROLES } from "#core/accounts/accounts.ts";
+import {
+  MAX_EMAIL_LENGTH,
+  MAX_NAME_LENGTH,
+  MAX_PASSWORD_LENGTH,
+  MIN_PASSWORD_LENGTH,
+  ROLES,
+} from "#core/accounts/accounts.ts";
 import type { IdSource, Log } from "#core/ports.ts";
 import { COOKIE_PREFIX } from "./session-cookies.ts";
 
 /** Where the log-in routes live, below the API's origin. */
 export const AUTH_PATH = "/v1/auth";
-export const MIN_PASSWORD_LENGTH = 10;
-const MAX_NAME_LENGTH = 200;
-/** RFC 5321 §4.5.3.1.3, less the angle brackets. */
-const MAX_EMAIL_LENGTH = 254;
 
 /** The tables of `db/schema/accounts.ts`, handed in by the composition root: adapters do not import db. */
 export type AccountTables = Readonly<
@@ -79,7 +81,7 @@ export const createAuth = (options: AuthOptions) =>
     emailAndPassword: {
       enabled: true,
       minPasswordLength: MIN_PASSWORD_LENGTH,
-      maxPasswordLength: 128,
+      maxPasswordLength: MAX_PASSWORD_LENGTH,
     },
     // No cookie cache: a changed role and a ban must take effect at the next request.
     session: { expiresIn: 7 * 86_400, updateAge: 86_400, cookieCache: { enabled: false } },

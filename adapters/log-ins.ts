@@ -1,9 +1,9 @@
 import { DrizzleQueryError } from "drizzle-orm";
-import type { LogIns } from "#core/accounts/accounts.ts";
+import { type LogIns, MIN_PASSWORD_LENGTH } from "#core/accounts/accounts.ts";
 import { guarded } from "#core/accounts/without-values.ts";
 import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
-import { type Auth, type AuthOptions, createAuth, MIN_PASSWORD_LENGTH } from "./log-ins-auth.ts";
+import { type Auth, type AuthOptions, createAuth } from "./log-ins-auth.ts";
 import { isServed, notServed, withProblem } from "./log-ins-http.ts";
 
 const MIN_SECRET_LENGTH = 32;

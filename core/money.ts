@@ -8,9 +8,10 @@ export const isCurrency = (code: string): code is Currency => CURRENCIES.some((c
 /** An amount in the currency's minor unit (cents). */
 export type Money = Readonly<{ minor: bigint; currency: Currency }>;
 
+export const Currency = z.enum(CURRENCIES).openapi("Currency");
 /** On the wire a bigint travels as a string. */
 export const MoneyView = z
-  .object({ minor: z.string().regex(/^-?\d+$/), currency: z.enum(CURRENCIES) })
+  .object({ minor: z.string().regex(/^-?\d+$/), currency: Currency })
   .openapi("Money");
 export type MoneyView = z.infer<typeof MoneyView>;
 

@@ -8,6 +8,8 @@ import { unitOfWork } from "#commands/unit-of-work.ts";
 import { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
 import { forAgents } from "./access.ts";
 import { docsPage } from "./docs-page.ts";
+import { documentOf } from "./document.ts";
+import { methodsOf } from "./methods.ts";
 import { ProblemError, problemResponse } from "./problems.ts";
 import { newRouter } from "./router.ts";
 import { accountRoutes } from "#functions/routes/customer/accounts.ts";
@@ -29,15 +31,6 @@ const KIB = 1024;
 const BODY_LIMIT = 128 * KIB;
 /** A report of 2,000 VMs, or 1,000 samples. API Gateway's own limit is 10 MB, Lambda's 6 MB. */
 const AGENT_BODY_LIMIT = 4 * KIB * KIB;
-
-export const API_INFO = {
-  title: "Berth API",
-  version: "1",
-  description:
-    "Sells and runs VPSs. Errors are problem documents (RFC 9457) with a stable `code`; lists page by cursor; " +
-    "requests that make something take an Idempotency-Key (an order must have one): the same key and body give the " +
-    "same answer, and do nothing twice.",
-};
 
 type Variables = { requestId: string };
 
@@ -83,19 +76,25 @@ function newApp(deps: Pick<Deps, "clock" | "ids" | "log">) {
     await next();
   });
 
-  app.notFound((c) =>
-    problemResponse(
-      c,
-      new ProblemError("not_found", `no route ${c.req.method} ${c.req.path}`),
-      c.get("requestId"),
-    ),
-  );
+  app.notFound((c) => {
+    const methods = methodsOf(app, c.req.path);
+    if (methods.length > 0) c.header("allow", methods.join(", "));
+    const problem =
+      methods.length === 0
+        ? new ProblemError("not_found", `no route ${c.req.method} ${c.req.path}`)
+        : new ProblemError("method_not_allowed", `${c.req.path} takes ${methods.join(", ")}`);
+    return problemResponse(c, problem, c.get("requestId"));
+  });
   app.onError((error, c) => problemResponse(c, toProblem(error), c.get("requestId")));
   return app;
 }
 
-/** Where log-ins are, which a Lambda of their own serves. */
-export const isLogIn = (path: string): boolean => path.startsWith("/v1/auth/");
+/** The API and log-ins in one process: each request to where API Gateway sends it. */
+export function createWholeApi(deps: Deps & { logIns: LogIns }) {
+  const [api, logIns] = [createApi(deps), createLogInApi(deps)];
+  return (request: Request): Response | Promise<Response> =>
+    (new URL(request.url).pathname.startsWith("/v1/auth/") ? logIns : api).fetch(request);
+}
 
 /** Sign-up, log-in and sessions: all below `/v1/auth/`. */
 export function createLogInApi(
@@ -128,21 +127,10 @@ export function createApi(deps: Deps) {
   app.route("/", agentVmRoutes(deps, agents));
   app.route("/", agentUsageRoutes(deps, agents));
 
-  const registry = app.openAPIRegistry;
-  registry.registerComponent("securitySchemes", "token", { type: "http", scheme: "bearer" });
-  registry.registerComponent("securitySchemes", "session", {
-    type: "apiKey",
-    in: "cookie",
-    name: "berth.session_token",
-  });
-  registry.registerComponent("securitySchemes", "agent", {
-    type: "http",
-    scheme: "bearer",
-    bearerFormat: "JWT (EdDSA)",
-  });
-  const document = () => app.getOpenAPI31Document({ openapi: "3.1.0", info: API_INFO });
-  app.get("/openapi.json", (c) => c.json(document()));
-  app.get("/docs", (c) => c.html(docsPage(document())));
+  let document: ReturnType<typeof documentOf> | undefined;
+  const theDocument = () => (document ??= documentOf(app));
+  app.get("/openapi.json", (c) => c.json(theDocument()));
+  app.get("/docs", (c) => c.html(docsPage(theDocument())));
   app.get("/", (c) => c.redirect("/docs"));
   return app;
 }

@@ -22,6 +22,6 @@ export const adding = <B extends z.ZodType, A extends z.ZodType>(
   },
   responses: {
     201: { description: "Added", content: { "application/json": { schema: shapes.answer } } },
-    ...problems("invalid_request", ...codes, "idempotency_key_reused"),
+    ...problems(...codes),
   },
 });

@@ -1,4 +1,5 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
+import { Server } from "node:http";
 import path from "node:path";
 import { serve, type ServerType } from "@hono/node-server";
 import { drizzle } from "drizzle-orm/node-postgres";
@@ -19,7 +20,7 @@ import type { Log } from "#core/ports.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { openPool } from "#db/open-pool.ts";
 import * as accountTables from "#db/schema/accounts.ts";
-import { createApi, createLogInApi, isLogIn } from "#functions/app.ts";
+import { createWholeApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
 import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
 import { createSweep } from "#functions/sweep.ts";
@@ -31,6 +32,7 @@ import { createLocalClock, type LocalClock } from "./clock.ts";
 import { queuesOnClock } from "./clock-queues.ts";
 import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
+import { takeEveryMethod } from "./every-method.ts";
 import { startPostgres } from "./postgres.ts";
 import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
 import { CorruptFolder, loadSaved, save } from "./saved-secrets.ts";
@@ -206,10 +208,7 @@ async function start(
       keepOffset: async (clockOffsetMs) => save(folder, { ...saved, tokens, clockOffsetMs }),
     }),
   );
-  const [api, logInApi] = [createApi(deps), createLogInApi({ ...deps, logIns })];
-  app.mount("/", (request: Request) =>
-    (isLogIn(new URL(request.url).pathname) ? logInApi : api).fetch(request),
-  );
+  app.mount("/", createWholeApi({ ...deps, logIns }));
   const server = await listen(app.fetch, ports.api);
   undo.push(() => closeServer(server));
 
@@ -322,6 +321,7 @@ const listen = (fetch: (request: Request) => Response | Promise<Response>, port:
       server.off("error", reject);
       resolve(server);
     });
+    if (server instanceof Server) takeEveryMethod(server, fetch);
     server.on("error", reject);
   });
 

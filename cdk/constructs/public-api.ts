@@ -76,12 +76,12 @@ export class PublicApi extends Construct {
 
   /**
    * Stripe's webhook to its own Lambda, so that a busy API cannot keep payments waiting; log-ins to theirs, which alone
-   * holds their library; all else to the API.
+   * holds their library; all else to the API. Each gets every method of its paths, and says itself which it takes.
    */
   serve(targets: { api: IFunction; logIn: IFunction; stripeWebhook: IFunction }): void {
     const webhook = new HttpRoute(this, "StripeWebhook", {
       httpApi: this.#api,
-      routeKey: HttpRouteKey.with("/webhooks/stripe", HttpMethod.POST),
+      routeKey: HttpRouteKey.with("/webhooks/stripe", HttpMethod.ANY),
       integration: new HttpLambdaIntegration("StripeWebhook", targets.stripeWebhook),
     });
     const logIn = new HttpRoute(this, "LogIn", {

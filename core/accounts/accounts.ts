@@ -43,6 +43,12 @@ export const SCOPES_OF_ROLE = {
   integration: ["vms:read", "services:write", "tokens:read", "tokens:write"],
 } as const satisfies Record<Role, readonly Scope[]>;
 
+/** What an account may be called, and how it may be locked. RFC 5321 §4.5.3.1.3, less the angle brackets. */
+export const MAX_EMAIL_LENGTH = 254;
+export const MAX_NAME_LENGTH = 200;
+export const MIN_PASSWORD_LENGTH = 10;
+export const MAX_PASSWORD_LENGTH = 128;
+
 /** An authenticated person or billing system. `scopes` is already cut down to what the role may have. */
 export type AccountPrincipal = Readonly<{
   accountId: string;
@@ -74,9 +80,7 @@ export type Accounts = {
    */
   authenticate: (
     headers: Headers,
-  ) => Promise<
-    Result<AccountPrincipal | undefined, { code: "token_invalid" | "rate_limited"; detail: string }>
-  >;
+  ) => Promise<Result<AccountPrincipal | undefined, { code: "token_invalid"; detail: string }>>;
   /**
    * Makes a token; the secret is in the answer this once, and stored only hashed. One that is made by a token has no
    * more scopes than its maker, ends no later (its expiry is cut to the maker's), and ends with its maker.

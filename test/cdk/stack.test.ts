@@ -176,7 +176,7 @@ describe.each(STAGES)("stage %s", (stage) => {
     };
     expect(routes).toHaveLength(3);
     expect(target("ANY /v1/auth/{proxy+}")).toBe(called("LogIn").id);
-    expect(target("POST /webhooks/stripe")).toBe(called("StripeWebhook").id);
+    expect(target("ANY /webhooks/stripe")).toBe(called("StripeWebhook").id);
     expect(target("$default")).toBe(called("Api").id);
     expect(
       template()

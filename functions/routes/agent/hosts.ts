@@ -3,7 +3,7 @@ import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent
 import type { Deps } from "#commands/deps.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
-import { AGENT_PROBLEMS, forJoinToken, type AgentEnv, type AgentGuard } from "#functions/access.ts";
+import { forJoinToken, type AgentEnv, type AgentGuard } from "#functions/access.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 
@@ -19,7 +19,7 @@ const enrollRoute = createRoute({
   request: { body: { required: true, content: json(EnrollRequest) } },
   responses: {
     200: { description: "Enrolled", content: json(EnrollAnswer) },
-    ...problems("invalid_request", "join_token_invalid", "host_wrong_state"),
+    ...problems("join_token_invalid", "host_wrong_state"),
   },
 });
 
@@ -33,7 +33,6 @@ const sessionRoute = (guard: AgentGuard) =>
     path: "/agent/v1/session",
     responses: {
       200: { description: "The session", content: json(AgentSession) },
-      ...AGENT_PROBLEMS,
     },
   });
 /** How a host becomes known, and where its doorbell rings (design §6). */

@@ -2,7 +2,7 @@ import { createRoute } from "@hono/zod-openapi";
 import { UsageBatch, UsageReceipt } from "#core/contracts/agent.ts";
 import type { Deps } from "#commands/deps.ts";
 import { recordUsage } from "#commands/usage/record-usage.ts";
-import { AGENT_PROBLEMS, type AgentEnv, type AgentGuard } from "#functions/access.ts";
+import { type AgentEnv, type AgentGuard } from "#functions/access.ts";
 import { newRouter } from "#functions/router.ts";
 
 const usageRoute = (guard: AgentGuard) =>
@@ -19,7 +19,6 @@ const usageRoute = (guard: AgentGuard) =>
         description: "What became of them",
         content: { "application/json": { schema: UsageReceipt } },
       },
-      ...AGENT_PROBLEMS,
     },
   });
 

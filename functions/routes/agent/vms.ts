@@ -1,11 +1,16 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { AgentReport, DesiredDocument, InitialPasswordAnswer } from "#core/contracts/agent.ts";
+import {
+  AgentReport,
+  DesiredDocument,
+  InitialPasswordAnswer,
+  ReportReceipt,
+} from "#core/contracts/agent.ts";
 import type { Deps } from "#commands/deps.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
-import { AGENT_PROBLEMS, type AgentEnv, type AgentGuard } from "#functions/access.ts";
+import { type AgentEnv, type AgentGuard } from "#functions/access.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 
@@ -21,12 +26,23 @@ const desiredRoute = (guard: AgentGuard) =>
     method: "get",
     path: "/agent/v1/desired",
     request: {
-      query: z.strictObject({ atLeast: z.coerce.number().int().nonnegative().default(0) }),
+      query: z.strictObject({
+        // The type is said: what turns null into 0 would be told as taking null.
+        atLeast: z.coerce
+          .number()
+          .int()
+          .nonnegative()
+          .default(0)
+          .openapi({
+            type: "integer",
+            minimum: 0,
+            param: { description: "The generation that is to be there at least." },
+          }),
+      }),
     },
     responses: {
       200: { description: "The document", content: json(DesiredDocument) },
       304: { description: "Unchanged" },
-      ...AGENT_PROBLEMS,
     },
   });
 const reportRoute = (guard: AgentGuard) =>
@@ -41,9 +57,8 @@ const reportRoute = (guard: AgentGuard) =>
     responses: {
       200: {
         description: "How many VMs' reports counted",
-        content: json(z.object({ accepted: z.int(), ignored: z.int() })),
+        content: json(ReportReceipt),
       },
-      ...AGENT_PROBLEMS,
     },
   });
 const passwordRoute = (guard: AgentGuard) =>
@@ -58,13 +73,7 @@ const passwordRoute = (guard: AgentGuard) =>
     request: { params: z.object({ id: z.uuid() }) },
     responses: {
       200: { description: "The password", content: json(InitialPasswordAnswer) },
-      ...problems(
-        "invalid_request",
-        "agent_token_invalid",
-        "identity_revoked",
-        "vm_not_found",
-        "no_initial_password",
-      ),
+      ...problems("vm_not_found", "no_initial_password"),
     },
   });
 

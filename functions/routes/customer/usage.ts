@@ -22,7 +22,7 @@ const usageRoute = (deps: Deps) =>
         description: "Sums and buckets",
         content: { "application/json": { schema: UsageView } },
       },
-      ...problems("invalid_request", "vm_not_found"),
+      ...problems("vm_not_found"),
     },
   });
 

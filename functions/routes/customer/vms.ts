@@ -3,7 +3,7 @@ import {
   ActionView,
   ChangeVm,
   InitialPasswordView,
-  pageOf,
+  VmPage,
   PageQuery,
   RequestAction,
   RequestedAction,
@@ -38,8 +38,7 @@ const listRoute = (deps: Deps) =>
     path: "/v1/vms",
     request: { query: PageQuery },
     responses: {
-      200: { description: "A page of VMs", content: json(pageOf(VmView)) },
-      ...problems("invalid_request"),
+      200: { description: "A page of VMs", content: json(VmPage) },
     },
   });
 const showRoute = (deps: Deps) =>
@@ -67,7 +66,7 @@ const changeRoute = (deps: Deps) =>
     request: { params: vmParam, body: { required: true, content: json(ChangeVm) } },
     responses: {
       200: { description: "The VM as it is now", content: json(VmView) },
-      ...problems("invalid_request", "vm_not_found"),
+      ...problems("vm_not_found"),
     },
   });
 const deleteRoute = (deps: Deps) =>
@@ -104,14 +103,7 @@ const actRoute = (deps: Deps) =>
     },
     responses: {
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems(
-        "invalid_request",
-        "vm_not_found",
-        "vm_locked",
-        "vm_not_running",
-        "vm_suspended",
-        "idempotency_key_reused",
-      ),
+      ...problems("vm_not_found", "vm_locked", "vm_not_running", "vm_suspended"),
     },
   });
 const passwordRoute = (deps: Deps) =>

@@ -179,7 +179,7 @@ const routeOf = (
 ) => {
   const answers: Answers = {
     200: { description: "Done", content: { "application/json": { schema: answer } } },
-    ...problems("invalid_request", ...codes, "rate_limited"),
+    ...problems(...codes, "rate_limited"),
   };
   return createRoute({
     ...(who === "session" ? forSessions(deps) : forAnybody),
@@ -190,7 +190,13 @@ const routeOf = (
     ...(body === undefined
       ? {}
       : {
-          request: { body: { required: true, content: { "application/json": { schema: body } } } },
+          // `{}` may be left out.
+          request: {
+            body: {
+              required: body !== NoFields,
+              content: { "application/json": { schema: body } },
+            },
+          },
         }),
     responses: answers,
   });
