@@ -1,7 +1,7 @@
 import type { SQSClientConfig } from "@aws-sdk/client-sqs";
 import type { Queues, WorkQueue } from "#core/ports.ts";
+import { hostQueueName, SEND_BATCH } from "./sqs-names.ts";
 
-const BATCH = 10; // SQS's own limit for SendMessageBatch
 /** Doorbells are worth nothing after a while: agents resync anyway. */
 const DOORBELL_RETENTION_S = 3600;
 
@@ -11,8 +11,6 @@ function reachable(queueUrl: string, endpoint: SQSClientConfig["endpoint"]): str
     ? new URL(new URL(queueUrl).pathname, endpoint).href
     : queueUrl;
 }
-
-export const hostQueueName = (hostId: string): string => `berth-host-${hostId}`;
 
 /** Queues on SQS. `urls` are the product's own; hosts' queues are made here, one for each host. */
 export function createSqsQueues(options: {
@@ -30,11 +28,11 @@ export function createSqsQueues(options: {
   return {
     send: async (queue, messages, { delaySeconds } = { delaySeconds: 0 }) => {
       const { sqs, client } = await (opened ??= open());
-      for (let i = 0; i < messages.length; i += BATCH) {
+      for (let i = 0; i < messages.length; i += SEND_BATCH) {
         const answer = await client.send(
           new sqs.SendMessageBatchCommand({
             QueueUrl: urls[queue],
-            Entries: messages.slice(i, i + BATCH).map((m, n) => ({
+            Entries: messages.slice(i, i + SEND_BATCH).map((m, n) => ({
               Id: String(n),
               MessageBody: JSON.stringify(m),
               DelaySeconds: delaySeconds,

@@ -1,7 +1,5 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
-import { Server } from "node:http";
 import path from "node:path";
-import { serve, type ServerType } from "@hono/node-server";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { Hono } from "hono";
 import pg from "pg";
@@ -32,7 +30,7 @@ import { createLocalClock, type LocalClock } from "./clock.ts";
 import { queuesOnClock } from "./clock-queues.ts";
 import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
-import { takeEveryMethod } from "./every-method.ts";
+import { closeServer, listen } from "./listen.ts";
 import { startPostgres } from "./postgres.ts";
 import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
 import { CorruptFolder, loadSaved, save } from "./saved-secrets.ts";
@@ -314,19 +312,3 @@ async function ensureDatabase(adminUrl: string): Promise<void> {
     await client.end();
   }
 }
-
-const listen = (fetch: (request: Request) => Response | Promise<Response>, port: number) =>
-  new Promise<ServerType>((resolve, reject) => {
-    const server = serve({ fetch, port, hostname: "127.0.0.1" }, () => {
-      server.off("error", reject);
-      resolve(server);
-    });
-    if (server instanceof Server) takeEveryMethod(server, fetch);
-    server.on("error", reject);
-  });
-
-const closeServer = (server: ServerType) =>
-  new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    if ("closeAllConnections" in server) server.closeAllConnections();
-  });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hostQueueName } from "#adapters/sqs.ts";
+import { hostQueueName } from "#adapters/sqs-names.ts";
 import { hostQueuePolicy } from "#adapters/sts.ts";
 import { STAGES } from "#cdk/stage.ts";
 import { emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
