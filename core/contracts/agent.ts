@@ -7,12 +7,16 @@ import {
   OS_FAMILIES,
   PRESENCE,
   STOP_MODES,
-  VmSize,
+  VmSize as ApiVmSize,
 } from "#core/vms/vm.ts";
 
 /*
  * The agent's wire (design §6). Ids are bare UUIDs here: the agent writes them into the hypervisor's own
  * metadata. Everything an agent sends is untrusted input.
+ *
+ * Nothing here is strict: either side may be the newer one, and what it does not know it passes over. What an agent
+ * must not pass over is named in `needs` (docs/adr/0013-agents-wire-changes.md). What agents of protocol 1 get is
+ * written out, for good, in `agent-protocol-1.ts`.
  */
 
 export const Instant = z.iso.datetime({ precision: 3 });
@@ -28,10 +32,13 @@ const Text = (max: number) => z.string().max(max).transform(storable);
 /** What an integer column holds. */
 const MOST_INT = 2 ** 31 - 1;
 
+/** The API's is strict, as a customer's misspelt field must be told; here a field more is passed over. */
+const VmSize = z.object(ApiVmSize.shape);
+
 /** One NIC with its one pinned MAC and the only address it may send from. */
-export const Nic = z.strictObject({
+export const Nic = z.object({
   mac: Mac,
-  ipv4: z.strictObject({ address: Ipv4, prefix: z.int().min(0).max(32), gateway: Ipv4 }),
+  ipv4: z.object({ address: Ipv4, prefix: z.int().min(0).max(32), gateway: Ipv4 }),
   /** null: untagged. */
   vlan: z.int().min(1).max(4094).nullable(),
   /** Both directions, in Mbit/s; null: not limited. */
@@ -40,7 +47,7 @@ export const Nic = z.strictObject({
 export type Nic = z.infer<typeof Nic>;
 
 /** An image as the host finds it: a read-only file of this name in the host's image folder. */
-export const HostImage = z.strictObject({
+export const HostImage = z.object({
   id: z.uuid(),
   /** A bare file name without its extension; each driver adds its own (`.qcow2`, `.vhdx`). */
   file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/),
@@ -51,7 +58,7 @@ export const HostImage = z.strictObject({
 export type HostImage = z.infer<typeof HostImage>;
 
 /** What one VM should be. Level-triggered: it says a state, never a step. */
-export const DesiredVm = z.strictObject({
+export const DesiredVm = z.object({
   vmId: z.uuid(),
   /** Counts changes of desire; an agent never applies a lower one. */
   generation: z.int().positive(),
@@ -68,7 +75,8 @@ export const DesiredVm = z.strictObject({
   /** The VM may run until this instant; past it and the grace the agent stops it, on its own. */
   entitledUntil: Instant,
   hostname: z.string(),
-  size: VmSize,
+  /** Without the API's upper bound: what is too much for its hypervisor is for the host to say (`beyond_limits`). */
+  size: VmSize.extend({ vcpus: z.int().positive() }),
   image: HostImage,
   nics: z.array(Nic).min(1).max(8),
   nameservers: z.array(z.ipv4()).max(4),
@@ -77,12 +85,20 @@ export const DesiredVm = z.strictObject({
   userData: z.string().nullable(),
   /** Total read and write operations a second on the system disk; null: not limited. */
   diskIops: z.int().positive().nullable(),
-  pendingActions: z.array(z.strictObject({ id: z.uuid(), type: z.enum(ONE_SHOT_ACTIONS) })),
+  pendingActions: z.array(z.object({ id: z.uuid(), type: z.enum(ONE_SHOT_ACTIONS) })),
+  /**
+   * Words for what an agent must understand to bring this VM about; left out while there are none. An agent that does
+   * not know one of them refuses this VM alone (`unsupported_by_agent`).
+   */
+  needs: z.array(z.string()).exactOptional(),
 });
 export type DesiredVm = z.infer<typeof DesiredVm>;
 
-/** `GET /agent/v1/desired`: everything this host should have. `hash` is of `vms`, as canonical JSON. */
-export const DesiredDocument = z.strictObject({
+/**
+ * `GET /agent/v1/desired`: everything this host should have. `hash` is of `vms` as they are sent, as canonical JSON. Agents
+ * read each VM alone (`host-agent/converge/read-document.ts`).
+ */
+export const DesiredDocument = z.object({
   hostId: z.uuid(),
   generation: z.int().nonnegative(),
   hash: z.string(),
@@ -92,8 +108,15 @@ export const DesiredDocument = z.strictObject({
 });
 export type DesiredDocument = z.infer<typeof DesiredDocument>;
 
+/** The document as an agent receives and keeps it: whatever it holds stays in it, and its VMs are not read yet. */
+export const ReceivedDocument = z.looseObject({
+  ...DesiredDocument.shape,
+  vms: z.array(z.unknown()),
+});
+export type ReceivedDocument = z.infer<typeof ReceivedDocument>;
+
 /** How the guest itself was seen to be up; `null` while it was not. */
-export const GuestEvidence = z.strictObject({
+export const GuestEvidence = z.object({
   source: z.enum(["console", "guest_agent", "simulated"]),
   hostname: Text(253),
 });
@@ -103,12 +126,12 @@ export type GuestEvidence = z.infer<typeof GuestEvidence>;
  * `POST /agent/v1/vms/{id}/initial-password`: for the seed of a VM that its host is about to make. The desired
  * document holds no secret of ours, as an agent keeps that on its disk.
  */
-export const InitialPasswordAnswer = z.strictObject({
+export const InitialPasswordAnswer = z.object({
   password: z.string().regex(/^[\x21-\x7e]{12,120}$/),
 });
 
 /** One VM as the hypervisor has it. Only VMs that carry Berth's own tag are listed. */
-export const ObservedVm = z.strictObject({
+export const ObservedVm = z.object({
   vmId: z.uuid(),
   ownerEpoch: z.int().positive(),
   power: z.enum(OBSERVED_POWER),
@@ -133,6 +156,8 @@ export const AGENT_ERROR_CODES = [
   "vm_missing",
   "hypervisor_unavailable",
   "unsupported",
+  // The VM holds something that this agent does not know: a newer one will.
+  "unsupported_by_agent",
   // Done once the VM is off. `unsupported` is refused however often it is asked.
   "must_be_off",
   "beyond_limits",
@@ -141,13 +166,13 @@ export const AGENT_ERROR_CODES = [
   "driver_failed",
 ] as const;
 export type AgentErrorCode = (typeof AGENT_ERROR_CODES)[number];
-const AgentError = z.strictObject({
+const AgentError = z.object({
   code: z.enum(AGENT_ERROR_CODES),
   detail: Text(1000),
 });
 
 /** What one pass over one VM came to. `observed: null` is a positive finding: looked for, and not there. */
-export const VmReport = z.strictObject({
+export const VmReport = z.object({
   vmId: z.uuid(),
   generation: z.int().positive(),
   ownerEpoch: z.int().positive(),
@@ -158,7 +183,7 @@ export const VmReport = z.strictObject({
 });
 export type VmReport = z.infer<typeof VmReport>;
 
-export const ActionReport = z.strictObject({
+export const ActionReport = z.object({
   actionId: z.uuid(),
   vmId: z.uuid(),
   outcome: z.enum(["success", "error"]),
@@ -167,7 +192,7 @@ export const ActionReport = z.strictObject({
 export type ActionReport = z.infer<typeof ActionReport>;
 
 /** What a host can do; the planner and the control plane read these, never the driver's kind. */
-export const DriverCapabilities = z.strictObject({
+export const DriverCapabilities = z.object({
   /** Grow vCPUs or memory of a running VM, up to what it was started with. */
   hotResize: z.boolean(),
   /** Grow the disk of a running VM. */
@@ -179,7 +204,7 @@ export const DriverCapabilities = z.strictObject({
 });
 export type DriverCapabilities = z.infer<typeof DriverCapabilities>;
 
-export const HostFacts = z.strictObject({
+export const HostFacts = z.object({
   hypervisor: z.enum(HYPERVISORS),
   hypervisorVersion: Text(200),
   /** `tcg` is emulation: slow, and offered only on hosts that staff marked for tests. */
@@ -198,17 +223,20 @@ export const HostFacts = z.strictObject({
 });
 export type HostFacts = z.infer<typeof HostFacts>;
 
+const MOST_REPORTED = 2000;
+const Stranger = z.object({ vmId: z.uuid(), ownerEpoch: z.int().positive() });
+
 /** `POST /agent/v1/reports`. A VM that is left out is unknown, never off. */
-export const AgentReport = z.strictObject({
+export const AgentReport = z.object({
   desiredGeneration: z.int().nonnegative(),
-  vms: z.array(VmReport).max(2000),
-  actions: z.array(ActionReport).max(2000),
+  vms: z.array(VmReport).max(MOST_REPORTED),
+  actions: z.array(ActionReport).max(MOST_REPORTED),
   /** VMs with our tag that the desired document does not name: never touched, only told. */
-  strangers: z.array(z.strictObject({ vmId: z.uuid(), ownerEpoch: z.int().positive() })).max(2000),
+  strangers: z.array(Stranger).max(MOST_REPORTED),
   facts: HostFacts.nullable(),
   /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
   refusedDesired: z
-    .strictObject({
+    .object({
       generation: z.int().nonnegative(),
       hash: z.string().max(100),
       reason: z.enum([
@@ -222,8 +250,33 @@ export const AgentReport = z.strictObject({
 });
 export type AgentReport = z.infer<typeof AgentReport>;
 
+/** A code that a newer agent has and we have not is kept as it is: it is shown to people, and nothing goes by it. */
+const ReceivedError = AgentError.extend({ code: z.string().regex(/^[a-z][a-z0-9_]{0,49}$/) });
+const ReceivedVmReport = VmReport.extend({ error: ReceivedError.nullable() });
+export type ReceivedVmReport = z.infer<typeof ReceivedVmReport>;
+const ReceivedActionReport = ActionReport.extend({ error: ReceivedError.nullable() });
+/**
+ * A report as the control plane reads it: each thing in it alone. `null` stands for one that cannot be read (a newer agent
+ * may see what we have no word for), and costs no other.
+ */
+export const ReceivedReport = AgentReport.extend({
+  vms: z.array(ReceivedVmReport.nullable().catch(null)).max(MOST_REPORTED),
+  actions: z.array(ReceivedActionReport.nullable().catch(null)).max(MOST_REPORTED),
+  strangers: z.array(Stranger.nullable().catch(null)).max(MOST_REPORTED),
+  facts: HostFacts.nullable().catch(null),
+  refusedDesired: AgentReport.shape.refusedDesired
+    .unwrap()
+    .extend({ reason: z.string().max(100).transform(storable) })
+    .optional()
+    .catch(undefined),
+});
+export type ReceivedReport = z.infer<typeof ReceivedReport>;
+/** `accepted`: VMs' reports that counted. `ignored`: stale or foreign ones, and ones that could not be read. */
+export const ReportReceipt = z.object({ accepted: z.int(), ignored: z.int() });
+export type ReportReceipt = z.infer<typeof ReportReceipt>;
+
 /** Counters between two instants. `seq` counts up by one within (vmId, bootEpoch). */
-export const UsageSample = z.strictObject({
+export const UsageSample = z.object({
   vmId: z.uuid(),
   bootEpoch: z.string().min(1).max(64).transform(storable),
   seq: z.int().nonnegative().max(MOST_INT),
@@ -239,17 +292,17 @@ export const UsageSample = z.strictObject({
   diskBytes: ByteCount,
 });
 export type UsageSample = z.infer<typeof UsageSample>;
-export const UsageBatch = z.strictObject({ samples: z.array(UsageSample).min(1).max(1000) });
+export const UsageBatch = z.object({ samples: z.array(UsageSample).min(1).max(1000) });
 export type UsageBatch = z.infer<typeof UsageBatch>;
 /**
  * Every sample of the batch may be forgotten: it is stored now, was stored before, or is refused for good. `nextSeq`
  * comes with `sequence_reused`: an agent that lost its marks goes on from there in this boot of the VM.
  */
-export const UsageReceipt = z.strictObject({
+export const UsageReceipt = z.object({
   stored: z.int(),
   duplicates: z.int(),
   refused: z.array(
-    z.strictObject({
+    z.object({
       index: z.int(),
       code: z.string(),
       detail: z.string(),
@@ -260,10 +313,10 @@ export const UsageReceipt = z.strictObject({
 export type UsageReceipt = z.infer<typeof UsageReceipt>;
 
 /** `POST /agent/v1/enroll`: the one call that is authorised by a join token instead of a signature. */
-export const EnrollRequest = z.strictObject({
+export const EnrollRequest = z.object({
   joinToken: z.string().min(20).max(200),
   /** The agent's new Ed25519 public key as a JWK (RFC 8037). */
-  publicKey: z.strictObject({
+  publicKey: z.object({
     kty: z.literal("OKP"),
     crv: z.literal("Ed25519"),
     x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
@@ -271,16 +324,16 @@ export const EnrollRequest = z.strictObject({
   facts: HostFacts,
 });
 export type EnrollRequest = z.infer<typeof EnrollRequest>;
-export const EnrollAnswer = z.strictObject({ hostId: z.uuid(), identityEpoch: z.int().positive() });
+export const EnrollAnswer = z.object({ hostId: z.uuid(), identityEpoch: z.int().positive() });
 export type EnrollAnswer = z.infer<typeof EnrollAnswer>;
 
 /** `POST /agent/v1/session`. `doorbell: null` when no queue can be had: the agent then only polls. */
-export const AgentSession = z.strictObject({
+export const AgentSession = z.object({
   doorbell: z
-    .strictObject({
+    .object({
       queueUrl: z.url(),
       region: z.string(),
-      credentials: z.strictObject({
+      credentials: z.object({
         accessKeyId: z.string(),
         secretAccessKey: z.string(),
         sessionToken: z.string().nullable(),
@@ -288,7 +341,7 @@ export const AgentSession = z.strictObject({
       }),
     })
     .nullable(),
-  intervals: z.strictObject({
+  intervals: z.object({
     resyncSeconds: z.number().positive(),
     usageSampleSeconds: z.number().positive(),
     usageFlushSeconds: z.number().positive(),

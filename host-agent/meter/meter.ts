@@ -6,6 +6,7 @@ import {
 } from "#host-agent/channel/control-plane.ts";
 import type { DesiredState } from "#host-agent/converge/desired.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
+import { namedIn } from "#host-agent/converge/read-document.ts";
 import type { Look, Observer } from "#host-agent/converge/observer.ts";
 import { SAMPLES_A_BATCH, type Spool } from "./spool.ts";
 import { within } from "#host-agent/time-limit.ts";
@@ -45,9 +46,9 @@ export function createMeter(ports: {
   let sampling: Promise<number> | null = null;
   let flushing: Promise<number> | null = null;
 
-  /** VMs that are desired here, under the epoch of their tag: nothing else is billed (invariant 17). */
+  /** VMs that are desired here, understood or not, under the epoch of their tag: nothing else is billed (invariant 17). */
   function isOurs(look: Look, vmId: string): boolean {
-    const wanted = desired.current()?.vms.find((vm) => vm.vmId === vmId);
+    const wanted = namedIn(desired.current()).find((vm) => vm.vmId === vmId);
     return wanted !== undefined && look.vms.get(vmId)?.ownerEpoch === wanted.ownerEpoch;
   }
 
@@ -88,7 +89,7 @@ export function createMeter(ports: {
 
   async function flushNow(): Promise<number> {
     const look = ports.observer().latest();
-    const named = new Set(desired.current()?.vms.map((vm) => vm.vmId));
+    const named = new Set(namedIn(desired.current()).map((vm) => vm.vmId));
     if (look !== null) spool.dropMarks((vmId) => !named.has(vmId) && !look.vms.has(vmId));
     let sent = 0;
     for (;;) {

@@ -11,7 +11,7 @@ const REFUSED = "spool-refused";
 /** The wire takes so many samples at once. */
 export const SAMPLES_A_BATCH = 1000;
 
-const Page = z.strictObject({ samples: z.array(UsageSample), marks: z.array(MeterMark) });
+const Page = z.object({ samples: z.array(UsageSample), marks: z.array(MeterMark) });
 type Page = z.infer<typeof Page>;
 type PageInfo = { name: string; samples: number };
 

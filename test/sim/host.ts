@@ -98,7 +98,7 @@ export class SimHost {
 
   /** The desired document on its disk: what its agent goes by. */
   heldDocument(): { generation: number; hash: string } | null {
-    const text = this.store.peek("desired.json");
+    const text = this.store.peek("desired-2.json");
     if (text === this.#document.text) return this.#document.held;
     const held = text === null ? null : Held.parse(JSON.parse(text));
     this.#document = { text, held };

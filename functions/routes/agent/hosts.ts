@@ -1,11 +1,21 @@
 import { createRoute, z } from "@hono/zod-openapi";
+import type { Context } from "hono";
 import {
-  AgentReport,
+  enrollAnswerInProtocol1,
+  initialPasswordInProtocol1,
+  reportReceiptInProtocol1,
+  sessionInProtocol1,
+  usageReceiptInProtocol1,
+} from "#core/contracts/agent-protocol-1.ts";
+import { readAnnouncement, type Announced } from "#core/contracts/agent-protocol.ts";
+import {
   AgentSession,
   DesiredDocument,
   EnrollAnswer,
   EnrollRequest,
   InitialPasswordAnswer,
+  ReceivedReport,
+  ReportReceipt,
   UsageBatch,
   UsageReceipt,
 } from "#core/contracts/agent.ts";
@@ -64,7 +74,7 @@ const desiredRoute = (guard: Guard) =>
     method: "get",
     path: "/agent/v1/desired",
     request: {
-      query: z.strictObject({ atLeast: z.coerce.number().int().nonnegative().default(0) }),
+      query: z.object({ atLeast: z.coerce.number().int().nonnegative().default(0) }),
     },
     responses: {
       200: { description: "The document", content: json(DesiredDocument) },
@@ -80,11 +90,11 @@ const reportRoute = (guard: Guard) =>
     tags: ["Agents"],
     method: "post",
     path: "/agent/v1/reports",
-    request: { body: body(AgentReport) },
+    request: { body: body(ReceivedReport) },
     responses: {
       200: {
         description: "How many VMs' reports counted",
-        content: json(z.object({ accepted: z.int(), ignored: z.int() })),
+        content: json(ReportReceipt),
       },
       ...AGENT_PROBLEMS,
     },
@@ -126,21 +136,30 @@ const passwordRoute = (guard: Guard) =>
     },
   });
 
-/** The agents' channel (design §6). */
+const announcedBy = (c: Context): Announced => readAnnouncement((name) => c.req.header(name));
+
+/** The answer in the shape that the agent announced; who announces nothing gets that of protocol 1, field by field. */
+const spoken = <T>(c: Context, answer: T, inProtocol1: (answer: T) => T): T =>
+  announcedBy(c).protocol === 1 ? inProtocol1(answer) : answer;
+
+/** The agents' channel (design §6). The desired document takes its shape in its reader, as its hash is made of it. */
 export const agentRoutes = (deps: Deps) => {
   const guard = forAgents(createAgentAuthenticator(deps));
   const readDesired = createDesiredReader(deps);
   return newRouter<AgentEnv>()
-    .openapi(enrollRoute, async (c) =>
-      c.json(unwrap(await enrollHost(deps, c.req.valid("json"))), 200),
-    )
-    .openapi(sessionRoute(guard), async (c) =>
-      c.json(await openAgentSession(deps, c.get("hostId")), 200),
-    )
+    .openapi(enrollRoute, async (c) => {
+      const enrolled = unwrap(await enrollHost(deps, c.req.valid("json")));
+      return c.json(spoken(c, enrolled, enrollAnswerInProtocol1), 200);
+    })
+    .openapi(sessionRoute(guard), async (c) => {
+      const session = await openAgentSession(deps, c.get("hostId"));
+      return c.json(spoken(c, session, sessionInProtocol1), 200);
+    })
     .openapi(desiredRoute(guard), async (c) => {
       const desired = await readDesired(c.get("hostId"), {
         etag: c.req.header("if-none-match"),
         atLeast: c.req.valid("query").atLeast,
+        announced: announcedBy(c),
       });
       c.header("etag", desired.etag);
       return desired.kind === "unchanged" ? c.body(null, 304) : c.json(desired.document, 200);
@@ -148,16 +167,17 @@ export const agentRoutes = (deps: Deps) => {
     .openapi(reportRoute(guard), async (c) => {
       const receipt = await recordVmReport(deps, c.get("hostId"), c.req.valid("json"));
       await ringNow(deps);
-      return c.json(receipt, 200);
+      return c.json(spoken(c, receipt, reportReceiptInProtocol1), 200);
     })
-    .openapi(usageRoute(guard), async (c) =>
-      c.json(await recordUsage(deps, c.get("hostId"), c.req.valid("json")), 200),
-    )
+    .openapi(usageRoute(guard), async (c) => {
+      const receipt = await recordUsage(deps, c.get("hostId"), c.req.valid("json"));
+      return c.json(spoken(c, receipt, usageReceiptInProtocol1), 200);
+    })
     .openapi(passwordRoute(guard), async (c) => {
-      const password = unwrap(
+      const handed = unwrap(
         await handInitialPassword(deps, c.get("hostId"), c.req.valid("param").id),
       );
       c.header("cache-control", "no-store");
-      return c.json({ password }, 200);
+      return c.json(spoken(c, handed, initialPasswordInProtocol1), 200);
     });
 };
