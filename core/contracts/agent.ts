@@ -90,7 +90,7 @@ export const DesiredVm = z.object({
    * Words for what an agent must understand to bring this VM about; left out while there are none. An agent that does
    * not know one of them refuses this VM alone (`unsupported_by_agent`).
    */
-  needs: z.array(z.string()).exactOptional(),
+  needs: z.array(z.string()).optional(),
 });
 export type DesiredVm = z.infer<typeof DesiredVm>;
 
@@ -255,20 +255,22 @@ const ReceivedError = AgentError.extend({ code: z.string().regex(/^[a-z][a-z0-9_
 const ReceivedVmReport = VmReport.extend({ error: ReceivedError.nullable() });
 export type ReceivedVmReport = z.infer<typeof ReceivedVmReport>;
 const ReceivedActionReport = ActionReport.extend({ error: ReceivedError.nullable() });
+/** null for what cannot be read. */
+const orNull = <S extends z.ZodType>(schema: S) =>
+  z.preprocess((sent) => (schema.safeParse(sent).success ? sent : null), schema.nullable());
 /**
  * A report as the control plane reads it: each thing in it alone. `null` stands for one that cannot be read (a newer agent
  * may see what we have no word for), and costs no other.
  */
 export const ReceivedReport = AgentReport.extend({
-  vms: z.array(ReceivedVmReport.nullable().catch(null)).max(MOST_REPORTED),
-  actions: z.array(ReceivedActionReport.nullable().catch(null)).max(MOST_REPORTED),
-  strangers: z.array(Stranger.nullable().catch(null)).max(MOST_REPORTED),
-  facts: HostFacts.nullable().catch(null),
+  vms: z.array(orNull(ReceivedVmReport)).max(MOST_REPORTED),
+  actions: z.array(orNull(ReceivedActionReport)).max(MOST_REPORTED),
+  strangers: z.array(orNull(Stranger)).max(MOST_REPORTED),
+  facts: orNull(HostFacts),
   refusedDesired: AgentReport.shape.refusedDesired
     .unwrap()
-    .extend({ reason: z.string().max(100).transform(storable) })
-    .optional()
-    .catch(undefined),
+    .extend({ reason: Text(100) })
+    .optional(),
 });
 export type ReceivedReport = z.infer<typeof ReceivedReport>;
 /** `accepted`: VMs' reports that counted. `ignored`: stale or foreign ones, and ones that could not be read. */
