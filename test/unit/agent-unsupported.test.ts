@@ -3,10 +3,12 @@ import { describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent.ts";
 import { desiredHash } from "#host-agent/converge/desired.ts";
 import { readDocument } from "#host-agent/converge/read-document.ts";
+import { DriverError } from "#host-agent/drivers/driver.ts";
 import { runAt } from "#host-agent/drivers/simulated/guest.ts";
 import { when } from "#host-agent/drivers/simulated/faults.ts";
 import { createTestHost, type TestHost } from "#test/drivers/agent-harness.ts";
 import { aDesiredVm } from "#test/drivers/builders.ts";
+import { unreachable } from "#test/drivers/fake-control-plane.ts";
 
 const MINUTE = 60_000;
 
@@ -129,28 +131,37 @@ describe("a VM that holds something unknown", () => {
     expect((await host.world.vm(vm.vmId))?.run).toEqual(before);
   });
 
-  test("is left where its step under way has brought it", async () => {
-    let release = () => undefined as void;
-    const held = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    const host = createTestHost({
-      driver: { faults: when({ operation: "create", step: "disk" }, () => held, 1) },
-    });
-    const vm = aDesiredVm();
-    host.plane.want([vm]);
-    const passing = host.agent.pass();
-    await host.clock.advance(1);
-    send(host, [{ ...next(vm), needs: ["second-disk"] }]);
-    host.doorbell.ring(generation);
-    const refused = host.agent.pass({ full: false });
-    await host.clock.advance(1);
-    release();
-    await Promise.all([passing, refused]);
-    // Made, as that step was under way, and not started.
-    expect((await host.world.vm(vm.vmId))?.starts).toBe(0);
-    expect(host.plane.last(vm.vmId)).toMatchObject({ error: { code: "unsupported_by_agent" } });
-  });
+  test.each([
+    { ends: "well", failure: null },
+    { ends: "badly", failure: new DriverError("out_of_disk", "full") },
+  ])(
+    "is left where its step under way has brought it, when that ends $ends",
+    async ({ failure }) => {
+      let release = () => undefined as void;
+      const held = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      const fault = async () => {
+        await held;
+        if (failure) throw failure;
+      };
+      const host = createTestHost({
+        driver: { faults: when({ operation: "create", step: "disk" }, fault, 1) },
+      });
+      const vm = aDesiredVm();
+      host.plane.want([vm]);
+      const passing = host.agent.pass();
+      await host.clock.advance(1);
+      send(host, [{ ...next(vm), needs: ["second-disk"] }]);
+      const refused = host.agent.pass({ full: false });
+      await host.clock.advance(1);
+      release();
+      await Promise.all([passing, refused]);
+      // Made, as that step was under way, and not started; and a step's end says nothing of it any more.
+      expect((await host.world.vm(vm.vmId))?.starts ?? 0).toBe(0);
+      expect(host.plane.last(vm.vmId)).toMatchObject({ error: { code: "unsupported_by_agent" } });
+    },
+  );
 });
 
 describe("a received document", () => {
@@ -215,7 +226,6 @@ describe("the document on the disk", () => {
     await host.agent.pass();
     host.plane.want([{ ...next(vm), power: "off", stopMode: "firm" }]);
     await host.store.write(OLD, JSON.stringify(host.plane.document()));
-    const { unreachable } = await import("#test/drivers/fake-control-plane.ts");
     host.plane.outage = unreachable();
     host.restart();
     await host.agent.pass();
