@@ -109,8 +109,8 @@ export function createMeter(ports: {
       const batch = await spool.oldest();
       if (batch === null || signal.aborted) break;
       const left = await sendSamples(ports, batch.samples, flush);
-      // It takes nothing at all: the samples are not what is wrong. All of it waits.
-      if (flush.taken === 0 && batch.samples.length > 0) {
+      // It takes nothing at all, not even of the newest: the samples are not what is wrong. All of it waits.
+      if (flush.taken === 0 && batch.samples.length > 0 && !(await takesTheNewest())) {
         log.error("usage_not_taken", { samples: spool.size() });
         tookNothing = true;
         return 0;
@@ -121,6 +121,13 @@ export function createMeter(ports: {
     const { taken } = flush;
     await sendAside();
     return taken;
+  }
+
+  /** Whether anything is taken of a VM that came after those that are refused. What is sent twice counts once. */
+  async function takesTheNewest(): Promise<boolean> {
+    const probe = beginFlush(SPLITS_TO_ONE);
+    await sendSamples(ports, await spool.newest(), probe);
+    return probe.taken > 0;
   }
 
   /** What was refused once is asked about again: at the agent's start, and once a day; some pages a flush. */

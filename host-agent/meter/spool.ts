@@ -30,6 +30,8 @@ export interface Spool {
   add(samples: readonly UsageSample[], marks: readonly MeterMark[]): Promise<void>;
   /** The oldest samples, as many as one batch takes; null when none wait. */
   oldest(): Promise<Batch | null>;
+  /** The newest page's samples; none when none wait. */
+  newest(): Promise<readonly UsageSample[]>;
   /** The batch is stored by the control plane, but for what it refused (put aside) and what it was not asked (waits on). */
   settle(batch: Batch, left: Left): Promise<void>;
   /** What lies aside, page by page: names for `readAside`. */
@@ -99,7 +101,7 @@ export function createSpool(
     await save(store, `${ASIDE}/${name}`, { samples, marks: [] });
     aside.push({ name, samples: samples.length });
     let kept = aside.reduce((sum, page) => sum + page.samples, 0);
-    for (const page of [...aside]) {
+    for (const page of aside) {
       if (kept <= mostAside || page.name === name) return;
       await giveUp(page.name);
       kept -= page.samples;
@@ -169,6 +171,10 @@ export function createSpool(
         }
       }
       return batch.pages.length === 0 ? null : batch;
+    },
+    async newest() {
+      const last = pages.findLast((page) => page.samples > 0);
+      return last === undefined ? [] : ((await read(last.name))?.samples ?? []);
     },
     async settle(batch, { refused, waiting }) {
       // The marks first: after a crash in between, the batch is sent again and known as a double.

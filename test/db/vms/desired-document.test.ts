@@ -174,11 +174,9 @@ test("idle polls do not touch the database, and a changed announcement does", as
 });
 
 describe("who announces nothing", () => {
-  const FIELDS = [
-    ...["vmId", "generation", "ownerEpoch", "presence", "mayCreate", "power", "stopMode"],
-    ...["entitledUntil", "hostname", "size", "image", "nics", "nameservers", "sshKeys"],
-    ...["userData", "diskIops", "pendingActions"],
-  ];
+  const FIELDS =
+    "vmId generation ownerEpoch presence mayCreate power stopMode entitledUntil hostname size image nics " +
+    "nameservers sshKeys userData diskIops pendingActions";
 
   test("gets today's fields and no other, at every depth, under a hash of just these", async () => {
     const host = await aHostWithAVm();
@@ -186,7 +184,7 @@ describe("who announces nothing", () => {
     expect(Object.keys(today).toSorted()).toEqual(
       ["entitlementGraceSeconds", "generation", "hash", "hostId", "vms"].toSorted(),
     );
-    expect(Object.keys(today.vms[0] ?? {}).toSorted()).toEqual(FIELDS.toSorted());
+    expect(Object.keys(today.vms[0] ?? {}).toSorted()).toEqual(FIELDS.split(" ").toSorted());
     deploy.vm = (vm) => ({
       ...vm,
       needs: [],
