@@ -50,6 +50,9 @@ export const hosts = pgTable(
     identityEpoch: integer("identity_epoch").notNull().default(0),
     /** Counts changes of the host's whole desired document. */
     desiredGeneration: integer("desired_generation").notNull().default(0),
+    /** The generation and the content's hash that the agent was last given; null: none yet. */
+    servedGeneration: integer("served_generation"),
+    servedHash: text("served_hash"),
     lastSeenAt: instant("last_seen_at"),
     createdAt: instant("created_at").notNull(),
   },
@@ -62,6 +65,11 @@ export const hosts = pgTable(
         and ${t.allocatedMemoryMib} between 0 and ${t.capacityMemoryMib}
         and ${t.allocatedDiskGib} between 0 and ${t.capacityDiskGib}
         and ${t.allocatedVms} between 0 and ${t.capacityVms}`,
+    ),
+    check(
+      "hosts_served_is_desired",
+      sql`(${t.servedGeneration} is null) = (${t.servedHash} is null)
+        and ${t.servedGeneration} <= ${t.desiredGeneration}`,
     ),
     check(
       "hosts_active_is_enrolled",

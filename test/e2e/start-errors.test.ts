@@ -154,7 +154,7 @@ describe("on a folder that was damaged or cut short", () => {
     await anActiveVm(stack.customer);
     await stack.close();
     const [vmFile = ""] = await readdir(inHost("world/vms"));
-    for (const file of ["state/desired.json", `world/vms/${vmFile}`]) {
+    for (const file of ["state/desired-2.json", `world/vms/${vmFile}`]) {
       const good = await readFile(inHost(file), "utf8");
       await writeFile(inHost(file), "{");
       const said = await openHere().catch((error: unknown) => error);

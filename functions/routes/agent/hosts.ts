@@ -1,9 +1,11 @@
 import { createRoute, type z } from "@hono/zod-openapi";
+import { enrollAnswerInProtocol1, sessionInProtocol1 } from "#core/contracts/agent-protocol-1.ts";
 import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent.ts";
 import type { Deps } from "#commands/deps.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
 import { forJoinToken, type AgentEnv, type AgentGuard } from "#functions/access.ts";
+import { spoken } from "#functions/announced.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 
@@ -38,9 +40,11 @@ const sessionRoute = (guard: AgentGuard) =>
 /** How a host becomes known, and where its doorbell rings (design §6). */
 export const agentHostRoutes = (deps: Deps, guard: AgentGuard) =>
   newRouter<AgentEnv>()
-    .openapi(enrollRoute, async (c) =>
-      c.json(unwrap(await enrollHost(deps, c.req.valid("json"))), 200),
-    )
-    .openapi(sessionRoute(guard), async (c) =>
-      c.json(await openAgentSession(deps, c.get("hostId")), 200),
-    );
+    .openapi(enrollRoute, async (c) => {
+      const enrolled = unwrap(await enrollHost(deps, c.req.valid("json")));
+      return c.json(spoken(c, enrolled, enrollAnswerInProtocol1), 200);
+    })
+    .openapi(sessionRoute(guard), async (c) => {
+      const session = await openAgentSession(deps, c.get("hostId"));
+      return c.json(spoken(c, session, sessionInProtocol1), 200);
+    });

@@ -1,8 +1,12 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import {
-  AgentReport,
+  initialPasswordInProtocol1,
+  reportReceiptInProtocol1,
+} from "#core/contracts/agent-protocol-1.ts";
+import {
   DesiredDocument,
   InitialPasswordAnswer,
+  ReceivedReport,
   ReportReceipt,
 } from "#core/contracts/agent.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -11,6 +15,7 @@ import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
 import { type AgentEnv, type AgentGuard } from "#functions/access.ts";
+import { announcedBy, spoken } from "#functions/announced.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 
@@ -26,7 +31,7 @@ const desiredRoute = (guard: AgentGuard) =>
     method: "get",
     path: "/agent/v1/desired",
     request: {
-      query: z.strictObject({
+      query: z.object({
         // The type is said: what turns null into 0 would be told as taking null.
         atLeast: z.coerce
           .number()
@@ -53,7 +58,7 @@ const reportRoute = (guard: AgentGuard) =>
     tags: ["Agents"],
     method: "post",
     path: "/agent/v1/reports",
-    request: { body: { required: true, content: json(AgentReport) } },
+    request: { body: { required: true, content: json(ReceivedReport) } },
     responses: {
       200: {
         description: "How many VMs' reports counted",
@@ -77,7 +82,10 @@ const passwordRoute = (guard: AgentGuard) =>
     },
   });
 
-/** What a host's VMs should be, and what they are seen to be (design §6). */
+/**
+ * What a host's VMs should be, and what they are seen to be (design §6). The desired document takes its shape in its
+ * reader, as its hash is made of it.
+ */
 export const agentVmRoutes = (deps: Deps, guard: AgentGuard) => {
   const readDesired = createDesiredReader(deps);
   return newRouter<AgentEnv>()
@@ -85,6 +93,7 @@ export const agentVmRoutes = (deps: Deps, guard: AgentGuard) => {
       const desired = await readDesired(c.get("hostId"), {
         etag: c.req.header("if-none-match"),
         atLeast: c.req.valid("query").atLeast,
+        announced: announcedBy(c),
       });
       c.header("etag", desired.etag);
       return desired.kind === "unchanged" ? c.body(null, 304) : c.json(desired.document, 200);
@@ -92,13 +101,13 @@ export const agentVmRoutes = (deps: Deps, guard: AgentGuard) => {
     .openapi(reportRoute(guard), async (c) => {
       const receipt = await recordVmReport(deps, c.get("hostId"), c.req.valid("json"));
       await ringNow(deps);
-      return c.json(receipt, 200);
+      return c.json(spoken(c, receipt, reportReceiptInProtocol1), 200);
     })
     .openapi(passwordRoute(guard), async (c) => {
-      const password = unwrap(
+      const handed = unwrap(
         await handInitialPassword(deps, c.get("hostId"), c.req.valid("param").id),
       );
       c.header("cache-control", "no-store");
-      return c.json({ password }, 200);
+      return c.json(spoken(c, handed, initialPasswordInProtocol1), 200);
     });
 };
