@@ -1,4 +1,4 @@
-import { unsentBacklog } from "#db/outbox.ts";
+import { unsentBacklog } from "#db/messages/outbox.ts";
 import type { Deps } from "./deps.ts";
 
 /** Older than this, an unsent outbox row is an alarm: the relay or a queue is down (invariant 20). */

@@ -1,4 +1,4 @@
-import type { Accounts } from "#core/accounts.ts";
+import type { Accounts } from "#core/accounts/accounts.ts";
 import type { Payments } from "#core/billing/payments.ts";
 import type {
   Clock,

@@ -1,8 +1,8 @@
 import { assertNever } from "#core/result.ts";
 import type { Event } from "#core/contracts/events.ts";
-import { cancelSubscription } from "./cancel-subscription.ts";
+import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
 import type { Deps } from "./deps.ts";
-import { refundOrder } from "./refund-order.ts";
+import { refundOrder } from "#commands/orders/refund-order.ts";
 
 /**
  * Does the work that an event of the outbox asks for outside its transaction. Each may be repeated. Throws when

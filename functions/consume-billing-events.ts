@@ -1,8 +1,8 @@
 import type { Context, SQSBatchResponse, SQSEvent } from "aws-lambda";
 import { BillingDoorbell } from "#core/contracts/events.ts";
-import { applyBillingEvent } from "#commands/apply-billing-event.ts";
+import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import type { Deps } from "#commands/deps.ts";
-import { relayOutbox } from "#commands/relay-outbox.ts";
+import { relayOutbox } from "#commands/messages/relay-outbox.ts";
 import { lambda } from "#commands/runtime.ts";
 import { batchHandler, type BatchHandler } from "./batch.ts";
 

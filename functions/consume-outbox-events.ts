@@ -2,7 +2,7 @@ import type { Context, SQSBatchResponse, SQSEvent } from "aws-lambda";
 import { EventEnvelope, parseEvent } from "#core/contracts/events.ts";
 import type { Deps } from "#commands/deps.ts";
 import { handleEvent } from "#commands/handle-event.ts";
-import { relayOutbox } from "#commands/relay-outbox.ts";
+import { relayOutbox } from "#commands/messages/relay-outbox.ts";
 import { lambda } from "#commands/runtime.ts";
 import { batchHandler, type BatchHandler } from "./batch.ts";
 

@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import type { Context } from "hono";
-import type { RequestKey } from "#commands/answer-once.ts";
-import { requestHash } from "#commands/request-hash.ts";
+import type { RequestKey } from "#commands/messages/answer-once.ts";
+import { requestHash } from "#commands/messages/request-hash.ts";
 import type { AccountEnv } from "./access.ts";
 
 /** Printable ASCII, as the IETF draft on the Idempotency-Key header allows; a UUID is a good one. */

@@ -1,16 +1,16 @@
 import type { Context, ScheduledEvent } from "aws-lambda";
-import { retryCancellations } from "#commands/cancel-subscription.ts";
+import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
-import { expireInitialPasswords } from "#commands/expire-initial-passwords.ts";
-import { expireOrders } from "#commands/expire-orders.ts";
-import { fetchMissedEvents } from "#commands/fetch-missed-events.ts";
-import { retryRefunds } from "#commands/refund-order.ts";
-import { relayOutbox } from "#commands/relay-outbox.ts";
-import { retryInbox } from "#commands/retry-inbox.ts";
+import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.ts";
+import { expireOrders } from "#commands/orders/expire-orders.ts";
+import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
+import { retryRefunds } from "#commands/orders/refund-order.ts";
+import { relayOutbox } from "#commands/messages/relay-outbox.ts";
+import { retryInbox } from "#commands/messages/retry-inbox.ts";
 import { lambda } from "#commands/runtime.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
-import { watchProvisioning } from "#commands/watch-provisioning.ts";
+import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 
 /**
  * What runs every minute, and catches what a crash or a lost message left. Each may run twice, or beside itself. Those

@@ -8,7 +8,7 @@ import type {
   UsageView,
   VmView as VmViewSchema,
 } from "#core/contracts/api.ts";
-import type { TokenView } from "#core/accounts.ts";
+import type { TokenView } from "#core/accounts/accounts.ts";
 import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
@@ -16,9 +16,10 @@ import type { Order } from "#core/orders/order.ts";
 import type { Action } from "#core/vms/action.ts";
 import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
 import { vmStatus } from "#core/vms/status.ts";
-import type { Host } from "#commands/show-hosts.ts";
-import type { Invoice } from "#commands/show-invoices.ts";
-import type { Usage, VmView } from "#commands/show-vm.ts";
+import type { Host } from "#commands/hosts/show-hosts.ts";
+import type { Invoice } from "#commands/billing/show-invoices.ts";
+import type { VmView } from "#commands/vms/show-vm.ts";
+import type { Usage } from "#commands/usage/show-usage.ts";
 
 /* What rows look like on the wire. One function a view; conversions are named by their direction. */
 

@@ -1,19 +1,19 @@
 import type { Clock, Log } from "#core/ports.ts";
-import { createActionJournal } from "./actions.ts";
-import type { ControlPlane, IdentityRevoked } from "./control-plane.ts";
-import { createDesiredState } from "./desired.ts";
-import { createDestroyLimit } from "./destroy-limit.ts";
+import { createActionJournal } from "#host-agent/converge/actions.ts";
+import type { ControlPlane, IdentityRevoked } from "#host-agent/channel/control-plane.ts";
+import { createDesiredState } from "#host-agent/converge/desired.ts";
+import { createDestroyLimit } from "#host-agent/converge/destroy-limit.ts";
 import type { VmDriver } from "./drivers/driver.ts";
-import { runLoop } from "./loop.ts";
-import { createMeter } from "./meter.ts";
-import { createObserver, type Observer } from "./observer.ts";
-import { createPassQueue } from "./pass-queue.ts";
-import { createReporter } from "./reporter.ts";
-import type { DoorbellSource } from "./rings.ts";
-import { createSessionKeeper, type SessionKeeper } from "./session.ts";
-import { createSpool } from "./spool.ts";
-import type { StateStore } from "./state-store.ts";
-import { createSync, type PassRequest } from "./sync.ts";
+import { runLoop, type Chores } from "./loop.ts";
+import { createMeter } from "#host-agent/meter/meter.ts";
+import { createObserver, type Observer } from "#host-agent/converge/observer.ts";
+import { createPassQueue } from "#host-agent/converge/pass-queue.ts";
+import { createReporter } from "#host-agent/channel/reporter.ts";
+import type { DoorbellSource } from "#host-agent/channel/rings.ts";
+import { createSessionKeeper, type SessionKeeper } from "#host-agent/channel/session.ts";
+import { createSpool } from "#host-agent/meter/spool.ts";
+import type { StateStore } from "#host-agent/state/state-store.ts";
+import { createSync, type PassRequest } from "#host-agent/converge/sync.ts";
 import { createSlots } from "./time-limit.ts";
 
 export type AgentPorts = {
@@ -46,14 +46,11 @@ const DEFAULT_SETTINGS: AgentSettings = {
 };
 
 /** The agent of one host. Its parts take time, state and the outside through ports alone. */
-export interface Agent {
+export interface Agent extends Chores {
   /** Until `signal` is aborted; then ends quietly, with every step in work cut short. Throws `IdentityRevoked`, `CorruptState`. */
   run(signal: AbortSignal): Promise<void>;
   /** One pass: resolves when no VM has a step to do (some may wait for their guest) and what was found is reported. */
   pass(request?: Partial<PassRequest>): Promise<void>;
-  sampleUsage(): Promise<number>;
-  flushUsage(): Promise<number>;
-  emptyTrash(): Promise<number>;
   /** Stops all work. The driver stays open: it is the caller's. */
   close(): void;
 }

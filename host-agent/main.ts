@@ -2,14 +2,23 @@ import { readFile } from "node:fs/promises";
 import packageJson from "../package.json" with { type: "json" };
 import { createAgent } from "./agent.ts";
 import { parseCommand, USAGE, UsageError, type AgentOptions, type DriverChoice } from "./cli.ts";
-import { ControlPlaneError, createHttpControlPlane, IdentityRevoked } from "./control-plane.ts";
-import { createSqsDoorbell } from "./doorbell.ts";
+import {
+  ControlPlaneError,
+  createHttpControlPlane,
+  IdentityRevoked,
+} from "#host-agent/channel/control-plane.ts";
+import { createSqsDoorbell } from "#host-agent/channel/doorbell.ts";
 import { DriverError, type VmDriver } from "./drivers/driver.ts";
 import { DriverOptionsError, openDriver, runSelftest } from "./drivers/open-driver.ts";
-import { createSigner, enroll, loadIdentity, type EnrolledIdentity } from "./identity.ts";
-import { CorruptState } from "./saved.ts";
-import { AlreadyRunning, holdAlone } from "./single-instance.ts";
-import { fileStore, type StateStore } from "./state-store.ts";
+import {
+  createSigner,
+  enroll,
+  loadIdentity,
+  type EnrolledIdentity,
+} from "#host-agent/channel/identity.ts";
+import { CorruptState } from "#host-agent/state/saved.ts";
+import { AlreadyRunning, holdAlone } from "#host-agent/state/single-instance.ts";
+import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { createJsonLog, systemClock as clock, systemIds as ids, systemRandom } from "./system.ts";
 
 const log = createJsonLog((line) => process.stdout.write(line), clock);

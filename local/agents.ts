@@ -2,13 +2,13 @@ import path from "node:path";
 import packageJson from "../package.json" with { type: "json" };
 import type { Clock, IdSource, Log } from "#core/ports.ts";
 import { createAgent, type Agent } from "#host-agent/agent.ts";
-import { createHttpControlPlane } from "#host-agent/control-plane.ts";
-import { createSqsDoorbell } from "#host-agent/doorbell.ts";
+import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
+import { createSqsDoorbell } from "#host-agent/channel/doorbell.ts";
 import type { VmDriver } from "#host-agent/drivers/driver.ts";
 import type { DriverPorts } from "#host-agent/drivers/open-driver.ts";
-import { CorruptState } from "#host-agent/saved.ts";
-import { createSigner, enroll, loadIdentity } from "#host-agent/identity.ts";
-import { fileStore, type StateStore } from "#host-agent/state-store.ts";
+import { CorruptState } from "#host-agent/state/saved.ts";
+import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
+import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { systemRandom } from "#host-agent/system.ts";
 
 /** One host of the local stack. */

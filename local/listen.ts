@@ -1,6 +1,7 @@
-import { IncomingMessage } from "node:http";
+import { IncomingMessage, Server } from "node:http";
 import { setImmediate } from "node:timers/promises";
 import { serve, type ServerType } from "@hono/node-server";
+import { takeEveryMethod } from "./every-method.ts";
 
 const HOST = "127.0.0.1";
 /** How long (as nginx's `lingering_time`) and how much a client may go on sending after it was answered. */
@@ -9,7 +10,8 @@ const LINGER: Linger = { ms: 30_000, bytes: 64 * 1024 * 1024 };
 type Linger = Readonly<{ ms: number; bytes: number }>;
 type Fetch = (request: Request) => Response | Promise<Response>;
 
-/** Serves HTTP on loopback; port 0 takes any free one. Whoever sends a body that nobody reads is answered whole. */
+/** Serves HTTP on loopback; port 0 takes any free one. Whoever sends a body that nobody reads is answered whole, and whatever the
+ * method is, `fetch` answers. */
 export const listen = (fetch: Fetch, port: number, linger = LINGER): Promise<ServerType> =>
   new Promise((resolve, reject) => {
     const server = serve(
@@ -24,6 +26,7 @@ export const listen = (fetch: Fetch, port: number, linger = LINGER): Promise<Ser
         resolve(server);
       },
     );
+    if (server instanceof Server) takeEveryMethod(server, fetch);
     server.on("error", reject);
   });
 

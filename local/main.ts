@@ -1,4 +1,4 @@
-import { CorruptState } from "#host-agent/saved.ts";
+import { CorruptState } from "#host-agent/state/saved.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import { PostgresError } from "./postgres-error.ts";
 import { CorruptFolder } from "./saved-secrets.ts";

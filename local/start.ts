@@ -2,7 +2,7 @@ import { createWriteStream } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { holdAlone } from "#host-agent/single-instance.ts";
+import { holdAlone } from "#host-agent/state/single-instance.ts";
 import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { startedHosts } from "./hosts.ts";
 import { openKvmHost } from "./kvm-host.ts";

@@ -7,7 +7,7 @@ import type {
   UsageSample,
   VmReport,
 } from "#core/contracts/agent.ts";
-import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts.ts";
+import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts/accounts.ts";
 import type { SubscriptionState } from "#core/billing/payments.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { Order } from "#core/orders/order.ts";

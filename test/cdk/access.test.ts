@@ -58,6 +58,8 @@ describe.each(STAGES)("access in stage %s", (stage) => {
       "OutboxEvents",
       "berth-host-*",
     ]);
+    expect(granted("LogIn", "secretsmanager:GetSecretValue")).toEqual(["AuthSecret", "Database"]);
+    expect(granted("LogIn", "sqs:SendMessage")).toEqual([]);
     expect(granted("Migrate", "secretsmanager:GetSecretValue")).toEqual(["Database"]);
     expect(granted("Migrate", "sqs:SendMessage")).toEqual([]);
   });

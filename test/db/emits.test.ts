@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { expireOrders } from "#commands/expire-orders.ts";
-import { requestAction } from "#commands/request-action.ts";
+import { expireOrders } from "#commands/orders/expire-orders.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { emits } from "#test/harness/emits.ts";
 import {

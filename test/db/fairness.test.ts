@@ -1,8 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { expireOrders } from "#commands/expire-orders.ts";
-import { retryInbox } from "#commands/retry-inbox.ts";
-import { storeDelivery, takeUnapplied } from "#db/inbox.ts";
-import { markTried, orderIdsPastHold } from "#db/orders.ts";
+import { expireOrders } from "#commands/orders/expire-orders.ts";
+import { retryInbox } from "#commands/messages/retry-inbox.ts";
+import { storeDelivery, takeUnapplied } from "#db/messages/inbox.ts";
+import { markTried, orderIdsPastHold } from "#db/orders/orders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { aPlacedOrder, aWorld } from "#test/harness/world.ts";
 

@@ -1,8 +1,8 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Event } from "#core/contracts/events.ts";
-import { relayOutbox } from "#commands/relay-outbox.ts";
-import { requestAction } from "#commands/request-action.ts";
+import { relayOutbox } from "#commands/messages/relay-outbox.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";

@@ -1,13 +1,13 @@
 import { createAgent, type Agent, type AgentSettings } from "#host-agent/agent.ts";
-import type { ControlPlane } from "#host-agent/control-plane.ts";
+import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import {
   createSimulatedDriver,
   type SimulatedOptions,
 } from "#host-agent/drivers/simulated/driver.ts";
 import { memoryWorld, type SimulatedWorld } from "#host-agent/drivers/simulated/world.ts";
-import { createMemoryDoorbell } from "#host-agent/rings.ts";
-import { memoryStore, type StateStore } from "#host-agent/state-store.ts";
+import { createMemoryDoorbell } from "#host-agent/channel/rings.ts";
+import { memoryStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { randomIds } from "./builders.ts";
 import { createFakeControlPlane, type FakeControlPlane } from "./fake-control-plane.ts";
 import { createVirtualClock, type VirtualClock } from "./virtual-clock.ts";

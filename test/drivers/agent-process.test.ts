@@ -102,11 +102,11 @@ test("a host that is not enrolled, or was replaced, says so and ends", async () 
 test("a corrupt state file is one clear error, and nothing is done", async () => {
   await agent("enroll", ...here(), "--join-token-file", at("token")).ended;
   await mkdir(at("state"), { recursive: true });
-  await writeFile(at("state/desired.json"), '{"hostId":');
+  await writeFile(at("state/desired-2.json"), '{"hostId":');
   plane.want([aDesiredVm()]);
   expect(await agent("run", ...here()).ended).toMatchObject({
     code: 4,
-    err: "berth-agent: the agent's state file desired.json is corrupt: restore it or delete it\n",
+    err: "berth-agent: the agent's state file desired-2.json is corrupt: restore it or delete it\n",
   });
   expect(plane.reports).toEqual([]);
 });

@@ -1,12 +1,13 @@
 import { z } from "zod";
 import { createAgent } from "#host-agent/agent.ts";
-import { createHttpControlPlane } from "#host-agent/control-plane.ts";
+import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
+import { readDocument } from "#host-agent/converge/read-document.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import { folderWorld } from "#host-agent/drivers/simulated/world.ts";
-import { createSigner, loadIdentity } from "#host-agent/identity.ts";
-import { createMemoryDoorbell } from "#host-agent/rings.ts";
-import { fileStore } from "#host-agent/state-store.ts";
+import { createSigner, loadIdentity } from "#host-agent/channel/identity.ts";
+import { createMemoryDoorbell } from "#host-agent/channel/rings.ts";
+import { fileStore } from "#host-agent/state/state-store.ts";
 import { createJsonLog, systemClock as clock, systemIds as ids } from "#host-agent/system.ts";
 import { forever, mortalControlPlane, mortalStore } from "./mortal.ts";
 
@@ -50,7 +51,7 @@ const agent = createAgent({
     faults: step,
   }),
   controlPlane: mortalControlPlane(plane, step, (document) => {
-    armed ||= document.vms.some((vm) => vm.presence === orders.dieAt?.presence);
+    armed ||= readDocument(document).vms.some((vm) => vm.presence === orders.dieAt?.presence);
   }),
   doorbell: createMemoryDoorbell,
   store,

@@ -6,10 +6,11 @@ import {
   type AgentSession,
   type DesiredDocument,
   type DesiredVm,
+  type ReceivedDocument,
   type UsageSample,
 } from "#core/contracts/agent.ts";
-import { ControlPlaneError, type ControlPlane } from "#host-agent/control-plane.ts";
-import { desiredHash } from "#host-agent/desired.ts";
+import { ControlPlaneError, type ControlPlane } from "#host-agent/channel/control-plane.ts";
+import { desiredHash } from "#host-agent/converge/desired.ts";
 
 /** What a control plane knows of one host, and how it answers. The agent's side of the port is the real one. */
 export type FakeControlPlane = ControlPlane & {
@@ -22,7 +23,7 @@ export type FakeControlPlane = ControlPlane & {
   /** While set, every call fails with it. */
   outage: ControlPlaneError | null;
   /** While set, this is sent instead of the document. */
-  sendInstead: DesiredDocument | null;
+  sendInstead: ReceivedDocument | null;
   session_: AgentSession;
   reports: AgentReport[];
   /** The newest report of a VM. */

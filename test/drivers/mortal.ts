@@ -1,6 +1,6 @@
-import type { DesiredDocument } from "#core/contracts/agent.ts";
-import type { ControlPlane } from "#host-agent/control-plane.ts";
-import type { StateStore } from "#host-agent/state-store.ts";
+import type { ReceivedDocument } from "#core/contracts/agent.ts";
+import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
+import type { StateStore } from "#host-agent/state/state-store.ts";
 
 /** Passed before and after everything an agent does to the outside. It never returns to an agent that is dead. */
 export type Step = (place: string) => Promise<void>;
@@ -40,7 +40,7 @@ export function mortalStore(store: StateStore, step: Step): StateStore {
 export function mortalControlPlane(
   plane: ControlPlane,
   step: Step,
-  told: (document: DesiredDocument) => void = () => undefined,
+  told: (document: ReceivedDocument) => void = () => undefined,
 ): ControlPlane {
   return {
     enroll: (request, signal) => plane.enroll(request, signal),

@@ -274,9 +274,6 @@ describe("a request that fits no route", () => {
   test.each([
     ["GET", "/nothing"],
     ["GET", "/v1"],
-    ["PUT", "/v1/orders"],
-    ["DELETE", "/v1/plans"],
-    ["PATCH", "/v1/me"],
     ["GET", "/v1/auth/nothing"],
     ["GET", "/%00"],
     ["GET", "/v1/plans/"],

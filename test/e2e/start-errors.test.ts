@@ -3,7 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { listPlans } from "#db/catalogue.ts";
+import { listPlans } from "#db/catalogue/catalogue.ts";
 import { openDriver } from "#host-agent/drivers/open-driver.ts";
 import type { LocalHost } from "#local/agents.ts";
 import { freePorts, type Ports } from "#local/ports.ts";
@@ -154,7 +154,7 @@ describe("on a folder that was damaged or cut short", () => {
     await anActiveVm(stack.customer);
     await stack.close();
     const [vmFile = ""] = await readdir(inHost("world/vms"));
-    for (const file of ["state/desired.json", `world/vms/${vmFile}`]) {
+    for (const file of ["state/desired-2.json", `world/vms/${vmFile}`]) {
       const good = await readFile(inHost(file), "utf8");
       await writeFile(inHost(file), "{");
       const said = await openHere().catch((error: unknown) => error);

@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { exportJWK, generateKeyPair, SignJWT } from "jose";
 import { v7 } from "uuid";
-import { addHost } from "#commands/add-host.ts";
-import { enrollHost } from "#commands/enroll-host.ts";
+import { addHost } from "#commands/hosts/add-host.ts";
+import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { hostFacts } from "#test/builders.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { SYSTEM, valueOf } from "./world.ts";

@@ -1,6 +1,6 @@
 import { v7 } from "uuid";
 import { z } from "zod";
-import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts.ts";
+import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts/accounts.ts";
 import { EXAMPLE_SSH_KEY, payCheckout, StackClient, until } from "#local/client.ts";
 import { CARD } from "./stripe-in-process.ts";
 import type { TestStack } from "./stack.ts";
@@ -11,7 +11,7 @@ import type { TestStack } from "./stack.ts";
 export async function aClient(stack: TestStack, role: Role): Promise<StackClient> {
   const email = `${v7()}@example.com`;
   const { accounts } = stack.deps;
-  const made = await accounts.createAccount({ email, name: "Eve", password: v7(), role });
+  const made = await stack.logIns.createAccount({ email, name: "Eve", password: v7(), role });
   if (!made.ok) throw new Error(made.error.detail);
   const scopes = SCOPES_OF_ROLE[role];
   const { accountId } = made.value;

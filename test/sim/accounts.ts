@@ -1,4 +1,9 @@
-import { SCOPES_OF_ROLE, type AccountPrincipal, type Accounts, type Role } from "#core/accounts.ts";
+import {
+  SCOPES_OF_ROLE,
+  type AccountPrincipal,
+  type Accounts,
+  type Role,
+} from "#core/accounts/accounts.ts";
 import { ok, refuse } from "#core/result.ts";
 
 /** Who takes part. Their ids are fixed, so the database's fixture can hold them. */
@@ -36,9 +41,7 @@ export const simAccounts: Accounts = {
     const who = PRINCIPALS.get(token);
     return who ? ok(who) : refuse("token_invalid", "no such token");
   },
-  handle: unused,
   createToken: unused,
   listTokens: unused,
   revokeToken: unused,
-  createAccount: unused,
 };

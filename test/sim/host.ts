@@ -1,14 +1,14 @@
 import { createHash, createPrivateKey } from "node:crypto";
 import { z } from "zod";
 import { createAgent } from "#host-agent/agent.ts";
-import { createHttpControlPlane } from "#host-agent/control-plane.ts";
+import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
 import { REALISTIC_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import type { FaultPoint } from "#host-agent/drivers/simulated/faults.ts";
 import type { SimulatedWorld } from "#host-agent/drivers/simulated/world.ts";
-import { createSigner, enroll, loadIdentity } from "#host-agent/identity.ts";
-import type { StateStore } from "#host-agent/state-store.ts";
+import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
+import type { StateStore } from "#host-agent/state/state-store.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { Dice } from "./dice.ts";
 import { fetchOver, type Serve } from "./network.ts";
@@ -98,7 +98,7 @@ export class SimHost {
 
   /** The desired document on its disk: what its agent goes by. */
   heldDocument(): { generation: number; hash: string } | null {
-    const text = this.store.peek("desired.json");
+    const text = this.store.peek("desired-2.json");
     if (text === this.#document.text) return this.#document.held;
     const held = text === null ? null : Held.parse(JSON.parse(text));
     this.#document = { text, held };
@@ -132,7 +132,8 @@ export class SimHost {
         else if (event === "desired_refused") broken(15);
         // No fault of ours makes a report that cannot be taken.
         else if (event === "report_refused") broken(0);
-        else if (event === "usage_sample_refused" || event === "usage_batch_refused") broken(10);
+        else if (/^usage_(sample_refused|sample_not_taken|not_taken|given_up)$/.test(event))
+          broken(10);
         else if (!this.#isExplained(event, what.map(String).join(" "))) broken(0);
       },
     };

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { createHttpControlPlane } from "#host-agent/control-plane.ts";
-import { createSigner, loadIdentity } from "#host-agent/identity.ts";
+import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
+import { createSigner, loadIdentity } from "#host-agent/channel/identity.ts";
 import { toWireId } from "#core/ids.ts";
 import { PEOPLE, tokenOf, type PersonName } from "./accounts.ts";
 import type { ControlPlane } from "./control-plane.ts";

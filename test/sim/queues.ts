@@ -3,7 +3,7 @@ import { hostQueueName } from "#adapters/sqs-names.ts";
 import { EventEnvelope } from "#core/contracts/events.ts";
 import type { Queues, WorkQueue } from "#core/ports.ts";
 import type { BatchHandler } from "#functions/batch.ts";
-import type { DoorbellSource, Ring } from "#host-agent/rings.ts";
+import type { DoorbellSource, Ring } from "#host-agent/channel/rings.ts";
 import { assertQueueFor, assertRingable, assertSendable } from "#local/held-to-sqs.ts";
 import type { Dice } from "./dice.ts";
 import { outside } from "./process.ts";

@@ -1,4 +1,4 @@
-import type { StateStore } from "#host-agent/state-store.ts";
+import type { StateStore } from "#host-agent/state/state-store.ts";
 import type { Dice } from "./dice.ts";
 
 /**

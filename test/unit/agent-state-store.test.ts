@@ -2,7 +2,7 @@ import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { fileStore, memoryStore, type StateStore } from "#host-agent/state-store.ts";
+import { fileStore, memoryStore, type StateStore } from "#host-agent/state/state-store.ts";
 
 let folder: string;
 beforeEach(async () => {

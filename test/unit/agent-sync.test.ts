@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { ControlPlaneError, IdentityRevoked } from "#host-agent/control-plane.ts";
+import { ControlPlaneError, IdentityRevoked } from "#host-agent/channel/control-plane.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import { hanging, throwing, when } from "#host-agent/drivers/simulated/faults.ts";

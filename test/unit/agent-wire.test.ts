@@ -1,13 +1,13 @@
 import { createHash, randomUUID } from "node:crypto";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
-import { createHttpControlPlane, IdentityRevoked } from "#host-agent/control-plane.ts";
-import { desiredHash } from "#host-agent/desired.ts";
+import { createHttpControlPlane, IdentityRevoked } from "#host-agent/channel/control-plane.ts";
+import { desiredHash } from "#host-agent/converge/desired.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import { memoryWorld } from "#host-agent/drivers/simulated/world.ts";
-import { createSigner, enroll, loadIdentity } from "#host-agent/identity.ts";
-import { createSessionKeeper } from "#host-agent/session.ts";
-import { memoryStore } from "#host-agent/state-store.ts";
+import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
+import { createSessionKeeper } from "#host-agent/channel/session.ts";
+import { memoryStore } from "#host-agent/state/state-store.ts";
 import { aDesiredVm, randomIds, realClock } from "#test/drivers/builders.ts";
 import { createFakeControlPlane, unreachable } from "#test/drivers/fake-control-plane.ts";
 import { startHttpPlane } from "#test/drivers/http-plane.ts";

@@ -1,0 +1,23 @@
+import { paymentReceived } from "#core/billing/ledger.ts";
+import type { InvoiceState } from "#core/billing/payments.ts";
+import type { Order } from "#core/orders/order.ts";
+import { saveInvoice } from "#db/billing/invoices.ts";
+import type { Tx } from "#db/client.ts";
+import { post } from "#db/billing/ledger.ts";
+
+/**
+ * Keeps an order's invoice as the provider shows it, and books its payment once it is paid: the first one and every
+ * renewal. May be repeated; the ledger takes each invoice once, and `posted` says that it was now. Part of the caller's
+ * transaction.
+ */
+export async function bookInvoice(
+  tx: Tx,
+  order: Order,
+  invoice: InvoiceState,
+  at: { now: Date; newId: () => string },
+): Promise<"posted" | "unchanged"> {
+  await saveInvoice(tx, { id: at.newId(), accountId: order.accountId, orderId: order.id }, invoice);
+  if (invoice.status !== "paid" || invoice.paid.minor === 0n) return "unchanged";
+  const posted = await post(tx, paymentReceived(order.id, invoice.id, invoice.paid), at);
+  return posted === "posted" ? posted : "unchanged";
+}

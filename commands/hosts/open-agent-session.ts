@@ -1,0 +1,28 @@
+import type { AgentSession } from "#core/contracts/agent.ts";
+import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
+import type { Deps } from "#commands/deps.ts";
+
+/**
+ * What an agent needs to work: its doorbell with short-lived credentials for that one queue, and the intervals. The
+ * doorbell is null when no queue or no credentials can be had: the agent then only polls (design §6).
+ */
+export async function openAgentSession(deps: Deps, hostId: string): Promise<AgentSession> {
+  return { doorbell: await openDoorbell(deps, hostId), intervals: deps.settings.intervals };
+}
+
+async function openDoorbell(deps: Deps, hostId: string): Promise<AgentSession["doorbell"]> {
+  try {
+    const host = await loadHost(deps.db, hostId);
+    // An embedded queue forgets itself at a restart, so it is made sure of here each time.
+    const queueUrl = await deps.queues.ensureHostQueue(hostId);
+    if (host && host.queueUrl !== queueUrl) await setQueueUrl(deps.db, hostId, queueUrl);
+    const { region, expiresAt, ...keys } = await deps.hostCredentials.forQueue({
+      hostId,
+      queueUrl,
+    });
+    return { queueUrl, region, credentials: { ...keys, expiresAt: expiresAt.toISOString() } };
+  } catch (error) {
+    deps.log.error("open_agent_session.no_doorbell", { host_id: hostId, error });
+    return null;
+  }
+}

@@ -1,0 +1,59 @@
+import { refundMade, refundReversed } from "#core/billing/ledger.ts";
+import type { RefundState } from "#core/billing/payments.ts";
+import type { Tx } from "#db/client.ts";
+import { post } from "#db/billing/ledger.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+
+/**
+ * Books a refund that staff made in the provider's dashboard, with its own amount; or books it back when the bank sent
+ * it back. The order's state stays: what was given back, and for which month, is staff's decision, and no order is
+ * `refunded` by a part of its money. So there is no event of it either: the ledger and the audit log are its record.
+ * May be repeated.
+ *
+ * `claim` runs first in the transaction; when it says false the work was done by another, and none is done here.
+ */
+export async function bookStaffRefund(
+  deps: Pick<Deps, "db" | "clock" | "ids" | "log">,
+  orderId: string,
+  refund: RefundState,
+  by: { actor: Actor; claim: (tx: Tx) => Promise<boolean> },
+): Promise<"refund_booked" | "refund_reversed" | "unchanged" | "repeat"> {
+  if (refund.status === "pending") throw new Error(`refund ${refund.id} is ${refund.status}`);
+  const at = stamp(deps);
+  const outcome = await inTransaction(deps.db, async (tx) => {
+    if (!(await by.claim(tx))) return "repeat";
+    const done = await bookAsItIs(tx, orderId, refund, at);
+    if (done === "unchanged") return done;
+    await recordChange(
+      tx,
+      {
+        actor: by.actor,
+        action: done === "refund_booked" ? "order.book_refund" : "order.reverse_refund",
+        subject: { kind: "order", id: orderId },
+        detail: { refund_id: refund.id, minor: refund.amount.minor.toString() },
+        events: [],
+      },
+      at,
+    );
+    return done;
+  });
+  // Nobody tries it again by itself: the customer has not got what staff promised.
+  if (outcome === "refund_reversed")
+    deps.log.error("staff_refund.sent_back", { order_id: orderId, refund_id: refund.id });
+  return outcome;
+}
+
+async function bookAsItIs(
+  tx: Tx,
+  orderId: string,
+  refund: RefundState,
+  at: { now: Date; newId: () => string },
+): Promise<"refund_booked" | "refund_reversed" | "unchanged"> {
+  // Also for one that failed: whoever looked before it did, and comes to book it later, finds it booked.
+  const made = await post(tx, refundMade(orderId, refund.id, refund.amount), at);
+  if (refund.status !== "failed") return made === "posted" ? "refund_booked" : "unchanged";
+  const reversed = await post(tx, refundReversed(orderId, refund.id, refund.amount), at);
+  return reversed === "posted" ? "refund_reversed" : "unchanged";
+}

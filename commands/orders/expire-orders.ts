@@ -1,0 +1,47 @@
+import { lockOrder, loadOrder, markTried, orderIdsPastHold } from "#db/orders/orders.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { expireOrder, followProvider } from "./follow-provider.ts";
+
+const BATCH = 100;
+const ACTOR = { kind: "system", id: "expire-orders" } as const;
+
+/**
+ * Gives up the places of orders that were not paid in time. The Checkout Session is closed first, so that nobody
+ * can pay for a place that is gone; a payer who was faster is served. One order's trouble holds up no other.
+ *
+ * @returns how many orders expired, were found paid, and could not be looked at.
+ */
+export async function expireOrders(
+  deps: Deps,
+): Promise<{ expired: number; paid: number; failed: number }> {
+  const count = { expired: 0, paid: 0, failed: 0 };
+  for (const orderId of await orderIdsPastHold(deps.db, deps.clock.now(), BATCH)) {
+    try {
+      const outcome = await expireOne(deps, orderId);
+      if (outcome === "expired") count.expired++;
+      if (outcome === "fulfilled") count.paid++;
+    } catch (error) {
+      count.failed++;
+      await markTried(deps.db, orderId, deps.clock.now());
+      deps.log.error("expire_orders.failed", { order_id: orderId, error });
+    }
+  }
+  return count;
+}
+
+async function expireOne(deps: Deps, orderId: string) {
+  const order = await loadOrder(deps.db, orderId);
+  if (order && order.checkoutId !== null) {
+    await deps.payments.expireCheckout(order.checkoutId);
+    return followProvider(deps, orderId, { actor: ACTOR });
+  }
+  // No session was written down. One that was opened all the same names the order, and is followed when it rings.
+  const at = stamp(deps);
+  return inTransaction(deps.db, async (tx) => {
+    const locked = await lockOrder(tx, orderId);
+    // One may have been written down since we looked: the next sweep closes it first (invariant 5).
+    if (!locked || locked.checkoutId !== null) return "unchanged";
+    return expireOrder(tx, locked, at, ACTOR);
+  });
+}

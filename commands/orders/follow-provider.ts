@@ -1,0 +1,177 @@
+import { entitledUntil } from "#core/billing/entitlement.ts";
+import type { CheckoutState, InvoiceState } from "#core/billing/payments.ts";
+import { moveOrder } from "#core/orders/decide-order.ts";
+import type { Order } from "#core/orders/order.ts";
+import { removalAskedAt } from "#db/vms/actions.ts";
+import { releaseAddresses } from "#db/network/addresses.ts";
+import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
+import { releaseReservation } from "#db/hosts/capacity.ts";
+import type { Tx } from "#db/client.ts";
+import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
+import { loadOrder, lockOrder, saveOrder } from "#db/orders/orders.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { loadVm } from "#db/vms/vms.ts";
+import { bookInvoice } from "#commands/billing/book-invoice.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { fulfilOrder } from "./fulfil-order.ts";
+
+export type Followed =
+  | "fulfilled"
+  | "refunding"
+  | "expired"
+  | "entitlement_changed"
+  | "unchanged"
+  | "repeat"
+  | "order_unknown"
+  | "refused";
+
+/** Somebody changed the order between our look at the provider and our lock: look again. */
+class StaleLook extends Error {
+  override name = "StaleLook";
+}
+const MAX_LOOKS = 5;
+
+/**
+ * Brings an order to what the provider says of it now: paid, expired, renewed, ended. It looks at states, never at
+ * the event that rang, so that deliveries may repeat and change places (invariants 4 and 5). The look is made
+ * outside the transaction; if the order's version moved meanwhile, the look may be older than what was written,
+ * and it is made again.
+ *
+ * `claim` runs first in the transaction; when it says false the work was done by another, and none is done here.
+ * Throws when the provider or the database cannot be reached.
+ */
+export async function followProvider(
+  deps: Deps,
+  orderId: string,
+  by: { actor: Actor; invoiceId?: string; claim?: (tx: Tx) => Promise<boolean> },
+): Promise<Followed> {
+  for (let looks = 1; ; looks++) {
+    const before = await loadOrder(deps.db, orderId);
+    if (!before || before.checkoutId === null) return "order_unknown";
+    // The invoice first: one that is seen paid here is then seen paid in the session's subscription too.
+    const invoice =
+      by.invoiceId === undefined ? undefined : await deps.payments.fetchInvoice(by.invoiceId);
+    const checkout = await deps.payments.fetchCheckout(before.checkoutId);
+    const at = stamp(deps);
+    try {
+      let billedAfterDelete = false;
+      const followed = await inTransaction(deps.db, async (tx) => {
+        if (by.claim && !(await by.claim(tx))) return "repeat";
+        const order = await lockOrder(tx, orderId);
+        if (order?.version !== before.version) throw new StaleLook(orderId);
+        if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
+        return bringInLine(tx, order, checkout, at, by.actor);
+      });
+      // The money is ours by the books and not by right: only a person can tell, and give it back.
+      if (billedAfterDelete)
+        deps.log.error("follow_provider.billed_after_delete", {
+          order_id: orderId,
+          invoice_id: by.invoiceId,
+        });
+      return followed;
+    } catch (error) {
+      if (!(error instanceof StaleLook) || looks >= MAX_LOOKS) throw error;
+    }
+  }
+}
+
+/**
+ * Books the invoice, and says whether it is a new one that was made when the VM was to be gone already: its subscription
+ * was not ended in time.
+ */
+async function bookedAfterDelete(
+  tx: Tx,
+  order: Order,
+  invoice: InvoiceState,
+  at: { now: Date; newId: () => string },
+): Promise<boolean> {
+  if ((await bookInvoice(tx, order, invoice, at)) !== "posted") return false;
+  const vm = await loadVm(tx, order.vmId);
+  if (vm?.presence !== "absent") return false;
+  const askedAt = await removalAskedAt(tx, vm.id);
+  return askedAt !== undefined && invoice.createdAt > askedAt;
+}
+
+async function bringInLine(
+  tx: Tx,
+  order: Order,
+  checkout: CheckoutState,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<Followed> {
+  if (order.state !== "awaiting_payment" && order.state !== "expired")
+    return followSubscription(tx, order, checkout, at, actor);
+  if (checkout.paid) {
+    const done = await fulfilOrder(tx, order, checkout, at, actor);
+    return done.ok ? done.value : "refused";
+  }
+  return checkout.status === "expired" && order.state === "awaiting_payment"
+    ? expireOrder(tx, order, at, actor)
+    : "unchanged";
+}
+
+/** Gives up an unpaid order's place. Part of the caller's transaction; the caller holds the order. */
+export async function expireOrder(
+  tx: Tx,
+  order: Order,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<"expired" | "unchanged"> {
+  const moved = moveOrder(order, "expire", [
+    { name: "order.expired.v1", data: { orderId: order.id } },
+  ]);
+  if (!moved.ok || moved.value.events.length === 0) return "unchanged";
+  await saveOrder(tx, moved.value.order);
+  await releaseReservation(tx, order.id, at.now);
+  await releaseAddresses(tx, order.vmId, at.now, at.now); // nobody ever used it: no quarantine
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: "order.expire",
+      subject: { kind: "order", id: order.id },
+      events: moved.value.events,
+    },
+    at,
+  );
+  return "expired";
+}
+
+async function followSubscription(
+  tx: Tx,
+  order: Order,
+  checkout: CheckoutState,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<"entitlement_changed" | "unchanged"> {
+  const before = await loadEntitlement(tx, order.vmId);
+  const vm = await loadVm(tx, order.vmId);
+  // A VM that is to go is not entitled again, whatever its subscription still says (invariant 5).
+  if (!before || !vm || vm.presence === "absent" || !checkout.subscription) return "unchanged";
+  const until = entitledUntil(checkout.subscription, before.until, at.now);
+  const { status } = checkout.subscription;
+  const extended = +until !== +before.until;
+  if (!extended && status === before.subscriptionStatus) return "unchanged";
+  await saveOrder(tx, order); // moves its version: an older look at the provider must not follow this one
+  await saveEntitlement(tx, { ...before, subscriptionStatus: status, until }, at.now);
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: "entitlement.change",
+      subject: { kind: "vm", id: vm.id },
+      detail: { until: until.toISOString(), status },
+      events: [
+        { name: "entitlement.changed.v1", data: { vmId: vm.id } },
+        // A status alone changes nothing on its host.
+        ...(extended
+          ? [{ name: "vm.change_requested.v1" as const, data: { vmId: vm.id, hostId: vm.hostId } }]
+          : []),
+      ],
+    },
+    at,
+  );
+  if (extended) await bumpDesiredGeneration(tx, vm.hostId);
+  return "entitlement_changed";
+}

@@ -1,0 +1,136 @@
+import { entitledUntil } from "#core/billing/entitlement.ts";
+import type { CheckoutState } from "#core/billing/payments.ts";
+import { decideConfirmPayment, moveOrder, type OrderRefusal } from "#core/orders/decide-order.ts";
+import type { Order } from "#core/orders/order.ts";
+import { ok, type Result } from "#core/result.ts";
+import { insertAction } from "#db/vms/actions.ts";
+import { releaseAddresses } from "#db/network/addresses.ts";
+import { saveEntitlement } from "#db/billing/entitlements.ts";
+import { heldReservation, releaseReservation } from "#db/hosts/capacity.ts";
+import { loadImage, loadPlan } from "#db/catalogue/catalogue.ts";
+import type { Tx } from "#db/client.ts";
+import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
+import { saveOrder } from "#db/orders/orders.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+import { insertVm } from "#db/vms/vms.ts";
+import { bookInvoice } from "#commands/billing/book-invoice.ts";
+import { takePlace } from "#commands/hosts/take-place.ts";
+
+/**
+ * Money has come for an order: books it, and makes the VM's row on the host that holds its place, with its
+ * entitlement. An order that had expired is served if there is still room, and is given its money back if not; so is
+ * one that was paid with another amount than it costs.
+ * Part of the caller's transaction; the caller holds the order.
+ */
+export async function fulfilOrder(
+  tx: Tx,
+  order: Order,
+  checkout: CheckoutState,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<Result<"fulfilled" | "refunding" | "unchanged", OrderRefusal>> {
+  const paid = decideConfirmPayment(order, checkout.total, at.now);
+  if (!paid.ok && paid.error.code !== "order_underpaid") return paid;
+  if (paid.ok && paid.value.events.length === 0) return ok("unchanged");
+  // Without its invoice the payment could not be booked nor given back: better that the message comes again.
+  if (!checkout.invoice)
+    throw new Error(`checkout ${checkout.id} is paid and shows no invoice yet`);
+  await bookInvoice(tx, order, checkout.invoice, at);
+
+  // Money that was taken leads to a VM or goes back, also when it is not what was asked for (invariant 1).
+  if (!paid.ok) return refundInstead(tx, order, { why: "underpaid", ...at }, actor);
+  const place = await placeOf(tx, order, at);
+  if (!place) return refundInstead(tx, order, { why: "without_place", ...at }, actor);
+
+  await saveOrder(tx, paid.value.order);
+  await insertVm(tx, {
+    id: order.vmId,
+    accountId: order.accountId,
+    orderId: order.id,
+    hostId: place.hostId,
+    planId: order.planId,
+    imageId: order.imageId,
+    locationId: order.locationId,
+    hostname: order.hostname,
+    sshKeys: [...order.sshKeys],
+    userData: order.userData,
+    createdAt: at.now,
+    size: place.size,
+  });
+  await saveEntitlement(
+    tx,
+    {
+      vmId: order.vmId,
+      orderId: order.id,
+      subscriptionId: checkout.subscription?.id ?? null,
+      subscriptionStatus: checkout.subscription?.status ?? null,
+      until: checkout.subscription ? entitledUntil(checkout.subscription, null, at.now) : at.now,
+    },
+    at.now,
+  );
+  const actionId = at.newId();
+  await insertAction(tx, {
+    id: actionId,
+    vmId: order.vmId,
+    type: "create",
+    status: "running",
+    generation: 1,
+    startedAt: at.now,
+    finishedAt: null,
+    error: null,
+  });
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: "order.pay",
+      subject: { kind: "order", id: order.id },
+      detail: { vm_id: order.vmId, host_id: place.hostId, action_id: actionId },
+      events: [
+        ...paid.value.events,
+        { name: "vm.change_requested.v1", data: { vmId: order.vmId, hostId: place.hostId } },
+      ],
+    },
+    at,
+  );
+  await bumpDesiredGeneration(tx, place.hostId);
+  return ok("fulfilled");
+}
+
+/** The place that the order holds, or a new one for an order whose place was given up. */
+async function placeOf(tx: Tx, order: Order, at: { now: Date; newId: () => string }) {
+  const held = await heldReservation(tx, order.id);
+  if (held) return held;
+  const plan = await loadPlan(tx, order.planId);
+  const image = await loadImage(tx, order.imageId);
+  if (!plan || !image) return undefined;
+  const place = await takePlace(tx, order, { plan, image }, at);
+  return place.ok ? { hostId: place.value.hostId, size: plan.size } : undefined;
+}
+
+async function refundInstead(
+  tx: Tx,
+  order: Order,
+  at: { now: Date; newId: () => string; why: "underpaid" | "without_place" },
+  actor: Actor,
+): Promise<Result<"refunding", OrderRefusal>> {
+  const moved = moveOrder(order, "refund", [
+    { name: "order.refund_fell_due.v1", data: { orderId: order.id } },
+  ]);
+  if (!moved.ok) return moved;
+  await saveOrder(tx, { ...moved.value.order, paidAt: at.now });
+  // What an underpaid order held is free again; an expired one holds nothing.
+  await releaseReservation(tx, order.id, at.now);
+  await releaseAddresses(tx, order.vmId, at.now, at.now);
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: `order.refund_${at.why}`,
+      subject: { kind: "order", id: order.id },
+      events: moved.value.events,
+    },
+    at,
+  );
+  return ok("refunding");
+}

@@ -1,0 +1,243 @@
+import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api.ts";
+import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import type { NoHostCode } from "#core/hosts/place-vm.ts";
+import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
+import type { BillingInterval, Order } from "#core/orders/order.ts";
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { billingCustomerOf, keepBillingCustomer } from "#db/billing/customers.ts";
+import {
+  loadImage,
+  loadLocation,
+  loadPlan,
+  rememberStripePrice,
+  type Plan,
+  type PlanPrice,
+} from "#db/catalogue/catalogue.ts";
+import type { Tx } from "#db/client.ts";
+import { claimKey, keepAnswer, type RequestKey } from "#db/messages/idempotency.ts";
+import {
+  attachCheckout,
+  countUnpaid,
+  extendHold,
+  insertOrder,
+  loadOrder,
+  lockBuyer,
+} from "#db/orders/orders.ts";
+import { recordChange } from "#db/record-change.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { requestHash } from "#commands/messages/request-hash.ts";
+import { takePlace } from "#commands/hosts/take-place.ts";
+import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
+
+export type PlacedOrder = Readonly<{ order: Order; checkoutUrl: string }>;
+export type PlaceOrderRefusal = Refusal<
+  | "idempotency_key_reused"
+  | "too_many_unpaid_orders"
+  | "plan_not_found"
+  | "image_not_found"
+  | "location_not_found"
+  | "billing_interval_unavailable"
+  | "image_needs_more_memory"
+  | "image_needs_more_disk"
+  | NoHostCode
+  | "no_address"
+  | "order_wrong_state"
+>;
+
+/**
+ * Takes an order: holds a place and an address for it, and opens a Checkout Session to pay it. A repeat with the
+ * same key goes on where the first one stopped, and gives the same answer; `render` turns it into that answer.
+ *
+ * Throws when the payment provider cannot be reached; the order keeps its place, and the same key goes on.
+ */
+export async function placeOrder(
+  deps: Deps,
+  input: { buyer: AccountPrincipal; key: string; request: PlaceOrder },
+  render: (placed: PlacedOrder) => PlacedOrderAnswer,
+): Promise<Result<PlacedOrderAnswer, PlaceOrderRefusal>> {
+  const key: RequestKey = {
+    accountId: input.buyer.accountId,
+    key: input.key,
+    requestHash: requestHash({ route: "POST /v1/orders", body: input.request }),
+  };
+  const at = stamp(deps);
+  const held = await undoOnRefusal(
+    deps.db,
+    async (
+      tx,
+    ): Promise<Result<{ orderId: string } | { answer: PlacedOrderAnswer }, PlaceOrderRefusal>> => {
+      const orderId = at.newId();
+      const claim = await claimKey(tx, key, orderId, at.now);
+      if (!claim.ok) return claim;
+      if (claim.value.kind === "answered")
+        return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });
+      if (claim.value.kind === "resume") return ok({ orderId: claim.value.resourceId });
+      await lockBuyer(tx, input.buyer.accountId);
+      const most = deps.settings.maxUnpaidOrders ?? MOST_UNPAID_ORDERS;
+      if ((await countUnpaid(tx, input.buyer.accountId)) >= most)
+        return refuse("too_many_unpaid_orders", `${most} orders wait to be paid: pay one, or wait`);
+      return holdOrder(tx, orderId, input.buyer.accountId, input.request, at);
+    },
+  );
+  if (!held.ok) return held;
+  if ("answer" in held.value) return ok(held.value.answer);
+
+  const placed = await openCheckout(deps, held.value.orderId, input.buyer);
+  if (!placed.ok) return placed;
+  return ok(PlacedOrderAnswer.parse(await keepAnswer(deps.db, key, render(placed.value))));
+}
+
+async function holdOrder(
+  tx: Tx,
+  orderId: string,
+  accountId: string,
+  request: PlaceOrder,
+  at: { now: Date; newId: () => string },
+): Promise<Result<{ orderId: string }, PlaceOrderRefusal>> {
+  const plan = await loadPlan(tx, request.planId);
+  if (!plan?.available) return refuse("plan_not_found", "no such plan is on sale");
+  const image = await loadImage(tx, request.imageId);
+  if (!image?.available) return refuse("image_not_found", "no such image is offered");
+  if (!(await loadLocation(tx, request.locationId)))
+    return refuse("location_not_found", "no such location");
+  const price = priceFor(plan, request.billingInterval);
+  // By the hour is billed by usage, which is not sold yet; a price for it may be there already.
+  if (!price || request.billingInterval === "hour")
+    return refuse(
+      "billing_interval_unavailable",
+      `${plan.name} is not sold by the ${request.billingInterval}`,
+    );
+  if (plan.size.memoryMib < image.minMemoryMib)
+    return refuse("image_needs_more_memory", `${image.name} needs ${image.minMemoryMib} MiB`);
+  if (plan.size.diskGib < image.minDiskGib)
+    return refuse("image_needs_more_disk", `${image.name} needs ${image.minDiskGib} GiB`);
+
+  const order: Order = {
+    id: orderId,
+    accountId,
+    vmId: at.newId(),
+    state: "awaiting_payment",
+    planId: plan.id,
+    imageId: image.id,
+    locationId: request.locationId,
+    hostname: request.hostname,
+    sshKeys: request.sshKeys,
+    userData: request.userData ?? null,
+    billingInterval: request.billingInterval,
+    totalMinor: price.amount.minor,
+    currency: price.amount.currency,
+    checkoutId: null,
+    checkoutUrl: null,
+    expiresAt: holdFrom(at.now),
+    paidAt: null,
+    createdAt: at.now,
+    version: 1,
+  };
+  await insertOrder(tx, order);
+  const place = await takePlace(tx, order, { plan, image }, at);
+  if (!place.ok) return place;
+  await recordChange(
+    tx,
+    {
+      actor: { kind: "account", id: accountId },
+      action: "order.place",
+      subject: { kind: "order", id: orderId },
+      detail: { host_id: place.value.hostId, total_minor: order.totalMinor.toString() },
+      events: [{ name: "order.placed.v1", data: { orderId } }],
+    },
+    at,
+  );
+  return ok({ orderId });
+}
+
+const priceFor = (plan: Plan, interval: BillingInterval): PlanPrice | undefined =>
+  plan.prices.find((p) => p.interval === interval);
+
+/** A minute and a half more than Stripe's least: our clocks need not agree, and the calls before the session take time. */
+const holdFrom = (now: Date) => new Date(+now + ORDER_HOLD_MS + 90_000);
+/** What the call for the session may take: as long as a request lives. Stripe measures the hold when it has the call. */
+const CALL_MS = 30_000;
+
+/** Calls to the provider stand outside any transaction, each with a key made from our row's id (style §8). */
+async function openCheckout(
+  deps: Deps,
+  orderId: string,
+  buyer: AccountPrincipal,
+): Promise<Result<PlacedOrder, PlaceOrderRefusal>> {
+  const order = await orderOf(deps, orderId);
+  const known = whatCheckoutIs(order);
+  if (known !== "to_open") return known;
+  // `holdOrder` takes no order by the hour.
+  if (order.billingInterval === "hour") throw new Error(`order ${orderId} is by the hour`);
+
+  const [customerId, priceId] = await Promise.all([
+    ensureCustomer(deps, buyer),
+    ensurePrice(deps, order.planId, order.billingInterval),
+  ]);
+  // Those calls may have been slow: what held before them may not hold any more.
+  const held = await heldLongEnough(deps, order);
+  const meanwhile = whatCheckoutIs(held);
+  if (meanwhile !== "to_open") return meanwhile;
+  const checkout = await deps.payments.createCheckout({
+    orderId,
+    customerId,
+    priceId,
+    successUrl: `${deps.settings.publicUrl}/checkout/done`,
+    cancelUrl: `${deps.settings.publicUrl}/checkout/cancelled`,
+    expiresAt: held.expiresAt,
+  });
+  // Of two repeats that race, the first one's session stays: only that one may be paid.
+  const kept = await attachCheckout(deps.db, orderId, checkout);
+  if (!kept) throw new Error(`order ${orderId} vanished`);
+  return kept.checkoutUrl === null
+    ? refuse("order_wrong_state", "the time to pay this order is over; place a new one")
+    : ok({ order: kept, checkoutUrl: kept.checkoutUrl });
+}
+
+function whatCheckoutIs(order: Order): Result<PlacedOrder, PlaceOrderRefusal> | "to_open" {
+  if (order.checkoutUrl !== null) return ok({ order, checkoutUrl: order.checkoutUrl });
+  if (order.state === "awaiting_payment" && order.checkoutId === null) return "to_open";
+  return refuse("order_wrong_state", `this order is ${order.state}; place a new one`);
+}
+
+/** The order; an outage that ate into its hold is made up for, since Stripe takes no session shorter than that. */
+async function heldLongEnough(deps: Deps, order: Order): Promise<Order> {
+  const now = deps.clock.now();
+  const least = new Date(+now + ORDER_HOLD_MS + CALL_MS);
+  if (order.expiresAt >= least) return order;
+  await extendHold(deps.db, order.id, { least, until: holdFrom(now) });
+  return orderOf(deps, order.id);
+}
+
+async function orderOf(deps: Deps, orderId: string): Promise<Order> {
+  const order = await loadOrder(deps.db, orderId);
+  if (!order) throw new Error(`order ${orderId} vanished`);
+  return order;
+}
+
+async function ensureCustomer(deps: Deps, buyer: AccountPrincipal): Promise<string> {
+  const known = await billingCustomerOf(deps.db, buyer.accountId);
+  if (known !== undefined) return known;
+  // Two repeats of one order must name one customer: their session's key takes no other parameters.
+  return keepBillingCustomer(deps.db, buyer.accountId, await deps.payments.ensureCustomer(buyer));
+}
+
+async function ensurePrice(
+  deps: Deps,
+  planId: string,
+  interval: "month" | "year",
+): Promise<string> {
+  const plan = await loadPlan(deps.db, planId);
+  const price = plan && priceFor(plan, interval);
+  if (!price) throw new Error(`plan ${planId} lost its price by the ${interval}`);
+  if (price.stripePriceId !== null) return price.stripePriceId;
+  const stripeId = await deps.payments.ensurePrice({
+    planPriceId: price.id,
+    planId,
+    planName: plan.name,
+    amount: price.amount,
+    interval,
+  });
+  await rememberStripePrice(deps.db, price.id, stripeId);
+  return stripeId;
+}

@@ -1,0 +1,72 @@
+import { refundMade } from "#core/billing/ledger.ts";
+import { moveOrder } from "#core/orders/decide-order.ts";
+import { post } from "#db/billing/ledger.ts";
+import { loadOrder, lockOrder, markTried, orderIdsInState, saveOrder } from "#db/orders/orders.ts";
+import { recordChange } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+
+/**
+ * Ends an order's subscription, gives its money back in full, and books that. May be repeated: the provider is asked by a key of the
+ * order's, and the ledger takes each refund once.
+ *
+ * @returns `pending` while the provider has not finished; the sweep asks again.
+ */
+export async function refundOrder(
+  deps: Deps,
+  orderId: string,
+): Promise<"refunded" | "pending" | "not_due"> {
+  const order = await loadOrder(deps.db, orderId);
+  if (order?.state !== "refunding") return "not_due";
+  const checkout =
+    order.checkoutId === null ? undefined : await deps.payments.fetchCheckout(order.checkoutId);
+  if (!checkout?.invoice) throw new Error(`order ${orderId} is to be refunded and has no invoice`);
+  // First the subscription: it must not bill again while the refund is under way.
+  if (checkout.subscription) await deps.payments.cancelSubscription(checkout.subscription.id);
+  const refund = await deps.payments.refundInvoice({ orderId, invoiceId: checkout.invoice.id });
+  if (refund.status !== "succeeded") {
+    deps.log.error("refund_order.not_yet", { order_id: orderId, status: refund.status });
+    return "pending";
+  }
+  const at = stamp(deps);
+  return inTransaction(deps.db, async (tx) => {
+    const locked = await lockOrder(tx, orderId);
+    if (!locked) throw new Error(`order ${orderId} vanished`);
+    // Somebody followed the provider since our look, which may be older: the sweep looks again.
+    if (locked.version !== order.version) return "pending";
+    const moved = moveOrder(locked, "confirm_refund", [
+      { name: "order.refunded.v1", data: { orderId } },
+    ]);
+    if (!moved.ok || moved.value.events.length === 0) return "not_due";
+    await saveOrder(tx, moved.value.order);
+    await post(tx, refundMade(orderId, refund.id, refund.amount), at);
+    await recordChange(
+      tx,
+      {
+        actor: { kind: "system", id: "refund-order" },
+        action: "order.refund",
+        subject: { kind: "order", id: orderId },
+        detail: { refund_id: refund.id, minor: refund.amount.minor.toString() },
+        events: moved.value.events,
+      },
+      at,
+    );
+    return "refunded";
+  });
+}
+
+/** Asks again for every refund that is due: what a lost message or a provider's failure left behind. */
+export async function retryRefunds(deps: Deps): Promise<{ refunded: number; failed: number }> {
+  const count = { refunded: 0, failed: 0 };
+  for (const orderId of await orderIdsInState(deps.db, "refunding", 50)) {
+    try {
+      if ((await refundOrder(deps, orderId)) === "refunded") count.refunded++;
+      else await markTried(deps.db, orderId, deps.clock.now());
+    } catch (error) {
+      count.failed++;
+      await markTried(deps.db, orderId, deps.clock.now());
+      deps.log.error("retry_refunds.failed", { order_id: orderId, error });
+    }
+  }
+  return count;
+}

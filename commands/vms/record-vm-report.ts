@@ -1,0 +1,188 @@
+import type {
+  HostFacts,
+  ReceivedReport,
+  ReceivedVmReport,
+  ReportReceipt,
+} from "#core/contracts/agent.ts";
+import type { Event } from "#core/contracts/events.ts";
+import { capacityOf } from "#core/hosts/capacity.ts";
+import { moveOrder } from "#core/orders/decide-order.ts";
+import type { Action } from "#core/vms/action.ts";
+import { actionIsDone } from "#core/vms/decide-action.ts";
+import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
+import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
+import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
+import type { Tx } from "#db/client.ts";
+import { bumpDesiredGeneration, lockHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
+import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
+import { lockOrder, saveOrder } from "#db/orders/orders.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { lockVmsOf, saveObservation, type VmRow } from "#db/vms/vms.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { finishVm } from "./finish-vm.ts";
+
+/**
+ * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
+ * report is not older than what is known. What a report leaves out is not touched: absence is not evidence. What could
+ * not be read in it (null) costs no other.
+ */
+export async function recordVmReport(
+  deps: Deps,
+  hostId: string,
+  report: ReceivedReport,
+): Promise<ReportReceipt> {
+  const at = stamp(deps);
+  const seenVms = report.vms.filter((vm) => vm !== null);
+  const doneActions = report.actions.filter((action) => action !== null);
+  const strangers = report.strangers.filter((stranger) => stranger !== null);
+  const unread = {
+    vms: report.vms.length - seenVms.length,
+    actions: report.actions.length - doneActions.length,
+    strangers: report.strangers.length - strangers.length,
+  };
+  const actor: Actor = { kind: "agent", id: hostId };
+  const ids = [...new Set([...seenVms, ...doneActions].map((r) => r.vmId))];
+  const receipt = await inTransaction(deps.db, async (tx) => {
+    const rows = new Map(await lockVmsOf(tx, hostId, ids));
+    const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
+    let accepted = 0;
+    let ignored = unread.vms;
+    let documentChanged = false;
+    for (const seen of seenVms) {
+      const vm = rows.get(seen.vmId);
+      rows.delete(seen.vmId); // a second report of the VM would be judged by what the first one has changed
+      if (!vm || judgeReport(vm, seen) !== "current") {
+        ignored++;
+        continue;
+      }
+      accepted++;
+      documentChanged =
+        (await applyReport(tx, vm, seen, running.get(vm.id), at, actor)) || documentChanged;
+    }
+    for (const done of doneActions) {
+      const action = running.get(done.vmId);
+      if (action?.id !== done.actionId) continue;
+      const error =
+        done.outcome === "success"
+          ? null
+          : {
+              code: "host_refused" as const,
+              message: done.error?.detail ?? "the host could not do it",
+            };
+      documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
+    }
+    await touchHost(tx, hostId, at.now);
+    if (report.facts) await remeasure(tx, hostId, report.facts);
+    if (documentChanged) await bumpDesiredGeneration(tx, hostId);
+    return { accepted, ignored };
+  });
+  if (unread.vms + unread.actions + unread.strangers > 0)
+    deps.log.error("agent_report.unread", { host_id: hostId, ...unread });
+  if (strangers.length > 0)
+    deps.log.error("agent_report.strangers", {
+      host_id: hostId,
+      vms: strangers.map((s) => s.vmId),
+    });
+  if (report.refusedDesired)
+    deps.log.error("agent_report.desired_refused", { host_id: hostId, ...report.refusedDesired });
+  return receipt;
+}
+
+/** A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. */
+async function remeasure(tx: Tx, hostId: string, facts: HostFacts): Promise<void> {
+  const host = await lockHost(tx, hostId);
+  if (host?.hypervisor === facts.hypervisor)
+    await saveFacts(tx, hostId, facts, capacityOf(facts, host.cpuOvercommit));
+}
+
+/** @returns whether the host's desired document changed with it. */
+async function applyReport(
+  tx: Tx,
+  vm: VmRow,
+  seen: ReceivedVmReport,
+  running: Action | undefined,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<boolean> {
+  // An agent that does not understand what the VM holds cannot say that all of it is gone.
+  const understood = seen.error?.code !== "unsupported_by_agent";
+  const isGone = seen.observed === null && vm.presence === "absent" && understood;
+  if (isGone && seen.generation === vm.generation) {
+    if (vm.deletedAt !== null) return false;
+    await finishVm(tx, vm, running, at, actor);
+    return true;
+  }
+  const changed = whatChanged(vm, seen, at.now);
+  if (changed) await saveObservation(tx, vm.id, changed);
+  // From now on its host may not make it again: the desired document has changed, and no password is needed there.
+  const mayCreateNoMore = vm.firstSeenAt === null && (changed?.firstSeenAt ?? null) !== null;
+  if (mayCreateNoMore)
+    await offerInitialPassword(tx, vm.id, new Date(+at.now + INITIAL_PASSWORD_LIFE_MS));
+  const guestReady = (changed?.guestReadyAt ?? vm.guestReadyAt) !== null;
+  const events: Event[] = [];
+  if (guestReady && vm.guestReadyAt === null) events.push(...(await activateOrder(tx, vm)));
+  const done =
+    running &&
+    actionIsDone(running, {
+      generation: seen.generation,
+      settled: seen.settled,
+      power: seen.observed?.power ?? "gone",
+      guestReady,
+    });
+  const refused = running && seen.error?.code === "unsupported" && running.type !== "create";
+  if (running && (done || refused)) {
+    const error = done
+      ? null
+      : { code: "host_refused" as const, message: seen.error?.detail ?? "" };
+    if (await finishAction(tx, running.id, { error, now: at.now }))
+      events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
+  }
+  if (events.length > 0)
+    await recordChange(
+      tx,
+      {
+        actor,
+        action: "vm.observe",
+        subject: { kind: "vm", id: vm.id },
+        detail: { power: seen.observed?.power ?? null, generation: seen.generation },
+        events,
+      },
+      at,
+    );
+  return mayCreateNoMore;
+}
+
+/** The guest itself was seen: the order is delivered. */
+async function activateOrder(tx: Tx, vm: VmRow): Promise<readonly Event[]> {
+  const order = await lockOrder(tx, vm.orderId);
+  if (order?.state !== "paid") return [];
+  const moved = moveOrder(order, "activate", [
+    { name: "order.activated.v1", data: { orderId: order.id, vmId: vm.id } },
+  ]);
+  if (!moved.ok) return [];
+  await saveOrder(tx, moved.value.order);
+  return moved.value.events;
+}
+
+/** @returns whether the host's desired document changed with it: the action is no longer pending. */
+async function endAction(
+  tx: Tx,
+  action: Action,
+  error: { code: "host_refused"; message: string } | null,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<boolean> {
+  if (!(await finishAction(tx, action.id, { error, now: at.now }))) return false;
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: `action.${error ? "fail" : "finish"}`,
+      subject: { kind: "action", id: action.id },
+      events: [{ name: "action.finished.v1", data: { actionId: action.id, vmId: action.vmId } }],
+    },
+    at,
+  );
+  return true;
+}

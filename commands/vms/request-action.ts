@@ -1,0 +1,89 @@
+import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
+import type { Event } from "#core/contracts/events.ts";
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { EFFECT_OF_ACTION, type Action, type ActionType } from "#core/vms/action.ts";
+import { decideAction } from "#core/vms/decide-action.ts";
+import { insertAction, runningActionOf } from "#db/vms/actions.ts";
+import { loadEntitlement } from "#db/billing/entitlements.ts";
+import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
+import { recordChange } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { lockVm, saveDesire } from "#db/vms/vms.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+
+export type ActionRefusal = Refusal<
+  "vm_not_found" | "vm_locked" | "vm_not_running" | "vm_suspended"
+>;
+
+/**
+ * Begins an action on a VM: writes what the VM should be (or the work to be done once), and rings its host. A
+ * delete that is repeated answers with the delete that runs. A VM of another customer is "not found".
+ */
+export async function requestAction(
+  deps: Deps,
+  input: { who: AccountPrincipal; vmId: string; type: Exclude<ActionType, "create"> },
+): Promise<Result<Action, ActionRefusal>> {
+  const at = stamp(deps);
+  return inTransaction(deps.db, async (tx): Promise<Result<Action, ActionRefusal>> => {
+    const vm = await lockVm(tx, input.vmId);
+    if (!vm || !mayTouch(input.who, vm.accountId)) return refuse("vm_not_found", "no such VM");
+    const running = await runningActionOf(tx, vm.id);
+    if (running?.type === "delete" && input.type === "delete") return ok(running);
+    const entitlement = await loadEntitlement(tx, vm.id);
+    const decided = decideAction(
+      {
+        presence: vm.presence,
+        power: vm.desiredPower,
+        stopMode: vm.stopMode,
+        generation: vm.generation,
+        observedPower: vm.observedPower,
+        entitledUntil: entitlement?.until ?? at.now,
+      },
+      running ?? null,
+      input.type,
+      at.now,
+    );
+    if (!decided.ok) return decided;
+
+    const action: Action = {
+      id: at.newId(),
+      vmId: vm.id,
+      type: input.type,
+      status: "running",
+      generation: decided.value.generation,
+      startedAt: at.now,
+      finishedAt: null,
+      error: null,
+    };
+    await insertAction(tx, action);
+    await saveDesire(tx, vm.id, decided.value);
+    const events: Event[] = [
+      { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId } },
+    ];
+    if (
+      EFFECT_OF_ACTION[input.type].kind === "absent" &&
+      entitlement &&
+      entitlement.subscriptionId !== null
+    )
+      events.push({
+        name: "subscription.cancellation_fell_due.v1",
+        data: { orderId: vm.orderId, subscriptionId: entitlement.subscriptionId },
+      });
+    await recordChange(
+      tx,
+      {
+        actor: {
+          kind: input.who.role === "staff" ? "staff" : "account",
+          id: input.who.accountId,
+        },
+        action: `vm.${input.type}`,
+        subject: { kind: "vm", id: vm.id },
+        detail: { action_id: action.id, generation: action.generation },
+        events,
+      },
+      at,
+    );
+    await bumpDesiredGeneration(tx, vm.hostId);
+    return ok(action);
+  });
+}

@@ -1,0 +1,121 @@
+import type { Result } from "#core/result.ts";
+
+/** Who a person or a billing system is to us. One account, one role. */
+export const ROLES = ["customer", "staff", "integration"] as const;
+export type Role = (typeof ROLES)[number];
+
+/** What an API token may be allowed to do. A session may do all that its role may. */
+export const SCOPES = [
+  "orders:read",
+  "orders:write",
+  "vms:read",
+  "vms:write",
+  "billing:read",
+  "staff:read",
+  "staff:write",
+  "services:write",
+  "tokens:read",
+  "tokens:write",
+] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** The scopes that a role can have at all; a token asks for a subset. */
+export const SCOPES_OF_ROLE = {
+  customer: [
+    "orders:read",
+    "orders:write",
+    "vms:read",
+    "vms:write",
+    "billing:read",
+    "tokens:read",
+    "tokens:write",
+  ],
+  staff: [
+    "orders:read",
+    "vms:read",
+    "vms:write",
+    "billing:read",
+    "staff:read",
+    "staff:write",
+    "tokens:read",
+    "tokens:write",
+  ],
+  integration: ["vms:read", "services:write", "tokens:read", "tokens:write"],
+} as const satisfies Record<Role, readonly Scope[]>;
+
+/** What an account may be called, and how it may be locked. RFC 5321 §4.5.3.1.3, less the angle brackets. */
+export const MAX_EMAIL_LENGTH = 254;
+export const MAX_NAME_LENGTH = 200;
+export const MIN_PASSWORD_LENGTH = 10;
+export const MAX_PASSWORD_LENGTH = 128;
+
+/** An authenticated person or billing system. `scopes` is already cut down to what the role may have. */
+export type AccountPrincipal = Readonly<{
+  accountId: string;
+  email: string;
+  name: string;
+  role: Role;
+  scopes: readonly Scope[];
+  via: "session" | "token";
+  /** The token that it came by; absent for a session. What it makes lasts no longer than it. */
+  token?: Readonly<{ id: string; makers: readonly string[]; expiresAt: Date | null }>;
+}>;
+
+export type TokenView = Readonly<{
+  id: string;
+  name: string;
+  /** The first characters, by which a person recognises a token. */
+  start: string;
+  scopes: readonly Scope[];
+  createdAt: Date;
+  expiresAt: Date | null;
+  lastUsedAt: Date | null;
+}>;
+
+/** Who may speak to us: checks sessions and API tokens, and keeps the tokens. */
+export type Accounts = {
+  /**
+   * Who sends these headers: a session cookie, or `Authorization: Bearer <API token>`.
+   * `undefined` when there are no credentials; a refusal when there are, and they are not good.
+   */
+  authenticate: (
+    headers: Headers,
+  ) => Promise<Result<AccountPrincipal | undefined, { code: "token_invalid"; detail: string }>>;
+  /**
+   * Makes a token; the secret is in the answer this once, and stored only hashed. One that is made by a token has no
+   * more scopes than its maker, ends no later (its expiry is cut to the maker's), and ends with its maker.
+   */
+  createToken: (
+    owner: AccountPrincipal,
+    input: { name: string; scopes: readonly Scope[]; expiresInSeconds: number | null },
+  ) => Promise<
+    Result<
+      { token: TokenView; secret: string },
+      { code: "scope_not_allowed" | "token_limit"; detail: string }
+    >
+  >;
+  listTokens: (accountId: string) => Promise<readonly TokenView[]>;
+  /** Ends a token, and all that it made. False when the account has no such token. */
+  revokeToken: (accountId: string, tokenId: string) => Promise<boolean>;
+};
+
+/** Sign-up, log-in, sessions and second factors; implemented with better-auth in `adapters/log-ins.ts`. */
+export type LogIns = {
+  /** Serves the routes under `/v1/auth/*`. */
+  handle: (request: Request) => Promise<Response>;
+  /** Makes an account with a role, for seeds and for staff; sign-up makes customers only. */
+  createAccount: (input: {
+    email: string;
+    name: string;
+    password: string;
+    role: Role;
+  }) => Promise<Result<{ accountId: string }, { code: "email_taken"; detail: string }>>;
+};
+
+/** An account as it is now, of those that are not closed. */
+export type Account = Pick<AccountPrincipal, "accountId" | "email" | "name" | "role"> &
+  Readonly<{ bannedAt: Date | null }>;
+
+/** True when `who` may see and change what this account owns: the account itself, or staff. */
+export const mayTouch = (who: AccountPrincipal, ownerId: string): boolean =>
+  who.role === "staff" || who.accountId === ownerId;

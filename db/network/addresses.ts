@@ -1,0 +1,103 @@
+import { and, asc, eq, isNull, lte, sql } from "drizzle-orm";
+import { macForIpv4 } from "#core/network/address.ts";
+import type { Nic } from "#core/contracts/agent.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { ipAddresses, ipLeases, networkPools } from "#db/schema/network.ts";
+
+/**
+ * Leases a free address of the location to a VM that is to be. Free rows are locked and locked ones skipped, so
+ * parallel orders never wait for one address; the exclusion constraint `ip_leases_no_overlap` stands behind it.
+ */
+export async function leaseAddress(
+  tx: Tx,
+  input: { id: string; locationId: string; vmId: string; now: Date },
+): Promise<string | undefined> {
+  const [free] = await tx
+    .select({ address: ipAddresses.address, poolId: ipAddresses.poolId })
+    .from(ipAddresses)
+    .innerJoin(networkPools, eq(networkPools.id, ipAddresses.poolId))
+    .where(
+      and(eq(networkPools.locationId, input.locationId), lte(ipAddresses.busyUntil, input.now)),
+    )
+    .orderBy(asc(ipAddresses.busyUntil), asc(ipAddresses.address))
+    .limit(1)
+    .for("update", { of: ipAddresses, skipLocked: true });
+  if (!free) return undefined;
+  await tx
+    .update(ipAddresses)
+    .set({ busyUntil: sql`'infinity'` })
+    .where(and(eq(ipAddresses.poolId, free.poolId), eq(ipAddresses.address, free.address)));
+  await tx.insert(ipLeases).values({
+    id: input.id,
+    poolId: free.poolId,
+    address: free.address,
+    vmId: input.vmId,
+    during: `[${input.now.toISOString()},)`,
+  });
+  return free.address;
+}
+
+/**
+ * Ends a VM's leases. `restUntil` is after the quarantine; an address that no VM ever used needs none, and its
+ * lease then ends now. Doing it again changes nothing.
+ */
+export async function releaseAddresses(
+  tx: Tx,
+  vmId: string,
+  now: Date,
+  restUntil: Date,
+): Promise<void> {
+  const ended = await tx
+    .update(ipLeases)
+    .set({
+      releasedAt: now,
+      during: sql`tstzrange(lower(${ipLeases.during}), greatest(${restUntil.toISOString()}::timestamptz, lower(${ipLeases.during})), '[)')`,
+    })
+    .where(and(eq(ipLeases.vmId, vmId), isNull(ipLeases.releasedAt)))
+    .returning({ address: ipLeases.address, poolId: ipLeases.poolId });
+  for (const l of ended)
+    await tx
+      .update(ipAddresses)
+      .set({ busyUntil: restUntil })
+      .where(and(eq(ipAddresses.poolId, l.poolId), eq(ipAddresses.address, l.address)));
+}
+
+/** The NICs of VMs, by VM id, from the leases they hold. */
+export async function nicsOf(
+  db: Db | Tx,
+  vmIds: readonly string[],
+  bandwidthMbit: (vmId: string) => number | null,
+): Promise<ReadonlyMap<string, Nic[]>> {
+  const nics = new Map<string, Nic[]>();
+  if (vmIds.length === 0) return nics;
+  const rows = await db
+    .select({
+      vmId: ipLeases.vmId,
+      address: ipLeases.address,
+      gateway: networkPools.gateway,
+      prefix: networkPools.prefix,
+      vlan: networkPools.vlan,
+    })
+    .from(ipLeases)
+    .innerJoin(networkPools, eq(networkPools.id, ipLeases.poolId))
+    .where(
+      and(
+        sql`${ipLeases.vmId} in (${sql.join(
+          vmIds.map((id) => sql`${id}::uuid`),
+          sql`, `,
+        )})`,
+        isNull(ipLeases.releasedAt),
+      ),
+    )
+    .orderBy(asc(ipLeases.id));
+  for (const r of rows) {
+    const nic: Nic = {
+      mac: macForIpv4(r.address),
+      ipv4: { address: r.address, prefix: r.prefix, gateway: r.gateway },
+      vlan: r.vlan,
+      bandwidthMbit: bandwidthMbit(r.vmId),
+    };
+    nics.set(r.vmId, [...(nics.get(r.vmId) ?? []), nic]);
+  }
+  return nics;
+}

@@ -1,0 +1,150 @@
+import { and, asc, count, eq, isNull, lt, lte, sql } from "drizzle-orm";
+import type { Order } from "#core/orders/order.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { currencyFromRow } from "#db/currency-from-row.ts";
+import { accounts } from "#db/schema/accounts.ts";
+import { orders } from "#db/schema/orders.ts";
+
+export const orderFromRow = (row: typeof orders.$inferSelect): Order => ({
+  ...row,
+  currency: currencyFromRow(row.currency),
+});
+
+export async function insertOrder(tx: Tx, order: Order): Promise<void> {
+  await tx.insert(orders).values({ ...order, sshKeys: [...order.sshKeys] });
+}
+
+export async function loadOrder(db: Db | Tx, id: string): Promise<Order | undefined> {
+  const [row] = await db.select().from(orders).where(eq(orders.id, id));
+  return row && orderFromRow(row);
+}
+
+/** Loads the order and holds it until the transaction ends: one decision at a time on one order. */
+export async function lockOrder(tx: Tx, id: string): Promise<Order | undefined> {
+  const [row] = await tx.select().from(orders).where(eq(orders.id, id)).for("update");
+  return row && orderFromRow(row);
+}
+
+export class StaleVersion extends Error {
+  override name = "StaleVersion";
+}
+
+/** Writes a decided order. Throws `StaleVersion` when somebody else wrote it since it was loaded. */
+export async function saveOrder(tx: Tx, order: Order): Promise<void> {
+  const done = await tx
+    .update(orders)
+    .set({ state: order.state, paidAt: order.paidAt, version: sql`${orders.version} + 1` })
+    .where(and(eq(orders.id, order.id), eq(orders.version, order.version)))
+    .returning({ id: orders.id });
+  if (done.length !== 1) throw new StaleVersion(order.id);
+}
+
+/**
+ * Remembers the order's Checkout Session; the first one stays. `url` is null when the session can no longer be paid.
+ *
+ * @returns the order with the session that it keeps; undefined when there is no such order.
+ */
+export async function attachCheckout(
+  db: Db | Tx,
+  orderId: string,
+  checkout: { id: string; url: string | null },
+): Promise<Order | undefined> {
+  const [row] = await db
+    .update(orders)
+    .set({
+      checkoutId: sql`coalesce(${orders.checkoutId}, ${checkout.id})`,
+      checkoutUrl: sql`case when ${orders.checkoutId} is null then ${checkout.url} else ${orders.checkoutUrl} end`,
+    })
+    .where(eq(orders.id, orderId))
+    .returning();
+  return row && orderFromRow(row);
+}
+
+/** Holds the place of an order that nobody can pay yet until `until`, unless it is held past `least` anyway. */
+export async function extendHold(
+  db: Db,
+  orderId: string,
+  hold: { least: Date; until: Date },
+): Promise<void> {
+  await db
+    .update(orders)
+    .set({ expiresAt: hold.until })
+    .where(
+      and(
+        eq(orders.id, orderId),
+        eq(orders.state, "awaiting_payment"),
+        isNull(orders.checkoutId),
+        lt(orders.expiresAt, hold.least),
+      ),
+    );
+}
+
+/** A sweep failed with the order: the next one takes it after those that were not tried as lately. */
+export async function markTried(db: Db, orderId: string, now: Date): Promise<void> {
+  await db.update(orders).set({ triedAt: now }).where(eq(orders.id, orderId));
+}
+
+export async function orderIdsPastHold(
+  db: Db,
+  now: Date,
+  limit: number,
+): Promise<readonly string[]> {
+  const rows = await db
+    .select({ id: orders.id })
+    .from(orders)
+    .where(and(eq(orders.state, "awaiting_payment"), lte(orders.expiresAt, now)))
+    .orderBy(asc(sql`coalesce(${orders.triedAt}, ${orders.expiresAt})`))
+    .limit(limit);
+  return rows.map((r) => r.id);
+}
+
+export async function orderIdsInState(
+  db: Db,
+  state: Order["state"],
+  limit: number,
+): Promise<readonly string[]> {
+  const rows = await db
+    .select({ id: orders.id })
+    .from(orders)
+    .where(eq(orders.state, state))
+    .orderBy(asc(sql`coalesce(${orders.triedAt}, ${orders.paidAt})`))
+    .limit(limit);
+  return rows.map((r) => r.id);
+}
+
+/** Orders of one account wait for each other from here on, so that each is counted by the next. */
+export async function lockBuyer(tx: Tx, accountId: string): Promise<void> {
+  await tx
+    .select({ id: accounts.id })
+    .from(accounts)
+    .where(eq(accounts.id, accountId))
+    .for("no key update");
+}
+
+/** How many places an account holds without having paid. */
+export async function countUnpaid(tx: Tx, accountId: string): Promise<number> {
+  const [row] = await tx
+    .select({ unpaid: count() })
+    .from(orders)
+    .where(and(eq(orders.accountId, accountId), eq(orders.state, "awaiting_payment")));
+  return row?.unpaid ?? 0;
+}
+
+export async function orderIdOfCheckout(db: Db, checkoutId: string): Promise<string | undefined> {
+  const [row] = await db
+    .select({ id: orders.id })
+    .from(orders)
+    .where(eq(orders.checkoutId, checkoutId));
+  return row?.id;
+}
+
+export async function orderStateOfCheckout(
+  db: Db,
+  checkoutId: string,
+): Promise<Order["state"] | undefined> {
+  const [row] = await db
+    .select({ state: orders.state })
+    .from(orders)
+    .where(eq(orders.checkoutId, checkoutId));
+  return row?.state;
+}

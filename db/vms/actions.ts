@@ -1,0 +1,145 @@
+import { and, asc, eq, inArray, lt, ne, or, sql } from "drizzle-orm";
+import type { DesiredVm } from "#core/contracts/agent.ts";
+import { ONE_SHOT_ACTIONS } from "#core/vms/vm.ts";
+import type { Action, ActionErrorCode } from "#core/vms/action.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { actions, vms } from "#db/schema/vms.ts";
+
+const actionFromRow = (r: typeof actions.$inferSelect): Action => ({
+  id: r.id,
+  vmId: r.vmId,
+  type: r.type,
+  status: r.status,
+  generation: r.generation,
+  startedAt: r.startedAt,
+  finishedAt: r.finishedAt,
+  error: r.errorCode === null ? null : { code: r.errorCode, message: r.errorMessage ?? "" },
+});
+
+/** Begins an action. The index `actions_one_running_key` refuses a second one that runs. */
+export async function insertAction(tx: Tx, action: Action): Promise<void> {
+  await tx.insert(actions).values({
+    id: action.id,
+    vmId: action.vmId,
+    type: action.type,
+    status: action.status,
+    generation: action.generation,
+    startedAt: action.startedAt,
+  });
+}
+
+export async function runningActionOf(tx: Tx, vmId: string): Promise<Action | undefined> {
+  const [row] = await tx
+    .select()
+    .from(actions)
+    .where(and(eq(actions.vmId, vmId), eq(actions.status, "running")));
+  return row && actionFromRow(row);
+}
+
+export async function runningActionsOf(
+  tx: Tx,
+  vmIds: readonly string[],
+): Promise<ReadonlyMap<string, Action>> {
+  if (vmIds.length === 0) return new Map();
+  const rows = await tx
+    .select()
+    .from(actions)
+    .where(and(inArray(actions.vmId, [...vmIds]), eq(actions.status, "running")));
+  return new Map(rows.map((r) => [r.vmId, actionFromRow(r)]));
+}
+
+/** Ends an action that runs. False when it has ended already: the first end stays. */
+export async function finishAction(
+  tx: Tx,
+  id: string,
+  end: { error: { code: ActionErrorCode; message: string } | null; now: Date },
+): Promise<boolean> {
+  const rows = await tx
+    .update(actions)
+    .set({
+      status: end.error ? "error" : "success",
+      finishedAt: end.now,
+      errorCode: end.error?.code ?? null,
+      errorMessage: end.error?.message ?? null,
+    })
+    .where(and(eq(actions.id, id), eq(actions.status, "running")))
+    .returning({ id: actions.id });
+  return rows.length === 1;
+}
+
+export async function loadActionWithOwner(
+  db: Db,
+  id: string,
+): Promise<{ action: Action; accountId: string } | undefined> {
+  const [row] = await db
+    .select({ action: actions, accountId: vms.accountId })
+    .from(actions)
+    .innerJoin(vms, eq(vms.id, actions.vmId))
+    .where(eq(actions.id, id));
+  return row && { action: actionFromRow(row.action), accountId: row.accountId };
+}
+
+export async function pendingOneShots(
+  tx: Tx,
+  vmIds: readonly string[],
+): Promise<ReadonlyMap<string, DesiredVm["pendingActions"]>> {
+  const pending = new Map<string, DesiredVm["pendingActions"]>();
+  if (vmIds.length === 0) return pending;
+  const rows = await tx
+    .select()
+    .from(actions)
+    .where(
+      and(
+        inArray(actions.vmId, [...vmIds]),
+        eq(actions.status, "running"),
+        inArray(actions.type, [...ONE_SHOT_ACTIONS]),
+      ),
+    )
+    .orderBy(asc(actions.id));
+  for (const r of rows) {
+    const type = ONE_SHOT_ACTIONS.find((t) => t === r.type);
+    if (type) pending.set(r.vmId, [...(pending.get(r.vmId) ?? []), { id: r.id, type }]);
+  }
+  return pending;
+}
+
+/**
+ * When the VM was to be gone: somebody deleted it, or it was undone because it was not made in time, which ends its
+ * making. Undefined for one that is to stay.
+ */
+export async function removalAskedAt(tx: Tx, vmId: string): Promise<Date | undefined> {
+  const rows = await tx
+    .select()
+    .from(actions)
+    .where(
+      and(
+        eq(actions.vmId, vmId),
+        or(eq(actions.type, "delete"), eq(actions.errorCode, "payment_refunded")),
+      ),
+    )
+    .orderBy(asc(actions.id));
+  const [first] = rows.map((r) => (r.type === "delete" ? r.startedAt : r.finishedAt));
+  return first ?? undefined;
+}
+
+/** Power actions that have run since before `before`: they will not end by themselves. */
+export async function overdueActions(
+  db: Db,
+  before: Date,
+  limit: number,
+): Promise<readonly Action[]> {
+  const rows = await db
+    .select()
+    .from(actions)
+    .where(
+      and(
+        eq(actions.status, "running"),
+        lt(actions.startedAt, before),
+        ne(actions.type, "create"),
+        ne(actions.type, "delete"),
+      ),
+    )
+    .orderBy(sql`${actions.startedAt}`)
+    .limit(limit);
+  return rows.map(actionFromRow);
+}

@@ -1,0 +1,238 @@
+import { and, asc, desc, eq, isNull, lt, sql } from "drizzle-orm";
+import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { VmDesire } from "#core/vms/decide-action.ts";
+import type { ActionType } from "#core/vms/action.ts";
+import type { VmSize } from "#core/vms/vm.ts";
+import { pendingOneShots } from "./actions.ts";
+import { nicsOf } from "#db/network/addresses.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { images, locations, plans } from "#db/schema/catalogue.ts";
+import { hosts } from "#db/schema/hosts.ts";
+import { ipLeases } from "#db/schema/network.ts";
+import { entitlements } from "#db/schema/billing.ts";
+import { actions, vms } from "#db/schema/vms.ts";
+
+export type VmRow = typeof vms.$inferSelect;
+
+export async function insertVm(
+  tx: Tx,
+  vm: Pick<
+    VmRow,
+    | "id"
+    | "accountId"
+    | "orderId"
+    | "hostId"
+    | "planId"
+    | "imageId"
+    | "locationId"
+    | "hostname"
+    | "sshKeys"
+    | "userData"
+    | "createdAt"
+  > & { size: VmSize },
+): Promise<void> {
+  const { size, ...row } = vm;
+  await tx.insert(vms).values({
+    ...row,
+    ...size,
+    presence: "present",
+    desiredPower: "running",
+    stopMode: "graceful",
+    generation: 1,
+    ownerEpoch: 1,
+  });
+}
+
+export async function loadVm(db: Db | Tx, id: string): Promise<VmRow | undefined> {
+  const [row] = await db.select().from(vms).where(eq(vms.id, id));
+  return row;
+}
+
+/** Loads the VM and holds it until the transaction ends: one decision at a time on one VM. */
+export async function lockVm(tx: Tx, id: string): Promise<VmRow | undefined> {
+  const [row] = await tx.select().from(vms).where(eq(vms.id, id)).for("update");
+  return row;
+}
+
+export async function lockVmsOf(
+  tx: Tx,
+  hostId: string,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, VmRow>> {
+  if (ids.length === 0) return new Map();
+  const rows = await tx
+    .select()
+    .from(vms)
+    .where(and(eq(vms.hostId, hostId), sql`${vms.id} = any(${sql.param([...ids])}::uuid[])`))
+    .orderBy(asc(vms.id)) // always in one order, so that two reports never wait for each other in a ring
+    .for("update");
+  return new Map(rows.map((r) => [r.id, r]));
+}
+
+export async function saveDesire(tx: Tx, vmId: string, desire: VmDesire): Promise<void> {
+  await tx
+    .update(vms)
+    .set({
+      presence: desire.presence,
+      desiredPower: desire.power,
+      stopMode: desire.stopMode,
+      generation: desire.generation,
+    })
+    .where(eq(vms.id, vmId));
+}
+
+export async function saveLabel(tx: Tx, vmId: string, label: string | null): Promise<void> {
+  await tx.update(vms).set({ label }).where(eq(vms.id, vmId));
+}
+
+export async function saveObservation(
+  tx: Tx,
+  vmId: string,
+  seen: Partial<
+    Pick<
+      VmRow,
+      | "observedPower"
+      | "observedGeneration"
+      | "observedAt"
+      | "firstSeenAt"
+      | "runningSince"
+      | "guestReadyAt"
+      | "bootEpoch"
+      | "lastErrorCode"
+      | "lastErrorDetail"
+      | "deletedAt"
+    >
+  >,
+): Promise<void> {
+  await tx.update(vms).set(seen).where(eq(vms.id, vmId));
+}
+
+export type VmView = Readonly<{
+  vm: VmRow;
+  entitledUntil: Date | null;
+  hostLastSeenAt: Date | null;
+  runningAction: { id: string; type: ActionType } | null;
+  addresses: readonly string[];
+}>;
+
+const view = (db: Db | Tx) =>
+  db
+    .select({
+      vm: vms,
+      entitledUntil: entitlements.until,
+      hostLastSeenAt: hosts.lastSeenAt,
+      actionId: actions.id,
+      actionType: actions.type,
+      addresses: sql<
+        string[]
+      >`coalesce((select array_agg(host(${ipLeases.address}) order by ${ipLeases.id}) from ${ipLeases}
+        where ${ipLeases.vmId} = ${vms.id} and ${ipLeases.releasedAt} is null), '{}')`,
+    })
+    .from(vms)
+    .innerJoin(hosts, eq(hosts.id, vms.hostId))
+    .leftJoin(entitlements, eq(entitlements.vmId, vms.id))
+    .leftJoin(actions, and(eq(actions.vmId, vms.id), eq(actions.status, "running")));
+
+const viewFromRow = (r: Awaited<ReturnType<typeof view>>[number]): VmView => ({
+  vm: r.vm,
+  entitledUntil: r.entitledUntil,
+  hostLastSeenAt: r.hostLastSeenAt,
+  runningAction:
+    r.actionId !== null && r.actionType !== null ? { id: r.actionId, type: r.actionType } : null,
+  addresses: r.addresses,
+});
+
+/** VMs of an account that are not gone, newest first. */
+export async function listVmViews(
+  db: Db,
+  accountId: string,
+  page: { limit: number; before: string | null },
+): Promise<readonly VmView[]> {
+  const rows = await view(db)
+    .where(
+      and(
+        eq(vms.accountId, accountId),
+        isNull(vms.deletedAt),
+        page.before === null ? undefined : lt(vms.id, page.before),
+      ),
+    )
+    .orderBy(desc(vms.id))
+    .limit(page.limit);
+  return rows.map(viewFromRow);
+}
+
+export async function loadVmView(db: Db | Tx, id: string): Promise<VmView | undefined> {
+  const [row] = await view(db).where(eq(vms.id, id));
+  return row && viewFromRow(row);
+}
+
+export type HostDesire = Readonly<{
+  generation: number;
+  vms: readonly DesiredVm[];
+  /** What the host was last served; null: nothing yet. */
+  served: { generation: number; hash: string } | null;
+}>;
+
+/**
+ * Everything a host should have, with the generation it belongs to. Call in a repeatable-read transaction, or under the
+ * host's row lock: the generation and the VMs must be of one instant, or an agent could see one generation with two
+ * contents.
+ */
+export async function desiredOfHost(tx: Tx, hostId: string): Promise<HostDesire | undefined> {
+  const [host] = await tx
+    .select({
+      generation: hosts.desiredGeneration,
+      servedGeneration: hosts.servedGeneration,
+      servedHash: hosts.servedHash,
+    })
+    .from(hosts)
+    .where(eq(hosts.id, hostId));
+  if (!host) return undefined;
+  const rows = await tx
+    .select({
+      vm: vms,
+      image: images,
+      until: entitlements.until,
+      nameservers: locations.nameservers,
+      bandwidthMbit: plans.bandwidthMbit,
+      diskIops: plans.diskIops,
+    })
+    .from(vms)
+    .innerJoin(images, eq(images.id, vms.imageId))
+    .innerJoin(locations, eq(locations.id, vms.locationId))
+    .innerJoin(plans, eq(plans.id, vms.planId))
+    .innerJoin(entitlements, eq(entitlements.vmId, vms.id))
+    .where(and(eq(vms.hostId, hostId), isNull(vms.deletedAt)))
+    .orderBy(asc(vms.id));
+  const bandwidth = new Map(rows.map((r) => [r.vm.id, r.bandwidthMbit]));
+  const ids = rows.map((r) => r.vm.id);
+  const nics = await nicsOf(tx, ids, (id) => bandwidth.get(id) ?? null);
+  const pending = await pendingOneShots(tx, ids);
+  const { generation, servedGeneration, servedHash } = host;
+  return {
+    generation,
+    served:
+      servedGeneration === null || servedHash === null
+        ? null
+        : { generation: servedGeneration, hash: servedHash },
+    vms: rows.map(({ vm, image, until, nameservers, diskIops }) => ({
+      vmId: vm.id,
+      generation: vm.generation,
+      ownerEpoch: vm.ownerEpoch,
+      presence: vm.presence,
+      mayCreate: vm.firstSeenAt === null,
+      power: vm.desiredPower,
+      stopMode: vm.stopMode,
+      entitledUntil: until.toISOString(),
+      hostname: vm.hostname,
+      size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: vm.diskGib },
+      image: { id: image.id, file: image.file, os: image.os, minMemoryMib: image.minMemoryMib },
+      nics: nics.get(vm.id) ?? [],
+      nameservers: [...nameservers],
+      sshKeys: vm.sshKeys,
+      userData: vm.userData,
+      diskIops,
+      pendingActions: pending.get(vm.id) ?? [],
+    })),
+  };
+}

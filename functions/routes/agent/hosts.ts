@@ -1,0 +1,50 @@
+import { createRoute, type z } from "@hono/zod-openapi";
+import { enrollAnswerInProtocol1, sessionInProtocol1 } from "#core/contracts/agent-protocol-1.ts";
+import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent.ts";
+import type { Deps } from "#commands/deps.ts";
+import { enrollHost } from "#commands/hosts/enroll-host.ts";
+import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
+import { forJoinToken, type AgentEnv, type AgentGuard } from "#functions/access.ts";
+import { spoken } from "#functions/announced.ts";
+import { problems, unwrap } from "#functions/problems.ts";
+import { newRouter } from "#functions/router.ts";
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+
+const enrollRoute = createRoute({
+  ...forJoinToken,
+  operationId: "enrollHost",
+  summary: "Bind an agent's key to a host",
+  tags: ["Agents"],
+  method: "post",
+  path: "/agent/v1/enroll",
+  request: { body: { required: true, content: json(EnrollRequest) } },
+  responses: {
+    200: { description: "Enrolled", content: json(EnrollAnswer) },
+    ...problems("join_token_invalid", "host_wrong_state"),
+  },
+});
+
+const sessionRoute = (guard: AgentGuard) =>
+  createRoute({
+    ...guard,
+    operationId: "openAgentSession",
+    summary: "The doorbell's credentials, and the intervals to use",
+    tags: ["Agents"],
+    method: "post",
+    path: "/agent/v1/session",
+    responses: {
+      200: { description: "The session", content: json(AgentSession) },
+    },
+  });
+/** How a host becomes known, and where its doorbell rings (design §6). */
+export const agentHostRoutes = (deps: Deps, guard: AgentGuard) =>
+  newRouter<AgentEnv>()
+    .openapi(enrollRoute, async (c) => {
+      const enrolled = unwrap(await enrollHost(deps, c.req.valid("json")));
+      return c.json(spoken(c, enrolled, enrollAnswerInProtocol1), 200);
+    })
+    .openapi(sessionRoute(guard), async (c) => {
+      const session = await openAgentSession(deps, c.get("hostId"));
+      return c.json(spoken(c, session, sessionInProtocol1), 200);
+    });

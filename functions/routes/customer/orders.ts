@@ -1,0 +1,85 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { OrderView, PlacedOrder, PlaceOrder } from "#core/contracts/api.ts";
+import { idIn } from "#core/ids.ts";
+import type { Deps } from "#commands/deps.ts";
+import { placeOrder } from "#commands/orders/place-order.ts";
+import { showOrder } from "#commands/orders/show-order.ts";
+import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { IdempotencyKey } from "#functions/idempotency-key.ts";
+import { newRouter } from "#functions/router.ts";
+import { problems, unwrap } from "#functions/problems.ts";
+import { toOrderView } from "#functions/views.ts";
+
+const placeOrderRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["customer"], "orders:write"),
+    operationId: "placeOrder",
+    summary: "Order a VM",
+    description:
+      "Holds a place and an address for half an hour, and answers with the page to pay on. The VM is made as soon " +
+      "as the payment is there. The same key and body give the same answer, however often they are sent.",
+    tags: ["Orders"],
+    method: "post",
+    path: "/v1/orders",
+    request: {
+      headers: IdempotencyKey,
+      body: { required: true, content: { "application/json": { schema: PlaceOrder } } },
+    },
+    responses: {
+      202: {
+        description: "Held until it is paid",
+        content: { "application/json": { schema: PlacedOrder } },
+      },
+      ...problems(
+        "ssh_key_invalid",
+        "hostname_invalid",
+        "too_many_unpaid_orders",
+        "plan_not_found",
+        "image_not_found",
+        "location_not_found",
+        "no_capacity",
+        "image_unavailable_here",
+        "plan_unavailable_here",
+        "no_address",
+        "order_wrong_state",
+        "billing_interval_unavailable",
+        "image_needs_more_memory",
+        "image_needs_more_disk",
+        "payment_provider_unavailable",
+      ),
+    },
+  });
+
+const showOrderRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["customer", "staff"], "orders:read"),
+    operationId: "showOrder",
+    summary: "An order and how far it is",
+    tags: ["Orders"],
+    method: "get",
+    path: "/v1/orders/{id}",
+    request: { params: z.object({ id: idIn("order") }) },
+    responses: {
+      200: { description: "The order", content: { "application/json": { schema: OrderView } } },
+      ...problems("order_not_found"),
+    },
+  });
+
+export const orderRoutes = (deps: Deps) =>
+  newRouter<AccountEnv>()
+    .openapi(placeOrderRoute(deps), async (c) => {
+      const placed = await placeOrder(
+        deps,
+        {
+          buyer: c.get("who"),
+          key: c.req.valid("header")["idempotency-key"],
+          request: c.req.valid("json"),
+        },
+        ({ order, checkoutUrl }) => ({ order: toOrderView(order), checkoutUrl }),
+      );
+      return c.json(unwrap(placed), 202);
+    })
+    .openapi(showOrderRoute(deps), async (c) => {
+      const order = await showOrder(deps, c.get("who"), c.req.valid("param").id);
+      return c.json(toOrderView(unwrap(order)), 200);
+    });

@@ -1,0 +1,195 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import {
+  ActionView,
+  ChangeVm,
+  InitialPasswordView,
+  VmPage,
+  PageQuery,
+  RequestAction,
+  RequestedAction,
+  VmView,
+} from "#core/contracts/api.ts";
+import { idIn } from "#core/ids.ts";
+import { ok } from "#core/result.ts";
+import { answerOnce } from "#commands/messages/answer-once.ts";
+import type { Deps } from "#commands/deps.ts";
+import { ringNow } from "#commands/messages/relay-outbox.ts";
+import { relabelVm } from "#commands/vms/relabel-vm.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
+import { listVms, showAction, showVm } from "#commands/vms/show-vm.ts";
+import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
+import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
+import { newRouter } from "#functions/router.ts";
+import { problems, unwrap } from "#functions/problems.ts";
+import { toActionView, toVmView } from "#functions/views.ts";
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+const vmParam = z.object({ id: idIn("vm") });
+const OWNERS = ["customer", "staff"] as const;
+
+const listRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["customer"], "vms:read"),
+    operationId: "listVms",
+    summary: "Your VMs, newest first",
+    tags: ["VMs"],
+    method: "get",
+    path: "/v1/vms",
+    request: { query: PageQuery },
+    responses: {
+      200: { description: "A page of VMs", content: json(VmPage) },
+    },
+  });
+const showRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:read"),
+    operationId: "showVm",
+    summary: "A VM",
+    tags: ["VMs"],
+    method: "get",
+    path: "/v1/vms/{id}",
+    request: { params: vmParam },
+    responses: {
+      200: { description: "The VM", content: json(VmView) },
+      ...problems("vm_not_found"),
+    },
+  });
+const changeRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:write"),
+    operationId: "changeVm",
+    summary: "Call a VM something else",
+    tags: ["VMs"],
+    method: "patch",
+    path: "/v1/vms/{id}",
+    request: { params: vmParam, body: { required: true, content: json(ChangeVm) } },
+    responses: {
+      200: { description: "The VM as it is now", content: json(VmView) },
+      ...problems("vm_not_found"),
+    },
+  });
+const deleteRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:write"),
+    operationId: "deleteVm",
+    summary: "Delete a VM and end its subscription",
+    description: "Its disk stays in the host's trash for seven days. Asking again is harmless.",
+    tags: ["VMs"],
+    method: "delete",
+    path: "/v1/vms/{id}",
+    request: { params: vmParam },
+    responses: {
+      202: { description: "Begun", content: json(RequestedAction) },
+      ...problems("vm_not_found", "vm_locked"),
+    },
+  });
+const actRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:write"),
+    operationId: "requestAction",
+    summary: "Start, shut down, stop, reboot or reset a VM",
+    description:
+      "`shutdown` asks the guest and cuts the power after a grace of 90 s; `stop` cuts it at once; `reboot` asks " +
+      "the guest; `reset` presses the reset button. With an Idempotency-Key the request may be sent again when its " +
+      "answer got lost: nothing is done twice, and the answer is the first one.",
+    tags: ["VMs"],
+    method: "post",
+    path: "/v1/vms/{id}/actions",
+    request: {
+      headers: OptionalIdempotencyKey,
+      params: vmParam,
+      body: { required: true, content: json(RequestAction) },
+    },
+    responses: {
+      202: { description: "Begun", content: json(RequestedAction) },
+      ...problems("vm_not_found", "vm_locked", "vm_not_running", "vm_suspended"),
+    },
+  });
+const passwordRoute = (deps: Deps) =>
+  createRoute({
+    // Not for staff: who runs the machines does not sign in to them.
+    ...forAccounts(deps, ["customer"], "vms:write"),
+    operationId: "takeInitialPassword",
+    summary: "The first password of a Windows VM's administrator, once",
+    description:
+      "It is erased as it is shown, and after a week in any case: an answer that gets lost is lost for good.",
+    tags: ["VMs"],
+    method: "post",
+    path: "/v1/vms/{id}/initial-password",
+    request: { params: vmParam },
+    responses: {
+      200: { description: "Who to sign in as, and how", content: json(InitialPasswordView) },
+      ...problems(
+        "vm_not_found",
+        "no_initial_password",
+        "password_not_ready",
+        "password_already_taken",
+        "password_expired",
+      ),
+    },
+  });
+const actionRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:read"),
+    operationId: "showAction",
+    summary: "An action and how far it is",
+    tags: ["VMs"],
+    method: "get",
+    path: "/v1/actions/{id}",
+    request: { params: z.object({ id: idIn("action") }) },
+    responses: {
+      200: { description: "The action", content: json(ActionView) },
+      ...problems("action_not_found"),
+    },
+  });
+export const vmRoutes = (deps: Deps) =>
+  newRouter<AccountEnv>()
+    .openapi(listRoute(deps), async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      const page = await listVms(deps, c.get("who"), { limit, cursor: cursor ?? null });
+      const now = deps.clock.now();
+      return c.json(
+        { items: page.items.map((v) => toVmView(v, now)), nextCursor: page.nextCursor },
+        200,
+      );
+    })
+    .openapi(showRoute(deps), async (c) => {
+      const vm = await showVm(deps, c.get("who"), c.req.valid("param").id);
+      return c.json(toVmView(unwrap(vm), deps.clock.now()), 200);
+    })
+    .openapi(changeRoute(deps), async (c) => {
+      const { label } = c.req.valid("json");
+      const vmId = c.req.valid("param").id;
+      const changed = unwrap(await relabelVm(deps, { who: c.get("who"), vmId, label }));
+      return c.json(toVmView(changed, deps.clock.now()), 200);
+    })
+    .openapi(deleteRoute(deps), async (c) => {
+      const action = await requestAction(deps, {
+        who: c.get("who"),
+        vmId: c.req.valid("param").id,
+        type: "delete",
+      });
+      await ringNow(deps);
+      return c.json({ action: toActionView(unwrap(action)) }, 202);
+    })
+    .openapi(actRoute(deps), async (c) => {
+      const who = c.get("who");
+      const { type } = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], { type });
+      const requested = await answerOnce(deps, key, RequestedAction, async (within) => {
+        const action = await requestAction(within, { who, vmId: c.req.valid("param").id, type });
+        return action.ok ? ok({ action: toActionView(action.value) }) : action;
+      });
+      await ringNow(deps);
+      return c.json(unwrap(requested), 202);
+    })
+    .openapi(passwordRoute(deps), async (c) => {
+      const taken = await takeInitialPassword(deps, c.get("who"), c.req.valid("param").id);
+      c.header("cache-control", "no-store");
+      return c.json(unwrap(taken), 200);
+    })
+    .openapi(actionRoute(deps), async (c) => {
+      const shown = unwrap(await showAction(deps, c.get("who"), c.req.valid("param").id));
+      return c.json(toActionView(shown.action, shown.seen), 200);
+    });

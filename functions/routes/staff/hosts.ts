@@ -1,0 +1,115 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { AddedHost, AddHost, HostView, HostPage, PageQuery } from "#core/contracts/api.ts";
+import { idIn } from "#core/ids.ts";
+import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
+import type { Deps } from "#commands/deps.ts";
+import { showHost, showHosts } from "#commands/hosts/show-hosts.ts";
+import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
+import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
+import { newRouter } from "#functions/router.ts";
+import { problems, unwrap } from "#functions/problems.ts";
+import { toHostView } from "#functions/views.ts";
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+const hostParam = z.object({ id: idIn("host") });
+const STAFF = ["staff"] as const;
+const KEY_CODES = ["secret_shown_once"] as const;
+
+const listRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:read"),
+    operationId: "listHosts",
+    summary: "Hosts, with what they have and what is given away",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/hosts",
+    request: { query: PageQuery },
+    responses: {
+      200: { description: "A page of hosts", content: json(HostPage) },
+    },
+  });
+const showRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:read"),
+    operationId: "showHost",
+    summary: "A host",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/hosts/{id}",
+    request: { params: hostParam },
+    responses: {
+      200: { description: "The host", content: json(HostView) },
+      ...problems("host_not_found"),
+    },
+  });
+const addRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:write"),
+    operationId: "addHost",
+    summary: "Add a host and get the token its agent enrols with",
+    description:
+      "A repeat with the same Idempotency-Key adds no second host; the token was in the first answer only, so it is " +
+      "answered with `secret_shown_once`, which names the host.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/hosts",
+    request: {
+      headers: OptionalIdempotencyKey,
+      body: { required: true, content: json(AddHost) },
+    },
+    responses: {
+      201: { description: "The host and its join token", content: json(AddedHost) },
+      ...problems("location_not_found", "name_taken", ...KEY_CODES),
+    },
+  });
+const tokenRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:write"),
+    operationId: "issueJoinToken",
+    summary: "Another join token for a host",
+    description: "Enrolling with it makes the host's old agent key worthless.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/hosts/{id}/join-tokens",
+    request: { headers: OptionalIdempotencyKey, params: hostParam },
+    responses: {
+      201: { description: "The host and its join token", content: json(AddedHost) },
+      ...problems("host_not_found", "host_wrong_state", ...KEY_CODES),
+    },
+  });
+
+export const staffHostRoutes = (deps: Deps) =>
+  newRouter<AccountEnv>()
+    .openapi(listRoute(deps), async (c) => {
+      const { limit, cursor } = c.req.valid("query");
+      const page = await showHosts(deps, { limit, cursor: cursor ?? null });
+      return c.json({ items: page.items.map(toHostView), nextCursor: page.nextCursor }, 200);
+    })
+    .openapi(showRoute(deps), async (c) => {
+      const host = await showHost(deps, c.req.valid("param").id);
+      return c.json(toHostView(unwrap(host)), 200);
+    })
+    .openapi(addRoute(deps), async (c) => {
+      const body = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      return c.json(
+        toAddedHost(unwrap(await addHost(deps, asStaff(c.get("who")), body, key))),
+        201,
+      );
+    })
+    .openapi(tokenRoute(deps), async (c) => {
+      const { id } = c.req.valid("param");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], null);
+      const issued = unwrap(await issueJoinToken(deps, asStaff(c.get("who")), id, key));
+      return c.json(toAddedHost(issued), 201);
+    });
+
+const toAddedHost = (a: {
+  host: Parameters<typeof toHostView>[0];
+  joinToken: string;
+  joinTokenExpiresAt: Date;
+}): z.infer<typeof AddedHost> => ({
+  host: toHostView(a.host),
+  joinToken: a.joinToken,
+  joinTokenExpiresAt: a.joinTokenExpiresAt.toISOString(),
+});

@@ -1,0 +1,147 @@
+import type { HostFacts } from "#core/contracts/agent.ts";
+import { limitsOf } from "#core/hosts/limits.ts";
+import type { Clock, Log } from "#core/ports.ts";
+import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
+import type { DesiredState } from "./desired.ts";
+import type { VmDriver } from "#host-agent/drivers/driver.ts";
+import type { Look, Observer } from "./observer.ts";
+import { namedIn, type ReadDocument, type RefusedVm } from "./read-document.ts";
+import { agentError } from "./vm-step.ts";
+import { createVmWorker, type VmWorker, type WorkerPorts } from "./vm-worker.ts";
+
+export type PassRequest = Readonly<{
+  /** Report every VM, also what the control plane has acknowledged already. */
+  full: boolean;
+  /** The generation that a doorbell named. */
+  atLeast: number | null;
+}>;
+
+/** Pulls what is desired, looks at the host once, and hands every VM to its worker. */
+export interface Sync {
+  /**
+   * Ends when the work is handed out. true: it holds what the control plane says now, and the host was seen.
+   * Throws `IdentityRevoked`.
+   */
+  pass(request: PassRequest): Promise<boolean>;
+  /** Resolves when no worker has a step to do. */
+  idle(): Promise<void>;
+}
+
+const FACTS_EVERY_MS = 5 * 60_000;
+
+export type SyncPorts = Omit<WorkerPorts, "capabilities" | "limits" | "entitlementGraceSeconds"> & {
+  desired: DesiredState;
+  driver: VmDriver;
+  observer: Observer;
+  clock: Clock;
+  log: Log;
+};
+
+export function createSync(ports: SyncPorts): Sync {
+  const { desired, driver, observer, reporter, journal, clock, log, signal } = ports;
+  const workers = new Map<string, VmWorker>();
+  let facts: HostFacts | null = null;
+  let factsAt = 0;
+
+  async function pull(atLeast: number | null): Promise<boolean> {
+    const refusedBefore = desired.refused();
+    try {
+      const taken = await desired.pull(atLeast, signal);
+      if (desired.refused() !== refusedBefore) reporter.sign();
+      return taken;
+    } catch (error) {
+      if (error instanceof IdentityRevoked) throw error;
+      if (!signal.aborted) log.error("pull_failed", { error: String(error) });
+      return false;
+    }
+  }
+
+  async function knowHost(): Promise<void> {
+    const now = clock.now().getTime();
+    if (facts !== null && now - factsAt < FACTS_EVERY_MS) return;
+    try {
+      facts = await driver.facts(signal);
+      factsAt = now;
+      reporter.facts(facts);
+    } catch (error) {
+      // What was known a while ago still holds; the first time there is nothing to go by.
+      if (facts === null) throw error;
+      log.error("facts_failed", { error: String(error) });
+    }
+  }
+
+  function knownFacts(): HostFacts {
+    if (facts === null) throw new Error("no work is handed out before the host's facts are known");
+    return facts;
+  }
+
+  const workerFor = (vmId: string): VmWorker => {
+    const worker =
+      workers.get(vmId) ??
+      createVmWorker(vmId, {
+        ...ports,
+        capabilities: () => knownFacts().capabilities,
+        limits: () => limitsOf(knownFacts()),
+        entitlementGraceSeconds: () => desired.current()?.entitlementGraceSeconds ?? 0,
+      });
+    workers.set(vmId, worker);
+    return worker;
+  };
+
+  /** A VM that is named again while its worker still ends a step gets that same worker, never a second one. */
+  function releaseUnnamed(named: ReadonlySet<string>): void {
+    for (const [vmId, worker] of workers) {
+      if (named.has(vmId)) continue;
+      worker.release();
+      reporter.forget(vmId);
+      if (!worker.isWorking()) workers.delete(vmId);
+    }
+  }
+
+  /** It stays as it is, and what is seen of it is told. */
+  function refuse({ vmId, generation, ownerEpoch, why }: RefusedVm, look: Look, full: boolean) {
+    workers.get(vmId)?.release();
+    const observed = look.vms.get(vmId) ?? null;
+    const error = agentError({ code: "unsupported_by_agent", detail: why });
+    reporter.vm({ vmId, generation, ownerEpoch, observed, settled: false, error }, full);
+  }
+
+  /** What of the journal is asked for still. Of a VM that cannot be read it is not known, so all of it stays. */
+  function stillWanted(document: ReadDocument): (actionId: string, vmId: string) => boolean {
+    const pending = document.vms.flatMap((vm) => vm.pendingActions.map((action) => action.id));
+    const actions = new Set(pending);
+    const refused = new Set(document.refused.map((vm) => vm.vmId));
+    return (id, vmId) => actions.has(id) || refused.has(vmId) || document.nameless > 0;
+  }
+
+  return {
+    async pass({ full, atLeast }) {
+      // The look may begin before the answer comes: nothing is done in between, except by workers, who know.
+      const looking = Promise.all([observer.look(), knowHost()]).then(
+        ([look]) => look,
+        (error: unknown) => {
+          if (!signal.aborted) log.error("look_failed", { error: String(error) });
+          return null;
+        },
+      );
+      const [taken, look] = await Promise.all([pull(atLeast), looking]);
+      const document = desired.current();
+      if (look === null || signal.aborted) return false;
+      if (document === null) return taken;
+      const named = new Set(namedIn(document).map((vm) => vm.vmId));
+      const strangers = [...look.vms.values()]
+        .filter((vm) => !named.has(vm.vmId))
+        .map(({ vmId, ownerEpoch }) => ({ vmId, ownerEpoch }));
+      reporter.strangers(strangers, full);
+      releaseUnnamed(named);
+      for (const vm of document.vms) workerFor(vm.vmId).give(vm, look, full);
+      for (const vm of document.refused) refuse(vm, look, full);
+      // When every worker has the new document: one with the old would take a forgotten action for a new one.
+      await journal.keepOnly(stillWanted(document));
+      return taken;
+    },
+    async idle() {
+      await Promise.all([...workers.values()].map((worker) => worker.idle()));
+    },
+  };
+}

@@ -1,0 +1,285 @@
+import { eq } from "drizzle-orm";
+import { v7 } from "uuid";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SCOPES_OF_ROLE } from "#core/accounts/accounts.ts";
+import * as accountTables from "#db/schema/accounts.ts";
+import { cloneDatabase, type TestDatabase } from "#test/harness/database.ts";
+import {
+  accountsOn,
+  anAccount,
+  anEmail,
+  BASE_URL,
+  bearer,
+  cookieOf,
+  INVALID,
+  logIn,
+  PASSWORD,
+  post,
+  request,
+  totpOf,
+} from "./account-builders.ts";
+
+let database: TestDatabase;
+beforeAll(async () => {
+  database = await cloneDatabase();
+});
+afterAll(() => database.drop());
+
+describe("signing up and logging in", () => {
+  test("a person who signs up is logged in as a customer with all that a customer may do", async () => {
+    const { accounts } = anInstance();
+    const email = anEmail();
+    const cookie = cookieOf(
+      await post(accounts, "/sign-up/email", { email, name: "Ada", password: PASSWORD }),
+    );
+    expect(await accounts.authenticate(new Headers({ cookie }))).toEqual({
+      ok: true,
+      value: {
+        accountId: await accountIdOf(email),
+        email,
+        name: "Ada",
+        role: "customer",
+        scopes: SCOPES_OF_ROLE.customer,
+        via: "session",
+      },
+    });
+  });
+
+  test("a session begins with the right password, and is worth nothing after the log-out", async () => {
+    const { accounts } = anInstance();
+    const { email } = await anAccount(accounts, "customer");
+    const cookie = await logIn(accounts, email);
+    const session = await accounts.handle(request("/get-session", { cookie }));
+    expect(await session.json()).toMatchObject({ user: { email, role: "customer" } });
+    expect((await post(accounts, "/sign-out", {}, { cookie, origin: BASE_URL })).status).toBe(200);
+    expect(await accounts.authenticate(new Headers({ cookie }))).toMatchObject(INVALID);
+  });
+
+  test("a wrong password is refused with a problem document and no session", async () => {
+    const { accounts } = anInstance();
+    const { email } = await anAccount(accounts, "customer");
+    const guess = { email, password: "wrong horse battery" };
+    const answer = await post(accounts, "/sign-in/email", guess, { "x-request-id": "req-7" });
+    expect(answer.headers.get("content-type")).toBe("application/problem+json");
+    expect(answer.headers.get("set-cookie")).toBeNull();
+    expect(await answer.json()).toEqual({
+      type: "urn:berth:problem:unauthenticated",
+      title: "unauthenticated",
+      status: 401,
+      code: "unauthenticated",
+      detail: "Invalid email or password",
+      instance: "req-7",
+      reason: "invalid_email_or_password",
+    });
+  });
+
+  test("a password of nine characters is too short", async () => {
+    const { accounts } = anInstance();
+    const body = { email: anEmail(), name: "Ada", password: "ninechars" };
+    const answer = await post(accounts, "/sign-up/email", body);
+    expect(await answer.json()).toMatchObject({
+      status: 400,
+      code: "invalid_request",
+      reason: "password_too_short",
+    });
+  });
+
+  test.each(["  ", "x".repeat(201), "nul\0"])(
+    "a name must say something, and not too much (%j)",
+    async (name) => {
+      const { accounts } = anInstance();
+      const body = { email: anEmail(), name, password: PASSWORD };
+      const answer = await post(accounts, "/sign-up/email", body);
+      expect(await answer.json()).toMatchObject({
+        code: "invalid_request",
+        reason: "invalid_name",
+      });
+    },
+  );
+
+  test("a sign-up cannot choose its role", async () => {
+    const { accounts } = anInstance();
+    const email = anEmail();
+    const body = { email, name: "Eve", password: PASSWORD, role: "staff" };
+    const cookie = cookieOf(await post(accounts, "/sign-up/email", body));
+    expect(await accounts.authenticate(new Headers({ cookie }))).toMatchObject({
+      value: { email, role: "customer", scopes: SCOPES_OF_ROLE.customer },
+    });
+  });
+
+  test("an address has one account, however it is written", async () => {
+    const { accounts } = anInstance();
+    const { email } = await anAccount(accounts, "customer");
+    const body = { email: email.toUpperCase(), name: "Ada", password: PASSWORD };
+    const answer = await post(accounts, "/sign-up/email", body);
+    expect(await answer.json()).toMatchObject({
+      status: 409,
+      code: "email_taken",
+    });
+    expect(await accounts.createAccount({ ...body, role: "staff" })).toMatchObject({
+      error: { code: "email_taken" },
+    });
+  });
+
+  test("of two accounts made for one address at once, exactly one is made", async () => {
+    const { accounts } = anInstance();
+    const input = { email: anEmail(), name: "Ada", password: PASSWORD, role: "customer" } as const;
+    const made = await Promise.all([accounts.createAccount(input), accounts.createAccount(input)]);
+    expect(made.filter((result) => result.ok)).toHaveLength(1);
+  });
+
+  test("the password is stored only as a hash", async () => {
+    const { accounts } = anInstance();
+    const { accountId } = await anAccount(accounts, "customer");
+    const [row] = await database.db
+      .select()
+      .from(accountTables.credentials)
+      .where(eq(accountTables.credentials.userId, accountId));
+    expect(row?.password).toMatch(/^[0-9a-f]{32}:[0-9a-f]{128}$/);
+    expect(JSON.stringify(row)).not.toContain(PASSWORD);
+  });
+
+  test("with an authenticator app a password alone opens no session", async () => {
+    const { accounts } = anInstance();
+    const { email } = await anAccount(accounts, "customer");
+    const first = { cookie: await logIn(accounts, email), origin: BASE_URL };
+    const enabled = await post(accounts, "/two-factor/enable", { password: PASSWORD }, first);
+    const { totpURI } = await fieldsOf(enabled);
+    const code = totpOf(totpURI);
+    expect((await post(accounts, "/two-factor/verify-totp", { code }, first)).status).toBe(200);
+
+    const half = await post(accounts, "/sign-in/email", { email, password: PASSWORD });
+    expect(await half.clone().json()).toMatchObject({ twoFactorRedirect: true });
+    const pending = { cookie: cookieOf(half), origin: BASE_URL };
+    expect(await accounts.authenticate(new Headers(pending))).toEqual({
+      ok: true,
+      value: undefined,
+    });
+    const wrong = await post(accounts, "/two-factor/verify-totp", { code: "000000" }, pending);
+    expect(wrong.status).toBe(401);
+    const cookie = cookieOf(await post(accounts, "/two-factor/verify-totp", { code }, pending));
+    expect(await accounts.authenticate(new Headers({ cookie }))).toMatchObject({
+      value: { email },
+    });
+  });
+});
+
+describe("the log-in routes", () => {
+  test("cookies are kept from scripts and other sites, and in production from plain HTTP", async () => {
+    for (const production of [false, true]) {
+      const { accounts } = anInstance({ production });
+      const body = { email: anEmail(), name: "Ada", password: PASSWORD };
+      const set = (await post(accounts, "/sign-up/email", body)).headers.get("set-cookie") ?? "";
+      expect(set).toMatch(/HttpOnly/i);
+      expect(set).toMatch(/SameSite=Lax/i);
+      expect(/; Secure/i.test(set)).toBe(production);
+      expect(set.startsWith("__Secure-berth.session_token=")).toBe(production);
+    }
+  });
+
+  test("a page of another site cannot use a person's cookie", async () => {
+    const { accounts } = anInstance();
+    const { email } = await anAccount(accounts, "customer");
+    const cookie = await logIn(accounts, email);
+    const evil = { cookie, origin: "https://evil.example" };
+    const answer = await post(accounts, "/sign-out", {}, evil);
+    expect(await answer.json()).toMatchObject({
+      status: 403,
+      code: "forbidden",
+      reason: "invalid_origin",
+    });
+    expect(await accounts.authenticate(new Headers({ cookie }))).toMatchObject({
+      value: { email },
+    });
+  });
+
+  test.each(["/api-key/create", "/sign-in/social", "/update-user", "/delete-user", "/../orders"])(
+    "%s is not served",
+    async (route) => {
+      const answer = await post(anInstance().accounts, route, {});
+      expect(await answer.json()).toMatchObject({ status: 404, code: "not_found" });
+    },
+  );
+
+  test("in production guessing passwords is slowed down for that address, by all instances", async () => {
+    const attempt = (address: string) =>
+      post(
+        anInstance({ production: true, clientIpHeader: "x-client-ip" }).accounts,
+        "/sign-in/email",
+        { email: "nobody@example.com", password: "wrong horse battery" },
+        { "x-client-ip": address },
+      );
+    for (let n = 0; n < 10; n++) expect((await attempt("192.0.2.1")).status).toBe(401);
+    const answer = await attempt("192.0.2.1");
+    expect(Number(answer.headers.get("retry-after"))).toBeGreaterThan(0);
+    expect(await answer.json()).toMatchObject({ status: 429, code: "rate_limited" });
+    expect((await attempt("192.0.2.2")).status).toBe(401);
+    const counters = await database.db.select().from(accountTables.authRateLimits);
+    expect(counters).toContainEqual(
+      expect.objectContaining({ key: "192.0.2.1|/sign-in/email", count: 10 }),
+    );
+  });
+
+  test("an outage is thrown without the values of the query, not answered as a refusal", async () => {
+    const gone = await cloneDatabase();
+    const { accounts } = accountsOn(gone.db);
+    const { email } = await anAccount(accounts, "customer");
+    const cookie = await logIn(accounts, email);
+    await gone.drop();
+    for (const call of [
+      () => post(accounts, "/sign-in/email", { email, password: PASSWORD }),
+      () => accounts.authenticate(new Headers({ cookie })),
+      () => accounts.authenticate(bearer(`berth_${"a".repeat(64)}`)),
+    ])
+      await expect(call()).rejects.toMatchObject({
+        message: "the accounts' database failed",
+        cause: { message: expect.stringContaining("pool") },
+      });
+  });
+
+  test("a sign-up that another one overtook is told to try again, and its values are not logged", async () => {
+    const { accounts, lines } = anInstance();
+    const body = { email: anEmail(), name: "Ada", password: PASSWORD };
+    const late = await database.db.transaction(async (tx) => {
+      const at = { createdAt: new Date(), updatedAt: new Date() };
+      const other = { id: v7(), email: body.email, name: "Eve", role: "customer", ...at } as const;
+      await tx.insert(accountTables.accounts).values(other);
+      const answer = post(accounts, "/sign-up/email", body);
+      await expect.poll(insertsThatWait, { timeout: 10_000 }).toBe(1);
+      return { answer };
+    });
+    expect(await (await late.answer).json()).toMatchObject({ status: 503, code: "busy" });
+    expect(lines).toEqual([expect.objectContaining({ event: "auth_failed", error_code: "23505" })]);
+    expect(JSON.stringify(lines)).not.toContain(body.email);
+    expect((await post(accounts, "/sign-up/email", body)).status).toBe(409);
+  });
+
+  test("an address too long for the table is refused, not tried", async () => {
+    const label = "a".repeat(60);
+    const email = `${label}@${label}.${label}.${label}.${label}.example`;
+    const body = { email, name: "Ada", password: PASSWORD };
+    const answer = await post(anInstance().accounts, "/sign-up/email", body);
+    expect(await answer.json()).toMatchObject({ code: "invalid_request", reason: "invalid_email" });
+  });
+});
+
+const anInstance = (over: Parameters<typeof accountsOn>[1] = {}) => accountsOn(database.db, over);
+
+async function insertsThatWait(): Promise<number> {
+  const { rows } = await database.pool.query(
+    `select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+  );
+  return rows.length;
+}
+
+async function accountIdOf(email: string): Promise<string | undefined> {
+  const { accounts } = accountTables;
+  const [row] = await database.db.select().from(accounts).where(eq(accounts.email, email));
+  return row?.id;
+}
+
+async function fieldsOf(answer: Response): Promise<{ totpURI: string }> {
+  const body: unknown = await answer.json();
+  if (typeof body !== "object" || body === null || !("totpURI" in body)) throw new Error("no URI");
+  return { totpURI: String(body.totpURI) };
+}

@@ -1,0 +1,187 @@
+import { v7 } from "uuid";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
+import { enrollHost } from "#commands/hosts/enroll-host.ts";
+import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
+import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import type { HostFacts } from "#core/contracts/agent.ts";
+import { anAgentReport, hostFacts } from "#test/builders.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { aPublicKey, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";
+
+let cp: ControlPlane;
+let locationId: string;
+beforeAll(async () => {
+  cp = await startControlPlane();
+  ({ locationId } = await aWorld(cp));
+});
+afterAll(() => cp.drop());
+
+const aHost = async (name = v7()) =>
+  valueOf(await addHost(cp.deps, SYSTEM, { name, locationId, testOnly: false, cpuOvercommit: 4 }));
+const key = (x = aPublicKey()) => ({ kty: "OKP", crv: "Ed25519", x }) as const;
+const enroll = (joinToken: string, publicKey = key(), facts = hostFacts()) =>
+  enrollHost(cp.deps, { joinToken, publicKey, facts });
+const hostRow = async (id: string) => (await cp.rows("select * from hosts where id = $1", id))[0];
+
+describe("a host that is added", () => {
+  test("has a token, a queue, and no place for a VM until its agent has enrolled", async () => {
+    const { host, joinToken } = await aHost();
+    expect(host).toMatchObject({ state: "enrolling", queueUrl: expect.stringContaining(host.id) });
+    expect(valueOf(await enroll(joinToken))).toEqual({ hostId: host.id, identityEpoch: 1 });
+    expect(await hostRow(host.id)).toMatchObject({
+      state: "active",
+      capacity_vcpus: 256,
+      capacity_memory_mib: 14_336,
+      capacity_disk_gib: 9000,
+    });
+  });
+
+  test("has a name of its own", async () => {
+    await aHost("rack-1");
+    const again = { name: "rack-1", locationId, testOnly: false, cpuOvercommit: 4 };
+    expect(await addHost(cp.deps, SYSTEM, again)).toMatchObject({ error: { code: "name_taken" } });
+  });
+
+  test("is there although its queue could not be made; it is made when the agent asks for it", async () => {
+    let hostId: string | undefined;
+    await cp.steps.watch(async () => {
+      hostId = (await aHost()).host.id;
+    }, /^before queues.ensureHostQueue/);
+    if (hostId === undefined) throw new Error("the host was not added");
+    expect(await hostRow(hostId)).toMatchObject({ queue_url: null });
+    const session = await openAgentSession(cp.deps, hostId);
+    expect(session.doorbell?.queueUrl).toContain(hostId);
+    expect(await hostRow(hostId)).toMatchObject({ queue_url: session.doorbell?.queueUrl });
+  });
+
+  test("is stored with its token hashed", async () => {
+    const { joinToken } = await aHost();
+    const tokens = await cp.rows("select token_hash from join_tokens");
+    expect(JSON.stringify(tokens)).not.toContain(joinToken);
+  });
+});
+
+describe("a join token", () => {
+  test("works once: another key is refused", async () => {
+    const { host, joinToken } = await aHost();
+    valueOf(await enroll(joinToken));
+    expect(await enroll(joinToken)).toMatchObject({ error: { code: "join_token_invalid" } });
+    expect(await hostRow(host.id)).toMatchObject({ identity_epoch: 1 });
+  });
+
+  test("whose answer was lost gives the same answer again to the same key", async () => {
+    const { joinToken } = await aHost();
+    const publicKey = key();
+    const first = await enroll(joinToken, publicKey);
+    expect(await enroll(joinToken, publicKey)).toEqual(first);
+  });
+
+  test("is worth nothing after fifteen minutes, used or not", async () => {
+    const [used, unused] = [await aHost(), await aHost()];
+    const publicKey = key();
+    valueOf(await enroll(used.joinToken, publicKey));
+    cp.clock.advanceMinutes(15);
+    const refused = { error: { code: "join_token_invalid" } };
+    expect(await enroll(used.joinToken, publicKey)).toMatchObject(refused);
+    expect(await enroll(unused.joinToken)).toMatchObject(refused);
+  });
+
+  test("that nobody issued is refused", async () => {
+    expect(await enroll("berth-join-0123456789abcdef")).toMatchObject({
+      error: { code: "join_token_invalid" },
+    });
+  });
+
+  test("used by ten agents at once enrols one of them", async () => {
+    const { host, joinToken } = await aHost();
+    const answers = await Promise.all(Array.from({ length: 10 }, () => enroll(joinToken)));
+    expect(answers.filter((a) => a.ok)).toHaveLength(1);
+    expect(await hostRow(host.id)).toMatchObject({ identity_epoch: 1 });
+  });
+});
+
+describe("enrolling again", () => {
+  test("replaces the key, and keeps what the host has given away", async () => {
+    const { host, joinToken } = await aHost();
+    valueOf(await enroll(joinToken));
+    await cp.rows("update hosts set allocated_memory_mib = 14000 where id = $1", host.id);
+    const again = valueOf(await issueJoinToken(cp.deps, SYSTEM, host.id));
+    const publicKey = key();
+    const smaller = hostFacts({ memoryMib: 8192 });
+    expect(valueOf(await enroll(again.joinToken, publicKey, smaller))).toEqual({
+      hostId: host.id,
+      identityEpoch: 2,
+    });
+    expect(await hostRow(host.id)).toMatchObject({
+      public_key: publicKey.x,
+      capacity_memory_mib: 14_000,
+    });
+  });
+
+  test("is refused for a host that is retired", async () => {
+    const { host, joinToken } = await aHost();
+    valueOf(await enroll(joinToken));
+    const { joinToken: later } = valueOf(await issueJoinToken(cp.deps, SYSTEM, host.id));
+    await cp.rows("update hosts set state = 'retired' where id = $1", host.id);
+    expect(await enroll(later)).toMatchObject({ error: { code: "host_wrong_state" } });
+    expect(await issueJoinToken(cp.deps, SYSTEM, host.id)).toMatchObject({
+      error: { code: "host_wrong_state" },
+    });
+  });
+});
+
+describe("a report with facts", () => {
+  const reported = (hostId: string, facts: HostFacts) =>
+    recordVmReport(cp.deps, hostId, anAgentReport({ facts }));
+
+  test("gives away what the host has now, and never less than it has given away", async () => {
+    const { host, joinToken } = await aHost();
+    valueOf(await enroll(joinToken, key(), hostFacts({ memoryMib: 16_384 })));
+    const before = await hostRow(host.id);
+    expect(before).toMatchObject({ capacity_memory_mib: 16_384 - 2048 });
+    await reported(host.id, hostFacts({ memoryMib: 32_768 }));
+    expect(await hostRow(host.id)).toMatchObject({ capacity_memory_mib: 32_768 - 2048 });
+    await cp.rows("update hosts set allocated_memory_mib = 20000 where id = $1", host.id);
+    await reported(host.id, hostFacts({ memoryMib: 8192 }));
+    expect(await hostRow(host.id)).toMatchObject({ capacity_memory_mib: 20_000 });
+  });
+
+  test("of another hypervisor than it enrolled with changes nothing", async () => {
+    const { host, joinToken } = await aHost();
+    valueOf(await enroll(joinToken));
+    const before = await hostRow(host.id);
+    await reported(host.id, hostFacts({ hypervisor: "hyperv", memoryMib: 2 ** 20 }));
+    const { last_seen_at: _, ...after } = (await hostRow(host.id)) ?? {};
+    expect(before).toMatchObject(after);
+  });
+});
+
+describe("a host's facts are not trusted", () => {
+  const enrollOverHttp = async (joinToken: string, facts: object) =>
+    cp.fetch(
+      new Request("http://berth.test/agent/v1/enroll", {
+        method: "POST",
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify({ joinToken, publicKey: key(), facts: { ...hostFacts(), ...facts } }),
+      }),
+    );
+
+  test.each([{ cpuThreads: 2 ** 40 }, { memoryMib: 2 ** 40 }, { diskGib: 2 ** 40 }])(
+    "more than a column holds is a bad request (%o)",
+    async (facts) => {
+      const answer = await enrollOverHttp((await aHost()).joinToken, facts);
+      expect(answer.status).toBe(400);
+      expect(await answer.json()).toMatchObject({ code: "invalid_request" });
+    },
+  );
+
+  test("text that no database keeps is replaced", async () => {
+    const { host, joinToken } = await aHost();
+    const answer = await enrollOverHttp(joinToken, { hypervisorVersion: "QEMU \0 \ud800" });
+    expect(answer.status).toBe(200);
+    expect(await hostRow(host.id)).toMatchObject({
+      facts: { hypervisorVersion: "QEMU \ufffd \ufffd" },
+    });
+  });
+});

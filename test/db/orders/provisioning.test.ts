@@ -1,0 +1,266 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
+import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
+import { anAgentReport } from "#test/builders.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import {
+  anActiveVm,
+  anEnrolledHost,
+  aProvisionedVm,
+  aWorld,
+  GUEST,
+  hostSees,
+  reportOf,
+  valueOf,
+} from "#test/harness/world.ts";
+
+let cp: ControlPlane;
+beforeAll(async () => {
+  cp = await startControlPlane();
+});
+afterAll(() => cp.drop());
+
+const one = async (query: string, ...values: unknown[]) => (await cp.rows(query, ...values))[0];
+const order = (id: string) => one("select * from orders where id = $1", id);
+const vm = (id: string) => one("select * from vms where id = $1", id);
+const action = (vmId: string, type: string) =>
+  one("select * from actions where vm_id = $1 and type = $2", vmId, type);
+
+describe("a paid order becomes active", () => {
+  test("when the guest itself was seen under its ordered name", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    await hostSees(cp, world.hostId, vmId, { observed: { guest: GUEST } });
+    expect(await order(orderId)).toMatchObject({ state: "active" });
+    expect(await action(vmId, "create")).toMatchObject({ status: "success" });
+    expect(await vm(vmId)).toMatchObject({
+      observed_power: "running",
+      observed_generation: 1,
+      guest_ready_at: cp.clock.now(),
+    });
+  });
+
+  test("not while the VM runs without a word, nor when the guest has another name", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    await hostSees(cp, world.hostId, vmId);
+    await hostSees(cp, world.hostId, vmId, {
+      observed: { guest: { source: "console", hostname: "someone-else" } },
+    });
+    expect(await order(orderId)).toMatchObject({ state: "paid" });
+    expect(await action(vmId, "create")).toMatchObject({ status: "running" });
+  });
+
+  test("after ten minutes of its guest's silence, and not before, nor in its host's silence", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    await hostSees(cp, world.hostId, vmId);
+    cp.clock.advanceMinutes(9);
+    await hostSees(cp, world.hostId, vmId);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "paid" });
+    cp.clock.advanceMinutes(60);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "paid" });
+    await hostSees(cp, world.hostId, vmId);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "active" });
+    expect(await action(vmId, "create")).toMatchObject({ status: "success" });
+  });
+});
+
+describe("a paid order whose VM is not seen within two hours", () => {
+  test("is refunded in full, and its VM is to be absent and entitled no longer", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    cp.clock.advanceMinutes(119);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "paid" });
+    cp.clock.advanceMinutes(1);
+    await watchProvisioning(cp.deps);
+    await cp.pump();
+    expect(await order(orderId)).toMatchObject({ state: "refunded" });
+    expect(await vm(vmId)).toMatchObject({ presence: "absent", generation: 2, deleted_at: null });
+    expect(await action(vmId, "create")).toMatchObject({ error_code: "payment_refunded" });
+    expect(await one("select until from entitlements where vm_id = $1", vmId)).toEqual({
+      until: cp.clock.now(),
+    });
+  });
+
+  test("is not entitled longer by its undoing, when what was paid has run out meanwhile", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    const until = () => one("select until from entitlements where vm_id = $1", vmId);
+    const before = await until();
+    cp.clock.advanceDays(40);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "refunding" });
+    expect(await until()).toEqual(before);
+  });
+
+  test("stays refunded when its host has proved that the VM is gone, and its room is free", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    cp.clock.advanceMinutes(121);
+    await watchProvisioning(cp.deps);
+    await cp.pump();
+    await hostSees(cp, world.hostId, vmId, { observed: null });
+    expect(await order(orderId)).toMatchObject({ state: "refunded" });
+    expect(await vm(vmId)).toMatchObject({ deleted_at: cp.clock.now() });
+    expect(await one("select * from hosts where id = $1", world.hostId)).toMatchObject({
+      allocated_memory_mib: 0,
+    });
+  });
+
+  test("does not come alive by a report that was late", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    const late = await reportOf(cp, vmId, { observed: { guest: GUEST } });
+    cp.clock.advanceMinutes(121);
+    await watchProvisioning(cp.deps);
+    await recordVmReport(cp.deps, world.hostId, anAgentReport({ vms: [late] }));
+    await cp.pump();
+    expect(await order(orderId)).toMatchObject({ state: "refunded" });
+    expect(await vm(vmId)).toMatchObject({ presence: "absent" });
+  });
+});
+
+describe("a report", () => {
+  test("that is older than what is known changes nothing", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    const old = await reportOf(cp, vmId, { observed: { guest: GUEST } });
+    valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type: "stop" }));
+    await hostSees(cp, world.hostId, vmId, { observed: { power: "off", bootEpoch: null } });
+    const before = await vm(vmId);
+    expect(before).toMatchObject({ observed_power: "off" });
+    const report = anAgentReport({ vms: [old] });
+    expect(await recordVmReport(cp.deps, world.hostId, report)).toEqual({
+      accepted: 0,
+      ignored: 1,
+    });
+    expect(await vm(vmId)).toEqual(before);
+  });
+
+  test.each([
+    { name: "of another owner epoch", over: { ownerEpoch: 2 } },
+    { name: "of a generation that is still to come", over: { generation: 9 } },
+  ])("$name changes nothing", async ({ over }) => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    const before = await vm(vmId);
+    expect(await hostSees(cp, world.hostId, vmId, { ...over, observed: { guest: GUEST } })).toEqual(
+      { accepted: 0, ignored: 1 },
+    );
+    expect(await vm(vmId)).toEqual(before);
+    expect(await order(orderId)).toMatchObject({ state: "paid" });
+  });
+
+  test("of another host's VM changes nothing, nor does the end of its action", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    const reboot = valueOf(
+      await requestAction(cp.deps, { who: world.buyer, vmId, type: "reboot" }),
+    );
+    const stranger = await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
+    const before = await vm(vmId);
+    const receipt = await hostSees(
+      cp,
+      stranger,
+      vmId,
+      { observed: { power: "off", bootEpoch: null } },
+      { actions: [{ actionId: reboot.id, vmId, outcome: "success", error: null }] },
+    );
+    expect(receipt).toEqual({ accepted: 0, ignored: 1 });
+    expect(await vm(vmId)).toEqual(before);
+    expect(await action(vmId, "reboot")).toMatchObject({ status: "running" });
+  });
+
+  test("that leaves a VM out says nothing of it", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    const before = await vm(vmId);
+    await recordVmReport(cp.deps, world.hostId, anAgentReport());
+    expect(await vm(vmId)).toEqual(before);
+  });
+
+  test("that a VM is not there does not delete it while it is wanted", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await anActiveVm(cp, world);
+    await hostSees(cp, world.hostId, vmId, { observed: null });
+    expect(await vm(vmId)).toMatchObject({ presence: "present", deleted_at: null });
+    expect(await order(orderId)).toMatchObject({ state: "active" });
+  });
+
+  test("that names a VM twice counts it once, and does not fail", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await anActiveVm(cp, world);
+    valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type: "delete" }));
+    const gone = await reportOf(cp, vmId, { observed: null });
+    const older = await reportOf(cp, vmId, { generation: 1 });
+    const report = anAgentReport({ vms: [gone, gone, older] });
+    expect(await recordVmReport(cp.deps, world.hostId, report)).toEqual({
+      accepted: 1,
+      ignored: 2,
+    });
+    expect(
+      await cp.rows(
+        "select id from outbox where name = 'vm.deleted.v1' and data ->> 'vmId' = $1",
+        vmId,
+      ),
+    ).toHaveLength(1);
+    expect(await order(orderId)).toMatchObject({ state: "completed" });
+  });
+
+  test("of strangers is told to people, and touches nothing", async () => {
+    const world = await aWorld(cp);
+    const strangers = [{ vmId: "0199f0a2-b3c4-7d5e-8f90-a1b2c3d4e5f6", ownerEpoch: 1 }];
+    await recordVmReport(cp.deps, world.hostId, anAgentReport({ strangers }));
+    expect(cp.log.errors).toContainEqual(
+      expect.objectContaining({ event: "agent_report.strangers", host_id: world.hostId }),
+    );
+  });
+});
+
+describe("an action", () => {
+  test("locks its VM until it has ended", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    const ask = (type: "stop" | "reboot") =>
+      requestAction(cp.deps, { who: world.buyer, vmId, type });
+    expect(await ask("stop")).toMatchObject({ ok: true });
+    expect(await ask("reboot")).toMatchObject({ error: { code: "vm_locked" } });
+    await hostSees(cp, world.hostId, vmId, { observed: { power: "off", bootEpoch: null } });
+    expect(await action(vmId, "stop")).toMatchObject({ status: "success" });
+    expect(await ask("reboot")).toMatchObject({ error: { code: "vm_not_running" } });
+  });
+
+  test("that twenty people ask for at once begins once", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, () =>
+        requestAction(cp.deps, { who: world.buyer, vmId, type: "reboot" }),
+      ),
+    );
+    expect(answers.filter((a) => a.ok)).toHaveLength(1);
+    expect(
+      await cp.rows("select id from actions where vm_id = $1 and type = 'reboot'", vmId),
+    ).toHaveLength(1);
+  });
+
+  test("that does not end becomes an error after a quarter of an hour, and unlocks the VM", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type: "reboot" }));
+    cp.clock.advanceMinutes(16);
+    await watchProvisioning(cp.deps);
+    expect(await action(vmId, "reboot")).toMatchObject({
+      status: "error",
+      error_code: "timed_out",
+    });
+    const again = await requestAction(cp.deps, { who: world.buyer, vmId, type: "stop" });
+    expect(again).toMatchObject({ ok: true });
+  });
+});

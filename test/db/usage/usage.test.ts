@@ -1,0 +1,196 @@
+import { drizzle } from "drizzle-orm/node-postgres";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { recordUsage } from "#commands/usage/record-usage.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
+import { showUsage } from "#commands/usage/show-usage.ts";
+import type { UsageSample } from "#core/contracts/agent.ts";
+import { measuredUntil, nextSeqOf, overlapsStored } from "#db/usage/usage.ts";
+import { aSample, minutesAfter } from "#test/builders.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import {
+  anActiveVm,
+  anEnrolledHost,
+  aWorld,
+  hostSees,
+  valueOf,
+  type World,
+} from "#test/harness/world.ts";
+
+let cp: ControlPlane;
+let world: World;
+beforeAll(async () => {
+  cp = await startControlPlane();
+  world = await aWorld(cp, { places: 20, addresses: 20 });
+});
+afterAll(() => cp.drop());
+
+/** A VM that was ordered ten minutes ago. */
+async function aVm() {
+  const vm = await anActiveVm(cp, world);
+  cp.clock.advanceMinutes(10);
+  await hostSees(cp, world.hostId, vm.vmId); // or nothing more would be placed on it
+  return vm;
+}
+const at = (minutes: number) => minutesAfter(minutes, cp.clock.now()).toISOString();
+/** A sample of the minute that ended `ago` minutes before now. */
+const minuteOf = (vmId: string, ago: number, over: Partial<UsageSample> = {}) =>
+  aSample({ vmId, seq: 100 - ago, from: at(-ago - 1), to: at(-ago), ...over });
+const send = (...samples: UsageSample[]) => recordUsage(cp.deps, world.hostId, { samples });
+const stored = (vmId: string) =>
+  cp.rows("select * from usage_samples where vm_id = $1 order by from_at", vmId);
+
+const PlanNode = z.looseObject({
+  "Actual Rows": z.number(),
+  "Rows Removed by Filter": z.number().default(0),
+  "Rows Removed by Index Recheck": z.number().default(0),
+  get Plans() {
+    return z.array(PlanNode).default([]);
+  },
+});
+/** How many rows the steps of a plan have read, by what Postgres counted when it ran it. */
+function rowsTouched(plan: unknown): number {
+  const [{ Plan }] = z.tuple([z.object({ Plan: PlanNode })]).parse(plan);
+  const read = (node: z.infer<typeof PlanNode>): number =>
+    node["Actual Rows"] +
+    node["Rows Removed by Filter"] +
+    node["Rows Removed by Index Recheck"] +
+    node.Plans.reduce((sum, each) => sum + read(each), 0);
+  return read(Plan);
+}
+
+describe("usage", () => {
+  test("that is sent twice counts once", async () => {
+    const { vmId } = await aVm();
+    const samples = [minuteOf(vmId, 1), minuteOf(vmId, 0)];
+    expect(await send(...samples)).toEqual({ stored: 2, duplicates: 0, refused: [] });
+    expect(await send(...samples)).toEqual({ stored: 0, duplicates: 2, refused: [] });
+    const usage = valueOf(
+      await showUsage(cp.deps, world.buyer, { vmId, from: undefined, to: undefined, by: "day" }),
+    );
+    expect(usage.buckets).toMatchObject([{ rxBytes: 2000n, txBytes: 4000n }]);
+  });
+
+  test("of before the VM was ordered is refused for good", async () => {
+    const { vmId } = await aVm();
+    expect(await send(minuteOf(vmId, 20), minuteOf(vmId, 5))).toMatchObject({
+      stored: 1,
+      refused: [{ index: 0, code: "before_creation" }],
+    });
+  });
+
+  test("that two requests bring at once counts once", async () => {
+    const { vmId } = await aVm();
+    const receipts = await Promise.all(Array.from({ length: 8 }, () => send(minuteOf(vmId, 0))));
+    expect(receipts.reduce((n, r) => n + r.stored, 0)).toBe(1);
+    expect(await stored(vmId)).toHaveLength(1);
+  });
+
+  test("of another host's VM is refused, and the rest of its batch counts", async () => {
+    const { vmId } = await aVm();
+    const other = await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
+    expect(await recordUsage(cp.deps, other, { samples: [minuteOf(vmId, 0)] })).toMatchObject({
+      stored: 0,
+      refused: [{ index: 0, code: "vm_not_here" }],
+    });
+    const stranger = "0199f0a2-b3c4-7d5e-8f90-a1b2c3d4e5f6";
+    expect(await send(minuteOf(stranger, 0), minuteOf(vmId, 0))).toMatchObject({
+      stored: 1,
+      refused: [{ index: 0, code: "vm_not_here" }],
+    });
+  });
+
+  test("of one instant counts once, whatever epoch it claims", async () => {
+    const { vmId } = await aVm();
+    await send(minuteOf(vmId, 1));
+    const claims = minuteOf(vmId, 1, { bootEpoch: "boot-2", seq: 1 });
+    expect(await send(claims)).toMatchObject({ stored: 0, refused: [{ code: "overlaps" }] });
+    const inOneBatch = [minuteOf(vmId, 0), minuteOf(vmId, 0, { seq: 7 })];
+    expect(await send(...inOneBatch)).toMatchObject({ stored: 1, refused: [{ code: "overlaps" }] });
+  });
+
+  test("under a number that another interval has is refused, and tells where to go on", async () => {
+    const { vmId } = await aVm();
+    await send(minuteOf(vmId, 4, { seq: 0 }), minuteOf(vmId, 3, { seq: 1 }));
+    // The agent has lost its marks, and begins the same boot at zero.
+    expect(await send(minuteOf(vmId, 1, { seq: 0 }))).toMatchObject({
+      stored: 0,
+      duplicates: 0,
+      refused: [{ index: 0, code: "sequence_reused", nextSeq: 2 }],
+    });
+    expect(await send(minuteOf(vmId, 0, { seq: 2 }))).toMatchObject({ stored: 1 });
+  });
+
+  test("of a VM with a long history is looked at through an index, and not row by row", async () => {
+    const { vmId } = await aVm();
+    await cp.rows(
+      `insert into usage_samples (vm_id, boot_epoch, seq, from_at, to_at, cpu_ns, rx_bytes, tx_bytes,
+         read_bytes, write_bytes, memory_bytes, disk_bytes, received_at)
+       select $1, 'long-ago', n, t, t + interval '1 minute', 0, 0, 0, 0, 0, 0, 0, t
+       from (select n, timestamptz '2020-01-01' + n * interval '1 minute' as t
+             from generate_series(1, 5000) as n) as each_minute`,
+      vmId,
+    );
+    await cp.rows("analyze usage_samples");
+    const asked: { query: string; params: unknown[] }[] = [];
+    const db = drizzle(cp.database.pool, {
+      logger: { logQuery: (query, params) => asked.push({ query, params }) },
+    });
+    const now = cp.clock.now();
+    expect(await overlapsStored(db, { vmId, from: minutesAfter(-1, now), to: now })).toBe(false);
+    expect(await measuredUntil(db, vmId)).not.toBeNull();
+    expect(await nextSeqOf(db, { vmId, bootEpoch: "long-ago" })).toBe(5001);
+    expect(asked).toHaveLength(3);
+    const touched = await Promise.all(
+      asked.map(async ({ query, params }) => {
+        const [row] = await cp.rows(`explain (analyze, format json) ${query}`, ...params);
+        return { query, rows: rowsTouched(row?.["QUERY PLAN"]) };
+      }),
+    );
+    expect(touched.filter(({ rows }) => rows > 4)).toEqual([]);
+  });
+
+  test("is counted again from a new boot on", async () => {
+    const { vmId } = await aVm();
+    const boots = [
+      minuteOf(vmId, 1, { seq: 1 }),
+      minuteOf(vmId, 0, { bootEpoch: "boot-2", seq: 1 }),
+    ];
+    expect(await send(...boots)).toMatchObject({ stored: 2 });
+  });
+
+  test("past what the NIC and the CPU can do is cut, and marked", async () => {
+    const { vmId } = await aVm();
+    await send(
+      minuteOf(vmId, 0, { rxBytes: ["99999999999999999999"], cpuNs: "99999999999999999999" }),
+    );
+    const [row] = await stored(vmId);
+    expect(row).toMatchObject({ bounded: true, tx_bytes: "2000" });
+    // 1000 Mbit/s for 61 s with 10 % of slack; one vCPU for as long.
+    expect(Number(row?.["rx_bytes"])).toBe(8_387_500_000);
+    expect(Number(row?.["cpu_ns"])).toBe(67_100_000_000);
+  });
+
+  test.each([
+    { name: "ends in the future", from: 0, to: 5, code: "ends_in_future" },
+    { name: "is older than 35 days", from: -36 * 1440, to: -36 * 1440 + 1, code: "too_old" },
+    { name: "runs backwards", from: 0, to: -1, code: "not_forward" },
+  ])("that $name is refused for good", async ({ from, to, code }) => {
+    const { vmId } = await aVm();
+    expect(await send(minuteOf(vmId, 0, { from: at(from), to: at(to) }))).toMatchObject({
+      stored: 0,
+      refused: [{ index: 0, code }],
+    });
+  });
+
+  test("of before the deletion counts, and after it does not", async () => {
+    const { vmId } = await aVm();
+    valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type: "delete" }));
+    await hostSees(cp, world.hostId, vmId, { observed: null });
+    cp.clock.advanceMinutes(2);
+    expect(await send(minuteOf(vmId, 2), minuteOf(vmId, 0))).toMatchObject({
+      stored: 1,
+      refused: [{ index: 1, code: "after_destruction" }],
+    });
+  });
+});

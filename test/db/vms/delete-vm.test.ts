@@ -1,0 +1,154 @@
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
+import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
+import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
+import { aPrincipal } from "#test/builders.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import {
+  anActiveVm,
+  anEnrolledHost,
+  aProvisionedVm,
+  aWorld,
+  hostSees,
+  sendOrder,
+  valueOf,
+  type World,
+} from "#test/harness/world.ts";
+
+let cp: ControlPlane;
+beforeEach(async () => {
+  cp = await startControlPlane();
+});
+afterEach(() => cp.drop());
+
+const remove = (world: World, vmId: string) =>
+  requestAction(cp.deps, { who: world.buyer, vmId, type: "delete" });
+const cancellations = () =>
+  cp.stripe.calls.filter((call) => call.startsWith("DELETE /v1/subscriptions/")).length;
+
+test("deleting a VM ends its order, frees its room and cancels its subscription once", async () => {
+  const world = await aWorld(cp, { places: 1 });
+  const { orderId, vmId } = await anActiveVm(cp, world);
+  const first = valueOf(await remove(world, vmId));
+  expect(valueOf(await remove(world, vmId)).id).toBe(first.id);
+  await cp.pump();
+  expect(await sendOrder(cp, world)).toMatchObject({ error: { code: "no_capacity" } });
+  await hostSees(cp, world.hostId, vmId, { observed: null });
+  await hostSees(cp, world.hostId, vmId, { observed: null });
+  expect(await retryCancellations(cp.deps)).toEqual({ canceled: 0, failed: 0 });
+  await cp.pump();
+
+  expect(await cp.rows("select state from orders where id = $1", orderId)).toEqual([
+    { state: "completed" },
+  ]);
+  expect(await cp.rows("select status from actions where type = 'delete'")).toEqual([
+    { status: "success" },
+  ]);
+  expect(cancellations()).toBe(1);
+  expect(cp.stripe.standIn.store.all("subscription")).toMatchObject([{ status: "canceled" }]);
+  expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
+  expect(await remove(world, vmId)).toMatchObject({ error: { code: "vm_not_found" } });
+});
+
+test("the address of a deleted VM rests for a day before another VM gets it", async () => {
+  const world = await aWorld(cp, { places: 2, addresses: 1 });
+  const { vmId } = await anActiveVm(cp, world);
+  valueOf(await remove(world, vmId));
+  await hostSees(cp, world.hostId, vmId, { observed: null });
+  expect(await sendOrder(cp, world)).toMatchObject({ error: { code: "no_address" } });
+  cp.clock.advanceDays(1);
+  cp.clock.advance(-1000);
+  await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
+  expect(await sendOrder(cp, world)).toMatchObject({ error: { code: "no_address" } });
+  cp.clock.advance(1000);
+  expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
+  expect(await cp.rows("select distinct host(address) from ip_leases")).toHaveLength(1);
+});
+
+test("a cancellation that Stripe's outage kept back is made by the sweep", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, world);
+  cp.stripe.trouble.outage = true;
+  valueOf(await remove(world, vmId));
+  await cp.pump();
+  expect(await retryCancellations(cp.deps)).toEqual({ canceled: 0, failed: 1 });
+  cp.stripe.trouble.outage = false;
+  expect(await retryCancellations(cp.deps)).toEqual({ canceled: 1, failed: 0 });
+  await cp.pump();
+  expect(cancellations()).toBe(1);
+});
+
+test("another customer's VM is not found; staff may delete it, and the audit log says who did", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, world);
+  const other = { ...world, buyer: aPrincipal() };
+  expect(await remove(other, vmId)).toMatchObject({ error: { code: "vm_not_found" } });
+  const staff = aPrincipal({ role: "staff" });
+  expect(await remove({ ...world, buyer: staff }, vmId)).toMatchObject({ ok: true });
+  expect(
+    await cp.rows("select actor_kind, actor_id from audit_log where action = 'vm.delete'"),
+  ).toEqual([{ actor_kind: "staff", actor_id: staff.accountId }]);
+});
+
+describe("a month that is charged after the VM was to go, since Stripe could not be told in time,", () => {
+  const billed = () =>
+    cp.log.errors.filter((line) => line["event"] === "follow_provider.billed_after_delete");
+  /** The next month begins, and is charged an hour later. */
+  async function aMonthLater() {
+    cp.clock.advanceDays(31);
+    cp.stripe.standIn.runDue();
+    cp.clock.advanceMinutes(61);
+    cp.stripe.standIn.runDue();
+  }
+  async function deliverAll() {
+    await cp.stripe.standIn.webhooks.deliverDue();
+    for (const row of await cp.rows("select message_id from inbox where applied_at is null"))
+      await applyBillingEvent(cp.deps, String(row["message_id"]));
+  }
+
+  test("is booked, and told to staff once", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await anActiveVm(cp, world);
+    valueOf(await remove(world, vmId));
+    await aMonthLater();
+    await deliverAll();
+    const [, renewal] = cp.stripe.standIn.store.all("invoice");
+    const told = [
+      {
+        event: "follow_provider.billed_after_delete",
+        order_id: orderId,
+        invoice_id: renewal?.id,
+      },
+    ];
+    expect(billed()).toEqual(told);
+    expect(await cp.rows("select 1 from ledger_transactions where kind = 'payment'")).toHaveLength(
+      2,
+    );
+    for (const { id, type } of cp.stripe.standIn.store.all("event"))
+      if (type === "invoice.paid") cp.stripe.standIn.webhooks.resend(id);
+    await deliverAll();
+    expect(billed()).toEqual(told);
+  });
+
+  test("is told too when the order was undone and refunded", async () => {
+    await aProvisionedVm(cp, await aWorld(cp));
+    cp.clock.advanceMinutes(121);
+    await watchProvisioning(cp.deps);
+    await aMonthLater();
+    await deliverAll();
+    expect(billed()).toHaveLength(1);
+  });
+
+  test("is not told of a month that was charged while the VM was there", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    await aMonthLater();
+    valueOf(await remove(world, vmId));
+    await deliverAll();
+    expect(await cp.rows("select 1 from ledger_transactions where kind = 'payment'")).toHaveLength(
+      2,
+    );
+    expect(billed()).toEqual([]);
+  });
+});

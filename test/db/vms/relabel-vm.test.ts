@@ -1,0 +1,38 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { relabelVm } from "#commands/vms/relabel-vm.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
+import { aBuyer, anActiveVm, aWorld } from "#test/harness/world.ts";
+
+let cp: ControlPlane;
+beforeAll(async () => {
+  cp = await startControlPlane();
+});
+afterAll(() => cp.drop());
+
+test("a VM is called what its owner calls it, once, and its host hears nothing of it", async () => {
+  const each = await runEachStep(cp, {
+    arrange: async () => {
+      const world = await aWorld(cp);
+      const { vmId } = await anActiveVm(cp, world);
+      return { who: world.buyer, vmId, label: "web, the old one" };
+    },
+    act: (wish) => relabelVm(cp.deps, wish),
+    emits: ["vm.relabelled.v1"],
+  });
+  expect(differencesOf(each)).toEqual([]);
+  expect(each.undisturbed).toContainEqual(expect.stringMatching(/^vms .*"generation":1,/));
+  expect(each.undisturbed).toContainEqual(
+    expect.stringMatching(/^vms .*"label":"web, the old one"/),
+  );
+});
+
+test("another customer's VM is not found, and keeps its name", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, world);
+  const who = await aBuyer(cp);
+  expect(await relabelVm(cp.deps, { who, vmId, label: "mine" })).toMatchObject({
+    error: { code: "vm_not_found" },
+  });
+  expect(await cp.rows("select label from vms where id = $1", vmId)).toEqual([{ label: null }]);
+});
