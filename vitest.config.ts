@@ -2,6 +2,7 @@ import { availableParallelism } from "node:os";
 import { defineConfig } from "vitest/config";
 
 const withPostgres = { globalSetup: ["./test/harness/postgres-setup.ts"] };
+const STRIPE_JUDGE = "./test/harness/judge-setup.ts";
 
 /** Where `.ci/run` wants the results as data, besides what is printed. */
 const report = process.env["BERTH_TEST_REPORT"];
@@ -20,16 +21,20 @@ export default defineConfig({
     maxWorkers: Math.max(3, availableParallelism()),
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
-      project("unit", [
-        "core/**/*.test.ts",
-        "host-agent/**/*.test.ts",
-        "local/**/*.test.ts",
-        "test/unit/**/*.test.ts",
-      ]),
+      project(
+        "unit",
+        [
+          "core/**/*.test.ts",
+          "host-agent/**/*.test.ts",
+          "local/**/*.test.ts",
+          "test/unit/**/*.test.ts",
+        ],
+        { globalSetup: [STRIPE_JUDGE] },
+      ),
       project("db", ["test/db/**/*.test.ts"], {
         testTimeout: 30_000,
         hookTimeout: 60_000,
-        ...withPostgres,
+        globalSetup: [...withPostgres.globalSetup, STRIPE_JUDGE],
       }),
       project("drivers", ["test/drivers/**/*.test.ts"], { testTimeout: 30_000 }),
       project("e2e", ["test/e2e/**/*.test.ts"], {
