@@ -13,7 +13,7 @@ import { startControlPlane } from "#test/harness/control-plane.ts";
 import { aProvisionedVm, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";
 
 /** Ten times what the slowest wait takes on a slow, busy machine: nothing here depends on how long it is. */
-const PATIENCE_MS = 8_000;
+const PATIENCE_MS = 120_000;
 export const until = <T>(what: string, found: Parameters<typeof eventually<T>>[1]): Promise<T> =>
   eventually(what, found, PATIENCE_MS, 50);
 
