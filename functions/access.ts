@@ -1,5 +1,6 @@
 import type { MiddlewareHandler } from "hono";
-import type { AccountPrincipal, Role, Scope } from "#core/accounts/accounts.ts";
+import { ROLES, type AccountPrincipal, type Role, type Scope } from "#core/accounts/accounts.ts";
+import type { ProblemCode } from "#core/contracts/problem.ts";
 import type { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
 import type { Deps } from "#commands/deps.ts";
 import { ProblemError, unwrap } from "./problems.ts";
@@ -17,6 +18,49 @@ export type Access =
   | { who: "join_token" };
 
 type Security = { [scheme: string]: string[] }[];
+
+/** What the guards below may answer. The document declares it at each route by its `x-access`: no route lists it. */
+export function refusalsOf(access: Access): readonly ProblemCode[] {
+  switch (access.who) {
+    case "account":
+      return [
+        "unauthenticated",
+        "token_invalid",
+        ...(access.roles.length < ROLES.length ? (["forbidden"] as const) : []),
+        ...(access.scope === null ? [] : (["scope_missing"] as const)),
+      ];
+    case "session":
+      return ["unauthenticated", "token_invalid", "forbidden"];
+    case "agent":
+      return ["unauthenticated", "agent_token_invalid", "identity_revoked"];
+    case "anybody":
+    case "join_token":
+      return [];
+  }
+}
+
+/** Who may call a route, for people. */
+export function toldOf(access: Access): string {
+  switch (access.who) {
+    case "account": {
+      const whose =
+        access.roles.length < ROLES.length
+          ? `For ${access.roles.join(" and ")} accounts`
+          : "For all accounts";
+      return access.scope === null
+        ? `${whose}.`
+        : `${whose}; a token needs the scope \`${access.scope}\`.`;
+    }
+    case "session":
+      return "For who is logged in with a browser; an API token does not do.";
+    case "agent":
+      return "For the agent of a host, by a signed request.";
+    case "join_token":
+      return "For who holds a join token.";
+    case "anybody":
+      return "For anybody.";
+  }
+}
 
 export type AccountEnv = { Variables: { who: AccountPrincipal } };
 export type AgentEnv = { Variables: { hostId: string } };
@@ -40,7 +84,8 @@ export function forAccounts(
   };
   return {
     "x-access": { who: "account", roles, scope } satisfies Access,
-    security: [{ token: scope === null ? [] : [scope] }, { session: [] }] as Security,
+    // The scope is in `x-access`: a security requirement may name only what an OAuth server would give out.
+    security: [{ token: [] }, { session: [] }] as Security,
     middleware: guard,
   };
 }
@@ -87,5 +132,14 @@ export function forAgents(authenticate: ReturnType<typeof createAgentAuthenticat
   };
 }
 
-export const forAnybody = { "x-access": { who: "anybody" } satisfies Access };
-export const forJoinToken = { "x-access": { who: "join_token" } satisfies Access };
+/** One guard for all of the agents' routes, as it remembers what it has seen. */
+export type AgentGuard = ReturnType<typeof forAgents>;
+export const forAnybody = {
+  "x-access": { who: "anybody" } satisfies Access,
+  security: [] as Security,
+};
+/** The token is in the body. */
+export const forJoinToken = {
+  "x-access": { who: "join_token" } satisfies Access,
+  security: [] as Security,
+};

@@ -41,7 +41,11 @@ export const fieldErrors = (error: z.core.$ZodError): NonNullable<Problem["error
     message: i.message,
   }));
 
-/** The problem answers of a route, for the OpenAPI document: each status with its codes. */
+/**
+ * The problem answers of a route, for the OpenAPI document: each status with its codes, for programs as `x-codes`. A
+ * route lists what its command refuses; what its guard and the checks of its request answer is added to it
+ * (`functions/document.ts`).
+ */
 export function problems(...codes: readonly ProblemCode[]) {
   const byStatus = new Map<number, ProblemCode[]>();
   for (const code of codes) {
@@ -53,6 +57,7 @@ export function problems(...codes: readonly ProblemCode[]) {
       status,
       {
         description: list.join(", "),
+        "x-codes": list,
         content: { [PROBLEM_TYPE]: { schema: Problem } },
       },
     ]),

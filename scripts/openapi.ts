@@ -7,11 +7,11 @@ import path from "node:path";
 import { drizzle } from "drizzle-orm/node-postgres";
 import pg from "pg";
 import type { Deps } from "#commands/deps.ts";
-import { API_INFO, createApi } from "#functions/app.ts";
+import { createApi } from "#functions/app.ts";
+import { documentOf } from "#functions/document.ts";
 
 const file = path.resolve(import.meta.dirname, "../docs/openapi.json");
-const api = createApi(uncallable());
-const made = `${JSON.stringify(api.getOpenAPI31Document({ openapi: "3.1.0", info: API_INFO }), null, 2)}\n`;
+const made = `${JSON.stringify(documentOf(createApi(uncallable())), null, 2)}\n`;
 
 if (!process.argv.includes("--check")) {
   writeFileSync(file, made);
@@ -68,12 +68,10 @@ function uncallable(): Deps {
     },
     queues: { send: never, ring: never, ensureHostQueue: never },
     accounts: {
-      handle: never,
       authenticate: never,
       createToken: never,
       listTokens: never,
       revokeToken: never,
-      createAccount: never,
     },
     hostCredentials: { forQueue: never },
     settings: {

@@ -20,6 +20,7 @@ const PARTS: readonly Part[] = [
   { name: "types", command: tool("tsc"), args: ["-p", "."] },
   { name: "unused", command: tool("knip"), args: ["--no-progress"] },
   { name: "openapi", command: process.execPath, args: script("openapi.ts", "--check") },
+  { name: "api lint", command: process.execPath, args: script("lint-openapi.ts") },
   { name: "format", command: tool("oxfmt"), args: ["--check"], mend: "npm run format" },
   { name: "docs", command: process.execPath, args: script("check-docs.ts") },
   { name: "lock", command: process.execPath, args: script("complete-lock.ts", "--check") },

@@ -20,6 +20,8 @@ import { unitOfWork } from "#commands/unit-of-work.ts";
 /** Stripe's largest events are well below this. */
 const MOST_BYTES = 1024 * 1024;
 
+const PATH = "/webhooks/stripe";
+
 type Env = { Variables: { requestId: string } };
 
 /** Takes Stripe's deliveries: checks the signature over the raw body, stores, rings, answers. */
@@ -40,7 +42,7 @@ export const createStripeWebhook = (deps: Deps) => {
       .onError((_, c) => refuse(c, "internal", "something went wrong on our side"))
       .notFound((c) => refuse(c, "not_found", "there is no such route"))
       .post(
-        "/webhooks/stripe",
+        PATH,
         bodyLimit({
           maxSize: MOST_BYTES,
           onError: (c) => refuse(c, "body_too_large", "no event is this large"),
@@ -60,6 +62,10 @@ export const createStripeWebhook = (deps: Deps) => {
             return c.json({ received: true }, 200);
           }),
       )
+      .all(PATH, (c) => {
+        c.header("allow", "POST");
+        return refuse(c, "method_not_allowed", `${PATH} takes POST`);
+      })
   );
 };
 

@@ -1,11 +1,18 @@
 import { z } from "@hono/zod-openapi";
-import { ROLES } from "#core/accounts/accounts.ts";
+import {
+  MAX_EMAIL_LENGTH,
+  MAX_NAME_LENGTH,
+  MAX_PASSWORD_LENGTH,
+  MIN_PASSWORD_LENGTH,
+} from "#core/accounts/accounts.ts";
 import { Instant } from "./agent.ts";
+import { Role } from "./api.ts";
+import { use } from "./named.ts";
 
 /*
  * Signing up, logging in, sessions and second factors: what is served below `/v1/auth` (better-auth's routes of the
  * same names, docs at better-auth.com). The finer rules (how long a password is, what an address looks like) are the
- * accounts' own, and refused with a `reason` beside the code.
+ * accounts' own, and refused with a `reason` beside the code; the document tells them all the same.
  */
 
 /** Text that the database can keep: it takes any character but NUL. */
@@ -13,9 +20,19 @@ const Text = (max: number) =>
   z
     .string()
     .max(max)
-    .refine((text) => !text.includes("\0"), "may not hold NUL");
+    .refine((text) => !text.includes("\0"), "may not hold NUL")
+    .openapi({ pattern: "^[^\\x00]*$" });
 
-const Password = Text(1024).openapi({ example: "correct horse battery" });
+const Email = Text(1024).openapi({
+  format: "email",
+  maxLength: MAX_EMAIL_LENGTH,
+  example: "ada@example.com",
+});
+const Password = Text(1024).openapi({
+  maxLength: MAX_PASSWORD_LENGTH,
+  example: "correct horse battery",
+});
+const NewPassword = Password.openapi({ minLength: MIN_PASSWORD_LENGTH });
 const Code = Text(64);
 const TrustDevice = z
   .boolean()
@@ -28,15 +45,20 @@ const RememberMe = z
 
 export const SignUp = z
   .strictObject({
-    email: Text(1024).openapi({ example: "ada@example.com" }),
-    name: Text(1024).openapi({ example: "Ada" }),
-    password: Password,
+    email: Email,
+    name: Text(1024).openapi({
+      pattern: "^\\s*[^\\x00\\s][^\\x00]*$",
+      minLength: 1,
+      maxLength: MAX_NAME_LENGTH,
+      example: "Ada",
+    }),
+    password: NewPassword,
     rememberMe: RememberMe,
   })
   .openapi("SignUp");
 export const SignIn = z
   .strictObject({
-    email: Text(1024).openapi({ example: "ada@example.com" }),
+    email: Email,
     password: Password,
     rememberMe: RememberMe,
   })
@@ -48,7 +70,7 @@ export const RevokeSession = z
 export const ChangePassword = z
   .strictObject({
     currentPassword: Password,
-    newPassword: Password,
+    newPassword: NewPassword,
     revokeOtherSessions: z.boolean().optional(),
   })
   .openapi("ChangePassword");
@@ -67,7 +89,7 @@ const Person = z
     id: z.uuid(),
     email: z.string(),
     name: z.string(),
-    role: z.enum(ROLES),
+    role: Role,
     twoFactorEnabled: z.boolean(),
     createdAt: Instant,
   })
@@ -92,16 +114,17 @@ export const HalfLoggedIn = z
   .openapi("HalfLoggedIn", {
     description: "The password was right; the second factor is asked for next.",
   });
-export const CurrentSession = z
-  .object({ session: Session, user: Person })
+export const CurrentSession = use(
+  z.object({ session: Session, user: Person }).openapi("CurrentSession"),
+)
   .nullable()
-  .openapi("CurrentSession", { description: "null: nobody is logged in." });
-export const Sessions = z.array(Session).openapi("Sessions");
+  .openapi({ description: "null: nobody is logged in." });
+export const Sessions = z.array(Session);
 export const LoggedOut = z.object({ success: z.boolean() }).openapi("LoggedOut");
 export const Done = z.object({ status: z.boolean() }).openapi("Done");
 export const SecondFactor = z
   .object({
-    method: z.literal("totp"),
+    method: z.literal("totp").openapi("SecondFactorMethod"),
     totpURI: z.string().openapi({ description: "For an authenticator app, as a QR code." }),
     backupCodes: z.array(z.string()),
   })

@@ -77,14 +77,17 @@ export const Problem = z
     type: z.string().openapi({ example: "urn:berth:problem:no_capacity" }),
     title: z.string(),
     status: z.int(),
-    code: z.enum(PROBLEM_CODES),
+    code: z.enum(PROBLEM_CODES).openapi("ProblemCode"),
     detail: z.string(),
     /** The request's id: quote it to support. */
     instance: z.string(),
     errors: z
-      .array(z.object({ path: z.string(), message: z.string() }))
+      .array(z.object({ path: z.string(), message: z.string() }).openapi("FieldError"))
       .optional()
       .openapi({ description: "Each field that was not accepted, by its path." }),
+    reason: z.string().optional().openapi({
+      description: "Of a log-in route: what exactly was wrong, such as `password_too_short`.",
+    }),
   })
   .openapi("Problem");
 export type Problem = z.infer<typeof Problem>;

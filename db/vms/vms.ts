@@ -7,8 +7,9 @@ import { pendingOneShots } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { images, locations, plans } from "#db/schema/catalogue.ts";
-import { hosts, ipLeases } from "#db/schema/hosts.ts";
-import { entitlements } from "#db/schema/orders.ts";
+import { hosts } from "#db/schema/hosts.ts";
+import { ipLeases } from "#db/schema/network.ts";
+import { entitlements } from "#db/schema/billing.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 
 export type VmRow = typeof vms.$inferSelect;

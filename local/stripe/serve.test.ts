@@ -4,7 +4,15 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Stripe } from "stripe";
 import { afterEach, expect, test, vi } from "vitest";
-import { API_KEY, aSession, CARDS, ManualClock, quietLog, WEBHOOK_SECRET } from "./harness.ts";
+import {
+  API_KEY,
+  aSession,
+  CARDS,
+  ManualClock,
+  quietLog,
+  refusal,
+  WEBHOOK_SECRET,
+} from "./harness.ts";
 import { serveStripeStandIn, type ServedStandIn } from "./serve.ts";
 import { CorruptStateFile } from "./state-file.ts";
 
@@ -159,5 +167,15 @@ test("a state file that was damaged is refused with its path, and left as it is"
     await expect(start).rejects.toThrow(CorruptStateFile);
     await expect(start).rejects.toThrow(stateFile);
     expect(await readFile(stateFile, "utf8")).toBe(bad);
+  }
+});
+
+test("a call that is too large is refused, and the client's next on the same connections succeeds", async () => {
+  const { stripe } = await served();
+  const large = Object.fromEntries(Array.from({ length: 50 }, (_, n) => [n, "x".repeat(20_000)]));
+  for (let n = 0; n < 20; n++) {
+    const refused = await refusal(stripe.customers.create({ metadata: large }));
+    expect(refused.statusCode).toBe(413);
+    expect((await stripe.customers.create({ name: "Ada" })).name).toBe("Ada");
   }
 });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { hostQueueName } from "#adapters/sqs.ts";
+import { hostQueueName } from "#adapters/sqs-names.ts";
 import { hostQueuePolicy } from "#adapters/sts.ts";
 import { STAGES } from "#cdk/stage.ts";
 import { emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
@@ -58,6 +58,8 @@ describe.each(STAGES)("access in stage %s", (stage) => {
       "OutboxEvents",
       "berth-host-*",
     ]);
+    expect(granted("LogIn", "secretsmanager:GetSecretValue")).toEqual(["AuthSecret", "Database"]);
+    expect(granted("LogIn", "sqs:SendMessage")).toEqual([]);
     expect(granted("Migrate", "secretsmanager:GetSecretValue")).toEqual(["Database"]);
     expect(granted("Migrate", "sqs:SendMessage")).toEqual([]);
   });

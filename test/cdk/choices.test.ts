@@ -56,7 +56,7 @@ test("with a name of its own the API answers to that one only", () => {
     .ofType("AWS::Lambda::Function")
     .map((f) => JSON.stringify(f.Properties["Environment"] ?? {}))
     .filter((text) => text.includes("BERTH_PUBLIC_URL"));
-  expect(urls).toHaveLength(5);
+  expect(urls).toHaveLength(6);
   for (const text of urls) expect(text).toContain('"BERTH_PUBLIC_URL":"https://api.example.com"');
   expect(template.ofType("AWS::SNS::Subscription").map((s) => s.Properties)).toMatchObject([
     { Protocol: "email", Endpoint: "ops@example.com" },

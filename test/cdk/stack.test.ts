@@ -5,7 +5,7 @@ import { z } from "zod";
 import { FUNCTION_ENTRIES, FUNCTION_NAMES } from "#cdk/functions.ts";
 import { nagFindings } from "#cdk/nag.ts";
 import { STAGES } from "#cdk/stage.ts";
-import { Environment, MigrationEnvironment } from "#commands/runtime.ts";
+import { Environment, LogInEnvironment, MigrationEnvironment } from "#commands/runtime.ts";
 import { berthFunctions, emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
 
 const ROOT = path.join(import.meta.dirname, "..", "..");
@@ -46,7 +46,12 @@ describe.each(STAGES)("stage %s", (stage) => {
       const { Variables } = z
         .object({ Variables: z.record(z.string(), z.unknown()) })
         .parse(each.Properties["Environment"]);
-      const schema = each === called("Migrate") ? MigrationEnvironment : Environment;
+      const schema =
+        each === called("Migrate")
+          ? MigrationEnvironment
+          : each === called("LogIn")
+            ? LogInEnvironment
+            : Environment;
       const own = Object.keys(Variables).filter((name) => name.startsWith("BERTH_"));
       expect({ of: each.id, own: own.toSorted() }).toEqual({
         of: each.id,
@@ -158,7 +163,7 @@ describe.each(STAGES)("stage %s", (stage) => {
     expect(alarms.filter((a) => a.Properties["MetricName"] === "OutboxStuck")).toHaveLength(1);
   });
 
-  test("Stripe's webhook has its own Lambda, everything else is the API's, throttled and logged", () => {
+  test("Stripe's webhook and log-ins have Lambdas of their own, everything else is the API's, throttled and logged", () => {
     const routes = template().ofType("AWS::ApiGatewayV2::Route");
     const target = (key: string) => {
       const route = routes.find((r) => r.Properties["RouteKey"] === key);
@@ -169,8 +174,9 @@ describe.each(STAGES)("stage %s", (stage) => {
       return template().mentioned(integration.Properties["IntegrationUri"], "AWS::Lambda::Function")
         .id;
     };
-    expect(routes).toHaveLength(2);
-    expect(target("POST /webhooks/stripe")).toBe(called("StripeWebhook").id);
+    expect(routes).toHaveLength(3);
+    expect(target("ANY /v1/auth/{proxy+}")).toBe(called("LogIn").id);
+    expect(target("ANY /webhooks/stripe")).toBe(called("StripeWebhook").id);
     expect(target("$default")).toBe(called("Api").id);
     expect(
       template()

@@ -17,11 +17,12 @@ export async function emptyBundles(): Promise<{
     const file = path.join(at, "index.mjs");
     await mkdir(at);
     await writeFile(file, `export const handler = async () => ${JSON.stringify(name)};`);
-    return { folder: at, file, bytes: 0 };
+    return { folder: at, file, bytes: 0, packages: [] };
   };
   return {
     bundles: {
       api: await bundle("api"),
+      "log-in": await bundle("log-in"),
       "stripe-webhook": await bundle("stripe-webhook"),
       "billing-events": await bundle("billing-events"),
       "outbox-events": await bundle("outbox-events"),

@@ -11,7 +11,7 @@ import type { TestStack } from "./stack.ts";
 export async function aClient(stack: TestStack, role: Role): Promise<StackClient> {
   const email = `${v7()}@example.com`;
   const { accounts } = stack.deps;
-  const made = await accounts.createAccount({ email, name: "Eve", password: v7(), role });
+  const made = await stack.logIns.createAccount({ email, name: "Eve", password: v7(), role });
   if (!made.ok) throw new Error(made.error.detail);
   const scopes = SCOPES_OF_ROLE[role];
   const { accountId } = made.value;

@@ -1,13 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { ROLES } from "#core/accounts/accounts.ts";
-import {
-  CreatedToken,
-  CreateToken,
-  Me,
-  pageOf,
-  PageQuery,
-  TokenView,
-} from "#core/contracts/api.ts";
+import { CreatedToken, CreateToken, Me, TokenPage, PageQuery } from "#core/contracts/api.ts";
 import { toWireId } from "#core/ids.ts";
 import { createToken } from "#commands/accounts/create-token.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -40,8 +33,7 @@ const listRoute = (deps: Deps) =>
     path: "/v1/tokens",
     request: { query: PageQuery },
     responses: {
-      200: { description: "A page of tokens", content: json(pageOf(TokenView)) },
-      ...problems("invalid_request"),
+      200: { description: "A page of tokens", content: json(TokenPage) },
     },
   });
 const createTokenRoute = (deps: Deps) =>
@@ -62,13 +54,7 @@ const createTokenRoute = (deps: Deps) =>
     },
     responses: {
       201: { description: "The token and its secret", content: json(CreatedToken) },
-      ...problems(
-        "invalid_request",
-        "scope_not_allowed",
-        "token_limit",
-        "idempotency_key_reused",
-        "secret_shown_once",
-      ),
+      ...problems("scope_not_allowed", "token_limit", "secret_shown_once"),
     },
   });
 const revokeRoute = (deps: Deps) =>

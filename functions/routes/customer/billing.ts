@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { InvoiceView, pageOf, PageQuery } from "#core/contracts/api.ts";
+import { InvoiceView, InvoicePage, PageQuery } from "#core/contracts/api.ts";
 import { idIn } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
 import { showInvoice, showInvoices } from "#commands/billing/show-invoices.ts";
@@ -20,9 +20,8 @@ const listRoute = (deps: Deps) =>
     responses: {
       200: {
         description: "A page of invoices",
-        content: { "application/json": { schema: pageOf(InvoiceView) } },
+        content: { "application/json": { schema: InvoicePage } },
       },
-      ...problems("invalid_request"),
     },
   });
 const showRoute = (deps: Deps) =>

@@ -31,10 +31,8 @@ const placeOrderRoute = (deps: Deps) =>
         content: { "application/json": { schema: PlacedOrder } },
       },
       ...problems(
-        "invalid_request",
         "ssh_key_invalid",
         "hostname_invalid",
-        "idempotency_key_missing",
         "too_many_unpaid_orders",
         "plan_not_found",
         "image_not_found",
@@ -44,7 +42,6 @@ const placeOrderRoute = (deps: Deps) =>
         "plan_unavailable_here",
         "no_address",
         "order_wrong_state",
-        "idempotency_key_reused",
         "billing_interval_unavailable",
         "image_needs_more_memory",
         "image_needs_more_disk",

@@ -1,5 +1,12 @@
 import { createRoute, type z } from "@hono/zod-openapi";
-import { ImageView, LocationView, pageOf, PageQuery, PlanView } from "#core/contracts/api.ts";
+import {
+  ImagePage,
+  type ImageView,
+  LocationPage,
+  PageQuery,
+  PlanPage,
+  type PlanView,
+} from "#core/contracts/api.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -12,12 +19,10 @@ import {
   type PlanOffer,
 } from "#commands/catalogue/show-catalogue.ts";
 import { forAnybody } from "#functions/access.ts";
-import { problems } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 
-const pages = <T extends z.ZodType>(description: string, item: T) => ({
-  200: { description, content: { "application/json": { schema: pageOf(item) } } },
-  ...problems("invalid_request"),
+const pages = <T extends z.ZodType>(description: string, page: T) => ({
+  200: { description, content: { "application/json": { schema: page } } },
 });
 
 const plansRoute = createRoute({
@@ -28,7 +33,7 @@ const plansRoute = createRoute({
   method: "get",
   path: "/v1/plans",
   request: { query: PageQuery },
-  responses: pages("Plans, smallest first", PlanView),
+  responses: pages("Plans, smallest first", PlanPage),
 });
 const imagesRoute = createRoute({
   ...forAnybody,
@@ -38,7 +43,7 @@ const imagesRoute = createRoute({
   method: "get",
   path: "/v1/images",
   request: { query: PageQuery },
-  responses: pages("Images by name", ImageView),
+  responses: pages("Images by name", ImagePage),
 });
 const locationsRoute = createRoute({
   ...forAnybody,
@@ -48,7 +53,7 @@ const locationsRoute = createRoute({
   method: "get",
   path: "/v1/locations",
   request: { query: PageQuery },
-  responses: pages("Locations by name", LocationView),
+  responses: pages("Locations by name", LocationPage),
 });
 
 const toPlanView = ({ plan, locations }: PlanOffer): z.infer<typeof PlanView> => ({

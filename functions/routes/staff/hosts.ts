@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { AddedHost, AddHost, HostView, pageOf, PageQuery } from "#core/contracts/api.ts";
+import { AddedHost, AddHost, HostView, HostPage, PageQuery } from "#core/contracts/api.ts";
 import { idIn } from "#core/ids.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -13,7 +13,7 @@ import { toHostView } from "#functions/views.ts";
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
 const hostParam = z.object({ id: idIn("host") });
 const STAFF = ["staff"] as const;
-const KEY_CODES = ["idempotency_key_reused", "secret_shown_once"] as const;
+const KEY_CODES = ["secret_shown_once"] as const;
 
 const listRoute = (deps: Deps) =>
   createRoute({
@@ -25,8 +25,7 @@ const listRoute = (deps: Deps) =>
     path: "/staff/v1/hosts",
     request: { query: PageQuery },
     responses: {
-      200: { description: "A page of hosts", content: json(pageOf(HostView)) },
-      ...problems("invalid_request"),
+      200: { description: "A page of hosts", content: json(HostPage) },
     },
   });
 const showRoute = (deps: Deps) =>
@@ -60,7 +59,7 @@ const addRoute = (deps: Deps) =>
     },
     responses: {
       201: { description: "The host and its join token", content: json(AddedHost) },
-      ...problems("invalid_request", "location_not_found", "name_taken", ...KEY_CODES),
+      ...problems("location_not_found", "name_taken", ...KEY_CODES),
     },
   });
 const tokenRoute = (deps: Deps) =>

@@ -307,7 +307,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "access: whoever asks may touch every VM",
-    file: "commands/vms/request-action.ts",
+    file: "core/accounts/accounts.ts",
     find: `who.role === "staff" || who.accountId === ownerId`,
     replace: `who.role !== "integration" || who.accountId === ownerId`,
   },
