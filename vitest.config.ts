@@ -37,7 +37,7 @@ export default defineConfig({
         globalSetup: [...withPostgres.globalSetup, STRIPE_JUDGE],
       }),
       project("drivers", ["test/drivers/**/*.test.ts"], { testTimeout: 30_000 }),
-      project("e2e", ["test/e2e/**/*.test.ts"], {
+      project("e2e", ["test/e2e/**/*.test.ts", "test/compat/**/*.test.ts"], {
         testTimeout: 60_000,
         hookTimeout: 90_000,
         ...withPostgres,
