@@ -11,6 +11,7 @@ import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import { folderWorld } from "#host-agent/drivers/simulated/world.ts";
 import { enroll } from "#host-agent/identity.ts";
 import { fileStore } from "#host-agent/state-store.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm, eventually, randomIds, realClock } from "./builders.ts";
 import { createFakeControlPlane } from "./fake-control-plane.ts";
 import { startHttpPlane } from "./http-plane.ts";
@@ -96,7 +97,7 @@ async function story(seed: number, tally: Tally): Promise<void> {
     let said = "";
     agent.stderr?.on("data", (chunk: Buffer) => (said += chunk.toString()));
     const exit = once(agent, "exit");
-    const idle = ms === null ? eventually("settled", done, 15_000, 5) : wait(ms);
+    const idle = ms === null ? eventually("settled", done, PATIENCE_MS, 5) : wait(ms);
     const first = await Promise.race([
       exit.then(() => "atStep" as const),
       idle.then(() => (ms === null ? ("idle" as const) : ("inMidAir" as const))),
@@ -125,7 +126,7 @@ async function story(seed: number, tally: Tally): Promise<void> {
 
   // The second finishes what the first left, and then dies while destroying it.
   const second = start({ presence: "absent", step: roll(10) });
-  await eventually(`seed ${seed}: the VM runs`, running, 15_000, 5);
+  await eventually(`seed ${seed}: the VM runs`, running, PATIENCE_MS, 5);
   const [only, ...others] = await world.vms();
   expect(others).toEqual([]);
   expect(only).toMatchObject({ vmId: vm.vmId, ownerEpoch: 5, starts: 1 });
@@ -147,28 +148,24 @@ async function story(seed: number, tally: Tally): Promise<void> {
   );
 }
 
-test(
-  `${KILLS} agents killed in the middle of their work leave one VM, made once, and then none (seed ${SEED})`,
-  { timeout: 600_000 },
-  async () => {
-    const tally: Tally = { kills: 0, atStep: 0, inMidAir: 0, idle: 0, ms: 0 };
-    const inWork = () => tally.atStep + tally.inMidAir;
-    const seeds = Array.from({ length: MOST_STORIES }, (_, n) => SEED + n);
-    const began = performance.now();
-    await Promise.all(
-      Array.from({ length: LANES }, async () => {
-        while (inWork() < KILLS) {
-          const seed = seeds.shift();
-          if (seed === undefined) return;
-          await story(seed, tally);
-        }
-      }),
-    );
-    const seconds = ((performance.now() - began) / 1000).toFixed(1);
-    console.info(
-      `${tally.kills} kills in ${seconds} s (${Math.round(tally.ms / tally.kills)} ms each): ` +
-        `${tally.atStep} at a step, ${tally.inMidAir} in mid-air, ${tally.idle} at rest`,
-    );
-    expect(inWork()).toBeGreaterThanOrEqual(KILLS);
-  },
-);
+test(`${KILLS} agents killed in the middle of their work leave one VM, made once, and then none (seed ${SEED})`, async () => {
+  const tally: Tally = { kills: 0, atStep: 0, inMidAir: 0, idle: 0, ms: 0 };
+  const inWork = () => tally.atStep + tally.inMidAir;
+  const seeds = Array.from({ length: MOST_STORIES }, (_, n) => SEED + n);
+  const began = performance.now();
+  await Promise.all(
+    Array.from({ length: LANES }, async () => {
+      while (inWork() < KILLS) {
+        const seed = seeds.shift();
+        if (seed === undefined) return;
+        await story(seed, tally);
+      }
+    }),
+  );
+  const seconds = ((performance.now() - began) / 1000).toFixed(1);
+  console.info(
+    `${tally.kills} kills in ${seconds} s (${Math.round(tally.ms / tally.kills)} ms each): ` +
+      `${tally.atStep} at a step, ${tally.inMidAir} in mid-air, ${tally.idle} at rest`,
+  );
+  expect(inWork()).toBeGreaterThanOrEqual(KILLS);
+});

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm, eventually, SECRETS } from "../drivers/builders.ts";
 import {
   aWorld,
@@ -196,7 +197,7 @@ describe.skipIf(noPwsh !== null)(
               },
             ],
           },
-          { timeoutMs: 30_000 },
+          { timeoutMs: PATIENCE_MS },
         );
       await expect(ask({ vcpus: 5 })).rejects.toMatchObject({
         code: "driver_failed",

@@ -192,7 +192,6 @@ describe.skipIf(noPwsh !== null)(
 
     test.concurrent.each(CASES)(
       "at the edges of the cmdlets of $operation: the same call goes on",
-      { timeout: 900_000 },
       (one) =>
         onHost(async (host) => {
           const { world, driver } = host;
@@ -221,7 +220,6 @@ describe.skipIf(noPwsh !== null)(
 
     test.concurrent.each([...CASES, OF_WINDOWS])(
       "at two random moments of $operation: the same call goes on",
-      { timeout: 300_000 },
       (one) =>
         onHost(async (host) => {
           const { world, driver } = host;
@@ -243,7 +241,6 @@ describe.skipIf(noPwsh !== null)(
 
     test.concurrent.each(LOOKS)(
       "at the edges of the cmdlets of $operation, and at random moments: nothing has changed",
-      { timeout: 300_000 },
       (one) =>
         onHost(async (host) => {
           const { world, driver } = host;
@@ -277,27 +274,23 @@ describe.skipIf(noPwsh !== null)(
         }),
     );
 
-    test.concurrent(
-      "at six random moments of its own start: the next call has another worker",
-      { timeout: 300_000 },
-      () =>
-        onHost(async (host) => {
-          const vm = aDesiredVm({ image: host.world.image });
-          await host.driver.create(vm);
-          for (let n = 0; n < 6; n++) {
-            const driver = host.world.open();
-            const signal = AbortSignal.timeout(Math.floor(Math.random() * 800));
-            kills += await driver.start(vm, signal).then(
-              () => 0,
-              () => 1,
-            );
-            await driver.start(vm);
-            expect(await look(host, vm)).toMatchObject({ power: "running", complete: true });
-            await driver.stop(vm, "firm");
-            await driver.close();
-          }
-        }),
-    );
+    test.concurrent("at six random moments of its own start: the next call has another worker", () =>
+      onHost(async (host) => {
+        const vm = aDesiredVm({ image: host.world.image });
+        await host.driver.create(vm);
+        for (let n = 0; n < 6; n++) {
+          const driver = host.world.open();
+          const signal = AbortSignal.timeout(Math.floor(Math.random() * 800));
+          kills += await driver.start(vm, signal).then(
+            () => 0,
+            () => 1,
+          );
+          await driver.start(vm);
+          expect(await look(host, vm)).toMatchObject({ power: "running", complete: true });
+          await driver.stop(vm, "firm");
+          await driver.close();
+        }
+      }));
 
     test("was killed a hundred times and more", ({ task }) => {
       task.meta.figures = { "kills of the worker": kills };

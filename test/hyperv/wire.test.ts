@@ -6,6 +6,7 @@ import {
   createWorker,
   type Worker,
 } from "#host-agent/drivers/hyperv/powershell.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { realClock } from "../drivers/builders.ts";
 
 describe("the environment of PowerShell", () => {
@@ -57,7 +58,7 @@ describe("the wire to PowerShell", () => {
     workers.push(worker);
     return worker;
   };
-  const patient = { timeoutMs: 10_000 };
+  const patient = { timeoutMs: PATIENCE_MS };
   const pidOf = async (worker: Worker) => {
     const answer = await worker.call("echo", {}, patient);
     if (typeof answer === "object" && answer && "pid" in answer) return Number(answer.pid);
