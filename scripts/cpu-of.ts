@@ -109,7 +109,7 @@ const child = spawn(command, args, { stdio: "inherit", env: { ...process.env, [M
 for (const signal of ["SIGINT", "SIGTERM"] as const)
   process.on(signal, () => signal === "SIGTERM" && child.kill(signal));
 const looking = setInterval(look, LOOK_EVERY_MS);
-const [code, signal] = await once(child, "exit");
+await once(child, "exit");
 look();
 clearInterval(looking);
 
@@ -122,5 +122,5 @@ process.stderr.write(
   `cpu-of: ${seconds(ofOthers)} CPU-seconds, and ${seconds(ofPostgres)} of Postgres; ` +
     `${((performance.now() - began) / 1000).toFixed(1)} s on the wall\n`,
 );
-process.exitCode =
-  typeof code === "number" ? code : 128 + (constants.signals[signal as NodeJS.Signals] ?? 0);
+const { exitCode, signalCode } = child;
+process.exitCode = exitCode ?? 128 + (signalCode === null ? 0 : constants.signals[signalCode]);
