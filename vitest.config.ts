@@ -1,7 +1,16 @@
 import { availableParallelism } from "node:os";
+import path from "node:path";
 import { defineConfig } from "vitest/config";
+import { extentInWords } from "./test/harness/extent.ts";
 
 const withPostgres = { globalSetup: ["./test/harness/postgres-setup.ts"] };
+
+// Every file of tests is a process, and many start others: what Node stripped of its types and compiled once is not
+// compiled again.
+process.env["NODE_COMPILE_CACHE"] ??= path.join(import.meta.dirname, ".cache/compiled");
+// Vitest may read this more than once.
+if (process.env["BERTH_TEST_TOLD"] === undefined) process.stderr.write(`${extentInWords()}\n`);
+process.env["BERTH_TEST_TOLD"] = "1";
 
 /** Where `.ci/run` wants the results as data, besides what is printed. */
 const report = process.env["BERTH_TEST_REPORT"];

@@ -1,7 +1,7 @@
 import { parseArgs } from "node:util";
 import { pendingOnes } from "./checks/invariants.ts";
 import { FAULT_KINDS } from "./faults.ts";
-import { runSeeds, seedsFrom } from "./pool.ts";
+import { FULL_RUN, runSeeds, seedsFrom } from "./pool.ts";
 import { readPlan } from "./read-plan.ts";
 import type { SeedRequest, SeedResult } from "./seed-run.ts";
 
@@ -20,7 +20,6 @@ Runs the whole product in a simulated world in which everything fails, and check
 `;
 
 /** A run of so many seeds has each kind of fault so often, or it has not shown what it is to show. */
-const FULL_RUN = 500;
 const LEAST_OF_EACH = 100;
 
 async function main(): Promise<number> {
