@@ -37,7 +37,12 @@ export default defineConfig({
       project("drivers", ["test/drivers/**/*.test.ts"], within(600)),
       project("e2e", ["test/e2e/**/*.test.ts"], { ...within(900), ...withPostgres }),
       project("sim", ["test/sim/**/*.test.ts"], within(1800)),
-      project("cdk", ["test/cdk/**/*.test.ts"], within(600)),
+      // In one process, so that the CDK is loaded and the stages are synthesised once.
+      project("cdk", ["test/cdk/**/*.test.ts"], {
+        ...within(600),
+        isolate: false,
+        fileParallelism: false,
+      }),
       project("kvm", ["test/kvm/**/*.test.ts"], {
         ...within(1800),
         globalSetup: ["./test/kvm/global-setup.ts"],
