@@ -12,7 +12,7 @@ const FROM = Number(
 );
 
 /** Of the kinds of faults, so many may be missing from so few seeds. */
-const MOST_MISSED = 5;
+const MOST_MISSED = 8;
 const ENDS = ["active", "completed", "expired", "refunded"];
 
 test(`seeds ${FROM} to ${FROM + SEEDS - 1} keep every invariant`, async () => {
