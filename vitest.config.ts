@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { defineConfig } from "vitest/config";
-import { extentInWords } from "./test/harness/extent.ts";
+import { drawnBy, LONG } from "./test/harness/extent.ts";
 
 const withPostgres = { globalSetup: ["./test/harness/postgres-setup.ts"] };
 
@@ -9,7 +9,10 @@ const withPostgres = { globalSetup: ["./test/harness/postgres-setup.ts"] };
 // compiled again.
 process.env["NODE_COMPILE_CACHE"] ??= path.join(import.meta.dirname, ".cache/compiled");
 // Vitest may read this more than once.
-if (process.env["BERTH_TEST_TOLD"] === undefined) process.stderr.write(`${extentInWords()}\n`);
+if (process.env["BERTH_TEST_TOLD"] === undefined)
+  process.stderr.write(
+    LONG ? "whole (BERTH_TEST_LONG=1)\n" : `costly tests do a sample, ${drawnBy}\n`,
+  );
 process.env["BERTH_TEST_TOLD"] = "1";
 
 /** Where `.ci/run` wants the results as data, besides what is printed. */

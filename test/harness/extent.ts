@@ -30,5 +30,5 @@ export function drawnStart(purpose: string, all: number, many: number): number {
   return diceFor(purpose).int(1, all - many + 1);
 }
 
-export const extentInWords = (): string =>
-  LONG ? "all of it (BERTH_TEST_LONG=1)" : `a sample, drawn by BERTH_TEST_SEED=${SEED}`;
+/** For whoever reads the output: how to have the same again. */
+export const drawnBy = `drawn by BERTH_TEST_SEED=${SEED}`;
