@@ -40,11 +40,13 @@ export default defineConfig({
       project("drivers", ["test/drivers/**/*.test.ts"], within(600)),
       project("e2e", ["test/e2e/**/*.test.ts"], { ...within(900), ...withPostgres }),
       project("sim", ["test/sim/**/*.test.ts"], within(1800)),
-      // In one process, so that the CDK is loaded and the stages are synthesised once.
+      // In one process, so that the CDK is loaded and the stages are synthesised once; vitest wants it to have its own
+      // turn then, after the others.
       project("cdk", ["test/cdk/**/*.test.ts"], {
         ...within(600),
         isolate: false,
         fileParallelism: false,
+        sequence: { groupOrder: 1 },
       }),
       project("kvm", ["test/kvm/**/*.test.ts"], {
         ...within(1800),

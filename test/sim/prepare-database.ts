@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from "node:crypto";
-import { access, mkdir, readdir, readFile, rename, writeFile } from "node:fs/promises";
+import { access, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parentPort } from "node:worker_threads";
 import { FIXTURE } from "./fixture.ts";
@@ -42,6 +42,10 @@ async function prepareDatabase(): Promise<string> {
   const unfinished = `${file}.${randomBytes(6).toString("hex")}`;
   await writeFile(unfinished, Buffer.from(await dump.arrayBuffer()));
   await rename(unfinished, file);
+  // 40 MB each: those of schemas that are gone.
+  for (const name of await readdir(FOLDER))
+    if (name.endsWith(".tar") && name !== path.basename(file))
+      await rm(path.join(FOLDER, name), { force: true });
   return file;
 }
 
