@@ -51,7 +51,7 @@ describe("the wire to PowerShell", () => {
       module: "Hyper-V",
       env: { FAKE_MANNER: manner },
       config: { root: "/r", images: "/i", switch: "s", dynamicMemoryMinimumPercent: null },
-      startTimeoutMs: 10_000,
+      startTimeoutMs: PATIENCE_MS,
       clock: realClock,
       log,
     });
