@@ -34,7 +34,7 @@ export default defineConfig({
           "local/**/*.test.ts",
           "test/unit/**/*.test.ts",
         ],
-        within(60),
+        within(300),
       ),
       project("db", ["test/db/**/*.test.ts"], { ...within(600), ...withPostgres }),
       project("drivers", ["test/drivers/**/*.test.ts"], within(600)),
