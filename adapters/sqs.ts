@@ -1,15 +1,7 @@
-import {
-  CreateQueueCommand,
-  GetQueueUrlCommand,
-  QueueDoesNotExist,
-  SendMessageBatchCommand,
-  SendMessageCommand,
-  SQSClient,
-  type SQSClientConfig,
-} from "@aws-sdk/client-sqs";
+import type { SQSClientConfig } from "@aws-sdk/client-sqs";
 import type { Queues, WorkQueue } from "#core/ports.ts";
+import { hostQueueName, SEND_BATCH } from "./sqs-names.ts";
 
-const BATCH = 10; // SQS's own limit for SendMessageBatch
 /** Doorbells are worth nothing after a while: agents resync anyway. */
 const DOORBELL_RETENTION_S = 3600;
 
@@ -20,23 +12,27 @@ function reachable(queueUrl: string, endpoint: SQSClientConfig["endpoint"]): str
     : queueUrl;
 }
 
-export const hostQueueName = (hostId: string): string => `berth-host-${hostId}`;
-
 /** Queues on SQS. `urls` are the product's own; hosts' queues are made here, one for each host. */
 export function createSqsQueues(options: {
   urls: Readonly<Record<WorkQueue, string>>;
   /** Where SQS is, when it is not AWS's own for this Lambda's region and role. */
   client?: SQSClientConfig;
 }): Queues {
-  const client = new SQSClient(options.client ?? {});
+  // Loaded at the first call: what only reads, sends nothing.
+  const open = async () => {
+    const sqs = await import("@aws-sdk/client-sqs");
+    return { sqs, client: new sqs.SQSClient(options.client ?? {}) };
+  };
+  let opened: ReturnType<typeof open> | undefined;
   const { urls } = options;
   return {
     send: async (queue, messages, { delaySeconds } = { delaySeconds: 0 }) => {
-      for (let i = 0; i < messages.length; i += BATCH) {
+      const { sqs, client } = await (opened ??= open());
+      for (let i = 0; i < messages.length; i += SEND_BATCH) {
         const answer = await client.send(
-          new SendMessageBatchCommand({
+          new sqs.SendMessageBatchCommand({
             QueueUrl: urls[queue],
-            Entries: messages.slice(i, i + BATCH).map((m, n) => ({
+            Entries: messages.slice(i, i + SEND_BATCH).map((m, n) => ({
               Id: String(n),
               MessageBody: JSON.stringify(m),
               DelaySeconds: delaySeconds,
@@ -50,21 +46,23 @@ export function createSqsQueues(options: {
       }
     },
     ring: async (queueUrl, doorbell) => {
+      const { sqs, client } = await (opened ??= open());
       await client.send(
-        new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: JSON.stringify(doorbell) }),
+        new sqs.SendMessageCommand({ QueueUrl: queueUrl, MessageBody: JSON.stringify(doorbell) }),
       );
     },
     ensureHostQueue: async (hostId) => {
+      const { sqs, client } = await (opened ??= open());
       const QueueName = hostQueueName(hostId);
       try {
-        const found = await client.send(new GetQueueUrlCommand({ QueueName }));
+        const found = await client.send(new sqs.GetQueueUrlCommand({ QueueName }));
         if (found.QueueUrl !== undefined)
           return reachable(found.QueueUrl, options.client?.endpoint);
       } catch (error) {
-        if (!(error instanceof QueueDoesNotExist)) throw error;
+        if (!(error instanceof sqs.QueueDoesNotExist)) throw error;
       }
       const made = await client.send(
-        new CreateQueueCommand({
+        new sqs.CreateQueueCommand({
           QueueName,
           Attributes: {
             MessageRetentionPeriod: String(DOORBELL_RETENTION_S),

@@ -1,13 +1,12 @@
 import type { Stripe } from "stripe";
 import {
-  isCurrency,
   type CheckoutState,
   type InvoiceState,
   type ProviderEvent,
   type RefundState,
   type SubscriptionState,
 } from "#core/billing/payments.ts";
-import type { Money } from "#core/money.ts";
+import { isCurrency, type Money } from "#core/money.ts";
 
 /** What Stripe's objects say, in the words of the port. */
 

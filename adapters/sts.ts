@@ -1,4 +1,4 @@
-import { AssumeRoleCommand, STSClient, type STSClientConfig } from "@aws-sdk/client-sts";
+import type { STSClientConfig } from "@aws-sdk/client-sts";
 import type { Clock, HostCredentials } from "#core/ports.ts";
 
 /** Role chaining caps at an hour (facts/aws); agents renew at two thirds. */
@@ -31,11 +31,17 @@ export function createStsHostCredentials(options: {
   /** Where STS is, when it is not AWS's own. */
   client?: STSClientConfig;
 }): HostCredentials {
-  const client = new STSClient({ region: options.region, ...options.client });
+  // Loaded at the first call: most instances of the API never make one.
+  const open = async () => {
+    const sts = await import("@aws-sdk/client-sts");
+    return { sts, client: new sts.STSClient({ region: options.region, ...options.client }) };
+  };
+  let opened: ReturnType<typeof open> | undefined;
   return {
     forQueue: async ({ hostId, queueUrl }) => {
+      const { sts, client } = await (opened ??= open());
       const { Credentials: c } = await client.send(
-        new AssumeRoleCommand({
+        new sts.AssumeRoleCommand({
           RoleArn: options.roleArn,
           RoleSessionName: `berth-host-${hostId}`,
           DurationSeconds: DURATION_S,

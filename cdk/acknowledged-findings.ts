@@ -19,6 +19,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
     id: "AwsSolutions-IAM5[Resource::*]",
     at: [
       "Api/Role",
+      "LogIn/Role",
       "StripeWebhook/Role",
       "BillingEventsConsumer/Role",
       "OutboxEventsConsumer/Role",

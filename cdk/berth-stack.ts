@@ -77,7 +77,7 @@ export class BerthStack extends Stack {
         logRetention: settings.logRetention,
         alarms,
       },
-      // `commands/runtime.ts` reads all four, whatever the function.
+      // `createRuntime` of `commands/runtime.ts` reads all four, whatever the function.
       secrets: [database.secret, stripeSecret, authSecret, sealingSecret],
       environment: {
         BERTH_PUBLIC_URL: publicApi.url,
@@ -96,6 +96,20 @@ export class BerthStack extends Stack {
       timeout: API_TIMEOUT,
       reserved: settings.reserved.api,
       sendsTo: [outboxEvents],
+    });
+    const logIn = new BerthFunction(this, "LogIn", {
+      home: shared.home,
+      secrets: [database.secret, authSecret],
+      environment: {
+        BERTH_PUBLIC_URL: shared.environment.BERTH_PUBLIC_URL,
+        BERTH_DATABASE_SECRET_ARN: shared.environment.BERTH_DATABASE_SECRET_ARN,
+        BERTH_AUTH_SECRET_ARN: shared.environment.BERTH_AUTH_SECRET_ARN,
+      },
+      bundle: props.bundles["log-in"],
+      // A password's hash takes 32 MiB and as much processor as there is, which comes with memory.
+      memoryMib: 1024,
+      timeout: API_TIMEOUT,
+      reserved: settings.reserved["log-in"],
     });
     const stripeWebhook = new BerthFunction(this, "StripeWebhook", {
       ...shared,
@@ -124,14 +138,18 @@ export class BerthStack extends Stack {
       reserved: settings.reserved.sweep,
       sendsTo: [billingEvents, outboxEvents],
     });
-    const serving = [api, stripeWebhook, billingConsumer, outboxConsumer, sweep];
+    const working = [api, stripeWebhook, billingConsumer, outboxConsumer, sweep];
 
     const hosts = new HostAccess(this, "Hosts", { api });
     hosts.mayRing([api, billingConsumer, outboxConsumer, sweep]);
-    for (const each of serving)
+    for (const each of working)
       each.function.addEnvironment("BERTH_HOST_ROLE_ARN", hosts.role.roleArn);
 
-    publicApi.serve({ api: api.function, stripeWebhook: stripeWebhook.function });
+    publicApi.serve({
+      api: api.function,
+      logIn: logIn.function,
+      stripeWebhook: stripeWebhook.function,
+    });
     for (const [queue, reader] of [
       [billingEvents, billingConsumer],
       [outboxEvents, outboxConsumer],
@@ -145,7 +163,7 @@ export class BerthStack extends Stack {
       );
     this.everyMinute = this.#sweepEveryMinute(sweep, alarms);
     this.#migrateBefore(
-      serving,
+      [...working, logIn],
       { network, database },
       { home: shared.home, bundle: props.bundles.migrate },
     );

@@ -4,6 +4,7 @@
  */
 export const FUNCTION_ENTRIES = {
   api: "functions/api.ts",
+  "log-in": "functions/log-in.ts",
   "stripe-webhook": "webhooks/stripe.ts",
   "billing-events": "functions/consume-billing-events.ts",
   "outbox-events": "functions/consume-outbox-events.ts",
@@ -14,6 +15,7 @@ export const FUNCTION_ENTRIES = {
 export type FunctionName = keyof typeof FUNCTION_ENTRIES;
 export const FUNCTION_NAMES = [
   "api",
+  "log-in",
   "stripe-webhook",
   "billing-events",
   "outbox-events",

@@ -17,7 +17,9 @@ export type StageSettings = Readonly<{
    * Instances kept for a function and the most it may have. Together they bound the connections to Postgres, two an
    * instance. Consumers are bounded by their mapping instead: a throttled consumer would drive messages to the DLQ.
    */
-  reserved: Readonly<Record<Extract<FunctionName, "api" | "stripe-webhook" | "sweep">, number>>;
+  reserved: Readonly<
+    Record<Extract<FunctionName, "api" | "log-in" | "stripe-webhook" | "sweep">, number>
+  >;
   /** Most instances that one queue's mapping starts. */
   consumers: number;
   /** Requests a second over the whole API, and in a burst. */
@@ -30,7 +32,7 @@ export const STAGE_SETTINGS: Readonly<Record<Stage, StageSettings>> = {
     database: { minAcu: 0.5, maxAcu: 4, readers: 0, backupDays: 7 },
     protect: false,
     logRetention: RetentionDays.ONE_MONTH,
-    reserved: { api: 20, "stripe-webhook": 5, sweep: 2 },
+    reserved: { api: 16, "log-in": 4, "stripe-webhook": 5, sweep: 2 },
     consumers: 5,
     throttle: { rate: 100, burst: 200 },
   },
@@ -39,7 +41,7 @@ export const STAGE_SETTINGS: Readonly<Record<Stage, StageSettings>> = {
     database: { minAcu: 2, maxAcu: 64, readers: 2, backupDays: 35 },
     protect: true,
     logRetention: RetentionDays.THREE_MONTHS,
-    reserved: { api: 300, "stripe-webhook": 50, sweep: 2 },
+    reserved: { api: 270, "log-in": 30, "stripe-webhook": 50, sweep: 2 },
     consumers: 50,
     throttle: { rate: 2000, burst: 4000 },
   },

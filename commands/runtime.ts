@@ -1,16 +1,20 @@
 import { drizzle } from "drizzle-orm/node-postgres";
 import { z } from "zod";
-import { createAccounts } from "#adapters/accounts.ts";
 import { systemClock, systemIds, systemSecrets } from "#adapters/clock.ts";
 import { createLog } from "#adapters/log.ts";
+import { createLogIns } from "#adapters/log-ins.ts";
 import { createSealer } from "#adapters/sealer.ts";
 import { readSecret } from "#adapters/secrets.ts";
+import { createSessionCookies } from "#adapters/session-cookies.ts";
 import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStsHostCredentials } from "#adapters/sts.ts";
+import type { LogIns } from "#core/accounts/accounts.ts";
 import type { Clock, Log } from "#core/ports.ts";
+import type { Db } from "#db/client.ts";
 import { openPool } from "#db/open-pool.ts";
 import * as accountTables from "#db/schema/accounts.ts";
+import { createAccounts } from "./accounts/check-access.ts";
 import type { Deps } from "./deps.ts";
 
 /** What a Lambda is told by its environment. Secrets come by ARN, never by value. */
@@ -40,38 +44,56 @@ const StripeSecret = z.object({ apiKey: z.string(), webhookSecret: z.string() })
 
 const INTERVALS = { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 };
 
-async function createRuntime(): Promise<Deps> {
-  const env = Environment.parse(process.env);
-  const [database, stripe, authSecret, sealingSecret] = await Promise.all([
-    readSecret(env.BERTH_DATABASE_SECRET_ARN).then((s) => DatabaseSecret.parse(JSON.parse(s))),
-    readSecret(env.BERTH_STRIPE_SECRET_ARN).then((s) => StripeSecret.parse(JSON.parse(s))),
-    readSecret(env.BERTH_AUTH_SECRET_ARN),
-    readSecret(env.BERTH_SEALING_SECRET_ARN),
-  ]);
-  const log = createLog(env.BERTH_SERVICE);
+/** One Lambda instance serves one request at a time; the second connection is for reads beside it. */
+const CONNECTIONS = 2;
+
+function openDatabase(secret: z.infer<typeof DatabaseSecret>, log: Log): Db {
+  const { host, port, username: user, password, dbname: database } = secret;
   const pool = openPool(
     {
-      host: database.host,
-      port: database.port,
-      user: database.username,
-      password: database.password,
-      database: database.dbname,
+      host,
+      port,
+      user,
+      password,
+      database,
       ssl: true,
-      // One Lambda instance serves one request at a time; the second connection is for reads beside it.
-      max: 2,
+      max: CONNECTIONS,
       connectionTimeoutMillis: 5_000,
       statement_timeout: 10_000,
     },
     (error) => log.error("database.connection_lost", { error }),
   );
-  const db = drizzle(pool);
+  return drizzle(pool);
+}
+
+const readDatabaseSecret = async (arn: string) =>
+  DatabaseSecret.parse(JSON.parse(await readSecret(arn)));
+
+/** What every Lambda that serves or works has; `cookies` are those that log-ins set. */
+const commonParts = (service: string, secret: z.infer<typeof DatabaseSecret>) => {
+  const log = createLog(service);
+  const db = openDatabase(secret, log);
+  return { db, clock: systemClock, ids: systemIds, secrets: systemSecrets, log };
+};
+const accountsOf = (parts: ReturnType<typeof commonParts>, authSecret: string) =>
+  createAccounts({
+    ...parts,
+    sessionClock: systemClock,
+    cookies: createSessionCookies({ secret: authSecret, secure: true }),
+  });
+
+async function createRuntime(): Promise<Deps> {
+  const env = Environment.parse(process.env);
+  const [database, stripe, authSecret, sealingSecret] = await Promise.all([
+    readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN),
+    readSecret(env.BERTH_STRIPE_SECRET_ARN).then((s) => StripeSecret.parse(JSON.parse(s))),
+    readSecret(env.BERTH_AUTH_SECRET_ARN),
+    readSecret(env.BERTH_SEALING_SECRET_ARN),
+  ]);
+  const parts = commonParts(env.BERTH_SERVICE, database);
   return {
-    db,
-    clock: systemClock,
-    ids: systemIds,
-    secrets: systemSecrets,
+    ...parts,
     sealer: createSealer(sealingSecret),
-    log,
     payments: createStripePayments({
       apiKey: stripe.apiKey,
       webhookSecret: stripe.webhookSecret,
@@ -85,24 +107,44 @@ async function createRuntime(): Promise<Deps> {
         "outbox-events": env.BERTH_OUTBOX_EVENTS_URL,
       },
     }),
-    accounts: createAccounts({
-      db,
-      tables: accountTables,
-      clock: systemClock,
-      ids: systemIds,
-      secret: authSecret,
-      baseUrl: env.BERTH_PUBLIC_URL,
-      trustedOrigins: [new URL(env.BERTH_PUBLIC_URL).origin],
-      log,
-      production: true,
-      clientIpHeader: "x-berth-client-ip", // set by functions/api.ts
-    }),
+    accounts: accountsOf(parts, authSecret),
     hostCredentials: createStsHostCredentials({
       roleArn: env.BERTH_HOST_ROLE_ARN,
       region: env.AWS_REGION,
     }),
     settings: { publicUrl: env.BERTH_PUBLIC_URL.replace(/\/$/, ""), intervals: INTERVALS },
   };
+}
+
+/** As `Environment`, for the Lambda that logs people in: it is given no other secret. */
+export const LogInEnvironment = Environment.pick({
+  AWS_REGION: true,
+  BERTH_SERVICE: true,
+  BERTH_PUBLIC_URL: true,
+  BERTH_DATABASE_SECRET_ARN: true,
+  BERTH_AUTH_SECRET_ARN: true,
+});
+
+/** What log-ins stand on. Apart from `createRuntime`, so that all other bundles leave their library out. */
+export type LogInDeps = Pick<Deps, "accounts" | "clock" | "ids" | "log"> & { logIns: LogIns };
+
+async function createLogInRuntime(): Promise<LogInDeps> {
+  const env = LogInEnvironment.parse(process.env);
+  const [database, authSecret] = await Promise.all([
+    readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN),
+    readSecret(env.BERTH_AUTH_SECRET_ARN),
+  ]);
+  const parts = commonParts(env.BERTH_SERVICE, database);
+  const logIns = createLogIns({
+    ...parts,
+    tables: accountTables,
+    secret: authSecret,
+    baseUrl: env.BERTH_PUBLIC_URL,
+    trustedOrigins: [new URL(env.BERTH_PUBLIC_URL).origin],
+    production: true,
+    clientIpHeader: "x-berth-client-ip", // set by functions/log-in.ts
+  });
+  return { ...parts, accounts: accountsOf(parts, authSecret), logIns };
 }
 
 /** As `Environment`, for the Lambda that migrates: it is given no other secret. */
@@ -119,7 +161,7 @@ export async function migrationRuntime(): Promise<{
   databaseUrl: string;
 }> {
   const env = MigrationEnvironment.parse(process.env);
-  const secret = DatabaseSecret.parse(JSON.parse(await readSecret(env.BERTH_DATABASE_SECRET_ARN)));
+  const secret = await readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN);
   const url = new URL(`postgres://${secret.host}:${secret.port}/${secret.dbname}`);
   url.username = encodeURIComponent(secret.username);
   url.password = encodeURIComponent(secret.password);
@@ -127,22 +169,30 @@ export async function migrationRuntime(): Promise<{
   return { clock: systemClock, log: createLog(env.BERTH_SERVICE), databaseUrl: url.href };
 }
 
-let runtime: Promise<Deps> | undefined;
+type Handler<E, C, A> = (event: E, context: C) => Promise<A>;
 
-/** The runtime of this Lambda instance, made at the first call. A failure is tried again at the next one. */
-export function currentRuntime(): Promise<Deps> {
-  runtime ??= createRuntime().catch((error: unknown) => {
-    runtime = undefined;
-    throw error;
-  });
-  return runtime;
-}
-
-/** A Lambda handler whose parts are made from the runtime at its first call. */
-export function lambda<E, C, A>(make: (deps: Deps) => (event: E, context: C) => Promise<A>) {
-  let made: ((event: E, context: C) => Promise<A>) | undefined;
-  return async (event: E, context: C): Promise<A> => {
-    made ??= make(await currentRuntime());
-    return made(event, context);
+/** A handler whose parts are made at its first call. A failure is tried again at the next one. */
+function lambdaOn<D, E, C, A>(
+  createDeps: () => Promise<D>,
+  make: (deps: D) => Handler<E, C, A>,
+): Handler<E, C, A> {
+  let made: Promise<Handler<E, C, A>> | undefined;
+  return async (event, context) => {
+    made ??= createDeps()
+      .then(make)
+      .catch((error: unknown) => {
+        made = undefined;
+        throw error;
+      });
+    return (await made)(event, context);
   };
 }
+
+/** A Lambda's handler. */
+export const lambda = <E, C, A>(make: (deps: Deps) => Handler<E, C, A>): Handler<E, C, A> =>
+  lambdaOn(createRuntime, make);
+
+/** The handler of the one Lambda that logs people in. */
+export const logInLambda = <E, C, A>(
+  make: (deps: LogInDeps) => Handler<E, C, A>,
+): Handler<E, C, A> => lambdaOn(createLogInRuntime, make);

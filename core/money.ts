@@ -3,6 +3,7 @@ import { z } from "@hono/zod-openapi";
 /** ISO 4217 in lower case, as Stripe writes it. All have two decimal places. */
 export const CURRENCIES = ["usd", "eur"] as const;
 export type Currency = (typeof CURRENCIES)[number];
+export const isCurrency = (code: string): code is Currency => CURRENCIES.some((c) => c === code);
 
 /** An amount in the currency's minor unit (cents). */
 export type Money = Readonly<{ minor: bigint; currency: Currency }>;

@@ -53,3 +53,10 @@ export type Sealer = {
   seal: (text: string, context: string) => string;
   open: (sealed: string, context: string) => string;
 };
+
+/** What a request's cookies say: no session, one that we began, or one that we did not sign. */
+export type SessionCookies = {
+  tokenIn: (
+    headers: Headers,
+  ) => Promise<{ kind: "none" } | { kind: "token"; token: string } | { kind: "forged" }>;
+};

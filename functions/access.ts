@@ -132,6 +132,8 @@ export function forAgents(authenticate: ReturnType<typeof createAgentAuthenticat
   };
 }
 
+/** One guard for all of the agents' routes, as it remembers what it has seen. */
+export type AgentGuard = ReturnType<typeof forAgents>;
 export const forAnybody = {
   "x-access": { who: "anybody" } satisfies Access,
   security: [] as Security,

@@ -1,23 +1,30 @@
 import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
+import type { LogIns } from "#core/accounts/accounts.ts";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
 import type { Deps } from "#commands/deps.ts";
 import { isRefusedText } from "#commands/text-refused.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
+import { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
+import { forAgents } from "./access.ts";
 import { docsPage } from "./docs-page.ts";
 import { documentOf } from "./document.ts";
 import { methodsOf } from "./methods.ts";
 import { ProblemError, problemResponse } from "./problems.ts";
 import { newRouter } from "./router.ts";
 import { accountRoutes } from "#functions/routes/customer/accounts.ts";
-import { agentRoutes } from "#functions/routes/agent/hosts.ts";
-import { authRoutes } from "#functions/routes/public/accounts.ts";
+import { agentHostRoutes } from "#functions/routes/agent/hosts.ts";
+import { agentUsageRoutes } from "#functions/routes/agent/usage.ts";
+import { agentVmRoutes } from "#functions/routes/agent/vms.ts";
+import { describeLogIns, logInRoutes } from "#functions/routes/public/accounts.ts";
 import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
 import { invoiceRoutes } from "#functions/routes/customer/billing.ts";
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
 import { publicPages } from "#functions/routes/health.ts";
 import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
+import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
+import { usageRoutes } from "#functions/routes/customer/usage.ts";
 import { vmRoutes } from "#functions/routes/customer/vms.ts";
 
 const KIB = 1024;
@@ -27,8 +34,8 @@ const AGENT_BODY_LIMIT = 4 * KIB * KIB;
 
 type Variables = { requestId: string };
 
-/** The whole HTTP API but the webhooks. `deps` are all it stands on, so it runs in a Lambda, a server, or a test. */
-export function createApi(deps: Deps) {
+/** What every route stands behind: request ids, one line of log, limits of bodies, and errors as problems. */
+function newApp(deps: Pick<Deps, "clock" | "ids" | "log">) {
   const app = newRouter<{ Variables: Variables }>();
 
   app.use(async (c, next) => {
@@ -69,23 +76,6 @@ export function createApi(deps: Deps) {
     await next();
   });
 
-  app.route("/", authRoutes(deps));
-  app.route("/", publicPages(deps));
-  app.route("/", catalogueRoutes(deps));
-  app.route("/", accountRoutes(deps));
-  app.route("/", orderRoutes(deps));
-  app.route("/", vmRoutes(deps));
-  app.route("/", invoiceRoutes(deps));
-  app.route("/", staffHostRoutes(deps));
-  app.route("/", staffCatalogueRoutes(deps));
-  app.route("/", agentRoutes(deps));
-
-  let document: ReturnType<typeof documentOf> | undefined;
-  const theDocument = () => (document ??= documentOf(app));
-  app.get("/openapi.json", (c) => c.json(theDocument()));
-  app.get("/docs", (c) => c.html(docsPage(theDocument())));
-  app.get("/", (c) => c.redirect("/docs"));
-
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
     if (methods.length > 0) c.header("allow", methods.join(", "));
@@ -96,6 +86,52 @@ export function createApi(deps: Deps) {
     return problemResponse(c, problem, c.get("requestId"));
   });
   app.onError((error, c) => problemResponse(c, toProblem(error), c.get("requestId")));
+  return app;
+}
+
+/** The API and log-ins in one process: each request to where API Gateway sends it. */
+export function createWholeApi(deps: Deps & { logIns: LogIns }) {
+  const [api, logIns] = [createApi(deps), createLogInApi(deps)];
+  return (request: Request): Response | Promise<Response> =>
+    (new URL(request.url).pathname.startsWith("/v1/auth/") ? logIns : api).fetch(request);
+}
+
+/** Sign-up, log-in and sessions: all below `/v1/auth/`. */
+export function createLogInApi(
+  deps: Pick<Deps, "accounts" | "clock" | "ids" | "log"> & { logIns: LogIns },
+) {
+  const app = newApp(deps);
+  app.route("/", logInRoutes(deps));
+  return app;
+}
+
+/**
+ * The whole HTTP API but log-ins, which it only describes, and the webhooks. `deps` are all it stands on, so it runs in a
+ * Lambda, a server, or a test.
+ */
+export function createApi(deps: Deps) {
+  const app = newApp(deps);
+  describeLogIns(deps, app.openAPIRegistry);
+  app.route("/", publicPages(deps));
+  app.route("/", catalogueRoutes(deps));
+  app.route("/", accountRoutes(deps));
+  app.route("/", orderRoutes(deps));
+  app.route("/", vmRoutes(deps));
+  app.route("/", usageRoutes(deps));
+  app.route("/", invoiceRoutes(deps));
+  app.route("/", staffHostRoutes(deps));
+  app.route("/", staffCatalogueRoutes(deps));
+  app.route("/", staffNetworkRoutes(deps));
+  const agents = forAgents(createAgentAuthenticator(deps));
+  app.route("/", agentHostRoutes(deps, agents));
+  app.route("/", agentVmRoutes(deps, agents));
+  app.route("/", agentUsageRoutes(deps, agents));
+
+  let document: ReturnType<typeof documentOf> | undefined;
+  const theDocument = () => (document ??= documentOf(app));
+  app.get("/openapi.json", (c) => c.json(theDocument()));
+  app.get("/docs", (c) => c.html(docsPage(theDocument())));
+  app.get("/", (c) => c.redirect("/docs"));
   return app;
 }
 

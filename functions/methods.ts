@@ -1,5 +1,5 @@
-import type { Hono } from "hono";
-import type { Env } from "hono";
+import type { Env, Hono } from "hono";
+import type { LambdaEvent } from "hono/aws-lambda";
 
 /** What a route can be for; HEAD is answered where GET is. */
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const;
@@ -13,6 +13,13 @@ const FORBIDDEN: ReadonlySet<string> = new Set(["CONNECT", "TRACE", "TRACK"]);
 /** The method to put into a `Request`: itself, or one that no route takes, so that the answer is 405 all the same. */
 export const heldMethod = (method: string): string =>
   FORBIDDEN.has(method.toUpperCase()) ? `X-${method.toUpperCase()}` : method;
+
+/** A Lambda's event, with a method that a `Request` can hold. */
+export function withHeldMethod(event: LambdaEvent): LambdaEvent {
+  if ("http" in event.requestContext)
+    event.requestContext.http.method = heldMethod(event.requestContext.http.method);
+  return event;
+}
 
 /** The methods that a path takes, for `Allow`; none when nothing is there. Middleware for every path does not count. */
 export const methodsOf = <E extends Env>(app: Hono<E>, path: string): readonly string[] =>

@@ -18,7 +18,8 @@ import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
 import { vmStatus } from "#core/vms/status.ts";
 import type { Host } from "#commands/hosts/show-hosts.ts";
 import type { Invoice } from "#commands/billing/show-invoices.ts";
-import type { Usage, VmView } from "#commands/vms/show-vm.ts";
+import type { VmView } from "#commands/vms/show-vm.ts";
+import type { Usage } from "#commands/usage/show-usage.ts";
 
 /* What rows look like on the wire. One function a view; conversions are named by their direction. */
 

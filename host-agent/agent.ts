@@ -4,7 +4,7 @@ import type { ControlPlane, IdentityRevoked } from "#host-agent/channel/control-
 import { createDesiredState } from "#host-agent/converge/desired.ts";
 import { createDestroyLimit } from "#host-agent/converge/destroy-limit.ts";
 import type { VmDriver } from "./drivers/driver.ts";
-import { runLoop } from "./loop.ts";
+import { runLoop, type Chores } from "./loop.ts";
 import { createMeter } from "#host-agent/meter/meter.ts";
 import { createObserver, type Observer } from "#host-agent/converge/observer.ts";
 import { createPassQueue } from "#host-agent/converge/pass-queue.ts";
@@ -46,14 +46,11 @@ const DEFAULT_SETTINGS: AgentSettings = {
 };
 
 /** The agent of one host. Its parts take time, state and the outside through ports alone. */
-export interface Agent {
+export interface Agent extends Chores {
   /** Until `signal` is aborted; then ends quietly, with every step in work cut short. Throws `IdentityRevoked`, `CorruptState`. */
   run(signal: AbortSignal): Promise<void>;
   /** One pass: resolves when no VM has a step to do (some may wait for their guest) and what was found is reported. */
   pass(request?: Partial<PassRequest>): Promise<void>;
-  sampleUsage(): Promise<number>;
-  flushUsage(): Promise<number>;
-  emptyTrash(): Promise<number>;
   /** Stops all work. The driver stays open: it is the caller's. */
   close(): void;
 }

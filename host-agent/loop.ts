@@ -1,13 +1,19 @@
 import type { Clock, Log } from "#core/ports.ts";
-import type { Agent } from "./agent.ts";
 import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
 import type { PassQueue } from "#host-agent/converge/pass-queue.ts";
 import type { DoorbellSource } from "#host-agent/channel/rings.ts";
 import type { SessionKeeper } from "#host-agent/channel/session.ts";
 import { pause } from "./time-limit.ts";
 
+/** What is done again and again, by the clock alone. */
+export type Chores = {
+  sampleUsage: () => Promise<number>;
+  flushUsage: () => Promise<number>;
+  emptyTrash: () => Promise<number>;
+};
+
 export type LoopPorts = {
-  agent: Pick<Agent, "sampleUsage" | "flushUsage" | "emptyTrash">;
+  agent: Chores;
   passes: PassQueue;
   doorbell: DoorbellSource;
   session: SessionKeeper;

@@ -1,5 +1,6 @@
-// Berth's own lint rules: who may import whom (design §4), and purity of what decides.
+// Berth's own lint rules: who may import whom (design §4), the areas (design §10), and purity of what decides.
 import { layers } from "./layers.js";
 import { pure } from "./pure.js";
+import { rooms } from "./rooms.js";
 
-export default { meta: { name: "berth" }, rules: { layers, pure } };
+export default { meta: { name: "berth" }, rules: { layers, pure, rooms } };

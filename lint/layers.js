@@ -1,4 +1,4 @@
-import path from "node:path";
+import { eachImport, targetOf } from "./imports.js";
 import { placeOf } from "./place.js";
 
 /** folder → the folders of ours it may import, besides itself. */
@@ -34,7 +34,10 @@ const PACKAGES = [
     only: /^(db|adapters|local|test|scripts)\/|^commands\/runtime\.ts$/,
   },
   { match: /^@aws-lambda-powertools\//, only: /^adapters\// },
-  { match: /^(hono|@hono\/node-server)($|\/)/, only: /^(functions|webhooks|local|test)\// },
+  {
+    match: /^(hono|@hono\/node-server)($|\/)/,
+    only: /^(functions|webhooks|local|test)\/|^adapters\/session-cookies\.ts$/,
+  },
   { match: /^(aws-cdk-lib|cdk-nag|constructs)($|\/)/, only: /^(cdk|test)\// },
   { match: /^(fauxqs|@electric-sql\/pglite)($|\/)/, only: /^(local|test)\// },
 ];
@@ -49,14 +52,6 @@ const folderOf = (place) => {
   const [top] = place.split("/");
   return FOLDERS.has(top) ? top : undefined;
 };
-
-/** The place that an import leads to; undefined for a package. */
-function targetOf(specifier, place) {
-  if (specifier.startsWith("#")) return specifier.slice(1);
-  if (specifier.startsWith("."))
-    return path.posix.normalize(path.posix.join(path.posix.dirname(place), specifier));
-  return undefined;
-}
 
 /** Why `place` may not import `specifier`; undefined when it may. */
 function refusal(place, specifier) {
@@ -85,22 +80,9 @@ function refusal(place, specifier) {
 export const layers = {
   create(ctx) {
     const place = placeOf(ctx.filename);
-    const check = (node, source) => {
-      const specifier = source?.value;
-      const why = typeof specifier === "string" ? refusal(place, specifier) : undefined;
+    return eachImport((node, specifier) => {
+      const why = refusal(place, specifier);
       if (why !== undefined) ctx.report({ node, message: why });
-    };
-    const bySource = (node) => check(node, node.source);
-    return {
-      ImportDeclaration: bySource,
-      ExportNamedDeclaration: bySource,
-      ExportAllDeclaration: bySource,
-      ImportExpression: bySource,
-      TSImportType: bySource,
-      CallExpression(node) {
-        if (node.callee.type === "Identifier" && node.callee.name === "require")
-          check(node, node.arguments[0]);
-      },
-    };
+    });
   },
 };

@@ -1,4 +1,5 @@
 import type { Clock, Log, Queues } from "#core/ports.ts";
+import { assertSendable } from "./held-to-sqs.ts";
 
 export type ClockQueues = Readonly<{
   queues: Queues;
@@ -30,6 +31,8 @@ export function queuesOnClock(queues: Queues, clock: Clock, log: Log): ClockQueu
     queues: {
       ...queues,
       send: async (queue, messages, options) => {
+        // What is held does not come to SQS until its delay is over, and then without it.
+        assertSendable(messages, options?.delaySeconds);
         const ms = (options?.delaySeconds ?? 0) * 1000;
         if (ms > 0) hold(ms, () => queues.send(queue, messages));
         else await queues.send(queue, messages);

@@ -1,6 +1,7 @@
 import { CreateQueueCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { buildApp } from "fauxqs";
 import type { WorkQueue } from "#core/ports.ts";
+import { refuseLikeSqs } from "./refuse-like-sqs.ts";
 
 export const SQS_REGION = "us-east-1";
 /** As the CDK stack has it: after so many tries a message goes to the dead-letter queue. */
@@ -14,10 +15,11 @@ export type EmbeddedSqs = Readonly<{
   stop: () => Promise<void>;
 }>;
 
-/** SQS in memory (`fauxqs`): a restart forgets doorbells, which must not matter. */
+/** SQS in memory (`fauxqs`), as strict as the real one: a restart forgets doorbells, which must not matter. */
 export async function startEmbeddedSqs(port: number): Promise<EmbeddedSqs> {
   // Its own start listens on every interface, and names queues by host names that not every machine resolves.
   const server = buildApp({ logger: false });
+  refuseLikeSqs(server);
   await server.listen({ port, host: "127.0.0.1" });
   const url = `http://127.0.0.1:${port}`;
   const clientConfig = {

@@ -1,13 +1,15 @@
 import { eq } from "drizzle-orm";
-import { SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts/accounts.ts";
+import { SCOPES_OF_ROLE, type LogIns, type Role, type Scope } from "#core/accounts/accounts.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Result } from "#core/result.ts";
-import { addImage, addLocation, addPlan, addPool } from "#commands/catalogue/add-catalogue.ts";
+import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
+import { addPool } from "#commands/network/add-pool.ts";
 import type { Deps } from "#commands/deps.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { listLocations } from "#db/catalogue/catalogue.ts";
 import { accounts } from "#db/schema/accounts.ts";
-import { hosts, networkPools } from "#db/schema/hosts.ts";
+import { hosts } from "#db/schema/hosts.ts";
+import { networkPools } from "#db/schema/network.ts";
 
 /** What the local stack sells. Prices are examples. The smallest has no limits that an old kernel cannot set. */
 const PLANS = [
@@ -129,10 +131,11 @@ export async function joinTokenFor(deps: Deps, name: string, locationId: string)
  */
 export async function seedPeople(
   deps: Deps,
+  logIns: LogIns,
 ): Promise<{ customer: string; staff: string; integration: string }> {
   const tokens = { customer: "", staff: "", integration: "" };
   for (const person of LOCAL_PEOPLE) {
-    const made = await deps.accounts.createAccount({ ...person, password: LOCAL_PASSWORD });
+    const made = await logIns.createAccount({ ...person, password: LOCAL_PASSWORD });
     const [known] = made.ok
       ? [{ id: made.value.accountId }]
       : await deps.db

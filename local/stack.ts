@@ -1,12 +1,13 @@
 import { mkdir, rm, writeFile } from "node:fs/promises";
-import { Server } from "node:http";
 import path from "node:path";
-import { serve, type ServerType } from "@hono/node-server";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { Hono } from "hono";
 import pg from "pg";
-import { createAccounts } from "#adapters/accounts.ts";
-import { systemIds, systemSecrets } from "#adapters/clock.ts";
+import type { LogIns } from "#core/accounts/accounts.ts";
+import { createAccounts } from "#commands/accounts/check-access.ts";
+import { createLogIns } from "#adapters/log-ins.ts";
+import { createSessionCookies } from "#adapters/session-cookies.ts";
+import { systemClock, systemIds, systemSecrets } from "#adapters/clock.ts";
 import { createSealer } from "#adapters/sealer.ts";
 import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
@@ -17,7 +18,7 @@ import type { Log } from "#core/ports.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { openPool } from "#db/open-pool.ts";
 import * as accountTables from "#db/schema/accounts.ts";
-import { createApi } from "#functions/app.ts";
+import { createWholeApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
 import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
 import { createSweep } from "#functions/sweep.ts";
@@ -29,12 +30,13 @@ import { createLocalClock, type LocalClock } from "./clock.ts";
 import { queuesOnClock } from "./clock-queues.ts";
 import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
-import { takeEveryMethod } from "./every-method.ts";
+import { closeServer, listen } from "./listen.ts";
 import { startPostgres } from "./postgres.ts";
 import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
 import { CorruptFolder, loadSaved, save } from "./saved-secrets.ts";
 import { joinTokenFor, seedCatalogue, seedPeople } from "./seed.ts";
 import { serveStripeStandIn, type ServedStandIn } from "./stripe/serve.ts";
+import { unfinishedWork } from "./unfinished-work.ts";
 
 export type StackOptions = Readonly<{
   folder: string;
@@ -58,6 +60,7 @@ export type Stack = Readonly<{
   databaseUrl: string;
   tokens: { customer: string; staff: string; integration: string };
   deps: Deps;
+  logIns: LogIns;
   clock: LocalClock;
   sqs: EmbeddedSqs;
   stripe: ServedStandIn;
@@ -147,13 +150,10 @@ async function start(
     log,
   );
   undo.push(async () => held.stop());
+  const parts = { db, clock, ids: systemIds, secrets: systemSecrets, log };
   const deps: Deps = {
-    db,
-    clock,
-    ids: systemIds,
-    secrets: systemSecrets,
+    ...parts,
     sealer: createSealer(saved.sealingSecret),
-    log,
     payments: createStripePayments({
       apiKey: saved.stripeKey,
       webhookSecret: saved.webhookSecret,
@@ -162,21 +162,23 @@ async function start(
     }),
     queues: held.queues,
     accounts: createAccounts({
-      db,
-      tables: accountTables,
-      clock,
-      ids: systemIds,
-      secret: saved.authSecret,
-      baseUrl: apiUrl,
-      trustedOrigins: [apiUrl],
-      log,
-      production: false,
+      ...parts,
+      sessionClock: systemClock,
+      cookies: createSessionCookies({ secret: saved.authSecret, secure: false }),
     }),
     hostCredentials: createStaticHostCredentials({ clock, region: SQS_REGION }),
     // More than an account may hold on AWS: the benchmark orders fifty at once.
     settings: { publicUrl: apiUrl, maxUnpaidOrders: 200, intervals: options.intervals },
   };
-  const tokens = saved.tokens ?? (await seedPeople(deps));
+  const logIns = createLogIns({
+    ...parts,
+    tables: accountTables,
+    secret: saved.authSecret,
+    baseUrl: apiUrl,
+    trustedOrigins: [apiUrl],
+    production: false,
+  });
+  const tokens = saved.tokens ?? (await seedPeople(deps, logIns));
   if (!saved.tokens) await save(folder, { ...saved, tokens });
   const { locationId } = await seedCatalogue(deps);
 
@@ -195,17 +197,16 @@ async function start(
   app.route(
     "/",
     localControl({
-      deps,
       clock,
       sweep,
-      sqs,
       held,
       stripe: stripe.standIn,
       workers,
+      unfinished: () => unfinishedWork(db, sqs),
       keepOffset: async (clockOffsetMs) => save(folder, { ...saved, tokens, clockOffsetMs }),
     }),
   );
-  app.mount("/", createApi(deps).fetch);
+  app.mount("/", createWholeApi({ ...deps, logIns }));
   const server = await listen(app.fetch, ports.api);
   undo.push(() => closeServer(server));
 
@@ -242,6 +243,7 @@ async function start(
     databaseUrl,
     tokens,
     deps,
+    logIns,
     clock,
     sqs,
     stripe,
@@ -310,19 +312,3 @@ async function ensureDatabase(adminUrl: string): Promise<void> {
     await client.end();
   }
 }
-
-const listen = (fetch: (request: Request) => Response | Promise<Response>, port: number) =>
-  new Promise<ServerType>((resolve, reject) => {
-    const server = serve({ fetch, port, hostname: "127.0.0.1" }, () => {
-      server.off("error", reject);
-      resolve(server);
-    });
-    if (server instanceof Server) takeEveryMethod(server, fetch);
-    server.on("error", reject);
-  });
-
-const closeServer = (server: ServerType) =>
-  new Promise<void>((resolve) => {
-    server.close(() => resolve());
-    if ("closeAllConnections" in server) server.closeAllConnections();
-  });

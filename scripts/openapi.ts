@@ -68,12 +68,10 @@ function uncallable(): Deps {
     },
     queues: { send: never, ring: never, ensureHostQueue: never },
     accounts: {
-      handle: never,
       authenticate: never,
       createToken: never,
       listTokens: never,
       revokeToken: never,
-      createAccount: never,
     },
     hostCredentials: { forQueue: never },
     settings: {

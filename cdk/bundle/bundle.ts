@@ -1,13 +1,21 @@
 import { cp, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { build, type BuildOptions } from "esbuild";
+import { build, type BuildOptions, type Metafile } from "esbuild";
 import { FUNCTION_ENTRIES, type FunctionName } from "../functions.ts";
-import { leanPackages, ourSources } from "./lean-packages.ts";
+import { leanPackages, ourSources, requiredHttp } from "./lean-packages.ts";
 
 const ROOT = path.join(import.meta.dirname, "..", "..");
 
-/** The folder is what is deployed; `file` in it is the program, of `bytes` minified bytes. */
-export type Bundle = Readonly<{ folder: string; file: string; bytes: number }>;
+/**
+ * The folder is what is deployed; `file` in it is the program, of `bytes` minified bytes. `packages` are those of npm that
+ * it holds, by name, in order.
+ */
+export type Bundle = Readonly<{
+  folder: string;
+  file: string;
+  bytes: number;
+  packages: readonly string[];
+}>;
 export type FunctionBundles = Readonly<Record<FunctionName, Bundle>>;
 
 /** CommonJS packages inside an ES module still call `require` for Node's own modules. */
@@ -28,7 +36,7 @@ const OPTIONS = {
   // The lines are what a stack trace needs; the sources themselves would be most of the upload.
   sourcesContent: false,
   banner: { js: REQUIRE },
-  plugins: [ourSources, leanPackages],
+  plugins: [ourSources, leanPackages, requiredHttp],
   // better-auth imports it dynamically, when the organisation plugin is configured: it is not.
   external: ["better-auth/plugins/organization"],
   logLevel: "warning",
@@ -37,9 +45,24 @@ const OPTIONS = {
 async function bundle(entry: string, file: string, options: BuildOptions): Promise<Bundle> {
   const folder = path.dirname(file);
   await rm(folder, { recursive: true, force: true });
-  await build({ ...OPTIONS, ...options, entryPoints: [entry], outfile: file });
+  const built = await build({
+    ...OPTIONS,
+    ...options,
+    entryPoints: [entry],
+    outfile: file,
+    metafile: true,
+  });
   const { size: bytes } = await stat(file);
-  return { folder, file, bytes };
+  return { folder, file, bytes, packages: packagesIn(built.metafile) };
+}
+
+/** Those of which something is in the output. */
+function packagesIn({ outputs }: Metafile): readonly string[] {
+  const inputs = Object.values(outputs).flatMap((output) => Object.entries(output.inputs));
+  const names = inputs
+    .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
+    .flatMap(([file]) => /.*node_modules\/((?:@[^/]+\/)?[^/]+)/.exec(file)?.[1] ?? []);
+  return [...new Set(names)].toSorted();
 }
 
 /** One Lambda into `folder`. The AWS SDK is in Lambda's Node runtime, so it stays outside. */
@@ -60,6 +83,7 @@ export async function bundleFunctions(outDir: string): Promise<FunctionBundles> 
   const into = (name: FunctionName) => bundleFunction(name, path.join(outDir, name));
   return {
     api: await into("api"),
+    "log-in": await into("log-in"),
     "stripe-webhook": await into("stripe-webhook"),
     "billing-events": await into("billing-events"),
     "outbox-events": await into("outbox-events"),

@@ -39,7 +39,7 @@ const RULES: readonly Rule[] = [
       export const SocialProviderListEnum = z.string();`,
   },
   {
-    // Off in `adapters/accounts-auth.ts`, and so is its code: a client that reports nothing.
+    // Off in `adapters/log-ins-auth.ts`, and so is its code: a client that reports nothing.
     file: /[\\/]@better-auth[\\/]telemetry[\\/]dist[\\/]node\.mjs$/,
     load: () => `export const createTelemetry = async () => ({ publish: async () => {} });
       export const getTelemetryAuthConfig = () => ({});`,
@@ -50,7 +50,7 @@ const RULES: readonly Rule[] = [
     load: leaveOut,
   },
   {
-    // Routes that `adapters/accounts-http.ts` does not serve, and what only they use. The router skips stand-ins.
+    // Routes that `adapters/log-ins-http.ts` does not serve, and what only they use. The router skips stand-ins.
     file: /[\\/]better-auth[\\/]dist[\\/](api[\\/]routes[\\/](account|callback|error)|oauth2[\\/]link-account)\.mjs$/,
     load: leaveOut,
   },
@@ -60,8 +60,8 @@ const RULES: readonly Rule[] = [
     load: leaveOut,
   },
   {
-    // Descriptions of better-auth's routes for its own OpenAPI plugin. Ours are in `functions/routes/customer/accounts.ts`.
-    file: /[\\/](better-auth[\\/]dist[\\/](api|plugins)|@better-auth[\\/]api-key[\\/]dist)[\\/].*\.mjs$/,
+    // Descriptions of better-auth's routes for its own OpenAPI plugin. Ours are in `functions/routes/public/accounts.ts`.
+    file: /[\\/]better-auth[\\/]dist[\\/](api|plugins)[\\/].*\.mjs$/,
     load: dropOpenapiMetadata,
   },
   {
@@ -189,5 +189,21 @@ export const leanPackages: Plugin = {
               resolveDir: path.dirname(args.path),
             };
       });
+  },
+};
+
+/**
+ * esbuild plugin: `node:http` is required instead of imported. An import reads each of the module's exports at once, and
+ * one of them is a getter that loads the whole of undici: 14 ms of every cold start, for a WebSocket that nobody opens.
+ */
+export const requiredHttp: Plugin = {
+  name: "berth-required-http",
+  setup(build) {
+    build.onResolve({ filter: /^(node:)?http$/ }, ({ kind }) =>
+      kind === "import-statement" ? { path: "node:http", namespace: "berth-required" } : undefined,
+    );
+    build.onLoad({ filter: /.*/, namespace: "berth-required" }, () => ({
+      contents: `module.exports = require("node:http");`,
+    }));
   },
 };

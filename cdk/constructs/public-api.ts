@@ -75,14 +75,19 @@ export class PublicApi extends Construct {
   }
 
   /**
-   * Stripe's webhook to its own Lambda, so that a busy API cannot keep payments waiting; all else to the API. It gets
-   * every method of its path, and says itself which one it takes.
+   * Stripe's webhook to its own Lambda, so that a busy API cannot keep payments waiting; log-ins to theirs, which alone
+   * holds their library; all else to the API. Each gets every method of its paths, and says itself which it takes.
    */
-  serve(targets: { api: IFunction; stripeWebhook: IFunction }): void {
+  serve(targets: { api: IFunction; logIn: IFunction; stripeWebhook: IFunction }): void {
     const webhook = new HttpRoute(this, "StripeWebhook", {
       httpApi: this.#api,
       routeKey: HttpRouteKey.with("/webhooks/stripe", HttpMethod.ANY),
       integration: new HttpLambdaIntegration("StripeWebhook", targets.stripeWebhook),
+    });
+    const logIn = new HttpRoute(this, "LogIn", {
+      httpApi: this.#api,
+      routeKey: HttpRouteKey.with("/v1/auth/{proxy+}", HttpMethod.ANY),
+      integration: new HttpLambdaIntegration("LogIn", targets.logIn),
     });
     const everything = new HttpRoute(this, "Everything", {
       httpApi: this.#api,
@@ -109,7 +114,7 @@ export class PublicApi extends Construct {
       ...(this.#domain ? { domainMapping: { domainName: this.#domain } } : {}),
     });
     // Never an API without its webhook, which Stripe would take for a refusal.
-    stage.node.addDependency(webhook, everything);
+    stage.node.addDependency(webhook, logIn, everything);
     this.#alarms.when(this, "ServerErrors", {
       metric: stage.metricServerError(FIVE_MINUTES),
       threshold: 5,

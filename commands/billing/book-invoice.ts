@@ -1,7 +1,7 @@
 import { paymentReceived } from "#core/billing/ledger.ts";
 import type { InvoiceState } from "#core/billing/payments.ts";
 import type { Order } from "#core/orders/order.ts";
-import { saveInvoice } from "#db/billing/billing.ts";
+import { saveInvoice } from "#db/billing/invoices.ts";
 import type { Tx } from "#db/client.ts";
 import { post } from "#db/billing/ledger.ts";
 

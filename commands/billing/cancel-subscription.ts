@@ -3,7 +3,7 @@ import {
   markCancellationTried,
   saveEntitlement,
   subscriptionsToCancel,
-} from "#db/billing/billing.ts";
+} from "#db/billing/entitlements.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";

@@ -1,9 +1,8 @@
-import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { listInvoices, loadInvoice, type Invoice } from "#db/billing/billing.ts";
+import { listInvoices, loadInvoice, type Invoice } from "#db/billing/invoices.ts";
 import type { Deps } from "#commands/deps.ts";
 import { cursorToId, cutPage, type Page, type PageRequest } from "#commands/page.ts";
-import { mayTouch } from "#commands/vms/request-action.ts";
 
 export type { Invoice };
 

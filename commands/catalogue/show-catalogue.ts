@@ -1,7 +1,7 @@
 import { needsOf, rankHosts, runsImage, type VmDemand } from "#core/hosts/place-vm.ts";
 import { hostCandidates } from "#db/hosts/capacity.ts";
+import { freeAddresses } from "#db/network/pools.ts";
 import {
-  freeAddresses,
   listImages,
   listLocations,
   listPlans,

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { RefundState } from "#core/billing/payments.ts";
-import { invoiceStatus } from "#db/billing/billing.ts";
+import { invoiceStatus } from "#db/billing/invoices.ts";
 import { claimDelivery, loadDelivery, type InboxEntry } from "#db/messages/inbox.ts";
 import {
   attachCheckout,

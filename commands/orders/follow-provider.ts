@@ -4,7 +4,7 @@ import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
 import { removalAskedAt } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
-import { loadEntitlement, saveEntitlement } from "#db/billing/billing.ts";
+import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
 import { releaseReservation } from "#db/hosts/capacity.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";

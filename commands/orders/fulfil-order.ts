@@ -5,7 +5,7 @@ import type { Order } from "#core/orders/order.ts";
 import { ok, type Result } from "#core/result.ts";
 import { insertAction } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
-import { saveEntitlement } from "#db/billing/billing.ts";
+import { saveEntitlement } from "#db/billing/entitlements.ts";
 import { heldReservation, releaseReservation } from "#db/hosts/capacity.ts";
 import { loadImage, loadPlan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";

@@ -4,7 +4,7 @@ import type { NoHostCode } from "#core/hosts/place-vm.ts";
 import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import type { BillingInterval, Order } from "#core/orders/order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { billingCustomerOf, keepBillingCustomer } from "#db/billing/billing.ts";
+import { billingCustomerOf, keepBillingCustomer } from "#db/billing/customers.ts";
 import {
   loadImage,
   loadLocation,

@@ -1,9 +1,8 @@
-import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { Order } from "#core/orders/order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { loadOrder } from "#db/orders/orders.ts";
 import type { Deps } from "#commands/deps.ts";
-import { mayTouch } from "#commands/vms/request-action.ts";
 
 /** An order, for its buyer or staff. Anybody else's is "not found". */
 export async function showOrder(

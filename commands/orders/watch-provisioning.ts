@@ -2,7 +2,7 @@ import type { Event } from "#core/contracts/events.ts";
 import { decideUnprovenOrder, moveOrder } from "#core/orders/decide-order.ts";
 import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
 import { finishAction, overdueActions, runningActionOf } from "#db/vms/actions.ts";
-import { loadEntitlement, saveEntitlement } from "#db/billing/billing.ts";
+import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration, loadHost } from "#db/hosts/hosts.ts";
 import { loadOrder, lockOrder, orderIdsInState, saveOrder } from "#db/orders/orders.ts";

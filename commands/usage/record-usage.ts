@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import { judgeSample } from "#core/usage/judge-sample.ts";
 import type { UsageBatch, UsageReceipt, UsageSample } from "#core/contracts/agent.ts";
-import { bandwidthOfVms } from "#db/catalogue/catalogue.ts";
+import { bandwidthOfVms } from "#db/usage/usage.ts";
 import type { Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { endOfStored, insertSample, nextSeqOf, overlapsStored } from "#db/usage/usage.ts";

@@ -1,3 +1,5 @@
+import type { z } from "zod";
+import type { InitialPasswordAnswer } from "#core/contracts/agent.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
   INITIAL_PASSWORD_BYTES,
@@ -12,7 +14,10 @@ import { inTransaction } from "#db/transaction.ts";
 import { lockVm } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
-type HandRefusal = Refusal<"vm_not_found" | "no_initial_password">;
+type Handed = Result<
+  z.infer<typeof InitialPasswordAnswer>,
+  Refusal<"vm_not_found" | "no_initial_password">
+>;
 
 /**
  * Gives a host the password for the seed of a VM that it is about to make. It is made at the first call and kept
@@ -23,9 +28,9 @@ export async function handInitialPassword(
   deps: Deps,
   hostId: string,
   vmId: string,
-): Promise<Result<string, HandRefusal>> {
+): Promise<Handed> {
   const at = stamp(deps);
-  return inTransaction(deps.db, async (tx): Promise<Result<string, HandRefusal>> => {
+  return inTransaction(deps.db, async (tx): Promise<Handed> => {
     const vm = await lockVm(tx, vmId);
     if (vm?.hostId !== hostId || vm.presence === "absent")
       return refuse("vm_not_found", "no such VM on this host");
@@ -34,7 +39,7 @@ export async function handInitialPassword(
     const known = await lockInitialPassword(tx, vm.id);
     if (known)
       return known.state === "for_host" && known.sealed !== null
-        ? ok(deps.sealer.open(known.sealed, vm.id))
+        ? ok({ password: deps.sealer.open(known.sealed, vm.id) })
         : none();
     const image = await loadImage(tx, vm.imageId);
     if (!image || !needsInitialPassword(image.os)) return none();
@@ -55,6 +60,6 @@ export async function handInitialPassword(
       },
       at,
     );
-    return ok(password);
+    return ok({ password });
   });
 }

@@ -1,14 +1,20 @@
 import { createHash } from "node:crypto";
-import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
+import { documentInProtocol1, vmsInProtocol1 } from "#core/contracts/agent-protocol-1.ts";
+import type { Announced } from "#core/contracts/agent-protocol.ts";
 import type { DesiredDocument } from "#core/contracts/agent.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
+import type { Tx } from "#db/client.ts";
+import { bumpDesiredGeneration, lockHost, saveServed } from "#db/hosts/hosts.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { desiredOfHost } from "#db/vms/vms.ts";
+import { desiredOfHost, type HostDesire } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
+import { renderDesired } from "./render-desired.ts";
 
 export type DesiredAnswer =
   | { kind: "unchanged"; etag: string }
   | { kind: "document"; etag: string; document: DesiredDocument };
+
+type Poll = Readonly<{ etag: string | undefined; atLeast: number; announced: Announced }>;
 
 /**
  * Idle polls are answered from memory for this part of the resync interval, so that agents that wait do not touch
@@ -19,46 +25,81 @@ const MOST_HOSTS_REMEMBERED = 5_000;
 
 /**
  * Makes the reader of desired documents. It remembers each host's last ETag for a few seconds: a poll that has
- * that one is answered without the database, unless a doorbell named a later generation (`atLeast`).
+ * that one is answered without the database, unless a doorbell named a later generation (`atLeast`), or the agent
+ * announces something else than it did: one that was upgraded in place must get what is rendered for it now.
  */
-export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "settings">) {
+export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "settings" | "log">) {
   const freshMs = deps.settings.intervals.resyncSeconds * 1000 * FRESH_PART;
-  const known = new Map<string, { etag: string; generation: number; at: number }>();
-  return async (
-    hostId: string,
-    poll: { etag: string | undefined; atLeast: number },
-  ): Promise<DesiredAnswer> => {
+  const known = new Map<string, { etag: string; generation: number; at: number; for: string }>();
+  return async (hostId: string, poll: Poll): Promise<DesiredAnswer> => {
     const now = +deps.clock.now();
+    const announced = JSON.stringify(poll.announced);
     const last = known.get(hostId);
     if (
       last &&
       poll.etag === last.etag &&
+      last.for === announced &&
       last.generation >= poll.atLeast &&
       now - last.at < freshMs
     )
       return { kind: "unchanged", etag: last.etag };
-    const document = await loadDesired(deps, hostId);
+    const document = await loadDesired(deps, hostId, poll.announced);
     const etag = `"${document.generation}-${document.hash}"`;
     known.delete(hostId);
-    known.set(hostId, { etag, generation: document.generation, at: now });
+    known.set(hostId, { etag, generation: document.generation, at: now, for: announced });
     const oldest = known.keys().next();
     if (known.size > MOST_HOSTS_REMEMBERED && !oldest.done) known.delete(oldest.value);
     return poll.etag === etag ? { kind: "unchanged", etag } : { kind: "document", etag, document };
   };
 }
 
-async function loadDesired(deps: Pick<Deps, "db">, hostId: string): Promise<DesiredDocument> {
-  const desired = await inTransaction(deps.db, (tx) => desiredOfHost(tx, hostId), {
+/**
+ * What the host is served is written down by its hash. So a generation stands for one content, whatever changes it: a
+ * command that forgot to raise the generation, staff who change a plan or an image, a deploy that renders a field more, an
+ * agent that announces more than the one before it.
+ */
+async function loadDesired(
+  deps: Pick<Deps, "db" | "log">,
+  hostId: string,
+  announced: Announced,
+): Promise<DesiredDocument> {
+  const desired = await inTransaction(deps.db, (tx) => readAll(tx, hostId), {
     isolationLevel: "repeatable read",
     accessMode: "read only",
   });
-  if (!desired) throw new Error(`host ${hostId} vanished`);
-  const vms = [...desired.vms];
-  return {
-    hostId,
-    generation: desired.generation,
-    hash: createHash("sha256").update(canonicalJson(vms)).digest("hex"),
-    entitlementGraceSeconds: ENTITLEMENT_GRACE_MS / 1000,
-    vms,
-  };
+  const document = documentFor(announced, hostId, desired);
+  if (isServed(desired, document)) return document;
+  // Under the host's row no command can finish that raises its generation (all do so last): what is read is whole.
+  return inTransaction(deps.db, async (tx) => {
+    await lockHost(tx, hostId);
+    const now = await readAll(tx, hostId);
+    let current = documentFor(announced, hostId, now);
+    if (isServed(now, current)) return current;
+    if (now.served?.generation === now.generation) {
+      const generation = await bumpDesiredGeneration(tx, hostId);
+      deps.log.info("desired.generation_raised", { host_id: hostId, generation });
+      current = { ...current, generation };
+    }
+    await saveServed(tx, hostId, current);
+    return current;
+  });
 }
+
+async function readAll(tx: Tx, hostId: string): Promise<HostDesire> {
+  const desired = await desiredOfHost(tx, hostId);
+  if (!desired) throw new Error(`host ${hostId} vanished`);
+  return desired;
+}
+
+const isServed = ({ served }: HostDesire, document: DesiredDocument): boolean =>
+  served?.generation === document.generation && served.hash === document.hash;
+
+function documentFor(announced: Announced, hostId: string, desired: HostDesire): DesiredDocument {
+  const whole = renderDesired(hostId, desired);
+  if (announced.protocol > 1) return { ...whole, hash: hashOf(whole.vms) };
+  const vms = vmsInProtocol1(whole.vms);
+  return documentInProtocol1(whole, vms, hashOf(vms));
+}
+
+const hashOf = (vms: unknown): string =>
+  createHash("sha256").update(canonicalJson(vms)).digest("hex");

@@ -1,4 +1,9 @@
-import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent.ts";
+import type {
+  HostFacts,
+  ReceivedReport,
+  ReceivedVmReport,
+  ReportReceipt,
+} from "#core/contracts/agent.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { capacityOf } from "#core/hosts/capacity.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
@@ -17,29 +22,34 @@ import { lockVmsOf, saveObservation, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { finishVm } from "./finish-vm.ts";
 
-export type ReportReceipt = Readonly<{ accepted: number; ignored: number }>;
-
 /**
  * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
- * report is not older than what is known. What a report leaves out is not touched: absence is not evidence.
+ * report is not older than what is known. What a report leaves out is not touched: absence is not evidence. What could
+ * not be read in it (null) costs no other.
  */
 export async function recordVmReport(
   deps: Deps,
   hostId: string,
-  report: AgentReport,
+  report: ReceivedReport,
 ): Promise<ReportReceipt> {
   const at = stamp(deps);
+  const seenVms = report.vms.filter((vm) => vm !== null);
+  const doneActions = report.actions.filter((action) => action !== null);
+  const strangers = report.strangers.filter((stranger) => stranger !== null);
+  const unread = {
+    vms: report.vms.length - seenVms.length,
+    actions: report.actions.length - doneActions.length,
+    strangers: report.strangers.length - strangers.length,
+  };
   const actor: Actor = { kind: "agent", id: hostId };
-  const ids = [
-    ...new Set([...report.vms.map((r) => r.vmId), ...report.actions.map((r) => r.vmId)]),
-  ];
+  const ids = [...new Set([...seenVms, ...doneActions].map((r) => r.vmId))];
   const receipt = await inTransaction(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
     const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
     let accepted = 0;
-    let ignored = 0;
+    let ignored = unread.vms;
     let documentChanged = false;
-    for (const seen of report.vms) {
+    for (const seen of seenVms) {
       const vm = rows.get(seen.vmId);
       rows.delete(seen.vmId); // a second report of the VM would be judged by what the first one has changed
       if (!vm || judgeReport(vm, seen) !== "current") {
@@ -50,7 +60,7 @@ export async function recordVmReport(
       documentChanged =
         (await applyReport(tx, vm, seen, running.get(vm.id), at, actor)) || documentChanged;
     }
-    for (const done of report.actions) {
+    for (const done of doneActions) {
       const action = running.get(done.vmId);
       if (action?.id !== done.actionId) continue;
       const error =
@@ -67,10 +77,12 @@ export async function recordVmReport(
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
     return { accepted, ignored };
   });
-  if (report.strangers.length > 0)
+  if (unread.vms + unread.actions + unread.strangers > 0)
+    deps.log.error("agent_report.unread", { host_id: hostId, ...unread });
+  if (strangers.length > 0)
     deps.log.error("agent_report.strangers", {
       host_id: hostId,
-      vms: report.strangers.map((s) => s.vmId),
+      vms: strangers.map((s) => s.vmId),
     });
   if (report.refusedDesired)
     deps.log.error("agent_report.desired_refused", { host_id: hostId, ...report.refusedDesired });
@@ -88,12 +100,15 @@ async function remeasure(tx: Tx, hostId: string, facts: HostFacts): Promise<void
 async function applyReport(
   tx: Tx,
   vm: VmRow,
-  seen: VmReport,
+  seen: ReceivedVmReport,
   running: Action | undefined,
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<boolean> {
-  if (seen.observed === null && vm.presence === "absent" && seen.generation === vm.generation) {
+  // An agent that does not understand what the VM holds cannot say that all of it is gone.
+  const understood = seen.error?.code !== "unsupported_by_agent";
+  const isGone = seen.observed === null && vm.presence === "absent" && understood;
+  if (isGone && seen.generation === vm.generation) {
     if (vm.deletedAt !== null) return false;
     await finishVm(tx, vm, running, at, actor);
     return true;

@@ -1,10 +1,9 @@
-import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVmView, lockVm, saveLabel, type VmView } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { mayTouch } from "./request-action.ts";
 
 /** Calls a VM something else, for its owner or staff. May be repeated; what is running on it is not touched. */
 export async function relabelVm(

@@ -1,10 +1,10 @@
-import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { EFFECT_OF_ACTION, type Action, type ActionType } from "#core/vms/action.ts";
 import { decideAction } from "#core/vms/decide-action.ts";
 import { insertAction, runningActionOf } from "#db/vms/actions.ts";
-import { loadEntitlement } from "#db/billing/billing.ts";
+import { loadEntitlement } from "#db/billing/entitlements.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
@@ -14,10 +14,6 @@ import { stamp, type Deps } from "#commands/deps.ts";
 export type ActionRefusal = Refusal<
   "vm_not_found" | "vm_locked" | "vm_not_running" | "vm_suspended"
 >;
-
-/** True when `who` may see the VM: its owner, or staff. */
-export const mayTouch = (who: AccountPrincipal, ownerId: string): boolean =>
-  who.role === "staff" || who.accountId === ownerId;
 
 /**
  * Begins an action on a VM: writes what the VM should be (or the work to be done once), and rings its host. A

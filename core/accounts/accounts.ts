@@ -72,10 +72,8 @@ export type TokenView = Readonly<{
   lastUsedAt: Date | null;
 }>;
 
-/** Accounts, sessions and API tokens; implemented with better-auth in `adapters/accounts.ts`. */
+/** Who may speak to us: checks sessions and API tokens, and keeps the tokens. */
 export type Accounts = {
-  /** Serves the sign-up, log-in and session routes under `/v1/auth/*`. */
-  handle: (request: Request) => Promise<Response>;
   /**
    * Who sends these headers: a session cookie, or `Authorization: Bearer <API token>`.
    * `undefined` when there are no credentials; a refusal when there are, and they are not good.
@@ -99,6 +97,12 @@ export type Accounts = {
   listTokens: (accountId: string) => Promise<readonly TokenView[]>;
   /** Ends a token, and all that it made. False when the account has no such token. */
   revokeToken: (accountId: string, tokenId: string) => Promise<boolean>;
+};
+
+/** Sign-up, log-in, sessions and second factors; implemented with better-auth in `adapters/log-ins.ts`. */
+export type LogIns = {
+  /** Serves the routes under `/v1/auth/*`. */
+  handle: (request: Request) => Promise<Response>;
   /** Makes an account with a role, for seeds and for staff; sign-up makes customers only. */
   createAccount: (input: {
     email: string;
@@ -107,3 +111,11 @@ export type Accounts = {
     role: Role;
   }) => Promise<Result<{ accountId: string }, { code: "email_taken"; detail: string }>>;
 };
+
+/** An account as it is now, of those that are not closed. */
+export type Account = Pick<AccountPrincipal, "accountId" | "email" | "name" | "role"> &
+  Readonly<{ bannedAt: Date | null }>;
+
+/** True when `who` may see and change what this account owns: the account itself, or staff. */
+export const mayTouch = (who: AccountPrincipal, ownerId: string): boolean =>
+  who.role === "staff" || who.accountId === ownerId;

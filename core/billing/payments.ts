@@ -1,4 +1,4 @@
-import type { Currency, Money } from "#core/money.ts";
+import type { Money } from "#core/money.ts";
 import type { Refusal, Result } from "#core/result.ts";
 
 /** What the payment provider says now. Statuses that we do not know are kept as text: its enums are open. */
@@ -126,5 +126,3 @@ export type Payments = {
     signature: string | undefined,
   ) => Promise<Result<ProviderEvent, Refusal<"signature_invalid">>>;
 };
-
-export const isCurrency = (code: string): code is Currency => code === "usd" || code === "eur";

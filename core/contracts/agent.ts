@@ -8,12 +8,16 @@ import {
   OS_FAMILIES,
   PRESENCE,
   STOP_MODES,
-  VmSize,
+  VmSize as ApiVmSize,
 } from "#core/vms/vm.ts";
 
 /*
  * The agent's wire (design §6). Ids are bare UUIDs here: the agent writes them into the hypervisor's own
  * metadata. Everything an agent sends is untrusted input.
+ *
+ * Nothing here is strict: either side may be the newer one, and what it does not know it passes over. What an agent
+ * must not pass over is named in `needs` (docs/adr/0013-agents-wire-changes.md). What agents of protocol 1 get is
+ * written out, for good, in `agent-protocol-1.ts`.
  */
 
 export const CLOCK_PATTERN = "(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]";
@@ -38,12 +42,15 @@ const Text = (max: number) => z.string().max(max).transform(storable);
 /** What an integer column holds. */
 const MOST_INT = 2 ** 31 - 1;
 
+/** The API's is strict, as a customer's misspelt field must be told; here a field more is passed over. */
+const VmSize = z.object(ApiVmSize.shape).openapi("ObservedVmSize");
+
 /** One NIC with its one pinned MAC and the only address it may send from. */
 export const Nic = z
-  .strictObject({
+  .object({
     mac: Mac,
     ipv4: z
-      .strictObject({ address: Ipv4, prefix: z.int().min(0).max(32), gateway: Ipv4 })
+      .object({ address: Ipv4, prefix: z.int().min(0).max(32), gateway: Ipv4 })
       .openapi("NicIpv4"),
     /** null: untagged. */
     vlan: z.int().min(1).max(4094).nullable(),
@@ -55,7 +62,7 @@ export type Nic = z.infer<typeof Nic>;
 
 /** An image as the host finds it: a read-only file of this name in the host's image folder. */
 export const HostImage = z
-  .strictObject({
+  .object({
     id: z.uuid(),
     /** A bare file name without its extension; each driver adds its own (`.qcow2`, `.vhdx`). */
     file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/),
@@ -68,7 +75,7 @@ export type HostImage = z.infer<typeof HostImage>;
 
 /** What one VM should be. Level-triggered: it says a state, never a step. */
 export const DesiredVm = z
-  .strictObject({
+  .object({
     vmId: z.uuid(),
     /** Counts changes of desire; an agent never applies a lower one. */
     generation: z.int().positive(),
@@ -85,7 +92,8 @@ export const DesiredVm = z
     /** The VM may run until this instant; past it and the grace the agent stops it, on its own. */
     entitledUntil: Instant,
     hostname: z.string(),
-    size: VmSize,
+    /** Without the API's upper bound: what is too much for its hypervisor is for the host to say (`beyond_limits`). */
+    size: z.object({ ...ApiVmSize.shape, vcpus: z.int().positive() }).openapi("DesiredVmSize"),
     image: HostImage,
     nics: z.array(Nic).min(1).max(8),
     nameservers: z.array(Ipv4).max(4),
@@ -96,16 +104,24 @@ export const DesiredVm = z
     diskIops: z.int().positive().nullable(),
     pendingActions: z.array(
       z
-        .strictObject({ id: z.uuid(), type: z.enum(ONE_SHOT_ACTIONS).openapi("OneShotAction") })
+        .object({ id: z.uuid(), type: z.enum(ONE_SHOT_ACTIONS).openapi("OneShotAction") })
         .openapi("PendingAction"),
     ),
+    /**
+     * Words for what an agent must understand to bring this VM about; left out while there are none. An agent that does
+     * not know one of them refuses this VM alone (`unsupported_by_agent`).
+     */
+    needs: z.array(z.string()).optional(),
   })
   .openapi("DesiredVm");
 export type DesiredVm = z.infer<typeof DesiredVm>;
 
-/** `GET /agent/v1/desired`: everything this host should have. `hash` is of `vms`, as canonical JSON. */
+/**
+ * `GET /agent/v1/desired`: everything this host should have. `hash` is of `vms` as they are sent, as canonical JSON. Agents
+ * read each VM alone (`host-agent/converge/read-document.ts`).
+ */
 export const DesiredDocument = z
-  .strictObject({
+  .object({
     hostId: z.uuid(),
     generation: z.int().nonnegative(),
     hash: z.string(),
@@ -116,9 +132,16 @@ export const DesiredDocument = z
   .openapi("DesiredDocument");
 export type DesiredDocument = z.infer<typeof DesiredDocument>;
 
+/** The document as an agent receives and keeps it: whatever it holds stays in it, and its VMs are not read yet. */
+export const ReceivedDocument = z.looseObject({
+  ...DesiredDocument.shape,
+  vms: z.array(z.unknown()),
+});
+export type ReceivedDocument = z.infer<typeof ReceivedDocument>;
+
 /** How the guest itself was seen to be up; `null` while it was not. */
 export const GuestEvidence = z
-  .strictObject({
+  .object({
     source: z.enum(["console", "guest_agent", "simulated"]).openapi("EvidenceSource"),
     hostname: Text(253),
   })
@@ -130,14 +153,14 @@ export type GuestEvidence = z.infer<typeof GuestEvidence>;
  * document holds no secret of ours, as an agent keeps that on its disk.
  */
 export const InitialPasswordAnswer = z
-  .strictObject({
+  .object({
     password: z.string().regex(/^[\x21-\x7e]{12,120}$/),
   })
   .openapi("InitialPasswordAnswer");
 
 /** One VM as the hypervisor has it. Only VMs that carry Berth's own tag are listed. */
 export const ObservedVm = z
-  .strictObject({
+  .object({
     vmId: z.uuid(),
     ownerEpoch: z.int().positive(),
     power: ObservedPower,
@@ -163,6 +186,8 @@ export const AGENT_ERROR_CODES = [
   "vm_missing",
   "hypervisor_unavailable",
   "unsupported",
+  // The VM holds something that this agent does not know: a newer one will.
+  "unsupported_by_agent",
   // Done once the VM is off. `unsupported` is refused however often it is asked.
   "must_be_off",
   "beyond_limits",
@@ -171,40 +196,42 @@ export const AGENT_ERROR_CODES = [
   "driver_failed",
 ] as const;
 export type AgentErrorCode = (typeof AGENT_ERROR_CODES)[number];
-const AgentError = z
-  .strictObject({
-    code: z.enum(AGENT_ERROR_CODES).openapi("AgentErrorCode"),
-    detail: Text(1000),
-  })
+const AgentError = z.object({ code: z.enum(AGENT_ERROR_CODES), detail: Text(1000) });
+/** A code that a newer agent has and we have not is kept as it is: it is shown to people, and nothing goes by it. */
+const ReceivedError = z
+  .object({ ...AgentError.shape, code: z.string().regex(/^[a-z][a-z0-9_]{0,49}$/) })
   .openapi("AgentError");
 
+const VM_REPORT = {
+  vmId: z.uuid(),
+  generation: z.int().positive(),
+  ownerEpoch: z.int().positive(),
+  observed: use(ObservedVm).nullable(),
+  /** true when the VM is as desired at `generation`. */
+  settled: z.boolean(),
+};
 /** What one pass over one VM came to. `observed: null` is a positive finding: looked for, and not there. */
-export const VmReport = z
-  .strictObject({
-    vmId: z.uuid(),
-    generation: z.int().positive(),
-    ownerEpoch: z.int().positive(),
-    observed: use(ObservedVm).nullable(),
-    /** true when the VM is as desired at `generation`. */
-    settled: z.boolean(),
-    error: use(AgentError).nullable(),
-  })
-  .openapi("VmReport");
+export const VmReport = z.object({ ...VM_REPORT, error: AgentError.nullable() });
 export type VmReport = z.infer<typeof VmReport>;
+const ReceivedVmReport = z
+  .object({ ...VM_REPORT, error: use(ReceivedError).nullable() })
+  .openapi("VmReport");
+export type ReceivedVmReport = z.infer<typeof ReceivedVmReport>;
 
-export const ActionReport = z
-  .strictObject({
-    actionId: z.uuid(),
-    vmId: z.uuid(),
-    outcome: z.enum(["success", "error"]).openapi("ActionOutcome"),
-    error: use(AgentError).nullable(),
-  })
-  .openapi("ActionReport");
+const ACTION_REPORT = {
+  actionId: z.uuid(),
+  vmId: z.uuid(),
+  outcome: z.enum(["success", "error"]).openapi("ActionOutcome"),
+};
+export const ActionReport = z.object({ ...ACTION_REPORT, error: AgentError.nullable() });
 export type ActionReport = z.infer<typeof ActionReport>;
+const ReceivedActionReport = z
+  .object({ ...ACTION_REPORT, error: use(ReceivedError).nullable() })
+  .openapi("ActionReport");
 
 /** What a host can do; the planner and the control plane read these, never the driver's kind. */
 export const DriverCapabilities = z
-  .strictObject({
+  .object({
     /** Grow vCPUs or memory of a running VM, up to what it was started with. */
     hotResize: z.boolean(),
     /** Grow the disk of a running VM. */
@@ -218,7 +245,7 @@ export const DriverCapabilities = z
 export type DriverCapabilities = z.infer<typeof DriverCapabilities>;
 
 export const HostFacts = z
-  .strictObject({
+  .object({
     hypervisor: Hypervisor,
     hypervisorVersion: Text(200),
     /** `tcg` is emulation: slow, and offered only on hosts that staff marked for tests. */
@@ -238,41 +265,57 @@ export const HostFacts = z
   .openapi("HostFacts");
 export type HostFacts = z.infer<typeof HostFacts>;
 
+const MOST_REPORTED = 2000;
+const Stranger = z.object({ vmId: z.uuid(), ownerEpoch: z.int().positive() }).openapi("StrangeVm");
+const RefusedDesired = z.object({
+  generation: z.int().nonnegative(),
+  hash: z.string().max(100),
+  reason: z.enum(["older_generation", "same_generation_other_hash", "wrong_hash", "wrong_host"]),
+});
+
 /** `POST /agent/v1/reports`. A VM that is left out is unknown, never off. */
-export const AgentReport = z
-  .strictObject({
+export const AgentReport = z.object({
+  desiredGeneration: z.int().nonnegative(),
+  vms: z.array(VmReport).max(MOST_REPORTED),
+  actions: z.array(ActionReport).max(MOST_REPORTED),
+  /** VMs with our tag that the desired document does not name: never touched, only told. */
+  strangers: z.array(Stranger).max(MOST_REPORTED),
+  facts: HostFacts.nullable(),
+  /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
+  refusedDesired: RefusedDesired.optional(),
+});
+export type AgentReport = z.infer<typeof AgentReport>;
+
+/** null for what cannot be read. */
+const orNull = <S extends z.ZodType>(schema: S) =>
+  z.preprocess((sent) => (schema.safeParse(sent).success ? sent : null), schema.nullable());
+/**
+ * A report as the control plane reads it: each thing in it alone. `null` stands for one that cannot be read (a newer agent
+ * may see what we have no word for), and costs no other.
+ */
+export const ReceivedReport = z
+  .object({
     desiredGeneration: z.int().nonnegative(),
-    vms: z.array(VmReport).max(2000),
-    actions: z.array(ActionReport).max(2000),
-    /** VMs with our tag that the desired document does not name: never touched, only told. */
-    strangers: z
-      .array(
-        z.strictObject({ vmId: z.uuid(), ownerEpoch: z.int().positive() }).openapi("StrangeVm"),
-      )
-      .max(2000),
-    facts: use(HostFacts).nullable(),
-    /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
+    vms: z.array(orNull(use(ReceivedVmReport))).max(MOST_REPORTED),
+    actions: z.array(orNull(use(ReceivedActionReport))).max(MOST_REPORTED),
+    strangers: z.array(orNull(use(Stranger))).max(MOST_REPORTED),
+    facts: orNull(use(HostFacts)),
     refusedDesired: z
-      .strictObject({
-        generation: z.int().nonnegative(),
-        hash: z.string().max(100),
-        reason: z
-          .enum(["older_generation", "same_generation_other_hash", "wrong_hash", "wrong_host"])
-          .openapi("DesiredRefusal"),
-      })
+      .object({ ...RefusedDesired.shape, reason: Text(100) })
       .openapi("RefusedDesired")
       .optional(),
   })
   .openapi("AgentReport");
-export type AgentReport = z.infer<typeof AgentReport>;
-
+export type ReceivedReport = z.infer<typeof ReceivedReport>;
+/** `accepted`: VMs' reports that counted. `ignored`: stale or foreign ones, and ones that could not be read. */
 export const ReportReceipt = z
   .object({ accepted: z.int(), ignored: z.int() })
   .openapi("ReportReceipt");
+export type ReportReceipt = z.infer<typeof ReportReceipt>;
 
 /** Counters between two instants. `seq` counts up by one within (vmId, bootEpoch). */
 export const UsageSample = z
-  .strictObject({
+  .object({
     vmId: z.uuid(),
     bootEpoch: z.string().min(1).max(64).transform(storable),
     seq: z.int().nonnegative().max(MOST_INT),
@@ -290,7 +333,7 @@ export const UsageSample = z
   .openapi("UsageSample");
 export type UsageSample = z.infer<typeof UsageSample>;
 export const UsageBatch = z
-  .strictObject({ samples: z.array(UsageSample).min(1).max(1000) })
+  .object({ samples: z.array(UsageSample).min(1).max(1000) })
   .openapi("UsageBatch");
 export type UsageBatch = z.infer<typeof UsageBatch>;
 /**
@@ -298,12 +341,12 @@ export type UsageBatch = z.infer<typeof UsageBatch>;
  * comes with `sequence_reused`: an agent that lost its marks goes on from there in this boot of the VM.
  */
 export const UsageReceipt = z
-  .strictObject({
+  .object({
     stored: z.int(),
     duplicates: z.int(),
     refused: z.array(
       z
-        .strictObject({
+        .object({
           index: z.int(),
           code: z.string(),
           detail: z.string(),
@@ -317,11 +360,11 @@ export type UsageReceipt = z.infer<typeof UsageReceipt>;
 
 /** `POST /agent/v1/enroll`: the one call that is authorised by a join token instead of a signature. */
 export const EnrollRequest = z
-  .strictObject({
+  .object({
     joinToken: z.string().min(20).max(200),
     /** The agent's new Ed25519 public key as a JWK (RFC 8037). */
     publicKey: z
-      .strictObject({
+      .object({
         kty: z.literal("OKP").openapi("AgentKeyType"),
         crv: z.literal("Ed25519").openapi("AgentKeyCurve"),
         x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
@@ -332,20 +375,20 @@ export const EnrollRequest = z
   .openapi("EnrollRequest");
 export type EnrollRequest = z.infer<typeof EnrollRequest>;
 export const EnrollAnswer = z
-  .strictObject({ hostId: z.uuid(), identityEpoch: z.int().positive() })
+  .object({ hostId: z.uuid(), identityEpoch: z.int().positive() })
   .openapi("EnrollAnswer");
 export type EnrollAnswer = z.infer<typeof EnrollAnswer>;
 
 /** `POST /agent/v1/session`. `doorbell: null` when no queue can be had: the agent then only polls. */
 export const AgentSession = z
-  .strictObject({
+  .object({
     doorbell: use(
       z
-        .strictObject({
+        .object({
           queueUrl: z.url(),
           region: z.string(),
           credentials: z
-            .strictObject({
+            .object({
               accessKeyId: z.string(),
               secretAccessKey: z.string(),
               sessionToken: z.string().nullable(),
@@ -356,7 +399,7 @@ export const AgentSession = z
         .openapi("AgentDoorbell"),
     ).nullable(),
     intervals: z
-      .strictObject({
+      .object({
         resyncSeconds: z.number().positive(),
         usageSampleSeconds: z.number().positive(),
         usageFlushSeconds: z.number().positive(),

@@ -1,4 +1,3 @@
-import type { HostFacts } from "#core/contracts/agent.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 
 /** What a host may run: the words on the wire, in the database, and of the drivers. */
@@ -129,8 +128,11 @@ const PLATFORM_OF: Readonly<Record<Hypervisor, (version: string) => Platform>> =
   },
 };
 
+/** What an agent said of its host's hypervisor. */
+type HypervisorFacts = Readonly<{ hypervisor: Hypervisor; hypervisorVersion: string }>;
+
 /** What a host runs. A version that cannot be read counts as the one with the least. */
-export const platformOf = (facts: Pick<HostFacts, "hypervisor" | "hypervisorVersion">): Platform =>
+export const platformOf = (facts: HypervisorFacts): Platform =>
   PLATFORM_OF[facts.hypervisor](facts.hypervisorVersion);
 
 /** What a platform supports on a host of so many threads. */
@@ -141,9 +143,8 @@ export function limitsOnHost(platform: Platform, { cpuThreads }: { cpuThreads: n
 }
 
 /** What a host supports, by its own facts. */
-export const limitsOf = (
-  facts: Pick<HostFacts, "hypervisor" | "hypervisorVersion" | "cpuThreads">,
-): PlatformLimits => limitsOnHost(platformOf(facts), facts);
+export const limitsOf = (facts: HypervisorFacts & { cpuThreads: number }): PlatformLimits =>
+  limitsOnHost(platformOf(facts), facts);
 
 /**
  * Why a VM of this size cannot be on such a host; null when it can. The one decision for a plan that is put on sale, an

@@ -1,4 +1,4 @@
-import type { VmReport } from "#core/contracts/agent.ts";
+import type { ReceivedVmReport } from "#core/contracts/agent.ts";
 import type { ObservedPower } from "./vm.ts";
 
 /** What is known of a VM by what its host has reported. */
@@ -19,7 +19,7 @@ export type KnownOfVm = Readonly<{
 /** `stale`: older than what is known. `foreign`: of an epoch or a generation that the host cannot have. */
 export function judgeReport(
   vm: Pick<KnownOfVm, "generation" | "ownerEpoch" | "observedGeneration">,
-  report: VmReport,
+  report: ReceivedVmReport,
 ): "current" | "stale" | "foreign" {
   if (report.ownerEpoch !== vm.ownerEpoch) return "foreign";
   if (report.observed && report.observed.ownerEpoch !== vm.ownerEpoch) return "foreign";
@@ -35,7 +35,7 @@ const shortName = (host: string) => host.split(".")[0]?.toLowerCase();
  */
 export function whatChanged(
   vm: KnownOfVm,
-  report: VmReport,
+  report: ReceivedVmReport,
   now: Date,
 ): (Omit<KnownOfVm, "hostname" | "generation" | "ownerEpoch"> & { observedAt: Date }) | undefined {
   const seen = report.observed;

@@ -1,7 +1,7 @@
 import { and, eq } from "drizzle-orm";
 import type { LedgerKind, LedgerTransaction } from "#core/billing/ledger.ts";
 import type { Tx } from "#db/client.ts";
-import { ledgerEntries, ledgerTransactions } from "#db/schema/ledger.ts";
+import { ledgerEntries, ledgerTransactions } from "#db/schema/billing.ts";
 
 /** Posts once for each (kind, reference): a repeat changes nothing. The database checks that it sums to zero. */
 export async function post(

@@ -1,13 +1,11 @@
-import { and, asc, count, eq, inArray, lte, sql } from "drizzle-orm";
+import { asc, eq } from "drizzle-orm";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Money } from "#core/money.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { currencyFromRow } from "#db/orders/orders.ts";
+import { currencyFromRow } from "#db/currency-from-row.ts";
 import { images, locations, planPrices, plans } from "#db/schema/catalogue.ts";
-import { ipAddresses, networkPools } from "#db/schema/hosts.ts";
-import { vms } from "#db/schema/vms.ts";
 
 export type Plan = Readonly<{
   id: string;
@@ -135,54 +133,4 @@ export async function insertPlan(tx: Tx, p: Plan, now: Date): Promise<void> {
 
 export async function insertImage(tx: Tx, i: Image, now: Date): Promise<void> {
   await tx.insert(images).values({ ...i, hypervisors: [...i.hypervisors], createdAt: now });
-}
-
-/** Adds a block of addresses to a location, one row for each address that a VM may have. */
-export async function insertPool(
-  tx: Tx,
-  pool: {
-    id: string;
-    locationId: string;
-    cidr: string;
-    gateway: string;
-    vlan: number | null;
-    addresses: readonly string[];
-  },
-  now: Date,
-): Promise<void> {
-  await tx.insert(networkPools).values({
-    id: pool.id,
-    locationId: pool.locationId,
-    cidr: pool.cidr,
-    gateway: pool.gateway,
-    prefix: Number(pool.cidr.split("/")[1]),
-    vlan: pool.vlan,
-    createdAt: now,
-  });
-  await tx.execute(sql`
-    insert into ip_addresses (pool_id, address)
-    select ${pool.id}::uuid, a::inet from unnest(${sql.param([...pool.addresses])}::text[]) a`);
-}
-
-export async function freeAddresses(db: Db, locationId: string, now: Date): Promise<number> {
-  const [row] = await db
-    .select({ free: count() })
-    .from(ipAddresses)
-    .innerJoin(networkPools, eq(networkPools.id, ipAddresses.poolId))
-    .where(and(eq(networkPools.locationId, locationId), lte(ipAddresses.busyUntil, now)));
-  return row?.free ?? 0;
-}
-
-/** The bandwidth that each VM's plan allows, in Mbit/s, by VM id. */
-export async function bandwidthOfVms(
-  tx: Tx,
-  vmIds: readonly string[],
-): Promise<ReadonlyMap<string, number | null>> {
-  if (vmIds.length === 0) return new Map();
-  const rows = await tx
-    .select({ vmId: vms.id, bandwidthMbit: plans.bandwidthMbit })
-    .from(vms)
-    .innerJoin(plans, eq(plans.id, vms.planId))
-    .where(inArray(vms.id, [...vmIds]));
-  return new Map(rows.map((r) => [r.vmId, r.bandwidthMbit]));
 }

@@ -142,14 +142,28 @@ export async function saveFacts(
 /**
  * Counts a change of the host's desired document. The last statement of its transaction: all that concerns one host
  * waits for this row until the commit.
+ * @returns the new generation.
  */
-export async function bumpDesiredGeneration(tx: Tx, hostId: string): Promise<void> {
+export async function bumpDesiredGeneration(tx: Tx, hostId: string): Promise<number> {
   const [row] = await tx
     .update(hosts)
     .set({ desiredGeneration: sql`${hosts.desiredGeneration} + 1` })
     .where(eq(hosts.id, hostId))
-    .returning({ id: hosts.id });
+    .returning({ generation: hosts.desiredGeneration });
   if (!row) throw new Error(`host ${hostId} vanished`);
+  return row.generation;
+}
+
+/** What the host's agent is given now, by its hash: its generation stands for this content from here on. */
+export async function saveServed(
+  tx: Tx,
+  hostId: string,
+  served: { generation: number; hash: string },
+): Promise<void> {
+  await tx
+    .update(hosts)
+    .set({ servedGeneration: served.generation, servedHash: served.hash })
+    .where(eq(hosts.id, hostId));
 }
 
 export async function insertJoinToken(

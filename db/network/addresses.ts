@@ -2,7 +2,7 @@ import { and, asc, eq, isNull, lte, sql } from "drizzle-orm";
 import { macForIpv4 } from "#core/network/address.ts";
 import type { Nic } from "#core/contracts/agent.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { ipAddresses, ipLeases, networkPools } from "#db/schema/hosts.ts";
+import { ipAddresses, ipLeases, networkPools } from "#db/schema/network.ts";
 
 /**
  * Leases a free address of the location to a VM that is to be. Free rows are locked and locked ones skipped, so

@@ -1,15 +1,9 @@
 import { and, asc, count, eq, isNull, lt, lte, sql } from "drizzle-orm";
-import { CURRENCIES, type Currency } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { currencyFromRow } from "#db/currency-from-row.ts";
 import { accounts } from "#db/schema/accounts.ts";
 import { orders } from "#db/schema/orders.ts";
-
-export function currencyFromRow(code: string): Currency {
-  const known = CURRENCIES.find((c) => c === code);
-  if (!known) throw new Error(`unknown currency ${code} in a row`);
-  return known;
-}
 
 export const orderFromRow = (row: typeof orders.$inferSelect): Order => ({
   ...row,

@@ -15,7 +15,7 @@ import { ROLES } from "#core/accounts/accounts.ts";
 import { instant } from "./columns.ts";
 
 /*
- * Who may speak to Berth. better-auth writes these tables through `adapters/accounts.ts`, so the property names are
+ * Who may speak to Berth. better-auth writes these tables through `adapters/log-ins.ts`, so the property names are
  * its field names (https://www.better-auth.com/docs/concepts/database); the SQL names are ours. It checks at start
  * that every field it knows has a column, which is why columns stand here that we leave null.
  */
@@ -135,8 +135,10 @@ export const twoFactors = pgTable(
 );
 
 /**
- * better-auth's "apikey". `permissions` is the token's scopes as JSON (`{"vms":["read"]}`), `lastRequest` when it was
- * last used, to within some minutes. The quota columns (refill, remaining, rate limit) are the plugin's, and unused.
+ * Keys of programs, in the table of better-auth's plugin for keys, which made them once (ADR 0014). `permissions` is the
+ * token's scopes as JSON (`{"vms":["read"]}`), `lastRequest` when it was last used, to within some minutes, `metadata` names
+ * the tokens that made it. The quota columns (refill, remaining, rate limit), `prefix` and `configId` are no longer written;
+ * a later migration drops them, when no Lambda of before is left that does.
  */
 export const apiTokens = pgTable(
   "api_tokens",
@@ -146,7 +148,7 @@ export const apiTokens = pgTable(
     name: text("name").notNull(),
     start: text("start").notNull(),
     prefix: text("prefix"),
-    /** SHA-256 of the whole secret, base64url. The secret has 64 random letters, so no salt is needed. */
+    /** SHA-256 of the whole secret, base64url. The secret has 48 random bytes, so no salt is needed. */
     key: text("secret_hash").notNull(),
     permissions: text("permissions").notNull(),
     enabled: boolean("enabled").notNull().default(true),

@@ -2,15 +2,11 @@ import { sql } from "drizzle-orm";
 import {
   boolean,
   check,
-  cidr,
-  customType,
   index,
-  inet,
   integer,
   jsonb,
   pgEnum,
   pgTable,
-  primaryKey,
   text,
   uniqueIndex,
   uuid,
@@ -54,6 +50,9 @@ export const hosts = pgTable(
     identityEpoch: integer("identity_epoch").notNull().default(0),
     /** Counts changes of the host's whole desired document. */
     desiredGeneration: integer("desired_generation").notNull().default(0),
+    /** The generation and the content's hash that the agent was last given; null: none yet. */
+    servedGeneration: integer("served_generation"),
+    servedHash: text("served_hash"),
     lastSeenAt: instant("last_seen_at"),
     createdAt: instant("created_at").notNull(),
   },
@@ -66,6 +65,11 @@ export const hosts = pgTable(
         and ${t.allocatedMemoryMib} between 0 and ${t.capacityMemoryMib}
         and ${t.allocatedDiskGib} between 0 and ${t.capacityDiskGib}
         and ${t.allocatedVms} between 0 and ${t.capacityVms}`,
+    ),
+    check(
+      "hosts_served_is_desired",
+      sql`(${t.servedGeneration} is null) = (${t.servedHash} is null)
+        and ${t.servedGeneration} <= ${t.desiredGeneration}`,
     ),
     check(
       "hosts_active_is_enrolled",
@@ -87,67 +91,4 @@ export const joinTokens = pgTable(
     createdAt: instant("created_at").notNull(),
   },
   (t) => [index("join_tokens_host_idx").on(t.hostId)],
-);
-
-export const networkPools = pgTable(
-  "network_pools",
-  {
-    id: uuid("id").primaryKey(),
-    locationId: uuid("location_id")
-      .notNull()
-      .references(() => locations.id),
-    cidr: cidr("cidr").notNull(),
-    gateway: inet("gateway").notNull(),
-    prefix: integer("prefix").notNull(),
-    vlan: integer("vlan"),
-    createdAt: instant("created_at").notNull(),
-  },
-  // No two pools share an address: the exclusion constraint `network_pools_no_overlap` stands in the migration.
-  (t) => [index("network_pools_location_idx").on(t.locationId)],
-);
-
-/** One row for each address that can be leased, so that a search for a free one can lock it. */
-export const ipAddresses = pgTable(
-  "ip_addresses",
-  {
-    address: inet("address").notNull(),
-    poolId: uuid("pool_id")
-      .notNull()
-      .references(() => networkPools.id),
-    /** Until when it is leased or in quarantine; `-infinity` when it was never leased. Kept with the lease. */
-    busyUntil: instant("busy_until")
-      .notNull()
-      .default(sql`'-infinity'`),
-  },
-  (t) => [
-    primaryKey({ name: "ip_addresses_pkey", columns: [t.poolId, t.address] }),
-    index("ip_addresses_free_idx").on(t.poolId, t.busyUntil, t.address),
-  ],
-);
-
-const tstzrange = customType<{ data: string }>({ dataType: () => "tstzrange" });
-
-/**
- * Who holds an address, and when. `during` ends after the quarantine; the exclusion constraint (in the
- * migration: drizzle has no word for it) lets no two leases of one address overlap.
- */
-export const ipLeases = pgTable(
-  "ip_leases",
-  {
-    id: uuid("id").primaryKey(),
-    poolId: uuid("pool_id")
-      .notNull()
-      .references(() => networkPools.id),
-    address: inet("address").notNull(),
-    /** The VM that the order will become; no foreign key, since the lease is older than the VM. */
-    vmId: uuid("vm_id").notNull(),
-    during: tstzrange("during").notNull(),
-    releasedAt: instant("released_at"),
-  },
-  (t) => [
-    index("ip_leases_vm_idx").on(t.vmId),
-    uniqueIndex("ip_leases_open_address_key")
-      .on(t.address)
-      .where(sql`${t.releasedAt} is null`),
-  ],
 );

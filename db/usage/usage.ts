@@ -1,7 +1,9 @@
-import { and, desc, eq, gte, lt, max, sql } from "drizzle-orm";
+import { and, desc, eq, gte, inArray, lt, max, sql } from "drizzle-orm";
 import type { AnyPgColumn } from "drizzle-orm/pg-core";
 import type { Db, Tx } from "#db/client.ts";
-import { usageSamples } from "#db/schema/vms.ts";
+import { plans } from "#db/schema/catalogue.ts";
+import { usageSamples } from "#db/schema/usage.ts";
+import { vms } from "#db/schema/vms.ts";
 
 export type StoredSample = typeof usageSamples.$inferInsert;
 
@@ -108,4 +110,18 @@ export async function measuredUntil(db: Db, vmId: string): Promise<Date | null> 
     .orderBy(desc(usageSamples.fromAt))
     .limit(1);
   return row?.to ?? null;
+}
+
+/** The bandwidth that each VM's plan allows, in Mbit/s, by VM id. */
+export async function bandwidthOfVms(
+  tx: Tx,
+  vmIds: readonly string[],
+): Promise<ReadonlyMap<string, number | null>> {
+  if (vmIds.length === 0) return new Map();
+  const rows = await tx
+    .select({ vmId: vms.id, bandwidthMbit: plans.bandwidthMbit })
+    .from(vms)
+    .innerJoin(plans, eq(plans.id, vms.planId))
+    .where(inArray(vms.id, [...vmIds]));
+  return new Map(rows.map((r) => [r.vmId, r.bandwidthMbit]));
 }

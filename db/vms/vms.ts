@@ -7,8 +7,9 @@ import { pendingOneShots } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { images, locations, plans } from "#db/schema/catalogue.ts";
-import { hosts, ipLeases } from "#db/schema/hosts.ts";
-import { entitlements } from "#db/schema/orders.ts";
+import { hosts } from "#db/schema/hosts.ts";
+import { ipLeases } from "#db/schema/network.ts";
+import { entitlements } from "#db/schema/billing.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 
 export type VmRow = typeof vms.$inferSelect;
@@ -165,16 +166,25 @@ export async function loadVmView(db: Db | Tx, id: string): Promise<VmView | unde
   return row && viewFromRow(row);
 }
 
+export type HostDesire = Readonly<{
+  generation: number;
+  vms: readonly DesiredVm[];
+  /** What the host was last served; null: nothing yet. */
+  served: { generation: number; hash: string } | null;
+}>;
+
 /**
- * Everything a host should have, with the generation it belongs to. Call in a repeatable-read transaction: the
- * generation and the VMs must be of one instant, or an agent could see one generation with two contents.
+ * Everything a host should have, with the generation it belongs to. Call in a repeatable-read transaction, or under the
+ * host's row lock: the generation and the VMs must be of one instant, or an agent could see one generation with two
+ * contents.
  */
-export async function desiredOfHost(
-  tx: Tx,
-  hostId: string,
-): Promise<{ generation: number; vms: readonly DesiredVm[] } | undefined> {
+export async function desiredOfHost(tx: Tx, hostId: string): Promise<HostDesire | undefined> {
   const [host] = await tx
-    .select({ generation: hosts.desiredGeneration })
+    .select({
+      generation: hosts.desiredGeneration,
+      servedGeneration: hosts.servedGeneration,
+      servedHash: hosts.servedHash,
+    })
     .from(hosts)
     .where(eq(hosts.id, hostId));
   if (!host) return undefined;
@@ -198,8 +208,13 @@ export async function desiredOfHost(
   const ids = rows.map((r) => r.vm.id);
   const nics = await nicsOf(tx, ids, (id) => bandwidth.get(id) ?? null);
   const pending = await pendingOneShots(tx, ids);
+  const { generation, servedGeneration, servedHash } = host;
   return {
-    generation: host.generation,
+    generation,
+    served:
+      servedGeneration === null || servedHash === null
+        ? null
+        : { generation: servedGeneration, hash: servedHash },
     vms: rows.map(({ vm, image, until, nameservers, diskIops }) => ({
       vmId: vm.id,
       generation: vm.generation,

@@ -1,9 +1,10 @@
 import { z } from "zod";
+import { announcement } from "#core/contracts/agent-protocol.ts";
 import {
   AgentSession,
-  DesiredDocument,
   EnrollAnswer,
   InitialPasswordAnswer,
+  ReceivedDocument,
   UsageReceipt,
   type AgentReport,
   type EnrollRequest,
@@ -17,7 +18,7 @@ export interface ControlPlane {
   enroll(request: EnrollRequest, signal?: AbortSignal): Promise<EnrollAnswer>;
   session(signal?: AbortSignal): Promise<AgentSession>;
   /** null: unchanged since `etag`. `atLeast` is the generation that a doorbell named. */
-  desired(have: DesiredQuery, signal?: AbortSignal): Promise<DesiredDocument | null>;
+  desired(have: DesiredQuery, signal?: AbortSignal): Promise<ReceivedDocument | null>;
   report(report: AgentReport, signal?: AbortSignal): Promise<void>;
   sendUsage(batch: UsageBatch, signal?: AbortSignal): Promise<UsageReceipt>;
   /** The administrator's password of a VM that is about to be made. Never to be logged or kept. */
@@ -77,7 +78,7 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
   ): Promise<{ status: number; text: string }> {
     const target = `${prefix}${path}`;
     const body = more.body === undefined ? "" : JSON.stringify(more.body);
-    const headers = new Headers({ accept: "application/json" });
+    const headers = new Headers({ accept: "application/json", ...announcement() });
     if (body !== "") headers.set("content-type", "application/json");
     if (more.etag) headers.set("if-none-match", `"${more.etag}"`);
     if (options.sign)
@@ -122,7 +123,7 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
       const { status, text } = await call("GET", `/agent/v1/desired${query}`, { etag, signal });
       if (status === 304) return null;
       if (status !== 200) throw refusalOf(status, text);
-      return parse(DesiredDocument, text);
+      return parse(ReceivedDocument, text);
     },
     report: async (report, signal) =>
       void (await ask("POST", "/agent/v1/reports", { body: report, signal })),

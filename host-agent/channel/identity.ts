@@ -13,14 +13,14 @@ const TOKEN_AUDIENCE = "berth-agent-api";
 const TOKEN_SECONDS = 60;
 
 /** The host's own Ed25519 key (RFC 8037), and what enrolling it gave. The private half never leaves the host. */
-const Identity = z.strictObject({
-  key: z.strictObject({
+const Identity = z.object({
+  key: z.object({
     kty: z.literal("OKP"),
     crv: z.literal("Ed25519"),
     x: z.string(),
     d: z.string(),
   }),
-  enrolled: z.strictObject({ hostId: z.uuid(), identityEpoch: z.int().positive() }).nullable(),
+  enrolled: z.object({ hostId: z.uuid(), identityEpoch: z.int().positive() }).nullable(),
 });
 type Identity = z.infer<typeof Identity>;
 export type EnrolledIdentity = Identity & { enrolled: NonNullable<Identity["enrolled"]> };

@@ -4,11 +4,11 @@ import { loadSaved, save } from "#host-agent/state/saved.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 
 const FILE = "actions.json";
-const Entry = z.strictObject({
+const Entry = z.object({
   vmId: z.uuid(),
   /** null: begun, and nobody knows how it ended. */
   report: z
-    .strictObject({
+    .object({
       actionId: z.uuid(),
       vmId: z.uuid(),
       outcome: z.enum(["success", "error"]),
@@ -16,6 +16,7 @@ const Entry = z.strictObject({
     })
     .nullable(),
 });
+type Entry = z.infer<typeof Entry>;
 const Journal = z.record(z.uuid(), Entry);
 type Journal = z.infer<typeof Journal>;
 
@@ -27,7 +28,7 @@ export interface ActionJournal {
   begin(actionId: string, vmId: string): Promise<void>;
   finish(report: ActionReport): Promise<void>;
   /** Forgets actions that the control plane asks for no longer. */
-  keepOnly(wanted: ReadonlySet<string>): Promise<void>;
+  keepOnly(wanted: (actionId: string, vmId: string) => boolean): Promise<void>;
 }
 
 export function createActionJournal(store: StateStore): ActionJournal {
@@ -62,8 +63,8 @@ export function createActionJournal(store: StateStore): ActionJournal {
     finish: (report) =>
       write((was) => ({ ...was, [report.actionId]: { vmId: report.vmId, report } })),
     async keepOnly(wanted) {
-      const stays = ([id, entry]: [string, Journal[string]]) =>
-        wanted.has(id) || (entry?.report === null && mine.has(id));
+      const stays = ([id, entry]: [string, Entry]) =>
+        wanted(id, entry.vmId) || (entry.report === null && mine.has(id));
       if (!Object.entries(journal).every(stays))
         await write((was) => Object.fromEntries(Object.entries(was).filter(stays)));
     },

@@ -1,27 +1,34 @@
 import { createHash } from "node:crypto";
-import { DesiredDocument, type AgentReport } from "#core/contracts/agent.ts";
+import { ReceivedDocument, type AgentReport } from "#core/contracts/agent.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import type { Log } from "#core/ports.ts";
 import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
 import { loadSaved, save } from "#host-agent/state/saved.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
+import { readDocument, type ReadDocument } from "./read-document.ts";
 
-const FILE = "desired.json";
+/** As it was received, whatever of it this agent understands: a newer one reads it anew. */
+const FILE = "desired-2.json";
+/**
+ * Where agents of protocol 1 keep theirs, which must be of their shape. It goes when there is a newer one: an agent that
+ * is rolled back asks the control plane then, instead of going by what was desired before the upgrade.
+ */
+const FILE_OF_PROTOCOL_1 = "desired.json";
 
 type RefusedDesired = NonNullable<AgentReport["refusedDesired"]>;
 
 /** The last accepted document, which holds while the control plane is away and after a restart. */
 export interface DesiredState {
   load(): Promise<void>;
-  /** null: none was ever accepted. */
-  current(): DesiredDocument | null;
+  /** null: none was ever accepted. The same object for as long as nothing in it changes. */
+  current(): ReadDocument | null;
   /** What the control plane last sent and the agent would not take; null when it takes what is sent. */
   refused(): RefusedDesired | null;
   /** Asks for a newer one. true: what is held now is what the control plane says. Throws when it cannot ask. */
   pull(atLeast: number | null, signal: AbortSignal): Promise<boolean>;
 }
 
-/** Hex SHA-256 of the VMs as canonical JSON: what `DesiredDocument.hash` must be. */
+/** Hex SHA-256 of the VMs, as they were received, as canonical JSON: what `DesiredDocument.hash` must be. */
 export const desiredHash = (vms: unknown): string =>
   createHash("sha256").update(canonicalJson(vms)).digest("hex");
 
@@ -32,10 +39,10 @@ export function createDesiredState(ports: {
   log: Log;
 }): DesiredState {
   const { hostId, store, controlPlane, log } = ports;
-  let held: DesiredDocument | null = null;
+  let held: ReadDocument | null = null;
   let refused: RefusedDesired | null = null;
 
-  function reasonAgainst(sent: DesiredDocument): RefusedDesired["reason"] | null {
+  function reasonAgainst(sent: ReceivedDocument): RefusedDesired["reason"] | null {
     if (sent.hostId !== hostId) return "wrong_host";
     if (desiredHash(sent.vms) !== sent.hash) return "wrong_hash";
     if (held === null || sent.generation > held.generation) return null;
@@ -43,9 +50,21 @@ export function createDesiredState(ports: {
     return sent.hash === held.hash ? null : "same_generation_other_hash";
   }
 
+  async function keep(document: ReceivedDocument): Promise<void> {
+    await save(store, FILE, document);
+    await store.remove(FILE_OF_PROTOCOL_1);
+  }
+
   return {
     async load() {
-      held = await loadSaved(store, FILE, DesiredDocument);
+      const mine = await loadSaved(store, FILE, ReceivedDocument);
+      // From before the upgrade, or from an agent that was rolled back meanwhile: then it may be the newer one.
+      const before = await loadSaved(store, FILE_OF_PROTOCOL_1, ReceivedDocument);
+      const isNewer = before !== null && (mine === null || before.generation > mine.generation);
+      const kept = isNewer ? before : mine;
+      held = kept === null ? null : readDocument(kept);
+      // Left by a crash between the two: an agent that is rolled back must not find it.
+      if (before !== null && mine !== null && !isNewer) await store.remove(FILE_OF_PROTOCOL_1);
     },
     current: () => held,
     refused: () => refused,
@@ -67,14 +86,18 @@ export function createDesiredState(ports: {
       if (held !== null && sent.hash === held.hash && sent.generation === held.generation) {
         // Only the grace, which the hash does not cover, may differ; an object that stays is no news to anyone.
         if (sent.entitlementGraceSeconds !== held.entitlementGraceSeconds) {
-          await save(store, FILE, sent);
+          await keep(sent);
           held = { ...held, entitlementGraceSeconds: sent.entitlementGraceSeconds };
         }
         return true;
       }
-      await save(store, FILE, sent);
-      held = sent;
-      log.info("desired_accepted", { generation: sent.generation, vms: sent.vms.length });
+      await keep(sent);
+      held = readDocument(sent);
+      const { vms, nameless } = held;
+      log.info("desired_accepted", { generation: sent.generation, vms: vms.length });
+      for (const { vmId, why } of held.refused)
+        log.error("desired_vm_refused", { vm_id: vmId, generation: sent.generation, why });
+      if (nameless > 0) log.error("desired_vms_nameless", { vms: nameless });
       return true;
     },
   };

@@ -6,7 +6,7 @@ import type { StateStore } from "#host-agent/state/state-store.ts";
 
 const FILE = "destroys.json";
 const HOUR_MS = 3_600_000;
-const Destroys = z.array(z.strictObject({ vmId: z.uuid(), at: z.iso.datetime() }));
+const Destroys = z.array(z.object({ vmId: z.uuid(), at: z.iso.datetime() }));
 
 /** At most so many VMs are destroyed an hour, restarts included: a control plane gone wrong is stopped by its hosts. */
 export interface DestroyLimit {

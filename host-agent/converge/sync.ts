@@ -4,7 +4,9 @@ import type { Clock, Log } from "#core/ports.ts";
 import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
 import type { DesiredState } from "./desired.ts";
 import type { VmDriver } from "#host-agent/drivers/driver.ts";
-import type { Observer } from "./observer.ts";
+import type { Look, Observer } from "./observer.ts";
+import { namedIn, type ReadDocument, type RefusedVm } from "./read-document.ts";
+import { agentError } from "./vm-step.ts";
 import { createVmWorker, type VmWorker, type WorkerPorts } from "./vm-worker.ts";
 
 export type PassRequest = Readonly<{
@@ -86,6 +88,32 @@ export function createSync(ports: SyncPorts): Sync {
     return worker;
   };
 
+  /** A VM that is named again while its worker still ends a step gets that same worker, never a second one. */
+  function releaseUnnamed(named: ReadonlySet<string>): void {
+    for (const [vmId, worker] of workers) {
+      if (named.has(vmId)) continue;
+      worker.release();
+      reporter.forget(vmId);
+      if (!worker.isWorking()) workers.delete(vmId);
+    }
+  }
+
+  /** It stays as it is, and what is seen of it is told. */
+  function refuse({ vmId, generation, ownerEpoch, why }: RefusedVm, look: Look, full: boolean) {
+    workers.get(vmId)?.release();
+    const observed = look.vms.get(vmId) ?? null;
+    const error = agentError({ code: "unsupported_by_agent", detail: why });
+    reporter.vm({ vmId, generation, ownerEpoch, observed, settled: false, error }, full);
+  }
+
+  /** What of the journal is asked for still. Of a VM that cannot be read it is not known, so all of it stays. */
+  function stillWanted(document: ReadDocument): (actionId: string, vmId: string) => boolean {
+    const pending = document.vms.flatMap((vm) => vm.pendingActions.map((action) => action.id));
+    const actions = new Set(pending);
+    const refused = new Set(document.refused.map((vm) => vm.vmId));
+    return (id, vmId) => actions.has(id) || refused.has(vmId) || document.nameless > 0;
+  }
+
   return {
     async pass({ full, atLeast }) {
       // The look may begin before the answer comes: nothing is done in between, except by workers, who know.
@@ -100,22 +128,16 @@ export function createSync(ports: SyncPorts): Sync {
       const document = desired.current();
       if (look === null || signal.aborted) return false;
       if (document === null) return taken;
-      const named = new Set(document.vms.map((vm) => vm.vmId));
+      const named = new Set(namedIn(document).map((vm) => vm.vmId));
       const strangers = [...look.vms.values()]
         .filter((vm) => !named.has(vm.vmId))
         .map(({ vmId, ownerEpoch }) => ({ vmId, ownerEpoch }));
       reporter.strangers(strangers, full);
-      for (const [vmId, worker] of workers)
-        if (!named.has(vmId)) {
-          worker.release();
-          reporter.forget(vmId);
-          workers.delete(vmId);
-        }
+      releaseUnnamed(named);
       for (const vm of document.vms) workerFor(vm.vmId).give(vm, look, full);
+      for (const vm of document.refused) refuse(vm, look, full);
       // When every worker has the new document: one with the old would take a forgotten action for a new one.
-      await journal.keepOnly(
-        new Set(document.vms.flatMap((vm) => vm.pendingActions.map((action) => action.id))),
-      );
+      await journal.keepOnly(stillWanted(document));
       return taken;
     },
     async idle() {

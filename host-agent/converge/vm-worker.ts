@@ -24,6 +24,8 @@ export interface VmWorker {
   give(desired: DesiredVm, look: Look, reportAgain: boolean): void;
   /** The control plane names the VM no longer: leaves it as it is. */
   release(): void;
+  /** It has not ended: a step of it may be under way, also when the VM was released meanwhile. */
+  isWorking(): boolean;
   /** Resolves when the worker has ended, or waits for the hypervisor, the guest or its next attempt. */
   idle(): Promise<void>;
 }
@@ -38,7 +40,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
   let desired: DesiredVm | null = null;
   let given: Look | null = null;
   let reportAgain = false;
-  let working = false;
+  /** The work that is under way; null: none is. Never two at once. */
+  let working: symbol | null = null;
   let waiting = false;
   let wake = new AbortController();
   let idlers: (() => void)[] = [];
@@ -98,6 +101,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     settled: boolean,
     error: VmReport["error"] = null,
   ): void {
+    // Released meanwhile: whoever released it says what there is to say.
+    if (desired === null) return;
     const { generation, ownerEpoch } = want;
     reporter.vm({ vmId, generation, ownerEpoch, observed, settled, error }, reportAgain);
     reportAgain = false;
@@ -233,27 +238,34 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     failures = 0;
     for (let last: DesiredVm | null = null; ;) {
       const want = desired;
-      if (want === null || signal.aborted) return;
+      if (want === null || signal.aborted) {
+        working = null;
+        return;
+      }
       if (want !== last) done.clear();
       last = want;
       if ((await round(want)) || desired !== want || reportAgain) continue;
       // In one breath with the check: what is given from here on starts the work anew.
-      working = false;
+      working = null;
       return;
     }
   }
 
   async function run(): Promise<void> {
-    working = true;
+    const mine = Symbol(vmId);
+    working = mine;
     try {
       await work();
     } catch (error) {
       // The hypervisor cannot be looked at, or the agent stops: nothing is known, so nothing is reported.
       if (!signal.aborted) log.error("vm_work_failed", { vm_id: vmId, error: String(error) });
     } finally {
-      working = false;
-      waiting = false;
-      becomeIdle();
+      // Unless something was given since the check, and the next work has begun.
+      if (working === mine) working = null;
+      if (working === null) {
+        waiting = false;
+        becomeIdle();
+      }
     }
   }
 
@@ -263,17 +275,20 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       if (changed) desired = wanted;
       reportAgain ||= again;
       // A VM that waits or fails is not tried again because a doorbell rang for another one.
-      if (working && !changed && !again) return;
+      if (working !== null && !changed && !again) return;
       given = look;
-      if (working) wake.abort();
+      if (working !== null) wake.abort();
       else void run();
     },
     release() {
       desired = null;
       wake.abort();
     },
+    isWorking: () => working !== null,
     idle: () =>
-      !working || waiting ? Promise.resolve() : new Promise((resolve) => idlers.push(resolve)),
+      working === null || waiting
+        ? Promise.resolve()
+        : new Promise((resolve) => idlers.push(resolve)),
   };
 }
 

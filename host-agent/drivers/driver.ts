@@ -110,3 +110,6 @@ export async function administratorPassword(
     throw new DriverError("unsupported", "a Windows VM needs a source of its first password");
   return secrets.administratorPassword(signal);
 }
+
+/** One step of a driver's self-test, and what came of it. */
+export type SelftestStep = Readonly<{ step: string; ok: boolean; ms: number; detail: string }>;

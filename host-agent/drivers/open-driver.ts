@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { HostImage, type DriverCapabilities } from "#core/contracts/agent.ts";
 import type { Clock, IdSource, Log } from "#core/ports.ts";
-import type { VmDriver } from "./driver.ts";
+import type { SelftestStep, VmDriver } from "./driver.ts";
 
 export type DriverPorts = { clock: Clock; ids: IdSource; log: Log; agentVersion: string };
 
@@ -131,8 +131,6 @@ function check<T>(schema: z.ZodType<T>, options: unknown): T {
   );
   throw new DriverOptionsError(`driver options: ${faults.join("; ")}`);
 }
-
-export type SelftestStep = Readonly<{ step: string; ok: boolean; ms: number; detail: string }>;
 
 /**
  * Tries a driver on this host with the life of one tiny VM, cleaned up whatever happened, also when the signal ends it

@@ -1,12 +1,10 @@
 import type { Clock, Log } from "#core/ports.ts";
-import {
-  ControlPlaneError,
-  IdentityRevoked,
-  type ControlPlane,
-} from "#host-agent/channel/control-plane.ts";
+import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
 import type { DesiredState } from "#host-agent/converge/desired.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
+import { namedIn } from "#host-agent/converge/read-document.ts";
 import type { Look, Observer } from "#host-agent/converge/observer.ts";
+import { beginFlush, sendSamples, SPLITS_A_FLUSH, SPLITS_TO_ONE } from "./send-samples.ts";
 import { SAMPLES_A_BATCH, type Spool } from "./spool.ts";
 import { within } from "#host-agent/time-limit.ts";
 import { firstMark, takeSample, type MeterMark } from "./usage.ts";
@@ -16,7 +14,10 @@ export interface Meter {
   seen(look: Look): void;
   /** Samples every running VM of ours. Returns how many samples were spooled. */
   sample(): Promise<number>;
-  /** Sends what is spooled. Returns how many samples were acknowledged. Throws what the control plane throws. */
+  /**
+   * Sends what is spooled. Returns how many samples were acknowledged. Throws what the control plane throws, but for a
+   * refusal of the samples: that puts aside what is refused alone, and costs no other.
+   */
   flush(): Promise<number>;
 }
 
@@ -26,6 +27,8 @@ export interface Meter {
  */
 const MOST_SAMPLES = 200_000;
 const COUNTERS_LIMIT_MS = 60_000;
+const ASIDE_EVERY_MS = 24 * 3_600_000;
+const ASIDE_PAGES_A_FLUSH = 20;
 
 export function createMeter(ports: {
   driver: VmDriver;
@@ -38,16 +41,19 @@ export function createMeter(ports: {
   signal: AbortSignal;
   mostSamples?: number;
 }): Meter {
-  const { driver, desired, spool, controlPlane, clock, log, signal } = ports;
+  const { driver, desired, spool, clock, log, signal } = ports;
   const mostSamples = ports.mostSamples ?? MOST_SAMPLES;
   /** By VM, first marks that are on their way to the disk. */
   const marking = new Map<string, MeterMark>();
+  let asideDueAt = 0;
+  let asideDue: string[] = [];
+  let tookNothing = false;
   let sampling: Promise<number> | null = null;
   let flushing: Promise<number> | null = null;
 
-  /** VMs that are desired here, under the epoch of their tag: nothing else is billed (invariant 17). */
+  /** VMs that are desired here, understood or not, under the epoch of their tag: nothing else is billed (invariant 17). */
   function isOurs(look: Look, vmId: string): boolean {
-    const wanted = desired.current()?.vms.find((vm) => vm.vmId === vmId);
+    const wanted = namedIn(desired.current()).find((vm) => vm.vmId === vmId);
     return wanted !== undefined && look.vms.get(vmId)?.ownerEpoch === wanted.ownerEpoch;
   }
 
@@ -88,31 +94,56 @@ export function createMeter(ports: {
 
   async function flushNow(): Promise<number> {
     const look = ports.observer().latest();
-    const named = new Set(desired.current()?.vms.map((vm) => vm.vmId));
+    const named = new Set(namedIn(desired.current()).map((vm) => vm.vmId));
     if (look !== null) spool.dropMarks((vmId) => !named.has(vmId) && !look.vms.has(vmId));
-    let sent = 0;
+    // Before this flush puts more aside, which need not be asked about twice.
+    const now = clock.now().getTime();
+    if (now >= asideDueAt) {
+      asideDueAt = now + ASIDE_EVERY_MS;
+      asideDue = [...spool.aside()];
+    }
+    // Where nothing was taken the last time, one way down to a single sample shows whether anything is now.
+    const flush = beginFlush(tookNothing ? SPLITS_TO_ONE : SPLITS_A_FLUSH);
+    tookNothing = false;
     for (;;) {
       const batch = await spool.oldest();
-      if (batch === null || signal.aborted) return sent;
-      if (batch.samples.length > 0) {
-        try {
-          const receipt = await controlPlane.sendUsage({ samples: [...batch.samples] }, signal);
-          for (const refusal of receipt.refused) {
-            const sample = batch.samples[refusal.index];
-            log.error("usage_sample_refused", { ...refusal, vm_id: sample?.vmId });
-            if (sample && refusal.nextSeq !== undefined) spool.goOnFrom(sample, refusal.nextSeq);
-          }
-        } catch (error) {
-          const final = error instanceof ControlPlaneError && error.isFinal;
-          if (!final || error instanceof IdentityRevoked) throw error;
-          log.error("usage_batch_refused", { samples: batch.samples.length, error: String(error) });
-          await spool.forget(batch, true);
-          continue;
-        }
+      if (batch === null || signal.aborted) break;
+      const left = await sendSamples(ports, batch.samples, flush);
+      // It takes nothing at all, not even of the newest: the samples are not what is wrong. All of it waits.
+      if (flush.taken === 0 && batch.samples.length > 0 && !(await takesTheNewest())) {
+        log.error("usage_not_taken", { samples: spool.size() });
+        tookNothing = true;
+        return 0;
       }
-      await spool.forget(batch, false);
-      sent += batch.samples.length;
+      await spool.settle(batch, left);
+      if (left.waiting.length > 0) break;
     }
+    const { taken } = flush;
+    await sendAside();
+    return taken;
+  }
+
+  /** Whether anything is taken of a VM that came after those that are refused. What is sent twice counts once. */
+  async function takesTheNewest(): Promise<boolean> {
+    const probe = beginFlush(SPLITS_TO_ONE);
+    await sendSamples(ports, await spool.newest(), probe);
+    return probe.taken > 0;
+  }
+
+  /** What was refused once is asked about again: at the agent's start, and once a day; some pages a flush. */
+  async function sendAside(): Promise<void> {
+    const flush = beginFlush();
+    for (let pages = 0; pages < ASIDE_PAGES_A_FLUSH && !signal.aborted; pages++) {
+      const [name] = asideDue;
+      if (name === undefined) break;
+      const samples = await spool.readAside(name);
+      if (samples !== null) {
+        const { refused, waiting } = await sendSamples(ports, samples, flush);
+        await spool.settleAside(name, [...refused, ...waiting]);
+      }
+      asideDue.shift();
+    }
+    if (flush.taken > 0) log.info("usage_taken_after_all", { samples: flush.taken });
   }
 
   return {

@@ -5,7 +5,7 @@ import type { VmCounters } from "#host-agent/drivers/driver.ts";
 const Bytes = z.string().regex(/^\d+$/);
 
 /** Where the last sample of a VM ended: what the next one is counted from. */
-export const MeterMark = z.strictObject({
+export const MeterMark = z.object({
   vmId: z.uuid(),
   bootEpoch: z.string(),
   nextSeq: z.int().nonnegative(),

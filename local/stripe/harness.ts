@@ -1,5 +1,6 @@
 import { Stripe } from "stripe";
 import type { Clock, Log } from "#core/ports.ts";
+import { judgedCalls, judgedWebhooks } from "#test/harness/judged-stripe.ts";
 import { seededIds } from "./ids.ts";
 import { idOf } from "./sandbox.ts";
 import { createStripeStandIn, type StandInOptions, type StripeStandIn } from "./stand-in.ts";
@@ -86,7 +87,7 @@ export async function inProcess(
   const log = quietLog();
   const received: Stripe.Event[] = [];
   const receiver = { status: 200 };
-  const standIn = await createStripeStandIn({
+  const made = await createStripeStandIn({
     ids: seededIds(options.seed ?? "test"),
     apiKey: API_KEY,
     publicUrl: PUBLIC_URL,
@@ -95,7 +96,7 @@ export async function inProcess(
       url: "http://berth.test/webhooks/stripe",
       secret: WEBHOOK_SECRET,
       ...(options.enabledEvents === undefined ? {} : { enabledEvents: options.enabledEvents }),
-      deliver: async (request) => {
+      deliver: judgedWebhooks(async (request) => {
         const payload = await request.text();
         const header = request.headers.get("stripe-signature") ?? "";
         const at = clock.now().getTime();
@@ -103,11 +104,12 @@ export async function inProcess(
           Stripe.webhooks.constructEvent(payload, header, WEBHOOK_SECRET, undefined, undefined, at),
         );
         return new Response(null, { status: receiver.status });
-      },
+      }),
     },
     ...options,
     clock,
   });
+  const standIn = { ...made, fetch: judgedCalls(made.fetch) };
   return { clock, standIn, stripe: clientOver(standIn.fetch), received, receiver, log };
 }
 
@@ -169,7 +171,7 @@ export async function submitPage(
 
 /** A subscription that was bought and paid on the Checkout page. */
 export async function aPaidSession(
-  harness: Harness,
+  harness: Pick<Harness, "standIn" | "stripe">,
   card: string = CARDS.works,
   given: Partial<Stripe.Checkout.SessionCreateParams> = {},
 ): Promise<Stripe.Checkout.Session> {

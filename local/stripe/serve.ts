@@ -1,4 +1,5 @@
-import { serve, type ServerType } from "@hono/node-server";
+import type { ServerType } from "@hono/node-server";
+import { closeServer, listen } from "../listen.ts";
 import { randomIds } from "./ids.ts";
 import { createStripeStandIn, type StandInOptions, type StripeStandIn } from "./stand-in.ts";
 
@@ -22,7 +23,6 @@ export type ServedStandIn = Readonly<{
   close: () => Promise<void>;
 }>;
 
-const HOST = "127.0.0.1";
 /** Stripe does not publish its own; a receiver is meant to answer well under a second. */
 const DELIVERY_TIMEOUT_MS = 10_000;
 
@@ -30,9 +30,9 @@ const DELIVERY_TIMEOUT_MS = 10_000;
 export async function serveStripeStandIn(options: ServeOptions): Promise<ServedStandIn> {
   let handle: (request: Request) => Promise<Response> = async () =>
     new Response("starting", { status: 503 });
-  const server = await listening(options.port, async (request) => handle(request));
+  const server = await listen(async (request) => handle(request), options.port);
   try {
-    const url = `http://${HOST}:${portOf(server)}`;
+    const url = `http://127.0.0.1:${portOf(server)}`;
     const standIn = await createStripeStandIn({
       ...options,
       ids: options.ids ?? randomIds(),
@@ -49,37 +49,18 @@ export async function serveStripeStandIn(options: ServeOptions): Promise<ServedS
     handle = standIn.fetch;
     standIn.start();
     const close = async (): Promise<void> => {
-      await ended(server);
+      await closeServer(server);
       await standIn.close();
     };
     return { url, standIn, close };
   } catch (error) {
-    await ended(server);
+    await closeServer(server);
     throw error;
   }
 }
-
-const listening = async (
-  port: number,
-  fetch: (request: Request) => Promise<Response>,
-): Promise<ServerType> =>
-  new Promise((resolve, reject) => {
-    const server = serve({ fetch, port, hostname: HOST }, () => {
-      server.off("error", reject);
-      resolve(server);
-    });
-    server.on("error", reject);
-  });
 
 function portOf(server: ServerType): number {
   const address = server.address();
   if (address === null || typeof address === "string") throw new Error("not listening on a port");
   return address.port;
 }
-
-/** Stops listening and drops idle keep-alive connections, which would hold the process up. */
-const ended = async (server: ServerType): Promise<void> =>
-  new Promise((resolve, reject) => {
-    server.close((error) => (error === undefined ? resolve() : reject(error)));
-    if ("closeAllConnections" in server) server.closeAllConnections();
-  });

@@ -16,7 +16,8 @@ import { WebhookQueue } from "./webhooks.ts";
 
 /*
  * A stateful stand-in for Stripe, for machines that have no Stripe account. It speaks the pinned version of the API to
- * the official client and is as strict as the real one where it can be; what it does not know it refuses. Where it
+ * the official client and is as strict as the real one where it can be; what it does not know it refuses. Every call and
+ * webhook of the unit and db suites is held against Stripe's own OpenAPI (`test/harness/judged-stripe.ts`). Where it
  * differs on purpose:
  * - a call may be refused although Stripe would take it (metered prices, tax, coupons, trials, raw card data …);
  * - balance transactions are not kept (`balance_transaction` is null, as it first is at Stripe with asynchronous capture);

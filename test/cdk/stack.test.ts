@@ -1,25 +1,22 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { FUNCTION_ENTRIES, FUNCTION_NAMES } from "#cdk/functions.ts";
 import { nagFindings } from "#cdk/nag.ts";
 import { STAGES } from "#cdk/stage.ts";
-import { Environment, MigrationEnvironment } from "#commands/runtime.ts";
-import { berthFunctions, emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
+import { Environment, LogInEnvironment, MigrationEnvironment } from "#commands/runtime.ts";
+import { berthFunctions, functionCalled, synthesisedStages, type Stages } from "./stages.ts";
 
 const ROOT = path.join(import.meta.dirname, "..", "..");
 
-let stages: ReturnType<typeof synthesiseStages>;
-let given: Awaited<ReturnType<typeof emptyBundles>>;
+let stages: Stages;
 beforeAll(async () => {
-  given = await emptyBundles();
-  stages = synthesiseStages(given.bundles);
+  stages = await synthesisedStages();
 });
-afterAll(() => given.drop());
 
 describe.each(STAGES)("stage %s", (stage) => {
-  const template = () => stages[stage].template;
+  const template = () => stages.of[stage].template;
   const functions = () => berthFunctions(template());
   const called = (id: string) => functionCalled(template(), id);
   const alarmsOn = (metric: string, id: string) =>
@@ -31,8 +28,8 @@ describe.each(STAGES)("stage %s", (stage) => {
       );
 
   test("has no finding of cdk-nag that is not acknowledged, and no error or warning of the CDK", () => {
-    expect(nagFindings(stages[stage].app)).toEqual([]);
-    const made = stages[stage].app.synth().getStackByName(stages[stage].stack.stackName);
+    expect(nagFindings(stages.of[stage].app)).toEqual([]);
+    const made = stages.of[stage].app.synth().getStackByName(stages.of[stage].stack.stackName);
     expect(made.messages.map((m) => m.entry.data)).toEqual([]);
   });
 
@@ -46,7 +43,12 @@ describe.each(STAGES)("stage %s", (stage) => {
       const { Variables } = z
         .object({ Variables: z.record(z.string(), z.unknown()) })
         .parse(each.Properties["Environment"]);
-      const schema = each === called("Migrate") ? MigrationEnvironment : Environment;
+      const schema =
+        each === called("Migrate")
+          ? MigrationEnvironment
+          : each === called("LogIn")
+            ? LogInEnvironment
+            : Environment;
       const own = Object.keys(Variables).filter((name) => name.startsWith("BERTH_"));
       expect({ of: each.id, own: own.toSorted() }).toEqual({
         of: each.id,
@@ -158,7 +160,7 @@ describe.each(STAGES)("stage %s", (stage) => {
     expect(alarms.filter((a) => a.Properties["MetricName"] === "OutboxStuck")).toHaveLength(1);
   });
 
-  test("Stripe's webhook has its own Lambda, everything else is the API's, throttled and logged", () => {
+  test("Stripe's webhook and log-ins have Lambdas of their own, everything else is the API's, throttled and logged", () => {
     const routes = template().ofType("AWS::ApiGatewayV2::Route");
     const target = (key: string) => {
       const route = routes.find((r) => r.Properties["RouteKey"] === key);
@@ -169,7 +171,8 @@ describe.each(STAGES)("stage %s", (stage) => {
       return template().mentioned(integration.Properties["IntegrationUri"], "AWS::Lambda::Function")
         .id;
     };
-    expect(routes).toHaveLength(2);
+    expect(routes).toHaveLength(3);
+    expect(target("ANY /v1/auth/{proxy+}")).toBe(called("LogIn").id);
     expect(target("ANY /webhooks/stripe")).toBe(called("StripeWebhook").id);
     expect(target("$default")).toBe(called("Api").id);
     expect(

@@ -1,7 +1,8 @@
 import { createHmac } from "node:crypto";
 import { v7 } from "uuid";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { addImage, addLocation, addPlan, addPool } from "#commands/catalogue/add-catalogue.ts";
+import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
+import { addPool } from "#commands/network/add-pool.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { createAgent } from "#host-agent/agent.ts";
 import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
+import { readDocument } from "#host-agent/converge/read-document.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import { folderWorld } from "#host-agent/drivers/simulated/world.ts";
@@ -50,7 +51,7 @@ const agent = createAgent({
     faults: step,
   }),
   controlPlane: mortalControlPlane(plane, step, (document) => {
-    armed ||= document.vms.some((vm) => vm.presence === orders.dieAt?.presence);
+    armed ||= readDocument(document).vms.some((vm) => vm.presence === orders.dieAt?.presence);
   }),
   doorbell: createMemoryDoorbell,
   store,

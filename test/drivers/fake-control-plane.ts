@@ -6,6 +6,7 @@ import {
   type AgentSession,
   type DesiredDocument,
   type DesiredVm,
+  type ReceivedDocument,
   type UsageSample,
 } from "#core/contracts/agent.ts";
 import { ControlPlaneError, type ControlPlane } from "#host-agent/channel/control-plane.ts";
@@ -22,7 +23,7 @@ export type FakeControlPlane = ControlPlane & {
   /** While set, every call fails with it. */
   outage: ControlPlaneError | null;
   /** While set, this is sent instead of the document. */
-  sendInstead: DesiredDocument | null;
+  sendInstead: ReceivedDocument | null;
   session_: AgentSession;
   reports: AgentReport[];
   /** The newest report of a VM. */

@@ -1,4 +1,4 @@
-import type { DesiredDocument } from "#core/contracts/agent.ts";
+import type { ReceivedDocument } from "#core/contracts/agent.ts";
 import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 
@@ -40,7 +40,7 @@ export function mortalStore(store: StateStore, step: Step): StateStore {
 export function mortalControlPlane(
   plane: ControlPlane,
   step: Step,
-  told: (document: DesiredDocument) => void = () => undefined,
+  told: (document: ReceivedDocument) => void = () => undefined,
 ): ControlPlane {
   return {
     enroll: (request, signal) => plane.enroll(request, signal),

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ROLES, SCOPES, SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts/accounts.ts";
 import { idIn } from "#core/ids.ts";
-import { createApi } from "#functions/app.ts";
+import { createApi, createLogInApi } from "#functions/app.ts";
 import { StackClient } from "#local/client.ts";
 import { LOCAL_PASSWORD, LOCAL_PEOPLE } from "#local/seed.ts";
 import { aSample, anAgentReport, aVmReport, hostFacts, minutesAfter } from "#test/builders.ts";
@@ -184,8 +184,9 @@ describe("every operation of the API", () => {
   test("is in the document: nothing is served that it does not tell of", () => {
     // Pages for people, and the document itself.
     const pages = ["/", "/docs", "/openapi.json", "/checkout/done", "/checkout/cancelled"];
-    const served = createApi(stack.deps)
-      .routes.filter(({ method, path }) => method !== "ALL" || !path.endsWith("/*"))
+    const served = [createApi(stack.deps), createLogInApi({ ...stack.deps, logIns: stack.logIns })]
+      .flatMap((app) => app.routes)
+      .filter(({ method, path }) => method !== "ALL" || !path.endsWith("/*"))
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`);
     const told = operations.map((op) => `${op.method} ${op.path}`);
     expect(new Set(served)).toEqual(new Set([...told, ...pages.map((page) => `GET ${page}`)]));

@@ -3,13 +3,13 @@ import { v7 } from "uuid";
 import { createStaticHostCredentials } from "#adapters/sts.ts";
 import { createSealer } from "#adapters/sealer.ts";
 import { systemSecrets } from "#adapters/clock.ts";
-import type { Accounts } from "#core/accounts/accounts.ts";
+import type { Accounts, LogIns } from "#core/accounts/accounts.ts";
 import type { Log } from "#core/ports.ts";
 import { ok } from "#core/result.ts";
 import type { Deps } from "#commands/deps.ts";
 import type { Db } from "#db/client.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
-import { createApi } from "#functions/app.ts";
+import { createWholeApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
 import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
 import { createStripeWebhook } from "#webhooks/stripe.ts";
@@ -58,13 +58,13 @@ export function recordedLog(): RecordedLog {
   };
 }
 
-const noAccounts: Accounts = {
+const noAccounts: Accounts & LogIns = {
   handle: async () => new Response(null, { status: 404 }),
+  createAccount: () => Promise.reject(new Error("this test has no accounts")),
   authenticate: async () => ok(undefined),
   createToken: () => Promise.reject(new Error("this test has no accounts")),
   listTokens: async () => [],
   revokeToken: async () => false,
-  createAccount: () => Promise.reject(new Error("this test has no accounts")),
 };
 
 export async function startControlPlane(
@@ -75,7 +75,7 @@ export async function startControlPlane(
     /** What Stripe does with a subscription whose renewal failed to the end. */
     afterLastRetry?: "cancel" | "unpaid";
     /** Who may call the HTTP API; nobody when left out. */
-    accounts?: (db: Db) => Accounts;
+    accounts?: (db: Db) => Accounts & LogIns;
   } = {},
 ): Promise<ControlPlane> {
   const database = await cloneDatabase(options);
@@ -92,6 +92,7 @@ export async function startControlPlane(
     webhook: (request) => webhook(request),
     afterLastRetry: options.afterLastRetry,
   });
+  const doors = options.accounts?.(database.db) ?? noAccounts;
   const deps: Deps = {
     db: withCommitSteps(drizzle(database.pool, { logger: steps.logger }), steps),
     clock,
@@ -101,7 +102,7 @@ export async function startControlPlane(
     log,
     payments: stepped(stripe.payments, "payments", steps),
     queues: stepped(queues, "queues", steps),
-    accounts: options.accounts?.(database.db) ?? noAccounts,
+    accounts: doors,
     hostCredentials: stepped(
       createStaticHostCredentials({ clock, region: "us-east-1" }),
       "credentials",
@@ -115,7 +116,7 @@ export async function startControlPlane(
   };
   const receive = createStripeWebhook(deps);
   webhook = async (request) => receive.fetch(request);
-  const api = createApi(deps);
+  const api = createWholeApi({ ...deps, logIns: doors });
   const billing = createBillingEventsConsumer(deps);
   const work = createOutboxEventsConsumer(deps);
   const pump = async () => {
@@ -135,7 +136,7 @@ export async function startControlPlane(
     queues,
     stripe,
     steps,
-    fetch: async (request) => api.fetch(request),
+    fetch: async (request) => api(request),
     webhook,
     log,
     pump,

@@ -1,8 +1,10 @@
 import type { SQSEvent } from "aws-lambda";
+import { hostQueueName } from "#adapters/sqs-names.ts";
 import type { Queues, WorkQueue } from "#core/ports.ts";
 import type { BatchHandler } from "#functions/batch.ts";
+import { assertQueueFor, assertRingable, assertSendable } from "#local/held-to-sqs.ts";
 
-/** Queues that keep what was sent until a test hands it on. */
+/** Queues that keep what was sent until a test hands it on. They take what SQS takes. */
 export type RecordedQueues = Queues & {
   readonly waiting: Record<WorkQueue, unknown[]>;
   readonly rings: { queueUrl: string; hostId: string; generation: number }[];
@@ -14,9 +16,18 @@ export function recordedQueues(): RecordedQueues {
   return {
     waiting,
     rings,
-    send: async (queue, messages) => void waiting[queue].push(...messages),
-    ring: async (queueUrl, doorbell) => void rings.push({ queueUrl, ...doorbell }),
-    ensureHostQueue: async (hostId) => `https://sqs.test/000000000000/berth-host-${hostId}`,
+    send: async (queue, messages, options) => {
+      assertSendable(messages, options?.delaySeconds);
+      waiting[queue].push(...messages);
+    },
+    ring: async (queueUrl, doorbell) => {
+      assertRingable(doorbell);
+      rings.push({ queueUrl, ...doorbell });
+    },
+    ensureHostQueue: async (hostId) => {
+      assertQueueFor(hostId);
+      return `https://sqs.test/000000000000/${hostQueueName(hostId)}`;
+    },
   };
 }
 

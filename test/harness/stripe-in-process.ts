@@ -5,6 +5,7 @@ import type { Stripe } from "stripe";
 import { clientOver } from "#local/stripe/harness.ts";
 import { randomIds } from "#local/stripe/ids.ts";
 import { createStripeStandIn, type StripeStandIn } from "#local/stripe/stand-in.ts";
+import { judgedCalls, judgedWebhooks } from "./judged-stripe.ts";
 
 const PUBLIC_URL = "http://stripe.test";
 const API_KEY = "sk_test_control_plane";
@@ -42,7 +43,7 @@ export async function stripeInProcess(options: {
   const { clock, log } = options;
   const trouble = { outage: false, behindMs: 0 };
   const calls: string[] = [];
-  const standIn = await createStripeStandIn({
+  const made = await createStripeStandIn({
     clock: { ...clock, now: () => new Date(+clock.now() - trouble.behindMs) },
     ids: randomIds(),
     apiKey: API_KEY,
@@ -53,9 +54,10 @@ export async function stripeInProcess(options: {
       url: "http://berth.test/webhooks/stripe",
       secret: WEBHOOK_SECRET,
       enabledEvents: PROVIDER_EVENTS,
-      deliver: options.webhook,
+      deliver: judgedWebhooks(options.webhook),
     },
   });
+  const standIn = { ...made, fetch: judgedCalls(made.fetch) };
   const payments = createStripePayments({
     apiKey: API_KEY,
     webhookSecret: WEBHOOK_SECRET,

@@ -41,9 +41,7 @@ export const simAccounts: Accounts = {
     const who = PRINCIPALS.get(token);
     return who ? ok(who) : refuse("token_invalid", "no such token");
   },
-  handle: unused,
   createToken: unused,
   listTokens: unused,
   revokeToken: unused,
-  createAccount: unused,
 };

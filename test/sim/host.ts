@@ -98,7 +98,7 @@ export class SimHost {
 
   /** The desired document on its disk: what its agent goes by. */
   heldDocument(): { generation: number; hash: string } | null {
-    const text = this.store.peek("desired.json");
+    const text = this.store.peek("desired-2.json");
     if (text === this.#document.text) return this.#document.held;
     const held = text === null ? null : Held.parse(JSON.parse(text));
     this.#document = { text, held };
@@ -132,7 +132,8 @@ export class SimHost {
         else if (event === "desired_refused") broken(15);
         // No fault of ours makes a report that cannot be taken.
         else if (event === "report_refused") broken(0);
-        else if (event === "usage_sample_refused" || event === "usage_batch_refused") broken(10);
+        else if (/^usage_(sample_refused|sample_not_taken|not_taken|given_up)$/.test(event))
+          broken(10);
         else if (!this.#isExplained(event, what.map(String).join(" "))) broken(0);
       },
     };

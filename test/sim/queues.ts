@@ -1,8 +1,10 @@
 import type { SQSRecord } from "aws-lambda";
+import { hostQueueName } from "#adapters/sqs-names.ts";
 import { EventEnvelope } from "#core/contracts/events.ts";
 import type { Queues, WorkQueue } from "#core/ports.ts";
 import type { BatchHandler } from "#functions/batch.ts";
 import type { DoorbellSource, Ring } from "#host-agent/channel/rings.ts";
+import { assertQueueFor, assertRingable, assertSendable } from "#local/held-to-sqs.ts";
 import type { Dice } from "./dice.ts";
 import { outside } from "./process.ts";
 import { forever } from "./scheduler.ts";
@@ -33,7 +35,7 @@ export type Invoke = (
   work: () => ReturnType<BatchHandler>,
 ) => Promise<Awaited<ReturnType<BatchHandler>> | undefined>;
 
-/** SQS, standard queues: at least once, in no order, and here now and then not at all. */
+/** SQS, standard queues: at least once, in no order, and here now and then not at all. They take what SQS takes. */
 export class SimQueues implements Queues {
   readonly #sim: Sim;
   readonly #invoke: Invoke;
@@ -58,8 +60,13 @@ export class SimQueues implements Queues {
     this.#handlers = handlers;
   }
 
-  async send(queue: WorkQueue, messages: readonly unknown[]): Promise<void> {
+  async send(
+    queue: WorkQueue,
+    messages: readonly unknown[],
+    options?: { delaySeconds: number },
+  ): Promise<void> {
     const { scheduler, faults } = this.#sim;
+    assertSendable(messages, options?.delaySeconds);
     if (messages.length === 0) return;
     await outside(scheduler, `sqs send ${queue}`);
     if (faults.strikes("queue.send_failed")) throw new Error("sqs: no connection (simulated)");
@@ -71,6 +78,7 @@ export class SimQueues implements Queues {
 
   async ring(queueUrl: string, doorbell: { hostId: string; generation: number }): Promise<void> {
     const { scheduler, faults } = this.#sim;
+    assertRingable(doorbell);
     await outside(scheduler, "sqs ring");
     if (faults.strikes("queue.send_failed")) throw new Error("sqs: no connection (simulated)");
     const { generations } = this.taken;
@@ -102,10 +110,11 @@ export class SimQueues implements Queues {
   }
 
   async ensureHostQueue(hostId: string): Promise<string> {
+    assertQueueFor(hostId);
     await outside(this.#sim.scheduler, "sqs ensure queue");
     if (this.#sim.faults.strikes("queue.send_failed"))
       throw new Error("sqs: no connection (simulated)");
-    return `https://sqs.test/berth-host-${hostId}`;
+    return `https://sqs.test/${hostQueueName(hostId)}`;
   }
 
   /** The doorbell of one agent, for as long as `isDead` says no. */

@@ -17,6 +17,7 @@ import { createSim, describe, Violation, type Sim } from "./sim.ts";
 import type { SimPostgres } from "./postgres.ts";
 import { takeStep } from "./take-step.ts";
 import { govern } from "./virtual-globals.ts";
+import type { World } from "./world.ts";
 
 const HOSTS: readonly HostShape[] = [
   { name: "kvm-1", hypervisor: "kvm", cpuThreads: 4, memoryMib: 14_336, diskGib: 300 },
@@ -40,21 +41,6 @@ export type Outcome = Readonly<{
   /** How many orders ended in which state: a run in which nothing happens proves nothing. */
   orders: Readonly<Record<string, number>>;
 }>;
-
-/** One world, from its beginning until it is at rest or broken. */
-export type World = Scene &
-  Readonly<{
-    people: People;
-    queues: SimQueues;
-    /** The same ones at every look: what they saw on the way is what they judge the end by. */
-    checks: readonly Check[];
-    /** People who are not done with what they began. */
-    busy: { count: number };
-    /** Goes on for `ms` of virtual time. */
-    run: (ms: number) => Promise<void>;
-    /** Goes on for so many steps, or for minutes if fewer are to be done in them. */
-    runSteps: (steps: number) => Promise<void>;
-  }>;
 
 /** Runs a plan on a fresh world. Everything in it is decided by the plan. */
 export async function simulate(

@@ -4,7 +4,7 @@ import type { FaultKind } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import type { Step, Strike } from "./plan.ts";
 import { FOREIGN } from "./sim-world.ts";
-import type { World } from "./simulate.ts";
+import type { World } from "./world.ts";
 
 const HOUR = 3_600_000;
 

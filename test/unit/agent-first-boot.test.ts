@@ -95,7 +95,7 @@ test("a Windows VM waits for the control plane to give its password, and nothing
   await host.agent.pass();
   expect(host.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { power: "running" } });
   const password = await initialPassword(vm.vmId);
-  const kept = `${await host.store.read("desired.json")} ${await host.store.read("actions.json")}`;
+  const kept = `${await host.store.read("desired-2.json")} ${await host.store.read("actions.json")}`;
   expect(kept).toContain(vm.vmId);
   expect(kept).not.toContain(password);
   expect(JSON.stringify(host.plane.reports)).not.toContain(password);

@@ -23,8 +23,12 @@ const sent = (samples: readonly UsageSample[]) =>
 
 /** What the host itself counted since the VM's boot epoch began. */
 async function counted(host: TestHost) {
-  const now = host.clock.now().getTime();
   const [vm] = await host.world.vms();
+  return countedOf(host, vm?.vmId ?? "");
+}
+async function countedOf(host: TestHost, vmId: string) {
+  const now = host.clock.now().getTime();
+  const vm = await host.world.vm(vmId);
   const run = vm && runAt(vm, now);
   return run ? (countersAt(vm, run, now).txBytes[0] ?? 0n) : 0n;
 }
@@ -165,24 +169,151 @@ describe("the meter", () => {
     expect(await host.store.list("spool")).toEqual([]);
   });
 
-  test("puts aside a batch that is refused for good, and a page that cannot be read", async () => {
+  test("puts aside a page that cannot be read", async () => {
     const { host } = await running();
     const sample = async () => {
       await host.clock.advance(MINUTE);
       await host.agent.sampleUsage();
     };
     await sample();
-    host.plane.outage = new ControlPlaneError(422, "invalid", "not understood");
-    expect(await host.agent.flushUsage()).toBe(0);
-    host.plane.outage = null;
-    await sample();
-    const [page] = await host.store.list("spool");
+    const page = (await host.store.list("spool")).at(-1);
     await host.store.write(`spool/${page}`, '{"samples":[{"vmId');
     host.restart();
     await sample();
     expect(await host.agent.flushUsage()).toBe(1);
-    expect(await host.store.list("spool-refused")).toHaveLength(2);
+    expect(await host.store.list("spool-refused")).toHaveLength(1);
     // The page's marks went with it, so its bytes are in the sample after it.
-    expect(sent(samplesOf(host))).toBeGreaterThan(0n);
+    expect(sent(samplesOf(host))).toBe(await counted(host));
+  });
+});
+
+describe("usage that the control plane refuses as a whole", () => {
+  /** A host with `vms` VMs, and a control plane that takes no batch in which there is a sample that is `bad`. */
+  async function refusing(bad: (sample: UsageSample) => boolean, vms: number, status = 400) {
+    const host = createTestHost();
+    const wanted = Array.from({ length: vms }, () => aDesiredVm());
+    host.plane.want(wanted);
+    await host.agent.pass();
+    const refusal = { bad, calls: 0, most: 0 };
+    const take = host.plane.sendUsage.bind(host.plane);
+    host.plane.sendUsage = async (batch, signal) => {
+      refusal.calls += 1;
+      refusal.most = Math.max(refusal.most, batch.samples.length);
+      if (batch.samples.some((sample) => refusal.bad(sample)))
+        throw new ControlPlaneError(status, "invalid_request", "not understood");
+      return take(batch, signal);
+    };
+    const sample = async () => {
+      await host.clock.advance(MINUTE);
+      await host.agent.sampleUsage();
+    };
+    return { host, refusal, sample, vmIds: wanted.map((vm) => vm.vmId) };
+  }
+
+  test.each([400, 413, 422])(
+    "with %i is halved until one sample stands alone: only that is put aside",
+    async (status) => {
+      const { host, refusal, sample, vmIds } = await refusing(() => false, 100, status);
+      refusal.bad = ({ vmId, seq }) => vmId === vmIds[71] && seq === 1;
+      for (let n = 0; n < 3; n++) await sample();
+      expect(await host.agent.flushUsage()).toBe(299);
+      expect(host.plane.samples.size).toBe(299);
+      expect(await host.store.list("spool")).toEqual([]);
+      expect(await host.store.list("spool-refused")).toHaveLength(1);
+      expect(refusal.calls).toBeLessThan(25);
+      expect(host.errors).toContain("usage_sample_not_taken");
+    },
+  );
+
+  test("is asked about again after a start and after a day, and then counts", async () => {
+    const { host, refusal, sample, vmIds } = await refusing(() => false, 2);
+    refusal.bad = ({ vmId }) => vmId === vmIds[0];
+    await sample();
+    expect(await host.agent.flushUsage()).toBe(1);
+    await sample();
+    expect(await host.agent.flushUsage()).toBe(1);
+    expect(await host.store.list("spool-refused")).toHaveLength(2);
+    // Not within the day.
+    refusal.bad = () => false;
+    await host.agent.flushUsage();
+    expect(host.plane.samples.size).toBe(2);
+    await host.clock.advance(24 * 60 * MINUTE);
+    await host.agent.flushUsage();
+    expect(host.plane.samples.size).toBe(4);
+    expect(await host.store.list("spool-refused")).toEqual([]);
+
+    refusal.bad = ({ vmId }) => vmId === vmIds[1];
+    await sample();
+    await host.agent.flushUsage();
+    refusal.bad = () => false;
+    host.restart();
+    await host.agent.flushUsage();
+    expect(host.plane.samples.size).toBe(6);
+    expect(sent(samplesOf(host))).toBe(
+      (await Promise.all(vmIds.map((id) => countedOf(host, id)))).reduce((a, b) => a + b, 0n),
+    );
+  });
+
+  test("when nothing at all is taken, all of it waits where it is", async () => {
+    const { host, refusal, sample } = await refusing(() => true, 100);
+    for (let n = 0; n < 3; n++) await sample();
+    expect(await host.agent.flushUsage()).toBe(0);
+    const first = refusal.calls;
+    expect(first).toBeLessThanOrEqual(2 * (40 + 10) + 2);
+    expect(await host.agent.flushUsage()).toBe(0);
+    expect(refusal.calls - first).toBeLessThanOrEqual(2 * (10 + 10) + 2);
+    expect(await host.store.list("spool-refused")).toEqual([]);
+    expect(host.errors).toContain("usage_not_taken");
+    refusal.bad = () => false;
+    expect(await host.agent.flushUsage()).toBe(300);
+  });
+
+  test("with more bad samples than a flush may find: the rest waits for the next, and none is lost", async () => {
+    const { host, refusal, sample, vmIds } = await refusing(() => false, 100);
+    const bad = new Set(vmIds.filter((_, n) => n % 4 === 0));
+    refusal.bad = ({ vmId }) => bad.has(vmId);
+    for (let n = 0; n < 3; n++) await sample();
+    await host.agent.flushUsage();
+    expect(refusal.calls).toBeLessThanOrEqual(2 * 40 + 1);
+    expect(await host.store.list("spool")).not.toEqual([]);
+    for (let n = 0; n < 20; n++) await host.agent.flushUsage();
+    expect(host.plane.samples.size).toBe(225);
+    expect(await host.store.list("spool")).toEqual([]);
+    refusal.bad = () => false;
+    host.restart();
+    for (let n = 0; n < 20; n++) await host.agent.flushUsage();
+    expect(host.plane.samples.size).toBe(300);
+    expect(await host.store.list("spool-refused")).toEqual([]);
+  });
+
+  test("of one VM alone, for longer than a batch, keeps back no VM that comes after it", async () => {
+    const { host, refusal, sample, vmIds } = await refusing(() => false, 1);
+    refusal.bad = ({ vmId }) => vmId === vmIds[0];
+    for (let n = 0; n < 1100; n++) await sample();
+    expect(await host.agent.flushUsage()).toBe(0);
+    host.plane.want([aDesiredVm({ vmId: vmIds[0] ?? "" }), aDesiredVm()]);
+    await host.agent.pass();
+    for (let n = 0; n < 60; n++) {
+      await sample();
+      await host.agent.flushUsage();
+    }
+    expect(host.plane.samples.size).toBe(60);
+    refusal.bad = () => false;
+    host.restart();
+    for (let n = 0; n < 60; n++) await host.agent.flushUsage();
+    expect(host.plane.samples.size).toBe(1100 + 2 * 60);
+    expect(await host.store.list("spool-refused")).toEqual([]);
+  });
+
+  test("that an agent of before put aside whole is sent after all", async () => {
+    const { host, refusal, sample } = await refusing(() => false, 3);
+    await sample();
+    const [page = ""] = await host.store.list("spool");
+    await host.store.write(`spool-refused/${page}`, (await host.store.read(`spool/${page}`)) ?? "");
+    await host.store.remove(`spool/${page}`);
+    refusal.bad = () => false;
+    host.restart();
+    await host.agent.flushUsage();
+    expect(host.plane.samples.size).toBe(3);
   });
 });

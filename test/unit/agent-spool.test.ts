@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { Log } from "#core/ports.ts";
 import type { VmCounters } from "#host-agent/drivers/driver.ts";
-import { createSpool } from "#host-agent/meter/spool.ts";
+import { createSpool, type Spool } from "#host-agent/meter/spool.ts";
 import { memoryStore } from "#host-agent/state/state-store.ts";
 import { firstMark, takeSample } from "#host-agent/meter/usage.ts";
 
@@ -54,5 +54,79 @@ describe("the marks of the spool", () => {
     await spool.add([first.sample], [first.mark]);
     await spool.add([second.sample], [second.mark]);
     expect(spool.mark(VM)).toEqual(second.mark);
+  });
+});
+
+describe("what lies aside", () => {
+  const sampleAt = (minute: number) => {
+    const taken = takeSample(firstMark(VM, "boot-a", at(0)), countersOf("boot-a"), at(minute));
+    if (taken === null) throw new Error("some minutes are a sample");
+    return taken.sample;
+  };
+  async function refuse(spool: Spool, minute: number) {
+    await spool.add([sampleAt(minute)], []);
+    const batch = await spool.oldest();
+    if (batch === null) throw new Error("a sample waits");
+    await spool.settle(batch, { refused: batch.samples, waiting: [] });
+  }
+
+  test("is not overwritten by what is put aside after a restart", async () => {
+    const store = memoryStore();
+    for (let life = 1; life <= 3; life++) {
+      const spool = createSpool(store, quiet);
+      await spool.load();
+      await refuse(spool, life);
+      expect(spool.aside()).toHaveLength(life);
+    }
+    const spool = createSpool(store, quiet);
+    await spool.load();
+    const kept = await Promise.all(spool.aside().map((name) => spool.readAside(name)));
+    expect(kept.flat()).toEqual([sampleAt(1), sampleAt(2), sampleAt(3)]);
+  });
+
+  test("is not overwritten by a page of the same number that cannot be read", async () => {
+    const store = memoryStore();
+    const first = createSpool(store, quiet);
+    await refuse(first, 1);
+    const [name = ""] = first.aside();
+    await store.write(`spool/${name}`, '{"samples":[{"vmId');
+    const second = createSpool(store, quiet);
+    await second.load();
+    expect(second.aside()).toEqual([name]);
+    expect(await second.readAside(name)).toEqual([sampleAt(1)]);
+    expect(await store.list("spool-refused")).toHaveLength(2);
+    expect(await store.list("spool")).toEqual([]);
+  });
+
+  test("is bounded: the oldest is given up, and whose usage that was is told", async () => {
+    const store = memoryStore();
+    const given: Record<string, unknown>[] = [];
+    const log: Log = {
+      info: () => undefined,
+      error: (event, fields) => void given.push({ event, ...fields }),
+    };
+    const spool = createSpool(store, log, { mostAside: 2 });
+    for (const minute of [1, 2, 3]) await refuse(spool, minute);
+    const kept = await Promise.all(spool.aside().map((name) => spool.readAside(name)));
+    expect(kept.flat()).toEqual([sampleAt(2), sampleAt(3)]);
+    expect(await store.list("spool-refused")).toHaveLength(2);
+    const { from, to } = sampleAt(1);
+    expect(given).toEqual([{ event: "usage_given_up", samples: 1, vm_ids: [VM], from, to }]);
+  });
+
+  test("leaves what was not asked about in its place, as the oldest, over a restart too", async () => {
+    const store = memoryStore();
+    const spool = createSpool(store, quiet);
+    for (const minute of [1, 2, 3]) await spool.add([sampleAt(minute)], []);
+    const batch = await spool.oldest();
+    if (batch === null) throw new Error("samples wait");
+    await spool.settle(batch, { refused: [sampleAt(2)], waiting: [sampleAt(3)] });
+    await spool.add([sampleAt(4)], []);
+    const again = createSpool(store, quiet);
+    await again.load();
+    for (const each of [spool, again]) {
+      expect(each.size()).toBe(2);
+      expect((await each.oldest())?.samples).toEqual([sampleAt(3), sampleAt(4)]);
+    }
   });
 });

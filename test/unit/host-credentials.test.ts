@@ -4,7 +4,7 @@ import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { create } from "xmlbuilder2";
 import { z } from "zod";
-import { hostQueueName } from "#adapters/sqs.ts";
+import { hostQueueName } from "#adapters/sqs-names.ts";
 import { createStsHostCredentials } from "#adapters/sts.ts";
 
 const REGION = "eu-central-1";

@@ -14,7 +14,13 @@ import { z } from "zod";
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const PLANTED = "test/unit/__lint__";
-const RULES = new Set(["berth(layers)", "berth(pure)", "eslint(no-restricted-globals)"]);
+const RULES = new Set([
+  "berth(layers)",
+  "berth(pure)",
+  "berth(rooms)",
+  "eslint(no-restricted-globals)",
+  "import(no-cycle)",
+]);
 
 const Config = z.looseObject({
   ignorePatterns: z.array(z.string()),

@@ -7,8 +7,6 @@ import {
   PageQuery,
   RequestAction,
   RequestedAction,
-  UsageQuery,
-  UsageView,
   VmView,
 } from "#core/contracts/api.ts";
 import { idIn } from "#core/ids.ts";
@@ -18,13 +16,13 @@ import type { Deps } from "#commands/deps.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { relabelVm } from "#commands/vms/relabel-vm.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
-import { listVms, showAction, showUsage, showVm } from "#commands/vms/show-vm.ts";
+import { listVms, showAction, showVm } from "#commands/vms/show-vm.ts";
 import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
 import { newRouter } from "#functions/router.ts";
 import { problems, unwrap } from "#functions/problems.ts";
-import { toActionView, toUsageView, toVmView } from "#functions/views.ts";
+import { toActionView, toVmView } from "#functions/views.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
 const vmParam = z.object({ id: idIn("vm") });
@@ -145,21 +143,6 @@ const actionRoute = (deps: Deps) =>
       ...problems("action_not_found"),
     },
   });
-const usageRoute = (deps: Deps) =>
-  createRoute({
-    ...forAccounts(deps, OWNERS, "vms:read"),
-    operationId: "showUsage",
-    summary: "What a VM has used, by hour or day",
-    tags: ["VMs"],
-    method: "get",
-    path: "/v1/vms/{id}/usage",
-    request: { params: vmParam, query: UsageQuery },
-    responses: {
-      200: { description: "Sums and buckets", content: json(UsageView) },
-      ...problems("vm_not_found"),
-    },
-  });
-
 export const vmRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
     .openapi(listRoute(deps), async (c) => {
@@ -209,14 +192,4 @@ export const vmRoutes = (deps: Deps) =>
     .openapi(actionRoute(deps), async (c) => {
       const shown = unwrap(await showAction(deps, c.get("who"), c.req.valid("param").id));
       return c.json(toActionView(shown.action, shown.seen), 200);
-    })
-    .openapi(usageRoute(deps), async (c) => {
-      const { from, to, by } = c.req.valid("query");
-      const usage = await showUsage(deps, c.get("who"), {
-        vmId: c.req.valid("param").id,
-        from: from === undefined ? undefined : new Date(from),
-        to: to === undefined ? undefined : new Date(to),
-        by,
-      });
-      return c.json(toUsageView(unwrap(usage)), 200);
     });

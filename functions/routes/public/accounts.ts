@@ -1,4 +1,5 @@
-import { createRoute, type z } from "@hono/zod-openapi";
+import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
+import type { LogIns } from "#core/accounts/accounts.ts";
 import {
   BackupCodes,
   ChangePassword,
@@ -172,7 +173,10 @@ type Answers = Record<
   { description: string; content?: Record<string, { schema: z.ZodType }> }
 >;
 
-const routeOf = (deps: Deps, { path, who, body, answer, codes = [], ...about }: AuthOperation) => {
+const routeOf = (
+  deps: Pick<Deps, "accounts">,
+  { path, who, body, answer, codes = [], ...about }: AuthOperation,
+) => {
   const answers: Answers = {
     200: { description: "Done", content: { "application/json": { schema: answer } } },
     ...problems(...codes, "rate_limited"),
@@ -198,8 +202,19 @@ const routeOf = (deps: Deps, { path, who, body, answer, codes = [], ...about }: 
   });
 };
 
-/** Sign-up, log-in, sessions and second factors. The accounts answer them; here they are described and checked. */
-export const authRoutes = (deps: Deps) => {
+/** Puts the routes into the document of who does not serve them. */
+export function describeLogIns(
+  deps: Pick<Deps, "accounts">,
+  registry: OpenAPIHono["openAPIRegistry"],
+): void {
+  for (const operation of OPERATIONS) {
+    const { middleware: _, ...described } = { middleware: [], ...routeOf(deps, operation) };
+    registry.registerPath(described);
+  }
+}
+
+/** Sign-up, log-in, sessions and second factors. `deps.logIns` answers them; here they are described and checked. */
+export const logInRoutes = (deps: Pick<Deps, "accounts"> & { logIns: LogIns }) => {
   const router = newRouter<{ Variables: { requestId: string } }>();
   for (const operation of OPERATIONS)
     router.openapi(routeOf(deps, operation), async (c) => {
@@ -208,7 +223,7 @@ export const authRoutes = (deps: Deps) => {
       headers.set("x-request-id", c.get("requestId"));
       // The body has been read to be checked: what goes on is what was accepted.
       const body = operation.body === undefined ? undefined : await c.req.text();
-      return deps.accounts.handle(new Request(url, { method, headers, ...(body && { body }) }));
+      return deps.logIns.handle(new Request(url, { method, headers, ...(body && { body }) }));
     });
   return router;
 };

@@ -2,7 +2,7 @@ import path from "node:path";
 import type { DesiredVm, HostImage } from "#core/contracts/agent.ts";
 import type { IdSource } from "#core/ports.ts";
 import { createHypervDriver, type HypervDriver } from "./driver.ts";
-import type { SelftestStep } from "../open-driver.ts";
+import type { SelftestStep } from "../driver.ts";
 import type { HypervOptions } from "./options.ts";
 import { emptyTrashOf } from "./trash.ts";
 

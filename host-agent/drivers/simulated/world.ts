@@ -6,7 +6,7 @@ import { DriverError } from "../driver.ts";
 const Millis = z.int().nonnegative();
 
 /** One life of a VM's process. Instants are milliseconds since 1970. */
-export const Run = z.strictObject({
+export const Run = z.object({
   bootEpoch: z.string(),
   startedAt: Millis,
   /** When the guest will have booted and can be seen. */
@@ -22,23 +22,21 @@ export const Run = z.strictObject({
 export type Run = z.infer<typeof Run>;
 
 /** What the simulated host holds of one VM. Disk, seed and definition come one after another, and may be cut short. */
-export const VmRecord = z.strictObject({
+export const VmRecord = z.object({
   vmId: z.uuid(),
   /** null: somebody else's VM with no tag of Berth's. */
   ownerEpoch: z.int().positive().nullable(),
   size: VmSize,
-  disk: z
-    .strictObject({ serial: z.string(), image: z.string(), everStarted: z.boolean() })
-    .nullable(),
+  disk: z.object({ serial: z.string(), image: z.string(), everStarted: z.boolean() }).nullable(),
   /** Erased, it is still known what it said. */
-  seed: z.strictObject({ hostname: z.string(), erased: z.boolean() }).nullable(),
-  definition: z.strictObject({ macs: z.array(z.string()) }).nullable(),
+  seed: z.object({ hostname: z.string(), erased: z.boolean() }).nullable(),
+  definition: z.object({ macs: z.array(z.string()) }).nullable(),
   run: Run.nullable(),
   starts: z.int().nonnegative(),
 });
 export type VmRecord = z.infer<typeof VmRecord>;
 
-const TrashRecord = z.strictObject({
+const TrashRecord = z.object({
   serial: z.string(),
   vmId: z.uuid(),
   trashedAt: Millis,

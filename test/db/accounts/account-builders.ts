@@ -1,10 +1,14 @@
 import { createHmac } from "node:crypto";
 import { expect } from "vitest";
 import { v7 } from "uuid";
-import { createAccounts } from "#adapters/accounts.ts";
+import { systemClock, systemSecrets } from "#adapters/clock.ts";
+import { createLogIns } from "#adapters/log-ins.ts";
+import { createSessionCookies } from "#adapters/session-cookies.ts";
+import { createAccounts } from "#commands/accounts/check-access.ts";
 import {
   type AccountPrincipal,
   type Accounts,
+  type LogIns,
   type Role,
   SCOPES_OF_ROLE,
 } from "#core/accounts/accounts.ts";
@@ -15,29 +19,48 @@ export const BASE_URL = "http://127.0.0.1:8787";
 export const PASSWORD = "correct horse battery";
 export const INVALID = { ok: false, error: { code: "token_invalid" } };
 
-/** The accounts' adapter over this database, and what it logged. Several over one database are several Lambdas. */
-export function accountsOn(db: Db, over: Partial<Parameters<typeof createAccounts>[0]> = {}) {
+const SECRET = "for tests only, and long enough for a secret";
+
+/** Log-ins and the check of access over one database. */
+export type Doors = Accounts & LogIns;
+
+/** Both over this database, and what was logged. Several over one database are several Lambdas. */
+export function accountsOn(
+  db: Db,
+  over: Partial<Parameters<typeof createLogIns>[0]> = {},
+): { accounts: Doors; lines: Record<string, unknown>[] } {
   const lines: Record<string, unknown>[] = [];
   const write = (event: string, fields: Record<string, unknown>) =>
     lines.push({ event, ...fields });
-  const accounts = createAccounts({
+  const options = {
     db,
-    tables: accountTables,
+    clock: systemClock,
     ids: { newId: () => v7() },
-    secret: "for tests only, and long enough for a secret",
-    baseUrl: BASE_URL,
-    trustedOrigins: [],
     log: { info: write, error: write },
     production: false,
     ...over,
+  };
+  const logIns = createLogIns({
+    tables: accountTables,
+    secret: SECRET,
+    baseUrl: BASE_URL,
+    trustedOrigins: [],
+    ...options,
   });
-  return { accounts, lines };
+  const checks = createAccounts({
+    ...options,
+    clock: { ...systemClock, ...options.clock },
+    secrets: systemSecrets,
+    sessionClock: systemClock,
+    cookies: createSessionCookies({ secret: SECRET, secure: options.production }),
+  });
+  return { accounts: { ...logIns, ...checks }, lines };
 }
 
 export const anEmail = () => `${v7()}@example.com`;
 export const bearer = (secret: string) => new Headers({ authorization: `Bearer ${secret}` });
 
-export async function anAccount(accounts: Accounts, role: Role): Promise<AccountPrincipal> {
+export async function anAccount(accounts: LogIns, role: Role): Promise<AccountPrincipal> {
   const email = anEmail();
   const made = await accounts.createAccount({ email, name: "Ada", password: PASSWORD, role });
   if (!made.ok) throw new Error(made.error.code);
@@ -64,13 +87,13 @@ export const request = (route: string, headers: Record<string, string>, body?: o
   });
 
 export const post = (
-  accounts: Accounts,
+  accounts: LogIns,
   route: string,
   body: object,
   headers: Record<string, string> = {},
 ) => accounts.handle(request(route, headers, body));
 
-export async function logIn(accounts: Accounts, email: string): Promise<string> {
+export async function logIn(accounts: LogIns, email: string): Promise<string> {
   return cookieOf(await post(accounts, "/sign-in/email", { email, password: PASSWORD }));
 }
 

@@ -61,6 +61,40 @@ describe("API tokens", () => {
     expect(JSON.stringify(row)).not.toContain(secret.slice(token.start.length));
   });
 
+  test("tokens that better-auth's plugin made stay good, and name their makers", async () => {
+    const { accounts } = anInstance();
+    const owner = await anAccount(accounts, "customer");
+    const maker = await aToken(accounts, owner);
+    const secret = `berth_${"Zq".repeat(32)}`;
+    const made = {
+      id: v7(),
+      referenceId: owner.accountId,
+      name: "of before",
+      start: secret.slice(0, 12),
+      prefix: "berth_",
+      key: createHash("sha256").update(secret).digest("base64url"),
+      permissions: `{"vms":["write","read"],"tokens":["read"]}`,
+      metadata: JSON.stringify({ makers: [maker.token.id] }),
+      rateLimitEnabled: false,
+      rateLimitTimeWindow: 86_400_000,
+      rateLimitMax: 10,
+      createdAt: new Date(),
+      updatedAt: new Date(),
+    };
+    await database.db.insert(accountTables.apiTokens).values(made);
+    expect(await accounts.authenticate(bearer(secret))).toMatchObject({
+      ok: true,
+      value: {
+        accountId: owner.accountId,
+        scopes: ["vms:read", "vms:write", "tokens:read"],
+        token: { id: made.id, makers: [maker.token.id], expiresAt: null },
+      },
+    });
+    await accounts.revokeToken(owner.accountId, maker.token.id);
+    expect(await accounts.authenticate(bearer(secret))).toMatchObject(INVALID);
+    expect(await accounts.listTokens(owner.accountId)).toEqual([]);
+  });
+
   test("a token ends at its expiry by the injected clock", async () => {
     const clock = aClock();
     const { accounts } = anInstance({ clock });

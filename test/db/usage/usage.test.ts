@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { recordUsage } from "#commands/usage/record-usage.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
-import { showUsage } from "#commands/vms/show-vm.ts";
+import { showUsage } from "#commands/usage/show-usage.ts";
 import type { UsageSample } from "#core/contracts/agent.ts";
 import { measuredUntil, nextSeqOf, overlapsStored } from "#db/usage/usage.ts";
 import { aSample, minutesAfter } from "#test/builders.ts";

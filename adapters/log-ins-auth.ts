@@ -1,0 +1,172 @@
+import { drizzleAdapter } from "better-auth/adapters/drizzle";
+import { APIError } from "better-auth/api";
+import { betterAuth } from "better-auth/minimal";
+import { twoFactor } from "better-auth/plugins/two-factor";
+import { DrizzleQueryError } from "drizzle-orm";
+import type { PgDatabase, PgQueryResultHKT, PgTable } from "drizzle-orm/pg-core";
+import {
+  MAX_EMAIL_LENGTH,
+  MAX_NAME_LENGTH,
+  MAX_PASSWORD_LENGTH,
+  MIN_PASSWORD_LENGTH,
+  ROLES,
+} from "#core/accounts/accounts.ts";
+import type { IdSource, Log } from "#core/ports.ts";
+import { COOKIE_PREFIX } from "./session-cookies.ts";
+
+/** Where the log-in routes live, below the API's origin. */
+export const AUTH_PATH = "/v1/auth";
+
+/** The tables of `db/schema/accounts.ts`, handed in by the composition root: adapters do not import db. */
+export type AccountTables = Readonly<
+  Record<
+    "accounts" | "sessions" | "credentials" | "verifications" | "twoFactors" | "authRateLimits",
+    PgTable
+  >
+>;
+
+export type AuthOptions = Readonly<{
+  db: PgDatabase<PgQueryResultHKT>;
+  tables: AccountTables;
+  ids: IdSource;
+  /** At least 32 characters; signs cookies and encrypts the second factors. */
+  secret: string;
+  /** The API's public origin, such as `https://api.example.com`. */
+  baseUrl: string;
+  /** Further origins whose pages may call the log-in routes with cookies. */
+  trustedOrigins: readonly string[];
+  log: Log;
+  /** Secure cookies, and rate limits on the log-in routes, counted in the database. */
+  production: boolean;
+  /**
+   * The header that holds the client's one address, by which the rate limits count; `x-forwarded-for` if left out.
+   * Behind a proxy name one that the entry sets itself: several addresses in it count as one unknown client.
+   */
+  clientIpHeader?: string;
+}>;
+
+/**
+ * better-auth over our own tables. Nothing here talks to the network: no social log-in, no telemetry, no mail.
+ * `minimal` leaves kysely out of the Lambda's bundle.
+ */
+export const createAuth = (options: AuthOptions) =>
+  betterAuth({
+    appName: "Berth",
+    baseURL: options.baseUrl,
+    basePath: AUTH_PATH,
+    secret: options.secret,
+    trustedOrigins: [...options.trustedOrigins],
+    telemetry: { enabled: false },
+    logger: { level: "warn", log: logInto(options.log) },
+    // Refusals become answers in the router; what is thrown on is an outage or a bug, and the caller's to report.
+    onAPIError: { throw: true },
+    database: drizzleAdapter(options.db, {
+      provider: "pg",
+      transaction: true,
+      schema: {
+        user: options.tables.accounts,
+        session: options.tables.sessions,
+        account: options.tables.credentials,
+        verification: options.tables.verifications,
+        twoFactor: options.tables.twoFactors,
+        rateLimit: options.tables.authRateLimits,
+      },
+    }),
+    user: {
+      additionalFields: {
+        role: { type: [...ROLES], required: true, defaultValue: "customer", input: false },
+        bannedAt: { type: "date", required: false, input: false },
+      },
+    },
+    emailAndPassword: {
+      enabled: true,
+      minPasswordLength: MIN_PASSWORD_LENGTH,
+      maxPasswordLength: MAX_PASSWORD_LENGTH,
+    },
+    // No cookie cache: a changed role and a ban must take effect at the next request.
+    session: { expiresIn: 7 * 86_400, updateAge: 86_400, cookieCache: { enabled: false } },
+    verification: { storeIdentifier: "hashed" },
+    rateLimit: {
+      enabled: options.production,
+      storage: "database",
+      window: 60,
+      max: 120,
+      customRules: {
+        "/sign-in/email": { window: 60, max: 10 },
+        "/sign-up/email": { window: 3600, max: 20 },
+        "/two-factor/*": { window: 60, max: 10 },
+      },
+    },
+    advanced: {
+      cookiePrefix: COOKIE_PREFIX,
+      // On top of its defaults: HttpOnly, SameSite=Lax, Path=/.
+      useSecureCookies: options.production,
+      // Both would be off in tests by default, and then no test could see them work.
+      disableOriginCheck: false,
+      disableCSRFCheck: false,
+      ipAddress: { ipAddressHeaders: [options.clientIpHeader ?? "x-forwarded-for"] },
+      database: { generateId: () => options.ids.newId() },
+    },
+    databaseHooks: {
+      user: { create: { before: async (user) => refuseBadProfile(user) } },
+      session: {
+        create: {
+          before: async (session, context) => {
+            const account = await context?.context.internalAdapter.findUserById(session.userId);
+            if (isBanned(account)) throw new APIError("FORBIDDEN", BANNED);
+          },
+        },
+      },
+    },
+    plugins: [twoFactor({ issuer: "Berth" })],
+  });
+export type Auth = ReturnType<typeof createAuth>;
+
+const BANNED = {
+  code: "ACCOUNT_BANNED",
+  message: "This account is closed. Please contact support.",
+};
+
+function isBanned(account: unknown): boolean {
+  return (
+    typeof account === "object" &&
+    account !== null &&
+    "bannedAt" in account &&
+    account.bannedAt instanceof Date
+  );
+}
+
+/** better-auth takes names and addresses of any length; the table does not, and would answer with an outage. */
+async function refuseBadProfile(user: { name: string; email: string }): Promise<void> {
+  const { name, email } = user;
+  if (name.trim() === "" || name.length > MAX_NAME_LENGTH || name.includes("\0"))
+    throw new APIError("BAD_REQUEST", {
+      code: "INVALID_NAME",
+      message: `A name has 1 to ${MAX_NAME_LENGTH} characters.`,
+    });
+  if (email.length > MAX_EMAIL_LENGTH)
+    throw new APIError("BAD_REQUEST", {
+      code: "INVALID_EMAIL",
+      message: `An address has at most ${MAX_EMAIL_LENGTH} characters.`,
+    });
+}
+
+/**
+ * The library's own log lines. Their arguments are dropped but for the names of errors: a failed query's message
+ * holds its parameters, password hashes and session tokens among them.
+ */
+function logInto(log: Log) {
+  return (_level: string, message: string, ...args: readonly unknown[]) => {
+    const errors = args.filter((arg) => arg instanceof Error);
+    const fields = { message: message.slice(0, 200), ...describe(errors[0]) };
+    if (errors.length > 0) log.error("auth_failed", fields);
+    else log.info("auth_refused", fields);
+  };
+}
+
+function describe(error: Error | undefined): Record<string, unknown> {
+  if (error === undefined) return {};
+  const cause = error instanceof DrizzleQueryError ? error.cause : error;
+  const code = cause !== undefined && "code" in cause ? cause.code : undefined;
+  return { error_name: (cause ?? error).name, error_code: code };
+}

@@ -1,0 +1,68 @@
+import { DrizzleQueryError } from "drizzle-orm";
+import { type LogIns, MIN_PASSWORD_LENGTH } from "#core/accounts/accounts.ts";
+import { guarded } from "#core/accounts/without-values.ts";
+import type { Clock } from "#core/ports.ts";
+import { ok, refuse } from "#core/result.ts";
+import { type Auth, type AuthOptions, createAuth } from "./log-ins-auth.ts";
+import { isServed, notServed, withProblem } from "./log-ins-http.ts";
+
+const MIN_SECRET_LENGTH = 32;
+
+/**
+ * Sign-up, log-in and sessions on better-auth, which lives by the machine's clock. A refused request of `handle` is
+ * answered with a problem document whose `instance` is the request's `x-request-id`. A throw is an outage or a bug,
+ * never a wrong password.
+ */
+export function createLogIns(
+  options: AuthOptions & Readonly<{ clock: Pick<Clock, "now"> }>,
+): LogIns {
+  if (options.secret.length < MIN_SECRET_LENGTH)
+    throw new RangeError(`the secret of log-ins needs ${MIN_SECRET_LENGTH} characters or more`);
+  const auth = createAuth(options);
+  const handle = async (request: Request): Promise<Response> => {
+    const requestId = request.headers.get("x-request-id") ?? options.ids.newId();
+    if (!isServed(request)) return notServed(requestId);
+    return withProblem(await auth.handler(request), requestId);
+  };
+  return {
+    handle: (request) => guarded(() => handle(request)),
+    createAccount: (input) => guarded(() => createAccount(auth, options.clock, input)),
+  };
+}
+
+async function createAccount(
+  auth: Auth,
+  clock: Pick<Clock, "now">,
+  input: Parameters<LogIns["createAccount"]>[0],
+): ReturnType<LogIns["createAccount"]> {
+  if (input.password.length < MIN_PASSWORD_LENGTH)
+    throw new RangeError(`a password has ${MIN_PASSWORD_LENGTH} characters or more`);
+  const { adapter, password } = await auth.$context;
+  const hash = await password.hash(input.password);
+  const at = { createdAt: clock.now(), updatedAt: clock.now() };
+  const email = input.email.trim().toLowerCase();
+  try {
+    return await adapter.transaction(async (tx) => {
+      const { id } = await tx.create<Record<string, unknown>, { id: string }>({
+        model: "user",
+        data: { email, name: input.name, role: input.role, emailVerified: false, ...at },
+      });
+      await tx.create({
+        model: "account",
+        data: { userId: id, accountId: id, providerId: "credential", password: hash, ...at },
+      });
+      return ok({ accountId: id });
+    });
+  } catch (error) {
+    if (isEmailTaken(error)) return refuse("email_taken", "There is an account with this address.");
+    throw error;
+  }
+}
+
+/** Postgres' unique_violation (SQLSTATE 23505) on the address. */
+function isEmailTaken(error: unknown): boolean {
+  const cause = error instanceof DrizzleQueryError ? error.cause : undefined;
+  return (
+    cause !== undefined && "constraint" in cause && cause.constraint === "accounts_email_unique"
+  );
+}

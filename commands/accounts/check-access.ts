@@ -1,0 +1,125 @@
+import { createHash } from "node:crypto";
+import {
+  SCOPES_OF_ROLE,
+  type Account,
+  type AccountPrincipal,
+  type Accounts,
+  type Scope,
+} from "#core/accounts/accounts.ts";
+import {
+  isInForce,
+  isUseNoted,
+  newApiToken,
+  TOKEN_BYTES,
+  TOKEN_PREFIX,
+  toTokenView,
+} from "#core/accounts/api-token.ts";
+import { guarded } from "#core/accounts/without-values.ts";
+import type { Clock, SessionCookies } from "#core/ports.ts";
+import { ok, refuse, type Result } from "#core/result.ts";
+import {
+  countApiTokens,
+  countEnabled,
+  deleteApiToken,
+  findApiToken,
+  insertApiToken,
+  listApiTokens,
+  noteUse,
+} from "#db/accounts/api-tokens.ts";
+import { findSession } from "#db/accounts/sessions.ts";
+import type { Deps } from "#commands/deps.ts";
+
+/** Enough for every tool of a customer; few enough to look through. A race may pass it by a few. */
+const MAX_TOKENS = 100;
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export type AccessPorts = Pick<Deps, "db" | "clock" | "ids" | "secrets"> &
+  Readonly<{
+    cookies: SessionCookies;
+    /** The machine's clock, by which better-auth lets sessions begin and end; `clock` judges tokens. */
+    sessionClock: Pick<Clock, "now">;
+  }>;
+
+/**
+ * Who a request comes from, by our own tables: each check reads the account as it is now, in one statement, so that a
+ * changed role and a ban are in force at the next request. A throw is an outage or a bug, never a wrong secret.
+ */
+export function createAccounts(ports: AccessPorts): Accounts {
+  const { db, clock } = ports;
+
+  async function ofToken(authorization: string): Authenticated {
+    const secret = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
+    const found =
+      secret?.startsWith(TOKEN_PREFIX) === true
+        ? await findApiToken(db, hashOf(secret))
+        : undefined;
+    const now = clock.now();
+    if (found === undefined || !isInForce(found.token, now) || !(await haveMakers(found.token)))
+      return refuse("token_invalid", "The API token is unknown, revoked or expired.");
+    const { id, makers, expiresAt, scopes } = found.token;
+    if (!isUseNoted(found.token, now)) await noteUse(db, id, now);
+    return principalOf(found.account, scopes, { id, makers, expiresAt });
+  }
+
+  /** A token made while its maker was being revoked is caught here: it is worth nothing without its makers. */
+  const haveMakers = async ({ makers }: { makers: readonly string[] }): Promise<boolean> =>
+    makers.length === 0 || (await countEnabled(db, makers)) === makers.length;
+
+  async function ofSession(token: string): Authenticated {
+    const found = await findSession(db, token);
+    if (found === undefined || found.expiresAt <= ports.sessionClock.now())
+      return refuse("token_invalid", "The session is unknown or has ended.");
+    return principalOf(found.account, SCOPES_OF_ROLE[found.account.role]);
+  }
+
+  async function authenticate(headers: Headers): Authenticated {
+    const authorization = headers.get("authorization");
+    if (authorization !== null) return ofToken(authorization);
+    const cookie = await ports.cookies.tokenIn(headers);
+    if (cookie.kind === "none") return ok(undefined);
+    if (cookie.kind === "forged")
+      return refuse("token_invalid", "The session is unknown or has ended.");
+    return ofSession(cookie.token);
+  }
+
+  const createToken: Accounts["createToken"] = async (owner, input) => {
+    // `owner.scopes` is the role's for a session, and a token's own for a token: neither may hand out more.
+    const excess = input.scopes.filter((scope) => !owner.scopes.includes(scope));
+    if (excess.length > 0)
+      return refuse("scope_not_allowed", `not yours to give: ${excess.join(", ")}`);
+    if ((await countApiTokens(db, owner.accountId)) >= MAX_TOKENS)
+      return refuse("token_limit", `an account has at most ${MAX_TOKENS} tokens`);
+    const secret = TOKEN_PREFIX + ports.secrets.newSecret(TOKEN_BYTES);
+    const made = { id: ports.ids.newId(), secret, now: clock.now() };
+    const token = newApiToken(owner, input, made);
+    await insertApiToken(db, token, hashOf(secret));
+    return ok({ secret, token: toTokenView(token) });
+  };
+
+  return {
+    authenticate: (headers) => guarded(() => authenticate(headers)),
+    createToken: (owner, input) => guarded(() => createToken(owner, input)),
+    listTokens: (accountId) =>
+      guarded(async () => (await listApiTokens(db, accountId)).map(toTokenView)),
+    revokeToken: (accountId, tokenId) =>
+      guarded(async () => UUID.test(tokenId) && deleteApiToken(db, accountId, tokenId)),
+  };
+}
+
+type Authenticated = ReturnType<Accounts["authenticate"]>;
+
+/** SHA-256 as base64url: the secret has 48 random bytes, so it needs no salt and no slow hash. */
+const hashOf = (secret: string): string => createHash("sha256").update(secret).digest("base64url");
+
+function principalOf(
+  account: Account,
+  granted: readonly Scope[],
+  token?: NonNullable<AccountPrincipal["token"]>,
+): Result<AccountPrincipal, { code: "token_invalid"; detail: string }> {
+  if (account.bannedAt !== null) return refuse("token_invalid", "The account is closed.");
+  const { accountId, email, name, role } = account;
+  const allowed: readonly Scope[] = SCOPES_OF_ROLE[role];
+  const scopes = granted.filter((scope) => allowed.includes(scope));
+  const who = { accountId, email, name, role, scopes } as const;
+  return ok(token === undefined ? { ...who, via: "session" } : { ...who, via: "token", token });
+}

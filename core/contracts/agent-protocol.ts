@@ -1,0 +1,45 @@
+/*
+ * What an agent says of itself with each request, in two headers: which protocol it speaks, and the words it understands
+ * (`DesiredVm.needs`). Both are untrusted, and decide only in which shape the answer comes.
+ */
+
+export const PROTOCOL_HEADER = "berth-protocol";
+export const UNDERSTANDS_HEADER = "berth-understands";
+
+/** The newest protocol: the one that this source's agent speaks. */
+export const PROTOCOL = 2;
+
+/**
+ * The words for `DesiredVm.needs` that this source's agent understands. A part that adds something which an agent must not
+ * pass over adds its word here, and names it in each VM that has it.
+ */
+export const UNDERSTOOD: readonly string[] = [];
+
+/** Who announces nothing speaks protocol 1, and gets its shapes (`agent-protocol-1.ts`). */
+export type Announced = Readonly<{ protocol: 1 | 2; understands: readonly string[] }>;
+
+export const ANNOUNCES_NOTHING: Announced = { protocol: 1, understands: [] };
+
+const MOST_WORDS = 100;
+const MOST_CHARS = 4_000;
+const WORD = /^[a-z][a-z0-9_-]{0,39}$/;
+
+/** The headers that an agent sends. */
+export const announcement = (understands: readonly string[] = UNDERSTOOD) => ({
+  [PROTOCOL_HEADER]: String(PROTOCOL),
+  [UNDERSTANDS_HEADER]: understands.join(","),
+});
+
+/**
+ * What the headers of a request announce. A newer protocol than ours is answered in our newest; what is no protocol at all
+ * announces nothing; what is no word is passed over. The words come sorted and once each.
+ */
+export function readAnnouncement(header: (name: string) => string | undefined): Announced {
+  const protocol = header(PROTOCOL_HEADER)?.trim() ?? "";
+  if (!/^[1-9]\d{0,3}$/.test(protocol) || Number(protocol) < PROTOCOL) return ANNOUNCES_NOTHING;
+  const text = header(UNDERSTANDS_HEADER) ?? "";
+  if (text.length > MOST_CHARS) return { protocol: PROTOCOL, understands: [] };
+  const words = text.split(",").map((word) => word.trim());
+  const known = [...new Set(words.filter((word) => WORD.test(word)))].sort();
+  return { protocol: PROTOCOL, understands: known.slice(0, MOST_WORDS) };
+}

@@ -1,0 +1,74 @@
+import { and, asc, eq, isNotNull, ne, sql } from "drizzle-orm";
+import type { Db, Tx } from "#db/client.ts";
+import { entitlements } from "#db/schema/billing.ts";
+import { vms } from "#db/schema/vms.ts";
+
+export type Entitlement = Readonly<{
+  vmId: string;
+  orderId: string;
+  subscriptionId: string | null;
+  /** As the provider last said; its statuses are open. */
+  subscriptionStatus: string | null;
+  until: Date;
+}>;
+
+export async function loadEntitlement(tx: Tx, vmId: string): Promise<Entitlement | undefined> {
+  const [row] = await tx.select().from(entitlements).where(eq(entitlements.vmId, vmId));
+  return row;
+}
+
+export async function saveEntitlement(tx: Tx, e: Entitlement, now: Date): Promise<void> {
+  const set = {
+    subscriptionId: e.subscriptionId,
+    subscriptionStatus: e.subscriptionStatus,
+    until: e.until,
+    updatedAt: now,
+  };
+  await tx
+    .insert(entitlements)
+    .values({ vmId: e.vmId, orderId: e.orderId, ...set })
+    .onConflictDoUpdate({ target: entitlements.vmId, set });
+}
+
+/** The entitlement that the subscription pays for, held until the transaction ends. */
+export async function lockEntitlementOfSubscription(
+  tx: Tx,
+  subscriptionId: string,
+): Promise<Entitlement | undefined> {
+  const [row] = await tx
+    .select()
+    .from(entitlements)
+    .where(eq(entitlements.subscriptionId, subscriptionId))
+    .for("update");
+  return row;
+}
+
+/** Ending the subscription failed: the next sweep takes it after those that were not tried as lately. */
+export async function markCancellationTried(
+  db: Db,
+  subscriptionId: string,
+  now: Date,
+): Promise<void> {
+  await db
+    .update(entitlements)
+    .set({ triedAt: now })
+    .where(eq(entitlements.subscriptionId, subscriptionId));
+}
+
+/** Subscriptions that still bill for VMs which are to be gone. */
+export async function subscriptionsToCancel(db: Db, limit: number): Promise<readonly string[]> {
+  const rows = await db
+    .select({ id: entitlements.subscriptionId })
+    .from(entitlements)
+    .innerJoin(vms, eq(vms.id, entitlements.vmId))
+    .where(
+      and(
+        eq(vms.presence, "absent"),
+        isNotNull(entitlements.subscriptionId),
+        ne(entitlements.subscriptionStatus, "canceled"),
+      ),
+    )
+    .orderBy(asc(sql`coalesce(${entitlements.triedAt}, ${entitlements.updatedAt})`))
+    .limit(limit);
+  return rows.flatMap((r) => (r.id === null ? [] : [r.id]));
+}

@@ -1,0 +1,83 @@
+import { and, desc, eq, lt } from "drizzle-orm";
+import type { InvoiceState } from "#core/billing/payments.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { currencyFromRow } from "#db/currency-from-row.ts";
+import { invoices } from "#db/schema/billing.ts";
+
+export type Invoice = Readonly<
+  Omit<InvoiceState, "id" | "orderId"> & {
+    id: string;
+    accountId: string;
+    orderId: string;
+    providerId: string;
+  }
+>;
+
+const invoiceFromRow = (row: typeof invoices.$inferSelect): Invoice => {
+  const currency = currencyFromRow(row.currency);
+  return {
+    id: row.id,
+    accountId: row.accountId,
+    orderId: row.orderId,
+    providerId: row.providerId,
+    number: row.number,
+    status: row.status,
+    total: { minor: row.totalMinor, currency },
+    paid: { minor: row.paidMinor, currency },
+    hostedUrl: row.hostedUrl,
+    createdAt: row.createdAt,
+  };
+};
+
+/** Keeps an invoice as the provider shows it now. */
+export async function saveInvoice(
+  tx: Tx,
+  owner: { id: string; accountId: string; orderId: string },
+  state: InvoiceState,
+): Promise<void> {
+  const set = {
+    number: state.number,
+    status: state.status,
+    totalMinor: state.total.minor,
+    paidMinor: state.paid.minor,
+    currency: state.total.currency,
+    hostedUrl: state.hostedUrl,
+  };
+  await tx
+    .insert(invoices)
+    .values({ ...owner, providerId: state.id, createdAt: state.createdAt, ...set })
+    .onConflictDoUpdate({ target: invoices.providerId, set });
+}
+
+export async function listInvoices(
+  db: Db,
+  accountId: string,
+  page: { limit: number; before: string | null },
+): Promise<readonly Invoice[]> {
+  const rows = await db
+    .select()
+    .from(invoices)
+    .where(
+      and(
+        eq(invoices.accountId, accountId),
+        page.before === null ? undefined : lt(invoices.id, page.before),
+      ),
+    )
+    .orderBy(desc(invoices.id))
+    .limit(page.limit);
+  return rows.map(invoiceFromRow);
+}
+
+export async function loadInvoice(db: Db, id: string): Promise<Invoice | undefined> {
+  const [row] = await db.select().from(invoices).where(eq(invoices.id, id));
+  return row && invoiceFromRow(row);
+}
+
+/** The status that we last saved of a provider's invoice; undefined for one that we do not hold. */
+export async function invoiceStatus(db: Db, providerId: string): Promise<string | undefined> {
+  const [row] = await db
+    .select({ status: invoices.status })
+    .from(invoices)
+    .where(eq(invoices.providerId, providerId));
+  return row?.status;
+}

@@ -1,0 +1,100 @@
+import { sql } from "drizzle-orm";
+import { check, index, pgEnum, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import { LEDGER_ACCOUNTS, LEDGER_KINDS } from "#core/billing/ledger.ts";
+import { accounts } from "./accounts.ts";
+import { currencyCode, instant, minorUnits } from "./columns.ts";
+import { orders } from "./orders.ts";
+
+/** The right to run until an instant. One for each VM; what pays for it is named beside it. */
+export const entitlements = pgTable(
+  "entitlements",
+  {
+    vmId: uuid("vm_id").primaryKey(),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    subscriptionId: text("subscription_id"),
+    subscriptionStatus: text("subscription_status"),
+    until: instant("until").notNull(),
+    /** When ending its subscription last failed: then the others have their turn first. */
+    triedAt: instant("tried_at"),
+    updatedAt: instant("updated_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("entitlements_order_key").on(t.orderId),
+    uniqueIndex("entitlements_subscription_key").on(t.subscriptionId),
+  ],
+);
+
+/** Invoices as the provider last showed them. */
+export const invoices = pgTable(
+  "invoices",
+  {
+    id: uuid("id").primaryKey(),
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    providerId: text("provider_id").notNull(),
+    number: text("number"),
+    status: text("status").notNull(),
+    totalMinor: minorUnits("total_minor").notNull(),
+    paidMinor: minorUnits("paid_minor").notNull(),
+    currency: currencyCode().notNull(),
+    hostedUrl: text("hosted_url"),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("invoices_provider_key").on(t.providerId),
+    index("invoices_account_idx").on(t.accountId, t.id),
+    index("invoices_order_idx").on(t.orderId),
+  ],
+);
+
+/** An account as the payment provider knows it. */
+export const billingCustomers = pgTable("billing_customers", {
+  accountId: uuid("account_id")
+    .primaryKey()
+    .references(() => accounts.id),
+  customerId: text("customer_id").notNull().unique("billing_customers_customer_key"),
+});
+
+export const ledgerAccount = pgEnum("ledger_account", LEDGER_ACCOUNTS);
+export const ledgerKind = pgEnum("ledger_kind", LEDGER_KINDS);
+
+/** Append-only (a trigger refuses update and delete); balanced at commit (a deferred constraint trigger). */
+export const ledgerTransactions = pgTable(
+  "ledger_transactions",
+  {
+    id: uuid("id").primaryKey(),
+    kind: ledgerKind("kind").notNull(),
+    reference: text("reference").notNull(),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("ledger_transactions_reference_key").on(t.kind, t.reference),
+    index("ledger_transactions_order_idx").on(t.orderId),
+  ],
+);
+
+export const ledgerEntries = pgTable(
+  "ledger_entries",
+  {
+    id: uuid("id").primaryKey(),
+    transactionId: uuid("transaction_id")
+      .notNull()
+      .references(() => ledgerTransactions.id),
+    account: ledgerAccount("account").notNull(),
+    amountMinor: minorUnits("amount_minor").notNull(),
+    currency: currencyCode().notNull(),
+  },
+  (t) => [
+    index("ledger_entries_transaction_idx").on(t.transactionId),
+    check("ledger_entries_not_zero", sql`${t.amountMinor} <> 0`),
+  ],
+);

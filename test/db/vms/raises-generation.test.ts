@@ -1,0 +1,98 @@
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { requestAction } from "#commands/vms/request-action.ts";
+import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
+import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
+import { PROVISIONING_DEADLINE_MS } from "#core/orders/decide-order.ts";
+import { anAgentReport } from "#test/builders.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import {
+  aPaidOrder,
+  aProvisionedVm,
+  anActiveVm,
+  aWorld,
+  hostSees,
+  valueOf,
+  type World,
+} from "#test/harness/world.ts";
+
+/*
+ * The reader of desired documents raises the generation of whatever it finds changed, when it is next asked. What a command
+ * changes is raised with it all the same: the doorbell names the generation, and one that names no new one is no news to
+ * the agent that it wakes.
+ */
+let cp: ControlPlane;
+beforeAll(async () => {
+  cp = await startControlPlane();
+});
+afterAll(() => cp.drop());
+
+async function generationOf(hostId: string): Promise<number> {
+  const [row] = await cp.rows("select desired_generation from hosts where id = $1", hostId);
+  return Number(row?.["desired_generation"]);
+}
+
+const act = (world: World, vmId: string, type: "shutdown" | "reboot" | "delete") =>
+  requestAction(cp.deps, { who: world.buyer, vmId, type }).then(valueOf);
+
+/** Each makes ready what it needs, and gives what changes the host's document. */
+const CHANGES: Record<string, (world: World) => Promise<() => Promise<unknown>>> = {
+  "a paid order": async (world) => {
+    await aPaidOrder(cp, world);
+    return cp.pump;
+  },
+  "a shutdown": async (world) => {
+    const { vmId } = await anActiveVm(cp, world);
+    return () => act(world, vmId, "shutdown");
+  },
+  "a reboot": async (world) => {
+    const { vmId } = await anActiveVm(cp, world);
+    return () => act(world, vmId, "reboot");
+  },
+  "a reboot that is done": async (world) => {
+    const { vmId } = await anActiveVm(cp, world);
+    const { id: actionId } = await act(world, vmId, "reboot");
+    const done = { actionId, vmId, outcome: "success", error: null } as const;
+    return () => recordVmReport(cp.deps, world.hostId, anAgentReport({ actions: [done] }));
+  },
+  "an action that nobody confirmed in time": async (world) => {
+    const { vmId } = await anActiveVm(cp, world);
+    await act(world, vmId, "reboot");
+    cp.clock.advance(ACTION_TIME_LIMIT_MS + 1);
+    return () => watchProvisioning(cp.deps);
+  },
+  "the first look at a new VM": async (world) => {
+    const { vmId } = await aProvisionedVm(cp, world);
+    return () => hostSees(cp, world.hostId, vmId);
+  },
+  "a VM that is gone": async (world) => {
+    const { vmId } = await anActiveVm(cp, world);
+    await act(world, vmId, "delete");
+    return () => hostSees(cp, world.hostId, vmId, { observed: null });
+  },
+  "an order that is undone at its deadline": async (world) => {
+    await aProvisionedVm(cp, world);
+    cp.clock.advance(PROVISIONING_DEADLINE_MS + 1);
+    return () => watchProvisioning(cp.deps);
+  },
+  "a month that is paid": async (world) => {
+    await anActiveVm(cp, world);
+    cp.clock.advanceDays(31);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+    cp.clock.advanceMinutes(61);
+    cp.stripe.standIn.runDue();
+    return cp.pump;
+  },
+};
+
+test.each(Object.keys(CHANGES))(
+  "%s raises its host's generation at once, and by one",
+  async (name) => {
+    const world = await aWorld(cp);
+    const change = await CHANGES[name]?.(world);
+    const before = await generationOf(world.hostId);
+    await change?.();
+    expect(await generationOf(world.hostId)).toBe(before + 1);
+  },
+);

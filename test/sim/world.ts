@@ -1,0 +1,18 @@
+import type { Check, Scene } from "./checks/scene.ts";
+import type { People } from "./people.ts";
+import type { SimQueues } from "./queues.ts";
+
+/** One world, from its beginning until it is at rest or broken. */
+export type World = Scene &
+  Readonly<{
+    people: People;
+    queues: SimQueues;
+    /** The same ones at every look: what they saw on the way is what they judge the end by. */
+    checks: readonly Check[];
+    /** People who are not done with what they began. */
+    busy: { count: number };
+    /** Goes on for `ms` of virtual time. */
+    run: (ms: number) => Promise<void>;
+    /** Goes on for so many steps, or for minutes if fewer are to be done in them. */
+    runSteps: (steps: number) => Promise<void>;
+  }>;

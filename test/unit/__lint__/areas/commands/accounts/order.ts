@@ -1,0 +1,9 @@
+import "../integrations/verb.ts"; // refused: commands of accounts may not call those of integrations
+import "../orders/verb.ts"; // refused: commands of accounts may not call those of orders
+import "../billing/verb.ts"; // refused: commands of accounts may not call those of billing
+import "../moves/verb.ts"; // refused: commands of accounts may not call those of moves
+import "../vms/verb.ts"; // refused: commands of accounts may not call those of vms
+import "../usage/verb.ts"; // refused: commands of accounts may not call those of usage
+import "../hosts/verb.ts"; // refused: commands of accounts may not call those of hosts
+import "../network/verb.ts"; // refused: commands of accounts may not call those of network
+import "../catalogue/verb.ts"; // refused: commands of accounts may not call those of catalogue

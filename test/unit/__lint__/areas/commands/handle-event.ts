@@ -1,0 +1,2 @@
+import "./orders/refund-order.ts";
+import "./messages/relay-outbox.ts";

@@ -1,0 +1,9 @@
+import "../orders/verb.ts";
+import "../billing/verb.ts";
+import "../moves/verb.ts";
+import "../vms/verb.ts";
+import "../usage/verb.ts";
+import "../hosts/verb.ts";
+import "../network/verb.ts";
+import "../catalogue/verb.ts";
+import "../accounts/verb.ts";

@@ -1,0 +1,9 @@
+import "../integrations/verb.ts"; // refused: commands of usage may not call those of integrations
+import "../orders/verb.ts"; // refused: commands of usage may not call those of orders
+import "../billing/verb.ts"; // refused: commands of usage may not call those of billing
+import "../moves/verb.ts"; // refused: commands of usage may not call those of moves
+import "../vms/verb.ts"; // refused: commands of usage may not call those of vms
+import "../hosts/verb.ts";
+import "../network/verb.ts";
+import "../catalogue/verb.ts";
+import "../accounts/verb.ts";

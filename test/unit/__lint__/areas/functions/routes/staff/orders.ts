@@ -1,0 +1,3 @@
+import "../customer/orders.ts"; // refused: routes of staff may not import those of customer
+import "./hosts.ts";
+import "#functions/views.ts";

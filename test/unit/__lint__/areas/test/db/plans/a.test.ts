@@ -1,0 +1,1 @@
+export const here = 1; // refused: test/db/plans is no area

@@ -1,0 +1,3 @@
+import { two } from "./two.ts"; // refused: Dependency cycle detected
+
+export const one = () => two;

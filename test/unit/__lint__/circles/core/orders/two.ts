@@ -1,0 +1,3 @@
+import { one } from "./one.ts"; // refused: Dependency cycle detected
+
+export const two = () => one;

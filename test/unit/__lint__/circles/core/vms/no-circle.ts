@@ -1,0 +1,3 @@
+import type { Three } from "./three.ts";
+
+export const none: Three | null = null;

@@ -1,0 +1,4 @@
+import "#commands/place-order.ts";
+import "#core/result.ts";
+import "../../router.ts";
+import "hono";
