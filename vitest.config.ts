@@ -1,16 +1,23 @@
 import { availableParallelism } from "node:os";
+import path from "node:path";
 import { defineConfig } from "vitest/config";
+import { drawnBy, LONG } from "./test/harness/extent.ts";
 
 const withPostgres = { globalSetup: ["./test/harness/postgres-setup.ts"] };
+const STRIPE_JUDGE = "./test/harness/judge-setup.ts";
+
+// Every file of tests is a process, and many start others: what Node stripped of its types and compiled once is not
+// compiled again.
+process.env["NODE_COMPILE_CACHE"] ??= path.join(import.meta.dirname, ".cache/compiled");
+// Vitest may read this more than once.
+if (process.env["BERTH_TEST_TOLD"] === undefined)
+  process.stderr.write(
+    LONG ? "whole (BERTH_TEST_LONG=1)\n" : `costly tests do a sample, ${drawnBy}\n`,
+  );
+process.env["BERTH_TEST_TOLD"] = "1";
 
 /** Where `.ci/run` wants the results as data, besides what is printed. */
 const report = process.env["BERTH_TEST_REPORT"];
-
-/**
- * Real guests under emulation and whole stacks in real time are at the mercy of whatever else a machine does: in CI
- * such a test may be tried again (the report says so), and everything in memory may not.
- */
-const realTime = process.env["CI"] === undefined ? {} : { retry: 2 };
 
 /** Projects by what they need. `npm test` runs those that need nothing but npm (see package.json). */
 export default defineConfig({
@@ -20,40 +27,51 @@ export default defineConfig({
     maxWorkers: Math.max(3, availableParallelism()),
     reporters: report === undefined ? ["default"] : ["default", ["json", { outputFile: report }]],
     projects: [
-      project("unit", [
-        "core/**/*.test.ts",
-        "host-agent/**/*.test.ts",
-        "local/**/*.test.ts",
-        "test/unit/**/*.test.ts",
-      ]),
+      project(
+        "unit",
+        [
+          "core/**/*.test.ts",
+          "host-agent/**/*.test.ts",
+          "local/**/*.test.ts",
+          "test/unit/**/*.test.ts",
+        ],
+        { ...within(300), globalSetup: [STRIPE_JUDGE] },
+      ),
       project("db", ["test/db/**/*.test.ts"], {
-        testTimeout: 30_000,
-        hookTimeout: 60_000,
-        ...withPostgres,
+        ...within(600),
+        globalSetup: [...withPostgres.globalSetup, STRIPE_JUDGE],
       }),
-      project("drivers", ["test/drivers/**/*.test.ts"], { testTimeout: 30_000 }),
+      project("drivers", ["test/drivers/**/*.test.ts"], within(600)),
       project("e2e", ["test/e2e/**/*.test.ts", "test/compat/**/*.test.ts"], {
-        testTimeout: 60_000,
-        hookTimeout: 90_000,
+        ...within(900),
         ...withPostgres,
-        ...realTime,
       }),
-      project("sim", ["test/sim/**/*.test.ts"], { testTimeout: 300_000 }),
-      project("cdk", ["test/cdk/**/*.test.ts"], { testTimeout: 120_000, hookTimeout: 120_000 }),
+      project("sim", ["test/sim/**/*.test.ts"], within(1800)),
+      // In one process, so that the CDK is loaded and the stages are synthesised once; vitest wants it to have its own
+      // turn then, after the others.
+      project("cdk", ["test/cdk/**/*.test.ts"], {
+        ...within(600),
+        isolate: false,
+        fileParallelism: false,
+        sequence: { groupOrder: 1 },
+      }),
       project("kvm", ["test/kvm/**/*.test.ts"], {
-        testTimeout: 300_000,
-        hookTimeout: 300_000,
+        ...within(1800),
         globalSetup: ["./test/kvm/global-setup.ts"],
-        ...realTime,
       }),
-      project("hyperv", ["test/hyperv/**/*.test.ts"], {
-        testTimeout: 300_000,
-        hookTimeout: 300_000,
-        ...realTime,
-      }),
+      // The kills of `kills.test.ts`, whole, are eight minutes.
+      project("hyperv", ["test/hyperv/**/*.test.ts"], within(5400)),
     ],
   },
 });
+
+/**
+ * How long a test may take, and a hook: ten times what is usual and more, since a machine may be slow and do other
+ * work beside. A limit ends what hangs; nothing is told by it, and nothing is tried again.
+ */
+function within(seconds: number) {
+  return { testTimeout: seconds * 1000, hookTimeout: seconds * 1000 };
+}
 
 function project(name: string, include: string[], more: Record<string, unknown> = {}) {
   // The lint rules' planted files are no tests, whatever their names.

@@ -9,7 +9,7 @@ import type { DriverPorts } from "#host-agent/drivers/open-driver.ts";
 import { CorruptState } from "#host-agent/state/saved.ts";
 import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
-import { systemRandom } from "#host-agent/system.ts";
+import { systemClock, systemRandom } from "#host-agent/system.ts";
 
 /** One host of the local stack. */
 export type LocalHost = Readonly<{
@@ -67,10 +67,12 @@ async function startWith(
   options: Parameters<typeof startAgent>[0] & { store: StateStore; driver: VmDriver },
 ): Promise<RunningAgent> {
   const { host, clock, ids, apiUrl, log, store, driver } = options;
+  // The network takes real time: a clock that is moved on makes no answer late. What is signed has the stack's time.
+  const network = { apiUrl, fetch, clock: systemClock };
   const known = await loadIdentity(store);
   const identity =
     known ??
-    (await enroll(store, createHttpControlPlane({ apiUrl, fetch, clock, sign: null }), {
+    (await enroll(store, createHttpControlPlane({ ...network, sign: null }), {
       joinToken: await options.joinToken(),
       facts: await driver.facts(),
     }));
@@ -79,9 +81,7 @@ async function startWith(
     hostId,
     driver,
     controlPlane: createHttpControlPlane({
-      apiUrl,
-      fetch,
-      clock,
+      ...network,
       sign: await createSigner(identity, { clock, ids }),
     }),
     doorbell: (session) => createSqsDoorbell({ hostId, session, clock, log }),

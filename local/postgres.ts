@@ -136,13 +136,13 @@ export async function startPostgres(options: {
   ].join(" ");
   const log = path.join(folder, "server.log");
   const pgCtl = (args: string[]) => run(binaries.pg_ctl, ["-D", folder, ...args], spawnOptions);
-  const start = () => pgCtl(["start", "-w", "-t", "60", "-l", log, "-o", flags]);
+  const start = () => pgCtl(["start", "-w", "-t", "300", "-l", log, "-o", flags]);
   try {
     await start();
   } catch {
     // A server that an earlier, killed run left behind still holds the folder: end it, then start ours.
     if (!(await endLeftoverPostgres(folder)))
-      await pgCtl(["stop", "-m", "fast", "-w", "-t", "20"]).catch(() => undefined);
+      await pgCtl(["stop", "-m", "fast", "-w", "-t", "120"]).catch(() => undefined);
     try {
       await start();
     } catch (cause) {
@@ -157,7 +157,7 @@ export async function startPostgres(options: {
     url: (database) =>
       `postgres://berth:${encodeURIComponent(options.password)}@127.0.0.1:${options.port}/${database}`,
     stop: async () => {
-      await pgCtl(["stop", "-m", options.throwaway ? "immediate" : "fast", "-w", "-t", "30"]);
+      await pgCtl(["stop", "-m", options.throwaway ? "immediate" : "fast", "-w", "-t", "120"]);
       if (options.throwaway) await rm(outside ?? folder, { recursive: true, force: true });
     },
   };

@@ -36,6 +36,7 @@ import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
 import { CorruptFolder, loadSaved, save } from "./saved-secrets.ts";
 import { joinTokenFor, seedCatalogue, seedPeople } from "./seed.ts";
 import { serveStripeStandIn, type ServedStandIn } from "./stripe/serve.ts";
+import { unfinishedWork } from "./unfinished-work.ts";
 
 export type StackOptions = Readonly<{
   folder: string;
@@ -196,13 +197,12 @@ async function start(
   app.route(
     "/",
     localControl({
-      deps,
       clock,
       sweep,
-      sqs,
       held,
       stripe: stripe.standIn,
       workers,
+      unfinished: () => unfinishedWork(db, sqs),
       keepOffset: async (clockOffsetMs) => save(folder, { ...saved, tokens, clockOffsetMs }),
     }),
   );

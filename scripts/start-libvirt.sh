@@ -31,7 +31,7 @@ for daemon in virtlogd libvirtd; do
     echo
   fi
 done
-for _ in $(seq 100); do
+for _ in $(seq 1000); do
   answers && exit 0
   sleep 0.1
 done

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { Stripe } from "stripe";
 import { afterEach, expect, test, vi } from "vitest";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
   API_KEY,
   aSession,
@@ -15,6 +16,9 @@ import {
 } from "./harness.ts";
 import { serveStripeStandIn, type ServedStandIn } from "./serve.ts";
 import { CorruptStateFile } from "./state-file.ts";
+
+/** Until what is expected is so. */
+const eventually = (expected: () => unknown) => vi.waitFor(expected, { timeout: PATIENCE_MS });
 
 const open: { close: () => Promise<unknown> }[] = [];
 afterEach(async () => {
@@ -102,10 +106,10 @@ test("over HTTP a session is paid on its page and the webhooks arrive signed, by
   const { stripe } = await served({ webhookUrl: receiver.url });
   const session = await aSession(stripe);
   expect((await payOn(session)).status).toBe(303);
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(receiver.events.map((event) => event.type)).toContain("checkout.session.completed"),
   );
-  await vi.waitFor(async () => {
+  await eventually(async () => {
     const { data } = await stripe.events.list({ limit: 100 });
     expect(data.map((event) => event.pending_webhooks)).toEqual(data.map(() => 0));
   });
@@ -118,10 +122,10 @@ test("a receiver that was down gets the events again once the back-off is over",
   const { stripe, standIn } = await served({ webhookUrl: receiver.url, clock });
   receiver.status = 503;
   const customer = await stripe.customers.create({});
-  await vi.waitFor(() => expect(standIn.webhooks.pending()).toMatchObject([{ attempts: 1 }]));
+  await eventually(() => expect(standIn.webhooks.pending()).toMatchObject([{ attempts: 1 }]));
   receiver.status = 200;
   clock.advance(5000);
-  await vi.waitFor(() => expect(standIn.webhooks.pending()).toEqual([]));
+  await eventually(() => expect(standIn.webhooks.pending()).toEqual([]));
   expect(receiver.events.map(({ data }) => data.object)).toMatchObject([
     { id: customer.id },
     { id: customer.id },
@@ -148,7 +152,7 @@ test("started again it goes on where it stopped: objects, keys and undelivered w
   expect(await stripe.checkout.sessions.retrieve(session.id)).toMatchObject({ status: "open" });
   expect(await stripe.customers.create({ name: "Key" }, { idempotencyKey: "k" })).toEqual(keyed);
   expect((await stripe.prices.list()).data).toEqual(prices.data);
-  await vi.waitFor(() =>
+  await eventually(() =>
     expect(receiver.events.map(({ type }) => type)).toEqual(
       expect.arrayContaining(["product.created", "price.created", "customer.created"]),
     ),

@@ -1,24 +1,21 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { hostQueueName } from "#adapters/sqs-names.ts";
 import { hostQueuePolicy } from "#adapters/sts.ts";
 import { STAGES } from "#cdk/stage.ts";
-import { emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
+import { functionCalled, synthesisedStages, type Stages } from "./stages.ts";
 import type { Resource } from "./template.ts";
 
 /** What a grant may name: two queues, the hosts', and four secrets. */
 const KNOWN =
   /berth-host-\*|BillingEvents|OutboxEvents|Database|StripeSecret|AuthSecret|SealingSecret/;
 
-let stages: ReturnType<typeof synthesiseStages>;
-let given: Awaited<ReturnType<typeof emptyBundles>>;
+let stages: Stages;
 beforeAll(async () => {
-  given = await emptyBundles();
-  stages = synthesiseStages(given.bundles);
+  stages = await synthesisedStages();
 });
-afterAll(() => given.drop());
 
 describe.each(STAGES)("access in stage %s", (stage) => {
-  const template = () => stages[stage].template;
+  const template = () => stages.of[stage].template;
   const called = (id: string) => functionCalled(template(), id);
   const roleOf = (of: Resource) => template().mentioned(of.Properties["Role"], "AWS::IAM::Role");
 

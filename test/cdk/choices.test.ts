@@ -1,27 +1,24 @@
 import { App, Stack } from "aws-cdk-lib";
 import { Queue } from "aws-cdk-lib/aws-sqs";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { createApp } from "#cdk/app.ts";
 import { nagFindings } from "#cdk/nag.ts";
 import type { Stage } from "#cdk/stage.ts";
-import { emptyBundles, synthesiseStages } from "./stages.ts";
+import { synthesisedStages, type Stages } from "./stages.ts";
 import { readTemplate } from "./template.ts";
 
-let stages: ReturnType<typeof synthesiseStages>;
-let given: Awaited<ReturnType<typeof emptyBundles>>;
+let stages: Stages;
 beforeAll(async () => {
-  given = await emptyBundles();
-  stages = synthesiseStages(given.bundles);
+  stages = await synthesisedStages();
 });
-afterAll(() => given.drop());
 
 test("the small stage goes out through one instance, the large one through gateways, and is protected", () => {
   const counts = (stage: Stage) => ({
-    instances: stages[stage].template.ofType("AWS::EC2::Instance").length,
-    gateways: stages[stage].template.ofType("AWS::EC2::NatGateway").length,
-    databases: stages[stage].template.ofType("AWS::RDS::DBInstance").length,
-    cluster: stages[stage].template.ofType("AWS::RDS::DBCluster")[0]?.Properties,
+    instances: stages.of[stage].template.ofType("AWS::EC2::Instance").length,
+    gateways: stages.of[stage].template.ofType("AWS::EC2::NatGateway").length,
+    databases: stages.of[stage].template.ofType("AWS::RDS::DBInstance").length,
+    cluster: stages.of[stage].template.ofType("AWS::RDS::DBCluster")[0]?.Properties,
   });
   expect(counts("small")).toMatchObject({
     instances: 1,
@@ -39,7 +36,7 @@ test("the small stage goes out through one instance, the large one through gatew
 
 test("with a name of its own the API answers to that one only", () => {
   const { stack } = createApp({
-    bundles: given.bundles,
+    bundles: stages.bundles,
     context: {
       stage: "small",
       domainName: "api.example.com",
@@ -69,7 +66,7 @@ test.each<Record<string, string>>([
   { stage: "small", domainName: "api.example.com" },
   { stage: "small", alarmEmail: "nobody" },
 ])("a context that does not fit is refused: %j", (context) => {
-  expect(() => createApp({ bundles: given.bundles, context })).toThrow(z.ZodError);
+  expect(() => createApp({ bundles: stages.bundles, context })).toThrow(z.ZodError);
 });
 
 test("cdk-nag finds what nobody acknowledged", () => {

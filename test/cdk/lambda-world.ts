@@ -173,6 +173,9 @@ const Message = z.union([
 /** What a Lambda is called with; or made from the answers before it. */
 export type Call = object | ((answers: readonly unknown[]) => object);
 
+const { NODE_COMPILE_CACHE } = process.env;
+const compileCache = NODE_COMPILE_CACHE === undefined ? {} : { NODE_COMPILE_CACHE };
+
 /** Runs a bundle in a fresh process with nothing in its environment but `env`, over `events` in order. */
 export async function invoke(
   file: string,
@@ -180,7 +183,8 @@ export async function invoke(
   events: readonly Call[],
 ): Promise<{ answers: unknown[]; output: string }> {
   const child = fork(new URL("./invoke-bundle.ts", import.meta.url), [file], {
-    env: { ...env },
+    // What Node compiled in an earlier start of the bundle need not be compiled again.
+    env: { ...env, ...compileCache },
     execArgv: [],
     stdio: ["ignore", "pipe", "pipe", "ipc"],
   });

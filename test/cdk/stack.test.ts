@@ -1,25 +1,22 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { FUNCTION_ENTRIES, FUNCTION_NAMES } from "#cdk/functions.ts";
 import { nagFindings } from "#cdk/nag.ts";
 import { STAGES } from "#cdk/stage.ts";
 import { Environment, LogInEnvironment, MigrationEnvironment } from "#commands/runtime.ts";
-import { berthFunctions, emptyBundles, functionCalled, synthesiseStages } from "./stages.ts";
+import { berthFunctions, functionCalled, synthesisedStages, type Stages } from "./stages.ts";
 
 const ROOT = path.join(import.meta.dirname, "..", "..");
 
-let stages: ReturnType<typeof synthesiseStages>;
-let given: Awaited<ReturnType<typeof emptyBundles>>;
+let stages: Stages;
 beforeAll(async () => {
-  given = await emptyBundles();
-  stages = synthesiseStages(given.bundles);
+  stages = await synthesisedStages();
 });
-afterAll(() => given.drop());
 
 describe.each(STAGES)("stage %s", (stage) => {
-  const template = () => stages[stage].template;
+  const template = () => stages.of[stage].template;
   const functions = () => berthFunctions(template());
   const called = (id: string) => functionCalled(template(), id);
   const alarmsOn = (metric: string, id: string) =>
@@ -31,8 +28,8 @@ describe.each(STAGES)("stage %s", (stage) => {
       );
 
   test("has no finding of cdk-nag that is not acknowledged, and no error or warning of the CDK", () => {
-    expect(nagFindings(stages[stage].app)).toEqual([]);
-    const made = stages[stage].app.synth().getStackByName(stages[stage].stack.stackName);
+    expect(nagFindings(stages.of[stage].app)).toEqual([]);
+    const made = stages.of[stage].app.synth().getStackByName(stages.of[stage].stack.stackName);
     expect(made.messages.map((m) => m.entry.data)).toEqual([]);
   });
 

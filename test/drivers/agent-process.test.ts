@@ -7,6 +7,7 @@ import { startFauxqs } from "fauxqs";
 import { CreateQueueCommand, SendMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import packageJson from "../../package.json" with { type: "json" };
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm, eventually } from "./builders.ts";
 import { createFakeControlPlane, type FakeControlPlane } from "./fake-control-plane.ts";
 import { startHttpPlane } from "./http-plane.ts";
@@ -145,7 +146,7 @@ test("a running agent answers its queue's doorbell, keeps others off its state, 
   const ring = (body: unknown) =>
     client.send(new SendMessageCommand({ QueueUrl: queueUrl, MessageBody: JSON.stringify(body) }));
   await ring({ hostId: plane.hostId, generation: 1 });
-  await eventually("the VM runs", () => plane.last(vm.vmId)?.settled, 10_000, 1);
+  await eventually("the VM runs", () => plane.last(vm.vmId)?.settled, PATIENCE_MS, 1);
   await eventually("the doorbell is deleted", () => {
     const { ready, inflight } = sqs.inspectQueue("berth-host-test")?.messages ?? {};
     return ready?.length === 0 && inflight?.length === 0;

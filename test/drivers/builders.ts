@@ -3,6 +3,7 @@ import { setTimeout as wait } from "node:timers/promises";
 import type { DesiredVm, HostImage } from "#core/contracts/agent.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import type { FirstBootSecrets } from "#host-agent/drivers/driver.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 
 export const randomIds: IdSource = { newId: () => randomUUID() };
 
@@ -66,7 +67,7 @@ export function aDesiredVm(over: Partial<DesiredVm> = {}): DesiredVm {
 export async function eventually<T>(
   what: string,
   found: () => Promise<T | null | undefined | false> | T | null | undefined | false,
-  withinMs = 10_000,
+  withinMs = PATIENCE_MS,
   everyMs = 10,
 ): Promise<T> {
   const deadline = performance.now() + withinMs;

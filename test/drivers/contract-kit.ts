@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 import type { DesiredVm, HostImage, ObservedVm } from "#core/contracts/agent.ts";
 import { DriverError, type VmDriver, type VmRef } from "#host-agent/drivers/driver.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm } from "./builders.ts";
 
 /** One host for the whole suite; every test makes VMs of its own on it. */
@@ -36,7 +37,7 @@ export function createContractKit(opened: () => OpenedDriver) {
     get driver() {
       return opened().driver;
     },
-    patience: () => (opened().slow ? 240_000 : 10_000),
+    patience: () => (opened().slow ? 2 * PATIENCE_MS : PATIENCE_MS),
     /** A VM that is ordered, and not made yet. */
     order,
     created,

@@ -120,7 +120,7 @@ export function safetyContract(kit: ContractKit): void {
     await kit.driver.destroy(vm);
   });
 
-  test("ten VMs made at once are ten VMs", { timeout: 300_000 }, async () => {
+  test("ten VMs made at once are ten VMs", async () => {
     const vms = Array.from({ length: kit.host.slow ? 3 : 10 }, () => order());
     await Promise.all(vms.map((vm) => kit.driver.create(vm)));
     const listed = new Set((await kit.driver.list()).map((vm) => vm.vmId));

@@ -14,7 +14,7 @@ export function driverContract(
   skip: string | null = null,
 ): void {
   const why = skip === null ? "" : ` (skipped: ${skip})`;
-  describe.skipIf(skip !== null)(`driver contract: ${name}${why}`, { timeout: 300_000 }, () => {
+  describe.skipIf(skip !== null)(`driver contract: ${name}${why}`, () => {
     let host: OpenedDriver | null = null;
     const opened = () => {
       if (host === null) throw new Error("the host was not opened");
@@ -22,10 +22,10 @@ export function driverContract(
     };
     beforeAll(async () => {
       host = await open();
-    }, 300_000);
+    });
     afterAll(async () => {
       await host?.close();
-    }, 120_000);
+    });
 
     const kit = createContractKit(opened);
     creationContract(kit);

@@ -8,11 +8,10 @@ import { until } from "#local/client.ts";
 import { busyPort, portsFrom } from "#local/ports.ts";
 import { dataFolderOf } from "#local/postgres-place.ts";
 import { freeBase } from "#test/harness/free-base.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aFolder } from "#test/harness/stack.ts";
 
 /* What `npm start`'s program leaves behind, when it is ended in every way but the polite one. Linux tells by /proc. */
-
-const LIMIT_MS = 50_000;
 
 let root: string;
 let folder: string;
@@ -41,7 +40,7 @@ function start(): Started {
   return { child, said: () => text };
 }
 const heard = ({ said, child }: Started, words: string) =>
-  until(`“${words}”`, LIMIT_MS, async () => {
+  until(`“${words}”`, PATIENCE_MS, async () => {
     if (said().includes(words)) return true;
     if (child.exitCode !== null) throw new Error(`it ended before “${words}”: ${said()}`);
     return undefined;
@@ -69,7 +68,7 @@ async function processesOf(place: string): Promise<number[]> {
 }
 /** What has been told to end may take a moment to be gone. */
 const nothingIsLeft = () =>
-  until("nothing to be left", LIMIT_MS, async () =>
+  until("nothing to be left", PATIENCE_MS, async () =>
     (await processesOf(root)).length === 0 && (await busyPort(portsFrom(base))) === undefined
       ? true
       : undefined,
@@ -97,7 +96,7 @@ describe.runIf(process.platform === "linux")("npm start", () => {
       const started = start();
       await heard(started, "Berth is starting");
       if (moment === "Postgres")
-        await until("its Postgres", LIMIT_MS, async () =>
+        await until("its Postgres", PATIENCE_MS, async () =>
           (await readdir(path.join(folder, "postgres")).catch((): string[] => [])).includes(
             "postmaster.pid",
           )

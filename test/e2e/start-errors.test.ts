@@ -11,6 +11,7 @@ import { CorruptFolder, loadSaved, save } from "#local/saved-secrets.ts";
 import { anActiveVm } from "#test/harness/customer.ts";
 import { runSql } from "#test/harness/database.ts";
 import { freeBase } from "#test/harness/free-base.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aFolder, openStack } from "#test/harness/stack.ts";
 
 let folder: string;
@@ -25,7 +26,7 @@ const start = (env: Record<string, string>, ...args: string[]) =>
     execFile(
       process.execPath,
       [path.resolve("local/start.ts"), ...args],
-      { env: { ...process.env, BERTH_LOCAL_DIR: folder, ...env }, timeout: 50_000 },
+      { env: { ...process.env, BERTH_LOCAL_DIR: folder, ...env }, timeout: PATIENCE_MS },
       (error, _, stderr) => resolve({ code: error?.code ?? 0, stderr }),
     );
   });
@@ -113,7 +114,7 @@ describe("npm run demo --driver kvm without libvirt", () => {
       execFile(
         process.execPath,
         [path.resolve("local/demo.ts"), "--driver", "kvm"],
-        { env: { ...process.env, TMPDIR: folder, PATH: folder }, timeout: 50_000 },
+        { env: { ...process.env, TMPDIR: folder, PATH: folder }, timeout: PATIENCE_MS },
         (error, _, text) => resolve({ code: error?.code ?? 0, stderr: text }),
       );
     });

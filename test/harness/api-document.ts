@@ -58,6 +58,8 @@ export type Operation = Readonly<{
   parameters: Described["parameters"];
   body: Schema | null;
   bodyIsRequired: boolean;
+  /** The codes of the problems that it declares. */
+  codes: readonly string[];
   /** True when the document allows this body. */
   takes: (body: unknown) => boolean;
   /** Why the document does not allow this answer; undefined when it does. */
@@ -100,7 +102,7 @@ export function readDocument(document: unknown): ApiDocument {
     if (named === undefined) throw new Error(`the document has no ${name}`);
     return named;
   };
-  const fits = (schema: Schema, value: unknown): boolean => validator(schema)(value) === true;
+  const fits = (schema: Schema, value: unknown): boolean => validator(schema)(value);
 
   const faultOf = (responses: Described["responses"], heard: Heard): string | undefined => {
     if (heard.status === NEVER) return "a failure of ours";
@@ -129,6 +131,7 @@ export function readDocument(document: unknown): ApiDocument {
         access: op["x-access"],
         parameters: op.parameters,
         body,
+        codes: Object.values(op.responses).flatMap((answer) => answer["x-codes"] ?? []),
         bodyIsRequired: op.requestBody?.required ?? false,
         takes: (value) => body === null || fits(body, value),
         faultOf: (heard) => faultOf(op.responses, heard),

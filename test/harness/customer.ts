@@ -2,6 +2,7 @@ import { v7 } from "uuid";
 import { z } from "zod";
 import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts/accounts.ts";
 import { EXAMPLE_SSH_KEY, payCheckout, StackClient, until } from "#local/client.ts";
+import { PATIENCE_MS } from "./patience.ts";
 import { CARD } from "./stripe-in-process.ts";
 import type { TestStack } from "./stack.ts";
 
@@ -38,9 +39,6 @@ export const Action = z.object({
   error: z.object({ code: z.string() }).nullable(),
 });
 
-/** How long anything here may take on a machine that is busy; nothing waits when it is done. */
-const LONGEST_MS = 45_000;
-
 export const order = (client: StackClient, key = v7(), hostname = "web-1") =>
   client.order({ plan: "XS", image: "Tiny Linux", hostname, key, sshKeys: [EXAMPLE_SSH_KEY] });
 
@@ -50,13 +48,13 @@ export async function pay(checkoutUrl: string, card: string = CARD.works): Promi
 }
 
 export const orderIn = (client: StackClient, orderId: string, state: string) =>
-  until(`order ${state}`, LONGEST_MS, async () => {
+  until(`order ${state}`, PATIENCE_MS, async () => {
     const found = await client.ok(Order, "GET", `/v1/orders/${orderId}`);
     return found.state === state ? found : undefined;
   });
 
 export const vmIn = (client: StackClient, vmId: string, status: string) =>
-  until(`VM ${status}`, LONGEST_MS, async () => {
+  until(`VM ${status}`, PATIENCE_MS, async () => {
     const found = await client.ok(Vm, "GET", `/v1/vms/${vmId}`);
     return found.status === status && found.lockedBy === null ? found : undefined;
   });
@@ -84,7 +82,7 @@ export async function act(client: StackClient, vmId: string, type: string) {
 }
 
 export const ended = (client: StackClient, actionId: string) =>
-  until(`end of ${actionId}`, LONGEST_MS, async () => {
+  until(`end of ${actionId}`, PATIENCE_MS, async () => {
     const found = await client.ok(Action, "GET", `/v1/actions/${actionId}`);
     return found.status === "running" ? undefined : found;
   });

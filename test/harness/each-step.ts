@@ -1,5 +1,6 @@
 import type { EventName } from "#core/contracts/events.ts";
 import { emits } from "./emits.ts";
+import { LONG, sampled } from "./extent.ts";
 import { changesBetween, snapshot } from "./dump.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
@@ -29,7 +30,8 @@ export type EachStep = Readonly<{
 
 /**
  * Runs a command undisturbed; twice; and once for each of its steps with a failure there and a second try. Every run
- * has a state of its own, and all must end the same.
+ * has a state of its own, and all must end the same. In the short form it fails at the first step, at the last, and at
+ * some that are drawn (`extent.ts`).
  */
 export async function runEachStep<S>(cp: ControlPlane, scenario: Scenario<S>): Promise<EachStep> {
   const { act, again = act, settle = cp.pump } = scenario;
@@ -58,12 +60,25 @@ export async function runEachStep<S>(cp: ControlPlane, scenario: Scenario<S>): P
     await act(state);
     await again(state);
   });
-  for (const [n, at] of points.entries())
+  for (const { n, at } of triedOf(points))
     await compare(at, async (state) => {
       await cp.steps.watch(() => act(state), n);
       await again(state);
     });
   return { undisturbed, points, different };
+}
+
+/** Between the first and the last point, so many are tried in the short form. */
+const MOST_BETWEEN = 4;
+
+/** The points at which it is to fail. */
+function triedOf(points: readonly string[]): readonly { n: number; at: string }[] {
+  const all = points.map((at, n) => ({ n, at }));
+  if (LONG) return all;
+  const [first, ...rest] = all;
+  const last = rest.pop();
+  const between = sampled(points.join(), rest, MOST_BETWEEN);
+  return [first, ...between, last].filter((point) => point !== undefined);
 }
 
 /** The endings that differ, as a reader wants them: only the lines that are not the same. */

@@ -1,16 +1,21 @@
-import { afterAll, afterEach } from "vitest";
-import { ABSENT, stripeDescription } from "./stripe-description.ts";
+import { afterAll, afterEach, inject } from "vitest";
+import { z } from "zod";
+import type { Looked } from "./judge-setup.ts";
+import { ABSENT } from "./stripe-file.ts";
 
 type Fetch = (request: Request) => Promise<Response>;
 
+let waiting: Looked[] = [];
+let waitingChars = 0;
+const MOST_WAITING_CHARS = 4 * 1024 * 1024;
 const found = new Set<string>();
 /** How many calls and events of this process were held against Stripe's own description. */
 export const judged = { calls: 0, events: 0 };
 
 /*
  * Whatever a test's stand-in was asked and answers, and each webhook that it sends, is held against Stripe's own
- * description; what does not fit fails the test. Where the description is absent, `stripe-description.test.ts` says so.
- * A client that reads a thrown error as a lost connection must not swallow it, so it is kept until the test's end.
+ * description; what does not fit fails the test, at its end: a client would read what is thrown before as a lost
+ * connection. Where the description is absent, `stripe-description.test.ts` says so.
  */
 
 export const judgedCalls = (fetch: Fetch): Fetch =>
@@ -22,15 +27,14 @@ export const judgedCalls = (fetch: Fetch): Fetch =>
         if (!pathname.startsWith("/v1/")) return fetch(request);
         const form = method === "GET" ? "" : await request.clone().text();
         const answer = await fetch(request);
-        const call = {
+        await look({
           method,
           path: pathname,
           parameters: [search.slice(1), form].filter((part) => part !== "").join("&"),
           status: answer.status,
           body: await answer.clone().text(),
-        };
+        });
         judged.calls++;
-        keep(() => stripeDescription().misfitsOf(call));
         return answer;
       };
 
@@ -38,29 +42,37 @@ export const judgedWebhooks = (deliver: Fetch): Fetch =>
   ABSENT !== null
     ? deliver
     : async (request) => {
+        await look({ event: await request.clone().text() });
         judged.events++;
-        const event: unknown = await request.clone().json();
-        keep(() => stripeDescription().misfitsOfEvent(event));
         return deliver(request);
       };
 
-function keep(look: () => string[]): void {
-  try {
-    for (const misfit of look()) found.add(misfit);
-  } catch (error) {
-    found.add(`not to be judged: ${String(error)}`);
-  }
+async function look(looked: Looked): Promise<void> {
+  waiting.push(looked);
+  waitingChars += ("event" in looked ? looked.event : looked.body).length;
+  if (waitingChars > MOST_WAITING_CHARS) await judge();
+}
+
+async function judge(): Promise<void> {
+  if (waiting.length === 0) return;
+  const body = JSON.stringify(waiting);
+  waiting = [];
+  waitingChars = 0;
+  const answer = await fetch(inject("stripeJudge"), { method: "POST", body });
+  if (!answer.ok) throw new Error(`the judge failed: ${await answer.text()}`);
+  for (const misfit of z.array(z.string()).parse(await answer.json())) found.add(misfit);
 }
 
 /** What does not fit so far; it is told once. */
-export function takeMisfits(): string[] {
+export async function takeMisfits(): Promise<string[]> {
+  await judge();
   const misfits = [...found];
   found.clear();
   return misfits;
 }
 
-function failOnMisfits(): void {
-  const misfits = takeMisfits();
+async function failOnMisfits(): Promise<void> {
+  const misfits = await takeMisfits();
   if (misfits.length > 0)
     throw new Error(`not as Stripe's own description has it:\n${misfits.join("\n")}`);
 }

@@ -92,7 +92,7 @@ function integers(s: Schema): fc.Arbitrary<number> {
   });
   return fc.oneof(
     { weight: 3, arbitrary: small },
-    { weight: 1, arbitrary: fc.maxSafeInteger().filter((n) => n >= min && n <= maximum) },
+    { weight: 1, arbitrary: fc.bigInt(BigInt(min), BigInt(maximum)).map(Number) },
     { weight: 1, arbitrary: fc.constantFrom(min, maximum) },
   );
 }

@@ -1,7 +1,7 @@
-import { existsSync, readFileSync } from "node:fs";
-import path from "node:path";
+import { readFileSync } from "node:fs";
 import { Ajv, type ErrorObject, type SchemaValidateFunction, type ValidateFunction } from "ajv";
 import { decodeForm } from "#local/stripe/form.ts";
+import { STRIPE_FILE } from "./stripe-file.ts";
 import {
   contentOf,
   formOf,
@@ -11,10 +11,6 @@ import {
   withLists,
   type Schema,
 } from "./stripe-schemas.ts";
-
-/** Stripe's own OpenAPI, cut; it lies beside the project and not in it (its README says what it is). */
-const FILE = path.resolve(import.meta.dirname, "../../../shared/stripe/openapi.json");
-export const ABSENT = existsSync(FILE) ? null : `Stripe's own description is not at ${FILE}`;
 
 /**
  * Where the pinned client's own types (2026-10-28) and the description (2026-08-26) part. The stand-in follows the
@@ -78,7 +74,7 @@ export function describeStripe(
   known: readonly KnownDifference[],
   { allErrors } = { allErrors: false },
 ): StripeDescription {
-  const file: unknown = JSON.parse(readFileSync(FILE, "utf8"));
+  const file: unknown = JSON.parse(readFileSync(STRIPE_FILE, "utf8"));
   const components = isSchema(file) && isSchema(file["components"]) ? file["components"] : {};
   const schemas = isSchema(components["schemas"]) ? components["schemas"] : {};
   const paths = isSchema(file) && isSchema(file["paths"]) ? file["paths"] : {};
@@ -175,12 +171,10 @@ function lazyValidator(
   const ajv = new Ajv({
     ...options,
     strict: false,
-    // Most schemas are used a few times in a process: what costs is to compile them.
+    // Most schemas are used a few times: what costs is to compile them.
     addUsedSchema: false,
     code: { optimize: false },
     messages: false,
-    loopEnum: 3,
-    loopRequired: 3,
     meta: false,
     validateSchema: false,
     validateFormats: false,

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from "vitest";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm, eventually } from "../drivers/builders.ts";
 import { aWorld, noPwsh, type StandinHost, type StandinVm, type World } from "./world.ts";
 
@@ -93,7 +94,7 @@ describe.skipIf(noPwsh !== null)(`checkpoints${skipped}`, () => {
       worker.call(
         "checkpoint",
         { vmId: vm.vmId, epoch: 1, checkpointId: crypto.randomUUID(), most },
-        { timeoutMs: 30_000 },
+        { timeoutMs: PATIENCE_MS },
       );
     await make(2);
     await make(2);

@@ -2,6 +2,8 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { sampled } from "#test/harness/extent.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm, eventually, SECRETS } from "../drivers/builders.ts";
 import {
   aWorld,
@@ -68,18 +70,24 @@ describe.skipIf(noPwsh !== null)(
       ]);
     });
 
-    test.each([
-      { Windows: "2012r2", os: "linux", secureBoot: TURNED_OFF, template: null },
-      { Windows: "2012r2", os: "windows", secureBoot: TURNED_ON, template: null },
-      {
-        Windows: "2016",
-        os: "linux",
-        secureBoot: TURNED_ON,
-        template: "MicrosoftUEFICertificateAuthority",
-      },
-      { Windows: "2025", os: "windows", secureBoot: TURNED_ON, template: "MicrosoftWindows" },
-      { Windows: "2025", os: "freebsd", secureBoot: TURNED_OFF, template: null },
-    ] as const)("secure boot of $os on $Windows", async ({ Windows, os, secureBoot, template }) => {
+    test.each(
+      sampled(
+        "secure boot",
+        [
+          { Windows: "2012r2", os: "linux", secureBoot: TURNED_OFF, template: null },
+          { Windows: "2012r2", os: "windows", secureBoot: TURNED_ON, template: null },
+          {
+            Windows: "2016",
+            os: "linux",
+            secureBoot: TURNED_ON,
+            template: "MicrosoftUEFICertificateAuthority",
+          },
+          { Windows: "2025", os: "windows", secureBoot: TURNED_ON, template: "MicrosoftWindows" },
+          { Windows: "2025", os: "freebsd", secureBoot: TURNED_OFF, template: null },
+        ] as const,
+        2,
+      ),
+    )("secure boot of $os on $Windows", async ({ Windows, os, secureBoot, template }) => {
       world = await aWorld({ Windows });
       const guest = aDesiredVm({ image: { ...world.image, os } });
       await world.open().create(guest, undefined, SECRETS);
@@ -118,30 +126,39 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]?.size).toEqual(vm.size);
     });
 
-    test.each([
-      { Windows: "2012r2", came: "must_be_off", memoryMib: 128 },
-      { Windows: "2016", came: "done", memoryMib: 256 },
-    ] as const)(
-      "static memory of a running VM on $Windows: $came",
-      async ({ Windows, came, memoryMib }) => {
-        const driver = await open({ Windows });
-        const vm = aDesiredVm({ image: world.image });
-        await driver.create(vm);
-        await driver.start(vm);
-        const size = { ...vm.size, memoryMib: 256 };
-        const outcome = driver.resize({ ...vm, size }).then(
-          () => "done",
-          (error: unknown) => (error instanceof Error && "code" in error ? error.code : error),
-        );
-        expect(await outcome).toBe(came);
-        expect((await driver.list())[0]?.size.memoryMib).toBe(memoryMib);
-      },
-    );
+    test.each(
+      sampled(
+        "static memory",
+        [
+          { Windows: "2012r2", came: "must_be_off", memoryMib: 128 },
+          { Windows: "2016", came: "done", memoryMib: 256 },
+        ] as const,
+        1,
+      ),
+    )("static memory of a running VM on $Windows: $came", async ({ Windows, came, memoryMib }) => {
+      const driver = await open({ Windows });
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await driver.start(vm);
+      const size = { ...vm.size, memoryMib: 256 };
+      const outcome = driver.resize({ ...vm, size }).then(
+        () => "done",
+        (error: unknown) => (error instanceof Error && "code" in error ? error.code : error),
+      );
+      expect(await outcome).toBe(came);
+      expect((await driver.list())[0]?.size.memoryMib).toBe(memoryMib);
+    });
 
-    test.each([
-      { id: "InvalidState", code: "must_be_off" },
-      { id: "OutOfMemory", code: "out_of_memory" },
-    ])("memory that a running guest is not given for $id: $code", async ({ id, code }) => {
+    test.each(
+      sampled(
+        "memory that is not given",
+        [
+          { id: "InvalidState", code: "must_be_off" },
+          { id: "OutOfMemory", code: "out_of_memory" },
+        ],
+        1,
+      ),
+    )("memory that a running guest is not given for $id: $code", async ({ id, code }) => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -196,7 +213,7 @@ describe.skipIf(noPwsh !== null)(
               },
             ],
           },
-          { timeoutMs: 30_000 },
+          { timeoutMs: PATIENCE_MS },
         );
       await expect(ask({ vcpus: 5 })).rejects.toMatchObject({
         code: "driver_failed",
@@ -342,21 +359,27 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]).toMatchObject({ power: "running", guest: null });
     });
 
-    test.each([
-      {
-        what: "an entity",
-        said: "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/hostname'>]><INSTANCE/>",
-        taken: "",
-      },
-      {
-        what: "XML of its own",
-        said: "a.example</VALUE></PROPERTY><PROPERTY NAME='Data'><VALUE>b",
-        taken: "a.example",
-      },
-      { what: "no DNS name", said: "-starts-badly", taken: "" },
-      { what: "70 KB", said: "x".repeat(70_000), taken: "" },
-      { what: "a name with its root", said: "good.example.", taken: "good.example" },
-    ])("what a guest says of itself is only ever a name: $what", async ({ said, taken }) => {
+    test.each(
+      sampled(
+        "names of guests",
+        [
+          {
+            what: "an entity",
+            said: "<!DOCTYPE x [<!ENTITY a SYSTEM 'file:///etc/hostname'>]><INSTANCE/>",
+            taken: "",
+          },
+          {
+            what: "XML of its own",
+            said: "a.example</VALUE></PROPERTY><PROPERTY NAME='Data'><VALUE>b",
+            taken: "a.example",
+          },
+          { what: "no DNS name", said: "-starts-badly", taken: "" },
+          { what: "70 KB", said: "x".repeat(70_000), taken: "" },
+          { what: "a name with its root", said: "good.example.", taken: "good.example" },
+        ],
+        2,
+      ),
+    )("what a guest says of itself is only ever a name: $what", async ({ said, taken }) => {
       world = await aWorld({ GuestBootMs: 0 });
       const env = { ...world.env, BERTH_HYPERV_KVP: said };
       const driver = world.open({
@@ -395,10 +418,16 @@ describe.skipIf(noPwsh !== null)(
       expect((await world.open().facts()).diskGib).toBe(700);
     });
 
-    test.each([
-      { Windows: "2016", set: false },
-      { Windows: "2019", set: true },
-    ] as const)(
+    test.each(
+      sampled(
+        "automatic checkpoints",
+        [
+          { Windows: "2016", set: false },
+          { Windows: "2019", set: true },
+        ] as const,
+        1,
+      ),
+    )(
       "automatic checkpoints on $Windows are forbidden where the module can: $set",
       async ({ Windows, set }) => {
         const driver = await open({ Windows });
@@ -412,11 +441,17 @@ describe.skipIf(noPwsh !== null)(
       },
     );
 
-    test.each([
-      { cmdlet: "Set-VMProcessor", id: "AccessDenied", code: "hypervisor_unavailable" },
-      { cmdlet: "Set-VMProcessor", id: "OutOfMemory", code: "out_of_memory" },
-      { cmdlet: "Set-VMProcessor", id: "OperationFailed", code: "driver_failed" },
-    ])("an error is told by its id: $id is $code", async ({ cmdlet, id, code }) => {
+    test.each(
+      sampled(
+        "errors by id",
+        [
+          { cmdlet: "Set-VMProcessor", id: "AccessDenied", code: "hypervisor_unavailable" },
+          { cmdlet: "Set-VMProcessor", id: "OutOfMemory", code: "out_of_memory" },
+          { cmdlet: "Set-VMProcessor", id: "OperationFailed", code: "driver_failed" },
+        ],
+        1,
+      ),
+    )("an error is told by its id: $id is $code", async ({ cmdlet, id, code }) => {
       const driver = await open({ FailWith: { [cmdlet]: id } });
       const vm = aDesiredVm({ image: world.image });
       const call = driver.create({ ...vm, size: { ...vm.size, vcpus: 2 } });
@@ -426,10 +461,16 @@ describe.skipIf(noPwsh !== null)(
       });
     });
 
-    test.each([
-      { power: "off", came: "done" },
-      { power: "on", came: "must_be_off" },
-    ])("dynamic memory of a VM that is $power, resized: $came", async ({ power, came }) => {
+    test.each(
+      sampled(
+        "dynamic memory",
+        [
+          { power: "off", came: "done" },
+          { power: "on", came: "must_be_off" },
+        ],
+        1,
+      ),
+    )("dynamic memory of a VM that is $power, resized: $came", async ({ power, came }) => {
       world = await aWorld();
       const driver = world.open({ dynamicMemoryMinimumPercent: 50 });
       const vm = aDesiredVm({ image: world.image });

@@ -9,6 +9,7 @@ import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
 import type { Worker } from "#host-agent/drivers/hyperv/powershell.ts";
 import { computerName } from "#host-agent/drivers/windows-first-boot.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm } from "../drivers/builders.ts";
 import { GOOD_ID, HOSTILE } from "../drivers/hostile-strings.ts";
 import { readIso } from "./read-iso.ts";
@@ -59,7 +60,7 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
   beforeEach(() => world.record());
 
   const send = (op: string, fields: object) =>
-    worker.call(op, fields, { timeoutMs: 30_000 }).then(
+    worker.call(op, fields, { timeoutMs: PATIENCE_MS }).then(
       () => "done",
       (error: unknown) => (error instanceof DriverError ? error.code : String(error)),
     );
@@ -129,7 +130,7 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
         .call(
           "configure",
           { ...good, dynamicMemoryMinimumPercent: null, ...fields },
-          { timeoutMs: 30_000 },
+          { timeoutMs: PATIENCE_MS },
         )
         .then(
           () => "done",

@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
+import { diceFor, LONG, sampled } from "#test/harness/extent.ts";
 import { aDesiredVm, eventually, SECRETS } from "../drivers/builders.ts";
 import { aWorld, noPwsh, type World } from "./world.ts";
 
@@ -131,14 +132,22 @@ const OF_WINDOWS: Case = {
 };
 /**
  * A call of a cmdlet has two edges: before its first change, and after its last. Each kill costs a new PowerShell, so
- * that of many edges so many are taken, other ones each time; BERTH_ALL_EDGES=1 takes them all.
+ * that of many edges so many are taken, other ones each day (`extent.ts`); in the long form all are.
  */
-const MOST_EDGES = process.env["BERTH_ALL_EDGES"] === "1" ? Infinity : 6;
-const chosen = (edges: number): number[] => {
-  const all = Array.from({ length: edges }, (_, n) => n + 1);
-  while (all.length > MOST_EDGES) all.splice(Math.floor(Math.random() * all.length), 1);
-  return all;
-};
+const MOST_EDGES = 3;
+const chosen = (operation: string, edges: number): readonly number[] =>
+  sampled(
+    `edges of ${operation}`,
+    Array.from({ length: edges }, (_, n) => n + 1),
+    MOST_EDGES,
+  );
+/** So many moments that nobody chose. */
+const MOMENTS = LONG ? 2 : 1;
+/** Of the kills some come too late to hit anything. */
+const LEAST_KILLS = LONG ? 100 : 40;
+/** When to kill, in whole milliseconds below `ms`. What that hits is the machine's affair. */
+const moments = diceFor("moments of kills");
+const momentBelow = (ms: number): number => moments.int(0, ms - 1);
 
 describe.skipIf(noPwsh !== null)(
   `the worker killed${noPwsh ? ` (skipped: ${noPwsh})` : ""}`,
@@ -192,7 +201,6 @@ describe.skipIf(noPwsh !== null)(
 
     test.concurrent.each(CASES)(
       "at the edges of the cmdlets of $operation: the same call goes on",
-      { timeout: 900_000 },
       (one) =>
         onHost(async (host) => {
           const { world, driver } = host;
@@ -201,7 +209,7 @@ describe.skipIf(noPwsh !== null)(
           const edges = await world.countEdges(() => one.run(driver, whole));
           expect(edges).toBeGreaterThan(1);
           await driver.destroy(whole);
-          for (const edge of chosen(edges)) {
+          for (const edge of chosen(one.operation, edges)) {
             const vm = aDesiredVm({ image: world.image, ownerEpoch: 3 });
             await one.given(driver, vm);
             await world.killAt(edge);
@@ -220,15 +228,14 @@ describe.skipIf(noPwsh !== null)(
     );
 
     test.concurrent.each([...CASES, OF_WINDOWS])(
-      "at two random moments of $operation: the same call goes on",
-      { timeout: 300_000 },
+      `at ${MOMENTS} random moments of $operation: the same call goes on`,
       (one) =>
         onHost(async (host) => {
           const { world, driver } = host;
-          for (let n = 0; n < 2; n++) {
+          for (let n = 0; n < MOMENTS; n++) {
             const vm = aDesiredVm({ image: world.image });
             await one.given(driver, vm);
-            const afterMs = Math.floor(Math.random() * 150);
+            const afterMs = momentBelow(150);
             // What an abort does to a call that runs is to kill its worker.
             const killed = await one.run(driver, vm, AbortSignal.timeout(afterMs)).then(
               () => 0,
@@ -243,7 +250,6 @@ describe.skipIf(noPwsh !== null)(
 
     test.concurrent.each(LOOKS)(
       "at the edges of the cmdlets of $operation, and at random moments: nothing has changed",
-      { timeout: 300_000 },
       (one) =>
         onHost(async (host) => {
           const { world, driver } = host;
@@ -252,7 +258,7 @@ describe.skipIf(noPwsh !== null)(
           await driver.start(vm);
           const before = await look(host, vm);
           const edges = await world.countEdges(() => one.run(driver, vm));
-          for (const edge of chosen(edges)) {
+          for (const edge of chosen(one.operation, edges)) {
             await world.killAt(edge);
             const died = await one.run(driver, vm).then(
               () => false,
@@ -266,7 +272,7 @@ describe.skipIf(noPwsh !== null)(
             expect({ ...(await look(host, vm)), guest: null }).toEqual({ ...before, guest: null });
           }
           for (let n = 0; n < 3; n++) {
-            const signal = AbortSignal.timeout(Math.floor(Math.random() * 30));
+            const signal = AbortSignal.timeout(momentBelow(30));
             kills += await one.run(driver, vm, signal).then(
               () => 0,
               () => 1,
@@ -277,31 +283,27 @@ describe.skipIf(noPwsh !== null)(
         }),
     );
 
-    test.concurrent(
-      "at six random moments of its own start: the next call has another worker",
-      { timeout: 300_000 },
-      () =>
-        onHost(async (host) => {
-          const vm = aDesiredVm({ image: host.world.image });
-          await host.driver.create(vm);
-          for (let n = 0; n < 6; n++) {
-            const driver = host.world.open();
-            const signal = AbortSignal.timeout(Math.floor(Math.random() * 800));
-            kills += await driver.start(vm, signal).then(
-              () => 0,
-              () => 1,
-            );
-            await driver.start(vm);
-            expect(await look(host, vm)).toMatchObject({ power: "running", complete: true });
-            await driver.stop(vm, "firm");
-            await driver.close();
-          }
-        }),
-    );
+    test.concurrent(`at ${3 * MOMENTS} random moments of its own start: the next call has another worker`, () =>
+      onHost(async (host) => {
+        const vm = aDesiredVm({ image: host.world.image });
+        await host.driver.create(vm);
+        for (let n = 0; n < 3 * MOMENTS; n++) {
+          const driver = host.world.open();
+          const signal = AbortSignal.timeout(momentBelow(800));
+          kills += await driver.start(vm, signal).then(
+            () => 0,
+            () => 1,
+          );
+          await driver.start(vm);
+          expect(await look(host, vm)).toMatchObject({ power: "running", complete: true });
+          await driver.stop(vm, "firm");
+          await driver.close();
+        }
+      }));
 
-    test("was killed a hundred times and more", ({ task }) => {
+    test(`was killed ${LEAST_KILLS} times and more`, ({ task }) => {
       task.meta.figures = { "kills of the worker": kills };
-      expect(kills).toBeGreaterThanOrEqual(100);
+      expect(kills).toBeGreaterThanOrEqual(LEAST_KILLS);
     });
   },
 );

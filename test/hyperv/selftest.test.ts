@@ -108,7 +108,7 @@ describe.skipIf(noPwsh !== null)(`the self-test of a Hyper-V host${skipped}`, ()
       const ended = once(child, "close");
       const isWhole = async () =>
         (await world.vms()).some((vm) => vm.Notes.includes("state=ready"));
-      await eventually("the VM is made", isWhole, 60_000);
+      await eventually("the VM is made", isWhole);
       child.kill(signal);
       expect(await ended).toEqual([1, null]);
       expect(said).toMatch(new RegExp(`told to stop .${signal}[^]*nothing is left`));

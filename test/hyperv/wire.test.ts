@@ -6,6 +6,7 @@ import {
   createWorker,
   type Worker,
 } from "#host-agent/drivers/hyperv/powershell.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { realClock } from "../drivers/builders.ts";
 
 describe("the environment of PowerShell", () => {
@@ -50,14 +51,14 @@ describe("the wire to PowerShell", () => {
       module: "Hyper-V",
       env: { FAKE_MANNER: manner },
       config: { root: "/r", images: "/i", switch: "s", dynamicMemoryMinimumPercent: null },
-      startTimeoutMs: 10_000,
+      startTimeoutMs: PATIENCE_MS,
       clock: realClock,
       log,
     });
     workers.push(worker);
     return worker;
   };
-  const patient = { timeoutMs: 10_000 };
+  const patient = { timeoutMs: PATIENCE_MS };
   const pidOf = async (worker: Worker) => {
     const answer = await worker.call("echo", {}, patient);
     if (typeof answer === "object" && answer && "pid" in answer) return Number(answer.pid);

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DesiredVm, ObservedVm } from "#core/contracts/agent.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
 import { aDesiredVm, eventually } from "#test/drivers/builders.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
   consoleOf,
   fileDigest,
@@ -19,7 +20,7 @@ import { openGround } from "./libvirt-daemon.ts";
 const ground = await openGround();
 const why = ground.available ? "" : ` (skipped: ${ground.reason})`;
 /** Under emulation, on a busy machine. */
-const BOOT_MS = 180_000;
+const BOOT_MS = 2 * PATIENCE_MS;
 
 /** One VM's whole life, in the order of a life: each test goes on from where the one before it ended. */
 describe.skipIf(!ground.available)(`a real guest${why}`, () => {

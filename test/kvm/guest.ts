@@ -6,6 +6,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import type { DesiredVm } from "#core/contracts/agent.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import type { KvmTestHost } from "./host.ts";
 
 const run = promisify(execFile);
@@ -50,7 +51,7 @@ export async function ssh(vm: DesiredVm, key: KeyPair, command: string): Promise
       `root@${address}`,
       command,
     ],
-    { timeout: 60_000 },
+    { timeout: PATIENCE_MS },
   );
   return stdout.trim();
 }

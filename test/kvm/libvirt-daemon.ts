@@ -121,7 +121,7 @@ async function isThere(file: string): Promise<boolean> {
 async function endProcess(pid: number): Promise<void> {
   if (!(await isAlive(pid))) return;
   process.kill(pid, "SIGTERM");
-  for (let tries = 0; tries < 100 && (await isAlive(pid)); tries++) await wait(50);
+  for (let tries = 0; tries < 1000 && (await isAlive(pid)); tries++) await wait(50);
 }
 
 /** A pid is given out again: what was a daemon may be something else by now. */

@@ -1,5 +1,4 @@
 import { PEOPLE } from "./accounts.ts";
-import type { Fixture } from "./postgres.ts";
 
 /* What is for sale, fixed, so that the database is brought back to it between runs by one text of SQL. */
 
@@ -48,6 +47,13 @@ const CHANGING = `
 /** Leaves only so many addresses to give away. */
 export const onlyAddresses = (count: number): string =>
   `delete from ip_addresses where address = any ('{${ADDRESSES.slice(count).join(",")}}'::inet[])`;
+
+/** Rows that every run begins with: those that no run changes, with their tables, and the others. */
+export type Fixture = Readonly<{
+  standing: string;
+  standingTables: readonly string[];
+  changing: string;
+}>;
 
 export const FIXTURE: Fixture = {
   standing: STANDING,

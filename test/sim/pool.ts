@@ -1,6 +1,11 @@
+import { once } from "node:events";
 import { availableParallelism } from "node:os";
 import { Worker } from "node:worker_threads";
+import { z } from "zod";
 import type { SeedRequest, SeedResult } from "./seed-run.ts";
+
+/** A whole run: so many seeds from 1 on (`npm run test:all`, and a part of them in `.ci/run`). */
+export const FULL_RUN = 500;
 
 type Message = { ready: true } | { result: SeedResult } | { error: string };
 
@@ -24,10 +29,11 @@ export async function runSeeds(
     return done === true ? null : value;
   };
 
+  const database = await preparedDatabase();
   const serve = () =>
     new Promise<void>((resolve, reject) => {
       const worker = new Worker(new URL("./worker.ts", import.meta.url), {
-        workerData: { mutant: options.mutant ?? null },
+        workerData: { mutant: options.mutant ?? null, database },
         // Type stripping and the like are told once, by whoever starts the simulator.
         execArgv: ["--no-warnings"],
       });
@@ -51,6 +57,23 @@ export async function runSeeds(
     });
   const threads = options.threads ?? Math.max(1, Math.min(availableParallelism(), 8));
   await Promise.all(Array.from({ length: threads }, serve));
+}
+
+let prepared: Promise<string> | undefined;
+/** The file of the database that all threads begin with. Made once: seconds, when the schema has changed. */
+function preparedDatabase(): Promise<string> {
+  prepared ??= (async () => {
+    const worker = new Worker(new URL("./prepare-database.ts", import.meta.url), {
+      execArgv: ["--no-warnings"],
+    });
+    try {
+      const [file] = z.tuple([z.string()]).parse(await once(worker, "message"));
+      return file;
+    } finally {
+      await worker.terminate();
+    }
+  })();
+  return prepared;
 }
 
 /** `count` seeds from `from` on. */

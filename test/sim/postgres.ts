@@ -1,18 +1,8 @@
-import { readdir, readFile } from "node:fs/promises";
-import path from "node:path";
+import { readFile } from "node:fs/promises";
 import { PGlite, protocol } from "@electric-sql/pglite";
 import { btree_gist } from "@electric-sql/pglite/contrib/btree_gist";
+import { FIXTURE } from "./fixture.ts";
 import { withoutTimers } from "./virtual-globals.ts";
-
-const MIGRATIONS = path.join(import.meta.dirname, "../../db/migrations");
-const BREAKPOINT = "--> statement-breakpoint";
-
-/** Rows that every run begins with: those that no run changes, with their tables, and the others. */
-export type Fixture = Readonly<{
-  standing: string;
-  standingTables: readonly string[];
-  changing: string;
-}>;
 
 /** What a statement of the simulator's own came back with: rows of texts. */
 export type Rows = readonly (readonly (string | null)[])[];
@@ -32,26 +22,22 @@ export class SimPostgres {
     this.#reset = reset;
   }
 
-  /** Starts it, migrates it, and keeps how to bring it back to `fixture`. Takes seconds, once a thread. */
-  static async start(fixture: Fixture, mirrored: readonly string[]): Promise<SimPostgres> {
-    const lite = await PGlite.create({ extensions: { btree_gist } });
-    const files = (await readdir(MIGRATIONS)).filter((name) => name.endsWith(".sql")).sort();
-    for (const file of files) {
-      const text = await readFile(path.join(MIGRATIONS, file), "utf8");
-      for (const statement of text.split(BREAKPOINT)) await lite.exec(statement);
-    }
+  /** Starts it on what `prepare-database.ts` left in a file, and keeps how to bring it back to the fixture. */
+  static async start(database: string): Promise<SimPostgres> {
+    const lite = await PGlite.create({
+      extensions: { btree_gist },
+      loadDataDir: new Blob([await readFile(database)]),
+    });
     await lite.exec(SETTINGS);
-    await lite.exec(changeFeed(mirrored));
-    await lite.exec(fixture.standing);
     const changing = await lite.query<{ name: string }>(
       `select quote_ident(tablename) as name from pg_tables
         where schemaname = 'public' and tablename <> all ($1) order by 1`,
-      [fixture.standingTables],
+      [FIXTURE.standingTables],
     );
     const names = [...changing.rows.map((row) => row.name), "sim.changes"];
     const postgres = new SimPostgres(
       lite,
-      `truncate ${names.join(", ")} restart identity; ${fixture.changing}; truncate sim.changes restart identity`,
+      `truncate ${names.join(", ")} restart identity; ${FIXTURE.changing}; truncate sim.changes restart identity`,
     );
     postgres.reset();
     return postgres;
@@ -122,25 +108,3 @@ function rowsOf(answer: Uint8Array): Rows {
 
 /** Nothing outlives the process, so nothing is flushed; and a statement that is prepared once is planned once. */
 const SETTINGS = "set synchronous_commit = off; set plan_cache_mode = force_generic_plan";
-
-/** Writes each change of a row into a table that only the simulator reads: what a transaction did, by rows. */
-const changeFeed = (tables: readonly string[]): string => `
-  create schema sim;
-  create unlogged table sim.changes (
-    seq bigint generated always as identity primary key, tbl text not null, gone boolean not null, record jsonb not null
-  );
-  create function sim.note() returns trigger language plpgsql as $$ begin
-    if tg_op = 'DELETE' then
-      insert into sim.changes (tbl, gone, record) values (tg_table_name, true, to_jsonb(old));
-    else
-      insert into sim.changes (tbl, gone, record) values (tg_table_name, false, to_jsonb(new));
-    end if;
-    return null;
-  end $$;
-  ${tables
-    .map(
-      (t) =>
-        `create trigger sim_note after insert or update or delete on ${t} for each row execute function sim.note();`,
-    )
-    .join("\n")}
-`;

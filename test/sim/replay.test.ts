@@ -1,6 +1,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { expect, test } from "vitest";
+import { sampled } from "#test/harness/extent.ts";
 import { MUTANTS } from "./mutants/mutants.ts";
 import { editsOf } from "./mutants/plant.ts";
 import { runSeeds } from "./pool.ts";
@@ -79,7 +80,9 @@ test("each mutant has a name of its own, and its text stands once in its file", 
 });
 
 test("what was once broken stays mended", async () => {
-  const files = (await readdir(REGRESSIONS)).filter((name) => name.endsWith(".json")).sort();
+  const all = (await readdir(REGRESSIONS)).filter((name) => name.endsWith(".json")).sort();
+  const files = sampled("regressions", all, 3);
+  expect(files.length).toBeGreaterThan(0);
   const plans = await Promise.all(files.map((name) => readPlan(path.join(REGRESSIONS, name))));
   const results = await runInTurn(
     plans.map((plan, seed) => ({ seed, path: null, shrink: false, plan })),

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { availableParallelism } from "node:os";
+import { drawnBy, sampled } from "#test/harness/extent.ts";
 import { MUTANTS } from "./mutants/mutants.ts";
 import { runSeeds, seedsFrom } from "./pool.ts";
 
@@ -9,6 +10,7 @@ Plants each of ${MUTANTS.length} defects in memory, and runs seeds until an inva
 must hold without the defect.
 
   --only TEXT  only mutants whose name has this text
+  --some N     only so many of them, drawn by the day's seed (BERTH_TEST_SEED)
   --seeds N    give up after so many seeds (default 2000)
   --from N     the first of them (default 1)
   --json       print one object
@@ -73,6 +75,7 @@ async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
       only: { type: "string", default: "" },
+      some: { type: "string" },
       seeds: { type: "string", default: "2000" },
       from: { type: "string", default: "1" },
       json: { type: "boolean", default: false },
@@ -83,7 +86,13 @@ async function main(): Promise<number> {
     process.stdout.write(HELP);
     return 0;
   }
-  const names = MUTANTS.map((m) => m.name).filter((name) => name.includes(values.only));
+  const chosen = MUTANTS.map((m) => m.name).filter((name) => name.includes(values.only));
+  const some = Number(values.some ?? chosen.length);
+  if (!Number.isInteger(some) || some < 1) throw new Error("--some takes a number of mutants");
+  const names = [...sampled("mutants", chosen, some)];
+  if (names.length === 0) throw new Error(`no mutant's name has ${values.only}`);
+  if (names.length < chosen.length)
+    process.stderr.write(`${names.length} of ${chosen.length} mutants, ${drawnBy}\n`);
   const verdicts: Verdict[] = [];
   const lane = async () => {
     for (let name = names.shift(); name !== undefined; name = names.shift()) {

@@ -1,7 +1,8 @@
 import { parseArgs } from "node:util";
+import { drawnStart, drawnBy } from "#test/harness/extent.ts";
 import { pendingOnes } from "./checks/invariants.ts";
 import { FAULT_KINDS } from "./faults.ts";
-import { runSeeds, seedsFrom } from "./pool.ts";
+import { FULL_RUN, runSeeds, seedsFrom } from "./pool.ts";
 import { readPlan } from "./read-plan.ts";
 import type { SeedRequest, SeedResult } from "./seed-run.ts";
 
@@ -10,7 +11,7 @@ const HELP = `npm run sim -- [options]
 Runs the whole product in a simulated world in which everything fails, and checks the twenty invariants.
 
   --seeds N   how many seeds (default 50)
-  --from N    the first of them (default 1)
+  --from N    the first of them (default 1); drawn: some of the ${FULL_RUN} of a whole run, by the day's seed
   --seed N    one seed alone
   --path P    with --seed: the smaller plan that a failure named
   --plan FILE the plan in a file, as a failure printed it, instead of a seed's
@@ -20,8 +21,9 @@ Runs the whole product in a simulated world in which everything fails, and check
 `;
 
 /** A run of so many seeds has each kind of fault so often, or it has not shown what it is to show. */
-const FULL_RUN = 500;
 const LEAST_OF_EACH = 100;
+/** In as many seeds each kind happens. */
+const ENOUGH_FOR_EACH = 100;
 
 async function main(): Promise<number> {
   const { values } = parseArgs({
@@ -45,8 +47,8 @@ async function main(): Promise<number> {
   const plan = values.plan === undefined ? undefined : await readPlan(values.plan);
   const seed = values.seed ?? (plan === undefined ? undefined : "0");
   const one = seed === undefined ? null : wholeNumber("--seed", seed);
-  const from = one ?? wholeNumber("--from", values.from);
   const count = one === null ? wholeNumber("--seeds", values.seeds) : 1;
+  const from = one ?? firstOf(values.from, count);
   if (count === 0) throw new Error("--seeds takes at least 1: no seed shows nothing");
   const requests: Iterable<SeedRequest> =
     one === null
@@ -79,7 +81,11 @@ async function main(): Promise<number> {
   });
   const out = values.trace ? process.stderr : process.stdout;
   out.write(values.json ? `${JSON.stringify(report)}\n` : inWords(report));
-  return report.violations === 0 && (count < FULL_RUN || report.rare.length === 0) ? 0 : 1;
+  const shown =
+    count >= FULL_RUN
+      ? report.rare.length === 0
+      : count < ENOUGH_FOR_EACH || report.never.length === 0;
+  return report.violations === 0 && shown ? 0 : 1;
 }
 
 function reportOf(
@@ -106,6 +112,7 @@ function reportOf(
     faults,
     /** Kinds that happened too rarely for the run to prove anything about them. */
     rare: Object.keys(faults).filter((kind) => (faults[kind] ?? 0) < least),
+    never: Object.keys(faults).filter((kind) => faults[kind] === 0),
     violations: failures.length,
     pending: pendingOnes(),
     orders,
@@ -140,6 +147,14 @@ function inWords(report: ReturnType<typeof reportOf>): string {
     ...pending,
     "",
   ].join("\n");
+}
+
+function firstOf(from: string, count: number): number {
+  if (from !== "drawn") return wholeNumber("--from", from);
+  if (count > FULL_RUN) throw new Error(`--from drawn takes at most ${FULL_RUN} --seeds`);
+  const drawn = drawnStart("seeds", FULL_RUN, count);
+  process.stderr.write(`seeds ${drawn} to ${drawn + count - 1}, ${drawnBy}\n`);
+  return drawn;
 }
 
 function wholeNumber(option: string, text: string): number {

@@ -1,6 +1,4 @@
 import fc from "fast-check";
-import { FIXTURE } from "./fixture.ts";
-import { MIRRORED } from "./mirror.ts";
 import { planArbitrary, type Plan } from "./plan.ts";
 import { SimPostgres } from "./postgres.ts";
 import { simulate, type Outcome } from "./simulate.ts";
@@ -35,10 +33,12 @@ export type SeedRequest = Readonly<{
   plan?: Plan;
 }>;
 
-/** Makes what runs seeds in this thread. Costs seconds, once. */
-export async function createSeedRunner(): Promise<(request: SeedRequest) => Promise<SeedResult>> {
+/** Makes what runs seeds in this thread, on a prepared database. */
+export async function createSeedRunner(
+  database: string,
+): Promise<(request: SeedRequest) => Promise<SeedResult>> {
   takeOverGlobals();
-  const postgres = await SimPostgres.start(FIXTURE, MIRRORED);
+  const postgres = await SimPostgres.start(database);
 
   return async ({ seed, path, shrink, keepTrace, plan: given }) => {
     if (given !== undefined)

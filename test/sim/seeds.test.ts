@@ -1,11 +1,19 @@
 import { expect, test } from "vitest";
+import { drawnStart, LONG } from "#test/harness/extent.ts";
 import { FAULT_KINDS } from "./faults.ts";
-import { runSeeds, seedsFrom } from "./pool.ts";
+import { FULL_RUN, runSeeds, seedsFrom } from "./pool.ts";
 import type { SeedResult } from "./seed-run.ts";
 
-const SEEDS = 50;
+/** As many as have shown every kind of fault; in the short form some of those of a whole run (`run.ts`). */
+const SEEDS = LONG ? 50 : 12;
 /** Another range than the usual one, for whoever wants to look further: `BERTH_SIM_FROM=1000 npm test`. */
-const FROM = Number(process.env["BERTH_SIM_FROM"] ?? 1);
+const FROM = Number(
+  process.env["BERTH_SIM_FROM"] ?? (LONG ? 1 : drawnStart("seeds", FULL_RUN, SEEDS)),
+);
+
+/** Of the kinds of faults, so many may be missing from so few seeds. */
+const MOST_MISSED = 8;
+const ENDS = ["active", "completed", "expired", "refunded"];
 
 test(`seeds ${FROM} to ${FROM + SEEDS - 1} keep every invariant`, async () => {
   const results: SeedResult[] = [];
@@ -25,7 +33,10 @@ test(`seeds ${FROM} to ${FROM + SEEDS - 1} keep every invariant`, async () => {
   expect(results).toHaveLength(SEEDS);
   // A run in which nothing happens would prove nothing.
   const happened = new Set(results.flatMap(({ faults }) => Object.keys(faults)));
-  expect(FAULT_KINDS.filter((kind) => !happened.has(kind))).toEqual([]);
+  const missed = FAULT_KINDS.filter((kind) => !happened.has(kind));
+  expect(missed.length, `these never happened: ${missed.join(", ")}`).toBeLessThanOrEqual(
+    LONG ? 0 : MOST_MISSED,
+  );
   const ends = new Set(results.flatMap(({ orders }) => Object.keys(orders)));
-  expect([...ends]).toEqual(expect.arrayContaining(["active", "completed", "expired", "refunded"]));
+  expect([...ends]).toEqual(expect.arrayContaining(LONG ? ENDS : ENDS.slice(0, 1)));
 });

@@ -14,12 +14,12 @@ import {
 } from "#local/stripe/harness.ts";
 import { judged, judgedCalls, judgedWebhooks, takeMisfits } from "#test/harness/judged-stripe.ts";
 import {
-  ABSENT,
   describeStripe,
   KNOWN_DIFFERENCES,
   stripeDescription,
   type JudgedCall,
 } from "#test/harness/stripe-description.ts";
+import { ABSENT } from "#test/harness/stripe-file.ts";
 import { stripeInProcess } from "#test/harness/stripe-in-process.ts";
 
 if (ABSENT !== null) console.warn(`the stand-in is not held against Stripe's own words: ${ABSENT}`);
@@ -96,7 +96,7 @@ describe.skipIf(ABSENT !== null)("Stripe's own description", () => {
     const before = { ...judged };
     line = await theMoneyLine();
     counted = { calls: judged.calls - before.calls, events: judged.events - before.events };
-    misfits = takeMisfits();
+    misfits = await takeMisfits();
   });
 
   test("fits all that was asked, answered and sent on the whole line of money", () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SCOPES_OF_ROLE } from "#core/accounts/accounts.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import { cloneDatabase, type TestDatabase } from "#test/harness/database.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
   accountsOn,
   anAccount,
@@ -245,7 +246,7 @@ describe("the log-in routes", () => {
       const other = { id: v7(), email: body.email, name: "Eve", role: "customer", ...at } as const;
       await tx.insert(accountTables.accounts).values(other);
       const answer = post(accounts, "/sign-up/email", body);
-      await expect.poll(insertsThatWait, { timeout: 10_000 }).toBe(1);
+      await expect.poll(insertsThatWait, { timeout: PATIENCE_MS }).toBe(1);
       return { answer };
     });
     expect(await (await late.answer).json()).toMatchObject({ status: 503, code: "busy" });

@@ -88,7 +88,7 @@ describe("the deliveries of an order that was paid and renewed", () => {
       }),
       { numRuns: 6 },
     );
-  }, 240_000);
+  });
 });
 
 describe("a service that was cancelled", () => {

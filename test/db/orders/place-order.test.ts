@@ -4,6 +4,7 @@ import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { until } from "#local/client.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
   aBuyer,
   anEnrolledHost,
@@ -259,7 +260,7 @@ test("an order whose session is written down while the sweep gives it up is not 
     await placing.query(write, [orderId, row?.["checkout_id"]]);
     // The sweep has seen no session, and waits for the order.
     const swept = expireOrders(cp.deps);
-    await until("the sweep waits", 5_000, async () => {
+    await until("the sweep waits", PATIENCE_MS, async () => {
       const waiting = await cp.rows(
         "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
       );
