@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import type { renderDesired as RenderDesired } from "#commands/vms/render-desired.ts";
 import { startAgent, type AgentOf } from "./agents.ts";
 import { startCompatPlane, until, type CompatPlane } from "./plane.ts";
 
@@ -20,11 +21,9 @@ vi.mock("#commands/vms/hand-initial-password.ts", inEveryAnswer);
 const tomorrow = vi.hoisted(() => ({ vm: (vm: object): object => vm }));
 vi.mock("#commands/vms/render-desired.ts", async (original) => {
   const { answeringMore } = await import("./one-field-more.ts");
-  const { renderDesired, ...more } =
-    await original<typeof import("#commands/vms/render-desired.ts")>();
+  const { renderDesired } = await original<{ renderDesired: typeof RenderDesired }>();
   return answeringMore({
-    ...more,
-    renderDesired: (...args: Parameters<typeof renderDesired>) => {
+    renderDesired: (...args: Parameters<typeof RenderDesired>) => {
       const document = renderDesired(...args);
       return { ...document, vms: document.vms.map((vm) => tomorrow.vm(vm)) };
     },
