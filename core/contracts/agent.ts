@@ -286,9 +286,13 @@ export const AgentReport = z.object({
 });
 export type AgentReport = z.infer<typeof AgentReport>;
 
-/** null for what cannot be read. */
+const OfALaterPart = z.looseObject({}).openapi("OfALaterPart", {
+  description:
+    "Something that this control plane cannot read. It is passed over, and costs nothing beside it.",
+});
+/** null for an object that cannot be read. */
 const orNull = <S extends z.ZodType>(schema: S) =>
-  z.preprocess((sent) => (schema.safeParse(sent).success ? sent : null), schema.nullable());
+  z.union([schema, use(OfALaterPart).transform(() => null)]);
 /**
  * A report as the control plane reads it: each thing in it alone. `null` stands for one that cannot be read (a newer agent
  * may see what we have no word for), and costs no other.
@@ -299,7 +303,7 @@ export const ReceivedReport = z
     vms: z.array(orNull(use(ReceivedVmReport))).max(MOST_REPORTED),
     actions: z.array(orNull(use(ReceivedActionReport))).max(MOST_REPORTED),
     strangers: z.array(orNull(use(Stranger))).max(MOST_REPORTED),
-    facts: orNull(use(HostFacts)),
+    facts: orNull(use(HostFacts)).nullable(),
     refusedDesired: z
       .object({ ...RefusedDesired.shape, reason: Text(100) })
       .openapi("RefusedDesired")
