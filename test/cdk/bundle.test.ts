@@ -74,6 +74,8 @@ describe("the bundles, each in a fresh Node with nothing but a Lambda's environm
       httpEvent("GET", "/v1/vms"),
       httpEvent("POST", "/v1/auth/sign-in/email", { email: "ada@example.com", password: "x" }),
       httpEvent("GET", "/v1/vms", undefined, { cookie: "__Secure-berth.session_token=a.b" }),
+      httpEvent("TRACE", "/v1/plans"),
+      httpEvent("CONNECT", "/v1/orders"),
     ]);
     const [health, openapi, ...refused] = answers.map((a) => Answer.parse(a));
     expect(health).toMatchObject({ statusCode: 200, body: { ok: true, unsentRows: 0 } });
@@ -85,6 +87,8 @@ describe("the bundles, each in a fresh Node with nothing but a Lambda's environm
       { statusCode: 401, body: { code: "unauthenticated" } },
       { statusCode: 404, body: { code: "not_found" } },
       { statusCode: 401, body: { code: "token_invalid" } },
+      { statusCode: 405, body: { code: "method_not_allowed" } },
+      { statusCode: 405, body: { code: "method_not_allowed" } },
     ]);
   });
 

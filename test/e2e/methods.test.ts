@@ -47,7 +47,7 @@ const askRaw = (line: string) =>
   new Promise<Answer>((resolve, reject) => {
     const { hostname, port } = new URL(stack.apiUrl);
     const socket = connect(Number(port), hostname, () =>
-      socket.write(`${line} HTTP/1.1\r\nHost: ${hostname}\r\n\r\n`),
+      socket.write(`${line} HTTP/1.1\r\nHost: ${hostname}\r\nConnection: close\r\n\r\n`),
     );
     let text = "";
     socket.setEncoding("utf8").on("data", (part: string) => (text += part));

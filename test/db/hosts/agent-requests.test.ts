@@ -51,10 +51,10 @@ describe("an agent's token", () => {
   ] as const)("is refused on $name", async ({ call }) => {
     const token = await signed(host, REPORT, cp.clock.now());
     const answer = await send(cp, call, token);
-    // A method that the path does not have is no route at all.
+    // A method that the path does not have is refused before anybody looks at who asks.
     const refused = { status: 401, code: "agent_token_invalid" };
     expect(await code(answer)).toEqual(
-      call.method === "GET" ? { status: 404, code: "not_found" } : refused,
+      call.method === "GET" ? { status: 405, code: "method_not_allowed" } : refused,
     );
   });
 
