@@ -31,6 +31,7 @@ export default defineConfig({
         "unit",
         [
           "core/**/*.test.ts",
+          "adapters/**/*.test.ts",
           "host-agent/**/*.test.ts",
           "local/**/*.test.ts",
           "test/unit/**/*.test.ts",

@@ -1,0 +1,284 @@
+import type { Stripe } from "stripe";
+import { describe, expect, it } from "vitest";
+import {
+  checkoutState,
+  endOfPaid,
+  idOf,
+  instant,
+  invoiceState,
+  latestInvoiceOf,
+  providerEvent,
+  refundState,
+  seconds,
+  subscriptionState,
+} from "./stripe-states.ts";
+
+/*
+ * Every field of every object has a value of its own, so that one read in the place of another shows. The objects are cut
+ * to what we read; the types say so.
+ */
+
+const CREATED = 1_767_225_601; // 2026-01-01T00:00:01Z
+const aLine = (over: object = {}) => ({
+  amount: 1_250,
+  parent: { type: "subscription_item_details" },
+  period: { start: CREATED + 11, end: CREATED + 2_678_400 },
+  ...over,
+});
+const anInvoice = (over: object = {}): Stripe.Invoice =>
+  cut<Stripe.Invoice>({
+    id: "in_1",
+    object: "invoice",
+    number: "A-0001",
+    status: "paid",
+    total: 1_487,
+    amount_paid: 1_301,
+    amount_due: 186,
+    amount_remaining: 185,
+    subtotal: 1_250,
+    currency: "eur",
+    hosted_invoice_url: "https://invoice.stripe.com/i/1",
+    created: CREATED,
+    parent: { subscription_details: { metadata: { order_id: "order-of-invoice" } } },
+    metadata: { order_id: "another-order" },
+    lines: { data: [aLine()] },
+    ...over,
+  });
+const aRefund = (over: object = {}): Stripe.Refund =>
+  cut<Stripe.Refund>({
+    id: "re_1",
+    amount: 733,
+    currency: "usd",
+    status: "succeeded",
+    payment_intent: "pi_1",
+    charge: "ch_1",
+    metadata: { order_id: "order-of-refund" },
+    created: CREATED + 5,
+    ...over,
+  });
+const aSubscription = (over: object = {}): Stripe.Subscription =>
+  cut<Stripe.Subscription>({
+    id: "sub_1",
+    status: "past_due",
+    metadata: { order_id: "order-of-subscription" },
+    start_date: CREATED + 7,
+    created: CREATED + 8,
+    latest_invoice: anInvoice(),
+    ...over,
+  });
+const aSession = (over: object = {}): Stripe.Checkout.Session =>
+  cut<Stripe.Checkout.Session>({
+    id: "cs_1",
+    url: "https://checkout.stripe.com/c/1",
+    success_url: "https://berth.example/done",
+    status: "complete",
+    payment_status: "paid",
+    amount_total: 1_999,
+    amount_subtotal: 1_680,
+    currency: "eur",
+    metadata: { order_id: "order-of-session" },
+    client_reference_id: "another-order",
+    invoice: null,
+    ...over,
+  });
+
+/** An object of Stripe's of which only what we read is there. */
+function cut<T>(object: object): T {
+  const known: unknown = object;
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the point of the function
+  return known as T;
+}
+
+describe("money and time", () => {
+  it("goes in seconds, cut and not rounded, and comes back in milliseconds", () => {
+    expect(seconds(new Date("2026-01-01T00:00:01.999Z"))).toBe(CREATED);
+    expect(instant(CREATED).toISOString()).toBe("2026-01-01T00:00:01.000Z");
+  });
+
+  it("is refused in a currency that we do not sell in", () => {
+    expect(() => invoiceState(anInvoice({ currency: "gbp" }))).toThrow("gbp");
+    expect(() => refundState(aRefund({ currency: "jpy" }))).toThrow("jpy");
+    expect(() => checkoutState(aSession({ currency: "chf" }), null)).toThrow("chf");
+  });
+
+  it("of an id, whole or by name, is the id", () => {
+    expect([idOf("pi_1"), idOf({ id: "pi_2" })]).toEqual(["pi_1", "pi_2"]);
+  });
+});
+
+describe("an invoice", () => {
+  it("says each thing from its own field", () => {
+    expect(invoiceState(anInvoice())).toEqual({
+      id: "in_1",
+      number: "A-0001",
+      status: "paid",
+      total: { minor: 1_487n, currency: "eur" },
+      paid: { minor: 1_301n, currency: "eur" },
+      hostedUrl: "https://invoice.stripe.com/i/1",
+      createdAt: new Date("2026-01-01T00:00:01Z"),
+      orderId: "order-of-invoice",
+    });
+  });
+
+  it("that is young or not ours lacks what it has not", () => {
+    const young = { status: null, number: null, hosted_invoice_url: undefined, parent: null };
+    expect(invoiceState(anInvoice(young))).toMatchObject({
+      status: "draft",
+      number: null,
+      hostedUrl: null,
+      orderId: null,
+    });
+    const unnamed = { parent: { subscription_details: { metadata: {} } } };
+    expect(invoiceState(anInvoice(unnamed)).orderId).toBeNull();
+    expect(invoiceState(anInvoice({ parent: { subscription_details: null } })).orderId).toBeNull();
+  });
+});
+
+describe("a refund", () => {
+  it("is of its own amount and payment", () => {
+    expect(refundState(aRefund())).toEqual({
+      id: "re_1",
+      orderId: "order-of-refund",
+      paymentId: "pi_1",
+      amount: { minor: 733n, currency: "usd" },
+      status: "succeeded",
+    });
+    expect(refundState(aRefund({ payment_intent: { id: "pi_2" } })).paymentId).toBe("pi_2");
+    expect(refundState(aRefund({ payment_intent: null, metadata: null }))).toMatchObject({
+      paymentId: null,
+      orderId: null,
+    });
+  });
+
+  it.each([
+    ["succeeded", "succeeded"],
+    ["failed", "failed"],
+    ["canceled", "failed"],
+    ["pending", "pending"],
+    ["requires_action", "pending"],
+    [null, "pending"],
+    ["a_new_one", "pending"],
+  ])("that Stripe calls %s is %s", (status, expected) => {
+    expect(refundState(aRefund({ status })).status).toBe(expected);
+  });
+});
+
+describe("a subscription", () => {
+  it("says its status as it is, and is paid until what it is given", () => {
+    const until = new Date("2026-02-03T04:05:06Z");
+    expect(subscriptionState(aSubscription(), until)).toEqual({
+      id: "sub_1",
+      orderId: "order-of-subscription",
+      status: "past_due",
+      paidUntil: until,
+    });
+    expect(subscriptionState(aSubscription({ metadata: {} }), until).orderId).toBeNull();
+  });
+
+  it("must have been fetched with its latest invoice", () => {
+    expect(latestInvoiceOf(aSubscription())?.id).toBe("in_1");
+    expect(latestInvoiceOf(aSubscription({ latest_invoice: null }))).toBeNull();
+    expect(() => latestInvoiceOf(aSubscription({ latest_invoice: "in_1" }))).toThrow("sub_1");
+  });
+});
+
+describe("the end of what is paid", () => {
+  const until = (end: number) => ({ period: { start: CREATED, end } });
+  const ended = (...invoices: Stripe.Invoice[]) => endOfPaid(invoices)?.getTime();
+
+  it("is the latest end of the lines of paid invoices", () => {
+    const lines = { data: [aLine(until(CREATED + 300)), aLine(until(CREATED + 100))] };
+    const later = anInvoice({ lines: { data: [aLine(until(CREATED + 200))] } });
+    expect(ended(anInvoice({ lines }), later)).toBe((CREATED + 300) * 1000);
+    expect(ended(later)).toBe((CREATED + 200) * 1000);
+  });
+
+  it.each(["open", "draft", "void", "uncollectible", null])(
+    "is none of an invoice that is %s",
+    (status) => {
+      expect(ended(anInvoice({ status }))).toBeUndefined();
+    },
+  );
+
+  it("is not moved by a line that gives money back, nor by one of something else", () => {
+    const credit = aLine({ amount: -1, ...until(CREATED + 900) });
+    const item = aLine({ parent: { type: "invoice_item_details" }, ...until(CREATED + 901) });
+    const orphan = aLine({ parent: null, ...until(CREATED + 902) });
+    const paid = aLine(until(CREATED + 50));
+    expect(ended(anInvoice({ lines: { data: [credit, paid, item, orphan] } }))).toBe(
+      (CREATED + 50) * 1000,
+    );
+    expect(ended(anInvoice({ lines: { data: [credit, item] } }))).toBeUndefined();
+    expect(ended()).toBeUndefined();
+  });
+
+  it("is bought by a line that costs nothing: a whole discount is paid", () => {
+    const free = aLine({ amount: 0, ...until(CREATED + 60) });
+    expect(ended(anInvoice({ lines: { data: [free] } }))).toBe((CREATED + 60) * 1000);
+  });
+});
+
+describe("a Checkout Session", () => {
+  it("says each thing from its own field, with what it is given", () => {
+    const subscription = subscriptionState(aSubscription(), instant(CREATED));
+    expect(checkoutState(aSession({ invoice: anInvoice() }), subscription)).toEqual({
+      id: "cs_1",
+      url: "https://checkout.stripe.com/c/1",
+      status: "complete",
+      paid: true,
+      total: { minor: 1_999n, currency: "eur" },
+      orderId: "order-of-session",
+      subscription,
+      invoice: invoiceState(anInvoice()),
+    });
+  });
+
+  it.each([
+    ["complete", "paid", "complete", true],
+    // Paid later (SEPA debit, say): complete, and no money yet.
+    ["complete", "unpaid", "complete", false],
+    ["complete", "no_payment_required", "complete", false],
+    ["open", "unpaid", "open", false],
+    ["open", "paid", "open", false],
+    ["expired", "unpaid", "expired", false],
+    ["expired", "paid", "expired", false],
+    [null, "paid", "open", false],
+    ["a_new_one", "paid", "open", false],
+  ])("that is %s and %s is %s, paid: %s", (status, payment_status, expected, paid) => {
+    const state = checkoutState(aSession({ status, payment_status }), null);
+    expect([state.status, state.paid]).toEqual([expected, paid]);
+  });
+
+  it("without an amount costs nothing, and must have been fetched with its invoice", () => {
+    const bare = { amount_total: null, currency: null, metadata: null, url: null };
+    expect(checkoutState(aSession(bare), null)).toMatchObject({
+      total: { minor: 0n, currency: "usd" },
+      orderId: null,
+      url: null,
+      invoice: null,
+      subscription: null,
+    });
+    expect(() => checkoutState(aSession({ invoice: "in_1" }), null)).toThrow("cs_1");
+  });
+});
+
+describe("an event", () => {
+  const anEvent = (object: object): Stripe.Event =>
+    cut<Stripe.Event>({ id: "evt_1", object: "event", type: "invoice.paid", data: { object } });
+
+  it("says which object it is about, and no more", () => {
+    expect(providerEvent(anEvent({ object: "invoice", id: "in_9", status: "paid" }))).toEqual({
+      id: "evt_1",
+      type: "invoice.paid",
+      object: { kind: "invoice", id: "in_9" },
+    });
+  });
+
+  it("about a thing without a kind or an id says so", () => {
+    expect(providerEvent(anEvent({ balance: 1 })).object).toEqual({ kind: "unknown", id: null });
+    expect(providerEvent(anEvent({ object: 1, id: 2 })).object).toEqual({
+      kind: "unknown",
+      id: null,
+    });
+  });
+});
