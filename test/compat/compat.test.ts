@@ -30,9 +30,6 @@ vi.mock("#commands/vms/render-desired.ts", async (original) => {
   });
 });
 
-// More than ten times the usual 4 to 18 s: what is waited for is a condition, and a slow machine may take its time.
-vi.setConfig({ testTimeout: 300_000, hookTimeout: 120_000 });
-
 let plane: CompatPlane;
 let agent: ReturnType<typeof startAgent> | null = null;
 beforeEach(async () => {

@@ -26,7 +26,10 @@ const desiredRoute = (guard: AgentGuard) =>
     ...guard,
     operationId: "readDesired",
     summary: "Everything this host should have",
-    description: "`atLeast` is a generation that a doorbell named. 304 when `If-None-Match` fits.",
+    description:
+      "`atLeast` is a generation that a doorbell named. 304 when `If-None-Match` fits. An agent announces its protocol " +
+      "in the header `berth-protocol`, and the words that it understands in `berth-understands`; without them it gets " +
+      "the shapes of protocol 1, here and in every other answer.",
     tags: ["Agents"],
     method: "get",
     path: "/agent/v1/desired",
