@@ -44,7 +44,7 @@ export default defineConfig({
       project("drivers", ["test/drivers/**/*.test.ts"], within(600)),
       project("e2e", ["test/e2e/**/*.test.ts", "test/compat/**/*.test.ts"], {
         ...within(900),
-        ...withPostgres,
+        globalSetup: [...withPostgres.globalSetup, STRIPE_JUDGE],
       }),
       project("sim", ["test/sim/**/*.test.ts"], within(1800)),
       // In one process, so that the CDK is loaded and the stages are synthesised once; vitest wants it to have its own
