@@ -140,8 +140,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "report: a VM that was not there before counts as deleted",
     file: "commands/vms/record-vm-report.ts",
-    find: `vm.presence === "absent" && seen.generation === vm.generation`,
-    replace: `vm.presence === "absent"`,
+    find: `if (isGone && seen.generation === vm.generation) {`,
+    replace: `if (isGone) {`,
   },
   {
     // The database of the simulator has one session: what is only suggested is never out of date in it. So both go.
