@@ -16,17 +16,20 @@ export async function expireOrders(
   deps: Deps,
 ): Promise<{ expired: number; paid: number; failed: number }> {
   const count = { expired: 0, paid: 0, failed: 0 };
+  const left: string[] = [];
   for (const orderId of await orderIdsPastHold(deps.db, deps.clock.now(), BATCH)) {
     try {
       const outcome = await expireOne(deps, orderId);
       if (outcome === "expired") count.expired++;
-      if (outcome === "fulfilled") count.paid++;
+      else if (outcome === "fulfilled") count.paid++;
+      else left.push(orderId);
     } catch (error) {
       count.failed++;
-      await markTried(deps.db, orderId, deps.clock.now());
+      left.push(orderId);
       deps.log.error("expire_orders.failed", { order_id: orderId, error });
     }
   }
+  await markTried(deps.db, left, deps.clock.now());
   return count;
 }
 

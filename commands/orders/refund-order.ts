@@ -58,15 +58,17 @@ export async function refundOrder(
 /** Asks again for every refund that is due: what a lost message or a provider's failure left behind. */
 export async function retryRefunds(deps: Deps): Promise<{ refunded: number; failed: number }> {
   const count = { refunded: 0, failed: 0 };
+  const left: string[] = [];
   for (const orderId of await orderIdsInState(deps.db, "refunding", 50)) {
     try {
       if ((await refundOrder(deps, orderId)) === "refunded") count.refunded++;
-      else await markTried(deps.db, orderId, deps.clock.now());
+      else left.push(orderId);
     } catch (error) {
       count.failed++;
-      await markTried(deps.db, orderId, deps.clock.now());
+      left.push(orderId);
       deps.log.error("retry_refunds.failed", { order_id: orderId, error });
     }
   }
+  await markTried(deps.db, left, deps.clock.now());
   return count;
 }

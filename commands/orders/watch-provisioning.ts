@@ -5,7 +5,7 @@ import { finishAction, overdueActions, runningActionOf } from "#db/vms/actions.t
 import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration, loadHost } from "#db/hosts/hosts.ts";
-import { loadOrder, lockOrder, orderIdsInState, saveOrder } from "#db/orders/orders.ts";
+import { loadOrder, lockOrder, markTried, orderIdsInState, saveOrder } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockVm, saveDesire, type VmRow } from "#db/vms/vms.ts";
@@ -23,16 +23,21 @@ export async function watchProvisioning(
   deps: Deps,
 ): Promise<{ activated: number; refunding: number; timedOut: number; failed: number }> {
   const count = { activated: 0, refunding: 0, timedOut: 0, failed: 0 };
+  const left: string[] = [];
   for (const orderId of await orderIdsInState(deps.db, "paid", 200)) {
     try {
       const outcome = await judgeOrder(deps, orderId);
       if (outcome === "activate") count.activated++;
       if (outcome === "refund") count.refunding++;
+      if (outcome === "wait") left.push(orderId);
     } catch (error) {
       count.failed++;
+      left.push(orderId);
       deps.log.error("watch_provisioning.failed", { order_id: orderId, error });
     }
   }
+  // Also those that only wait, some of them for long: more of them than one look takes hold up no other.
+  await markTried(deps.db, left, deps.clock.now());
   count.timedOut = await endOverdueActions(deps);
   return count;
 }

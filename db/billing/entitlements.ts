@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, ne, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, notInArray, sql } from "drizzle-orm";
 import type { Db, Tx } from "#db/client.ts";
 import { entitlements } from "#db/schema/billing.ts";
 import { vms } from "#db/schema/vms.ts";
@@ -65,7 +65,7 @@ export async function subscriptionsToCancel(db: Db, limit: number): Promise<read
       and(
         eq(vms.presence, "absent"),
         isNotNull(entitlements.subscriptionId),
-        ne(entitlements.subscriptionStatus, "canceled"),
+        notInArray(entitlements.subscriptionStatus, ["canceled", "incomplete_expired"]),
       ),
     )
     .orderBy(asc(sql`coalesce(${entitlements.triedAt}, ${entitlements.updatedAt})`))

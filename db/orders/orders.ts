@@ -1,4 +1,4 @@
-import { and, asc, count, eq, isNull, lt, lte, sql } from "drizzle-orm";
+import { and, asc, count, eq, inArray, isNull, lt, lte, sql } from "drizzle-orm";
 import type { Order } from "#core/orders/order.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
@@ -79,9 +79,13 @@ export async function extendHold(
     );
 }
 
-/** A sweep failed with the order: the next one takes it after those that were not tried as lately. */
-export async function markTried(db: Db, orderId: string, now: Date): Promise<void> {
-  await db.update(orders).set({ triedAt: now }).where(eq(orders.id, orderId));
+/** A sweep did not finish with these orders: the next one takes them after those that were not tried as lately. */
+export async function markTried(db: Db, orderIds: readonly string[], now: Date): Promise<void> {
+  if (orderIds.length > 0)
+    await db
+      .update(orders)
+      .set({ triedAt: now })
+      .where(inArray(orders.id, [...orderIds]));
 }
 
 export async function orderIdsPastHold(
