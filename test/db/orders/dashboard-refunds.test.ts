@@ -145,3 +145,26 @@ test("a refund that Berth made is not booked as staff's, although Stripe tells i
   expect(await audited("order.book_refund")).toEqual([]);
   expect(await cp.rows("select 1 from ledger_transactions where kind = 'refund'")).toHaveLength(1);
 });
+
+test("of a payment that staff gave back in part Berth gives back the rest, and books no more than that", async () => {
+  const { orderId } = await aProvisionedVm(cp, await aWorld(cp));
+  await giveBack(180);
+  await cp.pump();
+  cp.clock.advanceMinutes(121);
+  await watchProvisioning(cp.deps);
+  await cp.pump();
+  expect(await balances(orderId)).toEqual({
+    customer_refunds: 500,
+    customer_revenue: -500,
+    stripe_balance: 0,
+  });
+  const refunds = await cp.rows(
+    `select e.amount_minor::int as minor from ledger_entries e
+       join ledger_transactions t on t.id = e.transaction_id
+      where t.kind = 'refund' and e.account = 'customer_refunds' order by 1`,
+  );
+  expect(refunds).toEqual([{ minor: 180 }, { minor: 320 }]);
+  expect(await audited("order.refund")).toContainEqual(
+    expect.objectContaining({ detail: expect.objectContaining({ minor: "320" }) }),
+  );
+});

@@ -3,6 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { refundOrder, retryRefunds } from "#commands/orders/refund-order.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { desiredOfHost } from "#db/vms/vms.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { CARD } from "#test/harness/stripe-in-process.ts";
 import {
@@ -153,6 +155,16 @@ describe("a payment that comes after its order was given up", () => {
     expect(await order(orderId)).toMatchObject({ state: "paid" });
     expect(await freeAddresses(world)).toBe(0);
     expect(cp.stripe.standIn.store.all("refund")).toEqual([]);
+    // Of its two leases one ended with the order's hold.
+    const leases = await cp.rows(
+      `select released_at is null as held, host(address) as address from ip_leases
+        where vm_id = (select vm_id from orders where id = $1) order by 1`,
+      orderId,
+    );
+    expect(leases.map(({ held }) => held)).toEqual([false, true]);
+    const [on] = await cp.rows("select host_id from vms where order_id = $1", orderId);
+    const [vm] = (await desiredOf(String(on?.["host_id"])))?.vms ?? [];
+    expect(vm?.nics.map(({ ipv4 }) => ipv4.address)).toEqual([leases[1]?.["address"]]);
   });
 
   test("is given back in full when there is no room, and its subscription ends", async () => {
@@ -210,3 +222,5 @@ describe("a payment that comes after its order was given up", () => {
     await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
   }
 });
+
+const desiredOf = (hostId: string) => inTransaction(cp.deps.db, (tx) => desiredOfHost(tx, hostId));

@@ -1,8 +1,10 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
+import type { DriverCapabilities } from "#core/contracts/agent.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { until } from "#local/client.ts";
+import { ALL_CAPABILITIES } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
@@ -336,5 +338,45 @@ describe("a call that Stripe answers with 500, and then for a day so under its k
     cp.clock.advance(61_000);
     expect(await sendOrder(cp, world, { key })).toMatchObject({ ok: true });
     expect(await madeFor(world)).toEqual({ customers: 1, prices: 1 });
+  });
+});
+
+describe("a plan that promises what a host must be able to do", () => {
+  const without = (lacks: Partial<DriverCapabilities>) => ({
+    facts: { capabilities: { ...ALL_CAPABILITIES, ...lacks } },
+  });
+  const limitedTo = (world: World, mbit: number | null, iops: number | null) =>
+    cp.rows(
+      "update plans set bandwidth_mbit = $2, disk_iops = $3 where id = $1",
+      world.planId,
+      mbit,
+      iops,
+    );
+
+  test.each([
+    ["bandwidth", { bandwidthLimit: false }, 321, null],
+    ["disk operations", { iopsLimit: false }, null, 654],
+  ] as const)(
+    "limited %s is not placed where it cannot be limited",
+    async (_, lacks, mbit, iops) => {
+      const world = await aWorld(cp, without(lacks));
+      await limitedTo(world, mbit, iops);
+      expect(await sendOrder(cp, world)).toMatchObject({
+        ok: false,
+        error: { code: "plan_unavailable_here" },
+      });
+      // A host that can is taken, although the other has more room.
+      const able = await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
+      const { orderId } = await aPlacedOrder(cp, world);
+      expect(
+        await cp.rows("select host_id from reservations where order_id = $1", orderId),
+      ).toEqual([{ host_id: able }]);
+    },
+  );
+
+  test("needs nothing where nothing is limited", async () => {
+    const world = await aWorld(cp, without({ bandwidthLimit: false, iopsLimit: false }));
+    await limitedTo(world, null, null);
+    expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
   });
 });
