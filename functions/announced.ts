@@ -1,5 +1,5 @@
 import type { Context } from "hono";
-import { readAnnouncement, type Announced } from "#core/contracts/agent-protocol.ts";
+import { readAnnouncement, type Announced } from "#core/contracts/agent/protocol.ts";
 
 /** What the agent that asks says of itself. */
 export const announcedBy = (c: Context): Announced =>

@@ -1,13 +1,10 @@
 import type { z } from "@hono/zod-openapi";
-import type {
-  ActionView,
-  HostView,
-  InvoiceView,
-  OrderView,
-  TokenView as TokenViewSchema,
-  UsageView,
-  VmView as VmViewSchema,
-} from "#core/contracts/api.ts";
+import type { ActionView, VmView as VmViewSchema } from "#core/contracts/api/vms.ts";
+import type { HostView } from "#core/contracts/api/hosts.ts";
+import type { InvoiceView } from "#core/contracts/api/billing.ts";
+import type { OrderView } from "#core/contracts/api/orders.ts";
+import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.ts";
+import type { UsageView } from "#core/contracts/api/usage.ts";
 import type { TokenView } from "#core/accounts/accounts.ts";
 import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
 import { toWireId } from "#core/ids.ts";

@@ -6,7 +6,7 @@ import path from "node:path";
 import { parseArgs, promisify } from "node:util";
 import { serve } from "@hono/node-server";
 import pg from "pg";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { compareWithFloor } from "#test/kvm/raw-floor.ts";
 import { openKvmTestHost } from "#test/kvm/host.ts";
 import { askedToStop, whenAsked } from "./asked-to-stop.ts";

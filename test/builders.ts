@@ -4,9 +4,9 @@ import type {
   DriverCapabilities,
   HostFacts,
   ObservedVm,
-  UsageSample,
   VmReport,
-} from "#core/contracts/agent.ts";
+} from "#core/contracts/agent/report.ts";
+import type { UsageSample } from "#core/contracts/agent/usage.ts";
 import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts/accounts.ts";
 import type { SubscriptionState } from "#core/billing/payments.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";

@@ -1,4 +1,4 @@
-import type { AddImage, AddPlan } from "#core/contracts/api.ts";
+import type { AddImage, AddPlan } from "#core/contracts/api/catalogue.ts";
 import { LIMITS, PLATFORMS, withinLimits } from "#core/hosts/limits.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { insertImage, insertLocation, insertPlan } from "#db/catalogue/catalogue.ts";

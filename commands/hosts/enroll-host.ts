@@ -1,4 +1,4 @@
-import type { EnrollAnswer, EnrollRequest } from "#core/contracts/agent.ts";
+import type { EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
 import { capacityOf } from "#core/hosts/capacity.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { hostOfSpentToken, lockHost, saveEnrolment, spendJoinToken } from "#db/hosts/hosts.ts";

@@ -1,4 +1,4 @@
-import type { AgentSession } from "#core/contracts/agent.ts";
+import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
 import type { Deps } from "#commands/deps.ts";
 

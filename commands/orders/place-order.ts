@@ -1,4 +1,4 @@
-import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api.ts";
+import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { NoHostCode } from "#core/hosts/place-vm.ts";
 import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";

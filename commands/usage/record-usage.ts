@@ -1,6 +1,6 @@
 import type { z } from "zod";
 import { judgeSample } from "#core/usage/judge-sample.ts";
-import type { UsageBatch, UsageReceipt, UsageSample } from "#core/contracts/agent.ts";
+import type { UsageBatch, UsageReceipt, UsageSample } from "#core/contracts/agent/usage.ts";
 import { bandwidthOfVms } from "#db/usage/usage.ts";
 import type { Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";

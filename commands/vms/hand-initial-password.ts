@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import type { InitialPasswordAnswer } from "#core/contracts/agent.ts";
+import type { InitialPasswordAnswer } from "#core/contracts/agent/desired.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
   INITIAL_PASSWORD_BYTES,

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
-import { documentInProtocol1, vmsInProtocol1 } from "#core/contracts/agent-protocol-1.ts";
-import type { Announced } from "#core/contracts/agent-protocol.ts";
-import type { DesiredDocument } from "#core/contracts/agent.ts";
+import { documentInProtocol1, vmsInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
+import type { Announced } from "#core/contracts/agent/protocol.ts";
+import type { DesiredDocument } from "#core/contracts/agent/desired.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration, lockHost, saveServed } from "#db/hosts/hosts.ts";

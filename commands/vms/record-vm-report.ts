@@ -3,7 +3,7 @@ import type {
   ReceivedReport,
   ReceivedVmReport,
   ReportReceipt,
-} from "#core/contracts/agent.ts";
+} from "#core/contracts/agent/report.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { capacityOf } from "#core/hosts/capacity.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";

@@ -5,8 +5,8 @@ import {
   MAX_PASSWORD_LENGTH,
   MIN_PASSWORD_LENGTH,
 } from "#core/accounts/accounts.ts";
-import { Instant } from "./agent.ts";
-import { Role } from "./api.ts";
+import { Instant } from "./values.ts";
+import { Role } from "#core/contracts/api/accounts.ts";
 import { use } from "./named.ts";
 
 /*

@@ -1,4 +1,4 @@
-import type { HostFacts } from "#core/contracts/agent.ts";
+import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { limitsOf, type PlatformLimits } from "./limits.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 

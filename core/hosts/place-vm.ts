@@ -1,4 +1,4 @@
-import type { DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
+import type { DriverCapabilities, HostFacts } from "#core/contracts/agent/report.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import { fits, type Capacity } from "./capacity.ts";
 import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform } from "./limits.ts";

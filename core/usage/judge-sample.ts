@@ -1,4 +1,4 @@
-import type { UsageSample } from "#core/contracts/agent.ts";
+import type { UsageSample } from "#core/contracts/agent/usage.ts";
 
 /** Clocks of hosts may run ahead of ours by this much. */
 const CLOCK_SKEW_MS = 60_000;

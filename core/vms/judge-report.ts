@@ -1,4 +1,4 @@
-import type { ReceivedVmReport } from "#core/contracts/agent.ts";
+import type { ReceivedVmReport } from "#core/contracts/agent/report.ts";
 import type { ObservedPower } from "./vm.ts";
 
 /** What is known of a VM by what its host has reported. */

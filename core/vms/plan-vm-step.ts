@@ -1,9 +1,9 @@
 import type {
   AgentErrorCode,
-  DesiredVm,
   DriverCapabilities,
   ObservedVm,
-} from "#core/contracts/agent.ts";
+} from "#core/contracts/agent/report.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { assertNever, ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { whyBeyondLimits, type PlatformLimits } from "#core/hosts/limits.ts";
 import { sameSize, type DesiredPower, type StopMode } from "#core/vms/vm.ts";

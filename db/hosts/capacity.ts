@@ -1,5 +1,5 @@
 import { and, eq, isNull, sql } from "drizzle-orm";
-import { HostFacts } from "#core/contracts/agent.ts";
+import { HostFacts } from "#core/contracts/agent/report.ts";
 import { platformOf } from "#core/hosts/limits.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";

@@ -1,6 +1,6 @@
 import { and, asc, eq, isNull, lte, sql } from "drizzle-orm";
 import { macForIpv4 } from "#core/network/address.ts";
-import type { Nic } from "#core/contracts/agent.ts";
+import type { Nic } from "#core/contracts/agent/desired.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { ipAddresses, ipLeases, networkPools } from "#db/schema/network.ts";
 

@@ -1,5 +1,5 @@
 import { and, asc, eq, inArray, lt, ne, or, sql } from "drizzle-orm";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { ONE_SHOT_ACTIONS } from "#core/vms/vm.ts";
 import type { Action, ActionErrorCode } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";

@@ -1,15 +1,9 @@
 import { z } from "zod";
-import { announcement } from "#core/contracts/agent-protocol.ts";
-import {
-  AgentSession,
-  EnrollAnswer,
-  InitialPasswordAnswer,
-  ReceivedDocument,
-  UsageReceipt,
-  type AgentReport,
-  type EnrollRequest,
-  type UsageBatch,
-} from "#core/contracts/agent.ts";
+import { announcement } from "#core/contracts/agent/protocol.ts";
+import { AgentSession, EnrollAnswer, type EnrollRequest } from "#core/contracts/agent/channel.ts";
+import { InitialPasswordAnswer, ReceivedDocument } from "#core/contracts/agent/desired.ts";
+import { UsageReceipt, type UsageBatch } from "#core/contracts/agent/usage.ts";
+import { type AgentReport } from "#core/contracts/agent/report.ts";
 import type { Clock } from "#core/ports.ts";
 import { within } from "#host-agent/time-limit.ts";
 

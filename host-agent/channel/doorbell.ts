@@ -4,7 +4,7 @@ import {
   SQSClient,
   type Message,
 } from "@aws-sdk/client-sqs";
-import { Doorbell, type AgentSession } from "#core/contracts/agent.ts";
+import { Doorbell, type AgentSession } from "#core/contracts/agent/channel.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { DoorbellSource, Ring } from "./rings.ts";
 import type { SessionKeeper } from "./session.ts";

@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from "jose";
 import { z } from "zod";
-import type { EnrollRequest } from "#core/contracts/agent.ts";
+import type { EnrollRequest } from "#core/contracts/agent/channel.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import type { ControlPlane, SignRequest } from "./control-plane.ts";
 import { loadSaved, save } from "#host-agent/state/saved.ts";

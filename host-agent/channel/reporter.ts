@@ -1,4 +1,9 @@
-import type { ActionReport, AgentReport, HostFacts, VmReport } from "#core/contracts/agent.ts";
+import type {
+  ActionReport,
+  AgentReport,
+  HostFacts,
+  VmReport,
+} from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { ControlPlaneError, IdentityRevoked, type ControlPlane } from "./control-plane.ts";
 import type { DesiredState } from "#host-agent/converge/desired.ts";

@@ -1,4 +1,4 @@
-import type { AgentSession } from "#core/contracts/agent.ts";
+import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { ControlPlane } from "./control-plane.ts";
 

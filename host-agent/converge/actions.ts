@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ActionReport } from "#core/contracts/agent.ts";
+import type { ActionReport } from "#core/contracts/agent/report.ts";
 import { loadSaved, save } from "#host-agent/state/saved.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 

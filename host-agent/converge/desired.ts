@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
-import { ReceivedDocument, type AgentReport } from "#core/contracts/agent.ts";
+import { ReceivedDocument } from "#core/contracts/agent/desired.ts";
+import { type AgentReport } from "#core/contracts/agent/report.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import type { Log } from "#core/ports.ts";
 import type { ControlPlane } from "#host-agent/channel/control-plane.ts";

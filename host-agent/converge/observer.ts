@@ -1,4 +1,4 @@
-import type { ObservedVm } from "#core/contracts/agent.ts";
+import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import type { Clock } from "#core/ports.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
 import { within } from "#host-agent/time-limit.ts";

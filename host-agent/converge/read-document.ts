@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { UNDERSTOOD } from "#core/contracts/agent-protocol.ts";
-import { DesiredVm, type ReceivedDocument } from "#core/contracts/agent.ts";
+import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
+import { DesiredVm, type ReceivedDocument } from "#core/contracts/agent/desired.ts";
 
 /** A VM that this agent must leave as it is, as it does not understand all of it; `why` is for people. */
 export type RefusedVm = Readonly<{

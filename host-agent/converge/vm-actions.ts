@@ -1,4 +1,5 @@
-import type { ActionReport, DesiredVm, ObservedVm } from "#core/contracts/agent.ts";
+import type { ActionReport, ObservedVm } from "#core/contracts/agent/report.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { OneShotAction } from "#core/vms/vm.ts";
 import type { ActionJournal } from "./actions.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";

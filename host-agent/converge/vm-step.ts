@@ -1,4 +1,5 @@
-import type { AgentErrorCode, DesiredVm, ObservedVm, VmReport } from "#core/contracts/agent.ts";
+import type { AgentErrorCode, ObservedVm, VmReport } from "#core/contracts/agent/report.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { assertNever } from "#core/result.ts";
 import type { VmStep } from "#core/vms/plan-vm-step.ts";

@@ -1,4 +1,5 @@
-import type { DesiredVm, DriverCapabilities, ObservedVm, VmReport } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import type { DriverCapabilities, ObservedVm, VmReport } from "#core/contracts/agent/report.ts";
 import type { PlatformLimits } from "#core/hosts/limits.ts";
 import { planVmStep, type VmStep } from "#core/vms/plan-vm-step.ts";
 import type { ActionJournal } from "./actions.ts";

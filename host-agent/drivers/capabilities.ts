@@ -1,4 +1,4 @@
-import type { DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
+import type { DriverCapabilities, HostFacts } from "#core/contracts/agent/report.ts";
 
 /**
  * What the driver of each hypervisor can do, on a host with nothing amiss. The drivers take these and say less where

@@ -1,4 +1,5 @@
-import type { AgentErrorCode, DesiredVm, HostFacts, ObservedVm } from "#core/contracts/agent.ts";
+import type { AgentErrorCode, HostFacts, ObservedVm } from "#core/contracts/agent/report.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
 
 /**

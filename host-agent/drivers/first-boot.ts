@@ -1,4 +1,4 @@
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { administratorPassword, type FirstBootSecrets } from "./driver.ts";
 import { seedFiles } from "./seed.ts";
 import { windowsSeedFiles } from "./windows-first-boot.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { HostImage, type DriverCapabilities } from "#core/contracts/agent.ts";
+import { HostImage } from "#core/contracts/agent/desired.ts";
+import { type DriverCapabilities } from "#core/contracts/agent/report.ts";
 import type { Clock, IdSource, Log } from "#core/ports.ts";
 import type { SelftestStep, VmDriver } from "./driver.ts";
 

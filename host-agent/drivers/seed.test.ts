@@ -1,7 +1,7 @@
 import { parse } from "yaml";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { seedFiles } from "./seed.ts";
 
 const aVm = (over: Partial<DesiredVm> = {}): DesiredVm => ({

@@ -1,6 +1,6 @@
 import { isIPv4 } from "node:net";
 import { stringify } from "yaml";
-import type { DesiredVm, Nic } from "#core/contracts/agent.ts";
+import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
 import { DriverError } from "./driver.ts";
 
 /** The four files of a NoCloud seed (cloud-init, cloudbase-init), by their names on the volume `cidata`. */

@@ -1,5 +1,5 @@
 import { create } from "xmlbuilder2";
-import type { DesiredVm, Nic } from "#core/contracts/agent.ts";
+import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
 import { DriverError } from "./driver.ts";
 
 /**

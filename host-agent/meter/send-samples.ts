@@ -1,4 +1,4 @@
-import type { UsageSample } from "#core/contracts/agent.ts";
+import type { UsageSample } from "#core/contracts/agent/usage.ts";
 import type { Log } from "#core/ports.ts";
 import {
   ControlPlaneError,

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { UsageSample } from "#core/contracts/agent.ts";
+import { UsageSample } from "#core/contracts/agent/usage.ts";
 import type { Log } from "#core/ports.ts";
 import { CorruptState, loadSaved, save } from "#host-agent/state/saved.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { Instant, type UsageSample } from "#core/contracts/agent.ts";
+import { Instant } from "#core/contracts/values.ts";
+import { type UsageSample } from "#core/contracts/agent/usage.ts";
 import type { VmCounters } from "#host-agent/drivers/driver.ts";
 
 const Bytes = z.string().regex(/^\d+$/);

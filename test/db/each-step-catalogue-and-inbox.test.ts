@@ -13,7 +13,7 @@ import { receiveStripeEvent } from "#commands/messages/receive-stripe-event.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
-import { AddImage, AddPlan } from "#core/contracts/api.ts";
+import { AddImage, AddPlan } from "#core/contracts/api/catalogue.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep, type Scenario } from "#test/harness/each-step.ts";
 import { CARD, WEBHOOK_SECRET } from "#test/harness/stripe-in-process.ts";

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { createAgent } from "#host-agent/agent.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";

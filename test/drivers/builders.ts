@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
-import type { DesiredVm, HostImage } from "#core/contracts/agent.ts";
+import type { DesiredVm, HostImage } from "#core/contracts/agent/desired.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import type { FirstBootSecrets } from "#host-agent/drivers/driver.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";

@@ -1,5 +1,6 @@
 import { expect } from "vitest";
-import type { DesiredVm, HostImage, ObservedVm } from "#core/contracts/agent.ts";
+import type { DesiredVm, HostImage } from "#core/contracts/agent/desired.ts";
+import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import { DriverError, type VmDriver, type VmRef } from "#host-agent/drivers/driver.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm } from "./builders.ts";

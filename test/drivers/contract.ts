@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { HostFacts } from "#core/contracts/agent.ts";
+import { HostFacts } from "#core/contracts/agent/report.ts";
 import { SECRETS } from "./builders.ts";
 import { createContractKit, type ContractKit, type OpenedDriver } from "./contract-kit.ts";
 import { powerAndSizeContract } from "./contract-power.ts";

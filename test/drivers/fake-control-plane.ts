@@ -1,14 +1,12 @@
 import { randomUUID } from "node:crypto";
+import { AgentReport } from "#core/contracts/agent/report.ts";
+import { UsageBatch, type UsageReceipt, type UsageSample } from "#core/contracts/agent/usage.ts";
+import { type AgentSession } from "#core/contracts/agent/channel.ts";
 import {
-  AgentReport,
-  UsageBatch,
-  type UsageReceipt,
-  type AgentSession,
   type DesiredDocument,
   type DesiredVm,
   type ReceivedDocument,
-  type UsageSample,
-} from "#core/contracts/agent.ts";
+} from "#core/contracts/agent/desired.ts";
 import { ControlPlaneError, type ControlPlane } from "#host-agent/channel/control-plane.ts";
 import { desiredHash } from "#host-agent/converge/desired.ts";
 

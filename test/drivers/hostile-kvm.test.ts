@@ -4,7 +4,7 @@ import path from "node:path";
 import { XMLParser } from "fast-xml-parser";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { parse } from "yaml";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
 import { createKvmDriver } from "#host-agent/drivers/kvm/driver.ts";
 import type { Libvirt } from "#host-agent/drivers/kvm/libvirt.ts";

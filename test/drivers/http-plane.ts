@@ -1,7 +1,9 @@
 import { createHash } from "node:crypto";
 import { createServer, type IncomingMessage } from "node:http";
 import { importJWK, jwtVerify } from "jose";
-import { EnrollRequest, UsageBatch, AgentReport } from "#core/contracts/agent.ts";
+import { EnrollRequest } from "#core/contracts/agent/channel.ts";
+import { UsageBatch } from "#core/contracts/agent/usage.ts";
+import { AgentReport } from "#core/contracts/agent/report.ts";
 import type { FakeControlPlane } from "./fake-control-plane.ts";
 
 /**

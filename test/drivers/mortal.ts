@@ -1,4 +1,4 @@
-import type { ReceivedDocument } from "#core/contracts/agent.ts";
+import type { ReceivedDocument } from "#core/contracts/agent/desired.ts";
 import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 

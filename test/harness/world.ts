@@ -1,6 +1,6 @@
 import { v7 } from "uuid";
-import { PlaceOrder, type PlacedOrder } from "#core/contracts/api.ts";
-import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent.ts";
+import { PlaceOrder, type PlacedOrder } from "#core/contracts/api/orders.ts";
+import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent/report.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import { idIn, toWireId } from "#core/ids.ts";
 import type { Result } from "#core/result.ts";

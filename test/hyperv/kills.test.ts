@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
 import { diceFor, LONG, sampled } from "#test/harness/extent.ts";

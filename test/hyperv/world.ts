@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import type { HostImage } from "#core/contracts/agent.ts";
+import type { HostImage } from "#core/contracts/agent/desired.ts";
 import { createHypervDriver, type HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
 import { workerOptions, type HypervOptions } from "#host-agent/drivers/hyperv/options.ts";
 import { createWorker, type Worker } from "#host-agent/drivers/hyperv/powershell.ts";

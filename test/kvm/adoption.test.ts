@@ -4,7 +4,7 @@ import { readdir, rename, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { createKvmDriver } from "#host-agent/drivers/kvm/driver.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
 import { aDesiredVm } from "#test/drivers/builders.ts";

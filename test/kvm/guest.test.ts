@@ -1,7 +1,8 @@
 import { readdir, truncate } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { DesiredVm, ObservedVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
 import { aDesiredVm, eventually } from "#test/drivers/builders.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";

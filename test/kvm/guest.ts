@@ -4,7 +4,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import type { KvmTestHost } from "./host.ts";

@@ -6,7 +6,7 @@ import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { promisify } from "node:util";
 import { create } from "xmlbuilder2";
-import type { HostImage } from "#core/contracts/agent.ts";
+import type { HostImage } from "#core/contracts/agent/desired.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { VmDriver } from "#host-agent/drivers/driver.ts";
 import { createKvmDriver } from "#host-agent/drivers/kvm/driver.ts";

@@ -3,7 +3,7 @@ import { randomUUID } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { domainXml } from "#host-agent/drivers/kvm/domain-xml.ts";
 import { filesOf, imageFile } from "#host-agent/drivers/kvm/files.ts";
 import { seedFiles } from "#host-agent/drivers/seed.ts";

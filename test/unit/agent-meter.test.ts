@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import type { UsageSample } from "#core/contracts/agent.ts";
+import type { UsageSample } from "#core/contracts/agent/usage.ts";
 import { ControlPlaneError } from "#host-agent/channel/control-plane.ts";
 import { countersAt, runAt } from "#host-agent/drivers/simulated/guest.ts";
 import { createTestHost, type TestHost } from "#test/drivers/agent-harness.ts";

@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import type { DesiredVm, DriverCapabilities, ObservedVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import type { DriverCapabilities, ObservedVm } from "#core/contracts/agent/report.ts";
 import { LIMITS, limitsOnHost } from "#core/hosts/limits.ts";
 import { OBSERVED_POWER, type VmSize } from "#core/vms/vm.ts";
 import {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { desiredHash } from "#host-agent/converge/desired.ts";
 import { readDocument } from "#host-agent/converge/read-document.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";

@@ -1,6 +1,6 @@
 import { createRoute, type z } from "@hono/zod-openapi";
-import { enrollAnswerInProtocol1, sessionInProtocol1 } from "#core/contracts/agent-protocol-1.ts";
-import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent.ts";
+import { enrollAnswerInProtocol1, sessionInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
+import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
 import type { Deps } from "#commands/deps.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";

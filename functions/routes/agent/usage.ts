@@ -1,6 +1,6 @@
 import { createRoute } from "@hono/zod-openapi";
-import { usageReceiptInProtocol1 } from "#core/contracts/agent-protocol-1.ts";
-import { UsageBatch, UsageReceipt } from "#core/contracts/agent.ts";
+import { usageReceiptInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
+import { UsageBatch, UsageReceipt } from "#core/contracts/agent/usage.ts";
 import type { Deps } from "#commands/deps.ts";
 import { recordUsage } from "#commands/usage/record-usage.ts";
 import { type AgentEnv, type AgentGuard } from "#functions/access.ts";

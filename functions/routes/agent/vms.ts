@@ -2,13 +2,9 @@ import { createRoute, z } from "@hono/zod-openapi";
 import {
   initialPasswordInProtocol1,
   reportReceiptInProtocol1,
-} from "#core/contracts/agent-protocol-1.ts";
-import {
-  DesiredDocument,
-  InitialPasswordAnswer,
-  ReceivedReport,
-  ReportReceipt,
-} from "#core/contracts/agent.ts";
+} from "#core/contracts/agent/protocol-1.ts";
+import { DesiredDocument, InitialPasswordAnswer } from "#core/contracts/agent/desired.ts";
+import { ReceivedReport, ReportReceipt } from "#core/contracts/agent/report.ts";
 import type { Deps } from "#commands/deps.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";

@@ -1,6 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { ROLES } from "#core/accounts/accounts.ts";
-import { CreatedToken, CreateToken, Me, TokenPage, PageQuery } from "#core/contracts/api.ts";
+import { CreatedToken, CreateToken, Me, TokenPage } from "#core/contracts/api/accounts.ts";
+import { PageQuery } from "#core/contracts/api/page.ts";
 import { toWireId } from "#core/ids.ts";
 import { createToken } from "#commands/accounts/create-token.ts";
 import type { Deps } from "#commands/deps.ts";

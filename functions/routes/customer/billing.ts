@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { InvoiceView, InvoicePage, PageQuery } from "#core/contracts/api.ts";
+import { InvoiceView, InvoicePage } from "#core/contracts/api/billing.ts";
+import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
 import { showInvoice, showInvoices } from "#commands/billing/show-invoices.ts";

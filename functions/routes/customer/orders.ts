@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { OrderView, PlacedOrder, PlaceOrder } from "#core/contracts/api.ts";
+import { OrderView, PlacedOrder, PlaceOrder } from "#core/contracts/api/orders.ts";
 import { idIn } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
 import { placeOrder } from "#commands/orders/place-order.ts";

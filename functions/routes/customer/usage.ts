@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { UsageQuery, UsageView } from "#core/contracts/api.ts";
+import { UsageQuery, UsageView } from "#core/contracts/api/usage.ts";
 import { idIn } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
 import { showUsage } from "#commands/usage/show-usage.ts";

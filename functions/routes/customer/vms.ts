@@ -4,11 +4,11 @@ import {
   ChangeVm,
   InitialPasswordView,
   VmPage,
-  PageQuery,
   RequestAction,
   RequestedAction,
   VmView,
-} from "#core/contracts/api.ts";
+} from "#core/contracts/api/vms.ts";
+import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { ok } from "#core/result.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";

@@ -3,10 +3,10 @@ import {
   ImagePage,
   type ImageView,
   LocationPage,
-  PageQuery,
   PlanPage,
   type PlanView,
-} from "#core/contracts/api.ts";
+} from "#core/contracts/api/catalogue.ts";
+import { PageQuery } from "#core/contracts/api/page.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Deps } from "#commands/deps.ts";

@@ -6,7 +6,7 @@ import {
   AddImage,
   AddLocation,
   AddPlan,
-} from "#core/contracts/api.ts";
+} from "#core/contracts/api/catalogue.ts";
 import { toWireId } from "#core/ids.ts";
 import { ok, type Result } from "#core/result.ts";
 import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";

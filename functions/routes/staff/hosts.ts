@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { AddedHost, AddHost, HostView, HostPage, PageQuery } from "#core/contracts/api.ts";
+import { AddedHost, AddHost, HostView, HostPage } from "#core/contracts/api/hosts.ts";
+import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import type { Deps } from "#commands/deps.ts";

@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { AddedPool, AddPool } from "#core/contracts/api.ts";
+import { AddedPool, AddPool } from "#core/contracts/api/network.ts";
 import { idIn } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";

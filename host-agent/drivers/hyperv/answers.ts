@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { ObservedVm } from "#core/contracts/agent.ts";
+import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import { observedPower } from "./states.ts";
 
 /* What `agent.ps1` answers. It runs on the host beside the agent, and is parsed all the same: a cmdlet may surprise it. */

@@ -1,6 +1,6 @@
 import path from "node:path";
 import type { z } from "zod";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { limitsOf, type PlatformLimits } from "#core/hosts/limits.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { CAPABILITIES } from "../capabilities.ts";

@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { HostFacts } from "#core/contracts/agent.ts";
+import type { HostFacts } from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { WorkerOptions } from "./powershell.ts";
 

@@ -2,7 +2,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { z } from "zod";
-import { AGENT_ERROR_CODES } from "#core/contracts/agent.ts";
+import { AGENT_ERROR_CODES } from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { DriverError } from "../driver.ts";
 

@@ -1,6 +1,6 @@
 import { mkdir, rename, writeFile } from "node:fs/promises";
 import path from "node:path";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { Clock } from "#core/ports.ts";
 import type { FirstBootSecrets } from "../driver.ts";
 import { firstBootVolume } from "../first-boot.ts";

@@ -1,5 +1,5 @@
 import path from "node:path";
-import type { DesiredVm, HostImage } from "#core/contracts/agent.ts";
+import type { DesiredVm, HostImage } from "#core/contracts/agent/desired.ts";
 import type { IdSource } from "#core/ports.ts";
 import { createHypervDriver, type HypervDriver } from "./driver.ts";
 import type { SelftestStep } from "../driver.ts";

@@ -4,7 +4,7 @@ $null = [System.Reflection.Assembly]::Load('System.Runtime.Serialization, Versio
 $script:Mark = 'berth1 '
 $script:Utf8 = [System.Text.UTF8Encoding]::new($false, $true)
 
-# A refusal with one of the agent's stable codes (core/contracts/agent.ts), or `bad_request`.
+# A refusal with one of the agent's stable codes (core/contracts/agent/report.ts), or `bad_request`.
 function New-Refusal([string]$Code, [string]$Detail) {
     $refusal = [System.InvalidOperationException]::new($Detail)
     $refusal.Data['berth'] = $Code

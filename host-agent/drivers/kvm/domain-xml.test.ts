@@ -1,6 +1,6 @@
 import { XMLParser } from "fast-xml-parser";
 import { describe, expect, test } from "vitest";
-import type { DesiredVm } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { type DomainPlace, domainXml } from "./domain-xml.ts";
 import { filesOf } from "./files.ts";
 import { parseDomain } from "./parse-domain.ts";

@@ -1,5 +1,6 @@
 import { create } from "xmlbuilder2";
-import type { DesiredVm, HostFacts, Nic } from "#core/contracts/agent.ts";
+import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
+import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { DriverError } from "../driver.ts";
 import { plainLine } from "../seed.ts";
 import type { VmFiles } from "./files.ts";

@@ -1,6 +1,6 @@
 import { access, readdir } from "node:fs/promises";
 import path from "node:path";
-import { HostImage } from "#core/contracts/agent.ts";
+import { HostImage } from "#core/contracts/agent/desired.ts";
 import { DriverError, type VmRef } from "../driver.ts";
 import { checkedId, fileStem, tagOfFile } from "./tag.ts";
 

@@ -1,6 +1,6 @@
 import { open, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { z } from "zod";
-import type { GuestEvidence } from "#core/contracts/agent.ts";
+import type { GuestEvidence } from "#core/contracts/agent/report.ts";
 import type { Clock } from "#core/ports.ts";
 import type { Libvirt } from "./libvirt.ts";
 import type { VmFiles } from "./files.ts";

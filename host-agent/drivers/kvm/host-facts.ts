@@ -1,6 +1,6 @@
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
-import type { HostFacts } from "#core/contracts/agent.ts";
+import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { CAPABILITIES } from "../capabilities.ts";
 import type { KvmHost } from "./host.ts";
 

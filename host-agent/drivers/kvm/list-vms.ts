@@ -1,4 +1,4 @@
-import type { ObservedVm } from "#core/contracts/agent.ts";
+import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import { readBootEpoch } from "./boot-epoch.ts";
 import { gibOf, readQcow2 } from "./disks.ts";
 import { exists, filesOf, type TaggedFile, taggedFiles } from "./files.ts";

@@ -1,4 +1,5 @@
-import type { DesiredVm, DriverCapabilities, HostFacts } from "#core/contracts/agent.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import type { DriverCapabilities, HostFacts } from "#core/contracts/agent/report.ts";
 import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import { sameSize } from "#core/vms/vm.ts";

@@ -1,4 +1,4 @@
-import type { ObservedVm } from "#core/contracts/agent.ts";
+import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import type { ObservedPower } from "#core/vms/vm.ts";
 import type { VmCounters } from "../driver.ts";
 import type { Run, VmRecord } from "./world.ts";

@@ -1,6 +1,6 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import type { HostFacts } from "#core/contracts/agent.ts";
+import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { showImages, showPlans } from "#commands/catalogue/show-catalogue.ts";
 import { insertImage, insertPlan } from "#db/catalogue/catalogue.ts";
 import { inTransaction } from "#db/transaction.ts";

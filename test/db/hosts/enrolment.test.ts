@@ -4,7 +4,7 @@ import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
-import type { HostFacts } from "#core/contracts/agent.ts";
+import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { anAgentReport, hostFacts } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { aPublicKey, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";

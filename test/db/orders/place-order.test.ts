@@ -1,7 +1,7 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
-import type { DriverCapabilities } from "#core/contracts/agent.ts";
+import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { until } from "#local/client.ts";
 import { ALL_CAPABILITIES } from "#test/builders.ts";

@@ -4,7 +4,7 @@ import { z } from "zod";
 import { recordUsage } from "#commands/usage/record-usage.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { showUsage } from "#commands/usage/show-usage.ts";
-import type { UsageSample } from "#core/contracts/agent.ts";
+import type { UsageSample } from "#core/contracts/agent/usage.ts";
 import { measuredUntil, nextSeqOf, overlapsStored } from "#db/usage/usage.ts";
 import { aSample, minutesAfter } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";

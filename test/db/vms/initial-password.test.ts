@@ -5,7 +5,7 @@ import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.t
 import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { ok } from "#core/result.ts";
-import { ANNOUNCES_NOTHING } from "#core/contracts/agent-protocol.ts";
+import { ANNOUNCES_NOTHING } from "#core/contracts/agent/protocol.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
 import { aPrincipal } from "#test/builders.ts";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
-import { ReceivedReport } from "#core/contracts/agent.ts";
+import { ReceivedReport } from "#core/contracts/agent/report.ts";
 import { anAgentReport } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {

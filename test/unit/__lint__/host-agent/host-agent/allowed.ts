@@ -1,4 +1,4 @@
-import "#core/contracts/agent.ts";
+import "#core/contracts/agent/desired.ts";
 import "./sync.ts";
 import "./drivers/kvm/driver.ts";
 import "xmlbuilder2";

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { AN_SSH_KEY } from "#test/builders.ts";
-import { Hostname, PageQuery, PlaceOrder, SshKey } from "./api.ts";
+import { Hostname, PlaceOrder, SshKey } from "./orders.ts";
+import { PageQuery } from "./page.ts";
 
 const ID = "0199f0a2b3c47d5e8f90a1b2c3d4e5f6";
 const ORDER = {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { announcement, ANNOUNCES_NOTHING, readAnnouncement } from "./agent-protocol.ts";
+import { announcement, ANNOUNCES_NOTHING, readAnnouncement } from "./protocol.ts";
 
 const read = (headers: Record<string, string>) => readAnnouncement((name) => headers[name]);
 

@@ -1,4 +1,13 @@
 /*
+ * The agents' wire (design §6), in this folder. Ids are bare UUIDs here: the agent writes them into the hypervisor's own
+ * metadata. Everything an agent sends is untrusted input.
+ *
+ * Nothing here is strict: either side may be the newer one, and what it does not know it passes over. What an agent
+ * must not pass over is named in `needs` (docs/adr/0013-agents-wire-changes.md). What agents of protocol 1 get is
+ * written out, for good, in `protocol-1.ts`.
+ */
+
+/*
  * What an agent says of itself with each request, in two headers: which protocol it speaks, and the words it understands
  * (`DesiredVm.needs`). Both are untrusted, and decide only in which shape the answer comes.
  */
@@ -15,7 +24,7 @@ export const PROTOCOL = 2;
  */
 export const UNDERSTOOD: readonly string[] = [];
 
-/** Who announces nothing speaks protocol 1, and gets its shapes (`agent-protocol-1.ts`). */
+/** Who announces nothing speaks protocol 1, and gets its shapes (`protocol-1.ts`). */
 export type Announced = Readonly<{ protocol: 1 | 2; understands: readonly string[] }>;
 
 export const ANNOUNCES_NOTHING: Announced = { protocol: 1, understands: [] };

@@ -1,13 +1,8 @@
 import { z } from "zod";
-import type {
-  AgentSession,
-  DesiredDocument,
-  DesiredVm,
-  EnrollAnswer,
-  InitialPasswordAnswer,
-  ReportReceipt,
-  UsageReceipt,
-} from "./agent.ts";
+import type { AgentSession, EnrollAnswer } from "./channel.ts";
+import type { DesiredDocument, DesiredVm, InitialPasswordAnswer } from "./desired.ts";
+import type { ReportReceipt } from "./report.ts";
+import type { UsageReceipt } from "./usage.ts";
 
 /*
  * What agents of protocol 1 get: they announce nothing, refuse any field that they do not know, and lose the whole document

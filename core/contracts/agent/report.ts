@@ -1,0 +1,186 @@
+import { z } from "@hono/zod-openapi";
+import { VmSize as ApiVmSize } from "#core/vms/vm.ts";
+import { use } from "#core/contracts/named.ts";
+import { Hypervisor, ObservedPower, Text } from "#core/contracts/values.ts";
+
+/** The API's is strict, as a customer's misspelt field must be told; here a field more is passed over. */
+const VmSize = z.object(ApiVmSize.shape).openapi("ObservedVmSize");
+
+/** How the guest itself was seen to be up; `null` while it was not. */
+export const GuestEvidence = z
+  .object({
+    source: z.enum(["console", "guest_agent", "simulated"]).openapi("EvidenceSource"),
+    hostname: Text(253),
+  })
+  .openapi("GuestEvidence");
+export type GuestEvidence = z.infer<typeof GuestEvidence>;
+
+/** One VM as the hypervisor has it. Only VMs that carry Berth's own tag are listed. */
+export const ObservedVm = z
+  .object({
+    vmId: z.uuid(),
+    ownerEpoch: z.int().positive(),
+    power: ObservedPower,
+    size: VmSize,
+    /** false while a creation was cut short: disk, seed or definition is still missing. */
+    complete: z.boolean(),
+    /** Changes with each start of the VM's process: the epoch of its counters. null while off. */
+    bootEpoch: Text(64).nullable(),
+    guest: use(GuestEvidence).nullable(),
+    /** The first-boot seed, which holds secrets, is still on the host. */
+    seeded: z.boolean(),
+  })
+  .openapi("ObservedVm");
+export type ObservedVm = z.infer<typeof ObservedVm>;
+
+/** Why an agent could not do what was asked. Stable; `detail` is for people. */
+export const AGENT_ERROR_CODES = [
+  "image_missing",
+  "out_of_disk",
+  "out_of_memory",
+  "not_ours",
+  "stale_epoch",
+  "vm_missing",
+  "hypervisor_unavailable",
+  "unsupported",
+  // The VM holds something that this agent does not know: a newer one will.
+  "unsupported_by_agent",
+  // Done once the VM is off. `unsupported` is refused however often it is asked.
+  "must_be_off",
+  "beyond_limits",
+  "destroy_limit",
+  "timed_out",
+  "driver_failed",
+] as const;
+export type AgentErrorCode = (typeof AGENT_ERROR_CODES)[number];
+
+const AgentError = z.object({ code: z.enum(AGENT_ERROR_CODES), detail: Text(1000) });
+
+/** A code that a newer agent has and we have not is kept as it is: it is shown to people, and nothing goes by it. */
+const ReceivedError = z
+  .object({ ...AgentError.shape, code: z.string().regex(/^[a-z][a-z0-9_]{0,49}$/) })
+  .openapi("AgentError");
+
+const VM_REPORT = {
+  vmId: z.uuid(),
+  generation: z.int().positive(),
+  ownerEpoch: z.int().positive(),
+  observed: use(ObservedVm).nullable(),
+  /** true when the VM is as desired at `generation`. */
+  settled: z.boolean(),
+};
+
+/** What one pass over one VM came to. `observed: null` is a positive finding: looked for, and not there. */
+export const VmReport = z.object({ ...VM_REPORT, error: AgentError.nullable() });
+export type VmReport = z.infer<typeof VmReport>;
+
+const ReceivedVmReport = z
+  .object({ ...VM_REPORT, error: use(ReceivedError).nullable() })
+  .openapi("VmReport");
+export type ReceivedVmReport = z.infer<typeof ReceivedVmReport>;
+
+const ACTION_REPORT = {
+  actionId: z.uuid(),
+  vmId: z.uuid(),
+  outcome: z.enum(["success", "error"]).openapi("ActionOutcome"),
+};
+
+export const ActionReport = z.object({ ...ACTION_REPORT, error: AgentError.nullable() });
+export type ActionReport = z.infer<typeof ActionReport>;
+
+const ReceivedActionReport = z
+  .object({ ...ACTION_REPORT, error: use(ReceivedError).nullable() })
+  .openapi("ActionReport");
+
+/** What a host can do; the planner and the control plane read these, never the driver's kind. */
+export const DriverCapabilities = z
+  .object({
+    /** Grow vCPUs or memory of a running VM, up to what it was started with. */
+    hotResize: z.boolean(),
+    /** Grow the disk of a running VM. */
+    hotDiskGrow: z.boolean(),
+    gracefulStop: z.boolean(),
+    liveSnapshot: z.boolean(),
+    bandwidthLimit: z.boolean(),
+    iopsLimit: z.boolean(),
+  })
+  .openapi("DriverCapabilities");
+export type DriverCapabilities = z.infer<typeof DriverCapabilities>;
+
+export const HostFacts = z
+  .object({
+    hypervisor: Hypervisor,
+    hypervisorVersion: Text(200),
+    /** `tcg` is emulation: slow, and offered only on hosts that staff marked for tests. */
+    accelerator: z.enum(["hardware", "tcg", "simulated"]).openapi("Accelerator"),
+    capabilities: DriverCapabilities,
+    cpuThreads: z.int().positive().max(65_536),
+    memoryMib: z
+      .int()
+      .positive()
+      .max(2 ** 30),
+    diskGib: z
+      .int()
+      .nonnegative()
+      .max(2 ** 30),
+    agentVersion: Text(50),
+  })
+  .openapi("HostFacts");
+export type HostFacts = z.infer<typeof HostFacts>;
+
+const MOST_REPORTED = 2000;
+
+const Stranger = z.object({ vmId: z.uuid(), ownerEpoch: z.int().positive() }).openapi("StrangeVm");
+
+const RefusedDesired = z.object({
+  generation: z.int().nonnegative(),
+  hash: z.string().max(100),
+  reason: z.enum(["older_generation", "same_generation_other_hash", "wrong_hash", "wrong_host"]),
+});
+
+/** `POST /agent/v1/reports`. A VM that is left out is unknown, never off. */
+export const AgentReport = z.object({
+  desiredGeneration: z.int().nonnegative(),
+  vms: z.array(VmReport).max(MOST_REPORTED),
+  actions: z.array(ActionReport).max(MOST_REPORTED),
+  /** VMs with our tag that the desired document does not name: never touched, only told. */
+  strangers: z.array(Stranger).max(MOST_REPORTED),
+  facts: HostFacts.nullable(),
+  /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
+  refusedDesired: RefusedDesired.optional(),
+});
+export type AgentReport = z.infer<typeof AgentReport>;
+
+const OfALaterPart = z.looseObject({}).openapi("OfALaterPart", {
+  description:
+    "Something that this control plane cannot read. It is passed over, and costs nothing beside it.",
+});
+
+/** null for an object that cannot be read. */
+const orNull = <S extends z.ZodType>(schema: S) =>
+  z.union([schema, use(OfALaterPart).transform(() => null)]);
+
+/**
+ * A report as the control plane reads it: each thing in it alone. `null` stands for one that cannot be read (a newer agent
+ * may see what we have no word for), and costs no other.
+ */
+export const ReceivedReport = z
+  .object({
+    desiredGeneration: z.int().nonnegative(),
+    vms: z.array(orNull(use(ReceivedVmReport))).max(MOST_REPORTED),
+    actions: z.array(orNull(use(ReceivedActionReport))).max(MOST_REPORTED),
+    strangers: z.array(orNull(use(Stranger))).max(MOST_REPORTED),
+    facts: orNull(use(HostFacts)).nullable(),
+    refusedDesired: z
+      .object({ ...RefusedDesired.shape, reason: Text(100) })
+      .openapi("RefusedDesired")
+      .optional(),
+  })
+  .openapi("AgentReport");
+export type ReceivedReport = z.infer<typeof ReceivedReport>;
+
+/** `accepted`: VMs' reports that counted. `ignored`: stale or foreign ones, and ones that could not be read. */
+export const ReportReceipt = z
+  .object({ accepted: z.int(), ignored: z.int() })
+  .openapi("ReportReceipt");
+export type ReportReceipt = z.infer<typeof ReportReceipt>;

@@ -1,0 +1,131 @@
+import { z } from "@hono/zod-openapi";
+import { idOut } from "#core/ids.ts";
+import { Currency, MoneyView } from "#core/money.ts";
+import { BILLING_INTERVALS } from "#core/orders/order.ts";
+import { VmSize } from "#core/vms/vm.ts";
+import { HostImage } from "#core/contracts/agent/desired.ts";
+import { pageOf } from "./page.ts";
+import { Label, MOST_COUNT } from "./values.ts";
+import { Hypervisor, Ipv4, OsFamily } from "#core/contracts/values.ts";
+
+export const BillingInterval = z.enum(BILLING_INTERVALS).openapi("BillingInterval");
+
+export const PlanView = z
+  .object({
+    id: idOut("plan"),
+    name: z.string(),
+    ...VmSize.shape,
+    trafficGib: z.int(),
+    bandwidthMbit: z.int().nullable(),
+    prices: z.array(
+      z.object({ interval: BillingInterval, amount: MoneyView }).openapi("PlanPrice"),
+    ),
+    locations: z.array(
+      z
+        .object({
+          locationId: idOut("location"),
+          available: z.boolean().openapi({ description: "There is room for one more right now." }),
+          imageIds: z
+            .array(idOut("image"))
+            .openapi({ description: "The images it could be made from there right now." }),
+        })
+        .openapi("PlanLocation"),
+    ),
+  })
+  .openapi("Plan");
+export type PlanView = z.infer<typeof PlanView>;
+
+export const ImageView = z
+  .object({
+    id: idOut("image"),
+    name: z.string(),
+    os: OsFamily,
+    minMemoryMib: z.int(),
+    minDiskGib: z.int(),
+    locationIds: z
+      .array(idOut("location"))
+      .openapi({ description: "Where hosts run it, full or not." }),
+  })
+  .openapi("Image");
+export type ImageView = z.infer<typeof ImageView>;
+
+export const LocationView = z
+  .object({ id: idOut("location"), name: z.string(), city: z.string(), country: z.string() })
+  .openapi("Location");
+export type LocationView = z.infer<typeof LocationView>;
+
+export const AddLocation = z
+  .strictObject({
+    name: z.string().regex(/^[a-z0-9][a-z0-9-]{0,31}$/),
+    city: Label(100),
+    country: z.string().regex(/^[A-Z]{2}$/, "an ISO 3166 code of two letters"),
+    nameservers: z.array(Ipv4).min(1).max(4),
+  })
+  .openapi("AddLocation");
+
+export const AddPlan = z
+  .strictObject({
+    name: Label(60),
+    ...VmSize.shape,
+    trafficGib: z.int().nonnegative().max(MOST_COUNT),
+    bandwidthMbit: z.int().positive().max(400_000).nullable().default(null),
+    diskIops: z.int().positive().max(10_000_000).nullable().default(null),
+    prices: z
+      .array(
+        z
+          .strictObject({
+            interval: BillingInterval,
+            amountMinor: z
+              .string()
+              .regex(/^[1-9]\d{0,8}$/)
+              .openapi({ description: "In the currency's minor unit", example: "500" }),
+            currency: Currency,
+          })
+          .openapi("AddPlanPrice"),
+      )
+      .min(1)
+      .max(6)
+      .refine(
+        (prices) => new Set(prices.map((p) => p.interval)).size === prices.length,
+        "one price for each interval",
+      )
+      .openapi({
+        description: "One price for each interval",
+        allOf: BILLING_INTERVALS.map((interval) => ({
+          contains: { properties: { interval: { const: interval } }, required: ["interval"] },
+          minContains: 0,
+          maxContains: 1,
+        })),
+      }),
+  })
+  .openapi("AddPlan");
+export type AddPlan = z.infer<typeof AddPlan>;
+
+export const AddImage = z
+  .strictObject({
+    name: Label(60),
+    os: OsFamily,
+    file: HostImage.shape.file.openapi({
+      description: "The file's name on every host, without its ending",
+    }),
+    hypervisors: z.array(Hypervisor).min(1),
+    minMemoryMib: z.int().positive().max(MOST_COUNT),
+    minDiskGib: z.int().positive().max(MOST_COUNT),
+  })
+  .openapi("AddImage");
+export type AddImage = z.infer<typeof AddImage>;
+
+const Added = (kind: "plan" | "image" | "location") =>
+  z.object({ id: idOut(kind) }).openapi(`Added${kind[0]?.toUpperCase()}${kind.slice(1)}`);
+
+export const AddedPlan = Added("plan");
+
+export const AddedImage = Added("image");
+
+export const AddedLocation = Added("location");
+
+export const PlanPage = pageOf("PlanPage", PlanView);
+
+export const ImagePage = pageOf("ImagePage", ImageView);
+
+export const LocationPage = pageOf("LocationPage", LocationView);

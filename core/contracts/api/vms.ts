@@ -1,0 +1,107 @@
+import { z } from "@hono/zod-openapi";
+import { idOut } from "#core/ids.ts";
+import { ACTION_STEPS, STEP_STATUSES } from "#core/vms/action-steps.ts";
+import {
+  ACTION_ERROR_CODES,
+  ACTION_STATUSES,
+  ACTION_TYPES,
+  REQUESTABLE_ACTIONS,
+} from "#core/vms/action.ts";
+import { VM_STATUSES } from "#core/vms/status.ts";
+import { VmSize } from "#core/vms/vm.ts";
+import { pageOf } from "./page.ts";
+import { Label } from "./values.ts";
+import { use } from "#core/contracts/named.ts";
+import { DesiredPower, Instant, ObservedPower } from "#core/contracts/values.ts";
+
+const ActionError = z
+  .object({
+    code: z.enum(ACTION_ERROR_CODES).openapi("ActionErrorCode"),
+    message: z.string(),
+  })
+  .openapi("ActionError");
+
+export const ActionView = z
+  .object({
+    id: idOut("action"),
+    vmId: idOut("vm"),
+    type: z.enum(ACTION_TYPES).openapi("ActionType"),
+    status: z.enum(ACTION_STATUSES).openapi("ActionStatus"),
+    progress: z
+      .int()
+      .min(0)
+      .max(100)
+      .openapi({ description: "Percent, by the steps that are known to be done." }),
+    steps: z
+      .array(
+        z
+          .object({
+            name: z.enum(ACTION_STEPS).openapi("ActionStepName"),
+            status: z.enum(STEP_STATUSES).openapi("ActionStepStatus"),
+            startedAt: Instant.nullable(),
+            finishedAt: Instant.nullable(),
+          })
+          .openapi("ActionStep"),
+      )
+      .openapi({
+        description:
+          "In order. `make` and `boot` are a new VM's; another action is carried out in one step. A step that is " +
+          "`pending` when the action has ended was never begun.",
+      }),
+    startedAt: Instant,
+    finishedAt: Instant.nullable(),
+    error: use(ActionError).nullable(),
+  })
+  .openapi("Action");
+export type ActionView = z.infer<typeof ActionView>;
+
+export const VmView = z
+  .object({
+    id: idOut("vm"),
+    orderId: idOut("order"),
+    hostname: z.string(),
+    label: z.string().nullable().openapi({ description: "What you call it" }),
+    status: z.enum(VM_STATUSES).openapi("VmStatus"),
+    power: z
+      .object({
+        desired: DesiredPower,
+        observed: use(ObservedPower).nullable().openapi({ description: "null: not known" }),
+      })
+      .openapi("VmPower"),
+    suspended: z
+      .array(z.enum(["overdue"]).openapi("SuspensionReason"))
+      .openapi({ description: "Why it may not run; empty when it may." }),
+    lockedBy: idOut("action")
+      .nullable()
+      .openapi({ description: "The action that runs now; others are refused until it ends." }),
+    planId: idOut("plan"),
+    imageId: idOut("image"),
+    locationId: idOut("location"),
+    size: VmSize,
+    addresses: z.array(z.string()),
+    entitledUntil: Instant.nullable(),
+    createdAt: Instant,
+  })
+  .openapi("Vm");
+export type VmView = z.infer<typeof VmView>;
+
+export const ChangeVm = z
+  .strictObject({
+    label: Label(100).nullable().openapi({ description: "null takes it away" }),
+  })
+  .openapi("ChangeVm");
+
+export const RequestAction = z
+  .strictObject({ type: z.enum(REQUESTABLE_ACTIONS).openapi("RequestableAction") })
+  .openapi("RequestAction");
+
+export const RequestedAction = z.object({ action: ActionView }).openapi("RequestedAction");
+
+export const InitialPasswordView = z
+  .object({
+    username: z.string(),
+    password: z.string().openapi({ description: "Shown this once, and then erased: change it." }),
+  })
+  .openapi("InitialPassword");
+
+export const VmPage = pageOf("VmPage", VmView);
