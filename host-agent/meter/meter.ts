@@ -52,9 +52,9 @@ export function createMeter(ports: {
   let flushing: Promise<number> | null = null;
 
   /** VMs that are desired here, understood or not, under the epoch of their tag: nothing else is billed (invariant 17). */
-  function isOurs(look: Look, vmId: string): boolean {
-    const wanted = namedIn(desired.current()).find((vm) => vm.vmId === vmId);
-    return wanted !== undefined && look.vms.get(vmId)?.ownerEpoch === wanted.ownerEpoch;
+  function oursIn(look: Look): (vmId: string) => boolean {
+    const epochs = new Map(namedIn(desired.current()).map((vm) => [vm.vmId, vm.ownerEpoch]));
+    return (vmId) => epochs.has(vmId) && look.vms.get(vmId)?.ownerEpoch === epochs.get(vmId);
   }
 
   async function sampleNow(): Promise<number> {
@@ -70,8 +70,9 @@ export function createMeter(ports: {
       driver.counters(inner),
     );
     const now = clock.now();
+    const isOurs = oursIn(look);
     const taken = all
-      .filter((counters) => isOurs(look, counters.vmId))
+      .filter((counters) => isOurs(counters.vmId))
       .map((counters) =>
         takeSample(
           spool.mark(counters.vmId) ??
@@ -149,8 +150,9 @@ export function createMeter(ports: {
   return {
     // At once and not with the first sample: an agent that is away in between must know from when it counts.
     seen(look) {
+      const isOurs = oursIn(look);
       const marks = [...look.vms.values()].flatMap(({ vmId, bootEpoch }) =>
-        bootEpoch !== null && spool.mark(vmId) === null && !marking.has(vmId) && isOurs(look, vmId)
+        bootEpoch !== null && spool.mark(vmId) === null && !marking.has(vmId) && isOurs(vmId)
           ? [firstMark(vmId, bootEpoch, look.at)]
           : [],
       );

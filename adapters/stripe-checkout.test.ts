@@ -1,0 +1,223 @@
+import { Stripe } from "stripe";
+import { beforeEach, describe, expect, it } from "vitest";
+import { ProviderUnavailable } from "#core/billing/payments.ts";
+import {
+  NOW,
+  SECONDS,
+  DAY,
+  asked,
+  answer,
+  forget,
+  payments,
+  stripeError,
+  API_ERROR,
+  list,
+  aSubscription,
+  anInvoice,
+  aSession,
+} from "#test/harness/answered-stripe.ts";
+
+beforeEach(forget);
+
+describe("the client", () => {
+  it("speaks to Stripe, with the key and the pinned version", async () => {
+    answer(anInvoice());
+    await payments().fetchInvoice("in_1");
+    const [call] = asked;
+    expect(call?.headers.get("authorization")).toBe("Bearer sk_test_table");
+    expect(call?.headers.get("stripe-version")).toBe(Stripe.API_VERSION);
+    expect(call).toMatchObject({ method: "GET", path: "/v1/invoices/in_1" });
+  });
+
+  it.each([
+    ["http://127.0.0.1:4242", "http://127.0.0.1:4242/v1/invoices/in_1"],
+    ["http://stand-in.test", "http://stand-in.test/v1/invoices/in_1"],
+    ["https://stand-in.test", "https://stand-in.test/v1/invoices/in_1"],
+  ])("speaks to %s when that is its place", async (origin, expected) => {
+    const urls: string[] = [];
+    const other = payments({
+      origin: new URL(origin),
+      fetchFn: async (input) => {
+        urls.push(new Request(input).url);
+        return Response.json(anInvoice());
+      },
+    });
+    await other.fetchInvoice("in_1");
+    expect(urls.map((url) => url.replace(":443", "").replace(/\.test:80\//, ".test/"))).toEqual([
+      expected,
+    ]);
+  });
+});
+
+describe("a customer", () => {
+  const account = { accountId: "acc-1", email: "ada@example.com", name: "Ada" };
+
+  it("is made once for an account", async () => {
+    answer({ id: "cus_1" });
+    expect(await payments().ensureCustomer(account)).toBe("cus_1");
+    expect(asked).toMatchObject([
+      {
+        method: "POST",
+        path: "/v1/customers",
+        form: { email: "ada@example.com", name: "Ada", "metadata[account_id]": "acc-1" },
+        key: "customer-acc-1",
+      },
+    ]);
+  });
+
+  it("after a 500 is looked for among those of the address, and only the account's own is taken", async () => {
+    const others = [
+      { id: "cus_0", metadata: {} },
+      { id: "cus_2", metadata: { account_id: "acc-1" } },
+    ];
+    answer(API_ERROR, list(...others));
+    expect(await payments().ensureCustomer(account)).toBe("cus_2");
+    expect(asked[1]).toMatchObject({
+      method: "GET",
+      path: "/v1/customers",
+      query: { email: "ada@example.com", limit: "100" },
+    });
+  });
+});
+
+describe("a price", () => {
+  const price = {
+    planPriceId: "pp-1",
+    planId: "plan-1",
+    planName: "Small",
+    amount: { minor: 1_250n, currency: "eur" },
+    interval: "year",
+  } as const;
+  const taken = stripeError(400, { code: "lookup_key_taken", param: "lookup_key" });
+
+  it("that is there is taken", async () => {
+    answer(list({ id: "price_1" }));
+    expect(await payments().ensurePrice(price)).toBe("price_1");
+    expect(asked).toMatchObject([
+      {
+        method: "GET",
+        path: "/v1/prices",
+        query: { "lookup_keys[0]": "berth-pp-1", limit: "1" },
+      },
+    ]);
+  });
+
+  it("that is not is made, under a key and a lookup key of its own", async () => {
+    answer(list(), { id: "price_2" });
+    expect(await payments().ensurePrice(price)).toBe("price_2");
+    expect(asked[1]).toMatchObject({
+      method: "POST",
+      path: "/v1/prices",
+      form: {
+        currency: "eur",
+        unit_amount: "1250",
+        "recurring[interval]": "year",
+        lookup_key: "berth-pp-1",
+        "product_data[name]": "Small",
+        "product_data[metadata][plan_id]": "plan-1",
+      },
+      key: "price-pp-1",
+    });
+  });
+
+  it("that another order made meanwhile is taken; any other refusal is told", async () => {
+    answer(list(), taken, list({ id: "price_3" }));
+    expect(await payments().ensurePrice(price)).toBe("price_3");
+    answer(list(), taken, list());
+    await expect(payments().ensurePrice(price)).rejects.toBeInstanceOf(
+      Stripe.errors.StripeInvalidRequestError,
+    );
+  });
+});
+
+describe("a Checkout Session", () => {
+  const wanted = {
+    orderId: "order-1",
+    customerId: "cus_1",
+    priceId: "price_1",
+    successUrl: "https://berth.example/done",
+    cancelUrl: "https://berth.example/back",
+    expiresAt: new Date(+NOW + 1_800_999),
+  };
+  const EXPIRES = Math.floor((+NOW + 1_800_999) / 1000);
+
+  it("is opened with everything that leads it back to its order, under a key of its end", async () => {
+    answer(aSession());
+    expect(await payments().createCheckout(wanted)).toEqual({
+      id: "cs_1",
+      url: "https://checkout.stripe.com/c/1",
+    });
+    expect(asked).toMatchObject([
+      {
+        method: "POST",
+        path: "/v1/checkout/sessions",
+        form: {
+          mode: "subscription",
+          customer: "cus_1",
+          client_reference_id: "order-1",
+          "line_items[0][price]": "price_1",
+          "line_items[0][quantity]": "1",
+          success_url: "https://berth.example/done",
+          cancel_url: "https://berth.example/back",
+          expires_at: String(EXPIRES),
+          "metadata[order_id]": "order-1",
+          "subscription_data[metadata][order_id]": "order-1",
+        },
+        key: `checkout-order-1-${EXPIRES}`,
+      },
+    ]);
+  });
+
+  it("whose end is too near by now may be asked for again; any other refusal is a bug", async () => {
+    answer(stripeError(400, { param: "expires_at" }));
+    await expect(payments().createCheckout(wanted)).rejects.toBeInstanceOf(ProviderUnavailable);
+    answer(stripeError(400, { param: "customer" }));
+    await expect(payments().createCheckout(wanted)).rejects.toBeInstanceOf(
+      Stripe.errors.StripeInvalidRequestError,
+    );
+    answer(aSession({ url: null }));
+    await expect(payments().createCheckout(wanted)).rejects.toThrow("cs_1");
+  });
+
+  it("is fetched with its invoice and its subscription's latest invoice", async () => {
+    answer(aSession({ status: "complete", payment_status: "paid", subscription: aSubscription() }));
+    expect(await payments().fetchCheckout("cs_1")).toMatchObject({
+      status: "complete",
+      paid: true,
+      subscription: { id: "sub_1", paidUntil: new Date((SECONDS + 30 * DAY) * 1000) },
+    });
+    expect(asked[0]?.query).toEqual({
+      "expand[0]": "invoice",
+      "expand[1]": "subscription.latest_invoice",
+    });
+    answer(aSession({ subscription: "sub_1" }));
+    await expect(payments().fetchCheckout("cs_1")).rejects.toThrow("without its subscription");
+  });
+
+  it("is closed when it is open, and asked again afterwards", async () => {
+    answer(aSession(), aSession({ status: "expired" }), aSession({ status: "expired" }));
+    expect((await payments().expireCheckout("cs_1")).status).toBe("expired");
+    expect(asked.map(({ method, path }) => `${method} ${path}`)).toEqual([
+      "GET /v1/checkout/sessions/cs_1",
+      "POST /v1/checkout/sessions/cs_1/expire",
+      "GET /v1/checkout/sessions/cs_1",
+    ]);
+  });
+
+  it("that the payer completed faster is told as complete", async () => {
+    const complete = aSession({ status: "complete", payment_status: "paid" });
+    answer(aSession(), stripeError(400), complete);
+    expect(await payments().expireCheckout("cs_1")).toMatchObject({
+      status: "complete",
+      paid: true,
+    });
+    forget();
+    answer(complete);
+    expect((await payments().expireCheckout("cs_1")).status).toBe("complete");
+    expect(asked).toHaveLength(1);
+    answer(aSession(), stripeError(401, { type: "invalid_request_error" }));
+    await expect(payments().expireCheckout("cs_1")).rejects.toBeInstanceOf(
+      Stripe.errors.StripeAuthenticationError,
+    );
+  });
+});
