@@ -91,7 +91,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "meter: never samples",
     file: "host-agent/meter/meter.ts",
-    find: ".filter((counters) => isOurs(look, counters.vmId))",
+    find: ".filter((counters) => isOurs(counters.vmId))",
     replace: ".filter(() => false)",
   },
   {
