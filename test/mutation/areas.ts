@@ -1,0 +1,60 @@
+/**
+ * What `npm run mutate` plants mistakes in, and what is to notice them. Elsewhere than in `core/` and `adapters/` the
+ * tests are dear (each mutant is a run against Postgres), so mutants are drawn there.
+ */
+export type Area = Readonly<{
+  /** Where mutants are planted: globs from the project's root; "!" takes away. */
+  mutate: readonly string[];
+  /** The files of tests that may catch them. */
+  tests: readonly string[];
+  postgres: boolean;
+  /** How many mutants are drawn; null for all. */
+  drawn: number | null;
+  /** The least score, in per cent; null where it is only printed. */
+  goal: number | null;
+}>;
+
+const AGENT_TESTS = "test/unit/agent-*.test.ts";
+
+export const AREAS: Readonly<Record<string, Area>> = {
+  core: {
+    mutate: ["core/**/*.ts", "!core/**/*.test.ts"],
+    tests: ["core/**/*.test.ts", "test/unit/api-document.test.ts", AGENT_TESTS],
+    postgres: false,
+    drawn: null,
+    goal: 85,
+  },
+  adapters: {
+    mutate: ["adapters/**/*.ts", "!adapters/**/*.test.ts"],
+    tests: ["adapters/**/*.test.ts"],
+    postgres: false,
+    drawn: null,
+    goal: 85,
+  },
+  commands: {
+    mutate: ["commands/**/*.ts"],
+    tests: ["test/db/{accounts,billing,catalogue,hosts,messages,orders,usage,vms}/**/*.test.ts"],
+    postgres: true,
+    drawn: 300,
+    goal: null,
+  },
+  agent: {
+    mutate: ["host-agent/{converge,meter,channel}/**/*.ts"],
+    tests: [AGENT_TESTS, "host-agent/**/*.test.ts"],
+    postgres: false,
+    drawn: 300,
+    goal: null,
+  },
+  drivers: {
+    mutate: [
+      "host-agent/drivers/*.ts",
+      "host-agent/drivers/kvm/{boot-epoch,domain-xml,guest-evidence,host-facts,parse-domain,read-counters,seed-iso,tag}.ts",
+      "host-agent/drivers/hyperv/{answers,disk-sums,options,seed-image,states}.ts",
+      "!host-agent/**/*.test.ts",
+    ],
+    tests: [AGENT_TESTS, "host-agent/**/*.test.ts", "test/drivers/**/*.test.ts"],
+    postgres: false,
+    drawn: 300,
+    goal: null,
+  },
+};
