@@ -9,6 +9,8 @@ if (area === undefined)
 export default defineConfig({
   test: {
     include: [...area.tests],
+    // A mutant of what is done when a file loads needs all tests: three times quicker where modules load once.
+    isolate: false,
     exclude: ["**/node_modules/**", "**/__lint__/**"],
     globalSetup: area.postgres ? ["./test/harness/postgres-setup.ts"] : [],
     testTimeout: 60_000,
