@@ -3,7 +3,7 @@ import { documentInProtocol1, vmsInProtocol1 } from "#core/contracts/agent/proto
 import type { Announced } from "#core/contracts/agent/protocol.ts";
 import type { DesiredDocument } from "#core/contracts/agent/desired.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
-import type { Tx } from "#db/client.ts";
+import type { Db, Tx } from "#db/client.ts";
 import { bumpDesiredGeneration, lockHost, saveServed } from "#db/hosts/hosts.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { desiredOfHost, type HostDesire } from "#db/vms/vms.ts";
@@ -63,10 +63,8 @@ async function loadDesired(
   hostId: string,
   announced: Announced,
 ): Promise<DesiredDocument> {
-  const desired = await inTransaction(deps.db, (tx) => readAll(tx, hostId), {
-    isolationLevel: "repeatable read",
-    accessMode: "read only",
-  });
+  // In no transaction: what was changed between its statements has not the hash that was served.
+  const desired = await readAll(deps.db, hostId);
   const document = documentFor(announced, hostId, desired);
   if (isServed(desired, document)) return document;
   // Under the host's row no command can finish that raises its generation (all do so last): what is read is whole.
@@ -85,8 +83,8 @@ async function loadDesired(
   });
 }
 
-async function readAll(tx: Tx, hostId: string): Promise<HostDesire> {
-  const desired = await desiredOfHost(tx, hostId);
+async function readAll(db: Db | Tx, hostId: string): Promise<HostDesire> {
+  const desired = await desiredOfHost(db, hostId);
   if (!desired) throw new Error(`host ${hostId} vanished`);
   return desired;
 }

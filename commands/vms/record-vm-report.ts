@@ -13,7 +13,7 @@ import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
 import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
-import { bumpDesiredGeneration, lockHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
+import { bumpDesiredGeneration, loadHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
 import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
@@ -89,9 +89,12 @@ export async function recordVmReport(
   return receipt;
 }
 
-/** A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. */
+/**
+ * A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. The caller holds
+ * the host: it has just touched it.
+ */
 async function remeasure(tx: Tx, hostId: string, facts: HostFacts): Promise<void> {
-  const host = await lockHost(tx, hostId);
+  const host = await loadHost(tx, hostId);
   if (host?.hypervisor === facts.hypervisor)
     await saveFacts(tx, hostId, facts, capacityOf(facts, host.cpuOvercommit));
 }

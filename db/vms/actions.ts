@@ -80,12 +80,12 @@ export async function loadActionWithOwner(
 }
 
 export async function pendingOneShots(
-  tx: Tx,
+  db: Db | Tx,
   vmIds: readonly string[],
 ): Promise<ReadonlyMap<string, DesiredVm["pendingActions"]>> {
   const pending = new Map<string, DesiredVm["pendingActions"]>();
   if (vmIds.length === 0) return pending;
-  const rows = await tx
+  const rows = await db
     .select()
     .from(actions)
     .where(

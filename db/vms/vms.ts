@@ -174,12 +174,11 @@ export type HostDesire = Readonly<{
 }>;
 
 /**
- * Everything a host should have, with the generation it belongs to. Call in a repeatable-read transaction, or under the
- * host's row lock: the generation and the VMs must be of one instant, or an agent could see one generation with two
- * contents.
+ * Everything a host should have, with the generation it belongs to. They are of one instant only under the host's row
+ * lock; without it, they are when their hash is the one that was served.
  */
-export async function desiredOfHost(tx: Tx, hostId: string): Promise<HostDesire | undefined> {
-  const [host] = await tx
+export async function desiredOfHost(db: Db | Tx, hostId: string): Promise<HostDesire | undefined> {
+  const [host] = await db
     .select({
       generation: hosts.desiredGeneration,
       servedGeneration: hosts.servedGeneration,
@@ -188,7 +187,7 @@ export async function desiredOfHost(tx: Tx, hostId: string): Promise<HostDesire 
     .from(hosts)
     .where(eq(hosts.id, hostId));
   if (!host) return undefined;
-  const rows = await tx
+  const rows = await db
     .select({
       vm: vms,
       image: images,
@@ -206,8 +205,8 @@ export async function desiredOfHost(tx: Tx, hostId: string): Promise<HostDesire 
     .orderBy(asc(vms.id));
   const bandwidth = new Map(rows.map((r) => [r.vm.id, r.bandwidthMbit]));
   const ids = rows.map((r) => r.vm.id);
-  const nics = await nicsOf(tx, ids, (id) => bandwidth.get(id) ?? null);
-  const pending = await pendingOneShots(tx, ids);
+  const nics = await nicsOf(db, ids, (id) => bandwidth.get(id) ?? null);
+  const pending = await pendingOneShots(db, ids);
   const { generation, servedGeneration, servedHash } = host;
   return {
     generation,
