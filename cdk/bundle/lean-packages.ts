@@ -82,6 +82,11 @@ const RULES: readonly Rule[] = [
     load: leaveOut,
   },
   {
+    // Signs messages of event streams. Secrets are asked for by requests.
+    file: /[\\/]@smithy[\\/]signature-v4[\\/]dist-es[\\/]HeaderFormatter\.js$/,
+    load: leaveOut,
+  },
+  {
     // The other engine (libpq, which is not installed) and the reader of ~/.pgpass: CommonJS, required on first use.
     file: /[\\/](pg[\\/]lib[\\/]native[\\/]index|pgpass[\\/]lib[\\/]index)\.js$/,
     load: (_, file) => `throw new Error(${JSON.stringify(`${file} ${WAS_LEFT_OUT}`)});`,
