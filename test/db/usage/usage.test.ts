@@ -194,3 +194,83 @@ describe("usage", () => {
     });
   });
 });
+
+describe("a VM's usage, asked for", () => {
+  const ask = (vmId: string, q: { from?: Date; to?: Date; by?: "hour" | "day" } = {}) =>
+    showUsage(cp.deps, world.buyer, { from: undefined, to: undefined, by: "hour", ...q, vmId });
+  const instant = (minutes: number) => minutesAfter(minutes, cp.clock.now());
+
+  test("is its own alone, each counter in its place, and summed", async () => {
+    const [one, other] = [await aVm(), await aVm()];
+    const counted = { cpuNs: "1000000007", rxBytes: ["11"], txBytes: ["23"], readBytes: "37" };
+    const receipt = await send(
+      minuteOf(one.vmId, 2, { ...counted, writeBytes: "53" }),
+      minuteOf(one.vmId, 1, { ...counted, writeBytes: "59" }),
+      minuteOf(other.vmId, 1, { rxBytes: ["5000"] }),
+    );
+    expect(receipt).toEqual({ stored: 3, duplicates: 0, refused: [] });
+    const usage = valueOf(await ask(one.vmId, { by: "day" }));
+    expect(usage).toEqual({
+      from: instant(-24 * 60),
+      to: instant(0),
+      measuredUntil: instant(-1),
+      buckets: [
+        {
+          from: new Date(new Date(at(-3)).toISOString().slice(0, 10)),
+          cpuNs: 2_000_000_014n,
+          rxBytes: 22n,
+          txBytes: 46n,
+          readBytes: 74n,
+          writeBytes: 112n,
+        },
+      ],
+    });
+  });
+
+  test("is of the samples that begin in the time asked for: its first instant counts, its last does not", async () => {
+    const { vmId } = await aVm();
+    await send(...[1, 2, 4].map((rx, n) => minuteOf(vmId, 2 - n, { rxBytes: [String(rx)] })));
+    const received = async (from: number, to: number) => {
+      const usage = valueOf(await ask(vmId, { from: instant(from), to: instant(to) }));
+      return usage.buckets.reduce((sum, { rxBytes }) => sum + rxBytes, 0n);
+    };
+    expect(await received(-3, 0)).toBe(7n);
+    expect(await received(-2, 0)).toBe(6n);
+    expect(await received(-3, -1)).toBe(3n);
+    expect(await received(-2, -1)).toBe(2n);
+  });
+
+  test("comes by hours, in their order", async () => {
+    const { vmId } = await aVm();
+    cp.clock.advanceMinutes(8 * 60);
+    await hostSees(cp, world.hostId, vmId);
+    const oldest = new Date(`${at(-7 * 60).slice(0, 13)}:00:00.000Z`);
+    const hours = [0, 1, 2, 3, 4, 5].map((n) => minutesAfter(n * 60, oldest));
+    // Each hour has a sample that ends with it; the newest are sent first.
+    const samples = hours.map((hour, n) =>
+      aSample({
+        vmId,
+        seq: n,
+        from: minutesAfter(59, hour).toISOString(),
+        to: minutesAfter(60, hour).toISOString(),
+        rxBytes: [String(10 ** n)],
+      }),
+    );
+    expect(await send(...samples.toReversed())).toMatchObject({ stored: 6 });
+    const { buckets } = valueOf(await ask(vmId));
+    expect(buckets.map(({ from, rxBytes }) => [from, Number(rxBytes)])).toEqual(
+      hours.map((hour, n) => [hour, 10 ** n]),
+    );
+  });
+
+  test("is the last day's when nothing is said, and of 35 days at most", async () => {
+    const { vmId } = await aVm();
+    const days = (n: number) => instant(n * 24 * 60);
+    expect(await ask(vmId, { from: days(-35), to: days(0) })).toMatchObject({ ok: true });
+    const past = { from: new Date(+days(-35) - 1), to: days(0) };
+    expect(await ask(vmId, past)).toMatchObject({ error: { code: "invalid_request" } });
+    const none = { from: days(-1), to: days(-1) };
+    expect(await ask(vmId, none)).toMatchObject({ error: { code: "invalid_request" } });
+    expect(valueOf(await ask(vmId))).toMatchObject({ buckets: [], measuredUntil: null });
+  });
+});
