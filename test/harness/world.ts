@@ -192,9 +192,15 @@ export async function aPlacedOrder(cp: ControlPlane, world: World): Promise<AnOr
   return { orderId, vmId: String(row?.["vm_id"]), checkoutUrl: placed.checkoutUrl };
 }
 
+/*
+ * An order's steps are some seconds apart, each by another number of them: an instant that stands where another one's
+ * belongs is seen.
+ */
+
 /** Paid at the stand-in; its webhooks wait. */
 export async function aPaidOrder(cp: ControlPlane, world: World, card?: string): Promise<AnOrder> {
   const order = await aPlacedOrder(cp, world);
+  cp.clock.advance(17_000);
   const status = await cp.stripe.pay(order.checkoutUrl, card);
   if (status !== 303) throw new Error(`the payment was answered with ${status}`);
   return order;
@@ -207,6 +213,7 @@ export async function aProvisionedVm(
   card?: string,
 ): Promise<AnOrder> {
   const order = await aPaidOrder(cp, world, card);
+  cp.clock.advance(3_000);
   await cp.pump();
   return order;
 }
@@ -214,6 +221,7 @@ export async function aProvisionedVm(
 /** Runs, and its guest was seen. */
 export async function anActiveVm(cp: ControlPlane, world: World, card?: string): Promise<AnOrder> {
   const order = await aProvisionedVm(cp, world, card);
+  cp.clock.advance(29_000);
   await hostSees(cp, world.hostId, order.vmId, { observed: { guest: GUEST } });
   return order;
 }

@@ -38,9 +38,9 @@ describe("renewals", () => {
 
   test("that are paid extend the entitlement by a month, and are booked", async () => {
     const { orderId, vmId } = await aProvisionedVm(cp, await aWorld(cp));
-    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:17.000Z"));
     await aMonthLater();
-    expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:00.000Z"));
+    expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:17.000Z"));
     expect(await bookedPayments(orderId)).toBe(2);
     expect(cp.queues.rings.length).toBeGreaterThan(1);
   });
@@ -50,20 +50,20 @@ describe("renewals", () => {
     cp.clock.advanceDays(31);
     cp.stripe.standIn.runDue();
     await cp.pump();
-    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:17.000Z"));
   });
 
   test("that fail extend nothing; the end of the subscription takes nothing back that was paid", async () => {
     const { orderId, vmId } = await aProvisionedVm(cp, await aWorld(cp), CARD.failsAtRenewal);
     await aMonthLater();
-    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:17.000Z"));
     expect(await status(vmId)).toBe("past_due");
     cp.clock.advanceDays(27);
     cp.stripe.standIn.runDue();
     await cp.pump();
     expect(await status(vmId)).toBe("canceled");
     expect(cp.stripe.standIn.store.all("subscription")).toMatchObject([{ status: "canceled" }]);
-    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:17.000Z"));
     expect(await bookedPayments(orderId)).toBe(1);
   });
 
@@ -72,15 +72,15 @@ describe("renewals", () => {
     const [customer] = cp.stripe.standIn.store.all("customer");
     await cp.stripe.local("/fail-payments", { customer: customer?.id });
     await aMonthLater();
-    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:00.000Z"));
+    expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:17.000Z"));
     cp.clock.advanceDays(8);
     cp.stripe.standIn.runDue();
     await cp.pump();
-    expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:00.000Z"));
+    expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:17.000Z"));
   });
 
   describe("that are given up after the last retry", () => {
-    const paidAt = new Date("2026-04-01T12:00:00.000Z");
+    const paidAt = new Date("2026-04-01T12:00:17.000Z");
 
     /** April is not paid, and May has begun: Stripe keeps the subscription, `unpaid`, and makes drafts. */
     async function aMonthUnpaid() {
@@ -118,7 +118,7 @@ describe("renewals", () => {
       });
       await dashboard.invoices.pay(april?.id ?? "", { payment_method: card.id });
       await cp.pump();
-      expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:00.000Z"));
+      expect(await entitled(vmId)).toEqual(new Date("2026-05-01T12:00:17.000Z"));
       expect(await bookedPayments(orderId)).toBe(2);
     });
   });

@@ -91,7 +91,7 @@ test("the report that a VM is gone frees its place and ends its order once", asy
         /^orders .*"completed"/,
         /^hosts .*"allocated_vcpus":0/,
         /^outbox .*"vm.deleted.v1"/,
-        /^ip_addresses .*"busy_until":"\+86400s"/,
+        /^ip_addresses .*"busy_until":"\+86449s"/,
       ),
     ),
   );

@@ -55,7 +55,8 @@ describe("paying", () => {
       generation: 1,
     });
     expect(await one("select until from entitlements where vm_id = $1", vmId)).toEqual({
-      until: new Date("2026-04-01T12:00:00.000Z"),
+      // A month from the payment on, not from the order.
+      until: new Date("2026-04-01T12:00:17.000Z"),
     });
     expect(await ledger(orderId)).toEqual([
       { account: "customer_revenue", minor: -500 },
