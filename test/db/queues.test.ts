@@ -1,0 +1,277 @@
+import { v7 } from "uuid";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { expireOrders } from "#commands/orders/expire-orders.ts";
+import { subscriptionsToCancel } from "#db/billing/entitlements.ts";
+import { takeUnapplied } from "#db/messages/inbox.ts";
+import { takeUnsent } from "#db/messages/outbox.ts";
+import { leaseAddress } from "#db/network/addresses.ts";
+import { freeAddresses } from "#db/network/pools.ts";
+import { extendHold, orderIdsInState, orderIdsPastHold } from "#db/orders/orders.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { overdueActions } from "#db/vms/actions.ts";
+import { vmsWithPasswordPast } from "#db/vms/initial-passwords.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { anActiveVm, aPlacedOrder, aWorld } from "#test/harness/world.ts";
+
+/*
+ * What each sweep is given to do: what is due and nothing beside it, at its instant and not a millisecond before, the
+ * longest overdue first, and no more than it asked for.
+ */
+
+let cp: ControlPlane;
+beforeEach(async () => {
+  cp = await startControlPlane();
+});
+afterEach(() => cp.drop());
+
+const NOW = new Date("2026-06-01T08:00:00.000Z");
+const before = (ms: number) => new Date(+NOW - ms);
+/** In the order of their names, whatever the order of their ids. */
+const ids = <N extends string>(...names: readonly N[]) =>
+  Object.fromEntries(names.map((name) => [name, v7()])) as Record<N, string>;
+
+/** Copies of a row with some of its columns otherwise. */
+async function copies(table: string, row: { column: string; value: string }, each: object[]) {
+  await cp.rows(
+    `insert into ${table} select (jsonb_populate_record(t, e)).*
+       from ${table} t, jsonb_array_elements($2::jsonb) e where t.${row.column}::text = $1`,
+    row.value,
+    JSON.stringify(each),
+  );
+}
+
+/** A VM as `like` is, of an order of its own. */
+async function aVmLike(like: { orderId: string; vmId: string }, over: object = {}) {
+  const made = { orderId: v7(), vmId: v7() };
+  await copies("orders", { column: "id", value: like.orderId }, [
+    { id: made.orderId, vm_id: made.vmId, checkout_id: null },
+  ]);
+  await copies("vms", { column: "id", value: like.vmId }, [
+    { id: made.vmId, order_id: made.orderId, ...over },
+  ]);
+  return made;
+}
+
+describe("orders past their hold", () => {
+  test("are those that nobody has paid, from the hold's last instant on, the longest due first", async () => {
+    const { orderId } = await aPlacedOrder(cp, await aWorld(cp));
+    await cp.rows("update orders set expires_at = $2 where id = $1", orderId, before(-1));
+    const id = ids("tried", "now", "older", "paid", "expired");
+    const order = (over: object) => ({ vm_id: v7(), checkout_id: null, ...over });
+    await copies("orders", { column: "id", value: orderId }, [
+      order({ id: id.now, expires_at: NOW }),
+      order({ id: id.older, expires_at: before(60_000) }),
+      // Due for longest, and looked at since.
+      order({ id: id.tried, expires_at: before(90_000), tried_at: before(30_000) }),
+      order({ id: id.paid, expires_at: before(70_000), state: "paid", paid_at: before(80_000) }),
+      order({ id: id.expired, expires_at: before(80_000), state: "expired" }),
+    ]);
+    expect(await orderIdsPastHold(cp.deps.db, NOW, 9)).toEqual([id.older, id.tried, id.now]);
+    expect(await orderIdsPastHold(cp.deps.db, NOW, 2)).toEqual([id.older, id.tried]);
+  });
+
+  test("are given up then, and not while they are held", async () => {
+    const { orderId } = await aPlacedOrder(cp, await aWorld(cp));
+    const [row] = await cp.rows("select expires_at from orders where id = $1", orderId);
+    const left = Date.parse(String(row?.["expires_at"])) - +cp.clock.now();
+    cp.clock.advance(left - 1000);
+    expect(await expireOrders(cp.deps)).toEqual({ expired: 0, paid: 0, failed: 0 });
+    cp.clock.advance(1000);
+    expect(await expireOrders(cp.deps)).toEqual({ expired: 1, paid: 0, failed: 0 });
+  });
+});
+
+test("orders in a state are those alone, the longest paid first, and later what was tried since", async () => {
+  const { orderId } = await aPlacedOrder(cp, await aWorld(cp));
+  const id = ids("tried", "second", "first", "active");
+  const order = (over: object) => ({ vm_id: v7(), checkout_id: null, state: "refunding", ...over });
+  await copies("orders", { column: "id", value: orderId }, [
+    order({ id: id.second, paid_at: before(60_000) }),
+    order({ id: id.first, paid_at: before(70_000) }),
+    order({ id: id.tried, paid_at: before(90_000), tried_at: before(10_000) }),
+    order({ id: id.active, paid_at: before(99_000), state: "active" }),
+  ]);
+  const refunding = (most: number) => orderIdsInState(cp.deps.db, "refunding", most);
+  expect(await refunding(9)).toEqual([id.first, id.second, id.tried]);
+  expect(await refunding(1)).toEqual([id.first]);
+});
+
+test("a hold is made longer for the one order that needs it, while nobody can pay it yet", async () => {
+  const { orderId } = await aPlacedOrder(cp, await aWorld(cp));
+  const id = ids("short", "long", "payable", "expired", "other");
+  const short = before(-1000);
+  const order = (over: object) => ({ vm_id: v7(), checkout_id: null, expires_at: short, ...over });
+  await copies("orders", { column: "id", value: orderId }, [
+    order({ id: id.short }),
+    order({ id: id.long, expires_at: before(-60_000) }),
+    order({ id: id.payable, checkout_id: "cs_payable" }),
+    order({ id: id.expired, state: "expired" }),
+    order({ id: id.other }),
+  ]);
+  const until = before(-90_000);
+  for (const each of [id.short, id.long, id.payable, id.expired])
+    await extendHold(cp.deps.db, each, { least: before(-60_000), until });
+  const held = await cp.rows("select id, expires_at from orders where id <> $1", orderId);
+  expect(Object.fromEntries(held.map((row) => [row["id"], row["expires_at"]]))).toEqual({
+    [id.short]: until,
+    [id.long]: before(-60_000),
+    [id.payable]: short,
+    [id.expired]: short,
+    [id.other]: short,
+  });
+});
+
+test("subscriptions to end are those that still bill for a VM which is to be gone", async () => {
+  const like = await anActiveVm(cp, await aWorld(cp));
+  const entitled = async (name: string, presence: string, over: object) => {
+    const { orderId, vmId } = await aVmLike(like, { presence });
+    await copies("entitlements", { column: "vm_id", value: like.vmId }, [
+      { vm_id: vmId, order_id: orderId, subscription_id: name, tried_at: null, ...over },
+    ]);
+  };
+  const old = { updated_at: before(99_000) };
+  await entitled("second", "absent", {
+    subscription_status: "past_due",
+    updated_at: before(60_000),
+  });
+  await entitled("first", "absent", { subscription_status: "unpaid", updated_at: before(70_000) });
+  await entitled("tried", "absent", { ...old, tried_at: before(10_000) });
+  await entitled("stays", "present", old);
+  await entitled("canceled", "absent", { ...old, subscription_status: "canceled" });
+  await entitled("incomplete", "absent", { ...old, subscription_status: "incomplete_expired" });
+  await entitled("none", "absent", { ...old, subscription_id: null });
+  expect(await subscriptionsToCancel(cp.deps.db, 9)).toEqual(["first", "second", "tried"]);
+  expect(await subscriptionsToCancel(cp.deps.db, 1)).toEqual(["first"]);
+});
+
+test("overdue actions are those that run for longer than they may, but for making and deleting", async () => {
+  const like = await anActiveVm(cp, await aWorld(cp));
+  const action = async (type: string, startedAt: Date, status = "running") => {
+    const id = v7();
+    await cp.rows(
+      `insert into actions (id, vm_id, type, status, generation, started_at, finished_at)
+       values ($1, $2, $3, $4, 1, $5, $6)`,
+      id,
+      (await aVmLike(like)).vmId, // on a VM one action runs at a time
+      type,
+      status,
+      startedAt,
+      status === "running" ? null : NOW,
+    );
+    return id;
+  };
+  const second = await action("reboot", before(2));
+  const first = await action("shutdown", before(3));
+  await action("start", NOW);
+  await action("start", before(9), "success");
+  await action("create", before(9));
+  await action("delete", before(9));
+  const overdue = async (most: number) =>
+    (await overdueActions(cp.deps.db, NOW, most)).map(({ id }) => id);
+  expect(await overdue(9)).toEqual([first, second]);
+  expect(await overdue(1)).toEqual([first]);
+});
+
+test("passwords past their time are those that nobody has ended, from their last instant on", async () => {
+  const like = await anActiveVm(cp, await aWorld(cp));
+  const password = async (expiresAt: Date, ended: boolean) => {
+    const { vmId } = await aVmLike(like);
+    await cp.rows(
+      `insert into initial_passwords (vm_id, state, sealed, created_at, expires_at, ended_at)
+       values ($1, $2, $3, now(), $4, $5)`,
+      vmId,
+      ended ? "taken" : "for_customer",
+      ended ? null : "sealed",
+      expiresAt,
+      ended ? NOW : null,
+    );
+    return vmId;
+  };
+  const second = await password(NOW, false);
+  const first = await password(before(5), false);
+  await password(before(-1), false);
+  await password(before(9), true);
+  expect(await vmsWithPasswordPast(cp.deps.db, NOW, 9)).toEqual([first, second]);
+  expect(await vmsWithPasswordPast(cp.deps.db, NOW, 1)).toEqual([first]);
+});
+
+test("deliveries to ring for again are those that wait for longer than that, unapplied, and each is rung once", async () => {
+  const delivery = (id: string, receivedAt: Date, more: { rung?: Date; applied?: Date } = {}) =>
+    cp.rows(
+      `insert into inbox (source, message_id, type, object_kind, body, received_at, rung_at, applied_at)
+       values ('stripe', $1, 'invoice.paid', 'invoice', '{}', $2, $3, $4)`,
+      id,
+      receivedAt,
+      more.rung ?? null,
+      more.applied ?? null,
+    );
+  await delivery("second", before(60_001));
+  await delivery("first", before(80_000));
+  await delivery("rung again", before(90_000), { rung: before(70_000) });
+  await delivery("border", before(60_000));
+  await delivery("just rung", before(99_000), { rung: before(1000) });
+  await delivery("applied", before(99_000), { applied: before(98_000) });
+  const take = (limit: number) =>
+    takeUnapplied(cp.deps.db, { now: NOW, before: before(60_000), limit });
+  expect(await take(1)).toEqual(["first"]);
+  expect(await take(1)).toEqual(["rung again"]);
+  expect(await take(9)).toEqual(["second"]);
+  expect(await take(9)).toEqual([]);
+});
+
+test("what is unsent goes out in its order; what another has taken, when its time is over and not before", async () => {
+  const row = (leasedUntil: Date | null, sentAt: Date | null = null) =>
+    cp
+      .rows(
+        `insert into outbox (id, name, data, created_at, leased_until, sent_at)
+         values ($1, 'order.refund_fell_due.v1', $2, now(), $3, $4) returning seq`,
+        v7(),
+        JSON.stringify({ orderId: v7() }),
+        leasedUntil,
+        sentAt,
+      )
+      .then(([made]) => BigInt(String(made?.["seq"])));
+  const first = await row(null);
+  await row(null, before(1));
+  const second = await row(before(1));
+  await row(NOW);
+  const third = await row(null);
+  const take = async (limit: number) =>
+    (await takeUnsent(cp.deps.db, { limit, now: NOW, leaseUntil: before(-60_000) })).map(
+      ({ seq }) => seq,
+    );
+  expect(await take(2)).toEqual([first, second]);
+  expect(await take(9)).toEqual([third]);
+  expect(await take(9)).toEqual([]);
+});
+
+test("an address is free from the end of its quarantine on, the one that rested longest first, in its own location", async () => {
+  const world = await aWorld(cp, { addresses: 4 });
+  const elsewhere = await aWorld(cp, { addresses: 1 });
+  const [first = "", second = "", third = "", fourth = ""] = (
+    await cp.rows(
+      `select host(a.address) as address from ip_addresses a
+       join network_pools p on p.id = a.pool_id where p.location_id = $1 order by a.address desc`,
+      world.locationId,
+    )
+  ).map((row) => String(row["address"]));
+  const rest = (address: string, until: Date) =>
+    cp.rows("update ip_addresses set busy_until = $2 where address = $1::inet", address, until);
+  await rest(first, before(9));
+  await rest(second, before(8));
+  await rest(third, NOW);
+  await rest(fourth, before(-1));
+  const lease = () =>
+    inTransaction(cp.deps.db, (tx) =>
+      leaseAddress(tx, { id: v7(), locationId: world.locationId, vmId: v7(), now: NOW }),
+    );
+  expect(await freeAddresses(cp.deps.db, world.locationId, NOW)).toBe(3);
+  expect([await lease(), await lease(), await lease(), await lease()]).toEqual([
+    first,
+    second,
+    third,
+    undefined,
+  ]);
+  expect(await freeAddresses(cp.deps.db, world.locationId, NOW)).toBe(0);
+  expect(await freeAddresses(cp.deps.db, elsewhere.locationId, NOW)).toBe(1);
+});
