@@ -12,6 +12,7 @@ test.each([
   { value: 0.1, text: "0.1" },
   { value: [], text: "[]" },
   { value: {}, text: "{}" },
+  { value: Object.assign(Object.create(null), { a: 1 }), text: '{"a":1}' },
   { value: [3, [1, 2], { b: null }], text: '[3,[1,2],{"b":null}]' },
   { value: { b: 1, a: { d: 2, c: 3 } }, text: '{"a":{"c":3,"d":2},"b":1}' },
   // By UTF-16 code unit: digits as text, capitals first, and a pair of halves before U+FB33 (RFC 8785 §3.2.3).
@@ -31,6 +32,9 @@ test.each([
   { value: undefined, why: "canonical JSON has no value for a undefined" },
   { value: [undefined], why: "canonical JSON has no value for a undefined" },
   { value: { a: 1n }, why: "canonical JSON has no value for a bigint" },
+  { value: { at: new Date(0) }, why: "canonical JSON has only plain objects" },
+  { value: new Map([["a", 1]]), why: "canonical JSON has only plain objects" },
+  { value: new Error("no"), why: "canonical JSON has only plain objects" },
   { value: () => 1, why: "canonical JSON has no value for a function" },
   { value: Symbol("s"), why: "canonical JSON has no value for a symbol" },
 ])("$value has none", ({ value, why }) => {
