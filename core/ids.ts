@@ -18,7 +18,7 @@ export const toWireId = (kind: IdKind, uuid: string): string =>
   `${ID_PREFIX[kind]}_${uuid.replaceAll("-", "")}`;
 
 const toUuid = (wire: string): string =>
-  wire.slice(wire.indexOf("_") + 1).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
+  wire.slice(wire.indexOf("_") + 1).replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 
 const pattern = (kind: IdKind) => new RegExp(`^${ID_PREFIX[kind]}_[0-9a-f]{32}$`);
 const example = (kind: IdKind) => `${ID_PREFIX[kind]}_0199f0a2b3c47d5e8f90a1b2c3d4e5f6`;

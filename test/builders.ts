@@ -1,4 +1,5 @@
 import { v7 } from "uuid";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type {
   AgentReport,
   DriverCapabilities,
@@ -91,6 +92,40 @@ export const hostFacts = (over: Partial<HostFacts> = {}): HostFacts => ({
   memoryMib: 16 * 1024,
   diskGib: 10_000,
   agentVersion: "0.1.0",
+  ...over,
+});
+
+/** As the wire names a VM with something in every field, no two alike: what is mixed up or lost shows. */
+export const aVmOfEveryField = (over: Partial<DesiredVm> = {}): DesiredVm => ({
+  vmId: "0199f0a2-b3c4-7d5e-8f90-000000000001",
+  generation: 12,
+  ownerEpoch: 3,
+  presence: "present",
+  mayCreate: false,
+  power: "off",
+  stopMode: "firm",
+  entitledUntil: "2026-04-01T12:00:00.001Z",
+  hostname: "web-1.example.com",
+  size: { vcpus: 2, memoryMib: 2048, diskGib: 40 },
+  image: {
+    id: "0199f0a2-b3c4-7d5e-8f90-000000000002",
+    file: "freebsd-15",
+    os: "freebsd",
+    minMemoryMib: 512,
+  },
+  nics: [
+    {
+      mac: "52:54:00:0a:0b:0c",
+      ipv4: { address: "192.0.2.10", prefix: 24, gateway: "192.0.2.1" },
+      vlan: 7,
+      bandwidthMbit: 200,
+    },
+  ],
+  nameservers: ["192.0.2.53", "198.51.100.53"],
+  sshKeys: [AN_SSH_KEY, `${AN_SSH_KEY}-2`],
+  userData: "#cloud-config\n",
+  diskIops: 900,
+  pendingActions: [{ id: "0199f0a2-b3c4-7d5e-8f90-000000000003", type: "reset" }],
   ...over,
 });
 

@@ -12,6 +12,10 @@ export function canonicalJson(value: unknown): string {
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   if (typeof value !== "object")
     throw new TypeError(`canonical JSON has no value for a ${typeof value}`);
+  // A date, a map or an error would come out as an object with nothing in it, like any other of its kind.
+  const kind: unknown = Object.getPrototypeOf(value);
+  if (kind !== Object.prototype && kind !== null)
+    throw new TypeError("canonical JSON has only plain objects");
   const members = Object.entries(value)
     .filter(([, member]) => member !== undefined)
     .sort(([a], [b]) => (a < b ? -1 : 1))

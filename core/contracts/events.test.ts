@@ -1,0 +1,78 @@
+import { describe, expect, test } from "vitest";
+import { withField } from "#test/harness/with-field.ts";
+import {
+  BillingDoorbell,
+  EVENT_NAMES,
+  EVENT_ROUTE,
+  EventEnvelope,
+  parseEvent,
+  type EventName,
+} from "./events.ts";
+
+const ORDER = "0199f0a2-b3c4-7d5e-8f90-000000000001";
+const VM = "0199f0a2-b3c4-7d5e-8f90-000000000002";
+const HOST = "0199f0a2-b3c4-7d5e-8f90-000000000003";
+const ACTION = "0199f0a2-b3c4-7d5e-8f90-000000000004";
+
+/** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
+const DATA: Record<EventName, Record<string, string>> = {
+  "order.placed.v1": { orderId: ORDER },
+  "order.paid.v1": { orderId: ORDER, vmId: VM },
+  "order.expired.v1": { orderId: ORDER },
+  "order.activated.v1": { orderId: ORDER, vmId: VM },
+  "order.completed.v1": { orderId: ORDER, vmId: VM },
+  "order.refund_fell_due.v1": { orderId: ORDER },
+  "order.refunded.v1": { orderId: ORDER },
+  "order.refund_failed.v1": { orderId: ORDER },
+  "subscription.cancellation_fell_due.v1": { orderId: ORDER, subscriptionId: "sub_1" },
+  "entitlement.changed.v1": { vmId: VM },
+  "vm.change_requested.v1": { vmId: VM, hostId: HOST },
+  "vm.deleted.v1": { vmId: VM },
+  "vm.relabelled.v1": { vmId: VM },
+  "vm.initial_password_taken.v1": { vmId: VM },
+  "vm.initial_password_expired.v1": { vmId: VM },
+  "action.finished.v1": { actionId: ACTION, vmId: VM },
+};
+
+describe.each(EVENT_NAMES)("%s", (name) => {
+  const data = DATA[name];
+
+  test("is read with all that it carries, and without what it does not", () => {
+    expect(parseEvent(name, { ...data, password: "a secret" })).toEqual({ name, data });
+  });
+
+  test.each(Object.keys(data))("is not read without its %s", (field) => {
+    expect(() => parseEvent(name, withField(data, field, undefined))).toThrow(field);
+    expect(() => parseEvent(name, withField(data, field, 1))).toThrow(field);
+  });
+});
+
+test("an event's ids are bare ones", () => {
+  expect(() =>
+    parseEvent("vm.deleted.v1", { vmId: "vm_0199f0a2b3c47d5e8f90000000000002" }),
+  ).toThrow("vmId");
+});
+
+test("only what somebody must do leaves the record", () => {
+  const to = (route: string) => EVENT_NAMES.filter((name) => EVENT_ROUTE[name] === route);
+  expect(to("work")).toEqual(["order.refund_fell_due.v1", "subscription.cancellation_fell_due.v1"]);
+  expect(to("doorbell")).toEqual(["vm.change_requested.v1"]);
+});
+
+describe("on a queue", () => {
+  const ENVELOPE = { id: ORDER, name: "order.refund_fell_due.v1", data: { orderId: ORDER } };
+
+  test("an event is told by the outbox's row and its name, and its data are not read yet", () => {
+    expect(EventEnvelope.parse(ENVELOPE)).toEqual(ENVELOPE);
+    expect(EventEnvelope.parse({ ...ENVELOPE, data: 5 })).toEqual({ ...ENVELOPE, data: 5 });
+    expect(EventEnvelope.safeParse({ ...ENVELOPE, id: "row 1" }).success).toBe(false);
+    expect(EventEnvelope.safeParse({ ...ENVELOPE, name: "order.refunded.v2" }).success).toBe(false);
+  });
+
+  test("a billing message is named, and nothing more", () => {
+    const doorbell = { source: "stripe", messageId: "evt_1" };
+    expect(BillingDoorbell.parse({ ...doorbell, paid: true })).toEqual(doorbell);
+    expect(BillingDoorbell.safeParse({ ...doorbell, source: "" }).success).toBe(false);
+    expect(BillingDoorbell.safeParse({ source: "stripe" }).success).toBe(false);
+  });
+});

@@ -1,0 +1,54 @@
+import { drizzle } from "drizzle-orm/node-postgres";
+import pg from "pg";
+import type { Deps } from "#commands/deps.ts";
+import { createApi } from "#functions/app.ts";
+import { documentOf } from "#functions/document.ts";
+
+/**
+ * What docs/openapi.json is to hold, from the routes as they are. Needs no database and no network: the routes' shapes
+ * are read, and none of them is called.
+ */
+export const openapiText = (): string =>
+  `${JSON.stringify(documentOf(createApi(uncallable())), null, 2)}\n`;
+
+/** Everything the API stands on, none of which answers. The pool connects at its first query, and there is none. */
+function uncallable(): Deps {
+  const never = (): never => {
+    throw new Error("the OpenAPI document is made without calling anything");
+  };
+  return {
+    db: drizzle(new pg.Pool({ host: "127.0.0.1", port: 1 })),
+    clock: { now: () => new Date(0), sleep: never },
+    ids: { newId: never },
+    secrets: { newSecret: never },
+    sealer: { seal: never, open: never },
+    log: { info: never, error: never },
+    payments: {
+      ensureCustomer: never,
+      ensurePrice: never,
+      createCheckout: never,
+      fetchCheckout: never,
+      expireCheckout: never,
+      fetchSubscription: never,
+      fetchInvoice: never,
+      cancelSubscription: never,
+      orderOfPayment: never,
+      fetchRefund: never,
+      refundInvoice: never,
+      undeliveredEvents: never,
+      verifyWebhook: never,
+    },
+    queues: { send: never, ring: never, ensureHostQueue: never },
+    accounts: {
+      authenticate: never,
+      createToken: never,
+      listTokens: never,
+      revokeToken: never,
+    },
+    hostCredentials: { forQueue: never },
+    settings: {
+      publicUrl: "http://localhost",
+      intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 },
+    },
+  };
+}
