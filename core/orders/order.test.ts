@@ -71,10 +71,10 @@ describe("moving an order", () => {
 describe("confirming a payment", () => {
   test("makes the order paid, at this instant, and says so", () => {
     const order = anOrder();
-    expect(decideConfirmPayment(order, USD(500n), AT)).toMatchObject({
+    expect(decideConfirmPayment(order, USD(500n), AT)).toEqual({
       ok: true,
       value: {
-        order: { state: "paid", paidAt: AT },
+        order: { ...order, state: "paid", paidAt: AT },
         events: [{ name: "order.paid.v1", data: { orderId: order.id, vmId: order.vmId } }],
       },
     });
@@ -120,6 +120,11 @@ describe("an order that is paid and not proved", () => {
       );
     },
   );
+
+  test("is not given back by an age that nobody knows", () => {
+    const seen = { runningSince: null, hostLastSeenAt: null };
+    expect(decideUnprovenOrder(anOrder({ state: "paid", paidAt: null }), seen, AT)).toBe("wait");
+  });
 
   test.each(ORDER_STATES.filter((s) => s !== "paid"))(
     "waits for nothing when it is %s",

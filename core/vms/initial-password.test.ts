@@ -50,6 +50,9 @@ describe("taking an initial password", () => {
     ["password_expired", password({ state: "expired", sealed: null })],
     ["no_initial_password", password({ state: "withdrawn", sealed: null })],
     ["password_expired", password({ expiresAt: AT })],
+    // Whatever is left of it: one that was given up is not given out, nor is one that is no more.
+    ["password_expired", password({ state: "expired" })],
+    ["password_expired", password({ sealed: null })],
     ["password_expired", password({ state: "for_host", expiresAt: AT })],
   ] as const)("is refused with %s", (code, held) => {
     expect(codeOf(WINDOWS, held, AT)).toBe(code);
