@@ -24,6 +24,8 @@ describe("placing a VM", () => {
     const full = aHostCandidate({ free: free(2000) });
     const empty = aHostCandidate({ free: free(8000) });
     expect(ids(hyperv, full, empty)).toEqual([empty.id, full.id, hyperv.id]);
+    const freebsd = rankHosts([hyperv, full, empty], { ...DEMAND, os: "freebsd" }, AT);
+    expect(freebsd).toEqual([empty, full, hyperv]);
     const windows = rankHosts([full, hyperv], { ...DEMAND, os: "windows" }, AT);
     expect(windows.map((h) => h.id)).toEqual([hyperv.id, full.id]);
   });

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { anOrder, AT, minutesAfter } from "#test/builders.ts";
-import { decideConfirmPayment, decideUnprovenOrder, moveOrder } from "./decide-order.ts";
+import {
+  decideConfirmPayment,
+  decideUnprovenOrder,
+  moveOrder,
+  ORDER_HOLD_MS,
+} from "./decide-order.ts";
 import {
   nextOrderState,
   ORDER_COMMANDS,
@@ -66,6 +71,10 @@ describe("moving an order", () => {
     });
     expect(moveOrder(anOrder({ state: "paid" }), "expire", [])).toMatchObject({ ok: false });
   });
+});
+
+test("an unpaid order holds its place for half an hour, the least that a Checkout Session may last", () => {
+  expect(ORDER_HOLD_MS).toBe(1_800_000);
 });
 
 describe("confirming a payment", () => {

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { AT, minutesAfter } from "#test/builders.ts";
-import { ACTION_TYPES } from "./action.ts";
+import { ACTION_TIME_LIMIT_MS, ACTION_TYPES } from "./action.ts";
 import { actionIsDone, decideAction } from "./decide-action.ts";
 
 type Vm = Parameters<typeof decideAction>[0];
@@ -64,6 +64,10 @@ describe("asking for an action", () => {
     expect(decideAction(unpaid, null, "stop", AT)).toMatchObject({ ok: true });
     expect(decideAction(unpaid, null, "delete", AT)).toMatchObject({ ok: true });
   });
+});
+
+test("an action that has not ended in a quarter of an hour is an error", () => {
+  expect(ACTION_TIME_LIMIT_MS).toBe(900_000);
 });
 
 describe("an action is done", () => {

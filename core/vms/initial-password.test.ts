@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { AT, minutesAfter } from "#test/builders.ts";
 import {
   decideTakePassword,
+  INITIAL_PASSWORD_LIFE_MS,
   INITIAL_PASSWORD_COMMANDS,
   INITIAL_PASSWORD_MOVES,
   INITIAL_PASSWORD_STATES,
@@ -63,6 +64,10 @@ describe("taking an initial password", () => {
     expect(codeOf(WINDOWS, undefined, AT)).toBe("no_initial_password");
     expect(codeOf({ os: "linux", seen: false }, undefined, AT)).toBe("no_initial_password");
   });
+});
+
+test("a password that nobody takes lies for a week", () => {
+  expect(new Date(+AT + INITIAL_PASSWORD_LIFE_MS)).toEqual(minutesAfter(7 * 1440));
 });
 
 test("a password keeps Windows' complexity rule whatever the secret is", () => {
