@@ -32,7 +32,9 @@ describe("the client", () => {
   });
 
   it("tells Stripe nothing of earlier calls", async () => {
-    answer(anInvoice(), anInvoice());
+    // The client reports on a call that Stripe gave an id.
+    const told = { body: anInvoice(), headers: { "request-id": "req_1" } };
+    answer(told, told);
     const one = payments();
     await one.fetchInvoice("in_1");
     await one.fetchInvoice("in_1");

@@ -26,8 +26,9 @@ describe("placing a VM", () => {
     expect(ids(hyperv, full, empty)).toEqual([empty.id, full.id, hyperv.id]);
     const freebsd = rankHosts([hyperv, full, empty], { ...DEMAND, os: "freebsd" }, AT);
     expect(freebsd).toEqual([empty, full, hyperv]);
-    const windows = rankHosts([full, hyperv], { ...DEMAND, os: "windows" }, AT);
-    expect(windows.map((h) => h.id)).toEqual([hyperv.id, full.id]);
+    const emptier = aHostCandidate({ free: free(10_000) });
+    const windows = rankHosts([full, emptier, hyperv], { ...DEMAND, os: "windows" }, AT);
+    expect(windows).toEqual([hyperv, emptier, full]);
   });
 
   test.each([

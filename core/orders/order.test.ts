@@ -64,6 +64,24 @@ describe("moving an order", () => {
     },
   );
 
+  test.each([
+    { command: "confirm_payment", done: ["paid", "active", "completed", "refunding", "refunded"] },
+    { command: "expire", done: ["expired"] },
+    { command: "activate", done: ["active", "completed"] },
+    { command: "complete", done: ["completed"] },
+    { command: "refund", done: ["refunding", "refunded"] },
+    { command: "confirm_refund", done: ["refunded"] },
+    { command: "fail_refund", done: ["refunding"] },
+  ] as const)("by a $command that comes late, to $done, changes nothing", ({ command, done }) => {
+    for (const state of done) {
+      const order = anOrder({ state });
+      expect(moveOrder(order, command, [EVENT])).toEqual({
+        ok: true,
+        value: { order, events: [] },
+      });
+    }
+  });
+
   test("that the table does not name is refused", () => {
     expect(moveOrder(anOrder({ state: "refunded" }), "activate", [])).toMatchObject({
       ok: false,
