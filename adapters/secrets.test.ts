@@ -3,7 +3,7 @@ import { once } from "node:events";
 import { createServer, type IncomingHttpHeaders } from "node:http";
 import { text } from "node:stream/consumers";
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { readSecret } from "./secrets.ts";
 
 const ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:berth/Stripe-Ab12Cd";
@@ -79,6 +79,7 @@ beforeEach(async () => {
   env = { ...KEYS, AWS_ENDPOINT_URL: `http://127.0.0.1:${address.port}` };
 });
 afterEach(() => {
+  vi.restoreAllMocks();
   server.closeAllConnections();
   server.close();
 });
@@ -146,6 +147,12 @@ describe("where secrets are", () => {
     expect(await read().secret).toBe(VALUE);
   });
 
+  test("what speaks no TLS where TLS should be is asked for nothing", async () => {
+    env["AWS_ENDPOINT_URL"] = (env["AWS_ENDPOINT_URL"] ?? "").replace("http:", "https:");
+    await expect(read().secret).rejects.toThrow(/SSL|EPROTO/);
+    expect(asked).toEqual([]);
+  });
+
   test("without one it is the region's, over TLS", async () => {
     delete env["AWS_ENDPOINT_URL"];
     env["AWS_REGION"] = "nowhere.invalid";
@@ -161,6 +168,8 @@ describe("what passes by itself is tried three times, a little later each time",
     ["503 in no JSON", { status: 503, body: "<html>" }],
     ["429", refused(429, "TooManyRequestsException")],
     ["throttling", refused(400, "ThrottlingException")],
+    ["throttling by its whole name", refused(400, "com.amazonaws.sm#ThrottlingException")],
+    ["500 with a text", { status: 500, body: JSON.stringify({ SecretString: "not this" }) }],
   ];
   test.each(PASSING)("(%s)", async (_, answer) => {
     answers = [answer, answer];
@@ -168,10 +177,14 @@ describe("what passes by itself is tried three times, a little later each time",
     expect(await secret).toBe(VALUE);
     expect(asked).toHaveLength(3);
     expect(pauses).toHaveLength(2);
-    for (const [n, most] of [200, 400].entries()) {
-      expect(pauses[n]).toBeGreaterThanOrEqual(0);
-      expect(pauses[n]).toBeLessThan(most);
-    }
+  });
+
+  test("by chance, so that many do not come back at once: up to 200 ms, and then to 400", async () => {
+    answers = [refused(500, "InternalServiceError"), refused(500, "InternalServiceError")];
+    vi.spyOn(Math, "random").mockReturnValueOnce(0.75).mockReturnValueOnce(0.5);
+    const { secret, pauses } = read();
+    await secret;
+    expect(pauses).toEqual([150, 200]);
   });
 
   test.each([
@@ -211,8 +224,11 @@ describe("what does not pass is told at once, by AWS's name for it alone", () =>
     },
   );
 
-  test("a secret of bytes has no text", async () => {
-    answers = [{ status: 200, body: JSON.stringify({ ARN, SecretBinary: "AAAA" }) }];
+  test.each([
+    ["a secret of bytes", JSON.stringify({ ARN, SecretBinary: "AAAA" })],
+    ["an answer that is no JSON", "<html>"],
+  ])("%s has no text", async (_, body) => {
+    answers = [{ status: 200, body }];
     await expect(read().secret).rejects.toThrow(new Error(`secret ${ARN}: has no text`));
     expect(asked).toHaveLength(1);
   });

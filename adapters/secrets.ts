@@ -45,8 +45,7 @@ export async function readSecret(
     const { status, answer } = await send(request, how.answerWithinMs ?? ANSWER_WITHIN_MS);
     if (status === 200 && answer?.SecretString !== undefined) return answer.SecretString;
     const why = status === 200 ? "has no text" : (answer?.__type ?? `status ${status}`);
-    if (status === 200 || tried === TRIES || !passesByItself(status, why))
-      throw new Error(`secret ${arn}: ${why}`);
+    if (tried === TRIES || !passesByItself(status, why)) throw new Error(`secret ${arn}: ${why}`);
     await (how.pause ?? sleep)(Math.random() * 100 * 2 ** tried);
   }
 }

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
-import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import { z } from "zod";
 import { createSqsQueues } from "./sqs.ts";
 
@@ -24,10 +24,12 @@ function taken(sent: string, but: readonly string[] = []): Answer {
     MessageId: entry.Id,
     MD5OfMessageBody: md5(entry.MessageBody),
   }));
-  const Failed = but.map((Id) => ({ Id, Code: `Code${Id}`, SenderFault: false }));
+  const failed = but.map((Id) => ({ Id, Code: `Code${Id}`, SenderFault: false }));
+  // Of none that failed SQS says nothing.
+  const Failed = failed.length === 0 ? {} : { Failed: failed };
   return {
     status: 200,
-    body: { Successful, Failed, MessageId: "m", MD5OfMessageBody: md5(MessageBody) },
+    body: { Successful, ...Failed, MessageId: "m", MD5OfMessageBody: md5(MessageBody) },
   };
 }
 
@@ -57,6 +59,7 @@ beforeEach(async () => {
   endpoint = `http://127.0.0.1:${address.port}`;
 });
 afterEach(() => {
+  vi.unstubAllEnvs();
   server.closeAllConnections();
   server.close();
 });
@@ -142,6 +145,27 @@ describe("a host's queue", () => {
     // An SQS at an endpoint of its own may name queues by hosts that do not resolve.
     expect(await queues().ensureHostQueue("h-1")).toBe(`${endpoint}/9/berth-host-h-1`);
     expect(asked).toEqual([{ call: "GetQueueUrl", body: { QueueName: "berth-host-h-1" } }]);
+  });
+
+  it("has the URL that SQS says, where SQS is AWS's own", async () => {
+    // As a Lambda finds it: by its surroundings.
+    vi.stubEnv("AWS_ENDPOINT_URL_SQS", endpoint);
+    vi.stubEnv("AWS_REGION", "eu-central-1");
+    vi.stubEnv("AWS_ACCESS_KEY_ID", "a");
+    vi.stubEnv("AWS_SECRET_ACCESS_KEY", "b");
+    const found = "https://sqs.eu-central-1.amazonaws.com/9/berth-host-h-1";
+    const own = createSqsQueues({ urls: { "billing-events": BILLING, "outbox-events": OUTBOX } });
+    answers = [{ status: 200, body: { QueueUrl: found } }];
+    expect(await own.ensureHostQueue("h-1")).toBe(found);
+    answers = [MISSING, { status: 200, body: { QueueUrl: found } }];
+    expect(await own.ensureHostQueue("h-1")).toBe(found);
+  });
+
+  it("that is found without a URL is made, which gives it", async () => {
+    const made = { status: 200, body: { QueueUrl: "http://x.test/9/berth-host-h-4" } };
+    answers = [{ status: 200, body: {} }, made];
+    expect(await queues().ensureHostQueue("h-4")).toBe(`${endpoint}/9/berth-host-h-4`);
+    expect(asked.map(({ call }) => call)).toEqual(["GetQueueUrl", "CreateQueue"]);
   });
 
   it("that is not is made: doorbells are kept an hour, held for 30 s, and encrypted", async () => {

@@ -25,7 +25,7 @@ describe("events that no delivery of has succeeded", () => {
   });
 
   it("are asked for by our kinds and a span, with its beginning and without its end", async () => {
-    const events = [anEvent("evt_2"), anEvent("evt_1")];
+    const events = [anEvent("evt_3"), anEvent("evt_2"), anEvent("evt_1")];
     answer({ ...list(...events), has_more: true });
     const page = await payments().undeliveredEvents({
       from: new Date(+NOW - 3_600_000),
@@ -46,7 +46,8 @@ describe("events that no delivery of has succeeded", () => {
     expect(asked[0]?.query).not.toHaveProperty("starting_after");
     expect(page.next).toBe("evt_1");
     expect(page.events).toMatchObject([
-      { event: { id: "evt_2", object: { kind: "invoice", id: "in_of_evt_2" } } },
+      { event: { id: "evt_3", object: { kind: "invoice", id: "in_of_evt_3" } } },
+      { event: { id: "evt_2" } },
       { event: { id: "evt_1" } },
     ]);
     expect(page.events.map(({ body }): unknown => JSON.parse(body))).toEqual(events);
@@ -84,16 +85,22 @@ describe("a webhook", () => {
   });
 
   it.each([
-    ["301 s ago", () => signed(WEBHOOK_SECRET, SECONDS - 301)],
-    ["with another secret", () => signed("whsec_other", SECONDS)],
-    ["over another body", () => signed(WEBHOOK_SECRET, SECONDS, `${body} `)],
-    ["not at all", () => undefined],
-    ["with nothing", () => ""],
-  ])("signed %s is refused", async (_what, header) => {
-    expect(await payments().verifyWebhook(body, header())).toMatchObject({
+    ["301 s ago", () => signed(WEBHOOK_SECRET, SECONDS - 301), /too old/],
+    ["with another secret", () => signed("whsec_other", SECONDS), /does not fit/],
+    ["over another body", () => signed(WEBHOOK_SECRET, SECONDS, `${body} `), /does not fit/],
+    ["not at all", () => undefined, /missing/],
+    ["with nothing", () => "", /does not fit/],
+  ])("signed %s is refused", async (_what, header, why) => {
+    expect(await payments().verifyWebhook(body, header())).toEqual({
       ok: false,
-      error: { code: "signature_invalid" },
+      error: { code: "signature_invalid", detail: expect.stringMatching(why) },
     });
+  });
+
+  it("that is signed and no event is a bug, and no forgery", async () => {
+    await expect(
+      payments().verifyWebhook("{}", signed(WEBHOOK_SECRET, SECONDS, "{}")),
+    ).rejects.toBeInstanceOf(TypeError);
   });
 
   it("that is no JSON is refused, although it is signed", async () => {
@@ -155,7 +162,12 @@ describe("what Stripe fails with", () => {
       ];
       for (const failure of passing) {
         answer(...Array.from({ length: 4 }, () => failure));
-        await expect(call()).rejects.toBeInstanceOf(ProviderUnavailable);
+        const failed = call();
+        await expect(failed).rejects.toBeInstanceOf(ProviderUnavailable);
+        await expect(failed).rejects.toMatchObject({
+          message: expect.stringMatching(/^Stripe: ./),
+          cause: expect.any(Stripe.errors.StripeError),
+        });
       }
       answer(stripeError(401));
       await expect(call()).rejects.toBeInstanceOf(Stripe.errors.StripeAuthenticationError);

@@ -72,6 +72,7 @@ describe("a subscription", () => {
       path: "/v1/subscriptions/sub_1",
       query: {},
       form: {},
+      key: "cancel-sub_1",
     });
   });
 
@@ -90,13 +91,25 @@ describe("a subscription", () => {
     await expect(payments().cancelSubscription("sub_1")).rejects.toBeInstanceOf(
       Stripe.errors.StripeInvalidRequestError,
     );
+    answer(aSubscription(), stripeError(401), aSubscription({ status: "canceled" }));
+    await expect(payments().cancelSubscription("sub_1")).rejects.toBeInstanceOf(
+      Stripe.errors.StripeAuthenticationError,
+    );
   });
 });
 
 describe("a refund", () => {
   const wanted = { orderId: "order-1", invoiceId: "in_1" };
   const paidBy = (payment_intent: unknown) =>
-    anInvoice({ payments: { data: [{ payment: {} }, { payment: { payment_intent } }] } });
+    anInvoice({
+      payments: {
+        data: [
+          { payment: {} },
+          { payment: { payment_intent: null } },
+          { payment: { payment_intent } },
+        ],
+      },
+    });
 
   it("gives back the payment of the invoice, whole, under the order's key", async () => {
     answer(paidBy("pi_1"), list(), aRefund());
@@ -119,8 +132,8 @@ describe("a refund", () => {
   });
 
   it("of an invoice that shows no payment is a bug", async () => {
-    for (const nothing of [null, undefined]) {
-      answer(paidBy(nothing));
+    for (const invoice of [paidBy(null), paidBy(undefined), anInvoice()]) {
+      answer(invoice);
       await expect(payments().refundInvoice(wanted)).rejects.toThrow("in_1");
     }
   });
@@ -128,7 +141,9 @@ describe("a refund", () => {
   it.each(["succeeded", "pending"])(
     "that is there and %s is told, not made again",
     async (status) => {
-      answer(paidBy({ id: "pi_1" }), list(aRefund({ status })));
+      // Long ago, as one that failed would have to be to be made anew.
+      const made = aRefund({ status, created: SECONDS - 9 * DAY });
+      answer(paidBy({ id: "pi_1" }), list(made));
       expect((await payments().refundInvoice(wanted)).status).toBe(status);
       expect(asked).toHaveLength(2);
     },
@@ -156,6 +171,13 @@ describe("a refund", () => {
     const refund = await payments().refundInvoice(wanted);
     expect(refund.id).toBe(key === null ? "re_f0" : "re_new");
     expect(asked[2]?.key ?? null).toBe(key);
+  });
+
+  it("that failed a day ago to the millisecond is made anew", async () => {
+    const failed = aRefund({ id: "re_f", status: "failed", created: SECONDS - DAY });
+    answer(paidBy("pi_1"), list(failed), aRefund({ id: "re_new" }));
+    const then = payments({ now: () => new Date(SECONDS * 1000) });
+    expect((await then.refundInvoice(wanted)).id).toBe("re_new");
   });
 
   it("after a 500 that made one all the same is that one", async () => {

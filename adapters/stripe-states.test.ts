@@ -125,8 +125,10 @@ describe("an invoice", () => {
       hostedUrl: null,
       orderId: null,
     });
-    const unnamed = { parent: { subscription_details: { metadata: {} } } };
-    expect(invoiceState(anInvoice(unnamed)).orderId).toBeNull();
+    for (const metadata of [{}, null]) {
+      const unnamed = { parent: { subscription_details: { metadata } } };
+      expect(invoiceState(anInvoice(unnamed)).orderId).toBeNull();
+    }
     expect(invoiceState(anInvoice({ parent: { subscription_details: null } })).orderId).toBeNull();
   });
 });

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { create } from "xmlbuilder2";
 import { z } from "zod";
 import { hostQueueName } from "#adapters/sqs-names.ts";
-import { createStsHostCredentials } from "#adapters/sts.ts";
+import { createStaticHostCredentials, createStsHostCredentials } from "#adapters/sts.ts";
 
 const REGION = "eu-central-1";
 const ACCOUNT = "123456789012";
@@ -99,9 +99,17 @@ describe("credentials for a host", () => {
     });
   });
 
-  test("an answer without a session's token is an outage, never credentials without a policy", async () => {
-    const { SessionToken: _, ...halves } = GIVEN;
-    sts.answerWith(200, assumed(halves));
+  test.each(["AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"] as const)(
+    "an answer without %s is an outage, never credentials without a policy or an end",
+    async (name) => {
+      const { [name]: _, ...part } = GIVEN;
+      sts.answerWith(200, assumed(part));
+      await expect(ask()).rejects.toThrow("STS answered without credentials");
+    },
+  );
+
+  test("an answer without any is an outage", async () => {
+    sts.answerWith(200, xml({ AssumeRoleResponse: { AssumeRoleResult: {} } }));
     await expect(ask()).rejects.toThrow("STS answered without credentials");
   });
 
@@ -114,6 +122,7 @@ describe("credentials for a host", () => {
   test.each([
     "https://example.com/",
     `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/`,
+    `https://sqs.${REGION}.amazonaws.com/more/${ACCOUNT}/${hostQueueName(HOST)}`,
     `https://sqs.${REGION}.amazonaws.com/*/${hostQueueName(HOST)}`,
     `https://sqs.${REGION}.amazonaws.com/${ACCOUNT}/berth-host-*`,
   ])("no role is assumed for what is not a queue: %s", async (url) => {
@@ -121,6 +130,18 @@ describe("credentials for a host", () => {
       "not a queue's URL",
     );
     expect(sts.asked).toEqual([]);
+  });
+});
+
+test("where SQS knows no authorisation, credentials open nothing elsewhere, and are renewed all the same", async () => {
+  const clock = { now: () => new Date("2026-03-01T12:00:00Z") };
+  const fixed = createStaticHostCredentials({ clock, region: REGION });
+  expect(await fixed.forQueue({ hostId: HOST, queueUrl: queueUrl(HOST) })).toEqual({
+    region: REGION,
+    accessKeyId: "local",
+    secretAccessKey: "local",
+    sessionToken: null,
+    expiresAt: new Date("2026-03-01T13:00:00Z"),
   });
 });
 

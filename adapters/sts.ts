@@ -63,7 +63,7 @@ export function createStsHostCredentials(options: {
 
 /** Fixed credentials, for an SQS that knows no authorisation (the embedded one). */
 export const createStaticHostCredentials = (options: {
-  clock: Clock;
+  clock: Pick<Clock, "now">;
   region: string;
 }): HostCredentials => ({
   forQueue: async () => ({

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { aSubscription, AT, minutesAfter } from "#test/builders.ts";
-import { entitledUntil } from "./entitlement.ts";
+import { ENTITLEMENT_GRACE_MS, entitledUntil } from "./entitlement.ts";
 
 const DAY = 1440;
 const paidUntil = minutesAfter(10 * DAY);
@@ -13,6 +13,14 @@ test("a period that Stripe has moved on to and not charged adds nothing", () => 
   // While the renewal is a draft, `paidUntil` is the end of the period before it.
   const moved = aSubscription({ status: "active", paidUntil: AT });
   expect(entitledUntil(moved, AT, minutesAfter(30))).toEqual(AT);
+});
+
+test("a renewal that is paid moves the end on", () => {
+  expect(entitledUntil(aSubscription({ paidUntil }), minutesAfter(DAY), AT)).toEqual(paidUntil);
+});
+
+test("the grace past it is three days", () => {
+  expect(minutesAfter(3 * DAY)).toEqual(new Date(+AT + ENTITLEMENT_GRACE_MS));
 });
 
 test("an older look takes nothing back", () => {

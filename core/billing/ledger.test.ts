@@ -1,7 +1,7 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { CURRENCIES } from "#core/money.ts";
-import { paymentReceived, refundMade } from "./ledger.ts";
+import { paymentReceived, refundMade, refundReversed } from "./ledger.ts";
 
 const money = fc.record({
   minor: fc.bigInt({ min: 1n, max: 10n ** 15n }),
@@ -11,6 +11,7 @@ const money = fc.record({
 test.each([
   { name: "a payment", make: paymentReceived },
   { name: "a refund", make: refundMade },
+  { name: "a refund's way back", make: refundReversed },
 ])("$name sums to zero in its currency, whatever the amount", ({ make }) => {
   fc.assert(
     fc.property(money, (amount) => {
@@ -19,6 +20,40 @@ test.each([
       expect(entries.every((e) => e.currency === amount.currency)).toBe(true);
     }),
   );
+});
+
+test.each([
+  { make: paymentReceived, kind: "payment", debit: "stripe_balance", credit: "customer_revenue" },
+  { make: refundMade, kind: "refund", debit: "customer_refunds", credit: "stripe_balance" },
+  {
+    make: refundReversed,
+    kind: "refund_reversal",
+    debit: "stripe_balance",
+    credit: "customer_refunds",
+  },
+])("a $kind moves money to $debit from $credit", ({ make, kind, debit, credit }) => {
+  expect(make("order", "reference", { minor: 500n, currency: "eur" })).toEqual({
+    kind,
+    reference: "reference",
+    orderId: "order",
+    entries: [
+      { account: debit, minor: 500n, currency: "eur" },
+      { account: credit, minor: -500n, currency: "eur" },
+    ],
+  });
+});
+
+test("a refund that came back leaves the money with the provider, and none given back", () => {
+  const paid = { minor: 500n, currency: "usd" } as const;
+  const entries = [
+    paymentReceived("o", "in_1", paid),
+    refundMade("o", "re_1", paid),
+    refundReversed("o", "re_1", paid),
+  ].flatMap((t) => t.entries);
+  const balance = (account: string) =>
+    entries.filter((e) => e.account === account).reduce((sum, e) => sum + e.minor, 0n);
+  expect(balance("stripe_balance")).toBe(500n);
+  expect(balance("customer_refunds")).toBe(0n);
 });
 
 test("a payment and its refund leave nothing with the provider", () => {

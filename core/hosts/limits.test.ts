@@ -16,6 +16,9 @@ describe("the limits of a host", () => {
     [windows("20348"), "hyperv-2022"],
     [windows("26100"), "hyperv-2025"],
     [windows("27842"), "hyperv-2025"],
+    [windows("26099"), "hyperv-2022"],
+    [windows("14392"), "hyperv-2012r2"],
+    ["10.10.26100", "hyperv-2025"],
     ["something else", "hyperv-2012r2"],
   ])("are those of its version: %s is %s", (hypervisorVersion, platform) => {
     expect(platformOf({ hypervisor: "hyperv", hypervisorVersion })).toBe(platform);
@@ -42,6 +45,17 @@ describe("the limits of a host", () => {
       expect(why === null).toBe(platform === "kvm" ? fits.kvm : fits.hyperv);
     }
   });
+});
+
+test("a size that is refused is told what it may be", () => {
+  const why = (size: Partial<typeof SIZE>) =>
+    whyBeyondLimits({ ...SIZE, ...size }, LIMITS["hyperv-2012r2"]);
+  expect(why({ vcpus: 65 })).toMatch(/65 vCPUs .*\b64\b/);
+  expect(why({ memoryMib: 1024 * 1024 + 2 })).toMatch(/1048578 MiB .*\b1048576\b/);
+  expect(why({ diskGib: 65_537 })).toMatch(/65537 GiB .*\b65536\b/);
+  expect(why({ memoryMib: 30 })).toMatch(/30 MiB .*\b32\b/);
+  expect(why({ memoryMib: 1025 })).toMatch(/1025 MiB .*\b2 MiB/);
+  expect(why({ vcpus: 64, memoryMib: 1024 * 1024, diskGib: 65_536 })).toBeNull();
 });
 
 describe("what a Hyper-V host may give away", () => {

@@ -111,13 +111,12 @@ export const LIMITS = {
   },
 } as const satisfies Record<Platform, PlatformLimits>;
 
-/** The builds at which Windows Server's versions began ("Windows Server release information"), newest first. */
+/** The builds at which the versions after 2012 R2 began ("Windows Server release information"), newest first. */
 const WINDOWS_BUILDS: readonly (readonly [number, Platform])[] = [
   [26_100, "hyperv-2025"],
   [20_348, "hyperv-2022"],
   [17_763, "hyperv-2019"],
   [14_393, "hyperv-2016"],
-  [0, "hyperv-2012r2"],
 ];
 
 const PLATFORM_OF: Readonly<Record<Hypervisor, (version: string) => Platform>> = {

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { aHostCandidate, ALL_CAPABILITIES, AT, hostFacts, minutesAfter } from "#test/builders.ts";
 import { capacityOf } from "./capacity.ts";
-import { HOST_STATES, rankHosts, whyNoHost, type VmDemand } from "./place-vm.ts";
+import { HOST_STATES, needsOf, rankHosts, whyNoHost, type VmDemand } from "./place-vm.ts";
 
 const DEMAND: VmDemand = {
   size: { vcpus: 1, memoryMib: 1024, diskGib: 20 },
@@ -24,8 +24,11 @@ describe("placing a VM", () => {
     const full = aHostCandidate({ free: free(2000) });
     const empty = aHostCandidate({ free: free(8000) });
     expect(ids(hyperv, full, empty)).toEqual([empty.id, full.id, hyperv.id]);
-    const windows = rankHosts([full, hyperv], { ...DEMAND, os: "windows" }, AT);
-    expect(windows.map((h) => h.id)).toEqual([hyperv.id, full.id]);
+    const freebsd = rankHosts([hyperv, full, empty], { ...DEMAND, os: "freebsd" }, AT);
+    expect(freebsd).toEqual([empty, full, hyperv]);
+    const emptier = aHostCandidate({ free: free(10_000) });
+    const windows = rankHosts([full, emptier, hyperv], { ...DEMAND, os: "windows" }, AT);
+    expect(windows).toEqual([hyperv, emptier, full]);
   });
 
   test.each([
@@ -37,6 +40,10 @@ describe("placing a VM", () => {
     const room = { vcpus: 8, memoryMib: 8192, diskGib: 100, vms: 9 };
     expect(ids(aHostCandidate({ free: { ...room, ...free } }))).toEqual([]);
     expect(ids(aHostCandidate({ free: room }))).toHaveLength(1);
+  });
+
+  test("fills a host to its last vCPU, MiB and GiB, and to the last VM that it may run", () => {
+    expect(ids(aHostCandidate({ free: { ...DEMAND.size, vms: 1 } }))).toHaveLength(1);
   });
 
   test.each(HOST_STATES.filter((s) => s !== "active"))("passes over a host that is %s", (state) => {
@@ -59,6 +66,18 @@ describe("placing a VM", () => {
     const demand: VmDemand = { ...DEMAND, needs: ["iopsLimit"] };
     expect(rankHosts([plain], demand, AT)).toEqual([]);
     expect(whyNoHost([plain], demand)).toBe("plan_unavailable_here");
+    const able = aHostCandidate({ capabilities: { ...plain.capabilities, iopsLimit: true } });
+    expect(rankHosts([plain, able], demand, AT)).toEqual([able]);
+    expect(whyNoHost([plain, able], demand)).toBe("no_capacity");
+  });
+
+  test.each([
+    { plan: { bandwidthMbit: null, diskIops: null }, needs: [] },
+    { plan: { bandwidthMbit: 100, diskIops: null }, needs: ["bandwidthLimit"] },
+    { plan: { bandwidthMbit: null, diskIops: 500 }, needs: ["iopsLimit"] },
+    { plan: { bandwidthMbit: 100, diskIops: 500 }, needs: ["bandwidthLimit", "iopsLimit"] },
+  ])("a plan of $plan needs $needs of its host", ({ plan, needs }) => {
+    expect(needsOf(plan)).toEqual(needs);
   });
 
   test("sells no VM of more vCPUs than a Hyper-V host has threads, whatever its overcommit offers", () => {
@@ -89,10 +108,16 @@ describe("placing a VM", () => {
     expect(whyNoHost([], DEMAND)).toBe("image_unavailable_here");
   });
 
+  test("takes the older of two hosts that are as full", () => {
+    const [older, newer] = [aHostCandidate({ id: "a" }), aHostCandidate({ id: "b" })];
+    expect(ids(older, newer)).toEqual(["a", "b"]);
+    expect(ids(newer, older)).toEqual(["a", "b"]);
+  });
+
   test("gives one order of hosts, however they are listed", () => {
     const host = fc.record({
       vcpus: fc.nat(4),
-      memoryMib: fc.nat(4096),
+      memoryMib: fc.constantFrom(512, 1024, 2048),
       diskGib: fc.nat(40),
       vms: fc.nat(2),
     });

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { anOrder, AT, minutesAfter } from "#test/builders.ts";
-import { decideConfirmPayment, decideUnprovenOrder, moveOrder } from "./decide-order.ts";
+import {
+  decideConfirmPayment,
+  decideUnprovenOrder,
+  moveOrder,
+  ORDER_HOLD_MS,
+} from "./decide-order.ts";
 import {
   nextOrderState,
   ORDER_COMMANDS,
@@ -59,6 +64,24 @@ describe("moving an order", () => {
     },
   );
 
+  test.each([
+    { command: "confirm_payment", done: ["paid", "active", "completed", "refunding", "refunded"] },
+    { command: "expire", done: ["expired"] },
+    { command: "activate", done: ["active", "completed"] },
+    { command: "complete", done: ["completed"] },
+    { command: "refund", done: ["refunding", "refunded"] },
+    { command: "confirm_refund", done: ["refunded"] },
+    { command: "fail_refund", done: ["refunding"] },
+  ] as const)("by a $command that comes late, to $done, changes nothing", ({ command, done }) => {
+    for (const state of done) {
+      const order = anOrder({ state });
+      expect(moveOrder(order, command, [EVENT])).toEqual({
+        ok: true,
+        value: { order, events: [] },
+      });
+    }
+  });
+
   test("that the table does not name is refused", () => {
     expect(moveOrder(anOrder({ state: "refunded" }), "activate", [])).toMatchObject({
       ok: false,
@@ -68,13 +91,17 @@ describe("moving an order", () => {
   });
 });
 
+test("an unpaid order holds its place for half an hour, the least that a Checkout Session may last", () => {
+  expect(ORDER_HOLD_MS).toBe(1_800_000);
+});
+
 describe("confirming a payment", () => {
   test("makes the order paid, at this instant, and says so", () => {
     const order = anOrder();
-    expect(decideConfirmPayment(order, USD(500n), AT)).toMatchObject({
+    expect(decideConfirmPayment(order, USD(500n), AT)).toEqual({
       ok: true,
       value: {
-        order: { state: "paid", paidAt: AT },
+        order: { ...order, state: "paid", paidAt: AT },
         events: [{ name: "order.paid.v1", data: { orderId: order.id, vmId: order.vmId } }],
       },
     });
@@ -120,6 +147,11 @@ describe("an order that is paid and not proved", () => {
       );
     },
   );
+
+  test("is not given back by an age that nobody knows", () => {
+    const seen = { runningSince: null, hostLastSeenAt: null };
+    expect(decideUnprovenOrder(anOrder({ state: "paid", paidAt: null }), seen, AT)).toBe("wait");
+  });
 
   test.each(ORDER_STATES.filter((s) => s !== "paid"))(
     "waits for nothing when it is %s",

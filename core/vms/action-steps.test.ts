@@ -35,6 +35,11 @@ describe("a VM's creation", () => {
       { name: "boot", status: "pending", startedAt: null, finishedAt: null },
     ]);
     expect(progressOf(action, seen())).toBe(0);
+    expect(stepsOf(action, null)).toEqual(stepsOf(action, seen()));
+  });
+
+  test("is no further for a report on its generation: what counts is that the VM is there", () => {
+    expect(progressOf(anAction(), seen({ observedGeneration: 2 }))).toBe(0);
   });
 
   test("boots from then on, and is done when its guest is up", () => {
@@ -44,6 +49,14 @@ describe("a VM's creation", () => {
       { name: "boot", status: "running", startedAt: minutesAfter(1), finishedAt: null },
     ]);
     expect(progressOf(anAction(), made)).toBe(50);
+    const up = { ...made, guestReadyAt: minutesAfter(2) };
+    expect(stepsOf(anAction(), up).at(-1)).toEqual({
+      name: "boot",
+      status: "success",
+      startedAt: minutesAfter(1),
+      finishedAt: minutesAfter(2),
+    });
+    expect(progressOf(anAction(), up)).toBe(99);
     const done = anAction({ status: "success", finishedAt: minutesAfter(2) });
     expect(stepsOf(done, { ...made, guestReadyAt: minutesAfter(2) }).at(-1)).toEqual({
       name: "boot",
@@ -74,6 +87,7 @@ describe("another action", () => {
   test("is half done when its host has reported on the change, if there is one to report on", () => {
     const taken = seen({ observedGeneration: 2 });
     expect(progressOf(anAction({ type: "stop" }), seen())).toBe(0);
+    expect(progressOf(anAction({ type: "stop" }), null)).toBe(0);
     expect(progressOf(anAction({ type: "stop" }), taken)).toBe(50);
     // A reboot changes nothing of what should be: any report is of its generation.
     expect(progressOf(anAction({ type: "reboot" }), taken)).toBe(0);
@@ -102,6 +116,7 @@ test("every step lies within its action, one after the other, whatever was seen 
             if (step.startedAt === null) continue;
             expect(+step.startedAt).toBeGreaterThanOrEqual(+at);
             at = step.finishedAt ?? step.startedAt;
+            expect(+at).toBeGreaterThanOrEqual(+step.startedAt);
             expect(+at).toBeLessThanOrEqual(+(action.finishedAt ?? at));
           }
         }

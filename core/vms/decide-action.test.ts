@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
 import { AT, minutesAfter } from "#test/builders.ts";
-import { ACTION_TYPES } from "./action.ts";
+import { ACTION_TIME_LIMIT_MS, ACTION_TYPES } from "./action.ts";
 import { actionIsDone, decideAction } from "./decide-action.ts";
 
 type Vm = Parameters<typeof decideAction>[0];
@@ -15,18 +14,23 @@ const aVm = (over: Partial<Vm> = {}): Vm => ({
   ...over,
 });
 const OFF = { power: "off", observedPower: "off" } as const;
+const FIRM = { stopMode: "firm" } as const;
 
 describe("asking for an action", () => {
   test.each([
     { type: "start", vm: OFF, desire: { power: "running", stopMode: "graceful", generation: 5 } },
-    { type: "shutdown", vm: {}, desire: { power: "off", stopMode: "graceful", generation: 5 } },
+    { type: "shutdown", vm: FIRM, desire: { power: "off", stopMode: "graceful", generation: 5 } },
     { type: "stop", vm: {}, desire: { power: "off", stopMode: "firm", generation: 5 } },
-    { type: "delete", vm: {}, desire: { presence: "absent", generation: 5 } },
+    { type: "delete", vm: FIRM, desire: { presence: "absent", stopMode: "firm", generation: 5 } },
     // Done once, so nothing is desired otherwise than before.
-    { type: "reboot", vm: {}, desire: { power: "running", generation: 4 } },
-    { type: "reset", vm: {}, desire: { power: "running", generation: 4 } },
+    { type: "reboot", vm: FIRM, desire: { stopMode: "firm" } },
+    { type: "reset", vm: {}, desire: {} },
   ] as const)("$type desires $desire", ({ type, vm, desire }) => {
-    expect(decideAction(aVm(vm), null, type, AT)).toMatchObject({ ok: true, value: desire });
+    const before = { presence: "present", power: "running", stopMode: "graceful", generation: 4 };
+    expect(decideAction(aVm(vm), null, type, AT)).toEqual({
+      ok: true,
+      value: { ...before, ...desire },
+    });
   });
 
   test.each(ACTION_TYPES)("%s is refused while another runs, and of a VM that is to go", (type) => {
@@ -50,7 +54,7 @@ describe("asking for an action", () => {
   });
 
   test("start is refused once the grace of its entitlement is over; stop and delete are not", () => {
-    const grace = ENTITLEMENT_GRACE_MS / 60_000;
+    const grace = 3 * 1440;
     const renewing = aVm({ ...OFF, entitledUntil: minutesAfter(-grace) });
     expect(decideAction(renewing, null, "start", AT)).toMatchObject({ ok: true });
     const unpaid = aVm({ ...OFF, entitledUntil: minutesAfter(-grace - 1) });
@@ -62,13 +66,19 @@ describe("asking for an action", () => {
   });
 });
 
+test("an action that has not ended in a quarter of an hour is an error", () => {
+  expect(ACTION_TIME_LIMIT_MS).toBe(900_000);
+});
+
 describe("an action is done", () => {
   const seen = { generation: 5, settled: true, power: "running", guestReady: true } as const;
   test.each([
     { type: "create", seen: {}, done: true },
     { type: "create", seen: { guestReady: false }, done: false },
+    { type: "create", seen: { power: "off" }, done: false },
     { type: "start", seen: {}, done: true },
     { type: "start", seen: { settled: false }, done: false },
+    { type: "start", seen: { power: "starting" }, done: false },
     { type: "shutdown", seen: { power: "off" }, done: true },
     { type: "shutdown", seen: { power: "stopping" }, done: false },
     { type: "stop", seen: { power: "off", settled: false }, done: false },

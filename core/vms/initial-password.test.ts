@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { AT, minutesAfter } from "#test/builders.ts";
 import {
   decideTakePassword,
+  INITIAL_PASSWORD_LIFE_MS,
   INITIAL_PASSWORD_COMMANDS,
   INITIAL_PASSWORD_MOVES,
   INITIAL_PASSWORD_STATES,
@@ -50,6 +51,9 @@ describe("taking an initial password", () => {
     ["password_expired", password({ state: "expired", sealed: null })],
     ["no_initial_password", password({ state: "withdrawn", sealed: null })],
     ["password_expired", password({ expiresAt: AT })],
+    // Whatever is left of it: one that was given up is not given out, nor is one that is no more.
+    ["password_expired", password({ state: "expired" })],
+    ["password_expired", password({ sealed: null })],
     ["password_expired", password({ state: "for_host", expiresAt: AT })],
   ] as const)("is refused with %s", (code, held) => {
     expect(codeOf(WINDOWS, held, AT)).toBe(code);
@@ -60,6 +64,10 @@ describe("taking an initial password", () => {
     expect(codeOf(WINDOWS, undefined, AT)).toBe("no_initial_password");
     expect(codeOf({ os: "linux", seen: false }, undefined, AT)).toBe("no_initial_password");
   });
+});
+
+test("a password that nobody takes lies for a week", () => {
+  expect(new Date(+AT + INITIAL_PASSWORD_LIFE_MS)).toEqual(minutesAfter(7 * 1440));
 });
 
 test("a password keeps Windows' complexity rule whatever the secret is", () => {

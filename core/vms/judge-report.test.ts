@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
+import type { VmReport } from "#core/contracts/agent/report.ts";
 import { AT, aVmReport, minutesAfter, whatIsKnown } from "#test/builders.ts";
-import { judgeReport, whatChanged } from "./judge-report.ts";
+import { judgeReport, whatChanged, type KnownOfVm } from "./judge-report.ts";
 
 describe("a report", () => {
   const vm = { generation: 5, ownerEpoch: 2, observedGeneration: 3 };
@@ -13,6 +14,11 @@ describe("a report", () => {
     { name: "of a later owner", over: { ownerEpoch: 3 }, is: "foreign" },
     { name: "of a domain with another tag", over: { observed: { ownerEpoch: 1 } }, is: "foreign" },
     { name: "that the VM is not there", over: { observed: null }, is: "current" },
+    {
+      name: "that an earlier owner's VM is not there",
+      over: { observed: null, ownerEpoch: 1 },
+      is: "foreign",
+    },
   ] as const)("$name is $is", ({ over, is }) => {
     expect(judgeReport(vm, aVmReport({ ownerEpoch: 2, generation: 5, ...over }))).toBe(is);
   });
@@ -28,6 +34,46 @@ describe("what a report changes", () => {
     expect(
       whatChanged({ ...whatIsKnown(), ...first }, aVmReport(), minutesAfter(1)),
     ).toBeUndefined();
+  });
+
+  test("is every column that is observed, each by itself", () => {
+    const running = aVmReport(guest("web-1"));
+    const off = aVmReport({ observed: { power: "off", bootEpoch: null } });
+    const failed = aVmReport({ error: { code: "out_of_disk", detail: "full" } });
+    const before = minutesAfter(-9);
+    const known = whatIsKnown({ firstSeenAt: before, guestReadyAt: before, observedGeneration: 1 });
+    const up: KnownOfVm = {
+      ...known,
+      observedPower: "running",
+      runningSince: before,
+      bootEpoch: "boot-1",
+    };
+    const down: KnownOfVm = { ...known, observedPower: "off" };
+    const error = { lastErrorCode: "out_of_disk", lastErrorDetail: "full" };
+    const changes: readonly [KnownOfVm, VmReport, Partial<KnownOfVm>][] = [
+      [{ ...up, observedPower: "starting" }, running, { observedPower: "running" }],
+      [{ ...up, observedGeneration: 0 }, running, { observedGeneration: 1 }],
+      [{ ...up, firstSeenAt: null }, running, { firstSeenAt: AT }],
+      [{ ...up, runningSince: null }, running, { runningSince: AT }],
+      [{ ...up, guestReadyAt: null }, running, { guestReadyAt: AT }],
+      [{ ...down, bootEpoch: "boot-1" }, off, { bootEpoch: null }],
+      [{ ...up, ...error, lastErrorCode: "busy" }, failed, { lastErrorCode: "out_of_disk" }],
+      [{ ...up, ...error, lastErrorDetail: "fuller" }, failed, { lastErrorDetail: "full" }],
+    ];
+    for (const [last, report, column] of changes) {
+      const { hostname: _, generation: _g, ownerEpoch: _e, ...columns } = last;
+      expect(whatChanged(last, report, AT)).toEqual({ ...columns, ...column, observedAt: AT });
+      expect(whatChanged({ ...last, ...column }, report, AT)).toBeUndefined();
+    }
+  });
+
+  test("dates what was first seen whole once: not what is half made, nor again after", () => {
+    const half = aVmReport({ observed: { complete: false } });
+    expect(whatChanged(whatIsKnown(), half, AT)).toMatchObject({ firstSeenAt: null });
+    const known = whatIsKnown({ firstSeenAt: AT });
+    expect(whatChanged(known, aVmReport(), minutesAfter(1))).toMatchObject({ firstSeenAt: AT });
+    const gone = aVmReport({ observed: null });
+    expect(whatChanged(known, gone, minutesAfter(1))).toMatchObject({ firstSeenAt: AT });
   });
 
   test.each(["web-1", "WEB-1.lan", "web-1.example.com"])(

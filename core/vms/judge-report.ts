@@ -27,7 +27,7 @@ export function judgeReport(
   return report.generation < vm.observedGeneration ? "stale" : "current";
 }
 
-const shortName = (host: string) => host.split(".")[0]?.toLowerCase();
+const shortName = (host: string) => host.toLowerCase().split(".")[0];
 
 /**
  * The observed columns that a report changes; undefined when it says nothing new. A guest that gives another name
@@ -43,11 +43,8 @@ export function whatChanged(
   const running = power === "running";
   const bootEpoch = seen?.bootEpoch ?? null;
   const sameBoot = vm.bootEpoch === bootEpoch && vm.runningSince !== null;
-  const guestUp =
-    running &&
-    seen?.guest !== null &&
-    seen?.guest !== undefined &&
-    shortName(seen.guest.hostname) === shortName(vm.hostname);
+  const guest = seen?.guest ?? null;
+  const guestUp = running && guest !== null && shortName(guest.hostname) === shortName(vm.hostname);
   const next = {
     observedPower: power,
     observedGeneration: report.generation,

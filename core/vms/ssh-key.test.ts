@@ -29,6 +29,14 @@ const line = (kind: string, ...fields: readonly (string | Uint8Array)[]) =>
 const bytes = (length: number, first = 1) =>
   Uint8Array.from({ length }, (_, n) => (n === 0 ? first : 7));
 const base64Of = (key: string) => key.split(" ")[1] ?? "";
+/** A positive mpint of so many bytes, whose highest bit is set. */
+const positive = (length: number) => Uint8Array.of(0, ...new Uint8Array(length).fill(0xff));
+/** The key, whose last field says that it has 33 bytes. */
+const longer = (ed25519: string) => {
+  const changed = Buffer.from(base64Of(ed25519), "base64");
+  changed.writeUInt32BE(33, changed.length - 36);
+  return `ssh-ed25519 ${changed.toString("base64")}`;
+};
 const EXPONENT = Uint8Array.of(1, 0, 1);
 
 describe("an SSH key", () => {
@@ -39,6 +47,8 @@ describe("an SSH key", () => {
     ["on P-256", P256],
     ["on P-384", P384],
     ["on P-521", P521],
+    ["RSA with the exponent three", line("ssh-rsa", Uint8Array.of(3), positive(256))],
+    ["RSA of 16384 bits", line("ssh-rsa", EXPONENT, positive(2048))],
     ["Ed25519 on a security token", line("sk-ssh-ed25519@openssh.com", bytes(32), "ssh:")],
     [
       "on P-256 on a security token",
@@ -64,14 +74,27 @@ describe("an SSH key", () => {
     ["cut off", line("ssh-ed25519", bytes(31)), /32 bytes/],
     ["too long", line("ssh-ed25519", bytes(33)), /32 bytes/],
     ["with a length past its end", `ssh-ed25519 ${base64Of(ED25519).slice(0, 48)}`, /32 bytes/],
+    ["with a byte less than it says", longer(ED25519), /32 bytes/],
+    [
+      "with a kind without end in it",
+      `ssh-ed25519 ${blob("a".repeat(1_000_000)).toString("base64")}`,
+      /another kind/,
+    ],
     ["with more behind it", line("ssh-ed25519", bytes(32), "more"), /more in it/],
     ["RSA of 1024 bits", RSA_1024, /2048 bits/],
+    ["RSA of 2040 bits", line("ssh-rsa", EXPONENT, positive(255)), /2048 bits/],
+    ["RSA of no bits", line("ssh-rsa", EXPONENT, ""), /2048 bits/],
+    ["RSA without a number", line("ssh-rsa", EXPONENT), /no RSA key/],
+    ["RSA with nothing in it", line("ssh-rsa"), /no RSA key/],
     ["RSA of a negative number", line("ssh-rsa", EXPONENT, bytes(256, 0x80)), /2048 bits/],
     ["RSA of zeroes", line("ssh-rsa", EXPONENT, new Uint8Array(300)), /2048 bits/],
     ["RSA with an even exponent", line("ssh-rsa", Uint8Array.of(2), bytes(256)), /no RSA key/],
     ["RSA with the exponent one", line("ssh-rsa", Uint8Array.of(1), bytes(257)), /no RSA key/],
     ["RSA of 17000 bits", line("ssh-rsa", EXPONENT, bytes(2125, 0x7f)), /at most/],
     ["a compressed point", line("ecdsa-sha2-nistp256", "nistp256", bytes(33, 2)), /no point/],
+    ["a short point", line("ecdsa-sha2-nistp256", "nistp256", bytes(64, 4)), /no point/],
+    ["a point of another form", line("ecdsa-sha2-nistp256", "nistp256", bytes(65, 6)), /no point/],
+    ["no point at all", line("ecdsa-sha2-nistp256", "nistp256"), /no point/],
     [
       "a token's without an application",
       line("sk-ssh-ed25519@openssh.com", bytes(32)),
@@ -83,6 +106,8 @@ describe("an SSH key", () => {
       `ssh-rsa ${base64Of(line("ssh-rsa", EXPONENT, bytes(258))).replace(/=+$/, "")}`,
       /base64/,
     ],
+    // ssh-keygen does not read it.
+    ["base64 with bits past its end", P256.replace(/M=$/, "N="), /base64/],
     ["two lines", `${ED25519}\n${ED25519}`, /not an OpenSSH/],
     ["with an option", `command="reboot" ${ED25519}`, /not an OpenSSH/],
     ["with NUL in its comment", `${ED25519} a\0b`, /not an OpenSSH/],

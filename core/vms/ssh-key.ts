@@ -4,9 +4,6 @@ const LEAST_RSA_BITS = 2048;
 /** OpenSSH's own most (`OPENSSL_RSA_MAX_MODULUS_BITS`). */
 const MOST_RSA_BITS = 16_384;
 
-/** An uncompressed point (SEC 1 §2.3.3) has 1 + 2 × the size of the field, in bytes. */
-const POINT_BYTES: Readonly<Record<string, number>> = { nistp256: 65, nistp384: 97, nistp521: 133 };
-
 /** Takes one length-prefixed string after the other; undefined once there is none, or less than was promised. */
 type Fields = { next: () => Uint8Array | undefined; isAtEnd: () => boolean };
 
@@ -19,12 +16,13 @@ const text = (bytes: Uint8Array | undefined): string | undefined =>
 const ed25519: Check = (fields) =>
   fields.next()?.length === 32 ? undefined : "an Ed25519 key has 32 bytes";
 
+/** An uncompressed point (SEC 1 §2.3.3) has 1 + 2 × the size of the field, in bytes. */
 const ecdsa =
-  (curve: string): Check =>
+  (curve: string, pointBytes: number): Check =>
   (fields) => {
     if (text(fields.next()) !== curve) return "its curve is another than its kind says";
     const point = fields.next();
-    return point?.length === POINT_BYTES[curve] && point?.[0] === 4
+    return point?.length === pointBytes && point[0] === 4
       ? undefined
       : `it holds no point of ${curve}`;
   };
@@ -49,11 +47,11 @@ const onToken =
 const KINDS: ReadonlyMap<string, Check> = new Map([
   ["ssh-ed25519", ed25519],
   ["ssh-rsa", rsa],
-  ["ecdsa-sha2-nistp256", ecdsa("nistp256")],
-  ["ecdsa-sha2-nistp384", ecdsa("nistp384")],
-  ["ecdsa-sha2-nistp521", ecdsa("nistp521")],
+  ["ecdsa-sha2-nistp256", ecdsa("nistp256", 65)],
+  ["ecdsa-sha2-nistp384", ecdsa("nistp384", 97)],
+  ["ecdsa-sha2-nistp521", ecdsa("nistp521", 133)],
   ["sk-ssh-ed25519@openssh.com", onToken(ed25519)],
-  ["sk-ecdsa-sha2-nistp256@openssh.com", onToken(ecdsa("nistp256"))],
+  ["sk-ecdsa-sha2-nistp256@openssh.com", onToken(ecdsa("nistp256", 65))],
 ]);
 
 /** One line: kind, key, and a comment without control characters, since a second line would be a second key. */
@@ -71,14 +69,11 @@ export function whyNoSshKey(line: string): string | undefined {
   return check(fields) ?? (fields.isAtEnd() ? undefined : "there is more in it than a key");
 }
 
+/** `atob` forgives what sshd does not: no padding, and bits that are set past the last byte. */
 function decode(base64: string): Uint8Array | undefined {
-  // `atob` forgives what sshd does not.
   if (base64.length % 4 !== 0) return undefined;
-  try {
-    return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
-  } catch {
-    return undefined;
-  }
+  const read = atob(base64);
+  return btoa(read) === base64 ? Uint8Array.from(read, (c) => c.charCodeAt(0)) : undefined;
 }
 
 function fieldsOf(blob: Uint8Array): Fields {

@@ -26,7 +26,7 @@ test.each([
   { over: { hostLastSeenAt: null }, is: "unknown" },
   // Five minutes are the most for which what was seen is believed.
   { over: { now: minutesAfter(5) }, is: "running" },
-  { over: { now: minutesAfter(6) }, is: "unknown" },
+  { over: { now: new Date(+minutesAfter(5) + 1) }, is: "unknown" },
 ] as const)("a VM with $over is $is", ({ over, is }) => {
   expect(status(over)).toBe(is);
 });

@@ -178,8 +178,11 @@ describe("one step of a VM", () => {
 
   test("a VM that should run but hangs on its way down is cut off after 90 s", () => {
     const stopping = observed({ power: "stopping" });
-    expect(plan({ observed: stopping, stoppingSince: ago(GRACEFUL_STOP_MS) })).toEqual(
-      step({ do: "stop", mode: "firm" }),
+    const stoppingSince = ago(GRACEFUL_STOP_MS);
+    expect(plan({ observed: stopping, stoppingSince })).toEqual(step({ do: "stop", mode: "firm" }));
+    // It came down and is on its way up again: that is what it should do.
+    expect(plan({ observed: observed({ power: "starting" }), stoppingSince })).toEqual(
+      step({ do: "wait" }),
     );
   });
 
@@ -207,6 +210,13 @@ describe("one step of a VM", () => {
     const stop = step({ do: "stop", mode: "graceful" });
     expect(plan({ desired: cpu, can: can({ hotDiskGrow: false }) })).toEqual(resize);
     expect(plan({ desired: cpu, can: can({ hotResize: false }) })).toEqual(stop);
+    const memory = desired({ size: { ...SMALL, memoryMib: 1024 } });
+    expect(plan({ desired: memory, can: can({ hotDiskGrow: false }) })).toEqual(resize);
+    expect(plan({ desired: memory, can: can({ hotResize: false }) })).toEqual(stop);
+    // A paused guest hears nothing, and its hypervisor takes no change.
+    expect(plan({ desired: cpu, observed: observed({ power: "paused" }) })).toEqual(
+      step({ do: "stop", mode: "firm" }),
+    );
     expect(plan({ desired: disk, can: can({ hotResize: false }) })).toEqual(resize);
     expect(plan({ desired: disk, can: can({ hotDiskGrow: false }) })).toEqual(stop);
     expect(plan({ desired: cpu, liveResizeRefused: true })).toEqual(stop);
@@ -231,6 +241,8 @@ describe("one step of a VM", () => {
     const large = observed({ size: { ...SMALL, memoryMib: 1024 } });
     expect(plan({ observed: large })).toEqual(step({ do: "stop", mode: "graceful" }));
     expect(plan({ observed: { ...large, power: "off" } })).toEqual(step({ do: "resize" }));
+    const wide = observed({ size: { ...SMALL, vcpus: 2 } });
+    expect(plan({ observed: wide })).toEqual(step({ do: "stop", mode: "graceful" }));
   });
 
   test("a disk never shrinks, and an absent VM with another size is destroyed all the same", () => {

@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SCOPES_OF_ROLE } from "#core/accounts/accounts.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import { cloneDatabase, type TestDatabase } from "#test/harness/database.ts";
+import { AT } from "#test/builders.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
   accountsOn,
@@ -165,7 +166,64 @@ describe("signing up and logging in", () => {
   });
 });
 
+describe("an account that staff makes", () => {
+  test("has its address in small letters, its role, and the clock's time, and can log in", async () => {
+    const { accounts } = anInstance({ clock: { now: () => AT } });
+    const email = anEmail();
+    const made = await accounts.createAccount({
+      email: ` ${email.toUpperCase()}\n`,
+      name: "Grace",
+      password: PASSWORD,
+      role: "staff",
+    });
+    if (!made.ok) throw new Error(made.error.code);
+    const rows = await database.db
+      .select()
+      .from(accountTables.accounts)
+      .where(eq(accountTables.accounts.id, made.value.accountId));
+    expect(rows).toMatchObject([
+      { email, name: "Grace", role: "staff", emailVerified: false, createdAt: AT, updatedAt: AT },
+    ]);
+    const cookie = await logIn(accounts, email);
+    expect(await accounts.authenticate(new Headers({ cookie }))).toMatchObject({
+      value: { email, role: "staff" },
+    });
+  });
+
+  test("has a password of ten characters or more", async () => {
+    const { accounts } = anInstance();
+    const made = (password: string) =>
+      accounts.createAccount({ email: anEmail(), name: "Ada", password, role: "customer" });
+    await expect(made("nine char")).rejects.toThrow(RangeError);
+    expect(await made("ten chars.")).toMatchObject({ ok: true });
+  });
+
+  test("that the database refuses, and not for its address, is an outage without its values", async () => {
+    const { accounts } = anInstance();
+    const email = anEmail();
+    const input = { email, name: "x".repeat(201), password: PASSWORD, role: "customer" } as const;
+    await expect(accounts.createAccount(input)).rejects.toMatchObject({
+      message: "the accounts' database failed",
+      cause: { constraint: "accounts_name_length" },
+    });
+    expect(await accounts.createAccount({ ...input, name: "Ada" })).toMatchObject({ ok: true });
+  });
+});
+
+test("log-ins are signed with a secret of 32 characters or more", () => {
+  expect(() => anInstance({ secret: "x".repeat(31) })).toThrow("32 characters");
+  expect(() => anInstance({ secret: "x".repeat(32) })).not.toThrow();
+});
+
 describe("the log-in routes", () => {
+  test("a refusal is named by its request, or by an id of its own", async () => {
+    const { accounts } = anInstance({ ids: { newId: () => "id-of-ours" } });
+    const asked = await post(accounts, "/nothing", {}, { "x-request-id": "req-8" });
+    expect(await asked.json()).toMatchObject({ status: 404, instance: "req-8" });
+    const unnamed = await post(accounts, "/nothing", {});
+    expect(await unnamed.json()).toMatchObject({ status: 404, instance: "id-of-ours" });
+  });
+
   test("cookies are kept from scripts and other sites, and in production from plain HTTP", async () => {
     for (const production of [false, true]) {
       const { accounts } = anInstance({ production });
