@@ -39,8 +39,8 @@ export const AREAS: Readonly<Record<string, Area>> = {
     goal: null,
   },
   agent: {
-    mutate: ["host-agent/{converge,meter,channel}/**/*.ts"],
-    tests: [AGENT_TESTS, "host-agent/**/*.test.ts"],
+    mutate: ["host-agent/{converge,meter,channel}/**/*.ts", "!host-agent/**/*.test.ts"],
+    tests: [AGENT_TESTS, "host-agent/{converge,meter,channel}/**/*.test.ts"],
     postgres: false,
     drawn: 300,
     goal: null,
