@@ -1,36 +1,8 @@
 import { mkdir, stat } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
-import { createDiskSums } from "#host-agent/drivers/hyperv/disk-sums.ts";
 import { aDesiredVm } from "../drivers/builders.ts";
 import { aWorld, noPwsh, type World } from "./world.ts";
-
-describe("what the layers of a disk did", () => {
-  const row = (bootEpoch: string, ...layers: { name: string; read: bigint; write: bigint }[]) => ({
-    vmId: "00000000-0000-4000-8000-000000000001",
-    bootEpoch,
-    cpuTicks: 0n,
-    rxBytes: [],
-    txBytes: [],
-    memoryBytes: 0n,
-    diskBytes: 0n,
-    layers,
-  });
-  const disk = (read: bigint) => ({ name: "-disk.vhdx", read, write: read * 2n });
-  const layer = (read: bigint) => ({ name: "-disk_1.avhdx", read, write: read * 2n });
-
-  test("is added up over a checkpoint and its merge, and begins anew with the VM's process", () => {
-    const sums = createDiskSums();
-    const read = (...args: Parameters<typeof row>) => sums.add([row(...args)])[0]?.readBytes;
-    expect(read("a", disk(100n))).toBe(100n);
-    expect(read("a", layer(7n))).toBe(107n);
-    expect(read("a", layer(9n))).toBe(109n);
-    expect(read("a", disk(3n)), "the file comes back and counts from zero").toBe(112n);
-    expect(read("a"), "no instance for a moment").toBe(112n);
-    expect(read("a", disk(5n))).toBe(114n);
-    expect(read("b", disk(2n))).toBe(2n);
-  });
-});
 
 const skipped = noPwsh ? ` (skipped: ${noPwsh})` : "";
 describe.skipIf(noPwsh !== null)(`counters of Hyper-V${skipped}`, () => {

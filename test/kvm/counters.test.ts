@@ -125,13 +125,13 @@ describe.skipIf(!ground.available)(`the counters of a real guest${why}`, () => {
   });
 
   test("are the CPU time that its process took, in nanoseconds", async () => {
-    const process = async () => Number((await cpuTicks(vm)) * TICK_NS);
-    const [earlier, before] = [await process(), await read()];
+    const taken = async () => (await cpuTicks(vm)) * TICK_NS;
+    const [earlier, before] = [await taken(), await read()];
     // Burns until it has had three seconds by the host's reckoning, however busy the host is.
     await ssh(vm, key, "(while :; do :; done) > /dev/null 2>&1 & echo $! > /run/burns");
-    await eventually("it burns", async () => (await process()) - earlier > 3e9, PATIENCE_MS, 100);
+    await eventually("it burns", async () => (await taken()) - earlier > 3e9, PATIENCE_MS, 100);
     await ssh(vm, key, "kill $(cat /run/burns)");
-    const [after, later] = [await read(), await process()];
+    const [after, later] = [await read(), await taken()];
 
     const burnt = Number(after.cpuNs - before.cpuNs);
     expect(burnt / (later - earlier)).toBeCloseTo(1, 1);
