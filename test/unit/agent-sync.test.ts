@@ -118,6 +118,29 @@ describe("a pass", () => {
     },
   );
 
+  test("a growth that fails once, with the VM off, is tried again", async () => {
+    const host = createTestHost({
+      driver: { hypervisor: "kvm", faults: when({ operation: "resize" }, throwing(), 1) },
+    });
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    const size = { ...vm.size, memoryMib: 256 };
+    host.plane.change(vm.vmId, { size });
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: false,
+      error: { code: "driver_failed" },
+      observed: { power: "off" },
+    });
+    await host.clock.advance(60_000);
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: true,
+      observed: { power: "running", size },
+    });
+  });
+
   test("rung for by a doorbell reports only what is news", async () => {
     const { plane, agent } = createTestHost();
     const [old, fresh] = [aDesiredVm(), aDesiredVm()];
