@@ -1,13 +1,12 @@
-import { randomUUID } from "node:crypto";
 import { CreateQueueCommand, SendMessageCommand, SQSClient } from "@aws-sdk/client-sqs";
 import { startFauxqs } from "fauxqs";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { AgentSession } from "#core/contracts/agent/channel.ts";
-import { realClock } from "#test/drivers/builders.ts";
+import { realClock, randomIds } from "#test/drivers/builders.ts";
 import { createSqsDoorbell } from "./doorbell.ts";
 import { createMemoryDoorbell, type DoorbellSource } from "./rings.ts";
 
-const HOST = randomUUID();
+const HOST = randomIds.newId();
 const QUEUE = "berth-host-test";
 const KEYS = { accessKeyId: "test", secretAccessKey: "test" };
 const quiet = { info: () => undefined, error: () => undefined };
@@ -59,7 +58,7 @@ describe("the doorbell of a host's queue", () => {
 
   test("names the newest generation that was rung for this host, and is deleted once it was answered", async () => {
     for (const generation of [3, 5, 4]) await ring(HOST, generation);
-    await ring(randomUUID(), 9);
+    await ring(randomIds.newId(), 9);
     await send("no sense");
     const rung = await next();
     expect(rung.generation).toBe(5);
@@ -68,7 +67,7 @@ describe("the doorbell of a host's queue", () => {
     expect(left()).toBe(0);
   });
 
-  test.each(["no sense", "{}", JSON.stringify({ hostId: randomUUID(), generation: 9 })])(
+  test.each(["no sense", "{}", JSON.stringify({ hostId: randomIds.newId(), generation: 9 })])(
     "that names nothing of this host still wakes it: %s",
     async (text) => {
       await send(text);

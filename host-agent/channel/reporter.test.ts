@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent/report.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
@@ -12,7 +11,7 @@ import { createReporter } from "./reporter.ts";
 const facts = (): Promise<HostFacts> =>
   createSimulatedDriver({ world: memoryWorld(), clock: realClock, ids: randomIds }).facts();
 const aVm = (over: Partial<VmReport> = {}): VmReport => ({
-  vmId: randomUUID(),
+  vmId: randomIds.newId(),
   generation: 1,
   ownerEpoch: 1,
   observed: null,
@@ -21,7 +20,12 @@ const aVm = (over: Partial<VmReport> = {}): VmReport => ({
   ...over,
 });
 const anAction = () =>
-  ({ actionId: randomUUID(), vmId: randomUUID(), outcome: "success", error: null }) as const;
+  ({
+    actionId: randomIds.newId(),
+    vmId: randomIds.newId(),
+    outcome: "success",
+    error: null,
+  }) as const;
 
 /** A reporter whose control plane answers as `fails` says, with all that was sent and all that was stored. */
 function aReporter() {
@@ -62,7 +66,7 @@ test("what could not be sent is sent when the control plane is back: the newest 
   const { reporter, clock, stored, answer } = aReporter();
   const [same, changed] = [aVm(), aVm()];
   const [action, host] = [anAction(), await facts()];
-  const stranger = { vmId: randomUUID(), ownerEpoch: 4 };
+  const stranger = { vmId: randomIds.newId(), ownerEpoch: 4 };
   answer.fails = unreachable;
   reporter.vm(same, false);
   reporter.vm(changed, false);

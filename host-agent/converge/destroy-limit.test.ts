@@ -1,5 +1,5 @@
-import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
+import { randomIds } from "#test/drivers/builders.ts";
 import { createVirtualClock } from "#test/drivers/virtual-clock.ts";
 import { memoryStore } from "../state/state-store.ts";
 import { createDestroyLimit } from "./destroy-limit.ts";
@@ -10,7 +10,7 @@ test("a VM is counted once, however often its destruction is tried, and others o
   const clock = createVirtualClock();
   const store = memoryStore();
   const limit = createDestroyLimit({ store, clock, perHour: 2 });
-  const [one, two, three] = [randomUUID(), randomUUID(), randomUUID()] as const;
+  const [one, two, three] = [randomIds.newId(), randomIds.newId(), randomIds.newId()] as const;
   for (const vmId of [one, one, two, two, one]) await limit.admit(vmId);
   await expect(limit.admit(three)).rejects.toMatchObject(refused);
   const after = createDestroyLimit({ store, clock, perHour: 2 });
@@ -29,8 +29,8 @@ test("many that are asked for at once are counted one by one, and a refusal keep
     clock: createVirtualClock(),
     perHour: 2,
   });
-  const known = randomUUID();
-  const asked = [known, randomUUID(), randomUUID(), randomUUID(), known];
+  const known = randomIds.newId();
+  const asked = [known, randomIds.newId(), randomIds.newId(), randomIds.newId(), known];
   const ends = await Promise.allSettled(asked.map((vmId) => limit.admit(vmId)));
   expect(ends.map(({ status }) => status)).toEqual([
     "fulfilled",
@@ -45,5 +45,5 @@ test("what cannot be written down is not destroyed", async () => {
   const store = memoryStore();
   const full = { ...store, write: () => Promise.reject(new Error("disk full")) };
   const limit = createDestroyLimit({ store: full, clock: createVirtualClock(), perHour: 2 });
-  await expect(limit.admit(randomUUID())).rejects.toThrow("disk full");
+  await expect(limit.admit(randomIds.newId())).rejects.toThrow("disk full");
 });

@@ -1,13 +1,12 @@
-import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import type { ActionReport, ObservedVm } from "#core/contracts/agent/report.ts";
-import { aDesiredVm, realClock } from "#test/drivers/builders.ts";
+import { aDesiredVm, realClock, randomIds } from "#test/drivers/builders.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import { memoryStore } from "../state/state-store.ts";
 import { createActionJournal } from "./actions.ts";
 import { doPendingActions } from "./vm-actions.ts";
 
-const action = { id: randomUUID(), type: "reset" as const };
+const action = { id: randomIds.newId(), type: "reset" as const };
 const vm = aDesiredVm({ pendingActions: [action] });
 const seen = (power: ObservedVm["power"]): ObservedVm => ({
   vmId: vm.vmId,
