@@ -34,7 +34,7 @@ function aReporter() {
   const sent: AgentReport[] = [];
   const revoked: Error[] = [];
   const plane = createFakeControlPlane();
-  const answer = { fails: (_: AgentReport): Error | null => null };
+  const answer: { fails: (report: AgentReport) => Error | null } = { fails: () => null };
   const reporter = createReporter({
     controlPlane: {
       ...plane,
