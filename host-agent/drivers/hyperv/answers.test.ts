@@ -74,6 +74,30 @@ describe("what agent.ps1 saw of a VM", () => {
 });
 
 describe("a counter of Windows", () => {
+  test("is read as the number that it is, each in its place", () => {
+    const row = {
+      vmId: VM_ID,
+      bootEpoch: "812-638",
+      cpuTicks: "1",
+      rxBytes: ["2", "3"],
+      txBytes: ["4", "5"],
+      layers: [{ name: "-disk.vhdx", read: "6", write: "7" }],
+      memoryBytes: "8",
+      diskBytes: "9",
+    };
+    expect(Counters.parse({ vms: [row] }).vms).toEqual([
+      {
+        ...row,
+        cpuTicks: 1n,
+        rxBytes: [2n, 3n],
+        txBytes: [4n, 5n],
+        layers: [{ name: "-disk.vhdx", read: 6n, write: 7n }],
+        memoryBytes: 8n,
+        diskBytes: 9n,
+      },
+    ]);
+  });
+
   const counters = (count: unknown) =>
     Counters.safeParse({
       vms: [
