@@ -162,3 +162,44 @@ test("a revoked identity is told, and nothing more is sent under it", async () =
   expect(revoked).toEqual([why]);
   expect(sent).toHaveLength(1);
 });
+
+test("of a VM that is desired no longer nothing more is told, and all again once it is", async () => {
+  const { reporter, clock, stored, answer } = aReporter();
+  const vm = aVm();
+  answer.fails = unreachable;
+  reporter.vm(vm, false);
+  await reporter.flushed();
+  reporter.forget(vm.vmId);
+  answer.fails = () => null;
+  await clock.advance(3_600_000);
+  await reporter.flushed();
+  expect(stored.flatMap((report) => report.vms)).toEqual([]);
+  for (let n = 0; n < 2; n++) {
+    reporter.vm(vm, false);
+    await reporter.flushed();
+    reporter.forget(vm.vmId);
+  }
+  expect(stored.flatMap((report) => report.vms)).toEqual([vm, vm]);
+});
+
+test("VMs that nobody named are told when others are there than before, or when it is asked for", async () => {
+  const { reporter, stored } = aReporter();
+  const tell = async (list: AgentReport["strangers"], again = false) => {
+    reporter.strangers(list, again);
+    await reporter.flushed();
+  };
+  const one = { vmId: randomIds.newId(), ownerEpoch: 4 };
+  await tell([]);
+  expect(stored).toEqual([]);
+  await tell([one]);
+  await tell([one]);
+  await tell([{ ...one, ownerEpoch: 5 }]);
+  await tell([{ ...one, ownerEpoch: 5 }], true);
+  await tell([]);
+  expect(stored.map(({ strangers }) => strangers.map(({ ownerEpoch }) => ownerEpoch))).toEqual([
+    [4],
+    [5],
+    [5],
+    [],
+  ]);
+});

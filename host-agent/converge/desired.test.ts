@@ -5,13 +5,13 @@ import { memoryStore } from "../state/state-store.ts";
 import { createDesiredState } from "./desired.ts";
 
 /** A host's desired state, and every question that it asked the control plane. */
-function aHost() {
+function aHost(store = memoryStore()) {
   const plane = createFakeControlPlane();
   const asked: unknown[] = [];
   const { signal } = new AbortController();
   const desired = createDesiredState({
     hostId: plane.hostId,
-    store: memoryStore(),
+    store,
     controlPlane: {
       ...plane,
       desired: (have, inner) => {
@@ -22,7 +22,7 @@ function aHost() {
     log: { info: () => undefined, error: () => undefined },
   });
   const pull = (atLeast: number | null = null) => desired.pull(atLeast, signal);
-  return { plane, asked, desired, pull };
+  return { plane, store, asked, desired, pull };
 }
 
 describe("a pull of what is desired", () => {
@@ -72,4 +72,31 @@ describe("a pull of what is desired", () => {
     await pull();
     expect(desired.current()).toEqual({ ...held, entitlementGraceSeconds: 7 });
   });
+
+  test("that brings a newer generation of the same VMs is of that generation", async () => {
+    const { plane, desired, pull } = aHost();
+    const vm = aDesiredVm();
+    plane.want([vm]);
+    await pull();
+    plane.want([vm]);
+    expect(await pull()).toBe(true);
+    expect(desired.current()?.generation).toBe(2);
+  });
+});
+
+test("the newer document, which an agent that was rolled back left, holds over every start until there is another", async () => {
+  const { plane, store, desired, pull } = aHost();
+  plane.want([]);
+  await pull();
+  plane.want([aDesiredVm()]);
+  await store.write("desired.json", JSON.stringify(plane.document()));
+  for (let start = 0; start < 3; start++) {
+    const { desired: again } = aHost(store);
+    await again.load();
+    expect(again.current()?.generation).toBe(2);
+  }
+  await desired.load();
+  plane.want([]);
+  await pull();
+  expect(await store.read("desired.json")).toBeNull();
 });

@@ -87,3 +87,16 @@ test.each([
   expect(done()).toBe(0);
   expect(reports).toMatchObject([{ outcome: "error", error: { code } }]);
 });
+
+test("the journal forgets what is asked for no longer, and that alone", async () => {
+  const { journal } = anAgent();
+  const [wanted, done, begun] = [randomIds.newId(), randomIds.newId(), randomIds.newId()] as const;
+  for (const id of [wanted, done, begun]) await journal.begin(id, vm.vmId);
+  for (const actionId of [wanted, done])
+    await journal.finish({ actionId, vmId: vm.vmId, outcome: "success", error: null });
+  await journal.keepOnly((id) => id === wanted);
+  expect(journal.state(wanted)).toMatchObject({ outcome: "success" });
+  expect(journal.state(done)).toBe("new");
+  // Whoever does it will say how it ended.
+  expect(journal.state(begun)).toBe("under_way");
+});

@@ -209,6 +209,31 @@ describe("a pass", () => {
     expect(deaf.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { power: "off" } });
   });
 
+  test("asks a guest first, however long its VM was in trouble before", async () => {
+    const host = createTestHost({
+      driver: {
+        delays: { ...NO_DELAYS, gracefulStop: null },
+        faults: when({ operation: "resize" }, throwing(), Infinity),
+      },
+    });
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    host.plane.change(vm.vmId, { size: { ...vm.size, memoryMib: 256 } });
+    await host.agent.pass();
+    await host.clock.advance(10 * 60_000);
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: false,
+      observed: { power: "running" },
+    });
+    host.plane.change(vm.vmId, { size: vm.size, power: "off" });
+    await host.agent.pass();
+    await host.clock.advance(80_000);
+    expect(host.plane.last(vm.vmId)?.observed?.power).toBe("running");
+    await host.clock.advance(30_000);
+    expect(host.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { power: "off" } });
+  });
+
   test("stops a VM for a size that it cannot take while it runs, and starts it again", async () => {
     const host = createTestHost();
     const vm = aDesiredVm();
