@@ -64,7 +64,7 @@ describe("the desired document", () => {
     await host.store.remove("desired-2.json");
     host.restart();
     host.plane.reports.length = 0;
-    const pull = host.plane.desired;
+    const pull = host.plane.desired.bind(host.plane);
     host.plane.desired = () => Promise.reject(unreachable());
     expect(await powerOf(host, vm.vmId)).toBe("on");
     expect(host.plane.reports.flatMap((report) => report.strangers)).toEqual([]);
