@@ -141,6 +141,20 @@ describe("a pass", () => {
     });
   });
 
+  test("tells what the host is at first, and again when five minutes have passed", async () => {
+    const { plane, agent, clock } = createTestHost();
+    plane.want([]);
+    const told = async () => {
+      await agent.pass();
+      return plane.reports.filter((report) => report.facts !== null).length;
+    };
+    expect(await told()).toBe(1);
+    await clock.advance(5 * 60_000 - 1);
+    expect(await told()).toBe(1);
+    await clock.advance(1);
+    expect(await told()).toBe(2);
+  });
+
   test("rung for by a doorbell reports only what is news", async () => {
     const { plane, agent } = createTestHost();
     const [old, fresh] = [aDesiredVm(), aDesiredVm()];
