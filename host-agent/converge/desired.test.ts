@@ -100,3 +100,16 @@ test("the newer document, which an agent that was rolled back left, holds over e
   await pull();
   expect(await store.read("desired.json")).toBeNull();
 });
+
+test("the older document of before the upgrade, which a crash left, is neither gone by nor kept", async () => {
+  const { plane, store, pull } = aHost();
+  plane.want([]);
+  const before = JSON.stringify(plane.document());
+  plane.want([aDesiredVm()]);
+  await pull();
+  await store.write("desired.json", before);
+  const { desired: again } = aHost(store);
+  await again.load();
+  expect(again.current()?.generation).toBe(2);
+  expect(await store.read("desired.json")).toBeNull();
+});

@@ -7,6 +7,7 @@ import { runAt } from "#host-agent/drivers/simulated/guest.ts";
 import { strikeVm } from "#host-agent/drivers/simulated/host-events.ts";
 import { createTestHost, type TestHost } from "#test/drivers/agent-harness.ts";
 import { aDesiredVm } from "#test/drivers/builders.ts";
+import { unreachable } from "#test/drivers/fake-control-plane.ts";
 
 const HOUR = 3_600_000;
 const powerOf = async ({ world, agent, clock }: TestHost, vmId: string) => {
@@ -385,6 +386,21 @@ test("a revoked identity ends the agent with that reason", async () => {
   host.plane.outage = new IdentityRevoked(401, "identity_revoked", "another key was enrolled");
   const running = host.agent.run(new AbortController().signal);
   await expect(running).rejects.toThrow(IdentityRevoked);
+});
+
+test("an identity that is revoked when it asks what is desired ends the agent too; an outage then does not", async () => {
+  const host = createTestHost();
+  const pull = host.plane.desired.bind(host.plane);
+  host.plane.want([aDesiredVm()]);
+  host.plane.desired = () => Promise.reject(unreachable());
+  await host.agent.pass();
+  expect(host.errors).toEqual(["pull_failed"]);
+  host.plane.desired = pull;
+  await host.agent.pass();
+  expect(await host.world.vms()).toHaveLength(1);
+  const why = new IdentityRevoked(401, "identity_revoked", "another key was enrolled");
+  host.plane.desired = () => Promise.reject(why);
+  await expect(host.agent.pass()).rejects.toBe(why);
 });
 
 test("a VM whose report is refused for good keeps back no other, and is reported again when it changes", async () => {
