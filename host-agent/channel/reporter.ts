@@ -28,7 +28,7 @@ export interface Reporter {
   flushed(): Promise<void>;
 }
 
-/** The report as reports of one thing each. */
+/** The report as reports of one thing each; none for one that tells nothing. */
 function partsOf(report: AgentReport): readonly AgentReport[] {
   const { desiredGeneration } = report;
   const empty: AgentReport = {
@@ -38,14 +38,13 @@ function partsOf(report: AgentReport): readonly AgentReport[] {
     strangers: [],
     facts: null,
   };
-  const parts: readonly AgentReport[] = [
+  return [
     ...report.vms.map((vm) => ({ ...empty, vms: [vm] })),
     ...report.actions.map((action) => ({ ...empty, actions: [action] })),
     ...(report.strangers.length > 0 ? [{ ...empty, strangers: report.strangers }] : []),
     ...(report.facts === null ? [] : [{ ...empty, facts: report.facts }]),
     ...(report.refusedDesired ? [{ ...empty, refusedDesired: report.refusedDesired }] : []),
   ];
-  return parts.length === 0 ? [empty] : parts;
 }
 
 /** A report holds so many VMs at most (the contract allows 2,000). */

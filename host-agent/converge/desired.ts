@@ -65,7 +65,7 @@ export function createDesiredState(ports: {
       const kept = isNewer ? before : mine;
       held = kept === null ? null : readDocument(kept);
       // Left by a crash between the two: an agent that is rolled back must not find it.
-      if (before !== null && mine !== null && !isNewer) await store.remove(FILE_OF_PROTOCOL_1);
+      if (before !== null && !isNewer) await store.remove(FILE_OF_PROTOCOL_1);
     },
     current: () => held,
     refused: () => refused,

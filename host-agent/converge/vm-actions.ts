@@ -2,12 +2,16 @@ import type { ActionReport, ObservedVm } from "#core/contracts/agent/report.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { OneShotAction } from "#core/vms/vm.ts";
 import type { ActionJournal } from "./actions.ts";
-import { DriverError } from "#host-agent/drivers/driver.ts";
+import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
 import type { Reporter } from "#host-agent/channel/reporter.ts";
 import { within } from "#host-agent/time-limit.ts";
 import { agentError, driverError, type StepPorts } from "./vm-step.ts";
 
-type ActionPorts = StepPorts & { journal: ActionJournal; reporter: Reporter };
+type ActionPorts = Pick<StepPorts, "clock" | "log" | "signal" | "slot" | "stepLimitMs"> & {
+  driver: Pick<VmDriver, "once">;
+  journal: ActionJournal;
+  reporter: Pick<Reporter, "action">;
+};
 
 const LOST = {
   code: "driver_failed",

@@ -121,6 +121,46 @@ describe("the simulated host", () => {
     expect(again?.bootEpoch).not.toBe(minute?.bootEpoch);
   });
 
+  // Of each id's own weight (countersAt), by which its guest does so much more than one of weight 1.
+  test.each([
+    ["00000000-0000-4000-8000-000000000001", 3n],
+    ["00000000-0000-4000-8000-000000000002", 16n],
+  ])("a guest's counters are what it did, each of its own kind: %s", async (vmId, weight) => {
+    const clock = handClock();
+    const { driver } = onWorld(memoryWorld(), { clock });
+    const [nic] = aDesiredVm().nics;
+    if (!nic) throw new Error("it has a network card");
+    const vm = aDesiredVm({
+      vmId,
+      size: { vcpus: 1, memoryMib: 128, diskGib: 1 },
+      nics: [nic, { ...nic, mac: "52:54:00:00:03:01" }],
+    });
+    await driver.create(vm);
+    clock.move(5_000);
+    await driver.start(vm);
+    clock.move(90_000);
+    const bootEpoch = (await driver.list())[0]?.bootEpoch;
+    expect(await driver.counters()).toEqual([
+      {
+        vmId,
+        bootEpoch,
+        // A hundredth of a processor, in nanoseconds.
+        cpuNs: 900_000_000n * weight,
+        rxBytes: [360_000n * weight, 360_000n * weight],
+        txBytes: [810_000n * weight, 810_000n * weight],
+        readBytes: 180_000n * weight,
+        writeBytes: 270_000n * weight,
+        memoryBytes: 134_217_728n,
+        diskBytes: 209_715_200n + 46_080n * weight,
+      },
+    ]);
+    // A disk never takes more than was ordered.
+    clock.move(10 * 365 * 24 * 3_600_000);
+    expect((await driver.counters())[0]?.diskBytes).toBe(1_073_741_824n);
+    await driver.stop(vm, "firm");
+    expect(await driver.counters()).toEqual([]);
+  });
+
   test.each([true, false])(
     "a host reboot ends the boot epoch (autostart %s)",
     async (autostart) => {

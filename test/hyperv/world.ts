@@ -41,6 +41,20 @@ export type StandinHost = {
   FailWith?: Record<string, string>;
   /** Win32_Volume: names end in a separator; a capacity of 0 is none. */
   Volumes?: { Name: string; Capacity: number }[];
+  /** What VMs have done, by their names; the others count by the age of their processes. */
+  Counted?: Record<string, StandinCounted>;
+};
+
+/** In the units of Windows' raw counters. */
+type StandinCounted = {
+  /** 100 ns, by virtual processor. */
+  RunTime: number[];
+  /** Bytes, by adapter. */
+  Received: number[];
+  Sent: number[];
+  /** Bytes, of the disk. */
+  Read: number;
+  Written: number;
 };
 
 /** A VM as the stand-in holds it: Microsoft's names, as far as a test reads them. */

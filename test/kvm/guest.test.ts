@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
-import { aDesiredVm, eventually } from "#test/drivers/builders.ts";
+import { eventually } from "#test/drivers/builders.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
   consoleOf,
@@ -12,6 +12,7 @@ import {
   type KeyPair,
   keyDigest,
   makeKeyPair,
+  orderOn,
   proofs,
   ssh,
 } from "./guest.ts";
@@ -101,22 +102,6 @@ describe.skipIf(!ground.available)(`a real guest${why}`, () => {
     expect(await ping(stolen)).toBe("0 packets received");
   });
 
-  test("is metered: counters grow with what it does", async () => {
-    const counters = async () =>
-      (await host.driver.counters()).find(({ vmId }) => vmId === vm.vmId);
-    const before = await counters();
-    await ssh(vm, key, "dd if=/dev/urandom of=/root/blob bs=64k count=16 2>/dev/null; sync");
-    const after = await counters();
-    if (!before || !after) throw new Error("a running VM has counters");
-    expect(after.bootEpoch).toBe((await look()).bootEpoch);
-    expect(after.cpuNs - before.cpuNs).toBeGreaterThan(0n);
-    expect(after.writeBytes - before.writeBytes).toBeGreaterThanOrEqual(1024n * 1024n);
-    expect(after.diskBytes - before.diskBytes).toBeGreaterThan(0n);
-    expect((after.rxBytes[0] ?? 0n) - (before.rxBytes[0] ?? 0n)).toBeGreaterThan(0n);
-    expect((after.txBytes[0] ?? 0n) - (before.txBytes[0] ?? 0n)).toBeGreaterThan(0n);
-    expect(after.memoryBytes).toBe(128n * 1024n * 1024n);
-  });
-
   test("sees its disk grow while it runs", async () => {
     vm = { ...vm, size: { ...vm.size, diskGib: 3 } };
     await host.driver.resize(vm);
@@ -193,23 +178,3 @@ describe.skipIf(!ground.available)(`a real guest${why}`, () => {
     expect(await fileDigest(image())).toBe(imageBefore);
   });
 });
-
-function orderOn(host: KvmTestHost, key: KeyPair): DesiredVm {
-  if (host.gateway === null) throw new Error("the guest's address needs a network");
-  const { address, prefix } = host.gateway;
-  return aDesiredVm({
-    hostname: "first.example.com",
-    image: host.image,
-    sshKeys: [key.publicKey],
-    size: { vcpus: 1, memoryMib: 128, diskGib: 2 },
-    userData: `#!/bin/sh\necho 'USER-DATA $(id) "'"'"'<&]]>' $(hostname)\n`,
-    nics: [
-      {
-        mac: "52:54:00:18:00:05",
-        ipv4: { address: address.replace(/\.1$/, ".5"), prefix, gateway: address },
-        vlan: null,
-        bandwidthMbit: null,
-      },
-    ],
-  });
-}

@@ -6,6 +6,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
+import { aDesiredVm } from "#test/drivers/builders.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import type { KvmTestHost } from "./host.ts";
 
@@ -22,6 +23,27 @@ export async function makeKeyPair(comment: string): Promise<KeyPair> {
     publicKey: (await readFile(`${file}.pub`, "utf8")).trim(),
     remove: () => rm(folder, { recursive: true, force: true }),
   };
+}
+
+/** A small VM that lets this key in, on a host with an isolated network. */
+export function orderOn(host: KvmTestHost, key: KeyPair): DesiredVm {
+  if (host.gateway === null) throw new Error("the guest's address needs a network");
+  const { address, prefix } = host.gateway;
+  return aDesiredVm({
+    hostname: "first.example.com",
+    image: host.image,
+    sshKeys: [key.publicKey],
+    size: { vcpus: 1, memoryMib: 128, diskGib: 2 },
+    userData: `#!/bin/sh\necho 'USER-DATA $(id) "'"'"'<&]]>' $(hostname)\n`,
+    nics: [
+      {
+        mac: "52:54:00:18:00:05",
+        ipv4: { address: address.replace(/\.1$/, ".5"), prefix, gateway: address },
+        vlan: null,
+        bandwidthMbit: null,
+      },
+    ],
+  });
 }
 
 /** Runs a command inside the guest, as whoever holds this key. */

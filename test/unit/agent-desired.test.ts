@@ -37,6 +37,53 @@ describe("the desired document", () => {
     expect(host.plane.reports.at(-1)?.refusedDesired).toBeUndefined();
   });
 
+  test("that is refused is told by a pass that finds no other news, and so is the end of it", async () => {
+    const host = createTestHost();
+    host.plane.want([]);
+    const old = host.plane.document();
+    host.plane.want([aDesiredVm()]);
+    await host.agent.pass();
+    const told = async () => {
+      host.plane.reports.length = 0;
+      await host.agent.pass({ full: false });
+      return host.plane.reports.map(({ refusedDesired }) => refusedDesired?.reason);
+    };
+    expect(await told()).toEqual([]);
+    host.plane.sendInstead = old;
+    expect(await told()).toEqual(["older_generation"]);
+    host.plane.sendInstead = null;
+    expect(await told()).toEqual([undefined]);
+    expect(await told()).toEqual([]);
+  });
+
+  test("that was never had leaves every VM as it is, and calls none a stranger", async () => {
+    const host = createTestHost();
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    await host.store.remove("desired-2.json");
+    host.restart();
+    host.plane.reports.length = 0;
+    const pull = host.plane.desired.bind(host.plane);
+    host.plane.desired = () => Promise.reject(unreachable());
+    expect(await powerOf(host, vm.vmId)).toBe("on");
+    expect(host.plane.reports.flatMap((report) => report.strangers)).toEqual([]);
+    host.plane.desired = pull;
+    expect(await powerOf(host, vm.vmId)).toBe("on");
+    expect(host.plane.last(vm.vmId)).toMatchObject({ settled: true });
+  });
+
+  test("that names a VM again, as it was, has it told again", async () => {
+    const host = createTestHost();
+    const vm = aDesiredVm();
+    for (const wanted of [[vm], [], [vm]]) {
+      host.plane.reports.length = 0;
+      host.plane.want(wanted);
+      await host.agent.pass({ full: false });
+    }
+    expect(host.plane.last(vm.vmId)).toMatchObject({ settled: true });
+  });
+
   test("of an older generation is refused after a restart too", async () => {
     const host = createTestHost();
     const vm = aDesiredVm();

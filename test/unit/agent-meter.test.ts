@@ -143,6 +143,60 @@ describe("the meter", () => {
     expect(await host.agent.sampleUsage()).toBe(0);
   });
 
+  test("counts a VM that was named no longer, and is again, from where it had been counted", async () => {
+    const { host, vm } = await running();
+    await host.clock.advance(MINUTE);
+    await host.agent.sampleUsage();
+    await host.agent.flushUsage();
+    const before = sent(samplesOf(host));
+    host.plane.want([]);
+    await host.agent.pass();
+    await host.agent.flushUsage();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    await host.clock.advance(MINUTE);
+    await host.agent.sampleUsage();
+    await host.agent.flushUsage();
+    expect(samplesOf(host).map((sample) => sample.seq)).toEqual([0, 1]);
+    expect(sent(samplesOf(host))).toBe(2n * before);
+  });
+
+  test("forgets where it was with a VM that is no more, and is not named any more", async () => {
+    const { host, vm } = await running();
+    await host.clock.advance(MINUTE);
+    host.plane.change(vm.vmId, { presence: "absent" });
+    await host.agent.pass();
+    await host.agent.flushUsage();
+    host.plane.want([aDesiredVm()]);
+    await host.agent.pass();
+    await host.clock.advance(MINUTE);
+    await host.agent.sampleUsage();
+    await host.agent.flushUsage();
+    expect(await host.store.read("meter.json")).not.toContain(vm.vmId);
+  });
+
+  test("has nothing to send before it has counted, and finds no fault with that", async () => {
+    const { host } = await running();
+    // The page that says from when on the VM is counted.
+    expect(await host.store.list("spool")).toHaveLength(1);
+    expect(await host.agent.flushUsage()).toBe(0);
+    expect(await host.store.list("spool")).toEqual([]);
+    expect(host.errors).toEqual([]);
+  });
+
+  test("writes nothing where nothing is counted, and counts nobody before it knows what is desired", async () => {
+    const { host } = await running();
+    host.plane.want([]);
+    await host.agent.pass();
+    await host.agent.flushUsage();
+    await host.clock.advance(MINUTE);
+    expect(await host.agent.sampleUsage()).toBe(0);
+    expect(await host.store.list("spool")).toEqual([]);
+    await host.store.remove("desired-2.json");
+    host.restart();
+    expect(await host.agent.sampleUsage()).toBe(0);
+  });
+
   test("bills nothing that is not desired here in the epoch of its tag", async () => {
     const { host, vm } = await running();
     await host.clock.advance(MINUTE);

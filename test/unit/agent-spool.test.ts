@@ -129,4 +129,91 @@ describe("what lies aside", () => {
       expect((await each.oldest())?.samples).toEqual([sampleAt(3), sampleAt(4)]);
     }
   });
+
+  test("is what is still refused of it, over a restart too", async () => {
+    const store = memoryStore();
+    const spool = createSpool(store, quiet);
+    await spool.add([sampleAt(1), sampleAt(2)], []);
+    const batch = await spool.oldest();
+    if (batch === null) throw new Error("samples wait");
+    await spool.settle(batch, { refused: batch.samples, waiting: [] });
+    const [name = ""] = spool.aside();
+    await spool.settleAside(name, [sampleAt(2)]);
+    const again = createSpool(store, quiet);
+    await again.load();
+    for (const each of [spool, again]) {
+      expect(each.aside()).toEqual([name]);
+      expect(await each.readAside(name)).toEqual([sampleAt(2)]);
+    }
+  });
+
+  test("takes no room any more once it was taken: nothing is given up for it", async () => {
+    const given: string[] = [];
+    const log: Log = { info: () => undefined, error: (event) => void given.push(event) };
+    const spool = createSpool(memoryStore(), log, { mostAside: 2 });
+    await refuse(spool, 1);
+    await refuse(spool, 2);
+    const [first = ""] = spool.aside();
+    await spool.settleAside(first, []);
+    expect(spool.aside()).not.toContain(first);
+    await refuse(spool, 3);
+    const kept = await Promise.all(spool.aside().map((name) => spool.readAside(name)));
+    expect(kept.flat()).toEqual([sampleAt(2), sampleAt(3)]);
+    expect(given).toEqual([]);
+  });
+
+  test("is nothing, where a page of it is gone", async () => {
+    expect(await createSpool(memoryStore(), quiet).readAside("000000000001.json")).toEqual([]);
+  });
+});
+
+describe("what waits", () => {
+  const sampleOf = (minute: number) => {
+    const taken = takeSample(firstMark(VM, "boot-a", at(0)), countersOf("boot-a"), at(minute));
+    if (taken === null) throw new Error("some minutes are a sample");
+    return taken.sample;
+  };
+
+  test("goes oldest first over a restart, however many pages there are", async () => {
+    const store = memoryStore();
+    const before = createSpool(store, quiet);
+    const samples = Array.from({ length: 12 }, (_, n) => sampleOf(n + 1));
+    for (const sample of samples) await before.add([sample], []);
+    const spool = createSpool(store, quiet);
+    await spool.load();
+    expect((await spool.oldest())?.samples).toEqual(samples);
+    expect(await spool.newest()).toEqual(samples.slice(-1));
+  });
+
+  test("goes no more at once than the wire takes", async () => {
+    const spool = createSpool(memoryStore(), quiet);
+    const many = (length: number) => Array.from({ length }, () => sampleOf(1));
+    for (const length of [600, 400, 1]) await spool.add(many(length), []);
+    expect((await spool.oldest())?.samples).toHaveLength(1000);
+    expect(spool.size()).toBe(1001);
+  });
+});
+
+describe("a count that goes on from another number", () => {
+  const mark = (bootEpoch: string, nextSeq: number) => ({
+    ...firstMark(VM, bootEpoch, at(0)),
+    nextSeq,
+  });
+
+  test.each([
+    ["of this boot, further on", "boot-a", 7, 7],
+    ["of this boot, that is behind", "boot-a", 1, 3],
+    ["of another boot", "boot-b", 7, 3],
+  ])("%s", async (_, bootEpoch, nextSeq, goesOn) => {
+    const spool = createSpool(memoryStore(), quiet);
+    await spool.add([], [mark("boot-a", 3)]);
+    spool.goOnFrom({ vmId: VM, bootEpoch }, nextSeq);
+    expect(spool.mark(VM)).toEqual(mark("boot-a", goesOn));
+  });
+
+  test("of a VM that is not known begins no count", () => {
+    const spool = createSpool(memoryStore(), quiet);
+    spool.goOnFrom({ vmId: VM, bootEpoch: "boot-a" }, 7);
+    expect(spool.mark(VM)).toBeNull();
+  });
 });

@@ -7,6 +7,7 @@ import { runAt } from "#host-agent/drivers/simulated/guest.ts";
 import { strikeVm } from "#host-agent/drivers/simulated/host-events.ts";
 import { createTestHost, type TestHost } from "#test/drivers/agent-harness.ts";
 import { aDesiredVm } from "#test/drivers/builders.ts";
+import { unreachable } from "#test/drivers/fake-control-plane.ts";
 
 const HOUR = 3_600_000;
 const powerOf = async ({ world, agent, clock }: TestHost, vmId: string) => {
@@ -118,6 +119,43 @@ describe("a pass", () => {
     },
   );
 
+  test("a growth that fails once, with the VM off, is tried again", async () => {
+    const host = createTestHost({
+      driver: { hypervisor: "kvm", faults: when({ operation: "resize" }, throwing(), 1) },
+    });
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    const size = { ...vm.size, memoryMib: 256 };
+    host.plane.change(vm.vmId, { size });
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: false,
+      error: { code: "driver_failed" },
+      observed: { power: "off" },
+    });
+    await host.clock.advance(60_000);
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: true,
+      observed: { power: "running", size },
+    });
+  });
+
+  test("tells what the host is at first, and again when five minutes have passed", async () => {
+    const { plane, agent, clock } = createTestHost();
+    plane.want([]);
+    const told = async () => {
+      await agent.pass();
+      return plane.reports.filter((report) => report.facts !== null).length;
+    };
+    expect(await told()).toBe(1);
+    await clock.advance(5 * 60_000 - 1);
+    expect(await told()).toBe(1);
+    await clock.advance(1);
+    expect(await told()).toBe(2);
+  });
+
   test("rung for by a doorbell reports only what is news", async () => {
     const { plane, agent } = createTestHost();
     const [old, fresh] = [aDesiredVm(), aDesiredVm()];
@@ -184,6 +222,31 @@ describe("a pass", () => {
     expect(deaf.plane.last(vm.vmId)?.observed?.power).toBe("running");
     await deaf.clock.advance(12_000);
     expect(deaf.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { power: "off" } });
+  });
+
+  test("asks a guest first, however long its VM was in trouble before", async () => {
+    const host = createTestHost({
+      driver: {
+        delays: { ...NO_DELAYS, gracefulStop: null },
+        faults: when({ operation: "resize" }, throwing(), Infinity),
+      },
+    });
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    host.plane.change(vm.vmId, { size: { ...vm.size, memoryMib: 256 } });
+    await host.agent.pass();
+    await host.clock.advance(10 * 60_000);
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: false,
+      observed: { power: "running" },
+    });
+    host.plane.change(vm.vmId, { size: vm.size, power: "off" });
+    await host.agent.pass();
+    await host.clock.advance(80_000);
+    expect(host.plane.last(vm.vmId)?.observed?.power).toBe("running");
+    await host.clock.advance(30_000);
+    expect(host.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { power: "off" } });
   });
 
   test("stops a VM for a size that it cannot take while it runs, and starts it again", async () => {
@@ -323,6 +386,21 @@ test("a revoked identity ends the agent with that reason", async () => {
   host.plane.outage = new IdentityRevoked(401, "identity_revoked", "another key was enrolled");
   const running = host.agent.run(new AbortController().signal);
   await expect(running).rejects.toThrow(IdentityRevoked);
+});
+
+test("an identity that is revoked when it asks what is desired ends the agent too; an outage then does not", async () => {
+  const host = createTestHost();
+  const pull = host.plane.desired.bind(host.plane);
+  host.plane.want([aDesiredVm()]);
+  host.plane.desired = () => Promise.reject(unreachable());
+  await host.agent.pass();
+  expect(host.errors).toEqual(["pull_failed"]);
+  host.plane.desired = pull;
+  await host.agent.pass();
+  expect(await host.world.vms()).toHaveLength(1);
+  const why = new IdentityRevoked(401, "identity_revoked", "another key was enrolled");
+  host.plane.desired = () => Promise.reject(why);
+  await expect(host.agent.pass()).rejects.toBe(why);
 });
 
 test("a VM whose report is refused for good keeps back no other, and is reported again when it changes", async () => {

@@ -128,6 +128,19 @@ describe("a session", () => {
   });
   const quiet = { info: () => undefined, error: () => undefined };
 
+  test("says how often to sample and to look from its first one on, and until then there is a default", async () => {
+    const plane = createFakeControlPlane();
+    const clock = createVirtualClock();
+    const keeper = createSessionKeeper({ controlPlane: plane, clock, log: quiet });
+    expect(keeper.intervals()).toEqual({
+      resyncSeconds: 60,
+      usageSampleSeconds: 60,
+      usageFlushSeconds: 300,
+    });
+    await keeper.current(new AbortController().signal);
+    expect(keeper.intervals()).toEqual(plane.session_.intervals);
+  });
+
   test("is renewed at two thirds of its life, and an outage then costs nothing until its end", async () => {
     const clock = createVirtualClock();
     const plane = createFakeControlPlane();

@@ -1,6 +1,7 @@
 import { XMLParser } from "fast-xml-parser";
 import { describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import { z } from "zod";
 import { type DomainPlace, domainXml } from "./domain-xml.ts";
 import { filesOf } from "./files.ts";
 import { parseDomain } from "./parse-domain.ts";
@@ -166,4 +167,53 @@ describe("the definition of a domain", () => {
       expect(() => define({ vmId })).toThrow(expect.objectContaining({ code: "not_ours" }));
     },
   );
+});
+
+describe("a VM's disks and network", () => {
+  const devices = (place: Partial<DomainPlace> = {}) =>
+    z
+      .object({
+        domain: z.object({
+          devices: z.object({
+            disk: z.array(z.record(z.string(), z.unknown())),
+            interface: z.record(z.string(), z.unknown()),
+          }),
+        }),
+      })
+      .parse(read(define({}, place))).domain.devices;
+
+  test("are read as what they are: no format is guessed from the guest's own bytes", () => {
+    const files = filesOf(folders, VM);
+    expect(devices().disk).toMatchObject([
+      {
+        "@device": "disk",
+        driver: { "@name": "qemu", "@type": "qcow2" },
+        source: { "@file": files.disk },
+        target: { "@dev": "vda", "@bus": "virtio" },
+      },
+      {
+        "@device": "cdrom",
+        driver: { "@name": "qemu", "@type": "raw" },
+        source: { "@file": files.seed },
+        readonly: "",
+      },
+    ]);
+  });
+
+  test.each([
+    [
+      { kind: "bridge", name: "br7" },
+      { "@type": "bridge", source: { "@bridge": "br7" } },
+    ],
+    [
+      { kind: "network", name: "own" },
+      { "@type": "network", source: { "@network": "own" } },
+    ],
+    [{ kind: "user" }, { "@type": "user" }],
+  ] as const)("are plugged in where the host says: %j", (network, card) => {
+    const found = devices({ network }).interface;
+    expect(found).toMatchObject(card);
+    // Only where the host's own network is reached is there anything to keep from it.
+    expect("filterref" in found).toBe(network.kind !== "user");
+  });
 });

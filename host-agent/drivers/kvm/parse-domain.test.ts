@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { parseDomain, parseDomstats, powerOf } from "./parse-domain.ts";
+import { isActive, parseDomain, parseDomstats, powerOf } from "./parse-domain.ts";
 
 const ID = "0190f000-0000-7000-8000-000000000001";
 const TAG = `<berth:vm xmlns:berth="urn:berth:vm:1" id="${ID}" ownerEpoch="3" diskGib="10"/>`;
@@ -93,5 +93,16 @@ describe("libvirt's statistics", () => {
       ["state.reason", String(reason)],
     ]);
     expect(powerOf(fields)).toBe(power);
+  });
+
+  test.each([
+    ["off", false],
+    ["running", true],
+    ["paused", true],
+    ["starting", true],
+    ["stopping", true],
+    ["failed", true],
+  ] as const)("a process stands behind %s: %s", (power, is) => {
+    expect(isActive(power)).toBe(is);
   });
 });

@@ -69,6 +69,8 @@ class VMSwitch { [guid]$Id; [string]$Name; [VMSwitchType]$SwitchType }
 class VMHost { [string]$ComputerName; [int]$LogicalProcessorCount; [long]$MemoryCapacity; [string]$VirtualMachinePath; [string]$VirtualHardDiskPath }
 class VirtualHardDisk { [string]$Path; [string]$VhdFormat; [string]$VhdType; [uint64]$Size; [uint64]$FileSize; [string]$ParentPath }
 
+# What a VM has done, as its counters say: 100 ns by virtual processor, bytes by adapter and of its disk.
+class StandinCounted { [uint64[]]$RunTime; [uint64[]]$Received; [uint64[]]$Sent; [uint64]$Read; [uint64]$Written }
 class StandinVolume { [string]$Name; [uint64]$Capacity }
 # The stand-in host itself, written by the test as host.json.
 class StandinHost {
@@ -79,6 +81,8 @@ class StandinHost {
     # The error id with which a cmdlet fails each time, by its name.
     [System.Collections.Generic.Dictionary[string, string]]$FailWith
     [StandinVolume[]]$Volumes
+    # By the VM's name. One that is not named here counts by the age of its process.
+    [System.Collections.Generic.Dictionary[string, StandinCounted]]$Counted
 }
 
 # Limits by version (../../shared/facts/hyperv.md, from Microsoft's "Plan for Hyper-V scalability").
