@@ -26,10 +26,6 @@ afterEach(() => cp.drop());
 
 const NOW = new Date("2026-06-01T08:00:00.000Z");
 const before = (ms: number) => new Date(+NOW - ms);
-/** In the order of their names, whatever the order of their ids. */
-const ids = <N extends string>(...names: readonly N[]) =>
-  Object.fromEntries(names.map((name) => [name, v7()])) as Record<N, string>;
-
 /** Copies of a row with some of its columns otherwise. */
 async function copies(table: string, row: { column: string; value: string }, each: object[]) {
   await cp.rows(
@@ -56,7 +52,7 @@ describe("orders past their hold", () => {
   test("are those that nobody has paid, from the hold's last instant on, the longest due first", async () => {
     const { orderId } = await aPlacedOrder(cp, await aWorld(cp));
     await cp.rows("update orders set expires_at = $2 where id = $1", orderId, before(-1));
-    const id = ids("tried", "now", "older", "paid", "expired");
+    const id = { tried: v7(), now: v7(), older: v7(), paid: v7(), expired: v7() };
     const order = (over: object) => ({ vm_id: v7(), checkout_id: null, ...over });
     await copies("orders", { column: "id", value: orderId }, [
       order({ id: id.now, expires_at: NOW }),
@@ -83,7 +79,7 @@ describe("orders past their hold", () => {
 
 test("orders in a state are those alone, the longest paid first, and later what was tried since", async () => {
   const { orderId } = await aPlacedOrder(cp, await aWorld(cp));
-  const id = ids("tried", "second", "first", "active");
+  const id = { tried: v7(), second: v7(), first: v7(), active: v7() };
   const order = (over: object) => ({ vm_id: v7(), checkout_id: null, state: "refunding", ...over });
   await copies("orders", { column: "id", value: orderId }, [
     order({ id: id.second, paid_at: before(60_000) }),
@@ -98,7 +94,7 @@ test("orders in a state are those alone, the longest paid first, and later what 
 
 test("a hold is made longer for the one order that needs it, while nobody can pay it yet", async () => {
   const { orderId } = await aPlacedOrder(cp, await aWorld(cp));
-  const id = ids("short", "long", "payable", "expired", "other");
+  const id = { short: v7(), long: v7(), payable: v7(), expired: v7(), other: v7() };
   const short = before(-1000);
   const order = (over: object) => ({ vm_id: v7(), checkout_id: null, expires_at: short, ...over });
   await copies("orders", { column: "id", value: orderId }, [

@@ -17,11 +17,16 @@ export async function meet<T>(
   let waited = false;
   await inTransaction(cp.deps.db, async (tx) => {
     await first(tx);
-    let ended = false;
-    later = second().finally(() => (ended = true));
+    later = second();
     // It is awaited below, after the commit.
-    later.catch(() => {});
-    while (!ended && !waited) waited = await somebodyWaits(cp);
+    const ended = later.then(
+      () => true,
+      () => true,
+    );
+    for (let over = false; !over && !waited;) {
+      waited = await somebodyWaits(cp);
+      over = await Promise.race([ended, Promise.resolve(false)]);
+    }
   });
   if (later === undefined) throw new Error("the first one's transaction did nothing");
   return { waited, value: await later };
