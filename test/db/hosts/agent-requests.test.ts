@@ -137,6 +137,18 @@ describe("an agent's token", () => {
       code: "identity_revoked",
     });
   });
+
+  test("of a host that staff have retired opens nothing, as soon as its key is looked at again", async () => {
+    const retired = await aSigningHost(cp, world.locationId);
+    const ask = async () => send(cp, DESIRED, await signed(retired, DESIRED, cp.clock.now()));
+    expect((await ask()).status).toBe(200);
+    await cp.rows("update hosts set state = 'retired' where id = $1", retired.hostId);
+    cp.clock.advance(11_000);
+    const revoked = { status: 401, code: "identity_revoked" };
+    expect(await code(await ask())).toEqual(revoked);
+    // Nor is the key of before remembered.
+    expect(await code(await ask())).toEqual(revoked);
+  });
 });
 
 describe("the desired document", () => {
