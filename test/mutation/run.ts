@@ -6,7 +6,7 @@ import type { MutantResult } from "@stryker-mutator/api/core";
 import { Stryker } from "@stryker-mutator/core";
 import { drawnBy, sampled, SEED } from "#test/harness/extent.ts";
 import { AREAS, type Area } from "./areas.ts";
-import { mutantsOf } from "./mutants-of.ts";
+import { filesOf, mutantsOf } from "./mutants-of.ts";
 import { placeOf } from "./mutant-place.ts";
 
 const HELP = `npm run mutate -- <area> [options]
@@ -72,7 +72,9 @@ async function main(): Promise<number> {
     htmlReporter: { fileName: path.relative(root, path.join(folder, `${name}.html`)) },
   }).runMutationTest();
 
-  const tried = results.filter(wasTried);
+  // What was remembered of other files comes with it.
+  const asked = new Set(filesOf(mutate, root));
+  const tried = results.filter((mutant) => wasTried(mutant) && asked.has(fileOf(mutant)));
   if (tried.length === 0) throw new Error("no mutant was tried");
   const total = count(tried);
   const score = scoreOf(total);
@@ -121,11 +123,12 @@ function scoreOf({ caught, survived, untouched }: Count): number {
 }
 
 function byFile(mutants: readonly MutantResult[]): Map<string, MutantResult[]> {
-  return Map.groupBy(mutants, ({ fileName }) => path.relative(root, path.resolve(root, fileName)));
+  return Map.groupBy(mutants, fileOf);
 }
 
-const at = ({ fileName, location: { start } }: MutantResult) =>
-  `${path.relative(root, path.resolve(root, fileName))}:${start.line}:${start.column}`;
+const fileOf = ({ fileName }: MutantResult) => path.relative(root, path.resolve(root, fileName));
+const at = (mutant: MutantResult) =>
+  `${fileOf(mutant)}:${mutant.location.start.line}:${mutant.location.start.column}`;
 
 function tell(ran: {
   name: string;
