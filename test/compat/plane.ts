@@ -75,7 +75,9 @@ export async function startCompatPlane() {
       }),
     async order(): Promise<string> {
       tick();
-      const { vmId } = await aProvisionedVm(cp, world);
+      // Time is the real one: the steps of an order do not move it.
+      const still = { ...cp, clock: { ...cp.clock, advance: () => {} } };
+      const { vmId } = await aProvisionedVm(still, world);
       return vmId;
     },
     async ask(vmId: string, type: Parameters<typeof requestAction>[1]["type"]): Promise<string> {
