@@ -7,7 +7,7 @@ import { SignatureV4 } from "@smithy/signature-v4";
 import type { HttpRequest } from "@smithy/types";
 import { z } from "zod";
 
-/** As AWS's own client: three tries. What Secrets Manager takes is far less than a Lambda waits to be started. */
+/** As AWS's own client. All of them, none of which is answered, end well before API Gateway gives up (29 s). */
 const TRIES = 3;
 const ANSWER_WITHIN_MS = 5_000;
 
@@ -26,7 +26,7 @@ const Answer = z.object({ SecretString: z.string().optional(), __type: z.string(
 /**
  * Reads a secret's text from AWS Secrets Manager. Throws what AWS calls the error, and nothing else of the answer.
  *
- * It is one signed POST, and the first thing that every cold start does: AWS's client for it was a third of what a
+ * It is one signed POST, and the first thing that every cold start does: AWS's client for it was half of what a
  * Lambda took to load, so only AWS's signer is used (ADR 0016).
  */
 export async function readSecret(
@@ -55,6 +55,7 @@ const passesByItself = (status: number, why: string) =>
   status === 0 || status === 429 || status >= 500 || why.endsWith("ThrottlingException");
 
 async function signed(body: string, of: Surroundings): Promise<HttpRequest> {
+  // Of AWS's partitions, `aws`: as the ARNs of `sts.ts`.
   const endpoint = new URL(
     of.AWS_ENDPOINT_URL_SECRETS_MANAGER ??
       of.AWS_ENDPOINT_URL ??

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -57,14 +58,18 @@ async function main(): Promise<number> {
   process.env["BERTH_MUTATE_AREA"] = name;
   const mutate = values.only === undefined ? area.mutate : [values.only, "!**/*.test.ts"];
   const drawn = area.drawn === null ? null : await draw({ name, area, folder });
-  // The results of another draw are of no use to this one: what was not drawn is on record as not tried.
-  const remembered = path.join(folder, drawn === null ? `${name}.json` : `${name}-${SEED}.json`);
+  // Results of another draw are of no use to this one, and a change of the code is another draw: what was not drawn is on
+  // record as not tried, and what was would still be counted.
+  const remembered = path.join(
+    folder,
+    `${[name, ...(drawn === null ? [] : [drawn.digest])].join("-")}.json`,
+  );
 
   const results = await new Stryker({
     configFile: "test/mutation/stryker.json",
     mutate: [...mutate],
     checkers: drawn === null ? [] : ["drawn"],
-    plugins: ["@stryker-mutator/vitest-runner", ...(drawn === null ? [] : [drawn])],
+    plugins: ["@stryker-mutator/vitest-runner", ...(drawn === null ? [] : [drawn.checker])],
     incrementalFile: path.relative(root, remembered),
     force: values.anew,
     concurrency: workers,
@@ -95,15 +100,21 @@ async function main(): Promise<number> {
   return reached === false ? 1 : 0;
 }
 
-/** Draws an area's mutants and writes down which; the path of the checker that passes no other. */
-async function draw(of: { name: string; area: Area; folder: string }): Promise<string> {
+/** Draws an area's mutants and writes down which, for the checker at this path that passes no other. */
+async function draw(of: {
+  name: string;
+  area: Area;
+  folder: string;
+}): Promise<{ checker: string; digest: string }> {
   const all = await mutantsOf(of.area.mutate, root);
   const drawn = sampled(`mutate ${of.name}`, all.map(placeOf), of.area.drawn ?? all.length);
   process.stderr.write(`${drawn.length} of ${all.length} mutants, ${drawnBy}\n`);
   const file = path.join(of.folder, `${of.name}-drawn.json`);
-  await writeFile(file, JSON.stringify(drawn));
+  const list = JSON.stringify(drawn);
+  await writeFile(file, list);
   process.env["BERTH_MUTATE_DRAWN"] = file;
-  return path.join(import.meta.dirname, "drawn.ts");
+  const digest = createHash("sha256").update(list).digest("hex").slice(0, 12);
+  return { checker: path.join(import.meta.dirname, "drawn.ts"), digest };
 }
 
 /** What does not start, or was not drawn, says nothing of the tests. */
