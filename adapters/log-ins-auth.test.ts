@@ -1,0 +1,201 @@
+import { DrizzleQueryError } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/node-postgres";
+import { pgTable, text } from "drizzle-orm/pg-core";
+import { describe, expect, it, test } from "vitest";
+import { type AuthOptions, createAuth } from "./log-ins-auth.ts";
+
+const table = pgTable("any", { id: text() });
+
+/** better-auth as it was made, and what was logged by it; nothing here asks the database. */
+function made(over: Partial<AuthOptions> = {}) {
+  const lines: unknown[] = [];
+  const auth = createAuth({
+    db: drizzle.mock(),
+    tables: {
+      accounts: table,
+      sessions: table,
+      credentials: table,
+      verifications: table,
+      twoFactors: table,
+      authRateLimits: table,
+    },
+    ids: { newId: () => "an-id" },
+    secret: "for tests only, and long enough for a secret",
+    baseUrl: "https://api.example.com",
+    trustedOrigins: ["https://shop.example.com"],
+    log: {
+      info: (event, fields) => lines.push(["info", event, fields]),
+      error: (event, fields) => lines.push(["error", event, fields]),
+    },
+    production: true,
+    ...over,
+  });
+  return { options: auth.options, lines };
+}
+
+describe("better-auth is told", () => {
+  test("where it stands, whose pages may call it, and to be silent towards the network", () => {
+    const { options } = made();
+    expect(options).toMatchObject({
+      appName: "Berth",
+      baseURL: "https://api.example.com",
+      basePath: "/v1/auth",
+      secret: "for tests only, and long enough for a secret",
+      trustedOrigins: ["https://shop.example.com"],
+      telemetry: { enabled: false },
+      logger: { level: "warn" },
+      onAPIError: { throw: true },
+    });
+    expect(options.plugins.map(({ id, options: own }) => [id, own])).toEqual([
+      ["two-factor", { issuer: "Berth" }],
+    ]);
+    expect(options.advanced.database.generateId()).toBe("an-id");
+  });
+
+  test("a session's life, with no copy of it in a cookie, and what a password may be", () => {
+    expect(made().options).toMatchObject({
+      session: { expiresIn: 604_800, updateAge: 86_400, cookieCache: { enabled: false } },
+      emailAndPassword: { enabled: true, minPasswordLength: 10, maxPasswordLength: 128 },
+      verification: { storeIdentifier: "hashed" },
+    });
+  });
+
+  test("which fields of an account are not a caller's to set", () => {
+    expect(made().options.user.additionalFields).toEqual({
+      role: {
+        type: ["customer", "staff", "integration"],
+        required: true,
+        defaultValue: "customer",
+        input: false,
+      },
+      bannedAt: { type: "date", required: false, input: false },
+    });
+  });
+
+  test.each([true, false])(
+    "how often it may be called, and its cookies (production: %s)",
+    (production) => {
+      expect(made({ production }).options).toMatchObject({
+        rateLimit: {
+          enabled: production,
+          storage: "database",
+          window: 60,
+          max: 120,
+          customRules: {
+            "/sign-in/email": { window: 60, max: 10 },
+            "/sign-up/email": { window: 3600, max: 20 },
+            "/two-factor/*": { window: 60, max: 10 },
+          },
+        },
+        advanced: {
+          cookiePrefix: "berth",
+          useSecureCookies: production,
+          disableOriginCheck: false,
+          disableCSRFCheck: false,
+        },
+      });
+    },
+  );
+
+  test.each([
+    [{}, "x-forwarded-for"],
+    [{ clientIpHeader: "cloudfront-viewer-address" }, "cloudfront-viewer-address"],
+  ])("which header names the caller (%j)", (over, header) => {
+    expect(made(over).options.advanced.ipAddress.ipAddressHeaders).toEqual([header]);
+  });
+});
+
+describe("before an account is made", () => {
+  const judged = (name: string, email: string) => {
+    const { before } = made().options.databaseHooks.user.create;
+    return before({ name, email } as Parameters<typeof before>[0]);
+  };
+
+  it.each([
+    ["a name of one character", "A", "a@example.com"],
+    ["a name of 200", "n".repeat(200), "a@example.com"],
+    ["an address of 254", "Ada", `${"a".repeat(242)}@example.com`],
+  ])("takes %s", async (_what, name, email) => {
+    expect(await judged(name, email)).toBeUndefined();
+  });
+
+  it.each([
+    ["no name", "", "a@example.com", "INVALID_NAME"],
+    ["a name of blanks", " \t\n", "a@example.com", "INVALID_NAME"],
+    ["a name of 201", "n".repeat(201), "a@example.com", "INVALID_NAME"],
+    ["NUL in a name", "A\0da", "a@example.com", "INVALID_NAME"],
+    ["an address of 255", "Ada", `${"a".repeat(243)}@example.com`, "INVALID_EMAIL"],
+  ])("refuses %s", async (_what, name, email, code) => {
+    await expect(judged(name, email)).rejects.toMatchObject({
+      status: "BAD_REQUEST",
+      body: { code },
+    });
+  });
+});
+
+describe("before a session is made", () => {
+  const begin = (account: unknown, context = true) => {
+    const { before } = made().options.databaseHooks.session.create;
+    const found = { context: { internalAdapter: { findUserById: async () => account } } };
+    type Args = Parameters<typeof before>;
+    return before({ userId: "a" } as Args[0], (context ? found : null) as unknown as Args[1]);
+  };
+
+  it("refuses a banned account", async () => {
+    await expect(begin({ id: "a", bannedAt: new Date(0) })).rejects.toMatchObject({
+      status: "FORBIDDEN",
+      body: { code: "ACCOUNT_BANNED" },
+    });
+  });
+
+  it.each([[{ id: "a", bannedAt: null }], [{ id: "a" }], [null], [undefined], ["banned"]])(
+    "lets %j in",
+    async (account) => {
+      expect(await begin(account)).toBeUndefined();
+    },
+  );
+
+  it("lets in where the library tells of no context", async () => {
+    expect(await begin({ bannedAt: new Date(0) }, false)).toBeUndefined();
+  });
+});
+
+describe("the library's log lines", () => {
+  const logged = (message: string, ...args: unknown[]) => {
+    const { options, lines } = made();
+    options.logger.log("warn", message, ...args);
+    return lines;
+  };
+
+  it("are a refusal without an error, and cut at 200 characters", () => {
+    expect(logged(`${"m".repeat(200)}rest`, { password: "secret" })).toEqual([
+      ["info", "auth_refused", { message: "m".repeat(200) }],
+    ]);
+  });
+
+  it("name the first error and its code, never its message", () => {
+    const error = Object.assign(new TypeError("holds a hash"), { code: "E1" });
+    expect(logged("it failed", "secret", error, new RangeError("another"))).toEqual([
+      ["error", "auth_failed", { message: "it failed", error_name: "TypeError", error_code: "E1" }],
+    ]);
+  });
+
+  it("name what the database said of a query, not the query", () => {
+    const cause = Object.assign(new SyntaxError("near secret"), { code: "23505" });
+    const error = new DrizzleQueryError("insert", ["secret"], cause);
+    expect(logged("it failed", error)).toEqual([
+      [
+        "error",
+        "auth_failed",
+        { message: "it failed", error_name: "SyntaxError", error_code: "23505" },
+      ],
+    ]);
+    expect(logged("it failed", new DrizzleQueryError("insert", ["secret"]))).toEqual([
+      [
+        "error",
+        "auth_failed",
+        { message: "it failed", error_name: "Error", error_code: undefined },
+      ],
+    ]);
+  });
+});
