@@ -12,7 +12,7 @@ import { toMoneyView } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
 import type { Action } from "#core/vms/action.ts";
 import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
-import { vmStatus } from "#core/vms/status.ts";
+import { guestState, vmStatus } from "#core/vms/status.ts";
 import type { Host } from "#commands/hosts/show-hosts.ts";
 import type { Invoice } from "#commands/billing/show-invoices.ts";
 import type { VmView } from "#commands/vms/show-vm.ts";
@@ -53,6 +53,7 @@ export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
     now,
   }),
   power: { desired: v.vm.desiredPower, observed: v.vm.observedPower },
+  guest: guestState(v.vm),
   suspended:
     v.entitledUntil !== null && +now > +v.entitledUntil + ENTITLEMENT_GRACE_MS ? ["overdue"] : [],
   lockedBy: v.runningAction ? toWireId("action", v.runningAction.id) : null,

@@ -175,6 +175,8 @@ export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
   observedGeneration: 0,
   firstSeenAt: null,
   runningSince: null,
+  firstRunningAt: null,
+  ranMs: 0,
   guestReadyAt: null,
   bootEpoch: null,
   lastErrorCode: null,

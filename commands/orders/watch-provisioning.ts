@@ -8,16 +8,16 @@ import { bumpDesiredGeneration, loadHost } from "#db/hosts/hosts.ts";
 import { loadOrder, lockOrder, markTried, orderIdsInState, saveOrder } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { lockVm, saveDesire, type VmRow } from "#db/vms/vms.ts";
+import { lockVm, saveDesire, saveObservation, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
 const ACTOR = { kind: "system", id: "watch-provisioning" } as const;
 type At = { now: Date; newId: () => string };
 
 /**
- * Ends what would wait for ever. A paid order whose host sees its VM run in silence for a while counts as delivered; one
- * whose VM was not seen running for so long by the deadline is undone and its money given back; a power action that does not end
- * becomes an error.
+ * Ends what would wait for ever. A paid order whose VM was seen running in silence for a while counts as delivered, and
+ * staff are told; one whose host has not made its VM run by the deadline is undone and its money given back; a power
+ * action that does not end becomes an error.
  */
 export async function watchProvisioning(
   deps: Deps,
@@ -27,7 +27,10 @@ export async function watchProvisioning(
   for (const orderId of await orderIdsInState(deps.db, "paid", 200)) {
     try {
       const outcome = await judgeOrder(deps, orderId);
-      if (outcome === "activate") count.activated++;
+      if (outcome === "activate") {
+        count.activated++;
+        deps.log.error("watch_provisioning.silent_guest", { order_id: orderId });
+      }
       if (outcome === "refund") count.refunding++;
       if (outcome === "wait") left.push(orderId);
     } catch (error) {
@@ -54,7 +57,7 @@ async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activa
     const host = await loadHost(tx, vm.hostId);
     const decided = decideUnprovenOrder(
       order,
-      { runningSince: vm.runningSince, hostLastSeenAt: host?.lastSeenAt ?? null },
+      { ...vm, hostLastSeenAt: host?.lastSeenAt ?? null },
       at.now,
     );
     if (decided === "wait") return decided;
@@ -70,6 +73,7 @@ async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activa
     await saveOrder(tx, moved.value.order);
     const events: Event[] = [...moved.value.events];
     if (decided === "refund") events.push(await undoVm(tx, vm, at));
+    else await saveObservation(tx, vm.id, { silentFrom: at.now });
     const running = await runningActionOf(tx, vm.id);
     const error =
       decided === "refund"
@@ -86,7 +90,11 @@ async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activa
         actor: ACTOR,
         action: `order.${command}`,
         subject: { kind: "order", id: orderId },
-        detail: { running_since: vm.runningSince?.toISOString() ?? null },
+        detail: {
+          first_running_at: vm.firstRunningAt?.toISOString() ?? null,
+          running_since: vm.runningSince?.toISOString() ?? null,
+          ran_ms: vm.ranMs,
+        },
         events,
       },
       at,

@@ -45,6 +45,7 @@ export async function recordVmReport(
   const ids = [...new Set([...seenVms, ...doneActions].map((r) => r.vmId))];
   const receipt = await inTransaction(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
+    const lastWordAt = (await loadHost(tx, hostId))?.lastSeenAt ?? null;
     const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
     let accepted = 0;
     let ignored = unread.vms;
@@ -58,7 +59,8 @@ export async function recordVmReport(
       }
       accepted++;
       documentChanged =
-        (await applyReport(tx, vm, seen, running.get(vm.id), at, actor)) || documentChanged;
+        (await applyReport(tx, vm, seen, running.get(vm.id), { ...at, lastWordAt }, actor)) ||
+        documentChanged;
     }
     for (const done of doneActions) {
       const action = running.get(done.vmId);
@@ -105,7 +107,7 @@ async function applyReport(
   vm: VmRow,
   seen: ReceivedVmReport,
   running: Action | undefined,
-  at: { now: Date; newId: () => string },
+  at: { now: Date; newId: () => string; lastWordAt: Date | null },
   actor: Actor,
 ): Promise<boolean> {
   // An agent that does not understand what the VM holds cannot say that all of it is gone.
@@ -116,7 +118,7 @@ async function applyReport(
     await finishVm(tx, vm, running, at, actor);
     return true;
   }
-  const changed = whatChanged(vm, seen, at.now);
+  const changed = whatChanged(vm, seen, at);
   if (changed) await saveObservation(tx, vm.id, changed);
   // From now on its host may not make it again: the desired document has changed, and no password is needed there.
   const mayCreateNoMore = vm.firstSeenAt === null && (changed?.firstSeenAt ?? null) !== null;

@@ -1,5 +1,8 @@
 import type { Event } from "#core/contracts/events.ts";
+import type { AgentErrorCode } from "#core/contracts/agent/report.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { spanMs } from "#core/vms/judge-report.ts";
+import { OBSERVATION_FRESH_MS } from "#core/vms/status.ts";
 import { nextOrderState, type Order, type OrderCommand, type OrderState } from "./order.ts";
 
 /** How long an unpaid order holds its place. Stripe allows a Checkout Session 30 minutes to 24 hours. */
@@ -14,7 +17,10 @@ export const MOST_UNPAID_ORDERS = 20;
  * itself.
  */
 export const PROVISIONING_DEADLINE_MS = 2 * 60 * 60_000;
-/** A VM that runs this long without a word from its guest counts as delivered: not every image speaks. */
+/**
+ * A VM that was seen running for so long, over all its boots, counts as delivered without a word from its guest: not
+ * every image speaks, and no guest earns a refund by its silence.
+ */
 export const SILENT_GUEST_MS = 10 * 60_000;
 
 export type OrderDecision = Readonly<{ order: Order; events: readonly Event[] }>;
@@ -60,18 +66,51 @@ export function decideConfirmPayment(
   return ok({ ...moved.value, order: { ...moved.value.order, paidAt: now } });
 }
 
-/** What to do with an order that was paid and has no proof of a VM yet. */
+/** What is known of a VM whose guest was not seen to be up. */
+export type UnprovenVm = Readonly<{
+  firstRunningAt: Date | null;
+  runningSince: Date | null;
+  ranMs: number;
+  lastErrorCode: string | null;
+  hostLastSeenAt: Date | null;
+}>;
+
+/**
+ * Errors that no guest can bring about: the host lacks what the VM needs. `driver_failed` is not among them: a guest that
+ * powers off as soon as it boots makes a start that "had no lasting effect".
+ */
+const FAULTS_OF_HOSTS: ReadonlySet<string> = new Set<AgentErrorCode>([
+  "image_missing",
+  "out_of_disk",
+  "out_of_memory",
+  "vm_missing",
+  "hypervisor_unavailable",
+  "not_ours",
+  "stale_epoch",
+  "beyond_limits",
+  "unsupported",
+  "unsupported_by_agent",
+]);
+
+/**
+ * What to do with an order that was paid and has no proof of a VM yet. Only what the host failed to make is given back
+ * (invariant 26): once the VM was seen running, nothing that its guest does, by its name, its silence or its power, leads
+ * to a refund.
+ */
 export function decideUnprovenOrder(
   order: Order,
-  seen: { runningSince: Date | null; hostLastSeenAt: Date | null },
+  seen: UnprovenVm,
   now: Date,
 ): "wait" | "activate" | "refund" {
   if (order.state !== "paid" || order.paidAt === null) return "wait";
-  const { runningSince, hostLastSeenAt } = seen;
+  const { firstRunningAt, runningSince, hostLastSeenAt } = seen;
   const waited = +now - +order.paidAt;
-  if (runningSince === null) return waited >= PROVISIONING_DEADLINE_MS ? "refund" : "wait";
+  if (firstRunningAt === null) return waited >= PROVISIONING_DEADLINE_MS ? "refund" : "wait";
   // To the last word of its host, and no further: a host that died ten minutes ago says nothing of what runs.
-  const ranFor = +(hostLastSeenAt ?? runningSince) - +runningSince;
-  if (ranFor >= SILENT_GUEST_MS) return "activate";
-  return waited >= PROVISIONING_DEADLINE_MS + SILENT_GUEST_MS ? "refund" : "wait";
+  if (seen.ranMs + spanMs(runningSince, hostLastSeenAt) >= SILENT_GUEST_MS) return "activate";
+  if (waited < PROVISIONING_DEADLINE_MS + SILENT_GUEST_MS) return "wait";
+  const hostIsHeard = hostLastSeenAt !== null && +now - +hostLastSeenAt <= OBSERVATION_FRESH_MS;
+  const hostFailed =
+    runningSince === null && seen.lastErrorCode !== null && FAULTS_OF_HOSTS.has(seen.lastErrorCode);
+  return hostIsHeard && !hostFailed ? "activate" : "refund";
 }

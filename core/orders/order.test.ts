@@ -1,8 +1,11 @@
+import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { anOrder, AT, minutesAfter } from "#test/builders.ts";
+import { whatChanged } from "#core/vms/judge-report.ts";
+import { anOrder, AT, aVmReport, minutesAfter, whatIsKnown } from "#test/builders.ts";
 import {
   decideConfirmPayment,
   decideUnprovenOrder,
+  type UnprovenVm,
   moveOrder,
   ORDER_HOLD_MS,
 } from "./decide-order.ts";
@@ -128,42 +131,136 @@ describe("confirming a payment", () => {
 
 describe("an order that is paid and not proved", () => {
   const paid = anOrder({ state: "paid", paidAt: AT });
+  const seen = (over: Partial<UnprovenVm> = {}): UnprovenVm => ({
+    firstRunningAt: null,
+    runningSince: null,
+    ranMs: 0,
+    lastErrorCode: null,
+    hostLastSeenAt: AT,
+    ...over,
+  });
+  const minute = (n: number | null) => (n === null ? null : minutesAfter(n));
+
   test.each([
-    { seen: null, last: 119, after: 119, outcome: "wait" },
-    { seen: null, last: 120, after: 120, outcome: "refund" },
-    { seen: 3, last: 12, after: 12, outcome: "wait" },
-    { seen: 3, last: 13, after: 13, outcome: "activate" },
-    { seen: 3, last: 12, after: 129, outcome: "wait" },
-    { seen: 3, last: 12, after: 130, outcome: "refund" },
-    { seen: 119, last: 128, after: 128, outcome: "wait" },
-    { seen: 119, last: 129, after: 129, outcome: "activate" },
+    { ran: null, last: 119, after: 119, outcome: "wait" },
+    { ran: null, last: 120, after: 120, outcome: "refund" },
+    { ran: 3, last: 12, after: 12, outcome: "wait" },
+    { ran: 3, last: 13, after: 13, outcome: "activate" },
+    { ran: 3, last: 12, after: 129, outcome: "wait" },
+    { ran: 3, last: 12, after: 130, outcome: "refund" },
+    { ran: 119, last: 128, after: 128, outcome: "wait" },
+    { ran: 119, last: 129, after: 129, outcome: "activate" },
   ] as const)(
-    "running since minute $seen by a host that last spoke at $last is to $outcome at $after",
-    ({ seen, last, after, outcome }) => {
-      const runningSince = seen === null ? null : minutesAfter(seen);
-      const hostLastSeenAt = minutesAfter(last);
-      expect(decideUnprovenOrder(paid, { runningSince, hostLastSeenAt }, minutesAfter(after))).toBe(
-        outcome,
-      );
+    "running since minute $ran by a host that last spoke at $last is to $outcome at $after",
+    ({ ran, last, after, outcome }) => {
+      const vm = seen({
+        runningSince: minute(ran),
+        firstRunningAt: minute(ran),
+        hostLastSeenAt: minutesAfter(last),
+      });
+      expect(decideUnprovenOrder(paid, vm, minutesAfter(after))).toBe(outcome);
     },
   );
 
+  test("4b A1: counts what it ran in boots before, so that a guest which restarts is delivered all the same", () => {
+    const ran = seen({ firstRunningAt: AT, ranMs: 8 * 60_000 });
+    const now = (over: Partial<UnprovenVm>, at: number) =>
+      decideUnprovenOrder(paid, { ...ran, ...over }, minutesAfter(at));
+    const since = { runningSince: minutesAfter(20) };
+    expect(now({ ...since, hostLastSeenAt: minutesAfter(21) }, 21)).toBe("wait");
+    expect(now({ ...since, hostLastSeenAt: minutesAfter(22) }, 22)).toBe("activate");
+    expect(now({ ranMs: 10 * 60_000 }, 20)).toBe("activate");
+    expect(now({ ranMs: 10 * 60_000 - 1 }, 20)).toBe("wait");
+  });
+
+  test.each([
+    { what: "whose guest powers off at once", error: null, heard: 130, outcome: "activate" },
+    {
+      what: "whose guest makes every start fail",
+      error: "driver_failed",
+      heard: 130,
+      outcome: "activate",
+    },
+    { what: "of a host heard of 5 minutes ago", error: null, heard: 125, outcome: "activate" },
+    { what: "of a host not heard of for longer", error: null, heard: 124, outcome: "refund" },
+    { what: "that its host has lost", error: "vm_missing", heard: 130, outcome: "refund" },
+    {
+      what: "that its host has no memory for",
+      error: "out_of_memory",
+      heard: 130,
+      outcome: "refund",
+    },
+  ] as const)(
+    "4b A1: a VM $what, after it was seen running, is to $outcome",
+    ({ error, heard, outcome }) => {
+      const vm = seen({
+        firstRunningAt: minutesAfter(1),
+        ranMs: 1000,
+        lastErrorCode: error,
+        hostLastSeenAt: minutesAfter(heard),
+      });
+      expect(decideUnprovenOrder(paid, vm, minutesAfter(129))).toBe("wait");
+      expect(decideUnprovenOrder(paid, vm, minutesAfter(130))).toBe(outcome);
+    },
+  );
+
+  test("4b A1: nothing that its guest does leads to a refund once it was seen running (property)", () => {
+    const look = fc.record({
+      afterMs: fc.integer({ min: 1, max: 4 * 60_000 }),
+      power: fc.constantFrom("running", "off", "paused", "stopping", "failed"),
+      boot: fc.constantFrom("boot-1", "boot-2", "boot-3"),
+      name: fc.constantFrom(null, "localhost", "web-10"),
+      error: fc.constantFrom(null, "driver_failed", "timed_out"),
+    });
+    fc.assert(
+      fc.property(fc.array(look, { minLength: 40, maxLength: 60 }), (looks) => {
+        let now = AT;
+        let vm = whatIsKnown();
+        let hostLastSeenAt: Date | null = null;
+        for (const [n, { afterMs, power: later, boot, name, error }] of looks.entries()) {
+          const power = n === 0 ? "running" : later;
+          now = new Date(+now + afterMs);
+          const report = aVmReport({
+            observed: {
+              power,
+              bootEpoch: power === "off" ? null : boot,
+              guest: name === null ? null : { source: "console", hostname: name },
+            },
+            error: error === null ? null : { code: error, detail: "start had no lasting effect" },
+          });
+          vm = { ...vm, ...whatChanged(vm, report, { now, lastWordAt: hostLastSeenAt }) };
+          hostLastSeenAt = now;
+          expect(decideUnprovenOrder(paid, { ...vm, hostLastSeenAt }, now)).not.toBe("refund");
+        }
+        const end = minutesAfter(24 * 60);
+        expect(decideUnprovenOrder(paid, { ...vm, hostLastSeenAt: end }, end)).toBe("activate");
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test("one that runs is not given back for an error of its host's", () => {
+    const vm = seen({
+      firstRunningAt: minutesAfter(125),
+      runningSince: minutesAfter(125),
+      lastErrorCode: "out_of_disk",
+      hostLastSeenAt: minutesAfter(130),
+    });
+    expect(decideUnprovenOrder(paid, vm, minutesAfter(130))).toBe("activate");
+  });
+
   test("is not given back by an age that nobody knows", () => {
-    const seen = { runningSince: null, hostLastSeenAt: null };
-    expect(decideUnprovenOrder(anOrder({ state: "paid", paidAt: null }), seen, AT)).toBe("wait");
+    const unpaid = anOrder({ state: "paid", paidAt: null });
+    expect(decideUnprovenOrder(unpaid, seen({ hostLastSeenAt: null }), minutesAfter(9999))).toBe(
+      "wait",
+    );
   });
 
   test.each(ORDER_STATES.filter((s) => s !== "paid"))(
     "waits for nothing when it is %s",
     (state) => {
       const order = anOrder({ state, paidAt: AT });
-      expect(
-        decideUnprovenOrder(
-          order,
-          { runningSince: null, hostLastSeenAt: null },
-          minutesAfter(9999),
-        ),
-      ).toBe("wait");
+      expect(decideUnprovenOrder(order, seen(), minutesAfter(9999))).toBe("wait");
     },
   );
 });

@@ -25,14 +25,15 @@ describe("a report", () => {
 });
 
 describe("what a report changes", () => {
+  const on = (now: Date, lastWordAt: Date | null = null) => ({ now, lastWordAt });
   const guest = (hostname: string) =>
     ({ observed: { guest: { source: "console", hostname } } }) as const;
 
   test("is nothing when it says what is known", () => {
-    const first = whatChanged(whatIsKnown(), aVmReport(), AT);
+    const first = whatChanged(whatIsKnown(), aVmReport(), on(AT));
     if (!first) throw new Error("nothing changed");
     expect(
-      whatChanged({ ...whatIsKnown(), ...first }, aVmReport(), minutesAfter(1)),
+      whatChanged({ ...whatIsKnown(), ...first }, aVmReport(), on(minutesAfter(1))),
     ).toBeUndefined();
   });
 
@@ -46,15 +47,18 @@ describe("what a report changes", () => {
       ...known,
       observedPower: "running",
       runningSince: before,
+      firstRunningAt: before,
+      ranMs: 5,
       bootEpoch: "boot-1",
     };
-    const down: KnownOfVm = { ...known, observedPower: "off" };
+    const down: KnownOfVm = { ...known, observedPower: "off", firstRunningAt: before };
     const error = { lastErrorCode: "out_of_disk", lastErrorDetail: "full" };
     const changes: readonly [KnownOfVm, VmReport, Partial<KnownOfVm>][] = [
       [{ ...up, observedPower: "starting" }, running, { observedPower: "running" }],
       [{ ...up, observedGeneration: 0 }, running, { observedGeneration: 1 }],
       [{ ...up, firstSeenAt: null }, running, { firstSeenAt: AT }],
       [{ ...up, runningSince: null }, running, { runningSince: AT }],
+      [{ ...up, firstRunningAt: null }, running, { firstRunningAt: AT }],
       [{ ...up, guestReadyAt: null }, running, { guestReadyAt: AT }],
       [{ ...down, bootEpoch: "boot-1" }, off, { bootEpoch: null }],
       [{ ...up, ...error, lastErrorCode: "busy" }, failed, { lastErrorCode: "out_of_disk" }],
@@ -62,24 +66,24 @@ describe("what a report changes", () => {
     ];
     for (const [last, report, column] of changes) {
       const { hostname: _, generation: _g, ownerEpoch: _e, ...columns } = last;
-      expect(whatChanged(last, report, AT)).toEqual({ ...columns, ...column, observedAt: AT });
-      expect(whatChanged({ ...last, ...column }, report, AT)).toBeUndefined();
+      expect(whatChanged(last, report, on(AT))).toEqual({ ...columns, ...column, observedAt: AT });
+      expect(whatChanged({ ...last, ...column }, report, on(AT))).toBeUndefined();
     }
   });
 
   test("dates what was first seen whole once: not what is half made, nor again after", () => {
     const half = aVmReport({ observed: { complete: false } });
-    expect(whatChanged(whatIsKnown(), half, AT)).toMatchObject({ firstSeenAt: null });
+    expect(whatChanged(whatIsKnown(), half, on(AT))).toMatchObject({ firstSeenAt: null });
     const known = whatIsKnown({ firstSeenAt: AT });
-    expect(whatChanged(known, aVmReport(), minutesAfter(1))).toMatchObject({ firstSeenAt: AT });
+    expect(whatChanged(known, aVmReport(), on(minutesAfter(1)))).toMatchObject({ firstSeenAt: AT });
     const gone = aVmReport({ observed: null });
-    expect(whatChanged(known, gone, minutesAfter(1))).toMatchObject({ firstSeenAt: AT });
+    expect(whatChanged(known, gone, on(minutesAfter(1)))).toMatchObject({ firstSeenAt: AT });
   });
 
   test.each(["web-1", "WEB-1.lan", "web-1.example.com"])(
     "is a ready guest when it gives its ordered name (%s)",
     (hostname) => {
-      expect(whatChanged(whatIsKnown(), aVmReport(guest(hostname)), AT)).toMatchObject({
+      expect(whatChanged(whatIsKnown(), aVmReport(guest(hostname)), on(AT))).toMatchObject({
         guestReadyAt: AT,
       });
     },
@@ -88,7 +92,7 @@ describe("what a report changes", () => {
   test.each(["localhost", "web-10", ""])(
     "is no ready guest under another name (%j)",
     (hostname) => {
-      expect(whatChanged(whatIsKnown(), aVmReport(guest(hostname)), AT)).toMatchObject({
+      expect(whatChanged(whatIsKnown(), aVmReport(guest(hostname)), on(AT))).toMatchObject({
         guestReadyAt: null,
       });
     },
@@ -97,38 +101,65 @@ describe("what a report changes", () => {
   test("keeps since when it runs over one boot, and counts anew over a reboot", () => {
     const known = whatIsKnown({ observedPower: "running", runningSince: AT, bootEpoch: "boot-1" });
     const later = minutesAfter(7);
-    expect(whatChanged(known, aVmReport(), later)).toMatchObject({ runningSince: AT });
+    expect(whatChanged(known, aVmReport(), on(later))).toMatchObject({ runningSince: AT });
     expect(
-      whatChanged(known, aVmReport({ observed: { bootEpoch: "boot-2" } }), later),
+      whatChanged(known, aVmReport({ observed: { bootEpoch: "boot-2" } }), on(later)),
     ).toMatchObject({
       runningSince: later,
     });
     const off = { observed: { power: "off", bootEpoch: null } } as const;
-    expect(whatChanged(known, aVmReport(off), later)).toMatchObject({ runningSince: null });
+    expect(whatChanged(known, aVmReport(off), on(later))).toMatchObject({ runningSince: null });
+  });
+
+  test("4b A1: sums how long it was seen running over all boots, to its host's last word and no further", () => {
+    const times = { first: AT, word: minutesAfter(8), later: minutesAfter(9) };
+    const boot = (bootEpoch: string) => aVmReport({ observed: { bootEpoch } });
+    const off = aVmReport({ observed: { power: "off", bootEpoch: null } });
+    const known = whatIsKnown({
+      observedPower: "running",
+      runningSince: times.first,
+      firstRunningAt: times.first,
+      ranMs: 7,
+      bootEpoch: "boot-1",
+    });
+    const after = (report: VmReport, lastWordAt: Date | null) =>
+      whatChanged(known, report, on(times.later, lastWordAt));
+    expect(after(boot("boot-1"), times.word)).toMatchObject({ ranMs: 7 });
+    const summed = { ranMs: 8 * 60_000 + 7, firstRunningAt: times.first };
+    expect(after(boot("boot-2"), times.word)).toMatchObject(summed);
+    expect(after(off, times.word)).toMatchObject({ ...summed, runningSince: null });
+    expect(after(aVmReport({ observed: null }), times.word)).toMatchObject(summed);
+    expect(after(off, null)).toMatchObject({ ranMs: 7 });
+    expect(after(off, minutesAfter(-1))).toMatchObject({ ranMs: 7 });
+    const stopped = { ...known, ...after(off, times.word) };
+    const again = whatChanged(stopped, boot("boot-3"), on(minutesAfter(20), minutesAfter(19)));
+    expect(again).toMatchObject({ ...summed, runningSince: minutesAfter(20) });
   });
 
   test("calls a VM that is still being made off, and one that is not there unknown", () => {
     expect(
-      whatChanged(whatIsKnown(), aVmReport({ observed: { complete: false } }), AT),
+      whatChanged(whatIsKnown(), aVmReport({ observed: { complete: false } }), on(AT)),
     ).toMatchObject({
       observedPower: "off",
       runningSince: null,
       guestReadyAt: null,
     });
     const known = whatIsKnown({ observedPower: "running" });
-    expect(whatChanged(known, aVmReport({ observed: null }), AT)).toMatchObject({
+    expect(whatChanged(known, aVmReport({ observed: null }), on(AT))).toMatchObject({
       observedPower: null,
     });
   });
 
   test("once a guest was ready, it stays so", () => {
     const known = whatIsKnown({ guestReadyAt: AT });
-    expect(whatChanged(known, aVmReport(), minutesAfter(1))).toMatchObject({ guestReadyAt: AT });
+    expect(whatChanged(known, aVmReport(), on(minutesAfter(1)))).toMatchObject({
+      guestReadyAt: AT,
+    });
   });
 
   test("forgets an error that is over", () => {
     const known = whatIsKnown({ lastErrorCode: "out_of_disk", lastErrorDetail: "full" });
-    expect(whatChanged(known, aVmReport(), AT)).toMatchObject({
+    expect(whatChanged(known, aVmReport(), on(AT))).toMatchObject({
       lastErrorCode: null,
       lastErrorDetail: null,
     });

@@ -9,7 +9,12 @@ export type KnownOfVm = Readonly<{
   observedPower: ObservedPower | null;
   observedGeneration: number;
   firstSeenAt: Date | null;
+  /** Since when it runs in its present boot; null while it does not. */
   runningSince: Date | null;
+  /** When it was first seen running, in any boot. */
+  firstRunningAt: Date | null;
+  /** How long it was seen running in the boots before the present one, in milliseconds. */
+  ranMs: number;
   guestReadyAt: Date | null;
   bootEpoch: string | null;
   lastErrorCode: string | null;
@@ -32,24 +37,29 @@ const shortName = (host: string) => host.toLowerCase().split(".")[0];
 /**
  * The observed columns that a report changes; undefined when it says nothing new. A guest that gives another name
  * than the ordered one is no evidence that the ordered VM is up.
+ *
+ * `lastWordAt` is when its host was last heard of before: a boot that has ended is known to have run until then, and its
+ * time stays in the sum, so that a guest which restarts does not begin to count anew (invariant 26).
  */
 export function whatChanged(
   vm: KnownOfVm,
   report: ReceivedVmReport,
-  now: Date,
+  { now, lastWordAt }: { now: Date; lastWordAt: Date | null },
 ): (Omit<KnownOfVm, "hostname" | "generation" | "ownerEpoch"> & { observedAt: Date }) | undefined {
   const seen = report.observed;
   const power = seen === null ? null : seen.complete ? seen.power : "off";
   const running = power === "running";
   const bootEpoch = seen?.bootEpoch ?? null;
-  const sameBoot = vm.bootEpoch === bootEpoch && vm.runningSince !== null;
+  const goesOn = running && vm.bootEpoch === bootEpoch && vm.runningSince !== null;
   const guest = seen?.guest ?? null;
   const guestUp = running && guest !== null && shortName(guest.hostname) === shortName(vm.hostname);
   const next = {
     observedPower: power,
     observedGeneration: report.generation,
     firstSeenAt: vm.firstSeenAt ?? (seen?.complete ? now : null),
-    runningSince: running ? (sameBoot ? vm.runningSince : now) : null,
+    runningSince: running ? (goesOn ? vm.runningSince : now) : null,
+    firstRunningAt: vm.firstRunningAt ?? (running ? now : null),
+    ranMs: vm.ranMs + (goesOn ? 0 : spanMs(vm.runningSince, lastWordAt)),
     guestReadyAt: vm.guestReadyAt ?? (guestUp ? now : null),
     bootEpoch,
     lastErrorCode: report.error?.code ?? null,
@@ -60,9 +70,15 @@ export function whatChanged(
     next.observedGeneration === vm.observedGeneration &&
     next.firstSeenAt === vm.firstSeenAt &&
     next.runningSince === vm.runningSince &&
+    next.firstRunningAt === vm.firstRunningAt &&
+    next.ranMs === vm.ranMs &&
     next.guestReadyAt === vm.guestReadyAt &&
     next.bootEpoch === vm.bootEpoch &&
     next.lastErrorCode === vm.lastErrorCode &&
     next.lastErrorDetail === vm.lastErrorDetail;
   return same ? undefined : { ...next, observedAt: now };
 }
+
+/** How long a VM was seen running in its present boot, up to what its host said last. */
+export const spanMs = (runningSince: Date | null, lastWordAt: Date | null): number =>
+  runningSince === null || lastWordAt === null ? 0 : Math.max(0, +lastWordAt - +runningSince);

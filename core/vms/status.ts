@@ -34,3 +34,12 @@ export function vmStatus(vm: {
   if (vm.desiredPower === "running") return vm.observedPower === "running" ? "running" : "starting";
   return vm.observedPower === "off" ? "off" : "stopping";
 }
+
+export const GUEST_STATES = ["awaited", "ready", "silent"] as const;
+
+/** A guest that speaks after it was delivered in silence is ready like any other. */
+export const guestState = (vm: {
+  guestReadyAt: Date | null;
+  silentFrom: Date | null;
+}): (typeof GUEST_STATES)[number] =>
+  vm.guestReadyAt !== null ? "ready" : vm.silentFrom !== null ? "silent" : "awaited";

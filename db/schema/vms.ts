@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import {
+  bigint,
   check,
   index,
   integer,
@@ -73,7 +74,12 @@ export const vms = pgTable(
     /** When its host first showed it whole, in this owner epoch. */
     firstSeenAt: instant("first_seen_at"),
     runningSince: instant("running_since"),
+    /** Over all its boots: when it was first seen running, and for how long in those before the present one. */
+    firstRunningAt: instant("first_running_at"),
+    ranMs: bigint("ran_ms", { mode: "number" }).notNull().default(0),
     guestReadyAt: instant("guest_ready_at"),
+    /** When it was delivered though its guest had said nothing. */
+    silentFrom: instant("silent_from"),
     bootEpoch: text("boot_epoch"),
     lastErrorCode: text("last_error_code"),
     lastErrorDetail: text("last_error_detail"),

@@ -7,7 +7,7 @@ import {
   ACTION_TYPES,
   REQUESTABLE_ACTIONS,
 } from "#core/vms/action.ts";
-import { VM_STATUSES } from "#core/vms/status.ts";
+import { GUEST_STATES, VM_STATUSES } from "#core/vms/status.ts";
 import { VmSize } from "#core/vms/vm.ts";
 import { pageOf } from "./page.ts";
 import { Label } from "./values.ts";
@@ -68,6 +68,10 @@ export const VmView = z
         observed: use(ObservedPower).nullable().openapi({ description: "null: not known" }),
       })
       .openapi("VmPower"),
+    guest: z.enum(GUEST_STATES).openapi("GuestState", {
+      description:
+        "Whether the guest itself was seen to be up. `silent`: it ran and said nothing, and was delivered as it is.",
+    }),
     suspended: z
       .array(z.enum(["overdue"]).openapi("SuspensionReason"))
       .openapi({ description: "Why it may not run; empty when it may." }),

@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
+import { guestState } from "#core/vms/status.ts";
+import { loadVmView } from "#db/vms/vms.ts";
 import { anAgentReport } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {
@@ -67,6 +69,64 @@ describe("a paid order becomes active", () => {
     await watchProvisioning(cp.deps);
     expect(await order(orderId)).toMatchObject({ state: "active" });
     expect(await action(vmId, "create")).toMatchObject({ status: "success" });
+  });
+});
+
+describe("4b A1: a guest earns no refund", () => {
+  test("that gives another name and powers off every nine minutes: it is delivered, marked silent, and staff are told", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    const guest = { source: "console", hostname: "someone-else" } as const;
+    for (const bootEpoch of ["boot-1", "boot-2"]) {
+      await hostSees(cp, world.hostId, vmId, { observed: { bootEpoch, guest } });
+      cp.clock.advanceMinutes(8);
+      await hostSees(cp, world.hostId, vmId, { observed: { bootEpoch, guest } });
+      cp.clock.advanceMinutes(1);
+      await hostSees(cp, world.hostId, vmId, { observed: { power: "off", bootEpoch: null } });
+      await watchProvisioning(cp.deps);
+      expect(await order(orderId)).toMatchObject({
+        state: bootEpoch === "boot-1" ? "paid" : "active",
+      });
+    }
+    expect(await vm(vmId)).toMatchObject({ silent_from: cp.clock.now(), guest_ready_at: null });
+    expect((await loadVmView(cp.deps.db, vmId))?.vm).toSatisfy((v) => guestState(v) === "silent");
+    expect(cp.log.errors).toContainEqual(
+      expect.objectContaining({ event: "watch_provisioning.silent_guest", order_id: orderId }),
+    );
+    await hostSees(cp, world.hostId, vmId, { observed: { bootEpoch: "boot-3", guest: GUEST } });
+    expect((await loadVmView(cp.deps.db, vmId))?.vm).toSatisfy((v) => guestState(v) === "ready");
+  });
+
+  test("that powers off before anybody looks twice: its host made it, and it is delivered at the deadline", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    for (let minute = 0; minute < 130; minute += 10) {
+      await hostSees(cp, world.hostId, vmId, { observed: { bootEpoch: `boot-${minute}` } });
+      await hostSees(cp, world.hostId, vmId, {
+        observed: { power: "off", bootEpoch: null },
+        error: { code: "driver_failed", detail: "start had no lasting effect" },
+      });
+      await watchProvisioning(cp.deps);
+      expect(await order(orderId)).toMatchObject({ state: "paid" });
+      cp.clock.advanceMinutes(10);
+    }
+    await hostSees(cp, world.hostId, vmId, { observed: { power: "off", bootEpoch: null } });
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "active" });
+  });
+
+  test("but its host's loss of it does", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    await hostSees(cp, world.hostId, vmId);
+    cp.clock.advanceMinutes(130);
+    await hostSees(cp, world.hostId, vmId, {
+      observed: null,
+      error: { code: "vm_missing", detail: "this VM was here and is gone" },
+    });
+    // It is known to have run until its host's last word, which was its first.
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "refunding" });
   });
 });
 
