@@ -1,7 +1,7 @@
 import { Stripe } from "stripe";
 import { beforeEach, describe, expect, it } from "vitest";
 import { createStripePayments } from "#adapters/stripe.ts";
-import { ProviderUnavailable } from "#core/billing/payments.ts";
+import { CustomerGone, ProviderUnavailable } from "#core/billing/payments.ts";
 import {
   NOW,
   SECONDS,
@@ -20,6 +20,14 @@ import {
 } from "#test/harness/answered-stripe.ts";
 
 beforeEach(forget);
+
+const PAYER = {
+  accountId: "acc-1",
+  currency: "eur",
+  attempt: 2,
+  email: "ada@example.com",
+  name: "Ada",
+} as const;
 
 describe("the client", () => {
   it("speaks to Stripe, with the key and the pinned version", async () => {
@@ -52,9 +60,9 @@ describe("the client", () => {
         throw new TypeError("fetch failed");
       },
     });
-    const account = { accountId: "acc-1", email: "ada@example.com", name: "Ada" };
-    await expect(patient.ensureCustomer(account)).rejects.toBeInstanceOf(ProviderUnavailable);
-    expect(keys).toEqual(Array(3).fill("customer-acc-1"));
+    await expect(patient.fetchInvoice("in_1")).rejects.toBeInstanceOf(ProviderUnavailable);
+    await expect(patient.ensureCustomer(PAYER)).rejects.toBeInstanceOf(ProviderUnavailable);
+    expect(keys).toEqual([null, null, null, ...Array(3).fill("customer-acc-1-eur-2")]);
   });
 
   it.each([
@@ -76,28 +84,33 @@ describe("the client", () => {
 });
 
 describe("a customer", () => {
-  const account = { accountId: "acc-1", email: "ada@example.com", name: "Ada" };
-
-  it("is made once for an account", async () => {
+  it("is made once for an account, a currency and an attempt", async () => {
     answer({ id: "cus_1" });
-    expect(await payments().ensureCustomer(account)).toBe("cus_1");
+    expect(await payments().ensureCustomer(PAYER)).toBe("cus_1");
     expect(asked).toMatchObject([
       {
         method: "POST",
         path: "/v1/customers",
-        form: { email: "ada@example.com", name: "Ada", "metadata[account_id]": "acc-1" },
-        key: "customer-acc-1",
+        form: {
+          email: "ada@example.com",
+          name: "Ada",
+          "metadata[account_id]": "acc-1",
+          "metadata[currency]": "eur",
+        },
+        key: "customer-acc-1-eur-2",
       },
     ]);
   });
 
-  it("after a 500 is looked for among those of the address, and only the account's own is taken", async () => {
+  it("after a 500 is looked for among those of the address, and only the account's own in its currency is taken", async () => {
     const others = [
       { id: "cus_0", metadata: {} },
-      { id: "cus_2", metadata: { account_id: "acc-1" } },
+      { id: "cus_1", metadata: { account_id: "acc-1", currency: "usd" } },
+      { id: "cus_3", metadata: { account_id: "acc-2", currency: "eur" } },
+      { id: "cus_2", metadata: { account_id: "acc-1", currency: "eur" } },
     ];
     answer(API_ERROR, list(...others));
-    expect(await payments().ensureCustomer(account)).toBe("cus_2");
+    expect(await payments().ensureCustomer(PAYER)).toBe("cus_2");
     expect(asked[1]).toMatchObject({
       method: "GET",
       path: "/v1/customers",
@@ -173,7 +186,7 @@ describe("a Checkout Session", () => {
   };
   const EXPIRES = Math.floor((+NOW + 1_800_999) / 1000);
 
-  it("is opened with everything that leads it back to its order, under a key of its end", async () => {
+  it("is opened with everything that leads it back to its order, under a key of its end and its customer", async () => {
     answer(aSession());
     expect(await payments().createCheckout(wanted)).toEqual({
       id: "cs_1",
@@ -194,8 +207,9 @@ describe("a Checkout Session", () => {
           expires_at: String(EXPIRES),
           "metadata[order_id]": "order-1",
           "subscription_data[metadata][order_id]": "order-1",
+          "adaptive_pricing[enabled]": "false",
         },
-        key: `checkout-order-1-${EXPIRES}`,
+        key: `checkout-order-1-${EXPIRES}-cus_1`,
       },
     ]);
   });
@@ -214,6 +228,15 @@ describe("a Checkout Session", () => {
     );
     answer(aSession({ url: null }));
     await expect(payments().createCheckout(wanted)).rejects.toThrow("cs_1");
+  });
+
+  it("4b A5: tells that its customer was deleted, and not another thing that is missing", async () => {
+    answer(stripeError(400, { code: "resource_missing", param: "customer" }));
+    await expect(payments().createCheckout(wanted)).rejects.toBeInstanceOf(CustomerGone);
+    answer(stripeError(400, { code: "resource_missing", param: "line_items[0][price]" }));
+    await expect(payments().createCheckout(wanted)).rejects.toBeInstanceOf(
+      Stripe.errors.StripeInvalidRequestError,
+    );
   });
 
   it("is fetched with its invoice and its subscription's latest invoice", async () => {

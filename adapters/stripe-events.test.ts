@@ -1,6 +1,6 @@
 import { Stripe } from "stripe";
 import { beforeEach, describe, expect, it } from "vitest";
-import { ProviderUnavailable } from "#core/billing/payments.ts";
+import { ProviderUnavailable, UnknownToProvider } from "#core/billing/payments.ts";
 import {
   NOW,
   SECONDS,
@@ -36,7 +36,9 @@ describe("events that no delivery of has succeeded", () => {
       path: "/v1/events",
       query: {
         "types[0]": "checkout.session.completed",
-        "types[8]": "refund.failed",
+        "types[1]": "checkout.session.async_payment_succeeded",
+        "types[2]": "checkout.session.async_payment_failed",
+        "types[10]": "refund.failed",
         delivery_success: "false",
         "created[gte]": String(SECONDS - 3_600),
         "created[lt]": String(SECONDS),
@@ -97,11 +99,14 @@ describe("a webhook", () => {
     });
   });
 
-  it("that is signed and no event is a bug, and no forgery", async () => {
-    await expect(
-      payments().verifyWebhook("{}", signed(WEBHOOK_SECRET, SECONDS, "{}")),
-    ).rejects.toBeInstanceOf(TypeError);
-  });
+  it.each(["{}", `{"id":"evt_\\u0000"}`, `{"id":7}`])(
+    "4b A5: that is signed and has no id of an event (%s) is refused, and is no forgery",
+    async (text) => {
+      expect(
+        await payments().verifyWebhook(text, signed(WEBHOOK_SECRET, SECONDS, text)),
+      ).toMatchObject({ ok: false, error: { code: "event_malformed" } });
+    },
+  );
 
   it("that is no JSON is refused, although it is signed", async () => {
     const text = "{not json";
@@ -111,9 +116,34 @@ describe("a webhook", () => {
   });
 });
 
+describe("4b A5: an object that Stripe does not know", () => {
+  const missing = stripeError(404, { code: "resource_missing", param: "id" });
+  it.each([
+    ["a session", () => payments().fetchCheckout("cs_1")],
+    ["a subscription", () => payments().fetchSubscription("sub_1")],
+    ["an invoice", () => payments().fetchInvoice("in_1")],
+    ["a refund", () => payments().fetchRefund("re_1")],
+  ])("(%s) is told apart from a bug", async (_what, fetch) => {
+    answer(missing);
+    await expect(fetch()).rejects.toBeInstanceOf(UnknownToProvider);
+    answer(stripeError(400, { code: "resource_missing", param: "expand" }));
+    await expect(fetch()).rejects.toBeInstanceOf(Stripe.errors.StripeInvalidRequestError);
+  });
+});
+
 describe("what Stripe fails with", () => {
   const calls = [
-    ["ensureCustomer", () => payments().ensureCustomer({ accountId: "a", email: "e", name: "n" })],
+    [
+      "ensureCustomer",
+      () =>
+        payments().ensureCustomer({
+          accountId: "a",
+          currency: "eur",
+          attempt: 1,
+          email: "e",
+          name: "n",
+        }),
+    ],
     [
       "ensurePrice",
       () =>

@@ -138,6 +138,18 @@ describe("a refund", () => {
     }
   });
 
+  it("4b A5: of an invoice that a discount paid gives nothing back, and that is that", async () => {
+    answer(anInvoice({ amount_paid: 0 }));
+    expect(await payments().refundInvoice(wanted)).toEqual({
+      id: "in_1",
+      orderId: "order-1",
+      paymentId: null,
+      amount: null,
+      status: "succeeded",
+    });
+    expect(asked).toHaveLength(1);
+  });
+
   it.each(["succeeded", "pending"])(
     "that is there and %s is told, not made again",
     async (status) => {

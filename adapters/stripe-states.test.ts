@@ -1,5 +1,6 @@
 import type { Stripe } from "stripe";
 import { describe, expect, it } from "vitest";
+import { ForeignCurrency } from "#core/billing/payments.ts";
 import {
   checkoutState,
   endOfPaid,
@@ -93,9 +94,8 @@ describe("money and time", () => {
   });
 
   it("is refused in a currency that we do not sell in", () => {
-    expect(() => invoiceState(anInvoice({ currency: "gbp" }))).toThrow("gbp");
-    expect(() => refundState(aRefund({ currency: "jpy" }))).toThrow("jpy");
-    expect(() => checkoutState(aSession({ currency: "chf" }), null)).toThrow("chf");
+    expect(() => invoiceState(anInvoice({ currency: "gbp" }))).toThrow(ForeignCurrency);
+    expect(refundState(aRefund({ currency: "jpy" })).amount).toBeNull();
   });
 
   it("of an id, whole or by name, is the id", () => {
@@ -225,9 +225,10 @@ describe("a Checkout Session", () => {
       url: "https://checkout.stripe.com/c/1",
       status: "complete",
       paid: true,
-      total: { minor: 1_999n, currency: "eur" },
+      worth: { minor: 1_999n, currency: "eur" },
       orderId: "order-of-session",
       subscription,
+      invoiceId: "in_1",
       invoice: invoiceState(anInvoice()),
     });
   });
@@ -236,7 +237,9 @@ describe("a Checkout Session", () => {
     ["complete", "paid", "complete", true],
     // Paid later (SEPA debit, say): complete, and no money yet.
     ["complete", "unpaid", "complete", false],
-    ["complete", "no_payment_required", "complete", false],
+    // A discount takes all of it off.
+    ["complete", "no_payment_required", "complete", true],
+    ["open", "no_payment_required", "open", false],
     ["open", "unpaid", "open", false],
     ["open", "paid", "open", false],
     ["expired", "unpaid", "expired", false],
@@ -248,12 +251,42 @@ describe("a Checkout Session", () => {
     expect([state.status, state.paid]).toEqual([expected, paid]);
   });
 
+  it.each([
+    ["open", false],
+    ["draft", false],
+    ["void", false],
+    ["paid", true],
+  ])("4b A5: that is complete and unpaid is paid with its invoice (%s: %s)", (status, paid) => {
+    const later = { payment_status: "unpaid", invoice: anInvoice({ status }) };
+    expect(checkoutState(aSession(later), null).paid).toBe(paid);
+    expect(checkoutState(aSession({ ...later, status: "open" }), null).paid).toBe(false);
+  });
+
+  it("4b A5: is worth what is paid and what a discount took off", () => {
+    const total_details = { amount_discount: 301, amount_tax: 17 };
+    expect(checkoutState(aSession({ total_details }), null).worth).toEqual({
+      minor: 2_300n,
+      currency: "eur",
+    });
+  });
+
+  it("4b A5: in a currency that we do not sell in is worth nothing that we know, and has an invoice", () => {
+    const foreign = aSession({ currency: "gbp", invoice: anInvoice({ currency: "gbp" }) });
+    expect(checkoutState(foreign, null)).toMatchObject({
+      paid: true,
+      worth: null,
+      invoiceId: "in_1",
+      invoice: null,
+    });
+  });
+
   it("without an amount costs nothing, and must have been fetched with its invoice", () => {
-    const bare = { amount_total: null, currency: null, metadata: null, url: null };
+    const bare = { amount_total: null, currency: "usd", metadata: null, url: null };
     expect(checkoutState(aSession(bare), null)).toMatchObject({
-      total: { minor: 0n, currency: "usd" },
+      worth: { minor: 0n, currency: "usd" },
       orderId: null,
       url: null,
+      invoiceId: null,
       invoice: null,
       subscription: null,
     });
@@ -271,6 +304,18 @@ describe("an event", () => {
       type: "invoice.paid",
       object: { kind: "invoice", id: "in_9" },
     });
+  });
+
+  it.each(["in_\0", "in 1", "", "x".repeat(256), "in-1"])(
+    "4b A5: names no object by what is no id (%j)",
+    (id) => {
+      expect(providerEvent(anEvent({ object: "invoice", id })).object.id).toBeNull();
+    },
+  );
+
+  it("4b A5: of a connected account is about nothing of ours", () => {
+    const event = { ...anEvent({ object: "invoice", id: "in_9" }), account: "acct_1" };
+    expect(providerEvent(event).object).toEqual({ kind: "unknown", id: null });
   });
 
   it("about a thing without a kind or an id says so", () => {

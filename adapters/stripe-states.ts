@@ -1,6 +1,7 @@
 import type { Stripe } from "stripe";
 import {
   type CheckoutState,
+  ForeignCurrency,
   type InvoiceState,
   type ProviderEvent,
   type RefundState,
@@ -14,23 +15,40 @@ export const idOf = (x: string | { id: string }): string => (typeof x === "strin
 export const instant = (unixSeconds: number) => new Date(unixSeconds * 1000);
 export const seconds = (at: Date) => Math.floor(+at / 1000);
 
+const moneyOrNull = (minor: number, currency: string): Money | null =>
+  isCurrency(currency) ? { minor: BigInt(minor), currency } : null;
+
 function money(minor: number, currency: string): Money {
-  if (!isCurrency(currency))
-    throw new Error(`Stripe answered in ${currency}, which we do not sell in`);
-  return { minor: BigInt(minor), currency };
+  const amount = moneyOrNull(minor, currency);
+  if (amount === null)
+    throw new ForeignCurrency(`Stripe answered in ${currency}, which we do not sell in`);
+  return amount;
 }
 
+/** Stripe's ids are letters, digits and underscores. Anything else is no id, and nothing to ask a database for. */
+const ID = /^[A-Za-z0-9_]{1,255}$/;
+
+/**
+ * Which object an event is about. One of a connected account's (Connect) names an object that we cannot fetch and that is
+ * not ours.
+ */
 export function providerEvent(event: Stripe.Event): ProviderEvent {
-  const object: { object?: unknown; id?: unknown } = event.data.object;
+  const object: { object?: unknown; id?: unknown } =
+    event.account === undefined ? event.data.object : {};
   return {
     id: event.id,
     type: event.type,
     object: {
-      kind: typeof object.object === "string" ? object.object : "unknown",
-      id: typeof object.id === "string" ? object.id : null,
+      kind:
+        typeof object.object === "string" && ID.test(object.object.replaceAll(".", "_"))
+          ? object.object
+          : "unknown",
+      id: typeof object.id === "string" && ID.test(object.id) ? object.id : null,
     },
   };
 }
+
+export const isEventId = (id: unknown): id is string => typeof id === "string" && ID.test(id);
 
 export function invoiceState(invoice: Stripe.Invoice): InvoiceState {
   return {
@@ -51,7 +69,7 @@ export function refundState(refund: Stripe.Refund): RefundState {
     id: refund.id,
     orderId: refund.metadata?.["order_id"] ?? null,
     paymentId: refund.payment_intent === null ? null : idOf(refund.payment_intent),
-    amount: money(refund.amount, refund.currency),
+    amount: moneyOrNull(refund.amount, refund.currency),
     status:
       status === "succeeded"
         ? "succeeded"
@@ -100,6 +118,10 @@ export function checkoutState(
   const { invoice } = session;
   if (typeof invoice === "string")
     throw new Error(`checkout session ${session.id} was fetched without its invoice`);
+  const isOver = session.status === "complete";
+  const taken =
+    session.payment_status === "paid" || session.payment_status === "no_payment_required";
+  const discount = session.total_details?.amount_discount ?? 0;
   return {
     id: session.id,
     url: session.url,
@@ -110,10 +132,12 @@ export function checkoutState(
         : session.status === "expired"
           ? "expired"
           : "open",
-    paid: session.status === "complete" && session.payment_status === "paid",
-    total: money(session.amount_total ?? 0, session.currency ?? "usd"),
+    // A debit that failed first and was taken later stands on the invoice alone.
+    paid: isOver && (taken || invoice?.status === "paid"),
+    worth: moneyOrNull((session.amount_total ?? 0) + discount, session.currency ?? ""),
     orderId: session.metadata?.["order_id"] ?? null,
     subscription,
-    invoice: invoice ? invoiceState(invoice) : null,
+    invoiceId: invoice?.id ?? null,
+    invoice: invoice && isCurrency(invoice.currency) ? invoiceState(invoice) : null,
   };
 }

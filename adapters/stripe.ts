@@ -1,9 +1,11 @@
 import Stripe from "stripe";
 import {
+  CustomerGone,
   PROVIDER_EVENTS,
   ProviderUnavailable,
   type CheckoutState,
   type Payments,
+  UnknownToProvider,
   type SubscriptionState,
 } from "#core/billing/payments.ts";
 import { ok, refuse } from "#core/result.ts";
@@ -14,6 +16,7 @@ import {
   idOf,
   instant,
   invoiceState,
+  isEventId,
   latestInvoiceOf,
   providerEvent,
   refundState,
@@ -95,19 +98,18 @@ export function createStripePayments(options: StripeOptions): Payments {
     failed.every((r) => +options.now() - +instant(r.created) >= REFUND_AGAIN_MS);
 
   const payments: Payments = {
-    ensureCustomer: async ({ accountId, email, name }) => {
+    ensureCustomer: async ({ accountId, currency, attempt, email, name }) => {
+      const metadata = { account_id: accountId, currency };
       const customer = await makeOnce({
-        key: `customer-${accountId}`,
+        // Stripe answers a key for a day with the customer that it made, also when that one was deleted since.
+        key: `customer-${accountId}-${currency}-${attempt}`,
         now: options.now(),
         make: (idempotencyKey) =>
-          stripe.customers.create(
-            { email, name, metadata: { account_id: accountId } },
-            { idempotencyKey },
-          ),
+          stripe.customers.create({ email, name, metadata }, { idempotencyKey }),
         // The list is up to date, which Stripe's search is not. One that it misses is a second customer: harmless.
         find: async () =>
           (await stripe.customers.list({ email, limit: 100 })).data.find(
-            (c) => c.metadata["account_id"] === accountId,
+            (c) => c.metadata["account_id"] === accountId && c.metadata["currency"] === currency,
           ),
       });
       return customer.id;
@@ -154,15 +156,19 @@ export function createStripePayments(options: StripeOptions): Payments {
             success_url: input.successUrl,
             cancel_url: input.cancelUrl,
             expires_at: expiresAt,
+            // The price is what it says, in the currency that it says: what is paid is compared with the order.
+            adaptive_pricing: { enabled: false },
             metadata: { order_id: input.orderId },
             subscription_data: { metadata: { order_id: input.orderId } },
           },
-          // Another end is another session: a key may not come again with other parameters. A 500 that Stripe keeps under
+          // Another end or customer is another session: a key may not come again with other parameters. A 500 that Stripe keeps under
           // it blocks the order for a minute at most, since whoever tries again later holds its place until later; a
           // session that was made all the same is known to nobody and expires.
-          { idempotencyKey: `checkout-${input.orderId}-${expiresAt}` },
+          { idempotencyKey: `checkout-${input.orderId}-${expiresAt}-${input.customerId}` },
         )
         .catch((cause: unknown) => {
+          if (isMissing(cause) && cause.param === "customer")
+            throw new CustomerGone(`Stripe: ${cause.message}`, { cause });
           // The call was so long on its way that too little of the hold was left: with a longer one it goes.
           if (
             cause instanceof Stripe.errors.StripeInvalidRequestError &&
@@ -213,6 +219,9 @@ export function createStripePayments(options: StripeOptions): Payments {
 
     refundInvoice: async ({ orderId, invoiceId }) => {
       const invoice = await stripe.invoices.retrieve(invoiceId, { expand: ["payments"] });
+      // Nothing was captured: a discount paid it.
+      if (invoice.amount_paid === 0)
+        return { id: invoice.id, orderId, paymentId: null, amount: null, status: "succeeded" };
       const intent = invoice.payments?.data
         .map((p) => p.payment.payment_intent)
         .find((p) => p !== undefined && p !== null);
@@ -283,6 +292,8 @@ export function createStripePayments(options: StripeOptions): Payments {
           undefined,
           +options.now(),
         );
+        if (!isEventId(event.id))
+          return refuse("event_malformed", "the event has no id of Stripe's");
         return ok(providerEvent(event));
       } catch (error) {
         if (
@@ -297,7 +308,13 @@ export function createStripePayments(options: StripeOptions): Payments {
   return withOutages(payments);
 }
 
-/** Tells an outage of Stripe's (no connection, a 5xx, too many requests) from a bug of ours. */
+const isMissing = (error: unknown): error is Stripe.errors.StripeInvalidRequestError =>
+  error instanceof Stripe.errors.StripeInvalidRequestError && error.code === "resource_missing";
+
+/**
+ * Tells an outage of Stripe's (no connection, a 5xx, too many requests), and an object that it does not know, from a bug
+ * of ours.
+ */
 function withOutages(payments: Payments): Payments {
   const wrap =
     <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
@@ -309,6 +326,8 @@ function withOutages(payments: Payments): Payments {
           cause instanceof Stripe.errors.StripeRateLimitError
         )
           throw new ProviderUnavailable(`Stripe: ${cause.message}`, { cause });
+        if (isMissing(cause) && cause.statusCode === 404)
+          throw new UnknownToProvider(`Stripe: ${cause.message}`, { cause });
         throw cause;
       });
   return {

@@ -15,7 +15,12 @@ const INVOICE_DELAY_S = 5;
 export async function receiveStripeEvent(
   deps: Pick<Deps, "db" | "clock" | "payments" | "queues">,
   input: { body: string; signature: string | undefined },
-): Promise<Result<{ messageId: string; seen: "first" | "repeat" }, Refusal<"signature_invalid">>> {
+): Promise<
+  Result<
+    { messageId: string; seen: "first" | "repeat" },
+    Refusal<"signature_invalid" | "event_malformed">
+  >
+> {
   const event = await deps.payments.verifyWebhook(input.body, input.signature);
   if (!event.ok) return event;
   const seen = await storeDelivery(deps.db, event.value, input.body, deps.clock.now());

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { RefundState } from "#core/billing/payments.ts";
+import { ForeignCurrency, type RefundState, UnknownToProvider } from "#core/billing/payments.ts";
 import { invoiceStatus } from "#db/billing/invoices.ts";
 import { claimDelivery, loadDelivery, type InboxEntry } from "#db/messages/inbox.ts";
 import {
@@ -31,7 +31,7 @@ export async function applyBillingEvent(
   if (delivery.appliedAt !== null) return "repeat";
   if (delivery.objectKind === "refund") return applyRefund(deps, delivery);
   const known = await isKnown(deps, delivery);
-  const subject = known ? undefined : await findSubject(deps, delivery);
+  const subject = known ? undefined : await unlessForeign(deps, findSubject(deps, delivery));
   if (subject && (await isOurs(deps, subject.orderId)))
     return followProvider(deps, subject.orderId, {
       ...subject,
@@ -39,6 +39,20 @@ export async function applyBillingEvent(
       claim: (tx) => claimDelivery(tx, messageId, "applied", deps.clock.now()),
     });
   return setAside(deps, messageId, known ? "known" : "ignored");
+}
+
+/**
+ * What a delivery is about; undefined when it is nothing of ours: another account's or mode's object, one that was deleted
+ * since, or money in a currency that we do not sell in. It would be looked for in vain for ever.
+ */
+async function unlessForeign<T>(deps: Deps, look: Promise<T>): Promise<T | undefined> {
+  try {
+    return await look;
+  } catch (error) {
+    if (!(error instanceof UnknownToProvider) && !(error instanceof ForeignCurrency)) throw error;
+    deps.log.error("apply_billing_event.foreign", { error });
+    return undefined;
+  }
 }
 
 /** Marks a delivery that changes nothing as applied. */
@@ -62,17 +76,24 @@ async function applyRefund(
   { messageId, objectId }: InboxEntry,
 ): Promise<"refund_booked" | "refund_reversed" | "unchanged" | "repeat" | "ignored"> {
   if (objectId === null) return setAside(deps, messageId, "ignored");
-  const refund = await deps.payments.fetchRefund(objectId);
+  const refund = await unlessForeign(deps, deps.payments.fetchRefund(objectId));
+  if (refund?.amount === undefined || refund.amount === null)
+    return setAside(deps, messageId, "ignored");
   const byStaff = refund.orderId === null;
   const nothingToDo = refund.status === "pending" || (!byStaff && refund.status === "succeeded");
   const orderId = nothingToDo ? null : await orderOfRefund(deps, refund);
   if (orderId === null || !(await isOurs(deps, orderId)))
     return setAside(deps, messageId, "ignored");
   const apply = byStaff ? bookStaffRefund : reverseRefund;
-  return apply(deps, orderId, refund, {
-    actor: { kind: "provider", id: messageId },
-    claim: (tx) => claimDelivery(tx, messageId, "applied", deps.clock.now()),
-  });
+  return apply(
+    deps,
+    orderId,
+    { ...refund, amount: refund.amount },
+    {
+      actor: { kind: "provider", id: messageId },
+      claim: (tx) => claimDelivery(tx, messageId, "applied", deps.clock.now()),
+    },
+  );
 }
 
 async function orderOfRefund(deps: Deps, refund: RefundState): Promise<string | null> {

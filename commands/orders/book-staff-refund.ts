@@ -1,5 +1,5 @@
 import { refundMade, refundReversed } from "#core/billing/ledger.ts";
-import type { RefundState } from "#core/billing/payments.ts";
+import type { BookedRefund } from "#core/billing/payments.ts";
 import type { Tx } from "#db/client.ts";
 import { post } from "#db/billing/ledger.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
@@ -17,7 +17,7 @@ import { stamp, type Deps } from "#commands/deps.ts";
 export async function bookStaffRefund(
   deps: Pick<Deps, "db" | "clock" | "ids" | "log">,
   orderId: string,
-  refund: RefundState,
+  refund: BookedRefund,
   by: { actor: Actor; claim: (tx: Tx) => Promise<boolean> },
 ): Promise<"refund_booked" | "refund_reversed" | "unchanged" | "repeat"> {
   if (refund.status === "pending") throw new Error(`refund ${refund.id} is ${refund.status}`);
@@ -48,7 +48,7 @@ export async function bookStaffRefund(
 async function bookAsItIs(
   tx: Tx,
   orderId: string,
-  refund: RefundState,
+  refund: BookedRefund,
   at: { now: Date; newId: () => string },
 ): Promise<"refund_booked" | "refund_reversed" | "unchanged"> {
   // Also for one that failed: whoever looked before it did, and comes to book it later, finds it booked.

@@ -106,9 +106,42 @@ async function bringInLine(
     const done = await fulfilOrder(tx, order, checkout, at, actor);
     return done.ok ? done.value : "refused";
   }
-  return checkout.status === "expired" && order.state === "awaiting_payment"
-    ? expireOrder(tx, order, at, actor)
-    : "unchanged";
+  // A bank debit settles days later: no place is held for so long. Money that comes after all is served if there is room.
+  const isOver =
+    checkout.status === "expired" || (checkout.status === "complete" && at.now >= order.expiresAt);
+  const followed =
+    isOver && order.state === "awaiting_payment"
+      ? await expireOrder(tx, order, at, actor)
+      : ("unchanged" as const);
+  await endUnpaidSubscription(tx, order, checkout, at, actor);
+  return followed;
+}
+
+/** Its first debit failed: the subscription would go on and ask for more, for an order that nobody serves. */
+async function endUnpaidSubscription(
+  tx: Tx,
+  order: Order,
+  { subscription }: CheckoutState,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<void> {
+  if (subscription?.status !== "past_due" && subscription?.status !== "unpaid") return;
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: "order.debit_failed",
+      subject: { kind: "order", id: order.id },
+      detail: { status: subscription.status },
+      events: [
+        {
+          name: "subscription.cancellation_fell_due.v1",
+          data: { orderId: order.id, subscriptionId: subscription.id },
+        },
+      ],
+    },
+    at,
+  );
 }
 
 /** Gives up an unpaid order's place. Part of the caller's transaction; the caller holds the order. */

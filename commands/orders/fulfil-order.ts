@@ -29,9 +29,11 @@ export async function fulfilOrder(
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<Result<"fulfilled" | "refunding" | "unchanged", OrderRefusal>> {
-  const paid = decideConfirmPayment(order, checkout.total, at.now);
+  const paid = decideConfirmPayment(order, checkout.worth, at.now);
   if (!paid.ok && paid.error.code !== "order_underpaid") return paid;
   if (paid.ok && paid.value.events.length === 0) return ok("unchanged");
+  if (checkout.worth === null)
+    return refundInstead(tx, order, { why: "foreign_currency", ...at }, actor);
   // Without its invoice the payment could not be booked nor given back: better that the message comes again.
   if (!checkout.invoice)
     throw new Error(`checkout ${checkout.id} is paid and shows no invoice yet`);
@@ -111,7 +113,7 @@ async function placeOf(tx: Tx, order: Order, at: { now: Date; newId: () => strin
 async function refundInstead(
   tx: Tx,
   order: Order,
-  at: { now: Date; newId: () => string; why: "underpaid" | "without_place" },
+  at: { now: Date; newId: () => string; why: "underpaid" | "foreign_currency" | "without_place" },
   actor: Actor,
 ): Promise<Result<"refunding", OrderRefusal>> {
   const moved = moveOrder(order, "refund", [

@@ -1,10 +1,16 @@
 import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { NoHostCode } from "#core/hosts/place-vm.ts";
+import { CustomerGone } from "#core/billing/payments.ts";
+import type { Currency } from "#core/money.ts";
 import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import type { BillingInterval, Order } from "#core/orders/order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { billingCustomerOf, keepBillingCustomer } from "#db/billing/customers.ts";
+import {
+  billingCustomerOf,
+  forgetBillingCustomer,
+  keepBillingCustomer,
+} from "#db/billing/customers.ts";
 import {
   loadImage,
   loadLocation,
@@ -170,21 +176,28 @@ async function openCheckout(
   // `holdOrder` takes no order by the hour.
   if (order.billingInterval === "hour") throw new Error(`order ${orderId} is by the hour`);
 
+  const payer = { accountId: buyer.accountId, currency: order.currency };
   const [customerId, priceId] = await Promise.all([
-    ensureCustomer(deps, buyer),
+    ensureCustomer(deps, buyer, payer),
     ensurePrice(deps, order.planId, order.billingInterval),
   ]);
   // Those calls may have been slow: what held before them may not hold any more.
   const held = await heldLongEnough(deps, order);
   const meanwhile = whatCheckoutIs(held);
   if (meanwhile !== "to_open") return meanwhile;
-  const checkout = await deps.payments.createCheckout({
-    orderId,
-    customerId,
-    priceId,
-    successUrl: `${deps.settings.publicUrl}/checkout/done`,
-    cancelUrl: `${deps.settings.publicUrl}/checkout/cancelled`,
-    expiresAt: held.expiresAt,
+  const openFor = (customer: string) =>
+    deps.payments.createCheckout({
+      orderId,
+      customerId: customer,
+      priceId,
+      successUrl: `${deps.settings.publicUrl}/checkout/done`,
+      cancelUrl: `${deps.settings.publicUrl}/checkout/cancelled`,
+      expiresAt: held.expiresAt,
+    });
+  const checkout = await openFor(customerId).catch(async (error: unknown) => {
+    if (!(error instanceof CustomerGone)) throw error;
+    await forgetBillingCustomer(deps.db, payer, customerId);
+    return openFor(await ensureCustomer(deps, buyer, payer));
   });
   // Of two repeats that race, the first one's session stays: only that one may be paid.
   const kept = await attachCheckout(deps.db, orderId, checkout);
@@ -215,11 +228,16 @@ async function orderOf(deps: Deps, orderId: string): Promise<Order> {
   return order;
 }
 
-async function ensureCustomer(deps: Deps, buyer: AccountPrincipal): Promise<string> {
-  const known = await billingCustomerOf(deps.db, buyer.accountId);
-  if (known !== undefined) return known;
-  // Two repeats of one order must name one customer: their session's key takes no other parameters.
-  return keepBillingCustomer(deps.db, buyer.accountId, await deps.payments.ensureCustomer(buyer));
+async function ensureCustomer(
+  deps: Deps,
+  { email, name }: AccountPrincipal,
+  payer: { accountId: string; currency: Currency },
+): Promise<string> {
+  const { customerId, attempt } = await billingCustomerOf(deps.db, payer);
+  if (customerId !== null) return customerId;
+  const made = await deps.payments.ensureCustomer({ ...payer, attempt, email, name });
+  // Two repeats of one order name one customer, and so get one session.
+  return keepBillingCustomer(deps.db, payer, made);
 }
 
 async function ensurePrice(

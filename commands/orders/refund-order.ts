@@ -20,10 +20,11 @@ export async function refundOrder(
   if (order?.state !== "refunding") return "not_due";
   const checkout =
     order.checkoutId === null ? undefined : await deps.payments.fetchCheckout(order.checkoutId);
-  if (!checkout?.invoice) throw new Error(`order ${orderId} is to be refunded and has no invoice`);
+  const invoiceId = checkout?.invoiceId ?? null;
+  if (invoiceId === null) throw new Error(`order ${orderId} is to be refunded and has no invoice`);
   // First the subscription: it must not bill again while the refund is under way.
-  if (checkout.subscription) await deps.payments.cancelSubscription(checkout.subscription.id);
-  const refund = await deps.payments.refundInvoice({ orderId, invoiceId: checkout.invoice.id });
+  if (checkout?.subscription) await deps.payments.cancelSubscription(checkout.subscription.id);
+  const refund = await deps.payments.refundInvoice({ orderId, invoiceId });
   if (refund.status !== "succeeded") {
     deps.log.error("refund_order.not_yet", { order_id: orderId, status: refund.status });
     return "pending";
@@ -39,14 +40,14 @@ export async function refundOrder(
     ]);
     if (!moved.ok || moved.value.events.length === 0) return "not_due";
     await saveOrder(tx, moved.value.order);
-    await post(tx, refundMade(orderId, refund.id, refund.amount), at);
+    if (refund.amount) await post(tx, refundMade(orderId, refund.id, refund.amount), at);
     await recordChange(
       tx,
       {
         actor: { kind: "system", id: "refund-order" },
         action: "order.refund",
         subject: { kind: "order", id: orderId },
-        detail: { refund_id: refund.id, minor: refund.amount.minor.toString() },
+        detail: { refund_id: refund.id, minor: refund.amount?.minor.toString() ?? null },
         events: moved.value.events,
       },
       at,

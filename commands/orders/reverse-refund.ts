@@ -1,5 +1,5 @@
 import { refundReversed } from "#core/billing/ledger.ts";
-import type { RefundState } from "#core/billing/payments.ts";
+import type { BookedRefund } from "#core/billing/payments.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import { isPosted, post } from "#db/billing/ledger.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
@@ -18,7 +18,7 @@ import { stamp, type Deps } from "#commands/deps.ts";
 export async function reverseRefund(
   deps: Pick<Deps, "db" | "clock" | "ids" | "log">,
   orderId: string,
-  refund: RefundState,
+  refund: BookedRefund,
   by: { actor: Actor; claim: (tx: Tx) => Promise<boolean> },
 ): Promise<"refund_reversed" | "unchanged" | "repeat"> {
   if (refund.status !== "failed") throw new Error(`refund ${refund.id} is ${refund.status}`);

@@ -1,4 +1,4 @@
-import type { Money } from "#core/money.ts";
+import type { Currency, Money } from "#core/money.ts";
 import type { Refusal, Result } from "#core/result.ts";
 
 /** What the payment provider says now. Statuses that we do not know are kept as text: its enums are open. */
@@ -32,19 +32,27 @@ export type RefundState = Readonly<{
   orderId: string | null;
   /** The payment that it gives back. */
   paymentId: string | null;
-  amount: Money;
+  /** null: it never was in our books, being nothing, or in a currency that we do not sell in. */
+  amount: Money | null;
   /** One that succeeded may still fail: the bank sends it back up to 30 days later (docs.stripe.com/refunds). */
   status: "succeeded" | "pending" | "failed";
 }>;
+
+/** A refund of money that is in our books. */
+export type BookedRefund = RefundState & Readonly<{ amount: Money }>;
 
 export type CheckoutState = Readonly<{
   id: string;
   url: string | null;
   status: "open" | "complete" | "expired";
+  /** Paid, or nothing was to pay. A session may be complete before: a bank debit settles days later, or fails. */
   paid: boolean;
-  total: Money;
+  /** What it comes to, with what a discount of the provider's took off; null: in a currency that we do not sell in. */
+  worth: Money | null;
   orderId: string | null;
   subscription: SubscriptionState | null;
+  invoiceId: string | null;
+  /** null also while its currency is one that we do not sell in. */
   invoice: InvoiceState | null;
 }>;
 
@@ -58,6 +66,8 @@ export type ProviderEvent = Readonly<{
 /** The deliveries that our webhook endpoint asks for; whatever else happens, one of these tells it too. */
 export const PROVIDER_EVENTS = [
   "checkout.session.completed",
+  "checkout.session.async_payment_succeeded",
+  "checkout.session.async_payment_failed",
   "checkout.session.expired",
   "customer.subscription.updated",
   "customer.subscription.deleted",
@@ -71,6 +81,21 @@ export const PROVIDER_EVENTS = [
 /** The provider cannot be reached, or is out of order: the same call may succeed later. */
 export class ProviderUnavailable extends Error {
   override name = "ProviderUnavailable";
+}
+
+/** The customer was deleted at the provider: no session opens for them any more. */
+export class CustomerGone extends Error {
+  override name = "CustomerGone";
+}
+
+/** There is no such object for us: it is another account's or another mode's, or was deleted. */
+export class UnknownToProvider extends Error {
+  override name = "UnknownToProvider";
+}
+
+/** What is not ours to book: an amount in a currency that we do not sell in. */
+export class ForeignCurrency extends Error {
+  override name = "ForeignCurrency";
 }
 
 /** Events that began in a span of time: from `from` to just before `before`. */
@@ -88,7 +113,17 @@ export type UndeliveredPage = Readonly<{
 
 /** The payment provider, implemented with Stripe. Calls that change anything carry a key made from our row's id. */
 export type Payments = {
-  ensureCustomer: (input: { accountId: string; email: string; name: string }) => Promise<string>;
+  /**
+   * Makes the account's customer for a currency: the provider bills one customer in one currency. `attempt` counts from
+   * 1; the one before was deleted there.
+   */
+  ensureCustomer: (input: {
+    accountId: string;
+    currency: Currency;
+    attempt: number;
+    email: string;
+    name: string;
+  }) => Promise<string>;
   ensurePrice: (input: {
     planPriceId: string;
     planId: string;
@@ -96,6 +131,7 @@ export type Payments = {
     amount: Money;
     interval: "month" | "year";
   }) => Promise<string>;
+  /** Throws `CustomerGone`. */
   createCheckout: (input: {
     orderId: string;
     customerId: string;
@@ -104,10 +140,12 @@ export type Payments = {
     cancelUrl: string;
     expiresAt: Date;
   }) => Promise<{ id: string; url: string }>;
+  /** What is fetched by an id throws `UnknownToProvider` when nothing has it. */
   fetchCheckout: (checkoutId: string) => Promise<CheckoutState>;
   /** Closes an open session; answers what it is afterwards, which may be `complete` when the payer was faster. */
   expireCheckout: (checkoutId: string) => Promise<CheckoutState>;
   fetchSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
+  /** Throws `ForeignCurrency` too. */
   fetchInvoice: (invoiceId: string) => Promise<InvoiceState>;
   /** Ends it now, without a credit. Succeeds when it has ended already. */
   cancelSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
@@ -124,5 +162,5 @@ export type Payments = {
   verifyWebhook: (
     body: string,
     signature: string | undefined,
-  ) => Promise<Result<ProviderEvent, Refusal<"signature_invalid">>>;
+  ) => Promise<Result<ProviderEvent, Refusal<"signature_invalid" | "event_malformed">>>;
 };

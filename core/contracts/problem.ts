@@ -10,6 +10,7 @@ export const STATUS_BY_CODE = {
   invalid_request: 400,
   idempotency_key_missing: 400,
   signature_invalid: 400,
+  event_malformed: 400,
   unauthenticated: 401,
   token_invalid: 401,
   agent_token_invalid: 401,

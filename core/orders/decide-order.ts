@@ -48,16 +48,19 @@ export function moveOrder(
   return ok({ order: { ...order, state }, events });
 }
 
-/** The payment was captured. Underpayment is refused: it cannot happen with our own Checkout Sessions. */
+/**
+ * The payment was captured, or a discount that the provider gave took the place of some of it. Underpayment is refused: it
+ * cannot happen with our own Checkout Sessions. `worth` is null in a currency that we do not sell in.
+ */
 export function decideConfirmPayment(
   order: Order,
-  paid: { minor: bigint; currency: string },
+  worth: { minor: bigint; currency: string } | null,
   now: Date,
 ): Result<OrderDecision, OrderRefusal> {
-  if (paid.currency !== order.currency || paid.minor < order.totalMinor)
+  if (worth?.currency !== order.currency || worth.minor < order.totalMinor)
     return refuse(
       "order_underpaid",
-      `${paid.minor} ${paid.currency} of ${order.totalMinor} ${order.currency}`,
+      `${worth?.minor ?? "?"} ${worth?.currency ?? "?"} of ${order.totalMinor} ${order.currency}`,
     );
   const moved = moveOrder(order, "confirm_payment", [
     { name: "order.paid.v1", data: { orderId: order.id, vmId: order.vmId } },

@@ -1,26 +1,48 @@
-import { eq } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
+import type { Currency } from "#core/money.ts";
 import type { Db } from "#db/client.ts";
 import { billingCustomers } from "#db/schema/billing.ts";
 
-export async function billingCustomerOf(db: Db, accountId: string): Promise<string | undefined> {
-  const [row] = await db
-    .select()
-    .from(billingCustomers)
-    .where(eq(billingCustomers.accountId, accountId));
-  return row?.customerId;
+type Payer = Readonly<{ accountId: string; currency: Currency }>;
+const isOf = ({ accountId, currency }: Payer) =>
+  and(eq(billingCustomers.accountId, accountId), eq(billingCustomers.currency, currency));
+
+/** The provider's customer of an account for a currency; null while there is none. `attempt` counts those made, from 1. */
+export async function billingCustomerOf(
+  db: Db,
+  payer: Payer,
+): Promise<{ customerId: string | null; attempt: number }> {
+  const [row] = await db.select().from(billingCustomers).where(isOf(payer));
+  return { customerId: row?.customerId ?? null, attempt: row?.attempt ?? 1 };
 }
 
-/**
- * Writes down the provider's customer of an account, unless there is one: of two that were made at once the first
- * stays. Returns that one.
- */
+/** Writes down the customer, unless there is one: of two that were made at once the first stays. Returns that one. */
 export async function keepBillingCustomer(
   db: Db,
-  accountId: string,
+  payer: Payer,
   customerId: string,
 ): Promise<string> {
-  await db.insert(billingCustomers).values({ accountId, customerId }).onConflictDoNothing();
-  const kept = await billingCustomerOf(db, accountId);
-  if (kept === undefined) throw new Error(`account ${accountId} lost its customer`);
-  return kept;
+  const { accountId, currency } = payer;
+  await db
+    .insert(billingCustomers)
+    .values({ accountId, currency, customerId })
+    .onConflictDoUpdate({
+      target: [billingCustomers.accountId, billingCustomers.currency],
+      set: { customerId: sql`coalesce(${billingCustomers.customerId}, excluded.customer_id)` },
+    });
+  const kept = await billingCustomerOf(db, payer);
+  if (kept.customerId === null) throw new Error(`account ${accountId} lost its customer`);
+  return kept.customerId;
+}
+
+/** This customer was deleted at the provider: the next one is another. Does nothing when another took its place already. */
+export async function forgetBillingCustomer(
+  db: Db,
+  payer: Payer,
+  customerId: string,
+): Promise<void> {
+  await db
+    .update(billingCustomers)
+    .set({ customerId: null, attempt: sql`${billingCustomers.attempt} + 1` })
+    .where(and(isOf(payer), eq(billingCustomers.customerId, customerId)));
 }

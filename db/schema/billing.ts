@@ -1,5 +1,15 @@
 import { sql } from "drizzle-orm";
-import { check, index, pgEnum, pgTable, text, uniqueIndex, uuid } from "drizzle-orm/pg-core";
+import {
+  check,
+  index,
+  integer,
+  pgEnum,
+  pgTable,
+  primaryKey,
+  text,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
 import { LEDGER_ACCOUNTS, LEDGER_KINDS } from "#core/billing/ledger.ts";
 import { accounts } from "./accounts.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
@@ -54,12 +64,22 @@ export const invoices = pgTable(
 );
 
 /** An account as the payment provider knows it. */
-export const billingCustomers = pgTable("billing_customers", {
-  accountId: uuid("account_id")
-    .primaryKey()
-    .references(() => accounts.id),
-  customerId: text("customer_id").notNull().unique("billing_customers_customer_key"),
-});
+/** The provider bills one customer in one currency. */
+export const billingCustomers = pgTable(
+  "billing_customers",
+  {
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    /** The default is for a function of the release before, which names none, while this one is rolled out. */
+    currency: text("currency").notNull().default("usd"),
+    /** null: the last one was deleted at the provider, and there is none yet in its place. */
+    customerId: text("customer_id").unique("billing_customers_customer_key"),
+    /** Which customer of this account and currency it is, from 1. */
+    attempt: integer("attempt").notNull().default(1),
+  },
+  (t) => [primaryKey({ name: "billing_customers_pkey", columns: [t.accountId, t.currency] })],
+);
 
 export const ledgerAccount = pgEnum("ledger_account", LEDGER_ACCOUNTS);
 export const ledgerKind = pgEnum("ledger_kind", LEDGER_KINDS);

@@ -1,4 +1,5 @@
 import type { Stripe } from "stripe";
+import { currencyRefusal } from "./customer-currency.ts";
 import { invalidRequest } from "./api-error.ts";
 import { finalizeAndCollect } from "./collection.ts";
 import { finalizeInvoice } from "./invoices.ts";
@@ -51,6 +52,8 @@ export function createSubscription(
       code: "parameter_missing",
       param: "items",
     });
+  const refused = currencyRefusal(sandbox, customer.id, currency);
+  if (refused !== null) throw invalidRequest(refused);
   const subscription = putSubscription(sandbox, {
     customer: customer.id,
     currency,

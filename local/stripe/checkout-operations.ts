@@ -46,6 +46,7 @@ const createParams = paramsOf<Stripe.Checkout.SessionCreateParams>()({
   success_url: url(),
   cancel_url: url().optional(),
   expires_at: int().optional(),
+  adaptive_pricing: tree({ enabled: bool().optional() }).optional(),
   metadata: metadata().optional(),
   subscription_data: tree({
     metadata: metadata().optional(),

@@ -1,6 +1,7 @@
 import type { Stripe } from "stripe";
 import { invalidRequest } from "./api-error.ts";
 import { lineItemsOf, type LineItemDraft } from "./checkout-line-items.ts";
+import { currencyRefusal } from "./customer-currency.ts";
 import { changedMetadata } from "./params.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -18,6 +19,7 @@ export type SessionDraft = {
   success_url: string;
   cancel_url?: string | undefined;
   expires_at?: number | undefined;
+  adaptive_pricing?: { enabled?: boolean | undefined } | undefined;
   metadata?: MetadataParam;
   subscription_data?: { metadata?: MetadataParam; description?: string | undefined } | undefined;
   payment_intent_data?:
@@ -36,6 +38,11 @@ export function createSession(sandbox: Sandbox, draft: SessionDraft): Stripe.Che
   const lineItems = lineItemsOf(sandbox, draft.line_items, draft.mode);
   const total = lineItems.reduce((sum, item) => sum + item.amount_total, 0);
   const currency = lineItems[0]?.currency ?? "usd";
+  const refused =
+    draft.customer === undefined || draft.mode === "payment"
+      ? null
+      : currencyRefusal(sandbox, draft.customer, currency);
+  if (refused !== null) throw invalidRequest(refused);
   const id = sandbox.ids.next("cs_test");
   sandbox.store.put("checkout_detail", {
     id,
@@ -111,7 +118,8 @@ function blankSession(
   return {
     id,
     object: "checkout.session",
-    adaptive_pricing: { enabled: false },
+    // On unless it is switched off, as in the dashboard of a new account.
+    adaptive_pricing: { enabled: draft.adaptive_pricing?.enabled ?? true },
     after_expiration: null,
     allow_promotion_codes: null,
     allowed_payment_method_types: null,

@@ -259,3 +259,30 @@ test("the page shows what is bought, escapes names and loads nothing from outsid
   expect(text).toContain('<label for="card">');
   expect(page.headers.get("content-security-policy")).toContain("default-src 'none'");
 });
+
+test("4b A5: a customer has subscriptions in one currency, at the session and on its page", async () => {
+  const { stripe, standIn } = await inProcess();
+  const customer = (await stripe.customers.create({ email: "two@example.com" })).id;
+  const session = async (currency: "eur" | "usd", who = customer) => {
+    const { price } = await aPlan(stripe, { currency });
+    return aSession(stripe, { customer: who, line_items: [{ price: price.id, quantity: 1 }] });
+  };
+  const early = await session("usd");
+  const first = await session("eur");
+  expect((await submitPage(standIn, first, { card: CARDS.works })).status).toBe(303);
+  expect(await refusal(session("usd"))).toMatchObject({
+    statusCode: 400,
+    message: expect.stringContaining("combine currencies"),
+  });
+  expect((await submitPage(standIn, early, { card: CARDS.works })).status).toBe(400);
+  const other = (await stripe.customers.create({ email: "two@example.com" })).id;
+  expect((await session("usd", other)).status).toBe("open");
+  expect((await session("eur")).status).toBe("open");
+});
+
+test("Adaptive Pricing is on unless the session switches it off", async () => {
+  const { stripe } = await inProcess();
+  expect((await aSession(stripe)).adaptive_pricing).toEqual({ enabled: true });
+  const off = await aSession(stripe, { adaptive_pricing: { enabled: false } });
+  expect(off.adaptive_pricing).toEqual({ enabled: false });
+});

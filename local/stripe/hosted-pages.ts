@@ -2,6 +2,7 @@ import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Stripe } from "stripe";
 import { answerAuthentication, payWithCard, type CheckoutOutcome } from "./checkout-payment.ts";
+import { currencyRefusal } from "./customer-currency.ts";
 import { authenticationPage, invoicePage, messagePage, payPage } from "./pages.ts";
 import type { Sandbox } from "./sandbox.ts";
 
@@ -54,6 +55,13 @@ function submit(
       code: "resource_missing",
       message: "The customer of this session was deleted.",
     };
+  // Two sessions may have been open, one in each currency.
+  const refused =
+    typeof customer === "string" && session.mode === "subscription"
+      ? currencyRefusal(sandbox, customer, session.currency ?? "usd")
+      : null;
+  if (refused !== null)
+    return { step: "refused", status: 400, code: "currency_mismatch", message: refused };
   const answer = form.get("authenticate");
   if (answer === "succeed" || answer === "fail")
     return answerAuthentication(sandbox, session.id, answer === "succeed");

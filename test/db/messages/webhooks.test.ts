@@ -249,7 +249,11 @@ describe("a delivery", () => {
     async (orderId) => {
       const { payments } = cp.stripe;
       const world = await aWorld(cp);
-      const customerId = await payments.ensureCustomer(world.buyer);
+      const customerId = await payments.ensureCustomer({
+        ...world.buyer,
+        currency: "usd",
+        attempt: 1,
+      });
       const priceId = await payments.ensurePrice({
         planPriceId: v7(),
         planId: world.planId,

@@ -268,7 +268,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "refund: the subscription goes on",
     file: "commands/orders/refund-order.ts",
-    find: "if (checkout.subscription) await deps.payments.cancelSubscription(checkout.subscription.id);",
+    find: "if (checkout?.subscription) await deps.payments.cancelSubscription(checkout.subscription.id);",
     replace: "",
   },
   {
