@@ -2,6 +2,7 @@ import { assertNever } from "#core/result.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
 import type { Deps } from "./deps.ts";
+import { judgeOrder } from "#commands/orders/watch-provisioning.ts";
 import { refundOrder } from "#commands/orders/refund-order.ts";
 
 /**
@@ -14,6 +15,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return refundOrder(deps, event.data.orderId);
     case "subscription.cancellation_fell_due.v1":
       return cancelSubscription(deps, event.data.subscriptionId);
+    case "vm.create_refused.v1":
+      return judgeOrder(deps, event.data.orderId);
     case "order.placed.v1":
     case "order.paid.v1":
     case "order.expired.v1":

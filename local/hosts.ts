@@ -4,6 +4,7 @@ import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import { memoryWorld } from "#host-agent/drivers/simulated/world.ts";
 import type { LocalHost } from "./agents.ts";
 import { hypervStandInHost } from "./hyperv-host.ts";
+import { imageFilesFor } from "./seed.ts";
 
 /** The size of a simulated host: two sockets of a common server. */
 const SIZE = { cpuThreads: 64, memoryMib: 262_144, diskGib: 8000 };
@@ -15,7 +16,17 @@ const simulated = (
 ): LocalHost => ({
   name,
   open: (folder, ports) =>
-    openDriver("simulated", { world: `${folder}/world`, hypervisor, delays, host: SIZE }, ports),
+    openDriver(
+      "simulated",
+      {
+        world: `${folder}/world`,
+        hypervisor,
+        delays,
+        host: SIZE,
+        images: imageFilesFor(hypervisor).map(({ file }) => file),
+      },
+      ports,
+    ),
 });
 
 /** What `npm start` runs: a simulated KVM host, and Hyper-V's real driver where there is a PowerShell for it. */
@@ -38,6 +49,7 @@ const instant = (name: string, hypervisor: "kvm" | "hyperv"): LocalHost => ({
       hypervisor,
       delays: NO_DELAYS,
       host: SIZE,
+      images: imageFilesFor(hypervisor).map(({ file }) => file),
       world: memoryWorld(),
     }),
 });

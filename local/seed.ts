@@ -92,6 +92,7 @@ export async function seedCatalogue(deps: Deps): Promise<{ locationId: string }>
         hypervisors: [...on],
         minMemoryMib: memory,
         minDiskGib: disk,
+        sha256: {},
       }),
     );
   const known = (await listLocations(deps.db)).find((l) => l.name === LOCATION);

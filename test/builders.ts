@@ -3,6 +3,7 @@ import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type {
   AgentReport,
   DriverCapabilities,
+  HeldImage,
   HostFacts,
   ObservedVm,
   VmReport,
@@ -80,6 +81,15 @@ export const aHostCandidate = (over: Partial<HostCandidate> = {}): HostCandidate
   testOnly: false,
   free: { vcpus: 64, memoryMib: 65_536, diskGib: 1000, vms: 100 },
   lastSeenAt: AT,
+  images: null,
+  ...over,
+});
+
+export const aHeldImage = (over: Partial<HeldImage> = {}): HeldImage => ({
+  file: "debian-13",
+  virtualBytes: 3 * 2 ** 30,
+  sha256: "d".repeat(64),
+  changed: false,
   ...over,
 });
 
@@ -92,6 +102,7 @@ export const hostFacts = (over: Partial<HostFacts> = {}): HostFacts => ({
   memoryMib: 16 * 1024,
   diskGib: 10_000,
   agentVersion: "0.1.0",
+  images: [aHeldImage()],
   ...over,
 });
 

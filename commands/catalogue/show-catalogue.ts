@@ -19,8 +19,7 @@ export type ImageOffer = Readonly<{ image: Image; locationIds: readonly string[]
 
 const demand = (plan: Plan, image: Image): VmDemand => ({
   size: plan.size,
-  os: image.os,
-  hypervisors: image.hypervisors,
+  image,
   needs: needsOf(plan),
 });
 const bigEnough = (plan: Plan, image: Image) =>

@@ -1,6 +1,7 @@
 import type { EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
 import { capacityOf } from "#core/hosts/capacity.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { saveHeldImages } from "#db/hosts/held-images.ts";
 import { hostOfSpentToken, lockHost, saveEnrolment, spendJoinToken } from "#db/hosts/hosts.ts";
 import { recordChange } from "#db/record-change.ts";
 import { hashJoinToken } from "./add-host.ts";
@@ -31,6 +32,7 @@ export async function enrollHost(deps: Deps, request: EnrollRequest): Promise<En
       capacity: capacityOf(request.facts, host.cpuOvercommit),
       now: at.now,
     });
+    await saveHeldImages(tx, host.id, request.facts.images);
     await recordChange(
       tx,
       {

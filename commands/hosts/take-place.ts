@@ -24,8 +24,7 @@ export async function takePlace(
   const candidates = await hostCandidates(tx, order.locationId);
   const demand: VmDemand = {
     size: plan.size,
-    os: image.os,
-    hypervisors: image.hypervisors,
+    image,
     needs: needsOf(plan),
   };
   const ranked = rankHosts(candidates, demand, at.now);

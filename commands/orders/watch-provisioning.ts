@@ -45,7 +45,14 @@ export async function watchProvisioning(
   return count;
 }
 
-async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activate" | "refund"> {
+/**
+ * Ends the waiting of one paid order, if it is to end: delivers it, or undoes it and lets the money go back. May be repeated:
+ * what is decided is decided under the order's lock.
+ */
+export async function judgeOrder(
+  deps: Deps,
+  orderId: string,
+): Promise<"wait" | "activate" | "refund"> {
   const known = await loadOrder(deps.db, orderId);
   if (!known) return "wait";
   const at = stamp(deps);
@@ -79,7 +86,7 @@ async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activa
       decided === "refund"
         ? {
             code: "payment_refunded" as const,
-            message: "the VM could not be made in time; the payment is given back",
+            message: "the VM could not be made; the payment is given back",
           }
         : null;
     if (running?.type === "create" && (await finishAction(tx, running.id, { error, now: at.now })))
@@ -94,6 +101,7 @@ async function judgeOrder(deps: Deps, orderId: string): Promise<"wait" | "activa
           first_running_at: vm.firstRunningAt?.toISOString() ?? null,
           running_since: vm.runningSince?.toISOString() ?? null,
           ran_ms: vm.ranMs,
+          last_error: vm.lastErrorCode,
         },
         events,
       },

@@ -6,13 +6,14 @@ import type {
 } from "#core/contracts/agent/report.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { capacityOf } from "#core/hosts/capacity.ts";
-import { moveOrder } from "#core/orders/decide-order.ts";
+import { isRefusedForGood, moveOrder } from "#core/orders/decide-order.ts";
 import type { Action } from "#core/vms/action.ts";
 import { actionIsDone } from "#core/vms/decide-action.ts";
 import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
 import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
+import { saveHeldImages } from "#db/hosts/held-images.ts";
 import { bumpDesiredGeneration, loadHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
 import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
@@ -43,7 +44,7 @@ export async function recordVmReport(
   };
   const actor: Actor = { kind: "agent", id: hostId };
   const ids = [...new Set([...seenVms, ...doneActions].map((r) => r.vmId))];
-  const receipt = await inTransaction(deps.db, async (tx) => {
+  const { changedImages, ...receipt } = await inTransaction(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
     const lastWordAt = (await loadHost(tx, hostId))?.lastSeenAt ?? null;
     const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
@@ -75,10 +76,13 @@ export async function recordVmReport(
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
     await touchHost(tx, hostId, at.now);
-    if (report.facts) await remeasure(tx, hostId, report.facts);
+    const changedImages = report.facts ? await remeasure(tx, hostId, report.facts) : [];
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
-    return { accepted, ignored };
+    return { accepted, ignored, changedImages };
   });
+  // A disk that lies on another file than it was made on is broken: people must look at its VMs.
+  if (changedImages.length > 0)
+    deps.log.error("agent_report.images_changed", { host_id: hostId, files: changedImages });
   if (unread.vms + unread.actions + unread.strangers > 0)
     deps.log.error("agent_report.unread", { host_id: hostId, ...unread });
   if (strangers.length > 0)
@@ -94,11 +98,14 @@ export async function recordVmReport(
 /**
  * A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. The caller holds
  * the host: it has just touched it.
+ *
+ * @returns the images that have become others under their names since.
  */
-async function remeasure(tx: Tx, hostId: string, facts: HostFacts): Promise<void> {
+async function remeasure(tx: Tx, hostId: string, facts: HostFacts): Promise<readonly string[]> {
   const host = await loadHost(tx, hostId);
-  if (host?.hypervisor === facts.hypervisor)
-    await saveFacts(tx, hostId, facts, capacityOf(facts, host.cpuOvercommit));
+  if (host?.hypervisor !== facts.hypervisor) return [];
+  await saveFacts(tx, hostId, facts, capacityOf(facts, host.cpuOvercommit));
+  return saveHeldImages(tx, hostId, facts.images);
 }
 
 /** @returns whether the host's desired document changed with it. */
@@ -126,6 +133,9 @@ async function applyReport(
     await offerInitialPassword(tx, vm.id, new Date(+at.now + INITIAL_PASSWORD_LIFE_MS));
   const guestReady = (changed?.guestReadyAt ?? vm.guestReadyAt) !== null;
   const events: Event[] = [];
+  const wasRefused = isRefusedForGood(vm);
+  if (vm.presence === "present" && !wasRefused && isRefusedForGood({ ...vm, ...changed }))
+    events.push({ name: "vm.create_refused.v1", data: { orderId: vm.orderId, vmId: vm.id } });
   if (guestReady && vm.guestReadyAt === null) events.push(...(await activateOrder(tx, vm)));
   const done =
     running &&

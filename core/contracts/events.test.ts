@@ -27,6 +27,7 @@ const DATA: Record<EventName, Record<string, string>> = {
   "subscription.cancellation_fell_due.v1": { orderId: ORDER, subscriptionId: "sub_1" },
   "entitlement.changed.v1": { vmId: VM },
   "vm.change_requested.v1": { vmId: VM, hostId: HOST },
+  "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },
   "vm.relabelled.v1": { vmId: VM },
   "vm.initial_password_taken.v1": { vmId: VM },
@@ -55,7 +56,11 @@ test("an event's ids are bare ones", () => {
 
 test("only what somebody must do leaves the record", () => {
   const to = (route: string) => EVENT_NAMES.filter((name) => EVENT_ROUTE[name] === route);
-  expect(to("work")).toEqual(["order.refund_fell_due.v1", "subscription.cancellation_fell_due.v1"]);
+  expect(to("work")).toEqual([
+    "order.refund_fell_due.v1",
+    "subscription.cancellation_fell_due.v1",
+    "vm.create_refused.v1",
+  ]);
   expect(to("doorbell")).toEqual(["vm.change_requested.v1"]);
 });
 

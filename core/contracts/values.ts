@@ -19,6 +19,14 @@ export const ObservedPower = z.enum(OBSERVED_POWER).openapi("ObservedPower");
 
 export const Ipv4 = z.ipv4().openapi({ format: "ipv4", example: "192.0.2.1" });
 
+/** A bare file name without its extension; each driver adds its own (`.qcow2`, `.vhdx`). */
+export const ImageFileName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/);
+
+export const Sha256 = z
+  .string()
+  .regex(/^[0-9a-f]{64}$/)
+  .openapi({ description: "SHA-256, in hexadecimal" });
+
 /**
  * For text from a host: NUL and halves of characters, which no database keeps, are replaced instead of refused. Some
  * of it comes from guests, and one guest must not spoil its host's whole report.

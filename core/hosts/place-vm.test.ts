@@ -1,15 +1,25 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { aHostCandidate, ALL_CAPABILITIES, AT, hostFacts, minutesAfter } from "#test/builders.ts";
+import {
+  aHeldImage,
+  aHostCandidate,
+  ALL_CAPABILITIES,
+  AT,
+  hostFacts,
+  minutesAfter,
+} from "#test/builders.ts";
 import { capacityOf } from "./capacity.ts";
 import { HOST_STATES, needsOf, rankHosts, whyNoHost, type VmDemand } from "./place-vm.ts";
 
 const DEMAND: VmDemand = {
   size: { vcpus: 1, memoryMib: 1024, diskGib: 20 },
-  os: "linux",
-  hypervisors: ["kvm", "hyperv"],
+  image: { os: "linux", hypervisors: ["kvm", "hyperv"], file: "debian-13", sha256: {} },
   needs: [],
 };
+const of = (image: Partial<VmDemand["image"]>): VmDemand => ({
+  ...DEMAND,
+  image: { ...DEMAND.image, ...image },
+});
 const ids = (...hosts: Parameters<typeof rankHosts>[0][number][]) =>
   rankHosts(hosts, DEMAND, AT).map((h) => h.id);
 
@@ -24,10 +34,10 @@ describe("placing a VM", () => {
     const full = aHostCandidate({ free: free(2000) });
     const empty = aHostCandidate({ free: free(8000) });
     expect(ids(hyperv, full, empty)).toEqual([empty.id, full.id, hyperv.id]);
-    const freebsd = rankHosts([hyperv, full, empty], { ...DEMAND, os: "freebsd" }, AT);
+    const freebsd = rankHosts([hyperv, full, empty], of({ os: "freebsd" }), AT);
     expect(freebsd).toEqual([empty, full, hyperv]);
     const emptier = aHostCandidate({ free: free(10_000) });
-    const windows = rankHosts([full, emptier, hyperv], { ...DEMAND, os: "windows" }, AT);
+    const windows = rankHosts([full, emptier, hyperv], of({ os: "windows" }), AT);
     expect(windows).toEqual([hyperv, emptier, full]);
   });
 
@@ -102,10 +112,47 @@ describe("placing a VM", () => {
   test("says whether there is no host for it, or only no room now", () => {
     const full = aHostCandidate({ free: { vcpus: 0, memoryMib: 0, diskGib: 0, vms: 0 } });
     expect(whyNoHost([full], DEMAND)).toBe("no_capacity");
-    expect(whyNoHost([full], { ...DEMAND, hypervisors: ["hyperv"] })).toBe(
-      "image_unavailable_here",
-    );
+    expect(whyNoHost([full], of({ hypervisors: ["hyperv"] }))).toBe("image_unavailable_here");
     expect(whyNoHost([], DEMAND)).toBe("image_unavailable_here");
+  });
+
+  test.each([
+    { name: "holds it", image: {}, sold: true },
+    {
+      name: "holds it on a disk of just its size",
+      image: { virtualBytes: 20 * 2 ** 30 },
+      sold: true,
+    },
+    { name: "holds it a byte too large", image: { virtualBytes: 20 * 2 ** 30 + 1 }, sold: false },
+    { name: "holds another one", image: { file: "debian-12" }, sold: false },
+    { name: "holds what changed under its VMs", image: { changed: true }, sold: false },
+  ])("4b A3: where the host $name is it sold: $sold", ({ image, sold }) => {
+    const host = aHostCandidate({ images: [aHeldImage({ file: "other" }), aHeldImage(image)] });
+    expect(ids(host)).toEqual(sold ? [host.id] : []);
+  });
+
+  test("4b A3: a host that holds nothing sells nothing, and one that does not say is taken to hold all", () => {
+    expect(ids(aHostCandidate({ images: [] }))).toEqual([]);
+    expect(ids(aHostCandidate({ images: null }))).toHaveLength(1);
+  });
+
+  test("4b A3: with a sum only those bytes are sold, of the host's own hypervisor", () => {
+    const sum = "a".repeat(64);
+    const holding = (sha256: string | null) => aHostCandidate({ images: [aHeldImage({ sha256 })] });
+    const sold = (sha256: VmDemand["image"]["sha256"], has: string | null) =>
+      rankHosts([holding(has)], of({ sha256 }), AT).length === 1;
+    expect(sold({ kvm: sum }, sum)).toBe(true);
+    expect(sold({ kvm: sum }, "b".repeat(64))).toBe(false);
+    expect(sold({ kvm: sum }, null)).toBe(false);
+    expect(sold({ hyperv: sum }, "b".repeat(64))).toBe(true);
+    expect(sold({}, null)).toBe(true);
+  });
+
+  test("4b A3: says that no host holds the image, or holds it too large for the plan", () => {
+    const without = aHostCandidate({ images: [aHeldImage({ file: "other" })] });
+    expect(whyNoHost([without], DEMAND)).toBe("image_unavailable_here");
+    const large = aHostCandidate({ images: [aHeldImage({ virtualBytes: 21 * 2 ** 30 })] });
+    expect(whyNoHost([large], DEMAND)).toBe("plan_unavailable_here");
   });
 
   test("takes the older of two hosts that are as full", () => {

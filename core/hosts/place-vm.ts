@@ -1,4 +1,4 @@
-import type { DriverCapabilities, HostFacts } from "#core/contracts/agent/report.ts";
+import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import { fits, type Capacity } from "./capacity.ts";
 import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform } from "./limits.ts";
@@ -18,29 +18,54 @@ export type HostCandidate = Readonly<{
   testOnly: boolean;
   free: Capacity;
   lastSeenAt: Date | null;
+  /** null: its agent does not say, and it is taken to hold every image. */
+  images: readonly HeldImage[] | null;
 }>;
 
 /** A host that was silent this long gets no new VMs. */
 export const HOST_SILENT_MS = 5 * 60_000;
 
+export type ImageDemand = Readonly<{
+  os: OsFamily;
+  /** Those that it may run on. */
+  hypervisors: readonly Hypervisor[];
+  file: string;
+  /** Of the file's bytes; for a hypervisor that is left out any file of that name will do. */
+  sha256: Readonly<Partial<Record<Hypervisor, string>>>;
+}>;
+
 export type VmDemand = Readonly<{
   size: VmSize;
-  os: OsFamily;
-  /** Those that its image may run on. */
-  hypervisors: readonly Hypervisor[];
+  image: ImageDemand;
   /** What the plan promises and not every host can do. */
   needs: readonly (keyof DriverCapabilities)[];
 }>;
 
-/** Whether the host could run the image at all. */
-export const runsImage = (h: HostCandidate, vm: Pick<VmDemand, "hypervisors">): boolean =>
+const GIB = 1024 ** 3;
+
+/** Whether the host holds the image, as it should be, and so that it fits on a disk of this size. */
+function holds(h: HostCandidate, image: ImageDemand, diskBytes: number): boolean {
+  if (h.images === null) return true;
+  const held = h.images.find(({ file }) => file === image.file);
+  const sha256 = image.sha256[h.hypervisor];
+  return (
+    held !== undefined &&
+    !held.changed &&
+    (sha256 === undefined || held.sha256 === sha256) &&
+    held.virtualBytes <= diskBytes
+  );
+}
+
+/** Whether the host could run the image at all, on whatever disk. */
+export const runsImage = (h: HostCandidate, image: ImageDemand, diskBytes = Infinity): boolean =>
   h.state === "active" &&
   (h.accelerator !== "tcg" || h.testOnly) &&
-  vm.hypervisors.includes(h.hypervisor);
+  image.hypervisors.includes(h.hypervisor) &&
+  holds(h, image, diskBytes);
 
 /** Whether the host could run the VM if it were empty. */
 const runsVm = (h: HostCandidate, vm: VmDemand) =>
-  runsImage(h, vm) &&
+  runsImage(h, vm.image, vm.size.diskGib * GIB) &&
   withinLimits(vm.size, limitsOnHost(h.platform, h)) &&
   vm.needs.every((need) => h.capabilities[need]);
 
@@ -50,7 +75,7 @@ export function rankHosts(
   vm: VmDemand,
   now: Date,
 ): readonly HostCandidate[] {
-  const preferred = (h: HostCandidate) => (h.hypervisor === PREFERRED[vm.os] ? 0 : 1);
+  const preferred = (h: HostCandidate) => (h.hypervisor === PREFERRED[vm.image.os] ? 0 : 1);
   return hosts
     .filter(
       (h) =>
@@ -71,7 +96,7 @@ export type NoHostCode = "no_capacity" | "image_unavailable_here" | "plan_unavai
 
 /** Why no host took the VM: for good, as no host here runs such an image or such a plan, or only for now. */
 export function whyNoHost(hosts: readonly HostCandidate[], vm: VmDemand): NoHostCode {
-  if (!hosts.some((h) => runsImage(h, vm))) return "image_unavailable_here";
+  if (!hosts.some((h) => runsImage(h, vm.image))) return "image_unavailable_here";
   return hosts.some((h) => runsVm(h, vm)) ? "no_capacity" : "plan_unavailable_here";
 }
 

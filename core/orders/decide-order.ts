@@ -71,12 +71,29 @@ export function decideConfirmPayment(
 
 /** What is known of a VM whose guest was not seen to be up. */
 export type UnprovenVm = Readonly<{
+  firstSeenAt: Date | null;
   firstRunningAt: Date | null;
   runningSince: Date | null;
   ranMs: number;
   lastErrorCode: string | null;
   hostLastSeenAt: Date | null;
 }>;
+
+/**
+ * Errors with which a host refuses to make a VM for good: trying again changes nothing, and waiting helps nobody. One that
+ * wants room, or a newer agent, may be made yet.
+ */
+const REFUSED_FOR_GOOD: ReadonlySet<string> = new Set<AgentErrorCode>([
+  "image_missing",
+  "unsupported",
+  "beyond_limits",
+]);
+
+/** Whether the VM will never be made: its host has never had it, and says that it will not. */
+export const isRefusedForGood = (
+  vm: Readonly<{ firstSeenAt: Date | null; lastErrorCode: string | null }>,
+): boolean =>
+  vm.firstSeenAt === null && vm.lastErrorCode !== null && REFUSED_FOR_GOOD.has(vm.lastErrorCode);
 
 /**
  * Errors that no guest can bring about: the host lacks what the VM needs. `driver_failed` is not among them: a guest that
@@ -108,6 +125,7 @@ export function decideUnprovenOrder(
   if (order.state !== "paid" || order.paidAt === null) return "wait";
   const { firstRunningAt, runningSince, hostLastSeenAt } = seen;
   const waited = +now - +order.paidAt;
+  if (isRefusedForGood(seen)) return "refund";
   if (firstRunningAt === null) return waited >= PROVISIONING_DEADLINE_MS ? "refund" : "wait";
   // To the last word of its host, and no further: a host that died ten minutes ago says nothing of what runs.
   if (seen.ranMs + spanMs(runningSince, hostLastSeenAt) >= SILENT_GUEST_MS) return "activate";

@@ -132,6 +132,7 @@ describe("confirming a payment", () => {
 describe("an order that is paid and not proved", () => {
   const paid = anOrder({ state: "paid", paidAt: AT });
   const seen = (over: Partial<UnprovenVm> = {}): UnprovenVm => ({
+    firstSeenAt: null,
     firstRunningAt: null,
     runningSince: null,
     ranMs: 0,
@@ -161,6 +162,26 @@ describe("an order that is paid and not proved", () => {
       expect(decideUnprovenOrder(paid, vm, minutesAfter(after))).toBe(outcome);
     },
   );
+
+  test.each(["image_missing", "unsupported", "beyond_limits"])(
+    "4b A3: is given back at once when its host refuses to make it for good (%s)",
+    (lastErrorCode) => {
+      expect(decideUnprovenOrder(paid, seen({ lastErrorCode }), AT)).toBe("refund");
+      const made = seen({ lastErrorCode, firstSeenAt: AT });
+      expect(decideUnprovenOrder(paid, made, minutesAfter(119))).toBe("wait");
+    },
+  );
+
+  test.each([
+    "out_of_disk",
+    "out_of_memory",
+    "driver_failed",
+    "timed_out",
+    "unsupported_by_agent",
+    null,
+  ])("4b A3: waits for what may be made yet (%s)", (lastErrorCode) => {
+    expect(decideUnprovenOrder(paid, seen({ lastErrorCode }), minutesAfter(119))).toBe("wait");
+  });
 
   test("4b A1: counts what it ran in boots before, so that a guest which restarts is delivered all the same", () => {
     const ran = seen({ firstRunningAt: AT, ranMs: 8 * 60_000 });

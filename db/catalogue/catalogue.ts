@@ -31,6 +31,8 @@ export type Image = Readonly<{
   hypervisors: readonly Hypervisor[];
   minMemoryMib: number;
   minDiskGib: number;
+  /** Of the file's bytes, by hypervisor; for one that is left out any file of that name will do. */
+  sha256: Readonly<Partial<Record<Hypervisor, string>>>;
   available: boolean;
 }>;
 export type Location = Readonly<{

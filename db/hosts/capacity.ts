@@ -4,6 +4,7 @@ import { platformOf } from "#core/hosts/limits.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { heldBy } from "./held-images.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { reservations } from "#db/schema/orders.ts";
 
@@ -16,6 +17,10 @@ export async function hostCandidates(
     .select()
     .from(hosts)
     .where(and(eq(hosts.locationId, locationId), eq(hosts.state, "active")));
+  const held = await heldBy(
+    db,
+    rows.filter((h) => h.tellsImages).map((h) => h.id),
+  );
   return rows.flatMap((h) => {
     const facts = HostFacts.safeParse(h.facts);
     return h.hypervisor === null || !facts.success
@@ -31,6 +36,7 @@ export async function hostCandidates(
             capabilities: facts.data.capabilities,
             testOnly: h.testOnly,
             lastSeenAt: h.lastSeenAt,
+            images: h.tellsImages ? (held.get(h.id) ?? []) : null,
             free: {
               vcpus: h.capacityVcpus - h.allocatedVcpus,
               memoryMib: h.capacityMemoryMib - h.allocatedMemoryMib,

@@ -3,13 +3,14 @@ import {
   boolean,
   check,
   integer,
+  jsonb,
   pgEnum,
   pgTable,
   text,
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
-import { HYPERVISORS } from "#core/hosts/limits.ts";
+import { HYPERVISORS, type Hypervisor } from "#core/hosts/limits.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
 import { OS_FAMILIES } from "#core/vms/vm.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
@@ -91,6 +92,8 @@ export const images = pgTable(
     hypervisors: hypervisor("hypervisors").array().notNull(),
     minMemoryMib: integer("min_memory_mib").notNull(),
     minDiskGib: integer("min_disk_gib").notNull(),
+    /** Of the file's bytes, by hypervisor; for one that is left out any file of that name will do. */
+    sha256: jsonb("sha256").$type<Partial<Record<Hypervisor, string>>>().notNull().default({}),
     available: boolean("available").notNull().default(true),
     createdAt: instant("created_at").notNull(),
   },

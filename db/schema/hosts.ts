@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import {
+  bigint,
   boolean,
   check,
   index,
@@ -7,6 +8,7 @@ import {
   jsonb,
   pgEnum,
   pgTable,
+  primaryKey,
   text,
   uniqueIndex,
   uuid,
@@ -33,6 +35,8 @@ export const hosts = pgTable(
     accelerator: text("accelerator"),
     /** What the agent said of the host, as a whole; only read by people and the planner's capabilities. */
     facts: jsonb("facts"),
+    /** Whether its agent says which images it holds (`held_images`); one that does not is taken to hold all. */
+    tellsImages: boolean("tells_images").notNull().default(false),
     /** What may be given away: measured size × overcommit − reserve, fixed at enrolment. */
     capacityVcpus: integer("capacity_vcpus").notNull().default(0),
     capacityMemoryMib: integer("capacity_memory_mib").notNull().default(0),
@@ -76,6 +80,21 @@ export const hosts = pgTable(
       sql`${t.state} = 'enrolling' or (${t.publicKey} is not null and ${t.hypervisor} is not null)`,
     ),
   ],
+);
+
+/** What lies in the image folders of hosts, as their agents last said. */
+export const heldImages = pgTable(
+  "held_images",
+  {
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    file: text("file").notNull(),
+    virtualBytes: bigint("virtual_bytes", { mode: "number" }).notNull(),
+    sha256: text("sha256"),
+    changed: boolean("changed").notNull(),
+  },
+  (t) => [primaryKey({ name: "held_images_pkey", columns: [t.hostId, t.file] })],
 );
 
 /** Single-use join tokens, stored hashed and bound to one host. */

@@ -90,6 +90,7 @@ test("an image is offered once", async () => {
           hypervisors: ["kvm"],
           minMemoryMib: 256,
           minDiskGib: 3,
+          sha256: {},
         }),
       act: (image) => addImage(cp.deps, SYSTEM, image),
       emits: [],

@@ -42,6 +42,14 @@ function creationContract(kit: ContractKit): void {
     expect((await kit.driver.facts()).capabilities).toEqual(facts.capabilities);
   });
 
+  test("4b A3: facts name the images that the host holds, with their sums", async () => {
+    const { images = [] } = HostFacts.parse(await kit.driver.facts());
+    const held = images.find(({ file }) => file === kit.host.image.file);
+    expect(held).toMatchObject({ sha256: expect.stringMatching(/^[0-9a-f]{64}$/), changed: false });
+    expect(held?.virtualBytes).toBeGreaterThan(0);
+    expect(images.map(({ file }) => file)).not.toContain("no-such-image");
+  });
+
   describe("create", () => {
     test("leaves the VM off, complete, tagged and of its ordered size", async () => {
       const vm = await created({ ownerEpoch: 3 });

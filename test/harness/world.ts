@@ -106,6 +106,7 @@ export async function aWorld(
         hypervisors: ["kvm", "hyperv"],
         minMemoryMib: 256,
         minDiskGib: 3,
+        sha256: {},
         available: true,
       },
       startedAt,

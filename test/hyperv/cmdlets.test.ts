@@ -256,7 +256,7 @@ describe.skipIf(noPwsh !== null)(`the language of agent.ps1${noEngine}`, () => {
       System.IO.Directory::CreateDirectory System.IO.Directory::Delete System.IO.Directory::Exists
       System.IO.Directory::GetDirectories System.IO.Directory::GetFileSystemEntries System.IO.Directory::GetFiles
       System.IO.Directory::Move System.IO.File::Delete System.IO.File::Exists System.IO.File::Move
-      System.IO.File::ReadAllText System.IO.File::Replace System.IO.File::WriteAllText System.IO.Path::ChangeExtension
+      System.IO.File::ReadAllText System.IO.File::Replace System.IO.File::WriteAllText System.IO.Path::ChangeExtension System.IO.Path::GetFileNameWithoutExtension
       System.IO.Path::Combine System.IO.Path::GetFileName System.IO.Path::GetPathRoot System.IO.Path::IsPathRooted
       System.Management.Automation.Language.Parser::ParseFile System.Reflection.Assembly::Load
       System.Runtime.Serialization.Json.JsonReaderWriterFactory::CreateJsonReader

@@ -140,6 +140,33 @@ describe.skipIf(!ground.available)(`what the KVM driver finds on its host${why}`
     await expect(host.driver.create(vm)).rejects.toEqual(code("image_missing"));
   });
 
+  test("4b A4: an image of 3.5 GiB is refused for 3 GiB of disk, and whole on 4", async () => {
+    const image = path.join(host.dirs.imageDir, "half.qcow2");
+    await run("qemu-img", ["create", "-q", "-f", "qcow2", image, "3584M"]);
+    const vm = order({ image: { ...host.image, file: "half" } });
+    const sized = (diskGib: number) => ({ ...vm, size: { ...vm.size, diskGib } });
+    await expect(host.driver.create(sized(3))).rejects.toEqual(code("unsupported"));
+    expect(await look(vm)).toBeUndefined();
+    await host.driver.create(sized(4));
+    await host.driver.destroy(vm);
+  });
+
+  test("4b A4: an image whose file became another one makes no VM any more", async () => {
+    const image = path.join(host.dirs.imageDir, "swapped.qcow2");
+    const make = (size: string) => run("qemu-img", ["create", "-q", "-f", "qcow2", image, size]);
+    await make("64M");
+    const vm = order({ image: { ...host.image, file: "swapped" } });
+    await host.driver.facts();
+    await host.driver.create(vm);
+    await make("65M");
+    const next = order({ image: { ...host.image, file: "swapped" } });
+    await expect(host.driver.create(next)).rejects.toEqual(code("image_missing"));
+    expect((await host.driver.facts()).images).toContainEqual(
+      expect.objectContaining({ file: "swapped", changed: true }),
+    );
+    await host.driver.destroy(vm);
+  });
+
   test("a full disk is said as such, and leaves nothing", async () => {
     const driver = createKvmDriver({ ...host.options, reserveDiskMib: 2 ** 40 });
     const vm = order();
@@ -163,6 +190,6 @@ describe.skipIf(!ground.available)(`what the KVM driver finds on its host${why}`
 
   test("nothing is left in the folders but what VMs are made of", async () => {
     const names = [...(await readdir(host.dirs.diskDir)), ...(await readdir(host.dirs.seedDir))];
-    expect(names.filter((name) => !/\.(qcow2|iso|away)$/.test(name))).toEqual([]);
+    expect(names.filter((name) => !/\.(qcow2|iso|away)$|^images\.json$/.test(name))).toEqual([]);
   });
 });

@@ -28,6 +28,8 @@ export type HostShape = Readonly<{
   cpuThreads: number;
   memoryMib: number;
   diskGib: number;
+  /** The files in its image folder. */
+  images: readonly string[];
 }>;
 
 /** What a driver answers without a fault of its own: to a VM that is not ours, to an image that it lacks. */
@@ -327,7 +329,7 @@ export class SimHost {
   }
 
   #driverOf(life: Incarnation, clock: Clock): VmDriver {
-    const { hypervisor, cpuThreads, memoryMib, diskGib } = this.#shape;
+    const { hypervisor, cpuThreads, memoryMib, diskGib, images } = this.#shape;
     return createSimulatedDriver({
       world: this.#worldOf(life),
       clock,
@@ -335,6 +337,7 @@ export class SimHost {
       delays: DELAYS,
       hypervisor,
       host: { cpuThreads, memoryMib, diskGib },
+      images,
       faults: (point, signal) => this.#atPoint(life, point, signal),
     });
   }

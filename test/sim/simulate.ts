@@ -20,8 +20,22 @@ import { govern } from "./virtual-globals.ts";
 import type { World } from "./world.ts";
 
 const HOSTS: readonly HostShape[] = [
-  { name: "kvm-1", hypervisor: "kvm", cpuThreads: 4, memoryMib: 14_336, diskGib: 300 },
-  { name: "hyperv-1", hypervisor: "hyperv", cpuThreads: 4, memoryMib: 12_288, diskGib: 200 },
+  {
+    name: "kvm-1",
+    hypervisor: "kvm",
+    cpuThreads: 4,
+    memoryMib: 14_336,
+    diskGib: 300,
+    images: ["linux"],
+  },
+  {
+    name: "hyperv-1",
+    hypervisor: "hyperv",
+    cpuThreads: 4,
+    memoryMib: 12_288,
+    diskGib: 200,
+    images: ["linux", "windows"],
+  },
 ];
 const MINUTE = 60_000;
 const MOST_GAP_MS = 5 * MINUTE;

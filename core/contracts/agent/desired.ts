@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { VmSize as ApiVmSize, ONE_SHOT_ACTIONS, PRESENCE, STOP_MODES } from "#core/vms/vm.ts";
-import { DesiredPower, Instant, Ipv4, OsFamily } from "#core/contracts/values.ts";
+import { DesiredPower, ImageFileName, Instant, Ipv4, OsFamily } from "#core/contracts/values.ts";
 
 const Mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 
@@ -23,8 +23,7 @@ export type Nic = z.infer<typeof Nic>;
 export const HostImage = z
   .object({
     id: z.uuid(),
-    /** A bare file name without its extension; each driver adds its own (`.qcow2`, `.vhdx`). */
-    file: z.string().regex(/^[a-z0-9][a-z0-9._-]{0,99}$/),
+    file: ImageFileName,
     os: OsFamily,
     /** Least memory, below which the image does not boot. */
     minMemoryMib: z.int().positive(),

@@ -1,10 +1,12 @@
 import { z } from "@hono/zod-openapi";
 import { VmSize as ApiVmSize } from "#core/vms/vm.ts";
 import { use } from "#core/contracts/named.ts";
-import { Hypervisor, ObservedPower, Text } from "#core/contracts/values.ts";
+import { Hypervisor, ImageFileName, ObservedPower, Sha256, Text } from "#core/contracts/values.ts";
 
 /** The API's is strict, as a customer's misspelt field must be told; here a field more is passed over. */
 const VmSize = z.object(ApiVmSize.shape).openapi("ObservedVmSize");
+
+const MOST_IMAGES = 1000;
 
 /** How the guest itself was seen to be up; `null` while it was not. */
 export const GuestEvidence = z
@@ -107,6 +109,21 @@ export const DriverCapabilities = z
   .openapi("DriverCapabilities");
 export type DriverCapabilities = z.infer<typeof DriverCapabilities>;
 
+/** An image in a host's folder. */
+export const HeldImage = z
+  .object({
+    /** Its name without the ending, as the catalogue has it. */
+    file: ImageFileName,
+    /** What a guest would see as its disk. */
+    virtualBytes: z.int().positive(),
+    /** Of the file's bytes; null while it is not known yet: a large file takes its time. */
+    sha256: Sha256.nullable(),
+    /** The file is another one than it was under this name: what VMs have of it may be broken, and no more are made. */
+    changed: z.boolean(),
+  })
+  .openapi("HeldImage");
+export type HeldImage = z.infer<typeof HeldImage>;
+
 export const HostFacts = z
   .object({
     hypervisor: Hypervisor,
@@ -124,6 +141,8 @@ export const HostFacts = z
       .nonnegative()
       .max(2 ** 30),
     agentVersion: Text(50),
+    /** Left out by who cannot say: such a host is taken to hold every image. */
+    images: z.array(use(HeldImage)).max(MOST_IMAGES).optional(),
   })
   .openapi("HostFacts");
 export type HostFacts = z.infer<typeof HostFacts>;

@@ -108,6 +108,7 @@ describe("an image that is added", () => {
     hypervisors: ["kvm", "hyperv"],
     minMemoryMib: 512,
     minDiskGib: 4,
+    sha256: {},
   };
 
   test.each<[string, unknown]>([
@@ -118,6 +119,8 @@ describe("an image that is added", () => {
     ["minMemoryMib", 1_073_741_824],
     ["minDiskGib", 1],
     ["minDiskGib", 1_073_741_824],
+    ["sha256", { kvm: "0123456789abcdef".repeat(4) }],
+    ["sha256", { kvm: "a".repeat(64), hyperv: "b".repeat(64) }],
   ])("may have %s of %j", (field, value) => {
     const image = withField(IMAGE, field, value);
     expect(AddImage.parse(image)).toEqual(image);
@@ -133,10 +136,26 @@ describe("an image that is added", () => {
     ["minMemoryMib", 1_073_741_825],
     ["minDiskGib", 0],
     ["minDiskGib", 1_073_741_825],
+    ["sha256", { kvm: "A".repeat(64) }],
+    ["sha256", { kvm: "a".repeat(63) }],
+    ["sha256", { xen: "a".repeat(64) }],
+    ["sha256", "a".repeat(64)],
     ["id", "img_1"],
   ])("may not have %s of %j", (field, value) => {
     expect(AddImage.safeParse(withField(IMAGE, field, value)).success).toBe(false);
   });
+});
+
+test("an image that is added without sums has none", () => {
+  const image = {
+    name: "a",
+    os: "linux",
+    file: "a",
+    hypervisors: ["kvm"],
+    minMemoryMib: 1,
+    minDiskGib: 1,
+  };
+  expect(AddImage.parse(image).sha256).toEqual({});
 });
 
 describe("a location that is added", () => {

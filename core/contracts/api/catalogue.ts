@@ -6,7 +6,7 @@ import { VmSize } from "#core/vms/vm.ts";
 import { HostImage } from "#core/contracts/agent/desired.ts";
 import { pageOf } from "./page.ts";
 import { Label, MOST_COUNT } from "./values.ts";
-import { Hypervisor, Ipv4, OsFamily } from "#core/contracts/values.ts";
+import { Hypervisor, Ipv4, OsFamily, Sha256 } from "#core/contracts/values.ts";
 
 export const BillingInterval = z.enum(BILLING_INTERVALS).openapi("BillingInterval");
 
@@ -111,6 +111,17 @@ export const AddImage = z
     hypervisors: z.array(Hypervisor).min(1),
     minMemoryMib: z.int().positive().max(MOST_COUNT),
     minDiskGib: z.int().positive().max(MOST_COUNT),
+    sha256: z
+      .strictObject({
+        kvm: Sha256.exactOptional(),
+        hyperv: Sha256.exactOptional(),
+      } satisfies Record<z.infer<typeof Hypervisor>, unknown>)
+      .default({})
+      .openapi("ImageSums", {
+        description:
+          "Of the file's bytes, by hypervisor: only hosts that hold just these make VMs from it. For one that is left " +
+          "out any file of that name will do.",
+      }),
   })
   .openapi("AddImage");
 export type AddImage = z.infer<typeof AddImage>;

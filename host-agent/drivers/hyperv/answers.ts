@@ -10,6 +10,7 @@ export const Facts = z.object({
   cpuThreads: z.int(),
   memoryMib: z.int(),
   diskGib: z.int(),
+  images: z.array(z.object({ file: z.string(), virtualBytes: z.int() })),
   switchPresent: z.boolean(),
 });
 

@@ -1,6 +1,7 @@
+import { access } from "node:fs/promises";
 import path from "node:path";
 import type { z } from "zod";
-import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import { HostImage, type DesiredVm } from "#core/contracts/agent/desired.ts";
 import { limitsOf, type PlatformLimits } from "#core/hosts/limits.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { CAPABILITIES } from "../capabilities.ts";
@@ -16,6 +17,8 @@ import {
   type Checkpoint,
   type CmdletCall,
 } from "./answers.ts";
+import { fileStore } from "#host-agent/state/state-store.ts";
+import { createImageShelf, type ImageFile } from "../image-shelf.ts";
 import { createDiskSums } from "./disk-sums.ts";
 import { TIMEOUTS, workerOptions, type HypervOptions } from "./options.ts";
 import { createWorker } from "./powershell.ts";
@@ -85,6 +88,29 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     return known;
   };
 
+  const shelf = createImageShelf({
+    store: fileStore(options.root, { durable: true }),
+    log: options.log,
+  });
+  const isUsable = ({ file, virtualBytes }: { file: string; virtualBytes: number }) =>
+    HostImage.shape.file.safeParse(file).success && virtualBytes > 0;
+  const imageAt = ({ file, virtualBytes }: { file: string; virtualBytes: number }): ImageFile => ({
+    file,
+    path: path.join(options.images, `${file}.vhdx`),
+    virtualBytes,
+  });
+  /** The script says what is missing; here, that it is the file that it was. */
+  const confirmImage = async (file: string) => {
+    if (!HostImage.shape.file.safeParse(file).success)
+      throw new DriverError("image_missing", `not the name of an image: ${file.slice(0, 100)}`);
+    const image = imageAt({ file, virtualBytes: 1 });
+    const isThere = await access(image.path).then(
+      () => true,
+      () => false,
+    );
+    if (isThere) await shelf.confirm(image);
+  };
+
   return {
     async facts(signal) {
       const facts = await look("facts", Facts, signal);
@@ -104,6 +130,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         cpuThreads: facts.cpuThreads,
         memoryMib: facts.memoryMib,
         diskGib: facts.diskGib,
+        images: await shelf.describe(facts.images.filter(isUsable).map(imageAt)),
         agentVersion: options.agentVersion,
       };
     },
@@ -113,6 +140,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
 
     async create(vm, signal, secrets) {
       refuseBeyondLimits(vm.size, await platformLimits(signal));
+      await confirmImage(vm.image.file);
       const request = { ...hardware(vm), image: vm.image.file, os: vm.image.os };
       const ask = async (seeded: boolean) =>
         Created.parse(await change("create", vm, { ...request, seeded }, signal)).needsSeed;

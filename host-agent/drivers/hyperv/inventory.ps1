@@ -12,7 +12,18 @@ function Get-HostFacts {
         memoryMib      = [int][Math]::Floor($hyperv.MemoryCapacity / 1MB)
         # All of the volume: what is free changes with every VM, and placement counts what it gave away.
         diskGib        = [int][Math]::Floor((Get-VolumeSize $script:Config.Vms) / 1GB)
+        images         = @(Get-HeldImages)
         switchPresent  = $null -ne (Hyper-V\Get-VMSwitch | Where-Object { $_.Name -ceq $script:Config.Switch })
+    }
+}
+
+# Whole disks of their own in the image folder. One that Hyper-V cannot read is none.
+function Get-HeldImages {
+    foreach ($path in [System.IO.Directory]::GetFiles($script:Config.Images, '*.vhdx')) {
+        try { $disk = Hyper-V\Get-VHD -Path $path } catch { continue }
+        if ([string]::IsNullOrEmpty([string]$disk.ParentPath)) {
+            @{ file = [System.IO.Path]::GetFileNameWithoutExtension($path); virtualBytes = [long]$disk.Size }
+        }
     }
 }
 

@@ -3,10 +3,11 @@ import { LIMITS } from "#core/hosts/limits.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { DriverError, type FirstBootSecrets } from "../driver.ts";
 import { firstBootVolume } from "../first-boot.ts";
-import { cloneImage, gibOf, needFreeSpace, readQcow2 } from "./disks.ts";
+import { cloneImage, GIB, needFreeSpace, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
 import { exists, filesOf, imageFile, taggedFiles } from "./files.ts";
 import type { KvmHost } from "./host.ts";
+import { readImage } from "./images.ts";
 import { writeSeedIso } from "./seed-iso.ts";
 import { checkOwner } from "./tag.ts";
 
@@ -70,19 +71,13 @@ async function refuseWhatHostCannot(
     );
   if (!(await host.limitsBandwidth()) && vm.nics.some((nic) => nic.bandwidthMbit !== null))
     throw new DriverError("unsupported", "this host cannot limit bandwidth");
-  const file = imageFile(host.folders, vm.image.file);
-  const image = await readQcow2(file);
-  if (image === null)
-    throw new DriverError("image_missing", `no qcow2 image ${vm.image.file} on this host`);
-  if (image.hasBackingFile)
-    throw new DriverError(
-      "image_missing",
-      `image ${vm.image.file} is not flat: it has a backing file`,
-    );
-  if (vm.size.diskGib < gibOf(image))
+  const image = await readImage(host.folders, vm.image.file);
+  await host.shelf.confirm(image);
+  // In bytes: the end of an image that is half a GiB too large would be cut off.
+  if (BigInt(vm.size.diskGib) * GIB < BigInt(image.virtualBytes))
     throw new DriverError(
       "unsupported",
-      `image ${vm.image.file} needs ${gibOf(image)} GiB of disk`,
+      `image ${vm.image.file} needs ${Math.ceil(image.virtualBytes / Number(GIB))} GiB of disk`,
     );
   if (vm.size.memoryMib < vm.image.minMemoryMib)
     throw new DriverError(

@@ -2,6 +2,7 @@ import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { CAPABILITIES } from "../capabilities.ts";
+import { readImages } from "./images.ts";
 import type { KvmHost } from "./host.ts";
 
 const MIB = 1024 ** 2;
@@ -9,11 +10,12 @@ const GIB = 1024n ** 3n;
 
 /** What this host is and can do. */
 export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promise<HostFacts> {
-  const [version, accelerator, bandwidthLimit, disks] = await Promise.all([
+  const [version, accelerator, bandwidthLimit, disks, images] = await Promise.all([
     host.libvirt.run(["version"], { signal }),
     host.accelerator(signal),
     host.limitsBandwidth(),
     statfs(host.folders.diskDir, { bigint: true }),
+    readImages(host.folders).then((files) => host.shelf.describe(files)),
   ]);
   const qemu = /Running hypervisor: (.+)/.exec(version)?.[1] ?? "QEMU of unknown version";
   const libvirt = /Using library: (.+)/.exec(version)?.[1] ?? "libvirt of unknown version";
@@ -26,5 +28,6 @@ export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promis
     memoryMib: Math.floor(totalmem() / MIB),
     diskGib: Number((disks.blocks * disks.bsize) / GIB),
     agentVersion: host.agentVersion,
+    images,
   };
 }

@@ -1,7 +1,9 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { release } from "node:os";
 import type { Clock, Log } from "#core/ports.ts";
+import { fileStore } from "#host-agent/state/state-store.ts";
 import { DriverError, type VmRef } from "../driver.ts";
+import { createImageShelf, type ImageShelf } from "../image-shelf.ts";
 import { detectAccelerator } from "./accelerator.ts";
 import type { KvmNetwork } from "./domain-xml.ts";
 import { createEvidenceReader, type EvidenceReader } from "./guest-evidence.ts";
@@ -32,6 +34,7 @@ export type KvmHost = Readonly<{
   libvirt: Libvirt;
   look: Look;
   evidence: EvidenceReader;
+  shelf: ImageShelf;
   clock: Clock;
   log: Log;
   folders: Folders;
@@ -59,6 +62,7 @@ export function openKvmHost(options: KvmOptions): KvmHost {
     libvirt,
     look,
     evidence: createEvidenceReader({ libvirt, clock }),
+    shelf: createImageShelf({ store: fileStore(options.diskDir, { durable: true }), log }),
     clock,
     log,
     folders: options,

@@ -1,5 +1,6 @@
+import { createHash } from "node:crypto";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import type { DriverCapabilities, HostFacts } from "#core/contracts/agent/report.ts";
+import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import { sameSize } from "#core/vms/vm.ts";
@@ -21,7 +22,7 @@ export type SimulatedOptions = {
   /** The hypervisor it says it is; with it come its driver's capabilities. Left out: KVM, with every capability. */
   hypervisor?: HostFacts["hypervisor"];
   host?: Partial<Pick<HostFacts, "cpuThreads" | "memoryMib" | "diskGib">>;
-  /** File names of the images that the host has; left out: every image is there. */
+  /** File names of the images that the host has; left out: every image is there, and it does not say which. */
   images?: readonly string[];
   agentVersion?: string;
   faults?: FaultHook;
@@ -120,6 +121,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
         memoryMib: options.host?.memoryMib ?? 262_144,
         diskGib: options.host?.diskGib ?? 8192,
         agentVersion: options.agentVersion ?? "simulated",
+        ...(options.images && { images: options.images.map(heldImage) }),
       };
     },
 
@@ -309,3 +311,11 @@ function refuseColdResize(
   )
     throw new DriverError("must_be_off", `VM ${desired.vmId} must be off for this size`);
 }
+
+/** A file that exists in name alone, with a sum of its name. */
+const heldImage = (file: string): HeldImage => ({
+  file,
+  virtualBytes: 2 ** 30,
+  sha256: createHash("sha256").update(file).digest("hex"),
+  changed: false,
+});

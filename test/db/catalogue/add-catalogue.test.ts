@@ -31,6 +31,7 @@ const anImage = (over: object = {}) => ({
   hypervisors: ["hyperv" as const],
   minMemoryMib: 512,
   minDiskGib: 7,
+  sha256: { hyperv: "e".repeat(64) },
   ...over,
 });
 const aLocation = (over: object = {}) => ({
@@ -97,6 +98,7 @@ describe("what staff put on sale", () => {
         hypervisors: "{hyperv}",
         min_memory_mib: 512,
         min_disk_gib: 7,
+        sha256: { hyperv: "e".repeat(64) },
         available: true,
       },
     ]);

@@ -19,7 +19,15 @@ const HYPERV: Partial<HostFacts> = {
 };
 const anImage = (hypervisors: readonly ("kvm" | "hyperv")[], minMemoryMib = 256) => {
   const id = v7();
-  const image = { id, name: id, file: "x", os: "linux", available: true, minDiskGib: 3 } as const;
+  const image = {
+    id,
+    name: id,
+    file: "debian-13",
+    os: "linux",
+    available: true,
+    minDiskGib: 3,
+    sha256: {},
+  } as const;
   return inTransaction(cp.deps.db, (tx) =>
     insertImage(tx, { ...image, hypervisors: [...hypervisors], minMemoryMib }, cp.deps.clock.now()),
   ).then(() => id);

@@ -4,8 +4,8 @@ import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
-import type { HostFacts } from "#core/contracts/agent/report.ts";
-import { anAgentReport, hostFacts } from "#test/builders.ts";
+import type { HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
+import { aHeldImage, anAgentReport, hostFacts } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { aPublicKey, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";
 
@@ -154,6 +154,67 @@ describe("a report with facts", () => {
     await reported(host.id, hostFacts({ hypervisor: "hyperv", memoryMib: 2 ** 20 }));
     const { last_seen_at: _, ...after } = (await hostRow(host.id)) ?? {};
     expect(before).toMatchObject(after);
+  });
+});
+
+describe("4b A3: what a host holds", () => {
+  const held = (hostId: string) =>
+    cp.rows(
+      "select file, virtual_bytes, sha256, changed from held_images where host_id = $1 order by file",
+      hostId,
+    );
+  const told = (hostId: string, images: HostFacts["images"]) => {
+    const { images: _, ...facts } = hostFacts();
+    return recordVmReport(
+      cp.deps,
+      hostId,
+      anAgentReport({ facts: images === undefined ? facts : { ...facts, images } }),
+    );
+  };
+  const row = (image: HeldImage) => ({
+    file: image.file,
+    virtual_bytes: String(image.virtualBytes),
+    sha256: image.sha256,
+    changed: image.changed,
+  });
+
+  test("is known from its enrolment on, and is what it said last", async () => {
+    const { host, joinToken } = await aHost();
+    const [a, b, c] = ["a", "b", "c"].map((file, n) => aHeldImage({ file, virtualBytes: n + 1 }));
+    if (!a || !b || !c) throw new Error("three images");
+    valueOf(await enroll(joinToken, key(), hostFacts({ images: [a, b] })));
+    expect(await held(host.id)).toEqual([row(a), row(b)]);
+    const newer = { ...b, sha256: "e".repeat(64), virtualBytes: 9 };
+    await told(host.id, [newer, c]);
+    expect(await held(host.id)).toEqual([row(newer), row(c)]);
+    await told(host.id, [c, { ...c, virtualBytes: 4 }]);
+    expect(await held(host.id)).toEqual([row({ ...c, virtualBytes: 4 })]);
+    await told(host.id, []);
+    expect(await held(host.id)).toEqual([]);
+    expect(await hostRow(host.id)).toMatchObject({ tells_images: true });
+  });
+
+  test("is not known of an agent that does not say, of one that stops saying too", async () => {
+    const { host, joinToken } = await aHost();
+    const { images: _, ...facts } = hostFacts();
+    valueOf(await enroll(joinToken, key(), facts));
+    expect(await hostRow(host.id)).toMatchObject({ tells_images: false });
+    await told(host.id, [aHeldImage()]);
+    expect(await hostRow(host.id)).toMatchObject({ tells_images: true });
+    await told(host.id, undefined);
+    expect(await hostRow(host.id)).toMatchObject({ tells_images: false });
+    expect(await held(host.id)).toEqual([]);
+  });
+
+  test("and that changed under its VMs is told to staff, once", async () => {
+    const { host, joinToken } = await aHost();
+    valueOf(await enroll(joinToken));
+    const lines = () => cp.log.errors.filter((line) => line["host_id"] === host.id);
+    await told(host.id, [aHeldImage(), aHeldImage({ file: "other", changed: true })]);
+    await told(host.id, [aHeldImage(), aHeldImage({ file: "other", changed: true })]);
+    expect(lines()).toEqual([
+      { event: "agent_report.images_changed", host_id: host.id, files: ["other"] },
+    ]);
   });
 });
 

@@ -4,7 +4,8 @@ import { requestAction } from "#commands/vms/request-action.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { guestState } from "#core/vms/status.ts";
 import { loadVmView } from "#db/vms/vms.ts";
-import { anAgentReport } from "#test/builders.ts";
+import { showImages, showPlans } from "#commands/catalogue/show-catalogue.ts";
+import { aHeldImage, anAgentReport } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {
   anActiveVm,
@@ -14,6 +15,7 @@ import {
   GUEST,
   hostSees,
   reportOf,
+  sendOrder,
   valueOf,
 } from "#test/harness/world.ts";
 
@@ -127,6 +129,64 @@ describe("4b A1: a guest earns no refund", () => {
     // It is known to have run until its host's last word, which was its first.
     await watchProvisioning(cp.deps);
     expect(await order(orderId)).toMatchObject({ state: "refunding" });
+  });
+});
+
+describe("4b A3: what nobody can make", () => {
+  test.each(["image_missing", "unsupported", "beyond_limits"] as const)(
+    "is given back as soon as its host refuses to make it for good (%s)",
+    async (code) => {
+      const world = await aWorld(cp);
+      const { orderId, vmId } = await aProvisionedVm(cp, world);
+      const refusal = { observed: null, error: { code, detail: "no" } } as const;
+      await hostSees(cp, world.hostId, vmId, refusal);
+      await cp.pump();
+      expect(await order(orderId)).toMatchObject({ state: "refunded" });
+      expect(await action(vmId, "create")).toMatchObject({ error_code: "payment_refunded" });
+      expect(await vm(vmId)).toMatchObject({ presence: "absent", generation: 2 });
+      await hostSees(cp, world.hostId, vmId, { observed: null });
+      expect(await vm(vmId)).toMatchObject({ deleted_at: cp.clock.now() });
+    },
+  );
+
+  test("by a message that was lost, at the next sweep", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    const refusal = { observed: null, error: { code: "image_missing", detail: "no" } } as const;
+    await hostSees(cp, world.hostId, vmId, refusal);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "refunding" });
+  });
+
+  test("is not what waits for room on its host, nor what was made already", async () => {
+    const world = await aWorld(cp);
+    const waiting = await aProvisionedVm(cp, world);
+    const full = { observed: null, error: { code: "out_of_disk", detail: "full" } } as const;
+    await hostSees(cp, world.hostId, waiting.vmId, full);
+    const made = await aProvisionedVm(cp, world);
+    await hostSees(cp, world.hostId, made.vmId);
+    const error = { code: "unsupported", detail: "a disk never shrinks" } as const;
+    await hostSees(cp, world.hostId, made.vmId, { error });
+    await cp.pump();
+    await watchProvisioning(cp.deps);
+    for (const { orderId } of [waiting, made])
+      expect(await order(orderId)).toMatchObject({ state: "paid" });
+  });
+
+  test("is not sold: no host holds the image, and nothing is held for it", async () => {
+    const world = await aWorld(cp, { facts: { images: [aHeldImage({ file: "debian-12" })] } });
+    expect(await sendOrder(cp, world)).toMatchObject({
+      ok: false,
+      error: { code: "image_unavailable_here" },
+    });
+    expect(
+      await one("select count(*)::int from orders where account_id = $1", world.buyer.accountId),
+    ).toEqual({ count: 0 });
+    const [offer] = (await showPlans(cp.deps)).filter(({ plan }) => plan.id === world.planId);
+    const place = offer?.locations.find(({ locationId }) => locationId === world.locationId);
+    expect(place).toMatchObject({ available: false, imageIds: [] });
+    const [image] = (await showImages(cp.deps)).filter((one) => one.image.id === world.imageId);
+    expect(image?.locationIds).not.toContain(world.locationId);
   });
 });
 

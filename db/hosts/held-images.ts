@@ -1,0 +1,62 @@
+import { and, eq, inArray, notInArray, sql } from "drizzle-orm";
+import type { HeldImage } from "#core/contracts/agent/report.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { heldImages, hosts } from "#db/schema/hosts.ts";
+
+/**
+ * Writes down what a host holds; undefined: its agent does not say. Two statements and a look, however many images there
+ * are. The caller holds the host.
+ *
+ * @returns the files that are others under their names since the last time.
+ */
+export async function saveHeldImages(
+  tx: Tx,
+  hostId: string,
+  images: readonly HeldImage[] | undefined,
+): Promise<readonly string[]> {
+  await tx
+    .update(hosts)
+    .set({ tellsImages: images !== undefined })
+    .where(and(eq(hosts.id, hostId), sql`${hosts.tellsImages} <> ${images !== undefined}`));
+  // The last word on a file that is told of twice counts: a host's word is no reason to fail.
+  const held = new Map((images ?? []).map((image) => [image.file, image]));
+  const before = await heldBy(tx, [hostId]);
+  const known = new Map((before.get(hostId) ?? []).map((image) => [image.file, image]));
+  const gone = [...known.keys()].filter((file) => !held.has(file));
+  if (gone.length > 0)
+    await tx
+      .delete(heldImages)
+      .where(and(eq(heldImages.hostId, hostId), notInArray(heldImages.file, [...held.keys()])));
+  const fresh = [...held.values()].filter((image) => !same(image, known.get(image.file)));
+  if (fresh.length > 0)
+    await tx
+      .insert(heldImages)
+      .values(fresh.map((image) => ({ hostId, ...image })))
+      .onConflictDoUpdate({
+        target: [heldImages.hostId, heldImages.file],
+        set: {
+          virtualBytes: sql`excluded.virtual_bytes`,
+          sha256: sql`excluded.sha256`,
+          changed: sql`excluded.changed`,
+        },
+      });
+  return fresh.filter((i) => i.changed && known.get(i.file)?.changed !== true).map((i) => i.file);
+}
+
+const same = (a: HeldImage, b: HeldImage | undefined): boolean =>
+  a.virtualBytes === b?.virtualBytes && a.sha256 === b.sha256 && a.changed === b.changed;
+
+/** What each of these hosts holds, by host. */
+export async function heldBy(
+  db: Db | Tx,
+  hostIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly HeldImage[]>> {
+  if (hostIds.length === 0) return new Map();
+  const rows = await db
+    .select()
+    .from(heldImages)
+    .where(inArray(heldImages.hostId, [...hostIds]));
+  const held = new Map<string, HeldImage[]>();
+  for (const { hostId, ...image } of rows) held.set(hostId, [...(held.get(hostId) ?? []), image]);
+  return held;
+}
