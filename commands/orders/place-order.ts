@@ -1,7 +1,10 @@
+import { z } from "zod";
 import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { NoHostCode } from "#core/hosts/place-vm.ts";
+import { toWireId } from "#core/ids.ts";
 import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
+import { judgeAgainstOpen } from "#core/orders/open-order.ts";
 import type { BillingInterval, Order } from "#core/orders/order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { billingCustomerOf, keepBillingCustomer } from "#db/billing/customers.ts";
@@ -14,14 +17,14 @@ import {
   type PlanPrice,
 } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
-import { claimKey, keepAnswer, type RequestKey } from "#db/messages/idempotency.ts";
+import { claimKey, keepAnswer, pointKey, type RequestKey } from "#db/messages/idempotency.ts";
 import {
   attachCheckout,
-  countUnpaid,
   extendHold,
   insertOrder,
   loadOrder,
   lockBuyer,
+  unpaidOrdersOf,
 } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -30,8 +33,12 @@ import { takePlace } from "#commands/hosts/take-place.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
 export type PlacedOrder = Readonly<{ order: Order; checkoutUrl: string }>;
+/** `again`: an order that was open already, which this one means (a second click). */
+const AnsweredOrder = PlacedOrderAnswer.extend({ again: z.boolean().default(false) });
+export type AnsweredOrder = z.infer<typeof AnsweredOrder>;
 export type PlaceOrderRefusal = Refusal<
   | "idempotency_key_reused"
+  | "order_open"
   | "too_many_unpaid_orders"
   | "plan_not_found"
   | "image_not_found"
@@ -46,7 +53,8 @@ export type PlaceOrderRefusal = Refusal<
 
 /**
  * Takes an order: holds a place and an address for it, and opens a Checkout Session to pay it. A repeat with the
- * same key goes on where the first one stopped, and gives the same answer; `render` turns it into that answer.
+ * same key goes on where the first one stopped, and gives the same answer; `render` turns it into that answer. The same
+ * order under another key, while the first can be paid, is the first order again, unless the request says `another`.
  *
  * Throws when the payment provider cannot be reached; the order keeps its place, and the same key goes on.
  */
@@ -54,7 +62,7 @@ export async function placeOrder(
   deps: Deps,
   input: { buyer: AccountPrincipal; key: string; request: PlaceOrder },
   render: (placed: PlacedOrder) => PlacedOrderAnswer,
-): Promise<Result<PlacedOrderAnswer, PlaceOrderRefusal>> {
+): Promise<Result<AnsweredOrder, PlaceOrderRefusal>> {
   const key: RequestKey = {
     accountId: input.buyer.accountId,
     key: input.key,
@@ -63,28 +71,57 @@ export async function placeOrder(
   const at = stamp(deps);
   const held = await undoOnRefusal(
     deps.db,
-    async (
-      tx,
-    ): Promise<Result<{ orderId: string } | { answer: PlacedOrderAnswer }, PlaceOrderRefusal>> => {
+    async (tx): Promise<Result<Held, PlaceOrderRefusal>> => {
       const orderId = at.newId();
       const claim = await claimKey(tx, key, orderId, at.now);
       if (!claim.ok) return claim;
       if (claim.value.kind === "answered")
-        return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });
-      if (claim.value.kind === "resume") return ok({ orderId: claim.value.resourceId });
-      await lockBuyer(tx, input.buyer.accountId);
+        return ok({ answer: AnsweredOrder.parse(claim.value.response) });
+      if (claim.value.kind === "resume")
+        return ok({ orderId: claim.value.resourceId, again: false });
+      const { accountId } = input.buyer;
+      await lockBuyer(tx, accountId);
+      const unpaid = await unpaidOrdersOf(tx, accountId);
+      const found = input.request.another
+        ? undefined
+        : await findOpen(tx, { key, unpaid, request: input.request, now: at.now });
+      if (found) return found;
       const most = deps.settings.maxUnpaidOrders ?? MOST_UNPAID_ORDERS;
-      if ((await countUnpaid(tx, input.buyer.accountId)) >= most)
+      if (unpaid.length >= most)
         return refuse("too_many_unpaid_orders", `${most} orders wait to be paid: pay one, or wait`);
-      return holdOrder(tx, orderId, input.buyer.accountId, input.request, at);
+      return holdOrder(tx, orderId, accountId, input.request, at);
     },
   );
   if (!held.ok) return held;
   if ("answer" in held.value) return ok(held.value.answer);
 
-  const placed = await openCheckout(deps, held.value.orderId, input.buyer);
+  const { orderId, again } = held.value;
+  const placed = await openCheckout(deps, orderId, input.buyer);
   if (!placed.ok) return placed;
-  return ok(PlacedOrderAnswer.parse(await keepAnswer(deps.db, key, render(placed.value))));
+  const kept = await keepAnswer(deps.db, key, { ...render(placed.value), again });
+  return ok(AnsweredOrder.parse(kept));
+}
+
+type Held = { orderId: string; again: boolean } | { answer: AnsweredOrder };
+
+/** The open order that this request means, or the refusal to guess; undefined: there is none like it. */
+async function findOpen(
+  tx: Tx,
+  asked: { key: RequestKey; unpaid: readonly Order[]; request: PlaceOrder; now: Date },
+): Promise<Result<Held, PlaceOrderRefusal> | undefined> {
+  const { request } = asked;
+  const wanted = { ...request, userData: request.userData ?? null };
+  const judged = judgeAgainstOpen(asked.unpaid, wanted, asked.now);
+  if (judged.kind === "new") return undefined;
+  const { order } = judged;
+  if (judged.kind === "open")
+    return refuse(
+      "order_open",
+      `order ${toWireId("order", order.id)} for this plan and host name waits to be paid, and differs: ` +
+        "pay it, let it run out, or send `another: true` for one more",
+    );
+  await pointKey(tx, asked.key, order.id);
+  return ok({ orderId: order.id, again: true });
 }
 
 async function holdOrder(
@@ -93,7 +130,7 @@ async function holdOrder(
   accountId: string,
   request: PlaceOrder,
   at: { now: Date; newId: () => string },
-): Promise<Result<{ orderId: string }, PlaceOrderRefusal>> {
+): Promise<Result<Held, PlaceOrderRefusal>> {
   const plan = await loadPlan(tx, request.planId);
   if (!plan?.available) return refuse("plan_not_found", "no such plan is on sale");
   const image = await loadImage(tx, request.imageId);
@@ -147,7 +184,7 @@ async function holdOrder(
     },
     at,
   );
-  return ok({ orderId });
+  return ok({ orderId, again: false });
 }
 
 const priceFor = (plan: Plan, interval: BillingInterval): PlanPrice | undefined =>

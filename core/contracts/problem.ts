@@ -50,6 +50,7 @@ export const STATUS_BY_CODE = {
   no_address: 409,
   order_wrong_state: 409,
   order_underpaid: 409,
+  order_open: 409,
   vm_locked: 409,
   vm_not_running: 409,
   vm_suspended: 409,

@@ -83,8 +83,14 @@ describe("the API and its document", () => {
     };
     const key = { parameters: { "idempotency-key": v7() } };
     const place = (code: string, over: Record<string, unknown>, more = {}) =>
-      api.refuses("placeOrder", "customer", code, { body: { ...order, ...over }, ...more });
+      api.refuses("placeOrder", "customer", code, {
+        body: { ...order, another: true, ...over },
+        ...more,
+      });
     await api.does("placeOrder", "customer", { ...key, body: order });
+    // Once more: it is answered with 200.
+    await api.does("placeOrder", "customer", { body: order });
+    await place("order_open", { another: false, userData: "#cloud-config\n" });
     await place("idempotency_key_reused", { hostname: "web-2" }, key);
     await place("idempotency_key_missing", {}, { parameters: { "idempotency-key": undefined } });
     await place("plan_not_found", { planId: noId("plan") });

@@ -87,6 +87,11 @@ describe("a person with a browser", () => {
       "idempotency-key": key,
     });
     expect(placed).toMatchObject({ status: 202, body: { order: { state: "awaiting_payment" } } });
+    // 4b A6: a second click, as a page that was sent again.
+    const again = await browser.send("POST", "/v1/orders", await aRequest(), {
+      "idempotency-key": v7(),
+    });
+    expect(again).toMatchObject({ status: 200, body: placed.body });
     await pay(String(placed.body["checkoutUrl"]));
     const { id } = Object(placed.body["order"]);
     await orderIn(stack.staff, String(id), "active");

@@ -13,6 +13,8 @@ const ROWS = {
     account_id: z.string(),
     vm_id: z.string(),
     state: z.string(),
+    plan_id: z.string(),
+    hostname: z.string(),
     total_minor: z.number(),
     checkout_id: z.string().nullable(),
     expires_at: at,

@@ -53,6 +53,14 @@ export const PlaceOrder = z
       .openapi({ pattern: "^[^\\x00]*$", example: "#cloud-config\npackages: [nginx]\n" })
       .optional(),
     billingInterval: BillingInterval,
+    another: z
+      .boolean()
+      .optional()
+      .openapi({
+        description:
+          "True: one more VM, although an order of yours for this plan and host name is open. Otherwise such an order is " +
+          "answered again (200), or, when this one asks for it in another way, named (409 `order_open`).",
+      }),
   })
   .openapi("PlaceOrder");
 export type PlaceOrder = z.infer<typeof PlaceOrder>;

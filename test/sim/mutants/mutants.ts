@@ -286,7 +286,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "key: a repeat of an order that is placed is refused",
     file: "commands/orders/place-order.ts",
-    find: "return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });",
+    find: "return ok({ answer: AnsweredOrder.parse(claim.value.response) });",
     replace: `return refuse("order_wrong_state", "this order was placed before");`,
   },
   {
@@ -304,6 +304,13 @@ export const MUTANTS: readonly Mutant[] = [
     file: "commands/messages/answer-once.ts",
     find: "if (key === undefined) return work(deps);",
     replace: "if (key?.key !== '') return work(deps);",
+  },
+  {
+    name: "order: a second click buys a second VM",
+    file: "core/orders/open-order.ts",
+    find: "const same = alike.find((order) => isWanted(order, wanted));",
+    replace:
+      "if (+now > 0) return { kind: 'new' };\n  const same = alike.find((order) => isWanted(order, wanted));",
   },
   {
     name: "access: whoever asks may touch every VM",
