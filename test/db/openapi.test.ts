@@ -102,7 +102,6 @@ describe("the API and its document", () => {
     api.cp.stripe.trouble.outage = false;
     await place("ssh_key_invalid", { sshKeys: ["ssh-ed25519 AAAA"] });
     await place("billing_interval_unavailable", { billingInterval: "hour" });
-    await api.refuses("deleteVm", "customer", "vm_locked", { parameters: { id: api.there.vm[2] } });
     const shutdown = { parameters: { id: vm, ...key.parameters }, body: { type: "shutdown" } };
     await api.refuses("requestAction", "customer", "idempotency_key_reused", shutdown);
     await api.refuses("requestAction", "customer", "vm_locked", { ...id, body: { type: "stop" } });

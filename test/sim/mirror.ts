@@ -31,6 +31,7 @@ const ROWS = {
     owner_epoch: z.number(),
     observed_generation: z.number(),
     observed_power: z.string().nullable(),
+    first_seen_at: maybeAt,
     guest_ready_at: maybeAt,
     boot_epoch: z.string().nullable(),
     created_at: at,

@@ -74,14 +74,16 @@ const deleteRoute = (deps: Deps) =>
     ...forAccounts(deps, OWNERS, "vms:write"),
     operationId: "deleteVm",
     summary: "Delete a VM and end its subscription",
-    description: "Its disk stays in the host's trash for seven days. Asking again is harmless.",
+    description:
+      "Its disk stays in the host's trash for seven days. Asking again is harmless. Whatever action runs on it ends as " +
+      "`superseded`. A VM that was not made yet is paid back in full.",
     tags: ["VMs"],
     method: "delete",
     path: "/v1/vms/{id}",
     request: { params: vmParam },
     responses: {
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems("vm_not_found", "vm_locked"),
+      ...problems("vm_not_found"),
     },
   });
 const actRoute = (deps: Deps) =>

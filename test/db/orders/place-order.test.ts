@@ -108,7 +108,7 @@ describe("a second click, under a key of its own,", () => {
     const world = await aWorld(cp);
     const answers = (await Promise.all([click(world), click(world)])).map(valueOf);
     expect(new Set(answers.map((a) => a.checkoutUrl)).size).toBe(1);
-    expect(answers.map((a) => a.again).toSorted()).toEqual([false, true]);
+    expect(answers.filter((a) => a.again)).toHaveLength(1);
     expect(await ordersOf(world)).toHaveLength(1);
   });
 

@@ -313,6 +313,24 @@ export const MUTANTS: readonly Mutant[] = [
       "if (+now > 0) return { kind: 'new' };\n  const same = alike.find((order) => isWanted(order, wanted));",
   },
   {
+    name: "delete: a VM that is deleted before it was made is not paid back",
+    file: "core/orders/deleted-order.ts",
+    find: `return order.state === "paid" && vm.firstSeenAt === null`,
+    replace: `return order.state === "awaiting_payment" && vm.firstSeenAt === null`,
+  },
+  {
+    name: "delete: what was made is paid back while its guest has said nothing",
+    file: "core/orders/deleted-order.ts",
+    find: `return order.state === "paid" && vm.firstSeenAt === null`,
+    replace: `return order.state === "paid"`,
+  },
+  {
+    name: "delete: the order of what was not made is paid back, and its VM goes on to be made",
+    file: "commands/vms/request-action.ts",
+    find: "await saveDesire(tx, vm.id, decided.value);",
+    replace: `if (input.type !== "delete" || vm.firstSeenAt) await saveDesire(tx, vm.id, decided.value);`,
+  },
+  {
     name: "access: whoever asks may touch every VM",
     file: "core/accounts/accounts.ts",
     find: `who.role === "staff" || who.accountId === ownerId`,

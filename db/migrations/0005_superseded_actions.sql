@@ -1,0 +1,1 @@
+ALTER TYPE "public"."action_error_code" ADD VALUE 'superseded';
