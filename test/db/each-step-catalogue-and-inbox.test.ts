@@ -272,7 +272,7 @@ test("a refund that the bank sent back is booked back once", async () => {
       emits: ["order.refund_failed.v1"],
     },
     /^ledger_transactions .*"refund_reversal"/,
-    /^orders .*"refunding"/,
+    /^orders .*"refunded"/,
   );
   expect(faults).toEqual([]);
 });
@@ -322,6 +322,30 @@ test.each([
       emits: ["vm.change_requested.v1"],
     },
     new RegExp(`^actions .*"type":"${type}"`),
+  );
+  expect(faults).toEqual([]);
+});
+
+// 4b A7
+test("a delete that takes over from a making ends it, and pays it back, once", async () => {
+  const faults = await faultsOf(
+    {
+      arrange: async () => {
+        const world = await aWorld(cp);
+        const { vmId } = await aProvisionedVm(cp, world);
+        return { who: world.buyer, vmId, type: "delete" as const };
+      },
+      act: (wish) => requestAction(cp.deps, wish),
+      emits: [
+        "vm.change_requested.v1",
+        "action.finished.v1",
+        "order.refund_fell_due.v1",
+        "subscription.cancellation_fell_due.v1",
+      ],
+    },
+    /^actions .*"superseded"/,
+    /^actions .*"type":"delete"/,
+    /^orders .*"refunded"/,
   );
   expect(faults).toEqual([]);
 });
