@@ -272,7 +272,7 @@ test("a refund that the bank sent back is booked back once", async () => {
       emits: ["order.refund_failed.v1"],
     },
     /^ledger_transactions .*"refund_reversal"/,
-    /^orders .*"refunded"/,
+    /^orders .*"refunding"/,
   );
   expect(faults).toEqual([]);
 });
