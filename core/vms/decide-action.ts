@@ -1,4 +1,4 @@
-import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
+import { isPastGrace } from "#core/billing/entitlement.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { DELETE_TAKES_OVER, EFFECT_OF_ACTION, type ActionType, type Action } from "./action.ts";
 import type { DesiredPower, ObservedPower, Presence, StopMode } from "./vm.ts";
@@ -34,7 +34,7 @@ export function decideAction(
       ? ok(desire)
       : refuse("vm_not_running", `a VM that is off cannot ${type}`);
   // As long as its host would let it run: a renewal is charged an hour after the period has ended.
-  if (effect.power === "running" && +now > +vm.entitledUntil + ENTITLEMENT_GRACE_MS)
+  if (effect.power === "running" && isPastGrace(vm.entitledUntil, now))
     return refuse("vm_suspended", "its entitlement has ended; pay first");
   return ok({
     ...desire,
