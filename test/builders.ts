@@ -31,6 +31,7 @@ export const anOrder = (over: Partial<Order> = {}): Order => ({
   hostname: "web-1.example.com",
   sshKeys: [AN_SSH_KEY],
   userData: null,
+  rootPassword: false,
   billingInterval: "month",
   totalMinor: 500n,
   currency: "usd",
@@ -65,6 +66,7 @@ export const ALL_CAPABILITIES: DriverCapabilities = {
   hotDiskGrow: true,
   gracefulStop: true,
   liveSnapshot: true,
+  rootPassword: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };

@@ -4,8 +4,9 @@ import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { NoHostCode } from "#core/hosts/place-vm.ts";
 import { toWireId } from "#core/ids.ts";
 import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
-import { judgeAgainstOpen } from "#core/orders/open-order.ts";
+import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
 import type { BillingInterval, Order } from "#core/orders/order.ts";
+import { decideWaysIn } from "#core/orders/ways-in.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { billingCustomerOf, keepBillingCustomer } from "#db/billing/customers.ts";
 import {
@@ -30,6 +31,7 @@ import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
 import { takePlace } from "#commands/hosts/take-place.ts";
+import { readUserData } from "./read-user-data.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
 export type PlacedOrder = Readonly<{ order: Order; checkoutUrl: string }>;
@@ -39,6 +41,10 @@ export type AnsweredOrder = z.infer<typeof AnsweredOrder>;
 export type PlaceOrderRefusal = Refusal<
   | "idempotency_key_reused"
   | "order_open"
+  | "user_data_too_large"
+  | "user_data_invalid"
+  | "ssh_key_missing"
+  | "password_unavailable"
   | "too_many_unpaid_orders"
   | "plan_not_found"
   | "image_not_found"
@@ -68,6 +74,8 @@ export async function placeOrder(
     key: input.key,
     requestHash: requestHash({ route: "POST /v1/orders", body: input.request }),
   };
+  const wanted = wantedOf(input.request);
+  if (!wanted.ok) return wanted;
   const at = stamp(deps);
   const held = await undoOnRefusal(
     deps.db,
@@ -84,12 +92,12 @@ export async function placeOrder(
       const unpaid = await unpaidOrdersOf(tx, accountId);
       const found = input.request.another
         ? undefined
-        : await findOpen(tx, { key, unpaid, request: input.request, now: at.now });
+        : await findOpen(tx, { key, unpaid, wanted: wanted.value, now: at.now });
       if (found) return found;
       const most = deps.settings.maxUnpaidOrders ?? MOST_UNPAID_ORDERS;
       if (unpaid.length >= most)
         return refuse("too_many_unpaid_orders", `${most} orders wait to be paid: pay one, or wait`);
-      return holdOrder(tx, orderId, accountId, input.request, at);
+      return holdOrder(tx, orderId, accountId, wanted.value, at);
     },
   );
   if (!held.ok) return held;
@@ -104,14 +112,29 @@ export async function placeOrder(
 
 type Held = { orderId: string; again: boolean } | { answer: AnsweredOrder };
 
+/** The request with all that it left out. */
+function wantedOf(request: PlaceOrder): Result<Wanted, PlaceOrderRefusal> {
+  const userData = readUserData(request);
+  if (!userData.ok) return userData;
+  const { planId, imageId, locationId, hostname, billingInterval } = request;
+  return ok({
+    planId,
+    imageId,
+    locationId,
+    hostname,
+    billingInterval,
+    sshKeys: request.sshKeys ?? [],
+    userData: userData.value,
+    rootPassword: request.password ?? false,
+  });
+}
+
 /** The open order that this request means, or the refusal to guess; undefined: there is none like it. */
 async function findOpen(
   tx: Tx,
-  asked: { key: RequestKey; unpaid: readonly Order[]; request: PlaceOrder; now: Date },
+  asked: { key: RequestKey; unpaid: readonly Order[]; wanted: Wanted; now: Date },
 ): Promise<Result<Held, PlaceOrderRefusal> | undefined> {
-  const { request } = asked;
-  const wanted = { ...request, userData: request.userData ?? null };
-  const judged = judgeAgainstOpen(asked.unpaid, wanted, asked.now);
+  const judged = judgeAgainstOpen(asked.unpaid, asked.wanted, asked.now);
   if (judged.kind === "new") return undefined;
   const { order } = judged;
   if (judged.kind === "open")
@@ -128,39 +151,39 @@ async function holdOrder(
   tx: Tx,
   orderId: string,
   accountId: string,
-  request: PlaceOrder,
+  wanted: Wanted,
   at: { now: Date; newId: () => string },
 ): Promise<Result<Held, PlaceOrderRefusal>> {
-  const plan = await loadPlan(tx, request.planId);
+  const plan = await loadPlan(tx, wanted.planId);
   if (!plan?.available) return refuse("plan_not_found", "no such plan is on sale");
-  const image = await loadImage(tx, request.imageId);
+  const image = await loadImage(tx, wanted.imageId);
   if (!image?.available) return refuse("image_not_found", "no such image is offered");
-  if (!(await loadLocation(tx, request.locationId)))
+  if (!(await loadLocation(tx, wanted.locationId)))
     return refuse("location_not_found", "no such location");
-  const price = priceFor(plan, request.billingInterval);
+  const price = priceFor(plan, wanted.billingInterval);
   // By the hour is billed by usage, which is not sold yet; a price for it may be there already.
-  if (!price || request.billingInterval === "hour")
+  if (!price || wanted.billingInterval === "hour")
     return refuse(
       "billing_interval_unavailable",
-      `${plan.name} is not sold by the ${request.billingInterval}`,
+      `${plan.name} is not sold by the ${wanted.billingInterval}`,
     );
   if (plan.size.memoryMib < image.minMemoryMib)
     return refuse("image_needs_more_memory", `${image.name} needs ${image.minMemoryMib} MiB`);
   if (plan.size.diskGib < image.minDiskGib)
     return refuse("image_needs_more_disk", `${image.name} needs ${image.minDiskGib} GiB`);
 
+  const waysIn = decideWaysIn(image.os, {
+    sshKeys: wanted.sshKeys,
+    password: wanted.rootPassword,
+  });
+  if (!waysIn.ok) return waysIn;
+
   const order: Order = {
     id: orderId,
     accountId,
     vmId: at.newId(),
     state: "awaiting_payment",
-    planId: plan.id,
-    imageId: image.id,
-    locationId: request.locationId,
-    hostname: request.hostname,
-    sshKeys: request.sshKeys,
-    userData: request.userData ?? null,
-    billingInterval: request.billingInterval,
+    ...wanted,
     totalMinor: price.amount.minor,
     currency: price.amount.currency,
     checkoutId: null,

@@ -28,7 +28,7 @@ export type VmDemand = Readonly<{
   os: OsFamily;
   /** Those that its image may run on. */
   hypervisors: readonly Hypervisor[];
-  /** What the plan promises and not every host can do. */
+  /** What the plan promises, or the order asks for, and not every host can do. */
   needs: readonly (keyof DriverCapabilities)[];
 }>;
 
@@ -42,7 +42,7 @@ export const runsImage = (h: HostCandidate, vm: Pick<VmDemand, "hypervisors">): 
 const runsVm = (h: HostCandidate, vm: VmDemand) =>
   runsImage(h, vm) &&
   withinLimits(vm.size, limitsOnHost(h.platform, h)) &&
-  vm.needs.every((need) => h.capabilities[need]);
+  vm.needs.every((need) => h.capabilities[need] === true);
 
 /** Hosts that can take the VM, best first: the preferred hypervisor, then the most free memory (least full). */
 export function rankHosts(

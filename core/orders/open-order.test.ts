@@ -16,6 +16,7 @@ test.each([
   ["image", { imageId: "another" }],
   ["location", { locationId: "another" }],
   ["user-data", { userData: "#cloud-config\n" }],
+  ["way in", { rootPassword: true }],
   ["keys", { sshKeys: [AN_SSH_KEY] }],
   ["interval", { billingInterval: "year" }],
 ] as const)("another %s for the same plan and host name is to be asked about", (_, over) => {

@@ -3,7 +3,14 @@ import type { Order } from "./order.ts";
 /** What a customer asks for in an order, whoever asks and whenever. */
 export type Wanted = Pick<
   Order,
-  "planId" | "imageId" | "locationId" | "hostname" | "sshKeys" | "userData" | "billingInterval"
+  | "planId"
+  | "imageId"
+  | "locationId"
+  | "hostname"
+  | "sshKeys"
+  | "userData"
+  | "rootPassword"
+  | "billingInterval"
 >;
 
 /**
@@ -36,6 +43,7 @@ const isWanted = (order: Order, wanted: Wanted): boolean =>
   order.locationId === wanted.locationId &&
   order.billingInterval === wanted.billingInterval &&
   order.userData === wanted.userData &&
+  order.rootPassword === wanted.rootPassword &&
   sameKeys(order.sshKeys, wanted.sshKeys);
 
 /** Their order makes no other machine. */

@@ -49,6 +49,7 @@ const SEEN_ELSEWHERE = new Set([
   "no_capacity",
   "order_wrong_state",
   "password_expired",
+  "password_unavailable",
   "plan_unavailable_here",
   "token_limit",
   "too_many_unpaid_orders",
@@ -100,6 +101,9 @@ describe("the API and its document", () => {
     api.cp.stripe.trouble.outage = true;
     await place("payment_provider_unavailable", {});
     api.cp.stripe.trouble.outage = false;
+    await place("ssh_key_missing", { sshKeys: [] });
+    await place("user_data_too_large", { userData: "é".repeat(10_000) });
+    await place("user_data_invalid", { userData: "#", userDataEncoding: "base64" });
     await place("ssh_key_invalid", { sshKeys: ["ssh-ed25519 AAAA"] });
     await place("billing_interval_unavailable", { billingInterval: "hour" });
     const shutdown = { parameters: { id: vm, ...key.parameters }, body: { type: "shutdown" } };

@@ -39,6 +39,10 @@ const placeOrderRoute = (deps: Deps) =>
       ...problems(
         "order_open",
         "ssh_key_invalid",
+        "ssh_key_missing",
+        "password_unavailable",
+        "user_data_too_large",
+        "user_data_invalid",
         "hostname_invalid",
         "too_many_unpaid_orders",
         "plan_not_found",

@@ -113,9 +113,9 @@ const passwordRoute = (deps: Deps) =>
     // Not for staff: who runs the machines does not sign in to them.
     ...forAccounts(deps, ["customer"], "vms:write"),
     operationId: "takeInitialPassword",
-    summary: "The first password of a Windows VM's administrator, once",
+    summary: "The first password of a VM's administrator, once",
     description:
-      "It is erased as it is shown, and after a week in any case: an answer that gets lost is lost for good.",
+      "Of a Windows VM, and of a Linux VM whose order asked for one. It is erased as it is shown, and after a week in any case: an answer that gets lost is lost for good.",
     tags: ["VMs"],
     method: "post",
     path: "/v1/vms/{id}/initial-password",

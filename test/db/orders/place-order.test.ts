@@ -1,3 +1,4 @@
+import { gzipSync } from "node:zlib";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
@@ -166,6 +167,27 @@ describe("a second click, under a key of its own,", () => {
       await few.drop();
     }
   });
+});
+
+// 4b A8
+test("an order shows its host name as it was folded, and keeps its keys and user-data as the guest gets them", async () => {
+  const world = await aWorld(cp);
+  const placed = await sendOrder(cp, world, {
+    request: {
+      hostname: "Web-1.Bücher.example.",
+      sshKeys: [`\ufeff${AN_SSH_KEY}\r\n${AN_SSH_KEY}-2\t\r\n`],
+      userData: gzipSync("#!/bin/sh\n").toString("base64"),
+      userDataEncoding: "base64",
+    },
+  });
+  expect(valueOf(placed).order.hostname).toBe("web-1.xn--bcher-kva.example");
+  expect(await ordersOf(world)).toMatchObject([
+    {
+      hostname: "web-1.xn--bcher-kva.example",
+      ssh_keys: [AN_SSH_KEY, `${AN_SSH_KEY}-2`],
+      user_data: "#!/bin/sh\n",
+    },
+  ]);
 });
 
 describe("an outage of Stripe's after the place is held", () => {
