@@ -100,6 +100,24 @@ describe("a person with a browser", () => {
     });
   });
 
+  // 4b A8: without a key, by a password that is shown once.
+  test("orders a Linux VM without an SSH key, and is shown root's password once", async () => {
+    const browser = aBrowser(stack.apiUrl);
+    await browser.send("POST", "/v1/auth/sign-up/email", person());
+    const body = { ...(await aRequest()), sshKeys: [], password: true };
+    const placed = await browser.send("POST", "/v1/orders", body, { "idempotency-key": v7() });
+    expect(placed.status).toBe(202);
+    await pay(String(placed.body["checkoutUrl"]));
+    const { id } = Object(placed.body["order"]);
+    const { vmId } = await orderIn(stack.staff, String(id), "active");
+    const take = () => browser.send("POST", `/v1/vms/${vmId}/initial-password`);
+    expect(await take()).toMatchObject({
+      status: 200,
+      body: { username: "root", password: expect.stringMatching(/^Vm1-/) },
+    });
+    expect(await take()).toMatchObject({ status: 410, body: { code: "password_already_taken" } });
+  });
+
   test("is nobody after logging out, with the old cookie too, and somebody after logging in", async () => {
     const browser = aBrowser(stack.apiUrl);
     const ada = person();
