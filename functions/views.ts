@@ -6,7 +6,7 @@ import type { OrderView } from "#core/contracts/api/orders.ts";
 import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.ts";
 import type { UsageView } from "#core/contracts/api/usage.ts";
 import type { TokenView } from "#core/accounts/accounts.ts";
-import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
+import { isPastGrace } from "#core/billing/entitlement.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
@@ -39,6 +39,9 @@ export const toOrderView = (o: Order): OrderView => ({
   paidAt: iso(o.paidAt),
 });
 
+const isSuspended = ({ entitledUntil }: VmView, now: Date): boolean =>
+  entitledUntil !== null && isPastGrace(entitledUntil, now);
+
 export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
   id: toWireId("vm", v.vm.id),
   orderId: toWireId("order", v.vm.orderId),
@@ -50,12 +53,12 @@ export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
     observedPower: v.vm.observedPower,
     hostLastSeenAt: v.hostLastSeenAt,
     runningAction: v.runningAction?.type ?? null,
+    suspended: isSuspended(v, now),
     now,
   }),
   power: { desired: v.vm.desiredPower, observed: v.vm.observedPower },
   guest: guestState(v.vm),
-  suspended:
-    v.entitledUntil !== null && +now > +v.entitledUntil + ENTITLEMENT_GRACE_MS ? ["overdue"] : [],
+  suspended: isSuspended(v, now) ? ["overdue"] : [],
   lockedBy: v.runningAction ? toWireId("action", v.runningAction.id) : null,
   planId: toWireId("plan", v.vm.planId),
   imageId: toWireId("image", v.vm.imageId),

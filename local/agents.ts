@@ -24,6 +24,8 @@ export type RunningAgent = Readonly<{
   name: string;
   hostId: string;
   agent: Agent;
+  /** Looks at the host and tells all that it sees, as at each resync. One that has ended, or cannot, tells nothing. */
+  tellAll: () => Promise<void>;
   stop: () => Promise<void>;
 }>;
 
@@ -104,6 +106,11 @@ async function startWith(
     name: host.name,
     hostId,
     agent,
+    tellAll: () =>
+      Promise.race([
+        running,
+        agent.pass().catch((error: unknown) => log.error("pass_failed", { error })),
+      ]),
     stop: async () => {
       stopping.abort();
       await running;

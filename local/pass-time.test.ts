@@ -27,6 +27,7 @@ function aStack(dueInDays: readonly number[], over: Partial<TimeParts> = {}) {
     },
     held: { sendHeld: async () => 0 },
     workers: [],
+    agents: () => [],
     unfinished: async () => ({}),
     keepOffset: async (offsetMs) => {
       // Kept ahead of the step: a crash now must not bring the clock back.
@@ -47,7 +48,7 @@ test("three months pass in thirteen steps of a week and one that is shorter, wit
   ]);
   expect(stack.clock.offsetMs()).toBe(92 * DAY_MS);
   expect(stack.done.map(({ sweeps }) => sweeps)).toEqual(stack.done.map((_, n) => n + 1));
-  expect(stack.sweeps()).toBe(15);
+  expect(stack.sweeps()).toBe(16);
 });
 
 test("time stops where Stripe has something to do, and goes on when that is done", async () => {
@@ -69,7 +70,23 @@ test("a step is not over while something is unfinished, and the clock stands as 
     },
   });
   await passTime(stack.parts, DAY_MS);
-  expect(at).toEqual([0, 0, 0, 0, DAY_MS]);
+  expect(at).toEqual([0, 0, 0, 0, DAY_MS, DAY_MS]);
+});
+
+// 4b A8: after the clock had moved, VMs were "unknown" until their hosts happened to report.
+test("at the end, and not before, each host tells what it sees now, and what that brings about is done", async () => {
+  const told: { offset: number; sweeps: number }[] = [];
+  const stack = aStack([], {
+    agents: () => [
+      {
+        tellAll: async () =>
+          void told.push({ offset: stack.clock.offsetMs(), sweeps: stack.sweeps() }),
+      },
+    ],
+  });
+  await passTime(stack.parts, 8 * DAY_MS);
+  expect(told).toEqual([{ offset: 8 * DAY_MS, sweeps: 3 }]);
+  expect(stack.sweeps()).toBe(4);
 });
 
 test("an offset that could not be kept is not gone to", async () => {

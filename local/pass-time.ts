@@ -1,4 +1,5 @@
 import type { LocalClock } from "./clock.ts";
+import type { RunningAgent } from "./agents.ts";
 import type { ClockQueues } from "./clock-queues.ts";
 import type { QueueWorker } from "./queue-worker.ts";
 import type { StripeStandIn } from "./stripe/stand-in.ts";
@@ -25,6 +26,8 @@ export type TimeParts = Readonly<{
   };
   held: Pick<ClockQueues, "sendHeld">;
   workers: readonly Pick<QueueWorker, "idle" | "busy">[];
+  /** The hosts that are there. */
+  agents: () => readonly Pick<RunningAgent, "tellAll">[];
   /** What else is still to be done by now, by kind; what waits for a later instant is not. */
   unfinished: () => Promise<Readonly<Record<string, number>>>;
   /** Returns once it would be known again after a crash. */
@@ -50,6 +53,10 @@ export async function passTime(parts: TimeParts, ms: number): Promise<void> {
     left -= step;
     await settle(parts);
   }
+  // What the hosts told is as old as the time that passed, and nobody goes by that: a VM's status would be "unknown", and
+  // no host would be given another. Each that is there looks and tells anew.
+  await Promise.all(parts.agents().map((agent) => agent.tellAll()));
+  await settle(parts);
 }
 
 /** Until a whole round, with a sweep of its own, finds nothing to do and nothing under way. */

@@ -192,6 +192,7 @@ async function start(
     await sweeper;
   });
 
+  const agents: RunningAgent[] = [];
   const app = new Hono();
   app.route("/", createStripeWebhook(deps));
   app.route(
@@ -202,6 +203,7 @@ async function start(
       held,
       stripe: stripe.standIn,
       workers,
+      agents: () => agents,
       unfinished: () => unfinishedWork(db, sqs),
       keepOffset: async (clockOffsetMs) => save(folder, { ...saved, tokens, clockOffsetMs }),
     }),
@@ -210,7 +212,6 @@ async function start(
   const server = await listen(app.fetch, ports.api);
   undo.push(() => closeServer(server));
 
-  const agents: RunningAgent[] = [];
   for (const host of options.hosts) {
     goOn();
     const home = path.join(folder, "hosts", host.name);

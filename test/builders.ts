@@ -32,6 +32,7 @@ export const anOrder = (over: Partial<Order> = {}): Order => ({
   hostname: "web-1.example.com",
   sshKeys: [AN_SSH_KEY],
   userData: null,
+  rootPassword: false,
   billingInterval: "month",
   totalMinor: 500n,
   currency: "usd",
@@ -66,6 +67,7 @@ export const ALL_CAPABILITIES: DriverCapabilities = {
   hotDiskGrow: true,
   gracefulStop: true,
   liveSnapshot: true,
+  rootPassword: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };

@@ -16,7 +16,7 @@ import type { Tx } from "#db/client.ts";
  */
 export async function takePlace(
   tx: Tx,
-  order: { id: string; vmId: string; locationId: string },
+  order: { id: string; vmId: string; locationId: string; rootPassword: boolean },
   what: { plan: Plan; image: Image },
   at: { now: Date; newId: () => string },
 ): Promise<Result<{ hostId: string }, Refusal<NoHostCode | "no_address">>> {
@@ -25,7 +25,10 @@ export async function takePlace(
   const demand: VmDemand = {
     size: plan.size,
     image,
-    needs: needsOf(plan),
+    needs: [
+      ...needsOf(plan),
+      ...(order.rootPassword && image.os === "linux" ? (["rootPassword"] as const) : []),
+    ],
   };
   const ranked = rankHosts(candidates, demand, at.now);
   for (const host of ranked) {

@@ -56,6 +56,7 @@ export async function fulfilOrder(
     hostname: order.hostname,
     sshKeys: [...order.sshKeys],
     userData: order.userData,
+    rootPassword: order.rootPassword,
     createdAt: at.now,
     size: place.size,
   });

@@ -1,10 +1,14 @@
+import { z } from "zod";
 import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { NoHostCode } from "#core/hosts/place-vm.ts";
 import { CustomerGone } from "#core/billing/payments.ts";
+import { toWireId } from "#core/ids.ts";
 import type { Currency } from "#core/money.ts";
 import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
+import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
 import type { BillingInterval, Order } from "#core/orders/order.ts";
+import { decideWaysIn } from "#core/orders/ways-in.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
   billingCustomerOf,
@@ -20,24 +24,33 @@ import {
   type PlanPrice,
 } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
-import { claimKey, keepAnswer, type RequestKey } from "#db/messages/idempotency.ts";
+import { claimKey, keepAnswer, pointKey, type RequestKey } from "#db/messages/idempotency.ts";
 import {
   attachCheckout,
-  countUnpaid,
   extendHold,
   insertOrder,
   loadOrder,
   lockBuyer,
+  unpaidOrdersOf,
 } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
 import { takePlace } from "#commands/hosts/take-place.ts";
+import { readUserData } from "./read-user-data.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
 export type PlacedOrder = Readonly<{ order: Order; checkoutUrl: string }>;
+/** `again`: an order that was open already, which this one means (a second click). */
+const AnsweredOrder = PlacedOrderAnswer.extend({ again: z.boolean().default(false) });
+export type AnsweredOrder = z.infer<typeof AnsweredOrder>;
 export type PlaceOrderRefusal = Refusal<
   | "idempotency_key_reused"
+  | "order_open"
+  | "user_data_too_large"
+  | "user_data_invalid"
+  | "ssh_key_missing"
+  | "password_unavailable"
   | "too_many_unpaid_orders"
   | "plan_not_found"
   | "image_not_found"
@@ -52,7 +65,8 @@ export type PlaceOrderRefusal = Refusal<
 
 /**
  * Takes an order: holds a place and an address for it, and opens a Checkout Session to pay it. A repeat with the
- * same key goes on where the first one stopped, and gives the same answer; `render` turns it into that answer.
+ * same key goes on where the first one stopped, and gives the same answer; `render` turns it into that answer. The same
+ * order under another key, while the first can be paid, is the first order again, unless the request says `another`.
  *
  * Throws when the payment provider cannot be reached; the order keeps its place, and the same key goes on.
  */
@@ -60,76 +74,122 @@ export async function placeOrder(
   deps: Deps,
   input: { buyer: AccountPrincipal; key: string; request: PlaceOrder },
   render: (placed: PlacedOrder) => PlacedOrderAnswer,
-): Promise<Result<PlacedOrderAnswer, PlaceOrderRefusal>> {
+): Promise<Result<AnsweredOrder, PlaceOrderRefusal>> {
   const key: RequestKey = {
     accountId: input.buyer.accountId,
     key: input.key,
     requestHash: requestHash({ route: "POST /v1/orders", body: input.request }),
   };
+  const wanted = wantedOf(input.request);
+  if (!wanted.ok) return wanted;
   const at = stamp(deps);
   const held = await undoOnRefusal(
     deps.db,
-    async (
-      tx,
-    ): Promise<Result<{ orderId: string } | { answer: PlacedOrderAnswer }, PlaceOrderRefusal>> => {
+    async (tx): Promise<Result<Held, PlaceOrderRefusal>> => {
       const orderId = at.newId();
       const claim = await claimKey(tx, key, orderId, at.now);
       if (!claim.ok) return claim;
       if (claim.value.kind === "answered")
-        return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });
-      if (claim.value.kind === "resume") return ok({ orderId: claim.value.resourceId });
-      await lockBuyer(tx, input.buyer.accountId);
+        return ok({ answer: AnsweredOrder.parse(claim.value.response) });
+      if (claim.value.kind === "resume")
+        return ok({ orderId: claim.value.resourceId, again: false });
+      const { accountId } = input.buyer;
+      await lockBuyer(tx, accountId);
+      const unpaid = await unpaidOrdersOf(tx, accountId);
+      const found = input.request.another
+        ? undefined
+        : await findOpen(tx, { key, unpaid, wanted: wanted.value, now: at.now });
+      if (found) return found;
       const most = deps.settings.maxUnpaidOrders ?? MOST_UNPAID_ORDERS;
-      if ((await countUnpaid(tx, input.buyer.accountId)) >= most)
+      if (unpaid.length >= most)
         return refuse("too_many_unpaid_orders", `${most} orders wait to be paid: pay one, or wait`);
-      return holdOrder(tx, orderId, input.buyer.accountId, input.request, at);
+      return holdOrder(tx, orderId, accountId, wanted.value, at);
     },
   );
   if (!held.ok) return held;
   if ("answer" in held.value) return ok(held.value.answer);
 
-  const placed = await openCheckout(deps, held.value.orderId, input.buyer);
+  const { orderId, again } = held.value;
+  const placed = await openCheckout(deps, orderId, input.buyer);
   if (!placed.ok) return placed;
-  return ok(PlacedOrderAnswer.parse(await keepAnswer(deps.db, key, render(placed.value))));
+  const kept = await keepAnswer(deps.db, key, { ...render(placed.value), again });
+  return ok(AnsweredOrder.parse(kept));
+}
+
+type Held = { orderId: string; again: boolean } | { answer: AnsweredOrder };
+
+/** The request with all that it left out. */
+function wantedOf(request: PlaceOrder): Result<Wanted, PlaceOrderRefusal> {
+  const userData = readUserData(request);
+  if (!userData.ok) return userData;
+  const { planId, imageId, locationId, hostname, billingInterval } = request;
+  return ok({
+    planId,
+    imageId,
+    locationId,
+    hostname,
+    billingInterval,
+    sshKeys: request.sshKeys ?? [],
+    userData: userData.value,
+    rootPassword: request.password ?? false,
+  });
+}
+
+/** The open order that this request means, or the refusal to guess; undefined: there is none like it. */
+async function findOpen(
+  tx: Tx,
+  asked: { key: RequestKey; unpaid: readonly Order[]; wanted: Wanted; now: Date },
+): Promise<Result<Held, PlaceOrderRefusal> | undefined> {
+  const judged = judgeAgainstOpen(asked.unpaid, asked.wanted, asked.now);
+  if (judged.kind === "new") return undefined;
+  const { order } = judged;
+  if (judged.kind === "open")
+    return refuse(
+      "order_open",
+      `order ${toWireId("order", order.id)} for this plan and host name waits to be paid, and differs: ` +
+        "pay it, let it run out, or send `another: true` for one more",
+    );
+  await pointKey(tx, asked.key, order.id);
+  return ok({ orderId: order.id, again: true });
 }
 
 async function holdOrder(
   tx: Tx,
   orderId: string,
   accountId: string,
-  request: PlaceOrder,
+  wanted: Wanted,
   at: { now: Date; newId: () => string },
-): Promise<Result<{ orderId: string }, PlaceOrderRefusal>> {
-  const plan = await loadPlan(tx, request.planId);
+): Promise<Result<Held, PlaceOrderRefusal>> {
+  const plan = await loadPlan(tx, wanted.planId);
   if (!plan?.available) return refuse("plan_not_found", "no such plan is on sale");
-  const image = await loadImage(tx, request.imageId);
+  const image = await loadImage(tx, wanted.imageId);
   if (!image?.available) return refuse("image_not_found", "no such image is offered");
-  if (!(await loadLocation(tx, request.locationId)))
+  if (!(await loadLocation(tx, wanted.locationId)))
     return refuse("location_not_found", "no such location");
-  const price = priceFor(plan, request.billingInterval);
+  const price = priceFor(plan, wanted.billingInterval);
   // By the hour is billed by usage, which is not sold yet; a price for it may be there already.
-  if (!price || request.billingInterval === "hour")
+  if (!price || wanted.billingInterval === "hour")
     return refuse(
       "billing_interval_unavailable",
-      `${plan.name} is not sold by the ${request.billingInterval}`,
+      `${plan.name} is not sold by the ${wanted.billingInterval}`,
     );
   if (plan.size.memoryMib < image.minMemoryMib)
     return refuse("image_needs_more_memory", `${image.name} needs ${image.minMemoryMib} MiB`);
   if (plan.size.diskGib < image.minDiskGib)
     return refuse("image_needs_more_disk", `${image.name} needs ${image.minDiskGib} GiB`);
 
+  const waysIn = decideWaysIn(image.os, {
+    sshKeys: wanted.sshKeys,
+    password: wanted.rootPassword,
+  });
+  if (!waysIn.ok) return waysIn;
+
   const order: Order = {
     id: orderId,
     accountId,
     vmId: at.newId(),
     state: "awaiting_payment",
-    planId: plan.id,
-    imageId: image.id,
-    locationId: request.locationId,
-    hostname: request.hostname,
-    sshKeys: request.sshKeys,
-    userData: request.userData ?? null,
-    billingInterval: request.billingInterval,
+    ...wanted,
     totalMinor: price.amount.minor,
     currency: price.amount.currency,
     checkoutId: null,
@@ -153,7 +213,7 @@ async function holdOrder(
     },
     at,
   );
-  return ok({ orderId });
+  return ok({ orderId, again: false });
 }
 
 const priceFor = (plan: Plan, interval: BillingInterval): PlanPrice | undefined =>

@@ -42,7 +42,8 @@ export async function handInitialPassword(
         ? ok({ password: deps.sealer.open(known.sealed, vm.id) })
         : none();
     const image = await loadImage(tx, vm.imageId);
-    if (!image || !needsInitialPassword(image.os)) return none();
+    if (!image || !needsInitialPassword({ os: image.os, rootPassword: vm.rootPassword }))
+      return none();
     const password = toInitialPassword(deps.secrets.newSecret(INITIAL_PASSWORD_BYTES));
     await insertInitialPassword(tx, {
       vmId: vm.id,

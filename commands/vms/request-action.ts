@@ -1,14 +1,17 @@
 import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { decideDeletedOrder } from "#core/orders/deleted-order.ts";
 import { EFFECT_OF_ACTION, type Action, type ActionType } from "#core/vms/action.ts";
 import { decideAction } from "#core/vms/decide-action.ts";
-import { insertAction, runningActionOf } from "#db/vms/actions.ts";
-import { loadEntitlement } from "#db/billing/entitlements.ts";
+import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
+import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
+import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { lockVm, saveDesire } from "#db/vms/vms.ts";
+import { finishAction, insertAction, runningActionOf } from "#db/vms/actions.ts";
+import { lockVm, saveDesire, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
 export type ActionRefusal = Refusal<
@@ -17,7 +20,8 @@ export type ActionRefusal = Refusal<
 
 /**
  * Begins an action on a VM: writes what the VM should be (or the work to be done once), and rings its host. A
- * delete that is repeated answers with the delete that runs. A VM of another customer is "not found".
+ * delete takes over from what runs, which ends as `superseded`; one that is repeated answers with the delete that runs.
+ * A VM of another customer is "not found".
  */
 export async function requestAction(
   deps: Deps,
@@ -55,11 +59,14 @@ export async function requestAction(
       finishedAt: null,
       error: null,
     };
-    await insertAction(tx, action);
-    await saveDesire(tx, vm.id, decided.value);
     const events: Event[] = [
       { name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId } },
     ];
+    if (running && (await supersede(tx, running, at.now)))
+      events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
+    await insertAction(tx, action);
+    await saveDesire(tx, vm.id, decided.value);
+    if (input.type === "delete") events.push(...(await giveBackWhatWasNotMade(tx, vm, at.now)));
     if (
       EFFECT_OF_ACTION[input.type].kind === "absent" &&
       entitlement &&
@@ -86,4 +93,23 @@ export async function requestAction(
     await bumpDesiredGeneration(tx, vm.hostId);
     return ok(action);
   });
+}
+
+/** Of actions that run only a delete gets here: all others were refused. */
+const supersede = (tx: Tx, running: Action, now: Date): Promise<boolean> =>
+  finishAction(tx, running.id, {
+    error: { code: "superseded", message: `the VM was deleted while this ${running.type} ran` },
+    now,
+  });
+
+/** A VM that is deleted before it was made is money that goes back, and a right to run that ends (invariant 1). */
+async function giveBackWhatWasNotMade(tx: Tx, vm: VmRow, now: Date): Promise<readonly Event[]> {
+  const order = await lockOrder(tx, vm.orderId);
+  const decided = order && decideDeletedOrder(order, vm);
+  if (!decided?.ok || decided.value.events.length === 0) return [];
+  await saveOrder(tx, decided.value.order);
+  const entitlement = await loadEntitlement(tx, vm.id);
+  if (entitlement && entitlement.until > now)
+    await saveEntitlement(tx, { ...entitlement, until: now }, now);
+  return decided.value.events;
 }

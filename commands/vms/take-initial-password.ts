@@ -1,6 +1,10 @@
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { decideTakePassword, type TakePasswordCode } from "#core/vms/initial-password.ts";
+import {
+  decideTakePassword,
+  initialUserOf,
+  type TakePasswordCode,
+} from "#core/vms/initial-password.ts";
 import { loadImage } from "#db/catalogue/catalogue.ts";
 import { eraseInitialPassword, lockInitialPassword } from "#db/vms/initial-passwords.ts";
 import { recordChange } from "#db/record-change.ts";
@@ -29,7 +33,7 @@ export async function takeInitialPassword(
     if (!image) throw new Error(`image ${vm.imageId} vanished`);
     const held = await lockInitialPassword(tx, vm.id);
     const decided = decideTakePassword(
-      { os: image.os, seen: vm.firstSeenAt !== null },
+      { os: image.os, rootPassword: vm.rootPassword, seen: vm.firstSeenAt !== null },
       held,
       at.now,
     );
@@ -46,6 +50,6 @@ export async function takeInitialPassword(
       },
       at,
     );
-    return ok({ username: "Administrator", password });
+    return ok({ username: initialUserOf(image.os), password });
   });
 }

@@ -6,6 +6,10 @@ import type { SubscriptionState } from "./payments.ts";
  */
 export const ENTITLEMENT_GRACE_MS = 3 * 24 * 60 * 60_000;
 
+/** Whether a VM may run no more, whatever was asked: its entitlement is over, and the grace of its host with it. */
+export const isPastGrace = (until: Date, now: Date): boolean =>
+  +now > +until + ENTITLEMENT_GRACE_MS;
+
 /** The statuses in which a subscription is over for good (Stripe, "Subscription statuses"). */
 const ENDED = new Set(["canceled", "incomplete_expired", "unpaid"]);
 

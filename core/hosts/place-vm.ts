@@ -37,7 +37,7 @@ export type ImageDemand = Readonly<{
 export type VmDemand = Readonly<{
   size: VmSize;
   image: ImageDemand;
-  /** What the plan promises and not every host can do. */
+  /** What the plan promises, or the order asks for, and not every host can do. */
   needs: readonly (keyof DriverCapabilities)[];
 }>;
 
@@ -67,7 +67,7 @@ export const runsImage = (h: HostCandidate, image: ImageDemand, diskBytes = Infi
 const runsVm = (h: HostCandidate, vm: VmDemand) =>
   runsImage(h, vm.image, vm.size.diskGib * GIB) &&
   withinLimits(vm.size, limitsOnHost(h.platform, h)) &&
-  vm.needs.every((need) => h.capabilities[need]);
+  vm.needs.every((need) => h.capabilities[need] === true);
 
 /** Hosts that can take the VM, best first: the preferred hypervisor, then the most free memory (least full). */
 export function rankHosts(

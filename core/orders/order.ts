@@ -57,6 +57,8 @@ export type Order = Readonly<{
   hostname: string;
   sshKeys: readonly string[];
   userData: string | null;
+  /** It asks for a first password of root's; a Windows guest has its administrator's in any case. */
+  rootPassword: boolean;
   billingInterval: BillingInterval;
   totalMinor: bigint;
   currency: "usd" | "eur";

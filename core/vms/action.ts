@@ -23,6 +23,8 @@ export const ACTION_ERROR_CODES = [
   "host_refused",
   "not_running",
   "payment_refunded",
+  /** A delete took over from it: whatever it was at, the VM is to go. */
+  "superseded",
 ] as const;
 export type ActionErrorCode = (typeof ACTION_ERROR_CODES)[number];
 
@@ -44,6 +46,21 @@ export const EFFECT_OF_ACTION = {
   reset: { kind: "once", action: "reset" },
   delete: { kind: "absent" },
 } as const satisfies Record<ActionType, ActionEffect>;
+
+/**
+ * Whether a delete takes over from an action that runs: whoever wants a VM gone does not wait for a guest that is silent.
+ * What has to end first, since it would leave half of something on a second host, is `false`: the delete is refused until
+ * then, and says so. A delete itself is not taken over by another one: it is the same.
+ */
+export const DELETE_TAKES_OVER = {
+  create: true,
+  start: true,
+  shutdown: true,
+  stop: true,
+  reboot: true,
+  reset: true,
+  delete: false,
+} as const satisfies Record<ActionType, boolean>;
 
 export type Action = Readonly<{
   id: string;

@@ -33,12 +33,27 @@ describe("asking for an action", () => {
     });
   });
 
-  test.each(ACTION_TYPES)("%s is refused while another runs, and of a VM that is to go", (type) => {
-    expect(decideAction(aVm(), { type: "reboot" }, type, AT)).toMatchObject({
-      error: { code: "vm_locked" },
-    });
-    expect(decideAction(aVm({ presence: "absent" }), null, type, AT)).toMatchObject({
-      error: { code: "vm_not_found" },
+  test.each(ACTION_TYPES)(
+    "%s is refused while a delete runs, and of a VM that is to go",
+    (type) => {
+      expect(decideAction(aVm(), { type: "delete" }, type, AT)).toMatchObject({
+        error: { code: "vm_locked" },
+      });
+      expect(decideAction(aVm({ presence: "absent" }), null, type, AT)).toMatchObject({
+        error: { code: "vm_not_found" },
+      });
+    },
+  );
+
+  const ends = ACTION_TYPES.filter((type) => type !== "delete");
+  test.each(ends)("while a %s runs all is refused but a delete, which takes over", (running) => {
+    for (const type of ends)
+      expect(decideAction(aVm(), { type: running }, type, AT)).toMatchObject({
+        error: { code: "vm_locked" },
+      });
+    expect(decideAction(aVm(), { type: running }, "delete", AT)).toMatchObject({
+      ok: true,
+      value: { presence: "absent", generation: 5 },
     });
   });
 

@@ -1,6 +1,6 @@
-import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
+import { isPastGrace } from "#core/billing/entitlement.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { EFFECT_OF_ACTION, type ActionType, type Action } from "./action.ts";
+import { DELETE_TAKES_OVER, EFFECT_OF_ACTION, type ActionType, type Action } from "./action.ts";
 import type { DesiredPower, ObservedPower, Presence, StopMode } from "./vm.ts";
 
 export type VmDesire = Readonly<{
@@ -10,7 +10,7 @@ export type VmDesire = Readonly<{
   generation: number;
 }>;
 
-/** What an action makes of a VM's desire. */
+/** What an action makes of a VM's desire. A delete ends the action that runs, where it may (`DELETE_TAKES_OVER`). */
 export function decideAction(
   vm: VmDesire & { observedPower: ObservedPower | null; entitledUntil: Date },
   runningAction: Pick<Action, "type"> | null,
@@ -18,7 +18,7 @@ export function decideAction(
   now: Date,
 ): Result<VmDesire, Refusal<"vm_locked" | "vm_not_running" | "vm_suspended" | "vm_not_found">> {
   if (vm.presence === "absent") return refuse("vm_not_found", "this VM is deleted");
-  if (runningAction)
+  if (runningAction && !(type === "delete" && DELETE_TAKES_OVER[runningAction.type]))
     return refuse("vm_locked", `a ${runningAction.type} is running; wait for it to end`);
   const effect = EFFECT_OF_ACTION[type];
   const desire: VmDesire = {
@@ -34,7 +34,7 @@ export function decideAction(
       ? ok(desire)
       : refuse("vm_not_running", `a VM that is off cannot ${type}`);
   // As long as its host would let it run: a renewal is charged an hour after the period has ended.
-  if (effect.power === "running" && +now > +vm.entitledUntil + ENTITLEMENT_GRACE_MS)
+  if (effect.power === "running" && isPastGrace(vm.entitledUntil, now))
     return refuse("vm_suspended", "its entitlement has ended; pay first");
   return ok({
     ...desire,

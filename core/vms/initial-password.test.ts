@@ -18,7 +18,7 @@ const password = (over: Partial<InitialPassword> = {}): InitialPassword => ({
   expiresAt: minutesAfter(1),
   ...over,
 });
-const WINDOWS = { os: "windows", seen: true } as const;
+const WINDOWS = { os: "windows", rootPassword: false, seen: true } as const;
 const codeOf = (...asked: Parameters<typeof decideTakePassword>) => {
   const decided = decideTakePassword(...asked);
   return decided.ok ? decided.value.sealed : decided.error.code;
@@ -60,9 +60,13 @@ describe("taking an initial password", () => {
   });
 
   test("of a VM that its host has not made yet is too early, if it will have one at all", () => {
-    expect(codeOf({ os: "windows", seen: false }, undefined, AT)).toBe("password_not_ready");
+    expect(codeOf({ os: "windows", rootPassword: false, seen: false }, undefined, AT)).toBe(
+      "password_not_ready",
+    );
     expect(codeOf(WINDOWS, undefined, AT)).toBe("no_initial_password");
-    expect(codeOf({ os: "linux", seen: false }, undefined, AT)).toBe("no_initial_password");
+    expect(codeOf({ os: "linux", rootPassword: false, seen: false }, undefined, AT)).toBe(
+      "no_initial_password",
+    );
   });
 });
 

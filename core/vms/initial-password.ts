@@ -2,7 +2,7 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { OsFamily } from "./vm.ts";
 
 /**
- * The administrator's first password of a VM whose guest cannot be given SSH keys. It exists until its customer has
+ * The administrator's first password of a VM whose guest cannot be given SSH keys, or whose order asked for one. It exists until its customer has
  * taken it, once, or until it has lain for a week; only the first two states hold it.
  */
 export const INITIAL_PASSWORD_STATES = [
@@ -43,7 +43,13 @@ export function nextInitialPasswordState(
 /** How long it waits for its host, and then for its customer. An order that is not served is refunded long before. */
 export const INITIAL_PASSWORD_LIFE_MS = 7 * 24 * 60 * 60_000;
 
-export const needsInitialPassword = (os: OsFamily): boolean => os === "windows";
+/** Windows always, since its guest cannot be given SSH keys; another where its order asked for one. */
+export const needsInitialPassword = (vm: { os: OsFamily; rootPassword: boolean }): boolean =>
+  vm.os === "windows" || vm.rootPassword;
+
+/** Who signs in with it. */
+export const initialUserOf = (os: OsFamily): string =>
+  os === "windows" ? "Administrator" : "root";
 
 /** How much of the password nobody can guess. */
 export const INITIAL_PASSWORD_BYTES = 16;
@@ -72,14 +78,14 @@ export type TakePasswordCode =
  * has shown the VM whole.
  */
 export function decideTakePassword(
-  vm: { os: OsFamily; seen: boolean },
+  vm: { os: OsFamily; rootPassword: boolean; seen: boolean },
   password: InitialPassword | undefined,
   now: Date,
 ): Result<{ sealed: string }, Refusal<TakePasswordCode>> {
   const none = () => refuse("no_initial_password", "this VM has no initial password");
   const notReady = () =>
     refuse("password_not_ready", "the VM is still being made: ask again when it runs");
-  if (password === undefined) return needsInitialPassword(vm.os) && !vm.seen ? notReady() : none();
+  if (password === undefined) return needsInitialPassword(vm) && !vm.seen ? notReady() : none();
   if (password.state === "withdrawn") return none();
   if (password.state === "taken")
     return refuse("password_already_taken", "the initial password was shown once, and is erased");

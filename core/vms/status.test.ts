@@ -9,6 +9,7 @@ const status = (over: Partial<Parameters<typeof vmStatus>[0]>) =>
     observedPower: "running",
     hostLastSeenAt: AT,
     runningAction: null,
+    suspended: false,
     now: AT,
     ...over,
   });
@@ -19,6 +20,12 @@ test.each([
   { over: { observedPower: "paused" }, is: "starting" },
   { over: { desiredPower: "off" }, is: "stopping" },
   { over: { desiredPower: "off", observedPower: "off" }, is: "off" },
+  // 4b A8: held off by its entitlement, and not on its way up.
+  { over: { suspended: true, observedPower: "off" }, is: "suspended" },
+  { over: { suspended: true }, is: "stopping" },
+  { over: { suspended: true, desiredPower: "off", observedPower: "off" }, is: "off" },
+  { over: { suspended: true, observedPower: null }, is: "unknown" },
+  { over: { suspended: true, presence: "absent", observedPower: "off" }, is: "deleting" },
   { over: { runningAction: "create", observedPower: null }, is: "initializing" },
   { over: { runningAction: "reboot" }, is: "running" },
   { over: { presence: "absent", runningAction: "delete" }, is: "deleting" },

@@ -11,6 +11,7 @@ export const VM_STATUSES = [
   "migrating",
   "rebuilding",
   "deleting",
+  "suspended",
   "unknown",
 ] as const;
 export type VmStatus = (typeof VM_STATUSES)[number];
@@ -24,6 +25,8 @@ export function vmStatus(vm: {
   observedPower: ObservedPower | null;
   hostLastSeenAt: Date | null;
   runningAction: ActionType | null;
+  /** It may not run, although it is asked to: its entitlement is over, and the grace too. */
+  suspended: boolean;
   now: Date;
 }): VmStatus {
   if (vm.presence === "absent") return "deleting";
@@ -31,6 +34,8 @@ export function vmStatus(vm: {
   if (vm.observedPower === null) return "unknown";
   if (vm.hostLastSeenAt === null || +vm.now - +vm.hostLastSeenAt > OBSERVATION_FRESH_MS)
     return "unknown";
+  if (vm.desiredPower === "running" && vm.suspended)
+    return vm.observedPower === "off" ? "suspended" : "stopping";
   if (vm.desiredPower === "running") return vm.observedPower === "running" ? "running" : "starting";
   return vm.observedPower === "off" ? "off" : "stopping";
 }

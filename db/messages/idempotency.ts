@@ -40,6 +40,11 @@ export async function claimKey(
   );
 }
 
+/** The key's request turned out to mean a resource that was there already: its repeats go on from that one. */
+export async function pointKey(tx: Tx, k: RequestKey, resourceId: string): Promise<void> {
+  await tx.update(idempotencyKeys).set({ resourceId }).where(isKey(k));
+}
+
 /** Keeps the answer for repeats, and gives back the one that was kept: of two that race, the first. */
 export async function keepAnswer(db: Db | Tx, k: RequestKey, response: unknown): Promise<unknown> {
   const [row] = await db

@@ -1,4 +1,4 @@
-import { and, asc, count, eq, inArray, isNull, lt, lte, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, lt, lte, sql } from "drizzle-orm";
 import type { Order } from "#core/orders/order.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
@@ -125,13 +125,13 @@ export async function lockBuyer(tx: Tx, accountId: string): Promise<void> {
     .for("no key update");
 }
 
-/** How many places an account holds without having paid. */
-export async function countUnpaid(tx: Tx, accountId: string): Promise<number> {
-  const [row] = await tx
-    .select({ unpaid: count() })
+/** The orders by which an account holds places without having paid: as many as it may have at once. */
+export async function unpaidOrdersOf(tx: Tx, accountId: string): Promise<readonly Order[]> {
+  const rows = await tx
+    .select()
     .from(orders)
     .where(and(eq(orders.accountId, accountId), eq(orders.state, "awaiting_payment")));
-  return row?.unpaid ?? 0;
+  return rows.map(orderFromRow);
 }
 
 export async function orderIdOfCheckout(db: Db, checkoutId: string): Promise<string | undefined> {

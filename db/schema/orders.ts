@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import {
+  boolean,
   check,
   index,
   integer,
@@ -38,6 +39,7 @@ export const orders = pgTable(
     hostname: text("hostname").notNull(),
     sshKeys: text("ssh_keys").array().notNull(),
     userData: text("user_data"),
+    rootPassword: boolean("root_password").notNull().default(false),
     billingInterval: billingInterval("billing_interval").notNull(),
     totalMinor: minorUnits("total_minor").notNull(),
     currency: currencyCode().notNull(),

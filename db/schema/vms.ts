@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import {
   bigint,
+  boolean,
   check,
   index,
   integer,
@@ -54,6 +55,8 @@ export const vms = pgTable(
     hostname: text("hostname").notNull(),
     sshKeys: text("ssh_keys").array().notNull(),
     userData: text("user_data"),
+    /** Its order asked for root's first password. */
+    rootPassword: boolean("root_password").notNull().default(false),
     /** What its owner calls it. Nothing follows from it: not even its host hears of it. */
     label: text("label"),
     createdAt: instant("created_at").notNull(),

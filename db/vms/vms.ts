@@ -1,5 +1,6 @@
 import { and, asc, desc, eq, isNull, lt, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import { ROOT_PASSWORD } from "#core/contracts/agent/protocol.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
 import type { VmSize } from "#core/vms/vm.ts";
@@ -28,6 +29,7 @@ export async function insertVm(
     | "hostname"
     | "sshKeys"
     | "userData"
+    | "rootPassword"
     | "createdAt"
   > & { size: VmSize },
 ): Promise<void> {
@@ -235,6 +237,10 @@ export async function desiredOfHost(db: Db | Tx, hostId: string): Promise<HostDe
       userData: vm.userData,
       diskIops,
       pendingActions: pending.get(vm.id) ?? [],
+      // Only while it may be made: after that no agent has to understand it, and an older one may look after the VM.
+      ...(vm.rootPassword && image.os === "linux" && vm.firstSeenAt === null
+        ? { rootPassword: true, needs: [ROOT_PASSWORD] }
+        : {}),
     })),
   };
 }

@@ -13,6 +13,7 @@ export const CAPABILITIES = {
     gracefulStop: true,
     // The driver has no call for snapshots yet.
     liveSnapshot: false,
+    rootPassword: true,
     bandwidthLimit: true,
     iopsLimit: true,
   },
@@ -23,6 +24,7 @@ export const CAPABILITIES = {
     hotDiskGrow: true,
     gracefulStop: true,
     liveSnapshot: true,
+    rootPassword: true,
     bandwidthLimit: true,
     iopsLimit: true,
   },

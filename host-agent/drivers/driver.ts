@@ -102,13 +102,17 @@ export class DriverError extends Error {
   }
 }
 
+/** Whether the VM's seed holds its administrator's first password. */
+export const asksForPassword = (vm: Pick<DesiredVm, "image" | "rootPassword">): boolean =>
+  vm.image.os === "windows" || vm.rootPassword === true;
+
 /** Throws `unsupported` where nobody gives passwords. */
 export async function administratorPassword(
   secrets: FirstBootSecrets | undefined,
   signal?: AbortSignal,
 ): Promise<string> {
   if (secrets === undefined)
-    throw new DriverError("unsupported", "a Windows VM needs a source of its first password");
+    throw new DriverError("unsupported", "this VM needs a source of its first password");
   return secrets.administratorPassword(signal);
 }
 

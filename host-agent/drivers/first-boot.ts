@@ -1,5 +1,5 @@
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import { administratorPassword, type FirstBootSecrets } from "./driver.ts";
+import { administratorPassword, asksForPassword, type FirstBootSecrets } from "./driver.ts";
 import { seedFiles } from "./seed.ts";
 import { windowsSeedFiles } from "./windows-first-boot.ts";
 
@@ -8,7 +8,7 @@ export type FirstBootVolume = Readonly<{ volume: string; files: Readonly<Record<
 
 /**
  * The seed that a VM's guest understands: NoCloud (volume `cidata`) for Linux and FreeBSD, an answer file and a config
- * drive for Windows. Asks for a password only where the guest has no other way in, and holds it no longer than the
+ * drive for Windows. Asks for a password only where the VM is to have one, and holds it no longer than the
  * files. Throws `unsupported` for what the guest could not read back, and without `secrets` where they are needed.
  */
 export async function firstBootVolume(
@@ -16,7 +16,8 @@ export async function firstBootVolume(
   secrets: FirstBootSecrets | undefined,
   signal?: AbortSignal,
 ): Promise<FirstBootVolume> {
-  if (vm.image.os !== "windows") return { volume: "cidata", files: seedFiles(vm) };
-  const password = await administratorPassword(secrets, signal);
+  const password = asksForPassword(vm) ? await administratorPassword(secrets, signal) : null;
+  if (vm.image.os !== "windows" || password === null)
+    return { volume: "cidata", files: seedFiles(vm, password) };
   return { volume: "config-2", files: windowsSeedFiles(vm, password) };
 }

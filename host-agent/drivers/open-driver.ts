@@ -69,6 +69,7 @@ const SimulatedConfig = z.strictObject({
       hotDiskGrow: z.boolean().exactOptional(),
       gracefulStop: z.boolean().exactOptional(),
       liveSnapshot: z.boolean().exactOptional(),
+      rootPassword: z.boolean().exactOptional(),
       bandwidthLimit: z.boolean().exactOptional(),
       iopsLimit: z.boolean().exactOptional(),
     } satisfies Record<keyof DriverCapabilities, unknown>)

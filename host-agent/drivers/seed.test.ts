@@ -1,8 +1,16 @@
+import fc from "fast-check";
 import { parse } from "yaml";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import { Hostname, SshKeys } from "#core/contracts/api/orders.ts";
+import { isWholeText } from "#core/vms/seed-text.ts";
+import { AN_SSH_KEY } from "#test/builders.ts";
+import { isoImage } from "./iso9660.ts";
+import { domainXml } from "./kvm/domain-xml.ts";
+import { filesOf } from "./kvm/files.ts";
 import { seedFiles } from "./seed.ts";
+import { windowsSeedFiles } from "./windows-first-boot.ts";
 
 const aVm = (over: Partial<DesiredVm> = {}): DesiredVm => ({
   vmId: "0190f000-0000-7000-8000-000000000001",
@@ -45,6 +53,8 @@ const MetaData = z.strictObject({
 /** cloud-init reads YAML 1.1. */
 const read = (text: string): unknown => parse(text, { version: "1.1" });
 const metaData = (vm: DesiredVm) => MetaData.parse(read(seedFiles(vm)["meta-data"]));
+
+const FOLDERS = { imageDir: "/i", diskDir: "/d", seedDir: "/s", consoleDir: "/c", trashDir: "/t" };
 
 const HOSTILE = [
   `"quoted' name`,
@@ -112,6 +122,25 @@ describe("the seed", () => {
     },
   );
 
+  // 4b A8: a Linux VM without a key may have a password.
+  test("lets root in by the password that was ordered, and by none otherwise", () => {
+    expect(read(seedFiles(aVm())["vendor-data"])).toEqual({
+      disable_root: false,
+      ssh_pwauth: false,
+    });
+    const vendor = seedFiles(aVm({ sshKeys: [] }), "Vm1-a: 'b'\"#")["vendor-data"];
+    expect(vendor.startsWith("#cloud-config\n")).toBe(true);
+    expect(read(vendor)).toMatchObject({
+      disable_root: false,
+      ssh_pwauth: true,
+      chpasswd: {
+        expire: false,
+        users: [{ name: "root", password: "Vm1-a: 'b'\"#", type: "text" }],
+      },
+      bootcmd: [["cloud-init-per", "instance", "berth-root-login", "sh", "-c", expect.any(String)]],
+    });
+  });
+
   test.each(HOSTILE)("keeps a hostile hostname or key as plain data", (text) => {
     expect(metaData(aVm({ hostname: text }))["local-hostname"]).toBe(text);
     expect(metaData(aVm({ sshKeys: [`ssh-rsa ${text}`] }))["public-keys"]).toEqual([
@@ -136,4 +165,49 @@ describe("the seed", () => {
       );
     },
   );
+});
+
+// 4b A8: an SSH comment with U+2028 was taken, paid for, and never made.
+test("whatever the API takes for a name, a key or user-data, every seed and definition takes and gives back", () => {
+  const odd = fc.constantFrom(
+    ...Array.from("\u2028\u2029\ufeff\ufffe\uffff\u0085\0\x1b\x7f\u00a0\t\r\n\ud800"),
+    ...Array.from("\u202e\u200d&<>\"'#: -%🦊é"),
+  );
+  const text = fc.string({
+    unit: fc.oneof(odd, fc.constantFrom("a", "A", "1", "-", "."), odd),
+    maxLength: 12,
+  });
+  const given = fc.record({
+    hostname: fc.oneof(text, fc.domain()),
+    key: text.map((comment) => `${AN_SSH_KEY} ${comment}`),
+    userData: text,
+  });
+  let taken = 0;
+  fc.assert(
+    fc.property(given, ({ hostname, key, userData }) => {
+      const [name, keys] = [Hostname.safeParse(hostname), SshKeys.safeParse(key)];
+      const vm = aVm({
+        ...(name.success && { hostname: name.data }),
+        ...(keys.success && { sshKeys: [...keys.data] }),
+        ...(isWholeText(userData) && { userData }),
+      });
+      if (keys.success) taken++;
+      expect(metaData(vm)).toMatchObject({
+        "local-hostname": vm.hostname,
+        "public-keys": vm.sshKeys,
+      });
+      isoImage({ volume: "cidata", files: seedFiles(vm), at: new Date(0) });
+      const windows = windowsSeedFiles(vm, "Vm1-Pass");
+      expect(Object.values(windows).join("")).toContain(vm.hostname.slice(0, 2));
+      expect(
+        domainXml(vm, {
+          files: filesOf(FOLDERS, vm),
+          network: { kind: "user" },
+          accelerator: "tcg",
+        }),
+      ).toContain(`<title>${vm.hostname}</title>`);
+    }),
+    { numRuns: 300 },
+  );
+  expect(taken).toBeGreaterThan(20);
 });

@@ -1,6 +1,7 @@
 import { isIPv4 } from "node:net";
 import { stringify } from "yaml";
 import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
+import { firstUnplain, isPlainLine, isWholeText } from "#core/vms/seed-text.ts";
 import { DriverError } from "./driver.ts";
 
 /** The four files of a NoCloud seed (cloud-init, cloudbase-init), by their names on the volume `cidata`. */
@@ -20,7 +21,7 @@ export type SeedFiles = Readonly<
  * Throws `unsupported` for text that the guest could not read back as it was given (NUL and other control
  * characters in a name or a key, NUL or lone surrogates in the user-data), instead of giving it a broken seed.
  */
-export function seedFiles(vm: DesiredVm): SeedFiles {
+export function seedFiles(vm: DesiredVm, rootPassword: string | null = null): SeedFiles {
   const hostname = plainLine("hostname", vm.hostname);
   return {
     "meta-data": yaml({
@@ -31,7 +32,11 @@ export function seedFiles(vm: DesiredVm): SeedFiles {
     }),
     "user-data": vm.userData === null ? "#cloud-config\n{}\n" : verbatim(vm.userData),
     // The ordered keys open root too: a VPS without them on root is reached by nobody but its console.
-    "vendor-data": `#cloud-config\n${yaml({ disable_root: false, ssh_pwauth: false })}`,
+    "vendor-data": `#cloud-config\n${yaml({
+      disable_root: false,
+      ssh_pwauth: rootPassword !== null,
+      ...(rootPassword !== null && rootLogin(plainLine("password", rootPassword))),
+    })}`,
     "network-config": yaml({
       version: 2,
       ethernets: Object.fromEntries(
@@ -40,6 +45,24 @@ export function seedFiles(vm: DesiredVm): SeedFiles {
     }),
   };
 }
+
+/**
+ * Root's password, and a door for it: most images' sshd takes root with a key only. In `bootcmd`, which user-data seldom has
+ * (what it has replaces this), before sshd starts; the first setting that sshd reads counts.
+ */
+const rootLogin = (password: string) => ({
+  chpasswd: { expire: false, users: [{ name: "root", password, type: "text" }] },
+  bootcmd: [
+    [
+      "cloud-init-per",
+      "instance",
+      "berth-root-login",
+      "sh",
+      "-c",
+      "mkdir -p /etc/ssh/sshd_config.d && echo 'PermitRootLogin yes' > /etc/ssh/sshd_config.d/01-berth.conf",
+    ],
+  ],
+});
 
 /** One NIC, found by its MAC, in network-config version 2. The default route belongs to the first. */
 function ethernet(nic: Nic, index: number, nameservers: readonly string[]) {
@@ -73,20 +96,17 @@ function yaml(value: unknown): string {
   });
 }
 
-/** Control characters, lone surrogates, line separators and non-characters: what YAML readers refuse or fold. */
-const NOT_IN_A_LINE = /[\p{Cc}\p{Cs}\u2028\u2029\ufeff\ufffe\uffff]/u;
-
 /** Text of one line that every format on its way to the guest keeps; throws `unsupported` for any other. */
 export function plainLine(what: string, text: string): string {
-  if (NOT_IN_A_LINE.test(text))
-    throw new DriverError("unsupported", `the ${what} holds a control character`);
+  if (!isPlainLine(text))
+    throw new DriverError("unsupported", `the ${what} holds ${firstUnplain(text)}`);
   return text;
 }
 
-function verbatim(text: string): string {
-  if (text.includes("\0")) throw new DriverError("unsupported", "the user-data holds a NUL");
-  if (!text.isWellFormed())
-    throw new DriverError("unsupported", "the user-data is not well-formed Unicode");
+/** User-data as it was given; throws `unsupported` for what no file of text holds. */
+export function verbatim(text: string): string {
+  if (!isWholeText(text))
+    throw new DriverError("unsupported", "the user-data holds a NUL or half a character");
   return text;
 }
 

@@ -1,6 +1,7 @@
 import { create } from "xmlbuilder2";
 import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
 import { DriverError } from "./driver.ts";
+import { plainLine, verbatim } from "./seed.ts";
 
 /**
  * The first-boot seed of a Windows VM, as paths and contents for one CD.
@@ -23,9 +24,11 @@ export function windowsSeedFiles(
       uuid: vm.vmId,
       hostname: vm.hostname,
       name: vm.hostname,
-      public_keys: Object.fromEntries(vm.sshKeys.map((key, n) => [`key${n}`, key.trim()])),
+      public_keys: Object.fromEntries(
+        vm.sshKeys.map((key, n) => [`key${n}`, plainLine("SSH key", key.trim())]),
+      ),
     })}\n`,
-    ...(vm.userData !== null && { "openstack/latest/user_data": vm.userData }),
+    ...(vm.userData !== null && { "openstack/latest/user_data": verbatim(vm.userData) }),
   };
 }
 

@@ -108,7 +108,10 @@ describe.each<[AgentOf, string]>([
     expect(await plane.actionEnded(await plane.ask(vmId, "reboot"))).toBe("success");
     await hasUsage(vmId);
     await expectWholeUsage(vmId);
+    // 4b A7: the delete takes over from a shutdown that has just begun.
+    const stopping = await plane.ask(vmId, "shutdown");
     await plane.ask(vmId, "delete");
+    expect(await plane.actionEnded(stopping)).toBe("error");
     await until("it is gone", async () => {
       alive();
       return (await plane.row(vmId))["deleted_at"] !== null;

@@ -327,6 +327,30 @@ test.each([
   expect(faults).toEqual([]);
 });
 
+// 4b A7
+test("a delete that takes over from a making ends it, and pays it back, once", async () => {
+  const faults = await faultsOf(
+    {
+      arrange: async () => {
+        const world = await aWorld(cp);
+        const { vmId } = await aProvisionedVm(cp, world);
+        return { who: world.buyer, vmId, type: "delete" as const };
+      },
+      act: (wish) => requestAction(cp.deps, wish),
+      emits: [
+        "vm.change_requested.v1",
+        "action.finished.v1",
+        "order.refund_fell_due.v1",
+        "subscription.cancellation_fell_due.v1",
+      ],
+    },
+    /^actions .*"superseded"/,
+    /^actions .*"type":"delete"/,
+    /^orders .*"refunded"/,
+  );
+  expect(faults).toEqual([]);
+});
+
 test("an action that no host confirms ends once", async () => {
   const faults = await faultsOf(
     {

@@ -12,12 +12,12 @@ import { lockHost } from "#db/hosts/hosts.ts";
 import { takeUnsent } from "#db/messages/outbox.ts";
 import { leaseAddress } from "#db/network/addresses.ts";
 import {
-  countUnpaid,
   loadOrder,
   lockBuyer,
   lockOrder,
   saveOrder,
   StaleVersion,
+  unpaidOrdersOf,
 } from "#db/orders/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockInitialPassword } from "#db/vms/initial-passwords.ts";
@@ -97,7 +97,7 @@ describe("whoever decides holds what it decides on: the next one waits, and then
       "what an account has not paid",
       async (tx) => {
         await lockBuyer(tx, world.buyer.accountId);
-        return countUnpaid(tx, world.buyer.accountId);
+        return (await unpaidOrdersOf(tx, world.buyer.accountId)).length;
       },
       () => sql`update orders set state = 'awaiting_payment' where id = ${vm.orderId}`,
       1,

@@ -49,6 +49,7 @@ const SEEN_ELSEWHERE = new Set([
   "no_capacity",
   "order_wrong_state",
   "password_expired",
+  "password_unavailable",
   "plan_unavailable_here",
   "token_limit",
   "too_many_unpaid_orders",
@@ -83,8 +84,14 @@ describe("the API and its document", () => {
     };
     const key = { parameters: { "idempotency-key": v7() } };
     const place = (code: string, over: Record<string, unknown>, more = {}) =>
-      api.refuses("placeOrder", "customer", code, { body: { ...order, ...over }, ...more });
+      api.refuses("placeOrder", "customer", code, {
+        body: { ...order, another: true, ...over },
+        ...more,
+      });
     await api.does("placeOrder", "customer", { ...key, body: order });
+    // Once more: it is answered with 200.
+    await api.does("placeOrder", "customer", { body: order });
+    await place("order_open", { another: false, userData: "#cloud-config\n" });
     await place("idempotency_key_reused", { hostname: "web-2" }, key);
     await place("idempotency_key_missing", {}, { parameters: { "idempotency-key": undefined } });
     await place("plan_not_found", { planId: noId("plan") });
@@ -94,9 +101,11 @@ describe("the API and its document", () => {
     api.cp.stripe.trouble.outage = true;
     await place("payment_provider_unavailable", {});
     api.cp.stripe.trouble.outage = false;
+    await place("ssh_key_missing", { sshKeys: [] });
+    await place("user_data_too_large", { userData: "é".repeat(10_000) });
+    await place("user_data_invalid", { userData: "#", userDataEncoding: "base64" });
     await place("ssh_key_invalid", { sshKeys: ["ssh-ed25519 AAAA"] });
     await place("billing_interval_unavailable", { billingInterval: "hour" });
-    await api.refuses("deleteVm", "customer", "vm_locked", { parameters: { id: api.there.vm[2] } });
     const shutdown = { parameters: { id: vm, ...key.parameters }, body: { type: "shutdown" } };
     await api.refuses("requestAction", "customer", "idempotency_key_reused", shutdown);
     await api.refuses("requestAction", "customer", "vm_locked", { ...id, body: { type: "stop" } });

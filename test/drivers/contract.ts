@@ -120,6 +120,16 @@ function creationContract(kit: ContractKit): void {
       expect(asked).toHaveLength(1);
     });
 
+    // 4b A8
+    test("of a Linux VM that is to have a password asks for it, and makes it no more than once", async () => {
+      const vm = order({ rootPassword: true });
+      await expect(kit.driver.create(vm)).rejects.toEqual(code("unsupported"));
+      await kit.driver.create(vm, undefined, SECRETS);
+      await kit.driver.create(vm);
+      expect(await look(vm)).toMatchObject({ complete: true, seeded: true });
+      await kit.driver.destroy(vm);
+    });
+
     test("whose password cannot be had fails, and goes on when it can", async () => {
       const vm = order({ image: { ...kit.host.image, os: "windows" } });
       const outage = { administratorPassword: () => Promise.reject(new Error("nobody there")) };

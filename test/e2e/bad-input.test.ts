@@ -108,8 +108,18 @@ describe("an order", () => {
       over: { hostname: "a.".repeat(126) + "ab" },
       ...BAD_NAME,
     },
-    { name: "without an SSH key", over: { sshKeys: [] } },
-    { name: "with 20 KiB of user data", over: { userData: "x".repeat(20_000) } },
+    {
+      name: "without an SSH key",
+      over: { sshKeys: [] },
+      status: 422,
+      code: "ssh_key_missing",
+    },
+    {
+      name: "with 20 KiB of user data",
+      over: { userData: "x".repeat(20_000) },
+      status: 422,
+      code: "user_data_too_large",
+    },
     {
       name: "with a bad SSH key",
       over: { sshKeys: ["ssh-ed25519 AAAA"] },
@@ -123,8 +133,8 @@ describe("an order", () => {
       code: "ssh_key_invalid",
     },
     {
-      name: "with two SSH keys in one",
-      over: { sshKeys: [`${EXAMPLE_SSH_KEY}\n${EXAMPLE_SSH_KEY}`] },
+      name: "with half of a second SSH key in one",
+      over: { sshKeys: [`${EXAMPLE_SSH_KEY}\n${EXAMPLE_SSH_KEY.slice(0, 40)}`] },
       status: 422,
       code: "ssh_key_invalid",
     },

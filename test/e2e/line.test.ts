@@ -176,7 +176,11 @@ describe("the clock is moved on", () => {
     const late = stack.errors.filter(({ fields }) => String(fields["error"]).includes("in time"));
     expect(late).toEqual([]);
 
+    // 4b A8: not "unknown", since its host has told of it by the time of now.
+    expect(await statusOf(stack, vmId)).toBe("running");
+
     await advance(stack, "P2D");
+    expect(await statusOf(stack, vmId)).toBe("running");
     const after = await booksOf(stack);
     expect(after).toMatchObject({ payments: 4, unapplied: 0 });
     expect(after.invoices).toEqual(["paid", "paid", "paid", "paid"]);

@@ -87,12 +87,35 @@ describe("a person with a browser", () => {
       "idempotency-key": key,
     });
     expect(placed).toMatchObject({ status: 202, body: { order: { state: "awaiting_payment" } } });
+    // 4b A6: a second click, as a page that was sent again.
+    const again = await browser.send("POST", "/v1/orders", await aRequest(), {
+      "idempotency-key": v7(),
+    });
+    expect(again).toMatchObject({ status: 200, body: placed.body });
     await pay(String(placed.body["checkoutUrl"]));
     const { id } = Object(placed.body["order"]);
     await orderIn(stack.staff, String(id), "active");
     expect(await browser.send("GET", "/v1/vms")).toMatchObject({
       body: { items: [{ hostname: "web-1", orderId: id }] },
     });
+  });
+
+  // 4b A8: without a key, by a password that is shown once.
+  test("orders a Linux VM without an SSH key, and is shown root's password once", async () => {
+    const browser = aBrowser(stack.apiUrl);
+    await browser.send("POST", "/v1/auth/sign-up/email", person());
+    const body = { ...(await aRequest()), sshKeys: [], password: true };
+    const placed = await browser.send("POST", "/v1/orders", body, { "idempotency-key": v7() });
+    expect(placed.status).toBe(202);
+    await pay(String(placed.body["checkoutUrl"]));
+    const { id } = Object(placed.body["order"]);
+    const { vmId } = await orderIn(stack.staff, String(id), "active");
+    const take = () => browser.send("POST", `/v1/vms/${vmId}/initial-password`);
+    expect(await take()).toMatchObject({
+      status: 200,
+      body: { username: "root", password: expect.stringMatching(/^Vm1-/) },
+    });
+    expect(await take()).toMatchObject({ status: 410, body: { code: "password_already_taken" } });
   });
 
   test("is nobody after logging out, with the old cookie too, and somebody after logging in", async () => {

@@ -1,12 +1,16 @@
 import { v7 } from "uuid";
-import { PlaceOrder, type PlacedOrder } from "#core/contracts/api/orders.ts";
+import { PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent/report.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import { idIn, toWireId } from "#core/ids.ts";
 import type { Result } from "#core/result.ts";
 import { addHost } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
-import { placeOrder, type PlaceOrderRefusal } from "#commands/orders/place-order.ts";
+import {
+  placeOrder,
+  type AnsweredOrder,
+  type PlaceOrderRefusal,
+} from "#commands/orders/place-order.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
 import { insertImage, insertLocation, insertPlan } from "#db/catalogue/catalogue.ts";
 import { insertPool } from "#db/network/pools.ts";
@@ -165,6 +169,8 @@ export const requestIn = (world: World, over: Record<string, unknown> = {}): Pla
     hostname: "web-1.example.com",
     sshKeys: [AN_SSH_KEY],
     billingInterval: "month",
+    // A world's orders are alike, and each is one of its own.
+    another: true,
     ...over,
   });
 
@@ -173,7 +179,7 @@ export const sendOrder = (
   cp: ControlPlane,
   world: World,
   given: { key?: string; buyer?: AccountPrincipal; request?: Record<string, unknown> } = {},
-): Promise<Result<PlacedOrder, PlaceOrderRefusal>> =>
+): Promise<Result<AnsweredOrder, PlaceOrderRefusal>> =>
   placeOrder(
     cp.deps,
     {

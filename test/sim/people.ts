@@ -8,7 +8,7 @@ import { IMAGES, LOCATION_ID, PLANS } from "./fixture.ts";
 import type { SimHost } from "./host.ts";
 import type { Mirror, Row } from "./mirror.ts";
 import { fetchOver } from "./network.ts";
-import type { By, Card, Lie, Power, Step } from "./plan.ts";
+import type { By, Card, Lie, Power, RepeatedBody, Step } from "./plan.ts";
 import type { Provider } from "./provider.ts";
 import { Violation, type Sim } from "./sim.ts";
 
@@ -80,18 +80,23 @@ export class People {
     const { who, path, key, body } = keyed;
     const answer = await this.#insist(who, "POST", path, body, { "idempotency-key": key });
     // Of two that race, the one that was refused may be heard of after the one that was not: so `known`.
-    if (answer === null || (answer.status !== 202 && known === null)) return;
-    if (answer.status !== 202)
+    if (answer === null || (!isTaken(answer) && known === null)) return;
+    if (!isTaken(answer))
       this.#broken(3, `one key, one body: ${known}, and then ${answer.status} ${answer.text}`);
     else if (keyed.answer !== null && keyed.answer !== answer.text)
       this.#broken(3, `one key, one body, two answers: ${keyed.answer} and ${answer.text}`);
     else keyed.answer = answer.text;
   }
 
-  /** The same key once more, with the same body or another one. */
-  async repeatOrder(index: number, body: "same" | "other"): Promise<void> {
+  /** The same key once more, with the same body or another one; or the same body under another key. */
+  async repeatOrder(index: number, body: RepeatedBody): Promise<void> {
     const bought = pick(this.#bought, index);
     if (bought === undefined) return;
+    if (body === "second_click") {
+      const again = { ...bought, key: `order-key-${++this.#count}`, answer: null };
+      this.#bought.push(again);
+      return this.#askOnce(again);
+    }
     if (body === "same") return this.#askOnce(bought);
     const known = bought.answer !== null;
     const answer = await this.#insist(
@@ -276,6 +281,9 @@ export class People {
     this.#sim.found.violation ??= new Violation(invariant, detail);
   }
 }
+
+/** 200: an order that was open already. */
+const isTaken = ({ status }: Answer): boolean => status === 200 || status === 202;
 
 const pick = <T>(list: readonly T[], index: number): T | undefined =>
   list.length === 0 ? undefined : list[index % list.length];

@@ -18,7 +18,7 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
         card: Card | null;
         payAfterMs: number;
       }>
-    | Readonly<{ do: "repeat_order"; order: number; body: "same" | "other" }>
+    | Readonly<{ do: "repeat_order"; order: number; body: RepeatedBody }>
     | Readonly<{ do: "act"; vm: number; type: Power; by: By; double: boolean }>
     | Readonly<{ do: "delete"; vm: number; by: By; double: boolean }>
     | Readonly<{ do: "snoop"; vm: number }>
@@ -56,6 +56,8 @@ export const STEP_KINDS = [
   "cancel_at_provider",
   "jump",
 ] as const satisfies readonly Step["do"][];
+/** Under the same key the same body or another one; or the same body under a key of its own: a second click. */
+export type RepeatedBody = "same" | "other" | "second_click";
 export type Card = "good" | "declined" | "insufficient" | "fails_later";
 export type Power = "start" | "shutdown" | "stop" | "reboot" | "reset";
 export type Strike = "powers_off" | "pauses" | "fails";
@@ -133,12 +135,12 @@ const order = fc.record({
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: order },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: fc.record({
       do: fc.constant("repeat_order" as const),
       ...gap,
       order: index,
-      body: fc.constantFrom("same" as const, "other" as const),
+      body: fc.constantFrom<RepeatedBody>("same", "other", "second_click", "second_click"),
     }),
   },
   {

@@ -117,6 +117,25 @@ describe("a pass", () => {
     },
   );
 
+  // 4b A7: a delete does not wait for the guest.
+  test.each([
+    { what: "a shutdown that its guest does not hear", asks: { power: "off" } },
+    { what: "a guest that says nothing", asks: null },
+  ] as const)("that is to remove a VM waits for no end of $what", async ({ asks }) => {
+    const delays = { ...NO_DELAYS, gracefulStop: null, guestReady: HOUR };
+    const host = createTestHost({ driver: { delays } });
+    const vm = aDesiredVm({ stopMode: "graceful" });
+    host.plane.want([vm]);
+    await host.agent.pass();
+    if (asks) host.plane.change(vm.vmId, asks);
+    expect(await powerOf(host, vm.vmId)).toBe("on");
+    const before = host.clock.now();
+    host.plane.change(vm.vmId, { presence: "absent" });
+    expect(await powerOf(host, vm.vmId)).toBe("gone");
+    expect(host.clock.now()).toEqual(before);
+    expect(host.plane.last(vm.vmId)).toMatchObject({ observed: null, settled: true });
+  });
+
   test("a growth that fails once, with the VM off, is tried again", async () => {
     const host = createTestHost({
       driver: { hypervisor: "kvm", faults: when({ operation: "resize" }, throwing(), 1) },

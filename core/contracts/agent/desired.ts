@@ -65,6 +65,8 @@ export const DesiredVm = z
         .object({ id: z.uuid(), type: z.enum(ONE_SHOT_ACTIONS).openapi("OneShotAction") })
         .openapi("PendingAction"),
     ),
+    /** True: the first boot gives root of a Linux guest the initial password, which is asked for with `POST …/initial-password`. */
+    rootPassword: z.boolean().optional(),
     /**
      * Words for what an agent must understand to bring this VM about; left out while there are none. An agent that does
      * not know one of them refuses this VM alone (`unsupported_by_agent`).

@@ -103,6 +103,8 @@ export const DriverCapabilities = z
     hotDiskGrow: z.boolean(),
     gracefulStop: z.boolean(),
     liveSnapshot: z.boolean(),
+    /** Its seeds can give root of a Linux guest a password. Agents of before the word `root-password` do not say so. */
+    rootPassword: z.boolean().optional(),
     bandwidthLimit: z.boolean(),
     iopsLimit: z.boolean(),
   })

@@ -2,41 +2,51 @@ import { z } from "@hono/zod-openapi";
 import { idIn, idOut } from "#core/ids.ts";
 import { MoneyView } from "#core/money.ts";
 import { ORDER_STATES } from "#core/orders/order.ts";
-import { whyNoSshKey } from "#core/vms/ssh-key.ts";
+import { foldHostName } from "#core/vms/host-name.ts";
+import { isWholeText } from "#core/vms/seed-text.ts";
+import { readSshKeys } from "#core/vms/ssh-key.ts";
 import { BillingInterval } from "./catalogue.ts";
 import { Instant } from "#core/contracts/values.ts";
 
-const HOSTNAME =
-  /^(?=.*[a-z])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
-
-const MOST_HOSTNAME = 253;
-
-/** RFC 1123 host name, lower case, with at least one letter: what a guest can be called. Refused with its own code. */
+/** RFC 1123 host name; other ways to write it are folded. What is none is refused with its own code. */
 export const Hostname = z
   .string()
-  .refine((name) => name.length <= MOST_HOSTNAME && HOSTNAME.test(name), {
-    message: "a host name has letters, digits, hyphens and dots, in lower case, 253 in all",
-    params: { code: "hostname_invalid" },
+  .transform((given, context) => {
+    const name = foldHostName(given);
+    if (name !== undefined) return name;
+    context.addIssue({
+      code: "custom",
+      message: "a host name has letters, digits, hyphens and dots, 253 in all",
+      params: { code: "hostname_invalid" },
+    });
+    return z.NEVER;
   })
   .openapi({
     example: "web-1.example.com",
-    maxLength: MOST_HOSTNAME,
-    pattern: HOSTNAME.source,
+    description:
+      "Capitals and a final dot are folded, and other scripts become their A-labels (IDNA); the order shows what it became.",
   });
 
-/** An OpenSSH public key of a kind that sshd accepts today; one that is none is refused with its own code. */
-export const SshKey = z
+/** OpenSSH public keys of kinds that sshd accepts today, a line each; what is none is refused with its own code. */
+export const SshKeys = z
   .string()
-  .max(8192)
-  .superRefine((line, context) => {
-    const why = whyNoSshKey(line);
-    if (why !== undefined)
-      context.addIssue({ code: "custom", message: why, params: { code: "ssh_key_invalid" } });
+  .transform((paste, context) => {
+    const read = readSshKeys(paste);
+    if (read.ok) return read.value;
+    context.addIssue({
+      code: "custom",
+      message: read.error.detail,
+      params: { code: read.error.code },
+    });
+    return z.NEVER;
   })
   .openapi({
     example:
       "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx ada@example",
+    description: "A public key as OpenSSH has it, or several, a line each",
   });
+
+const MOST_KEYS = 32;
 
 export const PlaceOrder = z
   .strictObject({
@@ -44,15 +54,46 @@ export const PlaceOrder = z
     imageId: idIn("image"),
     locationId: idIn("location"),
     hostname: Hostname,
-    sshKeys: z.array(SshKey).min(1).max(32),
-    /** Given to cloud-init as it is. */
+    sshKeys: z
+      .array(SshKeys)
+      .max(MOST_KEYS)
+      .transform((pastes) => [...new Set(pastes.flat())])
+      .refine((keys) => keys.length <= MOST_KEYS, `${MOST_KEYS} keys at most`)
+      .optional()
+      .openapi({
+        description: "A Linux guest needs one, or `password`; Windows needs none.",
+      }),
+    password: z
+      .boolean()
+      .optional()
+      .openapi({
+        description:
+          "True: root of a Linux guest gets a password, shown once by `POST /v1/vms/{id}/initial-password`. Windows has " +
+          "its administrator's in any case.",
+      }),
     userData: z
       .string()
-      .max(16 * 1024)
-      .refine((text) => !text.includes("\0"), "may not hold NUL")
-      .openapi({ pattern: "^[^\\x00]*$", example: "#cloud-config\npackages: [nginx]\n" })
+      .refine(isWholeText, "may hold neither NUL nor half a character")
+      .openapi({
+        pattern: "^[^\\x00\\p{Cs}]*$",
+        example: "#cloud-config\npackages: [nginx]\n",
+        description:
+          "Given to cloud-init as it is, 16 KiB at most (`user_data_too_large`). The limit is in bytes, unpacked.",
+      })
       .optional(),
+    userDataEncoding: z.enum(["text", "base64"]).openapi("UserDataEncoding").optional().openapi({
+      description:
+        "Of `userData`: `text` unless it says otherwise; `base64` of text, or of gzip of text.",
+    }),
     billingInterval: BillingInterval,
+    another: z
+      .boolean()
+      .optional()
+      .openapi({
+        description:
+          "True: one more VM, although an order of yours for this plan and host name is open. Otherwise such an order is " +
+          "answered again (200), or, when this one asks for it in another way, named (409 `order_open`).",
+      }),
   })
   .openapi("PlaceOrder");
 export type PlaceOrder = z.infer<typeof PlaceOrder>;

@@ -17,7 +17,9 @@ const placeOrderRoute = (deps: Deps) =>
     summary: "Order a VM",
     description:
       "Holds a place and an address for half an hour, and answers with the page to pay on. The VM is made as soon " +
-      "as the payment is there. The same key and body give the same answer, however often they are sent.",
+      "as the payment is there. The same key and body give the same answer, however often they are sent. The same " +
+      "order under another key, while the first one can be paid, is the first one again (200); with another image, " +
+      "keys, user-data, location or interval it is refused (`order_open`), and with `another: true` it is a new one.",
     tags: ["Orders"],
     method: "post",
     path: "/v1/orders",
@@ -30,8 +32,17 @@ const placeOrderRoute = (deps: Deps) =>
         description: "Held until it is paid",
         content: { "application/json": { schema: PlacedOrder } },
       },
+      200: {
+        description: "This order is open already: here it is again, with the same page to pay on",
+        content: { "application/json": { schema: PlacedOrder } },
+      },
       ...problems(
+        "order_open",
         "ssh_key_invalid",
+        "ssh_key_missing",
+        "password_unavailable",
+        "user_data_too_large",
+        "user_data_invalid",
         "hostname_invalid",
         "too_many_unpaid_orders",
         "plan_not_found",
@@ -77,7 +88,8 @@ export const orderRoutes = (deps: Deps) =>
         },
         ({ order, checkoutUrl }) => ({ order: toOrderView(order), checkoutUrl }),
       );
-      return c.json(unwrap(placed), 202);
+      const { again, ...answer } = unwrap(placed);
+      return c.json(answer, again ? 200 : 202);
     })
     .openapi(showOrderRoute(deps), async (c) => {
       const order = await showOrder(deps, c.get("who"), c.req.valid("param").id);

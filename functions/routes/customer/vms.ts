@@ -74,14 +74,16 @@ const deleteRoute = (deps: Deps) =>
     ...forAccounts(deps, OWNERS, "vms:write"),
     operationId: "deleteVm",
     summary: "Delete a VM and end its subscription",
-    description: "Its disk stays in the host's trash for seven days. Asking again is harmless.",
+    description:
+      "Its disk stays in the host's trash for seven days. Asking again is harmless. Whatever action runs on it ends as " +
+      "`superseded`. A VM that was not made yet is paid back in full.",
     tags: ["VMs"],
     method: "delete",
     path: "/v1/vms/{id}",
     request: { params: vmParam },
     responses: {
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems("vm_not_found", "vm_locked"),
+      ...problems("vm_not_found"),
     },
   });
 const actRoute = (deps: Deps) =>
@@ -111,9 +113,9 @@ const passwordRoute = (deps: Deps) =>
     // Not for staff: who runs the machines does not sign in to them.
     ...forAccounts(deps, ["customer"], "vms:write"),
     operationId: "takeInitialPassword",
-    summary: "The first password of a Windows VM's administrator, once",
+    summary: "The first password of a VM's administrator, once",
     description:
-      "It is erased as it is shown, and after a week in any case: an answer that gets lost is lost for good.",
+      "Of a Windows VM, and of a Linux VM whose order asked for one. It is erased as it is shown, and after a week in any case: an answer that gets lost is lost for good.",
     tags: ["VMs"],
     method: "post",
     path: "/v1/vms/{id}/initial-password",

@@ -6,7 +6,13 @@ import type { Clock, IdSource } from "#core/ports.ts";
 import { sameSize } from "#core/vms/vm.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { CAPABILITIES } from "../capabilities.ts";
-import { administratorPassword, DriverError, type VmDriver, type VmRef } from "../driver.ts";
+import {
+  administratorPassword,
+  asksForPassword,
+  DriverError,
+  type VmDriver,
+  type VmRef,
+} from "../driver.ts";
 import { REALISTIC_DELAYS, type SimulatedDelays } from "./delays.ts";
 import { noFaults, type FaultHook } from "./faults.ts";
 import { countersAt, observe, runAt } from "./guest.ts";
@@ -38,6 +44,7 @@ const ALL_CAPABILITIES: DriverCapabilities = {
   hotDiskGrow: true,
   gracefulStop: true,
   liveSnapshot: true,
+  rootPassword: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };
@@ -147,7 +154,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       if (record.seed === null) {
         await step("create", "seed", vm.vmId, delays.seed, signal);
         // The guest that would use it is simulated; that it must be had first is not.
-        if (vm.image.os === "windows") await administratorPassword(secrets, signal);
+        if (asksForPassword(vm)) await administratorPassword(secrets, signal);
         record = { ...record, seed: { hostname: vm.hostname, erased: false } };
         await save(vm, record);
       }

@@ -1,10 +1,11 @@
+import { gzipSync } from "node:zlib";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
 import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { until } from "#local/client.ts";
-import { ALL_CAPABILITIES } from "#test/builders.ts";
+import { ALL_CAPABILITIES, AN_SSH_KEY } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
@@ -84,6 +85,109 @@ describe("the idempotency key of an order", () => {
     await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
     expect(await sendOrder(cp, world, { key })).toMatchObject({ ok: true });
   });
+});
+
+// 4b A6: the same buyer, plan and host name twice under two keys made two VMs.
+describe("a second click, under a key of its own,", () => {
+  const click = (world: World, over: Record<string, unknown> = {}, key = v7()) =>
+    sendOrder(cp, world, { key, request: { another: undefined, ...over } });
+
+  test("is the open order again, with the page to pay it on, and says so to every repeat of its key", async () => {
+    const world = await aWorld(cp);
+    const first = valueOf(await click(world));
+    const key = v7();
+    const second = await click(world, {}, key);
+    expect(first.again).toBe(false);
+    expect(second).toEqual({ ok: true, value: { ...first, again: true } });
+    await cp.stripe.pay(first.checkoutUrl);
+    await cp.pump();
+    expect(await click(world, {}, key)).toEqual(second);
+    expect(await ordersOf(world)).toHaveLength(1);
+  });
+
+  test("together with the first, on two connections, is one order", async () => {
+    const world = await aWorld(cp);
+    const answers = (await Promise.all([click(world), click(world)])).map(valueOf);
+    expect(new Set(answers.map((a) => a.checkoutUrl)).size).toBe(1);
+    expect(answers.filter((a) => a.again)).toHaveLength(1);
+    expect(await ordersOf(world)).toHaveLength(1);
+  });
+
+  test("goes on with an order whose page was never opened, and so does a repeat of its key", async () => {
+    const world = await aWorld(cp);
+    const keys = { first: v7(), second: v7() };
+    await whileStripeIsDown(async () => {
+      await expect(click(world, {}, keys.first)).rejects.toBeInstanceOf(ProviderUnavailable);
+      await expect(click(world, {}, keys.second)).rejects.toBeInstanceOf(ProviderUnavailable);
+    });
+    const second = valueOf(await click(world, {}, keys.second));
+    expect(valueOf(await click(world, {}, keys.first)).order.id).toBe(second.order.id);
+    expect(await ordersOf(world)).toHaveLength(1);
+  });
+
+  test.each([
+    ["user-data", { userData: "#cloud-config\n" }],
+    ["keys", { sshKeys: [`${AN_SSH_KEY}-2`] }],
+    ["an interval", { billingInterval: "year" }],
+  ])("with other %s is refused, and names the open order", async (_, over) => {
+    const world = await aWorld(cp);
+    const { order } = valueOf(await click(world));
+    expect(await click(world, over)).toMatchObject({
+      ok: false,
+      error: { code: "order_open", detail: expect.stringContaining(order.id) },
+    });
+    expect(await ordersOf(world)).toHaveLength(1);
+  });
+
+  test("is a new order with `another`, for another host name, and once the first is paid or has run out", async () => {
+    const world = await aWorld(cp, { places: 6 });
+    const first = valueOf(await click(world));
+    expect(valueOf(await click(world, { another: true })).again).toBe(false);
+    expect(valueOf(await click(world, { hostname: "web-2.example.com" })).again).toBe(false);
+    cp.clock.advanceMinutes(32);
+    await anEnrolledHost(cp, { locationId: world.locationId, places: 2 });
+    // Past its hold, though no sweep has seen it yet.
+    const later = valueOf(await click(world));
+    expect(later).toMatchObject({ again: false });
+    expect(later.order.id).not.toBe(first.order.id);
+    await cp.stripe.pay(later.checkoutUrl);
+    await cp.pump();
+    expect(valueOf(await click(world)).order.id).not.toBe(later.order.id);
+    expect(await ordersOf(world)).toHaveLength(5);
+  });
+
+  test("takes no more than the first of what an account may hold unpaid", async () => {
+    const few = await startControlPlane({ maxUnpaidOrders: 1 });
+    try {
+      const world = await aWorld(few);
+      const send = () => sendOrder(few, world, { request: { another: undefined } });
+      const first = valueOf(await send());
+      expect(valueOf(await send()).order.id).toBe(first.order.id);
+    } finally {
+      await few.drop();
+    }
+  });
+});
+
+// 4b A8
+test("an order shows its host name as it was folded, and keeps its keys and user-data as the guest gets them", async () => {
+  const world = await aWorld(cp);
+  const placed = await sendOrder(cp, world, {
+    request: {
+      hostname: "Web-1.Bücher.example.",
+      sshKeys: [`\ufeff${AN_SSH_KEY}\r\n${AN_SSH_KEY}-2\t\r\n`],
+      userData: gzipSync("#!/bin/sh\n").toString("base64"),
+      userDataEncoding: "base64",
+    },
+  });
+  expect(valueOf(placed).order.hostname).toBe("web-1.xn--bcher-kva.example");
+  expect(await ordersOf(world)).toMatchObject([
+    {
+      hostname: "web-1.xn--bcher-kva.example",
+      ssh_keys: [AN_SSH_KEY, `${AN_SSH_KEY}-2`],
+      user_data: "#!/bin/sh\n",
+    },
+  ]);
 });
 
 describe("an outage of Stripe's after the place is held", () => {

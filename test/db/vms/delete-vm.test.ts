@@ -3,11 +3,13 @@ import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
+import { desiredOfHost } from "#db/vms/vms.ts";
 import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {
   anActiveVm,
   anEnrolledHost,
+  GUEST,
   aProvisionedVm,
   aWorld,
   hostSees,
@@ -89,6 +91,109 @@ test("another customer's VM is not found; staff may delete it, and the audit log
   expect(
     await cp.rows("select actor_kind, actor_id from audit_log where action = 'vm.delete'"),
   ).toEqual([{ actor_kind: "staff", actor_id: staff.accountId }]);
+});
+
+// 4b A7: a VM could not be deleted while a shutdown, or its making, waited for a guest that said nothing.
+describe("a delete takes over from", () => {
+  const actionsOf = (vmId: string) =>
+    cp.rows(
+      "select type, status, error_code from actions where vm_id = $1 order by started_at, id",
+      vmId,
+    );
+  const desiredOf = async (vmId: string) =>
+    (await desiredOfHost(cp.deps.db, String((await vmOf(vmId))?.["host_id"])))?.vms.find(
+      (vm) => vm.vmId === vmId,
+    );
+  const vmOf = async (vmId: string) =>
+    (await cp.rows("select host_id, generation from vms where id = $1", vmId))[0];
+  const orderOf = async (orderId: string) =>
+    (await cp.rows("select state from orders where id = $1", orderId))[0]?.["state"];
+  const superseded = (type: string) => ({ type, status: "error", error_code: "superseded" });
+  const running = { type: "delete", status: "running", error_code: null };
+
+  test.each(["shutdown", "stop", "reboot", "reset"] as const)(
+    "a %s that waits for its guest: it ends as superseded, and its host hears of it at once",
+    async (type) => {
+      const world = await aWorld(cp);
+      const { orderId, vmId } = await anActiveVm(cp, world);
+      await cp.pump();
+      const asked = valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type }));
+      const before = await desiredOfHost(cp.deps.db, world.hostId);
+      cp.clock.advance(7_000);
+      const { id } = valueOf(await remove(world, vmId));
+      expect(valueOf(await remove(world, vmId)).id).toBe(id);
+      expect(await actionsOf(vmId)).toEqual([
+        expect.objectContaining({ type: "create", status: "success" }),
+        superseded(type),
+        running,
+      ]);
+      const after = await desiredOfHost(cp.deps.db, world.hostId);
+      expect(after?.generation).toBeGreaterThan(before?.generation ?? 0);
+      expect(await desiredOf(vmId)).toMatchObject({ presence: "absent", pendingActions: [] });
+      // Whatever the host says of it now, a superseded action has ended.
+      await hostSees(
+        cp,
+        world.hostId,
+        vmId,
+        { observed: { power: "off" } },
+        { actions: [{ actionId: asked.id, vmId, outcome: "success", error: null }] },
+      );
+      await hostSees(cp, world.hostId, vmId, { observed: null });
+      expect((await actionsOf(vmId)).slice(1)).toEqual([
+        superseded(type),
+        { ...running, status: "success" },
+      ]);
+      expect(await orderOf(orderId)).toBe("completed");
+    },
+  );
+
+  test("a making that has shown nothing yet: the order is paid back in full, and its subscription ended", async () => {
+    const world = await aWorld(cp, { places: 1 });
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    cp.clock.advance(11_000);
+    valueOf(await remove(world, vmId));
+    expect(await actionsOf(vmId)).toEqual([superseded("create"), running]);
+    expect(await orderOf(orderId)).toBe("refunding");
+    expect(await desiredOf(vmId)).toMatchObject({
+      presence: "absent",
+      entitledUntil: cp.clock.now().toISOString(),
+    });
+    await cp.pump();
+    expect(await orderOf(orderId)).toBe("refunded");
+    expect(cp.stripe.standIn.store.all("subscription")).toMatchObject([{ status: "canceled" }]);
+    // What its host had begun meanwhile changes nothing: it goes.
+    await hostSees(cp, world.hostId, vmId, { observed: { guest: GUEST } });
+    await hostSees(cp, world.hostId, vmId, { observed: null });
+    expect(await orderOf(orderId)).toBe("refunded");
+    expect(await actionsOf(vmId)).toEqual([
+      superseded("create"),
+      { ...running, status: "success" },
+    ]);
+    cp.clock.advanceMinutes(200);
+    await watchProvisioning(cp.deps);
+    await cp.pump();
+    expect(cp.stripe.standIn.store.all("refund")).toHaveLength(1);
+    const balance =
+      "select sum(amount_minor)::int as left from ledger_entries where account = 'stripe_balance'";
+    expect(await cp.rows(balance)).toEqual([{ left: 0 }]);
+    expect(await sendOrder(cp, world)).toMatchObject({ error: { code: "no_capacity" } });
+  });
+
+  test("a making whose guest says nothing: what was made is kept and not paid back (invariant 26)", async () => {
+    const world = await aWorld(cp);
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    await hostSees(cp, world.hostId, vmId);
+    await hostSees(cp, world.hostId, vmId, { observed: { power: "off", bootEpoch: null } });
+    valueOf(await remove(world, vmId));
+    expect(await actionsOf(vmId)).toEqual([superseded("create"), running]);
+    expect(await orderOf(orderId)).toBe("paid");
+    cp.clock.advanceMinutes(200);
+    expect(await watchProvisioning(cp.deps)).toMatchObject({ refunding: 0 });
+    await hostSees(cp, world.hostId, vmId, { observed: null });
+    await cp.pump();
+    expect(await orderOf(orderId)).toBe("completed");
+    expect(cp.stripe.standIn.store.all("refund")).toEqual([]);
+  });
 });
 
 describe("a month that is charged after the VM was to go, since Stripe could not be told in time,", () => {

@@ -5,10 +5,10 @@ import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.t
 import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { ok } from "#core/result.ts";
-import { ANNOUNCES_NOTHING } from "#core/contracts/agent/protocol.ts";
+import { ANNOUNCES_NOTHING, UNDERSTOOD, type Announced } from "#core/contracts/agent/protocol.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
-import { aPrincipal } from "#test/builders.ts";
+import { ALL_CAPABILITIES, aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { snapshot } from "#test/harness/dump.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
@@ -103,6 +103,67 @@ describe("the host of a Windows VM", () => {
       announced: ANNOUNCES_NOTHING,
     });
     expect(again.etag).toBe(etag);
+  });
+});
+
+// 4b A8
+describe("a Linux VM whose order asks for a password", () => {
+  const asking = { request: { sshKeys: [], password: true } };
+  async function anAskingVm(world: World) {
+    const placed = valueOf(await sendOrder(cp, world, asking));
+    await cp.stripe.pay(placed.checkoutUrl);
+    await cp.pump();
+    const [row] = await cp.rows("select id from vms where account_id = $1", world.buyer.accountId);
+    return String(row?.["id"]);
+  }
+  const desired = async (world: World, announced: Announced) => {
+    const poll = { etag: undefined, atLeast: 0, announced };
+    const answer = await createDesiredReader(cp.deps)(world.hostId, poll);
+    return answer.kind === "document" ? answer.document.vms : [];
+  };
+  const NEW: Announced = { protocol: 2, understands: UNDERSTOOD };
+
+  test("is made with one, which its customer takes once, as root's", async () => {
+    const world = await aWorld(cp);
+    const vmId = await anAskingVm(world);
+    expect(await take(world, vmId)).toEqual(code("password_not_ready"));
+    expect(await desired(world, NEW)).toMatchObject([
+      { vmId, sshKeys: [], rootPassword: true, needs: ["root-password"] },
+    ]);
+    const password = valueOf(await hand(world, vmId));
+    await hostSees(cp, world.hostId, vmId, { observed: { guest: GUEST } });
+    // Made, it holds nothing that an older agent could not look after.
+    const [made] = await desired(world, NEW);
+    expect(made).toMatchObject({ vmId, mayCreate: false });
+    expect(made).not.toHaveProperty("needs");
+    expect(made).not.toHaveProperty("rootPassword");
+    expect(valueOf(await take(world, vmId))).toEqual({ username: "root", password });
+    expect(await take(world, vmId)).toEqual(code("password_already_taken"));
+  });
+
+  test("is not named to an agent of protocol 1 while it is to be made", async () => {
+    const world = await aWorld(cp);
+    await anAskingVm(world);
+    expect(await desired(world, ANNOUNCES_NOTHING)).toEqual([]);
+  });
+
+  test("is placed only where the host can give one", async () => {
+    const { rootPassword: _, ...before } = ALL_CAPABILITIES;
+    const world = await aWorld(cp, { places: 5, facts: { capabilities: before } });
+    expect(await sendOrder(cp, world, asking)).toEqual(code("plan_unavailable_here"));
+    expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
+    await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
+    expect(await sendOrder(cp, world, asking)).toMatchObject({ ok: true });
+  });
+
+  test("or has a key: neither is refused, but for Windows, which needs none", async () => {
+    const world = await aWorld(cp);
+    const none = { request: { sshKeys: undefined } };
+    expect(await sendOrder(cp, world, none)).toEqual(code("ssh_key_missing"));
+    await cp.rows("update images set os = 'freebsd' where id = $1", world.imageId);
+    expect(await sendOrder(cp, world, asking)).toEqual(code("password_unavailable"));
+    await cp.rows("update images set os = 'windows' where id = $1", world.imageId);
+    expect(await sendOrder(cp, world, none)).toMatchObject({ ok: true });
   });
 });
 

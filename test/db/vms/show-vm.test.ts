@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { listVms, showAction, showVm } from "#commands/vms/show-vm.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
+import { ENTITLEMENT_GRACE_MS } from "#core/billing/entitlement.ts";
+import { toVmView } from "#functions/views.ts";
 import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { anActiveVm, aWorld, hostSees, valueOf, type World } from "#test/harness/world.ts";
@@ -73,4 +75,22 @@ test("an account's VMs come a page at a time, the newest first, and each once", 
     nextCursor: null,
   });
   expect(await listed(stranger)).toEqual({ ids: [], nextCursor: null });
+});
+
+// 4b A8: a VM that was not paid for said that it was starting.
+test("a VM that is held off by its entitlement is suspended, and says why", async () => {
+  const own = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, own);
+  const until = cp.clock.now();
+  await cp.rows("update entitlements set until = $2 where vm_id = $1", vmId, until);
+  const shown = async () => {
+    const view = toVmView(valueOf(await showVm(cp.deps, own.buyer, vmId)), cp.clock.now());
+    return { status: view.status, suspended: view.suspended };
+  };
+  const off = { observed: { power: "off", bootEpoch: null } } as const;
+  cp.clock.advance(ENTITLEMENT_GRACE_MS);
+  await hostSees(cp, own.hostId, vmId, off);
+  expect(await shown()).toEqual({ status: "starting", suspended: [] });
+  cp.clock.advance(1);
+  expect(await shown()).toEqual({ status: "suspended", suspended: ["overdue"] });
 });

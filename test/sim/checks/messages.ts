@@ -3,7 +3,8 @@ import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 /**
  * 3. One key, one order, and one action: whatever somebody asks for begins in the commit that claims its key. (That
- * answers are the same is checked where they are read, in `people.ts`.)
+ * answers are the same is checked where they are read, in `people.ts`.) A second click, under a key of its own, begins no
+ * second order while the first can be paid: nobody in here asks for another.
  */
 export const oneKeyOneOrder: MakeCheck = (scene) => ({
   invariant: 3,
@@ -15,11 +16,27 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
       // These only people ask for, and in here always under a key.
       ...actions.changed.filter(({ before, after }) => before === null && isPower(after?.type)),
     ];
-    return begun.length > claimed
-      ? `${begun.map(({ after }) => after?.id).join(", ")} began under ${claimed} new keys`
-      : undefined;
+    if (begun.length > claimed)
+      return `${begun.map(({ after }) => after?.id).join(", ")} began under ${claimed} new keys`;
+    return first(orders.changed, ({ before, after }) =>
+      before === null && after !== null ? secondOf(scene, after) : undefined,
+    );
   },
 });
+function secondOf(scene: Scene, order: Row<"orders">): string | undefined {
+  const first = scene.mirror.orders
+    .all()
+    .find(
+      (other) =>
+        other.id !== order.id &&
+        other.state === "awaiting_payment" &&
+        other.expires_at > nowOf(scene) &&
+        other.account_id === order.account_id &&
+        other.plan_id === order.plan_id &&
+        other.hostname === order.hostname,
+    );
+  return first && `order ${order.id} is order ${first.id} once more, which is open`;
+}
 const isPower = (type: string | undefined) => type !== "create" && type !== "delete";
 
 /** 4. Whatever came of the deliveries, what we hold is what the provider says. */

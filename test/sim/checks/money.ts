@@ -12,6 +12,18 @@ import type { Row } from "../mirror.ts";
 /** 1. Paid, and then a machine or the money back: never both, never neither. */
 export const paidIsServedOrReturned: MakeCheck = (scene) => ({
   invariant: 1,
+  // Whoever deletes what was made has had it; only what was not made is paid back (invariant 26).
+  onCommit: () =>
+    first(scene.mirror.actions.changed, ({ before, after }) => {
+      if (before !== null || after?.type !== "delete") return undefined;
+      const vm = scene.mirror.vms.get(after.vm_id);
+      const owed = scene.mirror.orders.changed.some(
+        (order) => order.after?.vm_id === after.vm_id && order.after.state === "refunding",
+      );
+      return owed && vm?.first_running_at !== null
+        ? `VM ${after.vm_id} was made, was deleted, and is paid back`
+        : undefined;
+    }),
   onStep: () =>
     first(scene.mirror.orders.all(), (order) => {
       const { returned } = moneyOf(scene, order);
@@ -47,6 +59,7 @@ function endOf(scene: Scene, order: Row<"orders">): string | undefined {
     case "completed":
       if (kept !== BigInt(order.total_minor))
         return `${is} and ${kept} of ${order.total_minor} was kept`;
+      if (vm?.first_running_at === null) return `${is} and its VM never ran`;
       return made.length === 0 ? undefined : `${is} and its machine is still there`;
     case "refunded":
     case "expired":

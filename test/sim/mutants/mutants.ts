@@ -286,7 +286,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "key: a repeat of an order that is placed is refused",
     file: "commands/orders/place-order.ts",
-    find: "return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });",
+    find: "return ok({ answer: AnsweredOrder.parse(claim.value.response) });",
     replace: `return refuse("order_wrong_state", "this order was placed before");`,
   },
   {
@@ -304,6 +304,31 @@ export const MUTANTS: readonly Mutant[] = [
     file: "commands/messages/answer-once.ts",
     find: "if (key === undefined) return work(deps);",
     replace: "if (key?.key !== '') return work(deps);",
+  },
+  {
+    name: "order: a second click buys a second VM",
+    file: "core/orders/open-order.ts",
+    find: "const same = alike.find((order) => isWanted(order, wanted));",
+    replace:
+      "if (+now > 0) return { kind: 'new' };\n  const same = alike.find((order) => isWanted(order, wanted));",
+  },
+  {
+    name: "delete: a VM that is deleted before it was made is not paid back",
+    file: "core/orders/deleted-order.ts",
+    find: `return order.state === "paid" && vm.firstRunningAt === null`,
+    replace: `return order.state === "awaiting_payment" && vm.firstRunningAt === null`,
+  },
+  {
+    name: "delete: what was made is paid back while its guest has said nothing",
+    file: "core/orders/deleted-order.ts",
+    find: `return order.state === "paid" && vm.firstRunningAt === null`,
+    replace: `return order.state === "paid"`,
+  },
+  {
+    name: "delete: the order of what was not made is paid back, and its VM goes on to be made",
+    file: "commands/vms/request-action.ts",
+    find: "await saveDesire(tx, vm.id, decided.value);",
+    replace: `if (input.type !== "delete" || vm.firstRunningAt) await saveDesire(tx, vm.id, decided.value);`,
   },
   {
     name: "access: whoever asks may touch every VM",
