@@ -4,7 +4,7 @@ import { guarded } from "#core/accounts/without-values.ts";
 import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
 import { type Auth, type AuthOptions, createAuth } from "./log-ins-auth.ts";
-import { isServed, notServed, withProblem } from "./log-ins-http.ts";
+import { isServed, notServed, proofFor, withProblem } from "./log-ins-http.ts";
 
 const MIN_SECRET_LENGTH = 32;
 
@@ -22,12 +22,27 @@ export function createLogIns(
   const handle = async (request: Request): Promise<Response> => {
     const requestId = request.headers.get("x-request-id") ?? options.ids.newId();
     if (!isServed(request)) return notServed(requestId);
-    return withProblem(await auth.handler(request), requestId);
+    const proof = await proofFor(request);
+    const refused = proof && (await refusalOf(auth, proof));
+    return withProblem(refused ?? (await auth.handler(request)), requestId);
   };
   return {
     handle: (request) => guarded(() => handle(request)),
     createAccount: (input) => guarded(() => createAccount(auth, options.clock, input)),
   };
+}
+
+/** The refusal of a code; undefined where it is good, and is spent. */
+async function refusalOf(auth: Auth, proof: Request): Promise<Response | undefined> {
+  const session = await auth.api.getSession({ headers: proof.headers });
+  // Without a second factor, better-auth would take the code for the end of its set-up.
+  if (session?.user.twoFactorEnabled !== true)
+    return Response.json(
+      { code: "TWO_FACTOR_NOT_ENABLED", message: "There is no second factor." },
+      { status: session === null ? 401 : 400 },
+    );
+  const answer = await auth.handler(proof);
+  return answer.ok ? undefined : answer;
 }
 
 async function createAccount(
@@ -45,7 +60,7 @@ async function createAccount(
     return await adapter.transaction(async (tx) => {
       const { id } = await tx.create<Record<string, unknown>, { id: string }>({
         model: "user",
-        data: { email, name: input.name, role: input.role, emailVerified: false, ...at },
+        data: { email, name: input.name, role: input.role, emailVerified: true, ...at },
       });
       await tx.create({
         model: "account",

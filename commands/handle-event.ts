@@ -1,6 +1,7 @@
 import { assertNever } from "#core/result.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
+import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
 import { refundOrder } from "#commands/orders/refund-order.ts";
 
@@ -14,6 +15,9 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return refundOrder(deps, event.data.orderId);
     case "subscription.cancellation_fell_due.v1":
       return cancelSubscription(deps, event.data.subscriptionId);
+    case "account.link_asked_for.v1":
+      return sendLink(deps, event.data.linkId);
+    case "account.email_proven.v1":
     case "order.placed.v1":
     case "order.paid.v1":
     case "order.expired.v1":

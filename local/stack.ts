@@ -17,6 +17,7 @@ import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 import type { Log } from "#core/ports.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { openPool } from "#db/open-pool.ts";
+import { spendCode } from "#db/accounts/spent-codes.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import { createWholeApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
@@ -31,6 +32,7 @@ import { queuesOnClock } from "./clock-queues.ts";
 import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
 import { closeServer, listen } from "./listen.ts";
+import { createMailFolder } from "./mail.ts";
 import { startPostgres } from "./postgres.ts";
 import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
 import { CorruptFolder, loadSaved, save } from "./saved-secrets.ts";
@@ -161,6 +163,7 @@ async function start(
       now: clock.now,
     }),
     queues: held.queues,
+    mail: createMailFolder(path.join(folder, "mail"), clock),
     accounts: createAccounts({
       ...parts,
       sessionClock: systemClock,
@@ -173,6 +176,7 @@ async function start(
   const logIns = createLogIns({
     ...parts,
     tables: accountTables,
+    spendCode: (accountId, code) => spendCode(db, accountId, code, systemClock.now()),
     secret: saved.authSecret,
     baseUrl: apiUrl,
     trustedOrigins: [apiUrl],

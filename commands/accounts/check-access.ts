@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import {
+  scopesOfSession,
   SCOPES_OF_ROLE,
   type Account,
   type AccountPrincipal,
@@ -20,6 +21,7 @@ import { ok, refuse, type Result } from "#core/result.ts";
 import {
   countApiTokens,
   countEnabled,
+  deleteAllApiTokens,
   deleteApiToken,
   findApiToken,
   insertApiToken,
@@ -69,7 +71,7 @@ export function createAccounts(ports: AccessPorts): Accounts {
     const found = await findSession(db, token);
     if (found === undefined || found.expiresAt <= ports.sessionClock.now())
       return refuse("token_invalid", "The session is unknown or has ended.");
-    return principalOf(found.account, SCOPES_OF_ROLE[found.account.role]);
+    return principalOf(found.account, scopesOfSession(found.account.role, found.secondFactor));
   }
 
   async function authenticate(headers: Headers): Authenticated {
@@ -103,6 +105,7 @@ export function createAccounts(ports: AccessPorts): Accounts {
       guarded(async () => (await listApiTokens(db, accountId)).map(toTokenView)),
     revokeToken: (accountId, tokenId) =>
       guarded(async () => UUID.test(tokenId) && deleteApiToken(db, accountId, tokenId)),
+    revokeAllTokens: (accountId) => guarded(() => deleteAllApiTokens(db, accountId)),
   };
 }
 

@@ -32,6 +32,7 @@ import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 export type PlacedOrder = Readonly<{ order: Order; checkoutUrl: string }>;
 export type PlaceOrderRefusal = Refusal<
   | "idempotency_key_reused"
+  | "email_not_verified"
   | "too_many_unpaid_orders"
   | "plan_not_found"
   | "image_not_found"
@@ -72,7 +73,9 @@ export async function placeOrder(
       if (claim.value.kind === "answered")
         return ok({ answer: PlacedOrderAnswer.parse(claim.value.response) });
       if (claim.value.kind === "resume") return ok({ orderId: claim.value.resourceId });
-      await lockBuyer(tx, input.buyer.accountId);
+      const buyer = await lockBuyer(tx, input.buyer.accountId);
+      if (!buyer.emailVerified)
+        return refuse("email_not_verified", "open the link that was mailed to you, then order");
       const most = deps.settings.maxUnpaidOrders ?? MOST_UNPAID_ORDERS;
       if ((await countUnpaid(tx, input.buyer.accountId)) >= most)
         return refuse("too_many_unpaid_orders", `${most} orders wait to be paid: pay one, or wait`);

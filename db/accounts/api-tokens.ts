@@ -95,6 +95,10 @@ export async function deleteApiToken(db: Db, accountId: string, id: string): Pro
   return gone.some((row) => row.id === id);
 }
 
+export async function deleteAllApiTokens(db: Db, accountId: string): Promise<void> {
+  await db.delete(apiTokens).where(eq(apiTokens.referenceId, accountId));
+}
+
 /** Stored as better-auth's plugin for keys did: `vms:read` as the action `read` on the resource `vms`. */
 function permissionsOf(scopes: readonly Scope[]): Record<string, string[]> {
   const permissions: Record<string, string[]> = {};

@@ -33,6 +33,7 @@ const placeOrderRoute = (deps: Deps) =>
       ...problems(
         "ssh_key_invalid",
         "hostname_invalid",
+        "email_not_verified",
         "too_many_unpaid_orders",
         "plan_not_found",
         "image_not_found",

@@ -1,0 +1,46 @@
+/** What is mailed to prove that an address is one's own. */
+export const LINK_KINDS = ["prove_email", "reset_password"] as const;
+export type LinkKind = (typeof LINK_KINDS)[number];
+
+/** How long a mailed link may be used. */
+export const LINK_LIVES_MS: Record<LinkKind, number> = {
+  prove_email: 24 * 60 * 60_000,
+  reset_password: 60 * 60_000,
+};
+export const LINK_BYTES = 32;
+
+/** Of one address in an hour. What is asked for beyond is not mailed; whoever asks is told the same. */
+export const MOST_LINKS = 5;
+export const LINKS_COUNTED_MS = 60 * 60_000;
+
+/** The name that a link's secret stands for; better-auth knows the second by this name, and both are stored as its hash. */
+export const nameOfLink = (kind: LinkKind, secret: string): string =>
+  `${{ prove_email: "prove-email", reset_password: "reset-password" }[kind]}:${secret}`;
+
+/** Where the secret is: behind `#`, so that no server on the way has it in its log. */
+const PAGE: Record<LinkKind, string> = {
+  prove_email: "/account/verify-email",
+  reset_password: "/account/reset-password",
+};
+
+/** The mail with a link, in plain text. */
+export function mailOf(
+  kind: LinkKind,
+  to: string,
+  of: { publicUrl: string; secret: string },
+): { to: string; subject: string; text: string } {
+  const link = `${of.publicUrl}${PAGE[kind]}#${of.secret}`;
+  const [subject, about, otherwise] = {
+    prove_email: [
+      "Is this your address?",
+      "An account was made with this address. If that was you, open this page within a day:",
+      "If it was not you, there is nothing to do.",
+    ],
+    reset_password: [
+      "A new password",
+      "Somebody, most likely you, has forgotten the password of the account with this address. Choose a new one here within an hour:",
+      "If it was not you, there is nothing to do: your password is as it was.",
+    ],
+  }[kind] as [string, string, string];
+  return { to, subject: `Berth: ${subject}`, text: `${about}\n\n${link}\n\n${otherwise}\n` };
+}
