@@ -61,12 +61,7 @@ describe("better-auth is told", () => {
         cookieCache: { enabled: false },
         additionalFields: { secondFactor: { type: "boolean", required: false, input: false } },
       },
-      emailAndPassword: {
-        enabled: true,
-        minPasswordLength: 10,
-        maxPasswordLength: 128,
-        revokeSessionsOnPasswordReset: true,
-      },
+      emailAndPassword: { enabled: true, minPasswordLength: 10, maxPasswordLength: 128 },
       verification: { storeIdentifier: "hashed" },
     });
   });

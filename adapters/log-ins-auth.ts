@@ -89,7 +89,6 @@ export const createAuth = (options: AuthOptions) =>
       enabled: true,
       minPasswordLength: MIN_PASSWORD_LENGTH,
       maxPasswordLength: MAX_PASSWORD_LENGTH,
-      revokeSessionsOnPasswordReset: true,
     },
     session: {
       expiresIn: 7 * 86_400,

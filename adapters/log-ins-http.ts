@@ -21,7 +21,6 @@ const ROUTES: ReadonlySet<string> = new Set([
   "POST /revoke-sessions",
   "POST /revoke-other-sessions",
   "POST /change-password",
-  "POST /reset-password",
   "POST /two-factor/enable",
   "POST /two-factor/disable",
   "POST /two-factor/verify-totp",
@@ -48,7 +47,6 @@ const EMAIL_TAKEN: Meaning = { code: "email_taken", status: 409 };
 const BY_REASON: Readonly<Record<string, Meaning>> = {
   USER_ALREADY_EXISTS: EMAIL_TAKEN,
   USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: EMAIL_TAKEN,
-  INVALID_TOKEN: { code: "link_invalid", status: 400 },
   // The insert failed after all checks: most likely another sign-up for the address was faster. Try again.
   FAILED_TO_CREATE_USER: { code: "busy", status: 503 },
 };

@@ -28,6 +28,8 @@ export function createLogIns(
   };
   return {
     handle: (request) => guarded(() => handle(request)),
+    setPassword: (accountId, password) =>
+      guarded(() => setPassword(auth, options.clock, accountId, password)),
     createAccount: (input) => guarded(() => createAccount(auth, options.clock, input)),
   };
 }
@@ -72,6 +74,26 @@ async function createAccount(
     if (isEmailTaken(error)) return refuse("email_taken", "There is an account with this address.");
     throw error;
   }
+}
+
+/** In one transaction: no session of before outlives the password. */
+async function setPassword(
+  auth: Auth,
+  clock: Pick<Clock, "now">,
+  accountId: string,
+  password: string,
+): Promise<void> {
+  const { adapter, password: hasher } = await auth.$context;
+  const hash = await hasher.hash(password);
+  await adapter.transaction(async (tx) => {
+    const ofAccount = { field: "userId", value: accountId };
+    await tx.updateMany({
+      model: "account",
+      where: [ofAccount, { field: "providerId", value: "credential" }],
+      update: { password: hash, updatedAt: clock.now() },
+    });
+    await tx.deleteMany({ model: "session", where: [ofAccount] });
+  });
 }
 
 /** Postgres' unique_violation (SQLSTATE 23505) on the address. */

@@ -1,24 +1,17 @@
 import { createHash } from "node:crypto";
-import {
-  LINK_BYTES,
-  LINK_LIVES_MS,
-  mailOf,
-  nameOfLink,
-  type LinkKind,
-} from "#core/accounts/links.ts";
+import { LINK_BYTES, LINK_LIVES_MS, mailOf } from "#core/accounts/links.ts";
 import {
   findAccountByAddress,
   forgetLinks,
   loadLink,
+  giveSecret,
   markLinkSent,
-  openLink,
 } from "#db/accounts/links.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
-/** As better-auth stores the names of what is used once: SHA-256, base64url. */
-export const hashOfLink = (kind: LinkKind, secret: string): string =>
-  createHash("sha256").update(nameOfLink(kind, secret)).digest("base64url");
+export const hashOfLink = (secret: string): string =>
+  createHash("sha256").update(secret).digest("base64url");
 
 /**
  * Mails a link that was asked for. Its secret is drawn here, and kept nowhere but in the mail: repeated after a crash, another
@@ -38,11 +31,10 @@ export async function sendLink(
   }
   const secret = deps.secrets.newSecret(LINK_BYTES);
   await inTransaction(deps.db, (tx) =>
-    openLink(tx, link, {
-      id: at.newId(),
+    giveSecret(tx, link, {
       accountId: account.id,
-      nameHash: hashOfLink(link.kind, secret),
-      expiresAt: new Date(+at.now + LINK_LIVES_MS[link.kind]),
+      secretHash: hashOfLink(secret),
+      endsAt: new Date(+at.now + LINK_LIVES_MS[link.kind]),
       now: at.now,
     }),
   );

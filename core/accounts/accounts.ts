@@ -117,6 +117,8 @@ export type Accounts = {
 export type LogIns = {
   /** Serves the routes under `/v1/auth/*`. */
   handle: (request: Request) => Promise<Response>;
+  /** Sets an account's password, by no word of its old one, and ends all its sessions. */
+  setPassword: (accountId: string, password: string) => Promise<void>;
   /**
    * Makes an account with a role, for seeds and for staff; sign-up makes customers only. Who makes it knows whose address it
    * is: it counts as proven.

@@ -13,10 +13,6 @@ export const LINK_BYTES = 32;
 export const MOST_LINKS = 5;
 export const LINKS_COUNTED_MS = 60 * 60_000;
 
-/** The name that a link's secret stands for; better-auth knows the second by this name, and both are stored as its hash. */
-export const nameOfLink = (kind: LinkKind, secret: string): string =>
-  `${{ prove_email: "prove-email", reset_password: "reset-password" }[kind]}:${secret}`;
-
 /** Where the secret is: behind `#`, so that no server on the way has it in its log. */
 const PAGE: Record<LinkKind, string> = {
   prove_email: "/account/verify-email",

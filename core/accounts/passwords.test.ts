@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isEasilyGuessed } from "./passwords.ts";
+import { isEasilyGuessed, passwordFault } from "./passwords.ts";
 
 /* 4b B5: common and blank passwords are refused. */
 describe("a password that is guessed early", () => {
@@ -45,5 +45,19 @@ describe("a password that is guessed early", () => {
   it("has five different characters at least", () => {
     expect(isEasilyGuessed("xkzvxkzvqxkz")).toBe(false);
     expect(isEasilyGuessed("xkzvxkzvvxkz")).toBe(true);
+  });
+});
+
+describe("a password to choose", () => {
+  const LONG = "correct horse battery ".repeat(6);
+  it("has 10 to 128 characters, and is none that is guessed early", () => {
+    expect(passwordFault("4 horses!!", [])).toBeUndefined();
+    expect(passwordFault("4 horses!", [])).toBe("a password has 10 to 128 characters");
+    expect(passwordFault(LONG.slice(0, 128), [])).toBeUndefined();
+    expect(passwordFault(LONG.slice(0, 129), [])).toBe("a password has 10 to 128 characters");
+    expect(passwordFault("password123", [])).toContain("first that are guessed");
+    expect(passwordFault("ada@example.com", ["ada@example.com"])).toContain(
+      "first that are guessed",
+    );
   });
 });

@@ -1,3 +1,5 @@
+import { MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH } from "./accounts.ts";
+
 /**
  * What people choose first, and so what is guessed first: the stems of the lists that leaks have shown year after year
  * (NIST SP 800-63B §3.1.1.2 asks for such a list). Each stands for all that is made of it by capitals, figures for letters,
@@ -64,6 +66,15 @@ export function isEasilyGuessed(password: string, about: readonly string[] = [])
     core(lettersIn(once)),
     lettersIn(core(once)),
   ].some((word) => known(word) || madeOfTwo(word));
+}
+
+/** Why this is no password to choose; undefined where it is one. */
+export function passwordFault(password: string, about: readonly string[]): string | undefined {
+  if (password.length < MIN_PASSWORD_LENGTH || password.length > MAX_PASSWORD_LENGTH)
+    return `a password has ${MIN_PASSWORD_LENGTH} to ${MAX_PASSWORD_LENGTH} characters`;
+  return isEasilyGuessed(password, about)
+    ? "this password is one of the first that are guessed; choose another one"
+    : undefined;
 }
 
 /** Without figures and signs at its ends, where people put them. */

@@ -73,7 +73,7 @@ const LinkSecret = Text(256).openapi({
 });
 export const VerifyEmail = z.strictObject({ token: LinkSecret.min(1) }).openapi("VerifyEmail");
 export const RequestPasswordReset = z
-  .strictObject({ email: Email.min(1).max(MAX_EMAIL_LENGTH) })
+  .strictObject({ email: z.email().max(MAX_EMAIL_LENGTH) })
   .openapi("RequestPasswordReset");
 export const ResetPassword = z
   .strictObject({

@@ -47,6 +47,7 @@ export const STATUS_BY_CODE = {
   hostname_invalid: 422,
   pool_invalid: 422,
   scope_not_allowed: 422,
+  password_unfit: 422,
   plan_beyond_limits: 422,
   no_capacity: 409,
   image_unavailable_here: 409,

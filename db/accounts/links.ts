@@ -1,7 +1,7 @@
-import { and, count, eq, gt, inArray, isNotNull, lt } from "drizzle-orm";
+import { and, count, eq, gt, isNull, lt } from "drizzle-orm";
 import type { LinkKind } from "#core/accounts/links.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { accounts, mailedLinks, verifications } from "#db/schema/accounts.ts";
+import { accounts, mailedLinks } from "#db/schema/accounts.ts";
 
 export type AskedLink = Readonly<{
   id: string;
@@ -39,36 +39,28 @@ export async function findAccountByAddress(
 }
 
 /**
- * Makes the row that a link opens, stored by the hash of its name, and takes away those of the account's earlier links of its
- * kind: the last one mailed is the one that works.
+ * Gives a link its secret, by the secret's hash, and ends the account's earlier links of its kind: the last one mailed is the
+ * one that works.
  */
-export async function openLink(
+export async function giveSecret(
   tx: Tx,
   link: AskedLink,
-  opens: { id: string; accountId: string; nameHash: string; expiresAt: Date; now: Date },
+  given: { accountId: string; secretHash: string; endsAt: Date; now: Date },
 ): Promise<void> {
-  const earlier = tx
-    .select({ opens: mailedLinks.opens })
-    .from(mailedLinks)
-    .where(
-      and(
-        eq(mailedLinks.accountId, opens.accountId),
-        eq(mailedLinks.kind, link.kind),
-        isNotNull(mailedLinks.opens),
-      ),
-    );
-  await tx.delete(verifications).where(inArray(verifications.identifier, earlier));
-  await tx.insert(verifications).values({
-    id: opens.id,
-    identifier: opens.nameHash,
-    value: opens.accountId,
-    expiresAt: opens.expiresAt,
-    createdAt: opens.now,
-    updatedAt: opens.now,
-  });
   await tx
     .update(mailedLinks)
-    .set({ accountId: opens.accountId, opens: opens.nameHash })
+    .set({ endsAt: given.now })
+    .where(
+      and(
+        eq(mailedLinks.accountId, given.accountId),
+        eq(mailedLinks.kind, link.kind),
+        gt(mailedLinks.endsAt, given.now),
+      ),
+    );
+  const { accountId, secretHash, endsAt } = given;
+  await tx
+    .update(mailedLinks)
+    .set({ accountId, secretHash, endsAt })
     .where(eq(mailedLinks.id, link.id));
 }
 
@@ -76,36 +68,42 @@ export async function markLinkSent(db: Db, id: string, now: Date): Promise<void>
   await db.update(mailedLinks).set({ sentAt: now }).where(eq(mailedLinks.id, id));
 }
 
-/** Whose link this is, while it may be used. */
-export async function accountOfLink(
-  db: Db,
-  nameHash: string,
+/** Uses a link up, and answers its account. Of two who use it at once, one is answered with it. */
+export async function spendLink(
+  tx: Tx,
+  kind: LinkKind,
+  secretHash: string,
   now: Date,
 ): Promise<string | undefined> {
-  const [row] = await db
-    .select({ accountId: verifications.value })
-    .from(verifications)
-    .where(and(eq(verifications.identifier, nameHash), gt(verifications.expiresAt, now)));
-  return row?.accountId;
-}
-
-/** Uses a link up. Of two who use it at once, one is answered with its account. */
-export async function spendLink(tx: Tx, nameHash: string, now: Date): Promise<string | undefined> {
   const [row] = await tx
-    .delete(verifications)
-    .where(and(eq(verifications.identifier, nameHash), gt(verifications.expiresAt, now)))
-    .returning({ accountId: verifications.value });
-  return row?.accountId;
+    .update(mailedLinks)
+    .set({ usedAt: now })
+    .where(
+      and(
+        eq(mailedLinks.secretHash, secretHash),
+        eq(mailedLinks.kind, kind),
+        isNull(mailedLinks.usedAt),
+        gt(mailedLinks.endsAt, now),
+      ),
+    )
+    .returning({ accountId: mailedLinks.accountId });
+  return row?.accountId ?? undefined;
 }
 
-/** True when it was not proven before. */
-export async function markEmailProven(tx: Tx, accountId: string, now: Date): Promise<boolean> {
-  const rows = await tx
-    .update(accounts)
-    .set({ emailVerified: true, updatedAt: now })
-    .where(and(eq(accounts.id, accountId), eq(accounts.emailVerified, false)))
-    .returning({ id: accounts.id });
-  return rows.length === 1;
+/** Whether the address was not proven before, and what is known of the account: its address and name. */
+export async function markEmailProven(
+  tx: Tx,
+  accountId: string,
+  now: Date,
+): Promise<{ firstTime: boolean; about: readonly string[] }> {
+  const [row] = await tx.select().from(accounts).where(eq(accounts.id, accountId)).for("update");
+  if (row === undefined) throw new Error(`account ${accountId} vanished`);
+  if (!row.emailVerified)
+    await tx
+      .update(accounts)
+      .set({ emailVerified: true, updatedAt: now })
+      .where(eq(accounts.id, accountId));
+  return { firstTime: !row.emailVerified, about: [row.email, row.name] };
 }
 
 /** Forgets what was asked for before then: its link has ended, and no limit counts it any more. */

@@ -142,8 +142,7 @@ export const linkKind = pgEnum("link_kind", LINK_KINDS);
 
 /**
  * Links that were asked for, to be mailed. `address` is what was typed; whether it has an account is looked up by who mails,
- * so that asking tells nobody. A link's secret is drawn when it is mailed, and stands here and in `verifications` only as
- * the hash of what it opens.
+ * so that asking tells nobody. A link's secret is drawn when it is mailed, and stands here only as its hash.
  */
 export const mailedLinks = pgTable(
   "mailed_links",
@@ -155,15 +154,21 @@ export const mailedLinks = pgTable(
     /** Null until it was mailed, or nobody was found to mail it to. */
     sentAt: instant("sent_at"),
     accountId: uuid("account_id").references(() => accounts.id, { onDelete: "cascade" }),
-    /** The row of `verifications` that it opens. */
-    opens: text("opens"),
+    /** SHA-256 of its secret, base64url. The secret has 32 random bytes, so no salt is needed. */
+    secretHash: text("secret_hash"),
+    endsAt: instant("ends_at"),
+    usedAt: instant("used_at"),
   },
   (t) => [
     index("mailed_links_address_idx").on(t.address, t.askedAt),
     index("mailed_links_asked_at_idx").on(t.askedAt),
     index("mailed_links_account_id_idx").on(t.accountId),
+    unique("mailed_links_secret_hash_unique").on(t.secretHash),
     check("mailed_links_address_length", sql`length(${t.address}) between 1 and 254`),
-    check("mailed_links_of_an_account", sql`(${t.accountId} is null) = (${t.opens} is null)`),
+    check(
+      "mailed_links_of_an_account",
+      sql`(${t.accountId} is null) = (${t.secretHash} is null) and (${t.secretHash} is null) = (${t.endsAt} is null)`,
+    ),
   ],
 );
 

@@ -64,6 +64,7 @@ export function recordedLog(): RecordedLog {
 
 const noAccounts: Accounts & LogIns = {
   handle: async () => new Response(null, { status: 404 }),
+  setPassword: () => Promise.reject(new Error("this test has no accounts")),
   createAccount: () => Promise.reject(new Error("this test has no accounts")),
   authenticate: async () => ok(undefined),
   createToken: () => Promise.reject(new Error("this test has no accounts")),

@@ -25,7 +25,7 @@ import {
 import type { ProblemCode } from "#core/contracts/problem.ts";
 import type { Deps } from "#commands/deps.ts";
 import { askForLink } from "#commands/accounts/ask-for-link.ts";
-import { provenByReset, proveEmail, whoseReset } from "#commands/accounts/use-link.ts";
+import { proveEmail, resetPassword } from "#commands/accounts/use-link.ts";
 import { forAnybody, forSessions, type AccountEnv, type GuardDeps } from "#functions/access.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
@@ -51,13 +51,13 @@ type AuthOperation = Readonly<{
   codes?: readonly ProblemCode[];
   /** Serves it in better-auth's place; the answer is `Done`. */
   serve?: (deps: LogInDeps, asked: Asked) => Promise<void>;
-  /** What is looked at before better-auth serves it; it answers what is done after it, if that went well. */
-  around?: (deps: LogInDeps, asked: Asked) => Promise<() => Promise<void>>;
+  /** What is done after better-auth has served it, if that went well. */
+  then?: (deps: LogInDeps, asked: Asked) => Promise<void>;
 }>;
 
-const emailOf = (who: AccountPrincipal | undefined): string => {
+const theirs = (who: AccountPrincipal | undefined): AccountPrincipal => {
   if (who === undefined) throw new Error("the guard let nobody in");
-  return who.email;
+  return who;
 };
 
 const OPERATIONS: readonly AuthOperation[] = [
@@ -71,10 +71,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     body: SignUp,
     answer: LoggedIn,
     codes: ["forbidden", "email_taken", "busy"],
-    around: async (deps, { body }) => {
-      const { email } = SignUp.parse(body);
-      return () => askForLink(deps, "prove_email", email);
-    },
+    then: (deps, { body }) => askForLink(deps, "prove_email", SignUp.parse(body).email),
   },
   {
     path: "/sign-in/email",
@@ -139,11 +136,9 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "session",
     body: ChangePassword,
     answer: LoggedIn,
-    around: async (deps, { body, who }) => {
-      const { revokeTokens } = ChangePassword.parse(body);
-      return async () => {
-        if (revokeTokens && who) await deps.accounts.revokeAllTokens(who.accountId);
-      };
+    then: async (deps, { body, who }) => {
+      if (ChangePassword.parse(body).revokeTokens)
+        await deps.accounts.revokeAllTokens(theirs(who).accountId);
     },
   },
   {
@@ -154,7 +149,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "session",
     body: NoFields,
     answer: Done,
-    serve: (deps, { who }) => askForLink(deps, "prove_email", emailOf(who)),
+    serve: (deps, { who }) => askForLink(deps, "prove_email", theirs(who).email),
   },
   {
     path: "/verify-email",
@@ -185,15 +180,10 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "anybody",
     body: ResetPassword,
     answer: Done,
-    codes: ["link_invalid", "forbidden"],
-    around: async (deps, { body }) => {
-      const { token, revokeTokens } = ResetPassword.parse(body);
-      const accountId = await whoseReset(deps, token);
-      return async () => {
-        if (accountId === undefined) return;
-        if (revokeTokens) await deps.accounts.revokeAllTokens(accountId);
-        await provenByReset(deps, accountId);
-      };
+    codes: ["link_invalid", "password_unfit"],
+    serve: async (deps, { body }) => {
+      const { token: secret, newPassword, revokeTokens = false } = ResetPassword.parse(body);
+      unwrap(await resetPassword(deps, { secret, newPassword, revokeTokens }));
     },
   },
   {
@@ -306,11 +296,10 @@ export const logInRoutes = (deps: LogInDeps) => {
         await operation.serve(deps, asked);
         return c.json({ status: true });
       }
-      const then = await operation.around?.(deps, asked);
       const answer = await deps.logIns.handle(
         new Request(url, { method, headers, ...(body && { body }) }),
       );
-      if (answer.ok) await then?.();
+      if (answer.ok) await operation.then?.(deps, asked);
       return answer;
     });
   return router;
