@@ -11,13 +11,14 @@ import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStsHostCredentials } from "#adapters/sts.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
-import type { Clock, Log } from "#core/ports.ts";
+import type { Log } from "#core/ports.ts";
 import type { Db } from "#db/client.ts";
 import { spendCode } from "#db/accounts/spent-codes.ts";
 import { openPool } from "#db/open-pool.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import { createAccounts } from "./accounts/check-access.ts";
 import type { Deps, Settings } from "./deps.ts";
+import type { migrateDatabase } from "./migrate-database.ts";
 
 /** What a Lambda is told by its environment. Secrets come by ARN, never by value. */
 export const Environment = z.object({
@@ -163,22 +164,30 @@ async function createLogInRuntime(): Promise<LogInDeps> {
 export const MigrationEnvironment = Environment.pick({
   AWS_REGION: true,
   BERTH_SERVICE: true,
+  // Here, the owner's.
   BERTH_DATABASE_SECRET_ARN: true,
+}).extend({
+  /** The secrets of those who are let in with the rights of functions, by commas. */
+  BERTH_LOGIN_SECRET_ARNS: z.string().transform((arns) => arns.split(",")),
 });
 
 /** What a migration stands on. */
-export async function migrationRuntime(): Promise<{
-  clock: Clock;
-  log: Log;
-  databaseUrl: string;
-}> {
+export async function migrationRuntime(): Promise<Parameters<typeof migrateDatabase>[0]> {
   const env = MigrationEnvironment.parse(process.env);
-  const secret = await readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN);
+  const [secret, ...logins] = await Promise.all([
+    readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN),
+    ...env.BERTH_LOGIN_SECRET_ARNS.map(readDatabaseSecret),
+  ]);
   const url = new URL(`postgres://${secret.host}:${secret.port}/${secret.dbname}`);
   url.username = encodeURIComponent(secret.username);
   url.password = encodeURIComponent(secret.password);
   url.searchParams.set("sslmode", "verify-full");
-  return { clock: systemClock, log: createLog(env.BERTH_SERVICE), databaseUrl: url.href };
+  return {
+    clock: systemClock,
+    log: createLog(env.BERTH_SERVICE),
+    ownerUrl: url.href,
+    logins: logins.map(({ username: user, password }) => ({ user, password })),
+  };
 }
 
 type Handler<E, C, A> = (event: E, context: C) => Promise<A>;

@@ -16,6 +16,7 @@ import type { Deps, Settings } from "#commands/deps.ts";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 import type { Log } from "#core/ports.ts";
 import { migrateDatabase } from "#db/migrate.ts";
+import { ensureLogins, urlAs } from "#db/logins.ts";
 import { openPool } from "#db/open-pool.ts";
 import { spendCode } from "#db/accounts/spent-codes.ts";
 import * as accountTables from "#db/schema/accounts.ts";
@@ -118,8 +119,12 @@ async function start(
   undo.push(postgres.stop);
   goOn();
   await ensureDatabase(postgres.url("postgres"));
-  const databaseUrl = postgres.url(DATABASE);
-  await migrateDatabase(databaseUrl);
+  const ownerUrl = postgres.url(DATABASE);
+  await migrateDatabase(ownerUrl);
+  // As on AWS, the product is not the database's owner (ADR 0022).
+  const login = { user: "berth_local", password: saved.functionsPassword };
+  await ensureLogins(ownerUrl, [login]);
+  const databaseUrl = urlAs(ownerUrl, login);
   const pool = openPool({ connectionString: databaseUrl, max: 16 }, (error) =>
     log.error("database.connection_lost", { error }),
   );
