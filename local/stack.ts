@@ -60,7 +60,10 @@ export type Stack = Readonly<{
   apiUrl: string;
   stripeUrl: string;
   sqsUrl: string;
+  /** With the rights of the product. */
   databaseUrl: string;
+  /** With those of the database's owner. */
+  ownerUrl: string;
   tokens: { customer: string; staff: string; integration: string };
   deps: Deps;
   logIns: LogIns;
@@ -250,6 +253,7 @@ async function start(
     stripeUrl: stripe.url,
     sqsUrl: sqs.url,
     databaseUrl,
+    ownerUrl,
     tokens,
     deps,
     logIns,

@@ -13,30 +13,33 @@ export const LINK_BYTES = 32;
 export const MOST_LINKS = 5;
 export const LINKS_COUNTED_MS = 60 * 60_000;
 
-/** Where the secret is: behind `#`, so that no server on the way has it in its log. */
-const PAGE: Record<LinkKind, string> = {
-  prove_email: "/account/verify-email",
-  reset_password: "/account/reset-password",
+/** What each mail says, and the page that its link opens. */
+const MAILS: Record<
+  LinkKind,
+  Readonly<{ page: string; subject: string; about: string; otherwise: string }>
+> = {
+  prove_email: {
+    page: "/account/verify-email",
+    subject: "Is this your address?",
+    about: "An account was made with this address. If that was you, open this page within a day:",
+    otherwise: "If it was not you, there is nothing to do.",
+  },
+  reset_password: {
+    page: "/account/reset-password",
+    subject: "A new password",
+    about:
+      "Somebody, most likely you, has forgotten the password of the account with this address. Choose a new one here within an hour:",
+    otherwise: "If it was not you, there is nothing to do: your password is as it was.",
+  },
 };
 
-/** The mail with a link, in plain text. */
+/** The mail with a link, in plain text. The secret stands behind `#`, so that no server on the way has it in its log. */
 export function mailOf(
   kind: LinkKind,
   to: string,
   of: { publicUrl: string; secret: string },
 ): { to: string; subject: string; text: string } {
-  const link = `${of.publicUrl}${PAGE[kind]}#${of.secret}`;
-  const [subject, about, otherwise] = {
-    prove_email: [
-      "Is this your address?",
-      "An account was made with this address. If that was you, open this page within a day:",
-      "If it was not you, there is nothing to do.",
-    ],
-    reset_password: [
-      "A new password",
-      "Somebody, most likely you, has forgotten the password of the account with this address. Choose a new one here within an hour:",
-      "If it was not you, there is nothing to do: your password is as it was.",
-    ],
-  }[kind] as [string, string, string];
+  const { page, subject, about, otherwise } = MAILS[kind];
+  const link = `${of.publicUrl}${page}#${of.secret}`;
   return { to, subject: `Berth: ${subject}`, text: `${about}\n\n${link}\n\n${otherwise}\n` };
 }

@@ -30,7 +30,7 @@ const RUNS = [
   "yxcvbnm",
   "1qaz2wsx3edc4rfv5tgb",
   "1q2w3e4r5t6y7u8i9o0p",
-].flatMap((run) => [run, [...run].toReversed().join("")]);
+].flatMap((run) => [run, Array.from(run).toReversed().join("")]);
 /** Figures and signs that stand for letters. */
 const LETTER_OF: Readonly<Record<string, string>> = {
   "0": "o",
@@ -79,7 +79,7 @@ export function passwordFault(password: string, about: readonly string[]): strin
 
 /** Without figures and signs at its ends, where people put them. */
 const core = (text: string): string => text.replaceAll(/^[^\p{L}]+|[^\p{L}]+$/gu, "");
-const lettersIn = (text: string): string => [...text].map((c) => LETTER_OF[c] ?? c).join("");
+const lettersIn = (text: string): string => Array.from(text, (c) => LETTER_OF[c] ?? c).join("");
 
 /** The shortest part that the whole repeats; the whole where it repeats none. */
 function repeatedPart(text: string): string {

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
+import { refuseForeignPages } from "../foreign-page.ts";
 import { ApiError } from "./api-error.ts";
 import type { CallFaults } from "./call-faults.ts";
 import { closeDispute, openDispute } from "./disputes.ts";
@@ -52,6 +53,7 @@ export function createControl(deps: {
 }): Hono {
   const { sandbox, queue } = deps;
   const control = new Hono().basePath("/_local");
+  control.use(refuseForeignPages);
   control.use(bodyLimit({ maxSize: 16 * 1024 }));
   control.onError((error) => {
     if (error instanceof ApiError) return refuse(error.status, error.message);

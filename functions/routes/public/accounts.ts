@@ -52,7 +52,7 @@ type AuthOperation = Readonly<{
   /** Serves it in better-auth's place; the answer is `Done`. */
   serve?: (deps: LogInDeps, asked: Asked) => Promise<void>;
   /** What is done after better-auth has served it, if that went well. */
-  then?: (deps: LogInDeps, asked: Asked) => Promise<void>;
+  afterwards?: (deps: LogInDeps, asked: Asked) => Promise<void>;
 }>;
 
 const theirs = (who: AccountPrincipal | undefined): AccountPrincipal => {
@@ -71,7 +71,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     body: SignUp,
     answer: LoggedIn,
     codes: ["forbidden", "email_taken", "busy"],
-    then: (deps, { body }) => askForLink(deps, "prove_email", SignUp.parse(body).email),
+    afterwards: (deps, { body }) => askForLink(deps, "prove_email", SignUp.parse(body).email),
   },
   {
     path: "/sign-in/email",
@@ -136,7 +136,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "session",
     body: ChangePassword,
     answer: LoggedIn,
-    then: async (deps, { body, who }) => {
+    afterwards: async (deps, { body, who }) => {
       if (ChangePassword.parse(body).revokeTokens)
         await deps.accounts.revokeAllTokens(theirs(who).accountId);
     },
@@ -299,7 +299,7 @@ export const logInRoutes = (deps: LogInDeps) => {
       const answer = await deps.logIns.handle(
         new Request(url, { method, headers, ...(body && { body }) }),
       );
-      if (answer.ok) await operation.then?.(deps, asked);
+      if (answer.ok) await operation.afterwards?.(deps, asked);
       return answer;
     });
   return router;

@@ -70,7 +70,7 @@ describe("a code of an authenticator app", () => {
     const answers = await Promise.all(
       [first, second].map((pending) => post(accounts, "/two-factor/verify-totp", code, pending)),
     );
-    expect(answers.map(({ status }) => status).sort()).toEqual([200, 401]);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([200, 401]);
     const late = await post(accounts, "/two-factor/verify-totp", code, await half());
     expect(await late.json()).toMatchObject({
       code: "unauthenticated",
