@@ -19,7 +19,7 @@ export function localControl(parts: TimeParts): Hono {
     return mine;
   };
   return new Hono()
-    .use("/_local/*", refuseForeignPages)
+    .use("/_local/*", refuseForeignPages())
     .get("/_local/clock", (c) => c.json({ now: clock.now().toISOString() }))
     .post("/_local/clock", async (c) => {
       const parsed = Advance.safeParse(await c.req.json().catch(() => undefined));

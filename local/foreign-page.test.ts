@@ -6,7 +6,7 @@ import { refuseForeignPages } from "./foreign-page.ts";
 
 const OWN = "http://127.0.0.1:8787";
 const app = new Hono()
-  .use("/_local/*", refuseForeignPages)
+  .use("/_local/*", refuseForeignPages())
   .post("/_local/clock", (c) => c.text("moved"));
 const asked = async (headers: Record<string, string>, at = OWN) =>
   (await app.request(`${at}/_local/clock`, { method: "POST", headers })).status;
@@ -35,4 +35,16 @@ test("nor is one whose site has this machine's address for its own name", async 
   expect(await asked({ origin: evil }, evil)).toBe(403);
   expect(await asked({}, "http://localhost:8787")).toBe(200);
   expect(await asked({}, "http://[::1]:8787")).toBe(200);
+});
+
+test("what is served under a name of its own is let in by that name", async () => {
+  const named = new Hono()
+    .use(refuseForeignPages("http://stripe.test"))
+    .post("/x", (c) => c.text("done"));
+  const ask = async (at: string) => (await named.request(`${at}/x`, { method: "POST" })).status;
+  expect([
+    await ask("http://stripe.test"),
+    await ask("http://evil.example"),
+    await ask(OWN),
+  ]).toEqual([200, 403, 200]);
 });

@@ -46,6 +46,8 @@ const Nothing = z.strictObject({});
  * a 4xx with `{error: {message}}`. It asks for no key, so it is for loopback only.
  */
 export function createControl(deps: {
+  /** Where the stand-in is found. */
+  publicUrl: string;
   sandbox: Sandbox;
   queue: WebhookQueue;
   callFaults: CallFaults;
@@ -53,7 +55,7 @@ export function createControl(deps: {
 }): Hono {
   const { sandbox, queue } = deps;
   const control = new Hono().basePath("/_local");
-  control.use(refuseForeignPages);
+  control.use(refuseForeignPages(deps.publicUrl));
   control.use(bodyLimit({ maxSize: 16 * 1024 }));
   control.onError((error) => {
     if (error instanceof ApiError) return refuse(error.status, error.message);
