@@ -28,6 +28,7 @@ function made(over: Partial<AuthOptions> = {}) {
       error: (event, fields) => lines.push(["error", event, fields]),
     },
     production: true,
+    spendCode: async () => "first",
     ...over,
   });
   return { options: auth.options, lines };
@@ -54,7 +55,12 @@ describe("better-auth is told", () => {
 
   test("a session's life, with no copy of it in a cookie, and what a password may be", () => {
     expect(made().options).toMatchObject({
-      session: { expiresIn: 604_800, updateAge: 86_400, cookieCache: { enabled: false } },
+      session: {
+        expiresIn: 604_800,
+        updateAge: 86_400,
+        cookieCache: { enabled: false },
+        additionalFields: { secondFactor: { type: "boolean", required: false, input: false } },
+      },
       emailAndPassword: { enabled: true, minPasswordLength: 10, maxPasswordLength: 128 },
       verification: { storeIdentifier: "hashed" },
     });
@@ -88,8 +94,9 @@ describe("better-auth is told", () => {
           },
         },
         advanced: {
-          cookiePrefix: "berth",
-          useSecureCookies: production,
+          cookiePrefix: production ? "__Host-berth" : "berth",
+          useSecureCookies: false,
+          defaultCookieAttributes: { secure: production },
           disableOriginCheck: false,
           disableCSRFCheck: false,
         },
@@ -134,11 +141,19 @@ describe("before an account is made", () => {
 });
 
 describe("before a session is made", () => {
-  const begin = (account: unknown, context = true) => {
+  const begin = (
+    account: unknown,
+    context: { path?: string; session?: unknown } | null = {},
+  ): unknown => {
     const { before } = made().options.databaseHooks.session.create;
-    const found = { context: { internalAdapter: { findUserById: async () => account } } };
-    return Reflect.apply(before, undefined, [{ userId: "a" }, context ? found : null]);
+    const internalAdapter = { findUserById: async () => account };
+    const found = context && {
+      path: context.path,
+      context: { internalAdapter, session: context.session && { session: context.session } },
+    };
+    return Reflect.apply(before, undefined, [{ userId: "a" }, found]);
   };
+  const session = (secondFactor: boolean) => ({ data: { userId: "a", secondFactor } });
 
   it("refuses a banned account", async () => {
     await expect(begin({ id: "a", bannedAt: new Date(0) })).rejects.toMatchObject({
@@ -150,12 +165,40 @@ describe("before a session is made", () => {
   it.each([[{ id: "a", bannedAt: null }], [{ id: "a" }], [null], [undefined], ["banned"]])(
     "lets %j in",
     async (account) => {
-      expect(await begin(account)).toBeUndefined();
+      expect(await begin(account)).toEqual(session(false));
     },
   );
 
   it("lets in where the library tells of no context", async () => {
-    expect(await begin({ bannedAt: new Date(0) }, false)).toBeUndefined();
+    expect(await begin({ bannedAt: new Date(0) }, null)).toEqual(session(false));
+  });
+
+  /* 4b B5: staff write only in a session with a second factor. */
+  it.each([
+    ["by its code", { twoFactorEnabled: true }, { path: "/two-factor/verify-totp" }, true],
+    ["by a backup code", {}, { path: "/two-factor/verify-backup-code" }, true],
+    ["by a device that is trusted", { twoFactorEnabled: true }, { path: "/sign-in/email" }, true],
+    [
+      "by no code where none is set up",
+      { twoFactorEnabled: false },
+      { path: "/sign-in/email" },
+      false,
+    ],
+    ["as the session was", {}, { path: "/change-password", session: { secondFactor: true } }, true],
+    [
+      "not as the account is now",
+      { twoFactorEnabled: true },
+      { path: "/change-password", session: { secondFactor: false } },
+      false,
+    ],
+    [
+      "not when it is turned off",
+      { twoFactorEnabled: true },
+      { path: "/two-factor/disable", session: { secondFactor: true } },
+      false,
+    ],
+  ])("is with a second factor %s", async (_what, account, context, expected) => {
+    expect(await begin(account, context)).toEqual(session(expected));
   });
 });
 

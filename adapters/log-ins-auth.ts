@@ -1,5 +1,5 @@
 import { drizzleAdapter } from "better-auth/adapters/drizzle";
-import { APIError } from "better-auth/api";
+import { APIError, createAuthMiddleware, getSessionFromCtx } from "better-auth/api";
 import { betterAuth } from "better-auth/minimal";
 import { twoFactor } from "better-auth/plugins/two-factor";
 import { DrizzleQueryError } from "drizzle-orm";
@@ -11,8 +11,9 @@ import {
   MIN_PASSWORD_LENGTH,
   ROLES,
 } from "#core/accounts/accounts.ts";
+import { isEasilyGuessed } from "#core/accounts/passwords.ts";
 import type { IdSource, Log } from "#core/ports.ts";
-import { COOKIE_PREFIX } from "./session-cookies.ts";
+import { cookiePrefix } from "./session-cookies.ts";
 
 /** Where the log-in routes live, below the API's origin. */
 export const AUTH_PATH = "/v1/auth";
@@ -43,10 +44,16 @@ export type AuthOptions = Readonly<{
    * Behind a proxy name one that the entry sets itself: several addresses in it count as one unknown client.
    */
   clientIpHeader?: string;
+  /**
+   * Remembers that the account has used a code of its authenticator app. "again": it has used this one before; "too_many":
+   * it has tried too many in a short time.
+   */
+  spendCode: (accountId: string, code: string) => Promise<"first" | "again" | "too_many">;
 }>;
 
 /**
- * better-auth over our own tables. Nothing here talks to the network: no social log-in, no telemetry, no mail.
+ * better-auth over our own tables. Nothing here talks to the network: no social log-in, no telemetry, no mail
+ * (what is mailed, `commands/accounts/send-link.ts` makes).
  * `minimal` leaves kysely out of the Lambda's bundle.
  */
 export const createAuth = (options: AuthOptions) =>
@@ -83,8 +90,15 @@ export const createAuth = (options: AuthOptions) =>
       minPasswordLength: MIN_PASSWORD_LENGTH,
       maxPasswordLength: MAX_PASSWORD_LENGTH,
     },
-    // No cookie cache: a changed role and a ban must take effect at the next request.
-    session: { expiresIn: 7 * 86_400, updateAge: 86_400, cookieCache: { enabled: false } },
+    session: {
+      expiresIn: 7 * 86_400,
+      updateAge: 86_400,
+      // A changed role and a ban must take effect at the next request.
+      cookieCache: { enabled: false },
+      additionalFields: {
+        secondFactor: { type: "boolean", required: false, input: false },
+      },
+    },
     verification: { storeIdentifier: "hashed" },
     rateLimit: {
       enabled: options.production,
@@ -98,9 +112,11 @@ export const createAuth = (options: AuthOptions) =>
       },
     },
     advanced: {
-      cookiePrefix: COOKIE_PREFIX,
-      // On top of its defaults: HttpOnly, SameSite=Lax, Path=/.
-      useSecureCookies: options.production,
+      // better-auth's own way to secure cookies has a weaker prefix, `__Secure-`.
+      cookiePrefix: cookiePrefix(options.production),
+      useSecureCookies: false,
+      // On top of its defaults: HttpOnly, SameSite=Lax, Path=/, no Domain.
+      defaultCookieAttributes: { secure: options.production },
       // Both would be off in tests by default, and then no test could see them work.
       disableOriginCheck: false,
       disableCSRFCheck: false,
@@ -114,13 +130,97 @@ export const createAuth = (options: AuthOptions) =>
           before: async (session, context) => {
             const account = await context?.context.internalAdapter.findUserById(session.userId);
             if (isBanned(account)) throw new APIError("FORBIDDEN", BANNED);
+            const of = context?.context.session?.session;
+            const secondFactor = provedBy(context?.path, account, of);
+            return { data: { ...session, secondFactor } };
           },
         },
       },
     },
+    hooks: {
+      before: createAuthMiddleware(async (ctx) => {
+        const body = textsOf(ctx.body);
+        const password =
+          body["newPassword"] ?? (ctx.path === SIGN_UP ? body["password"] : undefined);
+        if (password !== undefined) {
+          const about = ctx.path === SIGN_UP ? body : (await getSessionFromCtx(ctx))?.user;
+          refuseEasyPassword(password, [about?.["email"] ?? "", about?.["name"] ?? ""]);
+        }
+        if (ctx.path === "/change-password")
+          return { context: { body: { ...ctx.body, revokeOtherSessions: true } } };
+        const { code } = body;
+        if (ctx.path !== VERIFY_TOTP || code === undefined || !/^\d{6}$/.test(code))
+          return undefined;
+        const accountId = (await getSessionFromCtx(ctx))?.user.id ?? (await halfLoggedIn(ctx));
+        if (accountId !== undefined) refuseSpent(await options.spendCode(accountId, code));
+        return undefined;
+      }),
+    },
     plugins: [twoFactor({ issuer: "Berth" })],
   });
 export type Auth = ReturnType<typeof createAuth>;
+
+const SIGN_UP = "/sign-up/email";
+const VERIFY_TOTP = "/two-factor/verify-totp";
+
+const textsOf = (body: unknown): Readonly<Record<string, string | undefined>> =>
+  Object.fromEntries(
+    Object.entries(Object(body)).filter(
+      (entry): entry is [string, string] => typeof entry[1] === "string",
+    ),
+  );
+
+function refuseEasyPassword(password: string, about: readonly string[]): void {
+  // What is too short is told so by better-auth.
+  if (password.length >= MIN_PASSWORD_LENGTH && isEasilyGuessed(password, about))
+    throw new APIError("BAD_REQUEST", {
+      code: "PASSWORD_TOO_COMMON",
+      message: "This password is one of the first that are guessed. Please choose another one.",
+    });
+}
+
+type Ctx = Parameters<Parameters<typeof createAuthMiddleware>[0]>[0];
+
+/** Whose password was right, and who owes the code: the account that a log-in's cookie stands for. */
+async function halfLoggedIn(ctx: Ctx): Promise<string | undefined> {
+  const { name } = ctx.context.createAuthCookie("two_factor");
+  const pending = await ctx.getSignedCookie(name, ctx.context.secret);
+  if (typeof pending !== "string") return undefined;
+  return (await ctx.context.internalAdapter.findVerificationValue(pending))?.value;
+}
+
+/**
+ * A code is spent before it is looked at: of two that bring the same one at once, one is refused. One that better-auth then
+ * finds wrong was nobody's.
+ */
+function refuseSpent(spent: Awaited<ReturnType<AuthOptions["spendCode"]>>): void {
+  switch (spent) {
+    case "first":
+      return;
+    case "again":
+      throw new APIError("UNAUTHORIZED", {
+        code: "CODE_ALREADY_USED",
+        message: "This code has been used. Please wait for the next one.",
+      });
+    case "too_many":
+      throw new APIError("TOO_MANY_REQUESTS", {
+        code: "TOO_MANY_CODES",
+        message: "Too many codes were tried. Please wait some minutes.",
+      });
+  }
+}
+
+/**
+ * Whether a second factor stands behind a session that is made: the code that makes it, or that of the session which it takes
+ * the place of. A log-in of an account with one comes here by a device that it trusts; any other is ended by better-auth
+ * before its cookie leaves us.
+ */
+function provedBy(path: string | undefined, account: unknown, before: unknown): boolean {
+  if (path?.startsWith("/two-factor/verify-") === true) return true;
+  if (path === "/two-factor/disable") return false;
+  return field(before ?? account, before ? "secondFactor" : "twoFactorEnabled") === true;
+}
+const field = (value: unknown, name: string): unknown => Reflect.get(Object(value), name);
 
 const BANNED = {
   code: "ACCOUNT_BANNED",

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { isServed, notServed, withProblem } from "./log-ins-http.ts";
+import { isServed, notServed, proofFor, withProblem } from "./log-ins-http.ts";
 
 const asks = (method: string, path: string) =>
   isServed(new Request(`https://api.example.com${path}`, { method }));
@@ -17,7 +17,6 @@ describe("what is served", () => {
     ["POST", "/v1/auth/change-password"],
     ["POST", "/v1/auth/two-factor/enable"],
     ["POST", "/v1/auth/two-factor/disable"],
-    ["POST", "/v1/auth/two-factor/get-totp-uri"],
     ["POST", "/v1/auth/two-factor/verify-totp"],
     ["POST", "/v1/auth/two-factor/generate-backup-codes"],
     ["POST", "/v1/auth/two-factor/verify-backup-code"],
@@ -29,6 +28,9 @@ describe("what is served", () => {
 
   it.each([
     "/v1/auth/update-user",
+    "/v1/auth/two-factor/get-totp-uri",
+    "/v1/auth/request-password-reset",
+    "/v1/auth/reset-password",
     "/v1/auth",
     "/v1/authsign-out",
     "/sign-out",
@@ -103,6 +105,48 @@ describe("an answer of better-auth", () => {
   it("that is no JSON is told in words of ours", async () => {
     const answer = await withProblem(new Response("<html>", { status: 401 }), "req-1");
     expect(await answer.json()).toMatchObject({ code: "unauthenticated" });
+  });
+});
+
+/* 4b B5: a code is needed to turn the second factor off. */
+describe("what is asked before a second factor's protection is taken away", () => {
+  const proof = (path: string, body: string) =>
+    proofFor(
+      new Request(`https://api.example.com/v1/auth${path}?a=1`, {
+        method: "POST",
+        headers: { cookie: "a=b", origin: "https://api.example.com", "content-length": "99" },
+        body,
+      }),
+    );
+
+  it.each([
+    ["/two-factor/disable", "123456", "verify-totp"],
+    ["/two-factor/disable", "AbCdE-12345", "verify-backup-code"],
+    ["/two-factor/generate-backup-codes", "123456", "verify-totp"],
+    ["/two-factor/disable", "1234567", "verify-backup-code"],
+  ])("%s: whether %s is good, by %s, in the same session", async (path, code, route) => {
+    const asked = await proof(path, JSON.stringify({ password: "p", code }));
+    expect([asked?.method, asked?.url]).toEqual([
+      "POST",
+      `https://api.example.com/v1/auth/two-factor/${route}`,
+    ]);
+    expect([asked?.headers.get("cookie"), asked?.headers.get("content-length")]).toEqual([
+      "a=b",
+      null,
+    ]);
+    expect(await asked?.json()).toEqual({ code });
+  });
+
+  it.each(["{", "null", "{}", `{"code":1}`])(
+    "without a code (%s), whether none is",
+    async (body) => {
+      expect(await (await proof("/two-factor/disable", body))?.json()).toEqual({ code: "" });
+    },
+  );
+
+  it("is nothing where nothing is taken away", async () => {
+    expect(await proof("/two-factor/enable", "{}")).toBeUndefined();
+    expect(await proof("/change-password", "{}")).toBeUndefined();
   });
 });
 

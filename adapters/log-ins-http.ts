@@ -8,7 +8,7 @@ import {
 import { AUTH_PATH } from "./log-ins-auth.ts";
 
 /**
- * The routes of better-auth that are served. Its others (social log-in, mail) answer 404, and so does
+ * The routes of better-auth that are served. Its others (social log-in, its own mail) answer 404, and so does
  * whatever a later version adds, until it stands here.
  */
 const ROUTES: ReadonlySet<string> = new Set([
@@ -23,7 +23,6 @@ const ROUTES: ReadonlySet<string> = new Set([
   "POST /change-password",
   "POST /two-factor/enable",
   "POST /two-factor/disable",
-  "POST /two-factor/get-totp-uri",
   "POST /two-factor/verify-totp",
   "POST /two-factor/generate-backup-codes",
   "POST /two-factor/verify-backup-code",
@@ -78,6 +77,25 @@ export async function withProblem(response: Response, requestId: string): Promis
   const detail = refusal?.message ?? "The request was refused.";
   return problem(meaning, detail, requestId, { headers, reason: refusal?.code?.toLowerCase() });
 }
+
+/** The routes that take a second factor's protection away: the code itself must be shown. */
+const BY_CODE: ReadonlySet<string> = new Set([
+  "/two-factor/disable",
+  "/two-factor/generate-backup-codes",
+]);
+
+/** The request by which a code is proved before `request` is served; undefined where none is asked for. */
+export async function proofFor(request: Request): Promise<Request | undefined> {
+  const url = new URL(request.url);
+  if (!BY_CODE.has(url.pathname.slice(AUTH_PATH.length))) return undefined;
+  const { code = "" } = Code.safeParse(parseJson(await request.clone().text())).data ?? {};
+  const kind = /^\d{6}$/.test(code) ? "totp" : "backup-code";
+  const headers = new Headers(request.headers);
+  headers.delete("content-length");
+  const target = `${url.origin}${AUTH_PATH}/two-factor/verify-${kind}`;
+  return new Request(target, { method: "POST", headers, body: JSON.stringify({ code }) });
+}
+const Code = z.object({ code: z.string() });
 
 export const notServed = (requestId: string): Response =>
   problem(NOT_FOUND, "There is no such route.", requestId, { headers: new Headers() });

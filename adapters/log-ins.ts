@@ -4,7 +4,7 @@ import { guarded } from "#core/accounts/without-values.ts";
 import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
 import { type Auth, type AuthOptions, createAuth } from "./log-ins-auth.ts";
-import { isServed, notServed, withProblem } from "./log-ins-http.ts";
+import { isServed, notServed, proofFor, withProblem } from "./log-ins-http.ts";
 
 const MIN_SECRET_LENGTH = 32;
 
@@ -22,12 +22,29 @@ export function createLogIns(
   const handle = async (request: Request): Promise<Response> => {
     const requestId = request.headers.get("x-request-id") ?? options.ids.newId();
     if (!isServed(request)) return notServed(requestId);
-    return withProblem(await auth.handler(request), requestId);
+    const proof = await proofFor(request);
+    const refused = proof && (await refusalOf(auth, proof));
+    return withProblem(refused ?? (await auth.handler(request)), requestId);
   };
   return {
     handle: (request) => guarded(() => handle(request)),
+    setPassword: (accountId, password) =>
+      guarded(() => setPassword(auth, options.clock, accountId, password)),
     createAccount: (input) => guarded(() => createAccount(auth, options.clock, input)),
   };
+}
+
+/** The refusal of a code; undefined where it is good, and is spent. */
+async function refusalOf(auth: Auth, proof: Request): Promise<Response | undefined> {
+  const session = await auth.api.getSession({ headers: proof.headers });
+  // Without a second factor, better-auth would take the code for the end of its set-up.
+  if (session?.user.twoFactorEnabled !== true)
+    return Response.json(
+      { code: "TWO_FACTOR_NOT_ENABLED", message: "There is no second factor." },
+      { status: session === null ? 401 : 400 },
+    );
+  const answer = await auth.handler(proof);
+  return answer.ok ? undefined : answer;
 }
 
 async function createAccount(
@@ -45,7 +62,7 @@ async function createAccount(
     return await adapter.transaction(async (tx) => {
       const { id } = await tx.create<Record<string, unknown>, { id: string }>({
         model: "user",
-        data: { email, name: input.name, role: input.role, emailVerified: false, ...at },
+        data: { email, name: input.name, role: input.role, emailVerified: true, ...at },
       });
       await tx.create({
         model: "account",
@@ -57,6 +74,26 @@ async function createAccount(
     if (isEmailTaken(error)) return refuse("email_taken", "There is an account with this address.");
     throw error;
   }
+}
+
+/** In one transaction: no session of before outlives the password. */
+async function setPassword(
+  auth: Auth,
+  clock: Pick<Clock, "now">,
+  accountId: string,
+  password: string,
+): Promise<void> {
+  const { adapter, password: hasher } = await auth.$context;
+  const hash = await hasher.hash(password);
+  await adapter.transaction(async (tx) => {
+    const ofAccount = { field: "userId", value: accountId };
+    await tx.updateMany({
+      model: "account",
+      where: [ofAccount, { field: "providerId", value: "credential" }],
+      update: { password: hash, updatedAt: clock.now() },
+    });
+    await tx.deleteMany({ model: "session", where: [ofAccount] });
+  });
 }
 
 /** Postgres' unique_violation (SQLSTATE 23505) on the address. */

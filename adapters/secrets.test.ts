@@ -1,49 +1,13 @@
-import { createHash, createHmac } from "node:crypto";
 import { once } from "node:events";
-import { createServer, type IncomingHttpHeaders } from "node:http";
+import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
 import { GetSecretValueCommand, SecretsManagerClient } from "@aws-sdk/client-secrets-manager";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { AWS_KEYS as KEYS, signatureRefusal } from "#test/harness/aws-signature.ts";
 import { readSecret } from "./secrets.ts";
 
 const ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:berth/Stripe-Ab12Cd";
 const VALUE = `{"apiKey":"of-the-test ü"}`;
-const KEYS = {
-  AWS_REGION: "eu-central-1",
-  AWS_ACCESS_KEY_ID: "ASIATESTTESTTEST",
-  AWS_SECRET_ACCESS_KEY: "Key/Of+The/Test",
-  AWS_SESSION_TOKEN: "session+token/of=the=test",
-};
-
-/** Refuses what is not signed as "AWS Signature Version 4" says; its own client is held to the same below. */
-function refusalOf(headers: IncomingHttpHeaders, body: string): string | undefined {
-  const [, id, day, region, service, names = "", signature] =
-    /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/([^/]+)\/aws4_request, SignedHeaders=([^,]+), Signature=([0-9a-f]{64})$/.exec(
-      headers.authorization ?? "",
-    ) ?? [];
-  const sha256 = (said: string) => createHash("sha256").update(said).digest("hex");
-  const hmac = (key: string | Buffer, said: string) =>
-    createHmac("sha256", key).update(said).digest();
-  const signed = names.split(";");
-  if (id !== KEYS.AWS_ACCESS_KEY_ID) return "UnrecognizedClientException";
-  if (headers["x-amz-security-token"] !== KEYS.AWS_SESSION_TOKEN)
-    return "UnrecognizedClientException";
-  if (
-    !["host", "x-amz-date", "x-amz-security-token", "x-amz-target"].every((n) => signed.includes(n))
-  )
-    return "SignatureDoesNotMatch";
-  const asked = [
-    "POST\n/\n",
-    ...signed.map((name) => `${name}:${String(headers[name]).trim()}`),
-    `\n${names}\n${sha256(body)}`,
-  ].join("\n");
-  const scope = `${day}/${region}/${service}/aws4_request`;
-  const toSign = `AWS4-HMAC-SHA256\n${String(headers["x-amz-date"])}\n${scope}\n${sha256(asked)}`;
-  const key = [day ?? "", KEYS.AWS_REGION, "secretsmanager", "aws4_request"].reduce<
-    string | Buffer
-  >(hmac, `AWS4${KEYS.AWS_SECRET_ACCESS_KEY}`);
-  return hmac(key, toSign).toString("hex") === signature ? undefined : "SignatureDoesNotMatch";
-}
 
 type Answer = Readonly<{ status: number; body: string }> | "none";
 const refused = (status: number, type: string): Answer => ({
@@ -64,7 +28,7 @@ beforeEach(async () => {
       const { headers } = request;
       const type = String(headers["content-type"]);
       asked.push({ target: String(headers["x-amz-target"]), type, body: JSON.parse(body) });
-      const refusal = refusalOf(headers, body);
+      const refusal = signatureRefusal({ service: "secretsmanager", path: "/", headers, body });
       const given: Answer = { status: 200, body: JSON.stringify({ ARN, SecretString: VALUE }) };
       const answer = refusal === undefined ? (answers.shift() ?? given) : refused(400, refusal);
       if (answer === "none") return;

@@ -39,10 +39,10 @@ describe("the session's cookie", () => {
     expect(await told(`${NAME}=${encodeURIComponent(value)}`)).toEqual({ kind: "forged" });
   });
 
-  it("has the prefix of HTTPS in production, where a cookie without it counts for nothing, and the other way round", async () => {
+  it("(4b B5) has the prefix of HTTPS and one host in production, where a cookie without it counts for nothing, and the other way round", async () => {
     const value = encodeURIComponent(sign(TOKEN));
-    expect(await told(`__Secure-${NAME}=${value}`, true)).toEqual({ kind: "token", token: TOKEN });
+    expect(await told(`__Host-${NAME}=${value}`, true)).toEqual({ kind: "token", token: TOKEN });
     expect(await told(`${NAME}=${value}`, true)).toEqual({ kind: "none" });
-    expect(await told(`__Secure-${NAME}=${value}`)).toEqual({ kind: "none" });
+    expect(await told(`__Host-${NAME}=${value}`)).toEqual({ kind: "none" });
   });
 });

@@ -1,14 +1,18 @@
 import { parse, parseSigned } from "hono/utils/cookie";
 import type { SessionCookies } from "#core/ports.ts";
 
-export const COOKIE_PREFIX = "berth";
+/**
+ * What stands before the name of each cookie. `secure`: as in production, with the prefix that browsers take over HTTPS only,
+ * for the whole site, and from this very host: no other host of the domain can set such a cookie (RFC 6265bis §4.1.3.2).
+ */
+export const cookiePrefix = (secure: boolean): string => `${secure ? "__Host-" : ""}berth`;
 
 /**
  * Reads the cookie that better-auth sets at a log-in: `<token>.<HMAC-SHA-256 of it, base64>`, the form of Hono's signed
- * cookies. `secure`: as in production, with the prefix that browsers accept over HTTPS only.
+ * cookies.
  */
 export function createSessionCookies(options: { secret: string; secure: boolean }): SessionCookies {
-  const name = `${options.secure ? "__Secure-" : ""}${COOKIE_PREFIX}.session_token`;
+  const name = `${cookiePrefix(options.secure)}.session_token`;
   return {
     tokenIn: async (headers) => {
       const cookies = headers.get("cookie") ?? "";

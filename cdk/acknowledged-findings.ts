@@ -67,7 +67,15 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
   },
   {
     id: "AwsSolutions-SMG4",
-    at: ["Database/Cluster/Secret"],
+    at: [
+      "Database/Cluster/Secret",
+      "Database/LoginOfApi",
+      "Database/LoginOfLogIn",
+      "Database/LoginOfStripeWebhook",
+      "Database/LoginOfBillingEventsConsumer",
+      "Database/LoginOfOutboxEventsConsumer",
+      "Database/LoginOfSweep",
+    ],
     reason:
       "A warm Lambda keeps the password that it started with, so that a rotation at a random hour would fail its " +
       "next connection. It is rotated by hand, with a deployment after it (docs/runbooks/deploy-aws.md).",

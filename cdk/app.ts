@@ -15,6 +15,7 @@ import { STAGES } from "./stage.ts";
 const Context = z.object({
   stage: z.enum(STAGES),
   alarmEmail: z.email().optional(),
+  mailFrom: z.email().optional(),
   domain: z
     .union([
       z.object({ name: z.string(), certificateArn: z.string().startsWith("arn:") }),
@@ -42,6 +43,7 @@ export function createApp(props: {
   const context = Context.parse({
     stage: given("stage"),
     alarmEmail: given("alarmEmail"),
+    mailFrom: given("mailFrom"),
     domain: { name: given("domainName"), certificateArn: given("certificateArn") },
   });
   const stack = new BerthStack(app, `Berth-${context.stage}`, {

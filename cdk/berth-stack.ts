@@ -31,6 +31,8 @@ export type BerthStackProps = StackProps &
     bundles: FunctionBundles;
     domain?: ApiDomain | undefined;
     alarmEmail?: string | undefined;
+    /** Whom mail is from. SES must have verified its domain; without an address no mail is sent. */
+    mailFrom?: string | undefined;
   }>;
 
 /** The whole control plane of one stage (design §9). */
@@ -77,11 +79,8 @@ export class BerthStack extends Stack {
         logRetention: settings.logRetention,
         alarms,
       },
-      // `createRuntime` of `commands/runtime.ts` reads all four, whatever the function.
-      secrets: [database.secret, stripeSecret, authSecret, sealingSecret],
       environment: {
         BERTH_PUBLIC_URL: publicApi.url,
-        BERTH_DATABASE_SECRET_ARN: database.secret.secretArn,
         BERTH_STRIPE_SECRET_ARN: stripeSecret.secretArn,
         BERTH_AUTH_SECRET_ARN: authSecret.secretArn,
         BERTH_SEALING_SECRET_ARN: sealingSecret.secretArn,
@@ -89,20 +88,30 @@ export class BerthStack extends Stack {
         BERTH_OUTBOX_EVENTS_URL: outboxEvents.queueUrl,
       },
     };
+    // `createRuntime` of `commands/runtime.ts` reads all four, whatever the function; it logs in to Postgres as itself.
+    const asWorker = (id: string) => {
+      const login = database.loginOf(id);
+      return {
+        ...shared,
+        secrets: [login, stripeSecret, authSecret, sealingSecret],
+        environment: { ...shared.environment, BERTH_DATABASE_SECRET_ARN: login.secretArn },
+      };
+    };
     const api = new BerthFunction(this, "Api", {
-      ...shared,
+      ...asWorker("Api"),
       bundle: props.bundles.api,
       memoryMib: 1024,
       timeout: API_TIMEOUT,
       reserved: settings.reserved.api,
       sendsTo: [outboxEvents],
     });
+    const logInLogin = database.loginOf("LogIn");
     const logIn = new BerthFunction(this, "LogIn", {
       home: shared.home,
-      secrets: [database.secret, authSecret],
+      secrets: [logInLogin, authSecret],
       environment: {
         BERTH_PUBLIC_URL: shared.environment.BERTH_PUBLIC_URL,
-        BERTH_DATABASE_SECRET_ARN: shared.environment.BERTH_DATABASE_SECRET_ARN,
+        BERTH_DATABASE_SECRET_ARN: logInLogin.secretArn,
         BERTH_AUTH_SECRET_ARN: shared.environment.BERTH_AUTH_SECRET_ARN,
       },
       bundle: props.bundles["log-in"],
@@ -112,26 +121,29 @@ export class BerthStack extends Stack {
       reserved: settings.reserved["log-in"],
     });
     const stripeWebhook = new BerthFunction(this, "StripeWebhook", {
-      ...shared,
+      ...asWorker("StripeWebhook"),
       bundle: props.bundles["stripe-webhook"],
       memoryMib: 512,
       timeout: Duration.seconds(15),
       reserved: settings.reserved["stripe-webhook"],
       sendsTo: [billingEvents],
     });
-    const consumer = { ...shared, memoryMib: 512, timeout: CONSUMER_TIMEOUT };
+    const consumer = { memoryMib: 512, timeout: CONSUMER_TIMEOUT };
     const billingConsumer = new BerthFunction(this, "BillingEventsConsumer", {
+      ...asWorker("BillingEventsConsumer"),
       ...consumer,
       bundle: props.bundles["billing-events"],
       sendsTo: [outboxEvents],
     });
     const outboxConsumer = new BerthFunction(this, "OutboxEventsConsumer", {
+      ...asWorker("OutboxEventsConsumer"),
       ...consumer,
       bundle: props.bundles["outbox-events"],
       sendsTo: [outboxEvents],
     });
+    if (props.mailFrom !== undefined) this.#maySendMail(outboxConsumer, props.mailFrom);
     const sweep = new BerthFunction(this, "Sweep", {
-      ...shared,
+      ...asWorker("Sweep"),
       bundle: props.bundles.sweep,
       memoryMib: 512,
       timeout: Duration.minutes(2),
@@ -174,6 +186,23 @@ export class BerthStack extends Stack {
       ...(publicApi.dnsTarget === undefined ? {} : { DnsTarget: publicApi.dnsTarget }),
     }).map(([name, value]) => new CfnOutput(this, name, { value }));
     acknowledgeFindings(this, props.stage);
+  }
+
+  /** From this one address, by the identity of its domain. */
+  #maySendMail(sender: BerthFunction, from: string): void {
+    const identity = this.formatArn({
+      service: "ses",
+      resource: "identity",
+      resourceName: from.slice(from.lastIndexOf("@") + 1),
+    });
+    sender.function.addEnvironment("BERTH_MAIL_FROM", from);
+    sender.role.addToPolicy(
+      new PolicyStatement({
+        actions: ["ses:SendEmail"],
+        resources: [identity],
+        conditions: { StringEquals: { "ses:FromAddress": from } },
+      }),
+    );
   }
 
   #sweepEveryMinute(sweep: BerthFunction, alarms: Alarms): Schedule {
@@ -236,8 +265,11 @@ export class BerthStack extends Stack {
       ...props,
       memoryMib: 512,
       timeout: Duration.minutes(10),
-      secrets: [database.secret],
-      environment: { BERTH_DATABASE_SECRET_ARN: database.secret.secretArn },
+      secrets: [database.secret, ...database.logins],
+      environment: {
+        BERTH_DATABASE_SECRET_ARN: database.secret.secretArn,
+        BERTH_LOGIN_SECRET_ARNS: database.logins.map((login) => login.secretArn).join(","),
+      },
     });
     const migration = new Trigger(this, "Migration", {
       handler: migrate.function,

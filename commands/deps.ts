@@ -5,6 +5,7 @@ import type {
   HostCredentials,
   IdSource,
   Log,
+  Mail,
   Queues,
   Sealer,
   SecretSource,
@@ -21,6 +22,7 @@ export type Deps = Readonly<{
   log: Log;
   payments: Payments;
   queues: Queues;
+  mail: Mail;
   accounts: Accounts;
   hostCredentials: HostCredentials;
   settings: Settings;

@@ -1,6 +1,7 @@
 import { assertNever } from "#core/result.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
+import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
 import { judgeOrder } from "#commands/orders/watch-provisioning.ts";
 import { refundOrder } from "#commands/orders/refund-order.ts";
@@ -17,6 +18,9 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return cancelSubscription(deps, event.data.subscriptionId);
     case "vm.create_refused.v1":
       return judgeOrder(deps, event.data.orderId);
+    case "account.link_asked_for.v1":
+      return sendLink(deps, event.data.linkId);
+    case "account.email_proven.v1":
     case "order.placed.v1":
     case "order.paid.v1":
     case "order.expired.v1":

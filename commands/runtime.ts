@@ -3,6 +3,7 @@ import { z } from "zod";
 import { systemClock, systemIds, systemSecrets } from "#adapters/clock.ts";
 import { createLog } from "#adapters/log.ts";
 import { createLogIns } from "#adapters/log-ins.ts";
+import { createSesMail } from "#adapters/ses.ts";
 import { createSealer } from "#adapters/sealer.ts";
 import { readSecret } from "#adapters/secrets.ts";
 import { createSessionCookies } from "#adapters/session-cookies.ts";
@@ -10,12 +11,14 @@ import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStsHostCredentials } from "#adapters/sts.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
-import type { Clock, Log } from "#core/ports.ts";
+import type { Log } from "#core/ports.ts";
 import type { Db } from "#db/client.ts";
+import { spendCode } from "#db/accounts/spent-codes.ts";
 import { openPool } from "#db/open-pool.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import { createAccounts } from "./accounts/check-access.ts";
-import type { Deps } from "./deps.ts";
+import type { Deps, Settings } from "./deps.ts";
+import type { migrateDatabase } from "./migrate-database.ts";
 
 /** What a Lambda is told by its environment. Secrets come by ARN, never by value. */
 export const Environment = z.object({
@@ -29,9 +32,13 @@ export const Environment = z.object({
   BERTH_BILLING_EVENTS_URL: z.url(),
   BERTH_OUTBOX_EVENTS_URL: z.url(),
   BERTH_HOST_ROLE_ARN: z.string(),
+  /** Whom mail is from, an address that SES may send for; without one none is sent, and each that is due fails. */
+  BERTH_MAIL_FROM: z.email().optional(),
   /** Where Stripe is spoken to, when that is not Stripe: as `AWS_ENDPOINT_URL` is for AWS. No stage sets it. */
   BERTH_STRIPE_API_URL: z.url().optional(),
 });
+const publicUrlOf = (env: { BERTH_PUBLIC_URL: string }) => env.BERTH_PUBLIC_URL.replace(/\/$/, "");
+
 /** As RDS keeps it. */
 const DatabaseSecret = z.object({
   host: z.string(),
@@ -112,7 +119,8 @@ async function createRuntime(): Promise<Deps> {
       roleArn: env.BERTH_HOST_ROLE_ARN,
       region: env.AWS_REGION,
     }),
-    settings: { publicUrl: env.BERTH_PUBLIC_URL.replace(/\/$/, ""), intervals: INTERVALS },
+    mail: createSesMail({ from: env.BERTH_MAIL_FROM }),
+    settings: { publicUrl: publicUrlOf(env), intervals: INTERVALS },
   };
 }
 
@@ -126,7 +134,10 @@ export const LogInEnvironment = Environment.pick({
 });
 
 /** What log-ins stand on. Apart from `createRuntime`, so that all other bundles leave their library out. */
-export type LogInDeps = Pick<Deps, "accounts" | "clock" | "ids" | "log"> & { logIns: LogIns };
+export type LogInDeps = Pick<Deps, "accounts" | "clock" | "db" | "ids" | "log"> & {
+  settings: Pick<Settings, "publicUrl">;
+  logIns: LogIns;
+};
 
 async function createLogInRuntime(): Promise<LogInDeps> {
   const env = LogInEnvironment.parse(process.env);
@@ -135,38 +146,48 @@ async function createLogInRuntime(): Promise<LogInDeps> {
     readSecret(env.BERTH_AUTH_SECRET_ARN),
   ]);
   const parts = commonParts(env.BERTH_SERVICE, database);
+  const publicUrl = publicUrlOf(env);
   const logIns = createLogIns({
     ...parts,
     tables: accountTables,
+    spendCode: (accountId, code) => spendCode(parts.db, accountId, code, systemClock.now()),
     secret: authSecret,
     baseUrl: env.BERTH_PUBLIC_URL,
     trustedOrigins: [new URL(env.BERTH_PUBLIC_URL).origin],
     production: true,
     clientIpHeader: "x-berth-client-ip", // set by functions/log-in.ts
   });
-  return { ...parts, accounts: accountsOf(parts, authSecret), logIns };
+  return { ...parts, accounts: accountsOf(parts, authSecret), settings: { publicUrl }, logIns };
 }
 
 /** As `Environment`, for the Lambda that migrates: it is given no other secret. */
 export const MigrationEnvironment = Environment.pick({
   AWS_REGION: true,
   BERTH_SERVICE: true,
+  // Here, the owner's.
   BERTH_DATABASE_SECRET_ARN: true,
+}).extend({
+  /** The secrets of those who are let in with the rights of functions, by commas. */
+  BERTH_LOGIN_SECRET_ARNS: z.string().transform((arns) => arns.split(",")),
 });
 
 /** What a migration stands on. */
-export async function migrationRuntime(): Promise<{
-  clock: Clock;
-  log: Log;
-  databaseUrl: string;
-}> {
+export async function migrationRuntime(): Promise<Parameters<typeof migrateDatabase>[0]> {
   const env = MigrationEnvironment.parse(process.env);
-  const secret = await readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN);
+  const [secret, ...logins] = await Promise.all([
+    readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN),
+    ...env.BERTH_LOGIN_SECRET_ARNS.map(readDatabaseSecret),
+  ]);
   const url = new URL(`postgres://${secret.host}:${secret.port}/${secret.dbname}`);
   url.username = encodeURIComponent(secret.username);
   url.password = encodeURIComponent(secret.password);
   url.searchParams.set("sslmode", "verify-full");
-  return { clock: systemClock, log: createLog(env.BERTH_SERVICE), databaseUrl: url.href };
+  return {
+    clock: systemClock,
+    log: createLog(env.BERTH_SERVICE),
+    ownerUrl: url.href,
+    logins: logins.map(({ username: user, password }) => ({ user, password })),
+  };
 }
 
 type Handler<E, C, A> = (event: E, context: C) => Promise<A>;

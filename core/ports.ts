@@ -54,6 +54,11 @@ export type Sealer = {
   open: (sealed: string, context: string) => string;
 };
 
+/** Sends a mail, in plain text. A throw: it was not taken, and may be sent again. */
+export type Mail = {
+  send: (mail: Readonly<{ to: string; subject: string; text: string }>) => Promise<void>;
+};
+
 /** What a request's cookies say: no session, one that we began, or one that we did not sign. */
 export type SessionCookies = {
   tokenIn: (

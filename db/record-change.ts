@@ -10,6 +10,7 @@ export type SubjectKind =
   | "host"
   | "action"
   | "account"
+  | "link"
   | "plan"
   | "image"
   | "location";

@@ -1,8 +1,15 @@
 import type { MiddlewareHandler } from "hono";
-import { ROLES, type AccountPrincipal, type Role, type Scope } from "#core/accounts/accounts.ts";
+import {
+  ROLES,
+  SCOPES_OF_ROLE,
+  isWriting,
+  type AccountPrincipal,
+  type Role,
+  type Scope,
+} from "#core/accounts/accounts.ts";
 import type { ProblemCode } from "#core/contracts/problem.ts";
 import type { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { Deps, Settings } from "#commands/deps.ts";
 import { ProblemError, unwrap } from "./problems.ts";
 
 /**
@@ -19,18 +26,24 @@ export type Access =
 
 type Security = { [scheme: string]: string[] }[];
 
-/** What the guards below may answer. The document declares it at each route by its `x-access`: no route lists it. */
-export function refusalsOf(access: Access): readonly ProblemCode[] {
+/**
+ * What the guards below may answer to a request that reads, or `writes`. The document declares it at each route by its
+ * `x-access`: no route lists it.
+ */
+export function refusalsOf(access: Access, writes: boolean): readonly ProblemCode[] {
+  const foreign = writes ? (["foreign_origin"] as const) : [];
   switch (access.who) {
     case "account":
       return [
         "unauthenticated",
         "token_invalid",
+        ...foreign,
         ...(access.roles.length < ROLES.length ? (["forbidden"] as const) : []),
         ...(access.scope === null ? [] : (["scope_missing"] as const)),
+        ...(needsSecondFactor(access) ? (["second_factor_required"] as const) : []),
       ];
     case "session":
-      return ["unauthenticated", "token_invalid", "forbidden"];
+      return ["unauthenticated", "token_invalid", "forbidden", ...foreign];
     case "agent":
       return ["unauthenticated", "agent_token_invalid", "identity_revoked"];
     case "anybody":
@@ -47,9 +60,12 @@ export function toldOf(access: Access): string {
         access.roles.length < ROLES.length
           ? `For ${access.roles.join(" and ")} accounts`
           : "For all accounts";
-      return access.scope === null
-        ? `${whose}.`
-        : `${whose}; a token needs the scope \`${access.scope}\`.`;
+      return [
+        access.scope === null
+          ? `${whose}.`
+          : `${whose}; a token needs the scope \`${access.scope}\`.`,
+        ...(needsSecondFactor(access) ? ["Staff's log-in needs a second factor here."] : []),
+      ].join(" ");
     }
     case "session":
       return "For who is logged in with a browser; an API token does not do.";
@@ -62,23 +78,58 @@ export function toldOf(access: Access): string {
   }
 }
 
+/** True where a log-in of staff without a second factor is let in nowhere: they may read, and change nothing. */
+const needsSecondFactor = ({ roles, scope }: Extract<Access, { who: "account" }>): boolean =>
+  roles.includes("staff") && scope !== null && isWriting(scope);
+
+/** What a guard of accounts stands on. */
+export type GuardDeps = Pick<Deps, "accounts"> &
+  Readonly<{ settings: Pick<Settings, "publicUrl"> }>;
+
+/**
+ * True unless the browser says that a page of ours asks, by `Origin` or, without one, by `Sec-Fetch-Site` (Fetch standard).
+ * Browsers send one or the other with each request that writes; what sends neither has no business with a cookie.
+ */
+function isForeign(headers: Headers, publicUrl: string): boolean {
+  const origin = headers.get("origin");
+  const site = headers.get("sec-fetch-site");
+  if (site !== null && site !== "same-origin") return true;
+  return origin === null ? site === null : origin !== new URL(publicUrl).origin;
+}
+
+/** A browser adds its cookie to whatever another site's page makes it send; an API token is only ever sent on purpose. */
+function refuseForeignWrite(request: Request, who: AccountPrincipal, publicUrl: string): void {
+  const writes = request.method !== "GET" && request.method !== "HEAD";
+  if (who.via === "session" && writes && isForeign(request.headers, publicUrl))
+    throw new ProblemError(
+      "foreign_origin",
+      `with a log-in's cookie this is for pages of ${publicUrl}: send their Origin, or an API token instead of the cookie`,
+    );
+}
+
 export type AccountEnv = { Variables: { who: AccountPrincipal } };
 export type AgentEnv = { Variables: { hostId: string } };
 
+/** A log-in has all the scopes of its role, but for what staff's lacks without a second factor. */
+const lacksSecondFactor = ({ via, role }: AccountPrincipal, scope: Scope): boolean =>
+  via === "session" && SCOPES_OF_ROLE[role].some((one) => one === scope);
+
 /** For people and billing systems: a session cookie, or a Bearer API token with the scope. */
-export function forAccounts(
-  deps: Pick<Deps, "accounts">,
-  roles: readonly Role[],
-  scope: Scope | null,
-) {
+export function forAccounts(deps: GuardDeps, roles: readonly Role[], scope: Scope | null) {
   const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
     const who = unwrap(await deps.accounts.authenticate(c.req.raw.headers));
     if (!who)
       throw new ProblemError("unauthenticated", "log in, or send an API token as a Bearer token");
+    refuseForeignWrite(c.req.raw, who, deps.settings.publicUrl);
     if (!roles.includes(who.role))
       throw new ProblemError("forbidden", `this is for ${roles.join(" and ")} accounts`);
     if (scope !== null && !who.scopes.includes(scope))
-      throw new ProblemError("scope_missing", `this needs the scope ${scope}`);
+      throw lacksSecondFactor(who, scope)
+        ? new ProblemError(
+            "second_factor_required",
+            "staff change things only in a log-in with a second factor: set one up, and log in with it",
+          )
+        : new ProblemError("scope_missing", `this needs the scope ${scope}`);
     c.set("who", who);
     await next();
   };
@@ -91,12 +142,13 @@ export function forAccounts(
 }
 
 /** For who is logged in with a browser, whatever the role: what a token must never do, such as a change of password. */
-export function forSessions(deps: Pick<Deps, "accounts">) {
+export function forSessions(deps: GuardDeps) {
   const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
     const who = unwrap(await deps.accounts.authenticate(c.req.raw.headers));
     if (!who) throw new ProblemError("unauthenticated", "log in first");
     if (who.via !== "session")
       throw new ProblemError("forbidden", "this needs a log-in, and no API token does");
+    refuseForeignWrite(c.req.raw, who, deps.settings.publicUrl);
     c.set("who", who);
     await next();
   };

@@ -16,7 +16,7 @@ import { accountRoutes } from "#functions/routes/customer/accounts.ts";
 import { agentHostRoutes } from "#functions/routes/agent/hosts.ts";
 import { agentUsageRoutes } from "#functions/routes/agent/usage.ts";
 import { agentVmRoutes } from "#functions/routes/agent/vms.ts";
-import { describeLogIns, logInRoutes } from "#functions/routes/public/accounts.ts";
+import { describeLogIns, logInRoutes, type LogInDeps } from "#functions/routes/public/accounts.ts";
 import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
 import { invoiceRoutes } from "#functions/routes/customer/billing.ts";
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
@@ -97,9 +97,7 @@ export function createWholeApi(deps: Deps & { logIns: LogIns }) {
 }
 
 /** Sign-up, log-in and sessions: all below `/v1/auth/`. */
-export function createLogInApi(
-  deps: Pick<Deps, "accounts" | "clock" | "ids" | "log"> & { logIns: LogIns },
-) {
+export function createLogInApi(deps: LogInDeps & Pick<Deps, "log">) {
   const app = newApp(deps);
   app.route("/", logInRoutes(deps));
   return app;

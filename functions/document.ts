@@ -60,7 +60,8 @@ const SECURITY = {
     in: "cookie",
     name: "berth.session_token",
     description:
-      "The cookie of a log-in; `__Secure-` stands before its name where Berth is served by HTTPS.",
+      "The cookie of a log-in; `__Host-` stands before its name where Berth is served by HTTPS. A request that writes comes " +
+      "with the `Origin` of Berth's own pages.",
   },
   agent: {
     type: "http",
@@ -123,7 +124,7 @@ function complete(name: string, operation: Operation, takesBody: boolean): void 
     .filter((part) => part !== undefined)
     .join("\n\n");
   const answers = { ...operation.responses };
-  for (const code of [...refusalsOf(access), ...refusalsOfRequest(operation, takesBody)])
+  for (const code of [...refusalsOf(access, takesBody), ...refusalsOfRequest(operation, takesBody)])
     addRefusal(answers, code);
   operation.responses = answers;
 }

@@ -1,4 +1,5 @@
 import type { Context, ScheduledEvent } from "aws-lambda";
+import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -21,6 +22,7 @@ export const SWEEPS = {
   retry_inbox: async (deps: Deps) => ({ rung: await retryInbox(deps) }),
   watch_provisioning: watchProvisioning,
   expire_initial_passwords: expireInitialPasswords,
+  forget_old_links: forgetOldLinks,
   relay_outbox: relayOutbox,
   check_health: checkHealth,
   fetch_missed_events: fetchMissedEvents,

@@ -1,5 +1,6 @@
 import { Hono } from "hono";
 import { z } from "zod";
+import { refuseForeignPages } from "./foreign-page.ts";
 import { addDuration } from "./duration.ts";
 import { NotSettled, passTime, type TimeParts } from "./pass-time.ts";
 
@@ -18,6 +19,7 @@ export function localControl(parts: TimeParts): Hono {
     return mine;
   };
   return new Hono()
+    .use("/_local/*", refuseForeignPages())
     .get("/_local/clock", (c) => c.json({ now: clock.now().toISOString() }))
     .post("/_local/clock", async (c) => {
       const parsed = Advance.safeParse(await c.req.json().catch(() => undefined));

@@ -4,9 +4,14 @@ import path from "node:path";
 import { z } from "zod";
 import { writeWhole } from "./write-whole.ts";
 
+const secret = () => randomBytes(24).toString("hex");
+
 /** The local stack's own secrets and clock, kept in its folder so that a restart goes on. */
 const Saved = z.strictObject({
+  /** Of the database's owner. */
   databasePassword: z.string(),
+  /** Of the product's own log-in there. A folder of before there was one gets it at its next start. */
+  functionsPassword: z.string().default(() => secret()),
   stripeKey: z.string(),
   webhookSecret: z.string(),
   authSecret: z.string().min(32),
@@ -29,7 +34,6 @@ const exists = (file: string) =>
     () => true,
     () => false,
   );
-const secret = () => randomBytes(24).toString("hex");
 
 export async function loadSaved(folder: string): Promise<Saved> {
   await mkdir(folder, { recursive: true });
@@ -43,6 +47,7 @@ export async function loadSaved(folder: string): Promise<Saved> {
       );
     const fresh: Saved = {
       databasePassword: secret(),
+      functionsPassword: secret(),
       stripeKey: `sk_test_${secret()}`,
       webhookSecret: `whsec_${secret()}`,
       authSecret: secret(),

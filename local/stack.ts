@@ -16,7 +16,9 @@ import type { Deps, Settings } from "#commands/deps.ts";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 import type { Log } from "#core/ports.ts";
 import { migrateDatabase } from "#db/migrate.ts";
+import { ensureLogins, urlAs } from "#db/logins.ts";
 import { openPool } from "#db/open-pool.ts";
+import { spendCode } from "#db/accounts/spent-codes.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import { createWholeApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
@@ -31,6 +33,7 @@ import { queuesOnClock } from "./clock-queues.ts";
 import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
 import { closeServer, listen } from "./listen.ts";
+import { createMailFolder } from "./mail.ts";
 import { startPostgres } from "./postgres.ts";
 import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
 import { CorruptFolder, loadSaved, save } from "./saved-secrets.ts";
@@ -57,7 +60,10 @@ export type Stack = Readonly<{
   apiUrl: string;
   stripeUrl: string;
   sqsUrl: string;
+  /** With the rights of the product. */
   databaseUrl: string;
+  /** With those of the database's owner. */
+  ownerUrl: string;
   tokens: { customer: string; staff: string; integration: string };
   deps: Deps;
   logIns: LogIns;
@@ -116,8 +122,12 @@ async function start(
   undo.push(postgres.stop);
   goOn();
   await ensureDatabase(postgres.url("postgres"));
-  const databaseUrl = postgres.url(DATABASE);
-  await migrateDatabase(databaseUrl);
+  const ownerUrl = postgres.url(DATABASE);
+  await migrateDatabase(ownerUrl);
+  // As on AWS, the product is not the database's owner (ADR 0022).
+  const login = { user: "berth_local", password: saved.functionsPassword };
+  await ensureLogins(ownerUrl, [login]);
+  const databaseUrl = urlAs(ownerUrl, login);
   const pool = openPool({ connectionString: databaseUrl, max: 16 }, (error) =>
     log.error("database.connection_lost", { error }),
   );
@@ -161,6 +171,7 @@ async function start(
       now: clock.now,
     }),
     queues: held.queues,
+    mail: createMailFolder(path.join(folder, "mail"), clock),
     accounts: createAccounts({
       ...parts,
       sessionClock: systemClock,
@@ -173,6 +184,7 @@ async function start(
   const logIns = createLogIns({
     ...parts,
     tables: accountTables,
+    spendCode: (accountId, code) => spendCode(db, accountId, code, systemClock.now()),
     secret: saved.authSecret,
     baseUrl: apiUrl,
     trustedOrigins: [apiUrl],
@@ -242,6 +254,7 @@ async function start(
     stripeUrl: stripe.url,
     sqsUrl: sqs.url,
     databaseUrl,
+    ownerUrl,
     tokens,
     deps,
     logIns,

@@ -1,5 +1,5 @@
 import { createWriteStream } from "node:fs";
-import { mkdir } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { holdAlone } from "#host-agent/state/single-instance.ts";
@@ -103,7 +103,9 @@ async function run(options: {
       : undefined;
   if (kvm) undo.push(kvm.close);
   asked.throwIfAborted();
-  const logFile = createWriteStream(path.join(folder, "berth.log"), { flags: "a" });
+  const logFile = createWriteStream(path.join(folder, "berth.log"), { flags: "a", mode: 0o600 });
+  // One of before was for everybody to read.
+  await chmod(path.join(folder, "berth.log"), 0o600).catch(() => undefined);
   // A full disk must not end the product; what cannot be written is lost.
   logFile.on("error", () => undefined);
   undo.push(() => logFile.end());
@@ -126,10 +128,11 @@ async function run(options: {
   API        ${stack.apiUrl}   (docs: ${stack.apiUrl}/docs)
   Stripe     ${stack.stripeUrl}   a stand-in; pay with 4242 4242 4242 4242
   SQS        ${stack.sqsUrl}
-  Postgres   ${stack.databaseUrl}
+  Postgres   ${withoutPassword(stack.databaseUrl)}
+  mail       ${path.join(folder, "mail")}   (links to prove an address, and to choose a new password)
   hosts      ${stack.agents.map((a) => a.name).join(", ")}
   log        ${path.join(folder, "berth.log")}
-  details    ${path.join(folder, "stack.json")}   (API tokens of a customer, staff, an integration)
+  details    ${path.join(folder, "stack.json")}   (API tokens of a customer, staff, an integration; Postgres' password)
 
 ${LOCAL_PEOPLE.map((p) => `  ${p.role.padEnd(12)} ${p.email}`).join("\n")}
   password     ${LOCAL_PASSWORD}
@@ -138,6 +141,12 @@ Ctrl-C stops everything; started again it goes on where it stopped.
 `);
   await whenAsked(asked);
   process.stdout.write("\nBerth is stopping…\n");
+}
+
+function withoutPassword(url: string): string {
+  const shown = new URL(url);
+  shown.password = "";
+  return shown.href;
 }
 
 function parse(args: readonly string[]) {

@@ -38,12 +38,14 @@ function uncallable(): Deps {
       undeliveredEvents: never,
       verifyWebhook: never,
     },
+    mail: { send: never },
     queues: { send: never, ring: never, ensureHostQueue: never },
     accounts: {
       authenticate: never,
       createToken: never,
       listTokens: never,
       revokeToken: never,
+      revokeAllTokens: never,
     },
     hostCredentials: { forQueue: never },
     settings: {

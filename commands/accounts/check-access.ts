@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import {
+  scopesOfSession,
   SCOPES_OF_ROLE,
   type Account,
   type AccountPrincipal,
@@ -20,16 +21,19 @@ import { ok, refuse, type Result } from "#core/result.ts";
 import {
   countApiTokens,
   countEnabled,
+  deleteAllApiTokens,
   deleteApiToken,
   findApiToken,
   insertApiToken,
   listApiTokens,
   noteUse,
 } from "#db/accounts/api-tokens.ts";
+import { lockAccount } from "#db/accounts/accounts.ts";
 import { findSession } from "#db/accounts/sessions.ts";
+import { inTransaction } from "#db/transaction.ts";
 import type { Deps } from "#commands/deps.ts";
 
-/** Enough for every tool of a customer; few enough to look through. A race may pass it by a few. */
+/** Enough for every tool of a customer; few enough to look through. */
 const MAX_TOKENS = 100;
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -69,7 +73,7 @@ export function createAccounts(ports: AccessPorts): Accounts {
     const found = await findSession(db, token);
     if (found === undefined || found.expiresAt <= ports.sessionClock.now())
       return refuse("token_invalid", "The session is unknown or has ended.");
-    return principalOf(found.account, SCOPES_OF_ROLE[found.account.role]);
+    return principalOf(found.account, scopesOfSession(found.account.role, found.secondFactor));
   }
 
   async function authenticate(headers: Headers): Authenticated {
@@ -87,13 +91,17 @@ export function createAccounts(ports: AccessPorts): Accounts {
     const excess = input.scopes.filter((scope) => !owner.scopes.includes(scope));
     if (excess.length > 0)
       return refuse("scope_not_allowed", `not yours to give: ${excess.join(", ")}`);
-    if ((await countApiTokens(db, owner.accountId)) >= MAX_TOKENS)
-      return refuse("token_limit", `an account has at most ${MAX_TOKENS} tokens`);
     const secret = TOKEN_PREFIX + ports.secrets.newSecret(TOKEN_BYTES);
     const made = { id: ports.ids.newId(), secret, now: clock.now() };
     const token = newApiToken(owner, input, made);
-    await insertApiToken(db, token, hashOf(secret));
-    return ok({ secret, token: toTokenView(token) });
+    return inTransaction(db, async (tx): ReturnType<Accounts["createToken"]> => {
+      // Those that are made at once are counted one after the other.
+      await lockAccount(tx, owner.accountId);
+      if ((await countApiTokens(tx, owner.accountId)) >= MAX_TOKENS)
+        return refuse("token_limit", `an account has at most ${MAX_TOKENS} tokens`);
+      await insertApiToken(tx, token, hashOf(secret));
+      return ok({ secret, token: toTokenView(token) });
+    });
   };
 
   return {
@@ -103,6 +111,7 @@ export function createAccounts(ports: AccessPorts): Accounts {
       guarded(async () => (await listApiTokens(db, accountId)).map(toTokenView)),
     revokeToken: (accountId, tokenId) =>
       guarded(async () => UUID.test(tokenId) && deleteApiToken(db, accountId, tokenId)),
+    revokeAllTokens: (accountId) => guarded(() => deleteAllApiTokens(db, accountId)),
   };
 }
 

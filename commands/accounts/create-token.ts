@@ -1,4 +1,9 @@
-import type { AccountPrincipal, Scope, TokenView } from "#core/accounts/accounts.ts";
+import {
+  isWriting,
+  type AccountPrincipal,
+  type Scope,
+  type TokenView,
+} from "#core/accounts/accounts.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { claimKey, keepAnswer } from "#db/messages/idempotency.ts";
 import { inTransaction } from "#db/transaction.ts";
@@ -6,7 +11,11 @@ import type { RequestKey } from "#commands/messages/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
 
 type CreateTokenRefusal = Refusal<
-  "scope_not_allowed" | "token_limit" | "idempotency_key_reused" | "secret_shown_once"
+  | "scope_not_allowed"
+  | "second_factor_required"
+  | "token_limit"
+  | "idempotency_key_reused"
+  | "secret_shown_once"
 >;
 
 /**
@@ -20,6 +29,9 @@ export async function createToken(
   key: RequestKey | undefined,
   input: { name: string; scopes: readonly Scope[]; expiresInSeconds: number | null },
 ): Promise<Result<{ token: TokenView; secret: string }, CreateTokenRefusal>> {
+  const writesForStaff = who.role === "staff" && input.scopes.some(isWriting);
+  if (writesForStaff && who.via === "token")
+    return refuse("second_factor_required", STAFF_BY_LOG_IN);
   const stronger = input.scopes.find((scope) => !who.scopes.includes(scope));
   if (stronger !== undefined)
     return refuse("scope_not_allowed", `you do not have the scope ${stronger}`);
@@ -27,10 +39,21 @@ export async function createToken(
     const claimed = await claim(deps, key);
     if (!claimed.ok) return claimed;
   }
-  const created = await deps.accounts.createToken(who, input);
+  const created = await deps.accounts.createToken(who, {
+    ...input,
+    expiresInSeconds: writesForStaff
+      ? atMost(STAFF_TOKEN_SECONDS, input.expiresInSeconds)
+      : input.expiresInSeconds,
+  });
   if (key !== undefined && !created.ok) await keepAnswer(deps.db, key, created.error.code);
   return created;
 }
+
+/** How long a token lives with which staff change things. */
+const STAFF_TOKEN_SECONDS = 90 * 86_400;
+const STAFF_BY_LOG_IN =
+  "a token with which staff change things is made in a log-in with a second factor, and by no token";
+const atMost = (most: number, asked: number | null): number => Math.min(most, asked ?? most);
 
 const claim = (
   deps: Pick<Deps, "clock" | "db" | "ids">,

@@ -51,6 +51,7 @@ export type PlaceOrderRefusal = Refusal<
   | "user_data_invalid"
   | "ssh_key_missing"
   | "password_unavailable"
+  | "email_not_verified"
   | "too_many_unpaid_orders"
   | "plan_not_found"
   | "image_not_found"
@@ -94,7 +95,9 @@ export async function placeOrder(
       if (claim.value.kind === "resume")
         return ok({ orderId: claim.value.resourceId, again: false });
       const { accountId } = input.buyer;
-      await lockBuyer(tx, accountId);
+      const buyer = await lockBuyer(tx, accountId);
+      if (!buyer.emailVerified)
+        return refuse("email_not_verified", "open the link that was mailed to you, then order");
       const unpaid = await unpaidOrdersOf(tx, accountId);
       const found = input.request.another
         ? undefined

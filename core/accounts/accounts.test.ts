@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { aPrincipal } from "#test/builders.ts";
-import { mayTouch, ROLES, SCOPES_OF_ROLE, type Role } from "./accounts.ts";
+import { mayTouch, ROLES, SCOPES_OF_ROLE, scopesOfSession, type Role } from "./accounts.ts";
 
 test.each<{ role: Role; owner: string; may: boolean }>([
   { role: "customer", owner: "ada", may: true },
@@ -20,4 +20,26 @@ test("only staff may have staff's scopes, and only a billing system may make ser
   expect(rolesWith("staff:write")).toEqual(["staff"]);
   expect(rolesWith("services:write")).toEqual(["integration"]);
   expect(rolesWith("orders:write")).toEqual(["customer"]);
+});
+
+/* 4b B5: staff write only with a second factor. */
+describe("a log-in", () => {
+  test.each(["customer", "integration"] as const)(
+    "of a %s may do all that its role may",
+    (role) => {
+      for (const secondFactor of [false, true])
+        expect(scopesOfSession(role, secondFactor)).toEqual(SCOPES_OF_ROLE[role]);
+    },
+  );
+
+  test("of staff changes things with a second factor only", () => {
+    expect(scopesOfSession("staff", true)).toEqual(SCOPES_OF_ROLE.staff);
+    expect(scopesOfSession("staff", false)).toEqual([
+      "orders:read",
+      "vms:read",
+      "billing:read",
+      "staff:read",
+      "tokens:read",
+    ]);
+  });
 });

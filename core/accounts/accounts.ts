@@ -4,7 +4,7 @@ import type { Result } from "#core/result.ts";
 export const ROLES = ["customer", "staff", "integration"] as const;
 export type Role = (typeof ROLES)[number];
 
-/** What an API token may be allowed to do. A session may do all that its role may. */
+/** What an API token may be allowed to do. Of a session, see `scopesOfSession`. */
 export const SCOPES = [
   "orders:read",
   "orders:write",
@@ -42,6 +42,18 @@ export const SCOPES_OF_ROLE = {
   ],
   integration: ["vms:read", "services:write", "tokens:read", "tokens:write"],
 } as const satisfies Record<Role, readonly Scope[]>;
+
+/** True for what changes something: all that is not to read. */
+export const isWriting = (scope: Scope): boolean => !scope.endsWith(":read");
+
+/**
+ * What a log-in may do: all that its role may, but that staff change things only in one with a second factor. A stolen
+ * password of staff's alone opens no host.
+ */
+export const scopesOfSession = (role: Role, secondFactor: boolean): readonly Scope[] =>
+  role === "staff" && !secondFactor
+    ? SCOPES_OF_ROLE.staff.filter((scope) => !isWriting(scope))
+    : SCOPES_OF_ROLE[role];
 
 /** What an account may be called, and how it may be locked. RFC 5321 §4.5.3.1.3, less the angle brackets. */
 export const MAX_EMAIL_LENGTH = 254;
@@ -97,13 +109,20 @@ export type Accounts = {
   listTokens: (accountId: string) => Promise<readonly TokenView[]>;
   /** Ends a token, and all that it made. False when the account has no such token. */
   revokeToken: (accountId: string, tokenId: string) => Promise<boolean>;
+  /** Ends all tokens of the account. */
+  revokeAllTokens: (accountId: string) => Promise<void>;
 };
 
 /** Sign-up, log-in, sessions and second factors; implemented with better-auth in `adapters/log-ins.ts`. */
 export type LogIns = {
   /** Serves the routes under `/v1/auth/*`. */
   handle: (request: Request) => Promise<Response>;
-  /** Makes an account with a role, for seeds and for staff; sign-up makes customers only. */
+  /** Sets an account's password, by no word of its old one, and ends all its sessions. */
+  setPassword: (accountId: string, password: string) => Promise<void>;
+  /**
+   * Makes an account with a role, for seeds and for staff; sign-up makes customers only. Who makes it knows whose address it
+   * is: it counts as proven.
+   */
   createAccount: (input: {
     email: string;
     name: string;

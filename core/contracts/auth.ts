@@ -43,6 +43,10 @@ const RememberMe = z
   .optional()
   .openapi({ description: "false: the session ends with the browser." });
 
+const RevokeTokens = z.boolean().optional().openapi({
+  description: "true: your API tokens end too. What stole a password may have made one.",
+});
+
 export const SignUp = z
   .strictObject({
     email: Email,
@@ -63,6 +67,21 @@ export const SignIn = z
     rememberMe: RememberMe,
   })
   .openapi("SignIn");
+const LinkSecret = Text(256).openapi({
+  minLength: 1,
+  description: "What stands behind `#` in the link that was mailed. It is good once.",
+});
+export const VerifyEmail = z.strictObject({ token: LinkSecret.min(1) }).openapi("VerifyEmail");
+export const RequestPasswordReset = z
+  .strictObject({ email: z.email().max(MAX_EMAIL_LENGTH) })
+  .openapi("RequestPasswordReset");
+export const ResetPassword = z
+  .strictObject({
+    token: LinkSecret.min(1),
+    newPassword: NewPassword,
+    revokeTokens: RevokeTokens,
+  })
+  .openapi("ResetPassword");
 export const NoFields = z.strictObject({}).openapi("NoFields");
 export const RevokeSession = z
   .strictObject({ token: Text(256).openapi({ description: "As `list-sessions` shows it." }) })
@@ -71,12 +90,21 @@ export const ChangePassword = z
   .strictObject({
     currentPassword: Password,
     newPassword: NewPassword,
-    revokeOtherSessions: z.boolean().optional(),
+    revokeTokens: RevokeTokens,
   })
   .openapi("ChangePassword");
 export const ConfirmByPassword = z
   .strictObject({ password: Password })
   .openapi("ConfirmByPassword");
+export const ConfirmByCode = z
+  .strictObject({
+    password: Password,
+    code: Code.openapi({
+      description: "Of the authenticator app, or a backup code; it is used up by this.",
+      example: "123456",
+    }),
+  })
+  .openapi("ConfirmByCode");
 export const VerifyTotp = z
   .strictObject({ code: Code.openapi({ example: "123456" }), trustDevice: TrustDevice })
   .openapi("VerifyTotp");
@@ -89,6 +117,7 @@ const Person = z
     id: z.uuid(),
     email: z.string(),
     name: z.string(),
+    emailVerified: z.boolean(),
     role: Role,
     twoFactorEnabled: z.boolean(),
     createdAt: Instant,
@@ -129,7 +158,6 @@ export const SecondFactor = z
     backupCodes: z.array(z.string()),
   })
   .openapi("SecondFactor");
-export const TotpUri = z.object({ totpURI: z.string() }).openapi("TotpUri");
 export const BackupCodes = z
   .object({ status: z.boolean(), backupCodes: z.array(z.string()) })
   .openapi("BackupCodes");

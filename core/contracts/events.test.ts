@@ -13,6 +13,8 @@ const ORDER = "0199f0a2-b3c4-7d5e-8f90-000000000001";
 const VM = "0199f0a2-b3c4-7d5e-8f90-000000000002";
 const HOST = "0199f0a2-b3c4-7d5e-8f90-000000000003";
 const ACTION = "0199f0a2-b3c4-7d5e-8f90-000000000004";
+const LINK = "0199f0a2-b3c4-7d5e-8f90-000000000005";
+const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
 const DATA: Record<EventName, Record<string, string>> = {
@@ -33,6 +35,8 @@ const DATA: Record<EventName, Record<string, string>> = {
   "vm.initial_password_taken.v1": { vmId: VM },
   "vm.initial_password_expired.v1": { vmId: VM },
   "action.finished.v1": { actionId: ACTION, vmId: VM },
+  "account.link_asked_for.v1": { linkId: LINK },
+  "account.email_proven.v1": { accountId: ACCOUNT },
 };
 
 describe.each(EVENT_NAMES)("%s", (name) => {
@@ -60,6 +64,7 @@ test("only what somebody must do leaves the record", () => {
     "order.refund_fell_due.v1",
     "subscription.cancellation_fell_due.v1",
     "vm.create_refused.v1",
+    "account.link_asked_for.v1",
   ]);
   expect(to("doorbell")).toEqual(["vm.change_requested.v1"]);
 });

@@ -2,7 +2,7 @@ import { and, count, desc, eq, inArray, sql } from "drizzle-orm";
 import type { Account } from "#core/accounts/accounts.ts";
 import { SCOPES, type Scope } from "#core/accounts/accounts.ts";
 import type { ApiToken } from "#core/accounts/api-token.ts";
-import type { Db } from "#db/client.ts";
+import type { Db, Tx } from "#db/client.ts";
 import { accounts, apiTokens } from "#db/schema/accounts.ts";
 import { accountFromRow } from "./accounts.ts";
 
@@ -21,8 +21,8 @@ const tokenFromRow = (row: Row): ApiToken => ({
   lastUsedAt: row.lastRequest,
 });
 
-export async function insertApiToken(db: Db, token: ApiToken, secretHash: string): Promise<void> {
-  await db.insert(apiTokens).values({
+export async function insertApiToken(tx: Tx, token: ApiToken, secretHash: string): Promise<void> {
+  await tx.insert(apiTokens).values({
     id: token.id,
     referenceId: token.accountId,
     name: token.name,
@@ -63,8 +63,8 @@ export async function noteUse(db: Db, id: string, now: Date): Promise<void> {
   await db.update(apiTokens).set({ lastRequest: now }).where(eq(apiTokens.id, id));
 }
 
-export async function countApiTokens(db: Db, accountId: string): Promise<number> {
-  const [row] = await db
+export async function countApiTokens(tx: Tx, accountId: string): Promise<number> {
+  const [row] = await tx
     .select({ n: count() })
     .from(apiTokens)
     .where(eq(apiTokens.referenceId, accountId));
@@ -93,6 +93,10 @@ export async function deleteApiToken(db: Db, accountId: string, id: string): Pro
     )
     .returning({ id: apiTokens.id });
   return gone.some((row) => row.id === id);
+}
+
+export async function deleteAllApiTokens(db: Db, accountId: string): Promise<void> {
+  await db.delete(apiTokens).where(eq(apiTokens.referenceId, accountId));
 }
 
 /** Stored as better-auth's plugin for keys did: `vms:read` as the action `read` on the resource `vms`. */

@@ -1,4 +1,4 @@
-import { eq } from "drizzle-orm";
+import { eq, sql } from "drizzle-orm";
 import type { Account } from "#core/accounts/accounts.ts";
 import type { Db } from "#db/client.ts";
 import { accounts, sessions } from "#db/schema/accounts.ts";
@@ -8,11 +8,16 @@ import { accountFromRow } from "./accounts.ts";
 export async function findSession(
   db: Db,
   token: string,
-): Promise<{ expiresAt: Date; account: Account } | undefined> {
+): Promise<{ expiresAt: Date; secondFactor: boolean; account: Account } | undefined> {
   const [row] = await db
-    .select({ expiresAt: sessions.expiresAt, account: accounts })
+    .select({
+      expiresAt: sessions.expiresAt,
+      // A second factor that was turned off since then stands behind no session any more.
+      secondFactor: sql<boolean>`${sessions.secondFactor} and ${accounts.twoFactorEnabled}`,
+      account: accounts,
+    })
     .from(sessions)
     .innerJoin(accounts, eq(accounts.id, sessions.userId))
     .where(eq(sessions.token, token));
-  return row && { expiresAt: row.expiresAt, account: accountFromRow(row.account) };
+  return row && { ...row, account: accountFromRow(row.account) };
 }

@@ -117,12 +117,14 @@ export async function orderIdsInState(
 }
 
 /** Orders of one account wait for each other from here on, so that each is counted by the next. */
-export async function lockBuyer(tx: Tx, accountId: string): Promise<void> {
-  await tx
-    .select({ id: accounts.id })
+export async function lockBuyer(tx: Tx, accountId: string): Promise<{ emailVerified: boolean }> {
+  const [buyer] = await tx
+    .select({ emailVerified: accounts.emailVerified })
     .from(accounts)
     .where(eq(accounts.id, accountId))
     .for("no key update");
+  if (!buyer) throw new Error(`account ${accountId} vanished`);
+  return buyer;
 }
 
 /** The orders by which an account holds places without having paid: as many as it may have at once. */

@@ -7,11 +7,13 @@ import {
   integer,
   pgEnum,
   pgTable,
+  primaryKey,
   text,
   unique,
   uuid,
 } from "drizzle-orm/pg-core";
 import { ROLES } from "#core/accounts/accounts.ts";
+import { LINK_KINDS } from "#core/accounts/links.ts";
 import { instant } from "./columns.ts";
 
 /*
@@ -60,6 +62,8 @@ export const sessions = pgTable(
     token: text("token").notNull(),
     ipAddress: text("ip_address"),
     userAgent: text("user_agent"),
+    /** Ours: a second factor was shown for it. */
+    secondFactor: boolean("second_factor").notNull().default(false),
     expiresAt: instant("expires_at").notNull(),
     createdAt: instant("created_at").notNull(),
     updatedAt: instant("updated_at").notNull(),
@@ -131,6 +135,54 @@ export const twoFactors = pgTable(
   (t) => [
     unique("two_factors_account_unique").on(t.userId),
     check("two_factors_failures_not_negative", sql`${t.failedVerificationCount} >= 0`),
+  ],
+);
+
+export const linkKind = pgEnum("link_kind", LINK_KINDS);
+
+/**
+ * Links that were asked for, to be mailed. `address` is what was typed; whether it has an account is looked up by who mails,
+ * so that asking tells nobody. A link's secret is drawn when it is mailed, and stands here only as its hash.
+ */
+export const mailedLinks = pgTable(
+  "mailed_links",
+  {
+    id: uuid("id").primaryKey(),
+    kind: linkKind("kind").notNull(),
+    address: text("address").notNull(),
+    askedAt: instant("asked_at").notNull(),
+    /** Null until it was mailed, or nobody was found to mail it to. */
+    sentAt: instant("sent_at"),
+    accountId: uuid("account_id").references(() => accounts.id, { onDelete: "cascade" }),
+    /** SHA-256 of its secret, base64url. The secret has 32 random bytes, so no salt is needed. */
+    secretHash: text("secret_hash"),
+    endsAt: instant("ends_at"),
+    usedAt: instant("used_at"),
+  },
+  (t) => [
+    index("mailed_links_address_idx").on(t.address, t.askedAt),
+    index("mailed_links_asked_at_idx").on(t.askedAt),
+    index("mailed_links_account_id_idx").on(t.accountId),
+    unique("mailed_links_secret_hash_unique").on(t.secretHash),
+    check("mailed_links_address_length", sql`length(${t.address}) between 1 and 254`),
+    check(
+      "mailed_links_of_an_account",
+      sql`(${t.accountId} is null) = (${t.secretHash} is null) and (${t.secretHash} is null) = (${t.endsAt} is null)`,
+    ),
+  ],
+);
+
+/** Codes of authenticator apps that were tried, so that none is good twice; kept for minutes. */
+export const spentCodes = pgTable(
+  "spent_codes",
+  {
+    accountId: owner(),
+    code: text("code").notNull(),
+    spentAt: instant("spent_at").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "spent_codes_pkey", columns: [t.accountId, t.code] }),
+    check("spent_codes_six_figures", sql`${t.code} ~ '^[0-9]{6}$'`),
   ],
 );
 

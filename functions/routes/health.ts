@@ -2,6 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { forAnybody } from "#functions/access.ts";
+import { resetPasswordPage, verifyEmailPage } from "#functions/link-pages.ts";
 import { page } from "#functions/page.ts";
 import { newRouter } from "#functions/router.ts";
 
@@ -22,7 +23,7 @@ const healthRoute = createRoute({
   },
 });
 
-/** Health, and the two pages that a payer comes back to from Checkout. */
+/** Health, the two pages that a payer comes back to from Checkout, and those that mailed links open. */
 export const publicPages = (deps: Deps) => {
   const router = newRouter().openapi(healthRoute, async (c) => {
     const health = await checkHealth(deps);
@@ -44,5 +45,7 @@ export const publicPages = (deps: Deps) => {
       ),
     ),
   );
+  router.get("/account/verify-email", (c) => c.html(verifyEmailPage));
+  router.get("/account/reset-password", (c) => c.html(resetPasswordPage));
   return router;
 };

@@ -1,6 +1,7 @@
 import { Hono } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import { z } from "zod";
+import { refuseForeignPages } from "../foreign-page.ts";
 import { ApiError } from "./api-error.ts";
 import type { CallFaults } from "./call-faults.ts";
 import { closeDispute, openDispute } from "./disputes.ts";
@@ -45,6 +46,8 @@ const Nothing = z.strictObject({});
  * a 4xx with `{error: {message}}`. It asks for no key, so it is for loopback only.
  */
 export function createControl(deps: {
+  /** Where the stand-in is found. */
+  publicUrl: string;
   sandbox: Sandbox;
   queue: WebhookQueue;
   callFaults: CallFaults;
@@ -52,6 +55,7 @@ export function createControl(deps: {
 }): Hono {
   const { sandbox, queue } = deps;
   const control = new Hono().basePath("/_local");
+  control.use(refuseForeignPages(deps.publicUrl));
   control.use(bodyLimit({ maxSize: 16 * 1024 }));
   control.onError((error) => {
     if (error instanceof ApiError) return refuse(error.status, error.message);

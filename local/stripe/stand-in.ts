@@ -116,7 +116,10 @@ export async function createStripeStandIn(options: StandInOptions): Promise<Stri
   });
 
   const app = new Hono();
-  app.route("/", createControl({ sandbox, queue, callFaults, runDue: runDueNow }));
+  app.route(
+    "/",
+    createControl({ publicUrl: options.publicUrl, sandbox, queue, callFaults, runDue: runDueNow }),
+  );
   app.route("/", createApi({ sandbox, keys, callFaults, apiKey: options.apiKey, catchUp, log }));
   app.route("/", createHostedPages({ sandbox, catchUp }));
   return {

@@ -5,9 +5,9 @@ import { STAGES } from "#cdk/stage.ts";
 import { functionCalled, synthesisedStages, type Stages } from "./stages.ts";
 import type { Resource } from "./template.ts";
 
-/** What a grant may name: two queues, the hosts', and four secrets. */
+/** What a grant may name: two queues, the hosts', three secrets, and the log-ins to Postgres: each function's, and the owner's. */
 const KNOWN =
-  /berth-host-\*|BillingEvents|OutboxEvents|Database|StripeSecret|AuthSecret|SealingSecret/;
+  /berth-host-\*|DatabaseLoginOf(?:Api|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret/;
 
 let stages: Stages;
 beforeAll(async () => {
@@ -55,9 +55,39 @@ describe.each(STAGES)("access in stage %s", (stage) => {
       "OutboxEvents",
       "berth-host-*",
     ]);
-    expect(granted("LogIn", "secretsmanager:GetSecretValue")).toEqual(["AuthSecret", "Database"]);
+    // 4b B6: each function has a log-in to Postgres of its own, and none the owner's.
+    for (const id of [
+      "Api",
+      "StripeWebhook",
+      "BillingEventsConsumer",
+      "OutboxEventsConsumer",
+      "Sweep",
+    ])
+      expect(granted(id, "secretsmanager:GetSecretValue")).toEqual([
+        "AuthSecret",
+        `DatabaseLoginOf${id}`,
+        "SealingSecret",
+        "StripeSecret",
+      ]);
+    expect(granted("LogIn", "secretsmanager:GetSecretValue")).toEqual([
+      "AuthSecret",
+      "DatabaseLoginOfLogIn",
+    ]);
     expect(granted("LogIn", "sqs:SendMessage")).toEqual([]);
-    expect(granted("Migrate", "secretsmanager:GetSecretValue")).toEqual(["Database"]);
+    expect(granted("Migrate", "secretsmanager:GetSecretValue")).toEqual([
+      "DatabaseCluster",
+      "DatabaseLoginOfApi",
+      "DatabaseLoginOfBillingEventsConsumer",
+      "DatabaseLoginOfLogIn",
+      "DatabaseLoginOfOutboxEventsConsumer",
+      "DatabaseLoginOfStripeWebhook",
+      "DatabaseLoginOfSweep",
+    ]);
+    for (const id of ["Api", "LogIn", "Sweep", "Migrate"])
+      expect(granted(id, "ses:SendEmail")).toEqual([]);
+    expect(granted("OutboxEventsConsumer", "ses:SendEmail").join()).toContain(
+      "identity/example.com",
+    );
     expect(granted("Migrate", "sqs:SendMessage")).toEqual([]);
   });
 

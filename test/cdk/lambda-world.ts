@@ -23,6 +23,8 @@ const STRIPE_API_KEY = "sk_test_x";
 /** What a Lambda finds around it: Secrets Manager, SQS, Stripe (its stand-in), and a Postgres that speaks TLS only, as Aurora does. */
 export type LambdaWorld = Readonly<{
   env: Readonly<Record<string, string>>;
+  /** What is otherwise around the one that migrates: the owner's secret, and who is to be let in. */
+  migrationEnv: Readonly<Record<string, string>>;
   /** What was sent to SQS, oldest first. */
   sent: readonly { queueUrl: string; body: unknown }[];
   stop: () => Promise<void>;
@@ -55,6 +57,13 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       password,
       dbname: "berth",
     }),
+    "arn:login": JSON.stringify({
+      host: "localhost",
+      port: tls.port,
+      username: "berth_functions_of_the_test",
+      password: randomBytes(12).toString("hex"),
+      dbname: "berth",
+    }),
     "arn:stripe": JSON.stringify({
       apiKey: STRIPE_API_KEY,
       webhookSecret: STRIPE_WEBHOOK_SECRET,
@@ -71,7 +80,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       NODE_OPTIONS: "--enable-source-maps",
       NODE_EXTRA_CA_CERTS: CERTIFICATE,
       BERTH_PUBLIC_URL: "https://api.example.com",
-      BERTH_DATABASE_SECRET_ARN: "arn:db",
+      BERTH_DATABASE_SECRET_ARN: "arn:login",
       BERTH_STRIPE_SECRET_ARN: "arn:stripe",
       BERTH_AUTH_SECRET_ARN: "arn:auth",
       BERTH_SEALING_SECRET_ARN: "arn:sealing",
@@ -80,6 +89,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       BERTH_STRIPE_API_URL: stripe.url,
       BERTH_HOST_ROLE_ARN: "arn:aws:iam::123456789012:role/host",
     },
+    migrationEnv: { BERTH_DATABASE_SECRET_ARN: "arn:db", BERTH_LOGIN_SECRET_ARNS: "arn:login" },
     sent,
     stop: async () => {
       await Promise.all([tls.stop(), aws.stop(), stripe.close()]);

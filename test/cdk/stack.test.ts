@@ -52,7 +52,11 @@ describe.each(STAGES)("stage %s", (stage) => {
       const own = Object.keys(Variables).filter((name) => name.startsWith("BERTH_"));
       expect({ of: each.id, own: own.toSorted() }).toEqual({
         of: each.id,
-        own: requiredNames(schema),
+        own: [
+          ...requiredNames(schema),
+          // The one that mails, from the address that the deployment named.
+          ...(each === called("OutboxEventsConsumer") ? ["BERTH_MAIL_FROM"] : []),
+        ].toSorted(),
       });
       expect(Variables).toMatchObject({ NODE_EXTRA_CA_CERTS: "/var/runtime/ca-cert.pem" });
     }

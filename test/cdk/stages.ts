@@ -37,7 +37,7 @@ export type Stages = Readonly<{
 async function synthesise(): Promise<Stages> {
   const bundles = await emptyBundles();
   const stage = (name: Stage): Synthesised => {
-    const made = createApp({ bundles, context: { stage: name } });
+    const made = createApp({ bundles, context: { stage: name, mailFrom: "berth@example.com" } });
     made.app.synth();
     return { ...made, template: readTemplate(made.stack) };
   };

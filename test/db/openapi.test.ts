@@ -92,6 +92,15 @@ describe("the API and its document", () => {
     // Once more: it is answered with 200.
     await api.does("placeOrder", "customer", { body: order });
     await place("order_open", { another: false, userData: "#cloud-config\n" });
+    const proven = (is: boolean) =>
+      api.cp.rows(
+        "update accounts set email_verified = $1 where id = $2",
+        is,
+        api.people.customer.accountId,
+      );
+    await proven(false);
+    await place("email_not_verified", {});
+    await proven(true);
     await place("idempotency_key_reused", { hostname: "web-2" }, key);
     await place("idempotency_key_missing", {}, { parameters: { "idempotency-key": undefined } });
     await place("plan_not_found", { planId: noId("plan") });
@@ -233,8 +242,7 @@ describe("the API and its document", () => {
     const byPassword = { body: { password: PASSWORD } };
     const enabled = await api.does("enableTwoFactor", "session", byPassword);
     const { totpURI } = z.object({ totpURI: z.string() }).parse(enabled);
-    await api.does("showTotpUri", "session", byPassword);
-    await api.does("verifyTotp", "session", { body: { code: totpOf(totpURI) } });
+    await api.does("verifyTotp", "session", { body: { code: totpOf(totpURI, -1) } });
     // The set-up made the session anew, and the answer to it is not read here.
     await api.cp.rows(
       "update accounts set two_factor_enabled = false where email = $1",
@@ -247,15 +255,30 @@ describe("the API and its document", () => {
       "update accounts set two_factor_enabled = true where email = $1",
       api.people.customer.email,
     );
-    const { backupCodes } = codes.parse(await api.does("makeBackupCodes", "session", byPassword));
+    const byCode = { body: { password: PASSWORD, code: totpOf(totpURI) } };
+    const { backupCodes } = codes.parse(await api.does("makeBackupCodes", "session", byCode));
     await api.does("verifyBackupCode", "session", { body: { code: backupCodes[0] } });
-    await api.cp.rows(
-      "update accounts set two_factor_enabled = false where email = $1",
-      api.people.customer.email,
-    );
+    const off = { body: { password: PASSWORD, code: backupCodes[1] } };
+    await api.does("disableTwoFactor", "session", off);
     api.forgetSession();
-    await api.does("disableTwoFactor", "session", byPassword);
     await api.does("revokeSessions", "session");
+    const mailed = async (): Promise<string> => {
+      await api.cp.pump();
+      return api.cp.mails.at(-1)?.text.match(/#(\S+)/)?.[1] ?? "no link";
+    };
+    const { customer } = api.people;
+    const proven = (is: boolean) =>
+      api.cp.rows("update accounts set email_verified = $2 where email = $1", customer.email, is);
+    await proven(false);
+    await api.does("sendVerificationEmail", "session");
+    await api.does("verifyEmail", "nobody", { body: { token: await mailed() } });
+    await api.refuses("verifyEmail", "nobody", "link_invalid", { body: { token: "none" } });
+    await api.does("requestPasswordReset", "nobody", { body: { email: customer.email } });
+    const reset = { body: { token: await mailed(), newPassword: PASSWORD } };
+    const weak = { body: { ...reset.body, newPassword: "password123" } };
+    await api.refuses("resetPassword", "nobody", "password_unfit", weak);
+    await api.does("resetPassword", "nobody", reset);
+    await api.refuses("resetPassword", "nobody", "link_invalid", reset);
     expect(api.faults.splice(0)).toEqual([]);
   });
 
@@ -283,14 +306,16 @@ describe("the API and its document", () => {
   }, 120_000);
 
   test("agree on whatever is asked of each operation, by everybody", async () => {
-    for (const op of api.document.operations.filter((o) => o.id !== "deleteVm")) await drive(op);
+    const last = ["deleteVm", "changePassword"];
+    for (const op of api.document.operations) if (!last.includes(op.id)) await drive(op);
     expect(api.faults.splice(0)).toEqual([]);
   }, 300_000);
 
-  test("agree on VMs that are deleted", async () => {
+  test("agree on what ends tokens, and on VMs that are deleted", async () => {
     await api.does("deleteVm", "customer", { parameters: { id: api.doomed[0] } });
     api.there.vm = api.doomed;
     await drive(api.opOf("deleteVm"));
+    await drive(api.opOf("changePassword"));
     expect(api.faults.splice(0)).toEqual([]);
   });
 

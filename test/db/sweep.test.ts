@@ -33,6 +33,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "retry_inbox",
       "watch_provisioning",
       "expire_initial_passwords",
+      "forget_old_links",
       "relay_outbox",
       "check_health",
     ].map((name) => `sweep.${name} ok`),

@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, readdir, readFile, rm } from "node:fs/promises";
+import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { until } from "#local/client.ts";
+import { loadSaved } from "#local/saved-secrets.ts";
 import { busyPort, portsFrom } from "#local/ports.ts";
 import { dataFolderOf } from "#local/postgres-place.ts";
 import { freeBase } from "#test/harness/free-base.ts";
@@ -76,8 +77,16 @@ const nothingIsLeft = () =>
 
 describe.runIf(process.platform === "linux")("npm start", () => {
   test("killed outright, starts again on the same folder and ports; Ctrl-C then leaves nothing", async () => {
+    // 4b B7: of before, and for everybody to read.
+    await mkdir(folder, { recursive: true });
+    await writeFile(path.join(folder, "berth.log"), "", { mode: 0o644 });
     const first = start();
     await heard(first, "Ctrl-C stops everything");
+    const { databasePassword, functionsPassword } = await loadSaved(folder);
+    expect(first.said()).toMatch(/Postgres +postgres:\/\/berth_local@127\.0\.0\.1/);
+    for (const password of [databasePassword, functionsPassword])
+      expect(first.said()).not.toContain(password);
+    expect((await stat(path.join(folder, "berth.log"))).mode & 0o777).toBe(0o600);
     await end(first, "SIGKILL");
     expect(await busyPort(portsFrom(base))).toBe(base + 3); // its Postgres lives on
 

@@ -1,9 +1,12 @@
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { EXAMPLE_SSH_KEY } from "#local/client.ts";
+import { EXAMPLE_SSH_KEY, until } from "#local/client.ts";
 import { LOCAL_PASSWORD, LOCAL_PEOPLE } from "#local/seed.ts";
 import { orderIn, pay } from "#test/harness/customer.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
 
 let stack: TestStack;
@@ -49,6 +52,16 @@ function aBrowser(origin: string) {
     },
   };
 }
+/** The secret of the link that was mailed: the stack lays mail into its folder. */
+async function mailedTo(email: string): Promise<string> {
+  await stack.sweep();
+  return until(`mail to ${email}`, PATIENCE_MS, async () => {
+    const folder = path.join(stack.folder, "mail");
+    const names = await readdir(folder).catch(() => []);
+    const mails = await Promise.all(names.map((name) => readFile(path.join(folder, name), "utf8")));
+    return mails.find((mail) => mail.includes(`To: ${email}`))?.match(/#(\S+)/)?.[1];
+  });
+}
 const PASSWORD = "correct horse battery";
 const person = () => ({ email: `${v7()}@example.com`, name: "Ada", password: PASSWORD });
 
@@ -83,6 +96,14 @@ describe("a person with a browser", () => {
     });
 
     const key = v7();
+    const early = await browser.send("POST", "/v1/orders", await aRequest(), {
+      "idempotency-key": v7(),
+    });
+    expect(early).toMatchObject({ status: 403, body: { code: "email_not_verified" } });
+    const token = await mailedTo(ada.email);
+    expect(await browser.send("POST", "/v1/auth/verify-email", { token })).toMatchObject({
+      status: 200,
+    });
     const placed = await browser.send("POST", "/v1/orders", await aRequest(), {
       "idempotency-key": key,
     });
@@ -174,5 +195,11 @@ describe("a person with a browser", () => {
     await browser.send("POST", "/v1/auth/sign-in/email", { email, password: LOCAL_PASSWORD });
     expect((await browser.send("GET", "/staff/v1/hosts")).status).toBe(200);
     expect((await browser.send("GET", "/v1/vms")).status).toBe(403);
+    // 4b B5: a stolen password of staff's alone changes nothing.
+    const location = { name: v7(), city: "Hof", country: "DE", nameservers: ["192.0.2.53"] };
+    expect(await browser.send("POST", "/staff/v1/locations", location)).toMatchObject({
+      status: 403,
+      body: { code: "second_factor_required" },
+    });
   });
 });

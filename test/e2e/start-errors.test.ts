@@ -175,7 +175,7 @@ describe("on a folder that was damaged or cut short", () => {
       "delete from plan_prices where plan_id = (select id from plans where name = 'L')",
       "delete from plans where name = 'L'",
     ])
-      await runSql(first.databaseUrl, statement);
+      await runSql(first.ownerUrl, statement);
     await first.close();
     await save(folder, { ...(await loadSaved(folder)), tokens: null });
     await rm(inHost("state"), { recursive: true });

@@ -32,6 +32,8 @@ export const CALLERS = [
   "weak",
   "weak_staff",
   "session",
+  "foreign_session",
+  "staff_session",
   "agent",
   "other_agent",
   "impostor",
@@ -125,15 +127,17 @@ export async function openApiWorld() {
   /** What the document does not allow, in words. */
   const faults: string[] = [];
   let judged = 0;
-  let cookie: string | undefined;
+  const cookies = new Map<"customer" | "staff", string>();
 
-  /** The session of a customer who has just logged in, unless the last one still stands. */
-  async function session(): Promise<string> {
-    const known = cookie !== undefined && (await accounts.authenticate(new Headers({ cookie })));
-    if (cookie === undefined || !known || !known.ok) {
-      const who = { email: people.customer.email, password: PASSWORD };
-      cookie = cookieOf(await post(accounts, "/sign-in/email", who));
-    }
+  /** The session of one who has just logged in, unless the last one still stands. */
+  async function session(role: "customer" | "staff" = "customer"): Promise<string> {
+    const last = cookies.get(role);
+    const known =
+      last !== undefined && (await accounts.authenticate(new Headers({ cookie: last })));
+    if (last !== undefined && known && known.ok) return last;
+    const who = { email: people[role].email, password: PASSWORD };
+    const cookie = cookieOf(await post(accounts, "/sign-in/email", who));
+    cookies.set(role, cookie);
     return cookie;
   }
 
@@ -148,6 +152,10 @@ export async function openApiWorld() {
         return { authorization: "Bearer AAAA.AAAA.AAAA" };
       case "session":
         return { cookie: await session(), origin: BASE_URL };
+      case "foreign_session":
+        return { cookie: await session(), origin: "https://evil.example" };
+      case "staff_session":
+        return { cookie: await session("staff"), origin: BASE_URL };
       case "agent":
       case "other_agent":
       case "impostor": {
@@ -279,6 +287,9 @@ export async function openApiWorld() {
 
   return {
     cp,
+    credentialsOf: (caller: "customer" | "staff") => ({
+      authorization: `Bearer ${tokens[caller]}`,
+    }),
     document,
     world,
     people,
@@ -291,7 +302,7 @@ export async function openApiWorld() {
     judged: () => judged,
     onAgent,
     session,
-    forgetSession: () => (cookie = undefined),
+    forgetSession: () => cookies.clear(),
     opOf,
     send,
     does,

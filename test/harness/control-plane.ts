@@ -4,7 +4,7 @@ import { createStaticHostCredentials } from "#adapters/sts.ts";
 import { createSealer } from "#adapters/sealer.ts";
 import { systemSecrets } from "#adapters/clock.ts";
 import type { Accounts, LogIns } from "#core/accounts/accounts.ts";
-import type { Log } from "#core/ports.ts";
+import type { Log, Mail } from "#core/ports.ts";
 import { ok } from "#core/result.ts";
 import type { Deps } from "#commands/deps.ts";
 import type { Db } from "#db/client.ts";
@@ -31,6 +31,8 @@ export type ControlPlane = Readonly<{
   fetch: (request: Request) => Promise<Response>;
   /** Where Stripe's deliveries come in. */
   webhook: (request: Request) => Promise<Response>;
+  /** What was mailed. */
+  mails: readonly SentMail[];
   log: RecordedLog;
   /** Hands on everything that waits (webhooks, queues, outbox) until nothing moves any more. */
   pump: () => Promise<void>;
@@ -38,6 +40,8 @@ export type ControlPlane = Readonly<{
   rows: (query: string, ...values: unknown[]) => Promise<Record<string, unknown>[]>;
   drop: () => Promise<void>;
 }>;
+
+export type SentMail = Parameters<Mail["send"]>[0];
 
 /** What was logged: each line with its event, and the errors apart. */
 export type RecordedLog = Log & {
@@ -60,11 +64,13 @@ export function recordedLog(): RecordedLog {
 
 const noAccounts: Accounts & LogIns = {
   handle: async () => new Response(null, { status: 404 }),
+  setPassword: () => Promise.reject(new Error("this test has no accounts")),
   createAccount: () => Promise.reject(new Error("this test has no accounts")),
   authenticate: async () => ok(undefined),
   createToken: () => Promise.reject(new Error("this test has no accounts")),
   listTokens: async () => [],
   revokeToken: async () => false,
+  revokeAllTokens: async () => undefined,
 };
 
 export async function startControlPlane(
@@ -92,6 +98,7 @@ export async function startControlPlane(
     webhook: (request) => webhook(request),
     afterLastRetry: options.afterLastRetry,
   });
+  const mails: SentMail[] = [];
   const doors = options.accounts?.(database.db) ?? noAccounts;
   const deps: Deps = {
     db: withCommitSteps(drizzle(database.pool, { logger: steps.logger }), steps),
@@ -102,6 +109,7 @@ export async function startControlPlane(
     log,
     payments: stepped(stripe.payments, "payments", steps),
     queues: stepped(queues, "queues", steps),
+    mail: stepped({ send: async (mail) => void mails.push(mail) }, "mail", steps),
     accounts: doors,
     hostCredentials: stepped(
       createStaticHostCredentials({ clock, region: "us-east-1" }),
@@ -138,6 +146,7 @@ export async function startControlPlane(
     steps,
     fetch: async (request) => api(request),
     webhook,
+    mails,
     log,
     pump,
     rows: async (query, ...values) => (await database.pool.query(query, values)).rows,

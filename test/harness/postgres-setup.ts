@@ -3,6 +3,7 @@ import { chmod, mkdtemp, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import type { TestProject } from "vitest/node";
+import { ensureLogins, type DatabaseLogin } from "#db/logins.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { freePort } from "#local/free-port.ts";
 import { startPostgres } from "#local/postgres.ts";
@@ -10,7 +11,10 @@ import { runSql, TEMPLATE } from "./database.ts";
 
 declare module "vitest" {
   interface ProvidedContext {
+    /** Of its owner. */
     postgresUrl: string;
+    /** What the product logs in with. */
+    databaseLogin: DatabaseLogin;
   }
 }
 
@@ -26,7 +30,10 @@ export default async function setup(project: TestProject): Promise<() => Promise
   });
   await runSql(postgres.url("postgres"), `create database ${TEMPLATE}`);
   await migrateDatabase(postgres.url(TEMPLATE));
+  const login = { user: "berth_test", password: randomBytes(12).toString("hex") };
+  await ensureLogins(postgres.url(TEMPLATE), [login]);
   project.provide("postgresUrl", postgres.url("postgres"));
+  project.provide("databaseLogin", login);
   return async () => {
     await postgres.stop();
     await rm(folder, { recursive: true, force: true });

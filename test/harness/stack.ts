@@ -8,6 +8,7 @@ import { freePorts, type Ports } from "#local/ports.ts";
 import { startStack, type Stack } from "#local/stack.ts";
 
 export type TestStack = Stack & {
+  folder: string;
   customer: StackClient;
   staff: StackClient;
   /** What the stack logged as an error. */
@@ -59,6 +60,7 @@ export async function openStack(
   });
   return {
     ...stack,
+    folder,
     customer: new StackClient(stack.apiUrl, stack.tokens.customer),
     staff: new StackClient(stack.apiUrl, stack.tokens.staff),
     errors,

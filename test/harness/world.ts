@@ -149,6 +149,7 @@ export async function aBuyer(cp: ControlPlane): Promise<AccountPrincipal> {
     email: buyer.email,
     name: buyer.name,
     role: buyer.role,
+    emailVerified: true,
     createdAt: now,
     updatedAt: now,
   });

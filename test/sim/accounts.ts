@@ -44,4 +44,5 @@ export const simAccounts: Accounts = {
   createToken: unused,
   listTokens: unused,
   revokeToken: unused,
+  revokeAllTokens: unused,
 };

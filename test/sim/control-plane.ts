@@ -82,6 +82,7 @@ export function createControlPlane(
       return ports.payments();
     },
     queues: ports.queues,
+    mail: { send: () => Promise.reject(new Error("the simulator's people have no mail")) },
     accounts: simAccounts,
     hostCredentials: {
       forQueue: async () => ({

@@ -22,8 +22,8 @@ const values = (...all: (string | number)[]) => `(${all.map(text).join(", ")})`;
 const MADE = "2026-01-01T00:00:00Z";
 
 const STANDING = `
-  insert into accounts (id, email, name, role, created_at, updated_at) values
-    ${PEOPLE.map((p) => values(p.accountId, `${p.name}@example.test`, p.name, p.role, MADE, MADE)).join(",")};
+  insert into accounts (id, email, name, role, email_verified, created_at, updated_at) values
+    ${PEOPLE.map((p) => values(p.accountId, `${p.name}@example.test`, p.name, p.role, "true", MADE, MADE)).join(",")};
   insert into locations (id, name, city, country, nameservers, created_at) values
     ${values(LOCATION_ID, "here", "Here", "DE", "{198.18.0.1}", MADE)};
   insert into network_pools (id, location_id, cidr, gateway, prefix, created_at) values
@@ -66,6 +66,8 @@ export const FIXTURE: Fixture = {
     // Of better-auth, which the simulator's people do without (`accounts.ts`).
     "api_tokens",
     "auth_rate_limits",
+    "mailed_links",
+    "spent_codes",
     "credentials",
     "sessions",
     "two_factors",

@@ -44,7 +44,8 @@ const createTokenRoute = (deps: Deps) =>
     summary: "Make an API token",
     description:
       "Scopes are a subset of what you may do now. A token that a token makes has no more scopes than its maker, ends " +
-      "no later (a longer expiry is cut to the maker's), and is revoked with it. The secret is in this answer only: a repeat with the " +
+      "no later (a longer expiry is cut to the maker's), and is revoked with it. Staff make a token that changes " +
+      "things only in a log-in with a second factor, for 90 days at most. The secret is in this answer only: a repeat with the " +
       "same Idempotency-Key makes no second token, and is answered with `secret_shown_once`.",
     tags: ["Account"],
     method: "post",
@@ -55,7 +56,12 @@ const createTokenRoute = (deps: Deps) =>
     },
     responses: {
       201: { description: "The token and its secret", content: json(CreatedToken) },
-      ...problems("scope_not_allowed", "token_limit", "secret_shown_once"),
+      ...problems(
+        "scope_not_allowed",
+        "second_factor_required",
+        "token_limit",
+        "secret_shown_once",
+      ),
     },
   });
 const revokeRoute = (deps: Deps) =>

@@ -44,6 +44,7 @@ const placeOrderRoute = (deps: Deps) =>
         "user_data_too_large",
         "user_data_invalid",
         "hostname_invalid",
+        "email_not_verified",
         "too_many_unpaid_orders",
         "plan_not_found",
         "image_not_found",

@@ -1,29 +1,41 @@
 import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
-import type { LogIns } from "#core/accounts/accounts.ts";
+import type { AccountPrincipal, LogIns } from "#core/accounts/accounts.ts";
 import {
   BackupCodes,
   ChangePassword,
   ConfirmByPassword,
+  ConfirmByCode,
   CurrentSession,
   Done,
   HalfLoggedIn,
   LoggedIn,
   LoggedOut,
   NoFields,
+  RequestPasswordReset,
+  ResetPassword,
   RevokeSession,
   SecondFactor,
   Sessions,
   SignIn,
   SignUp,
-  TotpUri,
   VerifyBackupCode,
+  VerifyEmail,
   VerifyTotp,
 } from "#core/contracts/auth.ts";
 import type { ProblemCode } from "#core/contracts/problem.ts";
 import type { Deps } from "#commands/deps.ts";
-import { forAnybody, forSessions } from "#functions/access.ts";
-import { problems } from "#functions/problems.ts";
+import { askForLink } from "#commands/accounts/ask-for-link.ts";
+import { proveEmail, resetPassword } from "#commands/accounts/use-link.ts";
+import { forAnybody, forSessions, type AccountEnv, type GuardDeps } from "#functions/access.ts";
+import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
+
+/** What log-ins stand on. */
+export type LogInDeps = GuardDeps &
+  Pick<Deps, "db" | "clock" | "ids"> &
+  Readonly<{ logIns: LogIns }>;
+/** What is asked: a body as it was accepted, and by whom where the operation is for who is logged in. */
+type Asked = Readonly<{ body: unknown; who: AccountPrincipal | undefined }>;
 
 type AuthOperation = Readonly<{
   /** Below `/v1/auth`. */
@@ -37,18 +49,29 @@ type AuthOperation = Readonly<{
   body?: z.ZodType;
   answer: z.ZodType;
   codes?: readonly ProblemCode[];
+  /** Serves it in better-auth's place; the answer is `Done`. */
+  serve?: (deps: LogInDeps, asked: Asked) => Promise<void>;
+  /** What is done after better-auth has served it, if that went well. */
+  afterwards?: (deps: LogInDeps, asked: Asked) => Promise<void>;
 }>;
+
+const theirs = (who: AccountPrincipal | undefined): AccountPrincipal => {
+  if (who === undefined) throw new Error("the guard let nobody in");
+  return who;
+};
 
 const OPERATIONS: readonly AuthOperation[] = [
   {
     path: "/sign-up/email",
     operationId: "signUp",
     summary: "Make an account, and log in",
-    description: "Accounts made here are customers.",
+    description:
+      "Accounts made here are customers. A link is mailed to the address; it is to be opened before the first order.",
     who: "anybody",
     body: SignUp,
     answer: LoggedIn,
     codes: ["forbidden", "email_taken", "busy"],
+    afterwards: (deps, { body }) => askForLink(deps, "prove_email", SignUp.parse(body).email),
   },
   {
     path: "/sign-in/email",
@@ -109,10 +132,59 @@ const OPERATIONS: readonly AuthOperation[] = [
   {
     path: "/change-password",
     operationId: "changePassword",
-    summary: "Change your password",
+    summary: "Change your password; your other sessions end",
     who: "session",
     body: ChangePassword,
     answer: LoggedIn,
+    afterwards: async (deps, { body, who }) => {
+      if (ChangePassword.parse(body).revokeTokens)
+        await deps.accounts.revokeAllTokens(theirs(who).accountId);
+    },
+  },
+  {
+    path: "/send-verification-email",
+    operationId: "sendVerificationEmail",
+    summary: "Mail a link that proves your address again",
+    description: "The last one mailed is the one that works.",
+    who: "session",
+    body: NoFields,
+    answer: Done,
+    serve: (deps, { who }) => askForLink(deps, "prove_email", theirs(who).email),
+  },
+  {
+    path: "/verify-email",
+    operationId: "verifyEmail",
+    summary: "Prove your address by the link that was mailed to it",
+    who: "anybody",
+    body: VerifyEmail,
+    answer: Done,
+    codes: ["link_invalid"],
+    serve: async (deps, { body }) => unwrap(await proveEmail(deps, VerifyEmail.parse(body).token)),
+  },
+  {
+    path: "/request-password-reset",
+    operationId: "requestPasswordReset",
+    summary: "Mail a link by which a forgotten password is replaced",
+    description:
+      "The answer is the same for every address. A link is mailed where there is an account, and not too often.",
+    who: "anybody",
+    body: RequestPasswordReset,
+    answer: Done,
+    serve: (deps, { body }) =>
+      askForLink(deps, "reset_password", RequestPasswordReset.parse(body).email),
+  },
+  {
+    path: "/reset-password",
+    operationId: "resetPassword",
+    summary: "Choose a new password by the link that was mailed; all your sessions end",
+    who: "anybody",
+    body: ResetPassword,
+    answer: Done,
+    codes: ["link_invalid", "password_unfit"],
+    serve: async (deps, { body }) => {
+      const { token: secret, newPassword, revokeTokens = false } = ResetPassword.parse(body);
+      unwrap(await resetPassword(deps, { secret, newPassword, revokeTokens }));
+    },
   },
   {
     path: "/two-factor/enable",
@@ -128,23 +200,15 @@ const OPERATIONS: readonly AuthOperation[] = [
     operationId: "disableTwoFactor",
     summary: "Ask for no second factor any more",
     who: "session",
-    body: ConfirmByPassword,
+    body: ConfirmByCode,
     answer: Done,
-  },
-  {
-    path: "/two-factor/get-totp-uri",
-    operationId: "showTotpUri",
-    summary: "The authenticator app's set-up again",
-    who: "session",
-    body: ConfirmByPassword,
-    answer: TotpUri,
   },
   {
     path: "/two-factor/generate-backup-codes",
     operationId: "makeBackupCodes",
     summary: "New backup codes; the old ones end",
     who: "session",
-    body: ConfirmByPassword,
+    body: ConfirmByCode,
     answer: BackupCodes,
   },
   {
@@ -174,8 +238,8 @@ type Answers = Record<
 >;
 
 const routeOf = (
-  deps: Pick<Deps, "accounts">,
-  { path, who, body, answer, codes = [], ...about }: AuthOperation,
+  deps: GuardDeps,
+  { path, who, body, answer, codes = [], operationId, summary, description }: AuthOperation,
 ) => {
   const answers: Answers = {
     200: { description: "Done", content: { "application/json": { schema: answer } } },
@@ -183,7 +247,9 @@ const routeOf = (
   };
   return createRoute({
     ...(who === "session" ? forSessions(deps) : forAnybody),
-    ...about,
+    operationId,
+    summary,
+    ...(description === undefined ? {} : { description }),
     tags: ["Log-in"],
     method: body === undefined ? "get" : "post",
     path: `/v1/auth${path}`,
@@ -203,10 +269,7 @@ const routeOf = (
 };
 
 /** Puts the routes into the document of who does not serve them. */
-export function describeLogIns(
-  deps: Pick<Deps, "accounts">,
-  registry: OpenAPIHono["openAPIRegistry"],
-): void {
+export function describeLogIns(deps: GuardDeps, registry: OpenAPIHono["openAPIRegistry"]): void {
   for (const operation of OPERATIONS) {
     const { middleware: _, ...described } = { middleware: [], ...routeOf(deps, operation) };
     registry.registerPath(described);
@@ -214,8 +277,10 @@ export function describeLogIns(
 }
 
 /** Sign-up, log-in, sessions and second factors. `deps.logIns` answers them; here they are described and checked. */
-export const logInRoutes = (deps: Pick<Deps, "accounts"> & { logIns: LogIns }) => {
-  const router = newRouter<{ Variables: { requestId: string } }>();
+export const logInRoutes = (deps: LogInDeps) => {
+  const router = newRouter<{
+    Variables: { requestId: string } & Partial<AccountEnv["Variables"]>;
+  }>();
   for (const operation of OPERATIONS)
     router.openapi(routeOf(deps, operation), async (c) => {
       const { url, method } = c.req.raw;
@@ -223,7 +288,19 @@ export const logInRoutes = (deps: Pick<Deps, "accounts"> & { logIns: LogIns }) =
       headers.set("x-request-id", c.get("requestId"));
       // The body has been read to be checked: what goes on is what was accepted.
       const body = operation.body === undefined ? undefined : await c.req.text();
-      return deps.logIns.handle(new Request(url, { method, headers, ...(body && { body }) }));
+      const asked = {
+        body: body === undefined || body === "" ? {} : JSON.parse(body),
+        who: c.get("who"),
+      };
+      if (operation.serve !== undefined) {
+        await operation.serve(deps, asked);
+        return c.json({ status: true });
+      }
+      const answer = await deps.logIns.handle(
+        new Request(url, { method, headers, ...(body && { body }) }),
+      );
+      if (answer.ok) await operation.afterwards?.(deps, asked);
+      return answer;
     });
   return router;
 };

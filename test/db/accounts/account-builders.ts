@@ -13,9 +13,10 @@ import {
   SCOPES_OF_ROLE,
 } from "#core/accounts/accounts.ts";
 import type { Db } from "#db/client.ts";
+import { spendCode } from "#db/accounts/spent-codes.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 
-export const BASE_URL = "http://127.0.0.1:8787";
+export const BASE_URL = "http://berth.test";
 export const PASSWORD = "correct horse battery";
 export const INVALID = { ok: false, error: { code: "token_invalid" } };
 
@@ -42,6 +43,7 @@ export function accountsOn(
   };
   const logIns = createLogIns({
     tables: accountTables,
+    spendCode: (accountId, code) => spendCode(db, accountId, code, new Date()),
     secret: SECRET,
     baseUrl: BASE_URL,
     trustedOrigins: [],
@@ -107,15 +109,18 @@ export function cookieOf(answer: Response): string {
     .join("; ");
 }
 
-/** The code that an authenticator app shows now for an `otpauth:` address (RFC 6238; SHA-1, 30 s, 6 digits). */
-export function totpOf(address: string): string {
+/**
+ * The code that an authenticator app shows for an `otpauth:` address (RFC 6238; SHA-1, 30 s, 6 digits): now, or by a clock
+ * that is `ahead` so many steps, of which better-auth allows one.
+ */
+export function totpOf(address: string, ahead = 0): string {
   const digits = new URL(address).searchParams.get("secret") ?? "";
   const bits = Array.from(digits, (c) =>
     "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567".indexOf(c).toString(2).padStart(5, "0"),
   );
   const bytes = (bits.join("").match(/.{8}/g) ?? []).map((byte) => Number.parseInt(byte, 2));
   const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)));
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000) + ahead));
   const mac = createHmac("sha1", Buffer.from(bytes)).update(counter).digest();
   const number = mac.readUInt32BE((mac.at(-1) ?? 0) & 15) & 0x7fff_ffff;
   return String(number % 1_000_000).padStart(6, "0");

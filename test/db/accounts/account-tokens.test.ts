@@ -187,6 +187,22 @@ describe("API tokens", () => {
     });
   });
 
+  test("an account has a hundred tokens and no more, however many are made at once (4b B7)", async () => {
+    const { accounts } = anInstance();
+    const owner = await anAccount(accounts, "customer");
+    const { token } = await aToken(accounts, owner);
+    const row = await tokenRow(token.id);
+    if (row === undefined) throw new Error("the token is stored");
+    const copies = Array.from({ length: 97 }, () => ({ ...row, id: v7(), key: aHash() }));
+    await database.db.insert(accountTables.apiTokens).values(copies);
+    const input = { name: "at once", scopes: [], expiresInSeconds: null };
+    const made = await Promise.all(
+      Array.from({ length: 8 }, () => accounts.createToken(owner, input)),
+    );
+    expect(made.filter(({ ok }) => ok)).toHaveLength(2);
+    expect(await accounts.listTokens(owner.accountId)).toHaveLength(100);
+  });
+
   test("another account's token can neither be revoked nor seen", async () => {
     const { accounts } = anInstance();
     const { token, secret } = await aToken(accounts, await anAccount(accounts, "customer"));

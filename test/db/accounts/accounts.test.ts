@@ -159,7 +159,11 @@ describe("signing up and logging in", () => {
     });
     const wrong = await post(accounts, "/two-factor/verify-totp", { code: "000000" }, pending);
     expect(wrong.status).toBe(401);
-    const cookie = cookieOf(await post(accounts, "/two-factor/verify-totp", { code }, pending));
+    // 4b B5: the code that ended the set-up is good for nothing else.
+    const again = await post(accounts, "/two-factor/verify-totp", { code }, pending);
+    expect(await again.json()).toMatchObject({ status: 401, reason: "code_already_used" });
+    const next = { code: totpOf(totpURI, 1) };
+    const cookie = cookieOf(await post(accounts, "/two-factor/verify-totp", next, pending));
     expect(await accounts.authenticate(new Headers({ cookie }))).toMatchObject({
       value: { email },
     });
@@ -182,7 +186,7 @@ describe("an account that staff makes", () => {
       .from(accountTables.accounts)
       .where(eq(accountTables.accounts.id, made.value.accountId));
     expect(rows).toMatchObject([
-      { email, name: "Grace", role: "staff", emailVerified: false, createdAt: AT, updatedAt: AT },
+      { email, name: "Grace", role: "staff", emailVerified: true, createdAt: AT, updatedAt: AT },
     ]);
     const cookie = await logIn(accounts, email);
     expect(await accounts.authenticate(new Headers({ cookie }))).toMatchObject({
@@ -232,7 +236,10 @@ describe("the log-in routes", () => {
       expect(set).toMatch(/HttpOnly/i);
       expect(set).toMatch(/SameSite=Lax/i);
       expect(/; Secure/i.test(set)).toBe(production);
-      expect(set.startsWith("__Secure-berth.session_token=")).toBe(production);
+      // 4b B5: no other host of the domain can set it.
+      expect(set.startsWith("__Host-berth.session_token=")).toBe(production);
+      expect(set).toMatch(/; Path=\/(;|$)/i);
+      expect(set).not.toMatch(/; Domain=/i);
     }
   });
 

@@ -131,7 +131,7 @@ describe("usage", () => {
              from generate_series(1, 5000) as n) as each_minute`,
       vmId,
     );
-    await cp.rows("analyze usage_samples");
+    await cp.database.asOwner("analyze usage_samples");
     const asked: { query: string; params: unknown[] }[] = [];
     const db = drizzle(cp.database.pool, {
       logger: { logQuery: (query, params) => asked.push({ query, params }) },

@@ -1,0 +1,75 @@
+import { passwordFault } from "#core/accounts/passwords.ts";
+import type { LogIns } from "#core/accounts/accounts.ts";
+import type { LinkKind } from "#core/accounts/links.ts";
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { markEmailProven, spendLink } from "#db/accounts/links.ts";
+import type { Tx } from "#db/client.ts";
+import { recordChange } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
+import { hashOfLink } from "./send-link.ts";
+
+type LinkDeps = Pick<Deps, "db" | "clock" | "ids">;
+type At = ReturnType<typeof stamp>;
+
+/** Uses up a link that was mailed to prove an address: the account's address is proven. */
+export async function proveEmail(
+  deps: LinkDeps,
+  secret: string,
+): Promise<Result<void, Refusal<"link_invalid">>> {
+  const at = stamp(deps);
+  return inTransaction(deps.db, async (tx): Promise<Result<void, Refusal<"link_invalid">>> => {
+    const used = await useLink(tx, "prove_email", secret, at);
+    return used.ok ? ok(undefined) : used;
+  });
+}
+
+/**
+ * Uses up a link that was mailed for a new password, and sets it: all sessions end, and all API tokens if that is asked for.
+ * The link is used up first, so that it is good once whatever happens then; after a crash another one is asked for. A
+ * password that is refused uses nothing up.
+ */
+export async function resetPassword(
+  deps: LinkDeps & Pick<Deps, "accounts"> & Readonly<{ logIns: Pick<LogIns, "setPassword"> }>,
+  input: { secret: string; newPassword: string; revokeTokens: boolean },
+): Promise<Result<void, Refusal<"link_invalid" | "password_unfit">>> {
+  const at = stamp(deps);
+  const used = await undoOnRefusal(
+    deps.db,
+    async (tx): Promise<Result<string, Refusal<"link_invalid" | "password_unfit">>> => {
+      const link = await useLink(tx, "reset_password", input.secret, at);
+      if (!link.ok) return link;
+      const fault = passwordFault(input.newPassword, link.value.about);
+      return fault === undefined ? ok(link.value.accountId) : refuse("password_unfit", fault);
+    },
+  );
+  if (!used.ok) return used;
+  if (input.revokeTokens) await deps.accounts.revokeAllTokens(used.value);
+  await deps.logIns.setPassword(used.value, input.newPassword);
+  return ok(undefined);
+}
+
+/** Answers the account, with its address and name. Who uses a link has read what was mailed to the address: it is proven. */
+async function useLink(
+  tx: Tx,
+  kind: LinkKind,
+  secret: string,
+  at: At,
+): Promise<Result<{ accountId: string; about: readonly string[] }, Refusal<"link_invalid">>> {
+  const accountId = await spendLink(tx, kind, hashOfLink(secret), at.now);
+  if (accountId === undefined)
+    return refuse("link_invalid", "this link was used, has ended, or was never one; ask again");
+  const { firstTime, about } = await markEmailProven(tx, accountId, at.now);
+  await recordChange(
+    tx,
+    {
+      actor: { kind: "account", id: accountId },
+      action: `account.${kind}`,
+      subject: { kind: "account", id: accountId },
+      events: firstTime ? [{ name: "account.email_proven.v1", data: { accountId } }] : [],
+    },
+    at,
+  );
+  return ok({ accountId, about });
+}

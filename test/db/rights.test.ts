@@ -1,0 +1,109 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { cloneDatabase, type TestDatabase } from "#test/harness/database.ts";
+
+/* 4b B6: what the functions may do to the database, and what nobody may. */
+
+let database: TestDatabase;
+let tables: readonly string[];
+beforeAll(async () => {
+  database = await cloneDatabase();
+  const { rows } = await database.pool.query<{ name: string }>(
+    "select tablename as name from pg_tables where schemaname = 'public' order by 1",
+  );
+  tables = rows.map(({ name }) => name);
+});
+afterAll(() => database.drop());
+
+const APPEND_ONLY = ["audit_log", "ledger_entries", "ledger_transactions"];
+/** What ends, or is kept for a while only: code deletes from these, and from no others. */
+const DELETED_FROM = [
+  "api_tokens",
+  "auth_rate_limits",
+  "held_images",
+  "idempotency_keys",
+  "inbox",
+  "mailed_links",
+  "outbox",
+  "sessions",
+  "spent_codes",
+  "two_factors",
+  "usage_samples",
+  "verifications",
+];
+
+const may = async (right: string): Promise<readonly string[]> => {
+  const { rows } = await database.pool.query<{ name: string }>(
+    `select t as name from unnest($1::text[]) as t where has_table_privilege(t, $2) order by 1`,
+    [tables, right],
+  );
+  return rows.map(({ name }) => name);
+};
+
+describe("the functions' role", () => {
+  test("reads every table, adds to each, and changes all but what is append-only", async () => {
+    expect(tables.length).toBeGreaterThan(25);
+    expect(await may("SELECT")).toEqual(tables);
+    expect(await may("INSERT")).toEqual(tables);
+    expect(await may("UPDATE")).toEqual(tables.filter((name) => !APPEND_ONLY.includes(name)));
+  });
+
+  test("deletes only from what ends, or is kept for a while", async () => {
+    expect(await may("DELETE")).toEqual(DELETED_FROM);
+  });
+
+  test.each(["TRUNCATE", "TRIGGER", "REFERENCES", "MAINTAIN"])(
+    "has the right to %s on no table",
+    async (right) => {
+      expect(await may(right)).toEqual([]);
+    },
+  );
+
+  test.each([
+    "truncate ledger_entries",
+    "delete from audit_log",
+    "update ledger_entries set amount_minor = 0",
+    "create table mine (n int)",
+    "alter table ledger_entries disable trigger all",
+    "drop trigger audit_log_append_only on audit_log",
+    "set session_replication_role = replica",
+    "create role more",
+    "select pg_read_file('PG_VERSION')",
+    "copy accounts to program 'true'",
+  ])("may not %s", async (statement) => {
+    await expect(database.pool.query(statement)).rejects.toThrow(/permission denied|must be owner/);
+  });
+
+  test("owns nothing, and is no superuser", async () => {
+    const { rows } = await database.pool.query(
+      `select rolsuper, rolcreaterole, rolcreatedb, rolbypassrls, rolreplication from pg_roles where rolname = current_user`,
+    );
+    expect(rows).toEqual([
+      {
+        rolsuper: false,
+        rolcreaterole: false,
+        rolcreatedb: false,
+        rolbypassrls: false,
+        rolreplication: false,
+      },
+    ]);
+    const owned = await database.pool.query(
+      "select relname from pg_class where pg_get_userbyid(relowner) = current_user",
+    );
+    expect(owned.rows).toEqual([]);
+  });
+
+  test("has its rights on tables to come, without deleting from them", async () => {
+    await database.asOwner("create table to_come (id bigint generated always as identity, n int)");
+    await database.pool.query("insert into to_come (n) values (1)");
+    await database.pool.query("update to_come set n = 2");
+    await expect(database.pool.query("delete from to_come")).rejects.toThrow("permission denied");
+    await database.asOwner("drop table to_come");
+  });
+});
+
+describe("what is append-only", () => {
+  test.each(APPEND_ONLY)("(%s) is not changed by the database's owner either", async (table) => {
+    // Not even empty: a trigger on rows says nothing of this.
+    await expect(database.asOwner(`truncate ${table} cascade`)).rejects.toThrow("append-only");
+  });
+});
