@@ -35,6 +35,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "expire_initial_passwords",
       "relay_outbox",
       "check_health",
+      "keep_usage_days",
     ].map((name) => `sweep.${name} ok`),
   );
 });

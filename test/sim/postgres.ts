@@ -37,7 +37,7 @@ export class SimPostgres {
     const names = [...changing.rows.map((row) => row.name), "sim.changes"];
     const postgres = new SimPostgres(
       lite,
-      `truncate ${names.join(", ")} restart identity; ${FIXTURE.changing}; truncate sim.changes restart identity`,
+      `${DROP_DAYS}; truncate ${names.join(", ")} restart identity; ${FIXTURE.changing}; truncate sim.changes restart identity`,
     );
     postgres.reset();
     return postgres;
@@ -107,4 +107,11 @@ function rowsOf(answer: Uint8Array): Rows {
 }
 
 /** Nothing outlives the process, so nothing is flushed; and a statement that is prepared once is planned once. */
+/** The partitions that the sweep has made: another seed begins without them. */
+const DROP_DAYS = `do $$ declare day regclass; begin
+  for day in select inhrelid from pg_inherits where inhparent = 'usage_samples'::regclass
+    and inhrelid <> 'usage_samples_rest'::regclass
+  loop execute format('drop table %s', day); end loop;
+end $$`;
+
 const SETTINGS = "set synchronous_commit = off; set plan_cache_mode = force_generic_plan";
