@@ -155,7 +155,8 @@ export function createControlPlane(
   return {
     deps,
     api: lambda("api", (request) => pickApi.pick(apis).fetch(request)),
-    webhook: lambda("webhook", (request) => hook.fetch(request)),
+    // An instance of its own for each: one that is killed takes no other delivery with it, as on Lambda.
+    webhook: lambda("webhook", (request) => createStripeWebhook(deps).fetch(request)),
     sweep,
     swept,
     startSweeping,
