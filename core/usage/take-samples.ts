@@ -14,7 +14,7 @@ export type Meter = Readonly<{
   /** In milliseconds. */
   measured: Spans;
   spare: Spare | null;
-  /** By boot epoch: of those that the batch speaks of. */
+  /** By boot epoch: the last one, and those that the batch speaks of. */
   boots: ReadonlyMap<string, MeteredBoot>;
 }>;
 export type MeteredBoot = Readonly<{ seqs: Spans; endsAt: Date }>;

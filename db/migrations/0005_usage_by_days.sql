@@ -23,6 +23,9 @@ CREATE TABLE "usage_hours" (
 CREATE TABLE "usage_meters" (
 	"vm_id" uuid PRIMARY KEY NOT NULL,
 	"measured" "int8multirange" NOT NULL,
+	"boot_epoch" text,
+	"seqs" "int8multirange",
+	"boot_ends_at" timestamp (3) with time zone,
 	"spare_cpu_ns" bigint,
 	"spare_rx_bytes" bigint,
 	"spare_tx_bytes" bigint,

@@ -77,11 +77,15 @@ export const usageHours = pgTable(
   (t) => [primaryKey({ name: "usage_hours_pkey", columns: [t.vmId, t.hour] })],
 );
 
-/** Of when a VM's usage is stored (invariant 10). Whoever takes samples of the VM holds its row, and no other. */
+/** Of when a VM's usage is stored (invariant 10). Whoever stores samples of the VM holds its row, and none of `vms`. */
 export const usageMeters = pgTable("usage_meters", {
   vmId: uuid("vm_id").primaryKey(),
   /** In milliseconds. An honest host leaves no gap: one span. */
   measured: spans("measured").notNull(),
+  /** The boot that it was last measured in, as in `usage_boots`; null: none yet, or it lies there. */
+  bootEpoch: text("boot_epoch"),
+  seqs: spans("seqs"),
+  bootEndsAt: instant("boot_ends_at"),
   /** What its samples may come to beyond their own time, by counter; null: nothing is used up yet. */
   spareCpuNs: count("spare_cpu_ns"),
   spareRxBytes: count("spare_rx_bytes"),
@@ -90,7 +94,10 @@ export const usageMeters = pgTable("usage_meters", {
   spareWriteBytes: count("spare_write_bytes"),
 });
 
-/** Which sequence numbers of a VM's boot are stored (invariant 11). Written by whoever holds the VM's meter. */
+/**
+ * Which sequence numbers of a VM's boot are stored (invariant 11): of those before its last one, which its meter has.
+ * Written by whoever holds the meter.
+ */
 export const usageBoots = pgTable(
   "usage_boots",
   {

@@ -1,53 +1,39 @@
-import { and, asc, eq, inArray, sql } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { Spare } from "#core/usage/judge-sample.ts";
 import type { Meter, MeteredBoot } from "#core/usage/take-samples.ts";
 import { endOf } from "#core/usage/spans.ts";
-import type { Db, Tx } from "#db/client.ts";
+import type { Db } from "#db/client.ts";
 import { plans } from "#db/schema/catalogue.ts";
 import { usageBoots, usageMeters } from "#db/schema/usage.ts";
 import { vms } from "#db/schema/vms.ts";
 
+/** What a batch speaks of: its VMs, and their boots. */
+type Named = readonly { vmId: string; bootEpoch: string }[];
+
 /**
- * Loads the meters of those of the samples' VMs that this host owns, and holds them until the transaction ends: of two
- * batches of one VM the second waits. No row of `vms` is locked: nobody else waits for usage, nor usage for anybody.
+ * Loads the meters of those of the samples' VMs that this host owns. Nothing is locked, here and when the samples are
+ * stored, but the meters: nobody waits for usage but usage of the same VM, nor usage for anybody else.
  */
-export async function lockMeters(
-  tx: Tx,
+export async function loadMeters(
+  db: Db,
   hostId: string,
-  samples: readonly { vmId: string; bootEpoch: string }[],
+  samples: Named,
 ): Promise<ReadonlyMap<string, Meter>> {
   const ids = [...new Set(samples.map((s) => s.vmId))];
-  let rows = await metersOf(tx, hostId, ids);
-  if (rows.length < ids.length) {
-    await beginMeters(tx, hostId, ids);
-    rows = await metersOf(tx, hostId, ids);
-  }
-  // By a statement of its own: that of the meters has looked at all else before it waited for them.
-  const boots = await bootsOf(
-    tx,
-    rows.map(({ meter }) => meter.vmId),
-    [...new Set(samples.map((s) => s.bootEpoch))],
-  );
-  return new Map(
-    rows.map(({ meter: { vmId, measured, ...spare }, vm, bandwidthMbit }) => [
-      vmId,
-      {
-        vmId,
-        vm: { ...vm, bandwidthMbit },
-        measured,
-        spare: spareFromRow(spare),
-        boots: boots.get(vmId) ?? new Map<string, MeteredBoot>(),
-      },
-    ]),
-  );
+  const bootEpochs = [...new Set(samples.map((s) => s.bootEpoch))];
+  const rows = await metersOf(db, hostId, ids, bootEpochs);
+  if (rows.every(({ meter }) => meter !== null)) return fromRows(rows);
+  await beginMeters(db, hostId, ids);
+  return fromRows(await metersOf(db, hostId, ids, bootEpochs));
 }
 
 const isVm = (ids: readonly string[]) => sql`${vms.id} = any(${sql.param([...ids])}::uuid[])`;
 
-const metersOf = (tx: Tx, hostId: string, ids: readonly string[]) =>
-  tx
+/** A row for each VM and each of these boots of it that is known; by one statement, so that they fit each other. */
+const metersOf = (db: Db, hostId: string, ids: readonly string[], bootEpochs: readonly string[]) =>
+  db
     .select({
-      meter: usageMeters,
+      vmId: vms.id,
       vm: {
         vcpus: vms.vcpus,
         memoryMib: vms.memoryMib,
@@ -56,44 +42,52 @@ const metersOf = (tx: Tx, hostId: string, ids: readonly string[]) =>
         deletedAt: vms.deletedAt,
       },
       bandwidthMbit: plans.bandwidthMbit,
+      meter: usageMeters,
+      boot: usageBoots,
     })
     .from(vms)
     .innerJoin(plans, eq(plans.id, vms.planId))
-    .innerJoin(usageMeters, eq(usageMeters.vmId, vms.id))
-    .where(and(eq(vms.hostId, hostId), isVm(ids)))
-    .orderBy(asc(usageMeters.vmId)) // always in one order, so that two batches never wait for each other in a ring
-    .for("update", { of: usageMeters });
+    .leftJoin(usageMeters, eq(usageMeters.vmId, vms.id))
+    .leftJoin(
+      usageBoots,
+      and(
+        eq(usageBoots.vmId, vms.id),
+        sql`${usageBoots.bootEpoch} = any(${sql.param([...bootEpochs])}::text[])`,
+      ),
+    )
+    .where(and(eq(vms.hostId, hostId), isVm(ids)));
+type Row = Awaited<ReturnType<typeof metersOf>>[number];
 
 /** Of those that have none yet. */
-const beginMeters = (tx: Tx, hostId: string, ids: readonly string[]) =>
-  tx.execute(sql`
+const beginMeters = (db: Db, hostId: string, ids: readonly string[]) =>
+  db.execute(sql`
     insert into ${usageMeters} (vm_id, measured)
     select ${vms.id}, '{}' from ${vms} where ${vms.hostId} = ${hostId} and ${isVm(ids)} order by 1
     on conflict do nothing`);
 
-async function bootsOf(
-  tx: Tx,
-  vmIds: readonly string[],
-  bootEpochs: readonly string[],
-): Promise<ReadonlyMap<string, ReadonlyMap<string, MeteredBoot>>> {
-  if (vmIds.length === 0) return new Map();
-  const rows = await tx
-    .select()
-    .from(usageBoots)
-    .where(
-      and(
-        sql`${usageBoots.vmId} = any(${sql.param([...vmIds])}::uuid[])`,
-        inArray(usageBoots.bootEpoch, [...bootEpochs]),
-      ),
-    );
-  const boots = new Map<string, Map<string, MeteredBoot>>();
-  for (const { vmId, bootEpoch, ...boot } of rows)
-    boots.set(vmId, (boots.get(vmId) ?? new Map<string, MeteredBoot>()).set(bootEpoch, boot));
-  return boots;
+function fromRows(rows: readonly Row[]): ReadonlyMap<string, Meter> {
+  const meters = new Map<string, Meter & { boots: Map<string, MeteredBoot> }>();
+  for (const { vmId, vm, bandwidthMbit, meter, boot } of rows) {
+    const known = meters.get(vmId) ?? {
+      vmId,
+      vm: { ...vm, bandwidthMbit },
+      measured: meter?.measured ?? [],
+      spare: meter && spareFromRow(meter),
+      boots: lastBootFromRow(meter),
+    };
+    if (boot && boot.bootEpoch !== meter?.bootEpoch)
+      known.boots.set(boot.bootEpoch, { seqs: boot.seqs, endsAt: boot.endsAt });
+    meters.set(vmId, known);
+  }
+  return meters;
 }
 
-type SpareColumns = Omit<typeof usageMeters.$inferSelect, "vmId" | "measured">;
-function spareFromRow(row: SpareColumns): Spare | null {
+function lastBootFromRow(row: Row["meter"]): Map<string, MeteredBoot> {
+  const { bootEpoch, seqs, bootEndsAt: endsAt } = row ?? {};
+  return bootEpoch && seqs && endsAt ? new Map([[bootEpoch, { seqs, endsAt }]]) : new Map();
+}
+
+function spareFromRow(row: typeof usageMeters.$inferSelect): Spare | null {
   const { spareCpuNs, spareRxBytes, spareTxBytes, spareReadBytes, spareWriteBytes } = row;
   return spareCpuNs === null ||
     spareRxBytes === null ||

@@ -115,8 +115,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "usage: what is stored of a VM is not written down",
     file: "db/usage/samples.ts",
-    find: "where m.vm_id = n.vm_id",
-    replace: "where m.vm_id = n.vm_id and n.cpu < 0",
+    find: "update ${usageMeters} as m set measured = n.measured",
+    replace: "update ${usageMeters} as m set measured = m.measured",
   },
   {
     name: "usage: an hour forgets what it had when more comes",
