@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { setTimeout } from "node:timers/promises";
 import type pg from "pg";
 import { addHost } from "#commands/hosts/add-host.ts";
+import { recordUsage } from "#commands/usage/record-usage.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import type { UsageSample } from "#core/contracts/agent/usage.ts";
 import { anAgentReport, aSample, aVmReport, hostFacts } from "#test/builders.ts";
@@ -18,18 +19,20 @@ const BATCH = 1000;
 const SMALL_BATCH = 200;
 /** What an agent sends at once: five minutes, a sample a minute, of as many VMs as that makes. */
 const MINUTES_A_FLUSH = 5;
-const ROUNDS = 20;
+const ROUNDS = 40;
 
 type BenchHost = Readonly<{ hostId: string; key: AgentKey; vmIds: readonly string[] }>;
 
-/** Usage, as a host's agent sends it: over HTTP, signed. */
+/** Usage: the command beside the bare statement, and the rest as a host's agent sends it, over HTTP and signed. */
 export async function benchUsage(stack: Stack, pool: pg.Pool): Promise<BenchRow[]> {
   const steady = await aHost(stack, pool, VMS);
   const away = await aHost(stack, pool, VMS);
   // Warm: just-in-time compilation, connections.
-  await beside(stack, pool, steady, SMALL_BATCH, 5, 30);
-  const small = await beside(stack, pool, steady, SMALL_BATCH, ROUNDS, 100);
-  const large = await beside(stack, pool, steady, BATCH, 5, 300);
+  const record = (samples: UsageSample[]) => recordUsage(stack.deps, steady.hostId, { samples });
+  const overHttp = (samples: UsageSample[]) => sendUsage(stack, steady, samples);
+  await beside(stack, pool, steady, SMALL_BATCH, 10, 100, record);
+  const small = await beside(stack, pool, steady, SMALL_BATCH, ROUNDS, 200, record);
+  const large = await beside(stack, pool, steady, BATCH, 7, 500, overHttp);
   const quiet = await others(stack, away, () => setTimeout(5_000));
   const began = performance.now();
   const busy = await others(stack, away, () => sendBacklog(stack, away));
@@ -42,7 +45,7 @@ export async function benchUsage(stack: Stack, pool: pg.Pool): Promise<BenchRow[
       ours: (SMALL_BATCH * 1000) / small.oursMs,
     }),
     atMost(0.5, {
-      name: `a batch of ${BATCH} samples, beside nothing else`,
+      name: `a batch of ${BATCH} samples over HTTP, beside nothing else`,
       unit: "s",
       floor: large.floorMs / 1000,
       ours: large.oursMs / 1000,
@@ -151,7 +154,7 @@ const minuteOf = (
   );
 };
 
-/** Our whole way beside one bare statement that inserts the same rows into the same table, in turns: the median of each. */
+/** Our way beside one bare statement that inserts the same rows into the same table, in turns: the median of each. */
 async function beside(
   stack: Stack,
   pool: pg.Pool,
@@ -159,6 +162,7 @@ async function beside(
   batch: number,
   rounds: number,
   from: number,
+  send: (samples: UsageSample[]) => Promise<unknown>,
 ): Promise<{ oursMs: number; floorMs: number }> {
   const [ours, floor]: [number[], number[]] = [[], []];
   const minutes = MINUTES_A_FLUSH;
@@ -169,7 +173,7 @@ async function beside(
       minuteOf(stack, vmIds, from + (rounds - round) * minutes - n, boot),
     ).flat();
     let began = performance.now();
-    await sendUsage(stack, host, samples);
+    await send(samples);
     ours.push(performance.now() - began);
     const strangers = new Map(vmIds.map((id) => [id, randomUUID()]));
     const rows = samples.map((s) => ({ ...s, vmId: strangers.get(s.vmId) ?? "" }));
@@ -224,7 +228,7 @@ async function others(
 ): Promise<readonly number[]> {
   const customer = new StackClient(stack.apiUrl, stack.tokens.customer);
   const took: number[] = [];
-  let over = false;
+  const over = new AbortController();
   const report = () => {
     const vms = host.vmIds
       .slice(0, 20)
@@ -247,7 +251,7 @@ async function others(
     () => customer.request("GET", "/v1/plans"),
   ];
   const asking = (async () => {
-    for (let n = 0; !over; n++) {
+    for (let n = 0; !over.signal.aborted; n++) {
       const call = n % 50 === 49 ? order : calls[n % calls.length];
       const began = performance.now();
       await call?.();
@@ -256,7 +260,7 @@ async function others(
     }
   })();
   await Promise.race([work(), asking]);
-  over = true;
+  over.abort();
   await asking;
   return took;
 }

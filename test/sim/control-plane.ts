@@ -95,7 +95,6 @@ export function createControlPlane(
     settings: { publicUrl: "http://berth.test", intervals: INTERVALS },
   };
   const apis = Array.from({ length: INSTANCES }, () => createApi(deps));
-  const hook = createStripeWebhook(deps);
   const runSweep = createSweep(deps);
   const consumers = {
     "billing-events": createBillingEventsConsumer(deps),

@@ -113,7 +113,7 @@ test("4b C1: however samples are split, repeated, mixed up and sent at once, eac
           "select concat_ws('/', vm_id, boot_epoch, seq, cpu_ns, rx_bytes, tx_bytes, read_bytes, write_bytes) as it from usage_samples where boot_epoch like $1",
           `run-${run}-%`,
         );
-        expect(rows.map((row) => row["it"]).sort()).toEqual(samples.map(asStored).sort());
+        expect(rows.map((row) => String(row["it"])).sort()).toEqual(samples.map(asStored).sort());
         expect(await hoursOfSamples()).toEqual(await hours());
       },
     ),
