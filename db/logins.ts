@@ -1,6 +1,6 @@
 import pg from "pg";
 
-/** The role whose rights functions have (`migrations/0006_rights_of_functions.sql`). Nobody logs in as it. */
+/** The role whose rights functions have (`migrations/0010_rights_of_functions.sql`). Nobody logs in as it. */
 const FUNCTIONS = "berth_functions";
 
 export type DatabaseLogin = Readonly<{ user: string; password: string }>;

@@ -9,6 +9,7 @@ import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
 import { retryRefunds } from "#commands/orders/refund-order.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
+import { keepUsageDays } from "#commands/usage/keep-usage-days.ts";
 import { lambda } from "#commands/runtime.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
@@ -25,6 +26,7 @@ export const SWEEPS = {
   forget_old_links: forgetOldLinks,
   relay_outbox: relayOutbox,
   check_health: checkHealth,
+  keep_usage_days: keepUsageDays,
   fetch_missed_events: fetchMissedEvents,
   expire_orders: expireOrders,
   retry_refunds: retryRefunds,

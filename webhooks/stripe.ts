@@ -13,7 +13,7 @@ import {
   type ProblemCode,
 } from "#core/contracts/problem.ts";
 import type { Deps } from "#commands/deps.ts";
-import { receiveStripeEvent } from "#commands/messages/receive-stripe-event.ts";
+import { createStripeReceiver } from "#commands/messages/receive-stripe-event.ts";
 import { lambda } from "#commands/runtime.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 
@@ -26,6 +26,7 @@ type Env = { Variables: { requestId: string } };
 
 /** Takes Stripe's deliveries: checks the signature over the raw body, stores, rings, answers. */
 export const createStripeWebhook = (deps: Deps) => {
+  const receive = createStripeReceiver(deps);
   const refuse = (c: Context<Env>, code: ProblemCode, detail: string) =>
     c.body(
       JSON.stringify(problemDocument(code, detail, c.get("requestId"))),
@@ -50,7 +51,7 @@ export const createStripeWebhook = (deps: Deps) => {
         async (c) =>
           unitOfWork(deps, "stripe.receive", { request_id: c.get("requestId") }, async (add) => {
             const body = await c.req.text();
-            const received = await receiveStripeEvent(deps, {
+            const received = await receive({
               body,
               signature: c.req.header("stripe-signature"),
             });

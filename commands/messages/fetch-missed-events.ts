@@ -1,5 +1,5 @@
 import type { UndeliveredPage } from "#core/billing/payments.ts";
-import { knownDeliveries, storeDelivery } from "#db/messages/inbox.ts";
+import { knownDeliveries, storeDeliveries } from "#db/messages/inbox.ts";
 import type { Deps } from "#commands/deps.ts";
 
 type LookDeps = Pick<Deps, "db" | "clock" | "payments" | "queues" | "log">;
@@ -71,8 +71,11 @@ async function storeNew(deps: LookDeps, missed: UndeliveredPage["events"]): Prom
     missed.map(({ event }) => event.id),
   );
   const unknown = missed.filter(({ event }) => !known.has(event.id));
-  for (const { event, body } of unknown)
-    await storeDelivery(deps.db, event, body, deps.clock.now());
+  const receivedAt = deps.clock.now();
+  await storeDeliveries(
+    deps.db,
+    unknown.map((each) => ({ ...each, receivedAt })),
+  );
   await deps.queues.send(
     "billing-events",
     unknown.map(({ event }) => ({ source: "stripe", messageId: event.id })),

@@ -1,7 +1,8 @@
 import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { OLDEST_SAMPLE_MS } from "#core/usage/judge-sample.ts";
-import { measuredUntil, usageBuckets, type UsageBucket } from "#db/usage/usage.ts";
+import { usageBuckets, type UsageBucket } from "#db/usage/hours.ts";
+import { measuredUntil } from "#db/usage/meters.ts";
 import { loadVm } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
 
@@ -12,9 +13,13 @@ export type Usage = Readonly<{
   measuredUntil: Date | null;
 }>;
 
-const DAY_MS = 24 * 60 * 60_000;
+const HOUR_MS = 60 * 60_000;
+const DAY_MS = 24 * HOUR_MS;
 
-/** A VM's usage, by hour or day; the last day when nothing else is asked, and 35 days at most. */
+/**
+ * A VM's usage, by hour or day; the last day when nothing else is asked, and 35 days at most. It is kept by whole hours
+ * (UTC): one that the time asked for touches counts whole, and the answer's `from` and `to` say so.
+ */
 export async function showUsage(
   deps: Pick<Deps, "db" | "clock">,
   who: AccountPrincipal,
@@ -27,9 +32,13 @@ export async function showUsage(
   if (from >= to) return refuse("invalid_request", "`from` must be before `to`");
   if (+to - +from > OLDEST_SAMPLE_MS)
     return refuse("invalid_request", "35 days at most can be asked for at once");
+  const hours = {
+    from: new Date(Math.floor(+from / HOUR_MS) * HOUR_MS),
+    to: new Date(Math.ceil(+to / HOUR_MS) * HOUR_MS),
+  };
   const [buckets, until] = await Promise.all([
-    usageBuckets(deps.db, { vmId: vm.id, from, to, by: q.by }),
+    usageBuckets(deps.db, { vmId: vm.id, ...hours, by: q.by }),
     measuredUntil(deps.db, vm.id),
   ]);
-  return ok({ from, to, buckets, measuredUntil: until });
+  return ok({ ...hours, buckets, measuredUntil: until });
 }

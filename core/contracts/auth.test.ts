@@ -39,9 +39,9 @@ const REQUESTS = [
   {
     name: "to change a password",
     shape: ChangePassword,
-    request: { currentPassword: PASSWORD, newPassword: "another horse", revokeOtherSessions: true },
+    request: { currentPassword: PASSWORD, newPassword: "another horse", revokeTokens: true },
     texts: { currentPassword: 1024, newPassword: 1024 },
-    optional: ["revokeOtherSessions"],
+    optional: ["revokeTokens"],
   },
   {
     name: "with a password",

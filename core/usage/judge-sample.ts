@@ -9,22 +9,39 @@ const CLOCK_SKEW_MS = 60_000;
 export const OLDEST_SAMPLE_MS = 35 * 24 * 60 * 60_000;
 /** A NIC without a limit of its own: 25 Gbit/s is the fastest port we place. */
 const DEFAULT_NIC_MBIT = 25_000;
-/** Measured intervals and the hypervisor's counters are not read at one instant: 10 % and a second of slack. */
-const SLACK = 1.1;
+/** A disk has no speed of its own here: 100 GB/s is past what a host's memory moves. */
+const DISK_BYTES_A_MS = 100_000_000n;
+/**
+ * Measured intervals and the hypervisor's counters are not read at one instant: 10 %, and a second. The second is the VM's and
+ * not each sample's: what one sample uses of it the next has not, until it has come back by samples that counted less.
+ */
+const SLACK_MS = 1000;
+const withSlack = (most: bigint) => (most * 11n) / 10n;
 
-export type JudgedSample = Readonly<{
-  from: Date;
-  to: Date;
-  cpuNs: bigint;
-  rxBytes: bigint;
-  txBytes: bigint;
-  readBytes: bigint;
-  writeBytes: bigint;
-  memoryBytes: bigint;
-  diskBytes: bigint;
-  /** Something was cut to what is physically possible. */
-  bounded: boolean;
+/** The VM whose counters they are. */
+export type MeteredVm = Readonly<{
+  vcpus: number;
+  memoryMib: number;
+  diskGib: number;
+  bandwidthMbit: number | null;
+  createdAt: Date;
+  deletedAt: Date | null;
 }>;
+
+const COUNTERS = ["cpuNs", "rxBytes", "txBytes", "readBytes", "writeBytes"] as const;
+type Counters = Readonly<Record<(typeof COUNTERS)[number], bigint>>;
+/** What a VM's next sample may come to beyond its own time; null: all of the second is there. */
+export type Spare = Counters;
+
+export type JudgedSample = Counters &
+  Readonly<{
+    from: Date;
+    to: Date;
+    memoryBytes: bigint;
+    diskBytes: bigint;
+    /** Something was cut to what is possible. */
+    bounded: boolean;
+  }>;
 export type SampleRefusal =
   | "ends_in_future"
   | "too_old"
@@ -33,17 +50,34 @@ export type SampleRefusal =
   | "after_destruction";
 
 const sum = (counts: readonly string[]) => counts.reduce((n, c) => n + BigInt(c), 0n);
+const lesser = (a: bigint, b: bigint) => (a < b ? a : b);
+
+/** What each counter can come to in a millisecond. */
+function ratesOf(vm: MeteredVm): Counters {
+  // Of all its NICs together: a VM has one, and one that is reported besides it carries nothing more.
+  const nic = BigInt(vm.bandwidthMbit ?? DEFAULT_NIC_MBIT) * 125n;
+  return {
+    cpuNs: BigInt(vm.vcpus) * 1_000_000n,
+    rxBytes: nic,
+    txBytes: nic,
+    readBytes: DISK_BYTES_A_MS,
+    writeBytes: DISK_BYTES_A_MS,
+  };
+}
 
 /**
  * Checks a sample, which is untrusted input, against what is possible: time runs forward and ends by now, nothing
  * begins before the VM was ordered from its host or after it is gone, no NIC carries more than its speed allows, no CPU
- * runs longer than the time there was (invariants 10, 11). What is too much is cut and marked; it is never billed as it came.
+ * runs longer than the time there was, nothing is larger than the VM (invariants 10, 11). What is too much is cut and
+ * marked; it is never billed as it came. However a time is cut into samples, they come to no more than the time and one
+ * second allow (4b B3).
  */
 export function judgeSample(
   sample: UsageSample,
-  vm: { vcpus: number; bandwidthMbit: number | null; createdAt: Date; deletedAt: Date | null },
+  vm: MeteredVm,
+  spare: Spare | null,
   now: Date,
-): { ok: true; value: JudgedSample } | { ok: false; error: SampleRefusal } {
+): { ok: true; value: JudgedSample; spare: Spare } | { ok: false; error: SampleRefusal } {
   const began = new Date(sample.from);
   const to = new Date(sample.to);
   const oldest = +now - OLDEST_SAMPLE_MS;
@@ -55,27 +89,47 @@ export function judgeSample(
   if (vm.deletedAt !== null && from >= vm.deletedAt)
     return { ok: false, error: "after_destruction" };
 
-  const ms = (+to - +from + 1000) * SLACK;
-  // Of all its NICs together: a VM has one, and one that is reported besides it carries nothing more.
-  const nicBytes = BigInt(Math.ceil(((vm.bandwidthMbit ?? DEFAULT_NIC_MBIT) * 1e6 * ms) / 8000));
-  const cpuMost = BigInt(Math.ceil(vm.vcpus * ms * 1e6));
+  const ms = BigInt(+to - +from);
+  const rates = ratesOf(vm);
   let bounded = from !== began;
   const most = (value: bigint, limit: bigint) => {
     if (value <= limit) return value;
     bounded = true;
     return limit;
   };
-  const judged = {
-    from,
-    to,
-    cpuNs: most(BigInt(sample.cpuNs), cpuMost),
-    rxBytes: most(sum(sample.rxBytes), nicBytes),
-    txBytes: most(sum(sample.txBytes), nicBytes),
-    // A disk has no speed of its own here: 100 GB/s is past what a host's memory moves.
-    readBytes: most(BigInt(sample.readBytes), BigInt(Math.ceil(ms * 1e8))),
-    writeBytes: most(BigInt(sample.writeBytes), BigInt(Math.ceil(ms * 1e8))),
-    memoryBytes: most(BigInt(sample.memoryBytes), 1n << 50n),
-    diskBytes: most(BigInt(sample.diskBytes), 1n << 56n),
+  const count = (counter: keyof Counters, said: bigint) => {
+    const full = withSlack(rates[counter] * BigInt(SLACK_MS));
+    const limit = lesser(spare?.[counter] ?? full, full) + withSlack(rates[counter] * ms);
+    const counted = most(said, limit);
+    return { counted, left: lesser(limit - counted, full) };
   };
-  return { ok: true, value: { ...judged, bounded } };
+  const cpu = count("cpuNs", BigInt(sample.cpuNs));
+  const rx = count("rxBytes", sum(sample.rxBytes));
+  const tx = count("txBytes", sum(sample.txBytes));
+  const read = count("readBytes", BigInt(sample.readBytes));
+  const write = count("writeBytes", BigInt(sample.writeBytes));
+  const memoryBytes = most(BigInt(sample.memoryBytes), BigInt(vm.memoryMib) << 20n);
+  const diskBytes = most(BigInt(sample.diskBytes), BigInt(vm.diskGib) << 30n);
+  return {
+    ok: true,
+    value: {
+      from,
+      to,
+      cpuNs: cpu.counted,
+      rxBytes: rx.counted,
+      txBytes: tx.counted,
+      readBytes: read.counted,
+      writeBytes: write.counted,
+      memoryBytes,
+      diskBytes,
+      bounded,
+    },
+    spare: {
+      cpuNs: cpu.left,
+      rxBytes: rx.left,
+      txBytes: tx.left,
+      readBytes: read.left,
+      writeBytes: write.left,
+    },
+  };
 }

@@ -3,27 +3,34 @@ import type { ProviderEvent } from "#core/billing/payments.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { inbox } from "#db/schema/messages.ts";
 
-/** Stores a delivery as it came. A repeat changes nothing. */
-export async function storeDelivery(
+export type Delivery = Readonly<{ event: ProviderEvent; body: string; receivedAt: Date }>;
+
+/**
+ * Stores deliveries as they came, by one statement. A repeat changes nothing, whether it is of an earlier delivery or
+ * of one beside it. Says of each, in their order, whether it was the first.
+ */
+export async function storeDeliveries(
   db: Db,
-  event: ProviderEvent,
-  body: string,
-  now: Date,
-): Promise<"first" | "repeat"> {
+  deliveries: readonly Delivery[],
+): Promise<readonly ("first" | "repeat")[]> {
+  if (deliveries.length === 0) return [];
   const rows = await db
     .insert(inbox)
-    .values({
-      source: "stripe",
-      messageId: event.id,
-      type: event.type,
-      objectKind: event.object.kind,
-      objectId: event.object.id,
-      body,
-      receivedAt: now,
-    })
+    .values(
+      deliveries.map(({ event, body, receivedAt }) => ({
+        source: "stripe",
+        messageId: event.id,
+        type: event.type,
+        objectKind: event.object.kind,
+        objectId: event.object.id,
+        body,
+        receivedAt,
+      })),
+    )
     .onConflictDoNothing()
     .returning({ id: inbox.messageId });
-  return rows.length === 1 ? "first" : "repeat";
+  const fresh = new Set(rows.map((row) => row.id));
+  return deliveries.map(({ event }) => (fresh.delete(event.id) ? "first" : "repeat"));
 }
 
 /** Those of the deliveries that are stored already. */

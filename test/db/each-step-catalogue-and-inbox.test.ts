@@ -9,7 +9,7 @@ import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.ts";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
 import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
-import { receiveStripeEvent } from "#commands/messages/receive-stripe-event.ts";
+import { createStripeReceiver } from "#commands/messages/receive-stripe-event.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
@@ -164,7 +164,7 @@ test("a signed delivery is stored once, and applied once", async () => {
         const mac = createHmac("sha256", WEBHOOK_SECRET).update(`${at}.${body}`).digest("hex");
         return { body, signature: `t=${at},v1=${mac}` };
       },
-      act: (delivery) => receiveStripeEvent(cp.deps, delivery),
+      act: (delivery) => createStripeReceiver(cp.deps)(delivery),
       emits: [],
     },
     /^inbox .*"checkout.session.completed"/,

@@ -4,7 +4,7 @@ import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { retryRefunds } from "#commands/orders/refund-order.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
-import { storeDelivery, takeUnapplied } from "#db/messages/inbox.ts";
+import { storeDeliveries, takeUnapplied } from "#db/messages/inbox.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { anActiveVm, aPlacedOrder, aProvisionedVm, aWorld } from "#test/harness/world.ts";
 
@@ -18,12 +18,13 @@ afterEach(() => cp.drop());
 describe("work that always fails", () => {
   test("in the inbox lets later deliveries have their turn", async () => {
     const store = (id: string) =>
-      storeDelivery(
-        cp.deps.db,
-        { id, type: "invoice.paid", object: { kind: "invoice", id: "in_1" } },
-        "{}",
-        cp.clock.now(),
-      );
+      storeDeliveries(cp.deps.db, [
+        {
+          event: { id, type: "invoice.paid", object: { kind: "invoice", id: "in_1" } },
+          body: "{}",
+          receivedAt: cp.clock.now(),
+        },
+      ]);
     for (const id of ["evt_1", "evt_2", "evt_3"]) {
       await store(id);
       cp.clock.advance(1000);

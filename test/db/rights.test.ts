@@ -27,7 +27,6 @@ const DELETED_FROM = [
   "sessions",
   "spent_codes",
   "two_factors",
-  "usage_samples",
   "verifications",
 ];
 

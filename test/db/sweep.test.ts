@@ -36,6 +36,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "forget_old_links",
       "relay_outbox",
       "check_health",
+      "keep_usage_days",
     ].map((name) => `sweep.${name} ok`),
   );
 });

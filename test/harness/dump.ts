@@ -7,12 +7,14 @@ import type { ControlPlane } from "./control-plane.ts";
  * was tried is left out.
  */
 
-/** Columns that say how a state was reached, not what it is. */
+/** Columns that say how a state was reached, not what it is, or when, in a form that is no instant's. */
 const VOLATILE: Record<string, readonly string[]> = {
   outbox: ["seq", "attempts", "leased_until"],
   inbox: ["body", "outcome", "rung_at"],
   orders: ["tried_at"],
   entitlements: ["tried_at"],
+  usage_hours: ["hour"],
+  usage_meters: ["measured"],
 };
 /** Columns of which only "is it set" counts. */
 const WHETHER: Record<string, readonly string[]> = { outbox: ["sent_at"], inbox: ["applied_at"] };
@@ -36,7 +38,8 @@ export type Snapshot = ReadonlyMap<string, number>;
 /** Everything there is now. */
 export async function snapshot(cp: ControlPlane): Promise<Snapshot> {
   const tables = await cp.rows(
-    "select table_name as name from information_schema.tables where table_schema = 'public' and table_type = 'BASE TABLE'",
+    // Without the partitions of a table, which has their rows.
+    "select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition",
   );
   const names = tables.map((t) => String(t["name"]));
   const all = names.map((name) => `select '${name} ' || to_jsonb(t)::text as row from ${name} t`);

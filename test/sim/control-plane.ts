@@ -96,7 +96,6 @@ export function createControlPlane(
     settings: { publicUrl: "http://berth.test", intervals: INTERVALS },
   };
   const apis = Array.from({ length: INSTANCES }, () => createApi(deps));
-  const hook = createStripeWebhook(deps);
   const runSweep = createSweep(deps);
   const consumers = {
     "billing-events": createBillingEventsConsumer(deps),
@@ -156,7 +155,8 @@ export function createControlPlane(
   return {
     deps,
     api: lambda("api", (request) => pickApi.pick(apis).fetch(request)),
-    webhook: lambda("webhook", (request) => hook.fetch(request)),
+    // An instance of its own for each: one that is killed takes no other delivery with it, as on Lambda.
+    webhook: lambda("webhook", (request) => createStripeWebhook(deps).fetch(request)),
     sweep,
     swept,
     startSweeping,

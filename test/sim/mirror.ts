@@ -138,6 +138,15 @@ const ROWS = {
     write_bytes: big,
     bounded: z.boolean(),
   }),
+  usage_hours: z.object({
+    vm_id: z.string(),
+    hour: at,
+    cpu_ns: big,
+    rx_bytes: big,
+    tx_bytes: big,
+    read_bytes: big,
+    write_bytes: big,
+  }),
 } as const;
 type Tables = typeof ROWS;
 export type Row<T extends keyof Tables> = z.output<Tables[T]>;
@@ -148,10 +157,13 @@ export class TableMirror<R> {
   changed: Readonly<{ before: R | null; after: R | null }>[] = [];
   readonly #schema: z.ZodType<R>;
   readonly #key: readonly string[];
+  readonly #keepsRemoved: boolean;
 
-  constructor(schema: z.ZodType<R>, key: readonly string[] = ["id"]) {
+  /** `keepsRemoved`: rows that went for their age still count in sums. */
+  constructor(schema: z.ZodType<R>, key: readonly string[] = ["id"], keepsRemoved = false) {
     this.#schema = schema;
     this.#key = key;
+    this.#keepsRemoved = keepsRemoved;
   }
 
   all(): R[] {
@@ -168,8 +180,8 @@ export class TableMirror<R> {
     const key = this.#key.map((column) => String(named[column])).join("/");
     const before = this.rows.get(key) ?? null;
     this.changed.push({ before, after: gone ? null : row });
-    if (gone) this.rows.delete(key);
-    else this.rows.set(key, row);
+    if (!gone) this.rows.set(key, row);
+    else if (!this.#keepsRemoved) this.rows.delete(key);
   }
 }
 const Raw = z.record(z.string(), z.unknown());
@@ -190,7 +202,8 @@ export class Mirror {
   readonly inbox = new TableMirror(ROWS.inbox, ["message_id"]);
   readonly keys = new TableMirror(ROWS.idempotency_keys, ["account_id", "key"]);
   readonly invoices = new TableMirror(ROWS.invoices);
-  readonly samples = new TableMirror(ROWS.usage_samples, ["vm_id", "boot_epoch", "seq"]);
+  readonly samples = new TableMirror(ROWS.usage_samples, ["vm_id", "boot_epoch", "seq"], true);
+  readonly hours = new TableMirror(ROWS.usage_hours, ["vm_id", "hour"]);
   readonly #tables = {
     orders: this.orders,
     vms: this.vms,
@@ -207,6 +220,7 @@ export class Mirror {
     idempotency_keys: this.keys,
     invoices: this.invoices,
     usage_samples: this.samples,
+    usage_hours: this.hours,
   } satisfies Record<keyof Tables, unknown>;
   readonly #postgres: SimPostgres;
   #seen = 0;

@@ -38,7 +38,7 @@ export class SimPostgres {
     const postgres = new SimPostgres(
       lite,
       // What is append-only refuses even this; a replica's session asks no trigger.
-      `set session_replication_role = replica; truncate ${names.join(", ")} restart identity;
+      `${DROP_DAYS}; set session_replication_role = replica; truncate ${names.join(", ")} restart identity;
        set session_replication_role = origin; ${FIXTURE.changing}; truncate sim.changes restart identity`,
     );
     postgres.reset();
@@ -109,4 +109,11 @@ function rowsOf(answer: Uint8Array): Rows {
 }
 
 /** Nothing outlives the process, so nothing is flushed; and a statement that is prepared once is planned once. */
+/** The partitions that the sweep has made: another seed begins without them. */
+const DROP_DAYS = `do $$ declare day regclass; begin
+  for day in select inhrelid from pg_inherits where inhparent = 'usage_samples'::regclass
+    and inhrelid <> 'usage_samples_rest'::regclass
+  loop execute format('drop table %s', day); end loop;
+end $$`;
+
 const SETTINGS = "set synchronous_commit = off; set plan_cache_mode = force_generic_plan";

@@ -55,7 +55,10 @@ const isThere = (file: string) =>
     () => false,
   );
 
-/** Writes each change of a row into a table that only the simulator reads: what a transaction did, by rows. */
+/**
+ * Writes each change of a row into a table that only the simulator reads: what a transaction did, by rows. Each is told its
+ * table, since one that fires on a partition has that one's name.
+ */
 const changeFeed = (tables: readonly string[]): string => `
   create schema sim;
   create unlogged table sim.changes (
@@ -63,16 +66,16 @@ const changeFeed = (tables: readonly string[]): string => `
   );
   create function sim.note() returns trigger language plpgsql as $$ begin
     if tg_op = 'DELETE' then
-      insert into sim.changes (tbl, gone, record) values (tg_table_name, true, to_jsonb(old));
+      insert into sim.changes (tbl, gone, record) values (tg_argv[0], true, to_jsonb(old));
     else
-      insert into sim.changes (tbl, gone, record) values (tg_table_name, false, to_jsonb(new));
+      insert into sim.changes (tbl, gone, record) values (tg_argv[0], false, to_jsonb(new));
     end if;
     return null;
   end $$;
   ${tables
     .map(
       (t) =>
-        `create trigger sim_note after insert or update or delete on ${t} for each row execute function sim.note();`,
+        `create trigger sim_note after insert or update or delete on ${t} for each row execute function sim.note('${t}');`,
     )
     .join("\n")}
 `;

@@ -58,7 +58,6 @@ const GUARDS: Readonly<Record<string, number>> = {
   hosts_never_oversold: 14,
   ip_leases_no_overlap: 13,
   ip_leases_open_address_key: 13,
-  usage_samples_no_overlap: 10,
   ledger_must_balance: 8,
   append_only: 8,
   vm_counters_only_grow: 15,

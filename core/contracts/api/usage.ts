@@ -16,7 +16,10 @@ const UsageBy = z.enum(["hour", "day"]).openapi("UsageBy");
 
 export const UsageQuery = z.strictObject({
   from: QueryInstant.optional().openapi({
-    param: { description: "From when on; a day before `to` when left out, and 35 days at most." },
+    param: {
+      description:
+        "From when on; a day before `to` when left out, and 35 days at most. Usage is kept by whole hours (UTC): each that the time asked for touches counts whole.",
+    },
   }),
   to: QueryInstant.optional().openapi({ param: { description: "Until when; now when left out." } }),
   by: use(UsageBy)

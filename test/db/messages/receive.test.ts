@@ -1,7 +1,7 @@
 import { v7 } from "uuid";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
-import { receiveStripeEvent } from "#commands/messages/receive-stripe-event.ts";
+import { createStripeReceiver } from "#commands/messages/receive-stripe-event.ts";
 import type { ProviderEvent } from "#core/billing/payments.ts";
 import type { Queues } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
@@ -36,7 +36,7 @@ describe("a delivery that is signed", () => {
       ...cp.deps.payments,
       verifyWebhook: async () => ok(event),
     };
-    return receiveStripeEvent({ ...cp.deps, payments, queues }, { body: "{}", signature: "s" });
+    return createStripeReceiver({ ...cp.deps, payments, queues })({ body: "{}", signature: "s" });
   };
 
   test.each([
@@ -64,12 +64,41 @@ describe("a delivery that is signed", () => {
     expect(sent).toEqual([ring, ring]);
   });
 
+  test("is stored, and rung for, together with those that come meanwhile, and each has its own answer", async () => {
+    const { sent, queues } = sending();
+    const [one, two, three] = [anEvent("refund"), anEvent("subscription"), anEvent("refund")];
+    const events = [one, two, three, two, one];
+    const payments: Deps["payments"] = {
+      ...cp.deps.payments,
+      verifyWebhook: async (body) => ok(events[Number(body)] ?? one),
+    };
+    const receive = createStripeReceiver({ ...cp.deps, payments, queues });
+    const before = cp.steps.statements;
+    const answers = await Promise.all(
+      events.map((_, n) => receive({ body: String(n), signature: "s" })),
+    );
+    expect(
+      answers.map((answer) => answer.ok && [answer.value.messageId, answer.value.seen]),
+    ).toEqual([
+      [one.id, "first"],
+      [two.id, "first"],
+      [three.id, "first"],
+      [two.id, "repeat"],
+      [one.id, "repeat"],
+    ]);
+    // The first came alone, and the others while it was being stored.
+    expect(cp.steps.statements - before).toBe(2);
+    const rung = sent.flatMap(([, messages]) => messages);
+    expect(rung).toHaveLength(5);
+    expect(sent.length).toBeLessThan(5);
+  });
+
   test("and one that is not, is not stored and rings for nobody", async () => {
     const { sent, queues } = sending();
     const refusal = refuse("signature_invalid" as const, "no");
     const payments = { ...cp.deps.payments, verifyWebhook: async () => refusal };
     const input = { body: "{}", signature: undefined };
-    expect(await receiveStripeEvent({ ...cp.deps, payments, queues }, input)).toEqual(refusal);
+    expect(await createStripeReceiver({ ...cp.deps, payments, queues })(input)).toEqual(refusal);
     expect(sent).toEqual([]);
     expect(await cp.rows("select 1 from inbox")).toEqual([]);
   });

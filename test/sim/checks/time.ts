@@ -1,6 +1,9 @@
 import type { Counted } from "../sim-world.ts";
+import type { Row } from "../mirror.ts";
 import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
+/** So long the samples themselves are kept. */
+const KEPT_MS = 39 * 24 * 3_600_000;
 const GRACE_MS = 3 * 24 * 3_600_000;
 /** Between two resyncs of an agent at the most (its interval and a tenth), and what a stop takes from then on. */
 const RECONCILE_MS = 300_000 * 1.1;
@@ -47,8 +50,11 @@ export const usageIsWhole: MakeCheck = (scene) => {
           const host = scene.hosts.find((h) => h.hostId === after.host_id);
           firstRan.set(after.id, { at: nowOf(scene), wasLate: host?.wasDisturbed !== false });
         }
-      return first(scene.mirror.samples.changed, ({ after }) => {
-        if (after === null) return "a usage sample was removed";
+      return first(scene.mirror.samples.changed, ({ before, after }) => {
+        if (after === null)
+          return before && before.to_at < nowOf(scene) - KEPT_MS
+            ? undefined
+            : "a usage sample was removed before its time";
         const vm = scene.mirror.vms.get(after.vm_id);
         if (after.to_at > after.received_at + 60_000)
           return `usage of VM ${after.vm_id} ends in the future`;
@@ -94,6 +100,14 @@ const isForgotten = ({ hosts }: Scene, vmId: string): boolean =>
   hosts.some((host) => host.forgotten.has(vmId));
 
 const METERS = ["cpuNs", "rxBytes", "txBytes", "readBytes", "writeBytes"] as const;
+type Sums = Omit<Row<"usage_hours">, "vm_id" | "hour">;
+const COLUMNS: Record<(typeof METERS)[number], (row: Sums) => bigint> = {
+  cpuNs: (row) => row.cpu_ns,
+  rxBytes: (row) => row.rx_bytes,
+  txBytes: (row) => row.tx_bytes,
+  readBytes: (row) => row.read_bytes,
+  writeBytes: (row) => row.write_bytes,
+};
 const NOTHING: Counted = { cpuNs: 0n, rxBytes: 0n, txBytes: 0n, readBytes: 0n, writeBytes: 0n };
 
 /**
@@ -102,10 +116,27 @@ const NOTHING: Counted = { cpuNs: 0n, rxBytes: 0n, txBytes: 0n, readBytes: 0n, w
  */
 export const bytesCountOnce: MakeCheck = (scene) => ({
   invariant: 11,
+  onCommit: () =>
+    first(scene.mirror.samples.changed, ({ before, after }) =>
+      before !== null && after !== null
+        ? `usage of VM ${after.vm_id} is stored twice under number ${after.seq} of a boot`
+        : undefined,
+    ),
   atRest: () => {
     const samplesOf = Map.groupBy(scene.mirror.samples.all(), (s) => s.boot_epoch);
     const runsOf = new Map(scene.hosts.flatMap((h) => [...h.world.runs]));
+    const hoursOf = Map.groupBy(scene.mirror.hours.all(), (h) => h.vm_id);
     return (
+      first(
+        Map.groupBy(scene.mirror.samples.all(), (s) => s.vm_id),
+        ([vmId, samples]) =>
+          first(METERS, (meter) => {
+            const summed = sumOf(hoursOf.get(vmId) ?? [], COLUMNS[meter]);
+            return summed === sumOf(samples, COLUMNS[meter])
+              ? undefined
+              : `the hours of VM ${vmId} come to ${summed} ${meter}, and its samples do not`;
+          }),
+      ) ??
       first(samplesOf, ([bootEpoch, [sample]]) =>
         runsOf.has(bootEpoch)
           ? undefined
@@ -117,20 +148,13 @@ export const bytesCountOnce: MakeCheck = (scene) => ({
         const until = Math.max(run.startedAt, ...samples.map((s) => s.to_at));
         const is = samples.length === 0 ? NOTHING : run.countedBy(until);
         const most = run.countedBy(run.endedAt ?? nowOf(scene));
-        const counted: Counted = {
-          cpuNs: sumOf(samples, (s) => s.cpu_ns),
-          rxBytes: sumOf(samples, (s) => s.rx_bytes),
-          txBytes: sumOf(samples, (s) => s.tx_bytes),
-          readBytes: sumOf(samples, (s) => s.read_bytes),
-          writeBytes: sumOf(samples, (s) => s.write_bytes),
-        };
-        return first(METERS, (meter) =>
-          counted[meter] <= most[meter] &&
-          (counted[meter] === is[meter] ||
-            (counted[meter] < is[meter] && isForgotten(scene, run.vmId)))
+        return first(METERS, (meter) => {
+          const counted = sumOf(samples, COLUMNS[meter]);
+          return counted <= most[meter] &&
+            (counted === is[meter] || (counted < is[meter] && isForgotten(scene, run.vmId)))
             ? undefined
-            : `VM ${run.vmId} came to ${is[meter]} ${meter} in a boot, and ${counted[meter]} were counted`,
-        );
+            : `VM ${run.vmId} came to ${is[meter]} ${meter} in a boot, and ${counted} were counted`;
+        });
       })
     );
   },

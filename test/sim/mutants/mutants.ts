@@ -107,6 +107,24 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "rxBytes: each(counters.rxBytes, undefined),",
   },
   {
+    name: "usage: a repeat is not known by its number",
+    file: "core/usage/take-samples.ts",
+    find: `if (covers(meter.measured, time)) return { is: "duplicate" };`,
+    replace: "",
+  },
+  {
+    name: "usage: what is stored of a VM is not written down",
+    file: "db/usage/samples.ts",
+    find: "update ${usageMeters} as m set measured = n.measured",
+    replace: "update ${usageMeters} as m set measured = m.measured",
+  },
+  {
+    name: "usage: an hour forgets what it had when more comes",
+    file: "db/usage/samples.ts",
+    find: "set cpu_ns = h.cpu_ns + excluded.cpu_ns",
+    replace: "set cpu_ns = excluded.cpu_ns",
+  },
+  {
     name: "report: any host may end an action of any VM",
     file: "commands/vms/record-vm-report.ts",
     find: "await runningActionsOf(tx, [...rows.keys()])",
