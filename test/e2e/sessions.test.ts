@@ -124,7 +124,10 @@ describe("a person with a browser", () => {
   // 4b A8: without a key, by a password that is shown once.
   test("orders a Linux VM without an SSH key, and is shown root's password once", async () => {
     const browser = aBrowser(stack.apiUrl);
-    await browser.send("POST", "/v1/auth/sign-up/email", person());
+    const ada = person();
+    await browser.send("POST", "/v1/auth/sign-up/email", ada);
+    const token = await mailedTo(ada.email);
+    await browser.send("POST", "/v1/auth/verify-email", { token });
     const body = { ...(await aRequest()), sshKeys: [], password: true };
     const placed = await browser.send("POST", "/v1/orders", body, { "idempotency-key": v7() });
     expect(placed.status).toBe(202);
