@@ -1,4 +1,5 @@
 import type { ReceivedVmReport } from "#core/contracts/agent/report.ts";
+import { isGivenName } from "./guest-name.ts";
 import type { ObservedPower } from "./vm.ts";
 
 /** What is known of a VM by what its host has reported. */
@@ -32,11 +33,9 @@ export function judgeReport(
   return report.generation < vm.observedGeneration ? "stale" : "current";
 }
 
-const shortName = (host: string) => host.toLowerCase().split(".")[0];
-
 /**
  * The observed columns that a report changes; undefined when it says nothing new. A guest that gives another name
- * than the ordered one is no evidence that the ordered VM is up.
+ * than it was given is no evidence that the ordered VM is up.
  *
  * `lastWordAt` is when its host was last heard of before: a boot that has ended is known to have run until then, and its
  * time stays in the sum, so that a guest which restarts does not begin to count anew (invariant 26).
@@ -52,7 +51,7 @@ export function whatChanged(
   const bootEpoch = seen?.bootEpoch ?? null;
   const goesOn = running && vm.bootEpoch === bootEpoch && vm.runningSince !== null;
   const guest = seen?.guest ?? null;
-  const guestUp = running && guest !== null && shortName(guest.hostname) === shortName(vm.hostname);
+  const guestUp = running && guest !== null && isGivenName(vm.hostname, guest.hostname);
   const next = {
     observedPower: power,
     observedGeneration: report.generation,

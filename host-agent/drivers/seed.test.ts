@@ -4,6 +4,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { Hostname, SshKeys } from "#core/contracts/api/orders.ts";
+import { firstLabel } from "#core/vms/guest-name.ts";
 import { isWholeText } from "#core/vms/seed-text.ts";
 import { AN_SSH_KEY } from "#test/builders.ts";
 import { isoImage } from "./iso9660.ts";
@@ -72,7 +73,7 @@ describe("the seed", () => {
     const files = seedFiles(aVm());
     expect(read(files["meta-data"])).toEqual({
       "instance-id": "0190f000-0000-7000-8000-000000000001",
-      "local-hostname": "web-1.example.com",
+      "local-hostname": "web-1",
       "public-keys": ["ssh-ed25519 AAAAC3Nza one@example"],
     });
     expect(read(files["network-config"])).toEqual({
@@ -118,14 +119,27 @@ describe("the seed", () => {
     (userData) => {
       const files = seedFiles(aVm({ userData }));
       expect(files["user-data"]).toBe(userData);
-      expect(read(files["meta-data"])).toMatchObject({ "local-hostname": "web-1.example.com" });
+      expect(read(files["meta-data"])).toMatchObject({ "local-hostname": "web-1" });
     },
   );
+
+  test("4b A4: a name of one label is no domain name, and a long one leaves the label alone", () => {
+    expect(read(seedFiles(aVm({ hostname: "web-1" }))["vendor-data"])).toEqual({
+      disable_root: false,
+      ssh_pwauth: false,
+    });
+    const hostname = `${"a".repeat(63)}.${"b".repeat(63)}.example.com`;
+    const files = seedFiles(aVm({ hostname }));
+    expect(read(files["meta-data"])).toMatchObject({ "local-hostname": "a".repeat(63) });
+    expect(read(files["vendor-data"])).toMatchObject({ fqdn: hostname });
+  });
 
   // 4b A8: a Linux VM without a key may have a password.
   test("lets root in by the password that was ordered, and by none otherwise", () => {
     expect(read(seedFiles(aVm())["vendor-data"])).toEqual({
       disable_root: false,
+      fqdn: "web-1.example.com",
+      prefer_fqdn_over_hostname: false,
       ssh_pwauth: false,
     });
     const vendor = seedFiles(aVm({ sshKeys: [] }), "Vm1-a: 'b'\"#")["vendor-data"];
@@ -193,7 +207,7 @@ test("whatever the API takes for a name, a key or user-data, every seed and defi
       });
       if (keys.success) taken++;
       expect(metaData(vm)).toMatchObject({
-        "local-hostname": vm.hostname,
+        "local-hostname": firstLabel(vm.hostname),
         "public-keys": vm.sshKeys,
       });
       isoImage({ volume: "cidata", files: seedFiles(vm), at: new Date(0) });

@@ -2,6 +2,7 @@ import { isIPv4 } from "node:net";
 import { stringify } from "yaml";
 import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
 import { firstUnplain, isPlainLine, isWholeText } from "#core/vms/seed-text.ts";
+import { firstLabel } from "#core/vms/guest-name.ts";
 import { DriverError } from "./driver.ts";
 
 /** The four files of a NoCloud seed (cloud-init, cloudbase-init), by their names on the volume `cidata`. */
@@ -27,13 +28,16 @@ export function seedFiles(vm: DesiredVm, rootPassword: string | null = null): Se
     "meta-data": yaml({
       // First boot runs again when this changes, and only then.
       "instance-id": vm.vmId,
-      "local-hostname": hostname,
+      "local-hostname": firstLabel(hostname),
       "public-keys": vm.sshKeys.map((key) => plainLine("SSH key", key.trim())),
     }),
     "user-data": vm.userData === null ? "#cloud-config\n{}\n" : verbatim(vm.userData),
     // The ordered keys open root too: a VPS without them on root is reached by nobody but its console.
     "vendor-data": `#cloud-config\n${yaml({
       disable_root: false,
+      // The label is the host's name and the whole its domain name, also on systems that would take the whole for both: a
+      // name of Linux has 64 characters.
+      ...(hostname.includes(".") && { fqdn: hostname, prefer_fqdn_over_hostname: false }),
       ssh_pwauth: rootPassword !== null,
       ...(rootPassword !== null && rootLogin(plainLine("password", rootPassword))),
     })}`,

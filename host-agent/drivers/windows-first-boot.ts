@@ -1,5 +1,6 @@
 import { create } from "xmlbuilder2";
 import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
+import { computerName } from "#core/vms/guest-name.ts";
 import { DriverError } from "./driver.ts";
 import { plainLine, verbatim } from "./seed.ts";
 
@@ -42,8 +43,18 @@ export function unattendXml(vm: DesiredVm, administratorPassword: string): strin
   for (const text of [vm.hostname, administratorPassword, ...vm.nameservers])
     if (!/^[\x20-\x7e]+$/.test(text))
       throw new DriverError("unsupported", "an answer file takes printable ASCII only");
+  const name = computerName(vm.hostname);
+  if (name === null) throw new DriverError("unsupported", `no computer name in ${vm.hostname}`);
   const specialize = [
-    component("Microsoft-Windows-Shell-Setup", { ComputerName: computerName(vm.hostname) }),
+    component("Microsoft-Windows-Shell-Setup", {
+      ComputerName: name,
+      // As the clock of the machine is when it first boots, whatever the image was made with.
+      TimeZone: "UTC",
+    }),
+    component("Microsoft-Windows-Deployment", {
+      // The disk that was ordered is larger than the image: its last partition, Windows' own, takes what is behind it.
+      ExtendOSPartition: { Extend: "true" },
+    }),
     component("Microsoft-Windows-TCPIP", {
       Interfaces: { Interface: vm.nics.map((nic, n) => ipInterface(nic, n === 0)) },
     }),
@@ -167,11 +178,3 @@ function dnsClient(vm: DesiredVm): Xml {
 }
 
 const adapterIdentifier = (mac: string): string => mac.toUpperCase().replaceAll(":", "-");
-
-/** The first label, in the 15 characters that NetBIOS allows; Windows refuses a name of digits alone. */
-export function computerName(hostname: string): string {
-  const label = (hostname.split(".")[0] ?? "").replaceAll(/[^A-Za-z0-9-]/g, "-").slice(0, 15);
-  const name = label.replaceAll(/^-+|-+$/g, "");
-  if (name === "") throw new DriverError("unsupported", `no computer name in ${hostname}`);
-  return /^\d+$/.test(name) ? `vm-${name.slice(0, 12)}` : name;
-}

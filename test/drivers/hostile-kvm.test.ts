@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { XMLParser } from "fast-xml-parser";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { firstLabel } from "#core/vms/guest-name.ts";
 import { parse } from "yaml";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
@@ -161,7 +162,7 @@ describe.each(Object.entries(HOSTILE))("hostile text to the KVM driver: %s", (_,
       },
     });
     expect(parse(await seed("meta-data"), { version: "1.1" })).toMatchObject({
-      "local-hostname": vm.hostname,
+      "local-hostname": firstLabel(vm.hostname),
       "public-keys": vm.sshKeys.map((key) => key.trim()),
     });
     expect(await seed("user-data")).toBe(vm.userData ?? "#cloud-config\n{}\n");

@@ -8,7 +8,7 @@ import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
 import type { Worker } from "#host-agent/drivers/hyperv/powershell.ts";
-import { computerName } from "#host-agent/drivers/windows-first-boot.ts";
+import { computerName, firstLabel } from "#core/vms/guest-name.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm } from "../drivers/builders.ts";
 import { GOOD_ID, HOSTILE } from "../drivers/hostile-strings.ts";
@@ -114,7 +114,11 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
       );
       const given = {
         userData: text,
-        meta: { "instance-id": vm.vmId, "local-hostname": text, "public-keys": [text.trim()] },
+        meta: {
+          "instance-id": vm.vmId,
+          "local-hostname": firstLabel(text),
+          "public-keys": [text.trim()],
+        },
       };
       const seed = path.join(world.root, "vms", vm.vmId, "seed.iso");
       expect(came === "done" ? await linuxSeed(seed) : given).toEqual(given);

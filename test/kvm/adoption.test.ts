@@ -140,6 +140,13 @@ describe.skipIf(!ground.available)(`what the KVM driver finds on its host${why}`
     await expect(host.driver.create(vm)).rejects.toEqual(code("image_missing"));
   });
 
+  test("4b A4: libvirt takes the definition of a Windows guest", async () => {
+    const vm = order({ image: { ...host.image, os: "windows" } });
+    await host.driver.create(vm, undefined, { administratorPassword: async () => "Vm1-Password" });
+    expect(await host.virsh("dumpxml", vm.vmId)).toContain("offset='variable'");
+    await host.driver.destroy(vm);
+  });
+
   test("4b A4: an image of 3.5 GiB is refused for 3 GiB of disk, and whole on 4", async () => {
     const image = path.join(host.dirs.imageDir, "half.qcow2");
     await run("qemu-img", ["create", "-q", "-f", "qcow2", image, "3584M"]);

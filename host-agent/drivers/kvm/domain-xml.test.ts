@@ -96,6 +96,38 @@ describe("the definition of a domain", () => {
     expect(define({}, { accelerator: "tcg" })).not.toContain("host-model");
   });
 
+  test("4b A4: gives Windows a clock that it may set, and what it knows of Hyper-V where KVM can", () => {
+    const image = { ...VM.image, os: "windows" } as const;
+    expect(read(define({ image }))).toMatchObject({
+      domain: {
+        features: {
+          hyperv: {
+            "@mode": "custom",
+            relaxed: { "@state": "on" },
+            vapic: { "@state": "on" },
+            spinlocks: { "@state": "on", "@retries": "8191" },
+          },
+        },
+        clock: {
+          "@offset": "variable",
+          "@adjustment": "0",
+          "@basis": "utc",
+          timer: [
+            { "@name": "rtc", "@tickpolicy": "catchup" },
+            { "@name": "pit", "@tickpolicy": "delay" },
+            { "@name": "hpet", "@present": "no" },
+            { "@name": "hypervclock", "@present": "yes" },
+          ],
+        },
+      },
+    });
+    const emulated = define({ image }, { accelerator: "tcg" });
+    expect(emulated).toContain('offset="variable"');
+    expect(emulated).not.toMatch(/hypervclock|spinlocks/);
+    expect(define()).toContain('<clock offset="utc"/>');
+    expect(define()).not.toMatch(/hypervclock|spinlocks/);
+  });
+
   test("lets a NIC send only from its own address", () => {
     expect(read(define())).toMatchObject({
       domain: {

@@ -32,6 +32,7 @@ export type DomainPlace = Readonly<{
  */
 export function domainXml(vm: DesiredVm, { files, network, accelerator }: DomainPlace): string {
   const hardware = accelerator === "hardware";
+  const windows = vm.image.os === "windows";
   const definition = {
     domain: {
       "@type": hardware ? "kvm" : "qemu",
@@ -49,10 +50,10 @@ export function domainXml(vm: DesiredVm, { files, network, accelerator }: Domain
       memory: { "@unit": "MiB", "#": vm.size.memoryMib },
       vcpu: vm.size.vcpus,
       os: { type: { "@arch": "x86_64", "@machine": "pc", "#": "hvm" }, boot: { "@dev": "hd" } },
-      features: { acpi: {}, apic: {} },
+      features: { acpi: {}, apic: {}, ...(windows && hardware && { hyperv: ENLIGHTENMENTS }) },
       // The same model on every host of a pool with these features, so that guests can move between them.
       ...(hardware && { cpu: { "@mode": "host-model" } }),
-      clock: { "@offset": "utc" },
+      clock: windows ? windowsClock(hardware) : { "@offset": "utc" },
       // A crashed guest is off, and whoever wants it running starts it again.
       on_poweroff: "destroy",
       on_reboot: "restart",
@@ -80,6 +81,34 @@ export function domainXml(vm: DesiredVm, { files, network, accelerator }: Domain
   };
   return create(verbatim(definition)).end({ headless: true });
 }
+
+const ON = { "@state": "on" };
+/**
+ * What Windows knows of Hyper-V and KVM offers too (https://libvirt.org/formatdomain.html#hypervisor-features): without them it
+ * counts time by an emulated clock, and takes a vCPU that had to wait for one that hangs.
+ */
+const ENLIGHTENMENTS = {
+  "@mode": "custom",
+  relaxed: ON,
+  vapic: ON,
+  spinlocks: { ...ON, "@retries": 8191 },
+};
+
+/**
+ * Windows takes the machine's clock for its local time, which is UTC at its first boot. When its time zone is changed it sets
+ * the clock, and finds it so after a restart: `variable` (docs/adr/0025). Its own timer source is KVM's alone.
+ */
+const windowsClock = (hardware: boolean) => ({
+  "@offset": "variable",
+  "@adjustment": "0",
+  "@basis": "utc",
+  timer: [
+    { "@name": "rtc", "@tickpolicy": "catchup" },
+    { "@name": "pit", "@tickpolicy": "delay" },
+    { "@name": "hpet", "@present": "no" },
+    ...(hardware ? [{ "@name": "hypervclock", "@present": "yes" }] : []),
+  ],
+});
 
 type XmlNode = string | number | readonly XmlElement[] | XmlElement;
 type XmlElement = { readonly [name: string]: XmlNode };
