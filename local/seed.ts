@@ -93,6 +93,7 @@ export async function seedCatalogue(deps: Deps): Promise<{ locationId: string }>
         minMemoryMib: memory,
         minDiskGib: disk,
         sha256: {},
+        speaks: true,
       }),
     );
   const known = (await listLocations(deps.db)).find((l) => l.name === LOCATION);

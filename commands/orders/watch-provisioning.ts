@@ -3,6 +3,7 @@ import { decideUnprovenOrder, moveOrder } from "#core/orders/decide-order.ts";
 import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
 import { finishAction, overdueActions, runningActionOf } from "#db/vms/actions.ts";
 import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
+import { loadImage } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration, loadHost } from "#db/hosts/hosts.ts";
 import { loadOrder, lockOrder, markTried, orderIdsInState, saveOrder } from "#db/orders/orders.ts";
@@ -27,10 +28,7 @@ export async function watchProvisioning(
   for (const orderId of await orderIdsInState(deps.db, "paid", 200)) {
     try {
       const outcome = await judgeOrder(deps, orderId);
-      if (outcome === "activate") {
-        count.activated++;
-        deps.log.error("watch_provisioning.silent_guest", { order_id: orderId });
-      }
+      if (outcome === "activate") count.activated++;
       if (outcome === "refund") count.refunding++;
       if (outcome === "wait") left.push(orderId);
     } catch (error) {
@@ -56,7 +54,7 @@ export async function judgeOrder(
   const known = await loadOrder(deps.db, orderId);
   if (!known) return "wait";
   const at = stamp(deps);
-  return inTransaction(deps.db, async (tx) => {
+  const outcome = await inTransaction(deps.db, async (tx) => {
     // First the VM, then its order: reports lock in this order too.
     const vm = await lockVm(tx, known.vmId);
     const order = await lockOrder(tx, orderId);
@@ -110,6 +108,10 @@ export async function judgeOrder(
     if (decided === "refund") await bumpDesiredGeneration(tx, vm.hostId);
     return decided;
   });
+  // It was delivered as it is. Why it said nothing, people must see: unless its image never does.
+  if (outcome === "activate" && (await loadImage(deps.db, known.imageId))?.speaks !== false)
+    deps.log.error("watch_provisioning.silent_guest", { order_id: orderId });
+  return outcome;
 }
 
 /** The money goes back, so the VM must not come to be: the right to run ends, and its host is told to remove it. */

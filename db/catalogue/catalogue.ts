@@ -33,6 +33,8 @@ export type Image = Readonly<{
   minDiskGib: number;
   /** Of the file's bytes, by hypervisor; for one that is left out any file of that name will do. */
   sha256: Readonly<Partial<Record<Hypervisor, string>>>;
+  /** Whether its guest says that it is up. */
+  speaks: boolean;
   available: boolean;
 }>;
 export type Location = Readonly<{

@@ -91,6 +91,7 @@ test("an image is offered once", async () => {
           minMemoryMib: 256,
           minDiskGib: 3,
           sha256: {},
+          speaks: true,
         }),
       act: (image) => addImage(cp.deps, SYSTEM, image),
       emits: [],

@@ -46,6 +46,8 @@ export async function aWorld(
     addresses?: number;
     testOnly?: boolean;
     facts?: Partial<HostFacts>;
+    /** Whether the guest of the world's image says that it is up. */
+    speaks?: boolean;
   } = {},
 ): Promise<World> {
   const { deps } = cp;
@@ -111,6 +113,7 @@ export async function aWorld(
         minMemoryMib: 256,
         minDiskGib: 3,
         sha256: {},
+        speaks: options.speaks ?? true,
         available: true,
       },
       startedAt,

@@ -109,6 +109,7 @@ describe("an image that is added", () => {
     minMemoryMib: 512,
     minDiskGib: 4,
     sha256: {},
+    speaks: true,
   };
 
   test.each<[string, unknown]>([
@@ -119,6 +120,7 @@ describe("an image that is added", () => {
     ["minMemoryMib", 1_073_741_824],
     ["minDiskGib", 1],
     ["minDiskGib", 1_073_741_824],
+    ["speaks", false],
     ["sha256", { kvm: "0123456789abcdef".repeat(4) }],
     ["sha256", { kvm: "a".repeat(64), hyperv: "b".repeat(64) }],
   ])("may have %s of %j", (field, value) => {
@@ -136,6 +138,7 @@ describe("an image that is added", () => {
     ["minMemoryMib", 1_073_741_825],
     ["minDiskGib", 0],
     ["minDiskGib", 1_073_741_825],
+    ["speaks", "no"],
     ["sha256", { kvm: "A".repeat(64) }],
     ["sha256", { kvm: "a".repeat(63) }],
     ["sha256", { xen: "a".repeat(64) }],
@@ -146,7 +149,7 @@ describe("an image that is added", () => {
   });
 });
 
-test("an image that is added without sums has none", () => {
+test("an image that is added without sums has none, and its guest speaks", () => {
   const image = {
     name: "a",
     os: "linux",
@@ -155,7 +158,7 @@ test("an image that is added without sums has none", () => {
     minMemoryMib: 1,
     minDiskGib: 1,
   };
-  expect(AddImage.parse(image).sha256).toEqual({});
+  expect(AddImage.parse(image)).toMatchObject({ sha256: {}, speaks: true });
 });
 
 describe("a location that is added", () => {

@@ -122,6 +122,14 @@ export const AddImage = z
           "Of the file's bytes, by hypervisor: only hosts that hold just these make VMs from it. For one that is left " +
           "out any file of that name will do.",
       }),
+    speaks: z
+      .boolean()
+      .default(true)
+      .openapi({
+        description:
+          "Whether its guest says that it is up, on its serial console or by a guest agent. A VM whose guest should and does not " +
+          "is delivered after ten minutes all the same, and told to staff.",
+      }),
   })
   .openapi("AddImage");
 export type AddImage = z.infer<typeof AddImage>;

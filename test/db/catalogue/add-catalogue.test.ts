@@ -32,6 +32,7 @@ const anImage = (over: object = {}) => ({
   minMemoryMib: 512,
   minDiskGib: 7,
   sha256: { hyperv: "e".repeat(64) },
+  speaks: false,
   ...over,
 });
 const aLocation = (over: object = {}) => ({
@@ -99,6 +100,7 @@ describe("what staff put on sale", () => {
         min_memory_mib: 512,
         min_disk_gib: 7,
         sha256: { hyperv: "e".repeat(64) },
+        speaks: false,
         available: true,
       },
     ]);

@@ -27,6 +27,7 @@ const anImage = (hypervisors: readonly ("kvm" | "hyperv")[], minMemoryMib = 256)
     available: true,
     minDiskGib: 3,
     sha256: {},
+    speaks: true,
   } as const;
   return inTransaction(cp.deps.db, (tx) =>
     insertImage(tx, { ...image, hypervisors: [...hypervisors], minMemoryMib }, cp.deps.clock.now()),

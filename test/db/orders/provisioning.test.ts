@@ -99,6 +99,17 @@ describe("4b A1: a guest earns no refund", () => {
     expect((await loadVmView(cp.deps.db, vmId))?.vm).toSatisfy((v) => guestState(v) === "ready");
   });
 
+  test("4b A4: whose image never speaks is delivered by its silence, and nobody is told", async () => {
+    const world = await aWorld(cp, { speaks: false });
+    const { orderId, vmId } = await aProvisionedVm(cp, world);
+    await hostSees(cp, world.hostId, vmId);
+    cp.clock.advanceMinutes(10);
+    await hostSees(cp, world.hostId, vmId);
+    await watchProvisioning(cp.deps);
+    expect(await order(orderId)).toMatchObject({ state: "active" });
+    expect(cp.log.errors.filter((line) => line["order_id"] === orderId)).toEqual([]);
+  });
+
   test("that powers off before anybody looks twice: its host made it, and it is delivered at the deadline", async () => {
     const world = await aWorld(cp);
     const { orderId, vmId } = await aProvisionedVm(cp, world);
