@@ -1,4 +1,4 @@
-import { and, eq, gt, isNull, lte, sql } from "drizzle-orm";
+import { and, eq, gt, isNotNull, isNull, lte, sql } from "drizzle-orm";
 import type { NewcomersHolds } from "#core/hosts/newcomers-share.ts";
 import type { Tx } from "#db/client.ts";
 import { locations } from "#db/schema/catalogue.ts";
@@ -84,7 +84,10 @@ export async function freeAddressesUpTo(
   return rows.length;
 }
 
-/** When the account's orders that nobody paid ran out, of those placed after `since`. */
+/**
+ * When the account's orders that nobody paid ran out, of those placed after `since`. One that never had a page to pay on does
+ * not count: the provider was away, and the customer could do nothing.
+ */
 export async function ranOutSince(
   tx: Tx,
   accountId: string,
@@ -97,6 +100,7 @@ export async function ranOutSince(
       and(
         eq(orders.accountId, accountId),
         eq(orders.state, "expired"),
+        isNotNull(orders.checkoutId),
         gt(orders.createdAt, since),
       ),
     );

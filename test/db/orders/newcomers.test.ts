@@ -280,6 +280,33 @@ describe("an account whose orders run out unpaid again and again", () => {
     expect(await twoRunOut()).toEqual(["held", "held"]);
     expect(await ask(world)).toBe("too_many_expired_orders");
   });
+
+  test("waits not for what it could not pay, as the provider was away", async () => {
+    const world = await aWorld(cp, { places: 60, addresses: 60 });
+    for (let round = 0; round < 2; round++) {
+      cp.stripe.trouble.outage = true;
+      for (let n = 0; n < 2; n++) await expect(ask(world)).rejects.toThrow("Stripe");
+      cp.stripe.trouble.outage = false;
+      await holdsRunOut();
+    }
+    const expired = "select 1 from orders where account_id = $1 and state = 'expired'";
+    expect(await cp.rows(expired, world.buyer.accountId)).toHaveLength(4);
+    expect(await ask(world)).toBe("held");
+  });
+
+  test("has the open order again meanwhile, when it asks for it once more", async () => {
+    const world = await aWorld(cp, { places: 60, addresses: 60 });
+    const again = { request: { another: undefined } };
+    const first = valueOf(await sendOrder(cp, world, again));
+    await cp.rows(
+      `insert into orders select (jsonb_populate_record(o, jsonb_build_object('id', gen_random_uuid(), 'vm_id', gen_random_uuid(),
+         'state', 'expired', 'network', null, 'checkout_id', 'cs_' || n || o.id))).* from orders o, generate_series(1, 3) n
+       where account_id = $1`,
+      world.buyer.accountId,
+    );
+    expect(await ask(world)).toBe("too_many_expired_orders");
+    expect(valueOf(await sendOrder(cp, world, again)).order.id).toBe(first.order.id);
+  });
 });
 
 test("a client is told in `Retry-After` when to ask again, and counted by the address that API Gateway saw", async () => {
