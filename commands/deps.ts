@@ -1,5 +1,6 @@
 import type { Accounts } from "#core/accounts/accounts.ts";
 import type { Payments } from "#core/billing/payments.ts";
+import type { UnpaidLimits } from "#core/orders/unpaid-limits.ts";
 import type {
   Clock,
   HostCredentials,
@@ -31,8 +32,8 @@ export type Deps = Readonly<{
 export type Settings = Readonly<{
   /** Where people and agents reach us, without a slash at the end. */
   publicUrl: string;
-  /** How many orders an account may hold unpaid at once; `MOST_UNPAID_ORDERS` unless given. */
-  maxUnpaidOrders?: number;
+  /** What may be held unpaid; `UNPAID_LIMITS` unless given. */
+  unpaidLimits?: UnpaidLimits;
   /** What agents are told to do, in seconds. */
   intervals: { resyncSeconds: number; usageSampleSeconds: number; usageFlushSeconds: number };
 }>;

@@ -155,7 +155,7 @@ async function createLogInRuntime(): Promise<LogInDeps> {
     baseUrl: env.BERTH_PUBLIC_URL,
     trustedOrigins: [new URL(env.BERTH_PUBLIC_URL).origin],
     production: true,
-    clientIpHeader: "x-berth-client-ip", // set by functions/log-in.ts
+    clientIpHeader: "x-berth-client-ip", // set by functions/caller-address.ts
   });
   return { ...parts, accounts: accountsOf(parts, authSecret), settings: { publicUrl }, logIns };
 }

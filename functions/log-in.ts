@@ -6,15 +6,11 @@ import {
 } from "hono/aws-lambda";
 import { logInLambda } from "#commands/runtime.ts";
 import { createLogInApi } from "./app.ts";
+import { withCallerAddress } from "./caller-address.ts";
 import { withHeldMethod } from "./methods.ts";
 
 /** The Lambda of everything below `/v1/auth`: the only one that holds the accounts' library. */
 export const handler = logInLambda<LambdaEvent, LambdaContext, APIGatewayProxyResult>((deps) => {
   const serve = handle(createLogInApi(deps));
-  return async (event, context) => {
-    // The one address that API Gateway saw, for the log-in rate limits; whatever the client sent is overwritten.
-    if (event.headers && "http" in event.requestContext)
-      event.headers["x-berth-client-ip"] = event.requestContext.http.sourceIp;
-    return serve(withHeldMethod(event), context);
-  };
+  return async (event, context) => serve(withHeldMethod(withCallerAddress(event)), context);
 });

@@ -7,30 +7,41 @@ import {
   STATUS_BY_CODE,
   type ProblemCode,
 } from "#core/contracts/problem.ts";
-import type { Result } from "#core/result.ts";
+import type { Refusal, Result } from "#core/result.ts";
 
 /** A refusal on its way to the client. The app's error handler turns it into a problem document. */
 export class ProblemError extends Error {
   override name = "ProblemError";
   readonly code: ProblemCode;
   readonly errors: Problem["errors"];
-  constructor(code: ProblemCode, detail: string, errors?: Problem["errors"]) {
+  readonly retryAfterSeconds: number | undefined;
+  constructor(
+    code: ProblemCode,
+    detail: string,
+    errors?: Problem["errors"],
+    retryAfterSeconds?: number,
+  ) {
     super(detail);
     this.code = code;
     this.errors = errors;
+    this.retryAfterSeconds = retryAfterSeconds;
   }
 }
 
 /** The value, or the refusal as a problem. A code without a status does not compile. */
-export function unwrap<T>(result: Result<T, { code: ProblemCode; detail: string }>): T {
+export function unwrap<T>(result: Result<T, Refusal<ProblemCode>>): T {
   if (result.ok) return result.value;
-  throw new ProblemError(result.error.code, result.error.detail);
+  const { code, detail, retryAfterSeconds } = result.error;
+  throw new ProblemError(code, detail, undefined, retryAfterSeconds);
 }
 
 export function problemResponse(c: Context, problem: ProblemError, requestId: string): Response {
   const body = problemDocument(problem.code, problem.message, requestId, problem.errors);
   return c.body(JSON.stringify(body), STATUS_BY_CODE[problem.code], {
     "content-type": PROBLEM_TYPE,
+    ...(problem.retryAfterSeconds === undefined
+      ? {}
+      : { "retry-after": String(problem.retryAfterSeconds) }),
   });
 }
 
@@ -40,6 +51,20 @@ export const fieldErrors = (error: z.core.$ZodError): NonNullable<Problem["error
     path: i.path.map(String).join(".") || "(body)",
     message: i.message,
   }));
+
+/** Refusals that say when it is worth asking again. */
+const TELLS_WHEN: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  "newcomers_share_taken",
+  "too_many_expired_orders",
+  "too_many_unpaid_from_network",
+  "too_many_unpaid_orders",
+]);
+const RETRY_AFTER = {
+  "Retry-After": {
+    description: "In how many seconds it is worth asking again, where that is known",
+    schema: { type: "integer" as const },
+  },
+};
 
 /**
  * The problem answers of a route, for the OpenAPI document: each status with its codes, for programs as `x-codes`. A
@@ -58,6 +83,7 @@ export function problems(...codes: readonly ProblemCode[]) {
       {
         description: list.join(", "),
         "x-codes": list,
+        ...(list.some((code) => TELLS_WHEN.has(code)) ? { headers: RETRY_AFTER } : {}),
         content: { [PROBLEM_TYPE]: { schema: Problem } },
       },
     ]),

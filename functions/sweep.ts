@@ -5,6 +5,7 @@ import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
+import { purgeExpiredOrders } from "#commands/orders/purge-orders.ts";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
 import { retryRefunds } from "#commands/orders/refund-order.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
@@ -27,6 +28,7 @@ export const SWEEPS = {
   relay_outbox: relayOutbox,
   check_health: checkHealth,
   keep_usage_days: keepUsageDays,
+  purge_expired_orders: purgeExpiredOrders,
   fetch_missed_events: fetchMissedEvents,
   expire_orders: expireOrders,
   retry_refunds: retryRefunds,

@@ -3,6 +3,7 @@ import path from "node:path";
 import { drizzle } from "drizzle-orm/node-postgres";
 import { Hono } from "hono";
 import pg from "pg";
+import { LOOSE_UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
 import { createAccounts } from "#commands/accounts/check-access.ts";
 import { createLogIns } from "#adapters/log-ins.ts";
@@ -178,8 +179,11 @@ async function start(
       cookies: createSessionCookies({ secret: saved.authSecret, secure: false }),
     }),
     hostCredentials: createStaticHostCredentials({ clock, region: SQS_REGION }),
-    // More than an account may hold on AWS: the benchmark orders fifty at once.
-    settings: { publicUrl: apiUrl, maxUnpaidOrders: 200, intervals: options.intervals },
+    settings: {
+      publicUrl: apiUrl,
+      unpaidLimits: LOOSE_UNPAID_LIMITS,
+      intervals: options.intervals,
+    },
   };
   const logIns = createLogIns({
     ...parts,

@@ -41,6 +41,8 @@ export const anOrder = (over: Partial<Order> = {}): Order => ({
   expiresAt: minutesAfter(31),
   paidAt: null,
   createdAt: AT,
+  newcomer: false,
+  network: null,
   version: 1,
   ...over,
 });

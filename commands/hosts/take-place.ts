@@ -1,15 +1,23 @@
+import { freeAddressesNeeded, isWithinShare } from "#core/hosts/newcomers-share.ts";
 import {
+  ableHosts,
   needsOf,
   rankHosts,
   whyNoHost,
   type NoHostCode,
   type VmDemand,
 } from "#core/hosts/place-vm.ts";
+import { secondsUntilFirst } from "#core/orders/unpaid-limits.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { leaseAddress } from "#db/network/addresses.ts";
 import { hostCandidates, releaseReservation, reserve } from "#db/hosts/capacity.ts";
 import type { Image, Plan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
+import { freeAddressesUpTo, lockNewcomersHolds } from "#db/orders/newcomers-holds.ts";
+
+/** `newcomersOneIn`: it is held for a newcomer, who shares one in so many of the free places with all others. */
+type Taker = Readonly<{ now: Date; newId: () => string; newcomersOneIn?: number | undefined }>;
+export type NoPlaceCode = NoHostCode | "no_address" | "newcomers_share_taken";
 
 /**
  * Holds a place for an order's VM: room on the best host that still has it, and an address. Takes both or neither.
@@ -18,9 +26,13 @@ export async function takePlace(
   tx: Tx,
   order: { id: string; vmId: string; locationId: string; rootPassword: boolean },
   what: { plan: Plan; image: Image },
-  at: { now: Date; newId: () => string },
-): Promise<Result<{ hostId: string }, Refusal<NoHostCode | "no_address">>> {
+  at: Taker,
+): Promise<Result<{ hostId: string }, Refusal<NoPlaceCode>>> {
   const { plan, image } = what;
+  const { newcomersOneIn } = at;
+  // Before the hosts are looked at: what ends meanwhile is then counted twice, as held and as free, and never not at all.
+  const newcomers =
+    newcomersOneIn === undefined ? undefined : await lockNewcomersHolds(tx, order.locationId);
   const candidates = await hostCandidates(tx, order.locationId);
   const demand: VmDemand = {
     size: plan.size,
@@ -30,7 +42,25 @@ export async function takePlace(
       ...(order.rootPassword && image.os === "linux" ? (["rootPassword"] as const) : []),
     ],
   };
-  const ranked = rankHosts(candidates, demand, at.now);
+  // Newcomers' holds lie together, so that the large places of other hosts stay whole.
+  const ranked = rankHosts(candidates, demand, at.now, newcomers?.byHost);
+  if (newcomers && newcomersOneIn !== undefined && ranked.length > 0) {
+    const held = newcomers.unpaidUntil.length;
+    const needed = freeAddressesNeeded(held, newcomersOneIn);
+    const free = await freeAddressesUpTo(tx, order.locationId, needed, at.now);
+    const able = ableHosts(candidates, demand, at.now);
+    // Without any address it is `no_address`, to newcomers and others.
+    const isWithin =
+      isWithinShare(able, newcomers.byHost, plan.size, newcomersOneIn) &&
+      (free >= needed || free === 0);
+    if (!isWithin)
+      return refuse(
+        "newcomers_share_taken",
+        `the places for ${plan.name} that this location keeps for first orders are held, and wait to be paid; try again ` +
+          "later, or another location",
+        secondsUntilFirst(newcomers.unpaidUntil, at.now),
+      );
+  }
   for (const host of ranked) {
     const place = {
       id: at.newId(),

@@ -1,13 +1,19 @@
 import { z } from "zod";
 import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
-import type { NoHostCode } from "#core/hosts/place-vm.ts";
 import { CustomerGone } from "#core/billing/payments.ts";
 import { toWireId } from "#core/ids.ts";
 import type { Currency } from "#core/money.ts";
-import { MOST_UNPAID_ORDERS, ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
+import { networkOf } from "#core/network/caller-network.ts";
+import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
 import type { BillingInterval, Order } from "#core/orders/order.ts";
+import {
+  decideHold,
+  decideNetworkHold,
+  UNPAID_LIMITS,
+  type UnpaidLimits,
+} from "#core/orders/unpaid-limits.ts";
 import { decideWaysIn } from "#core/orders/ways-in.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
@@ -15,6 +21,7 @@ import {
   forgetBillingCustomer,
   keepBillingCustomer,
 } from "#db/billing/customers.ts";
+import { lastPaymentAt } from "#db/billing/invoices.ts";
 import {
   loadImage,
   loadLocation,
@@ -33,10 +40,11 @@ import {
   lockBuyer,
   unpaidOrdersOf,
 } from "#db/orders/orders.ts";
+import { lockNetworkHolds, ranOutSince } from "#db/orders/newcomers-holds.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
-import { takePlace } from "#commands/hosts/take-place.ts";
+import { takePlace, type NoPlaceCode } from "#commands/hosts/take-place.ts";
 import { readUserData } from "./read-user-data.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
@@ -53,14 +61,15 @@ export type PlaceOrderRefusal = Refusal<
   | "password_unavailable"
   | "email_not_verified"
   | "too_many_unpaid_orders"
+  | "too_many_unpaid_from_network"
+  | "too_many_expired_orders"
   | "plan_not_found"
   | "image_not_found"
   | "location_not_found"
   | "billing_interval_unavailable"
   | "image_needs_more_memory"
   | "image_needs_more_disk"
-  | NoHostCode
-  | "no_address"
+  | NoPlaceCode
   | "order_wrong_state"
 >;
 
@@ -73,7 +82,13 @@ export type PlaceOrderRefusal = Refusal<
  */
 export async function placeOrder(
   deps: Deps,
-  input: { buyer: AccountPrincipal; key: string; request: PlaceOrder },
+  input: {
+    buyer: AccountPrincipal;
+    key: string;
+    request: PlaceOrder;
+    /** Where the request comes from, as the API saw it; undefined where nobody did. */
+    callerAddress?: string | undefined;
+  },
   render: (placed: PlacedOrder) => PlacedOrderAnswer,
 ): Promise<Result<AnsweredOrder, PlaceOrderRefusal>> {
   const key: RequestKey = {
@@ -103,10 +118,10 @@ export async function placeOrder(
         ? undefined
         : await findOpen(tx, { key, unpaid, wanted: wanted.value, now: at.now });
       if (found) return found;
-      const most = deps.settings.maxUnpaidOrders ?? MOST_UNPAID_ORDERS;
-      if (unpaid.length >= most)
-        return refuse("too_many_unpaid_orders", `${most} orders wait to be paid: pay one, or wait`);
-      return holdOrder(tx, orderId, accountId, wanted.value, at);
+      const limits = deps.settings.unpaidLimits ?? UNPAID_LIMITS;
+      const by = await mayHold(tx, { accountId, unpaid, limits, ...input }, at.now);
+      if (!by.ok) return by;
+      return holdOrder(tx, { orderId, accountId, wanted: wanted.value, ...by.value }, at);
     },
   );
   if (!held.ok) return held;
@@ -156,13 +171,44 @@ async function findOpen(
   return ok({ orderId: order.id, again: true });
 }
 
+/** By which limits the order may be held, if it may. The caller holds the account. */
+async function mayHold(
+  tx: Tx,
+  asked: {
+    accountId: string;
+    unpaid: readonly Order[];
+    limits: UnpaidLimits;
+    callerAddress?: string | undefined;
+  },
+  now: Date,
+): Promise<Result<By, PlaceOrderRefusal>> {
+  const { accountId, limits } = asked;
+  const lastPaidAt = await lastPaymentAt(tx, accountId);
+  const buyer = {
+    lastPaidAt,
+    unpaidUntil: asked.unpaid.map((order) => order.expiresAt),
+    ranOutAt: await ranOutSince(tx, accountId, lastPaidAt ?? new Date(0)),
+  };
+  const decided = decideHold(limits, buyer, now);
+  if (!decided.ok) return decided;
+  if (!decided.value.newcomer) return ok({ newcomersOneIn: undefined, network: null });
+  const network = networkOf(asked.callerAddress ?? "") ?? null;
+  const within =
+    network === null
+      ? ok(undefined)
+      : decideNetworkHold(limits, await lockNetworkHolds(tx, network), now);
+  return within.ok ? ok({ newcomersOneIn: limits.newcomersOneIn, network }) : within;
+}
+
+/** `newcomersOneIn`: as `takePlace` takes it, of a newcomer. */
+type By = Readonly<{ newcomersOneIn: number | undefined; network: string | null }>;
+
 async function holdOrder(
   tx: Tx,
-  orderId: string,
-  accountId: string,
-  wanted: Wanted,
+  asked: { orderId: string; accountId: string; wanted: Wanted } & By,
   at: { now: Date; newId: () => string },
 ): Promise<Result<Held, PlaceOrderRefusal>> {
+  const { orderId, accountId, wanted, newcomersOneIn, network } = asked;
   const plan = await loadPlan(tx, wanted.planId);
   if (!plan?.available) return refuse("plan_not_found", "no such plan is on sale");
   const image = await loadImage(tx, wanted.imageId);
@@ -200,10 +246,12 @@ async function holdOrder(
     expiresAt: holdFrom(at.now),
     paidAt: null,
     createdAt: at.now,
+    newcomer: newcomersOneIn !== undefined,
+    network,
     version: 1,
   };
   await insertOrder(tx, order);
-  const place = await takePlace(tx, order, { plan, image }, at);
+  const place = await takePlace(tx, order, { plan, image }, { ...at, newcomersOneIn });
   if (!place.ok) return place;
   await recordChange(
     tx,

@@ -42,6 +42,7 @@ export type VmDemand = Readonly<{
 }>;
 
 const GIB = 1024 ** 3;
+const NONE: ReadonlySet<string> = new Set();
 
 /** Whether the host holds the image, as it should be, and so that it fits on a disk of this size. */
 function holds(h: HostCandidate, image: ImageDemand, diskBytes: number): boolean {
@@ -69,24 +70,34 @@ const runsVm = (h: HostCandidate, vm: VmDemand) =>
   withinLimits(vm.size, limitsOnHost(h.platform, h)) &&
   vm.needs.every((need) => h.capabilities[need] === true);
 
-/** Hosts that can take the VM, best first: the preferred hypervisor, then the most free memory (least full). */
+/** Hosts that could take the VM now, had they the room. */
+export const ableHosts = (
+  hosts: readonly HostCandidate[],
+  vm: VmDemand,
+  now: Date,
+): readonly HostCandidate[] =>
+  hosts.filter(
+    (h) => runsVm(h, vm) && h.lastSeenAt !== null && +now - +h.lastSeenAt <= HOST_SILENT_MS,
+  );
+
+/**
+ * Hosts that can take the VM, best first: the preferred hypervisor, then the most free memory (least full). `packed`: those
+ * come before others, for what is to leave the others whole.
+ */
 export function rankHosts(
   hosts: readonly HostCandidate[],
   vm: VmDemand,
   now: Date,
+  packed: { has: (hostId: string) => boolean } = NONE,
 ): readonly HostCandidate[] {
   const preferred = (h: HostCandidate) => (h.hypervisor === PREFERRED[vm.image.os] ? 0 : 1);
-  return hosts
-    .filter(
-      (h) =>
-        runsVm(h, vm) &&
-        h.lastSeenAt !== null &&
-        +now - +h.lastSeenAt <= HOST_SILENT_MS &&
-        fits(h.free, vm.size),
-    )
+  const last = (h: HostCandidate) => (packed.has(h.id) ? 0 : 1);
+  return ableHosts(hosts, vm, now)
+    .filter((h) => fits(h.free, vm.size))
     .toSorted(
       (a, b) =>
         preferred(a) - preferred(b) ||
+        last(a) - last(b) ||
         b.free.memoryMib - a.free.memoryMib ||
         (a.id < b.id ? -1 : 1),
     );

@@ -8,11 +8,6 @@ import { nextOrderState, type Order, type OrderCommand, type OrderState } from "
 /** How long an unpaid order holds its place. Stripe allows a Checkout Session 30 minutes to 24 hours. */
 export const ORDER_HOLD_MS = 30 * 60_000;
 /**
- * Each unpaid order holds a place and an address that nobody else can buy: an account may hold so many at once, and not
- * a whole location for nothing.
- */
-export const MOST_UNPAID_ORDERS = 20;
-/**
  * From payment to a VM that was seen running; after it, and the time to prove one that runs, the money goes back by
  * itself.
  */

@@ -67,5 +67,9 @@ export type Order = Readonly<{
   expiresAt: Date;
   paidAt: Date | null;
   createdAt: Date;
+  /** Its account had never paid anything when it was placed. */
+  newcomer: boolean;
+  /** A newcomer's network (`networkOf`), for as long as its unpaid orders are counted by it. */
+  network: string | null;
   version: number;
 }>;

@@ -1,4 +1,4 @@
-import { and, desc, eq, lt } from "drizzle-orm";
+import { and, desc, eq, gt, lt, max } from "drizzle-orm";
 import type { InvoiceState } from "#core/billing/payments.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
@@ -28,6 +28,15 @@ const invoiceFromRow = (row: typeof invoices.$inferSelect): Invoice => {
     createdAt: row.createdAt,
   };
 };
+
+/** When the account's latest paid invoice was made; null: it has never paid anything. What was given back counts too. */
+export async function lastPaymentAt(tx: Tx, accountId: string): Promise<Date | null> {
+  const [row] = await tx
+    .select({ at: max(invoices.createdAt) })
+    .from(invoices)
+    .where(and(eq(invoices.accountId, accountId), gt(invoices.paidMinor, 0n)));
+  return row?.at ?? null;
+}
 
 /** Keeps an invoice as the provider shows it now. */
 export async function saveInvoice(

@@ -33,7 +33,13 @@ export class StaleVersion extends Error {
 export async function saveOrder(tx: Tx, order: Order): Promise<void> {
   const done = await tx
     .update(orders)
-    .set({ state: order.state, paidAt: order.paidAt, version: sql`${orders.version} + 1` })
+    .set({
+      state: order.state,
+      paidAt: order.paidAt,
+      // It is counted by its network while it is unpaid, and then nobody needs to know.
+      network: order.state === "awaiting_payment" ? order.network : null,
+      version: sql`${orders.version} + 1`,
+    })
     .where(and(eq(orders.id, order.id), eq(orders.version, order.version)))
     .returning({ id: orders.id });
   if (done.length !== 1) throw new StaleVersion(order.id);

@@ -77,5 +77,6 @@ export const idempotencyKeys = pgTable(
   (t) => [
     primaryKey({ name: "idempotency_keys_pkey", columns: [t.accountId, t.key] }),
     index("idempotency_keys_age_idx").on(t.createdAt),
+    index("idempotency_keys_resource_idx").on(t.resourceId),
   ],
 );

@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import {
   boolean,
   check,
+  cidr,
   index,
   integer,
   pgEnum,
@@ -50,6 +51,9 @@ export const orders = pgTable(
     /** When a sweep last failed with it: then the others have their turn first. */
     triedAt: instant("tried_at"),
     createdAt: instant("created_at").notNull(),
+    newcomer: boolean("newcomer").notNull().default(false),
+    /** Where a newcomer ordered from: kept while the order is unpaid, half an hour, and no longer. */
+    network: cidr("network"),
     version: integer("version").notNull().default(1),
   },
   (t) => [
@@ -62,6 +66,16 @@ export const orders = pgTable(
     index("orders_unproven_idx")
       .on(t.paidAt)
       .where(sql`${t.state} in ('paid', 'refunding')`),
+    index("orders_newcomers_idx")
+      .on(t.locationId)
+      .where(sql`${t.state} = 'awaiting_payment' and ${t.newcomer}`),
+    index("orders_network_idx")
+      .on(t.network)
+      .where(sql`${t.network} is not null`),
+    index("orders_expired_idx")
+      .on(t.expiresAt)
+      .where(sql`${t.state} = 'expired'`),
+    check("orders_network_of_newcomers", sql`${t.network} is null or ${t.newcomer}`),
     check("orders_total_positive", sql`${t.totalMinor} > 0`),
     check(
       "orders_paid_has_instant",
@@ -91,6 +105,7 @@ export const reservations = pgTable(
     uniqueIndex("reservations_held_order_key")
       .on(t.orderId)
       .where(sql`${t.releasedAt} is null`),
+    index("reservations_order_idx").on(t.orderId),
     index("reservations_host_idx").on(t.hostId),
   ],
 );

@@ -37,6 +37,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "relay_outbox",
       "check_health",
       "keep_usage_days",
+      "purge_expired_orders",
     ].map((name) => `sweep.${name} ok`),
   );
 });

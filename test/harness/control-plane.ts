@@ -3,6 +3,7 @@ import { v7 } from "uuid";
 import { createStaticHostCredentials } from "#adapters/sts.ts";
 import { createSealer } from "#adapters/sealer.ts";
 import { systemSecrets } from "#adapters/clock.ts";
+import { LOOSE_UNPAID_LIMITS, type UnpaidLimits } from "#core/orders/unpaid-limits.ts";
 import type { Accounts, LogIns } from "#core/accounts/accounts.ts";
 import type { Log, Mail } from "#core/ports.ts";
 import { ok } from "#core/result.ts";
@@ -77,7 +78,8 @@ export async function startControlPlane(
   options: {
     connections?: number;
     start?: string;
-    maxUnpaidOrders?: number;
+    /** Loose unless given: most tests are about something else. */
+    unpaidLimits?: UnpaidLimits;
     /** What Stripe does with a subscription whose renewal failed to the end. */
     afterLastRetry?: "cancel" | "unpaid";
     /** Who may call the HTTP API; nobody when left out. */
@@ -118,7 +120,7 @@ export async function startControlPlane(
     ),
     settings: {
       publicUrl: "http://berth.test",
-      maxUnpaidOrders: options.maxUnpaidOrders ?? 200,
+      unpaidLimits: options.unpaidLimits ?? LOOSE_UNPAID_LIMITS,
       intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 },
     },
   };

@@ -182,7 +182,12 @@ export const requestIn = (world: World, over: Record<string, unknown> = {}): Pla
 export const sendOrder = (
   cp: ControlPlane,
   world: World,
-  given: { key?: string; buyer?: AccountPrincipal; request?: Record<string, unknown> } = {},
+  given: {
+    key?: string;
+    buyer?: AccountPrincipal;
+    request?: Record<string, unknown>;
+    callerAddress?: string;
+  } = {},
 ): Promise<Result<AnsweredOrder, PlaceOrderRefusal>> =>
   placeOrder(
     cp.deps,
@@ -190,6 +195,7 @@ export const sendOrder = (
       buyer: given.buyer ?? world.buyer,
       key: given.key ?? v7(),
       request: requestIn(world, given.request),
+      callerAddress: given.callerAddress,
     },
     ({ order, checkoutUrl }) => ({ order: toOrderView(order), checkoutUrl }),
   );

@@ -1,5 +1,6 @@
 import { drizzle } from "drizzle-orm/node-postgres";
 import type { Deps } from "#commands/deps.ts";
+import { LOOSE_UNPAID_LIMITS, UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import type { Payments } from "#core/billing/payments.ts";
 import { openPool } from "#db/open-pool.ts";
 import { createApi } from "#functions/app.ts";
@@ -93,7 +94,11 @@ export function createControlPlane(
         expiresAt: new Date(scheduler.now().getTime() + 3_600_000),
       }),
     },
-    settings: { publicUrl: "http://berth.test", intervals: INTERVALS },
+    settings: {
+      publicUrl: "http://berth.test",
+      intervals: INTERVALS,
+      unpaidLimits: { ...LOOSE_UNPAID_LIMITS, ofAccount: UNPAID_LIMITS.ofAccount },
+    },
   };
   const apis = Array.from({ length: INSTANCES }, () => createApi(deps));
   const runSweep = createSweep(deps);

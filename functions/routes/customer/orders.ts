@@ -5,6 +5,7 @@ import type { Deps } from "#commands/deps.ts";
 import { placeOrder } from "#commands/orders/place-order.ts";
 import { showOrder } from "#commands/orders/show-order.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { callerAddressOf } from "#functions/caller-address.ts";
 import { IdempotencyKey } from "#functions/idempotency-key.ts";
 import { newRouter } from "#functions/router.ts";
 import { problems, unwrap } from "#functions/problems.ts";
@@ -19,7 +20,10 @@ const placeOrderRoute = (deps: Deps) =>
       "Holds a place and an address for half an hour, and answers with the page to pay on. The VM is made as soon " +
       "as the payment is there. The same key and body give the same answer, however often they are sent. The same " +
       "order under another key, while the first one can be paid, is the first one again (200); with another image, " +
-      "keys, user-data, location or interval it is refused (`order_open`), and with `another: true` it is a new one.",
+      "keys, user-data, location or interval it is refused (`order_open`), and with `another: true` it is a new one. An " +
+      "account that has never paid holds two at once, shares a part of each location's free places with all that have " +
+      "not (`newcomers_share_taken`), and is counted with its network (`too_many_unpaid_from_network`). Who lets orders " +
+      "run out again and again waits (`too_many_expired_orders`). `Retry-After` says when to ask again.",
     tags: ["Orders"],
     method: "post",
     path: "/v1/orders",
@@ -46,6 +50,9 @@ const placeOrderRoute = (deps: Deps) =>
         "hostname_invalid",
         "email_not_verified",
         "too_many_unpaid_orders",
+        "too_many_unpaid_from_network",
+        "too_many_expired_orders",
+        "newcomers_share_taken",
         "plan_not_found",
         "image_not_found",
         "location_not_found",
@@ -86,6 +93,7 @@ export const orderRoutes = (deps: Deps) =>
           buyer: c.get("who"),
           key: c.req.valid("header")["idempotency-key"],
           request: c.req.valid("json"),
+          callerAddress: callerAddressOf(c.req.raw.headers),
         },
         ({ order, checkoutUrl }) => ({ order: toOrderView(order), checkoutUrl }),
       );

@@ -3,6 +3,7 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
 import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
+import { LOOSE_UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { until } from "#local/client.ts";
 import { ALL_CAPABILITIES, AN_SSH_KEY } from "#test/builders.ts";
@@ -157,7 +158,9 @@ describe("a second click, under a key of its own,", () => {
   });
 
   test("takes no more than the first of what an account may hold unpaid", async () => {
-    const few = await startControlPlane({ maxUnpaidOrders: 1 });
+    const few = await startControlPlane({
+      unpaidLimits: { ...LOOSE_UNPAID_LIMITS, ofAccount: 1 },
+    });
     try {
       const world = await aWorld(few);
       const send = () => sendOrder(few, world, { request: { another: undefined } });
@@ -319,7 +322,9 @@ test("a plan has one price for an interval, whatever its currency", async () => 
 });
 
 test("orders of one account that come at the same instant count each other", async () => {
-  const few = await startControlPlane({ maxUnpaidOrders: 3 });
+  const few = await startControlPlane({
+    unpaidLimits: { ...LOOSE_UNPAID_LIMITS, ofAccount: 3 },
+  });
   try {
     const world = await aWorld(few, { places: 10 });
     const buyer = await aBuyer(few);
@@ -333,7 +338,9 @@ test("orders of one account that come at the same instant count each other", asy
 });
 
 test("an account holds so many places without paying, and no more until it pays", async () => {
-  const few = await startControlPlane({ maxUnpaidOrders: 2 });
+  const few = await startControlPlane({
+    unpaidLimits: { ...LOOSE_UNPAID_LIMITS, ofAccount: 2 },
+  });
   try {
     const world = await aWorld(few, { places: 5 });
     const key = v7();
