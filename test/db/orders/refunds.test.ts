@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
+import type { RefundState } from "#core/billing/payments.ts";
 import { refundOrder, retryRefunds } from "#commands/orders/refund-order.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -48,9 +49,22 @@ describe("a refund that the bank sends back", () => {
     await cp.pump();
     expect(await orderState(orderId)).toBe("refunded");
     expect(await balances(orderId)).toContainEqual({ account: "customer_refunds", minor: 500 });
-    expect(await sentBack()).toHaveLength(2);
+    const deliveries = await sentBack();
+    const outcomes = [];
+    for (const id of deliveries) outcomes.push(await applyBillingEvent(cp.deps, id));
+    expect(outcomes).toEqual(["refund_reversed", "unchanged"]);
     await cp.pump();
     expect(await orderState(orderId)).toBe("refunding");
+    const [refund] = refunds();
+    // A person must know: the customer's bank has not taken it.
+    expect(cp.log.errors).toEqual([
+      { event: "refund_order.sent_back", order_id: orderId, refund_id: refund?.id },
+    ]);
+    expect(
+      await cp.rows(
+        "select subject_id, detail from audit_log where action = 'order.reverse_refund'",
+      ),
+    ).toEqual([{ subject_id: orderId, detail: { refund_id: refund?.id, minor: "500" } }]);
     expect(await balances(orderId)).toEqual([
       { account: "customer_refunds", minor: 0 },
       { account: "customer_revenue", minor: -500 },
@@ -78,6 +92,40 @@ describe("a refund that the bank sends back", () => {
     }
     expect(refunds()).toHaveLength(3);
     expect(await orderState(orderId)).toBe("refunding");
+  });
+
+  test("is its order's by the name that it bears, whatever payment it is of, and nobody looks that up", async () => {
+    const orderId = await aRefundDue(CARD.refundFails);
+    await cp.pump();
+    const [delivery = "", another = ""] = await sentBack();
+    const { fetchRefund } = cp.deps.payments;
+    let looked = 0;
+    const apply = (messageId: string, over: Partial<RefundState>) => {
+      const payments = {
+        ...cp.deps.payments,
+        fetchRefund: async (id: string) => ({ ...(await fetchRefund(id)), ...over }),
+        orderOfPayment: async () => {
+          looked++;
+          return orderId;
+        },
+      };
+      return applyBillingEvent({ ...cp.deps, payments }, messageId);
+    };
+    // One that names neither an order nor a payment is nobody's, even if all of it fails.
+    expect(await apply(another, { orderId: null, paymentId: null })).toBe("ignored");
+    expect(await orderState(orderId)).toBe("refunded");
+    expect(await apply(delivery, { paymentId: null })).toBe("refund_reversed");
+    expect(looked).toBe(0);
+    expect(await orderState(orderId)).toBe("refunding");
+  });
+
+  test("of a payment that we know is not looked up by it", async () => {
+    await aRefundDue(CARD.refundFails);
+    await cp.pump();
+    const [delivery = ""] = await sentBack();
+    const before = cp.stripe.calls.length;
+    expect(await applyBillingEvent(cp.deps, delivery)).toBe("refund_reversed");
+    expect(cp.stripe.calls.slice(before)).toEqual([expect.stringMatching(/^GET \/v1\/refunds\//)]);
   });
 
   test("before it was booked is never booked", async () => {
