@@ -149,6 +149,51 @@ describe("a refund that the bank sends back", () => {
   });
 });
 
+// Issue 10, E: what is claimed by another is not done, nor said to be done.
+describe("a refund's delivery that two workers take at once", () => {
+  /** Both have looked at the refund before either may go on. */
+  const byTwo = async (messageId: string, over: Partial<RefundState> = {}) => {
+    const { fetchRefund } = cp.deps.payments;
+    const both = Promise.withResolvers<void>();
+    let looks = 0;
+    const payments = {
+      ...cp.deps.payments,
+      fetchRefund: async (id: string) => {
+        const refund = await fetchRefund(id);
+        if (++looks === 2) both.resolve();
+        await both.promise;
+        return { ...refund, ...over };
+      },
+    };
+    const apply = () => applyBillingEvent({ ...cp.deps, payments }, messageId);
+    return (await Promise.all([apply(), apply()])).toSorted();
+  };
+  const posted = () => cp.rows("select 1 from ledger_transactions");
+
+  test.each([
+    { what: "of ours, that was sent back", over: {}, does: "refund_reversed", posts: 1 },
+    {
+      what: "that staff made",
+      over: { id: "re_staff", orderId: null, status: "succeeded" },
+      does: "refund_booked",
+      posts: 1,
+    },
+    {
+      what: "that is nobody's",
+      over: { orderId: null, paymentId: null },
+      does: "ignored",
+      posts: 0,
+    },
+  ] as const)("($what) is applied by one of them", async ({ over, does, posts }) => {
+    await aRefundDue(CARD.refundFails);
+    await cp.pump();
+    const [delivery = ""] = await sentBack();
+    const before = (await posted()).length;
+    expect(await byTwo(delivery, over)).toEqual([does, "repeat"].toSorted());
+    expect(await posted()).toHaveLength(before + posts);
+  });
+});
+
 describe("a refund that Stripe answers with 500", () => {
   test.each([false, true])("is made once, and booked once (done: %s)", async (done) => {
     const orderId = await aRefundDue(CARD.works);

@@ -8,12 +8,12 @@ import { ok } from "#core/result.ts";
 import { ANNOUNCES_NOTHING, UNDERSTOOD, type Announced } from "#core/contracts/agent/protocol.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
-import { until } from "#local/client.ts";
+import { eraseInitialPassword, lockInitialPassword } from "#db/vms/initial-passwords.ts";
 import { ALL_CAPABILITIES, aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { snapshot } from "#test/harness/dump.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
-import { PATIENCE_MS } from "#test/harness/patience.ts";
+import { meet } from "#test/harness/meet.ts";
 import {
   anEnrolledHost,
   aProvisionedVm,
@@ -225,26 +225,16 @@ describe("its customer", () => {
     const { vmId } = await aMadeVm();
     cp.clock.advance(INITIAL_PASSWORD_LIFE_MS - 1);
     await expireInitialPasswords(cp.deps); // those of other tests are older
-    const taking = await cp.database.pool.connect();
-    try {
-      await taking.query("begin");
-      await taking.query(
-        "update initial_passwords set state = 'taken', sealed = null, ended_at = $2 where vm_id = $1",
-        [vmId, cp.clock.now()],
-      );
-      cp.clock.advance(1);
-      const swept = expireInitialPasswords(cp.deps);
-      await until("the sweep waits", PATIENCE_MS, async () => {
-        const waiting = await cp.rows(
-          "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
-        );
-        return waiting.length > 0 ? true : undefined;
-      });
-      await taking.query("commit");
-      expect(await swept).toEqual({ expired: 0 });
-    } finally {
-      taking.release();
-    }
+    const { waited, value } = await meet(
+      cp,
+      async (tx) => {
+        const held = await lockInitialPassword(tx, vmId);
+        expect(await eraseInitialPassword(tx, held, "take", cp.clock.now())).toBe(true);
+        cp.clock.advance(1);
+      },
+      () => expireInitialPasswords(cp.deps),
+    );
+    expect({ waited, value }).toEqual({ waited: true, value: { expired: 0 } });
     expect(await stateOf(vmId)).toEqual({ state: "taken", sealed: null });
     const called = "select 1 from audit_log where action = $1 and subject_id = $2";
     expect(await cp.rows(called, "vm.expire_initial_password", vmId)).toEqual([]);
