@@ -31,7 +31,7 @@ export type ImageDemand = Readonly<{
   hypervisors: readonly Hypervisor[];
   file: string;
   /** Of the file's bytes; for a hypervisor that is left out any file of that name will do. */
-  sha256: Readonly<Partial<Record<Hypervisor, string>>>;
+  sha256: Readonly<Partial<Record<Hypervisor, string | undefined>>>;
 }>;
 
 export type VmDemand = Readonly<{

@@ -32,7 +32,7 @@ export type Image = Readonly<{
   minMemoryMib: number;
   minDiskGib: number;
   /** Of the file's bytes, by hypervisor; for one that is left out any file of that name will do. */
-  sha256: Readonly<Partial<Record<Hypervisor, string>>>;
+  sha256: Readonly<Partial<Record<Hypervisor, string | undefined>>>;
   /** Whether its guest says that it is up. */
   speaks: boolean;
   available: boolean;

@@ -93,7 +93,10 @@ export const images = pgTable(
     minMemoryMib: integer("min_memory_mib").notNull(),
     minDiskGib: integer("min_disk_gib").notNull(),
     /** Of the file's bytes, by hypervisor; for one that is left out any file of that name will do. */
-    sha256: jsonb("sha256").$type<Partial<Record<Hypervisor, string>>>().notNull().default({}),
+    sha256: jsonb("sha256")
+      .$type<Partial<Record<Hypervisor, string | undefined>>>()
+      .notNull()
+      .default({}),
     /** Whether its guest says that it is up; one that should and does not is looked at by staff. */
     speaks: boolean("speaks").notNull().default(true),
     available: boolean("available").notNull().default(true),

@@ -50,7 +50,11 @@ export const AREAS: Readonly<Record<string, Area>> = {
   },
   commands: {
     mutate: ["commands/**/*.ts"],
-    tests: ["test/db/{accounts,billing,catalogue,hosts,messages,orders,usage,vms}/**/*.test.ts"],
+    tests: [
+      "test/db/{accounts,billing,catalogue,hosts,messages,network,orders,usage,vms}/**/*.test.ts",
+      "test/db/fairness.test.ts",
+      "test/unit/{page,unit-of-work}.test.ts",
+    ],
     postgres: true,
     drawn: 300,
     goal: null,

@@ -113,8 +113,8 @@ export const AddImage = z
     minDiskGib: z.int().positive().max(MOST_COUNT),
     sha256: z
       .strictObject({
-        kvm: Sha256.exactOptional(),
-        hyperv: Sha256.exactOptional(),
+        kvm: Sha256.optional(),
+        hyperv: Sha256.optional(),
       } satisfies Record<z.infer<typeof Hypervisor>, unknown>)
       .default({})
       .openapi("ImageSums", {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { eq } from "drizzle-orm";
+import { drizzle } from "drizzle-orm/node-postgres";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from "vitest";
 import {
@@ -171,6 +172,23 @@ describe("API tokens", () => {
     await accounts.revokeToken(owner.accountId, maker.token.id);
     const made = await aToken(accounts, late);
     expect(await accounts.authenticate(bearer(made.secret))).toMatchObject(INVALID);
+  });
+
+  test("a token is judged as its account is now, in one statement, and one more for its makers", async () => {
+    const statements: string[] = [];
+    const logger = { logQuery: (query: string) => void statements.push(query) };
+    const { accounts } = accountsOn(drizzle(database.pool, { logger }));
+    const owner = await anAccount(accounts, "customer");
+    const maker = await aToken(accounts, owner);
+    const made = await aToken(accounts, await bearerOf(accounts, maker.secret));
+    const looks = async (secret: string) => {
+      await accounts.authenticate(bearer(secret)); // its first use is noted
+      statements.length = 0;
+      expect(await accounts.authenticate(bearer(secret))).toMatchObject({ ok: true });
+      return statements.length;
+    };
+    expect(await looks(maker.secret)).toBe(1);
+    expect(await looks(made.secret)).toBe(2);
   });
 
   test("an account has at most a hundred tokens", async () => {

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { SignJWT } from "jose";
+import { v7 } from "uuid";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
-import { issueJoinToken } from "#commands/hosts/add-host.ts";
+import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { anAgentReport, aSample, hostFacts } from "#test/builders.ts";
 import {
   anAgentKey,
@@ -148,6 +149,32 @@ describe("an agent's token", () => {
     expect(await code(await ask())).toEqual(revoked);
     // Nor is the key of before remembered.
     expect(await code(await ask())).toEqual(revoked);
+  });
+
+  test("of a host that anybody's call has shown to be retired opens nothing, fresh though its key was", async () => {
+    const retired = await aSigningHost(cp, world.locationId);
+    const ask = async (who = retired) =>
+      code(await send(cp, DESIRED, await signed(who, DESIRED, cp.clock.now())));
+    expect(await ask()).toMatchObject({ status: 200 });
+    await cp.rows("update hosts set state = 'retired' where id = $1", retired.hostId);
+    const revoked = { status: 401, code: "identity_revoked" };
+    // A signature that does not fit makes us look again, and what was believed is forgotten with it.
+    expect(await ask({ ...retired, key: await anAgentKey() })).toEqual(revoked);
+    expect(await ask()).toEqual(revoked);
+  });
+
+  test("of a host that there is not, or that has not enrolled, is refused and no error of ours", async () => {
+    const key = await anAgentKey();
+    const host = { name: v7(), locationId: world.locationId, testOnly: false, cpuOvercommit: 4 };
+    const added = valueOf(await addHost(cp.deps, SYSTEM, host));
+    for (const hostId of [v7(), added.host.id]) {
+      const answer = await send(
+        cp,
+        DESIRED,
+        await signed({ hostId, key }, DESIRED, cp.clock.now()),
+      );
+      expect(await code(answer)).toEqual({ status: 401, code: "identity_revoked" });
+    }
   });
 });
 

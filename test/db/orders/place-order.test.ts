@@ -5,6 +5,7 @@ import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
 import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
 import { LOOSE_UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
+import { toWireId } from "#core/ids.ts";
 import { until } from "#local/client.ts";
 import { ALL_CAPABILITIES, AN_SSH_KEY } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -292,6 +293,25 @@ describe("an outage of Stripe's after the place is held", () => {
       error: { code: "order_wrong_state" },
     });
   });
+});
+
+test("what is not on sale, or is no more, is refused by its name before it takes anything", async () => {
+  const world = await aWorld(cp, { places: 1 });
+  const refused = async (request: Record<string, unknown>, code: string) =>
+    expect(await sendOrder(cp, world, { request })).toMatchObject({ ok: false, error: { code } });
+  await refused({ planId: toWireId("plan", world.imageId) }, "plan_not_found");
+  await refused({ imageId: toWireId("image", world.planId) }, "image_not_found");
+  await refused({ locationId: toWireId("location", world.hostId) }, "location_not_found");
+  for (const [table, id, code] of [
+    ["plans", world.planId, "plan_not_found"],
+    ["images", world.imageId, "image_not_found"],
+  ] as const) {
+    await cp.rows(`update ${table} set available = false where id = $1`, id);
+    await refused({}, code);
+    await cp.rows(`update ${table} set available = true where id = $1`, id);
+  }
+  expect(await ordersOf(world)).toEqual([]);
+  expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
 });
 
 test("an order by the hour is refused before it takes anything, although the plan has a price for it", async () => {

@@ -7,6 +7,7 @@ import { loadVmView } from "#db/vms/vms.ts";
 import { showImages, showPlans } from "#commands/catalogue/show-catalogue.ts";
 import { aHeldImage, anAgentReport } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { emits } from "#test/harness/emits.ts";
 import {
   anActiveVm,
   anEnrolledHost,
@@ -380,6 +381,59 @@ describe("an action", () => {
       await cp.rows("select id from actions where vm_id = $1 and type = 'reboot'", vmId),
     ).toHaveLength(1);
   });
+
+  test("goes on whatever troubles its host meanwhile, until that says that it cannot be done", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type: "stop" }));
+    const sees = (error: { code: "driver_failed" | "unsupported"; detail: string } | null) =>
+      hostSees(cp, world.hostId, vmId, { settled: false, error });
+    for (const error of [null, { code: "driver_failed", detail: "virsh said no" } as const]) {
+      await sees(error);
+      expect(await action(vmId, "stop")).toMatchObject({ status: "running", error_code: null });
+    }
+    await sees({ code: "unsupported", detail: "it has no power button" });
+    expect(await action(vmId, "stop")).toMatchObject({
+      status: "error",
+      error_code: "host_refused",
+      error_message: "it has no power button",
+    });
+  });
+
+  test.each([
+    { outcome: "success", error: null, becomes: "success", audited: "action.finish" },
+    {
+      outcome: "error",
+      error: { code: "driver_failed", detail: "virsh said no" },
+      becomes: "error",
+      audited: "action.fail",
+    },
+  ] as const)(
+    "that its host says has ended ($outcome) is told once, and audited as its host's word",
+    async ({ outcome, error, becomes, audited }) => {
+      const world = await aWorld(cp);
+      const { vmId } = await anActiveVm(cp, world);
+      const asked = { who: world.buyer, vmId, type: "reboot" } as const;
+      const { id: actionId } = valueOf(await requestAction(cp.deps, asked));
+      const report = anAgentReport({ actions: [{ actionId, vmId, outcome, error }] });
+      const told = () => recordVmReport(cp.deps, world.hostId, report);
+      await emits(cp, ["action.finished.v1"], told);
+      await emits(cp, [], told);
+      expect(await action(vmId, "reboot")).toMatchObject({
+        status: becomes,
+        error_message: error?.detail ?? null,
+      });
+      expect(
+        await one("select data from outbox where name = 'action.finished.v1' order by seq desc"),
+      ).toEqual({ data: { actionId, vmId } });
+      expect(
+        await cp.rows(
+          "select actor_kind, actor_id, action from audit_log where subject_id = $1",
+          actionId,
+        ),
+      ).toEqual([{ actor_kind: "agent", actor_id: world.hostId, action: audited }]);
+    },
+  );
 
   test("that does not end becomes an error after a quarter of an hour, and unlocks the VM", async () => {
     const world = await aWorld(cp);

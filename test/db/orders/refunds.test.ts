@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
+import type { RefundState } from "#core/billing/payments.ts";
 import { refundOrder, retryRefunds } from "#commands/orders/refund-order.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -48,9 +49,22 @@ describe("a refund that the bank sends back", () => {
     await cp.pump();
     expect(await orderState(orderId)).toBe("refunded");
     expect(await balances(orderId)).toContainEqual({ account: "customer_refunds", minor: 500 });
-    expect(await sentBack()).toHaveLength(2);
+    const deliveries = await sentBack();
+    const outcomes = [];
+    for (const id of deliveries) outcomes.push(await applyBillingEvent(cp.deps, id));
+    expect(outcomes).toEqual(["refund_reversed", "unchanged"]);
     await cp.pump();
     expect(await orderState(orderId)).toBe("refunding");
+    const [refund] = refunds();
+    // A person must know: the customer's bank has not taken it.
+    expect(cp.log.errors).toEqual([
+      { event: "refund_order.sent_back", order_id: orderId, refund_id: refund?.id },
+    ]);
+    expect(
+      await cp.rows(
+        "select subject_id, detail from audit_log where action = 'order.reverse_refund'",
+      ),
+    ).toEqual([{ subject_id: orderId, detail: { refund_id: refund?.id, minor: "500" } }]);
     expect(await balances(orderId)).toEqual([
       { account: "customer_refunds", minor: 0 },
       { account: "customer_revenue", minor: -500 },
@@ -80,6 +94,40 @@ describe("a refund that the bank sends back", () => {
     expect(await orderState(orderId)).toBe("refunding");
   });
 
+  test("is its order's by the name that it bears, whatever payment it is of, and nobody looks that up", async () => {
+    const orderId = await aRefundDue(CARD.refundFails);
+    await cp.pump();
+    const [delivery = "", another = ""] = await sentBack();
+    const { fetchRefund } = cp.deps.payments;
+    let looked = 0;
+    const apply = (messageId: string, over: Partial<RefundState>) => {
+      const payments = {
+        ...cp.deps.payments,
+        fetchRefund: async (id: string) => ({ ...(await fetchRefund(id)), ...over }),
+        orderOfPayment: async () => {
+          looked++;
+          return orderId;
+        },
+      };
+      return applyBillingEvent({ ...cp.deps, payments }, messageId);
+    };
+    // One that names neither an order nor a payment is nobody's, even if all of it fails.
+    expect(await apply(another, { orderId: null, paymentId: null })).toBe("ignored");
+    expect(await orderState(orderId)).toBe("refunded");
+    expect(await apply(delivery, { paymentId: null })).toBe("refund_reversed");
+    expect(looked).toBe(0);
+    expect(await orderState(orderId)).toBe("refunding");
+  });
+
+  test("of a payment that we know is not looked up by it", async () => {
+    await aRefundDue(CARD.refundFails);
+    await cp.pump();
+    const [delivery = ""] = await sentBack();
+    const before = cp.stripe.calls.length;
+    expect(await applyBillingEvent(cp.deps, delivery)).toBe("refund_reversed");
+    expect(cp.stripe.calls.slice(before)).toEqual([expect.stringMatching(/^GET \/v1\/refunds\//)]);
+  });
+
   test("before it was booked is never booked", async () => {
     const orderId = await aRefundDue(CARD.refundFails);
     const { refundInvoice } = cp.deps.payments;
@@ -98,6 +146,51 @@ describe("a refund that the bank sends back", () => {
       { account: "customer_revenue", minor: -500 },
       { account: "stripe_balance", minor: 500 },
     ]);
+  });
+});
+
+// Issue 10, E: what is claimed by another is not done, nor said to be done.
+describe("a refund's delivery that two workers take at once", () => {
+  /** Both have looked at the refund before either may go on. */
+  const byTwo = async (messageId: string, over: Partial<RefundState> = {}) => {
+    const { fetchRefund } = cp.deps.payments;
+    const both = Promise.withResolvers<void>();
+    let looks = 0;
+    const payments = {
+      ...cp.deps.payments,
+      fetchRefund: async (id: string) => {
+        const refund = await fetchRefund(id);
+        if (++looks === 2) both.resolve();
+        await both.promise;
+        return { ...refund, ...over };
+      },
+    };
+    const apply = () => applyBillingEvent({ ...cp.deps, payments }, messageId);
+    return (await Promise.all([apply(), apply()])).toSorted();
+  };
+  const posted = () => cp.rows("select 1 from ledger_transactions");
+
+  test.each([
+    { what: "of ours, that was sent back", over: {}, does: "refund_reversed", posts: 1 },
+    {
+      what: "that staff made",
+      over: { id: "re_staff", orderId: null, status: "succeeded" },
+      does: "refund_booked",
+      posts: 1,
+    },
+    {
+      what: "that is nobody's",
+      over: { orderId: null, paymentId: null },
+      does: "ignored",
+      posts: 0,
+    },
+  ] as const)("($what) is applied by one of them", async ({ over, does, posts }) => {
+    await aRefundDue(CARD.refundFails);
+    await cp.pump();
+    const [delivery = ""] = await sentBack();
+    const before = (await posted()).length;
+    expect(await byTwo(delivery, over)).toEqual([does, "repeat"].toSorted());
+    expect(await posted()).toHaveLength(before + posts);
   });
 });
 

@@ -53,6 +53,25 @@ test("deleting a VM ends its order, frees its room and cancels its subscription 
   expect(await remove(world, vmId)).toMatchObject({ error: { code: "vm_not_found" } });
 });
 
+test("a VM that is to go takes no other action, for whoever asks, and is deleted all the same", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, world);
+  const { id } = valueOf(await remove(world, vmId));
+  for (const who of [world.buyer, aPrincipal({ role: "staff" })])
+    for (const type of ["start", "shutdown", "stop", "reboot", "reset"] as const)
+      expect(await requestAction(cp.deps, { who, vmId, type })).toMatchObject({
+        ok: false,
+        error: { code: "vm_not_found" },
+      });
+  expect(await cp.rows("select id, status from actions where type <> 'create'")).toEqual([
+    { id, status: "running" },
+  ]);
+  await hostSees(cp, world.hostId, vmId, { observed: null });
+  expect(await cp.rows("select status from actions where id = $1", id)).toEqual([
+    { status: "success" },
+  ]);
+});
+
 test("the address of a deleted VM rests for a day before another VM gets it", async () => {
   const world = await aWorld(cp, { places: 2, addresses: 1 });
   const { vmId } = await anActiveVm(cp, world);

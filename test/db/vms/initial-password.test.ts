@@ -8,10 +8,12 @@ import { ok } from "#core/result.ts";
 import { ANNOUNCES_NOTHING, UNDERSTOOD, type Announced } from "#core/contracts/agent/protocol.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
+import { eraseInitialPassword, lockInitialPassword } from "#db/vms/initial-passwords.ts";
 import { ALL_CAPABILITIES, aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { snapshot } from "#test/harness/dump.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
+import { meet } from "#test/harness/meet.ts";
 import {
   anEnrolledHost,
   aProvisionedVm,
@@ -217,6 +219,25 @@ describe("its customer", () => {
     expect(await cp.rows(events, "vm.initial_password_expired.v1", vmId)).toHaveLength(1);
     expect(await stateOf(vmId)).toEqual({ state: "expired", sealed: null });
     expect(await take(world, vmId)).toEqual(code("password_expired"));
+  });
+
+  test("who takes it at its last instant has it, though the sweep has seen it lie: it is not called expired", async () => {
+    const { vmId } = await aMadeVm();
+    cp.clock.advance(INITIAL_PASSWORD_LIFE_MS - 1);
+    await expireInitialPasswords(cp.deps); // those of other tests are older
+    const { waited, value } = await meet(
+      cp,
+      async (tx) => {
+        const held = await lockInitialPassword(tx, vmId);
+        expect(await eraseInitialPassword(tx, held, "take", cp.clock.now())).toBe(true);
+        cp.clock.advance(1);
+      },
+      () => expireInitialPasswords(cp.deps),
+    );
+    expect({ waited, value }).toEqual({ waited: true, value: { expired: 0 } });
+    expect(await stateOf(vmId)).toEqual({ state: "taken", sealed: null });
+    const called = "select 1 from audit_log where action = $1 and subject_id = $2";
+    expect(await cp.rows(called, "vm.expire_initial_password", vmId)).toEqual([]);
   });
 
   test("finds none once the VM is gone, taken or not", async () => {

@@ -6,6 +6,7 @@ import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
 import { PROVISIONING_DEADLINE_MS } from "#core/orders/decide-order.ts";
 import { anAgentReport } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { CARD } from "#test/harness/stripe-in-process.ts";
 import {
   aPaidOrder,
   aProvisionedVm,
@@ -96,3 +97,23 @@ test.each(Object.keys(CHANGES))(
     expect(await generationOf(world.hostId)).toBe(before + 1);
   },
 );
+
+test("a month that is not paid changes a status, and nothing on its host: no generation, and no doorbell", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, world, CARD.failsAtRenewal);
+  const told = async () =>
+    (await cp.rows("select name from outbox where data ->> 'vmId' = $1 order by seq", vmId)).map(
+      (row) => row["name"],
+    );
+  const before = { generation: await generationOf(world.hostId), told: await told() };
+  await cp.pump();
+  cp.clock.advanceDays(31);
+  cp.stripe.standIn.runDue();
+  cp.clock.advanceMinutes(61);
+  cp.stripe.standIn.runDue();
+  await cp.pump();
+  const status = "select subscription_status from entitlements where vm_id = $1";
+  expect(await cp.rows(status, vmId)).toEqual([{ subscription_status: "past_due" }]);
+  expect(await told()).toEqual([...before.told, "entitlement.changed.v1"]);
+  expect(await generationOf(world.hostId)).toBe(before.generation);
+});

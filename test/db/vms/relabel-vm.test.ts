@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { relabelVm } from "#commands/vms/relabel-vm.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
-import { aBuyer, anActiveVm, aWorld } from "#test/harness/world.ts";
+import { aBuyer, anActiveVm, aWorld, hostSees, valueOf } from "#test/harness/world.ts";
 
 let cp: ControlPlane;
 beforeAll(async () => {
@@ -35,4 +36,20 @@ test("another customer's VM is not found, and keeps its name", async () => {
     error: { code: "vm_not_found" },
   });
   expect(await cp.rows("select label from vms where id = $1", vmId)).toEqual([{ label: null }]);
+});
+
+test("a VM that is gone is not found by its owner either, nor is one that never was, and the gone keeps its name", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, world);
+  const who = world.buyer;
+  valueOf(await relabelVm(cp.deps, { who, vmId, label: "the old one" }));
+  valueOf(await requestAction(cp.deps, { who, vmId, type: "delete" }));
+  await hostSees(cp, world.hostId, vmId, { observed: null });
+  for (const id of [vmId, world.hostId])
+    expect(await relabelVm(cp.deps, { who, vmId: id, label: "again" })).toMatchObject({
+      error: { code: "vm_not_found" },
+    });
+  expect(await cp.rows("select label from vms where id = $1", vmId)).toEqual([
+    { label: "the old one" },
+  ]);
 });
