@@ -140,6 +140,7 @@ export const toHostView = (h: Host): HostView => ({
   hypervisor: h.hypervisor,
   accelerator: h.accelerator,
   testOnly: h.testOnly,
+  ceiling: { ...h.ceiling },
   capacity: { ...h.capacity },
   allocated: { ...h.allocated },
   desiredGeneration: h.desiredGeneration,

@@ -5,7 +5,8 @@ import type {
   ReportReceipt,
 } from "#core/contracts/agent/report.ts";
 import type { Event } from "#core/contracts/events.ts";
-import { capacityOf } from "#core/hosts/capacity.ts";
+import { trustedCapacity } from "#core/hosts/capacity.ts";
+import { jumpOf } from "#core/hosts/facts-jump.ts";
 import { isRefusedForGood, moveOrder } from "#core/orders/decide-order.ts";
 import type { Action } from "#core/vms/action.ts";
 import { actionIsDone } from "#core/vms/decide-action.ts";
@@ -14,7 +15,7 @@ import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
 import { saveHeldImages } from "#db/hosts/held-images.ts";
-import { bumpDesiredGeneration, loadHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
+import { bumpDesiredGeneration, factsOf, loadHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
 import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
@@ -44,9 +45,10 @@ export async function recordVmReport(
   };
   const actor: Actor = { kind: "agent", id: hostId };
   const ids = [...new Set([...seenVms, ...doneActions].map((r) => r.vmId))];
-  const { changedImages, ...receipt } = await inTransaction(deps.db, async (tx) => {
+  const { changedImages, jump, ...receipt } = await inTransaction(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
-    const lastWordAt = (await loadHost(tx, hostId))?.lastSeenAt ?? null;
+    const host = await loadHost(tx, hostId);
+    const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
     const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
     let accepted = 0;
     let ignored = unread.vms;
@@ -60,7 +62,7 @@ export async function recordVmReport(
       }
       accepted++;
       documentChanged =
-        (await applyReport(tx, vm, seen, running.get(vm.id), { ...at, lastWordAt }, actor)) ||
+        (await applyReport(tx, vm, seen, running.get(vm.id), { ...at, ...heard }, actor)) ||
         documentChanged;
     }
     for (const done of doneActions) {
@@ -76,10 +78,11 @@ export async function recordVmReport(
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
     await touchHost(tx, hostId, at.now);
-    const changedImages = report.facts ? await remeasure(tx, hostId, report.facts) : [];
+    const measured = report.facts ? await remeasure(tx, hostId, report.facts, at) : NOTHING_NEW;
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
-    return { accepted, ignored, changedImages };
+    return { accepted, ignored, ...measured };
   });
+  if (jump) deps.log.error("host.facts_jumped", { host_id: hostId, ...jump });
   // A disk that lies on another file than it was made on is broken: people must look at its VMs.
   if (changedImages.length > 0)
     deps.log.error("agent_report.images_changed", { host_id: hostId, files: changedImages });
@@ -99,14 +102,35 @@ export async function recordVmReport(
  * A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. The caller holds
  * the host: it has just touched it.
  *
- * @returns the images that have become others under their names since.
+ * @returns what staff must hear of: the images that have become others under their names since, and what else jumped.
  */
-async function remeasure(tx: Tx, hostId: string, facts: HostFacts): Promise<readonly string[]> {
+async function remeasure(
+  tx: Tx,
+  hostId: string,
+  facts: HostFacts,
+  at: { now: Date; newId: () => string },
+): Promise<Measured> {
   const host = await loadHost(tx, hostId);
-  if (host?.hypervisor !== facts.hypervisor) return [];
-  await saveFacts(tx, hostId, facts, capacityOf(facts, host.cpuOvercommit));
-  return saveHeldImages(tx, hostId, facts.images);
+  if (host?.hypervisor !== facts.hypervisor) return NOTHING_NEW;
+  const jump = jumpOf(factsOf(host), facts);
+  await saveFacts(tx, hostId, facts, trustedCapacity(facts, host));
+  if (jump)
+    await recordChange(
+      tx,
+      {
+        actor: { kind: "agent", id: hostId },
+        action: "host.facts_jump",
+        subject: { kind: "host", id: hostId },
+        detail: jump,
+        events: [],
+      },
+      at,
+    );
+  return { changedImages: await saveHeldImages(tx, hostId, facts.images), jump };
 }
+
+type Measured = { changedImages: readonly string[]; jump: ReturnType<typeof jumpOf> };
+const NOTHING_NEW: Measured = { changedImages: [], jump: null };
 
 /** @returns whether the host's desired document changed with it. */
 async function applyReport(
@@ -114,7 +138,7 @@ async function applyReport(
   vm: VmRow,
   seen: ReceivedVmReport,
   running: Action | undefined,
-  at: { now: Date; newId: () => string; lastWordAt: Date | null },
+  at: { now: Date; newId: () => string; lastWordAt: Date | null; testOnly: boolean },
   actor: Actor,
 ): Promise<boolean> {
   // An agent that does not understand what the VM holds cannot say that all of it is gone.

@@ -28,7 +28,7 @@ export const hosts = pgTable(
       .notNull()
       .references(() => locations.id),
     state: hostState("state").notNull().default("enrolling"),
-    /** Staff marked it for tests: it may run emulated guests. */
+    /** Staff marked it for tests: its guests may be emulated or simulated, and what shows them is believed. */
     testOnly: boolean("test_only").notNull().default(false),
     /** null until the agent has enrolled and said so. */
     hypervisor: hypervisor("hypervisor"),
@@ -37,7 +37,11 @@ export const hosts = pgTable(
     facts: jsonb("facts"),
     /** Whether its agent says which images it holds (`held_images`); one that does not is taken to hold all. */
     tellsImages: boolean("tells_images").notNull().default(false),
-    /** What may be given away: measured size × overcommit − reserve, fixed at enrolment. */
+    /** The most that staff let it give away: the agent's word only lowers it. */
+    ceilingVcpus: integer("ceiling_vcpus").notNull().default(0),
+    ceilingMemoryMib: integer("ceiling_memory_mib").notNull().default(0),
+    ceilingDiskGib: integer("ceiling_disk_gib").notNull().default(0),
+    /** What may be given away: measured size × overcommit − reserve, up to the ceiling. */
     capacityVcpus: integer("capacity_vcpus").notNull().default(0),
     capacityMemoryMib: integer("capacity_memory_mib").notNull().default(0),
     capacityDiskGib: integer("capacity_disk_gib").notNull().default(0),
@@ -69,6 +73,10 @@ export const hosts = pgTable(
         and ${t.allocatedMemoryMib} between 0 and ${t.capacityMemoryMib}
         and ${t.allocatedDiskGib} between 0 and ${t.capacityDiskGib}
         and ${t.allocatedVms} between 0 and ${t.capacityVms}`,
+    ),
+    check(
+      "hosts_ceiling_not_negative",
+      sql`${t.ceilingVcpus} >= 0 and ${t.ceilingMemoryMib} >= 0 and ${t.ceilingDiskGib} >= 0`,
     ),
     check(
       "hosts_served_is_desired",

@@ -175,6 +175,8 @@ describe("the API and its document", () => {
     const host = await adds("addHost", { name: "r1", locationId: location.id }, { testOnly: true });
     const Added = z.object({ joinToken: z.string(), host: z.object({ id: z.string() }) });
     const added = Added.parse(host);
+    const ofHost = { parameters: { id: added.host.id } };
+    await api.does("changeHost", "staff", { ...ofHost, body: { ceiling: { memoryMib: 4096 } } });
     const key = { "idempotency-key": v7() };
     const secret = { parameters: key, body: { name: "r2", locationId: location.id } };
     await api.does("addHost", "staff", secret);

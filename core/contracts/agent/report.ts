@@ -130,7 +130,7 @@ export const HostFacts = z
   .object({
     hypervisor: Hypervisor,
     hypervisorVersion: Text(200),
-    /** `tcg` is emulation: slow, and offered only on hosts that staff marked for tests. */
+    /** `tcg` is emulation, slow, and `simulated` runs nothing: both are offered only on hosts that staff marked for tests. */
     accelerator: z.enum(["hardware", "tcg", "simulated"]).openapi("Accelerator"),
     capabilities: DriverCapabilities,
     cpuThreads: z.int().positive().max(65_536),
