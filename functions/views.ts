@@ -144,6 +144,7 @@ export const toHostView = (h: Host): HostView => ({
   capacity: { ...h.capacity },
   allocated: { ...h.allocated },
   desiredGeneration: h.desiredGeneration,
+  clockOffsetSeconds: h.clockOffsetSeconds,
   lastSeenAt: iso(h.lastSeenAt),
   createdAt: h.createdAt.toISOString(),
 });

@@ -3,11 +3,15 @@ import type {
   ReceivedReport,
   ReceivedVmReport,
   ReportReceipt,
+  ReportSerial,
 } from "#core/contracts/agent/report.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
+import { isClockOff } from "#core/hosts/clock-offset.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
+import { isNewer } from "#core/hosts/report-serial.ts";
 import { isRefusedForGood, moveOrder } from "#core/orders/decide-order.ts";
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
 import { actionIsDone } from "#core/vms/decide-action.ts";
 import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
@@ -19,22 +23,24 @@ import { bumpDesiredGeneration, factsOf, loadHost, saveFacts, touchHost } from "
 import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
-import { inTransaction } from "#db/transaction.ts";
 import { lockVmsOf, saveObservation, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { finishVm } from "./finish-vm.ts";
 
 /**
  * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
  * report is not older than what is known. What a report leaves out is not touched: absence is not evidence. What could
- * not be read in it (null) costs no other.
+ * not be read in it (null) costs no other. A report that is not newer than one that has counted is refused whole: what is
+ * sent again, or comes late, would tell of yesterday.
  */
 export async function recordVmReport(
   deps: Deps,
   hostId: string,
   report: ReceivedReport,
-): Promise<ReportReceipt> {
+): Promise<Recorded> {
   const at = stamp(deps);
+  const { serial = null, clockOffsetSeconds = null } = report;
   const seenVms = report.vms.filter((vm) => vm !== null);
   const doneActions = report.actions.filter((action) => action !== null);
   const strangers = report.strangers.filter((stranger) => stranger !== null);
@@ -45,9 +51,11 @@ export async function recordVmReport(
   };
   const actor: Actor = { kind: "agent", id: hostId };
   const ids = [...new Set([...seenVms, ...doneActions].map((r) => r.vmId))];
-  const { changedImages, jump, ...receipt } = await inTransaction(deps.db, async (tx) => {
+  const recorded = await undoOnRefusal(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
     const host = await loadHost(tx, hostId);
+    const last = host?.lastReport ?? null;
+    if (serial && !isNewer(serial, last)) return stale(serial, last);
     const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
     const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
     let accepted = 0;
@@ -77,11 +85,21 @@ export async function recordVmReport(
             };
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
-    await touchHost(tx, hostId, at.now);
+    if (!(await touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now })))
+      return stale(serial, null);
     const measured = report.facts ? await remeasure(tx, hostId, report.facts, at) : NOTHING_NEW;
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
-    return { accepted, ignored, ...measured };
+    const clockWentOff =
+      isClockOff(clockOffsetSeconds) && !isClockOff(host?.clockOffsetSeconds ?? null);
+    return ok({ receipt: { accepted, ignored }, clockWentOff, ...measured });
   });
+  if (!recorded.ok) {
+    deps.log.error("agent_report.stale", { host_id: hostId, ...serial });
+    return recorded;
+  }
+  const { changedImages, jump, clockWentOff } = recorded.value;
+  if (clockWentOff)
+    deps.log.error("host.clock_off", { host_id: hostId, offset_seconds: clockOffsetSeconds });
   if (jump) deps.log.error("host.facts_jumped", { host_id: hostId, ...jump });
   // A disk that lies on another file than it was made on is broken: people must look at its VMs.
   if (changedImages.length > 0)
@@ -95,7 +113,18 @@ export async function recordVmReport(
     });
   if (report.refusedDesired)
     deps.log.error("agent_report.desired_refused", { host_id: hostId, ...report.refusedDesired });
-  return receipt;
+  return ok(recorded.value.receipt);
+}
+
+type Recorded = Result<ReportReceipt, Refusal<"report_stale">>;
+
+function stale(serial: ReportSerial | null, last: ReportSerial | null) {
+  const than = last ? `process ${last.process}, seq ${last.seq}` : "the newest";
+  return refuse(
+    "report_stale",
+    `report process ${serial?.process}, seq ${serial?.seq} is not newer than ${than}: it was sent before, or the agent's ` +
+      "state went back and its host must be enrolled again",
+  );
 }
 
 /**

@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, isNull, sql } from "drizzle-orm";
-import { HostFacts } from "#core/contracts/agent/report.ts";
+import { HostFacts, type ReportSerial } from "#core/contracts/agent/report.ts";
 import type { Capacity, Ceiling } from "#core/hosts/capacity.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { HostState } from "#core/hosts/place-vm.ts";
@@ -24,6 +24,9 @@ export type Host = Readonly<{
   publicKey: string | null;
   identityEpoch: number;
   desiredGeneration: number;
+  /** The newest report that counted. */
+  lastReport: ReportSerial | null;
+  clockOffsetSeconds: number | null;
   lastSeenAt: Date | null;
   createdAt: Date;
 }>;
@@ -59,6 +62,11 @@ const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   publicKey: r.publicKey,
   identityEpoch: r.identityEpoch,
   desiredGeneration: r.desiredGeneration,
+  lastReport:
+    r.reportProcess === null || r.reportSeq === null
+      ? null
+      : { process: r.reportProcess, seq: r.reportSeq },
+  clockOffsetSeconds: r.clockOffsetSeconds,
   lastSeenAt: r.lastSeenAt,
   createdAt: r.createdAt,
 });
@@ -149,6 +157,9 @@ export async function saveEnrolment(
       accelerator: e.facts.accelerator,
       facts: e.facts,
       ...capacityFrom(e.capacity),
+      // Its agent may have lost its count with its key.
+      reportProcess: null,
+      reportSeq: null,
       lastSeenAt: e.now,
     })
     .where(eq(hosts.id, hostId))
@@ -157,9 +168,34 @@ export async function saveEnrolment(
   return row;
 }
 
-/** The host was heard of. */
-export async function touchHost(tx: Tx, hostId: string, now: Date): Promise<void> {
-  await tx.update(hosts).set({ lastSeenAt: now }).where(eq(hosts.id, hostId));
+/**
+ * The host was heard of. false: a report that is as new or newer has been taken meanwhile; it waits for whoever holds the
+ * host's row and then looks again, so that of two at once the older never counts after the newer.
+ */
+export async function touchHost(
+  tx: Tx,
+  hostId: string,
+  heard: { serial: ReportSerial | null; clockOffsetSeconds: number | null; now: Date },
+): Promise<boolean> {
+  const { serial, clockOffsetSeconds } = heard;
+  const touched = await tx
+    .update(hosts)
+    .set({
+      lastSeenAt: heard.now,
+      clockOffsetSeconds,
+      ...(serial === null ? {} : { reportProcess: serial.process, reportSeq: serial.seq }),
+    })
+    .where(
+      and(
+        eq(hosts.id, hostId),
+        serial === null
+          ? undefined
+          : sql`(${hosts.reportProcess} is null
+              or (${hosts.reportProcess}, ${hosts.reportSeq}) < (${serial.process}::int, ${serial.seq}::int))`,
+      ),
+    )
+    .returning({ id: hosts.id });
+  return touched.length === 1;
 }
 
 /** The host was measured anew: more memory or a larger disk is for sale from now on. */

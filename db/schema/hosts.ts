@@ -61,6 +61,11 @@ export const hosts = pgTable(
     /** The generation and the content's hash that the agent was last given; null: none yet. */
     servedGeneration: integer("served_generation"),
     servedHash: text("served_hash"),
+    /** The newest report that counted (`ReportSerial`); null: none since it enrolled, or its agent does not count. */
+    reportProcess: integer("report_process"),
+    reportSeq: integer("report_seq"),
+    /** The host's clock less ours, as its agent last said; null: it does not say. */
+    clockOffsetSeconds: integer("clock_offset_seconds"),
     lastSeenAt: instant("last_seen_at"),
     createdAt: instant("created_at").notNull(),
   },
@@ -82,6 +87,10 @@ export const hosts = pgTable(
       "hosts_served_is_desired",
       sql`(${t.servedGeneration} is null) = (${t.servedHash} is null)
         and ${t.servedGeneration} <= ${t.desiredGeneration}`,
+    ),
+    check(
+      "hosts_report_serial_whole",
+      sql`(${t.reportProcess} is null) = (${t.reportSeq} is null)`,
     ),
     check(
       "hosts_active_is_enrolled",
@@ -118,4 +127,20 @@ export const joinTokens = pgTable(
     createdAt: instant("created_at").notNull(),
   },
   (t) => [index("join_tokens_host_idx").on(t.hostId)],
+);
+
+/** Ids (`jti`) of agents' tokens that something was handed out for, until the tokens are worth nothing. */
+export const spentAgentTokens = pgTable(
+  "spent_agent_tokens",
+  {
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    jti: text("jti").notNull(),
+    expiresAt: instant("expires_at").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "spent_agent_tokens_pkey", columns: [t.hostId, t.jti] }),
+    index("spent_agent_tokens_expires_idx").on(t.expiresAt),
+  ],
 );

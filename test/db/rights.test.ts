@@ -25,6 +25,7 @@ const DELETED_FROM = [
   "mailed_links",
   "outbox",
   "sessions",
+  "spent_agent_tokens",
   "spent_codes",
   "two_factors",
   "verifications",

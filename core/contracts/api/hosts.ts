@@ -34,6 +34,10 @@ export const HostView = z
       .openapi("HostCeiling"),
     allocated: CapacityView,
     desiredGeneration: z.int(),
+    clockOffsetSeconds: z.int().nullable().openapi({
+      description:
+        "The host's clock less ours, as its agent last said; null while it does not say.",
+    }),
     lastSeenAt: Instant.nullable(),
     createdAt: Instant,
   })
