@@ -60,7 +60,7 @@ export interface Agent extends Chores {
 }
 
 export function createAgent(ports: AgentPorts): Agent {
-  const { hostId, driver, store, clock, log } = ports;
+  const { hostId, driver, controlPlane, store, clock, log } = ports;
   const planeTime = ports.planeTime ?? createPlaneTime({ clock, log });
   // What is told to the control plane, or promised by it, is in its time.
   const planeClock: Clock = { now: () => planeTime.now(), sleep: clock.sleep };
@@ -73,13 +73,19 @@ export function createAgent(ports: AgentPorts): Agent {
     life.abort(error);
   };
 
-  const reports = createSentReports({ store, controlPlane: ports.controlPlane, planeTime });
-  const controlPlane = reports.numbered;
+  const reports = createSentReports({ store, controlPlane, planeTime });
   const desired = createDesiredState({ hostId, store, controlPlane, log });
   const journal = createActionJournal(store);
   const destroyLimit = createDestroyLimit({ store, clock, perHour: settings.destroysPerHour });
   const spool = createSpool(store, log);
-  const reporter = createReporter({ controlPlane, desired, clock, log, signal, revoked: revoke });
+  const reporter = createReporter({
+    controlPlane: reports,
+    desired,
+    clock,
+    log,
+    signal,
+    revoked: revoke,
+  });
   const meter = createMeter({
     driver,
     desired,

@@ -11,8 +11,8 @@ const Saved = z.object({ process: z.int().nonnegative() });
 export interface SentReports {
   /** Counts this life of the agent, on the disk, before it reports anything. */
   load(): Promise<void>;
-  /** The control plane, with each report numbered: one that is sent again is another one. */
-  numbered: ControlPlane;
+  /** Sends a report under its number: one that is sent again is another one. */
+  report: ControlPlane["report"];
 }
 
 export function createSentReports(ports: {
@@ -29,15 +29,12 @@ export function createSentReports(ports: {
       await save(store, FILE, { process: last + 1 });
       process = last + 1;
     },
-    numbered: {
-      ...controlPlane,
-      report(report, signal) {
-        if (process === null) throw new Error("nothing is reported before this life is counted");
-        seq += 1;
-        const offset = planeTime.offsetSeconds();
-        const more = offset === null ? {} : { clockOffsetSeconds: offset };
-        return controlPlane.report({ ...report, serial: { process, seq }, ...more }, signal);
-      },
+    report(report, signal) {
+      if (process === null) throw new Error("nothing is reported before this life is counted");
+      seq += 1;
+      const offset = planeTime.offsetSeconds();
+      const more = offset === null ? {} : { clockOffsetSeconds: offset };
+      return controlPlane.report({ ...report, serial: { process, seq }, ...more }, signal);
     },
   };
 }

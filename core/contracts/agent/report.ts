@@ -174,16 +174,13 @@ export const ReportSerial = z
   .openapi("ReportSerial");
 export type ReportSerial = z.infer<typeof ReportSerial>;
 
-/** A host's clock less the control plane's; further off than a day is a day. */
-const MOST_OFFSET_S = 86_400;
-
 const OF_THE_SENDER = {
   /** Left out by agents that do not count: theirs are taken in whatever order they come. */
   serial: ReportSerial.optional(),
-  /** Left out while it is not known. */
+  /** The host's clock less the control plane's; left out while it is not known. What no column holds is cut. */
   clockOffsetSeconds: z
     .int()
-    .transform((s) => Math.max(-MOST_OFFSET_S, Math.min(MOST_OFFSET_S, s)))
+    .transform((s) => Math.max(-MOST_INT, Math.min(MOST_INT, s)))
     .optional(),
 };
 
