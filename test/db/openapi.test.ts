@@ -37,6 +37,8 @@ afterAll(async () => {
 
 /** Codes that take a race, a clock or a production's settings: tests of their commands have them. */
 const SEEN_ELSEWHERE = new Set([
+  "agent_clock_off", // test/db/hosts/host-clock.test.ts
+  "agent_token_used", // test/db/hosts/replays.test.ts
   "internal",
   "rate_limited", // counted in production only: test/db/accounts
   "busy",
@@ -217,6 +219,18 @@ describe("the API and its document", () => {
         facts: null,
       },
     });
+    const numbered = {
+      body: {
+        desiredGeneration: desired.generation,
+        vms: [],
+        actions: [],
+        strangers: [],
+        facts: null,
+        serial: { process: 2, seq: 1 },
+      },
+    };
+    await api.does("recordReport", "agent", numbered);
+    await api.refuses("recordReport", "agent", "report_stale", numbered);
     const windowsVm = { parameters: { id: toWireId("vm", vmId) } };
     await api.does("takeInitialPassword", "customer", windowsVm);
     await api.refuses("takeInitialPassword", "customer", "password_already_taken", windowsVm);

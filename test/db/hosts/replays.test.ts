@@ -151,7 +151,8 @@ describe("a token of what hands something out", () => {
     const answers = await Promise.all(
       Array.from({ length: 10 }, async () => (await send(cp, SESSION, token)).status),
     );
-    expect(answers.toSorted()).toEqual([200, ...Array.from({ length: 9 }, () => 401)]);
+    expect(answers.filter((status) => status === 200)).toHaveLength(1);
+    expect(answers.filter((status) => status === 401)).toHaveLength(9);
   });
 
   test("is remembered until it is worth nothing, and then forgotten", async () => {
