@@ -8,6 +8,7 @@ import {
   type Scope,
 } from "#core/accounts/accounts.ts";
 import type { ProblemCode } from "#core/contracts/problem.ts";
+import type { Clock } from "#core/ports.ts";
 import type { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
 import type { Deps, Settings } from "#commands/deps.ts";
 import { ProblemError, unwrap } from "./problems.ts";
@@ -21,7 +22,8 @@ export type Access =
   | { who: "account"; roles: readonly Role[]; scope: Scope | null }
   /** Who is logged in with a browser: an API token does not do. */
   | { who: "session" }
-  | { who: "agent" }
+  /** `once`: a token serves one call only, where something is handed out that is worth stealing. */
+  | { who: "agent"; once?: true | undefined }
   | { who: "join_token" };
 
 type Security = { [scheme: string]: string[] }[];
@@ -45,7 +47,13 @@ export function refusalsOf(access: Access, writes: boolean): readonly ProblemCod
     case "session":
       return ["unauthenticated", "token_invalid", "forbidden", ...foreign];
     case "agent":
-      return ["unauthenticated", "agent_token_invalid", "identity_revoked"];
+      return [
+        "unauthenticated",
+        "agent_token_invalid",
+        "agent_clock_off",
+        "identity_revoked",
+        ...(access.once ? (["agent_token_used"] as const) : []),
+      ];
     case "anybody":
     case "join_token":
       return [];
@@ -70,7 +78,9 @@ export function toldOf(access: Access): string {
     case "session":
       return "For who is logged in with a browser; an API token does not do.";
     case "agent":
-      return "For the agent of a host, by a signed request.";
+      return access.once
+        ? "For the agent of a host, by a signed request; its token serves this one call."
+        : "For the agent of a host, by a signed request.";
     case "join_token":
       return "For who holds a join token.";
     case "anybody":
@@ -162,9 +172,17 @@ export function forSessions(deps: GuardDeps) {
 /** The actor of what a member of staff does. */
 export const asStaff = (who: AccountPrincipal) => ({ kind: "staff", id: who.accountId }) as const;
 
-/** For a host's agent: a signed request, bound to its method, path and body. */
-export function forAgents(authenticate: ReturnType<typeof createAgentAuthenticator>) {
+/**
+ * For a host's agent: a signed request, bound to its method, path and body. `once`: what hands something out takes a token
+ * only once; everything else may be repeated harmlessly. Each answer says our time, for a host whose clock is off.
+ */
+export function forAgents(
+  authenticate: ReturnType<typeof createAgentAuthenticator>,
+  clock: Clock,
+  uses: "many" | "once",
+) {
   const guard: MiddlewareHandler<AgentEnv> = async (c, next) => {
+    c.header("date", clock.now().toUTCString());
     const url = new URL(c.req.url);
     const agent = unwrap(
       await authenticate({
@@ -172,20 +190,24 @@ export function forAgents(authenticate: ReturnType<typeof createAgentAuthenticat
         target: url.pathname + url.search,
         authorization: c.req.header("authorization"),
         body: new Uint8Array(await c.req.arrayBuffer()),
+        uses,
       }),
     );
     c.set("hostId", agent.hostId);
     await next();
   };
   return {
-    "x-access": { who: "agent" } satisfies Access,
+    "x-access": (uses === "once"
+      ? { who: "agent", once: true }
+      : { who: "agent" }) satisfies Access,
     security: [{ agent: [] }] as Security,
     middleware: guard,
   };
 }
 
-/** One guard for all of the agents' routes, as it remembers what it has seen. */
 export type AgentGuard = ReturnType<typeof forAgents>;
+/** Both stand on one authenticator, as it remembers what it has seen. */
+export type AgentGuards = Readonly<{ many: AgentGuard; once: AgentGuard }>;
 export const forAnybody = {
   "x-access": { who: "anybody" } satisfies Access,
   security: [] as Security,

@@ -120,10 +120,14 @@ export function createApi(deps: Deps) {
   app.route("/", staffHostRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
-  const agents = forAgents(createAgentAuthenticator(deps));
+  const authenticate = createAgentAuthenticator(deps);
+  const agents = {
+    many: forAgents(authenticate, deps.clock, "many"),
+    once: forAgents(authenticate, deps.clock, "once"),
+  };
   app.route("/", agentHostRoutes(deps, agents));
   app.route("/", agentVmRoutes(deps, agents));
-  app.route("/", agentUsageRoutes(deps, agents));
+  app.route("/", agentUsageRoutes(deps, agents.many));
 
   let document: ReturnType<typeof documentOf> | undefined;
   const theDocument = () => (document ??= documentOf(app));

@@ -85,7 +85,7 @@ const AccessShape: z.ZodType<Access> = z.discriminatedUnion("who", [
     scope: z.enum(SCOPES).nullable(),
   }),
   z.object({ who: z.literal("session") }),
-  z.object({ who: z.literal("agent") }),
+  z.object({ who: z.literal("agent"), once: z.literal(true).optional() }),
   z.object({ who: z.literal("join_token") }),
 ]);
 const Codes = z.object({ "x-codes": z.array(z.enum(PROBLEM_CODES)) });

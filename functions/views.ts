@@ -140,9 +140,11 @@ export const toHostView = (h: Host): HostView => ({
   hypervisor: h.hypervisor,
   accelerator: h.accelerator,
   testOnly: h.testOnly,
+  ceiling: { ...h.ceiling },
   capacity: { ...h.capacity },
   allocated: { ...h.allocated },
   desiredGeneration: h.desiredGeneration,
+  clockOffsetSeconds: h.clockOffsetSeconds,
   lastSeenAt: iso(h.lastSeenAt),
   createdAt: h.createdAt.toISOString(),
 });

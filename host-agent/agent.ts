@@ -8,9 +8,11 @@ import { runLoop, type Chores } from "./loop.ts";
 import { createMeter } from "#host-agent/meter/meter.ts";
 import { createObserver, type Observer } from "#host-agent/converge/observer.ts";
 import { createPassQueue } from "#host-agent/converge/pass-queue.ts";
+import { createPlaneTime, type PlaneTime } from "#host-agent/channel/plane-time.ts";
 import { createReporter } from "#host-agent/channel/reporter.ts";
 import type { DoorbellSource } from "#host-agent/channel/rings.ts";
 import { createSessionKeeper, type SessionKeeper } from "#host-agent/channel/session.ts";
+import { createSentReports } from "#host-agent/channel/sent-reports.ts";
 import { createSpool } from "#host-agent/meter/spool.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 import { createSync, type PassRequest } from "#host-agent/converge/sync.ts";
@@ -24,6 +26,8 @@ export type AgentPorts = {
   doorbell: (session: SessionKeeper) => DoorbellSource;
   store: StateStore;
   clock: Clock;
+  /** The control plane's time as its answers tell it; left out: the host's own clock is trusted. */
+  planeTime?: PlaneTime;
   /** 0 to 1, to spread timers. */
   random: () => number;
   log: Log;
@@ -57,6 +61,9 @@ export interface Agent extends Chores {
 
 export function createAgent(ports: AgentPorts): Agent {
   const { hostId, driver, controlPlane, store, clock, log } = ports;
+  const planeTime = ports.planeTime ?? createPlaneTime({ clock, log });
+  // What is told to the control plane, or promised by it, is in its time.
+  const planeClock: Clock = { now: () => planeTime.now(), sleep: clock.sleep };
   const settings = { ...DEFAULT_SETTINGS, ...ports.settings };
   const life = new AbortController();
   const { signal } = life;
@@ -66,22 +73,35 @@ export function createAgent(ports: AgentPorts): Agent {
     life.abort(error);
   };
 
+  const reports = createSentReports({ store, controlPlane, planeTime });
   const desired = createDesiredState({ hostId, store, controlPlane, log });
   const journal = createActionJournal(store);
   const destroyLimit = createDestroyLimit({ store, clock, perHour: settings.destroysPerHour });
   const spool = createSpool(store, log);
-  const reporter = createReporter({ controlPlane, desired, clock, log, signal, revoked: revoke });
+  const reporter = createReporter({
+    controlPlane: reports,
+    desired,
+    clock,
+    log,
+    signal,
+    revoked: revoke,
+  });
   const meter = createMeter({
     driver,
     desired,
     observer: (): Observer => observer,
     spool,
     controlPlane,
-    clock,
+    clock: planeClock,
     log,
     signal,
   });
-  const observer = createObserver({ driver, clock, signal, seen: (look) => meter.seen(look) });
+  const observer = createObserver({
+    driver,
+    clock: planeClock,
+    signal,
+    seen: (look) => meter.seen(look),
+  });
   const sync = createSync({
     driver,
     desired,
@@ -90,6 +110,7 @@ export function createAgent(ports: AgentPorts): Agent {
     journal,
     destroyLimit,
     clock,
+    planeNow: () => planeTime.now(),
     log,
     signal,
     slot: createSlots(settings.concurrency),
@@ -105,7 +126,7 @@ export function createAgent(ports: AgentPorts): Agent {
     },
   });
   const passes = createPassQueue((request) => sync.pass(request), revoke);
-  const session = createSessionKeeper({ controlPlane, clock, log });
+  const session = createSessionKeeper({ controlPlane, clock: planeClock, log });
 
   let loaded: Promise<void> | null = null;
   const ready = () => {
@@ -114,6 +135,7 @@ export function createAgent(ports: AgentPorts): Agent {
       journal.load(),
       destroyLimit.load(),
       spool.load(),
+      reports.load(),
     ]).then(() => undefined);
     return loaded;
   };

@@ -16,10 +16,17 @@ import {
   loadIdentity,
   type EnrolledIdentity,
 } from "#host-agent/channel/identity.ts";
+import { createPlaneTime } from "#host-agent/channel/plane-time.ts";
 import { CorruptState } from "#host-agent/state/saved.ts";
 import { AlreadyRunning, holdAlone } from "#host-agent/state/single-instance.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
-import { createJsonLog, systemClock as clock, systemIds as ids, systemRandom } from "./system.ts";
+import {
+  createJsonLog,
+  systemClock as clock,
+  systemIds as ids,
+  systemRandom,
+  systemUptimeMs,
+} from "./system.ts";
 
 const log = createJsonLog((line) => process.stdout.write(line), clock);
 const agentVersion = packageJson.version;
@@ -112,11 +119,20 @@ async function run(
   identity: EnrolledIdentity,
 ): Promise<void> {
   const { hostId } = identity.enrolled;
-  const sign = await createSigner(identity, { clock, ids });
+  const planeTime = createPlaneTime({ clock, uptimeMs: systemUptimeMs, log });
+  const signingClock = { now: () => planeTime.signingNow(), sleep: clock.sleep };
+  const sign = await createSigner(identity, { clock: signingClock, ids });
   const agent = createAgent({
     hostId,
     driver,
-    controlPlane: createHttpControlPlane({ apiUrl: options.apiUrl, fetch, clock, sign }),
+    controlPlane: createHttpControlPlane({
+      apiUrl: options.apiUrl,
+      fetch,
+      clock,
+      sign,
+      heard: (date) => planeTime.heard(date),
+    }),
+    planeTime,
     doorbell: (session) => createSqsDoorbell({ hostId, session, clock, log }),
     store,
     clock,

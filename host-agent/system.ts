@@ -16,6 +16,9 @@ export const systemClock: Clock = {
   },
 };
 
+/** Milliseconds by the kernel's monotonic clock: whoever sets the host's time does not move it. */
+export const systemUptimeMs = (): number => performance.now();
+
 export const systemIds: IdSource = { newId: () => v7() };
 
 const PARTS = 2 ** 32;

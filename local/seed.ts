@@ -120,7 +120,14 @@ export const LOCAL_PEOPLE = [
 
 /** A token to enrol this host with: a new host's, or another one for a host whose agent was lost before it had enrolled. */
 export async function joinTokenFor(deps: Deps, name: string, locationId: string): Promise<string> {
-  const added = await addHost(deps, SEED, { name, locationId, testOnly: true, cpuOvercommit: 4 });
+  const added = await addHost(deps, SEED, {
+    name,
+    locationId,
+    testOnly: true,
+    cpuOvercommit: 4,
+    // On one's own machine whatever it has may be given away.
+    ceiling: { vcpus: 2 ** 20, memoryMib: 2 ** 30, diskGib: 2 ** 30 },
+  });
   if (added.ok) return added.value.joinToken;
   const [known] = await deps.db.select({ id: hosts.id }).from(hosts).where(eq(hosts.name, name));
   if (!known) throw new Error(`host ${name}: ${added.error.detail}`);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { toWireId } from "#core/ids.ts";
+import { USUAL_CEILING, type Ceiling } from "#core/hosts/capacity.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { loadLocation } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
@@ -28,7 +29,13 @@ const askForToken = (hostId: string) =>
 export async function addHost(
   deps: Deps,
   by: Actor,
-  input: { name: string; locationId: string; testOnly: boolean; cpuOvercommit: number },
+  input: {
+    name: string;
+    locationId: string;
+    testOnly: boolean;
+    cpuOvercommit: number;
+    ceiling?: Ceiling | undefined;
+  },
   key?: RequestKey,
 ): Promise<Result<AddedHost, Refusal<"name_taken"> | AddHostRefusal>> {
   const at = stamp(deps);
@@ -40,7 +47,11 @@ export async function addHost(
       if (!claimed.ok) return claimed;
       if (!(await loadLocation(tx, input.locationId)))
         return refuse("location_not_found", "no such location");
-      await insertHost(tx, { id: hostId, ...input }, at.now);
+      await insertHost(
+        tx,
+        { ...input, id: hostId, ceiling: input.ceiling ?? USUAL_CEILING },
+        at.now,
+      );
       await recordChange(
         tx,
         { actor: by, action: "host.add", subject: { kind: "host", id: hostId }, events: [] },

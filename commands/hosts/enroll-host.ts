@@ -1,8 +1,17 @@
 import type { EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
-import { capacityOf } from "#core/hosts/capacity.ts";
+import { trustedCapacity } from "#core/hosts/capacity.ts";
+import { jumpOf } from "#core/hosts/facts-jump.ts";
+import { isFitForCustomers } from "#core/hosts/place-vm.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { saveHeldImages } from "#db/hosts/held-images.ts";
-import { hostOfSpentToken, lockHost, saveEnrolment, spendJoinToken } from "#db/hosts/hosts.ts";
+import {
+  factsOf,
+  findJoinToken,
+  lockHost,
+  saveEnrolment,
+  spendJoinTokens,
+  type Host,
+} from "#db/hosts/hosts.ts";
 import { recordChange } from "#db/record-change.ts";
 import { hashJoinToken } from "./add-host.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -10,40 +19,65 @@ import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
 type Enrolled = Result<EnrollAnswer, Refusal<"join_token_invalid" | "host_wrong_state">>;
 
-/** Binds an agent's new key to the host of its join token. The token is used up, and an older key is worth nothing. */
+/**
+ * Binds an agent's new key to the host of its join token. All of the host's tokens are used up with it, and an older key is
+ * worth nothing.
+ */
 export async function enrollHost(deps: Deps, request: EnrollRequest): Promise<Enrolled> {
   const at = stamp(deps);
-  return undoOnRefusal(deps.db, async (tx): Promise<Enrolled> => {
-    const tokenHash = hashJoinToken(request.joinToken);
-    const hostId = await spendJoinToken(tx, tokenHash, at.now);
-    if (hostId === undefined) {
+  const { facts } = request;
+  const tokenHash = hashJoinToken(request.joinToken);
+  let before: Host | undefined;
+  const enrolled = await undoOnRefusal(deps.db, async (tx): Promise<Enrolled> => {
+    const invalid = () =>
+      refuse("join_token_invalid", "this join token is unknown, used, or too old");
+    const hostId = await findJoinToken(tx, tokenHash, at.now);
+    // Before the tokens: two of one host that are brought at once wait for each other here.
+    const host = hostId === undefined ? undefined : await lockHost(tx, hostId);
+    if (!host) return invalid();
+    const spent = await spendJoinTokens(tx, host.id, at.now);
+    if (!spent.includes(tokenHash))
       // An agent whose answer was lost asks again with the same token and key: it has enrolled already.
-      const spent = await hostOfSpentToken(tx, tokenHash, at.now);
-      return spent?.publicKey === request.publicKey.x
-        ? ok({ hostId: spent.id, identityEpoch: spent.identityEpoch })
-        : refuse("join_token_invalid", "this join token is unknown, used, or too old");
-    }
-    const host = await lockHost(tx, hostId);
-    if (!host) return refuse("join_token_invalid", "this join token is unknown, used, or too old");
+      return host.publicKey === request.publicKey.x
+        ? ok({ hostId: host.id, identityEpoch: host.identityEpoch })
+        : invalid();
     if (host.state === "retired") return refuse("host_wrong_state", "this host is retired");
+    before = host;
     const { identityEpoch } = await saveEnrolment(tx, host.id, {
       publicKey: request.publicKey.x,
-      facts: request.facts,
-      capacity: capacityOf(request.facts, host.cpuOvercommit),
+      facts,
+      capacity: trustedCapacity(facts, host),
       now: at.now,
     });
-    await saveHeldImages(tx, host.id, request.facts.images);
+    await saveHeldImages(tx, host.id, facts.images);
     await recordChange(
       tx,
       {
         actor: { kind: "agent", id: host.id },
         action: "host.enroll",
         subject: { kind: "host", id: host.id },
-        detail: { identity_epoch: identityEpoch, hypervisor: request.facts.hypervisor },
+        detail: {
+          identity_epoch: identityEpoch,
+          hypervisor: facts.hypervisor,
+          ...jumpOf(factsOf(host), facts),
+        },
         events: [],
       },
       at,
     );
     return ok({ hostId: host.id, identityEpoch });
   });
+  if (enrolled.ok && before) tellStaff(deps, before, facts);
+  return enrolled;
+}
+
+/** What somebody should look at, as soon as it is true. */
+function tellStaff(deps: Deps, before: Host, facts: EnrollRequest["facts"]): void {
+  const jump = jumpOf(factsOf(before), facts);
+  if (jump) deps.log.error("host.facts_jumped", { host_id: before.id, ...jump });
+  if (!isFitForCustomers({ accelerator: facts.accelerator, testOnly: before.testOnly }))
+    deps.log.error("host.not_for_customers", {
+      host_id: before.id,
+      accelerator: facts.accelerator,
+    });
 }

@@ -3,10 +3,15 @@ import type {
   ReceivedReport,
   ReceivedVmReport,
   ReportReceipt,
+  ReportSerial,
 } from "#core/contracts/agent/report.ts";
 import type { Event } from "#core/contracts/events.ts";
-import { capacityOf } from "#core/hosts/capacity.ts";
+import { trustedCapacity } from "#core/hosts/capacity.ts";
+import { isClockOff } from "#core/hosts/clock-offset.ts";
+import { jumpOf } from "#core/hosts/facts-jump.ts";
+import { isNewer } from "#core/hosts/report-serial.ts";
 import { isRefusedForGood, moveOrder } from "#core/orders/decide-order.ts";
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
 import { actionIsDone } from "#core/vms/decide-action.ts";
 import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
@@ -14,26 +19,28 @@ import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
 import { saveHeldImages } from "#db/hosts/held-images.ts";
-import { bumpDesiredGeneration, loadHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
+import { bumpDesiredGeneration, factsOf, loadHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
 import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
-import { inTransaction } from "#db/transaction.ts";
 import { lockVmsOf, saveObservation, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { finishVm } from "./finish-vm.ts";
 
 /**
  * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
  * report is not older than what is known. What a report leaves out is not touched: absence is not evidence. What could
- * not be read in it (null) costs no other.
+ * not be read in it (null) costs no other. A report that is not newer than one that has counted is refused whole: what is
+ * sent again, or comes late, would tell of yesterday.
  */
 export async function recordVmReport(
   deps: Deps,
   hostId: string,
   report: ReceivedReport,
-): Promise<ReportReceipt> {
+): Promise<Recorded> {
   const at = stamp(deps);
+  const { serial = null, clockOffsetSeconds = null } = report;
   const seenVms = report.vms.filter((vm) => vm !== null);
   const doneActions = report.actions.filter((action) => action !== null);
   const strangers = report.strangers.filter((stranger) => stranger !== null);
@@ -44,9 +51,12 @@ export async function recordVmReport(
   };
   const actor: Actor = { kind: "agent", id: hostId };
   const ids = [...new Set([...seenVms, ...doneActions].map((r) => r.vmId))];
-  const { changedImages, ...receipt } = await inTransaction(deps.db, async (tx) => {
+  const recorded = await undoOnRefusal(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
-    const lastWordAt = (await loadHost(tx, hostId))?.lastSeenAt ?? null;
+    const host = await loadHost(tx, hostId);
+    const last = host?.lastReport ?? null;
+    if (serial && !isNewer(serial, last)) return stale(serial, last);
+    const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
     const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
     let accepted = 0;
     let ignored = unread.vms;
@@ -60,7 +70,7 @@ export async function recordVmReport(
       }
       accepted++;
       documentChanged =
-        (await applyReport(tx, vm, seen, running.get(vm.id), { ...at, lastWordAt }, actor)) ||
+        (await applyReport(tx, vm, seen, running.get(vm.id), { ...at, ...heard }, actor)) ||
         documentChanged;
     }
     for (const done of doneActions) {
@@ -75,11 +85,22 @@ export async function recordVmReport(
             };
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
-    await touchHost(tx, hostId, at.now);
-    const changedImages = report.facts ? await remeasure(tx, hostId, report.facts) : [];
+    if (!(await touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now })))
+      return stale(serial, null);
+    const measured = report.facts ? await remeasure(tx, hostId, report.facts, at) : NOTHING_NEW;
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
-    return { accepted, ignored, changedImages };
+    const clockWentOff =
+      isClockOff(clockOffsetSeconds) && !isClockOff(host?.clockOffsetSeconds ?? null);
+    return ok({ receipt: { accepted, ignored }, clockWentOff, ...measured });
   });
+  if (!recorded.ok) {
+    deps.log.error("agent_report.stale", { host_id: hostId, ...serial });
+    return recorded;
+  }
+  const { changedImages, jump, clockWentOff } = recorded.value;
+  if (clockWentOff)
+    deps.log.error("host.clock_off", { host_id: hostId, offset_seconds: clockOffsetSeconds });
+  if (jump) deps.log.error("host.facts_jumped", { host_id: hostId, ...jump });
   // A disk that lies on another file than it was made on is broken: people must look at its VMs.
   if (changedImages.length > 0)
     deps.log.error("agent_report.images_changed", { host_id: hostId, files: changedImages });
@@ -92,21 +113,53 @@ export async function recordVmReport(
     });
   if (report.refusedDesired)
     deps.log.error("agent_report.desired_refused", { host_id: hostId, ...report.refusedDesired });
-  return receipt;
+  return ok(recorded.value.receipt);
+}
+
+type Recorded = Result<ReportReceipt, Refusal<"report_stale">>;
+
+function stale(serial: ReportSerial | null, last: ReportSerial | null) {
+  const than = last ? `process ${last.process}, seq ${last.seq}` : "the newest";
+  return refuse(
+    "report_stale",
+    `report process ${serial?.process}, seq ${serial?.seq} is not newer than ${than}: it was sent before, or the agent's ` +
+      "state went back and its host must be enrolled again",
+  );
 }
 
 /**
  * A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. The caller holds
  * the host: it has just touched it.
  *
- * @returns the images that have become others under their names since.
+ * @returns what staff must hear of: the images that have become others under their names since, and what else jumped.
  */
-async function remeasure(tx: Tx, hostId: string, facts: HostFacts): Promise<readonly string[]> {
+async function remeasure(
+  tx: Tx,
+  hostId: string,
+  facts: HostFacts,
+  at: { now: Date; newId: () => string },
+): Promise<Measured> {
   const host = await loadHost(tx, hostId);
-  if (host?.hypervisor !== facts.hypervisor) return [];
-  await saveFacts(tx, hostId, facts, capacityOf(facts, host.cpuOvercommit));
-  return saveHeldImages(tx, hostId, facts.images);
+  if (host?.hypervisor !== facts.hypervisor) return NOTHING_NEW;
+  const jump = jumpOf(factsOf(host), facts);
+  await saveFacts(tx, hostId, facts, trustedCapacity(facts, host));
+  if (jump)
+    await recordChange(
+      tx,
+      {
+        actor: { kind: "agent", id: hostId },
+        action: "host.facts_jump",
+        subject: { kind: "host", id: hostId },
+        detail: jump,
+        events: [],
+      },
+      at,
+    );
+  return { changedImages: await saveHeldImages(tx, hostId, facts.images), jump };
 }
+
+type Measured = { changedImages: readonly string[]; jump: ReturnType<typeof jumpOf> };
+const NOTHING_NEW: Measured = { changedImages: [], jump: null };
 
 /** @returns whether the host's desired document changed with it. */
 async function applyReport(
@@ -114,7 +167,7 @@ async function applyReport(
   vm: VmRow,
   seen: ReceivedVmReport,
   running: Action | undefined,
-  at: { now: Date; newId: () => string; lastWordAt: Date | null },
+  at: { now: Date; newId: () => string; lastWordAt: Date | null; testOnly: boolean },
   actor: Actor,
 ): Promise<boolean> {
   // An agent that does not understand what the VM holds cannot say that all of it is gone.

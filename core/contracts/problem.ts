@@ -14,6 +14,8 @@ export const STATUS_BY_CODE = {
   unauthenticated: 401,
   token_invalid: 401,
   agent_token_invalid: 401,
+  agent_token_used: 401,
+  agent_clock_off: 401,
   identity_revoked: 401,
   join_token_invalid: 401,
   link_invalid: 400,
@@ -73,6 +75,7 @@ export const STATUS_BY_CODE = {
   too_many_expired_orders: 429,
   secret_shown_once: 409,
   host_wrong_state: 409,
+  report_stale: 409,
   password_not_ready: 409,
   // What was there, and is gone for good.
   password_already_taken: 410,

@@ -10,6 +10,12 @@ export type Capacity = Readonly<{
   vms: number;
 }>;
 
+/** The most that staff let a host give away, whatever it says of itself. */
+export type Ceiling = Omit<Capacity, "vms">;
+
+/** What a host that staff say nothing of may give away: a common machine of 64 threads. */
+export const USUAL_CEILING: Ceiling = { vcpus: 256, memoryMib: 131_072, diskGib: 10_240 };
+
 /** Where a hypervisor names no limit of its own: far more than any host of ours has memory for. */
 const MOST_VMS = 10_000;
 
@@ -34,5 +40,19 @@ export function capacityOf(facts: HostFacts, cpuOvercommit: number): Capacity {
     vms: limits.hostRunningVms ?? MOST_VMS,
     memoryMib: Math.max(0, memoryMib - ownMemory),
     diskGib: Math.floor(facts.diskGib * 0.9),
+  };
+}
+
+/** What a host may give away: what it has by its own word, and never more than staff let it. */
+export function trustedCapacity(
+  facts: HostFacts,
+  { cpuOvercommit, ceiling }: Readonly<{ cpuOvercommit: number; ceiling: Ceiling }>,
+): Capacity {
+  const { vcpus, memoryMib, diskGib, vms } = capacityOf(facts, cpuOvercommit);
+  return {
+    vcpus: Math.min(vcpus, ceiling.vcpus),
+    memoryMib: Math.min(memoryMib, ceiling.memoryMib),
+    diskGib: Math.min(diskGib, ceiling.diskGib),
+    vms,
   };
 }

@@ -69,6 +69,9 @@ describe("placing a VM", () => {
   test("takes emulation only where staff marked the host for tests", () => {
     expect(ids(aHostCandidate({ accelerator: "tcg" }))).toEqual([]);
     expect(ids(aHostCandidate({ accelerator: "tcg", testOnly: true }))).toHaveLength(1);
+    // 4b B2: nor does one that simulates them, as long as nobody but itself says so.
+    expect(ids(aHostCandidate({ accelerator: "simulated" }))).toEqual([]);
+    expect(ids(aHostCandidate({ accelerator: "simulated", testOnly: true }))).toHaveLength(1);
   });
 
   test("takes no host that cannot do what the plan promises", () => {

@@ -14,7 +14,7 @@ export type HostCandidate = Readonly<{
   cpuThreads: number;
   accelerator: HostFacts["accelerator"];
   capabilities: DriverCapabilities;
-  /** Staff marked it for tests, so emulation is good enough. */
+  /** Staff marked it for tests, so guests that are emulated, or only simulated, are good enough. */
   testOnly: boolean;
   free: Capacity;
   lastSeenAt: Date | null;
@@ -57,10 +57,14 @@ function holds(h: HostCandidate, image: ImageDemand, diskBytes: number): boolean
   );
 }
 
+/** Customers' VMs run on hardware; anything else only where staff have marked the host for tests. */
+export const isFitForCustomers = (h: Pick<HostCandidate, "accelerator" | "testOnly">): boolean =>
+  h.accelerator === "hardware" || h.testOnly;
+
 /** Whether the host could run the image at all, on whatever disk. */
 export const runsImage = (h: HostCandidate, image: ImageDemand, diskBytes = Infinity): boolean =>
   h.state === "active" &&
-  (h.accelerator !== "tcg" || h.testOnly) &&
+  isFitForCustomers(h) &&
   image.hypervisors.includes(h.hypervisor) &&
   holds(h, image, diskBytes);
 

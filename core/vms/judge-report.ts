@@ -1,4 +1,4 @@
-import type { ReceivedVmReport } from "#core/contracts/agent/report.ts";
+import type { GuestEvidence, ReceivedVmReport } from "#core/contracts/agent/report.ts";
 import { isGivenName } from "./guest-name.ts";
 import type { ObservedPower } from "./vm.ts";
 
@@ -33,17 +33,22 @@ export function judgeReport(
   return report.generation < vm.observedGeneration ? "stale" : "current";
 }
 
+/** What a driver that runs nothing says of its guests is believed only of hosts that staff have marked for tests. */
+const isEvidence = (guest: GuestEvidence, testOnly: boolean): boolean =>
+  guest.source !== "simulated" || testOnly;
+
 /**
  * The observed columns that a report changes; undefined when it says nothing new. A guest that gives another name
  * than it was given is no evidence that the ordered VM is up.
  *
  * `lastWordAt` is when its host was last heard of before: a boot that has ended is known to have run until then, and its
- * time stays in the sum, so that a guest which restarts does not begin to count anew (invariant 26).
+ * time stays in the sum, so that a guest which restarts does not begin to count anew (invariant 26). `testOnly`: staff
+ * marked its host for tests.
  */
 export function whatChanged(
   vm: KnownOfVm,
   report: ReceivedVmReport,
-  { now, lastWordAt }: { now: Date; lastWordAt: Date | null },
+  { now, lastWordAt, testOnly = false }: { now: Date; lastWordAt: Date | null; testOnly?: boolean },
 ): (Omit<KnownOfVm, "hostname" | "generation" | "ownerEpoch"> & { observedAt: Date }) | undefined {
   const seen = report.observed;
   const power = seen === null ? null : seen.complete ? seen.power : "off";
@@ -51,7 +56,11 @@ export function whatChanged(
   const bootEpoch = seen?.bootEpoch ?? null;
   const goesOn = running && vm.bootEpoch === bootEpoch && vm.runningSince !== null;
   const guest = seen?.guest ?? null;
-  const guestUp = running && guest !== null && isGivenName(vm.hostname, guest.hostname);
+  const guestUp =
+    running &&
+    guest !== null &&
+    isEvidence(guest, testOnly) &&
+    isGivenName(vm.hostname, guest.hostname);
   const next = {
     observedPower: power,
     observedGeneration: report.generation,

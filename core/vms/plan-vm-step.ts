@@ -26,6 +26,8 @@ export type VmSituation = Readonly<{
   can: DriverCapabilities;
   limits: PlatformLimits;
   now: Date;
+  /** The control plane's time, as far as the host knows it: a lease is judged by it, whatever the host's clock says. */
+  planeNow: Date;
   entitlementGraceSeconds: number;
   /** Since when the VM has been asked, or seen, to shut down; null: it is not. The agent remembers it. */
   stoppingSince: Date | null;
@@ -79,11 +81,11 @@ function create(
 
 /** What the power may be: a VM whose entitlement and grace have passed is off, whatever was asked. */
 function allowedPower(
-  situation: Pick<VmSituation, "desired" | "now" | "entitlementGraceSeconds">,
+  situation: Pick<VmSituation, "desired" | "planeNow" | "entitlementGraceSeconds">,
 ): DesiredPower {
   const until =
     Date.parse(situation.desired.entitledUntil) + situation.entitlementGraceSeconds * 1000;
-  return situation.now.getTime() > until ? "off" : situation.desired.power;
+  return situation.planeNow.getTime() > until ? "off" : situation.desired.power;
 }
 
 /** Asks the guest, again and again for the grace, and then cuts the power. A guest that cannot hear is not asked. */

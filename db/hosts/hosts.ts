@@ -1,6 +1,6 @@
-import { and, asc, eq, gt, isNotNull, isNull, sql } from "drizzle-orm";
-import type { HostFacts } from "#core/contracts/agent/report.ts";
-import type { Capacity } from "#core/hosts/capacity.ts";
+import { and, asc, eq, gt, isNull, sql } from "drizzle-orm";
+import { HostFacts, type ReportSerial } from "#core/contracts/agent/report.ts";
+import type { Capacity, Ceiling } from "#core/hosts/capacity.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { HostState } from "#core/hosts/place-vm.ts";
 import type { Db, Tx } from "#db/client.ts";
@@ -14,6 +14,9 @@ export type Host = Readonly<{
   testOnly: boolean;
   hypervisor: Hypervisor | null;
   accelerator: string | null;
+  /** What its agent last said of it, as it is stored: `factsOf` reads it. */
+  facts: unknown;
+  ceiling: Ceiling;
   capacity: Capacity;
   allocated: Capacity;
   cpuOvercommit: number;
@@ -21,6 +24,9 @@ export type Host = Readonly<{
   publicKey: string | null;
   identityEpoch: number;
   desiredGeneration: number;
+  /** The newest report that counted. */
+  lastReport: ReportSerial | null;
+  clockOffsetSeconds: number | null;
   lastSeenAt: Date | null;
   createdAt: Date;
 }>;
@@ -33,6 +39,12 @@ const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   testOnly: r.testOnly,
   hypervisor: r.hypervisor,
   accelerator: r.accelerator,
+  facts: r.facts,
+  ceiling: {
+    vcpus: r.ceilingVcpus,
+    memoryMib: r.ceilingMemoryMib,
+    diskGib: r.ceilingDiskGib,
+  },
   capacity: {
     vcpus: r.capacityVcpus,
     memoryMib: r.capacityMemoryMib,
@@ -50,16 +62,32 @@ const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   publicKey: r.publicKey,
   identityEpoch: r.identityEpoch,
   desiredGeneration: r.desiredGeneration,
+  lastReport:
+    r.reportProcess === null || r.reportSeq === null
+      ? null
+      : { process: r.reportProcess, seq: r.reportSeq },
+  clockOffsetSeconds: r.clockOffsetSeconds,
   lastSeenAt: r.lastSeenAt,
   createdAt: r.createdAt,
 });
 
+/** null before it has enrolled, or when what was stored then is none of today's. */
+export const factsOf = (host: Pick<Host, "facts">): HostFacts | null =>
+  HostFacts.safeParse(host.facts).data ?? null;
+
+const ceilingColumns = (ceiling: Ceiling) => ({
+  ceilingVcpus: ceiling.vcpus,
+  ceilingMemoryMib: ceiling.memoryMib,
+  ceilingDiskGib: ceiling.diskGib,
+});
+
 export async function insertHost(
   tx: Tx,
-  host: { id: string; name: string; locationId: string; testOnly: boolean; cpuOvercommit: number },
+  host: Pick<Host, "id" | "name" | "locationId" | "testOnly" | "cpuOvercommit" | "ceiling">,
   now: Date,
 ): Promise<void> {
-  await tx.insert(hosts).values({ ...host, createdAt: now });
+  const { ceiling, ...row } = host;
+  await tx.insert(hosts).values({ ...row, ...ceilingColumns(ceiling), createdAt: now });
 }
 
 export async function loadHost(db: Db | Tx, id: string): Promise<Host | undefined> {
@@ -97,6 +125,22 @@ const capacityFrom = (c: Capacity) => ({
   capacityVms: sql`greatest(${c.vms}, ${hosts.allocatedVms})`,
 });
 
+/** Staff's word on what the host may give away, and what that comes to; null: it has not enrolled yet. */
+export async function saveCeiling(
+  tx: Tx,
+  hostId: string,
+  ceiling: Ceiling,
+  capacity: Capacity | null,
+): Promise<Host> {
+  const [row] = await tx
+    .update(hosts)
+    .set({ ...ceilingColumns(ceiling), ...(capacity === null ? {} : capacityFrom(capacity)) })
+    .where(eq(hosts.id, hostId))
+    .returning();
+  if (!row) throw new Error(`host ${hostId} vanished`);
+  return hostFromRow(row);
+}
+
 /** A new identity: the old key is worth nothing as soon as `authenticate-agent.ts` looks again, some seconds later. */
 export async function saveEnrolment(
   tx: Tx,
@@ -113,6 +157,9 @@ export async function saveEnrolment(
       accelerator: e.facts.accelerator,
       facts: e.facts,
       ...capacityFrom(e.capacity),
+      // Its agent may have lost its count with its key.
+      reportProcess: null,
+      reportSeq: null,
       lastSeenAt: e.now,
     })
     .where(eq(hosts.id, hostId))
@@ -121,9 +168,34 @@ export async function saveEnrolment(
   return row;
 }
 
-/** The host was heard of. */
-export async function touchHost(tx: Tx, hostId: string, now: Date): Promise<void> {
-  await tx.update(hosts).set({ lastSeenAt: now }).where(eq(hosts.id, hostId));
+/**
+ * The host was heard of. false: a report that is as new or newer has been taken meanwhile; it waits for whoever holds the
+ * host's row and then looks again, so that of two at once the older never counts after the newer.
+ */
+export async function touchHost(
+  tx: Tx,
+  hostId: string,
+  heard: { serial: ReportSerial | null; clockOffsetSeconds: number | null; now: Date },
+): Promise<boolean> {
+  const { serial, clockOffsetSeconds } = heard;
+  const touched = await tx
+    .update(hosts)
+    .set({
+      lastSeenAt: heard.now,
+      clockOffsetSeconds,
+      ...(serial === null ? {} : { reportProcess: serial.process, reportSeq: serial.seq }),
+    })
+    .where(
+      and(
+        eq(hosts.id, hostId),
+        serial === null
+          ? undefined
+          : sql`(${hosts.reportProcess} is null
+              or (${hosts.reportProcess}, ${hosts.reportSeq}) < (${serial.process}::int, ${serial.seq}::int))`,
+      ),
+    )
+    .returning({ id: hosts.id });
+  return touched.length === 1;
 }
 
 /** The host was measured anew: more memory or a larger disk is for sale from now on. */
@@ -178,42 +250,29 @@ export async function insertJoinToken(
   });
 }
 
-/** Uses a join token up; the host it is bound to, or undefined when it is unknown, used or too old. */
-export async function spendJoinToken(
+/** The host that a join token is bound to, used or not; undefined when it is unknown or too old. */
+export async function findJoinToken(
   tx: Tx,
   tokenHash: string,
   now: Date,
 ): Promise<string | undefined> {
   const [row] = await tx
-    .update(joinTokens)
-    .set({ usedAt: now })
-    .where(
-      and(
-        eq(joinTokens.tokenHash, tokenHash),
-        isNull(joinTokens.usedAt),
-        gt(joinTokens.expiresAt, now),
-      ),
-    )
-    .returning({ hostId: joinTokens.hostId });
+    .select({ hostId: joinTokens.hostId })
+    .from(joinTokens)
+    .where(and(eq(joinTokens.tokenHash, tokenHash), gt(joinTokens.expiresAt, now)));
   return row?.hostId;
 }
 
-/** The host of a token that was used and is not too old yet. */
-export async function hostOfSpentToken(
+/** Uses up all of the host's join tokens. The caller holds the host. @returns the hashes of those that were unused. */
+export async function spendJoinTokens(
   tx: Tx,
-  tokenHash: string,
+  hostId: string,
   now: Date,
-): Promise<Host | undefined> {
-  const [row] = await tx
-    .select({ host: hosts })
-    .from(joinTokens)
-    .innerJoin(hosts, eq(hosts.id, joinTokens.hostId))
-    .where(
-      and(
-        eq(joinTokens.tokenHash, tokenHash),
-        isNotNull(joinTokens.usedAt),
-        gt(joinTokens.expiresAt, now),
-      ),
-    );
-  return row && hostFromRow(row.host);
+): Promise<readonly string[]> {
+  const rows = await tx
+    .update(joinTokens)
+    .set({ usedAt: now })
+    .where(and(eq(joinTokens.hostId, hostId), isNull(joinTokens.usedAt)))
+    .returning({ tokenHash: joinTokens.tokenHash });
+  return rows.map((row) => row.tokenHash);
 }

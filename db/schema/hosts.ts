@@ -28,7 +28,7 @@ export const hosts = pgTable(
       .notNull()
       .references(() => locations.id),
     state: hostState("state").notNull().default("enrolling"),
-    /** Staff marked it for tests: it may run emulated guests. */
+    /** Staff marked it for tests: its guests may be emulated or simulated, and what shows them is believed. */
     testOnly: boolean("test_only").notNull().default(false),
     /** null until the agent has enrolled and said so. */
     hypervisor: hypervisor("hypervisor"),
@@ -37,7 +37,11 @@ export const hosts = pgTable(
     facts: jsonb("facts"),
     /** Whether its agent says which images it holds (`held_images`); one that does not is taken to hold all. */
     tellsImages: boolean("tells_images").notNull().default(false),
-    /** What may be given away: measured size × overcommit − reserve, fixed at enrolment. */
+    /** The most that staff let it give away: the agent's word only lowers it. */
+    ceilingVcpus: integer("ceiling_vcpus").notNull().default(0),
+    ceilingMemoryMib: integer("ceiling_memory_mib").notNull().default(0),
+    ceilingDiskGib: integer("ceiling_disk_gib").notNull().default(0),
+    /** What may be given away: measured size × overcommit − reserve, up to the ceiling. */
     capacityVcpus: integer("capacity_vcpus").notNull().default(0),
     capacityMemoryMib: integer("capacity_memory_mib").notNull().default(0),
     capacityDiskGib: integer("capacity_disk_gib").notNull().default(0),
@@ -57,6 +61,11 @@ export const hosts = pgTable(
     /** The generation and the content's hash that the agent was last given; null: none yet. */
     servedGeneration: integer("served_generation"),
     servedHash: text("served_hash"),
+    /** The newest report that counted (`ReportSerial`); null: none since it enrolled, or its agent does not count. */
+    reportProcess: integer("report_process"),
+    reportSeq: integer("report_seq"),
+    /** The host's clock less ours, as its agent last said; null: it does not say. */
+    clockOffsetSeconds: integer("clock_offset_seconds"),
     lastSeenAt: instant("last_seen_at"),
     createdAt: instant("created_at").notNull(),
   },
@@ -71,9 +80,17 @@ export const hosts = pgTable(
         and ${t.allocatedVms} between 0 and ${t.capacityVms}`,
     ),
     check(
+      "hosts_ceiling_not_negative",
+      sql`${t.ceilingVcpus} >= 0 and ${t.ceilingMemoryMib} >= 0 and ${t.ceilingDiskGib} >= 0`,
+    ),
+    check(
       "hosts_served_is_desired",
       sql`(${t.servedGeneration} is null) = (${t.servedHash} is null)
         and ${t.servedGeneration} <= ${t.desiredGeneration}`,
+    ),
+    check(
+      "hosts_report_serial_whole",
+      sql`(${t.reportProcess} is null) = (${t.reportSeq} is null)`,
     ),
     check(
       "hosts_active_is_enrolled",
@@ -110,4 +127,20 @@ export const joinTokens = pgTable(
     createdAt: instant("created_at").notNull(),
   },
   (t) => [index("join_tokens_host_idx").on(t.hostId)],
+);
+
+/** Ids (`jti`) of agents' tokens that something was handed out for, until the tokens are worth nothing. */
+export const spentAgentTokens = pgTable(
+  "spent_agent_tokens",
+  {
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    jti: text("jti").notNull(),
+    expiresAt: instant("expires_at").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "spent_agent_tokens_pkey", columns: [t.hostId, t.jti] }),
+    index("spent_agent_tokens_expires_idx").on(t.expiresAt),
+  ],
 );

@@ -58,8 +58,12 @@ type HttpOptions = {
   clock: Clock;
   /** null while enrolling. */
   sign: SignRequest | null;
+  /** Given what each answer says is the control plane's time. */
+  heard?: (date: Date) => void;
   timeLimitMs?: number;
 };
+
+type Answer = { status: number; text: string };
 
 export function createHttpControlPlane(options: HttpOptions): ControlPlane {
   const base = new URL(options.apiUrl);
@@ -69,7 +73,7 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
     method: "GET" | "POST",
     path: string,
     more: { body?: unknown; etag?: string | null; signal?: AbortSignal | undefined } = {},
-  ): Promise<{ status: number; text: string }> {
+  ): Promise<Answer> {
     const target = `${prefix}${path}`;
     const body = more.body === undefined ? "" : JSON.stringify(more.body);
     const headers = new Headers({ accept: "application/json", ...announcement() });
@@ -93,6 +97,8 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
           redirect: "error",
           ...(body === "" ? {} : { body }),
         });
+        const date = answer.headers.get("date");
+        if (date !== null) options.heard?.(new Date(date));
         return { status: answer.status, text: await answer.text() };
       } catch (cause) {
         signal.throwIfAborted();
@@ -101,8 +107,16 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
     });
   }
 
+  /** Signed anew, once, when the answer said that this host's clock is off: what signs knows by how much now. */
+  async function callCorrected(...args: Parameters<typeof call>): Promise<Answer> {
+    const answer = await call(...args);
+    const mayCorrect = options.heard !== undefined && options.sign !== null;
+    const isOff = answer.status === 401 && problemIn(answer.text)?.code === "agent_clock_off";
+    return mayCorrect && isOff ? call(...args) : answer;
+  }
+
   async function ask(...args: Parameters<typeof call>): Promise<string> {
-    const { status, text } = await call(...args);
+    const { status, text } = await callCorrected(...args);
     if (status < 200 || status >= 300) throw refusalOf(status, text);
     return text;
   }
@@ -114,7 +128,10 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
       parse(AgentSession, await ask("POST", "/agent/v1/session", { body: {}, signal })),
     async desired({ etag, atLeast }, signal) {
       const query = atLeast === null ? "" : `?atLeast=${atLeast}`;
-      const { status, text } = await call("GET", `/agent/v1/desired${query}`, { etag, signal });
+      const { status, text } = await callCorrected("GET", `/agent/v1/desired${query}`, {
+        etag,
+        signal,
+      });
       if (status === 304) return null;
       if (status !== 200) throw refusalOf(status, text);
       return parse(ReceivedDocument, text);

@@ -51,7 +51,7 @@ function partsOf(report: AgentReport): readonly AgentReport[] {
 const VMS_A_REPORT = 500;
 
 export function createReporter(ports: {
-  controlPlane: ControlPlane;
+  controlPlane: Pick<ControlPlane, "report">;
   desired: DesiredState;
   clock: Clock;
   log: Log;

@@ -17,6 +17,8 @@ export type WorkerPorts = StepPorts & {
   capabilities: () => DriverCapabilities;
   limits: () => PlatformLimits;
   entitlementGraceSeconds: () => number;
+  /** The control plane's time, whatever the host's clock is set to. */
+  planeNow: () => Date;
 };
 
 /** Brings one VM to what is desired of it, alone: a VM that is slow or broken delays no other. */
@@ -116,6 +118,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       can: ports.capabilities(),
       limits: ports.limits(),
       now: clock.now(),
+      planeNow: ports.planeNow(),
       entitlementGraceSeconds: ports.entitlementGraceSeconds(),
       stoppingSince,
       liveResizeRefused: liveResizeRefusedFor === JSON.stringify(want.size),

@@ -54,7 +54,8 @@ export async function startCompatPlane() {
     await addHost(cp.deps, SYSTEM, {
       name: v7(),
       locationId: world.locationId,
-      testOnly: false,
+      // The agents' driver is the simulated one.
+      testOnly: true,
       cpuOvercommit: 4,
     }),
   );

@@ -37,6 +37,8 @@ afterAll(async () => {
 
 /** Codes that take a race, a clock or a production's settings: tests of their commands have them. */
 const SEEN_ELSEWHERE = new Set([
+  "agent_clock_off", // test/db/hosts/host-clock.test.ts
+  "agent_token_used", // test/db/hosts/replays.test.ts
   "internal",
   "rate_limited", // counted in production only: test/db/accounts
   "busy",
@@ -179,6 +181,8 @@ describe("the API and its document", () => {
     const host = await adds("addHost", { name: "r1", locationId: location.id }, { testOnly: true });
     const Added = z.object({ joinToken: z.string(), host: z.object({ id: z.string() }) });
     const added = Added.parse(host);
+    const ofHost = { parameters: { id: added.host.id } };
+    await api.does("changeHost", "staff", { ...ofHost, body: { ceiling: { memoryMib: 4096 } } });
     const key = { "idempotency-key": v7() };
     const secret = { parameters: key, body: { name: "r2", locationId: location.id } };
     await api.does("addHost", "staff", secret);
@@ -219,6 +223,18 @@ describe("the API and its document", () => {
         facts: null,
       },
     });
+    const numbered = {
+      body: {
+        desiredGeneration: desired.generation,
+        vms: [],
+        actions: [],
+        strangers: [],
+        facts: null,
+        serial: { process: 2, seq: 1 },
+      },
+    };
+    await api.does("recordReport", "agent", numbered);
+    await api.refuses("recordReport", "agent", "report_stale", numbered);
     const windowsVm = { parameters: { id: toWireId("vm", vmId) } };
     await api.does("takeInitialPassword", "customer", windowsVm);
     await api.refuses("takeInitialPassword", "customer", "password_already_taken", windowsVm);

@@ -28,6 +28,7 @@ const DELETED_FROM = [
   "outbox",
   "reservations",
   "sessions",
+  "spent_agent_tokens",
   "spent_codes",
   "two_factors",
   "verifications",

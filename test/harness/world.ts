@@ -263,5 +263,5 @@ export async function hostSees(
   more: Partial<AgentReport> = {},
 ): Promise<{ accepted: number; ignored: number }> {
   const vms = [await reportOf(cp, vmId, seen)];
-  return recordVmReport(cp.deps, hostId, anAgentReport({ vms, ...more }));
+  return valueOf(await recordVmReport(cp.deps, hostId, anAgentReport({ vms, ...more })));
 }

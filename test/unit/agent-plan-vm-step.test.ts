@@ -61,6 +61,7 @@ const plan = (over: Partial<VmSituation> = {}) =>
     observed: observed(),
     can: can(),
     now: NOW,
+    planeNow: over.now ?? NOW,
     entitlementGraceSeconds: 3600,
     stoppingSince: null,
     liveResizeRefused: false,

@@ -130,7 +130,7 @@ export const HostFacts = z
   .object({
     hypervisor: Hypervisor,
     hypervisorVersion: Text(200),
-    /** `tcg` is emulation: slow, and offered only on hosts that staff marked for tests. */
+    /** `tcg` is emulation, slow, and `simulated` runs nothing: both are offered only on hosts that staff marked for tests. */
     accelerator: z.enum(["hardware", "tcg", "simulated"]).openapi("Accelerator"),
     capabilities: DriverCapabilities,
     cpuThreads: z.int().positive().max(65_536),
@@ -159,6 +159,31 @@ const RefusedDesired = z.object({
   reason: z.enum(["older_generation", "same_generation_other_hash", "wrong_hash", "wrong_host"]),
 });
 
+/** What an integer column holds. */
+const MOST_INT = 2 ** 31 - 1;
+
+/**
+ * Which report of a host's this is. `process` counts the lives of its agent, and is on its disk before the first report of
+ * each; `seq` counts within one. A host whose count went back (its state was lost, or put back from a copy) enrols again.
+ */
+export const ReportSerial = z
+  .object({
+    process: z.int().positive().max(MOST_INT),
+    seq: z.int().positive().max(MOST_INT),
+  })
+  .openapi("ReportSerial");
+export type ReportSerial = z.infer<typeof ReportSerial>;
+
+const OF_THE_SENDER = {
+  /** Left out by agents that do not count: theirs are taken in whatever order they come. */
+  serial: ReportSerial.optional(),
+  /** The host's clock less the control plane's; left out while it is not known. What no column holds is cut. */
+  clockOffsetSeconds: z
+    .int()
+    .transform((s) => Math.max(-MOST_INT, Math.min(MOST_INT, s)))
+    .optional(),
+};
+
 /** `POST /agent/v1/reports`. A VM that is left out is unknown, never off. */
 export const AgentReport = z.object({
   desiredGeneration: z.int().nonnegative(),
@@ -169,6 +194,7 @@ export const AgentReport = z.object({
   facts: HostFacts.nullable(),
   /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
   refusedDesired: RefusedDesired.optional(),
+  ...OF_THE_SENDER,
 });
 export type AgentReport = z.infer<typeof AgentReport>;
 
@@ -196,6 +222,7 @@ export const ReceivedReport = z
       .object({ ...RefusedDesired.shape, reason: Text(100) })
       .openapi("RefusedDesired")
       .optional(),
+    ...OF_THE_SENDER,
   })
   .openapi("AgentReport");
 export type ReceivedReport = z.infer<typeof ReceivedReport>;

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { USUAL_CEILING } from "#core/hosts/capacity.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { pageOf } from "./page.ts";
@@ -8,6 +9,15 @@ import { Hypervisor, Instant } from "#core/contracts/values.ts";
 const CapacityView = z
   .object({ vcpus: z.int(), memoryMib: z.int(), diskGib: z.int(), vms: z.int() })
   .openapi("HostCapacity");
+
+/** What an integer column holds, and far more than any host has. */
+const MOST = 2 ** 30;
+const room = z.int().min(0).max(MOST);
+const CEILING = {
+  vcpus: room.openapi({ description: "CPU threads times the overcommit." }),
+  memoryMib: room,
+  diskGib: room,
+};
 
 export const HostView = z
   .object({
@@ -19,8 +29,15 @@ export const HostView = z
     accelerator: z.string().nullable(),
     testOnly: z.boolean(),
     capacity: CapacityView,
+    ceiling: z
+      .object({ vcpus: z.int(), memoryMib: z.int(), diskGib: z.int() })
+      .openapi("HostCeiling"),
     allocated: CapacityView,
     desiredGeneration: z.int(),
+    clockOffsetSeconds: z.int().nullable().openapi({
+      description:
+        "The host's clock less ours, as its agent last said; null while it does not say.",
+    }),
     lastSeenAt: Instant.nullable(),
     createdAt: Instant,
   })
@@ -33,8 +50,25 @@ export const AddHost = z
     locationId: idIn("location"),
     testOnly: z.boolean().default(false),
     cpuOvercommit: z.int().min(1).max(32).default(4),
+    ceiling: z
+      .strictObject(CEILING)
+      .optional()
+      .openapi("NewHostCeiling", {
+        description:
+          "The most that it may give away, whatever its agent says of it. Left out: " +
+          `${USUAL_CEILING.vcpus} vCPUs, ${USUAL_CEILING.memoryMib / 1024} GiB of memory and ${USUAL_CEILING.diskGib / 1024} TiB of disk.`,
+      }),
   })
   .openapi("AddHost");
+
+export const ChangeHost = z
+  .strictObject({
+    ceiling: z
+      .strictObject(CEILING)
+      .partial()
+      .openapi("ChangedHostCeiling", { description: "What is left out stays as it is." }),
+  })
+  .openapi("ChangeHost");
 
 export const AddedHost = z
   .object({

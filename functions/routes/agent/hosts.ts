@@ -4,7 +4,12 @@ import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent
 import type { Deps } from "#commands/deps.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
-import { forJoinToken, type AgentEnv, type AgentGuard } from "#functions/access.ts";
+import {
+  forJoinToken,
+  type AgentEnv,
+  type AgentGuard,
+  type AgentGuards,
+} from "#functions/access.ts";
 import { spoken } from "#functions/announced.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
@@ -38,13 +43,13 @@ const sessionRoute = (guard: AgentGuard) =>
     },
   });
 /** How a host becomes known, and where its doorbell rings (design §6). */
-export const agentHostRoutes = (deps: Deps, guard: AgentGuard) =>
+export const agentHostRoutes = (deps: Deps, guards: AgentGuards) =>
   newRouter<AgentEnv>()
     .openapi(enrollRoute, async (c) => {
       const enrolled = unwrap(await enrollHost(deps, c.req.valid("json")));
       return c.json(spoken(c, enrolled, enrollAnswerInProtocol1), 200);
     })
-    .openapi(sessionRoute(guard), async (c) => {
+    .openapi(sessionRoute(guards.once), async (c) => {
       const session = await openAgentSession(deps, c.get("hostId"));
       return c.json(spoken(c, session, sessionInProtocol1), 200);
     });

@@ -10,7 +10,7 @@ import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
-import { type AgentEnv, type AgentGuard } from "#functions/access.ts";
+import { type AgentEnv, type AgentGuard, type AgentGuards } from "#functions/access.ts";
 import { announcedBy, spoken } from "#functions/announced.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
@@ -63,6 +63,7 @@ const reportRoute = (guard: AgentGuard) =>
         description: "How many VMs' reports counted",
         content: json(ReportReceipt),
       },
+      ...problems("report_stale"),
     },
   });
 const passwordRoute = (guard: AgentGuard) =>
@@ -85,10 +86,10 @@ const passwordRoute = (guard: AgentGuard) =>
  * What a host's VMs should be, and what they are seen to be (design §6). The desired document takes its shape in its
  * reader, as its hash is made of it.
  */
-export const agentVmRoutes = (deps: Deps, guard: AgentGuard) => {
+export const agentVmRoutes = (deps: Deps, guards: AgentGuards) => {
   const readDesired = createDesiredReader(deps);
   return newRouter<AgentEnv>()
-    .openapi(desiredRoute(guard), async (c) => {
+    .openapi(desiredRoute(guards.many), async (c) => {
       const desired = await readDesired(c.get("hostId"), {
         etag: c.req.header("if-none-match"),
         atLeast: c.req.valid("query").atLeast,
@@ -97,12 +98,12 @@ export const agentVmRoutes = (deps: Deps, guard: AgentGuard) => {
       c.header("etag", desired.etag);
       return desired.kind === "unchanged" ? c.body(null, 304) : c.json(desired.document, 200);
     })
-    .openapi(reportRoute(guard), async (c) => {
-      const receipt = await recordVmReport(deps, c.get("hostId"), c.req.valid("json"));
+    .openapi(reportRoute(guards.many), async (c) => {
+      const receipt = unwrap(await recordVmReport(deps, c.get("hostId"), c.req.valid("json")));
       await ringNow(deps);
       return c.json(spoken(c, receipt, reportReceiptInProtocol1), 200);
     })
-    .openapi(passwordRoute(guard), async (c) => {
+    .openapi(passwordRoute(guards.once), async (c) => {
       const handed = unwrap(
         await handInitialPassword(deps, c.get("hostId"), c.req.valid("param").id),
       );

@@ -1,8 +1,9 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { AddedHost, AddHost, HostView, HostPage } from "#core/contracts/api/hosts.ts";
+import { AddedHost, AddHost, ChangeHost, HostView, HostPage } from "#core/contracts/api/hosts.ts";
 import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
+import { changeHost } from "#commands/hosts/change-host.ts";
 import type { Deps } from "#commands/deps.ts";
 import { showHost, showHosts } from "#commands/hosts/show-hosts.ts";
 import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
@@ -63,6 +64,23 @@ const addRoute = (deps: Deps) =>
       ...problems("location_not_found", "name_taken", ...KEY_CODES),
     },
   });
+const changeRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:write"),
+    operationId: "changeHost",
+    summary: "Change the most that a host may give away",
+    description:
+      "A host that says it has grown gets nothing more until its ceiling is raised here. A lower ceiling takes nothing back " +
+      "of what is given away.",
+    tags: ["Staff"],
+    method: "patch",
+    path: "/staff/v1/hosts/{id}",
+    request: { params: hostParam, body: { required: true, content: json(ChangeHost) } },
+    responses: {
+      200: { description: "The host as it is now", content: json(HostView) },
+      ...problems("host_not_found", "host_wrong_state"),
+    },
+  });
 const tokenRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, STAFF, "staff:write"),
@@ -97,6 +115,11 @@ export const staffHostRoutes = (deps: Deps) =>
         toAddedHost(unwrap(await addHost(deps, asStaff(c.get("who")), body, key))),
         201,
       );
+    })
+    .openapi(changeRoute(deps), async (c) => {
+      const { id } = c.req.valid("param");
+      const changed = await changeHost(deps, asStaff(c.get("who")), id, c.req.valid("json"));
+      return c.json(toHostView(unwrap(changed)), 200);
     })
     .openapi(tokenRoute(deps), async (c) => {
       const { id } = c.req.valid("param");

@@ -60,10 +60,15 @@ describe("an agent's token", () => {
   });
 
   test.each([
-    { name: "that ended two minutes ago", over: { iat: -180, exp: -120 } },
-    { name: "that lives for an hour", over: { iat: 0, exp: 3600 } },
-    { name: "that begins in a year", over: { iat: 31_536_000, exp: 31_536_060 } },
-  ])("$name is refused", async ({ over }) => {
+    { name: "that ended two minutes ago", over: { iat: -180, exp: -120 }, why: "agent_clock_off" },
+    { name: "that lives for an hour", over: { iat: 0, exp: 3600 }, why: "agent_token_invalid" },
+    { name: "that ends before it begins", over: { iat: 0, exp: -1 }, why: "agent_token_invalid" },
+    {
+      name: "that begins in a year",
+      over: { iat: 31_536_000, exp: 31_536_060 },
+      why: "agent_clock_off",
+    },
+  ])("$name is refused", async ({ over, why }) => {
     const now = Math.floor(+cp.clock.now() / 1000);
     const token = await signed(host, DESIRED, cp.clock.now(), {
       iat: now + over.iat,
@@ -71,7 +76,7 @@ describe("an agent's token", () => {
     });
     expect(await code(await send(cp, DESIRED, token))).toEqual({
       status: 401,
-      code: "agent_token_invalid",
+      code: why,
     });
   });
 

@@ -268,7 +268,7 @@ describe("a report", () => {
     const before = await vm(vmId);
     expect(before).toMatchObject({ observed_power: "off" });
     const report = anAgentReport({ vms: [old] });
-    expect(await recordVmReport(cp.deps, world.hostId, report)).toEqual({
+    expect(valueOf(await recordVmReport(cp.deps, world.hostId, report))).toEqual({
       accepted: 0,
       ignored: 1,
     });
@@ -332,7 +332,7 @@ describe("a report", () => {
     const gone = await reportOf(cp, vmId, { observed: null });
     const older = await reportOf(cp, vmId, { generation: 1 });
     const report = anAgentReport({ vms: [gone, gone, older] });
-    expect(await recordVmReport(cp.deps, world.hostId, report)).toEqual({
+    expect(valueOf(await recordVmReport(cp.deps, world.hostId, report))).toEqual({
       accepted: 1,
       ignored: 2,
     });

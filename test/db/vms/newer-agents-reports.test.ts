@@ -51,7 +51,10 @@ test("what we have no word for in a report costs no other: each thing in it is r
     facts: { hypervisor: "bhyve" },
     refusedDesired: { generation: 1, hash: "", reason: "too_long" },
   });
-  expect(await recordVmReport(cp.deps, world.hostId, report)).toEqual({ accepted: 2, ignored: 2 });
+  expect(valueOf(await recordVmReport(cp.deps, world.hostId, report))).toEqual({
+    accepted: 2,
+    ignored: 2,
+  });
   expect(await vm(plain)).toMatchObject({ observed_power: "running" });
   expect(await vm(newCode)).toMatchObject({
     observed_power: "running",

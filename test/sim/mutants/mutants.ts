@@ -242,7 +242,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "agent: does not stop what is not paid",
     file: "core/vms/plan-vm-step.ts",
-    find: `return situation.now.getTime() > until ? "off" : situation.desired.power;`,
+    find: `return situation.planeNow.getTime() > until ? "off" : situation.desired.power;`,
     replace: "return until > 0 ? situation.desired.power : situation.desired.power;",
   },
   {
