@@ -3,7 +3,7 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { Problem } from "#core/contracts/problem.ts";
-import { idIn } from "#core/ids.ts";
+import { idIn, toWireId } from "#core/ids.ts";
 import { LOCAL_PASSWORD, LOCAL_PEOPLE } from "#local/seed.ts";
 import { hostFacts } from "#test/builders.ts";
 import { anAgentKey, signed, type AgentKey } from "#test/harness/agent-requests.ts";
@@ -128,7 +128,12 @@ describe("every operation that takes a body", () => {
     const refusals: Record<string, unknown> = {};
     const wanted: Record<string, unknown> = {};
     for (const op of operations) {
-      const target = op.path.replace(/\{[^}]+\}/, op.path.includes("/vms/") ? vmId : locationId);
+      const id = op.path.includes("/vms/")
+        ? vmId
+        : op.path.startsWith("/staff/v1/hosts/")
+          ? toWireId("host", agent.hostId)
+          : locationId;
+      const target = op.path.replace(/\{[^}]+\}/, id);
       const send = async (body: string, type = "application/json") => {
         const answer = await fetch(`${stack.apiUrl}${target}`, {
           method: op.method,
