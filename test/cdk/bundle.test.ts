@@ -34,18 +34,20 @@ beforeAll(async () => {
 });
 afterAll(() => world.stop());
 
-/** Each later part of the product may add a tenth to its functions; who needs more says why in an ADR. */
-const LIMIT_BYTES: Readonly<Record<FunctionName, number>> = {
+/** Part 4a's limits. Each later part of the product may add a tenth; who needs more says why in an ADR. */
+const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   api: 700_000,
   "log-in": 750_000,
   "stripe-webhook": 500_000,
   "billing-events": 500_000,
   "outbox-events": 500_000,
-  sweep: 520_000,
+  sweep: 500_000,
   migrate: 300_000,
 };
+/** 4b is one. */
+const LATER_PARTS = 1;
 test.each(FUNCTION_NAMES)("the bundle of %s is no larger than it may be", (name) => {
-  expect(bundles[name].bytes).toBeLessThanOrEqual(LIMIT_BYTES[name]);
+  expect(bundles[name].bytes).toBeLessThanOrEqual(BASE_BYTES[name] * (1 + LATER_PARTS / 10));
 });
 
 test.each(FUNCTION_NAMES)("the bundle of %s holds these packages and no other", async (name) => {
