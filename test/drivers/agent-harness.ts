@@ -27,6 +27,8 @@ export type TestHost = {
 };
 
 type Over = {
+  /** Its disk, where it is not a plain one. */
+  store?: StateStore;
   driver?: Partial<SimulatedOptions>;
   settings?: Partial<AgentSettings>;
   plane?: FakeControlPlane;
@@ -38,7 +40,7 @@ export function createTestHost(over: Over = {}): TestHost {
   const plane = over.plane ?? createFakeControlPlane();
   const clock = createVirtualClock();
   const world = memoryWorld();
-  const store = memoryStore();
+  const store = over.store ?? memoryStore();
   const doorbell = createMemoryDoorbell();
   const errors: string[] = [];
   const begin = () =>

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { ControlPlaneError } from "#host-agent/channel/control-plane.ts";
+import { memoryStore } from "#host-agent/state/state-store.ts";
 import { createTestHost } from "#test/drivers/agent-harness.ts";
 import { aDesiredVm } from "#test/drivers/builders.ts";
 
@@ -57,5 +58,27 @@ test("a report that could not be sent goes under another number", async () => {
   await host.agent.pass();
   expect(numbers.length).toBeGreaterThan(1);
   expect(numbers).toEqual(numbers.map((_, n) => n + 1));
+  host.agent.close();
+});
+
+test("a disk that is full at its start ends no agent: it reports, under its life's number, when there is room", async () => {
+  const store = memoryStore();
+  let full = true;
+  const host = createTestHost({
+    store: {
+      ...store,
+      write: async (name, text) => {
+        if (full && name === "process.json") throw new Error("ENOSPC: no space left on device");
+        await store.write(name, text);
+      },
+    },
+  });
+  host.plane.want([aDesiredVm()]);
+  await host.agent.pass();
+  expect(host.plane.reports).toEqual([]);
+  full = false;
+  await host.agent.pass();
+  expect(serials(host)[0]).toEqual([1, 1]);
+  expect(await store.read("process.json")).toBe('{"process":1}');
   host.agent.close();
 });
