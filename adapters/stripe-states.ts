@@ -25,8 +25,8 @@ function money(minor: number, currency: string): Money {
   return amount;
 }
 
-/** Stripe's ids are letters, digits and underscores. Anything else is no id, and nothing to ask a database for. */
-const ID = /^[A-Za-z0-9_]{1,255}$/;
+/** An id is printable and has no blank. Anything else is none, and nothing to ask a database or Stripe for. */
+const ID = /^[\x21-\x7e]{1,255}$/;
 
 /**
  * Which object an event is about. One of a connected account's (Connect) names an object that we cannot fetch and that is
@@ -39,10 +39,7 @@ export function providerEvent(event: Stripe.Event): ProviderEvent {
     id: event.id,
     type: event.type,
     object: {
-      kind:
-        typeof object.object === "string" && ID.test(object.object.replaceAll(".", "_"))
-          ? object.object
-          : "unknown",
+      kind: typeof object.object === "string" && ID.test(object.object) ? object.object : "unknown",
       id: typeof object.id === "string" && ID.test(object.id) ? object.id : null,
     },
   };
