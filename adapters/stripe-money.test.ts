@@ -139,7 +139,7 @@ describe("a refund", () => {
   });
 
   it("4b A5: of an invoice that a discount paid gives nothing back, and that is that", async () => {
-    answer(anInvoice({ amount_paid: 0 }));
+    answer(anInvoice({ total: 0, amount_paid: 0 }));
     expect(await payments().refundInvoice(wanted)).toEqual({
       id: "in_1",
       orderId: "order-1",
@@ -148,6 +148,9 @@ describe("a refund", () => {
       status: "succeeded",
     });
     expect(asked).toHaveLength(1);
+    // Paid by the customer's balance: that is owed, and nobody may take it for given back.
+    answer(anInvoice({ amount_paid: 0 }));
+    await expect(payments().refundInvoice(wanted)).rejects.toThrow("in_1");
   });
 
   it.each(["succeeded", "pending"])(

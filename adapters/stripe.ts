@@ -219,8 +219,8 @@ export function createStripePayments(options: StripeOptions): Payments {
 
     refundInvoice: async ({ orderId, invoiceId }) => {
       const invoice = await stripe.invoices.retrieve(invoiceId, { expand: ["payments"] });
-      // Nothing was captured: a discount paid it.
-      if (invoice.amount_paid === 0)
+      // It cost nothing: a discount took all of it off. What a customer's balance paid is a debt still, and is told below.
+      if (invoice.total === 0)
         return { id: invoice.id, orderId, paymentId: null, amount: null, status: "succeeded" };
       const intent = invoice.payments?.data
         .map((p) => p.payment.payment_intent)

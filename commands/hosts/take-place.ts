@@ -33,7 +33,7 @@ export async function takePlace(
   // Before the hosts are looked at: what ends meanwhile is then counted twice, as held and as free, and never not at all.
   const newcomers =
     newcomersOneIn === undefined ? undefined : await lockNewcomersHolds(tx, order.locationId);
-  const candidates = await hostCandidates(tx, order.locationId);
+  const candidates = await hostCandidates(tx, order.locationId, image.file);
   const demand: VmDemand = {
     size: plan.size,
     image,

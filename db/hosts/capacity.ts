@@ -4,23 +4,24 @@ import { platformOf } from "#core/hosts/limits.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { heldBy } from "./held-images.ts";
+import { heldInLocation } from "./held-images.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { reservations } from "#db/schema/orders.ts";
 
-/** The hosts of a location as placement sees them. Unlocked: `reserve` decides, this only suggests. */
+/**
+ * The hosts of a location as placement sees them, with what they hold of one image's file, or all. Unlocked: `reserve`
+ * decides, this only suggests.
+ */
 export async function hostCandidates(
   db: Db | Tx,
   locationId: string,
+  file?: string,
 ): Promise<readonly HostCandidate[]> {
   const rows = await db
     .select()
     .from(hosts)
     .where(and(eq(hosts.locationId, locationId), eq(hosts.state, "active")));
-  const held = await heldBy(
-    db,
-    rows.filter((h) => h.tellsImages).map((h) => h.id),
-  );
+  const held = await heldInLocation(db, locationId, file);
   return rows.flatMap((h) => {
     const facts = HostFacts.safeParse(h.facts);
     return h.hypervisor === null || !facts.success

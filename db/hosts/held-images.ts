@@ -1,7 +1,14 @@
-import { and, eq, inArray, notInArray, sql } from "drizzle-orm";
+import { and, eq, notInArray, sql } from "drizzle-orm";
 import type { HeldImage } from "#core/contracts/agent/report.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { heldImages, hosts } from "#db/schema/hosts.ts";
+
+const HELD = {
+  file: heldImages.file,
+  virtualBytes: heldImages.virtualBytes,
+  sha256: heldImages.sha256,
+  changed: heldImages.changed,
+};
 
 /**
  * Writes down what a host holds; undefined: its agent does not say. Two statements and a look, however many images there
@@ -20,8 +27,8 @@ export async function saveHeldImages(
     .where(and(eq(hosts.id, hostId), sql`${hosts.tellsImages} <> ${images !== undefined}`));
   // The last word on a file that is told of twice counts: a host's word is no reason to fail.
   const held = new Map((images ?? []).map((image) => [image.file, image]));
-  const before = await heldBy(tx, [hostId]);
-  const known = new Map((before.get(hostId) ?? []).map((image) => [image.file, image]));
+  const before = await tx.select(HELD).from(heldImages).where(eq(heldImages.hostId, hostId));
+  const known = new Map(before.map((image) => [image.file, image]));
   const gone = [...known.keys()].filter((file) => !held.has(file));
   if (gone.length > 0)
     await tx
@@ -46,17 +53,28 @@ export async function saveHeldImages(
 const same = (a: HeldImage, b: HeldImage | undefined): boolean =>
   a.virtualBytes === b?.virtualBytes && a.sha256 === b.sha256 && a.changed === b.changed;
 
-/** What each of these hosts holds, by host. */
-export async function heldBy(
+/** What the active hosts of a location hold, by host: of one file, or all. */
+export async function heldInLocation(
   db: Db | Tx,
-  hostIds: readonly string[],
+  locationId: string,
+  file?: string,
 ): Promise<ReadonlyMap<string, readonly HeldImage[]>> {
-  if (hostIds.length === 0) return new Map();
   const rows = await db
-    .select()
+    .select({ hostId: heldImages.hostId, image: HELD })
     .from(heldImages)
-    .where(inArray(heldImages.hostId, [...hostIds]));
+    .innerJoin(hosts, eq(hosts.id, heldImages.hostId))
+    .where(
+      and(
+        eq(hosts.locationId, locationId),
+        eq(hosts.state, "active"),
+        file === undefined ? undefined : eq(heldImages.file, file),
+      ),
+    );
   const held = new Map<string, HeldImage[]>();
-  for (const { hostId, ...image } of rows) held.set(hostId, [...(held.get(hostId) ?? []), image]);
+  for (const { hostId, image } of rows) {
+    const of = held.get(hostId);
+    if (of) of.push(image);
+    else held.set(hostId, [image]);
+  }
   return held;
 }
