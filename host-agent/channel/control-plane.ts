@@ -88,6 +88,7 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
         new ControlPlaneError(null, "unreachable", `no answer to ${method} ${path} in time`),
       ...(more.signal ? { parent: more.signal } : {}),
     };
+    const askedAt = options.clock.now();
     return within(limit, async (signal) => {
       try {
         const answer = await options.fetch(new URL(target, base.origin), {
@@ -98,7 +99,9 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
           ...(body === "" ? {} : { body }),
         });
         const date = answer.headers.get("date");
-        if (date !== null) options.heard?.(new Date(date));
+        // One that came late says what the time was: before the host was suspended, it may be days ago.
+        const tookMs = Math.abs(+options.clock.now() - +askedAt);
+        if (date !== null && tookMs <= limit.ms) options.heard?.(new Date(date));
         return { status: answer.status, text: await answer.text() };
       } catch (cause) {
         signal.throwIfAborted();

@@ -60,7 +60,7 @@ export function createInvoker(sim: Sim): Invoke {
 export function createControlPlane(
   sim: Sim,
   server: DbServer,
-  ports: { queues: SimQueues; payments: () => Payments },
+  ports: { queues: SimQueues; payments: () => Payments; strictWithNewcomers: boolean },
 ): ControlPlane {
   const { scheduler, log, ids } = sim;
   const pool = openPool(
@@ -97,7 +97,9 @@ export function createControlPlane(
     settings: {
       publicUrl: "http://berth.test",
       intervals: INTERVALS,
-      unpaidLimits: { ...LOOSE_UNPAID_LIMITS, ofAccount: UNPAID_LIMITS.ofAccount },
+      unpaidLimits: ports.strictWithNewcomers
+        ? UNPAID_LIMITS
+        : { ...LOOSE_UNPAID_LIMITS, ofAccount: UNPAID_LIMITS.ofAccount },
     },
   };
   const apis = Array.from({ length: INSTANCES }, () => createApi(deps));

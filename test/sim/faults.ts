@@ -50,6 +50,11 @@ const PLANNED = [
   "vm.paused",
   "vm.failed",
   "vm.foreign",
+  "guest.lied",
+  "host.lied",
+  "host.report_replayed",
+  "host.clock_set",
+  "host.image_removed",
   "payment.declined",
   "payment.renewal_declined",
 ] as const;

@@ -8,10 +8,13 @@ import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import type { FaultPoint } from "#host-agent/drivers/simulated/faults.ts";
 import type { SimulatedWorld } from "#host-agent/drivers/simulated/world.ts";
 import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
+import { createPlaneTime } from "#host-agent/channel/plane-time.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { Dice } from "./dice.ts";
-import { fetchOver, type Serve } from "./network.ts";
+import type { Guests } from "./guests.ts";
+import { IMAGES } from "./fixture.ts";
+import { fetchOver, sendAgain, type Serve } from "./network.ts";
 import type { SimQueues } from "./queues.ts";
 import { forever } from "./scheduler.ts";
 import { SimStore } from "./sim-store.ts";
@@ -40,7 +43,13 @@ const REFUSALS: ReadonlySet<string> = new Set([
   "image_missing",
 ]);
 
+/** So many vCPUs are sold for each of a host's threads. */
+export const CPU_OVERCOMMIT = 4;
+
 const Held = z.object({ generation: z.number(), hash: z.string() });
+
+/** So many of its latest reports can be sent again. */
+const REPORTS_KEPT = 8;
 
 /** One life of the agent's process. Whatever it still waits for when it is dead never comes. */
 type Incarnation = { number: number; dead: boolean };
@@ -63,12 +72,25 @@ export class SimHost {
   upSince: number | null = null;
   /** Whether anything ever kept its agent from its work. */
   wasDisturbed = false;
+  /** When somebody last kept it from its work, or from being heard; null: nobody has. */
+  troubledAt: number | null = null;
+  /** Whether its clock was ever another one than the control plane's. */
+  clockWasSet = false;
+  /** Whether it has told of a size or of images that it does not have. */
+  hasBoasted = false;
+  /** The files in its image folder, and since when each of the others is gone. */
+  readonly images: string[];
+  readonly imagesGone = new Map<string, number>();
   readonly #sim: Sim;
   readonly #shape: HostShape;
   readonly #dice: Dice;
   readonly #serve: Serve;
   readonly #queues: SimQueues;
   readonly #joinToken: string;
+  readonly #guests: Guests;
+  /** Its latest reports that were answered well, the last one first: as they went over the wire. */
+  readonly #reports: (() => Request)[] = [];
+  #aheadMs = 0;
   #life: Incarnation = { number: 0, dead: true };
   #restarting = false;
   #document: { text: string | null; held: z.infer<typeof Held> | null } = {
@@ -79,7 +101,7 @@ export class SimHost {
   constructor(
     sim: Sim,
     shape: HostShape,
-    parts: { serve: Serve; queues: SimQueues; joinToken: string },
+    parts: { serve: Serve; queues: SimQueues; joinToken: string; guests: Guests },
   ) {
     this.#sim = sim;
     this.#shape = shape;
@@ -88,6 +110,8 @@ export class SimHost {
     this.#serve = parts.serve;
     this.#queues = parts.queues;
     this.#joinToken = parts.joinToken;
+    this.#guests = parts.guests;
+    this.images = [...shape.images];
     this.world = new SimWorld(shape.name, () => sim.scheduler.now().getTime());
   }
 
@@ -139,12 +163,19 @@ export class SimHost {
         else if (!this.#isExplained(event, what.map(String).join(" "))) broken(0);
       },
     };
-    const fetch = fetchOver(
-      this.#sim,
-      { name: this.name, isCut: () => this.cut, isDead: () => life.dead },
-      this.#serve,
+    const fetch = this.#keepingReports(
+      fetchOver(
+        this.#sim,
+        { name: this.name, isCut: () => this.cut, isDead: () => life.dead },
+        this.#serve,
+      ),
     );
-    const driver = this.#driverOf(life, clock);
+    // As the agent's `main.ts` puts them together: what is told or promised to the control plane is in its time.
+    const uptimeMs = () => scheduler.now().getTime();
+    const planeTime = createPlaneTime({ clock, uptimeMs, log });
+    const signingClock: Clock = { now: () => planeTime.signingNow(), sleep: clock.sleep };
+    const heard = (date: Date) => planeTime.heard(date);
+    const driver = this.#driverOf(life, { now: scheduler.now, sleep: clock.sleep });
     const plain = createHttpControlPlane({ apiUrl: API_URL, fetch, clock, sign: null });
     const identity =
       (await loadIdentity(store)) ?? (await this.#enroll(store, plain, await driver.facts()));
@@ -156,8 +187,10 @@ export class SimHost {
         apiUrl: API_URL,
         fetch,
         clock,
-        sign: await createSigner(identity, { clock, ids }),
+        sign: await createSigner(identity, { clock: signingClock, ids }),
+        heard,
       }),
+      planeTime,
       doorbell: () =>
         this.#queues.doorbellOf(this.queueUrl, {
           name: this.name,
@@ -182,7 +215,7 @@ export class SimHost {
   /** The process is gone, between two of its instructions; something starts it again after a while. */
   killAgent(restartAfterMs: number): void {
     this.#life.dead = true;
-    this.wasDisturbed = true;
+    this.disturbed();
     this.upSince = null;
     this.store.abandon();
     if (this.#restarting) return;
@@ -231,7 +264,70 @@ export class SimHost {
   /** Something kept its agent from its work until now. */
   disturbed(): void {
     this.wasDisturbed = true;
-    if (this.alive) this.upSince = this.#sim.scheduler.now().getTime();
+    this.troubledAt = this.#sim.scheduler.now().getTime();
+    if (this.alive) this.upSince = this.troubledAt;
+  }
+
+  /** Somebody sets its clock: it has then so much more, or less, than the control plane's. */
+  setClock(aheadMs: number): void {
+    this.#aheadMs = aheadMs;
+    this.clockWasSet = true;
+  }
+
+  /** An image's file is taken out of its folder. */
+  removeImage(file: string): void {
+    const at = this.images.indexOf(file);
+    if (at === -1) return;
+    this.images.splice(at, 1);
+    this.imagesGone.set(file, this.#sim.scheduler.now().getTime());
+  }
+  /** It is put back. */
+  putImagesBack(): void {
+    if (this.imagesGone.size === 0) return;
+    this.images.splice(0, Infinity, ...this.#shape.images);
+    this.imagesGone.clear();
+    this.troubledAt = this.#sim.scheduler.now().getTime();
+  }
+
+  /** What it could give away at the most. */
+  get size(): Readonly<{ vcpus: number; memoryMib: number; diskGib: number }> {
+    const { cpuThreads, memoryMib, diskGib } = this.#shape;
+    return { vcpus: cpuThreads * CPU_OVERCOMMIT, memoryMib, diskGib };
+  }
+
+  /** Tells of the largest machine that its hypervisor can be, and of every image. */
+  boast(): ReturnType<VmDriver["facts"]> {
+    this.hasBoasted = true;
+    const { scheduler, ids } = this.#sim;
+    const { hypervisor } = this.#shape;
+    return createSimulatedDriver({
+      world: this.world,
+      clock: scheduler.clock,
+      ids,
+      hypervisor,
+      host: { cpuThreads: 65_536, memoryMib: 2 ** 30, diskGib: 2 ** 30 },
+      images: IMAGES.map(({ name }) => name),
+    }).facts();
+  }
+
+  /** Sends one of its latest reports again, byte for byte, as whoever has listened can. */
+  async replay(back: number): Promise<boolean> {
+    const report = this.#reports[back];
+    if (report === undefined) return false;
+    await sendAgain(this.#serve, report()).catch(() => undefined);
+    return true;
+  }
+
+  #keepingReports(send: typeof fetch): typeof fetch {
+    return async (input, init) => {
+      const answer = await send(input, init);
+      const url = String(input instanceof Request ? input.url : input);
+      if (url.endsWith("/reports") && answer.ok) {
+        this.#reports.unshift(() => new Request(url, { ...init, signal: null }));
+        this.#reports.splice(REPORTS_KEPT);
+      }
+      return answer;
+    };
   }
 
   /** An honest agent reports trouble that we made, and what its driver refuses on purpose; anything else is a bug. */
@@ -239,12 +335,14 @@ export class SimHost {
     // A VM that has failed was struck, and waits for staff.
     if (/simulated|operation was aborted|took longer than|in time|has failed/.test(what))
       return true;
+    if (event.startsWith("clock_")) return this.clockWasSet;
     if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
     return /ControlPlaneError|AbortError|TimeoutError/.test(what);
   }
 
   /** Its network is back. */
   reconnect(): void {
+    if (this.cut) this.troubledAt = this.#sim.scheduler.now().getTime();
     this.cut = false;
     this.#queues.wake(this.queueUrl);
   }
@@ -275,7 +373,7 @@ export class SimHost {
   #clockOf(life: Incarnation): Clock {
     const { scheduler } = this.#sim;
     return {
-      now: scheduler.now,
+      now: () => new Date(scheduler.now().getTime() + this.#aheadMs),
       sleep: async (ms, signal) => {
         await scheduler.sleep(ms, signal, this.name);
         if (life.dead) await forever;
@@ -320,7 +418,7 @@ export class SimHost {
     return {
       vms: () => living(() => world.vms()),
       vm: (vmId) => living(() => world.vm(vmId)),
-      putVm: (record) => living(() => world.putVm(record)),
+      putVm: (record) => living(() => world.putVm(this.#guests.within(record, this))),
       removeVm: (vmId) => living(() => world.removeVm(vmId)),
       trash: () => living(() => world.trash()),
       putTrash: (record) => living(() => world.putTrash(record)),
@@ -329,7 +427,7 @@ export class SimHost {
   }
 
   #driverOf(life: Incarnation, clock: Clock): VmDriver {
-    const { hypervisor, cpuThreads, memoryMib, diskGib, images } = this.#shape;
+    const { hypervisor, cpuThreads, memoryMib, diskGib } = this.#shape;
     return createSimulatedDriver({
       world: this.#worldOf(life),
       clock,
@@ -337,7 +435,7 @@ export class SimHost {
       delays: DELAYS,
       hypervisor,
       host: { cpuThreads, memoryMib, diskGib },
-      images,
+      images: this.images,
       faults: (point, signal) => this.#atPoint(life, point, signal),
     });
   }
@@ -365,8 +463,8 @@ export class SimHost {
       throw new DriverError("driver_failed", "the hypervisor refused (simulated)");
     }
     if (faults.strikes("host.slow")) {
+      this.disturbed();
       this.upSince = null;
-      this.wasDisturbed = true;
       try {
         await scheduler.sleep(this.#dice.int(1, 400) * 1000, signal, `${this.name} slow`);
       } finally {

@@ -14,6 +14,7 @@ const ROWS = {
     vm_id: z.string(),
     state: z.string(),
     plan_id: z.string(),
+    image_id: z.string(),
     hostname: z.string(),
     total_minor: z.number(),
     checkout_id: z.string().nullable(),

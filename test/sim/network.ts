@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from "node:async_hooks";
 import { forever } from "./scheduler.ts";
 import type { Sim } from "./sim.ts";
 
@@ -10,6 +11,13 @@ export type Sender = Readonly<{
   isDead: () => boolean;
 }>;
 export type Serve = (request: Request) => Promise<Response>;
+
+const replay = new AsyncLocalStorage<true>();
+/** Whether what goes on now was begun by a request that had been answered before. */
+export const isReplayNow = (): boolean => replay.getStore() === true;
+/** Sends again, byte for byte, what was answered once. */
+export const sendAgain = (serve: Serve, request: Request): Promise<Response> =>
+  replay.run(true, () => serve(request));
 
 const LOST = "network: connection reset (simulated)";
 

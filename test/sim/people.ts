@@ -5,6 +5,7 @@ import { toWireId } from "#core/ids.ts";
 import { PEOPLE, tokenOf, type PersonName } from "./accounts.ts";
 import type { ControlPlane } from "./control-plane.ts";
 import { IMAGES, LOCATION_ID, PLANS } from "./fixture.ts";
+import type { Guests } from "./guests.ts";
 import type { SimHost } from "./host.ts";
 import type { Mirror, Row } from "./mirror.ts";
 import { fetchOver } from "./network.ts";
@@ -29,6 +30,7 @@ const Placed = z.object({ checkoutUrl: z.string(), order: z.object({ id: z.strin
 /** A request under a key, as its sender knows it. `answer` is what the API once said to that key, as text. */
 type Keyed = { who: PersonName; path: string; key: string; body: unknown; answer: string | null };
 type Answer = { status: number; text: string };
+type HostsPlane = ReturnType<typeof createHttpControlPlane>;
 type OrderStep = Extract<Step, { do: "order" }>;
 
 /** Customers, staff, and a host that lies. All speak HTTP over the same bad network, and ask again as programs do. */
@@ -37,14 +39,19 @@ export class People {
   readonly #plane: ControlPlane;
   readonly #provider: Provider;
   readonly #mirror: Mirror;
+  readonly #guests: Guests;
   readonly #bought: Keyed[] = [];
   #count = 0;
 
-  constructor(sim: Sim, parts: { plane: ControlPlane; provider: Provider; mirror: Mirror }) {
+  constructor(
+    sim: Sim,
+    parts: { plane: ControlPlane; provider: Provider; mirror: Mirror; guests: Guests },
+  ) {
     this.#sim = sim;
     this.#plane = parts.plane;
     this.#provider = parts.provider;
     this.#mirror = parts.mirror;
+    this.#guests = parts.guests;
   }
 
   /** Orders a VM, asks again until there is an answer, and perhaps pays. */
@@ -64,8 +71,10 @@ export class People {
     this.#bought.push(bought);
     await Promise.all([this.#askOnce(bought), step.double ? this.#askOnce(bought) : null]);
     if (step.card === null || bought.answer === null) return;
+    const { checkoutUrl, order } = Placed.parse(JSON.parse(bought.answer));
+    const placed = this.#mirror.orders.all().find((o) => toWireId("order", o.id) === order.id);
+    if (placed) this.#guests.moveIn(placed.vm_id, step.guest);
     await this.#sim.scheduler.sleep(step.payAfterMs, undefined, "thinks");
-    const { checkoutUrl } = Placed.parse(JSON.parse(bought.answer));
     const pay = () => this.#provider.pay(checkoutUrl, CARDS[step.card ?? "good"]);
     const [status] = await Promise.all([pay(), step.double ? pay() : null]);
     if (status !== 402) return;
@@ -168,13 +177,9 @@ export class People {
 
   /** A host with its own good key tells things that are not so, or not its to tell. */
   async lie(host: SimHost, other: SimHost, index: number, lie: Lie): Promise<void> {
-    const { scheduler, ids } = this.#sim;
-    const mine = this.#mirror.vms.all().filter((vm) => vm.host_id === host.hostId);
-    const theirs = this.#mirror.vms.all().filter((vm) => vm.host_id === other.hostId);
-    // An epoch that is not its own may be told of a VM of its own; the rest is about another host's VMs.
-    const vm = pick(lie === "other_epoch" || lie === "later_generation" ? mine : theirs, index);
+    const { scheduler, ids, faults } = this.#sim;
     const identity = await loadIdentity(host.store);
-    if (vm === undefined || identity === null) return;
+    if (identity === null) return;
     const plane = createHttpControlPlane({
       apiUrl: "http://berth.test",
       fetch: fetchOver(
@@ -185,35 +190,56 @@ export class People {
       clock: scheduler.clock,
       sign: await createSigner(identity, { clock: scheduler.clock, ids }),
     });
-    const ownerEpoch = vm.owner_epoch + (lie === "other_epoch" ? 1 : 0);
-    const generation = vm.generation + (lie === "later_generation" ? 1 : 0);
-    const now = scheduler.now().getTime();
-    const told =
-      lie === "usage"
-        ? plane.sendUsage({ samples: [falseSample(vm.id, now)] })
-        : plane.report({
-            desiredGeneration: 0,
-            vms: [
-              {
-                vmId: vm.id,
-                generation,
-                ownerEpoch,
-                settled: true,
-                error: null,
-                observed: lie === "gone" ? null : falseObservation(vm, ownerEpoch),
-              },
-            ],
-            actions: this.#mirror.actions
-              .all()
-              .filter((a) => a.vm_id === vm.id && a.status === "running" && lie === "running")
-              .map((a) => ({ actionId: a.id, vmId: vm.id, outcome: "error", error: null })),
-            strangers: [],
-            facts: null,
-          });
+    const told = this.#tell(plane, host, other, index, lie);
+    if (told === null) return;
+    faults.count("host.lied");
     await told.then(
       () => undefined,
       () => undefined,
     );
+  }
+
+  #tell(
+    plane: HostsPlane,
+    host: SimHost,
+    other: SimHost,
+    index: number,
+    lie: Lie,
+  ): Promise<unknown> | null {
+    const { vms: all, actions } = this.#mirror;
+    const nothing = { desiredGeneration: 0, vms: [], actions: [], strangers: [], facts: null };
+    if (lie === "size") return host.boast().then((facts) => plane.report({ ...nothing, facts }));
+    // An epoch that is not its own may be told of a VM of its own; the rest is about another host's VMs.
+    const isOfItsOwn = lie === "other_epoch" || lie === "later_generation";
+    const { hostId } = isOfItsOwn ? host : other;
+    const vm = pick(
+      all.all().filter((each) => each.host_id === hostId),
+      index,
+    );
+    if (vm === undefined) return null;
+    if (lie === "usage") {
+      const now = this.#sim.scheduler.now().getTime();
+      return plane.sendUsage({ samples: [falseSample(vm.id, now)] });
+    }
+    const ownerEpoch = vm.owner_epoch + (lie === "other_epoch" ? 1 : 0);
+    const generation = vm.generation + (lie === "later_generation" ? 1 : 0);
+    return plane.report({
+      ...nothing,
+      vms: [
+        {
+          vmId: vm.id,
+          generation,
+          ownerEpoch,
+          settled: true,
+          error: null,
+          observed: lie === "gone" ? null : falseObservation(vm, ownerEpoch),
+        },
+      ],
+      actions: actions
+        .all()
+        .filter((a) => a.vm_id === vm.id && a.status === "running" && lie === "running")
+        .map((a) => ({ actionId: a.id, vmId: vm.id, outcome: "error", error: null })),
+    });
   }
 
   /** The payment method of a customer's fails from now on, so many times. */

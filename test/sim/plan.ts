@@ -16,6 +16,8 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
         double: boolean;
         /** null: it is never paid. */
         card: Card | null;
+        /** Who will sit in the VM. */
+        guest: Guest;
         payAfterMs: number;
       }>
     | Readonly<{ do: "repeat_order"; order: number; body: RepeatedBody }>
@@ -23,6 +25,9 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
     | Readonly<{ do: "delete"; vm: number; by: By; double: boolean }>
     | Readonly<{ do: "snoop"; vm: number }>
     | Readonly<{ do: "lie"; host: number; vm: number; lie: Lie }>
+    | Readonly<{ do: "replay"; host: number; back: number }>
+    | Readonly<{ do: "set_clock"; host: number; aheadMs: number }>
+    | Readonly<{ do: "remove_image"; host: number; image: number; forMs: number }>
     | Readonly<{ do: "strike"; vm: number; what: readonly Strike[] }>
     | Readonly<{ do: "plant"; order: number }>
     | Readonly<{
@@ -47,6 +52,9 @@ export const STEP_KINDS = [
   "delete",
   "snoop",
   "lie",
+  "replay",
+  "set_clock",
+  "remove_image",
   "strike",
   "plant",
   "cut_power",
@@ -62,7 +70,12 @@ export type Card = "good" | "declined" | "insufficient" | "fails_later";
 export type Power = "start" | "shutdown" | "stop" | "reboot" | "reset";
 export type Strike = "powers_off" | "pauses" | "fails";
 export type By = "owner" | "staff";
-export type Lie = "gone" | "running" | "other_epoch" | "later_generation" | "usage";
+export type Lie = "gone" | "running" | "other_epoch" | "later_generation" | "usage" | "size";
+/**
+ * What a guest does to look as if its VM had never come: takes a name that it was not given, says nothing at all, turns
+ * itself off every nine minutes.
+ */
+export type Guest = "honest" | "renamed" | "mute" | "restless";
 
 export type Plan = Readonly<{
   /** What the dice of the run are seeded with. */
@@ -71,6 +84,8 @@ export type Plan = Readonly<{
   steps: readonly Step[];
   /** How many addresses there are to give away: few, so that they run out and are used again. */
   addresses: number;
+  /** Whoever has paid nothing yet may hold no more than in production. */
+  strictWithNewcomers: boolean;
   /** In the end everything must come to rest without a single doorbell. */
   deafAtTheEnd: boolean;
 }>;
@@ -117,6 +132,7 @@ const order = fc.record({
     "insufficient",
     null,
   ),
+  guest: fc.constantFrom<Guest>("honest", "honest", "honest", "renamed", "mute", "restless"),
   payAfterMs: fc.constantFrom(
     0,
     0,
@@ -175,13 +191,58 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("snoop" as const), ...gap, vm: index }) },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: fc.record({
       do: fc.constant("lie" as const),
       ...gap,
       host: fc.nat(1),
       vm: index,
-      lie: fc.constantFrom<Lie>("gone", "running", "other_epoch", "later_generation", "usage"),
+      lie: fc.constantFrom<Lie>(
+        "gone",
+        "running",
+        "other_epoch",
+        "later_generation",
+        "usage",
+        "size",
+        "size",
+      ),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("replay" as const),
+      ...gap,
+      host: fc.nat(1),
+      back: fc.integer({ min: 0, max: 2 }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("set_clock" as const),
+      ...gap,
+      host: fc.nat(1),
+      aheadMs: fc.constantFrom(
+        0,
+        20 * SECOND,
+        45 * SECOND,
+        -45 * SECOND,
+        20 * MINUTE,
+        -20 * MINUTE,
+        180 * MINUTE,
+        -180 * MINUTE,
+      ),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("remove_image" as const),
+      ...gap,
+      host: fc.nat(1),
+      image: fc.nat(1),
+      forMs: fc.constantFrom(5 * MINUTE, 40 * MINUTE, 200 * MINUTE),
     }),
   },
   {
@@ -275,5 +336,6 @@ export const planArbitrary: fc.Arbitrary<Plan> = fc.record({
     )
     .map(([begin, more]) => [begin, ...more]),
   addresses: fc.constantFrom(1, 2, 2, 3, 5),
+  strictWithNewcomers: fc.constantFrom(false, false, true),
   deafAtTheEnd: fc.boolean(),
 });

@@ -12,10 +12,11 @@ const Written = z.looseObject({
   kinds: z.array(z.string()),
   steps: Steps,
   addresses: z.int().default(ADDRESSES.length),
+  strictWithNewcomers: z.boolean().default(false),
   deafAtTheEnd: z.boolean(),
 });
 /** What steps of older plans do not say yet. */
-const LATER: Record<string, unknown> = { gapSteps: 0, inSteps: 0, days: 0 };
+const LATER: Record<string, unknown> = { gapSteps: 0, inSteps: 0, days: 0, guest: "honest" };
 
 const KNOWN: ReadonlySet<string> = new Set(STEP_KINDS);
 const isStep = (step: { do: string }): step is Step => KNOWN.has(step.do);
@@ -31,6 +32,7 @@ export async function readPlan(file: string | URL): Promise<Plan & { story: stri
     kinds,
     steps,
     addresses,
+    strictWithNewcomers,
     deafAtTheEnd,
   } = Written.parse(JSON.parse(await readFile(file, "utf8")));
   return {
@@ -46,6 +48,7 @@ export async function readPlan(file: string | URL): Promise<Plan & { story: stri
       return written;
     }),
     addresses,
+    strictWithNewcomers,
     deafAtTheEnd,
   };
 }

@@ -6,7 +6,8 @@ import type { DbServer } from "./db-socket.ts";
 import { Dice } from "./dice.ts";
 import type { FaultKind } from "./faults.ts";
 import { LOCATION_ID, onlyAddresses } from "./fixture.ts";
-import { SimHost, type HostShape } from "./host.ts";
+import { Guests } from "./guests.ts";
+import { CPU_OVERCOMMIT, SimHost, type HostShape } from "./host.ts";
 import { Mirror } from "./mirror.ts";
 import { People } from "./people.ts";
 import type { Plan } from "./plan.ts";
@@ -66,7 +67,7 @@ export async function simulate(
   govern(sim.scheduler, sim.dice.fork("libraries"));
   env.postgres.reset();
   env.postgres.run(onlyAddresses(plan.addresses));
-  const world = await createWorld(sim, seed, env.postgres);
+  const world = await createWorld(sim, seed, plan, env.postgres);
   try {
     sim.faults.active = true;
     for (const step of plan.steps) {
@@ -96,7 +97,12 @@ export async function simulate(
   };
 }
 
-async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promise<World> {
+async function createWorld(
+  sim: Sim,
+  seed: string,
+  plan: Plan,
+  postgres: SimPostgres,
+): Promise<World> {
   const { scheduler, found } = sim;
   const mirror = new Mirror(postgres);
   const checks: Check[] = [];
@@ -119,9 +125,11 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
   };
   const hosts: SimHost[] = [];
   const queues = new SimQueues(sim, createInvoker(sim));
+  const guests = new Guests(sim);
   let provider: Provider | null = null;
   const plane = createControlPlane(sim, server, {
     queues,
+    strictWithNewcomers: plan.strictWithNewcomers,
     payments: () => {
       if (provider === null) throw new Error("the provider is not there yet");
       return provider.payments;
@@ -165,7 +173,17 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
       addHost(
         plane.deps,
         { kind: "system", id: "simulator" },
-        { name: shape.name, locationId: LOCATION_ID, testOnly: true, cpuOvercommit: 4 },
+        {
+          name: shape.name,
+          locationId: LOCATION_ID,
+          testOnly: true,
+          cpuOvercommit: CPU_OVERCOMMIT,
+          ceiling: {
+            vcpus: shape.cpuThreads * CPU_OVERCOMMIT,
+            memoryMib: shape.memoryMib,
+            diskGib: shape.diskGib,
+          },
+        },
       ),
     );
     if (!added.ok) throw new Error(added.error.detail);
@@ -173,6 +191,7 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
       serve: plane.api,
       queues,
       joinToken: added.value.joinToken,
+      guests,
     });
     hosts.push(host);
     await finish(host.start());
@@ -181,7 +200,7 @@ async function createWorld(sim: Sim, seed: string, postgres: SimPostgres): Promi
   plane.startSweeping();
   return {
     ...scene,
-    people: new People(sim, { plane, provider, mirror }),
+    people: new People(sim, { plane, provider, mirror, guests }),
     queues,
     checks,
     busy: { count: 0 },
@@ -205,6 +224,7 @@ async function comeToRest(world: World, plan: Plan): Promise<void> {
     host.reconnect();
     host.full = false;
     host.store.full = false;
+    host.putImagesBack();
     for (const vm of host.world.all()) {
       if (vm.run?.failed === true) host.world.put({ ...vm, run: null });
       if (vm.ownerEpoch === null) host.world.drop(vm.vmId);

@@ -3,6 +3,7 @@ import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
 import type { FaultKind } from "./faults.ts";
 import type { SimHost } from "./host.ts";
 import type { Step, Strike } from "./plan.ts";
+import { IMAGES } from "./fixture.ts";
 import { FOREIGN } from "./sim-world.ts";
 import type { World } from "./world.ts";
 
@@ -33,6 +34,13 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return begin(
         people.lie(hostAt(world, step.host), hostAt(world, step.host + 1), step.vm, step.lie),
       );
+    case "replay":
+      return replayInTurn(world, hostAt(world, step.host), step.back);
+    case "set_clock":
+      sim.faults.count("host.clock_set");
+      return hostAt(world, step.host).setClock(step.aheadMs);
+    case "remove_image":
+      return removeImage(world, hostAt(world, step.host), step.image, step.forMs);
     case "strike":
       return strikeInTurn(world, step.vm, step.what);
     case "plant":
@@ -145,7 +153,32 @@ function strike(world: World, index: number, what: Strike): boolean {
 function vanish(world: World, host: SimHost, forMs: number): void {
   world.sim.faults.count("host.vanished");
   host.cut = true;
+  host.troubledAt = Infinity;
   world.sim.scheduler.after(forMs, `${host.name} is back`, () => host.reconnect());
+}
+
+/** Somebody who has listened sends a report again, and again: in the middle of whatever the host tells meanwhile. */
+function replayInTurn(world: World, host: SimHost, back: number, times = REPLAYS): void {
+  const { scheduler, faults } = world.sim;
+  if (times === 0 || !faults.active) return;
+  world.busy.count++;
+  host
+    .replay(back)
+    .then((sent) => sent && faults.count("host.report_replayed"))
+    .finally(() => world.busy.count--);
+  scheduler.after(BETWEEN_REPLAYS_MS, "replay", () => replayInTurn(world, host, back, times - 1));
+}
+const REPLAYS = 12;
+const BETWEEN_REPLAYS_MS = 7_000;
+
+/** An image's file is gone from a host for a while. */
+function removeImage(world: World, host: SimHost, index: number, forMs: number): void {
+  const file = IMAGES[index === 1 ? 1 : 0].name;
+  if (!host.images.includes(file)) return;
+  world.sim.faults.count("host.image_removed");
+  host.removeImage(file);
+  host.troubledAt = Infinity;
+  world.sim.scheduler.after(forMs, `${host.name} has its images`, () => host.putImagesBack());
 }
 
 function fillDisk(world: World, host: SimHost, forMs: number): void {

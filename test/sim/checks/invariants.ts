@@ -16,6 +16,7 @@ import {
   refundsWithinCaptures,
 } from "./money.ts";
 import type { MakeCheck } from "./scene.ts";
+import { guestsEarnNothing, soldIsMakeable } from "./promises.ts";
 import { bytesCountOnce, unpaidStops, usageIsWhole } from "./time.ts";
 
 /**
@@ -53,6 +54,8 @@ export const INVARIANTS: readonly Readonly<{
   { number: 18, make: () => ({ invariant: 18 }), pending: null },
   { number: 19, make: hostsKeepToTheirOwn, pending: null },
   { number: 20, make: changesAreRecorded, pending: null },
+  { number: 26, make: guestsEarnNothing, pending: null },
+  { number: 27, make: soldIsMakeable, pending: null },
 ];
 
 export const pendingOnes = (): readonly { invariant: number; missing: string }[] =>

@@ -1,4 +1,5 @@
 import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
+import { isReplayNow } from "../network.ts";
 import { FOREIGN } from "../sim-world.ts";
 import { first, machines, nowOf, runs, type MakeCheck } from "./scene.ts";
 
@@ -210,7 +211,7 @@ const sameMachine = (vm: VmRecord | undefined, made: VmRecord): boolean =>
   vm !== undefined &&
   JSON.stringify({ ...vm, run: null }) === JSON.stringify({ ...made, run: null });
 
-/** 19. A host's word counts for its own VMs, in their epoch, and no further than what it was asked. */
+/** 19. A host's word counts for its own VMs, in their epoch, once, and no further than what it was asked. */
 export const hostsKeepToTheirOwn: MakeCheck = (scene) => ({
   invariant: 19,
   onStep: () =>
@@ -222,6 +223,11 @@ export const hostsKeepToTheirOwn: MakeCheck = (scene) => ({
       ),
     ),
   onCommit: () =>
+    first(isReplayNow() ? scene.mirror.vms.changed : [], ({ before, after }) =>
+      before?.observed_power !== after?.observed_power
+        ? `what is known of VM ${after?.id} was changed by a report that had counted before`
+        : undefined,
+    ) ??
     first(scene.mirror.vms.changed, ({ after }) => {
       if (after === null) return undefined;
       if (after.observed_generation > after.generation)

@@ -2,6 +2,8 @@ import type { Counted } from "../sim-world.ts";
 import type { Row } from "../mirror.ts";
 import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
+/** As near as a host whose clock is off comes to our time: what it counts is given an instant so near to the true one. */
+const CORRECTED_MS = 6_000;
 /** So long the samples themselves are kept. */
 const KEPT_MS = 39 * 24 * 3_600_000;
 const GRACE_MS = 3 * 24 * 3_600_000;
@@ -125,6 +127,11 @@ export const bytesCountOnce: MakeCheck = (scene) => ({
   atRest: () => {
     const samplesOf = Map.groupBy(scene.mirror.samples.all(), (s) => s.boot_epoch);
     const runsOf = new Map(scene.hosts.flatMap((h) => [...h.world.runs]));
+    const slackOf = new Map(
+      scene.hosts.flatMap((h) =>
+        [...h.world.runs.keys()].map((epoch) => [epoch, h.clockWasSet ? CORRECTED_MS : 0]),
+      ),
+    );
     const hoursOf = Map.groupBy(scene.mirror.hours.all(), (h) => h.vm_id);
     return (
       first(
@@ -146,12 +153,15 @@ export const bytesCountOnce: MakeCheck = (scene) => ({
         const samples = samplesOf.get(run.bootEpoch) ?? [];
         if (samples.some((s) => s.bounded)) return undefined;
         const until = Math.max(run.startedAt, ...samples.map((s) => s.to_at));
-        const is = samples.length === 0 ? NOTHING : run.countedBy(until);
+        const slack = slackOf.get(run.bootEpoch) ?? 0;
+        const least = samples.length === 0 ? NOTHING : run.countedBy(until - slack);
+        const is = samples.length === 0 ? NOTHING : run.countedBy(until + slack);
         const most = run.countedBy(run.endedAt ?? nowOf(scene));
         return first(METERS, (meter) => {
           const counted = sumOf(samples, COLUMNS[meter]);
           return counted <= most[meter] &&
-            (counted === is[meter] || (counted < is[meter] && isForgotten(scene, run.vmId)))
+            counted <= is[meter] &&
+            (counted >= least[meter] || isForgotten(scene, run.vmId))
             ? undefined
             : `VM ${run.vmId} came to ${is[meter]} ${meter} in a boot, and ${counted} were counted`;
         });

@@ -162,6 +162,57 @@ export const MUTANTS: readonly Mutant[] = [
     replace: `if (isGone) {`,
   },
   {
+    // The number is compared by the decision and by the update that keeps it; without one neither has anything to compare.
+    name: "report: an agent does not number what it tells",
+    file: "host-agent/channel/sent-reports.ts",
+    find: "serial: { process, seq }, ...more",
+    replace: "...(seq < 0 ? { serial: { process, seq } } : {}), ...more",
+  },
+  {
+    name: "guest: each boot counts anew, and what did not last is paid back",
+    file: "core/orders/decide-order.ts",
+    find: "seen.ranMs + spanMs(",
+    replace: "spanMs(",
+    also: {
+      find: `return hostIsHeard && !hostFailed ? "activate" : "refund";`,
+      replace: `return "refund";`,
+    },
+  },
+  {
+    name: "guest: whoever says nothing is paid back",
+    file: "core/orders/decide-order.ts",
+    find: `>= SILENT_GUEST_MS) return "activate";`,
+    replace: `>= SILENT_GUEST_MS) return "wait";`,
+    also: {
+      find: `return hostIsHeard && !hostFailed ? "activate" : "refund";`,
+      replace: `return hostIsHeard && hostFailed ? "activate" : "refund";`,
+    },
+  },
+  {
+    name: "host: its own word raises what it may give away",
+    file: "core/hosts/capacity.ts",
+    find: "memoryMib: Math.min(memoryMib, ceiling.memoryMib),",
+    replace: "memoryMib,",
+  },
+  {
+    name: "clock: an agent signs by its own",
+    file: "host-agent/channel/plane-time.ts",
+    find: "<= MOST_CORRECTION_MS ? new Date(planeMs()) : clock.now();",
+    replace: "<= 0 ? new Date(planeMs()) : clock.now();",
+  },
+  {
+    name: "clock: an agent tells of usage in its own time",
+    file: "host-agent/agent.ts",
+    find: "const planeClock: Clock = { now: () => planeTime.now(), sleep: clock.sleep };",
+    replace: "const planeClock: Clock = { now: () => clock.now(), sleep: clock.sleep };",
+  },
+  {
+    name: "clock: an agent believes what an old answer says the time is",
+    file: "host-agent/channel/control-plane.ts",
+    find: "if (date !== null && tookMs <= limit.ms)",
+    replace: "if (date !== null && tookMs >= 0)",
+  },
+  {
     // The database of the simulator has one session: what is only suggested is never out of date in it. So both go.
     name: "reservation: neither the suggestion nor the update minds what memory is taken",
     file: "db/hosts/capacity.ts",
