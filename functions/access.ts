@@ -11,6 +11,7 @@ import type { ProblemCode } from "#core/contracts/problem.ts";
 import type { Clock } from "#core/ports.ts";
 import type { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
 import type { Deps, Settings } from "#commands/deps.ts";
+import { callerAddressOf } from "./caller-address.ts";
 import { ProblemError, unwrap } from "./problems.ts";
 
 /**
@@ -39,13 +40,14 @@ export function refusalsOf(access: Access, writes: boolean): readonly ProblemCod
       return [
         "unauthenticated",
         "token_invalid",
+        "rate_limited",
         ...foreign,
         ...(access.roles.length < ROLES.length ? (["forbidden"] as const) : []),
         ...(access.scope === null ? [] : (["scope_missing"] as const)),
         ...(needsSecondFactor(access) ? (["second_factor_required"] as const) : []),
       ];
     case "session":
-      return ["unauthenticated", "token_invalid", "forbidden", ...foreign];
+      return ["unauthenticated", "token_invalid", "rate_limited", "forbidden", ...foreign];
     case "agent":
       return [
         "unauthenticated",
@@ -54,8 +56,9 @@ export function refusalsOf(access: Access, writes: boolean): readonly ProblemCod
         "identity_revoked",
         ...(access.once ? (["agent_token_used"] as const) : []),
       ];
-    case "anybody":
     case "join_token":
+      return ["rate_limited"];
+    case "anybody":
       return [];
   }
 }
@@ -117,6 +120,9 @@ function refuseForeignWrite(request: Request, who: AccountPrincipal, publicUrl: 
     );
 }
 
+const authenticatedBy = (deps: GuardDeps, headers: Headers) =>
+  deps.accounts.authenticate(headers, callerAddressOf(headers));
+
 export type AccountEnv = { Variables: { who: AccountPrincipal } };
 export type AgentEnv = { Variables: { hostId: string } };
 
@@ -127,7 +133,7 @@ const lacksSecondFactor = ({ via, role }: AccountPrincipal, scope: Scope): boole
 /** For people and billing systems: a session cookie, or a Bearer API token with the scope. */
 export function forAccounts(deps: GuardDeps, roles: readonly Role[], scope: Scope | null) {
   const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
-    const who = unwrap(await deps.accounts.authenticate(c.req.raw.headers));
+    const who = unwrap(await authenticatedBy(deps, c.req.raw.headers));
     if (!who)
       throw new ProblemError("unauthenticated", "log in, or send an API token as a Bearer token");
     refuseForeignWrite(c.req.raw, who, deps.settings.publicUrl);
@@ -154,7 +160,7 @@ export function forAccounts(deps: GuardDeps, roles: readonly Role[], scope: Scop
 /** For who is logged in with a browser, whatever the role: what a token must never do, such as a change of password. */
 export function forSessions(deps: GuardDeps) {
   const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
-    const who = unwrap(await deps.accounts.authenticate(c.req.raw.headers));
+    const who = unwrap(await authenticatedBy(deps, c.req.raw.headers));
     if (!who) throw new ProblemError("unauthenticated", "log in first");
     if (who.via !== "session")
       throw new ProblemError("forbidden", "this needs a log-in, and no API token does");
