@@ -11,6 +11,7 @@ import type { ProblemCode } from "#core/contracts/problem.ts";
 import type { Clock } from "#core/ports.ts";
 import type { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
 import type { Deps, Settings } from "#commands/deps.ts";
+import { AGENT_BODY_LIMIT, BODY_LIMIT, limitOf } from "./body-limits.ts";
 import { callerAddressOf } from "./caller-address.ts";
 import { ProblemError, unwrap } from "./problems.ts";
 
@@ -178,6 +179,13 @@ export function forSessions(deps: GuardDeps) {
 /** The actor of what a member of staff does. */
 export const asStaff = (who: AccountPrincipal) => ({ kind: "staff", id: who.accountId }) as const;
 
+/** What hands something out asks for nothing long; reports and samples do. */
+const LIMIT_BY_USES = { once: limitOf(BODY_LIMIT), many: limitOf(AGENT_BODY_LIMIT) };
+
+/** Where the guard of agents reads the body. Who enrols has no token yet. */
+export const isReadByGuard = (path: string): boolean =>
+  path.startsWith("/agent/") && path !== "/agent/v1/enroll";
+
 /**
  * For a host's agent: a signed request, bound to its method, path and body. `once`: what hands something out takes a token
  * only once; everything else may be repeated harmlessly. Each answer says our time, for a host whose clock is off.
@@ -190,17 +198,20 @@ export function forAgents(
   const guard: MiddlewareHandler<AgentEnv> = async (c, next) => {
     c.header("date", clock.now().toUTCString());
     const url = new URL(c.req.url);
-    const agent = unwrap(
+    const signed = unwrap(
       await authenticate({
         method: c.req.method,
         target: url.pathname + url.search,
         authorization: c.req.header("authorization"),
-        body: new Uint8Array(await c.req.arrayBuffer()),
-        uses,
       }),
     );
-    c.set("hostId", agent.hostId);
-    await next();
+    // Nothing was read of the body so far: whoever has no good token has none of our memory.
+    await LIMIT_BY_USES[uses](c, async () => {
+      const body = new Uint8Array(await c.req.arrayBuffer());
+      const agent = unwrap(await signed.forBody(body, uses));
+      c.set("hostId", agent.hostId);
+      await next();
+    });
   };
   return {
     "x-access": (uses === "once"

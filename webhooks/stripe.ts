@@ -12,6 +12,7 @@ import {
   STATUS_BY_CODE,
   type ProblemCode,
 } from "#core/contracts/problem.ts";
+import { completeHeaders } from "#core/contracts/answer-headers.ts";
 import type { Deps } from "#commands/deps.ts";
 import { createStripeReceiver } from "#commands/messages/receive-stripe-event.ts";
 import { lambda } from "#commands/runtime.ts";
@@ -38,6 +39,7 @@ export const createStripeWebhook = (deps: Deps) => {
       .use(async (c, next) => {
         c.set("requestId", deps.ids.newId());
         await next();
+        completeHeaders(c.res.headers);
       })
       // The unit of work has logged it. Hono's own answer would print the error whole, with the delivery's body.
       .onError((_, c) => refuse(c, "internal", "something went wrong on our side"))

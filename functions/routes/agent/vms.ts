@@ -107,7 +107,6 @@ export const agentVmRoutes = (deps: Deps, guards: AgentGuards) => {
       const handed = unwrap(
         await handInitialPassword(deps, c.get("hostId"), c.req.valid("param").id),
       );
-      c.header("cache-control", "no-store");
       return c.json(spoken(c, handed, initialPasswordInProtocol1), 200);
     });
 };

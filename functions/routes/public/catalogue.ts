@@ -19,7 +19,11 @@ import {
   type PlanOffer,
 } from "#commands/catalogue/show-catalogue.ts";
 import { forAnybody } from "#functions/access.ts";
+import { publicFor } from "#functions/public-answer.ts";
 import { newRouter } from "#functions/router.ts";
+
+/** How long an answer may be kept: as soon as that, a place that was taken shows. */
+const KEPT_SECONDS = 5;
 
 const pages = <T extends z.ZodType>(description: string, page: T) => ({
   200: { description, content: { "application/json": { schema: page } } },
@@ -30,6 +34,7 @@ const plansRoute = createRoute({
   operationId: "listPlans",
   summary: "Plans on sale, with where there is room",
   tags: ["Catalogue"],
+  middleware: publicFor(KEPT_SECONDS),
   method: "get",
   path: "/v1/plans",
   request: { query: PageQuery },
@@ -40,6 +45,7 @@ const imagesRoute = createRoute({
   operationId: "listImages",
   summary: "Images a VM can be made from",
   tags: ["Catalogue"],
+  middleware: publicFor(KEPT_SECONDS),
   method: "get",
   path: "/v1/images",
   request: { query: PageQuery },
@@ -50,6 +56,7 @@ const locationsRoute = createRoute({
   operationId: "listLocations",
   summary: "Where VMs can run",
   tags: ["Catalogue"],
+  middleware: publicFor(KEPT_SECONDS),
   method: "get",
   path: "/v1/locations",
   request: { query: PageQuery },
