@@ -1,12 +1,13 @@
 import { HTTPException } from "hono/http-exception";
 import type { LogIns } from "#core/accounts/accounts.ts";
 import { completeHeaders } from "#core/contracts/answer-headers.ts";
+import type { Clock } from "#core/ports.ts";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import { isRefusedText } from "#commands/text-refused.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 import { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
-import { forAgents, isReadByGuard } from "./access.ts";
+import { type AgentGuards, forAgents, isReadByGuard } from "./access.ts";
 import { BODY_LIMIT, limitOf } from "./body-limits.ts";
 import { callerAddressOf } from "./caller-address.ts";
 import { docsPage } from "./docs-page.ts";
@@ -17,9 +18,9 @@ import { ProblemError, problemResponse } from "./problems.ts";
 import { publicFor } from "./public-answer.ts";
 import { newRouter } from "./router.ts";
 import { accountRoutes } from "#functions/routes/customer/accounts.ts";
-import { agentHostRoutes } from "#functions/routes/agent/hosts.ts";
-import { agentUsageRoutes } from "#functions/routes/agent/usage.ts";
-import { agentVmRoutes } from "#functions/routes/agent/vms.ts";
+import { agentHostOperations, agentHostRoutes } from "#functions/routes/agent/hosts.ts";
+import { agentUsageOperations, agentUsageRoutes } from "#functions/routes/agent/usage.ts";
+import { agentVmOperations, agentVmRoutes } from "#functions/routes/agent/vms.ts";
 import { describeLogIns, logInRoutes, type LogInDeps } from "#functions/routes/public/accounts.ts";
 import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
 import { invoiceRoutes } from "#functions/routes/customer/billing.ts";
@@ -101,11 +102,47 @@ function newApp(deps: Pick<Deps, "clock" | "ids" | "log">) {
   return app;
 }
 
-/** The API and log-ins in one process: each request to where API Gateway sends it. */
-export function createWholeApi(deps: Deps & { logIns: LogIns }) {
-  const [api, logIns] = [createApi(deps), createLogInApi(deps)];
+/** Everything in one process: each request to where API Gateway sends it. */
+export function createWholeApi(deps: Deps & ChannelDeps & { logIns: LogIns }) {
+  const [api, logIns, agents] = [createApi(deps), createLogInApi(deps), createAgentApi(deps)];
+  const serving = (path: string) => {
+    if (path.startsWith("/v1/auth/")) return logIns;
+    return path.startsWith("/agent/") ? agents : api;
+  };
   return (request: Request): Response | Promise<Response> =>
-    (new URL(request.url).pathname.startsWith("/v1/auth/") ? logIns : api).fetch(request);
+    serving(new URL(request.url).pathname).fetch(request);
+}
+
+/** The agents' channel: all below `/agent/`. */
+export function createAgentApi(deps: ChannelDeps) {
+  const app = newApp(deps);
+  const guards = agentGuards(createAgentAuthenticator(deps), deps.clock);
+  app.route("/", agentHostRoutes(deps, guards));
+  app.route("/", agentVmRoutes(deps, guards));
+  app.route("/", agentUsageRoutes(deps, guards.many));
+  return app;
+}
+
+const agentGuards = (
+  authenticate: ReturnType<typeof createAgentAuthenticator>,
+  clock: Clock,
+): AgentGuards => ({
+  many: forAgents(authenticate, clock, "many"),
+  once: forAgents(authenticate, clock, "once"),
+});
+
+/** Puts the agents' routes into the document of who does not serve them. */
+function describeAgents(clock: Clock, registry: ReturnType<typeof newApp>["openAPIRegistry"]) {
+  const unasked = () => Promise.reject(new Error("this is not where agents are served"));
+  const guards = agentGuards(unasked, clock);
+  for (const operation of [
+    ...agentHostOperations(guards),
+    ...agentVmOperations(guards),
+    ...agentUsageOperations(guards.many),
+  ]) {
+    const { middleware: _, ...described } = { middleware: [], ...operation };
+    registry.registerPath(described);
+  }
 }
 
 /** Sign-up, log-in and sessions: all below `/v1/auth/`. */
@@ -116,7 +153,7 @@ export function createLogInApi(deps: LogInDeps & Pick<Deps, "log">) {
 }
 
 /**
- * The whole HTTP API but log-ins, which it only describes, and the webhooks. `deps` are all it stands on, so it runs in a
+ * The whole HTTP API but log-ins and the agents' channel, which it only describes, and the webhooks. `deps` are all it stands on, so it runs in a
  * Lambda, a server, or a test.
  */
 export function createApi(deps: Deps) {
@@ -132,14 +169,7 @@ export function createApi(deps: Deps) {
   app.route("/", staffHostRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
-  const authenticate = createAgentAuthenticator(deps);
-  const agents = {
-    many: forAgents(authenticate, deps.clock, "many"),
-    once: forAgents(authenticate, deps.clock, "once"),
-  };
-  app.route("/", agentHostRoutes(deps, agents));
-  app.route("/", agentVmRoutes(deps, agents));
-  app.route("/", agentUsageRoutes(deps, agents.many));
+  describeAgents(deps.clock, app.openAPIRegistry);
 
   let document: ReturnType<typeof documentOf> | undefined;
   const theDocument = () => (document ??= documentOf(app));

@@ -13,9 +13,9 @@ import {
   type ProblemCode,
 } from "#core/contracts/problem.ts";
 import { completeHeaders } from "#core/contracts/answer-headers.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { WebhookDeps } from "#commands/deps.ts";
 import { createStripeReceiver } from "#commands/messages/receive-stripe-event.ts";
-import { lambda } from "#commands/runtime.ts";
+import { webhookLambda } from "#commands/runtime.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 
 /** Stripe's largest events are well below this. */
@@ -26,7 +26,7 @@ const PATH = "/webhooks/stripe";
 type Env = { Variables: { requestId: string } };
 
 /** Takes Stripe's deliveries: checks the signature over the raw body, stores, rings, answers. */
-export const createStripeWebhook = (deps: Deps) => {
+export const createStripeWebhook = (deps: WebhookDeps) => {
   const receive = createStripeReceiver(deps);
   const refuse = (c: Context<Env>, code: ProblemCode, detail: string) =>
     c.body(
@@ -72,7 +72,7 @@ export const createStripeWebhook = (deps: Deps) => {
   );
 };
 
-export const handler = lambda<LambdaEvent, LambdaContext, APIGatewayProxyResult>((deps) => {
+export const handler = webhookLambda<LambdaEvent, LambdaContext, APIGatewayProxyResult>((deps) => {
   const serve = handle(createStripeWebhook(deps));
   return async (event, context) => serve(event, context);
 });

@@ -3,7 +3,7 @@
  * tell nobody where they came from, run nothing of ours and show it in nobody's frame, and keep nothing. A page brings a
  * policy of its own, and what anybody may see says how long it may be kept.
  */
-const ANSWER_HEADERS: Readonly<Record<string, string>> = {
+export const ANSWER_HEADERS: Readonly<Record<string, string>> = {
   // Over plain HTTP, as on one's own machine, browsers do not heed it (RFC 6797, 8.1).
   "strict-transport-security": "max-age=31536000",
   "x-content-type-options": "nosniff",

@@ -1,5 +1,5 @@
 import { drizzle } from "drizzle-orm/node-postgres";
-import type { Deps } from "#commands/deps.ts";
+import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import { LOOSE_UNPAID_LIMITS, UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import type { Payments } from "#core/billing/payments.ts";
 import { openPool } from "#db/open-pool.ts";
@@ -26,7 +26,7 @@ const TIME_LIMITS_MS = { api: 28_000, webhook: 15_000, consumer: 60_000, sweep: 
 const MOST_CONNECTIONS = 500;
 
 export type ControlPlane = Readonly<{
-  deps: Deps;
+  deps: Deps & ChannelDeps;
   api: Serve;
   webhook: Serve;
   /** Runs all sweeps once, as the schedule does. */
@@ -72,7 +72,7 @@ export function createControlPlane(
     },
     () => undefined,
   );
-  const deps: Deps = {
+  const deps: Deps & ChannelDeps = {
     db: drizzle(pool),
     clock: scheduler.clock,
     ids,

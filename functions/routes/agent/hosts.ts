@@ -1,7 +1,7 @@
 import { createRoute, type z } from "@hono/zod-openapi";
 import { enrollAnswerInProtocol1, sessionInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
 import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { ChannelDeps } from "#commands/deps.ts";
 import { createSlowDown } from "#commands/accounts/slow-down.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
@@ -44,8 +44,13 @@ const sessionRoute = (guard: AgentGuard) =>
       200: { description: "The session", content: json(AgentSession) },
     },
   });
+export const agentHostOperations = (guards: AgentGuards) => [
+  enrollRoute,
+  sessionRoute(guards.once),
+];
+
 /** How a host becomes known, and where its doorbell rings (design §6). */
-export const agentHostRoutes = (deps: Deps, guards: AgentGuards) => {
+export const agentHostRoutes = (deps: ChannelDeps, guards: AgentGuards) => {
   const slowDown = createSlowDown(deps);
   return newRouter<AgentEnv>()
     .openapi(enrollRoute, async (c) => {
