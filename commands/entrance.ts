@@ -1,14 +1,11 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { z } from "zod";
-import { CALLER_ADDRESS_HEADER, callerOf } from "#core/network/caller-network.ts";
-
-/**
- * What CloudFront sends with each request and nobody else knows. `cdk/constructs/front.ts` names the headers too, and a test
- * holds the two together.
- */
-export const ENTRANCE_HEADER = "x-berth-entrance";
-/** Whom CloudFront speaks with. */
-export const VIEWER_HEADER = "x-berth-viewer";
+import { callerOf } from "#core/network/caller-network.ts";
+import {
+  CALLER_ADDRESS_HEADER,
+  ENTRANCE_HEADER,
+  VIEWER_HEADER,
+} from "#core/network/entrance-headers.ts";
 
 const MIN_LENGTH = 32;
 

@@ -13,7 +13,7 @@ import { createStsHostCredentials } from "#adapters/sts.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
 import { ANSWER_HEADERS } from "#core/contracts/answer-headers.ts";
 import { PROBLEM_TYPE, problemDocument, STATUS_BY_CODE } from "#core/contracts/problem.ts";
-import { CALLER_ADDRESS_HEADER } from "#core/network/caller-network.ts";
+import { CALLER_ADDRESS_HEADER } from "#core/network/entrance-headers.ts";
 import type { Log } from "#core/ports.ts";
 import type { Db } from "#db/client.ts";
 import { spendCode } from "#db/accounts/spent-codes.ts";
@@ -272,23 +272,24 @@ function lambdaOn<D, E, C, A>(
 }
 
 /** As `lambdaOn`, for what is called over HTTP: it serves what came through CloudFront, and nothing else. */
-const httpLambdaOn =
-  <D>(createDeps: () => Promise<D>) =>
-  <E extends object, C, A>(make: (deps: D) => Handler<E, C, A>) =>
-    lambdaOn(
-      async () => {
-        const { BERTH_ENTRANCE_SECRET_ARN: arn } = EntranceEnvironment.parse(process.env);
-        const [deps, secret] = await Promise.all([createDeps(), readSecret(arn)]);
-        return { deps, enter: createEntrance(secret) };
-      },
-      ({ deps, enter }): Handler<E, C, A | typeof NOT_THIS_WAY> => {
-        const serve = make(deps);
-        return async (event, context) => {
-          const entered = enter(event);
-          return entered === undefined ? NOT_THIS_WAY : serve(entered, context);
-        };
-      },
-    );
+const httpLambdaOn = <D, E extends object, C, A>(
+  createDeps: () => Promise<D>,
+  make: (deps: D) => Handler<E, C, A>,
+) =>
+  lambdaOn(
+    async () => {
+      const { BERTH_ENTRANCE_SECRET_ARN: arn } = EntranceEnvironment.parse(process.env);
+      const [deps, secret] = await Promise.all([createDeps(), readSecret(arn)]);
+      return { deps, enter: createEntrance(secret) };
+    },
+    ({ deps, enter }): Handler<E, C, A | typeof NOT_THIS_WAY> => {
+      const serve = make(deps);
+      return async (event, context) => {
+        const entered = enter(event);
+        return entered === undefined ? NOT_THIS_WAY : serve(entered, context);
+      };
+    },
+  );
 
 const NOT_THIS_WAY = {
   statusCode: STATUS_BY_CODE.forbidden,
@@ -303,10 +304,19 @@ export const lambda = <E, C, A>(make: (deps: Deps) => Handler<E, C, A>): Handler
   lambdaOn(createRuntime, make);
 
 /** The handler of the API of customers and staff. */
-export const httpLambda = httpLambdaOn(createRuntime);
+export const httpLambda = <E extends object, C, A>(make: (deps: Deps) => Handler<E, C, A>) =>
+  httpLambdaOn(createRuntime, make);
+
 /** The handler of the one Lambda that logs people in. */
-export const logInLambda = httpLambdaOn(createLogInRuntime);
+export const logInLambda = <E extends object, C, A>(make: (deps: LogInDeps) => Handler<E, C, A>) =>
+  httpLambdaOn(createLogInRuntime, make);
+
 /** The handler of the hosts' channel. */
-export const agentLambda = httpLambdaOn(createAgentRuntime);
+export const agentLambda = <E extends object, C, A>(
+  make: (deps: ChannelDeps) => Handler<E, C, A>,
+) => httpLambdaOn(createAgentRuntime, make);
+
 /** The handler of Stripe's deliveries. */
-export const webhookLambda = httpLambdaOn(createWebhookRuntime);
+export const webhookLambda = <E extends object, C, A>(
+  make: (deps: WebhookDeps) => Handler<E, C, A>,
+) => httpLambdaOn(createWebhookRuntime, make);

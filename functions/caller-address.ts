@@ -1,4 +1,4 @@
-import { CALLER_ADDRESS_HEADER } from "#core/network/caller-network.ts";
+import { CALLER_ADDRESS_HEADER } from "#core/network/entrance-headers.ts";
 
 /** Undefined where nothing stands before the API that saw it, as on one's own machine. */
 export const callerAddressOf = (headers: Headers): string | undefined =>

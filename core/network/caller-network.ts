@@ -1,6 +1,3 @@
-/** Holds the one address that a request came from, in what is behind the entrance (`commands/entrance.ts`). */
-export const CALLER_ADDRESS_HEADER = "x-berth-client-ip";
-
 /**
  * The network that a caller's address is counted by, as a CIDR block; undefined when it is no address. IPv4 by /24: a
  * server is rented with a handful of neighbouring addresses, and a mobile operator puts its subscribers behind such a block.

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
-import { createEntrance, ENTRANCE_HEADER, VIEWER_HEADER } from "#commands/entrance.ts";
+import { createEntrance } from "#commands/entrance.ts";
+import { ENTRANCE_HEADER, VIEWER_HEADER } from "#core/network/entrance-headers.ts";
 import { callerAddressOf } from "#functions/caller-address.ts";
 
 /* 4b B1: an HTTP API answers only what came through CloudFront, and takes its word for the caller's address. */
