@@ -5,13 +5,16 @@ import { z } from "zod";
 import { BerthStack } from "./berth-stack.ts";
 import { bundleFunctions, type FunctionBundles } from "./bundle/bundle.ts";
 import { ENTRANCE_KEYS } from "./constructs/front.ts";
-import { EdgeStack } from "./edge-stack.ts";
+import { EDGE_REGION, EdgeStack } from "./edge-stack.ts";
 import { STAGES } from "./stage.ts";
 
 /*
  * The CDK's app. `npm run synth` uses it in its own process; the CDK's command line runs this file, and hands on
  * what `-c` says: npx aws-cdk@2 deploy --app "node cdk/app.ts" -c stage=small -c alarmEmail=ops@example.com
  */
+
+/** A certificate that CloudFront can read. */
+const OF_EDGE = new RegExp(`^arn:[a-z-]+:acm:${EDGE_REGION}:`);
 
 /** What a deployment may choose (`-c name=value`). */
 const Context = z.object({
@@ -21,7 +24,7 @@ const Context = z.object({
   entranceKey: z.enum(ENTRANCE_KEYS).default("a"),
   domain: z
     .union([
-      z.object({ name: z.string(), certificateArn: z.string().startsWith("arn:") }),
+      z.object({ name: z.string(), certificateArn: z.string().regex(OF_EDGE) }),
       z.object({ name: z.undefined(), certificateArn: z.undefined() }),
     ])
     .transform((d) => (d.name === undefined ? undefined : d)),

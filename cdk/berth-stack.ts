@@ -142,10 +142,10 @@ export class BerthStack extends Stack {
         BERTH_OUTBOX_EVENTS_URL: shared.environment.BERTH_OUTBOX_EVENTS_URL,
         ...forHttp,
       },
-      bundle: props.bundles.agent,
+      bundle: props.bundles["agent-api"],
       memoryMib: 1024,
       timeout: API_TIMEOUT,
-      reserved: settings.reserved.agent,
+      reserved: settings.reserved["agent-api"],
       sendsTo: [outboxEvents],
     });
     const logInLogin = database.loginOf("LogIn");
@@ -211,7 +211,7 @@ export class BerthStack extends Stack {
     ]);
     publicApi.serve({
       api: api.function,
-      agent: agent.function,
+      "agent-api": agent.function,
       "log-in": logIn.function,
       "stripe-webhook": stripeWebhook.function,
     });

@@ -4,7 +4,7 @@
  */
 export const FUNCTION_ENTRIES = {
   api: "functions/api.ts",
-  agent: "functions/agent.ts",
+  "agent-api": "functions/agent-api.ts",
   "log-in": "functions/log-in.ts",
   "stripe-webhook": "webhooks/stripe.ts",
   "billing-events": "functions/consume-billing-events.ts",
@@ -16,7 +16,7 @@ export const FUNCTION_ENTRIES = {
 export type FunctionName = keyof typeof FUNCTION_ENTRIES;
 export const FUNCTION_NAMES = [
   "api",
-  "agent",
+  "agent-api",
   "log-in",
   "stripe-webhook",
   "billing-events",

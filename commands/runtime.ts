@@ -282,22 +282,22 @@ const httpLambdaOn = <D, E extends object, C, A>(
       const [deps, secret] = await Promise.all([createDeps(), readSecret(arn)]);
       return { deps, enter: createEntrance(secret) };
     },
-    ({ deps, enter }): Handler<E, C, A | typeof NOT_THIS_WAY> => {
+    ({ deps, enter }): Handler<E, C, A | ReturnType<typeof notThisWay>> => {
       const serve = make(deps);
       return async (event, context) => {
         const entered = enter(event);
-        return entered === undefined ? NOT_THIS_WAY : serve(entered, context);
+        return entered === undefined ? notThisWay() : serve(entered, context);
       };
     },
   );
 
-const NOT_THIS_WAY = {
+const notThisWay = () => ({
   statusCode: STATUS_BY_CODE.forbidden,
   headers: { ...ANSWER_HEADERS, "content-type": PROBLEM_TYPE },
   body: JSON.stringify(
     problemDocument("forbidden", "this is not the API's public address", "not logged"),
   ),
-};
+});
 
 /** A worker's handler. */
 export const lambda = <E, C, A>(make: (deps: Deps) => Handler<E, C, A>): Handler<E, C, A> =>

@@ -32,19 +32,24 @@ const ACCESS_LOG = AccessLogFormat.custom(
   }),
 );
 
-type Served = "api" | "agent" | "log-in" | "stripe-webhook";
+type Served = "api" | "agent-api" | "log-in" | "stripe-webhook";
 
 /** Which paths are whose, each with every method: the function says itself which it takes. */
 const ROUTES = {
   api: { id: "Everything", key: HttpRouteKey.DEFAULT },
-  agent: { id: "Agent", key: HttpRouteKey.with("/agent/{proxy+}", HttpMethod.ANY) },
+  "agent-api": { id: "Agent", key: HttpRouteKey.with("/agent/{proxy+}", HttpMethod.ANY) },
   "log-in": { id: "LogIn", key: HttpRouteKey.with("/v1/auth/{proxy+}", HttpMethod.ANY) },
   "stripe-webhook": {
     id: "StripeWebhook",
     key: HttpRouteKey.with("/webhooks/stripe", HttpMethod.ANY),
   },
 } as const satisfies Record<Served, { id: string; key: HttpRouteKey }>;
-const SERVED = ["stripe-webhook", "agent", "log-in", "api"] as const satisfies readonly Served[];
+const SERVED = [
+  "stripe-webhook",
+  "agent-api",
+  "log-in",
+  "api",
+] as const satisfies readonly Served[];
 
 /**
  * What stands behind CloudFront (`front.ts`). The API is made first, so that functions may know where it is; routes follow. It
