@@ -13,7 +13,10 @@ const BUSY = {
   message: "Too many passwords are being checked at this moment. Please try again.",
 };
 
-type Hashing = Pick<typeof import("better-auth/crypto"), "hashPassword" | "verifyPassword">;
+type Hashing = Readonly<{
+  hashPassword: typeof hashPassword;
+  verifyPassword: typeof verifyPassword;
+}>;
 
 /** better-auth's hashing of passwords, a few at a time in this process. `hash` and `verify` refuse when too many wait. */
 export function createPasswordHashes(hashing: Hashing = { hashPassword, verifyPassword }) {

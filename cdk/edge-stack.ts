@@ -28,6 +28,9 @@ const MOST_BYTES_OF_PATH = 1024;
  * into bodies would refuse cloud-init's user data.
  */
 export class EdgeStack extends Stack {
+  /** What the stage's own stack is told at its first deployment. */
+  readonly webAclArn: CfnOutput;
+
   constructor(scope: Construct, id: string, props: StackProps) {
     super(scope, id, { ...props, env: { region: EDGE_REGION } });
     const acl = new CfnWebACL(this, "WebAcl", {
@@ -59,7 +62,7 @@ export class EdgeStack extends Stack {
         }),
       ],
     });
-    new CfnOutput(this, "WebAclArn", { value: acl.attrArn });
+    this.webAclArn = new CfnOutput(this, "WebAclArn", { value: acl.attrArn });
   }
 }
 

@@ -74,7 +74,6 @@ export function createSlowDown(deps: SlowDownDeps) {
     },
   };
 }
-export type SlowDown = ReturnType<typeof createSlowDown>;
 
 /** Remembers where the account with this e-mail address was logged in from. */
 export async function rememberNetwork(

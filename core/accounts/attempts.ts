@@ -7,6 +7,22 @@ type Limit = Readonly<{ atOnce: number; everyMs: number }>;
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 
+export const LIMIT_NAMES = [
+  "log_in_route",
+  "sign_in",
+  "sign_up",
+  "second_factor",
+  "link",
+  "wrong_api_token",
+  "wrong_join_token",
+  "account_elsewhere",
+  "account_known_here",
+  "confirmation",
+  "code",
+  "mail",
+] as const;
+export type LimitName = (typeof LIMIT_NAMES)[number];
+
 /** Every limit on how often something may be tried (ADR 0027). What may be *held* unpaid is another kind: `UNPAID_LIMITS`. */
 export const LIMITS = {
   // Of one caller (`callerOf`). A household or an office shares an address.
@@ -30,9 +46,7 @@ export const LIMITS = {
   code: { atOnce: 10, everyMs: 30 * SECOND_MS },
   /** Mails with a link, to one address. What is asked for beyond is not mailed; whoever asks is told the same. */
   mail: { atOnce: 5, everyMs: 12 * MINUTE_MS },
-} as const satisfies Record<string, Limit>;
-export type LimitName = keyof typeof LIMITS;
-export const LIMIT_NAMES = Object.keys(LIMITS) as [LimitName, ...LimitName[]];
+} as const satisfies Record<LimitName, Limit>;
 
 /** How long a network is remembered from which an account was logged in. */
 export const NETWORK_KEPT_MS = 90 * 24 * 60 * MINUTE_MS;
