@@ -27,6 +27,7 @@ const KEPT_SECONDS = 5;
 
 const pages = <T extends z.ZodType>(description: string, page: T) => ({
   200: { description, content: { "application/json": { schema: page } } },
+  304: { description: "Unchanged, by `If-None-Match`" },
 });
 
 const plansRoute = createRoute({
