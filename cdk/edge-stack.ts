@@ -66,6 +66,11 @@ export class EdgeStack extends Stack {
   }
 }
 
+const REFUSED: CfnWebACL.CustomResponseProperty = {
+  responseCode: 429,
+  responseHeaders: [{ name: "Retry-After", value: "60" }],
+};
+
 const AS_SENT = [{ priority: 0, type: "NONE" }];
 
 const beginsWith = (path: string): CfnWebACL.StatementProperty => ({
@@ -92,7 +97,7 @@ const rateRule = (
 ): CfnWebACL.RuleProperty => ({
   name,
   priority,
-  action: { block: { customResponse: { responseCode: 429 } } },
+  action: { block: { customResponse: REFUSED } },
   visibilityConfig: watched(name),
   statement: {
     rateBasedStatement: {

@@ -102,9 +102,11 @@ function newApp(deps: Pick<Deps, "clock" | "ids" | "log">) {
   return app;
 }
 
-/** Everything in one process: each request to where API Gateway sends it. */
-export function createWholeApi(deps: Deps & ChannelDeps & { logIns: LogIns }) {
-  const [api, logIns, agents] = [createApi(deps), createLogInApi(deps), createAgentApi(deps)];
+/** Everything in one process: each request to where API Gateway sends it. Without `logIns` nobody can log in. */
+export function createWholeApi(deps: Deps & ChannelDeps & { logIns?: LogIns }) {
+  const { logIns: doors } = deps;
+  const [api, agents] = [createApi(deps), createAgentApi(deps)];
+  const logIns = doors === undefined ? api : createLogInApi({ ...deps, logIns: doors });
   const serving = (path: string) => {
     if (path.startsWith("/v1/auth/")) return logIns;
     return path.startsWith("/agent/") ? agents : api;

@@ -66,7 +66,7 @@ export type Stack = Readonly<{
   /** With those of the database's owner. */
   ownerUrl: string;
   tokens: { customer: string; staff: string; integration: string };
-  deps: Deps;
+  deps: Deps & ChannelDeps;
   logIns: LogIns;
   clock: LocalClock;
   sqs: EmbeddedSqs;

@@ -3,7 +3,7 @@ import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import { LOOSE_UNPAID_LIMITS, UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import type { Payments } from "#core/billing/payments.ts";
 import { openPool } from "#db/open-pool.ts";
-import { createApi } from "#functions/app.ts";
+import { createWholeApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
 import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
 import { createSweep } from "#functions/sweep.ts";
@@ -100,7 +100,7 @@ export function createControlPlane(
       unpaidLimits: { ...LOOSE_UNPAID_LIMITS, ofAccount: UNPAID_LIMITS.ofAccount },
     },
   };
-  const apis = Array.from({ length: INSTANCES }, () => createApi(deps));
+  const apis = Array.from({ length: INSTANCES }, () => createWholeApi(deps));
   const runSweep = createSweep(deps);
   const consumers = {
     "billing-events": createBillingEventsConsumer(deps),
@@ -159,7 +159,7 @@ export function createControlPlane(
   };
   return {
     deps,
-    api: lambda("api", (request) => pickApi.pick(apis).fetch(request)),
+    api: lambda("api", (request) => pickApi.pick(apis)(request)),
     // An instance of its own for each: one that is killed takes no other delivery with it, as on Lambda.
     webhook: lambda("webhook", (request) => createStripeWebhook(deps).fetch(request)),
     sweep,
