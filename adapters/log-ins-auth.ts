@@ -13,6 +13,7 @@ import {
 } from "#core/accounts/accounts.ts";
 import { isEasilyGuessed } from "#core/accounts/passwords.ts";
 import type { IdSource, Log } from "#core/ports.ts";
+import type { PasswordHashes } from "./password-hashes.ts";
 import { cookiePrefix } from "./session-cookies.ts";
 
 /** Where the log-in routes live, below the API's origin. */
@@ -20,10 +21,7 @@ export const AUTH_PATH = "/v1/auth";
 
 /** The tables of `db/schema/accounts.ts`, handed in by the composition root: adapters do not import db. */
 export type AccountTables = Readonly<
-  Record<
-    "accounts" | "sessions" | "credentials" | "verifications" | "twoFactors" | "authRateLimits",
-    PgTable
-  >
+  Record<"accounts" | "sessions" | "credentials" | "verifications" | "twoFactors", PgTable>
 >;
 
 export type AuthOptions = Readonly<{
@@ -37,11 +35,11 @@ export type AuthOptions = Readonly<{
   /** Further origins whose pages may call the log-in routes with cookies. */
   trustedOrigins: readonly string[];
   log: Log;
-  /** Secure cookies, and rate limits on the log-in routes, counted in the database. */
+  /** Secure cookies. */
   production: boolean;
   /**
-   * The header that holds the client's one address, by which the rate limits count; `x-forwarded-for` if left out.
-   * Behind a proxy name one that the entry sets itself: several addresses in it count as one unknown client.
+   * The header that holds the client's one address, which stands with its session; `x-forwarded-for` if left out. Behind a
+   * proxy name one that the entry sets itself.
    */
   clientIpHeader?: string;
   /**
@@ -56,7 +54,7 @@ export type AuthOptions = Readonly<{
  * (what is mailed, `commands/accounts/send-link.ts` makes).
  * `minimal` leaves kysely out of the Lambda's bundle.
  */
-export const createAuth = (options: AuthOptions) =>
+export const createAuth = (options: AuthOptions, { hash, verify }: PasswordHashes) =>
   betterAuth({
     appName: "Berth",
     baseURL: options.baseUrl,
@@ -76,7 +74,6 @@ export const createAuth = (options: AuthOptions) =>
         account: options.tables.credentials,
         verification: options.tables.verifications,
         twoFactor: options.tables.twoFactors,
-        rateLimit: options.tables.authRateLimits,
       },
     }),
     user: {
@@ -89,6 +86,7 @@ export const createAuth = (options: AuthOptions) =>
       enabled: true,
       minPasswordLength: MIN_PASSWORD_LENGTH,
       maxPasswordLength: MAX_PASSWORD_LENGTH,
+      password: { hash, verify },
     },
     session: {
       expiresIn: 7 * 86_400,
@@ -100,17 +98,8 @@ export const createAuth = (options: AuthOptions) =>
       },
     },
     verification: { storeIdentifier: "hashed" },
-    rateLimit: {
-      enabled: options.production,
-      storage: "database",
-      window: 60,
-      max: 120,
-      customRules: {
-        "/sign-in/email": { window: 60, max: 10 },
-        "/sign-up/email": { window: 3600, max: 20 },
-        "/two-factor/*": { window: 60, max: 10 },
-      },
-    },
+    // Attempts are counted before a request comes here (`commands/accounts/slow-down.ts`).
+    rateLimit: { enabled: false },
     advanced: {
       // better-auth's own way to secure cookies has a weaker prefix, `__Secure-`.
       cookiePrefix: cookiePrefix(options.production),
@@ -120,7 +109,10 @@ export const createAuth = (options: AuthOptions) =>
       // Both would be off in tests by default, and then no test could see them work.
       disableOriginCheck: false,
       disableCSRFCheck: false,
-      ipAddress: { ipAddressHeaders: [options.clientIpHeader ?? "x-forwarded-for"] },
+      ipAddress: {
+        ipAddressHeaders: [options.clientIpHeader ?? "x-forwarded-for"],
+        ipv6Subnet: 56,
+      },
       database: { generateId: () => options.ids.newId() },
     },
     databaseHooks: {

@@ -59,6 +59,7 @@ describe("an answer of better-auth", () => {
     [415, undefined, 415, "unsupported_media_type"],
     [422, undefined, 400, "invalid_request"],
     [429, undefined, 429, "rate_limited"],
+    [503, "TOO_MANY_LOG_INS", 503, "busy"],
     [500, undefined, 500, "internal"],
     [418, undefined, 500, "internal"],
     [422, "USER_ALREADY_EXISTS", 409, "email_taken"],

@@ -49,6 +49,7 @@ const BY_REASON: Readonly<Record<string, Meaning>> = {
   USER_ALREADY_EXISTS_USE_ANOTHER_EMAIL: EMAIL_TAKEN,
   // The insert failed after all checks: most likely another sign-up for the address was faster. Try again.
   FAILED_TO_CREATE_USER: { code: "busy", status: 503 },
+  TOO_MANY_LOG_INS: { code: "busy", status: 503 },
 };
 const BY_STATUS: Readonly<Record<number, Meaning>> = {
   400: { code: "invalid_request", status: 400 },

@@ -4,6 +4,7 @@ import { guarded } from "#core/accounts/without-values.ts";
 import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
 import { type Auth, type AuthOptions, createAuth } from "./log-ins-auth.ts";
+import { createPasswordHashes, type PasswordHashes } from "./password-hashes.ts";
 import { isServed, notServed, proofFor, withProblem } from "./log-ins-http.ts";
 
 const MIN_SECRET_LENGTH = 32;
@@ -18,7 +19,8 @@ export function createLogIns(
 ): LogIns {
   if (options.secret.length < MIN_SECRET_LENGTH)
     throw new RangeError(`the secret of log-ins needs ${MIN_SECRET_LENGTH} characters or more`);
-  const auth = createAuth(options);
+  const hashes = createPasswordHashes();
+  const auth = createAuth(options, hashes);
   const handle = async (request: Request): Promise<Response> => {
     const requestId = request.headers.get("x-request-id") ?? options.ids.newId();
     if (!isServed(request)) return notServed(requestId);
@@ -29,8 +31,9 @@ export function createLogIns(
   return {
     handle: (request) => guarded(() => handle(request)),
     setPassword: (accountId, password) =>
-      guarded(() => setPassword(auth, options.clock, accountId, password)),
-    createAccount: (input) => guarded(() => createAccount(auth, options.clock, input)),
+      guarded(() => setPassword({ auth, hashes, clock: options.clock }, accountId, password)),
+    createAccount: (input) =>
+      guarded(() => createAccount({ auth, hashes, clock: options.clock }, input)),
   };
 }
 
@@ -47,15 +50,17 @@ async function refusalOf(auth: Auth, proof: Request): Promise<Response | undefin
   return answer.ok ? undefined : answer;
 }
 
+/** What passwords are set by, without a request of better-auth's. */
+type Setting = Readonly<{ auth: Auth; hashes: PasswordHashes; clock: Pick<Clock, "now"> }>;
+
 async function createAccount(
-  auth: Auth,
-  clock: Pick<Clock, "now">,
+  { auth, hashes, clock }: Setting,
   input: Parameters<LogIns["createAccount"]>[0],
 ): ReturnType<LogIns["createAccount"]> {
   if (input.password.length < MIN_PASSWORD_LENGTH)
     throw new RangeError(`a password has ${MIN_PASSWORD_LENGTH} characters or more`);
-  const { adapter, password } = await auth.$context;
-  const hash = await password.hash(input.password);
+  const { adapter } = await auth.$context;
+  const hash = await hashes.hashInTurn(input.password);
   const at = { createdAt: clock.now(), updatedAt: clock.now() };
   const email = input.email.trim().toLowerCase();
   try {
@@ -78,13 +83,12 @@ async function createAccount(
 
 /** In one transaction: no session of before outlives the password. */
 async function setPassword(
-  auth: Auth,
-  clock: Pick<Clock, "now">,
+  { auth, hashes, clock }: Setting,
   accountId: string,
   password: string,
 ): Promise<void> {
-  const { adapter, password: hasher } = await auth.$context;
-  const hash = await hasher.hash(password);
+  const { adapter } = await auth.$context;
+  const hash = await hashes.hashInTurn(password);
   await adapter.transaction(async (tx) => {
     const ofAccount = { field: "userId", value: accountId };
     await tx.updateMany({

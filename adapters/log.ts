@@ -1,4 +1,5 @@
 import { Logger } from "@aws-lambda-powertools/logger";
+import { withShortTexts } from "#core/log-fields.ts";
 import type { Log } from "#core/ports.ts";
 
 /** JSON lines for CloudWatch, one for each unit of work. */
@@ -6,7 +7,7 @@ export function createLog(service: string): Log {
   const logger = new Logger({ serviceName: service });
   const write = (level: "info" | "error") => (event: string, fields: Record<string, unknown>) => {
     const { error, ...rest } = fields;
-    logger[level](event, { ...rest, ...(error instanceof Error ? { error } : {}) });
+    logger[level](event, { ...withShortTexts(rest), ...(error instanceof Error ? { error } : {}) });
   };
   return { info: write("info"), error: write("error") };
 }

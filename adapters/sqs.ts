@@ -12,9 +12,9 @@ function reachable(queueUrl: string, endpoint: SQSClientConfig["endpoint"]): str
     : queueUrl;
 }
 
-/** Queues on SQS. `urls` are the product's own; hosts' queues are made here, one for each host. */
+/** Queues on SQS. `urls` are the product's own, of those that this program sends to; hosts' are made here, one for each host. */
 export function createSqsQueues(options: {
-  urls: Readonly<Record<WorkQueue, string>>;
+  urls: Readonly<Partial<Record<WorkQueue, string>>>;
   /** Where SQS is, when it is not AWS's own for this Lambda's region and role. */
   client?: SQSClientConfig;
 }): Queues {
@@ -27,11 +27,13 @@ export function createSqsQueues(options: {
   const { urls } = options;
   return {
     send: async (queue, messages, { delaySeconds } = { delaySeconds: 0 }) => {
+      const QueueUrl = urls[queue];
+      if (QueueUrl === undefined) throw new Error(`nothing here sends to ${queue}`);
       const { sqs, client } = await (opened ??= open());
       for (let i = 0; i < messages.length; i += SEND_BATCH) {
         const answer = await client.send(
           new sqs.SendMessageBatchCommand({
-            QueueUrl: urls[queue],
+            QueueUrl,
             Entries: messages.slice(i, i + SEND_BATCH).map((m, n) => ({
               Id: String(n),
               MessageBody: JSON.stringify(m),

@@ -1,4 +1,4 @@
-import { CfnOutput, Duration, Stack, type StackProps } from "aws-cdk-lib";
+import { CfnOutput, CfnParameter, Duration, Stack, type StackProps } from "aws-cdk-lib";
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { SqsEventSource } from "aws-cdk-lib/aws-lambda-event-sources";
 import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
@@ -11,9 +11,10 @@ import { acknowledgeFindings } from "./acknowledged-findings.ts";
 import { Alarms } from "./constructs/alarms.ts";
 import { BerthFunction } from "./constructs/berth-function.ts";
 import { Database } from "./constructs/database.ts";
+import { type ApiDomain, type EntranceKey, Front } from "./constructs/front.ts";
 import { HostAccess } from "./constructs/host-access.ts";
 import { Network } from "./constructs/network.ts";
-import { PublicApi, type ApiDomain } from "./constructs/public-api.ts";
+import { PublicApi } from "./constructs/public-api.ts";
 import { QueueWithAlarms } from "./constructs/queue-with-alarms.ts";
 import type { FunctionBundles } from "./bundle/bundle.ts";
 import { STAGE_SETTINGS, type Stage } from "./stage.ts";
@@ -30,6 +31,7 @@ export type BerthStackProps = StackProps &
     stage: Stage;
     bundles: FunctionBundles;
     domain?: ApiDomain | undefined;
+    entranceKey: EntranceKey;
     alarmEmail?: string | undefined;
     /** Whom mail is from. SES must have verified its domain; without an address no mail is sent. */
     mailFrom?: string | undefined;
@@ -47,7 +49,27 @@ export class BerthStack extends Stack {
     const alarms = new Alarms(this, "Alarms", { email: props.alarmEmail });
     const network = new Network(this, "Network", { settings, alarms });
     const database = new Database(this, "Database", { network, settings, alarms });
-    const publicApi = new PublicApi(this, "PublicApi", { settings, alarms, domain: props.domain });
+    const publicApi = new PublicApi(this, "PublicApi", { settings, alarms });
+    // Two values, of which the second is set when the first is to be changed.
+    const entrance = new Secret(this, "EntranceSecret", {
+      description: "What CloudFront shows at the API: {a, b}",
+      generateSecretString: {
+        secretStringTemplate: JSON.stringify({ b: "" }),
+        generateStringKey: "a",
+        passwordLength: 64,
+        excludePunctuation: true,
+      },
+    });
+    const front = new Front(this, "Front", {
+      apiEndpoint: publicApi.endpoint,
+      entrance,
+      entranceKey: props.entranceKey,
+      webAclArn: new CfnParameter(this, "WebAclArn", {
+        description: "The output WebAclArn of this stage's edge stack, in us-east-1",
+        allowedPattern: "arn:[a-z-]+:wafv2:us-east-1:\\d{12}:global/webacl/.+",
+      }).valueAsString,
+      domain: props.domain,
+    });
 
     const forConsumer = { alarms, consumerTimeout: CONSUMER_TIMEOUT };
     const { queue: billingEvents } = new QueueWithAlarms(this, "BillingEvents", forConsumer);
@@ -80,7 +102,7 @@ export class BerthStack extends Stack {
         alarms,
       },
       environment: {
-        BERTH_PUBLIC_URL: publicApi.url,
+        BERTH_PUBLIC_URL: front.url,
         BERTH_STRIPE_SECRET_ARN: stripeSecret.secretArn,
         BERTH_AUTH_SECRET_ARN: authSecret.secretArn,
         BERTH_SEALING_SECRET_ARN: sealingSecret.secretArn,
@@ -88,7 +110,7 @@ export class BerthStack extends Stack {
         BERTH_OUTBOX_EVENTS_URL: outboxEvents.queueUrl,
       },
     };
-    // `createRuntime` of `commands/runtime.ts` reads all four, whatever the function; it logs in to Postgres as itself.
+    // `createRuntime` of `commands/runtime.ts` reads all four, whatever the worker; it logs in to Postgres as itself.
     const asWorker = (id: string) => {
       const login = database.loginOf(id);
       return {
@@ -97,19 +119,41 @@ export class BerthStack extends Stack {
         environment: { ...shared.environment, BERTH_DATABASE_SECRET_ARN: login.secretArn },
       };
     };
+    const asApi = asWorker("Api");
+    const forHttp = { BERTH_ENTRANCE_SECRET_ARN: entrance.secretArn };
     const api = new BerthFunction(this, "Api", {
-      ...asWorker("Api"),
+      ...asApi,
+      secrets: [...asApi.secrets, entrance],
+      environment: { ...asApi.environment, ...forHttp },
       bundle: props.bundles.api,
       memoryMib: 1024,
       timeout: API_TIMEOUT,
       reserved: settings.reserved.api,
       sendsTo: [outboxEvents],
     });
+    const agentLogin = database.loginOf("Agent");
+    const agent = new BerthFunction(this, "Agent", {
+      home: shared.home,
+      secrets: [agentLogin, sealingSecret, entrance],
+      environment: {
+        BERTH_PUBLIC_URL: shared.environment.BERTH_PUBLIC_URL,
+        BERTH_DATABASE_SECRET_ARN: agentLogin.secretArn,
+        BERTH_SEALING_SECRET_ARN: shared.environment.BERTH_SEALING_SECRET_ARN,
+        BERTH_OUTBOX_EVENTS_URL: shared.environment.BERTH_OUTBOX_EVENTS_URL,
+        ...forHttp,
+      },
+      bundle: props.bundles["agent-api"],
+      memoryMib: 1024,
+      timeout: API_TIMEOUT,
+      reserved: settings.reserved["agent-api"],
+      sendsTo: [outboxEvents],
+    });
     const logInLogin = database.loginOf("LogIn");
     const logIn = new BerthFunction(this, "LogIn", {
       home: shared.home,
-      secrets: [logInLogin, authSecret],
+      secrets: [logInLogin, authSecret, entrance],
       environment: {
+        ...forHttp,
         BERTH_PUBLIC_URL: shared.environment.BERTH_PUBLIC_URL,
         BERTH_DATABASE_SECRET_ARN: logInLogin.secretArn,
         BERTH_AUTH_SECRET_ARN: shared.environment.BERTH_AUTH_SECRET_ARN,
@@ -120,8 +164,16 @@ export class BerthStack extends Stack {
       timeout: API_TIMEOUT,
       reserved: settings.reserved["log-in"],
     });
+    const webhookLogin = database.loginOf("StripeWebhook");
     const stripeWebhook = new BerthFunction(this, "StripeWebhook", {
-      ...asWorker("StripeWebhook"),
+      home: shared.home,
+      secrets: [webhookLogin, stripeSecret, entrance],
+      environment: {
+        BERTH_DATABASE_SECRET_ARN: webhookLogin.secretArn,
+        BERTH_STRIPE_SECRET_ARN: shared.environment.BERTH_STRIPE_SECRET_ARN,
+        BERTH_BILLING_EVENTS_URL: shared.environment.BERTH_BILLING_EVENTS_URL,
+        ...forHttp,
+      },
       bundle: props.bundles["stripe-webhook"],
       memoryMib: 512,
       timeout: Duration.seconds(15),
@@ -150,17 +202,18 @@ export class BerthStack extends Stack {
       reserved: settings.reserved.sweep,
       sendsTo: [billingEvents, outboxEvents],
     });
-    const working = [api, stripeWebhook, billingConsumer, outboxConsumer, sweep];
-
-    const hosts = new HostAccess(this, "Hosts", { api });
-    hosts.mayRing([api, billingConsumer, outboxConsumer, sweep]);
-    for (const each of working)
-      each.function.addEnvironment("BERTH_HOST_ROLE_ARN", hosts.role.roleArn);
-
+    new HostAccess(this, "Hosts", { agent }).mayRing([
+      api,
+      agent,
+      billingConsumer,
+      outboxConsumer,
+      sweep,
+    ]);
     publicApi.serve({
       api: api.function,
-      logIn: logIn.function,
-      stripeWebhook: stripeWebhook.function,
+      "agent-api": agent.function,
+      "log-in": logIn.function,
+      "stripe-webhook": stripeWebhook.function,
     });
     for (const [queue, reader] of [
       [billingEvents, billingConsumer],
@@ -175,15 +228,16 @@ export class BerthStack extends Stack {
       );
     this.everyMinute = this.#sweepEveryMinute(sweep, alarms);
     this.#migrateBefore(
-      [...working, logIn],
+      [api, agent, logIn, stripeWebhook, billingConsumer, outboxConsumer, sweep],
       { network, database },
       { home: shared.home, bundle: props.bundles.migrate },
     );
 
     this.outputs = Object.entries({
-      ApiUrl: publicApi.url,
+      ApiUrl: front.url,
       StripeSecretArn: stripeSecret.secretArn,
-      ...(publicApi.dnsTarget === undefined ? {} : { DnsTarget: publicApi.dnsTarget }),
+      EntranceSecretArn: entrance.secretArn,
+      ...(props.domain === undefined ? {} : { DnsTarget: front.dnsTarget }),
     }).map(([name, value]) => new CfnOutput(this, name, { value }));
     acknowledgeFindings(this, props.stage);
   }

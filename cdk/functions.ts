@@ -4,6 +4,7 @@
  */
 export const FUNCTION_ENTRIES = {
   api: "functions/api.ts",
+  "agent-api": "functions/agent-api.ts",
   "log-in": "functions/log-in.ts",
   "stripe-webhook": "webhooks/stripe.ts",
   "billing-events": "functions/consume-billing-events.ts",
@@ -15,6 +16,7 @@ export const FUNCTION_ENTRIES = {
 export type FunctionName = keyof typeof FUNCTION_ENTRIES;
 export const FUNCTION_NAMES = [
   "api",
+  "agent-api",
   "log-in",
   "stripe-webhook",
   "billing-events",

@@ -18,12 +18,20 @@ export type StageSettings = Readonly<{
    * instance. Consumers are bounded by their mapping instead: a throttled consumer would drive messages to the DLQ.
    */
   reserved: Readonly<
-    Record<Extract<FunctionName, "api" | "log-in" | "stripe-webhook" | "sweep">, number>
+    Record<
+      Extract<FunctionName, "api" | "agent-api" | "log-in" | "stripe-webhook" | "sweep">,
+      number
+    >
   >;
   /** Most instances that one queue's mapping starts. */
   consumers: number;
-  /** Requests a second over the whole API, and in a burst. */
-  throttle: { rate: number; burst: number };
+  /** Requests a second, and in a burst, by who serves them: a rush of customers turns no host and no payment away. */
+  throttle: Readonly<
+    Record<
+      Extract<FunctionName, "api" | "agent-api" | "log-in" | "stripe-webhook">,
+      Readonly<{ rate: number; burst: number }>
+    >
+  >;
 }>;
 
 export const STAGE_SETTINGS: Readonly<Record<Stage, StageSettings>> = {
@@ -32,17 +40,27 @@ export const STAGE_SETTINGS: Readonly<Record<Stage, StageSettings>> = {
     database: { minAcu: 0.5, maxAcu: 4, readers: 0, backupDays: 7 },
     protect: false,
     logRetention: RetentionDays.ONE_MONTH,
-    reserved: { api: 16, "log-in": 4, "stripe-webhook": 5, sweep: 2 },
+    reserved: { api: 10, "agent-api": 6, "log-in": 4, "stripe-webhook": 5, sweep: 2 },
     consumers: 5,
-    throttle: { rate: 100, burst: 200 },
+    throttle: {
+      api: { rate: 100, burst: 200 },
+      "agent-api": { rate: 100, burst: 200 },
+      "log-in": { rate: 20, burst: 40 },
+      "stripe-webhook": { rate: 50, burst: 100 },
+    },
   },
   large: {
     nat: "gateways",
     database: { minAcu: 2, maxAcu: 64, readers: 2, backupDays: 35 },
     protect: true,
     logRetention: RetentionDays.THREE_MONTHS,
-    reserved: { api: 270, "log-in": 30, "stripe-webhook": 50, sweep: 2 },
+    reserved: { api: 170, "agent-api": 100, "log-in": 30, "stripe-webhook": 50, sweep: 2 },
     consumers: 50,
-    throttle: { rate: 2000, burst: 4000 },
+    throttle: {
+      api: { rate: 2000, burst: 4000 },
+      "agent-api": { rate: 2000, burst: 4000 },
+      "log-in": { rate: 200, burst: 400 },
+      "stripe-webhook": { rate: 500, burst: 1000 },
+    },
   },
 };

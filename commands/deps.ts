@@ -25,9 +25,16 @@ export type Deps = Readonly<{
   queues: Queues;
   mail: Mail;
   accounts: Accounts;
-  hostCredentials: HostCredentials;
   settings: Settings;
 }>;
+
+/** What Stripe's deliveries are taken with. */
+export type WebhookDeps = Pick<Deps, "db" | "clock" | "ids" | "log" | "payments" | "queues">;
+
+/** What agents' commands may use, in a Lambda of their own: no payments, nobody's log-in, no mail. */
+export type AgentDeps = Omit<Deps, "payments" | "accounts" | "mail">;
+/** And what alone hands a host its credentials. */
+export type ChannelDeps = AgentDeps & Readonly<{ hostCredentials: HostCredentials }>;
 
 export type Settings = Readonly<{
   /** Where people and agents reach us, without a slash at the end. */

@@ -11,13 +11,17 @@ import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStsHostCredentials } from "#adapters/sts.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
+import { ANSWER_HEADERS } from "#core/contracts/answer-headers.ts";
+import { PROBLEM_TYPE, problemDocument, STATUS_BY_CODE } from "#core/contracts/problem.ts";
+import { CALLER_ADDRESS_HEADER } from "#core/network/entrance-headers.ts";
 import type { Log } from "#core/ports.ts";
 import type { Db } from "#db/client.ts";
 import { spendCode } from "#db/accounts/spent-codes.ts";
 import { openPool } from "#db/open-pool.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import { createAccounts } from "./accounts/check-access.ts";
-import type { Deps, Settings } from "./deps.ts";
+import type { ChannelDeps, Deps, Settings, WebhookDeps } from "./deps.ts";
+import { createEntrance } from "./entrance.ts";
 import type { migrateDatabase } from "./migrate-database.ts";
 
 /** What a Lambda is told by its environment. Secrets come by ARN, never by value. */
@@ -31,12 +35,16 @@ export const Environment = z.object({
   BERTH_SEALING_SECRET_ARN: z.string(),
   BERTH_BILLING_EVENTS_URL: z.url(),
   BERTH_OUTBOX_EVENTS_URL: z.url(),
-  BERTH_HOST_ROLE_ARN: z.string(),
   /** Whom mail is from, an address that SES may send for; without one none is sent, and each that is due fails. */
   BERTH_MAIL_FROM: z.email().optional(),
   /** Where Stripe is spoken to, when that is not Stripe: as `AWS_ENDPOINT_URL` is for AWS. No stage sets it. */
   BERTH_STRIPE_API_URL: z.url().optional(),
 });
+/** Of every Lambda that is called over HTTP: what CloudFront sends with each request. */
+const ENTRANCE = { BERTH_ENTRANCE_SECRET_ARN: z.string() };
+const EntranceEnvironment = z.object(ENTRANCE);
+/** Of the API of customers and staff. */
+export const ApiEnvironment = Environment.extend(ENTRANCE);
 const publicUrlOf = (env: { BERTH_PUBLIC_URL: string }) => env.BERTH_PUBLIC_URL.replace(/\/$/, "");
 
 /** As RDS keeps it. */
@@ -89,11 +97,24 @@ const accountsOf = (parts: ReturnType<typeof commonParts>, authSecret: string) =
     cookies: createSessionCookies({ secret: authSecret, secure: true }),
   });
 
+const readStripeSecret = async (arn: string) =>
+  StripeSecret.parse(JSON.parse(await readSecret(arn)));
+const paymentsOf = (
+  { apiKey, webhookSecret }: z.infer<typeof StripeSecret>,
+  url: string | undefined,
+) =>
+  createStripePayments({
+    apiKey,
+    webhookSecret,
+    origin: url === undefined ? undefined : new URL(url),
+    now: systemClock.now,
+  });
+
 async function createRuntime(): Promise<Deps> {
   const env = Environment.parse(process.env);
   const [database, stripe, authSecret, sealingSecret] = await Promise.all([
     readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN),
-    readSecret(env.BERTH_STRIPE_SECRET_ARN).then((s) => StripeSecret.parse(JSON.parse(s))),
+    readStripeSecret(env.BERTH_STRIPE_SECRET_ARN),
     readSecret(env.BERTH_AUTH_SECRET_ARN),
     readSecret(env.BERTH_SEALING_SECRET_ARN),
   ]);
@@ -101,13 +122,7 @@ async function createRuntime(): Promise<Deps> {
   return {
     ...parts,
     sealer: createSealer(sealingSecret),
-    payments: createStripePayments({
-      apiKey: stripe.apiKey,
-      webhookSecret: stripe.webhookSecret,
-      origin:
-        env.BERTH_STRIPE_API_URL === undefined ? undefined : new URL(env.BERTH_STRIPE_API_URL),
-      now: systemClock.now,
-    }),
+    payments: paymentsOf(stripe, env.BERTH_STRIPE_API_URL),
     queues: createSqsQueues({
       urls: {
         "billing-events": env.BERTH_BILLING_EVENTS_URL,
@@ -115,10 +130,6 @@ async function createRuntime(): Promise<Deps> {
       },
     }),
     accounts: accountsOf(parts, authSecret),
-    hostCredentials: createStsHostCredentials({
-      roleArn: env.BERTH_HOST_ROLE_ARN,
-      region: env.AWS_REGION,
-    }),
     mail: createSesMail({ from: env.BERTH_MAIL_FROM }),
     settings: { publicUrl: publicUrlOf(env), intervals: INTERVALS },
   };
@@ -131,7 +142,7 @@ export const LogInEnvironment = Environment.pick({
   BERTH_PUBLIC_URL: true,
   BERTH_DATABASE_SECRET_ARN: true,
   BERTH_AUTH_SECRET_ARN: true,
-});
+}).extend(ENTRANCE);
 
 /** What log-ins stand on. Apart from `createRuntime`, so that all other bundles leave their library out. */
 export type LogInDeps = Pick<Deps, "accounts" | "clock" | "db" | "ids" | "log"> & {
@@ -155,9 +166,60 @@ async function createLogInRuntime(): Promise<LogInDeps> {
     baseUrl: env.BERTH_PUBLIC_URL,
     trustedOrigins: [new URL(env.BERTH_PUBLIC_URL).origin],
     production: true,
-    clientIpHeader: "x-berth-client-ip", // set by functions/caller-address.ts
+    clientIpHeader: CALLER_ADDRESS_HEADER,
   });
   return { ...parts, accounts: accountsOf(parts, authSecret), settings: { publicUrl }, logIns };
+}
+
+/** As `Environment`, for the Lambda of the agents' channel: it knows nothing of Stripe, nor of anybody's log-in. */
+export const AgentEnvironment = Environment.pick({
+  AWS_REGION: true,
+  BERTH_SERVICE: true,
+  BERTH_PUBLIC_URL: true,
+  BERTH_DATABASE_SECRET_ARN: true,
+  BERTH_SEALING_SECRET_ARN: true,
+  BERTH_OUTBOX_EVENTS_URL: true,
+}).extend({ ...ENTRANCE, BERTH_HOST_ROLE_ARN: z.string() });
+
+async function createAgentRuntime(): Promise<ChannelDeps> {
+  const env = AgentEnvironment.parse(process.env);
+  const [database, sealingSecret] = await Promise.all([
+    readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN),
+    readSecret(env.BERTH_SEALING_SECRET_ARN),
+  ]);
+  return {
+    ...commonParts(env.BERTH_SERVICE, database),
+    sealer: createSealer(sealingSecret),
+    queues: createSqsQueues({ urls: { "outbox-events": env.BERTH_OUTBOX_EVENTS_URL } }),
+    hostCredentials: createStsHostCredentials({
+      roleArn: env.BERTH_HOST_ROLE_ARN,
+      region: env.AWS_REGION,
+    }),
+    settings: { publicUrl: publicUrlOf(env), intervals: INTERVALS },
+  };
+}
+
+/** As `Environment`, for the Lambda that takes Stripe's deliveries. */
+export const WebhookEnvironment = Environment.pick({
+  AWS_REGION: true,
+  BERTH_SERVICE: true,
+  BERTH_DATABASE_SECRET_ARN: true,
+  BERTH_STRIPE_SECRET_ARN: true,
+  BERTH_STRIPE_API_URL: true,
+  BERTH_BILLING_EVENTS_URL: true,
+}).extend(ENTRANCE);
+
+async function createWebhookRuntime(): Promise<WebhookDeps> {
+  const env = WebhookEnvironment.parse(process.env);
+  const [database, stripe] = await Promise.all([
+    readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN),
+    readStripeSecret(env.BERTH_STRIPE_SECRET_ARN),
+  ]);
+  return {
+    ...commonParts(env.BERTH_SERVICE, database),
+    payments: paymentsOf(stripe, env.BERTH_STRIPE_API_URL),
+    queues: createSqsQueues({ urls: { "billing-events": env.BERTH_BILLING_EVENTS_URL } }),
+  };
 }
 
 /** As `Environment`, for the Lambda that migrates: it is given no other secret. */
@@ -209,11 +271,52 @@ function lambdaOn<D, E, C, A>(
   };
 }
 
-/** A Lambda's handler. */
+/** As `lambdaOn`, for what is called over HTTP: it serves what came through CloudFront, and nothing else. */
+const httpLambdaOn = <D, E extends object, C, A>(
+  createDeps: () => Promise<D>,
+  make: (deps: D) => Handler<E, C, A>,
+) =>
+  lambdaOn(
+    async () => {
+      const { BERTH_ENTRANCE_SECRET_ARN: arn } = EntranceEnvironment.parse(process.env);
+      const [deps, secret] = await Promise.all([createDeps(), readSecret(arn)]);
+      return { deps, enter: createEntrance(secret) };
+    },
+    ({ deps, enter }): Handler<E, C, A | ReturnType<typeof notThisWay>> => {
+      const serve = make(deps);
+      return async (event, context) => {
+        const entered = enter(event);
+        return entered === undefined ? notThisWay() : serve(entered, context);
+      };
+    },
+  );
+
+const notThisWay = () => ({
+  statusCode: STATUS_BY_CODE.forbidden,
+  headers: { ...ANSWER_HEADERS, "content-type": PROBLEM_TYPE },
+  body: JSON.stringify(
+    problemDocument("forbidden", "this is not the API's public address", "not logged"),
+  ),
+});
+
+/** A worker's handler. */
 export const lambda = <E, C, A>(make: (deps: Deps) => Handler<E, C, A>): Handler<E, C, A> =>
   lambdaOn(createRuntime, make);
 
+/** The handler of the API of customers and staff. */
+export const httpLambda = <E extends object, C, A>(make: (deps: Deps) => Handler<E, C, A>) =>
+  httpLambdaOn(createRuntime, make);
+
 /** The handler of the one Lambda that logs people in. */
-export const logInLambda = <E, C, A>(
-  make: (deps: LogInDeps) => Handler<E, C, A>,
-): Handler<E, C, A> => lambdaOn(createLogInRuntime, make);
+export const logInLambda = <E extends object, C, A>(make: (deps: LogInDeps) => Handler<E, C, A>) =>
+  httpLambdaOn(createLogInRuntime, make);
+
+/** The handler of the hosts' channel. */
+export const agentLambda = <E extends object, C, A>(
+  make: (deps: ChannelDeps) => Handler<E, C, A>,
+) => httpLambdaOn(createAgentRuntime, make);
+
+/** The handler of Stripe's deliveries. */
+export const webhookLambda = <E extends object, C, A>(
+  make: (deps: WebhookDeps) => Handler<E, C, A>,
+) => httpLambdaOn(createWebhookRuntime, make);

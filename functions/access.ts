@@ -11,6 +11,8 @@ import type { ProblemCode } from "#core/contracts/problem.ts";
 import type { Clock } from "#core/ports.ts";
 import type { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
 import type { Deps, Settings } from "#commands/deps.ts";
+import { AGENT_BODY_LIMIT, BODY_LIMIT, limitOf } from "./body-limits.ts";
+import { callerAddressOf } from "./caller-address.ts";
 import { ProblemError, unwrap } from "./problems.ts";
 
 /**
@@ -39,13 +41,14 @@ export function refusalsOf(access: Access, writes: boolean): readonly ProblemCod
       return [
         "unauthenticated",
         "token_invalid",
+        "rate_limited",
         ...foreign,
         ...(access.roles.length < ROLES.length ? (["forbidden"] as const) : []),
         ...(access.scope === null ? [] : (["scope_missing"] as const)),
         ...(needsSecondFactor(access) ? (["second_factor_required"] as const) : []),
       ];
     case "session":
-      return ["unauthenticated", "token_invalid", "forbidden", ...foreign];
+      return ["unauthenticated", "token_invalid", "rate_limited", "forbidden", ...foreign];
     case "agent":
       return [
         "unauthenticated",
@@ -54,8 +57,9 @@ export function refusalsOf(access: Access, writes: boolean): readonly ProblemCod
         "identity_revoked",
         ...(access.once ? (["agent_token_used"] as const) : []),
       ];
-    case "anybody":
     case "join_token":
+      return ["rate_limited"];
+    case "anybody":
       return [];
   }
 }
@@ -117,6 +121,9 @@ function refuseForeignWrite(request: Request, who: AccountPrincipal, publicUrl: 
     );
 }
 
+const authenticatedBy = (deps: GuardDeps, headers: Headers) =>
+  deps.accounts.authenticate(headers, callerAddressOf(headers));
+
 export type AccountEnv = { Variables: { who: AccountPrincipal } };
 export type AgentEnv = { Variables: { hostId: string } };
 
@@ -127,7 +134,7 @@ const lacksSecondFactor = ({ via, role }: AccountPrincipal, scope: Scope): boole
 /** For people and billing systems: a session cookie, or a Bearer API token with the scope. */
 export function forAccounts(deps: GuardDeps, roles: readonly Role[], scope: Scope | null) {
   const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
-    const who = unwrap(await deps.accounts.authenticate(c.req.raw.headers));
+    const who = unwrap(await authenticatedBy(deps, c.req.raw.headers));
     if (!who)
       throw new ProblemError("unauthenticated", "log in, or send an API token as a Bearer token");
     refuseForeignWrite(c.req.raw, who, deps.settings.publicUrl);
@@ -154,7 +161,7 @@ export function forAccounts(deps: GuardDeps, roles: readonly Role[], scope: Scop
 /** For who is logged in with a browser, whatever the role: what a token must never do, such as a change of password. */
 export function forSessions(deps: GuardDeps) {
   const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
-    const who = unwrap(await deps.accounts.authenticate(c.req.raw.headers));
+    const who = unwrap(await authenticatedBy(deps, c.req.raw.headers));
     if (!who) throw new ProblemError("unauthenticated", "log in first");
     if (who.via !== "session")
       throw new ProblemError("forbidden", "this needs a log-in, and no API token does");
@@ -172,6 +179,13 @@ export function forSessions(deps: GuardDeps) {
 /** The actor of what a member of staff does. */
 export const asStaff = (who: AccountPrincipal) => ({ kind: "staff", id: who.accountId }) as const;
 
+/** What hands something out asks for nothing long; reports and samples do. */
+const LIMIT_BY_USES = { once: limitOf(BODY_LIMIT), many: limitOf(AGENT_BODY_LIMIT) };
+
+/** Where the guard of agents reads the body. Who enrols has no token yet. */
+export const isReadByGuard = (path: string): boolean =>
+  path.startsWith("/agent/") && path !== "/agent/v1/enroll";
+
 /**
  * For a host's agent: a signed request, bound to its method, path and body. `once`: what hands something out takes a token
  * only once; everything else may be repeated harmlessly. Each answer says our time, for a host whose clock is off.
@@ -184,17 +198,20 @@ export function forAgents(
   const guard: MiddlewareHandler<AgentEnv> = async (c, next) => {
     c.header("date", clock.now().toUTCString());
     const url = new URL(c.req.url);
-    const agent = unwrap(
+    const signed = unwrap(
       await authenticate({
         method: c.req.method,
         target: url.pathname + url.search,
         authorization: c.req.header("authorization"),
-        body: new Uint8Array(await c.req.arrayBuffer()),
-        uses,
       }),
     );
-    c.set("hostId", agent.hostId);
-    await next();
+    // Nothing was read of the body so far: whoever has no good token has none of our memory.
+    await LIMIT_BY_USES[uses](c, async () => {
+      const body = new Uint8Array(await c.req.arrayBuffer());
+      const agent = unwrap(await signed.forBody(body, uses));
+      c.set("hostId", agent.hostId);
+      await next();
+    });
   };
   return {
     "x-access": (uses === "once"

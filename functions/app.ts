@@ -1,21 +1,26 @@
-import { bodyLimit } from "hono/body-limit";
 import { HTTPException } from "hono/http-exception";
 import type { LogIns } from "#core/accounts/accounts.ts";
+import { completeHeaders } from "#core/contracts/answer-headers.ts";
+import type { Clock } from "#core/ports.ts";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import { isRefusedText } from "#commands/text-refused.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 import { createAgentAuthenticator } from "#commands/hosts/authenticate-agent.ts";
-import { forAgents } from "./access.ts";
+import { type AgentGuards, forAgents, isReadByGuard } from "./access.ts";
+import { BODY_LIMIT, limitOf } from "./body-limits.ts";
+import { callerAddressOf } from "./caller-address.ts";
 import { docsPage } from "./docs-page.ts";
 import { documentOf } from "./document.ts";
 import { methodsOf } from "./methods.ts";
+import { type Page, showPage } from "./page.ts";
 import { ProblemError, problemResponse } from "./problems.ts";
+import { publicFor } from "./public-answer.ts";
 import { newRouter } from "./router.ts";
 import { accountRoutes } from "#functions/routes/customer/accounts.ts";
-import { agentHostRoutes } from "#functions/routes/agent/hosts.ts";
-import { agentUsageRoutes } from "#functions/routes/agent/usage.ts";
-import { agentVmRoutes } from "#functions/routes/agent/vms.ts";
+import { agentHostOperations, agentHostRoutes } from "#functions/routes/agent/hosts.ts";
+import { agentUsageOperations, agentUsageRoutes } from "#functions/routes/agent/usage.ts";
+import { agentVmOperations, agentVmRoutes } from "#functions/routes/agent/vms.ts";
 import { describeLogIns, logInRoutes, type LogInDeps } from "#functions/routes/public/accounts.ts";
 import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
 import { invoiceRoutes } from "#functions/routes/customer/billing.ts";
@@ -27,10 +32,11 @@ import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { usageRoutes } from "#functions/routes/customer/usage.ts";
 import { vmRoutes } from "#functions/routes/customer/vms.ts";
 
-const KIB = 1024;
-const BODY_LIMIT = 128 * KIB;
-/** A report of 2,000 VMs, or 1,000 samples. API Gateway's own limit is 10 MB, Lambda's 6 MB. */
-const AGENT_BODY_LIMIT = 4 * KIB * KIB;
+/** How long the API's own description may be kept. */
+const DOCUMENT_KEPT_SECONDS = 300;
+
+/** Of an unknown path, as much as an answer repeats. */
+const MOST_OF_A_PATH = 200;
 
 type Variables = { requestId: string };
 
@@ -39,12 +45,21 @@ function newApp(deps: Pick<Deps, "clock" | "ids" | "log">) {
   const app = newRouter<{ Variables: Variables }>();
 
   app.use(async (c, next) => {
+    await next();
+    completeHeaders(c.res.headers);
+  });
+  app.use(async (c, next) => {
     c.set("requestId", deps.ids.newId());
     c.header("x-request-id", c.get("requestId"));
     await unitOfWork(
       deps,
       "http.request",
-      { request_id: c.get("requestId"), method: c.req.method, path: c.req.path },
+      {
+        request_id: c.get("requestId"),
+        method: c.req.method,
+        path: c.req.path,
+        caller_address: callerAddressOf(c.req.raw.headers),
+      },
       async (add) => {
         await next();
         const { error } = c;
@@ -57,12 +72,9 @@ function newApp(deps: Pick<Deps, "clock" | "ids" | "log">) {
     );
   });
 
-  const tooLarge = () => {
-    throw new ProblemError("body_too_large", "the body is larger than this route takes");
-  };
-  const limit = bodyLimit({ maxSize: BODY_LIMIT, onError: tooLarge });
-  const agentLimit = bodyLimit({ maxSize: AGENT_BODY_LIMIT, onError: tooLarge });
-  app.use((c, next) => (c.req.path.startsWith("/agent/") ? agentLimit : limit)(c, next));
+  const limit = limitOf(BODY_LIMIT);
+  // An agent's body is read by its guard, once the token is good.
+  app.use((c, next) => (isReadByGuard(c.req.path) ? next() : limit(c, next)));
 
   // A body that is not declared as JSON is refused instead of being looked at: also what keeps forms of other
   // sites from posting with a session's cookie.
@@ -78,22 +90,61 @@ function newApp(deps: Pick<Deps, "clock" | "ids" | "log">) {
 
   app.notFound((c) => {
     const methods = methodsOf(app, c.req.path);
+    const path = c.req.path.slice(0, MOST_OF_A_PATH);
     if (methods.length > 0) c.header("allow", methods.join(", "));
     const problem =
       methods.length === 0
-        ? new ProblemError("not_found", `no route ${c.req.method} ${c.req.path}`)
-        : new ProblemError("method_not_allowed", `${c.req.path} takes ${methods.join(", ")}`);
+        ? new ProblemError("not_found", `no route ${c.req.method} ${path}`)
+        : new ProblemError("method_not_allowed", `${path} takes ${methods.join(", ")}`);
     return problemResponse(c, problem, c.get("requestId"));
   });
   app.onError((error, c) => problemResponse(c, toProblem(error), c.get("requestId")));
   return app;
 }
 
-/** The API and log-ins in one process: each request to where API Gateway sends it. */
-export function createWholeApi(deps: Deps & { logIns: LogIns }) {
-  const [api, logIns] = [createApi(deps), createLogInApi(deps)];
+/** Everything in one process: each request to where API Gateway sends it. Without `logIns` nobody can log in. */
+export function createWholeApi(deps: Deps & ChannelDeps & { logIns?: LogIns }) {
+  const { logIns: doors } = deps;
+  const [api, agents] = [createApi(deps), createAgentApi(deps)];
+  const logIns = doors === undefined ? api : createLogInApi({ ...deps, logIns: doors });
+  const serving = (path: string) => {
+    if (path.startsWith("/v1/auth/")) return logIns;
+    return path.startsWith("/agent/") ? agents : api;
+  };
   return (request: Request): Response | Promise<Response> =>
-    (new URL(request.url).pathname.startsWith("/v1/auth/") ? logIns : api).fetch(request);
+    serving(new URL(request.url).pathname).fetch(request);
+}
+
+/** The agents' channel: all below `/agent/`. */
+export function createAgentApi(deps: ChannelDeps) {
+  const app = newApp(deps);
+  const guards = agentGuards(createAgentAuthenticator(deps), deps.clock);
+  app.route("/", agentHostRoutes(deps, guards));
+  app.route("/", agentVmRoutes(deps, guards));
+  app.route("/", agentUsageRoutes(deps, guards.many));
+  return app;
+}
+
+const agentGuards = (
+  authenticate: ReturnType<typeof createAgentAuthenticator>,
+  clock: Clock,
+): AgentGuards => ({
+  many: forAgents(authenticate, clock, "many"),
+  once: forAgents(authenticate, clock, "once"),
+});
+
+/** Puts the agents' routes into the document of who does not serve them. */
+function describeAgents(clock: Clock, registry: ReturnType<typeof newApp>["openAPIRegistry"]) {
+  const unasked = () => Promise.reject(new Error("this is not where agents are served"));
+  const guards = agentGuards(unasked, clock);
+  for (const operation of [
+    ...agentHostOperations(guards),
+    ...agentVmOperations(guards),
+    ...agentUsageOperations(guards.many),
+  ]) {
+    const { middleware: _, ...described } = { middleware: [], ...operation };
+    registry.registerPath(described);
+  }
 }
 
 /** Sign-up, log-in and sessions: all below `/v1/auth/`. */
@@ -104,7 +155,7 @@ export function createLogInApi(deps: LogInDeps & Pick<Deps, "log">) {
 }
 
 /**
- * The whole HTTP API but log-ins, which it only describes, and the webhooks. `deps` are all it stands on, so it runs in a
+ * The whole HTTP API but log-ins and the agents' channel, which it only describes, and the webhooks. `deps` are all it stands on, so it runs in a
  * Lambda, a server, or a test.
  */
 export function createApi(deps: Deps) {
@@ -120,19 +171,15 @@ export function createApi(deps: Deps) {
   app.route("/", staffHostRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
-  const authenticate = createAgentAuthenticator(deps);
-  const agents = {
-    many: forAgents(authenticate, deps.clock, "many"),
-    once: forAgents(authenticate, deps.clock, "once"),
-  };
-  app.route("/", agentHostRoutes(deps, agents));
-  app.route("/", agentVmRoutes(deps, agents));
-  app.route("/", agentUsageRoutes(deps, agents.many));
+  describeAgents(deps.clock, app.openAPIRegistry);
 
   let document: ReturnType<typeof documentOf> | undefined;
   const theDocument = () => (document ??= documentOf(app));
-  app.get("/openapi.json", (c) => c.json(theDocument()));
-  app.get("/docs", (c) => c.html(docsPage(theDocument())));
+  let docs: Page | undefined;
+  app.get("/openapi.json", ...publicFor(DOCUMENT_KEPT_SECONDS), (c) => c.json(theDocument()));
+  app.get("/docs", ...publicFor(DOCUMENT_KEPT_SECONDS), (c) =>
+    showPage(c, (docs ??= docsPage(theDocument()))),
+  );
   app.get("/", (c) => c.redirect("/docs"));
   return app;
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { escapeHtml, page } from "./page.ts";
+import { escapeHtml, page, type Page } from "./page.ts";
 
 /** As much of an OpenAPI document as the page shows. */
 const Doc = z.object({
@@ -39,7 +39,7 @@ const Doc = z.object({
 type Operation = z.infer<typeof Doc>["paths"][string][string];
 
 /** The OpenAPI document as one readable page, without scripts: routes by area, then schemas. */
-export function docsPage(document: unknown): string {
+export function docsPage(document: unknown): Page {
   const doc = Doc.parse(document);
   const byTag = new Map<string, string[]>();
   for (const [path, operations] of Object.entries(doc.paths))

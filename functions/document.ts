@@ -9,6 +9,7 @@ import {
   STATUS_BY_CODE,
 } from "#core/contracts/problem.ts";
 import { type Access, refusalsOf, toldOf } from "./access.ts";
+import { headersOf } from "./problems.ts";
 
 const INFO = {
   title: "Berth API",
@@ -154,6 +155,7 @@ function addRefusal(answers: NonNullable<Operation["responses"]>, code: ProblemC
   answers[status] = {
     description: [...codes].join(", "),
     "x-codes": [...codes],
+    ...headersOf([...codes]),
     content: { [PROBLEM_TYPE]: { schema: { $ref: "#/components/schemas/Problem" } } },
   };
 }

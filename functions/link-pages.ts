@@ -1,16 +1,16 @@
 import { MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH } from "#core/accounts/accounts.ts";
-import { page } from "./page.ts";
+import { page, type Page } from "./page.ts";
 
 /**
  * A page that a mailed link opens. Opening it uses nothing up, since programs that look through mail open links too: the
  * person presses the button, and the secret behind `#` goes into the body of a request to `route`.
  */
-const linkPage = (title: string, about: string, fieldsHtml: string, route: string): string =>
+const linkPage = (title: string, about: string, fieldsHtml: string, route: string): Page =>
   page(
     title,
     `<h1>${title}</h1><p>${about}</p>
-<form id="form">${fieldsHtml}<button>${title}</button></form><p id="said" role="status"></p>
-<script>
+<form id="form">${fieldsHtml}<button>${title}</button></form><p id="said" role="status"></p>`,
+    `
 const form = document.getElementById("form");
 const said = document.getElementById("said");
 form.addEventListener("submit", async (event) => {
@@ -33,7 +33,7 @@ form.addEventListener("submit", async (event) => {
     said.textContent = "No answer came. Please try again.";
   }
 });
-</script>`,
+`,
   );
 
 export const verifyEmailPage = linkPage(

@@ -6,11 +6,10 @@ import {
 } from "hono/aws-lambda";
 import { logInLambda } from "#commands/runtime.ts";
 import { createLogInApi } from "./app.ts";
-import { withCallerAddress } from "./caller-address.ts";
 import { withHeldMethod } from "./methods.ts";
 
 /** The Lambda of everything below `/v1/auth`: the only one that holds the accounts' library. */
 export const handler = logInLambda<LambdaEvent, LambdaContext, APIGatewayProxyResult>((deps) => {
   const serve = handle(createLogInApi(deps));
-  return async (event, context) => serve(withHeldMethod(withCallerAddress(event)), context);
+  return async (event, context) => serve(withHeldMethod(event), context);
 });

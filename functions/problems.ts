@@ -54,11 +54,16 @@ export const fieldErrors = (error: z.core.$ZodError): NonNullable<Problem["error
 
 /** Refusals that say when it is worth asking again. */
 const TELLS_WHEN: ReadonlySet<ProblemCode> = new Set<ProblemCode>([
+  "busy",
   "newcomers_share_taken",
+  "rate_limited",
   "too_many_expired_orders",
   "too_many_unpaid_from_network",
   "too_many_unpaid_orders",
 ]);
+/** The headers of an answer with these codes, for the document. */
+export const headersOf = (codes: readonly ProblemCode[]) =>
+  codes.some((code) => TELLS_WHEN.has(code)) ? { headers: RETRY_AFTER } : {};
 const RETRY_AFTER = {
   "Retry-After": {
     description: "In how many seconds it is worth asking again, where that is known",
@@ -83,7 +88,7 @@ export function problems(...codes: readonly ProblemCode[]) {
       {
         description: list.join(", "),
         "x-codes": list,
-        ...(list.some((code) => TELLS_WHEN.has(code)) ? { headers: RETRY_AFTER } : {}),
+        ...headersOf(list),
         content: { [PROBLEM_TYPE]: { schema: Problem } },
       },
     ]),

@@ -1,5 +1,6 @@
 import type { Context, ScheduledEvent } from "aws-lambda";
 import { forgetSpentAgentTokens } from "#commands/hosts/forget-agent-tokens.ts";
+import { forgetOldAttempts } from "#commands/accounts/slow-down.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { checkHealth } from "#commands/check-health.ts";
@@ -26,6 +27,7 @@ export const SWEEPS = {
   watch_provisioning: watchProvisioning,
   expire_initial_passwords: expireInitialPasswords,
   forget_old_links: forgetOldLinks,
+  forget_old_attempts: forgetOldAttempts,
   forget_spent_agent_tokens: forgetSpentAgentTokens,
   relay_outbox: relayOutbox,
   check_health: checkHealth,

@@ -5,12 +5,12 @@ import type { InvoiceView } from "#core/contracts/api/billing.ts";
 import type { OrderView } from "#core/contracts/api/orders.ts";
 import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.ts";
 import type { UsageView } from "#core/contracts/api/usage.ts";
-import type { TokenView } from "#core/accounts/accounts.ts";
+import type { AccountPrincipal, TokenView } from "#core/accounts/accounts.ts";
 import { isPastGrace } from "#core/billing/entitlement.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
-import type { Action } from "#core/vms/action.ts";
+import { ACTION_ERROR_WORDS, type Action } from "#core/vms/action.ts";
 import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
 import { guestState, vmStatus } from "#core/vms/status.ts";
 import type { Host } from "#commands/hosts/show-hosts.ts";
@@ -69,8 +69,15 @@ export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
   createdAt: v.vm.createdAt.toISOString(),
 });
 
-/** `seen` is what its host has shown of the VM; null for an action that has just been requested. */
-export const toActionView = (a: Action, seen: SeenOfVm | null = null): ActionView => ({
+/**
+ * `seen` is what its host has shown of the VM; null for an action that has just been requested. Staff read what the host said,
+ * everybody else what its code means.
+ */
+export const toActionView = (
+  a: Action,
+  who: Pick<AccountPrincipal, "role">,
+  seen: SeenOfVm | null = null,
+): ActionView => ({
   id: toWireId("action", a.id),
   vmId: toWireId("vm", a.vmId),
   type: a.type,
@@ -83,7 +90,10 @@ export const toActionView = (a: Action, seen: SeenOfVm | null = null): ActionVie
   })),
   startedAt: a.startedAt.toISOString(),
   finishedAt: iso(a.finishedAt),
-  error: a.error,
+  error:
+    a.error && who.role !== "staff"
+      ? { code: a.error.code, message: ACTION_ERROR_WORDS[a.error.code] }
+      : a.error,
 });
 
 export const toUsageView = (u: Usage): UsageView => {

@@ -1,3 +1,4 @@
+import { withShortTexts } from "#core/log-fields.ts";
 import type { Clock, Log } from "#core/ports.ts";
 
 const plain = (value: unknown): unknown =>
@@ -16,7 +17,7 @@ const plain = (value: unknown): unknown =>
 export function createLineLog(write: (line: string) => void, clock: Pick<Clock, "now">): Log {
   const line = (level: "info" | "error") => (event: string, fields: Record<string, unknown>) =>
     write(
-      `${JSON.stringify({ at: clock.now().toISOString(), level, event, ...fields }, (_, v) => plain(v))}\n`,
+      `${JSON.stringify({ at: clock.now().toISOString(), level, event, ...withShortTexts(fields) }, (_, v) => plain(v))}\n`,
     );
   return { info: line("info"), error: line("error") };
 }

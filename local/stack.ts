@@ -13,7 +13,7 @@ import { createSealer } from "#adapters/sealer.ts";
 import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStaticHostCredentials } from "#adapters/sts.ts";
-import type { Deps, Settings } from "#commands/deps.ts";
+import type { ChannelDeps, Deps, Settings } from "#commands/deps.ts";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 import type { Log } from "#core/ports.ts";
 import { migrateDatabase } from "#db/migrate.ts";
@@ -66,7 +66,7 @@ export type Stack = Readonly<{
   /** With those of the database's owner. */
   ownerUrl: string;
   tokens: { customer: string; staff: string; integration: string };
-  deps: Deps;
+  deps: Deps & ChannelDeps;
   logIns: LogIns;
   clock: LocalClock;
   sqs: EmbeddedSqs;
@@ -162,7 +162,7 @@ async function start(
   );
   undo.push(async () => held.stop());
   const parts = { db, clock, ids: systemIds, secrets: systemSecrets, log };
-  const deps: Deps = {
+  const deps: Deps & ChannelDeps = {
     ...parts,
     sealer: createSealer(saved.sealingSecret),
     payments: createStripePayments({

@@ -47,7 +47,6 @@ function uncallable(): Deps {
       revokeToken: never,
       revokeAllTokens: never,
     },
-    hostCredentials: { forQueue: never },
     settings: {
       publicUrl: "http://localhost",
       intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 },

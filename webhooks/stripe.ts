@@ -12,9 +12,10 @@ import {
   STATUS_BY_CODE,
   type ProblemCode,
 } from "#core/contracts/problem.ts";
-import type { Deps } from "#commands/deps.ts";
+import { completeHeaders } from "#core/contracts/answer-headers.ts";
+import type { WebhookDeps } from "#commands/deps.ts";
 import { createStripeReceiver } from "#commands/messages/receive-stripe-event.ts";
-import { lambda } from "#commands/runtime.ts";
+import { webhookLambda } from "#commands/runtime.ts";
 import { unitOfWork } from "#commands/unit-of-work.ts";
 
 /** Stripe's largest events are well below this. */
@@ -25,7 +26,7 @@ const PATH = "/webhooks/stripe";
 type Env = { Variables: { requestId: string } };
 
 /** Takes Stripe's deliveries: checks the signature over the raw body, stores, rings, answers. */
-export const createStripeWebhook = (deps: Deps) => {
+export const createStripeWebhook = (deps: WebhookDeps) => {
   const receive = createStripeReceiver(deps);
   const refuse = (c: Context<Env>, code: ProblemCode, detail: string) =>
     c.body(
@@ -38,6 +39,7 @@ export const createStripeWebhook = (deps: Deps) => {
       .use(async (c, next) => {
         c.set("requestId", deps.ids.newId());
         await next();
+        completeHeaders(c.res.headers);
       })
       // The unit of work has logged it. Hono's own answer would print the error whole, with the delivery's body.
       .onError((_, c) => refuse(c, "internal", "something went wrong on our side"))
@@ -70,7 +72,7 @@ export const createStripeWebhook = (deps: Deps) => {
   );
 };
 
-export const handler = lambda<LambdaEvent, LambdaContext, APIGatewayProxyResult>((deps) => {
+export const handler = webhookLambda<LambdaEvent, LambdaContext, APIGatewayProxyResult>((deps) => {
   const serve = handle(createStripeWebhook(deps));
   return async (event, context) => serve(event, context);
 });

@@ -83,6 +83,7 @@ export async function bundleFunctions(outDir: string): Promise<FunctionBundles> 
   const into = (name: FunctionName) => bundleFunction(name, path.join(outDir, name));
   return {
     api: await into("api"),
+    "agent-api": await into("agent-api"),
     "log-in": await into("log-in"),
     "stripe-webhook": await into("stripe-webhook"),
     "billing-events": await into("billing-events"),

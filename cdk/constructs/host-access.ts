@@ -15,13 +15,13 @@ export class HostAccess extends Construct {
   readonly role: Role;
   readonly #queues: string;
 
-  constructor(scope: Construct, id: string, props: { api: BerthFunction }) {
+  constructor(scope: Construct, id: string, props: { agent: BerthFunction }) {
     super(scope, id);
-    const { api } = props;
+    const { agent } = props;
     this.#queues = Stack.of(this).formatArn({ service: "sqs", resource: HOST_QUEUES });
     this.role = new Role(this, "Role", {
       description: "Sessions of hosts: their own queue, by the session's policy",
-      assumedBy: new ArnPrincipal(api.role.roleArn),
+      assumedBy: new ArnPrincipal(agent.role.roleArn),
       // Role chaining allows no more.
       maxSessionDuration: Duration.hours(1),
     });
@@ -31,7 +31,8 @@ export class HostAccess extends Construct {
         resources: [this.#queues],
       }),
     );
-    api.allow(["sts:AssumeRole"], [this.role.roleArn]);
+    agent.allow(["sts:AssumeRole"], [this.role.roleArn]);
+    agent.function.addEnvironment("BERTH_HOST_ROLE_ARN", this.role.roleArn);
   }
 
   /** Rings hosts: whoever relays the outbox. The first to ring a host makes its queue. */

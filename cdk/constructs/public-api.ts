@@ -1,33 +1,29 @@
 import { RemovalPolicy, Stack } from "aws-cdk-lib";
 import {
-  DomainName,
+  CfnStage,
   HttpApi,
   HttpMethod,
   HttpRoute,
   HttpRouteKey,
   HttpStage,
   LogGroupLogDestination,
-  SecurityPolicy,
 } from "aws-cdk-lib/aws-apigatewayv2";
 import { HttpLambdaIntegration } from "aws-cdk-lib/aws-apigatewayv2-integrations";
 import { AccessLogFormat } from "aws-cdk-lib/aws-apigateway";
-import { Certificate } from "aws-cdk-lib/aws-certificatemanager";
 import type { IFunction } from "aws-cdk-lib/aws-lambda";
 import { LogGroup } from "aws-cdk-lib/aws-logs";
 import { Construct } from "constructs";
 import type { StageSettings } from "../stage.ts";
 import { FIVE_MINUTES, type Alarms } from "./alarms.ts";
 
-/** A name of one's own for the API, with its certificate in this region. */
-export type ApiDomain = Readonly<{ name: string; certificateArn: string }>;
-
-/** One line a request, with what API Gateway alone knows; the API writes the rest under its own request id. */
+/**
+ * One line a request, with what API Gateway alone knows; the API writes the rest under its own request id, with a path that is
+ * cut and the caller's address (here it would be CloudFront's).
+ */
 const ACCESS_LOG = AccessLogFormat.custom(
   JSON.stringify({
     request_id: "$context.requestId",
-    ip: "$context.identity.sourceIp",
     method: "$context.httpMethod",
-    path: "$context.path",
     route: "$context.routeKey",
     status: "$context.status",
     bytes: "$context.responseLength",
@@ -36,72 +32,68 @@ const ACCESS_LOG = AccessLogFormat.custom(
   }),
 );
 
-/** The one entry from the internet. The API is made first, so that functions may know its URL; routes follow. */
+type Served = "api" | "agent-api" | "log-in" | "stripe-webhook";
+
+/** Which paths are whose, each with every method: the function says itself which it takes. */
+const ROUTES = {
+  api: { id: "Everything", key: HttpRouteKey.DEFAULT },
+  "agent-api": { id: "Agent", key: HttpRouteKey.with("/agent/{proxy+}", HttpMethod.ANY) },
+  "log-in": { id: "LogIn", key: HttpRouteKey.with("/v1/auth/{proxy+}", HttpMethod.ANY) },
+  "stripe-webhook": {
+    id: "StripeWebhook",
+    key: HttpRouteKey.with("/webhooks/stripe", HttpMethod.ANY),
+  },
+} as const satisfies Record<Served, { id: string; key: HttpRouteKey }>;
+const SERVED = [
+  "stripe-webhook",
+  "agent-api",
+  "log-in",
+  "api",
+] as const satisfies readonly Served[];
+
+/**
+ * What stands behind CloudFront (`front.ts`). The API is made first, so that functions may know where it is; routes follow. It
+ * answers to its own address, since CloudFront comes by that; its functions answer nobody else.
+ */
 export class PublicApi extends Construct {
-  readonly url: string;
+  readonly endpoint: string;
   readonly #api: HttpApi;
-  readonly #domain: DomainName | undefined;
   readonly #settings: StageSettings;
   readonly #alarms: Alarms;
 
-  constructor(
-    scope: Construct,
-    id: string,
-    props: { settings: StageSettings; alarms: Alarms; domain?: ApiDomain | undefined },
-  ) {
+  constructor(scope: Construct, id: string, props: { settings: StageSettings; alarms: Alarms }) {
     super(scope, id);
-    const { domain } = props;
     this.#settings = props.settings;
     this.#alarms = props.alarms;
     this.#api = new HttpApi(this, "Api", {
       apiName: Stack.of(this).stackName,
       createDefaultStage: false,
-      // With a name of its own the API answers to that one only: cookies and passkeys are bound to it.
-      disableExecuteApiEndpoint: domain !== undefined,
     });
-    this.#domain =
-      domain &&
-      new DomainName(this, "Domain", {
-        domainName: domain.name,
-        certificate: Certificate.fromCertificateArn(this, "Certificate", domain.certificateArn),
-        securityPolicy: SecurityPolicy.TLS_1_2,
-      });
-    this.url = domain ? `https://${domain.name}` : this.#api.apiEndpoint;
-  }
-
-  /** What DNS must point the name at; nothing without a name. */
-  get dnsTarget(): string | undefined {
-    return this.#domain?.regionalDomainName;
+    this.endpoint = this.#api.apiEndpoint;
   }
 
   /**
-   * Stripe's webhook to its own Lambda, so that a busy API cannot keep payments waiting; log-ins to theirs, which alone
-   * holds their library; all else to the API. Each gets every method of its paths, and says itself which it takes.
+   * Agents, Stripe and log-ins to Lambdas of their own, each with its own throttle and its own concurrency, so that a busy API
+   * keeps no host, payment or log-in waiting; all else to the API.
    */
-  serve(targets: { api: IFunction; logIn: IFunction; stripeWebhook: IFunction }): void {
-    const webhook = new HttpRoute(this, "StripeWebhook", {
-      httpApi: this.#api,
-      routeKey: HttpRouteKey.with("/webhooks/stripe", HttpMethod.ANY),
-      integration: new HttpLambdaIntegration("StripeWebhook", targets.stripeWebhook),
-    });
-    const logIn = new HttpRoute(this, "LogIn", {
-      httpApi: this.#api,
-      routeKey: HttpRouteKey.with("/v1/auth/{proxy+}", HttpMethod.ANY),
-      integration: new HttpLambdaIntegration("LogIn", targets.logIn),
-    });
-    const everything = new HttpRoute(this, "Everything", {
-      httpApi: this.#api,
-      routeKey: HttpRouteKey.DEFAULT,
-      integration: new HttpLambdaIntegration("Api", targets.api),
-    });
+  serve(targets: Readonly<Record<Served, IFunction>>): void {
+    const routes = SERVED.map(
+      (name) =>
+        new HttpRoute(this, ROUTES[name].id, {
+          httpApi: this.#api,
+          routeKey: ROUTES[name].key,
+          integration: new HttpLambdaIntegration(ROUTES[name].id, targets[name]),
+        }),
+    );
+    const throttleOf = (name: Served) => {
+      const { rate, burst } = this.#settings.throttle[name];
+      return { rateLimit: rate, burstLimit: burst };
+    };
     const stage = new HttpStage(this, "Stage", {
       httpApi: this.#api,
       stageName: "$default",
       autoDeploy: true,
-      throttle: {
-        rateLimit: this.#settings.throttle.rate,
-        burstLimit: this.#settings.throttle.burst,
-      },
+      throttle: throttleOf("api"),
       accessLogSettings: {
         destination: new LogGroupLogDestination(
           new LogGroup(this, "AccessLog", {
@@ -111,10 +103,20 @@ export class PublicApi extends Construct {
         ),
         format: ACCESS_LOG,
       },
-      ...(this.#domain ? { domainMapping: { domainName: this.#domain } } : {}),
     });
+    const made = stage.node.defaultChild;
+    if (!(made instanceof CfnStage)) throw new Error("the stage is not made as it was");
+    made.routeSettings = Object.fromEntries(
+      SERVED.filter((name) => name !== "api").map((name) => {
+        const { rateLimit, burstLimit } = throttleOf(name);
+        return [
+          ROUTES[name].key.key,
+          { ThrottlingRateLimit: rateLimit, ThrottlingBurstLimit: burstLimit },
+        ];
+      }),
+    );
     // Never an API without its webhook, which Stripe would take for a refusal.
-    stage.node.addDependency(webhook, logIn, everything);
+    stage.node.addDependency(...routes);
     this.#alarms.when(this, "ServerErrors", {
       metric: stage.metricServerError(FIVE_MINUTES),
       threshold: 5,

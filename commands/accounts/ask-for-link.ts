@@ -1,5 +1,6 @@
-import { LINKS_COUNTED_MS, MOST_LINKS, type LinkKind } from "#core/accounts/links.ts";
-import { countLinks, insertLink } from "#db/accounts/links.ts";
+import type { LinkKind } from "#core/accounts/links.ts";
+import { takeAttempt } from "#db/accounts/attempts.ts";
+import { insertLink } from "#db/accounts/links.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -16,8 +17,7 @@ export async function askForLink(
   const at = stamp(deps);
   const address = typed.trim().toLowerCase();
   await inTransaction(deps.db, async (tx) => {
-    const since = new Date(+at.now - LINKS_COUNTED_MS);
-    if ((await countLinks(tx, address, since)) >= MOST_LINKS) return;
+    if ((await takeAttempt(tx, "mail", address, at.now)) !== undefined) return;
     const id = at.newId();
     await insertLink(tx, { id, kind, address, askedAt: at.now });
     await recordChange(

@@ -32,6 +32,7 @@ import { lockAccount } from "#db/accounts/accounts.ts";
 import { findSession } from "#db/accounts/sessions.ts";
 import { inTransaction } from "#db/transaction.ts";
 import type { Deps } from "#commands/deps.ts";
+import { createSlowDown } from "./slow-down.ts";
 
 /** Enough for every tool of a customer; few enough to look through. */
 const MAX_TOKENS = 100;
@@ -51,15 +52,23 @@ export type AccessPorts = Pick<Deps, "db" | "clock" | "ids" | "secrets"> &
 export function createAccounts(ports: AccessPorts): Accounts {
   const { db, clock } = ports;
 
-  async function ofToken(authorization: string): Authenticated {
+  const slowDown = createSlowDown(ports);
+
+  async function ofToken(authorization: string, callerAddress: string | undefined): Authenticated {
+    const slowed = slowDown.lookOfCaller("wrong_api_token", callerAddress);
+    if (!slowed.ok) return slowed;
     const secret = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
     const found =
       secret?.startsWith(TOKEN_PREFIX) === true
         ? await findApiToken(db, hashOf(secret))
         : undefined;
     const now = clock.now();
-    if (found === undefined || !isInForce(found.token, now) || !(await haveMakers(found.token)))
-      return refuse("token_invalid", "The API token is unknown, revoked or expired.");
+    if (found === undefined || !isInForce(found.token, now) || !(await haveMakers(found.token))) {
+      const tooMany = await slowDown.takeOfCaller("wrong_api_token", callerAddress);
+      return tooMany.ok
+        ? refuse("token_invalid", "The API token is unknown, revoked or expired.")
+        : tooMany;
+    }
     const { id, makers, expiresAt, scopes } = found.token;
     if (!isUseNoted(found.token, now)) await noteUse(db, id, now);
     return principalOf(found.account, scopes, { id, makers, expiresAt });
@@ -76,9 +85,9 @@ export function createAccounts(ports: AccessPorts): Accounts {
     return principalOf(found.account, scopesOfSession(found.account.role, found.secondFactor));
   }
 
-  async function authenticate(headers: Headers): Authenticated {
+  async function authenticate(headers: Headers, callerAddress?: string): Authenticated {
     const authorization = headers.get("authorization");
-    if (authorization !== null) return ofToken(authorization);
+    if (authorization !== null) return ofToken(authorization, callerAddress);
     const cookie = await ports.cookies.tokenIn(headers);
     if (cookie.kind === "none") return ok(undefined);
     if (cookie.kind === "forged")
@@ -105,7 +114,7 @@ export function createAccounts(ports: AccessPorts): Accounts {
   };
 
   return {
-    authenticate: (headers) => guarded(() => authenticate(headers)),
+    authenticate: (headers, callerAddress) => guarded(() => authenticate(headers, callerAddress)),
     createToken: (owner, input) => guarded(() => createToken(owner, input)),
     listTokens: (accountId) =>
       guarded(async () => (await listApiTokens(db, accountId)).map(toTokenView)),

@@ -7,6 +7,7 @@ import type { Tx } from "#db/client.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { rememberNetwork } from "./slow-down.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { hashOfLink } from "./send-link.ts";
 
@@ -28,27 +29,37 @@ export async function proveEmail(
 /**
  * Uses up a link that was mailed for a new password, and sets it: all sessions end, and all API tokens if that is asked for.
  * The link is used up first, so that it is good once whatever happens then; after a crash another one is asked for. A
- * password that is refused uses nothing up.
+ * password that is refused uses nothing up. Who reads the address' mail is let in at once from where they are, whoever else
+ * guesses at the account.
  */
 export async function resetPassword(
   deps: LinkDeps & Pick<Deps, "accounts"> & Readonly<{ logIns: Pick<LogIns, "setPassword"> }>,
-  input: { secret: string; newPassword: string; revokeTokens: boolean },
+  input: {
+    secret: string;
+    newPassword: string;
+    revokeTokens: boolean;
+    callerAddress: string | undefined;
+  },
 ): Promise<Result<void, Refusal<"link_invalid" | "password_unfit">>> {
   const at = stamp(deps);
   const used = await undoOnRefusal(
     deps.db,
-    async (tx): Promise<Result<string, Refusal<"link_invalid" | "password_unfit">>> => {
+    async (tx): Promise<Result<Used, Refusal<"link_invalid" | "password_unfit">>> => {
       const link = await useLink(tx, "reset_password", input.secret, at);
       if (!link.ok) return link;
-      const fault = passwordFault(input.newPassword, link.value.about);
-      return fault === undefined ? ok(link.value.accountId) : refuse("password_unfit", fault);
+      const fault = passwordFault(input.newPassword, [link.value.email, link.value.name]);
+      return fault === undefined ? link : refuse("password_unfit", fault);
     },
   );
   if (!used.ok) return used;
-  if (input.revokeTokens) await deps.accounts.revokeAllTokens(used.value);
-  await deps.logIns.setPassword(used.value, input.newPassword);
+  const { accountId, email } = used.value;
+  if (input.revokeTokens) await deps.accounts.revokeAllTokens(accountId);
+  await deps.logIns.setPassword(accountId, input.newPassword);
+  await rememberNetwork(deps, email, input.callerAddress);
   return ok(undefined);
 }
+
+type Used = Readonly<{ accountId: string; email: string; name: string }>;
 
 /** Answers the account, with its address and name. Who uses a link has read what was mailed to the address: it is proven. */
 async function useLink(
@@ -56,11 +67,11 @@ async function useLink(
   kind: LinkKind,
   secret: string,
   at: At,
-): Promise<Result<{ accountId: string; about: readonly string[] }, Refusal<"link_invalid">>> {
+): Promise<Result<Used, Refusal<"link_invalid">>> {
   const accountId = await spendLink(tx, kind, hashOfLink(secret), at.now);
   if (accountId === undefined)
     return refuse("link_invalid", "this link was used, has ended, or was never one; ask again");
-  const { firstTime, about } = await markEmailProven(tx, accountId, at.now);
+  const { firstTime, email, name } = await markEmailProven(tx, accountId, at.now);
   await recordChange(
     tx,
     {
@@ -71,5 +82,5 @@ async function useLink(
     },
     at,
   );
-  return ok({ accountId, about });
+  return ok({ accountId, email, name });
 }

@@ -32,7 +32,7 @@ type Refused = Refusal<
 /**
  * Makes the check of an agent's signature: a JWT signed by the host's enrolled Ed25519 key, at most 60 s long, and
  * bound to this method, path and body, so that a copied token can only repeat the very same request (RFC 9449 does
- * the same for people's tokens). What is repeated harms nobody, or has `uses` of `once`: its token is remembered (4b B4).
+ * the same for people's tokens). The token is judged before the body is read (4b B7). What is repeated harms nobody, or has `uses` of `once`: its token is remembered (4b B4).
  */
 export function createAgentAuthenticator(deps: Pick<Deps, "db" | "clock" | "log">) {
   const keys = new Map<string, KnownKey>();
@@ -59,9 +59,7 @@ export function createAgentAuthenticator(deps: Pick<Deps, "db" | "clock" | "log"
     /** Path and query, as sent. */
     target: string;
     authorization: string | undefined;
-    body: Uint8Array;
-    uses: "many" | "once";
-  }): Promise<Result<{ hostId: string }, Refused>> => {
+  }): Promise<Result<SignedRequest, Refused>> => {
     const token = /^Bearer ([A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+)$/.exec(
       request.authorization ?? "",
     )?.[1];
@@ -85,15 +83,13 @@ export function createAgentAuthenticator(deps: Pick<Deps, "db" | "clock" | "log"
       return refuse("identity_revoked", "signed by a key that is not this host's; enrol it again");
     if (claims === "invalid") return refuse("agent_token_invalid", "the token is not well formed");
     const { hostId } = host;
-    const bodyHash = createHash("sha256").update(request.body).digest("base64url");
     if (
       claims.exp < claims.iat ||
       claims.exp - claims.iat > MOST_LIFE_S ||
       claims.htm !== request.method ||
-      claims.htu !== request.target ||
-      claims.bsha256 !== bodyHash
+      claims.htu !== request.target
     )
-      return refuse("agent_token_invalid", "the token is not for this request");
+      return notForThis();
     const nowS = Math.floor(+deps.clock.now() / 1000);
     // Ahead, a token could be made today that opens something next year.
     if (claims.iat > nowS + CLOCK_SKEW_S || claims.exp + CLOCK_SKEW_S <= nowS) {
@@ -104,15 +100,30 @@ export function createAgentAuthenticator(deps: Pick<Deps, "db" | "clock" | "log"
         `the token was made ${toldOffset(offsetSeconds)} this control plane's time: set the host's clock`,
       );
     }
-    if (request.uses === "once") {
-      const expiresAt = new Date((Math.ceil(claims.exp) + CLOCK_SKEW_S) * 1000);
-      const used = await spendAgentToken(deps.db, { hostId, jti: claims.jti, expiresAt });
-      if (used === "again")
-        return refuse("agent_token_used", "this token has been used: sign another one");
-    }
-    return ok({ hostId });
+    const forBody: SignedRequest["forBody"] = async (body, uses) => {
+      if (claims.bsha256 !== createHash("sha256").update(body).digest("base64url"))
+        return notForThis();
+      if (uses === "once") {
+        const expiresAt = new Date((Math.ceil(claims.exp) + CLOCK_SKEW_S) * 1000);
+        const used = await spendAgentToken(deps.db, { hostId, jti: claims.jti, expiresAt });
+        if (used === "again")
+          return refuse("agent_token_used", "this token has been used: sign another one");
+      }
+      return ok({ hostId });
+    };
+    return ok({ forBody });
   };
 }
+
+/** A request whose token is good for its method and path, now; its body has not been looked at. */
+type SignedRequest = Readonly<{
+  forBody: (
+    body: Uint8Array,
+    uses: "many" | "once",
+  ) => Promise<Result<{ hostId: string }, Refusal<"agent_token_invalid" | "agent_token_used">>>;
+}>;
+
+const notForThis = () => refuse("agent_token_invalid", "the token is not for this request");
 
 type Key = Awaited<ReturnType<typeof importJWK>>;
 type KnownKey = Readonly<{ hostId: string; x: string; key: Key; at: number }>;

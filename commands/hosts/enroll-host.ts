@@ -14,7 +14,7 @@ import {
 } from "#db/hosts/hosts.ts";
 import { recordChange } from "#db/record-change.ts";
 import { hashJoinToken } from "./add-host.ts";
-import { stamp, type Deps } from "#commands/deps.ts";
+import { stamp, type AgentDeps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
 type Enrolled = Result<EnrollAnswer, Refusal<"join_token_invalid" | "host_wrong_state">>;
@@ -23,7 +23,7 @@ type Enrolled = Result<EnrollAnswer, Refusal<"join_token_invalid" | "host_wrong_
  * Binds an agent's new key to the host of its join token. All of the host's tokens are used up with it, and an older key is
  * worth nothing.
  */
-export async function enrollHost(deps: Deps, request: EnrollRequest): Promise<Enrolled> {
+export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promise<Enrolled> {
   const at = stamp(deps);
   const { facts } = request;
   const tokenHash = hashJoinToken(request.joinToken);
@@ -72,7 +72,7 @@ export async function enrollHost(deps: Deps, request: EnrollRequest): Promise<En
 }
 
 /** What somebody should look at, as soon as it is true. */
-function tellStaff(deps: Deps, before: Host, facts: EnrollRequest["facts"]): void {
+function tellStaff(deps: AgentDeps, before: Host, facts: EnrollRequest["facts"]): void {
   const jump = jumpOf(factsOf(before), facts);
   if (jump) deps.log.error("host.facts_jumped", { host_id: before.id, ...jump });
   if (!isFitForCustomers({ accelerator: facts.accelerator, testOnly: before.testOnly }))

@@ -1,16 +1,16 @@
 import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { ChannelDeps } from "#commands/deps.ts";
 
 /**
  * What an agent needs to work: its doorbell with short-lived credentials for that one queue, and the intervals. The
  * doorbell is null when no queue or no credentials can be had: the agent then only polls (design §6).
  */
-export async function openAgentSession(deps: Deps, hostId: string): Promise<AgentSession> {
+export async function openAgentSession(deps: ChannelDeps, hostId: string): Promise<AgentSession> {
   return { doorbell: await openDoorbell(deps, hostId), intervals: deps.settings.intervals };
 }
 
-async function openDoorbell(deps: Deps, hostId: string): Promise<AgentSession["doorbell"]> {
+async function openDoorbell(deps: ChannelDeps, hostId: string): Promise<AgentSession["doorbell"]> {
   try {
     const host = await loadHost(deps.db, hostId);
     // An embedded queue forgets itself at a restart, so it is made sure of here each time.

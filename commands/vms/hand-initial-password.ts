@@ -12,7 +12,7 @@ import { insertInitialPassword, lockInitialPassword } from "#db/vms/initial-pass
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockVm } from "#db/vms/vms.ts";
-import { stamp, type Deps } from "#commands/deps.ts";
+import { stamp, type AgentDeps } from "#commands/deps.ts";
 
 type Handed = Result<
   z.infer<typeof InitialPasswordAnswer>,
@@ -25,7 +25,7 @@ type Handed = Result<
  * it, and only until it has shown the VM whole.
  */
 export async function handInitialPassword(
-  deps: Deps,
+  deps: AgentDeps,
   hostId: string,
   vmId: string,
 ): Promise<Handed> {

@@ -24,7 +24,7 @@ import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { lockVmsOf, saveObservation, type VmRow } from "#db/vms/vms.ts";
-import { stamp, type Deps } from "#commands/deps.ts";
+import { stamp, type AgentDeps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { finishVm } from "./finish-vm.ts";
 
@@ -35,7 +35,7 @@ import { finishVm } from "./finish-vm.ts";
  * sent again, or comes late, would tell of yesterday.
  */
 export async function recordVmReport(
-  deps: Deps,
+  deps: AgentDeps,
   hostId: string,
   report: ReceivedReport,
 ): Promise<Recorded> {

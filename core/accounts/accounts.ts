@@ -1,4 +1,4 @@
-import type { Result } from "#core/result.ts";
+import type { Refusal, Result } from "#core/result.ts";
 
 /** Who a person or a billing system is to us. One account, one role. */
 export const ROLES = ["customer", "staff", "integration"] as const;
@@ -88,11 +88,13 @@ export type TokenView = Readonly<{
 export type Accounts = {
   /**
    * Who sends these headers: a session cookie, or `Authorization: Bearer <API token>`.
-   * `undefined` when there are no credentials; a refusal when there are, and they are not good.
+   * `undefined` when there are no credentials; a refusal when there are, and they are not good. Whoever sends many tokens
+   * that are not is answered no more for a while, from that address.
    */
   authenticate: (
     headers: Headers,
-  ) => Promise<Result<AccountPrincipal | undefined, { code: "token_invalid"; detail: string }>>;
+    callerAddress?: string,
+  ) => Promise<Result<AccountPrincipal | undefined, Refusal<"token_invalid" | "rate_limited">>>;
   /**
    * Makes a token; the secret is in the answer this once, and stored only hashed. One that is made by a token has no
    * more scopes than its maker, ends no later (its expiry is cut to the maker's), and ends with its maker.

@@ -9,10 +9,6 @@ export const LINK_LIVES_MS: Record<LinkKind, number> = {
 };
 export const LINK_BYTES = 32;
 
-/** Of one address in an hour. What is asked for beyond is not mailed; whoever asks is told the same. */
-export const MOST_LINKS = 5;
-export const LINKS_COUNTED_MS = 60 * 60_000;
-
 /** What each mail says, and the page that its link opens. */
 const MAILS: Record<
   LinkKind,

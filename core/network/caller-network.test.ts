@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { networkOf } from "./caller-network.ts";
+import { callerOf, networkOf } from "./caller-network.ts";
 
 // 4b A2
 test.each([
@@ -22,4 +22,17 @@ test.each([
   ["2001:db8::1]/x[", undefined],
 ])("%j is counted by %j", (address, network) => {
   expect(networkOf(address)).toBe(network);
+});
+
+// 4b B1
+test.each([
+  ["192.0.2.77", "192.0.2.77/32"],
+  ["::ffff:192.0.2.77", "192.0.2.77/32"],
+  ["2001:db8:1:2ff::9", "2001:db8:1:200::/56"],
+  ["2001:db8:1:2ab::1", "2001:db8:1:200::/56"],
+  ["2001:db8:1:300::1", "2001:db8:1:300::/56"],
+  ["unknown", undefined],
+  ["192.0.2.7:443", undefined],
+])("the attempts of %j are counted by %j", (address, caller) => {
+  expect(callerOf(address)).toBe(caller);
 });

@@ -28,6 +28,15 @@ export const ACTION_ERROR_CODES = [
 ] as const;
 export type ActionErrorCode = (typeof ACTION_ERROR_CODES)[number];
 
+/** What a customer reads of each. A host's own words are for staff: they name its paths, its bridges and its neighbours. */
+export const ACTION_ERROR_WORDS = {
+  timed_out: "It did not end in time.",
+  host_refused: "The host could not do it. Please try again, or ask support about this action.",
+  not_running: "The VM was not running.",
+  payment_refunded: "It could not be delivered, and the payment goes back.",
+  superseded: "The VM was deleted while this ran.",
+} as const satisfies Record<ActionErrorCode, string>;
+
 /** How long a power action may run before it is an error that the customer sees. */
 export const ACTION_TIME_LIMIT_MS = 15 * 60_000;
 

@@ -1,4 +1,4 @@
-import { and, count, eq, gt, isNull, lt } from "drizzle-orm";
+import { and, eq, gt, isNull, lt } from "drizzle-orm";
 import type { LinkKind } from "#core/accounts/links.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { accounts, mailedLinks } from "#db/schema/accounts.ts";
@@ -10,15 +10,6 @@ export type AskedLink = Readonly<{
   askedAt: Date;
   sentAt: Date | null;
 }>;
-
-/** How many links were asked for by this address since then. */
-export async function countLinks(db: Db | Tx, address: string, since: Date): Promise<number> {
-  const [row] = await db
-    .select({ n: count() })
-    .from(mailedLinks)
-    .where(and(eq(mailedLinks.address, address), gt(mailedLinks.askedAt, since)));
-  return row?.n ?? 0;
-}
 
 export async function insertLink(tx: Tx, link: Omit<AskedLink, "sentAt">): Promise<void> {
   await tx.insert(mailedLinks).values(link);
@@ -95,7 +86,7 @@ export async function markEmailProven(
   tx: Tx,
   accountId: string,
   now: Date,
-): Promise<{ firstTime: boolean; about: readonly string[] }> {
+): Promise<{ firstTime: boolean; email: string; name: string }> {
   const [row] = await tx.select().from(accounts).where(eq(accounts.id, accountId)).for("update");
   if (row === undefined) throw new Error(`account ${accountId} vanished`);
   if (!row.emailVerified)
@@ -103,7 +94,7 @@ export async function markEmailProven(
       .update(accounts)
       .set({ emailVerified: true, updatedAt: now })
       .where(eq(accounts.id, accountId));
-  return { firstTime: !row.emailVerified, about: [row.email, row.name] };
+  return { firstTime: !row.emailVerified, email: row.email, name: row.name };
 }
 
 /** Forgets what was asked for before then: its link has ended, and no limit counts it any more. */

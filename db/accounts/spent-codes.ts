@@ -1,11 +1,10 @@
-import { and, count, eq, lt } from "drizzle-orm";
+import { and, eq, lt } from "drizzle-orm";
 import type { Db } from "#db/client.ts";
 import { spentCodes } from "#db/schema/accounts.ts";
+import { takeAttempt } from "./attempts.ts";
 
 /** A code is good for a minute and a half at most: its own 30 seconds, and those before and after. */
 const KEPT_MS = 5 * 60_000;
-/** Tries of one account in that time, right or wrong. */
-const MOST_TRIES = 10;
 
 /**
  * Remembers that this account has used this code. Of two that bring the same one at once, one is the first. A code that an
@@ -21,8 +20,7 @@ export async function spendCode(
   await db
     .delete(spentCodes)
     .where(and(ofAccount, lt(spentCodes.spentAt, new Date(+now - KEPT_MS))));
-  const [tried] = await db.select({ n: count() }).from(spentCodes).where(ofAccount);
-  if ((tried?.n ?? 0) >= MOST_TRIES) return "too_many";
+  if ((await takeAttempt(db, "code", accountId, now)) !== undefined) return "too_many";
   const mine = await db
     .insert(spentCodes)
     .values({ accountId, code, spentAt: now })

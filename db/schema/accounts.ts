@@ -13,6 +13,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { ROLES } from "#core/accounts/accounts.ts";
+import { LIMIT_NAMES } from "#core/accounts/attempts.ts";
 import { LINK_KINDS } from "#core/accounts/links.ts";
 import { instant } from "./columns.ts";
 
@@ -227,7 +228,41 @@ export const apiTokens = pgTable(
   ],
 );
 
-/** Counters of the log-in routes' rate limits, in production. `lastRequest` is milliseconds since 1970. */
+export const attemptLimit = pgEnum("attempt_limit", LIMIT_NAMES);
+
+/** Buckets of attempts (`core/accounts/attempts.ts`) that have not run out yet; one that has is as good as none. */
+export const attempts = pgTable(
+  "attempts",
+  {
+    limit: attemptLimit("limit_name").notNull(),
+    /** SHA-256 of whom or what it counts, base64url: an address, an account. */
+    of: text("counted").notNull(),
+    runsOutAt: instant("runs_out_at").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "attempts_pkey", columns: [t.limit, t.of] }),
+    index("attempts_runs_out_at_idx").on(t.runsOutAt),
+    check("attempts_counted_is_sha256", sql`${t.of} ~ '^[A-Za-z0-9_-]{43}$'`),
+  ],
+);
+
+/** Networks from which an account was logged in, for some months: attempts from there are counted apart. */
+export const knownNetworks = pgTable(
+  "known_networks",
+  {
+    accountId: owner(),
+    /** SHA-256 of the network, base64url. */
+    network: text("network_hash").notNull(),
+    seenAt: instant("seen_at").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "known_networks_pkey", columns: [t.accountId, t.network] }),
+    index("known_networks_seen_at_idx").on(t.seenAt),
+    check("known_networks_hash_is_sha256", sql`${t.network} ~ '^[A-Za-z0-9_-]{43}$'`),
+  ],
+);
+
+/** What better-auth counted attempts by. No longer written; a later migration drops it, when no Lambda of before is left. */
 export const authRateLimits = pgTable(
   "auth_rate_limits",
   {

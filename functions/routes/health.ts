@@ -3,7 +3,7 @@ import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { forAnybody } from "#functions/access.ts";
 import { resetPasswordPage, verifyEmailPage } from "#functions/link-pages.ts";
-import { page } from "#functions/page.ts";
+import { page, showPage } from "#functions/page.ts";
 import { newRouter } from "#functions/router.ts";
 
 const Health = z
@@ -29,23 +29,21 @@ export const publicPages = (deps: Deps) => {
     const health = await checkHealth(deps);
     return c.json(health, health.ok ? 200 : 503);
   });
-  router.get("/checkout/done", (c) =>
-    c.html(
-      page(
-        "Payment received",
-        "<h1>Payment received</h1><p>Your VM is being made; it is usually up within a minute. You can close this page.</p>",
-      ),
-    ),
-  );
-  router.get("/checkout/cancelled", (c) =>
-    c.html(
-      page(
-        "Payment cancelled",
-        "<h1>Payment cancelled</h1><p>Nothing was charged. Your place is held for half an hour from the order on.</p>",
-      ),
-    ),
-  );
-  router.get("/account/verify-email", (c) => c.html(verifyEmailPage));
-  router.get("/account/reset-password", (c) => c.html(resetPasswordPage));
+  for (const [path, shown] of [
+    ["/checkout/done", CHECKOUT_DONE],
+    ["/checkout/cancelled", CHECKOUT_CANCELLED],
+    ["/account/verify-email", verifyEmailPage],
+    ["/account/reset-password", resetPasswordPage],
+  ] as const)
+    router.get(path, (c) => showPage(c, shown));
   return router;
 };
+
+const CHECKOUT_DONE = page(
+  "Payment received",
+  "<h1>Payment received</h1><p>Your VM is being made; it is usually up within a minute. You can close this page.</p>",
+);
+const CHECKOUT_CANCELLED = page(
+  "Payment cancelled",
+  "<h1>Payment cancelled</h1><p>Nothing was charged. Your place is held for half an hour from the order on.</p>",
+);

@@ -5,9 +5,9 @@ import { STAGES } from "#cdk/stage.ts";
 import { functionCalled, synthesisedStages, type Stages } from "./stages.ts";
 import type { Resource } from "./template.ts";
 
-/** What a grant may name: two queues, the hosts', three secrets, and the log-ins to Postgres: each function's, and the owner's. */
+/** What a grant may name: two queues, the hosts', four secrets, and the log-ins to Postgres: each function's, and the owner's. */
 const KNOWN =
-  /berth-host-\*|DatabaseLoginOf(?:Api|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret/;
+  /berth-host-\*|DatabaseLoginOf(?:Api|Agent|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret|EntranceSecret/;
 
 let stages: Stages;
 beforeAll(async () => {
@@ -45,7 +45,9 @@ describe.each(STAGES)("access in stage %s", (stage) => {
         .toSorted();
     expect(granted("StripeWebhook", "sqs:SendMessage")).toEqual(["BillingEvents"]);
     expect(granted("Api", "sqs:SendMessage")).toEqual(["OutboxEvents", "berth-host-*"]);
-    expect(granted("Api", "sqs:CreateQueue")).toEqual(["berth-host-*"]);
+    expect(granted("Agent", "sqs:SendMessage")).toEqual(["OutboxEvents", "berth-host-*"]);
+    for (const id of ["Api", "Agent"])
+      expect(granted(id, "sqs:CreateQueue")).toEqual(["berth-host-*"]);
     // Whoever relays may be the first to ring a host, and makes its queue.
     for (const relays of ["Sweep", "BillingEventsConsumer", "OutboxEventsConsumer"])
       expect(granted(relays, "sqs:CreateQueue")).toEqual(["berth-host-*"]);
@@ -56,26 +58,34 @@ describe.each(STAGES)("access in stage %s", (stage) => {
       "berth-host-*",
     ]);
     // 4b B6: each function has a log-in to Postgres of its own, and none the owner's.
-    for (const id of [
-      "Api",
-      "StripeWebhook",
-      "BillingEventsConsumer",
-      "OutboxEventsConsumer",
-      "Sweep",
-    ])
+    for (const id of ["Api", "BillingEventsConsumer", "OutboxEventsConsumer", "Sweep"])
       expect(granted(id, "secretsmanager:GetSecretValue")).toEqual([
         "AuthSecret",
         `DatabaseLoginOf${id}`,
+        ...(id === "Api" ? ["EntranceSecret"] : []),
         "SealingSecret",
         "StripeSecret",
       ]);
+    // 4b B1
     expect(granted("LogIn", "secretsmanager:GetSecretValue")).toEqual([
       "AuthSecret",
       "DatabaseLoginOfLogIn",
+      "EntranceSecret",
+    ]);
+    expect(granted("Agent", "secretsmanager:GetSecretValue")).toEqual([
+      "DatabaseLoginOfAgent",
+      "EntranceSecret",
+      "SealingSecret",
+    ]);
+    expect(granted("StripeWebhook", "secretsmanager:GetSecretValue")).toEqual([
+      "DatabaseLoginOfStripeWebhook",
+      "EntranceSecret",
+      "StripeSecret",
     ]);
     expect(granted("LogIn", "sqs:SendMessage")).toEqual([]);
     expect(granted("Migrate", "secretsmanager:GetSecretValue")).toEqual([
       "DatabaseCluster",
+      "DatabaseLoginOfAgent",
       "DatabaseLoginOfApi",
       "DatabaseLoginOfBillingEventsConsumer",
       "DatabaseLoginOfLogIn",
@@ -83,7 +93,7 @@ describe.each(STAGES)("access in stage %s", (stage) => {
       "DatabaseLoginOfStripeWebhook",
       "DatabaseLoginOfSweep",
     ]);
-    for (const id of ["Api", "LogIn", "Sweep", "Migrate"])
+    for (const id of ["Api", "Agent", "LogIn", "Sweep", "Migrate"])
       expect(granted(id, "ses:SendEmail")).toEqual([]);
     expect(granted("OutboxEventsConsumer", "ses:SendEmail").join()).toContain(
       "identity/example.com",
@@ -91,11 +101,11 @@ describe.each(STAGES)("access in stage %s", (stage) => {
     expect(granted("Migrate", "sqs:SendMessage")).toEqual([]);
   });
 
-  test("the hosts' role is trusted to the API alone, and may do on hosts' queues what a session's policy hands on", () => {
-    const api = roleOf(called("Api"));
-    const hosts = template().mentioned(called("Api").Properties["Environment"], "AWS::IAM::Role");
+  test("the hosts' role is trusted to the agents' channel alone, and may do on hosts' queues what a session's policy hands on", () => {
+    const agent = roleOf(called("Agent"));
+    const hosts = template().mentioned(called("Agent").Properties["Environment"], "AWS::IAM::Role");
     expect(template().trustOf(hosts)).toEqual([
-      expect.objectContaining({ Principal: { AWS: { "Fn::GetAtt": [api.id, "Arn"] } } }),
+      expect.objectContaining({ Principal: { AWS: { "Fn::GetAtt": [agent.id, "Arn"] } } }),
     ]);
     const statements = template().statementsOf(hosts);
     expect(statements.map((s) => s.Action.toSorted())).toEqual(
@@ -111,6 +121,6 @@ describe.each(STAGES)("access in stage %s", (stage) => {
           .statementsOf(role)
           .some((s) => s.Action.includes("sts:AssumeRole")),
       );
-    expect(mayAssume.map((role) => role.id)).toEqual([api.id]);
+    expect(mayAssume.map((role) => role.id)).toEqual([agent.id]);
   });
 });

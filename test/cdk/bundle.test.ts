@@ -14,6 +14,7 @@ import {
 } from "#cdk/bundle/bundle.ts";
 import { leanPackages } from "#cdk/bundle/lean-packages.ts";
 import { FUNCTION_NAMES, type FunctionName } from "#cdk/functions.ts";
+import { ENTRANCE_HEADER } from "#core/network/entrance-headers.ts";
 import { SWEEPS } from "#functions/sweep.ts";
 import { Answer, httpEvent, signed, sqsEvent } from "./events.ts";
 import { invoke, startLambdaWorld, type LambdaWorld } from "./lambda-world.ts";
@@ -37,6 +38,7 @@ afterAll(() => world.stop());
 /** Part 4a's limits. Each later part of the product may add a tenth; who needs more says why in an ADR. */
 const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   api: 700_000,
+  "agent-api": 500_000,
   "log-in": 750_000,
   "stripe-webhook": 500_000,
   "billing-events": 500_000,
@@ -69,12 +71,43 @@ describe("the bundles, each in a fresh Node with nothing but a Lambda's environm
     await invoke(bundles.migrate.file, { ...world.env, ...world.migrationEnv }, [{}, {}]);
   });
 
-  test("the API answers, describes itself, and refuses who did not log in, and serves no log-in", async () => {
+  // 4b B1
+  test.each([
+    ["api", "GET", "/healthz"],
+    ["agent-api", "GET", "/agent/v1/desired"],
+    ["log-in", "GET", "/v1/auth/get-session"],
+    ["stripe-webhook", "POST", "/webhooks/stripe"],
+  ] as const)("%s serves nobody who does not come through CloudFront", async (name, method, at) => {
+    const { answers } = await invoke(bundles[name].file, world.env, [
+      httpEvent(method, at, undefined, { [ENTRANCE_HEADER]: "" }),
+      httpEvent(method, at, undefined, { [ENTRANCE_HEADER]: "f".repeat(64) }),
+    ]);
+    const refused = { statusCode: 403, body: { code: "forbidden" } };
+    expect(answers.map((a) => Answer.parse(a))).toMatchObject([refused, refused]);
+  });
+
+  test("the agents' channel refuses who signs nothing, and serves nothing else", async () => {
+    const { answers } = await invoke(bundles["agent-api"].file, world.env, [
+      httpEvent("GET", "/agent/v1/desired"),
+      httpEvent("POST", "/agent/v1/session"),
+      httpEvent("GET", "/v1/plans"),
+      httpEvent("POST", "/agent/v1/enroll", { joinToken: "x".repeat(30) }),
+    ]);
+    expect(answers.map((a) => Answer.parse(a))).toMatchObject([
+      { statusCode: 401, body: { code: "unauthenticated" } },
+      { statusCode: 401, body: { code: "unauthenticated" } },
+      { statusCode: 404, body: { code: "not_found" } },
+      { statusCode: 400, body: { code: "invalid_request" } },
+    ]);
+  });
+
+  test("the API answers, describes itself, and refuses who did not log in, and serves no log-in and no agent", async () => {
     const { answers } = await invoke(bundles.api.file, world.env, [
       httpEvent("GET", "/healthz"),
       httpEvent("GET", "/openapi.json"),
       httpEvent("GET", "/v1/vms"),
       httpEvent("POST", "/v1/auth/sign-in/email", { email: "ada@example.com", password: "x" }),
+      httpEvent("GET", "/agent/v1/desired"),
       httpEvent("GET", "/v1/vms", undefined, { cookie: "__Host-berth.session_token=a.b" }),
       httpEvent("TRACE", "/v1/plans"),
       httpEvent("CONNECT", "/v1/orders"),
@@ -87,6 +120,7 @@ describe("the bundles, each in a fresh Node with nothing but a Lambda's environm
     });
     expect(refused).toMatchObject([
       { statusCode: 401, body: { code: "unauthenticated" } },
+      { statusCode: 404, body: { code: "not_found" } },
       { statusCode: 404, body: { code: "not_found" } },
       { statusCode: 401, body: { code: "token_invalid" } },
       { statusCode: 405, body: { code: "method_not_allowed" } },

@@ -34,21 +34,26 @@ test("the small stage goes out through one instance, the large one through gatew
   });
 });
 
-test("with a name of its own the API answers to that one only", () => {
+test("with a name of its own CloudFront answers to it, and everything is told that it is there", () => {
   const { stack } = createApp({
     bundles: stages.bundles,
     context: {
       stage: "small",
       domainName: "api.example.com",
-      certificateArn: "arn:aws:acm:eu-central-1:123456789012:certificate/x",
+      certificateArn: "arn:aws:acm:us-east-1:123456789012:certificate/x",
       alarmEmail: "ops@example.com",
     },
   });
   const template = readTemplate(stack);
-  expect(template.ofType("AWS::ApiGatewayV2::Api")[0]?.Properties).toMatchObject({
-    DisableExecuteApiEndpoint: true,
+  expect(template.ofType("AWS::CloudFront::Distribution")[0]?.Properties).toMatchObject({
+    DistributionConfig: {
+      Aliases: ["api.example.com"],
+      ViewerCertificate: {
+        AcmCertificateArn: "arn:aws:acm:us-east-1:123456789012:certificate/x",
+        MinimumProtocolVersion: "TLSv1.2_2021",
+      },
+    },
   });
-  expect(template.ofType("AWS::ApiGatewayV2::ApiMapping")).toHaveLength(1);
   const urls = template
     .ofType("AWS::Lambda::Function")
     .map((f) => JSON.stringify(f.Properties["Environment"] ?? {}))
@@ -65,6 +70,13 @@ test.each<Record<string, string>>([
   { stage: "huge" },
   { stage: "small", domainName: "api.example.com" },
   { stage: "small", alarmEmail: "nobody" },
+  { stage: "small", entranceKey: "c" },
+  // CloudFront reads certificates of us-east-1 only.
+  {
+    stage: "small",
+    domainName: "api.example.com",
+    certificateArn: "arn:aws:acm:eu-central-1:123456789012:certificate/x",
+  },
 ])("a context that does not fit is refused: %j", (context) => {
   expect(() => createApp({ bundles: stages.bundles, context })).toThrow(z.ZodError);
 });

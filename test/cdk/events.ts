@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import { z } from "zod";
-import { STRIPE_WEBHOOK_SECRET } from "./lambda-world.ts";
+import { ENTRANCE_HEADER, VIEWER_HEADER } from "#core/network/entrance-headers.ts";
+import { ENTRANCE, STRIPE_WEBHOOK_SECRET } from "./lambda-world.ts";
 
 /** What the API's Lambda answers to API Gateway. */
 export const Answer = z.object({
@@ -9,7 +10,7 @@ export const Answer = z.object({
   body: z.string().transform((body): unknown => JSON.parse(body)),
 });
 
-/** A request as an HTTP API of API Gateway hands it on (payload version 2.0). */
+/** A request that came through CloudFront, as an HTTP API of API Gateway hands it on (payload version 2.0). */
 export function httpEvent(
   method: string,
   rawPath: string,
@@ -23,7 +24,9 @@ export function httpEvent(
     rawPath,
     rawQueryString: "",
     headers: {
-      host: "api.example.com",
+      host: "x.execute-api.eu-central-1.amazonaws.com",
+      [ENTRANCE_HEADER]: ENTRANCE,
+      [VIEWER_HEADER]: "192.0.2.1",
       origin: "https://api.example.com",
       ...(text === undefined
         ? {}
@@ -34,8 +37,8 @@ export function httpEvent(
       ...headers,
     },
     requestContext: {
-      domainName: "api.example.com",
-      http: { method, path: rawPath, protocol: "HTTP/1.1", sourceIp: "192.0.2.1" },
+      domainName: "x.execute-api.eu-central-1.amazonaws.com",
+      http: { method, path: rawPath, protocol: "HTTP/1.1", sourceIp: "130.176.0.1" },
       stage: "$default",
     },
     ...(text === undefined ? {} : { body: text }),

@@ -18,6 +18,8 @@ import { runSql } from "#test/harness/database.ts";
 /** A self-signed certificate for `localhost`, valid to 2120, with its key. It protects nothing. */
 const CERTIFICATE = path.join(import.meta.dirname, "localhost.pem");
 export const STRIPE_WEBHOOK_SECRET = "whsec_test";
+/** What CloudFront shows at the entrance. */
+export const ENTRANCE = "e".repeat(64);
 const STRIPE_API_KEY = "sk_test_x";
 
 /** What a Lambda finds around it: Secrets Manager, SQS, Stripe (its stand-in), and a Postgres that speaks TLS only, as Aurora does. */
@@ -68,6 +70,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       apiKey: STRIPE_API_KEY,
       webhookSecret: STRIPE_WEBHOOK_SECRET,
     }),
+    "arn:entrance": JSON.stringify({ a: ENTRANCE, b: "" }),
     "arn:auth": randomBytes(32).toString("hex"),
     "arn:sealing": randomBytes(32).toString("hex"),
   });
@@ -84,6 +87,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       BERTH_STRIPE_SECRET_ARN: "arn:stripe",
       BERTH_AUTH_SECRET_ARN: "arn:auth",
       BERTH_SEALING_SECRET_ARN: "arn:sealing",
+      BERTH_ENTRANCE_SECRET_ARN: "arn:entrance",
       BERTH_BILLING_EVENTS_URL: `${aws.url}/123456789012/billing-events`,
       BERTH_OUTBOX_EVENTS_URL: `${aws.url}/123456789012/outbox-events`,
       BERTH_STRIPE_API_URL: stripe.url,

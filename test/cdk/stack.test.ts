@@ -1,14 +1,34 @@
 import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
+import { runInNewContext } from "node:vm";
 import { beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { createApp } from "#cdk/app.ts";
 import { FUNCTION_ENTRIES, FUNCTION_NAMES } from "#cdk/functions.ts";
 import { nagFindings } from "#cdk/nag.ts";
 import { STAGES } from "#cdk/stage.ts";
-import { Environment, LogInEnvironment, MigrationEnvironment } from "#commands/runtime.ts";
+import {
+  AgentEnvironment,
+  ApiEnvironment,
+  Environment,
+  LogInEnvironment,
+  MigrationEnvironment,
+  WebhookEnvironment,
+} from "#commands/runtime.ts";
+import { ENTRANCE_HEADER, VIEWER_HEADER } from "#core/network/entrance-headers.ts";
 import { berthFunctions, functionCalled, synthesisedStages, type Stages } from "./stages.ts";
+import { readTemplate } from "./template.ts";
 
 const ROOT = path.join(import.meta.dirname, "..", "..");
+
+/** Of those that are no worker. */
+const SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
+  Api: ApiEnvironment,
+  Agent: AgentEnvironment,
+  LogIn: LogInEnvironment,
+  Migrate: MigrationEnvironment,
+  StripeWebhook: WebhookEnvironment,
+};
 
 let stages: Stages;
 beforeAll(async () => {
@@ -44,11 +64,7 @@ describe.each(STAGES)("stage %s", (stage) => {
         .object({ Variables: z.record(z.string(), z.unknown()) })
         .parse(each.Properties["Environment"]);
       const schema =
-        each === called("Migrate")
-          ? MigrationEnvironment
-          : each === called("LogIn")
-            ? LogInEnvironment
-            : Environment;
+        SCHEMAS[String(each.Properties["Description"]).replace("Berth: ", "")] ?? Environment;
       const own = Object.keys(Variables).filter((name) => name.startsWith("BERTH_"));
       expect({ of: each.id, own: own.toSorted() }).toEqual({
         of: each.id,
@@ -164,21 +180,29 @@ describe.each(STAGES)("stage %s", (stage) => {
     expect(alarms.filter((a) => a.Properties["MetricName"] === "OutboxStuck")).toHaveLength(1);
   });
 
-  test("Stripe's webhook and log-ins have Lambdas of their own, everything else is the API's, throttled and logged", () => {
+  // 4b B1: one address at 100 requests a second turned agents, customers and Stripe away.
+  test("agents, Stripe and log-ins have Lambdas of their own, with their own throttle and concurrency; all else is the API's", () => {
     const routes = template().ofType("AWS::ApiGatewayV2::Route");
-    const target = (key: string) => {
-      const route = routes.find((r) => r.Properties["RouteKey"] === key);
-      const integration = template().mentioned(
-        route?.Properties["Target"],
-        "AWS::ApiGatewayV2::Integration",
-      );
-      return template().mentioned(integration.Properties["IntegrationUri"], "AWS::Lambda::Function")
-        .id;
+    const targets = Object.fromEntries(
+      routes.map((route) => {
+        const integration = template().mentioned(
+          route.Properties["Target"],
+          "AWS::ApiGatewayV2::Integration",
+        );
+        const { IntegrationUri: uri } = integration.Properties;
+        return [
+          String(route.Properties["RouteKey"]),
+          template().mentioned(uri, "AWS::Lambda::Function").id,
+        ];
+      }),
+    );
+    const own = {
+      "ANY /agent/{proxy+}": called("Agent").id,
+      "ANY /v1/auth/{proxy+}": called("LogIn").id,
+      "ANY /webhooks/stripe": called("StripeWebhook").id,
     };
-    expect(routes).toHaveLength(3);
-    expect(target("ANY /v1/auth/{proxy+}")).toBe(called("LogIn").id);
-    expect(target("ANY /webhooks/stripe")).toBe(called("StripeWebhook").id);
-    expect(target("$default")).toBe(called("Api").id);
+    expect(targets).toEqual({ ...own, $default: called("Api").id });
+    const throttle = { ThrottlingRateLimit: expect.any(Number) };
     expect(
       template()
         .ofType("AWS::ApiGatewayV2::Stage")
@@ -188,10 +212,91 @@ describe.each(STAGES)("stage %s", (stage) => {
         StageName: "$default",
         AutoDeploy: true,
         AccessLogSettings: { Format: expect.stringContaining("$context.requestId") },
-        DefaultRouteSettings: { ThrottlingRateLimit: expect.any(Number) },
+        DefaultRouteSettings: throttle,
+        RouteSettings: Object.fromEntries(Object.keys(own).map((key) => [key, throttle])),
       },
     ]);
-    expect(Number(called("Api").Properties["Timeout"])).toBeLessThan(30);
+    for (const id of ["Api", "Agent", "LogIn", "StripeWebhook"]) {
+      expect(called(id).Properties["ReservedConcurrentExecutions"]).toBeGreaterThan(0);
+      expect(Number(called(id).Properties["Timeout"])).toBeLessThan(30);
+    }
+  });
+
+  test("CloudFront stands before the API: it keeps nothing, shows the secret, tells who is asking, and has the web ACL", () => {
+    const [distribution] = template().ofType("AWS::CloudFront::Distribution");
+    const { DistributionConfig: config } = z
+      .object({
+        DistributionConfig: z.looseObject({
+          Origins: z.array(
+            z.looseObject({
+              OriginCustomHeaders: z.array(
+                z.object({ HeaderName: z.string(), HeaderValue: z.unknown() }),
+              ),
+            }),
+          ),
+        }),
+      })
+      .parse(distribution?.Properties);
+    expect(config).toMatchObject({
+      WebACLId: { Ref: "WebAclArn" },
+      DefaultCacheBehavior: {
+        // AWS' own: CachingDisabled, AllViewerExceptHostHeader.
+        CachePolicyId: "4135ea2d-6df8-44a3-9df3-4b5a84be39ad",
+        OriginRequestPolicyId: "b689b0a8-53d0-40ab-baf2-68738e2966ac",
+        ViewerProtocolPolicy: "https-only",
+        AllowedMethods: expect.arrayContaining(["GET", "POST", "PUT", "PATCH", "DELETE"]),
+        FunctionAssociations: [{ EventType: "viewer-request" }],
+      },
+      Origins: [{ CustomOriginConfig: { OriginProtocolPolicy: "https-only" } }],
+    });
+    const [header] = config.Origins[0]?.OriginCustomHeaders ?? [];
+    expect(header?.HeaderName).toBe(ENTRANCE_HEADER);
+    const secret = template().mentioned(header?.HeaderValue, "AWS::SecretsManager::Secret");
+    expect(secret.id).toMatch(/^EntranceSecret/);
+    // By a reference that CloudFormation resolves: the value stands in no template.
+    expect(JSON.stringify(header?.HeaderValue)).toMatch(
+      /resolve:secretsmanager.*:SecretString:a::/,
+    );
+
+    const [tells] = template().ofType("AWS::CloudFront::Function");
+    const handler = runInNewContext(`${String(tells?.Properties["FunctionCode"])}; handler`);
+    const headers = { [VIEWER_HEADER]: { value: "203.0.113.7" }, accept: { value: "*/*" } };
+    expect(handler({ viewer: { ip: "2001:db8::7" }, request: { uri: "/", headers } })).toEqual({
+      uri: "/",
+      headers: { [VIEWER_HEADER]: { value: "2001:db8::7" }, accept: { value: "*/*" } },
+    });
+  });
+
+  test("the web ACL is CloudFront's, in us-east-1, and refuses an address by how much it sends, and paths that no route has", () => {
+    const { edge } = stages.of[stage];
+    expect(edge.region).toBe("us-east-1");
+    const [acl] = readTemplate(edge).ofType("AWS::WAFv2::WebACL");
+    const { Rules, ...others } = z
+      .looseObject({ Rules: z.array(z.looseObject({ Name: z.string(), Priority: z.number() })) })
+      .parse(acl?.Properties);
+    expect(others).toMatchObject({ Scope: "CLOUDFRONT", DefaultAction: { Allow: {} } });
+    expect(Rules.map((r) => r.Name)).toEqual([
+      "long-path",
+      "log-ins",
+      "agents",
+      "stripe",
+      "the-rest",
+    ]);
+    expect(new Set(Rules.map((r) => r.Priority)).size).toBe(Rules.length);
+    for (const rule of Rules.slice(1))
+      expect(rule).toMatchObject({
+        Action: { Block: { CustomResponse: { ResponseCode: 429 } } },
+        Statement: { RateBasedStatement: { AggregateKeyType: "IP", Limit: expect.any(Number) } },
+      });
+  });
+
+  test("the other value of the entrance's secret is shown when the deployment says so", () => {
+    const { stack } = createApp({
+      bundles: stages.bundles,
+      context: { stage, entranceKey: "b" },
+    });
+    const [distribution] = readTemplate(stack).ofType("AWS::CloudFront::Distribution");
+    expect(JSON.stringify(distribution)).toMatch(/:SecretString:b::/);
   });
 
   test("the schema is migrated when the database is there, and before any Lambda that needs it changes", () => {

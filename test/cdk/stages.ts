@@ -18,6 +18,7 @@ async function emptyBundles(): Promise<FunctionBundles> {
   };
   return {
     api: await bundle("api"),
+    "agent-api": await bundle("agent-api"),
     "log-in": await bundle("log-in"),
     "stripe-webhook": await bundle("stripe-webhook"),
     "billing-events": await bundle("billing-events"),

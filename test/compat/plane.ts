@@ -5,7 +5,7 @@ import { serve } from "@hono/node-server";
 import { v7 } from "uuid";
 import { addHost } from "#commands/hosts/add-host.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
-import { createApi } from "#functions/app.ts";
+import { createAgentApi } from "#functions/app.ts";
 import { runAt } from "#host-agent/drivers/simulated/guest.ts";
 import { folderWorld } from "#host-agent/drivers/simulated/world.ts";
 import { eventually } from "#test/drivers/builders.ts";
@@ -23,7 +23,7 @@ export type CompatPlane = Awaited<ReturnType<typeof startCompatPlane>>;
 export async function startCompatPlane() {
   const cp = await startControlPlane({ start: new Date().toISOString() });
   const tick = () => cp.clock.advance(Math.max(0, Date.now() - +cp.clock.now()));
-  const api = createApi({
+  const api = createAgentApi({
     ...cp.deps,
     // So that a session has a doorbell to speak of; nothing listens there.
     queues: { ...cp.deps.queues, ensureHostQueue: async () => "http://127.0.0.1:9/1/doorbell" },

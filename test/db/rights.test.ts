@@ -18,11 +18,13 @@ const APPEND_ONLY = ["audit_log", "ledger_entries", "ledger_transactions"];
 /** What ends, or is kept for a while only: code deletes from these, and from no others. */
 const DELETED_FROM = [
   "api_tokens",
+  "attempts",
   "auth_rate_limits",
   "held_images",
   "idempotency_keys",
   "inbox",
   "ip_leases",
+  "known_networks",
   "mailed_links",
   "orders",
   "outbox",

@@ -5,7 +5,7 @@ import { z } from "zod";
 import { ROLES, SCOPES, SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts/accounts.ts";
 import { idIn } from "#core/ids.ts";
 import { accounts } from "#db/schema/accounts.ts";
-import { createApi, createLogInApi } from "#functions/app.ts";
+import { createAgentApi, createApi, createLogInApi } from "#functions/app.ts";
 import { StackClient } from "#local/client.ts";
 import { LOCAL_PASSWORD, LOCAL_PEOPLE } from "#local/seed.ts";
 import { aSample, anAgentReport, aVmReport, hostFacts, minutesAfter } from "#test/builders.ts";
@@ -207,7 +207,11 @@ describe("every operation of the API", () => {
       "/account/verify-email",
       "/account/reset-password",
     ];
-    const served = [createApi(stack.deps), createLogInApi({ ...stack.deps, logIns: stack.logIns })]
+    const served = [
+      createApi(stack.deps),
+      createAgentApi(stack.deps),
+      createLogInApi({ ...stack.deps, logIns: stack.logIns }),
+    ]
       .flatMap((app) => app.routes)
       .filter(({ method, path }) => method !== "ALL" || !path.endsWith("/*"))
       .map(({ method, path }) => `${method} ${path.replaceAll(/:(\w+)/g, "{$1}")}`);

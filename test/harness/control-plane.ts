@@ -7,7 +7,7 @@ import { LOOSE_UNPAID_LIMITS, type UnpaidLimits } from "#core/orders/unpaid-limi
 import type { Accounts, LogIns } from "#core/accounts/accounts.ts";
 import type { Log, Mail } from "#core/ports.ts";
 import { ok } from "#core/result.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import type { Db } from "#db/client.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
 import { createWholeApi } from "#functions/app.ts";
@@ -22,7 +22,7 @@ import { stripeInProcess, type StripeInProcess } from "./stripe-in-process.ts";
 
 /** The whole control plane over a database of its own, with nothing that moves by itself. */
 export type ControlPlane = Readonly<{
-  deps: Deps;
+  deps: Deps & ChannelDeps;
   database: TestDatabase;
   clock: SettableClock;
   queues: RecordedQueues;
@@ -102,7 +102,7 @@ export async function startControlPlane(
   });
   const mails: SentMail[] = [];
   const doors = options.accounts?.(database.db) ?? noAccounts;
-  const deps: Deps = {
+  const deps: Deps & ChannelDeps = {
     db: withCommitSteps(drizzle(database.pool, { logger: steps.logger }), steps),
     clock,
     ids: { newId: () => v7() },

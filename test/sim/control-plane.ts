@@ -1,9 +1,9 @@
 import { drizzle } from "drizzle-orm/node-postgres";
-import type { Deps } from "#commands/deps.ts";
+import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import { LOOSE_UNPAID_LIMITS, UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import type { Payments } from "#core/billing/payments.ts";
 import { openPool } from "#db/open-pool.ts";
-import { createApi } from "#functions/app.ts";
+import { createWholeApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
 import { createOutboxEventsConsumer } from "#functions/consume-outbox-events.ts";
 import { createSweep } from "#functions/sweep.ts";
@@ -26,7 +26,7 @@ const TIME_LIMITS_MS = { api: 28_000, webhook: 15_000, consumer: 60_000, sweep: 
 const MOST_CONNECTIONS = 500;
 
 export type ControlPlane = Readonly<{
-  deps: Deps;
+  deps: Deps & ChannelDeps;
   api: Serve;
   webhook: Serve;
   /** Runs all sweeps once, as the schedule does. */
@@ -72,7 +72,7 @@ export function createControlPlane(
     },
     () => undefined,
   );
-  const deps: Deps = {
+  const deps: Deps & ChannelDeps = {
     db: drizzle(pool),
     clock: scheduler.clock,
     ids,
@@ -102,7 +102,7 @@ export function createControlPlane(
         : { ...LOOSE_UNPAID_LIMITS, ofAccount: UNPAID_LIMITS.ofAccount },
     },
   };
-  const apis = Array.from({ length: INSTANCES }, () => createApi(deps));
+  const apis = Array.from({ length: INSTANCES }, () => createWholeApi(deps));
   const runSweep = createSweep(deps);
   const consumers = {
     "billing-events": createBillingEventsConsumer(deps),
@@ -161,7 +161,7 @@ export function createControlPlane(
   };
   return {
     deps,
-    api: lambda("api", (request) => pickApi.pick(apis).fetch(request)),
+    api: lambda("api", (request) => pickApi.pick(apis)(request)),
     // An instance of its own for each: one that is killed takes no other delivery with it, as on Lambda.
     webhook: lambda("webhook", (request) => createStripeWebhook(deps).fetch(request)),
     sweep,

@@ -78,6 +78,32 @@ test.each([
   agent.close();
 });
 
+test("what an answer says the time is counts only when it came within the request's time", async () => {
+  let now = Date.UTC(2026, 10, 29);
+  const clock = { now: () => new Date(now), sleep: createVirtualClock().sleep };
+  const heard: string[] = [];
+  let tookMs = 0;
+  const plane = createHttpControlPlane({
+    apiUrl: "http://berth.test",
+    clock,
+    sign: null,
+    timeLimitMs: 15_000,
+    heard: (date) => heard.push(date.toISOString()),
+    fetch: async () => {
+      const headers = { date: clock.now().toUTCString() };
+      // As a host is that was suspended while it waited: its time-out did not pass, its clock did.
+      now += tookMs;
+      return Response.json({ accepted: 0, ignored: 0 }, { headers });
+    },
+  });
+  const report = () =>
+    plane.report({ desiredGeneration: 1, vms: [], actions: [], strangers: [], facts: null });
+  await report();
+  tookMs = 3 * 24 * HOUR;
+  await report();
+  expect(heard).toHaveLength(1);
+});
+
 describe("a request that is refused for the clock", () => {
   async function aSigningAgent(options: { off: number; corrects: boolean }) {
     const clock = createVirtualClock();

@@ -1,7 +1,8 @@
 import { createRoute, type z } from "@hono/zod-openapi";
 import { enrollAnswerInProtocol1, sessionInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
 import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { ChannelDeps } from "#commands/deps.ts";
+import { createSlowDown } from "#commands/accounts/slow-down.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
 import {
@@ -11,6 +12,7 @@ import {
   type AgentGuards,
 } from "#functions/access.ts";
 import { spoken } from "#functions/announced.ts";
+import { callerAddressOf } from "#functions/caller-address.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 
@@ -42,14 +44,26 @@ const sessionRoute = (guard: AgentGuard) =>
       200: { description: "The session", content: json(AgentSession) },
     },
   });
+export const agentHostOperations = (guards: AgentGuards) => [
+  enrollRoute,
+  sessionRoute(guards.once),
+];
+
 /** How a host becomes known, and where its doorbell rings (design §6). */
-export const agentHostRoutes = (deps: Deps, guards: AgentGuards) =>
-  newRouter<AgentEnv>()
+export const agentHostRoutes = (deps: ChannelDeps, guards: AgentGuards) => {
+  const slowDown = createSlowDown(deps);
+  return newRouter<AgentEnv>()
     .openapi(enrollRoute, async (c) => {
-      const enrolled = unwrap(await enrollHost(deps, c.req.valid("json")));
+      const callerAddress = callerAddressOf(c.req.raw.headers);
+      unwrap(slowDown.lookOfCaller("wrong_join_token", callerAddress));
+      const answer = await enrollHost(deps, c.req.valid("json"));
+      if (!answer.ok && answer.error.code === "join_token_invalid")
+        unwrap(await slowDown.takeOfCaller("wrong_join_token", callerAddress));
+      const enrolled = unwrap(answer);
       return c.json(spoken(c, enrolled, enrollAnswerInProtocol1), 200);
     })
     .openapi(sessionRoute(guards.once), async (c) => {
       const session = await openAgentSession(deps, c.get("hostId"));
       return c.json(spoken(c, session, sessionInProtocol1), 200);
     });
+};

@@ -1,7 +1,7 @@
 import { createRoute } from "@hono/zod-openapi";
 import { usageReceiptInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
 import { UsageBatch, UsageReceipt } from "#core/contracts/agent/usage.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { AgentDeps } from "#commands/deps.ts";
 import { recordUsage } from "#commands/usage/record-usage.ts";
 import { type AgentEnv, type AgentGuard } from "#functions/access.ts";
 import { spoken } from "#functions/announced.ts";
@@ -24,8 +24,10 @@ const usageRoute = (guard: AgentGuard) =>
     },
   });
 
+export const agentUsageOperations = (guard: AgentGuard) => [usageRoute(guard)];
+
 /** What a host's VMs have used (design §6). */
-export const agentUsageRoutes = (deps: Deps, guard: AgentGuard) =>
+export const agentUsageRoutes = (deps: AgentDeps, guard: AgentGuard) =>
   newRouter<AgentEnv>().openapi(usageRoute(guard), async (c) => {
     const receipt = await recordUsage(deps, c.get("hostId"), c.req.valid("json"));
     return c.json(spoken(c, receipt, usageReceiptInProtocol1), 200);

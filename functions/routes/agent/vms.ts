@@ -5,7 +5,7 @@ import {
 } from "#core/contracts/agent/protocol-1.ts";
 import { DesiredDocument, InitialPasswordAnswer } from "#core/contracts/agent/desired.ts";
 import { ReceivedReport, ReportReceipt } from "#core/contracts/agent/report.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { AgentDeps } from "#commands/deps.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
@@ -82,11 +82,17 @@ const passwordRoute = (guard: AgentGuard) =>
     },
   });
 
+export const agentVmOperations = (guards: AgentGuards) => [
+  desiredRoute(guards.many),
+  reportRoute(guards.many),
+  passwordRoute(guards.once),
+];
+
 /**
  * What a host's VMs should be, and what they are seen to be (design §6). The desired document takes its shape in its
  * reader, as its hash is made of it.
  */
-export const agentVmRoutes = (deps: Deps, guards: AgentGuards) => {
+export const agentVmRoutes = (deps: AgentDeps, guards: AgentGuards) => {
   const readDesired = createDesiredReader(deps);
   return newRouter<AgentEnv>()
     .openapi(desiredRoute(guards.many), async (c) => {
@@ -107,7 +113,6 @@ export const agentVmRoutes = (deps: Deps, guards: AgentGuards) => {
       const handed = unwrap(
         await handInitialPassword(deps, c.get("hostId"), c.req.valid("param").id),
       );
-      c.header("cache-control", "no-store");
       return c.json(spoken(c, handed, initialPasswordInProtocol1), 200);
     });
 };

@@ -173,7 +173,7 @@ export const vmRoutes = (deps: Deps) =>
         type: "delete",
       });
       await ringNow(deps);
-      return c.json({ action: toActionView(unwrap(action)) }, 202);
+      return c.json({ action: toActionView(unwrap(action), c.get("who")) }, 202);
     })
     .openapi(actRoute(deps), async (c) => {
       const who = c.get("who");
@@ -181,17 +181,16 @@ export const vmRoutes = (deps: Deps) =>
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], { type });
       const requested = await answerOnce(deps, key, RequestedAction, async (within) => {
         const action = await requestAction(within, { who, vmId: c.req.valid("param").id, type });
-        return action.ok ? ok({ action: toActionView(action.value) }) : action;
+        return action.ok ? ok({ action: toActionView(action.value, who) }) : action;
       });
       await ringNow(deps);
       return c.json(unwrap(requested), 202);
     })
     .openapi(passwordRoute(deps), async (c) => {
       const taken = await takeInitialPassword(deps, c.get("who"), c.req.valid("param").id);
-      c.header("cache-control", "no-store");
       return c.json(unwrap(taken), 200);
     })
     .openapi(actionRoute(deps), async (c) => {
       const shown = unwrap(await showAction(deps, c.get("who"), c.req.valid("param").id));
-      return c.json(toActionView(shown.action, shown.seen), 200);
+      return c.json(toActionView(shown.action, c.get("who"), shown.seen), 200);
     });

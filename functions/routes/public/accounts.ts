@@ -1,5 +1,6 @@
 import { createRoute, type OpenAPIHono, type z } from "@hono/zod-openapi";
 import type { AccountPrincipal, LogIns } from "#core/accounts/accounts.ts";
+import type { LimitName } from "#core/accounts/attempts.ts";
 import {
   BackupCodes,
   ChangePassword,
@@ -25,8 +26,10 @@ import {
 import type { ProblemCode } from "#core/contracts/problem.ts";
 import type { Deps } from "#commands/deps.ts";
 import { askForLink } from "#commands/accounts/ask-for-link.ts";
+import { createSlowDown, rememberNetwork } from "#commands/accounts/slow-down.ts";
 import { proveEmail, resetPassword } from "#commands/accounts/use-link.ts";
 import { forAnybody, forSessions, type AccountEnv, type GuardDeps } from "#functions/access.ts";
+import { callerAddressOf } from "#functions/caller-address.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 
@@ -35,7 +38,11 @@ export type LogInDeps = GuardDeps &
   Pick<Deps, "db" | "clock" | "ids"> &
   Readonly<{ logIns: LogIns }>;
 /** What is asked: a body as it was accepted, and by whom where the operation is for who is logged in. */
-type Asked = Readonly<{ body: unknown; who: AccountPrincipal | undefined }>;
+type Asked = Readonly<{
+  body: unknown;
+  who: AccountPrincipal | undefined;
+  callerAddress: string | undefined;
+}>;
 
 type AuthOperation = Readonly<{
   /** Below `/v1/auth`. */
@@ -49,6 +56,10 @@ type AuthOperation = Readonly<{
   body?: z.ZodType;
   answer: z.ZodType;
   codes?: readonly ProblemCode[];
+  /** How often one address may call it; `log_in_route` when left out. */
+  limit?: LimitName;
+  /** Something is guessed at here: a password for an account, or what confirms the wish of who is logged in. */
+  guesses?: "password" | "confirmation";
   /** Serves it in better-auth's place; the answer is `Done`. */
   serve?: (deps: LogInDeps, asked: Asked) => Promise<void>;
   /** What is done after better-auth has served it, if that went well. */
@@ -71,7 +82,12 @@ const OPERATIONS: readonly AuthOperation[] = [
     body: SignUp,
     answer: LoggedIn,
     codes: ["forbidden", "email_taken", "busy"],
-    afterwards: (deps, { body }) => askForLink(deps, "prove_email", SignUp.parse(body).email),
+    limit: "sign_up",
+    afterwards: async (deps, { body, callerAddress }) => {
+      const { email } = SignUp.parse(body);
+      await rememberNetwork(deps, email, callerAddress);
+      await askForLink(deps, "prove_email", email);
+    },
   },
   {
     path: "/sign-in/email",
@@ -80,7 +96,11 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "anybody",
     body: SignIn,
     answer: LoggedIn.or(HalfLoggedIn),
-    codes: ["unauthenticated", "forbidden"],
+    codes: ["unauthenticated", "forbidden", "busy"],
+    limit: "sign_in",
+    guesses: "password",
+    afterwards: (deps, { body, callerAddress }) =>
+      rememberNetwork(deps, SignIn.parse(body).email, callerAddress),
   },
   {
     path: "/sign-out",
@@ -136,6 +156,8 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "session",
     body: ChangePassword,
     answer: LoggedIn,
+    codes: ["busy"],
+    guesses: "confirmation",
     afterwards: async (deps, { body, who }) => {
       if (ChangePassword.parse(body).revokeTokens)
         await deps.accounts.revokeAllTokens(theirs(who).accountId);
@@ -149,6 +171,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "session",
     body: NoFields,
     answer: Done,
+    limit: "link",
     serve: (deps, { who }) => askForLink(deps, "prove_email", theirs(who).email),
   },
   {
@@ -159,6 +182,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     body: VerifyEmail,
     answer: Done,
     codes: ["link_invalid"],
+    limit: "link",
     serve: async (deps, { body }) => unwrap(await proveEmail(deps, VerifyEmail.parse(body).token)),
   },
   {
@@ -170,6 +194,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "anybody",
     body: RequestPasswordReset,
     answer: Done,
+    limit: "link",
     serve: (deps, { body }) =>
       askForLink(deps, "reset_password", RequestPasswordReset.parse(body).email),
   },
@@ -181,9 +206,10 @@ const OPERATIONS: readonly AuthOperation[] = [
     body: ResetPassword,
     answer: Done,
     codes: ["link_invalid", "password_unfit"],
-    serve: async (deps, { body }) => {
+    limit: "link",
+    serve: async (deps, { body, callerAddress }) => {
       const { token: secret, newPassword, revokeTokens = false } = ResetPassword.parse(body);
-      unwrap(await resetPassword(deps, { secret, newPassword, revokeTokens }));
+      unwrap(await resetPassword(deps, { secret, newPassword, revokeTokens, callerAddress }));
     },
   },
   {
@@ -194,6 +220,9 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "session",
     body: ConfirmByPassword,
     answer: SecondFactor,
+    codes: ["busy"],
+    limit: "second_factor",
+    guesses: "confirmation",
   },
   {
     path: "/two-factor/disable",
@@ -202,6 +231,9 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "session",
     body: ConfirmByCode,
     answer: Done,
+    codes: ["busy"],
+    limit: "second_factor",
+    guesses: "confirmation",
   },
   {
     path: "/two-factor/generate-backup-codes",
@@ -210,6 +242,9 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "session",
     body: ConfirmByCode,
     answer: BackupCodes,
+    codes: ["busy"],
+    limit: "second_factor",
+    guesses: "confirmation",
   },
   {
     path: "/two-factor/verify-totp",
@@ -219,6 +254,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "anybody",
     body: VerifyTotp,
     answer: LoggedIn,
+    limit: "second_factor",
     codes: ["unauthenticated", "forbidden"],
   },
   {
@@ -228,6 +264,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     who: "anybody",
     body: VerifyBackupCode,
     answer: LoggedIn,
+    limit: "second_factor",
     codes: ["unauthenticated", "forbidden"],
   },
 ];
@@ -278,6 +315,15 @@ export function describeLogIns(deps: GuardDeps, registry: OpenAPIHono["openAPIRe
 
 /** Sign-up, log-in, sessions and second factors. `deps.logIns` answers them; here they are described and checked. */
 export const logInRoutes = (deps: LogInDeps) => {
+  const slowDown = createSlowDown(deps);
+  const refuseTooMany = async (operation: AuthOperation, asked: Asked): Promise<void> => {
+    const { callerAddress } = asked;
+    unwrap(await slowDown.takeOfCaller(operation.limit ?? "log_in_route", callerAddress));
+    if (operation.guesses === "password")
+      unwrap(await slowDown.takeLogIn(SignIn.parse(asked.body).email, callerAddress));
+    if (operation.guesses === "confirmation")
+      unwrap(await slowDown.take("confirmation", theirs(asked.who).accountId));
+  };
   const router = newRouter<{
     Variables: { requestId: string } & Partial<AccountEnv["Variables"]>;
   }>();
@@ -291,7 +337,9 @@ export const logInRoutes = (deps: LogInDeps) => {
       const asked = {
         body: body === undefined || body === "" ? {} : JSON.parse(body),
         who: c.get("who"),
+        callerAddress: callerAddressOf(headers),
       };
+      await refuseTooMany(operation, asked);
       if (operation.serve !== undefined) {
         await operation.serve(deps, asked);
         return c.json({ status: true });

@@ -19,10 +19,15 @@ import {
   type PlanOffer,
 } from "#commands/catalogue/show-catalogue.ts";
 import { forAnybody } from "#functions/access.ts";
+import { publicFor } from "#functions/public-answer.ts";
 import { newRouter } from "#functions/router.ts";
+
+/** How long an answer may be kept: as soon as that, a place that was taken shows. */
+const KEPT_SECONDS = 5;
 
 const pages = <T extends z.ZodType>(description: string, page: T) => ({
   200: { description, content: { "application/json": { schema: page } } },
+  304: { description: "Unchanged, by `If-None-Match`" },
 });
 
 const plansRoute = createRoute({
@@ -30,6 +35,7 @@ const plansRoute = createRoute({
   operationId: "listPlans",
   summary: "Plans on sale, with where there is room",
   tags: ["Catalogue"],
+  middleware: publicFor(KEPT_SECONDS),
   method: "get",
   path: "/v1/plans",
   request: { query: PageQuery },
@@ -40,6 +46,7 @@ const imagesRoute = createRoute({
   operationId: "listImages",
   summary: "Images a VM can be made from",
   tags: ["Catalogue"],
+  middleware: publicFor(KEPT_SECONDS),
   method: "get",
   path: "/v1/images",
   request: { query: PageQuery },
@@ -50,6 +57,7 @@ const locationsRoute = createRoute({
   operationId: "listLocations",
   summary: "Where VMs can run",
   tags: ["Catalogue"],
+  middleware: publicFor(KEPT_SECONDS),
   method: "get",
   path: "/v1/locations",
   request: { query: PageQuery },
