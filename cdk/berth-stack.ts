@@ -50,6 +50,7 @@ export class BerthStack extends Stack {
     const publicApi = new PublicApi(this, "PublicApi", { settings, alarms, domain: props.domain });
 
     const forConsumer = { alarms, consumerTimeout: CONSUMER_TIMEOUT };
+    const { queue: purchases } = new QueueWithAlarms(this, "Purchases", forConsumer);
     const { queue: billingEvents } = new QueueWithAlarms(this, "BillingEvents", forConsumer);
     const { queue: outboxEvents } = new QueueWithAlarms(this, "OutboxEvents", forConsumer);
 
@@ -84,6 +85,7 @@ export class BerthStack extends Stack {
         BERTH_STRIPE_SECRET_ARN: stripeSecret.secretArn,
         BERTH_AUTH_SECRET_ARN: authSecret.secretArn,
         BERTH_SEALING_SECRET_ARN: sealingSecret.secretArn,
+        BERTH_PURCHASES_URL: purchases.queueUrl,
         BERTH_BILLING_EVENTS_URL: billingEvents.queueUrl,
         BERTH_OUTBOX_EVENTS_URL: outboxEvents.queueUrl,
       },
@@ -126,7 +128,7 @@ export class BerthStack extends Stack {
       memoryMib: 512,
       timeout: Duration.seconds(15),
       reserved: settings.reserved["stripe-webhook"],
-      sendsTo: [billingEvents],
+      sendsTo: [purchases, billingEvents],
     });
     const consumer = { memoryMib: 512, timeout: CONSUMER_TIMEOUT };
     const billingConsumer = new BerthFunction(this, "BillingEventsConsumer", {
@@ -148,7 +150,7 @@ export class BerthStack extends Stack {
       memoryMib: 512,
       timeout: Duration.minutes(2),
       reserved: settings.reserved.sweep,
-      sendsTo: [billingEvents, outboxEvents],
+      sendsTo: [purchases, billingEvents, outboxEvents],
     });
     const working = [api, stripeWebhook, billingConsumer, outboxConsumer, sweep];
 
@@ -162,13 +164,15 @@ export class BerthStack extends Stack {
       logIn: logIn.function,
       stripeWebhook: stripeWebhook.function,
     });
-    for (const [queue, reader] of [
-      [billingEvents, billingConsumer],
-      [outboxEvents, outboxConsumer],
+    for (const [queue, reader, batchSize] of [
+      // A buyer waits for no other one: not in line behind renewals, and not for the slowest of a batch.
+      [purchases, billingConsumer, 1],
+      [billingEvents, billingConsumer, BATCH],
+      [outboxEvents, outboxConsumer, BATCH],
     ] as const)
       reader.function.addEventSource(
         new SqsEventSource(queue, {
-          batchSize: BATCH,
+          batchSize,
           reportBatchItemFailures: true,
           maxConcurrency: settings.consumers,
         }),

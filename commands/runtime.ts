@@ -29,6 +29,7 @@ export const Environment = z.object({
   BERTH_STRIPE_SECRET_ARN: z.string(),
   BERTH_AUTH_SECRET_ARN: z.string(),
   BERTH_SEALING_SECRET_ARN: z.string(),
+  BERTH_PURCHASES_URL: z.url(),
   BERTH_BILLING_EVENTS_URL: z.url(),
   BERTH_OUTBOX_EVENTS_URL: z.url(),
   BERTH_HOST_ROLE_ARN: z.string(),
@@ -110,6 +111,7 @@ async function createRuntime(): Promise<Deps> {
     }),
     queues: createSqsQueues({
       urls: {
+        purchases: env.BERTH_PURCHASES_URL,
         "billing-events": env.BERTH_BILLING_EVENTS_URL,
         "outbox-events": env.BERTH_OUTBOX_EVENTS_URL,
       },

@@ -7,7 +7,7 @@ import type { Resource } from "./template.ts";
 
 /** What a grant may name: two queues, the hosts', three secrets, and the log-ins to Postgres: each function's, and the owner's. */
 const KNOWN =
-  /berth-host-\*|DatabaseLoginOf(?:Api|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret/;
+  /berth-host-\*|DatabaseLoginOf(?:Api|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|Purchases|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret/;
 
 let stages: Stages;
 beforeAll(async () => {
@@ -43,7 +43,7 @@ describe.each(STAGES)("access in stage %s", (stage) => {
         .map((resource) => JSON.stringify(resource))
         .map((text) => KNOWN.exec(text)?.[0] ?? text)
         .toSorted();
-    expect(granted("StripeWebhook", "sqs:SendMessage")).toEqual(["BillingEvents"]);
+    expect(granted("StripeWebhook", "sqs:SendMessage")).toEqual(["BillingEvents", "Purchases"]);
     expect(granted("Api", "sqs:SendMessage")).toEqual(["OutboxEvents", "berth-host-*"]);
     expect(granted("Api", "sqs:CreateQueue")).toEqual(["berth-host-*"]);
     // Whoever relays may be the first to ring a host, and makes its queue.
@@ -53,6 +53,7 @@ describe.each(STAGES)("access in stage %s", (stage) => {
     expect(granted("Sweep", "sqs:SendMessage")).toEqual([
       "BillingEvents",
       "OutboxEvents",
+      "Purchases",
       "berth-host-*",
     ]);
     // 4b B6: each function has a log-in to Postgres of its own, and none the owner's.

@@ -84,6 +84,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       BERTH_STRIPE_SECRET_ARN: "arn:stripe",
       BERTH_AUTH_SECRET_ARN: "arn:auth",
       BERTH_SEALING_SECRET_ARN: "arn:sealing",
+      BERTH_PURCHASES_URL: `${aws.url}/123456789012/purchases`,
       BERTH_BILLING_EVENTS_URL: `${aws.url}/123456789012/billing-events`,
       BERTH_OUTBOX_EVENTS_URL: `${aws.url}/123456789012/outbox-events`,
       BERTH_STRIPE_API_URL: stripe.url,

@@ -102,8 +102,10 @@ export function createControlPlane(
   };
   const apis = Array.from({ length: INSTANCES }, () => createApi(deps));
   const runSweep = createSweep(deps);
+  const billing = createBillingEventsConsumer(deps);
   const consumers = {
-    "billing-events": createBillingEventsConsumer(deps),
+    purchases: billing,
+    "billing-events": billing,
     "outbox-events": createOutboxEventsConsumer(deps),
   };
   ports.queues.serve(consumers);
