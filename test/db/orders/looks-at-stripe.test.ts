@@ -64,6 +64,19 @@ describe("4b C1: a subscription that is told of", () => {
     expect(await unapplied()).toEqual([]);
   });
 
+  test("beside another one costs a look for each: neither tells of the other", async () => {
+    const world = await aWorld(cp);
+    await aProvisionedVm(cp, world);
+    await aProvisionedVm(cp, world);
+    await forgetVersion();
+    const { subscriptions } = cp.stripe.dashboard;
+    for (const { id } of cp.stripe.standIn.store.all("subscription"))
+      await subscriptions.update(id, { metadata: { n: "1" } });
+    await cp.stripe.standIn.webhooks.deliverDue();
+    expect(await readsOf(cp.pump)).toEqual([A_SESSION, A_SESSION]);
+    expect(await unapplied()).toEqual([]);
+  });
+
   test("many times within a moment, to as many workers at once, costs one look", async () => {
     await aProvisionedVm(cp, await aWorld(cp));
     await forgetVersion();

@@ -9,18 +9,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: ".where(isMessage(messageId))",
   },
   {
-    name: "inbox: a look at one object applies what was delivered about others",
-    file: "db/messages/inbox.ts",
-    find: "        eq(inbox.objectId, objectId),\n",
-    replace: "",
-  },
-  {
-    name: "inbox: a look applies what is delivered while it is under way",
-    file: "db/messages/inbox.ts",
-    find: ".where(and(areMessages(others), isNull(inbox.appliedAt)))",
-    replace: ".where(isNull(inbox.appliedAt))",
-  },
-  {
     name: "outbox: a change of a VM is written without its outbox row",
     file: "commands/vms/request-action.ts",
     find: `{ name: "vm.change_requested.v1", data: { vmId: vm.id, hostId: vm.hostId } },`,
