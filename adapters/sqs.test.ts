@@ -64,11 +64,12 @@ afterEach(() => {
   server.close();
 });
 
+const PURCHASES = "https://sqs.test/1/purchases";
 const BILLING = "https://sqs.test/1/billing-events";
 const OUTBOX = "https://sqs.test/1/outbox-events";
 const queues = () =>
   createSqsQueues({
-    urls: { "billing-events": BILLING, "outbox-events": OUTBOX },
+    urls: { purchases: PURCHASES, "billing-events": BILLING, "outbox-events": OUTBOX },
     client: {
       endpoint,
       region: "eu-central-1",
@@ -154,7 +155,9 @@ describe("a host's queue", () => {
     vi.stubEnv("AWS_ACCESS_KEY_ID", "a");
     vi.stubEnv("AWS_SECRET_ACCESS_KEY", "b");
     const found = "https://sqs.eu-central-1.amazonaws.com/9/berth-host-h-1";
-    const own = createSqsQueues({ urls: { "billing-events": BILLING, "outbox-events": OUTBOX } });
+    const own = createSqsQueues({
+      urls: { purchases: PURCHASES, "billing-events": BILLING, "outbox-events": OUTBOX },
+    });
     answers = [{ status: 200, body: { QueueUrl: found } }];
     expect(await own.ensureHostQueue("h-1")).toBe(found);
     answers = [MISSING, { status: 200, body: { QueueUrl: found } }];

@@ -82,7 +82,12 @@ describe("a webhook", () => {
     const result = await payments().verifyWebhook(body, signed(WEBHOOK_SECRET, SECONDS + age));
     expect(result).toEqual({
       ok: true,
-      value: { id: "evt_1", type: "refund.updated", object: { kind: "refund", id: "re_1" } },
+      value: {
+        id: "evt_1",
+        type: "refund.updated",
+        object: { kind: "refund", id: "re_1", version: null },
+        awaited: false,
+      },
     });
   });
 

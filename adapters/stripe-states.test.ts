@@ -170,8 +170,17 @@ describe("a subscription", () => {
       orderId: "order-of-subscription",
       status: "past_due",
       paidUntil: until,
+      version: "past_due in_1",
     });
     expect(subscriptionState(aSubscription({ metadata: {} }), until).orderId).toBeNull();
+  });
+
+  it("4b C1: has no version while its latest invoice may still be paid, or when there is none", () => {
+    const versionOf = (latest: object | null) =>
+      subscriptionState(aSubscription({ latest_invoice: latest }), new Date(0)).version;
+    expect(versionOf(anInvoice({ status: "paid" }))).toBe("past_due in_1");
+    expect(versionOf(anInvoice({ status: "open" }))).toBeNull();
+    expect(versionOf(null)).toBeNull();
   });
 
   it("must have been fetched with its latest invoice", () => {
@@ -302,8 +311,33 @@ describe("an event", () => {
     expect(providerEvent(anEvent({ object: "invoice", id: "in_9", status: "paid" }))).toEqual({
       id: "evt_1",
       type: "invoice.paid",
-      object: { kind: "invoice", id: "in_9" },
+      object: { kind: "invoice", id: "in_9", version: null },
+      awaited: false,
     });
+  });
+
+  it.each([
+    [{ object: "checkout.session", id: "cs_1" }, true],
+    [{ object: "invoice", id: "in_1", billing_reason: "subscription_create" }, true],
+    [{ object: "invoice", id: "in_1", billing_reason: "subscription_cycle" }, false],
+    [{ object: "subscription", id: "sub_1", billing_reason: "subscription_create" }, false],
+  ])("4b C1: says whether a buyer may wait for it (%o: %s)", (object, awaited) => {
+    expect(providerEvent(anEvent(object)).awaited).toBe(awaited);
+  });
+
+  it.each([
+    [{ status: "active", latest_invoice: "in_1" }, "active in_1"],
+    [{ status: "past_due", latest_invoice: "in_2" }, "past_due in_2"],
+    [{ status: "active", latest_invoice: null }, null],
+    [{ status: "active", latest_invoice: { id: "in_1" } }, null],
+    [{ status: "active or so", latest_invoice: "in_1" }, null],
+    [{ status: 1, latest_invoice: "in_1" }, null],
+  ])("4b C1: of a subscription says its version (%o: %s)", (more, version) => {
+    const event = anEvent({ object: "subscription", id: "sub_1", ...more });
+    expect(providerEvent(event).object.version).toBe(version);
+    expect(providerEvent(anEvent({ object: "invoice", id: "in_1", ...more })).object.version).toBe(
+      null,
+    );
   });
 
   it.each(["in_\0", "in 1", "", "x".repeat(256), "in_é"])(
@@ -315,14 +349,19 @@ describe("an event", () => {
 
   it("4b A5: of a connected account is about nothing of ours", () => {
     const event = { ...anEvent({ object: "invoice", id: "in_9" }), account: "acct_1" };
-    expect(providerEvent(event).object).toEqual({ kind: "unknown", id: null });
+    expect(providerEvent(event).object).toEqual({ kind: "unknown", id: null, version: null });
   });
 
   it("about a thing without a kind or an id says so", () => {
-    expect(providerEvent(anEvent({ balance: 1 })).object).toEqual({ kind: "unknown", id: null });
+    expect(providerEvent(anEvent({ balance: 1 })).object).toEqual({
+      kind: "unknown",
+      id: null,
+      version: null,
+    });
     expect(providerEvent(anEvent({ object: 1, id: 2 })).object).toEqual({
       kind: "unknown",
       id: null,
+      version: null,
     });
   });
 });

@@ -33,19 +33,40 @@ const ID = /^[\x21-\x7e]{1,255}$/;
  * not ours.
  */
 export function providerEvent(event: Stripe.Event): ProviderEvent {
-  const object: { object?: unknown; id?: unknown } =
-    event.account === undefined ? event.data.object : {};
+  const object: Snapshot = event.account === undefined ? event.data.object : {};
+  const kind = isId(object.object) ? object.object : "unknown";
   return {
     id: event.id,
     type: event.type,
     object: {
-      kind: typeof object.object === "string" && ID.test(object.object) ? object.object : "unknown",
-      id: typeof object.id === "string" && ID.test(object.id) ? object.id : null,
+      kind,
+      id: isId(object.id) ? object.id : null,
+      version: kind === "subscription" ? subscriptionVersion(object) : null,
     },
+    awaited:
+      kind === "checkout.session" ||
+      (kind === "invoice" && object.billing_reason === "subscription_create"),
   };
 }
 
-export const isEventId = (id: unknown): id is string => typeof id === "string" && ID.test(id);
+/** What is read of the object in an event; nothing is known of what it holds. */
+type Snapshot = Readonly<{
+  object?: unknown;
+  id?: unknown;
+  status?: unknown;
+  latest_invoice?: unknown;
+  billing_reason?: unknown;
+}>;
+
+/**
+ * All of a subscription that `subscriptionState` reads and that can change: its status, and which invoice is its latest. null
+ * when it says neither. An id stands here for the invoice: in an event it is never expanded.
+ */
+function subscriptionVersion({ status, latest_invoice: invoice }: Snapshot): string | null {
+  return isId(status) && isId(invoice) ? `${status} ${invoice}` : null;
+}
+
+export const isId = (id: unknown): id is string => typeof id === "string" && ID.test(id);
 
 export function invoiceState(invoice: Stripe.Invoice): InvoiceState {
   return {
@@ -85,6 +106,10 @@ export const subscriptionState = (
   orderId: subscription.metadata["order_id"] ?? null,
   status: subscription.status,
   paidUntil,
+  version:
+    latestInvoiceOf(subscription)?.status === "paid"
+      ? subscriptionVersion({ ...subscription, latest_invoice: latestInvoiceOf(subscription)?.id })
+      : null,
 });
 
 export function latestInvoiceOf(subscription: Stripe.Subscription): Stripe.Invoice | null {

@@ -16,7 +16,7 @@ import {
   idOf,
   instant,
   invoiceState,
-  isEventId,
+  isId,
   latestInvoiceOf,
   providerEvent,
   refundState,
@@ -292,8 +292,7 @@ export function createStripePayments(options: StripeOptions): Payments {
           undefined,
           +options.now(),
         );
-        if (!isEventId(event.id))
-          return refuse("event_malformed", "the event has no id of Stripe's");
+        if (!isId(event.id)) return refuse("event_malformed", "the event has no id of Stripe's");
         return ok(providerEvent(event));
       } catch (error) {
         if (

@@ -72,6 +72,7 @@ export class BerthStack extends Stack {
     });
 
     const forConsumer = { alarms, consumerTimeout: CONSUMER_TIMEOUT };
+    const { queue: purchases } = new QueueWithAlarms(this, "Purchases", forConsumer);
     const { queue: billingEvents } = new QueueWithAlarms(this, "BillingEvents", forConsumer);
     const { queue: outboxEvents } = new QueueWithAlarms(this, "OutboxEvents", forConsumer);
 
@@ -106,6 +107,7 @@ export class BerthStack extends Stack {
         BERTH_STRIPE_SECRET_ARN: stripeSecret.secretArn,
         BERTH_AUTH_SECRET_ARN: authSecret.secretArn,
         BERTH_SEALING_SECRET_ARN: sealingSecret.secretArn,
+        BERTH_PURCHASES_URL: purchases.queueUrl,
         BERTH_BILLING_EVENTS_URL: billingEvents.queueUrl,
         BERTH_OUTBOX_EVENTS_URL: outboxEvents.queueUrl,
       },
@@ -178,7 +180,7 @@ export class BerthStack extends Stack {
       memoryMib: 512,
       timeout: Duration.seconds(15),
       reserved: settings.reserved["stripe-webhook"],
-      sendsTo: [billingEvents],
+      sendsTo: [purchases, billingEvents],
     });
     const consumer = { memoryMib: 512, timeout: CONSUMER_TIMEOUT };
     const billingConsumer = new BerthFunction(this, "BillingEventsConsumer", {
@@ -200,7 +202,7 @@ export class BerthStack extends Stack {
       memoryMib: 512,
       timeout: Duration.minutes(2),
       reserved: settings.reserved.sweep,
-      sendsTo: [billingEvents, outboxEvents],
+      sendsTo: [purchases, billingEvents, outboxEvents],
     });
     new HostAccess(this, "Hosts", { agent }).mayRing([
       api,
@@ -215,13 +217,15 @@ export class BerthStack extends Stack {
       "log-in": logIn.function,
       "stripe-webhook": stripeWebhook.function,
     });
-    for (const [queue, reader] of [
-      [billingEvents, billingConsumer],
-      [outboxEvents, outboxConsumer],
+    for (const [queue, reader, batchSize] of [
+      // A buyer waits for no other one: not in line behind renewals, and not for the slowest of a batch.
+      [purchases, billingConsumer, 1],
+      [billingEvents, billingConsumer, BATCH],
+      [outboxEvents, outboxConsumer, BATCH],
     ] as const)
       reader.function.addEventSource(
         new SqsEventSource(queue, {
-          batchSize: BATCH,
+          batchSize,
           reportBatchItemFailures: true,
           maxConcurrency: settings.consumers,
         }),

@@ -33,6 +33,7 @@ export const Environment = z.object({
   BERTH_STRIPE_SECRET_ARN: z.string(),
   BERTH_AUTH_SECRET_ARN: z.string(),
   BERTH_SEALING_SECRET_ARN: z.string(),
+  BERTH_PURCHASES_URL: z.url(),
   BERTH_BILLING_EVENTS_URL: z.url(),
   BERTH_OUTBOX_EVENTS_URL: z.url(),
   /** Whom mail is from, an address that SES may send for; without one none is sent, and each that is due fails. */
@@ -125,6 +126,7 @@ async function createRuntime(): Promise<Deps> {
     payments: paymentsOf(stripe, env.BERTH_STRIPE_API_URL),
     queues: createSqsQueues({
       urls: {
+        purchases: env.BERTH_PURCHASES_URL,
         "billing-events": env.BERTH_BILLING_EVENTS_URL,
         "outbox-events": env.BERTH_OUTBOX_EVENTS_URL,
       },

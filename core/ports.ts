@@ -12,8 +12,11 @@ export type Log = {
   error: (event: string, fields: Record<string, unknown>) => void;
 };
 
+/** Those that ring for the provider's deliveries. `purchases` is for what a buyer waits for: no renewal is before them. */
+export const BILLING_QUEUES = ["purchases", "billing-events"] as const;
+export type BillingQueue = (typeof BILLING_QUEUES)[number];
 /** The queues that the product itself works from. A host's own queue is named by its URL. */
-export const WORK_QUEUES = ["billing-events", "outbox-events"] as const;
+export const WORK_QUEUES = [...BILLING_QUEUES, "outbox-events"] as const;
 export type WorkQueue = (typeof WORK_QUEUES)[number];
 
 /** SQS. A failed send throws: whoever sends keeps its row unsent and tries again. */

@@ -12,12 +12,11 @@ import type { Stack } from "./stack.ts";
 
 const ROUNDS = 5;
 const SECRET = "whsec_of_the_benchmark";
-const Urls = z.object({ "billing-events": z.string(), "outbox-events": z.string() });
 
 /**
  * Stripe's deliveries, as they come: signed, over HTTP, stored and rung for. Nobody takes them from their queue, since
- * what is measured is the intake. Beside them the bare insert of the same rows, by as many clients. The clients and SQS
- * run in a thread of their own (`bench-outside.ts`).
+ * what is measured is the intake. Beside them the bare insert of the same rows, by as many clients. The clients and what stands for
+ * SQS run in a thread of their own (`bench-outside.ts`).
  */
 export async function benchWebhooks(stack: Stack, pool: pg.Pool): Promise<BenchRow[]> {
   const [sqsPort, webhookPort] = [await freePort(), await freePort()];
@@ -33,12 +32,17 @@ export async function benchWebhooks(stack: Stack, pool: pg.Pool): Promise<BenchR
     return z.number().parse(await answer());
   };
   try {
-    const urls = Urls.parse(await answer());
+    await answer();
+    const queue = (name: string) => `http://127.0.0.1:${sqsPort}/000000000000/${name}`;
     const webhook = createStripeWebhook({
       ...stack.deps,
       queues: createSqsQueues({
         client: { ...stack.sqs.clientConfig, endpoint: `http://127.0.0.1:${sqsPort}` },
-        urls,
+        urls: {
+          purchases: queue("purchases"),
+          "billing-events": queue("billing-events"),
+          "outbox-events": queue("outbox-events"),
+        },
       }),
       payments: createStripePayments({
         apiKey: "sk_test_of_the_benchmark",

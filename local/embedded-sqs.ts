@@ -50,6 +50,7 @@ export async function startEmbeddedSqs(port: number): Promise<EmbeddedSqs> {
     clientConfig,
     client,
     urls: {
+      purchases: await withDlq("purchases"),
       "billing-events": await withDlq("billing-events"),
       "outbox-events": await withDlq("outbox-events"),
     },

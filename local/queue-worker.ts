@@ -5,10 +5,14 @@ import {
   type SQSClient,
 } from "@aws-sdk/client-sqs";
 import type { SQSEvent, SQSRecord } from "aws-lambda";
+import { inGroups } from "#commands/in-groups.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { BatchHandler } from "#functions/batch.ts";
 
-/** What Lambda's event source mapping does: takes batches, calls the handler, deletes what it has done. */
+/**
+ * What Lambda's event source mapping does with batches of one: hands each message to the handler, and deletes what it has done.
+ * No message waits for another one that takes long, unless that many take long at once.
+ */
 export type QueueWorker = Readonly<{
   /** Resolves when the handler has nothing in work. */
   idle: () => Promise<void>;
@@ -17,8 +21,10 @@ export type QueueWorker = Readonly<{
 }>;
 
 const WAIT_SECONDS = 20;
+/** SQS's own limit, of a receipt and of a deletion. */
+const MOST_AT_ONCE = 10;
 
-/** Works a queue with `parallel` batches at once, until it is stopped. */
+/** Works a queue with `parallel` messages at once, until it is stopped. */
 export function startQueueWorker(options: {
   client: SQSClient;
   queueUrl: string;
@@ -27,16 +33,15 @@ export function startQueueWorker(options: {
   log: Log;
   parallel: number;
 }): QueueWorker {
-  const { client, queueUrl, log } = options;
+  const { client, queueUrl, log, parallel } = options;
   const stopping = new AbortController();
-  let inWork = 0;
-  const idlers = new Set<() => void>();
+  const inWork = new Set<Promise<void>>();
 
-  const receive = async (): Promise<Message[]> => {
+  const receive = async (most: number): Promise<Message[]> => {
     const answer = await client.send(
       new ReceiveMessageCommand({
         QueueUrl: queueUrl,
-        MaxNumberOfMessages: 10,
+        MaxNumberOfMessages: Math.min(most, MOST_AT_ONCE),
         WaitTimeSeconds: WAIT_SECONDS,
         MessageSystemAttributeNames: ["All"],
       }),
@@ -45,54 +50,50 @@ export function startQueueWorker(options: {
     return answer.Messages ?? [];
   };
 
-  const work = async (messages: Message[]) => {
-    inWork++;
-    try {
-      const { batchItemFailures } = await options.handler(toEvent(messages, queueUrl));
-      const failed = new Set(batchItemFailures.map((f) => f.itemIdentifier));
-      const done = messages.filter((m) => m.MessageId !== undefined && !failed.has(m.MessageId));
-      if (done.length > 0)
-        await client.send(
-          new DeleteMessageBatchCommand({
-            QueueUrl: queueUrl,
-            Entries: done.map((m, n) => ({ Id: String(n), ReceiptHandle: m.ReceiptHandle })),
-          }),
-        );
-    } finally {
-      inWork--;
-      if (inWork === 0) for (const wake of idlers) wake();
-    }
+  const remove = inGroups<Message, void>(MOST_AT_ONCE, async (done) => {
+    await client.send(
+      new DeleteMessageBatchCommand({
+        QueueUrl: queueUrl,
+        Entries: done.map((m, n) => ({ Id: String(n), ReceiptHandle: m.ReceiptHandle })),
+      }),
+    );
+    return done.map(() => undefined);
+  });
+
+  const failed = (error: unknown) =>
+    log.error("queue_worker.failed", { queue_url: queueUrl, error });
+  const work = async (message: Message) => {
+    const { batchItemFailures } = await options.handler(toEvent([message], queueUrl));
+    if (batchItemFailures.length === 0) await remove(message);
   };
 
-  const loop = async () => {
+  const receiveAll = async () => {
     while (!stopping.signal.aborted) {
       try {
-        const messages = await receive();
-        if (messages.length > 0) await work(messages);
+        for (const message of await receive(parallel - inWork.size)) {
+          const working = work(message)
+            .catch(failed)
+            .finally(() => inWork.delete(working));
+          inWork.add(working);
+        }
       } catch (error) {
-        if (stopping.signal.aborted) return;
-        log.error("queue_worker.failed", { queue_url: queueUrl, error });
+        if (stopping.signal.aborted) break;
+        failed(error);
         await options.clock.sleep(1000, stopping.signal).catch(() => undefined);
       }
+      if (inWork.size >= parallel) await Promise.race(inWork);
     }
+    await Promise.all(inWork);
   };
-  const loops = Array.from({ length: options.parallel }, loop);
+  const received = receiveAll();
   return {
-    busy: () => inWork > 0,
-    idle: () =>
-      new Promise((resolve) => {
-        if (inWork === 0) resolve();
-        else {
-          const wake = () => {
-            idlers.delete(wake);
-            resolve();
-          };
-          idlers.add(wake);
-        }
-      }),
+    busy: () => inWork.size > 0,
+    idle: async () => {
+      while (inWork.size > 0) await Promise.all(inWork);
+    },
     stop: async () => {
       stopping.abort();
-      await Promise.all(loops);
+      await received;
     },
   };
 }

@@ -300,9 +300,11 @@ const startWorkers = (deps: Deps, sqs: EmbeddedSqs): readonly QueueWorker[] => {
       log: deps.log,
       parallel,
     });
+  const billing = createBillingEventsConsumer(deps);
   return [
-    worker("billing-events", createBillingEventsConsumer(deps), 4),
-    worker("outbox-events", createOutboxEventsConsumer(deps), 2),
+    worker("purchases", billing, 20),
+    worker("billing-events", billing, 20),
+    worker("outbox-events", createOutboxEventsConsumer(deps), 20),
   ];
 };
 type QueueHandler = ReturnType<typeof createBillingEventsConsumer>;

@@ -221,5 +221,6 @@ export const aSubscription = (over: Partial<SubscriptionState> = {}): Subscripti
   orderId: null,
   status: "active",
   paidUntil: new Date("2026-04-01T12:00:00.000Z"),
+  version: null,
   ...over,
 });

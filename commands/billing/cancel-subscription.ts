@@ -10,12 +10,13 @@ import { stamp, type Deps } from "#commands/deps.ts";
 
 /** Ends a subscription at the provider, now, and remembers that it has ended. May be repeated. */
 export async function cancelSubscription(deps: Deps, subscriptionId: string): Promise<string> {
-  const { status } = await deps.payments.cancelSubscription(subscriptionId);
+  const { status, version } = await deps.payments.cancelSubscription(subscriptionId);
   const at = stamp(deps);
   await inTransaction(deps.db, async (tx) => {
     const before = await lockEntitlementOfSubscription(tx, subscriptionId);
     if (!before || before.subscriptionStatus === status) return;
-    await saveEntitlement(tx, { ...before, subscriptionStatus: status }, at.now);
+    const now = { subscriptionStatus: status, subscriptionVersion: version };
+    await saveEntitlement(tx, { ...before, ...now }, at.now);
     await recordChange(
       tx,
       {

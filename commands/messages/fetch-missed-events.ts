@@ -1,4 +1,6 @@
 import type { UndeliveredPage } from "#core/billing/payments.ts";
+import { ringingFor } from "#core/billing/rings.ts";
+import { BILLING_QUEUES } from "#core/ports.ts";
 import { knownDeliveries, storeDeliveries } from "#db/messages/inbox.ts";
 import type { Deps } from "#commands/deps.ts";
 
@@ -70,15 +72,17 @@ async function storeNew(deps: LookDeps, missed: UndeliveredPage["events"]): Prom
     deps.db,
     missed.map(({ event }) => event.id),
   );
-  const unknown = missed.filter(({ event }) => !known.has(event.id));
   const receivedAt = deps.clock.now();
-  await storeDeliveries(
-    deps.db,
-    unknown.map((each) => ({ ...each, receivedAt })),
-  );
-  await deps.queues.send(
-    "billing-events",
-    unknown.map(({ event }) => ({ source: "stripe", messageId: event.id })),
-  );
+  const unknown = missed
+    .filter(({ event }) => !known.has(event.id))
+    .map((each) => ({ ...each, receivedAt, queue: ringingFor(each.event).queue }));
+  await storeDeliveries(deps.db, unknown);
+  for (const queue of BILLING_QUEUES)
+    await deps.queues.send(
+      queue,
+      unknown
+        .filter((each) => each.queue === queue)
+        .map(({ event }) => ({ source: "stripe", messageId: event.id })),
+    );
   return unknown.length;
 }

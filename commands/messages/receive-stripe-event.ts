@@ -1,13 +1,9 @@
+import { ringingFor, type Ringing } from "#core/billing/rings.ts";
 import { ok, type Refusal, type Result } from "#core/result.ts";
 import { storeDeliveries, type Delivery } from "#db/messages/inbox.ts";
 import type { Deps } from "#commands/deps.ts";
 import { inGroups } from "#commands/in-groups.ts";
 
-/**
- * A first invoice is delivered beside its Checkout Session, which says all that it says: a few seconds later it is
- * known, and costs no look at the provider. A renewal can wait as long.
- */
-const INVOICE_DELAY_S = 5;
 /** Deliveries that are stored, or rung for, at once. */
 const MOST_AT_ONCE = 50;
 
@@ -18,30 +14,52 @@ type Received = Result<
 
 /**
  * Stores signed deliveries as they came, and rings the worker. Answers fast: nothing is looked up here, and deliveries
- * that come while others are being stored are stored, and rung for, together. A lost ring is caught by `retry-inbox`;
- * a repeat rings again, which is harmless.
+ * that come while others are being stored are stored, and rung for, together (docs/adr/0018). A lost ring is caught by
+ * `retry-inbox`; a repeat rings again, which is harmless.
  */
 export function createStripeReceiver(
   deps: Pick<Deps, "db" | "clock" | "payments" | "queues">,
 ): (input: { body: string; signature: string | undefined }) => Promise<Received> {
-  const store = inGroups<Delivery, "first" | "repeat">(MOST_AT_ONCE, (deliveries) =>
-    storeDeliveries(deps.db, deliveries),
-  );
-  const ringing = (options?: { delaySeconds: number }) =>
-    inGroups<string, void>(MOST_AT_ONCE, async (ids) => {
-      const messages = ids.map((messageId) => ({ source: "stripe", messageId }));
-      await deps.queues.send("billing-events", messages, options);
-      return ids.map(() => undefined);
-    });
-  const ring = ringing();
-  const ringForInvoice = ringing({ delaySeconds: INVOICE_DELAY_S });
+  const take = inGroups<Taking, "first" | "repeat">(MOST_AT_ONCE, async (group) => {
+    // Those that ring later have been stored long before that: the ring need not wait for it. Should it come first all the
+    // same, nobody finds what it names, and the sweep rings again.
+    const [seen] = await Promise.all([
+      storeDeliveries(deps.db, group),
+      ring(
+        deps,
+        group.filter(({ ringing }) => ringing.delaySeconds > 0),
+      ),
+    ]);
+    await ring(
+      deps,
+      group.filter(({ ringing }) => ringing.delaySeconds === 0),
+    );
+    return seen;
+  });
 
   return async ({ body, signature }) => {
-    const event = await deps.payments.verifyWebhook(body, signature);
-    if (!event.ok) return event;
-    const { id, object } = event.value;
-    const seen = await store({ event: event.value, body, receivedAt: deps.clock.now() });
-    await (object.kind === "invoice" ? ringForInvoice : ring)(id);
-    return ok({ messageId: id, seen });
+    const verified = await deps.payments.verifyWebhook(body, signature);
+    if (!verified.ok) return verified;
+    const event = verified.value;
+    const ringing = ringingFor(event);
+    const { queue } = ringing;
+    const seen = await take({ event, body, queue, ringing, receivedAt: deps.clock.now() });
+    return ok({ messageId: event.id, seen });
   };
+}
+
+type Taking = Delivery & Readonly<{ ringing: Ringing }>;
+
+/** A call for each way to ring: they are few. */
+async function ring(deps: Pick<Deps, "queues">, group: readonly Taking[]): Promise<void> {
+  const ways = Map.groupBy(group, ({ ringing }) => `${ringing.queue} ${ringing.delaySeconds}`);
+  await Promise.all(
+    [...ways.values()].map(async (alike) => {
+      const messages = alike.map(({ event }) => ({ source: "stripe", messageId: event.id }));
+      const [first] = alike;
+      if (first === undefined) return;
+      const { queue, delaySeconds } = first.ringing;
+      await deps.queues.send(queue, messages, { delaySeconds });
+    }),
+  );
 }

@@ -1,3 +1,4 @@
+import { BILLING_QUEUES } from "#core/ports.ts";
 import { takeUnapplied } from "#db/messages/inbox.ts";
 import type { Deps } from "#commands/deps.ts";
 
@@ -8,10 +9,14 @@ const YOUNG_MS = 60_000;
 export async function retryInbox(deps: Pick<Deps, "db" | "clock" | "queues">): Promise<number> {
   const now = deps.clock.now();
   const before = new Date(+now - YOUNG_MS);
-  const ids = await takeUnapplied(deps.db, { now, before, limit: 100 });
-  await deps.queues.send(
-    "billing-events",
-    ids.map((messageId) => ({ source: "stripe", messageId })),
-  );
-  return ids.length;
+  let rung = 0;
+  for (const queue of BILLING_QUEUES) {
+    const ids = await takeUnapplied(deps.db, { queue, now, before, limit: 100 });
+    await deps.queues.send(
+      queue,
+      ids.map((messageId) => ({ source: "stripe", messageId })),
+    );
+    rung += ids.length;
+  }
+  return rung;
 }

@@ -1,7 +1,20 @@
 import { z } from "zod";
-import { ForeignCurrency, type RefundState, UnknownToProvider } from "#core/billing/payments.ts";
+import {
+  ForeignCurrency,
+  type InvoiceState,
+  type RefundState,
+  UnknownToProvider,
+} from "#core/billing/payments.ts";
+import { entitlementOfSubscription } from "#db/billing/entitlements.ts";
 import { invoiceStatus } from "#db/billing/invoices.ts";
-import { claimDelivery, loadDelivery, type InboxEntry } from "#db/messages/inbox.ts";
+import type { Tx } from "#db/client.ts";
+import {
+  claimDelivery,
+  giveBackAlike,
+  loadDelivery,
+  takeAlike,
+  type InboxEntry,
+} from "#db/messages/inbox.ts";
 import {
   attachCheckout,
   loadOrder,
@@ -14,32 +27,62 @@ import type { Deps } from "#commands/deps.ts";
 import { followProvider, type Followed } from "./follow-provider.ts";
 import { reverseRefund } from "./reverse-refund.ts";
 
+/** Longer than most looks take: two that overlap cost calls, and no more. */
+const LOOK_MS = 30_000;
+
+/** A delivery, and those about the same object that the look for it tells of too. */
+type Taken = InboxEntry & Readonly<{ taken: readonly string[] }>;
+
 /**
  * Applies a stored delivery: finds the order it is about, and brings that in line with the provider. The inbox row
- * is marked in the same transaction, so a delivery is applied once; its content is never trusted.
+ * is marked in the same transaction, so a delivery is applied once; what is written comes from a look at the provider, and
+ * never from what was delivered. One look applies all deliveries about one object that were stored before it began; what we
+ * hold already is not looked at (docs/adr/0030).
  *
+ * `taken`: another worker looks at its object now, from after this was stored. Should that one die, the sweep rings again.
  * Throws when the provider or the database cannot be reached: the message comes again.
  */
 export async function applyBillingEvent(
   deps: Deps,
   messageId: string,
 ): Promise<
-  Followed | "refund_booked" | "refund_reversed" | "ignored" | "known" | "delivery_unknown"
+  | Followed
+  | "refund_booked"
+  | "refund_reversed"
+  | "ignored"
+  | "known"
+  | "taken"
+  | "delivery_unknown"
 > {
   const delivery = await loadDelivery(deps.db, messageId);
   if (!delivery) return "delivery_unknown";
   if (delivery.appliedAt !== null) return "repeat";
-  if (delivery.objectKind === "refund") return applyRefund(deps, delivery);
-  const known = await isKnown(deps, delivery);
-  const subject = known ? undefined : await unlessForeign(deps, findSubject(deps, delivery));
-  if (subject && (await isOurs(deps, subject.orderId)))
-    return followProvider(deps, subject.orderId, {
-      ...subject,
-      actor: { kind: "provider", id: messageId },
-      claim: (tx) => claimDelivery(tx, messageId, "applied", deps.clock.now()),
-    });
-  return setAside(deps, messageId, known ? "known" : "ignored");
+  if (await isKnown(deps, delivery)) return setAside(deps, { ...delivery, taken: [] }, "known");
+  try {
+    const now = deps.clock.now();
+    const taken = await takeAlike(deps.db, delivery, { now, until: new Date(+now + LOOK_MS) });
+    if (!taken.includes(messageId)) return "taken";
+    return await look(deps, { ...delivery, taken });
+  } catch (error) {
+    await giveBackAlike(deps.db, delivery);
+    throw error;
+  }
 }
+
+async function look(deps: Deps, delivery: Taken) {
+  if (delivery.objectKind === "refund") return applyRefund(deps, delivery);
+  const subject = await unlessForeign(deps, findSubject(deps, delivery));
+  if (subject && (await isOurs(deps, subject.orderId)))
+    return followProvider(deps, subject.orderId, { ...subject, ...claimOf(deps, delivery) });
+  return setAside(deps, delivery, "ignored");
+}
+
+/** Whose change it is, and what makes it one that is made once. */
+const claimOf = (deps: Deps, { messageId, taken }: Taken) => ({
+  actor: { kind: "provider" as const, id: messageId },
+  claim: (tx: Tx) =>
+    claimDelivery(tx, messageId, { outcome: "applied", now: deps.clock.now(), taken }),
+});
 
 /**
  * What a delivery is about; undefined when it is nothing of ours: another account's or mode's object, one that was deleted
@@ -55,14 +98,14 @@ async function unlessForeign<T>(deps: Deps, look: Promise<T>): Promise<T | undef
   }
 }
 
-/** Marks a delivery that changes nothing as applied. */
+/** Marks deliveries that change nothing as applied. */
 async function setAside<O extends "known" | "ignored">(
   deps: Deps,
-  messageId: string,
+  { messageId, taken }: Taken,
   outcome: O,
 ): Promise<O | "repeat"> {
   const mine = await inTransaction(deps.db, (tx) =>
-    claimDelivery(tx, messageId, outcome, deps.clock.now()),
+    claimDelivery(tx, messageId, { outcome, now: deps.clock.now(), taken }),
   );
   return mine ? outcome : "repeat";
 }
@@ -73,27 +116,20 @@ async function setAside<O extends "known" | "ignored">(
  */
 async function applyRefund(
   deps: Deps,
-  { messageId, objectId }: InboxEntry,
+  delivery: Taken,
 ): Promise<"refund_booked" | "refund_reversed" | "unchanged" | "repeat" | "ignored"> {
-  if (objectId === null) return setAside(deps, messageId, "ignored");
+  const { objectId } = delivery;
+  if (objectId === null) return setAside(deps, delivery, "ignored");
   const refund = await unlessForeign(deps, deps.payments.fetchRefund(objectId));
   if (refund?.amount === undefined || refund.amount === null)
-    return setAside(deps, messageId, "ignored");
+    return setAside(deps, delivery, "ignored");
   const byStaff = refund.orderId === null;
   const nothingToDo = refund.status === "pending" || (!byStaff && refund.status === "succeeded");
   const orderId = nothingToDo ? null : await orderOfRefund(deps, refund);
   if (orderId === null || !(await isOurs(deps, orderId)))
-    return setAside(deps, messageId, "ignored");
+    return setAside(deps, delivery, "ignored");
   const apply = byStaff ? bookStaffRefund : reverseRefund;
-  return apply(
-    deps,
-    orderId,
-    { ...refund, amount: refund.amount },
-    {
-      actor: { kind: "provider", id: messageId },
-      claim: (tx) => claimDelivery(tx, messageId, "applied", deps.clock.now()),
-    },
-  );
+  return apply(deps, orderId, { ...refund, amount: refund.amount }, claimOf(deps, delivery));
 }
 
 async function orderOfRefund(deps: Deps, refund: RefundState): Promise<string | null> {
@@ -103,16 +139,29 @@ async function orderOfRefund(deps: Deps, refund: RefundState): Promise<string | 
 
 /**
  * Whether the delivery can tell nothing new: it is about an object that has come to its last state, and we hold
- * that already. A paid invoice stays paid, and a session whose order is paid stays complete; a look at either costs
- * calls of the provider's rate limit for nothing.
+ * that already, or it shows a subscription as we saw it last. A paid invoice stays paid, and a session whose order is paid stays
+ * complete; a look at either costs calls of the provider's rate limit for nothing.
+ *
+ * A snapshot may be old. One that says what we hold is passed over all the same: if the subscription is another by now, the
+ * event of that change says something else than we hold, and is looked at whenever it comes.
  */
 async function isKnown(deps: Deps, delivery: InboxEntry): Promise<boolean> {
   if (delivery.objectId === null) return false;
-  if (delivery.objectKind === "invoice")
-    return (await invoiceStatus(deps.db, delivery.objectId)) === "paid";
-  if (delivery.objectKind !== "checkout.session") return false;
-  const state = await orderStateOfCheckout(deps.db, delivery.objectId);
-  return state !== undefined && state !== "awaiting_payment" && state !== "expired";
+  switch (delivery.objectKind) {
+    case "invoice":
+      return (await invoiceStatus(deps.db, delivery.objectId)) === "paid";
+    case "subscription": {
+      if (delivery.objectVersion === null) return false;
+      const held = await entitlementOfSubscription(deps.db, delivery.objectId);
+      return held?.subscriptionVersion === delivery.objectVersion;
+    }
+    case "checkout.session": {
+      const state = await orderStateOfCheckout(deps.db, delivery.objectId);
+      return state !== undefined && state !== "awaiting_payment" && state !== "expired";
+    }
+    default:
+      return false;
+  }
 }
 
 /** Another system on the same account names its own orders; following one would be tried again for ever. */
@@ -123,7 +172,7 @@ const isOurs = async (deps: Deps, orderId: string): Promise<boolean> =>
 async function findSubject(
   deps: Deps,
   delivery: InboxEntry,
-): Promise<{ orderId: string; invoiceId?: string } | undefined> {
+): Promise<{ orderId: string; invoice?: InvoiceState } | undefined> {
   const { payments } = deps;
   const id = delivery.objectId;
   if (id === null) return undefined;
@@ -139,12 +188,14 @@ async function findSubject(
       return { orderId: checkout.orderId };
     }
     case "subscription": {
+      const held = await entitlementOfSubscription(deps.db, id);
+      if (held !== undefined) return { orderId: held.orderId };
       const { orderId } = await payments.fetchSubscription(id);
       return orderId === null ? undefined : { orderId };
     }
     case "invoice": {
-      const { orderId } = await payments.fetchInvoice(id);
-      return orderId === null ? undefined : { orderId, invoiceId: id };
+      const invoice = await payments.fetchInvoice(id);
+      return invoice.orderId === null ? undefined : { orderId: invoice.orderId, invoice };
     }
     default:
       return undefined;

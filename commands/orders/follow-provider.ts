@@ -38,20 +38,21 @@ const MAX_LOOKS = 5;
  * outside the transaction; if the order's version moved meanwhile, the look may be older than what was written,
  * and it is made again.
  *
+ * `invoice` is to be booked. It was looked at before: one that was paid then is seen paid in the session's subscription too, and one
+ * that was not changes nothing that is kept of one that is.
+ *
  * `claim` runs first in the transaction; when it says false the work was done by another, and none is done here.
  * Throws when the provider or the database cannot be reached.
  */
 export async function followProvider(
   deps: Deps,
   orderId: string,
-  by: { actor: Actor; invoiceId?: string; claim?: (tx: Tx) => Promise<boolean> },
+  by: { actor: Actor; invoice?: InvoiceState; claim?: (tx: Tx) => Promise<boolean> },
 ): Promise<Followed> {
+  const { invoice } = by;
   for (let looks = 1; ; looks++) {
     const before = await loadOrder(deps.db, orderId);
     if (!before || before.checkoutId === null) return "order_unknown";
-    // The invoice first: one that is seen paid here is then seen paid in the session's subscription too.
-    const invoice =
-      by.invoiceId === undefined ? undefined : await deps.payments.fetchInvoice(by.invoiceId);
     const checkout = await deps.payments.fetchCheckout(before.checkoutId);
     const at = stamp(deps);
     try {
@@ -67,7 +68,7 @@ export async function followProvider(
       if (billedAfterDelete)
         deps.log.error("follow_provider.billed_after_delete", {
           order_id: orderId,
-          invoice_id: by.invoiceId,
+          invoice_id: invoice?.id,
         });
       return followed;
     } catch (error) {
@@ -183,11 +184,14 @@ async function followSubscription(
   // A VM that is to go is not entitled again, whatever its subscription still says (invariant 5).
   if (!before || !vm || vm.presence === "absent" || !checkout.subscription) return "unchanged";
   const until = entitledUntil(checkout.subscription, before.until, at.now);
-  const { status } = checkout.subscription;
+  const { status, version } = checkout.subscription;
   const extended = +until !== +before.until;
-  if (!extended && status === before.subscriptionStatus) return "unchanged";
+  const isSame = !extended && status === before.subscriptionStatus;
+  if (isSame && version === before.subscriptionVersion) return "unchanged";
   await saveOrder(tx, order); // moves its version: an older look at the provider must not follow this one
-  await saveEntitlement(tx, { ...before, subscriptionStatus: status, until }, at.now);
+  const seen = { subscriptionStatus: status, subscriptionVersion: version, until };
+  await saveEntitlement(tx, { ...before, ...seen }, at.now);
+  if (isSame) return "unchanged"; // only what we have looked at is another
   await recordChange(
     tx,
     {

@@ -67,6 +67,7 @@ export async function fulfilOrder(
       orderId: order.id,
       subscriptionId: checkout.subscription?.id ?? null,
       subscriptionStatus: checkout.subscription?.status ?? null,
+      subscriptionVersion: checkout.subscription?.version ?? null,
       until: checkout.subscription ? entitledUntil(checkout.subscription, null, at.now) : at.now,
     },
     at.now,

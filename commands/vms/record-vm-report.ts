@@ -19,11 +19,18 @@ import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
 import { saveHeldImages } from "#db/hosts/held-images.ts";
-import { bumpDesiredGeneration, factsOf, loadHost, saveFacts, touchHost } from "#db/hosts/hosts.ts";
+import {
+  bumpDesiredGeneration,
+  factsOf,
+  loadHost,
+  saveFacts,
+  touchHost,
+  type Host,
+} from "#db/hosts/hosts.ts";
 import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
-import { lockVmsOf, saveObservation, type VmRow } from "#db/vms/vms.ts";
+import { lockVmsOf, saveObservations, type Observation, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type AgentDeps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { finishVm } from "./finish-vm.ts";
@@ -61,6 +68,7 @@ export async function recordVmReport(
     let accepted = 0;
     let ignored = unread.vms;
     let documentChanged = false;
+    const observed: Observation[] = [];
     for (const seen of seenVms) {
       const vm = rows.get(seen.vmId);
       rows.delete(seen.vmId); // a second report of the VM would be judged by what the first one has changed
@@ -69,9 +77,10 @@ export async function recordVmReport(
         continue;
       }
       accepted++;
-      documentChanged =
-        (await applyReport(tx, vm, seen, running.get(vm.id), { ...at, ...heard }, actor)) ||
-        documentChanged;
+      const of = { ...at, ...heard };
+      const applied = await applyReport(tx, vm, seen, running.get(vm.id), of, actor);
+      if (applied.changed) observed.push({ vmId: vm.id, ...applied.changed });
+      documentChanged ||= applied.documentChanged;
     }
     for (const done of doneActions) {
       const action = running.get(done.vmId);
@@ -85,9 +94,10 @@ export async function recordVmReport(
             };
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
-    if (!(await touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now })))
-      return stale(serial, null);
-    const measured = report.facts ? await remeasure(tx, hostId, report.facts, at) : NOTHING_NEW;
+    await saveObservations(tx, observed);
+    const held = await touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now });
+    if (!held) return stale(serial, null);
+    const measured = report.facts ? await remeasure(tx, held, report.facts, at) : NOTHING_NEW;
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
     const clockWentOff =
       isClockOff(clockOffsetSeconds) && !isClockOff(host?.clockOffsetSeconds ?? null);
@@ -129,18 +139,18 @@ function stale(serial: ReportSerial | null, last: ReportSerial | null) {
 
 /**
  * A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. The caller holds
- * the host: it has just touched it.
+ * the host, and has read it since.
  *
  * @returns what staff must hear of: the images that have become others under their names since, and what else jumped.
  */
 async function remeasure(
   tx: Tx,
-  hostId: string,
+  host: Host,
   facts: HostFacts,
   at: { now: Date; newId: () => string },
 ): Promise<Measured> {
-  const host = await loadHost(tx, hostId);
-  if (host?.hypervisor !== facts.hypervisor) return NOTHING_NEW;
+  const { id: hostId } = host;
+  if (host.hypervisor !== facts.hypervisor) return NOTHING_NEW;
   const jump = jumpOf(factsOf(host), facts);
   await saveFacts(tx, hostId, facts, trustedCapacity(facts, host));
   if (jump)
@@ -161,7 +171,12 @@ async function remeasure(
 type Measured = { changedImages: readonly string[]; jump: ReturnType<typeof jumpOf> };
 const NOTHING_NEW: Measured = { changedImages: [], jump: null };
 
-/** @returns whether the host's desired document changed with it. */
+/**
+ * Does all that follows of what was seen of a VM.
+ *
+ * @returns whether the host's desired document changed with it, and the observed columns that it changes: the caller saves
+ * those of all VMs at once.
+ */
 async function applyReport(
   tx: Tx,
   vm: VmRow,
@@ -169,17 +184,16 @@ async function applyReport(
   running: Action | undefined,
   at: { now: Date; newId: () => string; lastWordAt: Date | null; testOnly: boolean },
   actor: Actor,
-): Promise<boolean> {
+): Promise<{ documentChanged: boolean; changed: ReturnType<typeof whatChanged> }> {
   // An agent that does not understand what the VM holds cannot say that all of it is gone.
   const understood = seen.error?.code !== "unsupported_by_agent";
   const isGone = seen.observed === null && vm.presence === "absent" && understood;
   if (isGone && seen.generation === vm.generation) {
-    if (vm.deletedAt !== null) return false;
+    if (vm.deletedAt !== null) return { documentChanged: false, changed: undefined };
     await finishVm(tx, vm, running, at, actor);
-    return true;
+    return { documentChanged: true, changed: undefined };
   }
   const changed = whatChanged(vm, seen, at);
-  if (changed) await saveObservation(tx, vm.id, changed);
   // From now on its host may not make it again: the desired document has changed, and no password is needed there.
   const mayCreateNoMore = vm.firstSeenAt === null && (changed?.firstSeenAt ?? null) !== null;
   if (mayCreateNoMore)
@@ -218,7 +232,7 @@ async function applyReport(
       },
       at,
     );
-  return mayCreateNoMore;
+  return { documentChanged: mayCreateNoMore, changed };
 }
 
 /** The guest itself was seen: the order is delivered. */

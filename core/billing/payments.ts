@@ -12,6 +12,11 @@ export type SubscriptionState = Readonly<{
    * before it has charged, and says `active` meanwhile, so neither its status nor its period proves anything.
    */
   paidUntil: Date;
+  /**
+   * Names all that the subscription itself says to us; a snapshot of it in an event says its own (`ProviderEvent`). null while
+   * its latest invoice is not paid: `paidUntil` may then move on, and the subscription says nothing of it.
+   */
+  version: string | null;
 }>;
 
 export type InvoiceState = Readonly<{
@@ -56,11 +61,21 @@ export type CheckoutState = Readonly<{
   invoice: InvoiceState | null;
 }>;
 
-/** A webhook whose signature is good: which object it is about. Its content is never trusted further. */
+/**
+ * A webhook whose signature is good: which object it is about. Its content decides how soon we look, and whether at all, and
+ * never what we write.
+ */
 export type ProviderEvent = Readonly<{
   id: string;
   type: string;
-  object: { kind: string; id: string | null };
+  object: {
+    kind: string;
+    id: string | null;
+    /** Of a subscription, as it was when the event came about: `SubscriptionState`. null for everything else. */
+    version: string | null;
+  };
+  /** A buyer may be waiting for it: it tells of a Checkout Session, or of a subscription's first invoice. */
+  awaited: boolean;
 }>;
 
 /** The deliveries that our webhook endpoint asks for; whatever else happens, one of these tells it too. */

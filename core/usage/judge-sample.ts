@@ -52,16 +52,29 @@ export type SampleRefusal =
 const sum = (counts: readonly string[]) => counts.reduce((n, c) => n + BigInt(c), 0n);
 const lesser = (a: bigint, b: bigint) => (a < b ? a : b);
 
-/** What each counter can come to in a millisecond. */
-function ratesOf(vm: MeteredVm): Counters {
+/** What each of a VM's counters can come to: in a millisecond, and beyond its samples' own time. The same for all its samples. */
+export type Limits = Readonly<{ rates: Counters; full: Counters }>;
+
+export function limitsOf(vm: MeteredVm): Limits {
   // Of all its NICs together: a VM has one, and one that is reported besides it carries nothing more.
   const nic = BigInt(vm.bandwidthMbit ?? DEFAULT_NIC_MBIT) * 125n;
-  return {
+  const rates: Counters = {
     cpuNs: BigInt(vm.vcpus) * 1_000_000n,
     rxBytes: nic,
     txBytes: nic,
     readBytes: DISK_BYTES_A_MS,
     writeBytes: DISK_BYTES_A_MS,
+  };
+  const full = (counter: keyof Counters) => withSlack(rates[counter] * BigInt(SLACK_MS));
+  return {
+    rates,
+    full: {
+      cpuNs: full("cpuNs"),
+      rxBytes: full("rxBytes"),
+      txBytes: full("txBytes"),
+      readBytes: full("readBytes"),
+      writeBytes: full("writeBytes"),
+    },
   };
 }
 
@@ -77,6 +90,7 @@ export function judgeSample(
   vm: MeteredVm,
   spare: Spare | null,
   now: Date,
+  { rates, full }: Limits = limitsOf(vm),
 ): { ok: true; value: JudgedSample; spare: Spare } | { ok: false; error: SampleRefusal } {
   const began = new Date(sample.from);
   const to = new Date(sample.to);
@@ -90,7 +104,6 @@ export function judgeSample(
     return { ok: false, error: "after_destruction" };
 
   const ms = BigInt(+to - +from);
-  const rates = ratesOf(vm);
   let bounded = from !== began;
   const most = (value: bigint, limit: bigint) => {
     if (value <= limit) return value;
@@ -98,10 +111,10 @@ export function judgeSample(
     return limit;
   };
   const count = (counter: keyof Counters, said: bigint) => {
-    const full = withSlack(rates[counter] * BigInt(SLACK_MS));
-    const limit = lesser(spare?.[counter] ?? full, full) + withSlack(rates[counter] * ms);
+    const beyond = full[counter];
+    const limit = lesser(spare?.[counter] ?? beyond, beyond) + withSlack(rates[counter] * ms);
     const counted = most(said, limit);
-    return { counted, left: lesser(limit - counted, full) };
+    return { counted, left: lesser(limit - counted, beyond) };
   };
   const cpu = count("cpuNs", BigInt(sample.cpuNs));
   const rx = count("rxBytes", sum(sample.rxBytes));

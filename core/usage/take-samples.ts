@@ -1,7 +1,9 @@
 import type { UsageReceipt, UsageSample } from "#core/contracts/agent/usage.ts";
 import {
   judgeSample,
+  limitsOf,
   type JudgedSample,
+  type Limits,
   type MeteredVm,
   type Spare,
 } from "#core/usage/judge-sample.ts";
@@ -47,6 +49,7 @@ export function takeSamples(
   now: Date,
 ): Taken {
   const moved = new Map<string, Meter>();
+  const limits = new Map<string, Limits>();
   const samples: TakenSample[] = [];
   const receipt: UsageReceipt = { stored: 0, duplicates: 0, refused: [] };
   for (const [index, sample] of batch.entries()) {
@@ -56,7 +59,9 @@ export function takeSamples(
       receipt.refused.push({ index, code: "vm_not_here", detail });
       continue;
     }
-    const outcome = takeSample(sample, meter, now);
+    const most = limits.get(meter.vmId) ?? limitsOf(meter.vm);
+    limits.set(meter.vmId, most);
+    const outcome = takeSample(sample, meter, most, now);
     if (outcome.is === "stored") {
       samples.push(outcome.sample);
       moved.set(sample.vmId, outcome.meter);
@@ -70,8 +75,8 @@ export function takeSamples(
   return { samples, meters: [...moved.values()], receipt };
 }
 
-function takeSample(sample: UsageSample, meter: Meter, now: Date): Outcome {
-  const judged = judgeSample(sample, meter.vm, meter.spare, now);
+function takeSample(sample: UsageSample, meter: Meter, limits: Limits, now: Date): Outcome {
+  const judged = judgeSample(sample, meter.vm, meter.spare, now, limits);
   if (!judged.ok) return { is: "refused", code: judged.error };
   const { vmId, bootEpoch, seq } = sample;
   const { from, to } = judged.value;

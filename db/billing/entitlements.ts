@@ -9,6 +9,8 @@ export type Entitlement = Readonly<{
   subscriptionId: string | null;
   /** As the provider last said; its statuses are open. */
   subscriptionStatus: string | null;
+  /** What an event about it must say otherwise to be worth a look; null: each is worth one. */
+  subscriptionVersion: string | null;
   until: Date;
 }>;
 
@@ -21,6 +23,7 @@ export async function saveEntitlement(tx: Tx, e: Entitlement, now: Date): Promis
   const set = {
     subscriptionId: e.subscriptionId,
     subscriptionStatus: e.subscriptionStatus,
+    subscriptionVersion: e.subscriptionVersion,
     until: e.until,
     updatedAt: now,
   };
@@ -30,7 +33,19 @@ export async function saveEntitlement(tx: Tx, e: Entitlement, now: Date): Promis
     .onConflictDoUpdate({ target: entitlements.vmId, set });
 }
 
-/** The entitlement that the subscription pays for, held until the transaction ends. */
+/** The entitlement that the subscription pays for; its order is the subscription's. */
+export async function entitlementOfSubscription(
+  db: Db,
+  subscriptionId: string,
+): Promise<Entitlement | undefined> {
+  const [row] = await db
+    .select()
+    .from(entitlements)
+    .where(eq(entitlements.subscriptionId, subscriptionId));
+  return row;
+}
+
+/** The same, held until the transaction ends. */
 export async function lockEntitlementOfSubscription(
   tx: Tx,
   subscriptionId: string,

@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, lt, max } from "drizzle-orm";
+import { and, desc, eq, gt, lt, max, ne } from "drizzle-orm";
 import type { InvoiceState } from "#core/billing/payments.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
@@ -38,7 +38,7 @@ export async function lastPaymentAt(tx: Tx, accountId: string): Promise<Date | n
   return row?.at ?? null;
 }
 
-/** Keeps an invoice as the provider shows it now. */
+/** Keeps an invoice as the provider showed it. One that is paid stays so: an older look changes nothing. */
 export async function saveInvoice(
   tx: Tx,
   owner: { id: string; accountId: string; orderId: string },
@@ -55,7 +55,11 @@ export async function saveInvoice(
   await tx
     .insert(invoices)
     .values({ ...owner, providerId: state.id, createdAt: state.createdAt, ...set })
-    .onConflictDoUpdate({ target: invoices.providerId, set });
+    .onConflictDoUpdate({
+      target: invoices.providerId,
+      set,
+      setWhere: ne(invoices.status, "paid"),
+    });
 }
 
 export async function listInvoices(

@@ -169,16 +169,16 @@ export async function saveEnrolment(
 }
 
 /**
- * The host was heard of. false: a report that is as new or newer has been taken meanwhile; it waits for whoever holds the
+ * The host was heard of; answers its row, which is held from here on. undefined: a report that is as new or newer has been taken meanwhile; it waits for whoever holds the
  * host's row and then looks again, so that of two at once the older never counts after the newer.
  */
 export async function touchHost(
   tx: Tx,
   hostId: string,
   heard: { serial: ReportSerial | null; clockOffsetSeconds: number | null; now: Date },
-): Promise<boolean> {
+): Promise<Host | undefined> {
   const { serial, clockOffsetSeconds } = heard;
-  const touched = await tx
+  const [row] = await tx
     .update(hosts)
     .set({
       lastSeenAt: heard.now,
@@ -194,8 +194,8 @@ export async function touchHost(
               or (${hosts.reportProcess}, ${hosts.reportSeq}) < (${serial.process}::int, ${serial.seq}::int))`,
       ),
     )
-    .returning({ id: hosts.id });
-  return touched.length === 1;
+    .returning();
+  return row && hostFromRow(row);
 }
 
 /** The host was measured anew: more memory or a larger disk is for sale from now on. */

@@ -1,9 +1,17 @@
-import { and, asc, eq, inArray, isNull, lt, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, lt, lte, or, sql } from "drizzle-orm";
 import type { ProviderEvent } from "#core/billing/payments.ts";
+import type { BillingQueue } from "#core/ports.ts";
+import { z } from "zod";
 import type { Db, Tx } from "#db/client.ts";
+import { list, runNamed } from "#db/named.ts";
 import { inbox } from "#db/schema/messages.ts";
 
-export type Delivery = Readonly<{ event: ProviderEvent; body: string; receivedAt: Date }>;
+export type Delivery = Readonly<{
+  event: ProviderEvent;
+  body: string;
+  queue: BillingQueue;
+  receivedAt: Date;
+}>;
 
 /**
  * Stores deliveries as they came, by one statement. A repeat changes nothing, whether it is of an earlier delivery or
@@ -14,24 +22,26 @@ export async function storeDeliveries(
   deliveries: readonly Delivery[],
 ): Promise<readonly ("first" | "repeat")[]> {
   if (deliveries.length === 0) return [];
-  const rows = await db
-    .insert(inbox)
-    .values(
-      deliveries.map(({ event, body, receivedAt }) => ({
-        source: "stripe",
-        messageId: event.id,
-        type: event.type,
-        objectKind: event.object.kind,
-        objectId: event.object.id,
-        body,
-        receivedAt,
-      })),
-    )
-    .onConflictDoNothing()
-    .returning({ id: inbox.messageId });
+  const answer = await runNamed(
+    db,
+    "store_deliveries",
+    sql`
+    insert into ${inbox} (source, message_id, type, object_kind, object_id, object_version, queue, body, received_at)
+    select 'stripe', n.* from unnest(
+      ${list("text", deliveries, (d) => d.event.id)}, ${list("text", deliveries, (d) => d.event.type)},
+      ${list("text", deliveries, (d) => d.event.object.kind)}, ${list("text", deliveries, (d) => d.event.object.id)},
+      ${list("text", deliveries, (d) => d.event.object.version)}, ${list("billing_queue", deliveries, (d) => d.queue)},
+      ${list("text", deliveries, (d) => d.body)},
+      ${list("timestamptz", deliveries, (d) => d.receivedAt.toISOString())}) as n
+    on conflict do nothing
+    returning message_id as id`,
+  );
+  const { rows } = Stored.parse(answer);
   const fresh = new Set(rows.map((row) => row.id));
   return deliveries.map(({ event }) => (fresh.delete(event.id) ? "first" : "repeat"));
 }
+
+const Stored = z.object({ rows: z.array(z.object({ id: z.string() })) });
 
 /** Those of the deliveries that are stored already. */
 export async function knownDeliveries(
@@ -51,6 +61,7 @@ export type InboxEntry = Readonly<{
   type: string;
   objectKind: string;
   objectId: string | null;
+  objectVersion: string | null;
   appliedAt: Date | null;
 }>;
 
@@ -59,47 +70,110 @@ const fields = {
   type: inbox.type,
   objectKind: inbox.objectKind,
   objectId: inbox.objectId,
+  objectVersion: inbox.objectVersion,
   appliedAt: inbox.appliedAt,
 };
-const isMessage = (messageId: string) =>
-  and(eq(inbox.source, "stripe"), eq(inbox.messageId, messageId));
+const areMessages = (messageIds: readonly string[]) =>
+  and(eq(inbox.source, "stripe"), inArray(inbox.messageId, [...messageIds]));
+const isMessage = (messageId: string) => areMessages([messageId]);
 
 export async function loadDelivery(db: Db, messageId: string): Promise<InboxEntry | undefined> {
   const [row] = await db.select(fields).from(inbox).where(isMessage(messageId));
   return row;
 }
 
+/** About the same object. One that names none is alone. */
+const alike = ({ messageId, objectKind, objectId }: InboxEntry) =>
+  objectId === null
+    ? isMessage(messageId)
+    : and(
+        eq(inbox.source, "stripe"),
+        eq(inbox.objectKind, objectKind),
+        eq(inbox.objectId, objectId),
+      );
+
 /**
- * Marks the delivery applied. False when another worker was first: its transaction has done the work, and this
- * one must do none. Call inside the transaction that does the work, so that a rollback forgets it.
+ * Takes the delivery, and with it all others about its object that nobody has applied and nobody looks for: a look that begins
+ * after this tells what any of them could tell. No look is kept waiting for another one.
+ *
+ * @returns those that were taken. Without this one: another worker has taken it, or applied it.
+ */
+export async function takeAlike(
+  db: Db,
+  delivery: InboxEntry,
+  { now, until }: { now: Date; until: Date },
+): Promise<readonly string[]> {
+  const free = db
+    .select({ id: inbox.messageId })
+    .from(inbox)
+    .where(
+      and(
+        alike(delivery),
+        isNull(inbox.appliedAt),
+        or(isNull(inbox.lookedAtUntil), lte(inbox.lookedAtUntil, now)),
+      ),
+    )
+    .for("update", { skipLocked: true });
+  const rows = await db
+    .update(inbox)
+    .set({ lookedAtUntil: until })
+    .where(and(eq(inbox.source, "stripe"), inArray(inbox.messageId, free)))
+    .returning({ id: inbox.messageId });
+  return rows.map((row) => row.id);
+}
+
+/** The look came to nothing: whoever comes next may look. One that others had taken meanwhile is looked at once more. */
+export async function giveBackAlike(db: Db, delivery: InboxEntry): Promise<void> {
+  const taken = db
+    .select({ id: inbox.messageId })
+    .from(inbox)
+    .where(and(alike(delivery), isNull(inbox.appliedAt)))
+    .for("update", { skipLocked: true });
+  await db
+    .update(inbox)
+    .set({ lookedAtUntil: null })
+    .where(and(eq(inbox.source, "stripe"), inArray(inbox.messageId, taken)));
+}
+
+/**
+ * Marks the delivery applied, and with it those that were taken with it. False when another worker was first with this one: its
+ * transaction has done the work, and this one must do none. Call inside the transaction that does the work, so that a rollback
+ * forgets it.
  */
 export async function claimDelivery(
   tx: Tx,
   messageId: string,
-  outcome: string,
-  now: Date,
+  { outcome, now, taken }: { outcome: string; now: Date; taken: readonly string[] },
 ): Promise<boolean> {
+  const set = { appliedAt: now, lookedAtUntil: null, outcome };
   const rows = await tx
     .update(inbox)
-    .set({ appliedAt: now, outcome })
+    .set(set)
     .where(and(isMessage(messageId), isNull(inbox.appliedAt)))
     .returning({ id: inbox.messageId });
-  return rows.length === 1;
+  if (rows.length === 0) return false;
+  const others = taken.filter((id) => id !== messageId);
+  if (others.length > 0)
+    await tx
+      .update(inbox)
+      .set(set)
+      .where(and(areMessages(others), isNull(inbox.appliedAt)));
+  return true;
 }
 
 /**
- * Takes deliveries that nobody has applied to ring for them again: their doorbell was lost, or their worker died. Those
- * that were rung for longest ago come first, so that some which always fail hold up no other.
+ * Takes deliveries of one queue that nobody has applied to ring for them again: their doorbell was lost, or their worker died.
+ * Those that were rung for longest ago come first, so that some which always fail hold up no other.
  */
 export async function takeUnapplied(
   db: Db,
-  input: { now: Date; before: Date; limit: number },
+  input: { queue: BillingQueue; now: Date; before: Date; limit: number },
 ): Promise<readonly string[]> {
   const quietSince = sql`coalesce(${inbox.rungAt}, ${inbox.receivedAt})`;
   const due = db
     .select({ id: inbox.messageId })
     .from(inbox)
-    .where(and(isNull(inbox.appliedAt), lt(quietSince, input.before)))
+    .where(and(isNull(inbox.appliedAt), eq(inbox.queue, input.queue), lt(quietSince, input.before)))
     .orderBy(asc(quietSince))
     .limit(input.limit);
   const rows = await db

@@ -25,6 +25,8 @@ export const entitlements = pgTable(
       .references(() => orders.id),
     subscriptionId: text("subscription_id"),
     subscriptionStatus: text("subscription_status"),
+    /** Its `version` when we last looked (core/billing/payments.ts); null: an event of it may tell us something. */
+    subscriptionVersion: text("subscription_version"),
     until: instant("until").notNull(),
     /** When ending its subscription last failed: then the others have their turn first. */
     triedAt: instant("tried_at"),

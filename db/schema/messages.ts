@@ -12,6 +12,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { EVENT_NAMES } from "#core/contracts/events.ts";
+import { BILLING_QUEUES } from "#core/ports.ts";
 import { instant } from "./columns.ts";
 
 export const eventName = pgEnum("event_name", EVENT_NAMES);
@@ -38,6 +39,8 @@ export const outbox = pgTable(
   ],
 );
 
+export const billingQueue = pgEnum("billing_queue", BILLING_QUEUES);
+
 /** Deliveries as they came, once each. `appliedAt` is null until the state of the world follows them. */
 export const inbox = pgTable(
   "inbox",
@@ -47,18 +50,27 @@ export const inbox = pgTable(
     type: text("type").notNull(),
     objectKind: text("object_kind").notNull(),
     objectId: text("object_id"),
+    /** Of a subscription, when the event came about; null for everything else. */
+    objectVersion: text("object_version"),
+    /** The queue that rings for it. The default is for a function of the release before, while this one is rolled out. */
+    queue: billingQueue("queue").notNull().default("billing-events"),
     /** The raw body; read by people only. */
     body: text("body").notNull(),
     receivedAt: instant("received_at").notNull(),
     appliedAt: instant("applied_at"),
     /** When the sweep last rang for it: then the others have their turn first. */
     rungAt: instant("rung_at"),
+    /** Until then somebody looks at its object; a look that was cut short ends with it. */
+    lookedAtUntil: instant("looked_at_until"),
     outcome: text("outcome"),
   },
   (t) => [
     primaryKey({ name: "inbox_pkey", columns: [t.source, t.messageId] }),
     index("inbox_unapplied_idx")
       .on(t.receivedAt)
+      .where(sql`${t.appliedAt} is null`),
+    index("inbox_unapplied_object_idx")
+      .on(t.objectId)
       .where(sql`${t.appliedAt} is null`),
   ],
 );

@@ -55,7 +55,9 @@ const metersOf = (db: Db, hostId: string, ids: readonly string[], bootEpochs: re
         sql`${usageBoots.bootEpoch} = any(${sql.param([...bootEpochs])}::text[])`,
       ),
     )
-    .where(and(eq(vms.hostId, hostId), isVm(ids)));
+    .where(and(eq(vms.hostId, hostId), isVm(ids)))
+    .prepare("meters_of")
+    .execute();
 type Row = Awaited<ReturnType<typeof metersOf>>[number];
 
 /** Of those that have none yet. */

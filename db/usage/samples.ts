@@ -1,8 +1,9 @@
-import { sql, type SQL } from "drizzle-orm";
+import { sql } from "drizzle-orm";
 import { z } from "zod";
 import type { Spans } from "#core/usage/spans.ts";
 import type { Meter, MeteredBoot, Taken } from "#core/usage/take-samples.ts";
 import type { Db } from "#db/client.ts";
+import { list, runNamed } from "#db/named.ts";
 import { usageBoots, usageHours, usageMeters, usageSamples } from "#db/schema/usage.ts";
 
 /**
@@ -25,7 +26,7 @@ export async function storeSamples(
   );
   const toText = (spans: Spans) => usageMeters.measured.mapToDriverValue(spans);
   // What is measured only grows, and grows with every sample that is stored: it is its own version.
-  const answer = await db.execute(sql`
+  const statement = sql`
     with moved as (
       select * from unnest(${list("uuid", meters, (m) => m.vmId)},
         ${list("int8multirange", meters, (m) => toText(before.get(m.vmId)?.measured ?? []))},
@@ -77,8 +78,8 @@ export async function storeSamples(
       seqs = n.seqs, boot_ends_at = n.boot_ends_at, spare_cpu_ns = n.cpu, spare_rx_bytes = n.rx,
       spare_tx_bytes = n.tx, spare_read_bytes = n.read, spare_write_bytes = n.write
     from all_held, moved n where m.vm_id = n.vm_id
-    returning m.vm_id`);
-  return Answer.parse(answer).rows.length > 0;
+    returning m.vm_id`;
+  return Answer.parse(await runNamed(db, "store_samples", statement)).rows.length > 0;
 }
 
 const Answer = z.object({ rows: z.array(z.unknown()) });
@@ -89,10 +90,6 @@ function lastBootOf({ boots }: Meter) {
     if (!last || boot.endsAt > last.endsAt) last = { bootEpoch, ...boot };
   return last;
 }
-
-/** One column of many rows, as a parameter. */
-const list = <T>(type: string, rows: readonly T[], of: (row: T) => unknown): SQL =>
-  sql`${sql.param(rows.map(of))}::${sql.raw(type)}[]`;
 
 /** Makes the partitions of the days to come, and drops those that ended before `keepDays` days ago (0011_usage_by_days.sql). */
 export async function keepUsageDays(

@@ -7,6 +7,7 @@ import type { VmSize } from "#core/vms/vm.ts";
 import { pendingOneShots } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { list, runNamed } from "#db/named.ts";
 import { images, locations, plans } from "#db/schema/catalogue.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { ipLeases } from "#db/schema/network.ts";
@@ -110,6 +111,48 @@ export async function saveObservation(
   >,
 ): Promise<void> {
   await tx.update(vms).set(seen).where(eq(vms.id, vmId));
+}
+
+/** What a report changes of a VM. */
+export type Observation = Readonly<{ vmId: string }> &
+  Pick<
+    VmRow,
+    | "observedPower"
+    | "observedGeneration"
+    | "observedAt"
+    | "firstSeenAt"
+    | "runningSince"
+    | "firstRunningAt"
+    | "ranMs"
+    | "guestReadyAt"
+    | "bootEpoch"
+    | "lastErrorCode"
+    | "lastErrorDetail"
+  >;
+
+/** Saves what was seen of many VMs, by one statement. The caller holds them. */
+export async function saveObservations(tx: Tx, seen: readonly Observation[]): Promise<void> {
+  if (seen.length === 0) return;
+  const at = (
+    column: "observedAt" | "firstSeenAt" | "runningSince" | "firstRunningAt" | "guestReadyAt",
+  ) => list("timestamptz", seen, (o) => o[column]?.toISOString());
+  await runNamed(
+    tx,
+    "save_observations",
+    sql`
+    update ${vms} as v set observed_power = n.power, observed_generation = n.generation, observed_at = n.at,
+      first_seen_at = n.first_seen, running_since = n.running_since, first_running_at = n.first_running, ran_ms = n.ran_ms,
+      guest_ready_at = n.guest_ready, boot_epoch = n.boot, last_error_code = n.error_code, last_error_detail = n.error_detail
+    from unnest(
+      ${list("uuid", seen, (o) => o.vmId)}, ${list("vm_observed_power", seen, (o) => o.observedPower)},
+      ${list("int", seen, (o) => o.observedGeneration)}, ${at("observedAt")}, ${at("firstSeenAt")}, ${at("runningSince")},
+      ${at("firstRunningAt")}, ${list("bigint", seen, (o) => o.ranMs)}, ${at("guestReadyAt")},
+      ${list("text", seen, (o) => o.bootEpoch)}, ${list("text", seen, (o) => o.lastErrorCode)},
+      ${list("text", seen, (o) => o.lastErrorDetail)}
+    ) as n (id, power, generation, at, first_seen, running_since, first_running, ran_ms, guest_ready, boot, error_code,
+      error_detail)
+    where v.id = n.id`,
+  );
 }
 
 export type VmView = Readonly<{

@@ -5,9 +5,9 @@ import { STAGES } from "#cdk/stage.ts";
 import { functionCalled, synthesisedStages, type Stages } from "./stages.ts";
 import type { Resource } from "./template.ts";
 
-/** What a grant may name: two queues, the hosts', four secrets, and the log-ins to Postgres: each function's, and the owner's. */
+/** What a grant may name: three queues, the hosts', four secrets, and the log-ins to Postgres: each function's, and the owner's. */
 const KNOWN =
-  /berth-host-\*|DatabaseLoginOf(?:Api|Agent|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret|EntranceSecret/;
+  /berth-host-\*|DatabaseLoginOf(?:Api|Agent|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|Purchases|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret|EntranceSecret/;
 
 let stages: Stages;
 beforeAll(async () => {
@@ -43,7 +43,7 @@ describe.each(STAGES)("access in stage %s", (stage) => {
         .map((resource) => JSON.stringify(resource))
         .map((text) => KNOWN.exec(text)?.[0] ?? text)
         .toSorted();
-    expect(granted("StripeWebhook", "sqs:SendMessage")).toEqual(["BillingEvents"]);
+    expect(granted("StripeWebhook", "sqs:SendMessage")).toEqual(["BillingEvents", "Purchases"]);
     expect(granted("Api", "sqs:SendMessage")).toEqual(["OutboxEvents", "berth-host-*"]);
     expect(granted("Agent", "sqs:SendMessage")).toEqual(["OutboxEvents", "berth-host-*"]);
     for (const id of ["Api", "Agent"])
@@ -55,6 +55,7 @@ describe.each(STAGES)("access in stage %s", (stage) => {
     expect(granted("Sweep", "sqs:SendMessage")).toEqual([
       "BillingEvents",
       "OutboxEvents",
+      "Purchases",
       "berth-host-*",
     ]);
     // 4b B6: each function has a log-in to Postgres of its own, and none the owner's.

@@ -88,6 +88,7 @@ export async function startLambdaWorld(): Promise<LambdaWorld> {
       BERTH_AUTH_SECRET_ARN: "arn:auth",
       BERTH_SEALING_SECRET_ARN: "arn:sealing",
       BERTH_ENTRANCE_SECRET_ARN: "arn:entrance",
+      BERTH_PURCHASES_URL: `${aws.url}/123456789012/purchases`,
       BERTH_BILLING_EVENTS_URL: `${aws.url}/123456789012/billing-events`,
       BERTH_OUTBOX_EVENTS_URL: `${aws.url}/123456789012/outbox-events`,
       BERTH_STRIPE_API_URL: stripe.url,

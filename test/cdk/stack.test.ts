@@ -147,7 +147,7 @@ describe.each(STAGES)("stage %s", (stage) => {
 
   test("every mapping answers for single messages, from a queue that waits six of its function's time-outs", () => {
     const mappings = template().ofType("AWS::Lambda::EventSourceMapping");
-    expect(mappings).toHaveLength(2);
+    expect(mappings).toHaveLength(3);
     for (const { Properties: p } of mappings) {
       expect(p["FunctionResponseTypes"]).toEqual(["ReportBatchItemFailures"]);
       const queue = template().mentioned(p["EventSourceArn"], "AWS::SQS::Queue");
@@ -156,6 +156,22 @@ describe.each(STAGES)("stage %s", (stage) => {
         6 * Number(reader.Properties["Timeout"]),
       );
     }
+  });
+
+  test("4b C1: what a buyer waits for has a queue of its own, a message at a time, and the same consumer as renewals", () => {
+    const mappings = template().ofType("AWS::Lambda::EventSourceMapping");
+    const read = mappings.map(({ Properties: p }) => ({
+      queue: template().mentioned(p["EventSourceArn"], "AWS::SQS::Queue").id,
+      reader: template().mentioned(p["FunctionName"], "AWS::Lambda::Function").id,
+      batch: p["BatchSize"],
+    }));
+    const reader = called("BillingEventsConsumer").id;
+    expect(read).toMatchObject(
+      expect.arrayContaining([
+        { queue: expect.stringMatching(/^Purchases/), reader, batch: 1 },
+        { queue: expect.stringMatching(/^BillingEvents/), reader, batch: 5 },
+      ]),
+    );
   });
 
   test("the sweep is started every minute, and its absence is an alarm", () => {

@@ -14,6 +14,7 @@ import { requestAction } from "#commands/vms/request-action.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { AddImage, AddPlan } from "#core/contracts/api/catalogue.ts";
+import { BILLING_QUEUES } from "#core/ports.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep, type Scenario } from "#test/harness/each-step.ts";
 import { CARD, WEBHOOK_SECRET } from "#test/harness/stripe-in-process.ts";
@@ -52,7 +53,7 @@ const oldestDelivery = async (type: string) => {
   return String(row?.["message_id"]);
 };
 const ringsAreLost = () => {
-  cp.queues.waiting["billing-events"].length = 0;
+  for (const queue of BILLING_QUEUES) cp.queues.waiting[queue].length = 0;
 };
 
 /* The catalogue. Whoever asks again after a lost answer hears that the name is taken: it is there, once. */

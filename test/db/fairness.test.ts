@@ -20,7 +20,13 @@ describe("work that always fails", () => {
     const store = (id: string) =>
       storeDeliveries(cp.deps.db, [
         {
-          event: { id, type: "invoice.paid", object: { kind: "invoice", id: "in_1" } },
+          event: {
+            id,
+            type: "invoice.paid",
+            object: { kind: "invoice", id: "in_1", version: null },
+            awaited: false,
+          },
+          queue: "billing-events",
           body: "{}",
           receivedAt: cp.clock.now(),
         },
@@ -32,7 +38,12 @@ describe("work that always fails", () => {
     cp.clock.advanceMinutes(2);
     const take = () => {
       const now = cp.clock.now();
-      return takeUnapplied(cp.deps.db, { now, before: new Date(+now - 60_000), limit: 2 });
+      return takeUnapplied(cp.deps.db, {
+        queue: "billing-events",
+        now,
+        before: new Date(+now - 60_000),
+        limit: 2,
+      });
     };
     expect((await take()).toSorted()).toEqual(["evt_1", "evt_2"]);
     expect(await take()).toEqual(["evt_3"]);

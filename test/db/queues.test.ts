@@ -1,6 +1,7 @@
 import { v7 } from "uuid";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
+import type { BillingQueue } from "#core/ports.ts";
 import { subscriptionsToCancel } from "#db/billing/entitlements.ts";
 import { takeUnapplied } from "#db/messages/inbox.ts";
 import { takeUnsent } from "#db/messages/outbox.ts";
@@ -192,14 +193,19 @@ test("passwords past their time are those that nobody has ended, from their last
 });
 
 test("deliveries to ring for again are those that wait for longer than that, unapplied, and each is rung once", async () => {
-  const delivery = (id: string, receivedAt: Date, more: { rung?: Date; applied?: Date } = {}) =>
+  const delivery = (
+    id: string,
+    receivedAt: Date,
+    more: { rung?: Date; applied?: Date; queue?: BillingQueue } = {},
+  ) =>
     cp.rows(
-      `insert into inbox (source, message_id, type, object_kind, body, received_at, rung_at, applied_at)
-       values ('stripe', $1, 'invoice.paid', 'invoice', '{}', $2, $3, $4)`,
+      `insert into inbox (source, message_id, type, object_kind, body, received_at, rung_at, applied_at, queue)
+       values ('stripe', $1, 'invoice.paid', 'invoice', '{}', $2, $3, $4, $5)`,
       id,
       receivedAt,
       more.rung ?? null,
       more.applied ?? null,
+      more.queue ?? "billing-events",
     );
   await delivery("second", before(60_001));
   await delivery("first", before(80_000));
@@ -207,12 +213,14 @@ test("deliveries to ring for again are those that wait for longer than that, una
   await delivery("border", before(60_000));
   await delivery("just rung", before(99_000), { rung: before(1000) });
   await delivery("applied", before(99_000), { applied: before(98_000) });
-  const take = (limit: number) =>
-    takeUnapplied(cp.deps.db, { now: NOW, before: before(60_000), limit });
+  await delivery("a buyer's", before(70_000), { queue: "purchases" });
+  const take = (limit: number, queue: BillingQueue = "billing-events") =>
+    takeUnapplied(cp.deps.db, { queue, now: NOW, before: before(60_000), limit });
   expect(await take(1)).toEqual(["first"]);
   expect(await take(1)).toEqual(["rung again"]);
   expect(await take(9)).toEqual(["second"]);
   expect(await take(9)).toEqual([]);
+  expect(await take(9, "purchases")).toEqual(["a buyer's"]);
 });
 
 test("what is unsent goes out in its order; what another has taken, when its time is over and not before", async () => {

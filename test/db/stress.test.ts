@@ -1,5 +1,6 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { BILLING_QUEUES } from "#core/ports.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
@@ -117,7 +118,7 @@ describe("deliveries of one subscription at once", () => {
     const order = await aPaidOrder(cp, world);
     const consume = createBillingEventsConsumer(cp.deps);
     await cp.stripe.standIn.webhooks.deliverDue();
-    const messages = cp.queues.waiting["billing-events"].splice(0);
+    const messages = BILLING_QUEUES.flatMap((queue) => cp.queues.waiting[queue].splice(0));
     expect(messages.length).toBeGreaterThan(1);
     const all = Array.from({ length: 8 }, () => messages).flat();
     await times(all.length, (n) => consume(toSqsEvent([all[n]])));

@@ -3,6 +3,7 @@ import { PurgeQueueCommand } from "@aws-sdk/client-sqs";
 import pg from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { BILLING_QUEUES } from "#core/ports.ts";
 import { EXAMPLE_SSH_KEY, payCheckout, until } from "#local/client.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
@@ -110,7 +111,7 @@ describe("an order becomes a running VM, and back", () => {
     expect(lost).toBeGreaterThan(0);
   });
 
-  test("with the doorbell on billing-events lost, the sweep finds the payment", async () => {
+  test("with the doorbell on purchases lost, the sweep finds the payment", async () => {
     const stack = (open = await openStack({ resyncSeconds: 1 }));
     const { send } = stack.deps.queues;
     stack.deps.queues.send = async () => undefined;
@@ -120,9 +121,8 @@ describe("an order becomes a running VM, and back", () => {
       stack.stripe.standIn.webhooks.pending().length === 0 ? true : undefined,
     );
     stack.deps.queues.send = send;
-    await stack.sqs.client.send(
-      new PurgeQueueCommand({ QueueUrl: stack.sqs.urls["billing-events"] }),
-    );
+    for (const queue of BILLING_QUEUES)
+      await stack.sqs.client.send(new PurgeQueueCommand({ QueueUrl: stack.sqs.urls[queue] }));
     expect(await orderOf(stack, orderId)).toMatchObject({ state: "awaiting_payment" });
     stack.clock.advance(120_000);
     await stack.sweep();

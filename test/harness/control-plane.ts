@@ -5,7 +5,7 @@ import { createSealer } from "#adapters/sealer.ts";
 import { systemSecrets } from "#adapters/clock.ts";
 import { LOOSE_UNPAID_LIMITS, type UnpaidLimits } from "#core/orders/unpaid-limits.ts";
 import type { Accounts, LogIns } from "#core/accounts/accounts.ts";
-import type { Log, Mail } from "#core/ports.ts";
+import { BILLING_QUEUES, type Log, type Mail } from "#core/ports.ts";
 import { ok } from "#core/result.ts";
 import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import type { Db } from "#db/client.ts";
@@ -134,7 +134,8 @@ export async function startControlPlane(
       moved = (await stripe.standIn.webhooks.deliverDue()).filter(
         (a) => a.outcome === "delivered",
       ).length;
-      moved += await deliverWaiting(queues.waiting["billing-events"], billing);
+      for (const queue of BILLING_QUEUES)
+        moved += await deliverWaiting(queues.waiting[queue], billing);
       moved += await deliverWaiting(queues.waiting["outbox-events"], work);
       moved += (await relayOutbox(deps)).sent;
     }

@@ -11,7 +11,11 @@ export type RecordedQueues = Queues & {
 };
 
 export function recordedQueues(): RecordedQueues {
-  const waiting: Record<WorkQueue, unknown[]> = { "billing-events": [], "outbox-events": [] };
+  const waiting: Record<WorkQueue, unknown[]> = {
+    purchases: [],
+    "billing-events": [],
+    "outbox-events": [],
+  };
   const rings: RecordedQueues["rings"] = [];
   return {
     waiting,

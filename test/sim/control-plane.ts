@@ -104,8 +104,10 @@ export function createControlPlane(
   };
   const apis = Array.from({ length: INSTANCES }, () => createWholeApi(deps));
   const runSweep = createSweep(deps);
+  const billing = createBillingEventsConsumer(deps);
   const consumers = {
-    "billing-events": createBillingEventsConsumer(deps),
+    purchases: billing,
+    "billing-events": billing,
     "outbox-events": createOutboxEventsConsumer(deps),
   };
   ports.queues.serve(consumers);

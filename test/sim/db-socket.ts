@@ -39,6 +39,8 @@ export class DbSocket extends Duplex {
   #started = false;
   #buffer: Buffer = Buffer.alloc(0);
   #batch: Message[] = [];
+  /** By name, the Parse that it came with. */
+  readonly #named = new Map<string, Buffer>();
   #working: Promise<void> = Promise.resolve();
   #wrote = false;
   #statements = 0;
@@ -104,10 +106,35 @@ export class DbSocket extends Duplex {
         return;
       }
       if (code !== "Q" && code !== "S") continue;
-      const batch = this.#batch;
+      const batch = this.#unnamed(this.#batch);
       this.#batch = [];
       this.#working = this.#working.then(() => this.#serve(batch));
     }
+  }
+
+  /**
+   * A statement that `pg` prepares under a name belongs to its connection, and all connections are one session here: each time it
+   * is sent as if it had no name, with its text.
+   */
+  #unnamed(batch: readonly Message[]): Message[] {
+    return batch.flatMap((message) => {
+      if (message.code !== "P" && message.code !== "B") return [message];
+      // Bind begins with the portal's name, which is empty.
+      const at = message.code === "P" ? 5 : 6;
+      const name = cStringAt(message.bytes, at);
+      if (name === "") return [message];
+      const rest = message.bytes.subarray(at + Buffer.byteLength(name));
+      const bytes = framed(message.code, Buffer.concat([message.bytes.subarray(5, at), rest]));
+      if (message.code === "P") this.#named.set(name, bytes);
+      const parse = this.#named.get(name);
+      const sent = batch.some(({ code }) => code === "P");
+      return message.code === "P" || sent || parse === undefined
+        ? [{ code: message.code, bytes }]
+        : [
+            { code: "P", bytes: parse },
+            { code: "B", bytes },
+          ];
+    });
   }
 
   async #serve(batch: readonly Message[]): Promise<void> {
@@ -211,9 +238,12 @@ const cStringAt = (bytes: Buffer, at: number): string =>
 
 /** A Bind of the unnamed statement, made one of `name`. Both strings are empty in what `pg` sends. */
 function bindTo(name: string, bind: Buffer): Buffer {
-  const body = Buffer.concat([Buffer.from(`\0${name}\0`), bind.subarray(7)]);
+  return framed("B", Buffer.concat([Buffer.from(`\0${name}\0`), bind.subarray(7)]));
+}
+
+function framed(code: string, body: Buffer): Buffer {
   const head = Buffer.alloc(5);
-  head.write("B");
+  head.write(code);
   head.writeInt32BE(body.length + 4, 1);
   return Buffer.concat([head, body]);
 }

@@ -39,7 +39,11 @@ export type Invoke = (
 export class SimQueues implements Queues {
   readonly #sim: Sim;
   readonly #invoke: Invoke;
-  readonly #messages: Record<WorkQueue, Message[]> = { "billing-events": [], "outbox-events": [] };
+  readonly #messages: Record<WorkQueue, Message[]> = {
+    purchases: [],
+    "billing-events": [],
+    "outbox-events": [],
+  };
   readonly #doorbells = new Map<string, Doorbells>();
   readonly #dice: Dice;
   #handlers: Record<WorkQueue, BatchHandler> | null = null;

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { v7 } from "uuid";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
+import { BILLING_QUEUES } from "#core/ports.ts";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
@@ -220,7 +221,7 @@ describe("a delivery", () => {
   test("whose ring was lost is rung again after a minute", async () => {
     const { orderId } = await aPaidOrder(cp, await aWorld(cp));
     await cp.stripe.standIn.webhooks.deliverDue();
-    cp.queues.waiting["billing-events"].length = 0;
+    for (const queue of BILLING_QUEUES) cp.queues.waiting[queue].length = 0;
     expect(await retryInbox(cp.deps)).toBe(0);
     cp.clock.advance(61_000);
     expect(await retryInbox(cp.deps)).toBeGreaterThan(0);
@@ -283,7 +284,7 @@ describe("a delivery", () => {
     await cp.stripe.standIn.webhooks.deliverDue();
     cp.stripe.trouble.outage = true;
     await cp.pump();
-    expect(cp.queues.waiting["billing-events"].length).toBeGreaterThan(0);
+    expect(cp.queues.waiting.purchases.length).toBeGreaterThan(0);
     expect(await cp.rows("select 1 from inbox where applied_at is not null")).toEqual([]);
     cp.stripe.trouble.outage = false;
     await cp.pump();

@@ -1,0 +1,17 @@
+import type { BillingQueue } from "#core/ports.ts";
+import type { ProviderEvent } from "./payments.ts";
+
+/**
+ * Events about one object come together, and a look at it tells what each of them could: a few seconds later one look does for
+ * all. A first invoice is delivered beside its Checkout Session, which says all that it says: then it costs no look at all.
+ */
+const TOGETHER_S = 5;
+const COME_TOGETHER = new Set(["invoice", "subscription"]);
+
+/** How a delivery is rung for. */
+export type Ringing = Readonly<{ queue: BillingQueue; delaySeconds: number }>;
+
+export const ringingFor = ({ awaited, object }: ProviderEvent): Ringing => ({
+  queue: awaited ? "purchases" : "billing-events",
+  delaySeconds: COME_TOGETHER.has(object.kind) ? TOGETHER_S : 0,
+});
