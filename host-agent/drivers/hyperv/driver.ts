@@ -170,6 +170,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     },
     emptyTrash: (before, signal) => emptyTrash(path.join(options.root, "trash"), before, signal),
 
+    guard: async () => undefined,
+    takeFindings: () => [],
     async eraseSeed(vm, signal) {
       await change("erase-seed", vm, {}, signal);
     },

@@ -1,7 +1,7 @@
 import { create } from "xmlbuilder2";
 import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
-import { DriverError } from "../driver.ts";
+import { DriverError, type VmRef } from "../driver.ts";
 import { plainLine } from "../seed.ts";
 import type { VmFiles } from "./files.ts";
 import { checkedId, domainName, TAG_NAMESPACE } from "./tag.ts";
@@ -158,17 +158,37 @@ function seedDrive(files: VmFiles) {
   };
 }
 
+/** One card of a VM's alone, as `update-device` takes it. */
+export const networkCardXml = (nic: Nic, network: KvmNetwork): string =>
+  create(verbatim({ interface: networkCard(nic, network) })).end({ headless: true });
+
+/** What libvirt holds of a card's filter, as `nwfilter-binding-create` takes it. */
+export const filterBindingXml = (vm: VmRef, portDevice: string, nic: Nic): string =>
+  create(
+    verbatim({
+      filterbinding: {
+        owner: { name: domainName(vm.vmId), uuid: checkedId(vm.vmId) },
+        portdev: { "@name": plainLine("device", portDevice) },
+        mac: { "@address": plainLine("MAC address", nic.mac) },
+        filterref: spoofFilter(nic),
+      },
+    }),
+  ).end({ headless: true });
+
+export const SPOOF_FILTER = "clean-traffic";
+/** Drops what does not carry the NIC's own MAC and its one address. */
+const spoofFilter = (nic: Nic) => ({
+  "@filter": SPOOF_FILTER,
+  parameter: { "@name": "IP", "@value": plainLine("address", nic.ipv4.address) },
+});
+
 function networkCard(nic: Nic, network: KvmNetwork) {
   return {
     ...source(nic, network),
     mac: { "@address": plainLine("MAC address", nic.mac) },
     model: { "@type": "virtio" },
     ...(network.kind !== "user" && {
-      // Drops what does not carry the NIC's own MAC and its one address.
-      filterref: {
-        "@filter": "clean-traffic",
-        parameter: { "@name": "IP", "@value": plainLine("address", nic.ipv4.address) },
-      },
+      filterref: spoofFilter(nic),
       ...(nic.bandwidthMbit !== null && { bandwidth: bandwidth(nic.bandwidthMbit) }),
     }),
   };

@@ -3,6 +3,7 @@ import { release } from "node:os";
 import type { Clock, Log } from "#core/ports.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
 import { DriverError, type VmRef } from "../driver.ts";
+import { createFindings, type Findings } from "../findings.ts";
 import { createImageShelf, type ImageShelf } from "../image-shelf.ts";
 import { detectAccelerator } from "./accelerator.ts";
 import type { KvmNetwork } from "./domain-xml.ts";
@@ -10,6 +11,7 @@ import { createEvidenceReader, type EvidenceReader } from "./guest-evidence.ts";
 import { exists, filesOf, type Folders } from "./files.ts";
 import { createVirsh, type Libvirt } from "./libvirt.ts";
 import { createLook, type Look, type Owned } from "./look.ts";
+import type { RestoreFailures } from "./saved-state.ts";
 import { checkOwner } from "./tag.ts";
 
 export type KvmOptions = Folders &
@@ -34,6 +36,8 @@ export type KvmHost = Readonly<{
   libvirt: Libvirt;
   look: Look;
   evidence: EvidenceReader;
+  findings: Findings;
+  restoreFailures: RestoreFailures;
   shelf: ImageShelf;
   clock: Clock;
   log: Log;
@@ -51,6 +55,13 @@ export type KvmHost = Readonly<{
   owned: (ref: VmRef, signal?: AbortSignal) => Promise<Owned | null>;
   /** Defines, or redefines, a domain. */
   define: (vm: VmRef, xml: string, signal?: AbortSignal) => Promise<void>;
+  /** Runs a command that reads its XML from a file only; the command ends in it. */
+  runWithXml: (
+    vm: VmRef,
+    command: readonly string[],
+    xml: string,
+    signal?: AbortSignal,
+  ) => Promise<void>;
 }>;
 
 export function openKvmHost(options: KvmOptions): KvmHost {
@@ -62,6 +73,8 @@ export function openKvmHost(options: KvmOptions): KvmHost {
     libvirt,
     look,
     evidence: createEvidenceReader({ libvirt, clock }),
+    findings: createFindings(log),
+    restoreFailures: new Map(),
     shelf: createImageShelf({ store: fileStore(options.diskDir, { durable: true }), log }),
     clock,
     log,
@@ -90,17 +103,25 @@ export function openKvmHost(options: KvmOptions): KvmHost {
       checkOwner(domain.own.tag, ref);
       return { ...domain, own: domain.own };
     },
-    define: async (vm, xml, signal) => {
-      // virsh reads a definition from a file only; this one bears the VM's tag should a crash leave it behind.
-      const file = filesOf(options, vm).definition;
-      try {
-        await writeFile(file, xml, { mode: 0o600 });
-        await libvirt.run(["define", file], { signal });
-      } finally {
-        await rm(file, { force: true });
-      }
-    },
+    define: (vm, xml, signal) => runWithXml(vm, ["define"], xml, signal),
+    runWithXml,
   };
+
+  async function runWithXml(
+    vm: VmRef,
+    command: readonly string[],
+    xml: string,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    // It bears the VM's tag, should a crash leave it behind.
+    const file = filesOf(options, vm).definition;
+    try {
+      await writeFile(file, xml, { mode: 0o600 });
+      await libvirt.run([...command, file], { signal });
+    } finally {
+      await rm(file, { force: true });
+    }
+  }
 }
 
 /** libvirt shapes traffic with the queueing discipline sfq, which small kernels leave out. */

@@ -6,6 +6,7 @@ import { GIB, growOffline, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
 import { filesOf } from "./files.ts";
 import type { KvmHost } from "./host.ts";
+import { filesIn } from "./layers.ts";
 import { isActive } from "./parse-domain.ts";
 
 /**
@@ -23,9 +24,16 @@ export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
       `${vm.vmId} is not whole: it has no definition or no disk`,
     );
 
+  // Somebody's snapshot put a layer over the disk: the guest's data lie in it, so the definition goes on naming it.
+  const [top = files.disk] = filesIn(domain.xml);
   const wanted = BigInt(vm.size.diskGib) * GIB;
   if (wanted < disk.virtualSize)
     throw new DriverError("unsupported", "a disk is never shrunk: its end may hold data");
+  if (wanted > disk.virtualSize && top !== files.disk)
+    throw new DriverError(
+      "unsupported",
+      `a disk under a snapshot cannot grow: it lies under ${top}`,
+    );
   if (vm.size.memoryMib < vm.image.minMemoryMib)
     throw new DriverError(
       "unsupported",
@@ -41,7 +49,11 @@ export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
       await host.libvirt.run(["blockresize", vm.vmId, "vda", `${wanted}B`], { signal });
     return;
   }
-  const place = { files, network: host.network, accelerator: await host.accelerator(signal) };
+  const place = {
+    files: { ...files, disk: top },
+    network: host.network,
+    accelerator: await host.accelerator(signal),
+  };
   const definition = domainXml(vm, place);
   if (wanted > disk.virtualSize) await growOffline(files.disk, vm.size.diskGib, signal);
   if (!sameShape || domain.own.diskGib !== vm.size.diskGib)

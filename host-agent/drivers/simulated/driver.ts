@@ -282,6 +282,10 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       return old.length;
     },
 
+    // A guest that is simulated sends nothing.
+    guard: async () => undefined,
+    takeFindings: () => [],
+
     close: async () => undefined,
   };
 }
