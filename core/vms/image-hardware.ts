@@ -16,6 +16,8 @@ export type ImageHardware = Readonly<{
   diskBus: DiskBus | null;
 }>;
 
+export const PLAIN_HARDWARE: ImageHardware = { firmware: null, secureBoot: null, diskBus: null };
+
 /** Only UEFI checks signatures, so an image that says something of them says UEFI. */
 export const isSoundHardware = ({ firmware, secureBoot }: Omit<ImageHardware, "diskBus">) =>
   secureBoot === null || firmware === "uefi";

@@ -105,6 +105,14 @@ export const DriverCapabilities = z
     liveSnapshot: z.boolean(),
     /** Its seeds can give root of a Linux guest a password. Agents of before the word `root-password` do not say so. */
     rootPassword: z.boolean().optional(),
+    /** What it gives to images that ask for it. Agents of before the word `image-hardware` say none of these. */
+    bios: z.boolean().optional(),
+    uefi: z.boolean().optional(),
+    secureBoot: z.boolean().optional(),
+    /** Also with signatures that Microsoft gives to others. */
+    secureBootUefiCa: z.boolean().optional(),
+    /** The bus that an image names. */
+    diskBus: z.boolean().optional(),
     bandwidthLimit: z.boolean(),
     iopsLimit: z.boolean(),
   })

@@ -69,7 +69,7 @@ async function putBack(
   const active = isActive(domain.power);
   if (card.filter !== SPOOF_FILTER || card.address !== nic.ipv4.address) {
     const command = ["update-device", vm.vmId, ...(active ? ["--live"] : []), "--config", "--file"];
-    await host.runWithXml(vm, command, networkCardXml(nic, host.network), signal);
+    await host.runWithXml(vm, command, networkCardXml(nic, host.network, vm.image), signal);
     return "its definition did not name the filter for its address";
   }
   if (!active || card.device === null || isRuled(rules, card.device, nic)) return null;

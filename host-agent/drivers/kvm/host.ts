@@ -8,6 +8,7 @@ import { createImageShelf, type ImageShelf } from "../image-shelf.ts";
 import { detectAccelerator } from "./accelerator.ts";
 import type { KvmNetwork } from "./domain-xml.ts";
 import { createEvidenceReader, type EvidenceReader } from "./guest-evidence.ts";
+import { readFirmware, type HostFirmware } from "./firmware.ts";
 import { exists, filesOf, type Folders } from "./files.ts";
 import { createVirsh, type Libvirt } from "./libvirt.ts";
 import { createLook, type Look, type Owned } from "./look.ts";
@@ -26,6 +27,8 @@ export type KvmOptions = Folders &
     log: Log;
     /** Where libvirt keeps the state of running domains. */
     runDir?: string;
+    /** Where the host's UEFI is described. */
+    firmwareDirs?: readonly string[];
     /** A new disk is refused when it would find less than this free. */
     reserveDiskMib?: number;
     libvirt?: Libvirt;
@@ -49,6 +52,7 @@ export type KvmHost = Readonly<{
   reserveDiskMib: number;
   accelerator: (signal?: AbortSignal) => Promise<"hardware" | "tcg">;
   limitsBandwidth: () => Promise<boolean>;
+  firmware: () => Promise<HostFirmware>;
   /**
    * The VM as it is, when it is the caller's; null: positively not defined. Throws `not_ours`, `stale_epoch`.
    */
@@ -94,6 +98,7 @@ export function openKvmHost(options: KvmOptions): KvmHost {
         throw error;
       }
     },
+    firmware: () => readFirmware(options.firmwareDirs),
     limitsBandwidth: async () => network.kind !== "user" && (await kernelHasSfq()),
     owned: async (ref, signal) => {
       const domain = await look.one(ref.vmId, signal);

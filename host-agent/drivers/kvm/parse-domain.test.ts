@@ -35,6 +35,8 @@ describe("a domain's definition", () => {
         diskGib: 10,
         nics: 1,
         agentConnected: true,
+        systemDevice: "vda",
+        seedDevice: "hdc",
       },
     });
   });

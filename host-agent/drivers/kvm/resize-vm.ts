@@ -46,7 +46,9 @@ export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
     if (!sameShape)
       throw new DriverError("must_be_off", "vCPUs and memory change only while the VM is off");
     if (wanted > disk.virtualSize)
-      await host.libvirt.run(["blockresize", vm.vmId, "vda", `${wanted}B`], { signal });
+      await host.libvirt.run(["blockresize", vm.vmId, domain.own.systemDevice, `${wanted}B`], {
+        signal,
+      });
     return;
   }
   const place = {
