@@ -1,6 +1,9 @@
 import { MOST_FINDINGS, type HostFinding } from "#core/contracts/agent/report.ts";
 import type { Log } from "#core/ports.ts";
 
+/** A host that has just booted may lack a network or memory: a memory that could still be restored is waited for so long. */
+export const SAVED_STATE_PATIENCE_MS = 3 * 60_000;
+
 /** Keeps what a driver finds until it is asked for, and logs it at once: the log is what outlives the agent. */
 export function createFindings(log: Log) {
   let found: HostFinding[] = [];

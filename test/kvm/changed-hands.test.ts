@@ -8,7 +8,7 @@ import { createKvmDriver } from "#host-agent/drivers/kvm/driver.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
 import { createVirsh } from "#host-agent/drivers/kvm/libvirt.ts";
 import { ProgramFailed } from "#host-agent/drivers/kvm/run-program.ts";
-import { SAVED_STATE_PATIENCE_MS } from "#host-agent/drivers/kvm/saved-state.ts";
+import { SAVED_STATE_PATIENCE_MS } from "#host-agent/drivers/findings.ts";
 import { aDesiredVm } from "#test/drivers/builders.ts";
 import { createVirtualClock } from "#test/drivers/virtual-clock.ts";
 import { type KvmTestHost, openKvmTestHost } from "./host.ts";

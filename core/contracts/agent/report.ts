@@ -174,6 +174,8 @@ export const HOST_FINDINGS = [
   "saved_state_dropped",
   // Layers of its disk that somebody put outside the agent's folders are still there after its delete, readable.
   "layers_left",
+  // A file of its disk is gone: the VM is off for good, unless somebody brings it back.
+  "disk_layer_missing",
   // Its NICs could send from foreign addresses: what forbids it was missing, and was put back.
   "spoof_guard_restored",
 ] as const;

@@ -1,3 +1,4 @@
+import { SAVED_STATE_PATIENCE_MS } from "../findings.ts";
 import { ProgramFailed } from "./run-program.ts";
 import type { KvmHost } from "./host.ts";
 import type { VmRef } from "../driver.ts";
@@ -6,9 +7,6 @@ import type { VmRef } from "../driver.ts";
  * A memory that somebody saved (`virsh managedsave`, or libvirt-guests when the host went down) is restored by the next
  * start. Where that cannot be, no start ever succeeds: it is dropped, as if the power had been cut.
  */
-
-/** A host that has just booted may lack a bridge or memory: a memory that could still be restored is waited for so long. */
-export const SAVED_STATE_PATIENCE_MS = 3 * 60_000;
 
 /** QEMU's own word that it read the saved memory and could not make anything of it. */
 const NOT_LOADED = /load of migration failed/;
