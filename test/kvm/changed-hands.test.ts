@@ -110,10 +110,17 @@ describe.skipIf(!ground.available)(`4b B9: a KVM host that changed hands${why}`,
   });
 
   describe("layers of foreign snapshots", () => {
-    const snapshot = (vm: DesiredVm, name: string, file: string, ...more: string[]) =>
+    const snapshot = (vm: DesiredVm, name: string, file: string) =>
       host.virsh(
-        ...["snapshot-create-as", vm.vmId, `--name=${name}`, "--disk-only", "--atomic", ...more],
-        ...["--diskspec", `vda,file=${file}`, "--diskspec", "hdc,snapshot=no"],
+        "snapshot-create-as",
+        vm.vmId,
+        `--name=${name}`,
+        "--disk-only",
+        "--atomic",
+        "--diskspec",
+        `vda,file=${file}`,
+        "--diskspec",
+        "hdc,snapshot=no",
       );
     const left = async () => (await readdir(host.dirs.diskDir)).filter((n) => n !== "images.json");
 
@@ -171,6 +178,19 @@ describe.skipIf(!ground.available)(`4b B9: a KVM host that changed hands${why}`,
       await host.driver.destroy(vm);
       expect(await left()).toEqual(["shared.qcow2"]);
       await run("rm", [layer]);
+    });
+
+    test("that are gone make the VM no whole one, until somebody brings them back", async () => {
+      const vm = await running();
+      const layer = path.join(host.dirs.diskDir, "gone.qcow2");
+      await snapshot(vm, "gone", layer);
+      await host.driver.stop(vm, "firm");
+      const look = async () => (await host.driver.list()).find((one) => one.vmId === vm.vmId);
+      await run("mv", [layer, `${layer}.away`]);
+      expect(await look()).toMatchObject({ complete: false, power: "off" });
+      await run("mv", [`${layer}.away`, layer]);
+      expect(await look()).toMatchObject({ complete: true });
+      await host.driver.destroy(vm);
     });
 
     test("are kept by a resize: the guest's data lie in them", async () => {

@@ -12,7 +12,6 @@ import { readFirmware, type HostFirmware } from "./firmware.ts";
 import { exists, filesOf, type Folders } from "./files.ts";
 import { createVirsh, type Libvirt } from "./libvirt.ts";
 import { createLook, type Look, type Owned } from "./look.ts";
-import type { RestoreFailures } from "./saved-state.ts";
 import { checkOwner } from "./tag.ts";
 
 export type KvmOptions = Folders &
@@ -40,7 +39,8 @@ export type KvmHost = Readonly<{
   look: Look;
   evidence: EvidenceReader;
   findings: Findings;
-  restoreFailures: RestoreFailures;
+  /** By VM, when its saved memory first failed to be restored (milliseconds since 1970). */
+  restoreFailures: Map<string, number>;
   shelf: ImageShelf;
   clock: Clock;
   log: Log;

@@ -36,6 +36,7 @@ describe("a domain's definition", () => {
         nics: 1,
         agentConnected: true,
         systemDevice: "vda",
+        systemFile: null,
         seedDevice: "hdc",
       },
     });

@@ -22,6 +22,8 @@ export type OwnDomain = Readonly<{
   agentConnected: boolean;
   /** What libvirt calls its first disk, and the drive of its seed. */
   systemDevice: string;
+  /** The file that its first disk's topmost layer is; null: it is none. */
+  systemFile: string | null;
   seedDevice: string;
 }>;
 
@@ -60,6 +62,7 @@ const OwnXml = z.object({
           z.object({
             "@device": z.string().default("disk"),
             target: z.object({ "@dev": z.string() }),
+            source: z.object({ "@file": z.string().optional() }).optional().catch(undefined),
           }),
         )
         .default([]),
@@ -82,8 +85,7 @@ export function parseDomain(xml: string): Domain {
   // A copied definition carries the tag of its original: it is not the VM that the tag names.
   if (tag === undefined || tag["@id"] !== uuid) return { uuid, name, own: null };
   const { domain } = OwnXml.parse(document);
-  const deviceOf = (kind: string) =>
-    domain.devices.disk.find((disk) => disk["@device"] === kind)?.target["@dev"];
+  const first = (kind: string) => domain.devices.disk.find((disk) => disk["@device"] === kind);
   return {
     uuid,
     name,
@@ -93,8 +95,9 @@ export function parseDomain(xml: string): Domain {
       memoryMib: Math.round(domain.currentMemory / 1024),
       diskGib: tag["@diskGib"],
       nics: domain.devices.interface.length,
-      systemDevice: deviceOf("disk") ?? "vda",
-      seedDevice: deviceOf("cdrom") ?? "hdc",
+      systemDevice: first("disk")?.target["@dev"] ?? "vda",
+      systemFile: first("disk")?.source?.["@file"] ?? null,
+      seedDevice: first("cdrom")?.target["@dev"] ?? "hdc",
       agentConnected: domain.devices.channel.some(
         ({ target }) =>
           target["@name"] === "org.qemu.guest_agent.0" && target["@state"] === "connected",

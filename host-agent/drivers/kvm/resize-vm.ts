@@ -6,7 +6,6 @@ import { GIB, growOffline, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
 import { filesOf } from "./files.ts";
 import type { KvmHost } from "./host.ts";
-import { filesIn } from "./layers.ts";
 import { isActive } from "./parse-domain.ts";
 
 /**
@@ -25,7 +24,7 @@ export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
     );
 
   // Somebody's snapshot put a layer over the disk: the guest's data lie in it, so the definition goes on naming it.
-  const [top = files.disk] = filesIn(domain.xml);
+  const top = domain.own.systemFile ?? files.disk;
   const wanted = BigInt(vm.size.diskGib) * GIB;
   if (wanted < disk.virtualSize)
     throw new DriverError("unsupported", "a disk is never shrunk: its end may hold data");

@@ -11,9 +11,6 @@ import type { VmRef } from "../driver.ts";
 /** QEMU's own word that it read the saved memory and could not make anything of it. */
 const NOT_LOADED = /load of migration failed/;
 
-/** By VM, when its saved memory first failed to be restored; null: it is not known to fail. */
-export type RestoreFailures = Map<string, number>;
-
 /**
  * Drops the VM's saved memory when it is what keeps it off: libvirt cannot read it, QEMU could not load it, or nothing has
  * helped for a while. false: there is none, or it may be restored yet.
