@@ -190,15 +190,15 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       if (run !== null) return;
       await step("start", "power_on", ref.vmId, delays.start, signal);
       const startedAt = now();
-      if (vm.spoiltMemory)
+      const { spoiltMemory, ...rest } = vm;
+      if (spoiltMemory)
         findings.add({
           vmId: vm.vmId,
           code: "saved_state_dropped",
           detail: "its saved memory could not be restored and was dropped",
         });
       await world.putVm({
-        ...vm,
-        spoiltMemory: false,
+        ...rest,
         disk: { ...vm.disk, everStarted: true },
         starts: vm.starts + 1,
         run: {
@@ -302,7 +302,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       for (const { vmId, ownerEpoch } of vms) {
         const vm = await world.vm(vmId);
         if (vm?.ownerEpoch !== ownerEpoch || !vm.unguarded) continue;
-        await world.putVm({ ...vm, unguarded: false });
+        const { unguarded: _, ...guarded } = vm;
+        await world.putVm(guarded);
         findings.add({ vmId, code: "spoof_guard_restored", detail: "it was gone; put back" });
       }
     },
