@@ -165,7 +165,16 @@ export const AddImage = z
     path: ["secureBoot"],
     message: "only the firmware uefi checks signatures",
   })
-  .openapi("AddImage");
+  .openapi("AddImage", {
+    allOf: [
+      {
+        anyOf: [
+          { properties: { secureBoot: { type: "null" } } },
+          { properties: { firmware: { const: "uefi" } }, required: ["firmware"] },
+        ],
+      },
+    ],
+  });
 export type AddImage = z.infer<typeof AddImage>;
 
 const Added = (kind: "plan" | "image" | "location") =>
