@@ -174,6 +174,10 @@ export function createAgent(ports: AgentPorts): Agent {
     },
     emptyTrash: () =>
       driver.emptyTrash(new Date(clock.now().getTime() - settings.trashHours * 3_600_000), signal),
+    async guardNetwork() {
+      await ready();
+      return sync.guard();
+    },
     close: () => life.abort(),
   };
   return agent;

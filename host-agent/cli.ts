@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util";
+import { isPlainToRemote } from "./channel/plain-http.ts";
 import { DRIVER_NAMES, type DriverName } from "./drivers/open-driver.ts";
 
 export const USAGE = `berth-agent: runs the VMs of this host as Berth's control plane says
@@ -11,6 +12,7 @@ export const USAGE = `berth-agent: runs the VMs of this host as Berth's control 
 
 options (each may also come from the environment variable in brackets)
   --api URL               the control plane                         [BERTH_AGENT_API]
+                          https only; plain http for this machine's own addresses (127.0.0.1, [::1], localhost)
   --state-dir DIR         the agent's own files                     [BERTH_AGENT_STATE_DIR]
   --driver NAME           ${DRIVER_NAMES.join(" | ")}                 [BERTH_AGENT_DRIVER]
   --driver-config FILE    the driver's options, as JSON             [BERTH_AGENT_DRIVER_CONFIG]
@@ -83,8 +85,13 @@ export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv): C
     return { name, image: values.image, ...chooseDriver() };
   }
   const apiUrl = must(values.api, "api", "BERTH_AGENT_API");
-  if (!/^https?:$/.test(URL.parse(apiUrl)?.protocol ?? ""))
+  const url = URL.parse(apiUrl);
+  if (url === null || !/^https?:$/.test(url.protocol))
     throw new UsageError(`--api is not an http(s) URL: ${apiUrl}`);
+  if (isPlainToRemote(url))
+    throw new UsageError(
+      `--api is plain http to another machine, which anybody between could read and change: use https (${apiUrl})`,
+    );
   const chosen = chooseDriver();
   const joinTokenFile = given(values["join-token-file"], "BERTH_AGENT_JOIN_TOKEN_FILE");
   if (name === "enroll" && joinTokenFile === null)

@@ -10,6 +10,7 @@ export type Chores = {
   sampleUsage: () => Promise<number>;
   flushUsage: () => Promise<number>;
   emptyTrash: () => Promise<number>;
+  guardNetwork: () => Promise<number>;
 };
 
 export type LoopPorts = {
@@ -24,6 +25,8 @@ export type LoopPorts = {
 };
 
 const TRASH_EVERY_MS = 3_600_000;
+/** A firewall that was flushed by hand leaves guests unguarded for so long at most. */
+const GUARD_EVERY_MS = 5 * 60_000;
 /** After a pass that could not see everything, such as at boot before the hypervisor is up. */
 const TRY_AGAIN_MS = 10_000;
 
@@ -86,6 +89,7 @@ export async function runLoop(ports: LoopPorts): Promise<void> {
       every("usage_sample", seconds("usageSampleSeconds"), agent.sampleUsage),
       every("usage_flush", seconds("usageFlushSeconds"), agent.flushUsage),
       every("trash", () => TRASH_EVERY_MS, agent.emptyTrash),
+      every("guard", () => GUARD_EVERY_MS, agent.guardNetwork),
     ]);
   }
 

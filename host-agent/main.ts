@@ -20,13 +20,8 @@ import { createPlaneTime } from "#host-agent/channel/plane-time.ts";
 import { CorruptState } from "#host-agent/state/saved.ts";
 import { AlreadyRunning, holdAlone } from "#host-agent/state/single-instance.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
-import {
-  createJsonLog,
-  systemClock as clock,
-  systemIds as ids,
-  systemRandom,
-  systemUptimeMs,
-} from "./system.ts";
+import { createJsonLog } from "./json-log.ts";
+import { systemClock as clock, systemIds as ids, systemRandom, systemUptimeMs } from "./system.ts";
 
 const log = createJsonLog((line) => process.stdout.write(line), clock);
 const agentVersion = packageJson.version;

@@ -1,9 +1,9 @@
 import { randomInt } from "node:crypto";
 import { setTimeout as wait } from "node:timers/promises";
 import { v7 } from "uuid";
-import type { Clock, IdSource, Log } from "#core/ports.ts";
+import type { Clock, IdSource } from "#core/ports.ts";
 
-/** The machine's own time, ids, chance and log: what every other part of the agent is given. */
+/** The machine's own time, ids and chance: what every other part of the agent is given. */
 export const systemClock: Clock = {
   now: () => new Date(),
   sleep: async (ms, signal) => {
@@ -24,10 +24,3 @@ export const systemIds: IdSource = { newId: () => v7() };
 const PARTS = 2 ** 32;
 /** 0 to 1. */
 export const systemRandom = (): number => randomInt(PARTS) / PARTS;
-
-/** One line of JSON an event, on standard output. */
-export const createJsonLog = (write: (line: string) => void, clock: Clock): Log => {
-  const line = (level: string) => (event: string, fields: Record<string, unknown>) =>
-    write(`${JSON.stringify({ at: clock.now().toISOString(), level, event, ...fields })}\n`);
-  return { info: line("info"), error: line("error") };
-};

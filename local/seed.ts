@@ -1,3 +1,4 @@
+import { PLAIN_HARDWARE } from "#core/vms/image-hardware.ts";
 import { eq } from "drizzle-orm";
 import { SCOPES_OF_ROLE, type LogIns, type Role, type Scope } from "#core/accounts/accounts.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
@@ -89,6 +90,7 @@ export async function seedCatalogue(deps: Deps): Promise<{ locationId: string }>
     mustBeThere(
       await addImage(deps, SEED, {
         ...image,
+        ...PLAIN_HARDWARE,
         hypervisors: [...on],
         minMemoryMib: memory,
         minDiskGib: disk,

@@ -70,6 +70,11 @@ export const ALL_CAPABILITIES: DriverCapabilities = {
   gracefulStop: true,
   liveSnapshot: true,
   rootPassword: true,
+  bios: true,
+  uefi: true,
+  secureBoot: true,
+  secureBootUefiCa: true,
+  diskBus: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };

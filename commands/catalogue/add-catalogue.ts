@@ -47,10 +47,13 @@ export const addImage = (
   deps: Deps,
   by: Actor,
   image: AddImage,
-): Promise<Result<{ id: string }, NameTaken>> =>
-  add(deps, by, "image", image.name, "images_name_key", (tx, id, now) =>
-    insertImage(tx, { id, ...image, available: true }, now),
+): Promise<Result<{ id: string }, NameTaken>> => {
+  const { firmware, secureBoot, diskBus, ...rest } = image;
+  const hardware = { firmware, secureBoot, diskBus };
+  return add(deps, by, "image", image.name, "images_name_key", (tx, id, now) =>
+    insertImage(tx, { id, ...rest, hardware, available: true }, now),
   );
+};
 
 /** Opens a location. It sells nothing before it has hosts and addresses. */
 export const addLocation = (

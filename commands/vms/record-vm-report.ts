@@ -34,6 +34,7 @@ import { lockVmsOf, saveObservations, type Observation, type VmRow } from "#db/v
 import { stamp, type AgentDeps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { finishVm } from "./finish-vm.ts";
+import { noteFinding, noteReturn, returnedVms } from "./note-found.ts";
 
 /**
  * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
@@ -51,13 +52,16 @@ export async function recordVmReport(
   const seenVms = report.vms.filter((vm) => vm !== null);
   const doneActions = report.actions.filter((action) => action !== null);
   const strangers = report.strangers.filter((stranger) => stranger !== null);
+  const findings = (report.findings ?? []).filter((finding) => finding !== null);
   const unread = {
     vms: report.vms.length - seenVms.length,
     actions: report.actions.length - doneActions.length,
     strangers: report.strangers.length - strangers.length,
+    findings: (report.findings ?? []).length - findings.length,
   };
   const actor: Actor = { kind: "agent", id: hostId };
-  const ids = [...new Set([...seenVms, ...doneActions].map((r) => r.vmId))];
+  const told = [...seenVms, ...doneActions, ...strangers, ...findings];
+  const ids = [...new Set(told.map((r) => r.vmId))];
   const recorded = await undoOnRefusal(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
     const host = await loadHost(tx, hostId);
@@ -65,6 +69,10 @@ export async function recordVmReport(
     if (serial && !isNewer(serial, last)) return stale(serial, last);
     const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
     const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
+    const returned = returnedVms(rows, seenVms, strangers, at.now);
+    for (const { vm, power } of returned) await noteReturn(tx, vm, power, at, actor);
+    for (const { vmId, ...found } of findings)
+      if (rows.has(vmId)) await noteFinding(tx, vmId, found, at, actor);
     let accepted = 0;
     let ignored = unread.vms;
     let documentChanged = false;
@@ -101,25 +109,36 @@ export async function recordVmReport(
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
     const clockWentOff =
       isClockOff(clockOffsetSeconds) && !isClockOff(host?.clockOffsetSeconds ?? null);
-    return ok({ receipt: { accepted, ignored }, clockWentOff, ...measured });
+    return ok({ receipt: { accepted, ignored }, clockWentOff, returned, ...measured });
   });
   if (!recorded.ok) {
     deps.log.error("agent_report.stale", { host_id: hostId, ...serial });
     return recorded;
   }
-  const { changedImages, jump, clockWentOff } = recorded.value;
+  const { changedImages, jump, clockWentOff, returned } = recorded.value;
   if (clockWentOff)
     deps.log.error("host.clock_off", { host_id: hostId, offset_seconds: clockOffsetSeconds });
   if (jump) deps.log.error("host.facts_jumped", { host_id: hostId, ...jump });
   // A disk that lies on another file than it was made on is broken: people must look at its VMs.
   if (changedImages.length > 0)
     deps.log.error("agent_report.images_changed", { host_id: hostId, files: changedImages });
-  if (unread.vms + unread.actions + unread.strangers > 0)
+  if (unread.vms + unread.actions + unread.strangers + unread.findings > 0)
     deps.log.error("agent_report.unread", { host_id: hostId, ...unread });
   if (strangers.length > 0)
     deps.log.error("agent_report.strangers", {
       host_id: hostId,
       vms: strangers.map((s) => s.vmId),
+    });
+  // Nobody pays for it, and its address may be another's by now.
+  if (returned.length > 0)
+    deps.log.error("agent_report.deleted_vms", {
+      host_id: hostId,
+      vms: returned.map(({ vm, power }) => ({ vm_id: vm.id, power })),
+    });
+  if (findings.length > 0)
+    deps.log.error("agent_report.findings", {
+      host_id: hostId,
+      findings: findings.map(({ vmId, code, detail }) => ({ vm_id: vmId, code, detail })),
     });
   if (report.refusedDesired)
     deps.log.error("agent_report.desired_refused", { host_id: hostId, ...report.refusedDesired });

@@ -1,6 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { HYPERVISORS } from "#core/hosts/limits.ts";
 import { DESIRED_POWER, OBSERVED_POWER, OS_FAMILIES } from "#core/vms/vm.ts";
+import { DISK_BUSES, FIRMWARES, SECURE_BOOTS } from "#core/vms/image-hardware.ts";
 
 /* What the API and the agents' wire both write, and the names under which the OpenAPI document knows it. */
 
@@ -13,6 +14,9 @@ export const Instant = z.iso.datetime({ precision: 3 }).openapi({
 });
 
 export const OsFamily = z.enum(OS_FAMILIES).openapi("OsFamily");
+export const Firmware = z.enum(FIRMWARES).openapi("Firmware");
+export const SecureBoot = z.enum(SECURE_BOOTS).openapi("SecureBoot");
+export const DiskBus = z.enum(DISK_BUSES).openapi("DiskBus");
 export const Hypervisor = z.enum(HYPERVISORS).openapi("Hypervisor");
 export const DesiredPower = z.enum(DESIRED_POWER).openapi("DesiredPower");
 export const ObservedPower = z.enum(OBSERVED_POWER).openapi("ObservedPower");

@@ -8,12 +8,19 @@ import {
   hostFacts,
   minutesAfter,
 } from "#test/builders.ts";
+import { PLAIN_HARDWARE, type ImageHardware } from "#core/vms/image-hardware.ts";
 import { capacityOf } from "./capacity.ts";
 import { HOST_STATES, needsOf, rankHosts, whyNoHost, type VmDemand } from "./place-vm.ts";
 
 const DEMAND: VmDemand = {
   size: { vcpus: 1, memoryMib: 1024, diskGib: 20 },
-  image: { os: "linux", hypervisors: ["kvm", "hyperv"], file: "debian-13", sha256: {} },
+  image: {
+    os: "linux",
+    hypervisors: ["kvm", "hyperv"],
+    file: "debian-13",
+    sha256: {},
+    hardware: PLAIN_HARDWARE,
+  },
   needs: [],
 };
 const of = (image: Partial<VmDemand["image"]>): VmDemand => ({
@@ -200,5 +207,50 @@ describe("what a host may give away", () => {
         },
       ),
     );
+  });
+});
+
+describe("4b A4: an image that asks for hardware", () => {
+  const asking = (hardware: Partial<ImageHardware>) =>
+    of({ hardware: { ...PLAIN_HARDWARE, ...hardware } });
+  const GIVEN = {
+    bios: true,
+    uefi: true,
+    secureBoot: true,
+    secureBootUefiCa: true,
+    diskBus: true,
+  } as const;
+  const { bios, uefi, secureBoot, secureBootUefiCa, diskBus } = GIVEN;
+  const { hotResize, hotDiskGrow, gracefulStop, liveSnapshot, bandwidthLimit, iopsLimit } =
+    ALL_CAPABILITIES;
+  /** What an agent of before says. */
+  const older = { hotResize, hotDiskGrow, gracefulStop, liveSnapshot, bandwidthLimit, iopsLimit };
+
+  test.each([
+    [{ firmware: "bios" }, { bios }],
+    [{ firmware: "uefi" }, { uefi }],
+    [{ firmware: "uefi", secureBoot: "off" }, { uefi }],
+    [
+      { firmware: "uefi", secureBoot: "microsoft" },
+      { uefi, secureBoot },
+    ],
+    [
+      { firmware: "uefi", secureBoot: "uefi-ca" },
+      { uefi, secureBootUefiCa },
+    ],
+    [{ diskBus: "sata" }, { diskBus }],
+  ] as const)("for %j is placed where the host says %j, and nowhere else", (hardware, needed) => {
+    const able = aHostCandidate({ capabilities: { ...older, ...needed } });
+    const lacking = Object.keys(needed).map((word) =>
+      aHostCandidate({ capabilities: { ...older, ...GIVEN, [word]: false } }),
+    );
+    const old = aHostCandidate({ capabilities: older });
+    const demand = asking(hardware);
+    expect(rankHosts([...lacking, old, able], demand, AT).map((h) => h.id)).toEqual([able.id]);
+    expect(whyNoHost([...lacking, old], demand)).toBe("image_unavailable_here");
+  });
+
+  test("is every other one, which hosts of before take as ever", () => {
+    expect(rankHosts([aHostCandidate({ capabilities: older })], DEMAND, AT)).toHaveLength(1);
   });
 });

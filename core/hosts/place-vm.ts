@@ -1,4 +1,5 @@
 import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
+import type { ImageHardware } from "#core/vms/image-hardware.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import { fits, type Capacity } from "./capacity.ts";
 import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform } from "./limits.ts";
@@ -32,6 +33,7 @@ export type ImageDemand = Readonly<{
   file: string;
   /** Of the file's bytes; for a hypervisor that is left out any file of that name will do. */
   sha256: Readonly<Partial<Record<Hypervisor, string | undefined>>>;
+  hardware: ImageHardware;
 }>;
 
 export type VmDemand = Readonly<{
@@ -57,6 +59,13 @@ function holds(h: HostCandidate, image: ImageDemand, diskBytes: number): boolean
   );
 }
 
+/** An agent that does not say that it gives what the image asks for is not asked for it. */
+const givesHardware = (h: HostCandidate, { firmware, secureBoot, diskBus }: ImageHardware) =>
+  (firmware === null || h.capabilities[firmware] === true) &&
+  (secureBoot !== "microsoft" || h.capabilities.secureBoot === true) &&
+  (secureBoot !== "uefi-ca" || h.capabilities.secureBootUefiCa === true) &&
+  (diskBus === null || h.capabilities.diskBus === true);
+
 /** Customers' VMs run on hardware; anything else only where staff have marked the host for tests. */
 export const isFitForCustomers = (h: Pick<HostCandidate, "accelerator" | "testOnly">): boolean =>
   h.accelerator === "hardware" || h.testOnly;
@@ -66,6 +75,7 @@ export const runsImage = (h: HostCandidate, image: ImageDemand, diskBytes = Infi
   h.state === "active" &&
   isFitForCustomers(h) &&
   image.hypervisors.includes(h.hypervisor) &&
+  givesHardware(h, image.hardware) &&
   holds(h, image, diskBytes);
 
 /** Whether the host could run the VM if it were empty. */

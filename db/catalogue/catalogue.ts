@@ -2,6 +2,7 @@ import { asc, eq } from "drizzle-orm";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Money } from "#core/money.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
+import type { ImageHardware } from "#core/vms/image-hardware.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
@@ -35,6 +36,7 @@ export type Image = Readonly<{
   sha256: Readonly<Partial<Record<Hypervisor, string | undefined>>>;
   /** Whether its guest says that it is up. */
   speaks: boolean;
+  hardware: ImageHardware;
   available: boolean;
 }>;
 export type Location = Readonly<{
@@ -90,12 +92,25 @@ export async function rememberStripePrice(
   await db.update(planPrices).set({ stripePriceId: stripeId }).where(eq(planPrices.id, priceId));
 }
 
-export const listImages = (db: Db): Promise<readonly Image[]> =>
-  db.select().from(images).where(eq(images.available, true)).orderBy(asc(images.name));
+export const imageFromRow = ({
+  firmware,
+  secureBoot,
+  diskBus,
+  ...image
+}: typeof images.$inferSelect): Image => ({
+  ...image,
+  hardware: { firmware, secureBoot, diskBus },
+});
+
+export async function listImages(db: Db): Promise<readonly Image[]> {
+  const available = eq(images.available, true);
+  const rows = await db.select().from(images).where(available).orderBy(asc(images.name));
+  return rows.map(imageFromRow);
+}
 
 export async function loadImage(db: Db | Tx, id: string): Promise<Image | undefined> {
   const [row] = await db.select().from(images).where(eq(images.id, id));
-  return row;
+  return row && imageFromRow(row);
 }
 
 export const listLocations = (db: Db): Promise<readonly Location[]> =>
@@ -136,5 +151,7 @@ export async function insertPlan(tx: Tx, p: Plan, now: Date): Promise<void> {
 }
 
 export async function insertImage(tx: Tx, i: Image, now: Date): Promise<void> {
-  await tx.insert(images).values({ ...i, hypervisors: [...i.hypervisors], createdAt: now });
+  const { hardware, ...image } = i;
+  const hypervisors = [...image.hypervisors];
+  await tx.insert(images).values({ ...image, ...hardware, hypervisors, createdAt: now });
 }

@@ -12,11 +12,15 @@ import {
 } from "drizzle-orm/pg-core";
 import { HYPERVISORS, type Hypervisor } from "#core/hosts/limits.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
+import { DISK_BUSES, FIRMWARES, SECURE_BOOTS } from "#core/vms/image-hardware.ts";
 import { OS_FAMILIES } from "#core/vms/vm.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 
 export const billingInterval = pgEnum("billing_interval", BILLING_INTERVALS);
 export const osFamily = pgEnum("os_family", OS_FAMILIES);
+export const imageFirmware = pgEnum("image_firmware", FIRMWARES);
+export const imageSecureBoot = pgEnum("image_secure_boot", SECURE_BOOTS);
+export const imageDiskBus = pgEnum("image_disk_bus", DISK_BUSES);
 export const hypervisor = pgEnum("hypervisor", HYPERVISORS);
 
 export const locations = pgTable(
@@ -99,12 +103,20 @@ export const images = pgTable(
       .default({}),
     /** Whether its guest says that it is up; one that should and does not is looked at by staff. */
     speaks: boolean("speaks").notNull().default(true),
+    /** What it asks of the machine around it; null: what the hypervisor gives of itself. */
+    firmware: imageFirmware("firmware"),
+    secureBoot: imageSecureBoot("secure_boot"),
+    diskBus: imageDiskBus("disk_bus"),
     available: boolean("available").notNull().default(true),
     createdAt: instant("created_at").notNull(),
   },
   (t) => [
     uniqueIndex("images_name_key").on(t.name),
     check("images_file_is_bare", sql`${t.file} ~ '^[a-z0-9][a-z0-9._-]{0,99}$'`),
+    check(
+      "images_secure_boot_is_of_uefi",
+      sql`${t.secureBoot} is null or ${t.firmware} is not distinct from 'uefi'`,
+    ),
     check("images_run_somewhere", sql`cardinality(${t.hypervisors}) > 0`),
   ],
 );

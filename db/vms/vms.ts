@@ -1,6 +1,7 @@
 import { and, asc, desc, eq, isNull, lt, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import { ROOT_PASSWORD } from "#core/contracts/agent/protocol.ts";
+import { IMAGE_HARDWARE, ROOT_PASSWORD } from "#core/contracts/agent/protocol.ts";
+import { askedHardware, asksForHardware } from "#core/vms/image-hardware.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
 import type { VmSize } from "#core/vms/vm.ts";
@@ -273,17 +274,35 @@ export async function desiredOfHost(db: Db | Tx, hostId: string): Promise<HostDe
       entitledUntil: until.toISOString(),
       hostname: vm.hostname,
       size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: vm.diskGib },
-      image: { id: image.id, file: image.file, os: image.os, minMemoryMib: image.minMemoryMib },
+      image: {
+        id: image.id,
+        file: image.file,
+        os: image.os,
+        minMemoryMib: image.minMemoryMib,
+        ...askedHardware(image),
+      },
       nics: nics.get(vm.id) ?? [],
       nameservers: [...nameservers],
       sshKeys: vm.sshKeys,
       userData: vm.userData,
       diskIops,
       pendingActions: pending.get(vm.id) ?? [],
-      // Only while it may be made: after that no agent has to understand it, and an older one may look after the VM.
-      ...(vm.rootPassword && image.os === "linux" && vm.firstSeenAt === null
-        ? { rootPassword: true, needs: [ROOT_PASSWORD] }
-        : {}),
+      ...demandsOf(vm, image),
     })),
   };
+}
+
+/** What an agent must not pass over, and the words for it. */
+function demandsOf(
+  vm: VmRow,
+  image: typeof images.$inferSelect,
+): Pick<DesiredVm, "rootPassword" | "needs"> {
+  // Only while it may be made: after that no agent has to understand it, and an older one may look after the VM.
+  const rootPassword = vm.rootPassword && image.os === "linux" && vm.firstSeenAt === null;
+  // For as long as it lives: a resize defines the machine anew.
+  const needs = [
+    ...(rootPassword ? [ROOT_PASSWORD] : []),
+    ...(asksForHardware(image) ? [IMAGE_HARDWARE] : []),
+  ];
+  return { ...(rootPassword && { rootPassword }), ...(needs.length > 0 && { needs }) };
 }

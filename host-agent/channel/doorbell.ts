@@ -6,6 +6,7 @@ import {
 } from "@aws-sdk/client-sqs";
 import { Doorbell, type AgentSession } from "#core/contracts/agent/channel.ts";
 import type { Clock, Log } from "#core/ports.ts";
+import { isPlainToRemote } from "./plain-http.ts";
 import type { DoorbellSource, Ring } from "./rings.ts";
 import type { SessionKeeper } from "./session.ts";
 import { backOffMs, pause } from "#host-agent/time-limit.ts";
@@ -37,11 +38,14 @@ export function createSqsDoorbell(ports: {
   function clientFor(doorbell: SqsDoorbell): SQSClient {
     const of = JSON.stringify(doorbell);
     if (client?.of === of) return client.sqs;
+    const queue = new URL(doorbell.queueUrl);
+    if (isPlainToRemote(queue))
+      throw new Error(`the queue's address is plain http to another machine: ${queue.origin}`);
     client?.sqs.destroy();
     const { accessKeyId, secretAccessKey, sessionToken } = doorbell.credentials;
     const sqs = new SQSClient({
       region: doorbell.region,
-      endpoint: new URL(doorbell.queueUrl).origin,
+      endpoint: queue.origin,
       credentials: { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) },
       // Retries are ours, so that they wait on the injected clock.
       maxAttempts: 1,

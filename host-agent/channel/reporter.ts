@@ -2,8 +2,10 @@ import type {
   ActionReport,
   AgentReport,
   HostFacts,
+  HostFinding,
   VmReport,
 } from "#core/contracts/agent/report.ts";
+import { MOST_FINDINGS } from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { ControlPlaneError, IdentityRevoked, type ControlPlane } from "./control-plane.ts";
 import type { DesiredState } from "#host-agent/converge/desired.ts";
@@ -22,6 +24,8 @@ export interface Reporter {
   action(report: ActionReport): void;
   strangers(list: AgentReport["strangers"], again: boolean): void;
   facts(facts: HostFacts): void;
+  /** Each is sent once; the newest, when the control plane is away for long. */
+  findings(list: readonly HostFinding[]): void;
   /** Sends a report even when there is nothing to tell. */
   sign(): void;
   /** Resolves when everything is sent, or the last attempt failed. */
@@ -43,6 +47,7 @@ function partsOf(report: AgentReport): readonly AgentReport[] {
     ...report.actions.map((action) => ({ ...empty, actions: [action] })),
     ...(report.strangers.length > 0 ? [{ ...empty, strangers: report.strangers }] : []),
     ...(report.facts === null ? [] : [{ ...empty, facts: report.facts }]),
+    ...(report.findings ?? []).map((finding) => ({ ...empty, findings: [finding] })),
     ...(report.refusedDesired ? [{ ...empty, refusedDesired: report.refusedDesired }] : []),
   ];
 }
@@ -66,6 +71,7 @@ export function createReporter(ports: {
   let strangers: AgentReport["strangers"] = [];
   let knownStrangers = "[]";
   let facts: HostFacts | null = null;
+  let findings: readonly HostFinding[] = [];
   let due = false;
   let sending = false;
   /** After a failed attempt, until the next one. */
@@ -156,9 +162,11 @@ export function createReporter(ports: {
       strangers,
       facts,
       ...(refused ? { refusedDesired: refused } : {}),
+      ...(findings.length > 0 ? { findings: [...findings] } : {}),
     };
     actions.clear();
     facts = null;
+    findings = [];
     return report;
   }
 
@@ -167,6 +175,7 @@ export function createReporter(ports: {
     for (const vm of report.vms) if (!vms.has(vm.vmId)) vms.set(vm.vmId, vm);
     for (const action of report.actions) actions.set(action.actionId, action);
     facts ??= report.facts;
+    findings = [...(report.findings ?? []), ...findings].slice(-MOST_FINDINGS);
   }
 
   return {
@@ -190,6 +199,11 @@ export function createReporter(ports: {
     },
     facts(found) {
       facts = found;
+      wake();
+    },
+    findings(list) {
+      if (list.length === 0) return;
+      findings = [...findings, ...list].slice(-MOST_FINDINGS);
       wake();
     },
     sign: wake,

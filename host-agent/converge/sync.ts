@@ -3,7 +3,8 @@ import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
 import type { DesiredState } from "./desired.ts";
-import type { VmDriver } from "#host-agent/drivers/driver.ts";
+import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
+import { within } from "#host-agent/time-limit.ts";
 import type { Look, Observer } from "./observer.ts";
 import { namedIn, type ReadDocument, type RefusedVm } from "./read-document.ts";
 import { agentError } from "./vm-step.ts";
@@ -23,11 +24,14 @@ export interface Sync {
    * Throws `IdentityRevoked`.
    */
   pass(request: PassRequest): Promise<boolean>;
+  /** Looks at what keeps this host's VMs from sending from foreign addresses, puts back what is missing, and tells of it. */
+  guard(): Promise<number>;
   /** Resolves when no worker has a step to do. */
   idle(): Promise<void>;
 }
 
 const FACTS_EVERY_MS = 5 * 60_000;
+const GUARD_LIMIT_MS = 120_000;
 
 export type SyncPorts = Omit<WorkerPorts, "capabilities" | "limits" | "entitlementGraceSeconds"> & {
   desired: DesiredState;
@@ -131,7 +135,7 @@ export function createSync(ports: SyncPorts): Sync {
       const named = new Set(namedIn(document).map((vm) => vm.vmId));
       const strangers = [...look.vms.values()]
         .filter((vm) => !named.has(vm.vmId))
-        .map(({ vmId, ownerEpoch }) => ({ vmId, ownerEpoch }));
+        .map(({ vmId, ownerEpoch, power }) => ({ vmId, ownerEpoch, power }));
       reporter.strangers(strangers, full);
       releaseUnnamed(named);
       for (const vm of document.vms) workerFor(vm.vmId).give(vm, look, full);
@@ -139,6 +143,20 @@ export function createSync(ports: SyncPorts): Sync {
       // When every worker has the new document: one with the old would take a forgotten action for a new one.
       await journal.keepOnly(stillWanted(document));
       return taken;
+    },
+    async guard() {
+      const vms = (desired.current()?.vms ?? []).filter((vm) => vm.presence === "present");
+      const late = () => new DriverError("timed_out", "the host's network was not seen in time");
+      try {
+        await within({ clock, ms: GUARD_LIMIT_MS, late, parent: signal }, (inner) =>
+          driver.guard(vms, inner),
+        );
+      } finally {
+        // What was found before it failed counts too.
+        const found = driver.takeFindings();
+        reporter.findings(found);
+      }
+      return vms.length;
     },
     async idle() {
       await Promise.all([...workers.values()].map((worker) => worker.idle()));

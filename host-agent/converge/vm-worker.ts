@@ -160,6 +160,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       return null;
     } finally {
       staleUpTo = observer.begun();
+      reporter.findings(ports.driver.takeFindings());
     }
   }
 

@@ -1,4 +1,9 @@
-import type { AgentErrorCode, HostFacts, ObservedVm } from "#core/contracts/agent/report.ts";
+import type {
+  AgentErrorCode,
+  HostFacts,
+  HostFinding,
+  ObservedVm,
+} from "#core/contracts/agent/report.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
 
@@ -30,7 +35,10 @@ export interface VmDriver {
    */
   create(vm: DesiredVm, signal?: AbortSignal, secrets?: FirstBootSecrets): Promise<void>;
 
-  /** Powers it on; resumes it when paused. Returns when the hypervisor says running, not when the guest is up. */
+  /**
+   * Powers it on; resumes it when paused. Returns when the hypervisor says running, not when the guest is up.
+   * A memory that somebody saved is restored; one that cannot be is dropped, the VM boots, and a finding says so.
+   */
   start(vm: VmRef, signal?: AbortSignal): Promise<void>;
 
   /**
@@ -60,6 +68,15 @@ export interface VmDriver {
 
   /** Raw counters of every running VM since its boot epoch began, in one look. */
   counters(signal?: AbortSignal): Promise<readonly VmCounters[]>;
+
+  /**
+   * Looks whether the NICs of these VMs, as far as they run, can send from their own addresses only, and puts back what
+   * forbids the rest where somebody took it away. A finding says whose was missing.
+   */
+  guard(vms: readonly DesiredVm[], signal?: AbortSignal): Promise<void>;
+
+  /** What was found since this was asked last and staff must hear of. Each is in the log too. */
+  takeFindings(): readonly HostFinding[];
 
   /** Deletes what has lain in the trash since before `before`. Returns how many VMs' disks went. */
   emptyTrash(before: Date, signal?: AbortSignal): Promise<number>;

@@ -70,6 +70,11 @@ const SimulatedConfig = z.strictObject({
       gracefulStop: z.boolean().exactOptional(),
       liveSnapshot: z.boolean().exactOptional(),
       rootPassword: z.boolean().exactOptional(),
+      bios: z.boolean().exactOptional(),
+      uefi: z.boolean().exactOptional(),
+      secureBoot: z.boolean().exactOptional(),
+      secureBootUefiCa: z.boolean().exactOptional(),
+      diskBus: z.boolean().exactOptional(),
       bandwidthLimit: z.boolean().exactOptional(),
       iopsLimit: z.boolean().exactOptional(),
     } satisfies Record<keyof DriverCapabilities, unknown>)

@@ -79,9 +79,8 @@ describe("the seed", () => {
     expect(read(files["network-config"])).toEqual({
       version: 2,
       ethernets: {
-        nic0: {
+        eth0: {
           match: { macaddress: "52:54:00:00:00:01" },
-          "set-name": "eth0",
           dhcp4: false,
           addresses: ["198.51.100.7/24"],
           routes: [{ to: "0.0.0.0/0", via: "198.51.100.1" }],
@@ -99,7 +98,7 @@ describe("the seed", () => {
       ipv4: { address: "203.0.113.9", prefix: 32, gateway: "198.51.100.1" },
     };
     expect(read(seedFiles(aVm({ nics: [routed] }))["network-config"])).toMatchObject({
-      ethernets: { nic0: { routes: [{ via: "198.51.100.1", "on-link": true }] } },
+      ethernets: { eth0: { routes: [{ via: "198.51.100.1", "on-link": true }] } },
     });
   });
 
@@ -110,8 +109,12 @@ describe("the seed", () => {
     const config = seedFiles(aVm({ nics: [nic, second] }))["network-config"];
     expect(config.match(/0\.0\.0\.0\/0/g)).toHaveLength(1);
     expect(read(config)).toMatchObject({
-      ethernets: { nic1: { match: { macaddress: second.mac }, "set-name": "eth1" } },
+      ethernets: { eth1: { match: { macaddress: second.mac } } },
     });
+  });
+
+  test("4b A4: renames no NIC: what the image calls it stays", () => {
+    expect(seedFiles(aVm())["network-config"]).not.toContain("set-name");
   });
 
   test.each(["#!/bin/sh\necho $(id)\n", "#cloud-config\nhostname: other\n", "]]>\r\n\u202E\ttext"])(

@@ -44,7 +44,8 @@ export function seedFiles(vm: DesiredVm, rootPassword: string | null = null): Se
     "network-config": yaml({
       version: 2,
       ethernets: Object.fromEntries(
-        vm.nics.map((nic, n) => [`nic${n}`, ethernet(nic, n, vm.nameservers)]),
+        // Found by its MAC: the name is only what the kernel may call it, for renderers that write files by name.
+        vm.nics.map((nic, n) => [`eth${n}`, ethernet(nic, n, vm.nameservers)]),
       ),
     }),
   };
@@ -68,12 +69,14 @@ const rootLogin = (password: string) => ({
   ],
 });
 
-/** One NIC, found by its MAC, in network-config version 2. The default route belongs to the first. */
+/**
+ * One NIC, found by its MAC, in network-config version 2, and never renamed: what the image calls it stays, also where the
+ * customer's own files name it. The default route belongs to the first.
+ */
 function ethernet(nic: Nic, index: number, nameservers: readonly string[]) {
   const { address, prefix, gateway } = nic.ipv4;
   return {
     match: { macaddress: nic.mac },
-    "set-name": `eth${index}`,
     dhcp4: false,
     addresses: [`${address}/${prefix}`],
     ...(index === 0 && {

@@ -6,8 +6,8 @@ import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity
 import { parseCommand } from "#host-agent/cli.ts";
 import { openDriver } from "#host-agent/drivers/open-driver.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
+import { createJsonLog } from "#host-agent/json-log.ts";
 import {
-  createJsonLog,
   systemClock as clock,
   systemIds as ids,
   systemRandom as random,

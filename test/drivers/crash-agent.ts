@@ -8,7 +8,8 @@ import { folderWorld } from "#host-agent/drivers/simulated/world.ts";
 import { createSigner, loadIdentity } from "#host-agent/channel/identity.ts";
 import { createMemoryDoorbell } from "#host-agent/channel/rings.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
-import { createJsonLog, systemClock as clock, systemIds as ids } from "#host-agent/system.ts";
+import { createJsonLog } from "#host-agent/json-log.ts";
+import { systemClock as clock, systemIds as ids } from "#host-agent/system.ts";
 import { forever, mortalControlPlane, mortalStore } from "./mortal.ts";
 
 /*

@@ -1,3 +1,4 @@
+import { PLAIN_HARDWARE, type ImageHardware } from "#core/vms/image-hardware.ts";
 import { v7 } from "uuid";
 import { PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent/report.ts";
@@ -48,6 +49,8 @@ export async function aWorld(
     facts?: Partial<HostFacts>;
     /** Whether the guest of the world's image says that it is up. */
     speaks?: boolean;
+    /** What the world's image asks for. */
+    hardware?: Partial<ImageHardware>;
   } = {},
 ): Promise<World> {
   const { deps } = cp;
@@ -114,6 +117,7 @@ export async function aWorld(
         minDiskGib: 3,
         sha256: {},
         speaks: options.speaks ?? true,
+        hardware: { ...PLAIN_HARDWARE, ...options.hardware },
         available: true,
       },
       startedAt,

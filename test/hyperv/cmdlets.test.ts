@@ -262,7 +262,7 @@ describe.skipIf(noPwsh !== null)(`the language of agent.ps1${noEngine}`, () => {
       System.Runtime.Serialization.Json.JsonReaderWriterFactory::CreateJsonReader
       System.Runtime.Serialization.Json.JsonReaderWriterFactory::CreateJsonWriter System.StringComparer::Ordinal
       System.StringComparison::Ordinal System.StringComparison::OrdinalIgnoreCase System.Text.Encoding::ASCII
-      System.Threading.Thread::CurrentThread System.Xml.DtdProcessing::Prohibit
+      System.Threading.Thread::CurrentThread System.Threading.Thread::Sleep System.Xml.DtdProcessing::Prohibit
       System.Xml.XmlDictionaryReaderQuotas::Max System.Xml.XmlReader::Create`;
     const allowed = new Set(known.split(/\s+/).map((name) => `[${name.replace("::", "]::")}`));
     // ::new is a word of PowerShell 5, for constructors.

@@ -96,6 +96,73 @@ describe.skipIf(noPwsh !== null)(
       expect(vm.StandinSecureBootTemplate).toBe(template);
     });
 
+    test.each([
+      { asked: { firmware: "bios" }, Generation: 1, bus: 0, secureBoot: TURNED_ON, template: null },
+      {
+        asked: { firmware: "uefi", secureBoot: "off" },
+        Generation: 2,
+        bus: 1,
+        secureBoot: TURNED_OFF,
+        template: null,
+      },
+      {
+        asked: { firmware: "uefi", secureBoot: "microsoft" },
+        Generation: 2,
+        bus: 1,
+        secureBoot: TURNED_ON,
+        template: "MicrosoftWindows",
+      },
+      {
+        asked: { diskBus: "sata" },
+        Generation: 2,
+        bus: 1,
+        secureBoot: TURNED_ON,
+        template: "MicrosoftUEFICertificateAuthority",
+      },
+    ] as const)(
+      "4b A4: an image that asks for $asked",
+      async ({ asked, Generation, bus, secureBoot, template }) => {
+        const driver = await open();
+        const vm = aDesiredVm({ image: { ...world.image, ...asked } });
+        await driver.create(vm);
+        const made = await only();
+        expect(made).toMatchObject({
+          Generation,
+          HardDrives: [{ ControllerType: bus }],
+          ...(Generation === 2 && { StandinSecureBoot: secureBoot }),
+        });
+        expect(made.StandinSecureBootTemplate).toBe(template);
+        await driver.start(vm);
+        await driver.destroy(vm);
+      },
+    );
+
+    test("4b A4: a disk of generation 1, which is on IDE, grows only while the VM is off", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: { ...world.image, firmware: "bios" } });
+      await driver.create(vm);
+      await driver.start(vm);
+      const grown = { ...vm, size: { ...vm.size, diskGib: vm.size.diskGib + 1 } };
+      await expect(driver.resize(grown)).rejects.toMatchObject({ code: "must_be_off" });
+      await driver.stop(vm, "firm");
+      await driver.resize(grown);
+      expect(await driver.list()).toMatchObject([{ size: grown.size }]);
+    });
+
+    test("4b A4: Windows Server 2012 R2 says that it has no signatures but Windows' own, and refuses others", async () => {
+      const driver = await open({ Windows: "2012r2" });
+      expect((await driver.facts()).capabilities).toMatchObject({
+        bios: true,
+        uefi: true,
+        secureBoot: true,
+        secureBootUefiCa: false,
+      });
+      const image = { ...world.image, firmware: "uefi", secureBoot: "uefi-ca" } as const;
+      const order = driver.create(aDesiredVm({ image }));
+      await expect(order).rejects.toMatchObject({ code: "unsupported" });
+      expect(await world.vms()).toEqual([]);
+    });
+
     test("the limit of IOPS is set, changed while it runs, and taken away", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image, diskIops: 500 });

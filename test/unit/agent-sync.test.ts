@@ -193,7 +193,9 @@ describe("a pass", () => {
     await agent.pass();
     plane.want([]);
     await agent.pass();
-    expect(plane.reports.at(-1)?.strangers).toEqual([{ vmId: vm.vmId, ownerEpoch: 7 }]);
+    expect(plane.reports.at(-1)?.strangers).toEqual([
+      { vmId: vm.vmId, ownerEpoch: 7, power: "running" },
+    ]);
     expect((await world.vm(vm.vmId))?.run).not.toBeNull();
   });
 

@@ -1,6 +1,15 @@
 import { z } from "@hono/zod-openapi";
 import { VmSize as ApiVmSize, ONE_SHOT_ACTIONS, PRESENCE, STOP_MODES } from "#core/vms/vm.ts";
-import { DesiredPower, ImageFileName, Instant, Ipv4, OsFamily } from "#core/contracts/values.ts";
+import {
+  DesiredPower,
+  DiskBus,
+  Firmware,
+  ImageFileName,
+  Instant,
+  Ipv4,
+  OsFamily,
+  SecureBoot,
+} from "#core/contracts/values.ts";
 
 const Mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 
@@ -27,6 +36,10 @@ export const HostImage = z
     os: OsFamily,
     /** Least memory, below which the image does not boot. */
     minMemoryMib: z.int().positive(),
+    /** What it asks of the machine around it; each is left out where it takes what the hypervisor gives of itself. */
+    firmware: Firmware.optional(),
+    secureBoot: SecureBoot.optional(),
+    diskBus: DiskBus.optional(),
   })
   .openapi("HostImage");
 export type HostImage = z.infer<typeof HostImage>;

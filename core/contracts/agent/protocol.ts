@@ -21,11 +21,14 @@ export const PROTOCOL = 2;
 /** The VM's first boot gives root a password (`DesiredVm.rootPassword`): whoever passed it over would lock its owner out. */
 export const ROOT_PASSWORD = "root-password";
 
+/** The VM's image asks for a firmware, for secure boot or for a bus: whoever passed that over would make one that never boots. */
+export const IMAGE_HARDWARE = "image-hardware";
+
 /**
  * The words for `DesiredVm.needs` that this source's agent understands. A part that adds something which an agent must not
  * pass over adds its word here, and names it in each VM that has it.
  */
-export const UNDERSTOOD: readonly string[] = [ROOT_PASSWORD];
+export const UNDERSTOOD: readonly string[] = [ROOT_PASSWORD, IMAGE_HARDWARE];
 
 /** Who announces nothing speaks protocol 1, and gets its shapes (`protocol-1.ts`). */
 export type Announced = Readonly<{ protocol: 1 | 2; understands: readonly string[] }>;

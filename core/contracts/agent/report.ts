@@ -105,6 +105,14 @@ export const DriverCapabilities = z
     liveSnapshot: z.boolean(),
     /** Its seeds can give root of a Linux guest a password. Agents of before the word `root-password` do not say so. */
     rootPassword: z.boolean().optional(),
+    /** What it gives to images that ask for it. Agents of before the word `image-hardware` say none of these. */
+    bios: z.boolean().optional(),
+    uefi: z.boolean().optional(),
+    secureBoot: z.boolean().optional(),
+    /** Also with signatures that Microsoft gives to others. */
+    secureBootUefiCa: z.boolean().optional(),
+    /** The bus that an image names. */
+    diskBus: z.boolean().optional(),
     bandwidthLimit: z.boolean(),
     iopsLimit: z.boolean(),
   })
@@ -151,7 +159,38 @@ export type HostFacts = z.infer<typeof HostFacts>;
 
 const MOST_REPORTED = 2000;
 
-const Stranger = z.object({ vmId: z.uuid(), ownerEpoch: z.int().positive() }).openapi("StrangeVm");
+const Stranger = z
+  .object({
+    vmId: z.uuid(),
+    ownerEpoch: z.int().positive(),
+    /** Agents of before leave it out. */
+    power: ObservedPower.optional(),
+  })
+  .openapi("StrangeVm");
+
+/** What a host found amiss with a VM that others had their hands on. It did what it could; staff must hear of it. */
+export const HOST_FINDINGS = [
+  // The memory that somebody had saved could not be restored: it was dropped, and the VM booted.
+  "saved_state_dropped",
+  // Layers of its disk that somebody put outside the agent's folders are still there after its delete, readable.
+  "layers_left",
+  // A file of its disk is gone: the VM is off for good, unless somebody brings it back.
+  "disk_layer_missing",
+  // Its NICs could send from foreign addresses: what forbids it was missing, and was put back.
+  "spoof_guard_restored",
+] as const;
+
+const FINDING = { vmId: z.uuid(), detail: Text(1000) };
+const Finding = z.object({ ...FINDING, code: z.enum(HOST_FINDINGS) });
+export type HostFinding = z.infer<typeof Finding>;
+
+/** As with errors, a code that we have no word for is kept as it is. */
+const ReceivedFinding = z
+  .object({ ...FINDING, code: z.string().regex(/^[a-z][a-z0-9_]{0,49}$/) })
+  .openapi("HostFinding");
+
+/** A report holds so many at most. */
+export const MOST_FINDINGS = 100;
 
 const RefusedDesired = z.object({
   generation: z.int().nonnegative(),
@@ -194,6 +233,8 @@ export const AgentReport = z.object({
   facts: HostFacts.nullable(),
   /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
   refusedDesired: RefusedDesired.optional(),
+  /** Left out while there are none. */
+  findings: z.array(Finding).max(MOST_FINDINGS).optional(),
   ...OF_THE_SENDER,
 });
 export type AgentReport = z.infer<typeof AgentReport>;
@@ -221,6 +262,10 @@ export const ReceivedReport = z
     refusedDesired: z
       .object({ ...RefusedDesired.shape, reason: Text(100) })
       .openapi("RefusedDesired")
+      .optional(),
+    findings: z
+      .array(orNull(use(ReceivedFinding)))
+      .max(MOST_FINDINGS)
       .optional(),
     ...OF_THE_SENDER,
   })

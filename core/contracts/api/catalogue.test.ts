@@ -109,6 +109,9 @@ describe("an image that is added", () => {
     minMemoryMib: 512,
     minDiskGib: 4,
     sha256: {},
+    firmware: null,
+    secureBoot: null,
+    diskBus: null,
     speaks: true,
   };
 
@@ -123,6 +126,11 @@ describe("an image that is added", () => {
     ["speaks", false],
     ["sha256", { kvm: "0123456789abcdef".repeat(4) }],
     ["sha256", { kvm: "a".repeat(64), hyperv: "b".repeat(64) }],
+    ["firmware", "bios"],
+    ["firmware", "uefi"],
+    ["diskBus", "virtio"],
+    ["diskBus", "sata"],
+    ["diskBus", "scsi"],
   ])("may have %s of %j", (field, value) => {
     const image = withField(IMAGE, field, value);
     expect(AddImage.parse(image)).toEqual(image);
@@ -140,6 +148,11 @@ describe("an image that is added", () => {
     ["minDiskGib", 1_073_741_825],
     ["speaks", "no"],
     ["sha256", { kvm: "A".repeat(64) }],
+    ["firmware", "efi"],
+    ["secureBoot", "on"],
+    // Of a firmware that checks none.
+    ["secureBoot", "microsoft"],
+    ["diskBus", "ide"],
     ["sha256", { kvm: "a".repeat(63) }],
     ["sha256", { xen: "a".repeat(64) }],
     ["sha256", "a".repeat(64)],

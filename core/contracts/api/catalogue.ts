@@ -6,7 +6,17 @@ import { VmSize } from "#core/vms/vm.ts";
 import { HostImage } from "#core/contracts/agent/desired.ts";
 import { pageOf } from "./page.ts";
 import { Label, MOST_COUNT } from "./values.ts";
-import { Hypervisor, Ipv4, OsFamily, Sha256 } from "#core/contracts/values.ts";
+import {
+  DiskBus,
+  Firmware,
+  Hypervisor,
+  Ipv4,
+  OsFamily,
+  SecureBoot,
+  Sha256,
+} from "#core/contracts/values.ts";
+import { isSoundHardware } from "#core/vms/image-hardware.ts";
+import { use } from "#core/contracts/named.ts";
 
 export const BillingInterval = z.enum(BILLING_INTERVALS).openapi("BillingInterval");
 
@@ -130,8 +140,41 @@ export const AddImage = z
           "Whether its guest says that it is up, on its serial console or by a guest agent. A VM whose guest should and does not " +
           "is delivered after ten minutes all the same, and told to staff.",
       }),
+    firmware: use(Firmware)
+      .nullable()
+      .default(null)
+      .openapi({
+        description:
+          "`bios` is generation 1 on Hyper-V, `uefi` generation 2. null: what the hypervisor gives of itself, BIOS on KVM and " +
+          "generation 2 on Hyper-V.",
+      }),
+    secureBoot: use(SecureBoot)
+      .nullable()
+      .default(null)
+      .openapi({
+        description:
+          "Whose signatures the firmware takes, for `uefi` alone. null: none on KVM; on Hyper-V those for the system, and none " +
+          "for FreeBSD.",
+      }),
+    diskBus: use(DiskBus).nullable().default(null).openapi({
+      description:
+        "How a KVM guest finds its disk; Hyper-V has its own. `sata` for images without drivers of virtio. null: virtio.",
+    }),
   })
-  .openapi("AddImage");
+  .refine(isSoundHardware, {
+    path: ["secureBoot"],
+    message: "only the firmware uefi checks signatures",
+  })
+  .openapi("AddImage", {
+    allOf: [
+      {
+        anyOf: [
+          { properties: { secureBoot: { type: "null" } } },
+          { properties: { firmware: { const: "uefi" } }, required: ["firmware"] },
+        ],
+      },
+    ],
+  });
 export type AddImage = z.infer<typeof AddImage>;
 
 const Added = (kind: "plan" | "image" | "location") =>

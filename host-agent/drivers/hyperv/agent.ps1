@@ -42,6 +42,8 @@ function Invoke-Request($Request) {
         'facts' { return Get-HostFacts }
         'list' { return Get-Inventory }
         'counters' { return Get-Counters }
+        'guards' { return Get-Guards }
+        'guard' { return Restore-Guard $Request }
         'create' { return New-OwnVm $Request }
         'start' { return Start-OwnVm $Request }
         'stop' { return Stop-OwnVm $Request }

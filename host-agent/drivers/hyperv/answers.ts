@@ -64,6 +64,40 @@ export const Counters = z.object({
   ),
 });
 
+/** What kept it from starting; both null: it starts. */
+export const Started = z.object({
+  restoreFailed: z.string().nullable(),
+  missingLayer: z.string().nullable(),
+});
+
+const Guarded = z.object({
+  name: z.string(),
+  spoofing: z.string(),
+  dhcpGuard: z.string(),
+  routerGuard: z.string(),
+  acls: z.array(z.object({ action: z.string(), direction: z.string(), local: z.string() })),
+});
+export const Guards = z.object({
+  vms: z.array(z.object({ vmId: z.uuid(), epoch: z.int().positive(), nics: z.array(Guarded) })),
+});
+
+/** What is missing of what keeps the adapter from addresses that are not its own; null: nothing. */
+export function whyUnguarded(nic: z.infer<typeof Guarded>, address: string): string | null {
+  if (nic.spoofing !== "Off") return "it may send from any MAC address";
+  if (nic.dhcpGuard !== "On" || nic.routerGuard !== "On")
+    return "it may play a DHCP server or a router";
+  const rules = nic.acls.filter((acl) => acl.direction !== "Inbound");
+  const denied = rules.some(
+    (acl) => acl.action === "Deny" && /^(ANY|0\.0\.0\.0\/0)$/i.test(acl.local),
+  );
+  const allowed = rules.filter((acl) => acl.action === "Allow").map((acl) => acl.local);
+  if (!denied) return "nothing forbids it foreign addresses";
+  return allowed.every((local) => local === address || local === `${address}/32`) &&
+    allowed.length > 0
+    ? null
+    : "its rules allow another address than its own";
+}
+
 export const Created = z.object({ needsSeed: z.boolean() });
 
 const Checkpoint = z.object({ checkpointId: z.uuid(), createdAt: z.iso.datetime() });

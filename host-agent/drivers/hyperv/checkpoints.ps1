@@ -20,6 +20,7 @@ function Get-OnlyCheckpoint($Vm, [string]$CheckpointId) {
 function New-OwnCheckpoint($Request) {
     $vm = Get-OwnVm $Request
     if ($null -ne (Get-OnlyCheckpoint $vm $Request.checkpointId)) { return @{} }
+    Wait-Merge $vm
     if (@(Hyper-V\Get-VMSnapshot -VM $vm).Count -ge $Request.most) { throw (New-Refusal 'beyond_limits' "the VM has $($Request.most) checkpoints, which is all that it can have") }
     Hyper-V\Checkpoint-VM -VM $vm -SnapshotName $Request.checkpointId
     @{}
@@ -32,6 +33,7 @@ function Restore-OwnCheckpoint($Request) {
     $vm = Get-OwnVm $Request
     $checkpoint = Get-OnlyCheckpoint $vm $Request.checkpointId
     if ($null -eq $checkpoint) { throw (New-Refusal 'driver_failed' 'there is no such checkpoint') }
+    Wait-Merge $vm
     Stop-Firmly $vm
     Hyper-V\Restore-VMSnapshot -VMSnapshot $checkpoint -Confirm:$false
     $vm = Get-OwnVm $Request

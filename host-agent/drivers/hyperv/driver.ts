@@ -2,6 +2,7 @@ import { access } from "node:fs/promises";
 import path from "node:path";
 import type { z } from "zod";
 import { HostImage, type DesiredVm } from "#core/contracts/agent/desired.ts";
+import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import { limitsOf, type PlatformLimits } from "#core/hosts/limits.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { CAPABILITIES } from "../capabilities.ts";
@@ -12,12 +13,16 @@ import {
   Counters,
   Created,
   Facts,
+  Guards,
   Inventory,
+  Started,
   toObserved,
+  whyUnguarded,
   type Checkpoint,
   type CmdletCall,
 } from "./answers.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
+import { createFindings, SAVED_STATE_PATIENCE_MS } from "../findings.ts";
 import { createImageShelf, type ImageFile } from "../image-shelf.ts";
 import { createDiskSums } from "./disk-sums.ts";
 import { TIMEOUTS, workerOptions, type HypervOptions } from "./options.ts";
@@ -88,6 +93,26 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     return known;
   };
 
+  const findings = createFindings(options.log);
+  /** By VM, when its saved memory first failed to be restored. */
+  const restoreFailures = new Map<string, number>();
+  /** By VM, the file of its disk that its last start missed, or that did not open. */
+  const brokenLayers = new Map<string, { file: string; wasThere: boolean; at: number }>();
+  /**
+   * A VM that lacks a layer of its disk is not whole: no start helps it until somebody brings the file back. One that is
+   * there and does not open is tried again now and then.
+   */
+  async function withItsLayers(vm: ObservedVm): Promise<ObservedVm> {
+    const broken = brokenLayers.get(vm.vmId);
+    if (broken === undefined) return vm;
+    const isOver = broken.wasThere
+      ? options.clock.now().getTime() - broken.at >= LAYER_RETRY_MS
+      : await isThere(broken.file);
+    if (!isOver) return { ...vm, complete: false };
+    brokenLayers.delete(vm.vmId);
+    return vm;
+  }
+
   const shelf = createImageShelf({
     store: fileStore(options.root, { durable: true }),
     log: options.log,
@@ -103,11 +128,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
   const confirmImage = async (file: string) => {
     if (!HostImage.shape.file.safeParse(file).success) return;
     const image = imageAt({ file, virtualBytes: 1 });
-    const isThere = await access(image.path).then(
-      () => true,
-      () => false,
-    );
-    if (isThere) await shelf.confirm(image);
+    if (await isThere(image.path)) await shelf.confirm(image);
   };
 
   return {
@@ -119,12 +140,13 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         hypervisor: "hyperv",
         hypervisorVersion: facts.version.slice(0, 200),
         accelerator: options.accelerator ?? "hardware",
-        // Before 2016 a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot; and
+        // Before 2016 there is no template of signatures but Windows' own; a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot; and
         // nothing but its disk grows while it runs.
         capabilities: {
           ...CAPABILITIES.hyperv,
           liveSnapshot: facts.modern,
           hotResize: facts.modern,
+          secureBootUefiCa: facts.modern,
         },
         cpuThreads: facts.cpuThreads,
         memoryMib: facts.memoryMib,
@@ -134,13 +156,15 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       };
     },
     async list(signal) {
-      return (await look("list", Inventory, signal)).vms.map(toObserved);
+      const vms = (await look("list", Inventory, signal)).vms.map(toObserved);
+      return Promise.all(vms.map(withItsLayers));
     },
 
     async create(vm, signal, secrets) {
       refuseBeyondLimits(vm.size, await platformLimits(signal));
       await confirmImage(vm.image.file);
-      const request = { ...hardware(vm), image: vm.image.file, os: vm.image.os };
+      const { file, os, firmware = null, secureBoot = null } = vm.image;
+      const request = { ...hardware(vm), image: file, os, firmware, secureBoot };
       const ask = async (seeded: boolean) =>
         Created.parse(await change("create", vm, { ...request, seeded }, signal)).needsSeed;
       if (!(await ask(false))) return;
@@ -148,7 +172,31 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       await ask(true);
     },
     async start(vm, signal) {
-      await change("start", vm, {}, signal);
+      const { vmId } = vm;
+      const start = async (dropSavedState: boolean) =>
+        Started.parse(await change("start", vm, { dropSavedState }, signal));
+      let outcome = await start(false);
+      const why = outcome.restoreFailed;
+      if (why !== null) {
+        const now = options.clock.now().getTime();
+        const since = restoreFailures.get(vmId) ?? now;
+        restoreFailures.set(vmId, since);
+        if (now - since < SAVED_STATE_PATIENCE_MS)
+          throw new DriverError("driver_failed", `its saved memory is not restored: ${why}`);
+        outcome = await start(true);
+        const detail = `its saved memory could not be restored and was dropped: ${why}`;
+        findings.add({ vmId, code: "saved_state_dropped", detail });
+      }
+      restoreFailures.delete(vmId);
+      const file = outcome.missingLayer;
+      if (file === null) return;
+      const wasThere = await isThere(file);
+      const detail = wasThere
+        ? `a file of its disk does not open, or one under it is gone: ${file}`
+        : `a file of its disk is gone: ${file}`;
+      brokenLayers.set(vmId, { file, wasThere, at: options.clock.now().getTime() });
+      findings.add({ vmId, code: "disk_layer_missing", detail });
+      throw new DriverError("driver_failed", detail);
     },
     async stop(vm, mode, signal) {
       await change("stop", vm, { mode }, signal);
@@ -170,6 +218,24 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     },
     emptyTrash: (before, signal) => emptyTrash(path.join(options.root, "trash"), before, signal),
 
+    async guard(vms, signal) {
+      const seen = new Map(
+        (await look("guards", Guards, signal)).vms.map((vm) => [`${vm.vmId}.${vm.epoch}`, vm.nics]),
+      );
+      for (const vm of vms) {
+        const adapters = seen.get(`${vm.vmId}.${vm.ownerEpoch}`) ?? [];
+        const amiss = vm.nics.flatMap((nic, n) => {
+          const adapter = adapters.find(({ name }) => name === `nic${n}`);
+          const why = adapter && whyUnguarded(adapter, nic.ipv4.address);
+          return why ? [`nic${n}: ${why}`] : [];
+        });
+        if (amiss.length === 0) continue;
+        await change("guard", vm, { nics: hardware(vm).nics }, signal);
+        const detail = `${amiss.join("; ")}; put back`;
+        findings.add({ vmId: vm.vmId, code: "spoof_guard_restored", detail });
+      }
+    },
+    takeFindings: () => findings.take(),
     async eraseSeed(vm, signal) {
       await change("erase-seed", vm, {}, signal);
     },
@@ -194,6 +260,14 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     },
   };
 }
+
+const isThere = (file: string): Promise<boolean> =>
+  access(file).then(
+    () => true,
+    () => false,
+  );
+
+const LAYER_RETRY_MS = 15 * 60_000;
 
 const VM_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 function reference(vm: VmRef) {

@@ -67,7 +67,9 @@ function Set-VmMemoryLive($Vm, $Request) {
 function Set-VmDrives($Vm, $Request) {
     $disk = Get-DiskPath $Request.vmId
     if ($null -eq (Hyper-V\Get-VMHardDiskDrive -VM $Vm | Where-Object { Test-SamePath $_.Path $disk })) {
-        Hyper-V\Add-VMHardDiskDrive -VM $Vm -ControllerType SCSI -ControllerNumber 0 -ControllerLocation 0 -Path $disk
+        # A BIOS boots from IDE alone.
+        if ($Vm.Generation -eq 1) { Hyper-V\Add-VMHardDiskDrive -VM $Vm -ControllerType IDE -ControllerNumber 0 -ControllerLocation 0 -Path $disk }
+        else { Hyper-V\Add-VMHardDiskDrive -VM $Vm -ControllerType SCSI -ControllerNumber 0 -ControllerLocation 0 -Path $disk }
     }
     $seed = Get-SeedPath $Request.vmId
     # Out and in again, though the path be the same: Hyper-V gives the VM rights to the very file that it attaches, and
@@ -125,13 +127,32 @@ function Set-VmLimits($Vm, $Request) {
 
 # 2012 R2 has no template for other systems than Windows. FreeBSD's loader is signed for none.
 function Set-VmSecureBoot($Vm, $Request) {
-    $disk = Get-SystemDisk $Vm
-    if ($Request.os -ceq 'freebsd' -or ($Request.os -ceq 'linux' -and -not $script:Modern)) {
-        Hyper-V\Set-VMFirmware -VM $Vm -FirstBootDevice $disk -EnableSecureBoot Off
+    # A BIOS has no such settings.
+    if ($Vm.Generation -eq 1) { return }
+    $wanted = $Request.secureBoot
+    if ($null -eq $wanted) {
+        $wanted = if ($Request.os -ceq 'windows') { 'microsoft' } elseif ($Request.os -ceq 'linux' -and $script:Modern) { 'uefi-ca' } else { 'off' }
     }
-    else { Hyper-V\Set-VMFirmware -VM $Vm -FirstBootDevice $disk -EnableSecureBoot On }
-    $template = if ($Request.os -ceq 'windows') { 'MicrosoftWindows' } else { 'MicrosoftUEFICertificateAuthority' }
-    if ($script:Modern -and $Request.os -cne 'freebsd') { Hyper-V\Set-VMFirmware -VM $Vm -SecureBootTemplate $template }
+    $disk = Get-SystemDisk $Vm
+    if ($wanted -ceq 'off') {
+        Hyper-V\Set-VMFirmware -VM $Vm -FirstBootDevice $disk -EnableSecureBoot Off
+        return
+    }
+    Hyper-V\Set-VMFirmware -VM $Vm -FirstBootDevice $disk -EnableSecureBoot On
+    $template = if ($wanted -ceq 'microsoft') { 'MicrosoftWindows' } else { 'MicrosoftUEFICertificateAuthority' }
+    if ($script:Modern) { Hyper-V\Set-VMFirmware -VM $Vm -SecureBootTemplate $template }
+}
+
+# Puts back what keeps the NICs of a VM from foreign addresses. Adapters are neither added nor removed: it may run.
+function Restore-Guard($Request) {
+    $vm = Get-OwnVm $Request
+    foreach ($n in 0..($Request.nics.Count - 1)) {
+        foreach ($adapter in @(Hyper-V\Get-VMNetworkAdapter -VM $vm | Where-Object { $_.Name -ceq "nic$n" })) {
+            Hyper-V\Set-VMNetworkAdapter -VMNetworkAdapter $adapter -MacAddressSpoofing Off -DhcpGuard On -RouterGuard On
+            Set-AntiSpoof $adapter $Request.nics[$n].address
+        }
+    }
+    @{}
 }
 
 # All refusals come before the first change: done whole, or not at all.
@@ -146,6 +167,8 @@ function Resize-OwnVm($Request) {
     if ($wanted -gt $size -and -not (Test-SamePath $disk.Path (Get-DiskPath $Request.vmId))) {
         throw (New-Refusal 'unsupported' 'a disk with checkpoints cannot grow')
     }
+    if ($wanted -gt $size -and -not $off -and [string]$disk.ControllerType -eq 'IDE') { throw (New-Refusal 'must_be_off' 'a disk on IDE grows only while the VM is off') }
+    if ($wanted -gt $size) { Wait-Merge $vm }
     if (-not $off -and $vm.ProcessorCount -ne $Request.vcpus) { throw (New-Refusal 'must_be_off' 'vCPUs change only while the VM is off') }
     $memoryChanges = (Get-GivenMemory $vm) -ne $Request.memoryMib
     if (-not $off -and $memoryChanges -and (-not $script:Modern -or $vm.DynamicMemoryEnabled)) {

@@ -224,6 +224,28 @@ function Get-LayerCounters($Own) {
     $layers
 }
 
+# What keeps the NICs of every VM of Berth's from foreign addresses.
+function Get-Guards {
+    $own = @{}
+    $vms = @(foreach ($vm in @(Hyper-V\Get-VM)) {
+            $tag = Get-VmTag $vm
+            if ($null -ne $tag) { $own[[string]$vm.Id] = @{ vmId = $tag.vmId; epoch = $tag.epoch; nics = [System.Collections.ArrayList]::new() }; $vm }
+        })
+    if ($vms.Count -eq 0) { return @{ vms = @() } }
+    foreach ($adapter in @(Hyper-V\Get-VMNetworkAdapter -VM $vms -ErrorAction SilentlyContinue)) {
+        $vm = $own[[string]$adapter.VMId]
+        if ($null -eq $vm) { continue }
+        $null = $vm.nics.Add(@{
+                name        = Limit-Text $adapter.Name 100
+                spoofing    = [string]$adapter.MacAddressSpoofing
+                dhcpGuard   = [string]$adapter.DhcpGuard
+                routerGuard = [string]$adapter.RouterGuard
+                acls        = @(foreach ($acl in @($adapter.AclList)) { @{ action = [string]$acl.Action; direction = [string]$acl.Direction; local = [string]$acl.LocalAddress } })
+            })
+    }
+    @{ vms = @($own.Values) }
+}
+
 # Hyper-V's Id -> name -> the guid of the adapter, in which its Id and the instance of its counters end. One call for
 # all VMs; one that goes away meanwhile must not keep the rest from being counted.
 function Get-AdapterKeys($Vms) {

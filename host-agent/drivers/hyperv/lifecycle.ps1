@@ -3,6 +3,7 @@
 # The agent calls it twice: first without a seed, and when a seed is needed again with one in the staging folder. So a
 # VM that is whole already costs no seed, and no one-time password.
 function New-OwnVm($Request) {
+    if ($Request.secureBoot -ceq 'uefi-ca' -and -not $script:Modern) { throw (New-Refusal 'unsupported' 'this version of Windows has no secure boot for other systems than Windows') }
     $null = Get-ImagePath $Request
     if (-not $Request.seeded -and -not [System.IO.Directory]::Exists((Get-VmFolder $Request.vmId))) { return @{ needsSeed = $true } }
     $vm = Find-TrueVm $Request
@@ -30,7 +31,8 @@ function New-OwnVm($Request) {
     if ($null -eq $vm) { $vm = Find-TrueVm $Request }
     if ($null -eq $vm) {
         # Hyper-V puts the VM's files into a folder of the VM's name under -Path: the folder that is there already.
-        $vm = Hyper-V\New-VM -Name $Request.vmId -Generation 2 -MemoryStartupBytes ([long]$Request.memoryMib * 1MB) -Path $script:Config.Vms -NoVHD
+        $generation = if ($Request.firmware -ceq 'bios') { 1 } else { 2 }
+        $vm = Hyper-V\New-VM -Name $Request.vmId -Generation $generation -MemoryStartupBytes ([long]$Request.memoryMib * 1MB) -Path $script:Config.Vms -NoVHD
         $script:KnownIds[$Request.vmId] = $vm.Id
     }
     Set-VmTag $vm $Request $Request.diskGib 'creating'
@@ -69,15 +71,58 @@ function Move-Seed($Request) {
     [System.IO.File]::Move($staged, $seed)
 }
 
+# A start that cannot be is answered with what keeps it: a memory that is not restored, which the agent may then have
+# dropped, or a file of the disk that is gone, which no attempt brings back.
 function Start-OwnVm($Request) {
     $vm = Get-OwnVm $Request
     $state = [string]$vm.State
-    if ($state -eq 'Running' -or $state -eq 'Starting' -or $state -eq 'Resuming') { return @{} }
+    $started = @{ restoreFailed = $null; missingLayer = $null }
+    if ($state -eq 'Running' -or $state -eq 'Starting' -or $state -eq 'Resuming') { return $started }
     if (-not (Get-VmTag $vm).ready) { throw (New-Refusal 'driver_failed' 'the VM is not complete') }
     if ($state -eq 'Paused') { Hyper-V\Resume-VM -VM $vm }
-    elseif ($state -eq 'Off' -or $state -eq 'Saved' -or $state -eq 'FastSaved') { Hyper-V\Start-VM -VM $vm }
+    elseif ($state -eq 'Off' -or $state -eq 'Saved' -or $state -eq 'FastSaved') {
+        if ($state -ne 'Off' -and $Request.dropSavedState) { Hyper-V\Remove-VMSavedState -VM $vm }
+        try { Hyper-V\Start-VM -VM $vm }
+        catch { return Get-StartFailure $vm $_ }
+    }
     else { throw (New-Refusal 'driver_failed' "the VM is $state") }
-    @{}
+    $started
+}
+
+function Get-StartFailure($Vm, $Record) {
+    $missing = Find-MissingLayer $Vm
+    if ($null -ne $missing) { return @{ restoreFailed = $null; missingLayer = Limit-Text $missing 700 } }
+    $refused = ConvertTo-WireError $Record
+    # A host without memory, say: the saved one is not to blame.
+    if ($refused.code -cne 'driver_failed' -or [string](Hyper-V\Get-VM -Id $Vm.Id).State -notin 'Saved', 'FastSaved') { throw $Record }
+    @{ restoreFailed = "$($refused.detail) [$($refused.errorId)]"; missingLayer = $null }
+}
+
+# The first file that is not there, from the layer that the VM writes to down to its image, or one that does not open, as
+# when the file under it is gone; null: all are whole.
+function Find-MissingLayer($Vm) {
+    foreach ($drive in @(Hyper-V\Get-VMHardDiskDrive -VM $Vm)) {
+        $path = [string]$drive.Path
+        for ($depth = 0; $depth -lt 100 -and -not [string]::IsNullOrEmpty($path); $depth++) {
+            if (-not [System.IO.File]::Exists($path)) { return $path }
+            try { $path = [string](Hyper-V\Get-VHD -Path $path).ParentPath } catch { return $path }
+        }
+    }
+}
+
+# Somebody deleted a checkpoint, and Hyper-V still writes its layer into the one below: meanwhile it refuses what concerns
+# the disk, and what is done to its files by hand breaks it. Waited for; what takes longer is asked for again.
+$script:MergeWaitSeconds = 60
+function Wait-Merge($Vm) {
+    for ($waited = 0; Test-Merge (Hyper-V\Get-VM -Id $Vm.Id); $waited++) {
+        if ($waited -ge $script:MergeWaitSeconds) { throw (New-Refusal 'timed_out' "Hyper-V merges the layers of a checkpoint of this VM: not done after $waited s, and waited for again") }
+        [System.Threading.Thread]::Sleep(1000)
+    }
+}
+
+function Test-Merge($Vm) {
+    $status = $Vm.PSObject.Properties['SecondaryOperationalStatus']
+    $null -ne $status -and [string]$status.Value -eq 'MergingDisks'
 }
 
 function Stop-OwnVm($Request) {
@@ -149,6 +194,7 @@ function Restart-OwnGuest($Request) {
 function Remove-OwnVm($Request) {
     $all = @(Find-AllOwnVms $Request.vmId)
     foreach ($vm in $all) { Assert-Epoch (Get-VmTag $vm) $Request }
+    foreach ($vm in $all) { Wait-Merge $vm }
     foreach ($vm in $all) {
         # The owner file says whose the folder is once the VM is gone.
         if ($null -eq (Read-OwnerFile $Request.vmId)) { Write-OwnerFile $Request.vmId $Request.epoch }

@@ -8,6 +8,8 @@ $script:Patterns = @{
     mac      = '\A[0-9a-f]{12}\z'
     ipv4     = '\A(?:(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\.){3}(?:25[0-5]|2[0-4][0-9]|1?[0-9]?[0-9])\z'
     os       = '\A(?:linux|freebsd|windows)\z'
+    firmware = '\A(?:bios|uefi)\z'
+    secureBoot = '\A(?:off|microsoft|uefi-ca)\z'
     stopMode = '\A(?:graceful|firm)\z'
     instant  = '\A[0-9]{8}T[0-9]{9}Z\z'
     # A switch is named by staff: letters, digits, blank and a few signs that mean nothing to PowerShell's wildcards.
@@ -34,8 +36,10 @@ $script:Operations = @{
     'facts'             = @{}
     'list'              = @{}
     'counters'          = @{}
-    'create'            = $script:VmFields + $script:SizeFields + @{ image = 'image'; os = 'os'; seeded = 'bool' }
-    'start'             = $script:VmFields
+    'guards'            = @{}
+    'guard'             = $script:VmFields + @{ nics = 'nics' }
+    'create'            = $script:VmFields + $script:SizeFields + @{ image = 'image'; os = 'os'; firmware = 'firmware?'; secureBoot = 'secureBoot?'; seeded = 'bool' }
+    'start'             = $script:VmFields + @{ dropSavedState = 'bool' }
     'stop'              = $script:VmFields + @{ mode = 'stopMode' }
     'reset'             = $script:VmFields
     'reboot'            = $script:VmFields

@@ -5,6 +5,7 @@ import { filesOf } from "./files.ts";
 import type { KvmHost } from "./host.ts";
 import type { Owned } from "./look.ts";
 import { isActive } from "./parse-domain.ts";
+import { dropBrokenState } from "./saved-state.ts";
 
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 60_000;
@@ -14,10 +15,18 @@ export async function startVm(host: KvmHost, ref: VmRef, signal?: AbortSignal): 
   const domain = await defined(host, ref, signal);
   if (domain.power === "running" || domain.power === "starting") return;
   const verb = isActive(domain.power) ? "resume" : "start";
-  await untilTrue(host, ref, [verb, ref.vmId], (found) => found?.power === "running", {
-    signal,
-    timeoutMs: START_TIMEOUT_MS,
-  });
+  const start = () =>
+    untilTrue(host, ref, [verb, ref.vmId], (found) => found?.power === "running", {
+      signal,
+      timeoutMs: START_TIMEOUT_MS,
+    });
+  try {
+    await start();
+  } catch (error) {
+    if (signal?.aborted || !(await dropBrokenState(host, ref, error, signal))) throw error;
+    await start();
+  }
+  host.restoreFailures.delete(ref.vmId);
 }
 
 /** Asks the guest to power off, or cuts its power. */

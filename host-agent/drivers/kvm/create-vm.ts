@@ -71,6 +71,7 @@ async function refuseWhatHostCannot(
     );
   if (!(await host.limitsBandwidth()) && vm.nics.some((nic) => nic.bandwidthMbit !== null))
     throw new DriverError("unsupported", "this host cannot limit bandwidth");
+  await refuseWithoutFirmware(host, vm);
   const image = await readImage(host.folders, vm.image.file);
   await host.shelf.confirm(image);
   // In bytes: the end of an image that is half a GiB too large would be cut off.
@@ -84,6 +85,17 @@ async function refuseWhatHostCannot(
       "unsupported",
       `image ${vm.image.file} needs ${vm.image.minMemoryMib} MiB of memory`,
     );
+}
+
+async function refuseWithoutFirmware(host: KvmHost, { image }: DesiredVm): Promise<void> {
+  if (image.firmware !== "uefi") return;
+  const has = await host.firmware();
+  const checks = image.secureBoot !== undefined && image.secureBoot !== "off";
+  if (checks ? has.secureBoot : has.uefi) return;
+  throw new DriverError(
+    "unsupported",
+    `this host has no UEFI ${checks ? "with Microsoft's keys" : "firmware"} for image ${image.file}: install the package ovmf`,
+  );
 }
 
 /** Waits for all, so that nothing goes on behind a failure, and then throws the first one. */

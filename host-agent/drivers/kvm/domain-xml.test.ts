@@ -128,6 +128,62 @@ describe("the definition of a domain", () => {
     expect(define()).not.toMatch(/hypervclock|spinlocks/);
   });
 
+  test("4b A4: gives an image the firmware, secure boot and bus that it asks for", () => {
+    const asking = (over: Partial<DesiredVm["image"]>) =>
+      read(define({ image: { ...VM.image, ...over } }));
+    expect(asking({})).toEqual(asking({ firmware: "bios", diskBus: "virtio" }));
+    const feature = (on: string) =>
+      ["secure-boot", "enrolled-keys"].map((name) => ({ "@enabled": on, "@name": name }));
+    expect(asking({ firmware: "uefi" })).toMatchObject({
+      domain: {
+        os: {
+          "@firmware": "efi",
+          type: { "@machine": "q35" },
+          firmware: { feature: feature("no") },
+        },
+        devices: {
+          disk: [{ target: { "@dev": "vda", "@bus": "virtio" } }, { target: { "@bus": "scsi" } }],
+          controller: { "@type": "scsi", "@model": "virtio-scsi" },
+        },
+      },
+    });
+    expect(asking({ firmware: "uefi", secureBoot: "off" })).toEqual(asking({ firmware: "uefi" }));
+    const windows = { firmware: "uefi", secureBoot: "microsoft", os: "windows" } as const;
+    expect(asking({ ...windows, diskBus: "sata" })).toMatchObject({
+      domain: {
+        os: { firmware: { feature: feature("yes") } },
+        features: { smm: { "@state": "on" } },
+        devices: {
+          disk: [
+            { target: { "@dev": "sda", "@bus": "sata" } },
+            { target: { "@dev": "sdb", "@bus": "sata" } },
+          ],
+          interface: { model: { "@type": "e1000e" } },
+        },
+      },
+    });
+    expect(asking({ diskBus: "sata" })).toMatchObject({
+      domain: {
+        os: { type: { "@machine": "pc" } },
+        devices: {
+          disk: [
+            { target: { "@dev": "sda", "@bus": "sata" } },
+            { target: { "@dev": "hdc", "@bus": "ide" } },
+          ],
+        },
+      },
+    });
+    expect(asking({ diskBus: "scsi" })).toMatchObject({
+      domain: {
+        devices: {
+          disk: [{ target: { "@dev": "sda", "@bus": "scsi" } }, {}],
+          controller: { "@model": "virtio-scsi" },
+          interface: { model: { "@type": "virtio" } },
+        },
+      },
+    });
+  });
+
   test("lets a NIC send only from its own address", () => {
     expect(read(define())).toMatchObject({
       domain: {

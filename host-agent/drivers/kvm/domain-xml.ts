@@ -1,7 +1,8 @@
 import { create } from "xmlbuilder2";
-import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
+import type { DesiredVm, HostImage, Nic } from "#core/contracts/agent/desired.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
-import { DriverError } from "../driver.ts";
+import type { DiskBus } from "#core/vms/image-hardware.ts";
+import { DriverError, type VmRef } from "../driver.ts";
 import { plainLine } from "../seed.ts";
 import type { VmFiles } from "./files.ts";
 import { checkedId, domainName, TAG_NAMESPACE } from "./tag.ts";
@@ -49,8 +50,14 @@ export function domainXml(vm: DesiredVm, { files, network, accelerator }: Domain
       },
       memory: { "@unit": "MiB", "#": vm.size.memoryMib },
       vcpu: vm.size.vcpus,
-      os: { type: { "@arch": "x86_64", "@machine": "pc", "#": "hvm" }, boot: { "@dev": "hd" } },
-      features: { acpi: {}, apic: {}, ...(windows && hardware && { hyperv: ENLIGHTENMENTS }) },
+      os: boot(vm.image),
+      features: {
+        acpi: {},
+        apic: {},
+        ...(windows && hardware && { hyperv: ENLIGHTENMENTS }),
+        // Keeps the guest's own kernel from the variables that its signatures are checked by.
+        ...(checksSignatures(vm.image) && { smm: { "@state": "on" } }),
+      },
       // The same model on every host of a pool with these features, so that guests can move between them.
       ...(hardware && { cpu: { "@mode": "host-model" } }),
       clock: windows ? windowsClock(hardware) : { "@offset": "utc" },
@@ -61,8 +68,11 @@ export function domainXml(vm: DesiredVm, { files, network, accelerator }: Domain
       // A guest that puts itself to sleep would look neither running nor off.
       pm: { "suspend-to-mem": { "@enabled": "no" }, "suspend-to-disk": { "@enabled": "no" } },
       devices: {
-        disk: [systemDisk(vm, files), seedDrive(files)],
-        interface: vm.nics.map((nic) => networkCard(nic, network)),
+        disk: [systemDisk(vm, files), seedDrive(vm.image, files)],
+        ...(busesOf(vm.image).includes("scsi") && {
+          controller: { "@type": "scsi", "@index": 0, "@model": "virtio-scsi" },
+        }),
+        interface: vm.nics.map((nic) => networkCard(nic, network, cardModel(vm.image))),
         serial: {
           "@type": "pty",
           // virtlogd writes it, holds it to a few MiB, and begins it anew with each QEMU process.
@@ -81,6 +91,37 @@ export function domainXml(vm: DesiredVm, { files, network, accelerator }: Domain
   };
   return create(verbatim(definition)).end({ headless: true });
 }
+
+const checksSignatures = ({ secureBoot }: HostImage): boolean =>
+  secureBoot !== undefined && secureBoot !== "off";
+
+/**
+ * The machine and its firmware. libvirt finds UEFI's file by what the host's firmware descriptors say
+ * (https://libvirt.org/formatdomain.html#bios-bootloader). One with enrolled keys takes Microsoft's own signatures and those
+ * that Microsoft gives to others, whichever was asked for. Secure boot needs q35, and not every UEFI knows `pc`.
+ */
+function boot(image: HostImage) {
+  const type = (machine: string) => ({ "@arch": "x86_64", "@machine": machine, "#": "hvm" });
+  const start = { boot: { "@dev": "hd" } };
+  if (image.firmware !== "uefi") return { type: type("pc"), ...start };
+  const enabled = checksSignatures(image) ? "yes" : "no";
+  const feature = ["secure-boot", "enrolled-keys"].map((name) => ({
+    "@enabled": enabled,
+    "@name": name,
+  }));
+  return { "@firmware": "efi", type: type("q35"), firmware: { feature }, ...start };
+}
+
+/** Of the system disk and the seed's drive. Each bus counts its own devices: `vda`, `sda`, `hda`. */
+function busesOf(image: HostImage): readonly [DiskBus, DiskBus | "ide"] {
+  const system = image.diskBus ?? "virtio";
+  // IDE is what every guest's kernel reads, and cloud kernels lack AHCI; but q35 has none.
+  if (image.firmware !== "uefi") return [system, "ide"];
+  return [system, image.os === "windows" || system === "sata" ? "sata" : "scsi"];
+}
+
+/** What has no driver for virtio's disks has none for its NICs. */
+const cardModel = ({ diskBus }: HostImage): string => (diskBus === "sata" ? "e1000e" : "virtio");
 
 const ON = { "@state": "on" };
 /**
@@ -140,35 +181,60 @@ function systemDisk(vm: DesiredVm, files: VmFiles) {
     // The format is named: guessing it from the guest's own bytes is CVE-2026-24708.
     driver: { "@name": "qemu", "@type": "qcow2", "@discard": "unmap" },
     source: { "@file": files.disk },
-    target: { "@dev": "vda", "@bus": "virtio" },
+    target: {
+      "@dev": busesOf(vm.image)[0] === "virtio" ? "vda" : "sda",
+      "@bus": busesOf(vm.image)[0],
+    },
     ...(vm.diskIops !== null && { iotune: { total_iops_sec: vm.diskIops } }),
   };
 }
 
-/** On IDE, which every guest's kernel reads; cloud kernels lack AHCI. */
-function seedDrive(files: VmFiles) {
+function seedDrive(image: HostImage, files: VmFiles) {
+  const [, bus] = busesOf(image);
   return {
     "@type": "file",
     "@device": "cdrom",
     driver: { "@name": "qemu", "@type": "raw" },
     // Erased after the first boot: from then on the drive is empty, and that keeps nothing from starting.
     source: { "@file": files.seed, "@startupPolicy": "optional" },
-    target: { "@dev": "hdc", "@bus": "ide" },
+    target: { "@dev": bus === "ide" ? "hdc" : "sdb", "@bus": bus },
     readonly: {},
   };
 }
 
-function networkCard(nic: Nic, network: KvmNetwork) {
+/** One card of a VM's alone, as `update-device` takes it. */
+export const networkCardXml = (nic: Nic, network: KvmNetwork, image: HostImage): string =>
+  create(verbatim({ interface: networkCard(nic, network, cardModel(image)) })).end({
+    headless: true,
+  });
+
+/** What libvirt holds of a card's filter, as `nwfilter-binding-create` takes it. */
+export const filterBindingXml = (vm: VmRef, portDevice: string, nic: Nic): string =>
+  create(
+    verbatim({
+      filterbinding: {
+        owner: { name: domainName(vm.vmId), uuid: checkedId(vm.vmId) },
+        portdev: { "@name": plainLine("device", portDevice) },
+        mac: { "@address": plainLine("MAC address", nic.mac) },
+        filterref: spoofFilter(nic),
+      },
+    }),
+  ).end({ headless: true });
+
+export const SPOOF_FILTER = "clean-traffic";
+/** Drops what does not carry the NIC's own MAC and its one address. */
+const spoofFilter = (nic: Nic) => ({
+  "@filter": SPOOF_FILTER,
+  parameter: { "@name": "IP", "@value": plainLine("address", nic.ipv4.address) },
+});
+
+function networkCard(nic: Nic, network: KvmNetwork, model: string) {
   return {
     ...source(nic, network),
     mac: { "@address": plainLine("MAC address", nic.mac) },
-    model: { "@type": "virtio" },
+    model: { "@type": model },
     ...(network.kind !== "user" && {
-      // Drops what does not carry the NIC's own MAC and its one address.
-      filterref: {
-        "@filter": "clean-traffic",
-        parameter: { "@name": "IP", "@value": plainLine("address", nic.ipv4.address) },
-      },
+      filterref: spoofFilter(nic),
       ...(nic.bandwidthMbit !== null && { bandwidth: bandwidth(nic.bandwidthMbit) }),
     }),
   };

@@ -3,6 +3,7 @@ import { doOnce, startVm, stopVm } from "./change-power.ts";
 import { createVm } from "./create-vm.ts";
 import { destroyVm } from "./destroy-vm.ts";
 import { eraseSeed } from "./erase-seed.ts";
+import { guardVms } from "./guard.ts";
 import { openKvmHost, type KvmOptions } from "./host.ts";
 import { readHostFacts } from "./host-facts.ts";
 import { listVms } from "./list-vms.ts";
@@ -41,6 +42,8 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
     once: (vm, action, signal) => call(signal, (signal) => doOnce(host, vm, action, signal)),
     resize: (vm, signal) => call(signal, (signal) => resizeVm(host, vm, signal)),
     destroy: (vm, signal) => call(signal, (signal) => destroyVm(host, vm, signal)),
+    guard: (vms, signal) => call(signal, (signal) => guardVms(host, vms, signal)),
+    takeFindings: () => host.findings.take(),
     counters: (signal) => call(signal, (signal) => readCounters(host, signal)),
     emptyTrash: (before, signal) =>
       call(signal, (signal) => emptyTrash(options.trashDir, before, signal)),

@@ -13,8 +13,9 @@ export async function eraseSeed(host: KvmHost, ref: VmRef, signal?: AbortSignal)
   if (domain === null) throw new DriverError("driver_failed", `there is no VM ${ref.vmId}`);
   // Forced: a guest that never unmounted it holds the tray.
   if (isActive(domain.power))
-    await host.libvirt.run(["change-media", ref.vmId, "hdc", "--eject", "--live", "--force"], {
-      signal,
-    });
+    await host.libvirt.run(
+      ["change-media", ref.vmId, domain.own.seedDevice, "--eject", "--live", "--force"],
+      { signal },
+    );
   await rm(filesOf(host.folders, ref).seed, { force: true });
 }

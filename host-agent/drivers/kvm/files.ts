@@ -25,7 +25,7 @@ export type VmFiles = Readonly<{
   console: string;
   /** How much of `console` belongs to boots before the present one. */
   bootMark: string;
-  /** The definition on its way to libvirt. */
+  /** The definition, or a part of it, on its way to libvirt. */
   definition: string;
 }>;
 

@@ -15,13 +15,21 @@ describe("a console's text", () => {
     ["boot\r\n\r\nDebian GNU/Linux 12 web-1 ttyS0\r\n\r\nweb-1 login: ", "web-1"],
     ["\u001b[6n\u001b[0;32mREADY old 1\n\u001b[1mREADY new 2\n", "new"],
   ])("says that the guest is up", (text, hostname) => {
-    expect(readyHostname(text)).toBe(hostname);
+    expect(readyHostname(Buffer.from(text))).toBe(hostname);
+  });
+
+  test("4b B7: is looked through a few lines deep, whatever the guest floods it with", () => {
+    const flood = "READY !\n".repeat(31);
+    expect(readyHostname(Buffer.from(`web-1 login: \n${flood}`))).toBe("web-1");
+    expect(readyHostname(Buffer.from(`web-1 login: \nREADY !\n${flood}`))).toBeNull();
+    expect(readyHostname(Buffer.from(`${"x".repeat(2000)} READY \nweb-2 login:`))).toBe("web-2");
+    expect(readyHostname(Buffer.from(`web-1 login: ${"x".repeat(2000)}`))).toBeNull();
   });
 
   test.each(["", "READY", "READY web-1", "not READY web-1 1\n", "READY $(id) 1\n", "a b login: "])(
     "says nothing",
     (text) => {
-      expect(readyHostname(text)).toBeNull();
+      expect(readyHostname(Buffer.from(text))).toBeNull();
     },
   );
 });
@@ -65,6 +73,14 @@ describe("evidence", () => {
     expect(await evidence.read(vm())).toBeNull();
     for (const piece of [`${FLOOD}\nREA`, "DY web", "-1 4"]) await appendFile(files.console, piece);
     expect(await evidence.read(vm())).toEqual({ source: "console", hostname: "web-1" });
+  });
+
+  test("4b B7: is found in the last 64 KiB of what a guest wrote since the last look, and no further back", async () => {
+    const evidence = createEvidenceReader({ libvirt, clock });
+    await writeFile(files.console, `READY web-1 4\n${"\n".repeat(65 * 1024)}`);
+    expect(await evidence.read(vm())).toBeNull();
+    await appendFile(files.console, `READY web-2 4\n${"\n".repeat(60 * 1024)}`);
+    expect(await evidence.read(vm())).toMatchObject({ hostname: "web-2" });
   });
 
   test("is kept when a chatty guest has pushed it out of sight", async () => {

@@ -6,12 +6,17 @@ import type { Libvirt } from "./libvirt.ts";
 import type { VmFiles } from "./files.ts";
 
 /** A guest that floods its console may not hold up the others: one look reads at most this much. */
-const MAX_READ_BYTES = 256 * 1024;
+const MAX_READ_BYTES = 64 * 1024;
 /** A line may have been cut where the last look ended. */
 const OVERLAP_BYTES = 1024;
 const AGENT_TIMEOUT_SECONDS = 2;
 /** A guest agent that did not answer is not asked again for a while. */
 const AGENT_PATIENCE_MS = 30_000;
+
+/** A line that says the guest is up is short; what is longer says nothing. */
+const MAX_LINE_BYTES = 1024;
+/** So many lines that look like it are tried in one look. */
+const MAX_TRIED_LINES = 32;
 
 /** "READY <hostname> …" (Berth's test guest) or a getty's "<hostname> login:", from the start of its line. */
 const READY = /^(?:READY ([A-Za-z0-9.-]{1,253}) .*|([A-Za-z0-9.-]{1,253}) login:.*)$/;
@@ -124,7 +129,7 @@ async function readConsole(
       position: start,
     });
     return {
-      hostname: readyHostname(buffer.toString("utf8", 0, bytesRead)),
+      hostname: readyHostname(buffer.subarray(0, bytesRead)),
       readTo: start + bytesRead,
     };
   } finally {
@@ -132,12 +137,32 @@ async function readConsole(
   }
 }
 
-/** The hostname of the last line that says the guest is up. */
-export function readyHostname(text: string): string | null {
-  for (const raw of text.split("\n").toReversed()) {
-    const [, ready, login] = READY.exec(raw.replaceAll(ANSI, "").replaceAll("\r", "").trim()) ?? [];
-    const hostname = ready ?? login;
-    if (hostname !== undefined) return hostname;
+/** One of these stands in every line that says the guest is up. */
+const MARKS = ["READY ", " login:"];
+const NEWLINE = 0x0a;
+
+/**
+ * The hostname of the last line that says the guest is up. What the guest writes is its own, and a look may cost the agent
+ * little: the marks are searched for in the bytes as they are, and only few lines that hold one are read.
+ */
+export function readyHostname(text: Buffer): string | null {
+  const lastBefore = (end: number) => (mark: string) =>
+    end === 0 ? -1 : text.lastIndexOf(mark, end - 1);
+  let found = MARKS.map(lastBefore(text.length));
+  for (let tried = 0; tried < MAX_TRIED_LINES; tried++) {
+    const at = Math.max(...found);
+    if (at < 0) return null;
+    const begin = text.lastIndexOf(NEWLINE, at) + 1;
+    const newline = text.indexOf(NEWLINE, at);
+    const end = newline < 0 ? text.length : newline;
+    if (end - begin <= MAX_LINE_BYTES) {
+      const line = text.toString("utf8", begin, end).replaceAll(ANSI, "").replaceAll("\r", "");
+      const [, ready, login] = READY.exec(line.trim()) ?? [];
+      const hostname = ready ?? login;
+      if (hostname !== undefined) return hostname;
+    }
+    const before = lastBefore(begin);
+    found = found.map((where, n) => (where < begin ? where : before(MARKS[n] ?? "")));
   }
   return null;
 }

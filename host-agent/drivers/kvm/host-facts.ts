@@ -10,10 +10,11 @@ const GIB = 1024n ** 3n;
 
 /** What this host is and can do. */
 export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promise<HostFacts> {
-  const [version, accelerator, bandwidthLimit, disks, images] = await Promise.all([
+  const [version, accelerator, bandwidthLimit, firmware, disks, images] = await Promise.all([
     host.libvirt.run(["version"], { signal }),
     host.accelerator(signal),
     host.limitsBandwidth(),
+    host.firmware(),
     statfs(host.folders.diskDir, { bigint: true }),
     readImages(host.folders).then((files) => host.shelf.describe(files)),
   ]);
@@ -23,7 +24,13 @@ export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promis
     hypervisor: "kvm",
     hypervisorVersion: `${qemu}, ${libvirt}`.slice(0, 200),
     accelerator,
-    capabilities: { ...CAPABILITIES.kvm, bandwidthLimit },
+    capabilities: {
+      ...CAPABILITIES.kvm,
+      bandwidthLimit,
+      uefi: firmware.uefi,
+      secureBoot: firmware.secureBoot,
+      secureBootUefiCa: firmware.secureBoot,
+    },
     cpuThreads: availableParallelism(),
     memoryMib: Math.floor(totalmem() / MIB),
     diskGib: Number((disks.blocks * disks.bsize) / GIB),

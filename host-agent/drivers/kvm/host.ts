@@ -3,10 +3,12 @@ import { release } from "node:os";
 import type { Clock, Log } from "#core/ports.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
 import { DriverError, type VmRef } from "../driver.ts";
+import { createFindings, type Findings } from "../findings.ts";
 import { createImageShelf, type ImageShelf } from "../image-shelf.ts";
 import { detectAccelerator } from "./accelerator.ts";
 import type { KvmNetwork } from "./domain-xml.ts";
 import { createEvidenceReader, type EvidenceReader } from "./guest-evidence.ts";
+import { readFirmware, type HostFirmware } from "./firmware.ts";
 import { exists, filesOf, type Folders } from "./files.ts";
 import { createVirsh, type Libvirt } from "./libvirt.ts";
 import { createLook, type Look, type Owned } from "./look.ts";
@@ -24,6 +26,8 @@ export type KvmOptions = Folders &
     log: Log;
     /** Where libvirt keeps the state of running domains. */
     runDir?: string;
+    /** Where the host's UEFI is described. */
+    firmwareDirs?: readonly string[];
     /** A new disk is refused when it would find less than this free. */
     reserveDiskMib?: number;
     libvirt?: Libvirt;
@@ -34,6 +38,9 @@ export type KvmHost = Readonly<{
   libvirt: Libvirt;
   look: Look;
   evidence: EvidenceReader;
+  findings: Findings;
+  /** By VM, when its saved memory first failed to be restored (milliseconds since 1970). */
+  restoreFailures: Map<string, number>;
   shelf: ImageShelf;
   clock: Clock;
   log: Log;
@@ -45,12 +52,20 @@ export type KvmHost = Readonly<{
   reserveDiskMib: number;
   accelerator: (signal?: AbortSignal) => Promise<"hardware" | "tcg">;
   limitsBandwidth: () => Promise<boolean>;
+  firmware: () => Promise<HostFirmware>;
   /**
    * The VM as it is, when it is the caller's; null: positively not defined. Throws `not_ours`, `stale_epoch`.
    */
   owned: (ref: VmRef, signal?: AbortSignal) => Promise<Owned | null>;
   /** Defines, or redefines, a domain. */
   define: (vm: VmRef, xml: string, signal?: AbortSignal) => Promise<void>;
+  /** Runs a command that reads its XML from a file only; the command ends in it. */
+  runWithXml: (
+    vm: VmRef,
+    command: readonly string[],
+    xml: string,
+    signal?: AbortSignal,
+  ) => Promise<void>;
 }>;
 
 export function openKvmHost(options: KvmOptions): KvmHost {
@@ -62,6 +77,8 @@ export function openKvmHost(options: KvmOptions): KvmHost {
     libvirt,
     look,
     evidence: createEvidenceReader({ libvirt, clock }),
+    findings: createFindings(log),
+    restoreFailures: new Map(),
     shelf: createImageShelf({ store: fileStore(options.diskDir, { durable: true }), log }),
     clock,
     log,
@@ -81,6 +98,7 @@ export function openKvmHost(options: KvmOptions): KvmHost {
         throw error;
       }
     },
+    firmware: () => readFirmware(options.firmwareDirs),
     limitsBandwidth: async () => network.kind !== "user" && (await kernelHasSfq()),
     owned: async (ref, signal) => {
       const domain = await look.one(ref.vmId, signal);
@@ -90,17 +108,25 @@ export function openKvmHost(options: KvmOptions): KvmHost {
       checkOwner(domain.own.tag, ref);
       return { ...domain, own: domain.own };
     },
-    define: async (vm, xml, signal) => {
-      // virsh reads a definition from a file only; this one bears the VM's tag should a crash leave it behind.
-      const file = filesOf(options, vm).definition;
-      try {
-        await writeFile(file, xml, { mode: 0o600 });
-        await libvirt.run(["define", file], { signal });
-      } finally {
-        await rm(file, { force: true });
-      }
-    },
+    define: (vm, xml, signal) => runWithXml(vm, ["define"], xml, signal),
+    runWithXml,
   };
+
+  async function runWithXml(
+    vm: VmRef,
+    command: readonly string[],
+    xml: string,
+    signal?: AbortSignal,
+  ): Promise<void> {
+    // It bears the VM's tag, should a crash leave it behind.
+    const file = filesOf(options, vm).definition;
+    try {
+      await writeFile(file, xml, { mode: 0o600 });
+      await libvirt.run([...command, file], { signal });
+    } finally {
+      await rm(file, { force: true });
+    }
+  }
 }
 
 /** libvirt shapes traffic with the queueing discipline sfq, which small kernels leave out. */

@@ -46,8 +46,9 @@ async function observeDomain(
       memoryMib: own.memoryMib,
       diskGib: disk === null ? own.diskGib : gibOf(disk),
     },
-    // The definition came last: a seed that is not there beside it was erased.
-    complete: disk !== null,
+    // The definition came last: a seed that is not there beside it was erased. A layer that somebody's snapshot put on
+    // top and that is gone is a part of it that no start brings back.
+    complete: disk !== null && (await hasTopLayer(own, files.disk)),
     bootEpoch,
     guest:
       power === "running" && bootEpoch !== null
@@ -59,6 +60,9 @@ async function observeDomain(
     seeded: seeds.has(files.seed),
   };
 }
+
+const hasTopLayer = async ({ systemFile }: Owned["own"], disk: string): Promise<boolean> =>
+  systemFile === null || systemFile === disk || (await exists(systemFile));
 
 /** Without a definition there are no vCPUs and no memory to be seen: the least that a size can say is told. */
 async function observeFiles(host: KvmHost, tag: VmRef): Promise<ObservedVm> {

@@ -35,6 +35,9 @@ describe("a domain's definition", () => {
         diskGib: 10,
         nics: 1,
         agentConnected: true,
+        systemDevice: "vda",
+        systemFile: null,
+        seedDevice: "hdc",
       },
     });
   });

@@ -20,6 +20,11 @@ export type OwnDomain = Readonly<{
   nics: number;
   /** The guest holds the agent's channel open now. */
   agentConnected: boolean;
+  /** What libvirt calls its first disk, and the drive of its seed. */
+  systemDevice: string;
+  /** The file that its first disk's topmost layer is; null: it is none. */
+  systemFile: string | null;
+  seedDevice: string;
 }>;
 
 const parser = new XMLParser({
@@ -27,7 +32,7 @@ const parser = new XMLParser({
   attributeNamePrefix: "@",
   parseTagValue: false,
   parseAttributeValue: false,
-  isArray: (name) => name === "interface" || name === "channel",
+  isArray: (name) => name === "interface" || name === "channel" || name === "disk",
 });
 
 /** An element's text, whether or not the element has attributes. */
@@ -52,6 +57,15 @@ const OwnXml = z.object({
     currentMemory: Count,
     devices: z.object({
       interface: z.array(z.unknown()).default([]),
+      disk: z
+        .array(
+          z.object({
+            "@device": z.string().default("disk"),
+            target: z.object({ "@dev": z.string() }),
+            source: z.object({ "@file": z.string().optional() }).optional().catch(undefined),
+          }),
+        )
+        .default([]),
       channel: z
         .array(
           z.object({
@@ -71,6 +85,7 @@ export function parseDomain(xml: string): Domain {
   // A copied definition carries the tag of its original: it is not the VM that the tag names.
   if (tag === undefined || tag["@id"] !== uuid) return { uuid, name, own: null };
   const { domain } = OwnXml.parse(document);
+  const first = (kind: string) => domain.devices.disk.find((disk) => disk["@device"] === kind);
   return {
     uuid,
     name,
@@ -80,6 +95,9 @@ export function parseDomain(xml: string): Domain {
       memoryMib: Math.round(domain.currentMemory / 1024),
       diskGib: tag["@diskGib"],
       nics: domain.devices.interface.length,
+      systemDevice: first("disk")?.target["@dev"] ?? "vda",
+      systemFile: first("disk")?.source?.["@file"] ?? null,
+      seedDevice: first("cdrom")?.target["@dev"] ?? "hdc",
       agentConnected: domain.devices.channel.some(
         ({ target }) =>
           target["@name"] === "org.qemu.guest_agent.0" && target["@state"] === "connected",

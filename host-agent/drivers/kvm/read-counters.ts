@@ -68,8 +68,11 @@ function countersOf(
   const count = (key: string) => BigInt(fields.get(key) ?? "0");
   const nics = Array.from({ length: domain.own.nics }, (_, n) => n);
   // The system disk alone: what the guest reads of its seed is not the customer's traffic.
-  const vda = [...fields].find(([key, value]) => /^block\.\d+\.name$/.test(key) && value === "vda");
-  const block = vda?.[0].replace(/name$/, "") ?? "";
+  const { systemDevice } = domain.own;
+  const system = [...fields].find(
+    ([key, value]) => /^block\.\d+\.name$/.test(key) && value === systemDevice,
+  );
+  const block = system?.[0].replace(/name$/, "") ?? "";
   return {
     vmId: domain.own.tag.vmId,
     bootEpoch,

@@ -23,9 +23,16 @@ export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
       `${vm.vmId} is not whole: it has no definition or no disk`,
     );
 
+  // Somebody's snapshot put a layer over the disk: the guest's data lie in it, so the definition goes on naming it.
+  const top = domain.own.systemFile ?? files.disk;
   const wanted = BigInt(vm.size.diskGib) * GIB;
   if (wanted < disk.virtualSize)
     throw new DriverError("unsupported", "a disk is never shrunk: its end may hold data");
+  if (wanted > disk.virtualSize && top !== files.disk)
+    throw new DriverError(
+      "unsupported",
+      `a disk under a snapshot cannot grow: it lies under ${top}`,
+    );
   if (vm.size.memoryMib < vm.image.minMemoryMib)
     throw new DriverError(
       "unsupported",
@@ -38,10 +45,16 @@ export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
     if (!sameShape)
       throw new DriverError("must_be_off", "vCPUs and memory change only while the VM is off");
     if (wanted > disk.virtualSize)
-      await host.libvirt.run(["blockresize", vm.vmId, "vda", `${wanted}B`], { signal });
+      await host.libvirt.run(["blockresize", vm.vmId, domain.own.systemDevice, `${wanted}B`], {
+        signal,
+      });
     return;
   }
-  const place = { files, network: host.network, accelerator: await host.accelerator(signal) };
+  const place = {
+    files: { ...files, disk: top },
+    network: host.network,
+    accelerator: await host.accelerator(signal),
+  };
   const definition = domainXml(vm, place);
   if (wanted > disk.virtualSize) await growOffline(files.disk, vm.size.diskGib, signal);
   if (!sameShape || domain.own.diskGib !== vm.size.diskGib)

@@ -23,7 +23,13 @@ export async function moveToTrash(
   // The definition first: whatever a crash leaves to the next attempt, what was moved can be read.
   if (definition !== null)
     await writeFile(path.join(folder, "domain.xml"), definition, { mode: 0o600 });
-  for (const file of files) await moveOne(file, path.join(folder, path.basename(file)));
+  const names = new Set<string>();
+  for (const [n, file] of files.entries()) {
+    const name = path.basename(file);
+    // Others' layers may lie in folders of their own, under one name.
+    await moveOne(file, path.join(folder, names.has(name) ? `${n}-${name}` : name));
+    names.add(name);
+  }
   return folder;
 }
 

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import { limitsOf } from "#core/hosts/limits.ts";
-import type { Clock, IdSource } from "#core/ports.ts";
+import type { Clock, IdSource, Log } from "#core/ports.ts";
 import { sameSize } from "#core/vms/vm.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { CAPABILITIES } from "../capabilities.ts";
@@ -13,6 +13,7 @@ import {
   type VmDriver,
   type VmRef,
 } from "../driver.ts";
+import { createFindings } from "../findings.ts";
 import { REALISTIC_DELAYS, type SimulatedDelays } from "./delays.ts";
 import { noFaults, type FaultHook } from "./faults.ts";
 import { countersAt, observe, runAt } from "./guest.ts";
@@ -32,6 +33,7 @@ export type SimulatedOptions = {
   images?: readonly string[];
   agentVersion?: string;
   faults?: FaultHook;
+  log?: Log;
 };
 
 /** A running VM may grow to so many times the size it was started with. No vCPU is added to one on Hyper-V. */
@@ -45,6 +47,11 @@ const ALL_CAPABILITIES: DriverCapabilities = {
   gracefulStop: true,
   liveSnapshot: true,
   rootPassword: true,
+  bios: true,
+  uefi: true,
+  secureBoot: true,
+  secureBootUefiCa: true,
+  diskBus: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };
@@ -62,6 +69,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   const hypervisorVersion = hypervisor === "hyperv" ? "simulated 10.0.26100" : "simulated";
   const cpuThreads = options.host?.cpuThreads ?? 64;
   const limits = limitsOf({ hypervisor, hypervisorVersion, cpuThreads });
+  const findings = createFindings(options.log ?? { info: () => undefined, error: () => undefined });
   const now = () => clock.now().getTime();
 
   /** Passes one point: the fault hook, then the time that the real thing takes. */
@@ -182,8 +190,15 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       if (run !== null) return;
       await step("start", "power_on", ref.vmId, delays.start, signal);
       const startedAt = now();
+      const { spoiltMemory, ...rest } = vm;
+      if (spoiltMemory)
+        findings.add({
+          vmId: vm.vmId,
+          code: "saved_state_dropped",
+          detail: "its saved memory could not be restored and was dropped",
+        });
       await world.putVm({
-        ...vm,
+        ...rest,
         disk: { ...vm.disk, everStarted: true },
         starts: vm.starts + 1,
         run: {
@@ -281,6 +296,18 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       }
       return old.length;
     },
+
+    async guard(vms, signal) {
+      await step("guard", "read", null, delays.list, signal);
+      for (const { vmId, ownerEpoch } of vms) {
+        const vm = await world.vm(vmId);
+        if (vm?.ownerEpoch !== ownerEpoch || !vm.unguarded) continue;
+        const { unguarded: _, ...guarded } = vm;
+        await world.putVm(guarded);
+        findings.add({ vmId, code: "spoof_guard_restored", detail: "it was gone; put back" });
+      }
+    },
+    takeFindings: () => findings.take(),
 
     close: async () => undefined,
   };

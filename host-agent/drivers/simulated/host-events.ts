@@ -59,3 +59,15 @@ export async function plantForeignVm(world: SimulatedWorld, vmId: string): Promi
     starts: 0,
   });
 }
+
+/** Somebody who may do anything on the host has a hand on a VM of Berth's. */
+export async function meddleWith(
+  world: SimulatedWorld,
+  vmId: string,
+  what: "saves_and_spoils_its_memory" | "takes_its_guard_away",
+): Promise<void> {
+  const vm = await world.vm(vmId);
+  if (vm === null) return;
+  if (what === "takes_its_guard_away") await world.putVm({ ...vm, unguarded: true });
+  else await world.putVm({ ...vm, run: null, spoiltMemory: true });
+}

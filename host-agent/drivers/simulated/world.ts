@@ -32,6 +32,11 @@ export const VmRecord = z.object({
   seed: z.object({ hostname: z.string(), erased: z.boolean() }).nullable(),
   definition: z.object({ macs: z.array(z.string()) }).nullable(),
   run: Run.nullable(),
+  // Left out of records that have none: older agents read the same world, strictly.
+  /** Somebody saved its memory, and that cannot be restored. */
+  spoiltMemory: z.boolean().optional(),
+  /** Somebody took away what keeps it from foreign addresses. */
+  unguarded: z.boolean().optional(),
   starts: z.int().nonnegative(),
 });
 export type VmRecord = z.infer<typeof VmRecord>;

@@ -33,6 +33,9 @@ const anImage = (over: object = {}) => ({
   minDiskGib: 7,
   sha256: { hyperv: "e".repeat(64) },
   speaks: false,
+  firmware: "uefi" as const,
+  secureBoot: "off" as const,
+  diskBus: "sata" as const,
   ...over,
 });
 const aLocation = (over: object = {}) => ({
@@ -101,6 +104,9 @@ describe("what staff put on sale", () => {
         min_disk_gib: 7,
         sha256: { hyperv: "e".repeat(64) },
         speaks: false,
+        firmware: "uefi",
+        secure_boot: "off",
+        disk_bus: "sata",
         available: true,
       },
     ]);

@@ -1,3 +1,4 @@
+import { PLAIN_HARDWARE } from "#core/vms/image-hardware.ts";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
@@ -28,6 +29,7 @@ const anImage = (hypervisors: readonly ("kvm" | "hyperv")[], minMemoryMib = 256)
     minDiskGib: 3,
     sha256: {},
     speaks: true,
+    hardware: PLAIN_HARDWARE,
   } as const;
   return inTransaction(cp.deps.db, (tx) =>
     insertImage(tx, { ...image, hypervisors: [...hypervisors], minMemoryMib }, cp.deps.clock.now()),

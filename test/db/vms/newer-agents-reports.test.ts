@@ -48,6 +48,7 @@ test("what we have no word for in a report costs no other: each thing in it is r
       { actionId, vmId: rebooting, outcome: "error", error: tomorrow, tomorrow: 1 },
     ],
     strangers: [{ vmId: "x" }],
+    findings: [{ vmId: "x", code: "A", detail: "" }],
     facts: { hypervisor: "bhyve" },
     refusedDesired: { generation: 1, hash: "", reason: "too_long" },
   });
@@ -71,6 +72,7 @@ test("what we have no word for in a report costs no other: each thing in it is r
     vms: 2,
     actions: 1,
     strangers: 1,
+    findings: 1,
   });
 });
 

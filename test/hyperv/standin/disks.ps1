@@ -65,9 +65,9 @@ function Resize-VHD {
     }
 }
 
-function New-StandinDrive([string]$Cmdlet, [guid]$VMId, [int]$Number, [int]$Location, [string]$Path) {
+function New-StandinDrive([string]$Cmdlet, [guid]$VMId, [int]$Number, [int]$Location, [string]$Path, [ControllerType]$Type = 'SCSI') {
     $null = Read-StandinVhd $Cmdlet $Path
-    [HardDiskDrive]@{ VMId = $VMId; Name = "Hard Drive on SCSI controller number $Number at location $Location"; ControllerType = 'SCSI'; ControllerNumber = $Number; ControllerLocation = $Location; Path = $Path }
+    [HardDiskDrive]@{ VMId = $VMId; Name = "Hard Drive on $Type controller number $Number at location $Location"; ControllerType = $Type; ControllerNumber = $Number; ControllerLocation = $Location; Path = $Path }
 }
 function Assert-FreeLocation([string]$Cmdlet, $Vm, [int]$Number, [int]$Location) {
     foreach ($drive in @($Vm.HardDrives) + @($Vm.DVDDrives)) {
@@ -98,7 +98,7 @@ function Add-VMHardDiskDrive {
         foreach ($one in Select-StandinVm 'Add-VMHardDiskDrive' $VM $VMName) {
             Update-StandinVm 'Add-VMHardDiskDrive' $one.Id {
                 Assert-FreeLocation 'Add-VMHardDiskDrive' $_ $ControllerNumber $ControllerLocation
-                $_.HardDrives += New-StandinDrive 'Add-VMHardDiskDrive' $_.Id $ControllerNumber $ControllerLocation $Path
+                $_.HardDrives += New-StandinDrive 'Add-VMHardDiskDrive' $_.Id $ControllerNumber $ControllerLocation $Path $ControllerType
             }
         }
     }

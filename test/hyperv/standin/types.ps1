@@ -51,6 +51,10 @@ class VMSnapshot {
 }
 
 class VirtualMachine {
+    # What Hyper-V does with it beside running it: MergingDisks.
+    [string]$SecondaryOperationalStatus
+    # The error id with which its saved memory fails to be restored; empty: it is restored.
+    [string]$StandinSpoilt
     [guid]$Id; [string]$Name; [VMState]$State; [string]$Notes; [string]$Path; [int]$Generation; [string]$Heartbeat
     [long]$ProcessorCount; [long]$MemoryStartup; [long]$MemoryMinimum; [long]$MemoryMaximum; [long]$MemoryAssigned; [bool]$DynamicMemoryEnabled
     [StartAction]$AutomaticStartAction; [StopAction]$AutomaticStopAction; [CheckpointType]$CheckpointType; [bool]$AutomaticCheckpointsEnabled

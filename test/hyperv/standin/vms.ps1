@@ -109,6 +109,7 @@ function Remove-VM {
         foreach ($one in Select-StandinVm 'Remove-VM' $VM $Name) {
             $now = Read-StandinVm (Get-StandinFile $one.Id)
             if ($null -eq $now) { Stop-Cmdlet 'Remove-VM' 'ObjectNotFound' 'The virtual machine is not there.' }
+            if ($now.SecondaryOperationalStatus -eq 'MergingDisks') { Stop-Cmdlet 'Remove-VM' 'OperationFailed' 'The operation cannot be performed while the disks are merged.' }
             Assert-State 'Remove-VM' $now 'Off', 'OffCritical', 'Saved', 'SavedCritical'
             [System.IO.File]::Delete((Get-StandinFile $one.Id))
             [System.IO.File]::Delete([System.IO.Path]::Combine($now.Path, 'Virtual Machines', "$($now.Id).vmcx"))
@@ -127,7 +128,11 @@ function Start-VM {
             Update-StandinVm 'Start-VM' $one.Id {
                 if ($_.State -eq 'Running') { return }
                 Assert-State 'Start-VM' $_ 'Off', 'Saved', 'FastSaved', 'Paused'
-                foreach ($drive in $_.HardDrives) { $null = Read-StandinVhd 'Start-VM' $drive.Path }
+                foreach ($drive in $_.HardDrives) {
+                    $null = Read-StandinVhd 'Start-VM' $drive.Path
+                    if ($_.Generation -eq 1 -and [string]$drive.ControllerType -ne 'IDE') { Stop-Cmdlet 'Start-VM' 'OperationFailed' 'A BIOS boots from IDE alone.' }
+                }
+                if ($_.State -in 'Saved', 'FastSaved' -and -not [string]::IsNullOrEmpty($_.StandinSpoilt)) { Stop-Cmdlet 'Start-VM' $_.StandinSpoilt 'The saved state cannot be restored.' }
                 if ($_.State -ne 'Paused') { Assert-StandinMedia 'Start-VM' $_ }
                 if ($_.ProcessorCount -gt $script:Standin.LogicalProcessors) { Stop-Cmdlet 'Start-VM' 'OperationFailed' 'The virtual machine has more virtual processors than the computer has logical ones.' }
                 $id = $_.Id

@@ -1,0 +1,36 @@
+import { describe, expect, test } from "vitest";
+import { parseCommand, USAGE } from "./cli.ts";
+
+const REST = ["--state-dir", "/s", "--driver", "simulated"];
+const api = (url: string) => parseCommand(["run", "--api", url, ...REST], {});
+
+describe("4b B7: the control plane's address", () => {
+  test.each([
+    "https://api.example.com",
+    "https://192.0.2.1:8443/berth",
+    "http://127.0.0.1:8787",
+    "http://127.9.9.9",
+    "http://localhost:8787",
+    "http://[::1]:8787",
+  ])("may be %s", (url) => {
+    expect(api(url)).toMatchObject({ apiUrl: url });
+  });
+
+  test.each([
+    "http://api.example.com",
+    "http://192.0.2.1:8787",
+    "http://localhost.example.com",
+    "http://127.0.0.1.example.com",
+    "http://127.0.0.1@example.com",
+    "http://[::2]",
+    "http://0.0.0.0:8787",
+  ])("may not be %s: anybody between could read and change what is sent", (url) => {
+    expect(() => api(url)).toThrow(/plain http to another machine.*use https/);
+  });
+
+  test("comes from the environment under the same rule, and --help says so", () => {
+    const env = { BERTH_AGENT_API: "http://api.example.com" };
+    expect(() => parseCommand(["run", ...REST], env)).toThrow(/use https/);
+    expect(USAGE).toContain("https only");
+  });
+});
