@@ -162,10 +162,10 @@ function replayInTurn(world: World, host: SimHost, back: number, times = REPLAYS
   const { scheduler, faults } = world.sim;
   if (times === 0 || !faults.active) return;
   world.busy.count++;
-  host
-    .replay(back)
-    .then((sent) => sent && faults.count("host.report_replayed"))
-    .finally(() => world.busy.count--);
+  void host.replay(back).then((sent) => {
+    if (sent) faults.count("host.report_replayed");
+    world.busy.count--;
+  });
   scheduler.after(BETWEEN_REPLAYS_MS, "replay", () => replayInTurn(world, host, back, times - 1));
 }
 const REPLAYS = 12;
