@@ -2,7 +2,7 @@ import { and, eq, gt, isNotNull, isNull, lte, sql } from "drizzle-orm";
 import type { NewcomersHolds } from "#core/hosts/newcomers-share.ts";
 import type { Tx } from "#db/client.ts";
 import { locations } from "#db/schema/catalogue.ts";
-import { ipAddresses, networkPools } from "#db/schema/network.ts";
+import { ipAddresses } from "#db/schema/network.ts";
 import { orders, reservations } from "#db/schema/orders.ts";
 
 /*
@@ -78,8 +78,7 @@ export async function freeAddressesUpTo(
   const rows = await tx
     .select({ address: ipAddresses.address })
     .from(ipAddresses)
-    .innerJoin(networkPools, eq(networkPools.id, ipAddresses.poolId))
-    .where(and(eq(networkPools.locationId, locationId), lte(ipAddresses.busyUntil, now)))
+    .where(and(eq(ipAddresses.locationId, locationId), lte(ipAddresses.busyUntil, now)))
     .limit(most);
   return rows.length;
 }

@@ -20,6 +20,7 @@ const DELETED_FROM = [
   "api_tokens",
   "auth_rate_limits",
   "held_images",
+  "host_kinds",
   "idempotency_keys",
   "inbox",
   "ip_leases",
