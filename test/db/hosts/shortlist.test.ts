@@ -121,20 +121,31 @@ async function allHosts(locationId: string): Promise<readonly HostCandidate[]> {
   });
 }
 
+const demand = (
+  image: Partial<VmDemand["image"]>,
+  size: VmDemand["size"],
+  needs: VmDemand["needs"] = [],
+): VmDemand => ({
+  size,
+  image: {
+    os: "linux",
+    sha256: {},
+    file: "debian-13",
+    hypervisors: ["kvm", "hyperv"],
+    ...image,
+  },
+  needs,
+});
 const DEMANDS: readonly VmDemand[] = [
-  ["linux", { kvm: "a".repeat(64) }, 1, 1024, 20, []],
-  ["linux", {}, 1, 512, 20, ["iopsLimit"]],
-  ["windows", {}, 2, 2048, 40, []],
-  ["windows", {}, 4, 513, 20, []],
-  ["freebsd", { hyperv: "b".repeat(64) }, 1, 1024, 40, []],
-].map(
-  ([os, sha256, vcpus, memoryMib, diskGib, needs]) =>
-    ({
-      size: { vcpus, memoryMib, diskGib },
-      image: { os, sha256, file: "debian-13", hypervisors: ["kvm", "hyperv"] },
-      needs,
-    }) as VmDemand,
-);
+  demand({ sha256: { kvm: "a".repeat(64) } }, { vcpus: 1, memoryMib: 1024, diskGib: 20 }),
+  demand({}, { vcpus: 1, memoryMib: 512, diskGib: 20 }, ["iopsLimit"]),
+  demand({ os: "windows" }, { vcpus: 2, memoryMib: 2048, diskGib: 40 }),
+  demand({ os: "windows" }, { vcpus: 4, memoryMib: 513, diskGib: 20 }),
+  demand(
+    { os: "freebsd", sha256: { hyperv: "b".repeat(64) } },
+    { vcpus: 1, memoryMib: 1024, diskGib: 40 },
+  ),
+];
 
 describe("of a location with hosts of many kinds", () => {
   let locationId: string;
@@ -145,60 +156,57 @@ describe("of a location with hosts of many kinds", () => {
     for (const host of fc.sample(anyHost, { numRuns: 150, seed: 11 })) await put(locationId, host);
     all = await allHosts(locationId);
   });
-  const able = async (demand: VmDemand) => {
-    const kinds = await kindsOfHosts(cp.deps.db, { locationId, files: [demand.image.file] });
+  const able = async (vm: VmDemand) => {
+    const kinds = await kindsOfHosts(cp.deps.db, { locationId, files: [vm.image.file] });
     return {
-      kinds: kinds.filter((kind) => runsVm(kind, demand)),
+      kinds: kinds.filter((kind) => runsVm(kind, vm)),
       heardSince: silentBefore(cp.clock.now()),
     };
   };
   const idsOf = (some: readonly { id: string }[]) => some.map(({ id }) => id);
 
-  test.each(DEMANDS)(
-    "the best few are the first of all, whatever is packed (%#)",
-    async (demand) => {
-      const now = cp.clock.now();
-      const among = await able(demand);
-      const best = await bestHosts(cp.deps.db, among, demand.size, 2);
-      expect(idsOf(rankHosts(best, demand, now)).slice(0, 2)).toEqual(
-        idsOf(rankHosts(all, demand, now)).slice(0, 2),
-      );
-      const packedIds = new Set(idsOf(all).filter((_, n) => n % 3 === 0));
-      const packed = await hostsAmong(cp.deps.db, among, [...packedIds]);
-      const both = new Map([...packed, ...best].map((host) => [host.id, host]));
-      const expected = idsOf(rankHosts(all, demand, now, packedIds));
-      expect(idsOf(rankHosts([...both.values()], demand, now, packedIds)).slice(0, 2)).toEqual(
-        expected.slice(0, 2),
-      );
-    },
-  );
+  test.each(DEMANDS)("the best few are the first of all, whatever is packed (%#)", async (vm) => {
+    const now = cp.clock.now();
+    const among = await able(vm);
+    const best = await bestHosts(cp.deps.db, among, vm.size, 2);
+    expect(idsOf(rankHosts(best, vm, now)).slice(0, 2)).toEqual(
+      idsOf(rankHosts(all, vm, now)).slice(0, 2),
+    );
+    const packedIds = new Set(idsOf(all).filter((_, n) => n % 3 === 0));
+    const packed = await hostsAmong(cp.deps.db, among, [...packedIds]);
+    const both = new Map([...packed, ...best].map((host) => [host.id, host]));
+    const expected = idsOf(rankHosts(all, vm, now, packedIds));
+    expect(idsOf(rankHosts([...both.values()], vm, now, packedIds)).slice(0, 2)).toEqual(
+      expected.slice(0, 2),
+    );
+  });
 
   test("some of them can take some of these, so that the tests above compare something", () => {
-    const first = DEMANDS.map((demand) => rankHosts(all, demand, cp.clock.now()).length);
+    const first = DEMANDS.map((vm) => rankHosts(all, vm, cp.clock.now()).length);
     expect(first.filter((n) => n > 2).length).toBeGreaterThan(2);
   });
 
-  test.each(DEMANDS)("it has room for a plan where a host of it has (%#)", async (demand) => {
-    const { kinds, heardSince } = await able(demand);
-    const [withRoom] = await kindsWithRoom(cp.deps.db, { kinds, heardSince }, [demand.size]);
-    const ranked = rankHosts(all, demand, cp.clock.now());
+  test.each(DEMANDS)("it has room for a plan where a host of it has (%#)", async (vm) => {
+    const { kinds, heardSince } = await able(vm);
+    const [withRoom] = await kindsWithRoom(cp.deps.db, { kinds, heardSince }, [vm.size]);
+    const ranked = rankHosts(all, vm, cp.clock.now());
     expect((withRoom?.size ?? 0) > 0).toBe(ranked.length > 0);
     const active = all.filter(({ state }) => state === "active");
-    const here = await kindsOfHosts(cp.deps.db, { locationId, files: [demand.image.file] });
-    expect(whyNoHost(here, demand)).toBe(whyNoHost(active, demand));
+    const here = await kindsOfHosts(cp.deps.db, { locationId, files: [vm.image.file] });
+    expect(whyNoHost(here, vm)).toBe(whyNoHost(active, vm));
   });
 
   test.each(DEMANDS)(
     "its free room is added up exactly, of those that can take the VM (%#)",
-    async (demand) => {
-      const among = await able(demand);
+    async (vm) => {
+      const among = await able(vm);
       const now = cp.clock.now();
       const fit = all.filter(
         (h) =>
           h.state === "active" &&
           h.lastSeenAt !== null &&
           h.lastSeenAt >= silentBefore(now) &&
-          runsVm(h, demand),
+          runsVm(h, vm),
       );
       const sum = { vcpus: 0, memoryMib: 0, diskGib: 0, vms: 0 };
       for (const { free } of fit) {

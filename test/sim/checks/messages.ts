@@ -35,7 +35,7 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
 });
 /** Whether what happened then is so long ago. What has not happened is not. */
 const isOld = (scene: Scene, at: number | null | undefined, ms: number): boolean =>
-  typeof at === "number" && at < +nowOf(scene) - ms;
+  typeof at === "number" && at < nowOf(scene) - ms;
 function secondOf(scene: Scene, order: Row<"orders">): string | undefined {
   const first = scene.mirror.orders
     .all()
