@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, exists, gte, inArray, isNull, sql, type SQL } from "drizzle-orm";
+import { and, asc, desc, eq, gte, inArray, isNull, sql, type SQL } from "drizzle-orm";
 import type { Capacity } from "#core/hosts/capacity.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
@@ -144,15 +144,16 @@ export async function kindsWithRoom(
   sizes: readonly VmSize[],
 ): Promise<readonly ReadonlySet<string>[]> {
   if (kinds.length === 0 || sizes.length === 0) return sizes.map(() => new Set());
-  const withRoom = (size: VmSize) =>
-    exists(
-      db
-        .select({ one: sql`1` })
-        .from(hosts)
-        .where(
-          and(eq(hosts.kindId, hostKinds.id), hasRoom(size), gte(hosts.lastSeenAt, heardSince)),
-        ),
-    );
+  // The one with the most memory, by the index. Of `exists` the planner might think that any host will do, and read them all.
+  const withRoom = (size: VmSize) => {
+    const best = db
+      .select({ id: hosts.id })
+      .from(hosts)
+      .where(and(eq(hosts.kindId, hostKinds.id), hasRoom(size), gte(hosts.lastSeenAt, heardSince)))
+      .orderBy(desc(FREE.memoryMib), asc(hosts.id))
+      .limit(1);
+    return sql`${best} is not null`;
+  };
   const rows = await db
     .select({
       kindId: hostKinds.id,

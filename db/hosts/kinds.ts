@@ -1,4 +1,4 @@
-import { and, eq, exists, inArray, notExists, sql } from "drizzle-orm";
+import { and, eq, inArray, notExists, sql } from "drizzle-orm";
 import { z } from "zod";
 import { HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import { platformOf } from "#core/hosts/limits.ts";
@@ -17,6 +17,14 @@ const KindFacts = HostFacts.pick({
   cpuThreads: true,
 });
 const Held = z.array(HeldImage).nullable();
+
+/** A host of the kind, or null. Not `exists`: the planner would make a join of that, over all hosts. */
+const anActiveOne = (db: Db | Tx) =>
+  db
+    .select({ id: hosts.id })
+    .from(hosts)
+    .where(and(eq(hosts.kindId, hostKinds.id), eq(hosts.state, "active")))
+    .limit(1);
 
 /** The kinds of hosts in one location, or in all, with what they hold of these files. */
 export async function kindsOfHosts(
@@ -37,12 +45,7 @@ export async function kindsOfHosts(
     .where(
       and(
         of.locationId === undefined ? undefined : eq(hostKinds.locationId, of.locationId),
-        exists(
-          db
-            .select({ one: sql`1` })
-            .from(hosts)
-            .where(and(eq(hosts.kindId, hostKinds.id), eq(hosts.state, "active"))),
-        ),
+        sql`${anActiveOne(db)} is not null`,
       ),
     );
   return rows.flatMap(({ id, facts, images, ...row }) => {
