@@ -1,17 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { z } from "zod";
-import { SCOPES_OF_ROLE } from "#core/accounts/accounts.ts";
-import { UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
+import { SCOPES_OF_ROLE, type Scope } from "#core/accounts/accounts.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
-import { createWholeApi } from "#functions/app.ts";
+import { createApi } from "#functions/app.ts";
 import { createSweep } from "#functions/sweep.ts";
-import { accounts } from "#db/schema/accounts.ts";
 import { toWireId } from "#core/ids.ts";
 import { anAgentReport, aVmReport } from "#test/builders.ts";
+import { anAccount, type Fleet } from "./bench-fleet-database.ts";
 import { hostId, payerId, vmId, VMS_OF_A_HOST } from "./bench-fleet-rows.ts";
 import { EXAMPLE_SSH_KEY } from "./client.ts";
-import type { Stack } from "./stack.ts";
 
 /** What is measured: a call, made ready beforehand as often as it is asked for. */
 export type Call = Readonly<{
@@ -41,12 +39,10 @@ const Document = z.object({
   ),
 });
 
-/** Of one size: whoever orders differs from size to size, so that none meets what an earlier one left. */
-export async function callsOf(stack: Stack, size: number): Promise<readonly Call[]> {
-  const deps = { ...stack.deps, settings: { ...stack.deps.settings, unpaidLimits: UNPAID_LIMITS } };
-  const api = createWholeApi({ ...deps, logIns: stack.logIns });
+export async function callsOf({ deps, customerId, staffId }: Fleet): Promise<readonly Call[]> {
+  const api = createApi(deps);
   const ask = async (method: string, path: string, token: string, body?: object) => {
-    const request = new Request(`${stack.apiUrl}${path}`, {
+    const request = new Request(`${deps.settings.publicUrl}${path}`, {
       method,
       headers: {
         authorization: `Bearer ${token}`,
@@ -54,45 +50,23 @@ export async function callsOf(stack: Stack, size: number): Promise<readonly Call
       },
       ...(body && { body: JSON.stringify(body) }),
     });
-    const answer = await api(request);
+    const answer = await api.fetch(request);
     const said: unknown = await answer.json();
     if (!answer.ok) throw new Error(`${method} ${path}: ${JSON.stringify(said).slice(0, 300)}`);
     return said;
   };
-  const { customer, staff } = stack.tokens;
-  const tokenOf = async (accountId: string) => {
-    const scopes = SCOPES_OF_ROLE.customer;
-    const principal = {
-      accountId,
-      email: `${accountId}@example.test`,
-      name: "Bench",
-      role: "customer",
-      scopes,
-      via: "session",
-    } as const;
-    const made = await stack.deps.accounts.createToken(principal, {
-      name: "bench",
-      scopes,
-      expiresInSeconds: null,
-    });
+  const tokenOf = async (accountId: string, role: "customer" | "staff" = "customer") => {
+    const scopes: readonly Scope[] = SCOPES_OF_ROLE[role];
+    const email = `${accountId}@example.test`;
+    const made = await deps.accounts.createToken(
+      { accountId, email, name: "Bench", role, scopes, via: "session" },
+      { name: "bench", scopes, expiresInSeconds: null },
+    );
     if (!made.ok) throw new Error(made.error.detail);
     return made.value.secret;
   };
-  const aNewcomer = async () => {
-    const accountId = randomUUID();
-    const now = new Date();
-    const email = `${accountId}@example.test`;
-    await stack.deps.db.insert(accounts).values({
-      id: accountId,
-      email,
-      name: "New",
-      role: "customer",
-      emailVerified: true,
-      createdAt: now,
-      updatedAt: now,
-    });
-    return tokenOf(accountId);
-  };
+  const [customer, staff] = [await tokenOf(customerId), await tokenOf(staffId, "staff")];
+  const aNewcomer = async () => tokenOf(await anAccount(deps, "customer"));
   const idNamed = async (list: string, name: string) =>
     Ids.parse(await ask("GET", `/v1/${list}`, customer)).items.find((one) => one.name === name)?.id;
   const order = {
@@ -130,7 +104,7 @@ export async function callsOf(stack: Stack, size: number): Promise<readonly Call
     aVmReport({ vmId: vmId(n), generation: 1, ownerEpoch: 1 }),
   );
   const first = toWireId("vm", vmId(0));
-  const payers = await Promise.all([0, 1, 2, 3].map((n) => tokenOf(payerId(size * 4 + n))));
+  const payers = await Promise.all([0, 1, 2, 3].map((n) => tokenOf(payerId(n))));
   return [
     ...lists.map((path) =>
       repeated(`GET ${path}`, () => ask("GET", path, path.startsWith("/staff") ? staff : customer)),

@@ -4,7 +4,8 @@ import path from "node:path";
 import { parseArgs } from "node:util";
 import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { callsOf, type Call } from "./bench-fleet-calls.ts";
-import { growTo, hear, VMS_OF_A_HOST, type Size } from "./bench-fleet-rows.ts";
+import { openFleet, type Fleet } from "./bench-fleet-database.ts";
+import { fill, hear, VMS_OF_A_HOST } from "./bench-fleet-rows.ts";
 import { growsAtMost, percentile, toText, type BenchRow } from "./bench-row.ts";
 import { createLineLog } from "./log.ts";
 import { PlainError, runMain } from "./main.ts";
@@ -25,10 +26,8 @@ hosts and 100, 50,000 and 1,000,000 VMs. The floor is what it takes with the few
 `;
 
 const HOSTS = [2, 1000, 20_000];
-const NONE: Size = { hosts: 0, vms: 0 };
-/** In so many series, each of so many calls, the median of a series, and the best of these: others' load only adds. */
-const SERIES = 4;
-const CALLS = 15;
+const WARM = 10;
+const CALLS = 51;
 const MOST_TIMES = 1.5;
 
 async function main(args: readonly string[]): Promise<void> {
@@ -67,47 +66,48 @@ async function main(args: readonly string[]): Promise<void> {
   if (values.check && missed.length > 0) throw new PlainError(`missed: ${missed.join("; ")}`);
 }
 
-/** By call, what it took at each size, in ms. */
 async function measure(stack: Stack, hosts: readonly number[]): Promise<readonly BenchRow[]> {
-  const took = new Map<string, number[]>();
-  let before = NONE;
-  // The smallest comes twice: what is compiled, and cached by whoever caches, is so from the first figure on.
-  for (const [nth, count] of [...hosts.slice(0, 1), ...hosts].entries()) {
-    const size = { hosts: count, vms: count * VMS_OF_A_HOST };
-    await growTo(stack, before, size);
-    before = size;
-    for (const call of await callsOf(stack, nth)) {
-      await hear(stack);
-      const ms = await msOf(call);
-      if (nth > 0) took.set(call.name, [...(took.get(call.name) ?? []), ms]);
+  const fleets: Fleet[] = [];
+  try {
+    for (const count of hosts) {
+      const fleet = await openFleet(stack, `bench_${count}`);
+      fleets.push(fleet);
+      await fill(fleet, { hosts: count, vms: count * VMS_OF_A_HOST });
     }
+    const calls = await Promise.all(fleets.map(callsOf));
+    const rows: BenchRow[] = [];
+    for (const [nth, { name }] of (calls[0] ?? []).entries()) {
+      // Hosts that are silent for some minutes get nothing.
+      if (nth % 5 === 0) await Promise.all(fleets.map(hear));
+      rows.push(rowOf(name, hosts, await msOf(calls.flatMap((of) => of[nth] ?? []))));
+    }
+    return rows;
+  } finally {
+    await Promise.all(fleets.map((fleet) => fleet.close()));
   }
-  const between = (all: readonly number[]) =>
-    all.slice(1, -1).map((ms, n) => `${hosts[n + 1]} hosts: ${Number(ms.toPrecision(3))}`);
-  return [...took].map(([call, all]) =>
-    growsAtMost(MOST_TIMES, {
-      name: [call, ...between(all)].join(", "),
-      unit: "ms",
-      floor: all[0] ?? NaN,
-      ours: all.at(-1) ?? NaN,
-    }),
-  );
 }
 
-async function msOf(call: Call): Promise<number> {
-  const once = await call.prepare((SERIES + 1) * CALLS);
-  const medians: number[] = [];
-  // The first series is to warm up.
-  for (let series = 0; series <= SERIES; series++) {
-    const took: number[] = [];
-    for (let n = 0; n < CALLS; n++) {
+function rowOf(call: string, hosts: readonly number[], ms: readonly number[]): BenchRow {
+  const between = ms.slice(1, -1).map((m, n) => `${hosts[n + 1]} hosts: ${m.toFixed(2)}`);
+  return growsAtMost(MOST_TIMES, {
+    name: [call, ...between].join(", "),
+    unit: "ms",
+    floor: ms[0] ?? NaN,
+    ours: ms.at(-1) ?? NaN,
+  });
+}
+
+/** The same call of each size, by turns, so that all meet the same machine: the median of each. */
+async function msOf(calls: readonly Call[]): Promise<readonly number[]> {
+  const ready = await Promise.all(calls.map(({ prepare }) => prepare(WARM + CALLS)));
+  const took = calls.map((): number[] => []);
+  for (let n = 0; n < WARM + CALLS; n++)
+    for (const [size, once] of ready.entries()) {
       const began = performance.now();
       await once();
-      took.push(performance.now() - began);
+      if (n >= WARM) took[size]?.push(performance.now() - began);
     }
-    if (series > 0) medians.push(percentile(took, 0.5));
-  }
-  return Math.min(...medians);
+  return took.map((each) => percentile(each, 0.5));
 }
 
 function parse(args: readonly string[]) {
