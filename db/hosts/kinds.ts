@@ -1,4 +1,4 @@
-import { and, eq, inArray, notExists, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, notExists, sql } from "drizzle-orm";
 import { z } from "zod";
 import { HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import { platformOf } from "#core/hosts/limits.ts";
@@ -18,12 +18,16 @@ const KindFacts = HostFacts.pick({
 });
 const Held = z.array(HeldImage).nullable();
 
-/** A host of the kind, or null. Not `exists`: the planner would make a join of that, over all hosts. */
+/**
+ * A host of the kind, or null: in the order of `hosts_room_idx`. Of `exists`, or of any host, the planner might think that it
+ * will soon meet one, and read all hosts for a kind that none is of any more.
+ */
 const anActiveOne = (db: Db | Tx) =>
   db
     .select({ id: hosts.id })
     .from(hosts)
     .where(and(eq(hosts.kindId, hostKinds.id), eq(hosts.state, "active")))
+    .orderBy(sql`(${hosts.capacityMemoryMib} - ${hosts.allocatedMemoryMib}) desc`, asc(hosts.id))
     .limit(1);
 
 /** The kinds of hosts in one location, or in all, with what they hold of these files. */
