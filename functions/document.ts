@@ -17,7 +17,7 @@ const INFO = {
   description:
     "Sells and runs VPSs. Errors are problem documents (RFC 9457) with a stable `code`; each operation lists its codes " +
     "by status as `x-codes`. Lists page by cursor. Requests that make something take an Idempotency-Key (an order must " +
-    "have one): the same key and body give the same answer, and do nothing twice. Every answer has an `x-request-id`. " +
+    "have one): the same key and body give the same answer, and do nothing twice, for 30 days. Every answer has an `x-request-id`. " +
     "A path that does not take a method answers 405 with `Allow`.",
   contact: { name: "Who runs this Berth" },
   license: { name: "MIT", identifier: "MIT" },

@@ -8,6 +8,7 @@ import type { Deps } from "#commands/deps.ts";
 import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { purgeExpiredOrders } from "#commands/orders/purge-orders.ts";
+import { purgeOldRows } from "#commands/purge-old-rows.ts";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
 import { retryRefunds } from "#commands/orders/refund-order.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
@@ -33,6 +34,7 @@ export const SWEEPS = {
   check_health: checkHealth,
   keep_usage_days: keepUsageDays,
   purge_expired_orders: purgeExpiredOrders,
+  purge_old_rows: purgeOldRows,
   fetch_missed_events: fetchMissedEvents,
   expire_orders: expireOrders,
   retry_refunds: retryRefunds,

@@ -31,6 +31,10 @@ export const atLeast = (part: number, m: Measured & { floor: number }): BenchRow
 export const atMost = (limit: number, m: Measured): BenchRow =>
   rowOf(m, `ours <= ${limit}`, m.ours <= limit);
 
+/** A time that is not to grow past so many times its floor's. */
+export const growsAtMost = (times: number, m: Measured & { floor: number }): BenchRow =>
+  rowOf(m, `ratio <= ${times}`, m.ours / m.floor <= times);
+
 export const toText = (rows: readonly BenchRow[]): string =>
   rows
     .map(

@@ -1,6 +1,7 @@
-import { needsOf, rankHosts, runsImage, type VmDemand } from "#core/hosts/place-vm.ts";
-import { hostCandidates } from "#db/hosts/capacity.ts";
-import { freeAddresses } from "#db/network/pools.ts";
+import { needsOf, runsImage, runsVm, silentBefore, type VmDemand } from "#core/hosts/place-vm.ts";
+import { kindsWithRoom } from "#db/hosts/capacity.ts";
+import { kindsOfHosts } from "#db/hosts/kinds.ts";
+import { locationsWithAddress } from "#db/network/pools.ts";
 import {
   listImages,
   listLocations,
@@ -24,33 +25,32 @@ const demand = (plan: Plan, image: Image): VmDemand => ({
 });
 const bigEnough = (plan: Plan, image: Image) =>
   plan.size.memoryMib >= image.minMemoryMib && plan.size.diskGib >= image.minDiskGib;
+const filesOf = (images: readonly Image[]) => [...new Set(images.map(({ file }) => file))];
 
 /** The plans on sale, each with the locations that have room and an address now, and for which images. */
 export async function showPlans(deps: Pick<Deps, "db" | "clock">): Promise<readonly PlanOffer[]> {
   const now = deps.clock.now();
-  const [plans, locations, images] = await Promise.all([
+  const [plans, locations, images, withAddress] = await Promise.all([
     listPlans(deps.db),
     listLocations(deps.db),
     listImages(deps.db),
+    locationsWithAddress(deps.db, now),
   ]);
-  const stock = await Promise.all(
-    locations.map(async (l) => ({
-      locationId: l.id,
-      hosts: await hostCandidates(deps.db, l.id),
-      addresses: await freeAddresses(deps.db, l.id, now),
-    })),
-  );
-  return plans.map((plan) => ({
+  const kinds = await kindsOfHosts(deps.db, { files: filesOf(images) });
+  const sizes = plans.map(({ size }) => size);
+  const withRoom = await kindsWithRoom(deps.db, { kinds, heardSince: silentBefore(now) }, sizes);
+  return plans.map((plan, nth) => ({
     plan,
-    locations: stock.map(({ locationId, hosts, addresses }) => {
+    locations: locations.map(({ id }) => {
+      const roomy = withAddress.has(id)
+        ? kinds.filter((kind) => kind.locationId === id && withRoom[nth]?.has(kind.kindId))
+        : [];
       const placeable = images.filter(
         (image) =>
-          addresses > 0 &&
-          bigEnough(plan, image) &&
-          rankHosts(hosts, demand(plan, image), now).length > 0,
+          bigEnough(plan, image) && roomy.some((kind) => runsVm(kind, demand(plan, image))),
       );
       return {
-        locationId,
+        locationId: id,
         available: placeable.length > 0,
         imageIds: placeable.map((image) => image.id),
       };
@@ -61,14 +61,12 @@ export async function showPlans(deps: Pick<Deps, "db" | "clock">): Promise<reado
 /** The images, each with the locations whose hosts run it. */
 export async function showImages(deps: Pick<Deps, "db">): Promise<readonly ImageOffer[]> {
   const [images, locations] = await Promise.all([listImages(deps.db), listLocations(deps.db)]);
-  const hosts = await Promise.all(
-    locations.map(async (l) => [l.id, await hostCandidates(deps.db, l.id)] as const),
-  );
+  const kinds = await kindsOfHosts(deps.db, { files: filesOf(images) });
   return images.map((image) => ({
     image,
-    locationIds: hosts
-      .filter(([, candidates]) => candidates.some((h) => runsImage(h, image)))
-      .map(([id]) => id),
+    locationIds: locations
+      .filter(({ id }) => kinds.some((k) => k.locationId === id && runsImage(k, image)))
+      .map(({ id }) => id),
   }));
 }
 

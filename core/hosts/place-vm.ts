@@ -7,9 +7,8 @@ import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform }
 export const HOST_STATES = ["enrolling", "active", "draining", "retired"] as const;
 export type HostState = (typeof HOST_STATES)[number];
 
-export type HostCandidate = Readonly<{
-  id: string;
-  state: HostState;
+/** What active hosts of a location have in common that are all one to placement but for their room. */
+export type HostKind = Readonly<{
   hypervisor: Hypervisor;
   platform: Platform;
   cpuThreads: number;
@@ -17,14 +16,15 @@ export type HostCandidate = Readonly<{
   capabilities: DriverCapabilities;
   /** Staff marked it for tests, so guests that are emulated, or only simulated, are good enough. */
   testOnly: boolean;
-  free: Capacity;
-  lastSeenAt: Date | null;
   /** null: its agent does not say, and it is taken to hold every image. */
   images: readonly HeldImage[] | null;
 }>;
 
-/** A host that was silent this long gets no new VMs. */
-export const HOST_SILENT_MS = 5 * 60_000;
+export type HostCandidate = HostKind &
+  Readonly<{ id: string; state: HostState; free: Capacity; lastSeenAt: Date | null }>;
+
+/** A host that was silent for longer than this gets no new VMs. */
+const HOST_SILENT_MS = 5 * 60_000;
 
 export type ImageDemand = Readonly<{
   os: OsFamily;
@@ -47,7 +47,7 @@ const GIB = 1024 ** 3;
 const NONE: ReadonlySet<string> = new Set();
 
 /** Whether the host holds the image, as it should be, and so that it fits on a disk of this size. */
-function holds(h: HostCandidate, image: ImageDemand, diskBytes: number): boolean {
+function holds(h: HostKind, image: ImageDemand, diskBytes: number): boolean {
   if (h.images === null) return true;
   const held = h.images.find(({ file }) => file === image.file);
   const sha256 = image.sha256[h.hypervisor];
@@ -60,7 +60,7 @@ function holds(h: HostCandidate, image: ImageDemand, diskBytes: number): boolean
 }
 
 /** An agent that does not say that it gives what the image asks for is not asked for it. */
-const givesHardware = (h: HostCandidate, { firmware, secureBoot, diskBus }: ImageHardware) =>
+const givesHardware = (h: HostKind, { firmware, secureBoot, diskBus }: ImageHardware) =>
   (firmware === null || h.capabilities[firmware] === true) &&
   (secureBoot !== "microsoft" || h.capabilities.secureBoot === true) &&
   (secureBoot !== "uefi-ca" || h.capabilities.secureBootUefiCa === true) &&
@@ -70,28 +70,34 @@ const givesHardware = (h: HostCandidate, { firmware, secureBoot, diskBus }: Imag
 export const isFitForCustomers = (h: Pick<HostCandidate, "accelerator" | "testOnly">): boolean =>
   h.accelerator === "hardware" || h.testOnly;
 
-/** Whether the host could run the image at all, on whatever disk. */
-export const runsImage = (h: HostCandidate, image: ImageDemand, diskBytes = Infinity): boolean =>
-  h.state === "active" &&
+/** Whether hosts of this kind could run the image at all, on whatever disk. */
+export const runsImage = (h: HostKind, image: ImageDemand, diskBytes = Infinity): boolean =>
   isFitForCustomers(h) &&
   image.hypervisors.includes(h.hypervisor) &&
   givesHardware(h, image.hardware) &&
   holds(h, image, diskBytes);
 
-/** Whether the host could run the VM if it were empty. */
-const runsVm = (h: HostCandidate, vm: VmDemand) =>
+/** Whether hosts of this kind could run the VM if they were empty. */
+export const runsVm = (h: HostKind, vm: VmDemand): boolean =>
   runsImage(h, vm.image, vm.size.diskGib * GIB) &&
   withinLimits(vm.size, limitsOnHost(h.platform, h)) &&
   vm.needs.every((need) => h.capabilities[need] === true);
 
+/** A host that was not heard of since then gets no new VMs. */
+export const silentBefore = (now: Date): Date => new Date(+now - HOST_SILENT_MS);
+
 /** Hosts that could take the VM now, had they the room. */
-export const ableHosts = (
+const ableHosts = (
   hosts: readonly HostCandidate[],
   vm: VmDemand,
   now: Date,
 ): readonly HostCandidate[] =>
   hosts.filter(
-    (h) => runsVm(h, vm) && h.lastSeenAt !== null && +now - +h.lastSeenAt <= HOST_SILENT_MS,
+    (h) =>
+      h.state === "active" &&
+      runsVm(h, vm) &&
+      h.lastSeenAt !== null &&
+      h.lastSeenAt >= silentBefore(now),
   );
 
 /**
@@ -120,9 +126,9 @@ export function rankHosts(
 export type NoHostCode = "no_capacity" | "image_unavailable_here" | "plan_unavailable_here";
 
 /** Why no host took the VM: for good, as no host here runs such an image or such a plan, or only for now. */
-export function whyNoHost(hosts: readonly HostCandidate[], vm: VmDemand): NoHostCode {
-  if (!hosts.some((h) => runsImage(h, vm.image))) return "image_unavailable_here";
-  return hosts.some((h) => runsVm(h, vm)) ? "no_capacity" : "plan_unavailable_here";
+export function whyNoHost(kinds: readonly HostKind[], vm: VmDemand): NoHostCode {
+  if (!kinds.some((kind) => runsImage(kind, vm.image))) return "image_unavailable_here";
+  return kinds.some((kind) => runsVm(kind, vm)) ? "no_capacity" : "plan_unavailable_here";
 }
 
 /** What a plan promises that a host must be able to do. */

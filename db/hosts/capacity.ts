@@ -1,52 +1,167 @@
-import { and, eq, isNull, sql } from "drizzle-orm";
-import { HostFacts } from "#core/contracts/agent/report.ts";
-import { platformOf } from "#core/hosts/limits.ts";
+import { and, asc, desc, eq, gte, inArray, isNull, sql, type SQL } from "drizzle-orm";
+import type { Capacity } from "#core/hosts/capacity.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { heldInLocation } from "./held-images.ts";
-import { hosts } from "#db/schema/hosts.ts";
+import type { KindHere } from "./kinds.ts";
+import { hostKinds, hosts } from "#db/schema/hosts.ts";
 import { reservations } from "#db/schema/orders.ts";
 
-/**
- * The hosts of a location as placement sees them, with what they hold of one image's file, or all. Unlocked: `reserve`
- * decides, this only suggests.
- */
-export async function hostCandidates(
-  db: Db | Tx,
-  locationId: string,
-  file?: string,
-): Promise<readonly HostCandidate[]> {
-  const rows = await db
-    .select()
-    .from(hosts)
-    .where(and(eq(hosts.locationId, locationId), eq(hosts.state, "active")));
-  const held = await heldInLocation(db, locationId, file);
-  return rows.flatMap((h) => {
-    const facts = HostFacts.safeParse(h.facts);
-    return h.hypervisor === null || !facts.success
-      ? []
-      : [
-          {
-            id: h.id,
-            state: h.state,
-            hypervisor: h.hypervisor,
-            platform: platformOf(facts.data),
-            cpuThreads: facts.data.cpuThreads,
-            accelerator: facts.data.accelerator,
-            capabilities: facts.data.capabilities,
-            testOnly: h.testOnly,
-            lastSeenAt: h.lastSeenAt,
-            images: h.tellsImages ? (held.get(h.id) ?? []) : null,
-            free: {
-              vcpus: h.capacityVcpus - h.allocatedVcpus,
-              memoryMib: h.capacityMemoryMib - h.allocatedMemoryMib,
-              diskGib: h.capacityDiskGib - h.allocatedDiskGib,
-              vms: h.capacityVms - h.allocatedVms,
-            },
-          },
-        ];
+/** What a host has left: as the index `hosts_room_idx` has it. */
+const FREE = {
+  vcpus: sql<number>`(${hosts.capacityVcpus} - ${hosts.allocatedVcpus})`,
+  memoryMib: sql<number>`(${hosts.capacityMemoryMib} - ${hosts.allocatedMemoryMib})`,
+  diskGib: sql<number>`(${hosts.capacityDiskGib} - ${hosts.allocatedDiskGib})`,
+  vms: sql<number>`(${hosts.capacityVms} - ${hosts.allocatedVms})`,
+};
+
+/** That an active host has room for one more VM of this size. */
+const hasRoom = (size: VmSize) =>
+  and(
+    eq(hosts.state, "active"),
+    sql`${FREE.memoryMib} >= ${size.memoryMib}`,
+    sql`${FREE.vcpus} >= ${size.vcpus}`,
+    sql`${FREE.diskGib} >= ${size.diskGib}`,
+    sql`${FREE.vms} >= 1`,
+  );
+
+type Among = Readonly<{ kinds: readonly KindHere[]; heardSince: Date }>;
+const kindIds = (kinds: readonly KindHere[]) => kinds.map(({ kindId }) => kindId);
+
+const CANDIDATE = {
+  id: hosts.id,
+  kindId: hosts.kindId,
+  state: hosts.state,
+  lastSeenAt: hosts.lastSeenAt,
+  free: FREE,
+};
+
+function candidates(
+  rows: readonly (Omit<HostCandidate, keyof KindHere> & { kindId: string | null })[],
+  kinds: readonly KindHere[],
+): readonly HostCandidate[] {
+  const of = new Map(kinds.map((kind) => [kind.kindId, kind]));
+  return rows.flatMap((row) => {
+    const kind = of.get(row.kindId ?? "");
+    return kind === undefined ? [] : [{ ...kind, ...row }];
   });
+}
+
+/**
+ * Of each kind the hosts with the most free memory of those that have room, so many of each: all that `rankHosts` could put
+ * first. Unlocked: `reserve` decides, this only suggests.
+ */
+export async function bestHosts(
+  db: Db | Tx,
+  { kinds, heardSince }: Among,
+  size: VmSize,
+  ofEach: number,
+): Promise<readonly HostCandidate[]> {
+  if (kinds.length === 0) return [];
+  const best = db
+    .select({ id: hosts.id })
+    .from(hosts)
+    .where(and(sql`${hosts.kindId} = kind.id`, hasRoom(size), gte(hosts.lastSeenAt, heardSince)))
+    .orderBy(desc(FREE.memoryMib), asc(hosts.id))
+    .limit(ofEach);
+  const rows = await db
+    .select(CANDIDATE)
+    .from(hosts)
+    .where(
+      inArray(
+        hosts.id,
+        sql`(select best.id from unnest(${sql.param(kindIds(kinds))}::uuid[]) as kind (id)
+          cross join lateral ${best} as best)`,
+      ),
+    );
+  return candidates(rows, kinds);
+}
+
+/** Those of these hosts that are of these kinds, whatever room they have. */
+export async function hostsAmong(
+  db: Db | Tx,
+  { kinds, heardSince }: Among,
+  hostIds: readonly string[],
+): Promise<readonly HostCandidate[]> {
+  if (hostIds.length === 0 || kinds.length === 0) return [];
+  const rows = await db
+    .select(CANDIDATE)
+    .from(hosts)
+    .where(
+      and(
+        sql`${hosts.id} = any(${sql.param([...hostIds])}::uuid[])`,
+        eq(hosts.state, "active"),
+        inArray(hosts.kindId, kindIds(kinds)),
+        gte(hosts.lastSeenAt, heardSince),
+      ),
+    );
+  return candidates(rows, kinds);
+}
+
+/** Whether hosts of these kinds have so much room together, in each resource. They are added up no further than that. */
+export async function haveFreeRoom(
+  db: Db | Tx,
+  { kinds, heardSince }: Among,
+  needed: Capacity,
+): Promise<boolean> {
+  const soFar = (free: SQL, name: string) =>
+    sql<string>`sum(${free}) over (rows unbounded preceding)`.as(name);
+  const added = db
+    .select({
+      vcpus: soFar(FREE.vcpus, "vcpus"),
+      memoryMib: soFar(FREE.memoryMib, "memory_mib"),
+      diskGib: soFar(FREE.diskGib, "disk_gib"),
+      vms: soFar(FREE.vms, "vms"),
+    })
+    .from(hosts)
+    .where(
+      and(
+        inArray(hosts.kindId, kindIds(kinds)),
+        eq(hosts.state, "active"),
+        gte(hosts.lastSeenAt, heardSince),
+      ),
+    )
+    .as("added");
+  const [reached] = await db
+    .select({ vms: added.vms })
+    .from(added)
+    .where(
+      and(
+        sql`${added.vcpus} >= ${needed.vcpus}`,
+        sql`${added.memoryMib} >= ${needed.memoryMib}`,
+        sql`${added.diskGib} >= ${needed.diskGib}`,
+        sql`${added.vms} >= ${needed.vms}`,
+      ),
+    )
+    .limit(1);
+  return reached !== undefined;
+}
+
+/** For each of these sizes the kinds (by id) that have a host with room for such a VM. */
+export async function kindsWithRoom(
+  db: Db,
+  { kinds, heardSince }: Among,
+  sizes: readonly VmSize[],
+): Promise<readonly ReadonlySet<string>[]> {
+  if (kinds.length === 0 || sizes.length === 0) return sizes.map(() => new Set());
+  // The one with the most memory, by the index. Of `exists` the planner might think that any host will do, and read them all.
+  const withRoom = (size: VmSize) => {
+    const best = db
+      .select({ id: hosts.id })
+      .from(hosts)
+      .where(and(eq(hosts.kindId, hostKinds.id), hasRoom(size), gte(hosts.lastSeenAt, heardSince)))
+      .orderBy(desc(FREE.memoryMib), asc(hosts.id))
+      .limit(1);
+    return sql`${best} is not null`;
+  };
+  const rows = await db
+    .select({
+      kindId: hostKinds.id,
+      room: sql<boolean[]>`array[${sql.join(sizes.map(withRoom), sql`, `)}]`,
+    })
+    .from(hostKinds)
+    .where(inArray(hostKinds.id, kindIds(kinds)));
+  return sizes.map((_, n) => new Set(rows.filter((r) => r.room[n]).map(({ kindId }) => kindId)));
 }
 
 /**
@@ -67,16 +182,7 @@ export async function reserve(
       allocatedDiskGib: sql`${hosts.allocatedDiskGib} + ${diskGib}`,
       allocatedVms: sql`${hosts.allocatedVms} + 1`,
     })
-    .where(
-      and(
-        eq(hosts.id, input.hostId),
-        eq(hosts.state, "active"),
-        sql`${hosts.allocatedVcpus} + ${vcpus} <= ${hosts.capacityVcpus}`,
-        sql`${hosts.allocatedMemoryMib} + ${memoryMib} <= ${hosts.capacityMemoryMib}`,
-        sql`${hosts.allocatedDiskGib} + ${diskGib} <= ${hosts.capacityDiskGib}`,
-        sql`${hosts.allocatedVms} < ${hosts.capacityVms}`,
-      ),
-    )
+    .where(and(eq(hosts.id, input.hostId), hasRoom(input.size)))
     .returning({ id: hosts.id });
   if (taken.length === 0) return false;
   await tx.insert(reservations).values({

@@ -1,6 +1,6 @@
 import { and, eq, notInArray, sql } from "drizzle-orm";
 import type { HeldImage } from "#core/contracts/agent/report.ts";
-import type { Db, Tx } from "#db/client.ts";
+import type { Tx } from "#db/client.ts";
 import { heldImages, hosts } from "#db/schema/hosts.ts";
 
 const HELD = {
@@ -52,29 +52,3 @@ export async function saveHeldImages(
 
 const same = (a: HeldImage, b: HeldImage | undefined): boolean =>
   a.virtualBytes === b?.virtualBytes && a.sha256 === b.sha256 && a.changed === b.changed;
-
-/** What the active hosts of a location hold, by host: of one file, or all. */
-export async function heldInLocation(
-  db: Db | Tx,
-  locationId: string,
-  file?: string,
-): Promise<ReadonlyMap<string, readonly HeldImage[]>> {
-  const rows = await db
-    .select({ hostId: heldImages.hostId, image: HELD })
-    .from(heldImages)
-    .innerJoin(hosts, eq(hosts.id, heldImages.hostId))
-    .where(
-      and(
-        eq(hosts.locationId, locationId),
-        eq(hosts.state, "active"),
-        file === undefined ? undefined : eq(heldImages.file, file),
-      ),
-    );
-  const held = new Map<string, HeldImage[]>();
-  for (const { hostId, image } of rows) {
-    const of = held.get(hostId);
-    if (of) of.push(image);
-    else held.set(hostId, [image]);
-  }
-  return held;
-}

@@ -15,13 +15,10 @@ export async function leaseAddress(
   const [free] = await tx
     .select({ address: ipAddresses.address, poolId: ipAddresses.poolId })
     .from(ipAddresses)
-    .innerJoin(networkPools, eq(networkPools.id, ipAddresses.poolId))
-    .where(
-      and(eq(networkPools.locationId, input.locationId), lte(ipAddresses.busyUntil, input.now)),
-    )
+    .where(and(eq(ipAddresses.locationId, input.locationId), lte(ipAddresses.busyUntil, input.now)))
     .orderBy(asc(ipAddresses.busyUntil), asc(ipAddresses.address))
     .limit(1)
-    .for("update", { of: ipAddresses, skipLocked: true });
+    .for("update", { skipLocked: true });
   if (!free) return undefined;
   await tx
     .update(ipAddresses)

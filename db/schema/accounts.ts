@@ -183,6 +183,7 @@ export const spentCodes = pgTable(
   },
   (t) => [
     primaryKey({ name: "spent_codes_pkey", columns: [t.accountId, t.code] }),
+    index("spent_codes_spent_at_idx").on(t.spentAt),
     check("spent_codes_six_figures", sql`${t.code} ~ '^[0-9]{6}$'`),
   ],
 );

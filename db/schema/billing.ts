@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import {
+  boolean,
   check,
   index,
   integer,
@@ -28,6 +29,8 @@ export const entitlements = pgTable(
     /** Its `version` when we last looked (core/billing/payments.ts); null: an event of it may tell us something. */
     subscriptionVersion: text("subscription_version"),
     until: instant("until").notNull(),
+    /** Its VM is to be gone, or is: what bills for it is to end. Kept by triggers on this table and on `vms`. */
+    vmIsToGo: boolean("vm_is_to_go").notNull().default(false),
     /** When ending its subscription last failed: then the others have their turn first. */
     triedAt: instant("tried_at"),
     updatedAt: instant("updated_at").notNull(),
@@ -35,6 +38,12 @@ export const entitlements = pgTable(
   (t) => [
     uniqueIndex("entitlements_order_key").on(t.orderId),
     uniqueIndex("entitlements_subscription_key").on(t.subscriptionId),
+    index("entitlements_to_cancel_idx")
+      .on(sql`coalesce(${t.triedAt}, ${t.updatedAt})`)
+      .where(
+        sql`${t.vmIsToGo} and ${t.subscriptionId} is not null
+          and ${t.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
+      ),
   ],
 );
 

@@ -19,6 +19,27 @@ import { instant } from "./columns.ts";
 
 export const hostState = pgEnum("host_state", HOST_STATES);
 
+/**
+ * What hosts of a location are to a placement that looks past their room: those that agree in all of it are of one kind, and
+ * there are few kinds where there are many hosts (docs/adr/0026). Made and found by triggers on `hosts` and `held_images`.
+ */
+export const hostKinds = pgTable(
+  "host_kinds",
+  {
+    /** Of a hash of all the rest. */
+    id: uuid("id").primaryKey(),
+    locationId: uuid("location_id")
+      .notNull()
+      .references(() => locations.id),
+    testOnly: boolean("test_only").notNull(),
+    /** Of what the agents said (`HostFacts`), what placement goes by; read as a whole. */
+    facts: jsonb("facts").notNull(),
+    /** What they hold, by file (`HeldImage`); null: they do not say. */
+    images: jsonb("images"),
+  },
+  (t) => [index("host_kinds_location_idx").on(t.locationId)],
+);
+
 export const hosts = pgTable(
   "hosts",
   {
@@ -37,6 +58,8 @@ export const hosts = pgTable(
     facts: jsonb("facts"),
     /** Whether its agent says which images it holds (`held_images`); one that does not is taken to hold all. */
     tellsImages: boolean("tells_images").notNull().default(false),
+    /** Kept by triggers; null: it has not said yet what it is. */
+    kindId: uuid("kind_id").references(() => hostKinds.id),
     /** The most that staff let it give away: the agent's word only lowers it. */
     ceilingVcpus: integer("ceiling_vcpus").notNull().default(0),
     ceilingMemoryMib: integer("ceiling_memory_mib").notNull().default(0),
@@ -71,7 +94,18 @@ export const hosts = pgTable(
   },
   (t) => [
     uniqueIndex("hosts_name_key").on(t.name),
-    index("hosts_location_idx").on(t.locationId),
+    // The most memory first. The rest is there so that hosts without room in it are passed over without being read.
+    index("hosts_room_idx")
+      .on(
+        t.kindId,
+        sql`(${t.capacityMemoryMib} - ${t.allocatedMemoryMib}) desc`,
+        t.id,
+        sql`(${t.capacityVcpus} - ${t.allocatedVcpus})`,
+        sql`(${t.capacityDiskGib} - ${t.allocatedDiskGib})`,
+        sql`(${t.capacityVms} - ${t.allocatedVms})`,
+      )
+      .where(sql`${t.state} = 'active'`),
+    index("hosts_kind_idx").on(t.kindId),
     check(
       "hosts_never_oversold",
       sql`${t.allocatedVcpus} between 0 and ${t.capacityVcpus}

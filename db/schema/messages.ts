@@ -17,7 +17,7 @@ import { instant } from "./columns.ts";
 
 export const eventName = pgEnum("event_name", EVENT_NAMES);
 
-/** Events that were decided, to be rung or done after the commit. A row stays as the record. */
+/** Events that were decided, to be rung or done after the commit. A sent row is kept for a while. */
 export const outbox = pgTable(
   "outbox",
   {
@@ -36,6 +36,9 @@ export const outbox = pgTable(
     index("outbox_unsent_idx")
       .on(t.seq)
       .where(sql`${t.sentAt} is null`),
+    index("outbox_sent_idx")
+      .on(t.sentAt)
+      .where(sql`${t.sentAt} is not null`),
   ],
 );
 
@@ -72,6 +75,9 @@ export const inbox = pgTable(
     index("inbox_unapplied_object_idx")
       .on(t.objectId)
       .where(sql`${t.appliedAt} is null`),
+    index("inbox_applied_idx")
+      .on(t.appliedAt)
+      .where(sql`${t.appliedAt} is not null`),
   ],
 );
 

@@ -2,11 +2,13 @@ import { sql } from "drizzle-orm";
 import {
   cidr,
   customType,
+  foreignKey,
   index,
   inet,
   integer,
   pgTable,
   primaryKey,
+  unique,
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
@@ -27,7 +29,10 @@ export const networkPools = pgTable(
     createdAt: instant("created_at").notNull(),
   },
   // No two pools share an address: the exclusion constraint `network_pools_no_overlap` stands in the migration.
-  (t) => [index("network_pools_location_idx").on(t.locationId)],
+  (t) => [
+    index("network_pools_location_idx").on(t.locationId),
+    unique("network_pools_of_location_key").on(t.id, t.locationId),
+  ],
 );
 
 /** One row for each address that can be leased, so that a search for a free one can lock it. */
@@ -35,9 +40,9 @@ export const ipAddresses = pgTable(
   "ip_addresses",
   {
     address: inet("address").notNull(),
-    poolId: uuid("pool_id")
-      .notNull()
-      .references(() => networkPools.id),
+    poolId: uuid("pool_id").notNull(),
+    /** Its pool's: so that the next free one of a location is found by an index. */
+    locationId: uuid("location_id").notNull(),
     /** Until when it is leased or in quarantine; `-infinity` when it was never leased. Kept with the lease. */
     busyUntil: instant("busy_until")
       .notNull()
@@ -45,7 +50,12 @@ export const ipAddresses = pgTable(
   },
   (t) => [
     primaryKey({ name: "ip_addresses_pkey", columns: [t.poolId, t.address] }),
-    index("ip_addresses_free_idx").on(t.poolId, t.busyUntil, t.address),
+    foreignKey({
+      name: "ip_addresses_pool_fk",
+      columns: [t.poolId, t.locationId],
+      foreignColumns: [networkPools.id, networkPools.locationId],
+    }),
+    index("ip_addresses_free_idx").on(t.locationId, t.busyUntil, t.address),
   ],
 );
 

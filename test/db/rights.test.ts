@@ -21,6 +21,7 @@ const DELETED_FROM = [
   "attempts",
   "auth_rate_limits",
   "held_images",
+  "host_kinds",
   "idempotency_keys",
   "inbox",
   "ip_leases",

@@ -40,6 +40,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "check_health",
       "keep_usage_days",
       "purge_expired_orders",
+      "purge_old_rows",
     ].map((name) => `sweep.${name} ok`),
   );
 });

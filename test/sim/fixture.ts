@@ -35,8 +35,8 @@ const STANDING = `
 `;
 
 const CHANGING = `
-  insert into ip_addresses (address, pool_id) values
-    ${ADDRESSES.map((address) => values(address, POOL_ID)).join(",")};
+  insert into ip_addresses (address, pool_id, location_id) values
+    ${ADDRESSES.map((address) => values(address, POOL_ID, LOCATION_ID)).join(",")};
   insert into plan_prices (id, plan_id, "interval", amount_minor, currency, created_at) values
     ${PLANS.flatMap((p, n) => [
       values(id(210 + n), p.id, "month", p.month, "usd", MADE),

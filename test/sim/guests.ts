@@ -1,6 +1,6 @@
 import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
-import type { SimHost } from "./host.ts";
 import type { Guest } from "./plan.ts";
+import type { SimWorld } from "./sim-world.ts";
 import type { Sim } from "./sim.ts";
 
 /** After so long a restless guest turns itself off: less than what delivers a silent one. */
@@ -27,7 +27,7 @@ export class Guests {
   }
 
   /** What a host holds of a VM, as the guest in it would have it. */
-  within(vm: VmRecord, host: SimHost): VmRecord {
+  within(vm: VmRecord, world: SimWorld): VmRecord {
     switch (this.#kinds.get(vm.vmId)) {
       case undefined:
       case "honest":
@@ -39,22 +39,22 @@ export class Guests {
           ? vm
           : { ...vm, run: { ...vm.run, guestFrom: Number.MAX_SAFE_INTEGER } };
       case "restless":
-        if (vm.run !== null) this.#endLater(vm.vmId, vm.run.bootEpoch, host);
+        if (vm.run !== null) this.#endLater(vm.vmId, vm.run.bootEpoch, world);
         return vm.run === null
           ? vm
           : { ...vm, run: { ...vm.run, guestFrom: Number.MAX_SAFE_INTEGER } };
     }
   }
 
-  #endLater(vmId: string, bootEpoch: string, host: SimHost): void {
+  #endLater(vmId: string, bootEpoch: string, world: SimWorld): void {
     if (this.#napping.has(bootEpoch)) return;
     this.#napping.add(bootEpoch);
     this.#sim.scheduler.after(NAP_MS, `the guest of ${vmId} turns it off`, () => {
-      const vm = host.world.get(vmId);
+      const vm = world.get(vmId);
       // In the end all is to stay as it is: once what it was to bring about could have come.
       const since = this.#sim.rest.since ?? Infinity;
       const isOver = this.#sim.scheduler.now().getTime() > since + RESTLESS_AT_REST_MS;
-      if (vm?.run?.bootEpoch === bootEpoch && !isOver) host.world.put({ ...vm, run: null });
+      if (vm?.run?.bootEpoch === bootEpoch && !isOver) world.put({ ...vm, run: null });
     });
   }
 }

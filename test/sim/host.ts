@@ -418,7 +418,7 @@ export class SimHost {
     return {
       vms: () => living(() => world.vms()),
       vm: (vmId) => living(() => world.vm(vmId)),
-      putVm: (record) => living(() => world.putVm(this.#guests.within(record, this))),
+      putVm: (record) => living(() => world.putVm(this.#guests.within(record, world))),
       removeVm: (vmId) => living(() => world.removeVm(vmId)),
       trash: () => living(() => world.trash()),
       putTrash: (record) => living(() => world.putTrash(record)),

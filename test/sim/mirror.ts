@@ -117,6 +117,7 @@ const ROWS = {
     key: z.string(),
     request_hash: z.string(),
     resource_id: z.string(),
+    created_at: at,
   }),
   invoices: z.object({
     id: z.string(),

@@ -27,8 +27,15 @@ const SSH_KEY =
   "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx a@b";
 const Placed = z.object({ checkoutUrl: z.string(), order: z.object({ id: z.string() }) });
 
-/** A request under a key, as its sender knows it. `answer` is what the API once said to that key, as text. */
-type Keyed = { who: PersonName; path: string; key: string; body: unknown; answer: string | null };
+/** A request under a key, as its sender knows it. `answer` is what the API once said to that key, as text, and `claimed` when. */
+type Keyed = {
+  who: PersonName;
+  path: string;
+  key: string;
+  body: unknown;
+  answer: string | null;
+  claimed?: number | undefined;
+};
 type Answer = { status: number; text: string };
 type HostsPlane = ReturnType<typeof createHttpControlPlane>;
 type OrderStep = Extract<Step, { do: "order" }>;
@@ -90,6 +97,7 @@ export class People {
     const answer = await this.#insist(who, "POST", path, body, { "idempotency-key": key });
     if (this.#isPurged(keyed)) {
       keyed.answer = answer !== null && isTaken(answer) ? answer.text : null;
+      keyed.claimed = this.#claimOf(key);
       return;
     }
     // Of two that race, the one that was refused may be heard of after the one that was not: so `known`.
@@ -98,14 +106,19 @@ export class People {
       this.#broken(3, `one key, one body: ${known}, and then ${answer.status} ${answer.text}`);
     else if (keyed.answer !== null && keyed.answer !== answer.text)
       this.#broken(3, `one key, one body, two answers: ${keyed.answer} and ${answer.text}`);
-    else keyed.answer = answer.text;
+    else {
+      keyed.answer = answer.text;
+      keyed.claimed = this.#claimOf(key);
+    }
   }
 
-  /** Its order ran out unpaid and was deleted weeks later, and what was kept for its key with it: the key is a new one. */
-  #isPurged({ path, answer }: Keyed): boolean {
-    if (path !== "/v1/orders" || answer === null) return false;
-    const { id } = Placed.parse(JSON.parse(answer)).order;
-    return !this.#mirror.orders.all().some((order) => toWireId("order", order.id) === id);
+  /** What was kept for its key is gone for its age, or with an order that ran out: the key is a new one. */
+  #isPurged({ key, answer, claimed }: Keyed): boolean {
+    return answer !== null && this.#claimOf(key) !== claimed;
+  }
+
+  #claimOf(key: string): number | undefined {
+    return this.#mirror.keys.all().find((row) => row.key === key)?.created_at;
   }
 
   /** The same key once more, with the same body or another one; or the same body under another key. */

@@ -43,6 +43,13 @@ test("the last five places may lie on two hosts", async () => {
   ]);
 });
 
+test("4b C2: the last places may lie on more hosts than an order looks at, each with one", async () => {
+  const world = await aWorld(cp, { places: 1, addresses: 60 });
+  for (let n = 1; n < 14; n++)
+    await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
+  expect(await fiftyOrders(world)).toEqual({ held: 14, no_capacity: 36 });
+});
+
 test("of fifty orders at once for the last five addresses five are held, each with its own", async () => {
   const world = await aWorld(cp, { places: 60, addresses: 5 });
   expect(await fiftyOrders(world)).toEqual({ held: 5, no_address: 45 });

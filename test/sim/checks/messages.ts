@@ -1,3 +1,4 @@
+import { KEPT_MS } from "#core/retention.ts";
 import type { Row } from "../mirror.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
@@ -16,6 +17,15 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
       // These only people ask for, and in here always under a key.
       ...actions.changed.filter(({ before, after }) => before === null && isPower(after?.type)),
     ];
+    const lost = keys.changed.find(
+      ({ before, after }) =>
+        before !== null &&
+        after === null &&
+        !isOld(scene, before.created_at, KEPT_MS.answers) &&
+        // It goes with an order that ran out.
+        !orders.changed.some((o) => o.after === null && o.before?.id === before.resource_id),
+    );
+    if (lost) return `key ${lost.before?.key} was forgotten too early`;
     if (begun.length > claimed)
       return `${begun.map(({ after }) => after?.id).join(", ")} began under ${claimed} new keys`;
     return first(orders.changed, ({ before, after }) =>
@@ -23,6 +33,9 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
     );
   },
 });
+/** Whether what happened then is so long ago. What has not happened is not. */
+const isOld = (scene: Scene, at: number | null | undefined, ms: number): boolean =>
+  typeof at === "number" && at < nowOf(scene) - ms;
 function secondOf(scene: Scene, order: Row<"orders">): string | undefined {
   const first = scene.mirror.orders
     .all()
@@ -44,8 +57,16 @@ export const followsTheProvider: MakeCheck = (scene) => ({
   invariant: 4,
   onCommit: () =>
     first(scene.mirror.inbox.changed, ({ before, after }) =>
-      before?.applied_at !== null && before !== null && after?.applied_at !== before.applied_at
+      before !== null &&
+      before.applied_at !== null &&
+      after !== null &&
+      after.applied_at !== before.applied_at
         ? `delivery ${before.message_id} was applied twice`
+        : undefined,
+    ) ??
+    first(scene.mirror.inbox.changed, ({ before, after }) =>
+      after === null && !isOld(scene, before?.applied_at, KEPT_MS.appliedDeliveries)
+        ? `delivery ${before?.message_id} was forgotten too early`
         : undefined,
     ),
   atRest: () =>
@@ -176,7 +197,8 @@ function watchOutbox({ sim, mirror, queues, swept }: Scene) {
   return {
     followCommit: () =>
       first(mirror.outbox.changed, ({ before, after }) => {
-        if (after === null) return undefined;
+        if (after === null)
+          return before?.sent_at === null ? `${before.name} went unsent` : undefined;
         if (after.sent_at === null) {
           if (before === null)
             waiting.set(after.id, { since: now(), generation: generationOf(after) });
