@@ -173,7 +173,10 @@ export function createAgent(ports: AgentPorts): Agent {
       return meter.flush();
     },
     emptyTrash: () =>
-      driver.emptyTrash(new Date(clock.now().getTime() - settings.trashHours * 3_600_000), signal),
+      driver.emptyTrash(
+        new Date(planeTime.now().getTime() - settings.trashHours * 3_600_000),
+        signal,
+      ),
     async guardNetwork() {
       await ready();
       return sync.guard();

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import packageJson from "../package.json" with { type: "json" };
+import type { Clock } from "#core/ports.ts";
 import { createAgent } from "./agent.ts";
 import { parseCommand, USAGE, UsageError, type AgentOptions, type DriverChoice } from "./cli.ts";
 import {
@@ -25,6 +26,9 @@ import { systemClock as clock, systemIds as ids, systemRandom, systemUptimeMs } 
 
 const log = createJsonLog((line) => process.stdout.write(line), clock);
 const agentVersion = packageJson.version;
+const planeTime = createPlaneTime({ clock, uptimeMs: systemUptimeMs, log });
+/** What a driver dates is emptied by date: a host's clock that somebody sets must not make a week of it. */
+const driverClock: Clock = { now: () => planeTime.now(), sleep: clock.sleep };
 
 /** This host has no key that the control plane knows. */
 class NotEnrolled extends Error {
@@ -51,7 +55,7 @@ async function main(args: readonly string[]): Promise<void> {
   else {
     const letGo = await holdAlone(command.stateDir);
     const driver = await openDriver(command.driver, await driverOptions(command), {
-      clock,
+      clock: driverClock,
       ids,
       log,
       agentVersion,
@@ -114,7 +118,6 @@ async function run(
   identity: EnrolledIdentity,
 ): Promise<void> {
   const { hostId } = identity.enrolled;
-  const planeTime = createPlaneTime({ clock, uptimeMs: systemUptimeMs, log });
   const signingClock = { now: () => planeTime.signingNow(), sleep: clock.sleep };
   const sign = await createSigner(identity, { clock: signingClock, ids });
   const agent = createAgent({

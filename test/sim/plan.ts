@@ -236,13 +236,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   {
-    weight: 2,
+    weight: 3,
     arbitrary: fc.record({
       do: fc.constant("remove_image" as const),
       ...gap,
       host: fc.nat(1),
       image: fc.nat(1),
-      forMs: fc.constantFrom(5 * MINUTE, 40 * MINUTE, 200 * MINUTE),
+      forMs: fc.constantFrom(5 * MINUTE, 200 * MINUTE, 600 * MINUTE),
     }),
   },
   {

@@ -39,7 +39,7 @@ function aHostOff(offMs: number) {
     hostId: plane.hostId,
     driver: createSimulatedDriver({
       world: memoryWorld(),
-      clock,
+      clock: { now: () => planeTime.now(), sleep: clock.sleep },
       ids: randomIds,
       delays: NO_DELAYS,
     }),
@@ -77,6 +77,21 @@ test.each([
   expect(plane.reports.at(-1)?.clockOffsetSeconds).toBe(off / 1000);
   agent.close();
 });
+
+test.each([240 * HOUR, -240 * HOUR])(
+  "a clock that is off by %d ms empties no trash before its week is over",
+  async (off) => {
+    const { plane, agent } = aHostOff(off);
+    const vm = aDesiredVm({ stopMode: "firm" });
+    plane.want([vm]);
+    await agent.pass();
+    plane.change(vm.vmId, { presence: "absent", power: "off" });
+    await agent.pass();
+    expect(plane.last(vm.vmId)).toMatchObject({ observed: null });
+    expect(await agent.emptyTrash()).toBe(0);
+    agent.close();
+  },
+);
 
 test("what an answer says the time is counts only when it came within the request's time", async () => {
   let now = Date.UTC(2026, 10, 29);

@@ -23,7 +23,7 @@ export type Scene = Readonly<{
 /** Looks at the scene, and says what is wrong, if anything. */
 export type Look = () => string | undefined;
 
-/** One of the twenty invariants, by its number in `/work/shared/invariants.md`, as far as it is built. */
+/** One invariant by its number, as far as it is built. */
 export type Check = Readonly<{
   invariant: number;
   /** After each commit: `mirror.….changed` is what that commit did. */

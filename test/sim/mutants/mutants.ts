@@ -169,6 +169,12 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "...(seq < 0 ? { serial: { process, seq } } : {}), ...more",
   },
   {
+    name: "image: sold where no file of it is",
+    file: "core/hosts/place-vm.ts",
+    find: "held !== undefined &&",
+    replace: "held === undefined ||",
+  },
+  {
     name: "guest: each boot counts anew, and what did not last is paid back",
     file: "core/orders/decide-order.ts",
     find: "seen.ranMs + spanMs(",
