@@ -8,7 +8,7 @@ import type { SeedRequest, SeedResult } from "./seed-run.ts";
 
 const HELP = `npm run sim -- [options]
 
-Runs the whole product in a simulated world in which everything fails, and checks the invariants that it can (`test/sim/checks/invariants.ts`).
+Runs the whole product in a simulated world in which everything fails, and checks what must always hold.
 
   --seeds N   how many seeds (default 50)
   --from N    the first of them (default 1); drawn: some of the ${FULL_RUN} of a whole run, by the day's seed

@@ -4,7 +4,7 @@ import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scen
 
 /** As near as a host whose clock is off comes to our time: what it counts is given an instant so near to the true one. */
 const CORRECTED_MS = 6_000;
-/** So long the samples themselves are kept. */
+/** So long the samples themselves are kept, from where they begin: one of a host that slept may be days long. */
 const KEPT_MS = 39 * 24 * 3_600_000;
 const GRACE_MS = 3 * 24 * 3_600_000;
 /** Between two resyncs of an agent at the most (its interval and a tenth), and what a stop takes from then on. */
@@ -54,7 +54,7 @@ export const usageIsWhole: MakeCheck = (scene) => {
         }
       return first(scene.mirror.samples.changed, ({ before, after }) => {
         if (after === null)
-          return before && before.to_at < nowOf(scene) - KEPT_MS
+          return before && before.from_at < nowOf(scene) - KEPT_MS
             ? undefined
             : "a usage sample was removed before its time";
         const vm = scene.mirror.vms.get(after.vm_id);
