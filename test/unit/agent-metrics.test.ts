@@ -160,7 +160,7 @@ describe("where metrics are served", () => {
     expect((await fetch(served?.url ?? "", { method: "POST" })).status).toBe(405);
     expect((await fetch(new URL("/", served?.url))).status).toBe(404);
     await served?.close();
-    await expect(fetch(served?.url ?? "")).rejects.toThrow();
+    await expect(fetch(served?.url ?? "")).rejects.toThrow("fetch failed");
   });
 
   test("is nowhere when the port is taken: that is told, and costs the agent nothing", async () => {
