@@ -21,7 +21,8 @@ export function createEmfMetrics<D extends MetricDefinitions>(
     const definition: MetricDefinition | undefined = definitions[name];
     if (definition === undefined || value === null) return;
     const one = powertools.singleMetric();
-    one.addDimensions(Object.fromEntries(boundedLabels(definition, labels)));
+    // Not `addDimensions`, which would make a second metric beside, without them.
+    for (const [label, text] of boundedLabels(definition, labels)) one.addDimension(label, text);
     one.addMetric(name, name.endsWith("_seconds") ? MetricUnit.Seconds : MetricUnit.Count, value);
   };
   return {

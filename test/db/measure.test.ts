@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { createMeasure } from "#commands/measure.ts";
+import { METRICS_TYPE } from "#core/metrics-registry.ts";
+import { localMetrics } from "#local/metrics.ts";
 import { addHost } from "#commands/hosts/add-host.ts";
 import { recordUsage } from "#commands/usage/record-usage.ts";
 import { batchHandler } from "#functions/batch.ts";
@@ -236,4 +238,20 @@ test("a message tells how long it lay in its queue, the first time that it comes
   expect(told('berth_queue_lag_seconds_sum{queue="billing-events"}')).toBe(7.5);
   expect(told('berth_queue_lag_seconds_count{queue="purchases"}')).toBe(1);
   expect(told('berth_queue_lag_seconds_count{queue="outbox-events"}')).toBe(0);
+});
+
+describe("GET /metrics", () => {
+  const page = (headers: Record<string, string> = {}) =>
+    localMetrics(cp.deps, cp.metrics).request("/metrics", { headers });
+
+  test("is Prometheus' text, measured when it is asked for", async () => {
+    const answer = await page();
+    expect(answer.headers.get("content-type")).toBe(METRICS_TYPE);
+    expect(await answer.text()).toContain('berth_hosts{state="active"} 1\n');
+  });
+
+  test("is of a local stack alone, and not for pages of other sites", async () => {
+    expect((await page({ origin: "https://evil.example" })).status).toBe(403);
+    expect((await cp.fetch(new Request("http://berth.test/metrics"))).status).toBe(404);
+  });
 });

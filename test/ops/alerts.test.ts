@@ -1,4 +1,4 @@
-import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -53,6 +53,25 @@ async function judge(series: Readonly<Record<string, string>>, select: string, f
   return promtool(["test", "rules", file]);
 }
 const ok = { code: 0 };
+
+const DASHBOARDS = path.join(RULES, "..", "dashboards");
+const Dashboard = z.object({
+  panels: z.array(z.object({ targets: z.array(z.object({ expr: z.string() })) })),
+});
+test.each(await readdir(DASHBOARDS))("%s asks what Prometheus understands", async (name) => {
+  const { panels } = Dashboard.parse(
+    JSON.parse(await readFile(path.join(DASHBOARDS, name), "utf8")),
+  );
+  const asked = panels.flatMap(({ targets }) => targets.map(({ expr }) => expr));
+  // As rules, with what Grafana puts in.
+  const rules = asked.map((expr, n) => ({
+    record: `asked:${n}`,
+    expr: expr.replaceAll("$__rate_interval", "5m").replaceAll("$host", ".*"),
+  }));
+  const file = path.join(folder, `${name}.rules.yaml`);
+  await writeFile(file, stringify({ groups: [{ name, rules }] }));
+  expect(await promtool(["check", "rules", file])).toMatchObject(ok);
+});
 
 describe("the alert rules", () => {
   test("are understood by Prometheus, with what they say to people", async () => {
