@@ -19,7 +19,7 @@ export function createEmfMetrics<D extends MetricDefinitions>(
   const powertools = new Powertools({ namespace: NAMESPACE, serviceName: service });
   const tell = (name: string, labels: Readonly<Record<string, string>>, value: number | null) => {
     const definition: MetricDefinition | undefined = definitions[name];
-    if (definition === undefined || value === null) return;
+    if (definition === undefined || value === null || !Number.isFinite(value)) return;
     const one = powertools.singleMetric();
     // Not `addDimensions`, which would make a second metric beside, without them.
     for (const [label, text] of boundedLabels(definition, labels)) one.addDimension(label, text);
