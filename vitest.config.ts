@@ -60,6 +60,8 @@ export default defineConfig({
         ...within(1800),
         globalSetup: ["./test/kvm/global-setup.ts"],
       }),
+      // Promtool, of Debian's package `prometheus`.
+      project("ops", ["test/ops/**/*.test.ts"], within(300)),
       // The kills of `kills.test.ts`, whole, are eight minutes.
       project("hyperv", ["test/hyperv/**/*.test.ts"], within(5400)),
     ],

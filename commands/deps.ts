@@ -1,6 +1,7 @@
 import type { Accounts } from "#core/accounts/accounts.ts";
 import type { Payments } from "#core/billing/payments.ts";
 import type { UnpaidLimits } from "#core/orders/unpaid-limits.ts";
+import type { PlaneMetrics } from "#core/plane-metrics.ts";
 import type {
   Clock,
   HostCredentials,
@@ -21,6 +22,7 @@ export type Deps = Readonly<{
   secrets: SecretSource;
   sealer: Sealer;
   log: Log;
+  metrics: PlaneMetrics;
   payments: Payments;
   queues: Queues;
   mail: Mail;

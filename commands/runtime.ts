@@ -1,6 +1,7 @@
 import { drizzle } from "drizzle-orm/node-postgres";
 import { z } from "zod";
 import { systemClock, systemIds, systemSecrets } from "#adapters/clock.ts";
+import { createEmfMetrics } from "#adapters/emf-metrics.ts";
 import { createLog } from "#adapters/log.ts";
 import { createLogIns } from "#adapters/log-ins.ts";
 import { createSesMail } from "#adapters/ses.ts";
@@ -14,6 +15,7 @@ import type { LogIns } from "#core/accounts/accounts.ts";
 import { ANSWER_HEADERS } from "#core/contracts/answer-headers.ts";
 import { PROBLEM_TYPE, problemDocument, STATUS_BY_CODE } from "#core/contracts/problem.ts";
 import { CALLER_ADDRESS_HEADER } from "#core/network/entrance-headers.ts";
+import { PLANE_METRICS } from "#core/plane-metrics.ts";
 import type { Log } from "#core/ports.ts";
 import type { Db } from "#db/client.ts";
 import { spendCode } from "#db/accounts/spent-codes.ts";
@@ -122,6 +124,7 @@ async function createRuntime(): Promise<Deps> {
   const parts = commonParts(env.BERTH_SERVICE, database);
   return {
     ...parts,
+    metrics: createEmfMetrics(PLANE_METRICS, env.BERTH_SERVICE),
     sealer: createSealer(sealingSecret),
     payments: paymentsOf(stripe, env.BERTH_STRIPE_API_URL),
     queues: createSqsQueues({
@@ -191,6 +194,7 @@ async function createAgentRuntime(): Promise<ChannelDeps> {
   ]);
   return {
     ...commonParts(env.BERTH_SERVICE, database),
+    metrics: createEmfMetrics(PLANE_METRICS, env.BERTH_SERVICE),
     sealer: createSealer(sealingSecret),
     queues: createSqsQueues({ urls: { "outbox-events": env.BERTH_OUTBOX_EVENTS_URL } }),
     hostCredentials: createStsHostCredentials({

@@ -1,4 +1,5 @@
-import type { SQSBatchResponse, SQSEvent } from "aws-lambda";
+import type { SQSBatchResponse, SQSEvent, SQSRecord } from "aws-lambda";
+import { WORK_QUEUES } from "#core/ports.ts";
 import type { Deps } from "#commands/deps.ts";
 
 /**
@@ -11,7 +12,7 @@ export type BatchHandler = (batch: SQSEvent) => Promise<SQSBatchResponse>;
 
 /** A handler of SQS batches that answers for each message on its own. `work` gets the body as parsed JSON. */
 export function batchHandler(
-  deps: Pick<Deps, "clock" | "log">,
+  deps: Pick<Deps, "clock" | "log" | "metrics">,
   name: string,
   work: (body: unknown, add: (fields: Record<string, unknown>) => void) => Promise<Outcome>,
 ): BatchHandler {
@@ -19,6 +20,7 @@ export function batchHandler(
     const outcomes = await Promise.all(
       batch.Records.map(async (record) => {
         const started = deps.clock.now();
+        tellLag(deps, record);
         const fields: Record<string, unknown> = {
           message_id: record.messageId,
           attempt: Number(record.attributes.ApproximateReceiveCount),
@@ -40,4 +42,18 @@ export function batchHandler(
         .map(({ itemIdentifier }) => ({ itemIdentifier })),
     };
   };
+}
+
+/** `billing-events` is `Berth-BillingEventsQueue4A7C…` on AWS. */
+const flat = (name: string) => name.replaceAll("-", "").toLowerCase();
+
+/** How long it lay in its queue, by the queue's own clock. One that comes again has been told already. */
+function tellLag(deps: Pick<Deps, "metrics">, { attributes, eventSourceARN }: SQSRecord): void {
+  const sent = Number(attributes.SentTimestamp);
+  const received = Number(attributes.ApproximateFirstReceiveTimestamp);
+  const source = flat(eventSourceARN);
+  const queue = WORK_QUEUES.find((name) => source.includes(flat(name)));
+  if (queue === undefined || attributes.ApproximateReceiveCount !== "1") return;
+  if (sent > 0 && received >= sent)
+    deps.metrics.observe("berth_queue_lag_seconds", { queue }, (received - sent) / 1000);
 }

@@ -1,10 +1,13 @@
 import type { Clock, Log } from "#core/ports.ts";
+import { NO_METRICS } from "#core/metrics.ts";
 import { createActionJournal } from "#host-agent/converge/actions.ts";
 import type { ControlPlane, IdentityRevoked } from "#host-agent/channel/control-plane.ts";
+import { createCountedControlPlane } from "#host-agent/channel/counted-control-plane.ts";
 import { createDesiredState } from "#host-agent/converge/desired.ts";
 import { createDestroyLimit } from "#host-agent/converge/destroy-limit.ts";
 import type { VmDriver } from "./drivers/driver.ts";
 import { runLoop, type Chores } from "./loop.ts";
+import type { AgentMetrics, Readings } from "./metrics.ts";
 import { createMeter } from "#host-agent/meter/meter.ts";
 import { createObserver, type Observer } from "#host-agent/converge/observer.ts";
 import { createPassQueue } from "#host-agent/converge/pass-queue.ts";
@@ -31,6 +34,8 @@ export type AgentPorts = {
   /** 0 to 1, to spread timers. */
   random: () => number;
   log: Log;
+  /** Where it counts what it does; nowhere when left out. */
+  metrics?: AgentMetrics;
   settings?: Partial<AgentSettings>;
 };
 
@@ -55,12 +60,18 @@ export interface Agent extends Chores {
   run(signal: AbortSignal): Promise<void>;
   /** One pass: resolves when no VM has a step to do (some may wait for their guest) and what was found is reported. */
   pass(request?: Partial<PassRequest>): Promise<void>;
+  /** What its metrics show besides what it counts. From memory: asks nobody. */
+  readings(): Readings;
   /** Stops all work. The driver stays open: it is the caller's. */
   close(): void;
 }
 
 export function createAgent(ports: AgentPorts): Agent {
-  const { hostId, driver, controlPlane, store, clock, log } = ports;
+  const { hostId, driver, store, clock, log, metrics = NO_METRICS } = ports;
+  let acknowledgedAt = clock.now();
+  const controlPlane = createCountedControlPlane(ports.controlPlane, metrics, () => {
+    acknowledgedAt = clock.now();
+  });
   const planeTime = ports.planeTime ?? createPlaneTime({ clock, log });
   // What is told to the control plane, or promised by it, is in its time.
   const planeClock: Clock = { now: () => planeTime.now(), sleep: clock.sleep };
@@ -112,6 +123,7 @@ export function createAgent(ports: AgentPorts): Agent {
     clock,
     planeNow: () => planeTime.now(),
     log,
+    metrics,
     signal,
     slot: createSlots(settings.concurrency),
     stepLimitMs: settings.stepLimitSeconds * 1000,
@@ -125,7 +137,19 @@ export function createAgent(ports: AgentPorts): Agent {
       }
     },
   });
-  const passes = createPassQueue((request) => sync.pass(request), revoke);
+  const countPass = (outcome: "whole" | "partial" | "failed") => {
+    if (!signal.aborted) metrics.count("berth_agent_passes_total", { outcome });
+  };
+  const passes = createPassQueue(async (request) => {
+    try {
+      const whole = await sync.pass(request);
+      countPass(whole ? "whole" : "partial");
+      return whole;
+    } catch (error) {
+      countPass("failed");
+      throw error;
+    }
+  }, revoke);
   const session = createSessionKeeper({ controlPlane, clock: planeClock, log });
 
   let loaded: Promise<void> | null = null;
@@ -180,6 +204,20 @@ export function createAgent(ports: AgentPorts): Agent {
     async guardNetwork() {
       await ready();
       return sync.guard();
+    },
+    readings() {
+      const secondsSince = (at: Date, now: Date) => Math.max(0, (+now - +at) / 1000);
+      const oldest = spool.oldestAt();
+      const look = observer.latest();
+      const states = look && Map.groupBy(look.vms.values(), (vm) => vm.power);
+      return {
+        spoolSamples: spool.size(),
+        spoolOldestAgeSeconds: oldest === null ? 0 : secondsSince(oldest, planeTime.now()),
+        reportAgeSeconds: secondsSince(acknowledgedAt, clock.now()),
+        guests: states && new Map([...states].map(([state, vms]) => [state, vms.length])),
+        desiredGeneration: desired.current()?.generation ?? 0,
+        clockOffsetSeconds: planeTime.offsetSeconds(),
+      };
     },
     close: () => life.abort(),
   };

@@ -28,6 +28,16 @@ describe("4b B7: the control plane's address", () => {
     expect(() => api(url)).toThrow(/plain http to another machine.*use https/);
   });
 
+  // 5 item 5
+  test("is where metrics are served only when that is asked for, and then on loopback unless another is named", () => {
+    const served = (...args: string[]) =>
+      parseCommand(["run", "--api", "https://api.example.com", ...REST, ...args], {});
+    expect(served()).toMatchObject({ metricsListen: null });
+    const loopback = { host: "127.0.0.1", port: 9109 };
+    expect(served("--metrics-listen", "9109")).toMatchObject({ metricsListen: loopback });
+    expect(() => served("--metrics-listen", "on")).toThrow(/--metrics-listen is a port/);
+  });
+
   test("comes from the environment under the same rule, and --help says so", () => {
     const env = { BERTH_AGENT_API: "http://api.example.com" };
     expect(() => parseCommand(["run", ...REST], env)).toThrow(/use https/);

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { isPlainToRemote } from "./channel/plain-http.ts";
+import { listenAddress, type ListenAddress } from "./serve-metrics.ts";
 import { DRIVER_NAMES, type DriverName } from "./drivers/open-driver.ts";
 
 export const USAGE = `berth-agent: runs the VMs of this host as Berth's control plane says
@@ -21,6 +22,8 @@ options (each may also come from the environment variable in brackets)
   --join-token-file FILE  holds the single-use token to enrol with  [BERTH_AGENT_JOIN_TOKEN_FILE]
   --destroys-per-hour N   more are refused (20)
   --concurrency N         steps under way at once (8)
+  --metrics-listen ADDR   serve Prometheus' metrics there             [BERTH_AGENT_METRICS_LISTEN]
+                          9109 or 127.0.0.1:9109 for this machine only; off when left out
 
 exit codes: 0 done, 1 bug or outage, 2 wrong use, 3 not enrolled or key revoked, 4 state file corrupt, 5 already running
 `;
@@ -42,6 +45,8 @@ export type AgentOptions = DriverChoice & {
   apiUrl: string;
   stateDir: string;
   joinTokenFile: string | null;
+  /** null: metrics are not served. */
+  metricsListen: ListenAddress | null;
   settings: { destroysPerHour?: number; concurrency?: number };
 };
 
@@ -98,12 +103,17 @@ export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv): C
     throw new UsageError("--join-token-file is needed to enrol");
   const destroysPerHour = count(values["destroys-per-hour"], "destroys-per-hour", 0);
   const concurrency = count(values.concurrency, "concurrency", 1);
+  const listen = given(values["metrics-listen"], "BERTH_AGENT_METRICS_LISTEN");
+  const metricsListen = listen === null ? null : listenAddress(listen);
+  if (listen !== null && metricsListen === null)
+    throw new UsageError(`--metrics-listen is a port, or HOST:PORT, not ${listen}`);
   return {
     name,
     apiUrl,
     stateDir: must(values["state-dir"], "state-dir", "BERTH_AGENT_STATE_DIR"),
     ...chosen,
     joinTokenFile,
+    metricsListen,
     settings: {
       ...(destroysPerHour === null ? {} : { destroysPerHour }),
       ...(concurrency === null ? {} : { concurrency }),
@@ -130,6 +140,7 @@ function parse(args: readonly string[]) {
         "join-token-file": text,
         "destroys-per-hour": text,
         concurrency: text,
+        "metrics-listen": text,
       },
     });
   } catch (cause) {

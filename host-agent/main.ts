@@ -1,6 +1,10 @@
 import { readFile } from "node:fs/promises";
 import packageJson from "../package.json" with { type: "json" };
+<<<<<<< HEAD
 import type { Clock } from "#core/ports.ts";
+=======
+import { createMetricsRegistry } from "#core/metrics-registry.ts";
+>>>>>>> wt-metrics
 import { createAgent } from "./agent.ts";
 import { parseCommand, USAGE, UsageError, type AgentOptions, type DriverChoice } from "./cli.ts";
 import {
@@ -22,6 +26,8 @@ import { CorruptState } from "#host-agent/state/saved.ts";
 import { AlreadyRunning, holdAlone } from "#host-agent/state/single-instance.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { createJsonLog } from "./json-log.ts";
+import { AGENT_METRICS } from "./metrics.ts";
+import { serveOwnMetrics } from "./serve-metrics.ts";
 import { systemClock as clock, systemIds as ids, systemRandom, systemUptimeMs } from "./system.ts";
 
 const log = createJsonLog((line) => process.stdout.write(line), clock);
@@ -120,9 +126,11 @@ async function run(
   const { hostId } = identity.enrolled;
   const signingClock = { now: () => planeTime.signingNow(), sleep: clock.sleep };
   const sign = await createSigner(identity, { clock: signingClock, ids });
+  const metrics = createMetricsRegistry(AGENT_METRICS);
   const agent = createAgent({
     hostId,
     driver,
+    metrics,
     controlPlane: createHttpControlPlane({
       apiUrl: options.apiUrl,
       fetch,
@@ -140,7 +148,12 @@ async function run(
   });
   const told = untilTold((signal) => log.info("agent_stopping", { host_id: hostId, signal }));
   log.info("agent_started", { host_id: hostId, driver: options.driver, version: agentVersion });
-  await agent.run(told);
+  const served = await serveOwnMetrics(options, { metrics, agent, agentVersion, log });
+  try {
+    await agent.run(told);
+  } finally {
+    await served?.close();
+  }
   log.info("agent_stopped", { host_id: hostId });
 }
 

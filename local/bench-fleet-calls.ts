@@ -3,6 +3,7 @@ import { z } from "zod";
 import { SCOPES_OF_ROLE, type Scope } from "#core/accounts/accounts.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { createMeasure } from "#commands/measure.ts";
 import { createApi } from "#functions/app.ts";
 import { createSweep } from "#functions/sweep.ts";
 import { toWireId } from "#core/ids.ts";
@@ -123,5 +124,7 @@ export async function callsOf({ deps, customerId, staffId }: Fleet): Promise<rea
       recordVmReport(deps, host, anAgentReport({ vms: reported })),
     ),
     repeated("a sweep", createSweep(deps)),
+    // A new one each time: one alone would ask once in ten seconds.
+    repeated("what /metrics reads", () => createMeasure(deps, 60_000)()),
   ];
 }

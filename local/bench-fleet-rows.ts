@@ -153,7 +153,8 @@ async function addVms(
     `insert into inbox (source, message_id, type, object_kind, object_id, body, received_at, applied_at)
      select 'stripe', 'evt_' || n, 'invoice.paid', 'invoice', 'in_' || n, '{}', now(), now() from ${range}`,
     `insert into outbox (id, name, data, created_at, sent_at)
-     select ${ID.other("n")}, 'order.placed.v1', '{}', now(), now() from ${range}`,
+     select ${ID.other("n")}, 'order.placed.v1', '{}', at, at from ${range},
+       lateral (select now() - interval '1 hour' as at) sent`,
     `insert into audit_log (id, at, actor_kind, actor_id, action, subject_kind, subject_id, detail)
      select ${ID.other("n")}, now(), 'system', 'bench', 'order.place', 'order', ${ID.order("n")}, '{}' from ${range}`,
     `insert into usage_hours (vm_id, hour, cpu_ns, rx_bytes, tx_bytes, read_bytes, write_bytes, measured_ms, samples, bounded)

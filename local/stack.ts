@@ -15,6 +15,8 @@ import { createStripePayments } from "#adapters/stripe.ts";
 import { createStaticHostCredentials } from "#adapters/sts.ts";
 import type { ChannelDeps, Deps, Settings } from "#commands/deps.ts";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
+import { createMetricsRegistry } from "#core/metrics-registry.ts";
+import { PLANE_METRICS } from "#core/plane-metrics.ts";
 import type { Log } from "#core/ports.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { ensureLogins, urlAs } from "#db/logins.ts";
@@ -34,6 +36,7 @@ import { queuesOnClock } from "./clock-queues.ts";
 import { localControl } from "./control.ts";
 import { SQS_REGION, startEmbeddedSqs, type EmbeddedSqs } from "./embedded-sqs.ts";
 import { closeServer, listen } from "./listen.ts";
+import { localMetrics } from "./metrics.ts";
 import { createMailFolder } from "./mail.ts";
 import { startPostgres } from "./postgres.ts";
 import { startQueueWorker, type QueueWorker } from "./queue-worker.ts";
@@ -161,9 +164,11 @@ async function start(
     log,
   );
   undo.push(async () => held.stop());
+  const metrics = createMetricsRegistry(PLANE_METRICS);
   const parts = { db, clock, ids: systemIds, secrets: systemSecrets, log };
   const deps: Deps & ChannelDeps = {
     ...parts,
+    metrics,
     sealer: createSealer(saved.sealingSecret),
     payments: createStripePayments({
       apiKey: saved.stripeKey,
@@ -224,6 +229,7 @@ async function start(
       keepOffset: async (clockOffsetMs) => save(folder, { ...saved, tokens, clockOffsetMs }),
     }),
   );
+  app.route("/", localMetrics(deps, metrics));
   app.mount("/", createWholeApi({ ...deps, logIns }));
   const server = await listen(app.fetch, ports.api);
   undo.push(() => closeServer(server));

@@ -23,6 +23,7 @@ function uncallable(): Deps {
     secrets: { newSecret: never },
     sealer: { seal: never, open: never },
     log: { info: never, error: never },
+    metrics: { count: never, set: never, observe: never },
     payments: {
       ensureCustomer: never,
       ensurePrice: never,

@@ -13,11 +13,16 @@ const MOST_TRIES = 20;
  * samples it has, a batch is judged in memory and stored by one statement, which makes nobody wait but batches of its VMs.
  */
 export async function recordUsage(
-  deps: Pick<Deps, "db" | "clock" | "log">,
+  deps: Pick<Deps, "db" | "clock" | "log" | "metrics">,
   hostId: string,
   batch: UsageBatch,
 ): Promise<UsageReceipt> {
   const receipt = await storeBatch(deps, hostId, batch);
+  if (receipt.stored > 0) {
+    const oldest = Math.min(...batch.samples.map((sample) => Date.parse(sample.to)));
+    const seconds = Math.max(0, (+deps.clock.now() - oldest) / 1000);
+    deps.metrics.observe("berth_usage_delay_seconds", {}, seconds);
+  }
   if (receipt.refused.length > 0)
     deps.log.error("record_usage.refused", {
       host_id: hostId,

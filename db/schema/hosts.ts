@@ -90,6 +90,10 @@ export const hosts = pgTable(
     /** The host's clock less ours, as its agent last said; null: it does not say. */
     clockOffsetSeconds: integer("clock_offset_seconds"),
     lastSeenAt: instant("last_seen_at"),
+    /** The two minutes in which that was: an index of these moves with every other report, and with none in between. */
+    heardIn: instant("heard_in").generatedAlwaysAs(
+      sql`date_bin('2 minutes', last_seen_at, '2000-01-01T00:00:00Z')`,
+    ),
     createdAt: instant("created_at").notNull(),
   },
   (t) => [
@@ -106,6 +110,9 @@ export const hosts = pgTable(
       )
       .where(sql`${t.state} = 'active'`),
     index("hosts_kind_idx").on(t.kindId),
+    index("hosts_heard_idx")
+      .on(t.heardIn)
+      .where(sql`${t.state} in ('active', 'draining')`),
     check(
       "hosts_never_oversold",
       sql`${t.allocatedVcpus} between 0 and ${t.capacityVcpus}
@@ -132,6 +139,12 @@ export const hosts = pgTable(
     ),
   ],
 );
+
+/** How many hosts are in a state: kept by triggers on `hosts`, so that nobody counts them (docs/adr/0034). */
+export const hostCounts = pgTable("host_counts", {
+  state: hostState("state").primaryKey(),
+  hosts: integer("hosts").notNull(),
+});
 
 /** What lies in the image folders of hosts, as their agents last said. */
 export const heldImages = pgTable(

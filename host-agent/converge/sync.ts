@@ -4,6 +4,7 @@ import type { Clock, Log } from "#core/ports.ts";
 import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
 import type { DesiredState } from "./desired.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
+import { countError } from "#host-agent/metrics.ts";
 import { within } from "#host-agent/time-limit.ts";
 import type { Look, Observer } from "./observer.ts";
 import { namedIn, type ReadDocument, type RefusedVm } from "./read-document.ts";
@@ -42,7 +43,7 @@ export type SyncPorts = Omit<WorkerPorts, "capabilities" | "limits" | "entitleme
 };
 
 export function createSync(ports: SyncPorts): Sync {
-  const { desired, driver, observer, reporter, journal, clock, log, signal } = ports;
+  const { desired, driver, observer, reporter, journal, clock, log, metrics, signal } = ports;
   const workers = new Map<string, VmWorker>();
   let facts: HostFacts | null = null;
   let factsAt = 0;
@@ -124,7 +125,9 @@ export function createSync(ports: SyncPorts): Sync {
       const looking = Promise.all([observer.look(), knowHost()]).then(
         ([look]) => look,
         (error: unknown) => {
-          if (!signal.aborted) log.error("look_failed", { error: String(error) });
+          if (signal.aborted) return null;
+          countError(metrics, error);
+          log.error("look_failed", { error: String(error) });
           return null;
         },
       );

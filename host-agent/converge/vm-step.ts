@@ -5,12 +5,14 @@ import { assertNever } from "#core/result.ts";
 import type { VmStep } from "#core/vms/plan-vm-step.ts";
 import type { DestroyLimit } from "./destroy-limit.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
+import { countError, type AgentMetrics } from "#host-agent/metrics.ts";
 import { within } from "#host-agent/time-limit.ts";
 
 export type StepPorts = {
   driver: VmDriver;
   clock: Clock;
   log: Log;
+  metrics: AgentMetrics;
   destroyLimit: DestroyLimit;
   /** Takes a last usage sample of VMs that are about to lose their counters. Never throws. */
   beforePowerOff: () => Promise<void>;
@@ -31,7 +33,7 @@ export async function applyStep(
   desired: DesiredVm,
   observed: ObservedVm | null,
 ): Promise<void> {
-  const { clock, log, signal } = ports;
+  const { clock, log, metrics, signal } = ports;
   const fields = { vm_id: desired.vmId, generation: desired.generation, step: step.do };
   const began = clock.now().getTime();
   const took = () => clock.now().getTime() - began;
@@ -43,10 +45,13 @@ export async function applyStep(
         callDriver(ports, step, desired, observed, inner),
       ),
     );
+    metrics.count("berth_agent_steps_total", { step: step.do, outcome: "done" });
     log.info("vm_step", { ...fields, outcome: "done", duration_ms: took() });
   } catch (error) {
     if (signal.aborted) throw error;
     const failure = driverError(error);
+    metrics.count("berth_agent_steps_total", { step: step.do, outcome: "failed" });
+    countError(metrics, failure);
     log.error("vm_step", {
       ...fields,
       outcome: failure.code,

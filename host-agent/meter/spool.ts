@@ -15,7 +15,13 @@ const MOST_ASIDE = 20_000;
 
 const Page = z.object({ samples: z.array(UsageSample), marks: z.array(MeterMark) });
 type Page = z.infer<typeof Page>;
-type PageInfo = { name: string; samples: number };
+/** `oldestAt`: when its first sample ends; null: it has none. */
+type PageInfo = { name: string; samples: number; oldestAt: Date | null };
+const infoOf = (name: string, samples: readonly UsageSample[]): PageInfo => ({
+  name,
+  samples: samples.length,
+  oldestAt: samples[0] === undefined ? null : new Date(samples[0].to),
+});
 
 /**
  * Samples until they are acknowledged, and the marks that they end at. A page holds both and is written at once,
@@ -27,6 +33,8 @@ export interface Spool {
   mark(vmId: string): MeterMark | null;
   /** Samples that wait. Those that lie aside are not among them. */
   size(): number;
+  /** When the first of these ends; null: there are none. */
+  oldestAt(): Date | null;
   add(samples: readonly UsageSample[], marks: readonly MeterMark[]): Promise<void>;
   /** The oldest samples, as many as one batch takes; null when none wait. */
   oldest(): Promise<Batch | null>;
@@ -99,7 +107,7 @@ export function createSpool(
   async function putAside(samples: readonly UsageSample[]): Promise<void> {
     const name = nextName();
     await save(store, `${ASIDE}/${name}`, { samples, marks: [] });
-    aside.push({ name, samples: samples.length });
+    aside.push(infoOf(name, samples));
     let kept = aside.reduce((sum, page) => sum + page.samples, 0);
     for (const page of aside) {
       if (kept <= mostAside || page.name === name) return;
@@ -131,7 +139,7 @@ export function createSpool(
       return;
     }
     await save(store, `${ASIDE}/${name}`, { samples: refused, marks: [] });
-    aside = aside.map((page) => (page.name === name ? { name, samples: refused.length } : page));
+    aside = aside.map((page) => (page.name === name ? infoOf(name, refused) : page));
   }
 
   return {
@@ -142,21 +150,22 @@ export function createSpool(
         lastNumber = Math.max(lastNumber, Number.parseInt(name, 10) || 0);
       for (const name of asideNames) {
         const samples = await readAside(name);
-        if (samples !== null) aside.push({ name, samples: samples.length });
+        if (samples !== null) aside.push(infoOf(name, samples));
       }
       for (const name of names) {
         const page = await read(name);
         if (page === null) continue;
         page.marks.forEach(learn);
-        pages.push({ name, samples: page.samples.length });
+        pages.push(infoOf(name, page.samples));
       }
     },
     mark: (vmId) => marks.get(vmId) ?? null,
     size: () => pages.reduce((sum, page) => sum + page.samples, 0),
+    oldestAt: () => pages.find((page) => page.samples > 0)?.oldestAt ?? null,
     async add(samples, ends) {
       const name = nextName();
       await save(store, `${FOLDER}/${name}`, { samples, marks: ends });
-      pages.push({ name, samples: samples.length });
+      pages.push(infoOf(name, samples));
       ends.forEach(learn);
     },
     async oldest() {
@@ -184,9 +193,7 @@ export function createSpool(
       if (first !== undefined && waiting.length > 0) {
         // In its place, as the oldest. Its marks are in `meter.json`.
         await save(store, `${FOLDER}/${first}`, { samples: waiting, marks: [] });
-        pages = pages.map((page) =>
-          page.name === first ? { name: first, samples: waiting.length } : page,
-        );
+        pages = pages.map((page) => (page.name === first ? infoOf(first, waiting) : page));
       }
       for (const name of waiting.length > 0 ? batch.pages.slice(1) : batch.pages) {
         await store.remove(`${FOLDER}/${name}`);

@@ -48,7 +48,18 @@ export function httpEvent(
 
 /** A batch of one. */
 export const sqsEvent = (body: string) => ({
-  Records: [{ messageId: "m1", body, attributes: { ApproximateReceiveCount: "1" } }],
+  Records: [
+    {
+      messageId: "m1",
+      body,
+      eventSourceARN: "arn:aws:sqs:eu-central-1:123456789012:Berth-OutboxEventsQueue5E1F",
+      attributes: {
+        ApproximateReceiveCount: "1",
+        SentTimestamp: "1790000000000",
+        ApproximateFirstReceiveTimestamp: "1790000000250",
+      },
+    },
+  ],
 });
 
 /** Stripe's signature: https://docs.stripe.com/webhooks#verify-manually */

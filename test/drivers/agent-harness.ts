@@ -1,4 +1,5 @@
 import { createAgent, type Agent, type AgentSettings } from "#host-agent/agent.ts";
+import type { AgentMetrics } from "#host-agent/metrics.ts";
 import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import {
@@ -32,6 +33,7 @@ type Over = {
   driver?: Partial<SimulatedOptions>;
   settings?: Partial<AgentSettings>;
   plane?: FakeControlPlane;
+  metrics?: AgentMetrics;
   /** Stands between the agent and its control plane. */
   wrap?: (plane: ControlPlane) => ControlPlane;
 };
@@ -59,6 +61,7 @@ export function createTestHost(over: Over = {}): TestHost {
       clock,
       random: () => 0.5,
       log: { info: () => undefined, error: (event) => void errors.push(event) },
+      ...(over.metrics ? { metrics: over.metrics } : {}),
       ...(over.settings ? { settings: over.settings } : {}),
     });
   const host: TestHost = {

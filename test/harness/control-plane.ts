@@ -5,6 +5,8 @@ import { createSealer } from "#adapters/sealer.ts";
 import { systemSecrets } from "#adapters/clock.ts";
 import { LOOSE_UNPAID_LIMITS, type UnpaidLimits } from "#core/orders/unpaid-limits.ts";
 import type { Accounts, LogIns } from "#core/accounts/accounts.ts";
+import { createMetricsRegistry, type MetricsRegistry } from "#core/metrics-registry.ts";
+import { PLANE_METRICS } from "#core/plane-metrics.ts";
 import { BILLING_QUEUES, type Log, type Mail } from "#core/ports.ts";
 import { ok } from "#core/result.ts";
 import type { ChannelDeps, Deps } from "#commands/deps.ts";
@@ -35,6 +37,7 @@ export type ControlPlane = Readonly<{
   /** What was mailed. */
   mails: readonly SentMail[];
   log: RecordedLog;
+  metrics: MetricsRegistry<typeof PLANE_METRICS>;
   /** Hands on everything that waits (webhooks, queues, outbox) until nothing moves any more. */
   pump: () => Promise<void>;
   /** The rows of a query, to look at what was stored. */
@@ -89,6 +92,7 @@ export async function startControlPlane(
   const database = await cloneDatabase(options);
   const clock = settableClock(options.start);
   const log = recordedLog();
+  const metrics = createMetricsRegistry(PLANE_METRICS);
   const queues = recordedQueues();
   const steps = new Steps();
   addStatementSteps(database.pool, steps);
@@ -109,6 +113,7 @@ export async function startControlPlane(
     secrets: systemSecrets,
     sealer: createSealer("a secret of the tests, long enough"),
     log,
+    metrics,
     payments: stepped(stripe.payments, "payments", steps),
     queues: stepped(queues, "queues", steps),
     mail: stepped({ send: async (mail) => void mails.push(mail) }, "mail", steps),
@@ -147,6 +152,7 @@ export async function startControlPlane(
     queues,
     stripe,
     steps,
+    metrics,
     fetch: async (request) => api(request),
     webhook,
     mails,

@@ -13,6 +13,7 @@ const VOLATILE: Record<string, readonly string[]> = {
   inbox: ["body", "outcome", "rung_at"],
   orders: ["tried_at"],
   entitlements: ["tried_at"],
+  hosts: ["heard_in"],
   usage_hours: ["hour"],
   usage_meters: ["measured"],
 };
@@ -38,8 +39,9 @@ export type Snapshot = ReadonlyMap<string, number>;
 /** Everything there is now. */
 export async function snapshot(cp: ControlPlane): Promise<Snapshot> {
   const tables = await cp.rows(
-    // Without the partitions of a table, which has their rows.
-    "select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition",
+    // Without the partitions of a table, which has their rows, and without what only counts the hosts of all runs.
+    `select relname as name from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+       and not relispartition and relname <> 'host_counts'`,
   );
   const names = tables.map((t) => String(t["name"]));
   const all = names.map((name) => `select '${name} ' || to_jsonb(t)::text as row from ${name} t`);

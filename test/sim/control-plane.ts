@@ -1,5 +1,6 @@
 import { drizzle } from "drizzle-orm/node-postgres";
 import type { ChannelDeps, Deps } from "#commands/deps.ts";
+import { NO_METRICS } from "#core/metrics.ts";
 import { LOOSE_UNPAID_LIMITS, UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import type { Payments } from "#core/billing/payments.ts";
 import { openPool } from "#db/open-pool.ts";
@@ -79,6 +80,7 @@ export function createControlPlane(
     secrets: { newSecret: (bytes) => ids.newId().padEnd(bytes, "0") },
     sealer: { seal: (text) => text, open: (sealed) => sealed },
     log,
+    metrics: NO_METRICS,
     get payments() {
       return ports.payments();
     },

@@ -1,0 +1,103 @@
+import { and, count, eq, gt, lte, min, sql } from "drizzle-orm";
+import { z } from "zod";
+import type { EventName } from "#core/contracts/events.ts";
+import type { HostState } from "#core/hosts/place-vm.ts";
+import type { OpenOrderState } from "#core/plane-metrics.ts";
+import type { Db } from "./client.ts";
+import { hostCounts, hosts } from "./schema/hosts.ts";
+import { inbox, outbox } from "./schema/messages.ts";
+import { orders } from "./schema/orders.ts";
+
+/* What monitoring reads of everything at once (docs/adr/0034): each by an index of what waits, or of what has just happened. */
+
+/** After the one instant, and up to the other. */
+export type Span = Readonly<{ from: Date; until: Date }>;
+type Backlog = Readonly<{ rows: number; oldest: Date | null }>;
+
+/** Deliveries that nobody has applied yet. */
+export async function unappliedBacklog(db: Db): Promise<Backlog> {
+  const [row] = await db
+    .select({ rows: count(), oldest: min(inbox.receivedAt) })
+    .from(inbox)
+    .where(sql`${inbox.appliedAt} is null`);
+  return { rows: row?.rows ?? 0, oldest: row?.oldest ?? null };
+}
+
+/** Orders that wait for somebody, by state, and of each when the first of them was paid. */
+export async function openOrders(db: Db): Promise<ReadonlyMap<OpenOrderState, Backlog>> {
+  // The states stand in the text, since the indexes are of these states.
+  const waiting = await db
+    .select({ rows: count() })
+    .from(orders)
+    .where(sql`${orders.state} = 'awaiting_payment'`);
+  const paid = await db
+    .select({ state: orders.state, rows: count(), oldest: min(orders.paidAt) })
+    .from(orders)
+    .where(sql`${orders.state} in ('paid', 'refunding')`)
+    .groupBy(orders.state);
+  const of = (state: OpenOrderState): Backlog =>
+    paid.find((row) => row.state === state) ?? { rows: 0, oldest: null };
+  return new Map([
+    ["awaiting_payment", { rows: waiting[0]?.rows ?? 0, oldest: null }],
+    ["paid", of("paid")],
+    ["refunding", of("refunding")],
+  ]);
+}
+
+export async function hostsByState(db: Db): Promise<ReadonlyMap<HostState, number>> {
+  const rows = await db.select().from(hostCounts);
+  return new Map(rows.map((row) => [row.state, row.hosts]));
+}
+
+/** Hosts in use that were not heard of since `since`; never more than `most`. */
+export async function silentHosts(db: Db, since: Date, most: number): Promise<number> {
+  const silent = db
+    .select({ id: hosts.id })
+    .from(hosts)
+    .where(
+      and(
+        sql`${hosts.state} in ('active', 'draining')`,
+        // Of the two minutes in which `since` lies, some were heard of after it.
+        sql`${hosts.heardIn} <= ${since.toISOString()}::timestamptz`,
+        sql`${hosts.lastSeenAt} < ${since.toISOString()}::timestamptz`,
+      ),
+    )
+    .limit(most)
+    .as("silent");
+  const [row] = await db.select({ rows: count() }).from(silent);
+  return row?.rows ?? 0;
+}
+
+const sentIn = ({ from, until }: Span) => and(gt(outbox.sentAt, from), lte(outbox.sentAt, until));
+
+/** How many events of each name were sent, or kept as the record. */
+export async function eventsSent(db: Db, span: Span): Promise<ReadonlyMap<EventName, number>> {
+  const rows = await db
+    .select({ name: outbox.name, rows: count() })
+    .from(outbox)
+    .where(sentIn(span))
+    .groupBy(outbox.name);
+  return new Map(rows.map((row) => [row.name, row.rows]));
+}
+
+const Seconds = z.array(z.object({ seconds: z.coerce.number() }));
+const secondsOf = (rows: unknown) => Seconds.parse(rows).map(({ seconds }) => seconds);
+
+/** Of orders that were delivered: seconds since they were paid. */
+export async function deliveryTimes(db: Db, span: Span): Promise<readonly number[]> {
+  const rows = await db
+    .select({ seconds: sql`extract(epoch from ${outbox.createdAt} - ${orders.paidAt})` })
+    .from(outbox)
+    .innerJoin(orders, eq(orders.id, sql`(${outbox.data} ->> 'orderId')::uuid`))
+    .where(and(sentIn(span), eq(outbox.name, "order.activated.v1")));
+  return secondsOf(rows);
+}
+
+/** Of changes that hosts were rung for: seconds until then. */
+export async function doorbellLags(db: Db, span: Span): Promise<readonly number[]> {
+  const rows = await db
+    .select({ seconds: sql`extract(epoch from ${outbox.sentAt} - ${outbox.createdAt})` })
+    .from(outbox)
+    .where(and(sentIn(span), eq(outbox.name, "vm.change_requested.v1")));
+  return secondsOf(rows);
+}
