@@ -1,10 +1,7 @@
 import { readFile } from "node:fs/promises";
 import packageJson from "../package.json" with { type: "json" };
-<<<<<<< HEAD
 import type { Clock } from "#core/ports.ts";
-=======
 import { createMetricsRegistry } from "#core/metrics-registry.ts";
->>>>>>> wt-metrics
 import { createAgent } from "./agent.ts";
 import { parseCommand, USAGE, UsageError, type AgentOptions, type DriverChoice } from "./cli.ts";
 import {
