@@ -42,6 +42,8 @@ export type AgentSettings = {
   trashHours: number;
   stepLimitSeconds: number;
 };
+/** What may change while the agent runs. */
+export type ChangeableSettings = Omit<AgentSettings, "stepLimitSeconds">;
 const DEFAULT_SETTINGS: AgentSettings = {
   concurrency: 8,
   destroysPerHour: 20,
@@ -55,6 +57,8 @@ export interface Agent extends Chores {
   run(signal: AbortSignal): Promise<void>;
   /** One pass: resolves when no VM has a step to do (some may wait for their guest) and what was found is reported. */
   pass(request?: Partial<PassRequest>): Promise<void>;
+  /** For the steps that begin from now on. What is left out becomes what it is by itself. */
+  change(settings: Partial<ChangeableSettings>): void;
   /** Stops all work. The driver stays open: it is the caller's. */
   close(): void;
 }
@@ -76,7 +80,11 @@ export function createAgent(ports: AgentPorts): Agent {
   const reports = createSentReports({ store, controlPlane, planeTime });
   const desired = createDesiredState({ hostId, store, controlPlane, log });
   const journal = createActionJournal(store);
-  const destroyLimit = createDestroyLimit({ store, clock, perHour: settings.destroysPerHour });
+  const destroyLimit = createDestroyLimit({
+    store,
+    clock,
+    perHour: () => settings.destroysPerHour,
+  });
   const spool = createSpool(store, log);
   const reporter = createReporter({
     controlPlane: reports,
@@ -113,7 +121,7 @@ export function createAgent(ports: AgentPorts): Agent {
     planeNow: () => planeTime.now(),
     log,
     signal,
-    slot: createSlots(settings.concurrency),
+    slot: createSlots(() => settings.concurrency),
     stepLimitMs: settings.stepLimitSeconds * 1000,
     initialPassword: (vmId, inner) => controlPlane.initialPassword(vmId, inner),
     beforePowerOff: async () => {
@@ -177,6 +185,10 @@ export function createAgent(ports: AgentPorts): Agent {
     async guardNetwork() {
       await ready();
       return sync.guard();
+    },
+    change: (next) => {
+      const { stepLimitSeconds } = settings;
+      Object.assign(settings, DEFAULT_SETTINGS, next, { stepLimitSeconds });
     },
     close: () => life.abort(),
   };

@@ -1,5 +1,6 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { release } from "node:os";
+import path from "node:path";
 import type { Clock, Log } from "#core/ports.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
 import { DriverError, type VmRef } from "../driver.ts";
@@ -129,10 +130,10 @@ export function openKvmHost(options: KvmOptions): KvmHost {
   }
 }
 
-/** libvirt shapes traffic with the queueing discipline sfq, which small kernels leave out. */
-async function kernelHasSfq(): Promise<boolean> {
-  if (await exists("/sys/module/sch_sfq")) return true;
-  const modules = `/lib/modules/${release()}`;
+/** libvirt shapes traffic with the queueing discipline sfq, which small kernels leave out. `root`: of the host's files. */
+export async function kernelHasSfq(root = "/"): Promise<boolean> {
+  if (await exists(path.join(root, "sys/module/sch_sfq"))) return true;
+  const modules = path.join(root, "lib/modules", release());
   const lists = await Promise.all(
     ["modules.builtin", "modules.dep"].map((list) =>
       readFile(`${modules}/${list}`, "utf8").catch(() => ""),
