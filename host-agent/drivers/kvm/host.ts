@@ -15,6 +15,8 @@ import { createVirsh, type Libvirt } from "./libvirt.ts";
 import { createLook, type Look, type Owned } from "./look.ts";
 import { checkOwner } from "./tag.ts";
 
+export const DEFAULT_RESERVE_MIB = 1024;
+
 export type KvmOptions = Folders &
   Readonly<{
     /** `qemu:///system` on a host. */
@@ -88,7 +90,7 @@ export function openKvmHost(options: KvmOptions): KvmHost {
     runDir: options.runDir ?? "/run/libvirt/qemu",
     agentVersion: options.agentVersion,
     emulationAllowed: options.emulationAllowed,
-    reserveDiskMib: options.reserveDiskMib ?? 1024,
+    reserveDiskMib: options.reserveDiskMib ?? DEFAULT_RESERVE_MIB,
     accelerator: async (signal) => {
       // Hardware does not come and go; a failed question is asked again.
       accelerator ??= detectAccelerator(libvirt, signal);
