@@ -225,9 +225,10 @@ function reloadOnHangUp(args: readonly string[], first: AgentOptions, agent: Age
       if (next.name !== "run") return;
       const { changed, needsRestart } = compareOptions(held, first, next);
       held = next;
-      logLevel = next.logLevel;
       agent.change(next.settings);
       log.info("config_reloaded", { changed, needs_restart: needsRestart });
+      // Last, or a level of errors alone would hide that it was read.
+      logLevel = next.logLevel;
     } catch (error) {
       // What was read before holds on, whatever it was: a signal ends no agent.
       const text = error instanceof Error ? error.message : String(error);

@@ -47,3 +47,16 @@ test("what cannot be written down is not destroyed", async () => {
   const limit = createDestroyLimit({ store: full, clock: createVirtualClock(), perHour: () => 2 });
   await expect(limit.admit(randomIds.newId())).rejects.toThrow("disk full");
 });
+
+test("item 4: a limit that is raised while the agent runs holds for the next one", async () => {
+  let perHour = 0;
+  const limit = createDestroyLimit({
+    store: memoryStore(),
+    clock: createVirtualClock(),
+    perHour: () => perHour,
+  });
+  const vmId = randomIds.newId();
+  await expect(limit.admit(vmId)).rejects.toMatchObject(refused);
+  perHour = 1;
+  await limit.admit(vmId);
+});

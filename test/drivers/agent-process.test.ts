@@ -57,7 +57,7 @@ test("berth-agent explains itself", async () => {
 });
 
 test.each([
-  [[], "say run, enroll or selftest"],
+  [[], "say run, enroll, status, doctor, selftest"],
   [["selftest", "--driver", "hyperv"], "--image is needed"],
   [["selftest", "--driver", "simulated", "--image", "tiny"], "has no self-test"],
   [["run"], "--api is needed"],
