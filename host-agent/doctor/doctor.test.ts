@@ -9,7 +9,7 @@ import { enroll } from "#host-agent/channel/identity.ts";
 import { parseConfig } from "#host-agent/config-file.ts";
 import type { DoctorOptions } from "#host-agent/cli.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
-import { aDesiredVm, randomIds, realClock } from "#test/drivers/builders.ts";
+import { aDesiredVm, anImage, randomIds, realClock } from "#test/drivers/builders.ts";
 import { createFakeControlPlane, type FakeControlPlane } from "#test/drivers/fake-control-plane.ts";
 import { startHttpPlane } from "#test/drivers/http-plane.ts";
 import { checksAsText, examine } from "./doctor.ts";
@@ -150,7 +150,7 @@ const noted = (over: Record<string, unknown> = {}) =>
       ...over,
     }),
   );
-const ago = (seconds: number) => new Date(Date.now() - seconds * 1000).toISOString();
+const ago = (seconds: number) => new Date(realClock.now().getTime() - seconds * 1000).toISOString();
 
 async function aStateFolder(apiUrl: string): Promise<void> {
   await mkdir(at("state"), { mode: 0o700 });
@@ -197,11 +197,9 @@ test("item 4: on a good host nothing is wrong, and every check says what it foun
   const checks = await doctor();
   expect(checks.filter(({ ok }) => !ok)).toEqual([]);
   expect(new Set(checks.map(({ name }) => name)).size).toBe(checks.length);
-  for (const check of checks) {
+  for (const check of checks)
     expect(Object.keys(check)).toEqual(["name", "ok", "found", "why", "fix"]);
-    expect(check.found, check.name).not.toBe("");
-    expect(check.why, check.name).not.toBe("");
-  }
+  expect(checks.filter(({ found, why }) => found === "" || why === "")).toEqual([]);
   expect(checksAsText(checks)).toContain(`all ${checks.length} are well\n`);
 });
 
@@ -250,7 +248,7 @@ const TROUBLES: readonly [
     "usage that is two hours old",
     async () => {
       await put("state/spool/000000000007.json", page);
-      const then = Date.now() / 1000 - 7200;
+      const then = realClock.now().getTime() / 1000 - 7200;
       await utimes(at("state/spool/000000000007.json"), then, then);
     },
   ],
@@ -282,7 +280,10 @@ const TROUBLES: readonly [
     "clock",
     "a clock that is three minutes ahead",
     () =>
-      (ports = { ...ports, clock: { ...realClock, now: () => new Date(Date.now() + 180_000) } }),
+      (ports = {
+        ...ports,
+        clock: { ...realClock, now: () => new Date(realClock.now().getTime() + 180_000) },
+      }),
   ],
   ["identity-accepted", "a key that was withdrawn", () => http.revoke(`host-${hosts}`)],
   ["driver-options", "an option that there is not", () => drive({ pool: "default" })],
@@ -353,6 +354,11 @@ const TROUBLES: readonly [
   ["images", "no image", () => rm(at("images/debian-12.qcow2"))],
   ["images", "an image with a backing file", () => put("images/layer.qcow2", qcow2(true), 0o444)],
   [
+    "images",
+    "a VM whose image is gone",
+    () => desire(aDesiredVm({ image: anImage({ file: "gone" }) })),
+  ],
+  [
     "image-checksums",
     "an image that was replaced in place",
     () =>
@@ -366,7 +372,7 @@ const TROUBLES: readonly [
   [
     "firmware",
     "a VM of an image for UEFI, and no OVMF",
-    () => desire(aDesiredVm({ image: { ...aDesiredVm().image, firmware: "uefi" } })),
+    () => desire(aDesiredVm({ image: anImage({ file: "debian-12", firmware: "uefi" }) })),
   ],
   [
     "selinux-labels",

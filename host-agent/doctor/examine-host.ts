@@ -36,7 +36,7 @@ export const EXAMINERS: Readonly<Record<DriverName, Examiner>> = {
     },
     async fix(options) {
       const config = checkOptions(KvmConfig, options);
-      const { fixKvm } = await import("./examine-kvm.ts");
+      const { fixKvm } = await import("./kvm-folders.ts");
       return fixKvm(config);
     },
   },

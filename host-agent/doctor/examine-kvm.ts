@@ -1,23 +1,23 @@
-import { access, chmod, constants, mkdir, readdir, readFile, stat, statfs } from "node:fs/promises";
+import { access, constants, readdir, readFile, stat, statfs } from "node:fs/promises";
 import path from "node:path";
 import type { z } from "zod";
 import type { ReadDocument } from "#host-agent/converge/read-document.ts";
 import { detectAccelerator } from "#host-agent/drivers/kvm/accelerator.ts";
-import { looseFiles, tightenFiles } from "#host-agent/drivers/kvm/file-rights.ts";
+import { looseFiles } from "#host-agent/drivers/kvm/file-rights.ts";
 import { exists } from "#host-agent/drivers/kvm/files.ts";
 import { FIRMWARE_FOLDERS, readFirmware } from "#host-agent/drivers/kvm/firmware.ts";
 import { DEFAULT_RESERVE_MIB, kernelHasSfq } from "#host-agent/drivers/kvm/host.ts";
 import { readImages } from "#host-agent/drivers/kvm/images.ts";
 import { createVirsh, type Libvirt } from "#host-agent/drivers/kvm/libvirt.ts";
-import { errnoOf, ProgramFailed, runProgram } from "#host-agent/drivers/kvm/run-program.ts";
+import { ProgramFailed, runProgram } from "#host-agent/drivers/kvm/run-program.ts";
 import { changedImages } from "#host-agent/drivers/image-shelf.ts";
 import type { KvmConfig } from "#host-agent/drivers/open-driver.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
 import { look, seen } from "./check.ts";
-import { isOpen, type FolderSeen, type Folders, type KvmFacts } from "./judge-kvm.ts";
+import { orNull, seeFolders } from "./kvm-folders.ts";
+import type { KvmFacts } from "./kvm-facts.ts";
 
 type Config = z.infer<typeof KvmConfig>;
-type FolderName = keyof Folders;
 
 /** A doctor must end, whatever hangs. */
 const LIMIT_MS = 10_000;
@@ -39,123 +39,105 @@ export async function examineKvm(
   const at = (...parts: string[]) => path.join(root, ...parts);
   const libvirt = limited(createVirsh(config.uri));
   const isPlugged = network.kind !== "user";
-  const text = (file: string) => readFile(file, "utf8");
-  const cpuinfo = () => text(at("proc/cpuinfo"));
+  const cpuinfo = () => readFile(at("proc/cpuinfo"), "utf8");
 
-  const folders = look(() => seeFolders(config));
+  // All at once: a libvirt that hangs is waited for once.
+  const [
+    missing,
+    hasCpuFlags,
+    kvmDevice,
+    accelerator,
+    version,
+    sockets,
+    fault,
+    vlans,
+    hasSfq,
+    hasSpoofFilter,
+    ebtables,
+    folders,
+    loose,
+    space,
+    images,
+    changed,
+    firmware,
+    confinement,
+    mislabelled,
+  ] = await Promise.all([
+    look(() => missingPrograms(isPlugged)),
+    look(async () => /^flags\s*:.*\b(vmx|svm)\b/m.test(await cpuinfo())),
+    look(() => orNull(async () => ({ mode: (await stat(at("dev/kvm"))).mode }))),
+    look(() => detectAccelerator(libvirt, undefined, cpuinfo)),
+    look(() => libvirt.run(["version"])),
+    look(() => socketsIn(at("run/libvirt"))),
+    look(() => networkFault(config, libvirt, root)),
+    look(() => missingVlans(config, root)),
+    isPlugged ? look(() => kernelHasSfq(root)) : seen(false),
+    isPlugged ? look(() => hasFilter(libvirt)) : seen(false),
+    isPlugged ? look(listRules) : seen(null),
+    look(() => seeFolders(config)),
+    look(() => looseFiles(config)),
+    look(() => spaceIn(config.diskDir)),
+    look(() => sortImages(config, desired)),
+    look(() => changedImages(fileStore(config.diskDir, { durable: false }))),
+    look(async () => ({
+      has: await readFirmware(FIRMWARE_FOLDERS.map((folder) => at(folder))),
+      wanted: wantedFirmware(desired),
+    })),
+    look(() => confinementOf(libvirt, root)),
+    look(async () => ((await isEnforced(root)) ? await mislabelledIn(config) : [])),
+  ]);
   return {
     emulationAllowed,
     network,
     reserveDiskMib: config.reserveDiskMib ?? DEFAULT_RESERVE_MIB,
-    missingPrograms: await look(() => missingPrograms(isPlugged)),
-    hasCpuFlags: await look(async () => /^flags\s*:.*\b(vmx|svm)\b/m.test(await cpuinfo())),
-    kvmDevice: await look(() => orNull(async () => ({ mode: (await stat(at("dev/kvm"))).mode }))),
-    accelerator: await look(() => detectAccelerator(libvirt, undefined, cpuinfo)),
-    libvirt: await look(() => libvirt.run(["version"])),
-    sockets: await look(async () => {
-      const names = new Set<string>(await readdir(at("run/libvirt")).catch(() => []));
-      const has = (...any: string[]) => any.some((name) => names.has(name));
-      return { libvirt: has("libvirt-sock", "virtqemud-sock"), virtlogd: has("virtlogd-sock") };
-    }),
-    networkFault: await look(() => networkFault(config, libvirt, root)),
-    missingVlans: await look(() => missingVlans(config, root)),
-    hasSfq: isPlugged ? await look(() => kernelHasSfq(root)) : seen(false),
-    hasSpoofFilter: isPlugged ? await look(() => hasFilter(libvirt)) : seen(false),
-    ebtables: isPlugged ? await look(listRules) : seen(null),
-    folders: await folders,
-    looseFiles: await look(() => looseFiles(config)),
-    space: await look(async () => {
-      const { bavail, bsize, files, ffree } = await statfs(config.diskDir);
-      return {
-        freeMib: Math.floor((bavail * bsize) / 1024 ** 2),
-        freeInodes: ffree,
-        inodes: files,
-      };
-    }),
-    images: await look(() => sortImages(config)),
-    changedImages: await look(() => changedImages(fileStore(config.diskDir, { durable: false }))),
-    firmware: await look(async () => ({
-      has: await readFirmware(FIRMWARE_FOLDERS.map((folder) => at(folder))),
-      wanted: wantedFirmware(desired),
-    })),
-    confinement: await look(async () => {
-      const capabilities = await libvirt.run(["capabilities"]);
-      return {
-        kernel: [
-          ...((
-            await text(at("sys/module/apparmor/parameters/enabled")).catch(() => "N")
-          ).startsWith("Y")
-            ? ["apparmor"]
-            : []),
-          ...((await isEnforced(root)) ? ["selinux"] : []),
-        ],
-        libvirt: [...capabilities.matchAll(/<model>(\w+)<\/model>/g)].flatMap(
-          ([, model]) => model ?? [],
-        ),
-      };
-    }),
-    mislabelled: await look(async () =>
-      (await isEnforced(root)) ? await mislabelled(config) : [],
+    missingPrograms: missing,
+    hasCpuFlags,
+    kvmDevice,
+    accelerator,
+    libvirt: version,
+    sockets,
+    networkFault: fault,
+    missingVlans: vlans,
+    hasSfq,
+    hasSpoofFilter,
+    ebtables,
+    folders,
+    looseFiles: loose,
+    space,
+    images,
+    changedImages: changed,
+    firmware,
+    confinement,
+    mislabelled,
+  };
+}
+
+async function socketsIn(folder: string): Promise<{ libvirt: boolean; virtlogd: boolean }> {
+  const names = new Set<string>(await readdir(folder).catch(() => []));
+  const has = (...any: string[]) => any.some((name) => names.has(name));
+  return { libvirt: has("libvirt-sock", "virtqemud-sock"), virtlogd: has("virtlogd-sock") };
+}
+
+async function spaceIn(folder: string) {
+  const { bavail, bsize, files, ffree } = await statfs(folder);
+  return { freeMib: Math.floor((bavail * bsize) / 1024 ** 2), freeInodes: ffree, inodes: files };
+}
+
+async function confinementOf(libvirt: Libvirt, root: string) {
+  const capabilities = await libvirt.run(["capabilities"]);
+  const apparmor = await readFile(
+    path.join(root, "sys/module/apparmor/parameters/enabled"),
+    "utf8",
+  ).catch(() => "N");
+  return {
+    kernel: [
+      ...(apparmor.startsWith("Y") ? ["apparmor"] : []),
+      ...((await isEnforced(root)) ? ["selinux"] : []),
+    ],
+    libvirt: [...capabilities.matchAll(/<model>(\w+)<\/model>/g)].flatMap(
+      ([, model]) => model ?? [],
     ),
   };
-}
-
-/** Missing folders and rights. Answers what it did, a sentence each. */
-export async function fixKvm(config: Config): Promise<{ check: string; did: string }[]> {
-  const done: { check: string; did: string }[] = [];
-  const folders = await seeFolders(config);
-  for (const [name, folder] of Object.entries(folders)) {
-    if (folder.at === null) {
-      const mode = name === "trash" ? 0o700 : 0o711;
-      // Only beneath a folder that is there: a volume that is not mounted shall not be taken for an empty one.
-      const made = await orNull(async () => {
-        await mkdir(folder.path);
-        // Whatever the umask takes away.
-        await chmod(folder.path, mode);
-        return true;
-      });
-      if (made === true)
-        done.push({ check: "folders", did: `made ${folder.path} (0${mode.toString(8)})` });
-    } else if (isOpen(folder.at.mode)) {
-      await chmod(folder.path, folder.at.mode & 0o7777 & ~0o006);
-      done.push({ check: "folder-rights", did: `took ${folder.path} from others` });
-    }
-  }
-  const files = await look(() => tightenFiles(config));
-  if ("seen" in files && files.seen.length > 0)
-    done.push({ check: "file-rights", did: `took ${files.seen.length} files from others` });
-  return done;
-}
-
-async function seeFolders(config: Config): Promise<Folders> {
-  const see = async (name: FolderName): Promise<FolderSeen> => {
-    const folder = config[`${name}Dir`];
-    const at = await orNull(async () => {
-      const { mode, dev } = await stat(folder);
-      return { mode, device: dev };
-    });
-    return { path: folder, at, closed: await closedOnTheWay(folder) };
-  };
-  return {
-    image: await see("image"),
-    disk: await see("disk"),
-    seed: await see("seed"),
-    console: await see("console"),
-    trash: await see("trash"),
-  };
-}
-
-/** The first folder from the top that only its owner enters; a folder's own group is taken to be QEMU's where it has setgid. */
-async function closedOnTheWay(folder: string): Promise<string | null> {
-  const parts = path.resolve(folder).split(path.sep);
-  for (let length = 1; length <= parts.length; length++) {
-    const at = parts.slice(0, length).join(path.sep) || path.sep;
-    const mode = await orNull(async () => (await stat(at)).mode);
-    if (mode === null) return null;
-    const byGroup = (mode & 0o2010) === 0o2010;
-    if ((mode & 0o001) === 0 && !byGroup) return at;
-  }
-  return null;
 }
 
 async function missingPrograms(isPlugged: boolean) {
@@ -223,13 +205,21 @@ async function listRules(): Promise<null> {
   return null;
 }
 
-async function sortImages(config: Config): Promise<{ good: string[]; bad: string[] }> {
+async function sortImages(
+  config: Config,
+  desired: ReadDocument | null,
+): Promise<{ good: string[]; bad: string[]; missing: string[] }> {
   const good = (await readImages(config)).map(({ file }) => file);
   const ending = ".qcow2";
   const all = (await readdir(config.imageDir))
     .filter((name) => name.endsWith(ending))
     .map((name) => path.basename(name, ending));
-  return { good, bad: all.filter((name) => !good.includes(name)) };
+  const wanted = new Set((desired?.vms ?? []).map(({ image }) => image.file));
+  return {
+    good,
+    bad: all.filter((name) => !good.includes(name)),
+    missing: [...wanted].filter((name) => !all.includes(name)),
+  };
 }
 
 function wantedFirmware(desired: ReadDocument | null): { uefi: boolean; secureBoot: boolean } {
@@ -248,7 +238,7 @@ const isEnforced = async (root: string): Promise<boolean> =>
   );
 
 /** `virt_image_t` is what the policy lets QEMU's guests be labelled from; `virt_content_t` is read only. */
-async function mislabelled(config: Config): Promise<string[]> {
+async function mislabelledIn(config: Config): Promise<string[]> {
   const folders = [config.imageDir, config.diskDir, config.seedDir];
   const labels = await Promise.all(
     folders.map(async (folder) => {
@@ -267,13 +257,4 @@ function limited(libvirt: Libvirt): Libvirt {
     run: (args, call) => libvirt.run(args, { timeoutMs: LIMIT_MS, ...call }),
     read: (commands, call) => libvirt.read(commands, { timeoutMs: LIMIT_MS, ...call }),
   };
-}
-
-async function orNull<T>(work: () => Promise<T>): Promise<T | null> {
-  try {
-    return await work();
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT") return null;
-    throw error;
-  }
 }
