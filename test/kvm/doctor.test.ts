@@ -28,7 +28,10 @@ describe.skipIf(!ground.available)(`item 4: a doctor on real libvirt${skipped}`,
     emulationAllowed: true,
     ...over,
   });
-  const ports = () => ({ ...host.options, ids: randomIds, root: "/" });
+  const ports = () => {
+    const { clock, log, agentVersion } = host.options;
+    return { clock, log, agentVersion, ids: randomIds, root: "/" };
+  };
   const wrong = async (over: Record<string, unknown> = {}) =>
     (await EXAMINERS.kvm.examine(config(over), null, ports()))
       .filter(({ ok }) => !ok)
