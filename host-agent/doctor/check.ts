@@ -1,3 +1,5 @@
+import { DriverError } from "#host-agent/drivers/driver.ts";
+
 /** One thing that a doctor looked at. As `berth-agent doctor --json` prints it. */
 export type Check = Readonly<{
   name: string;
@@ -25,10 +27,14 @@ export async function look<T>(work: () => Promise<T> | T): Promise<Looked<T>> {
   }
 }
 
-/** With what caused it: `fetch failed` alone says nothing. */
+const MOST_CHARS = 500;
+
+/** One line, with what caused it: `fetch failed` alone says nothing. A driver's message is whole by itself. */
 function messageOf(error: Error): string {
   const { message, cause } = error;
-  return cause instanceof Error ? `${message}: ${messageOf(cause)}` : message;
+  const isWhole = error instanceof DriverError || !(cause instanceof Error);
+  const text = isWhole ? message : `${message}: ${messageOf(cause)}`;
+  return text.replaceAll(/\s+/g, " ").slice(0, MOST_CHARS);
 }
 
 export type Verdict = Readonly<{ fine: string } | { wrong: string; fix: string }>;
@@ -46,7 +52,7 @@ export function judge<T>(
       ok: false,
       found: `could not be looked at: ${looked.unseen}`,
       why,
-      fix: "mend what kept it from being looked at, and ask the doctor again, as root",
+      fix: "mend what kept it from being looked at (another check may say how), and ask again, as root",
     };
   const said = verdict(looked.seen);
   return "fine" in said

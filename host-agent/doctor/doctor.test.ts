@@ -226,6 +226,12 @@ const TROUBLES: readonly [
   ["one-agent", "another agent", () => held(at("state"), "/elsewhere")],
   ["agent-version", "an upgrade without a restart", () => noted({ version: "1.2.2" })],
   ["state-folder", "a state folder that others enter", () => chmod(at("state"), 0o755)],
+  [
+    "state-folder",
+    "no state folder",
+    () => rm(at("state"), { recursive: true }),
+    ["state-files", "identity", "last-report", "identity-accepted"],
+  ],
   ["state-files", "half a file", () => put("state/actions.json", '{"begun":')],
   [
     "identity",

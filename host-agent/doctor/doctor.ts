@@ -1,9 +1,9 @@
-import { chmod, mkdir, stat } from "node:fs/promises";
+import { chmod, mkdir } from "node:fs/promises";
 import type { DoctorOptions } from "#host-agent/cli.ts";
 import type { Log } from "#core/ports.ts";
 import { readDriverOptions } from "#host-agent/read-driver-options.ts";
 import { judge, look, unseen, type Check } from "./check.ts";
-import { examineAgent, type DoctorPorts } from "./examine-agent.ts";
+import { examineAgent, folderMode, type DoctorPorts } from "./examine-agent.ts";
 import { EXAMINERS, type Mended } from "./examine-host.ts";
 import { judgeAgent } from "./judge-agent.ts";
 import { readState, type StateRead } from "./read-state.ts";
@@ -60,12 +60,13 @@ async function mend({ stateDir, driver }: DoctorOptions): Promise<readonly Mende
 
 async function mendState(folder: string): Promise<readonly Mended[]> {
   const check = "state-folder";
-  const found = await look(async () => (await stat(folder)).mode);
-  if ("unseen" in found) {
+  const mode = await look(() => folderMode(folder));
+  if ("unseen" in mode) return [];
+  if (mode.seen === null) {
     const made = await look(() => mkdir(folder, { mode: 0o700 }));
     return "seen" in made ? [{ check, did: `made ${folder} (0700)` }] : [];
   }
-  if ((found.seen & 0o077) === 0) return [];
+  if ((mode.seen & 0o077) === 0) return [];
   await chmod(folder, 0o700);
   return [{ check, did: `took ${folder} from others` }];
 }

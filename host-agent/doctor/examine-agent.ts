@@ -40,7 +40,7 @@ export async function examineAgent(
   const [stateFolder, addresses, certificate, plane] = await Promise.all([
     stateDir === null
       ? noFolder
-      : look(async () => ({ path: stateDir, mode: (await stat(stateDir)).mode })),
+      : look(async () => ({ path: stateDir, mode: await folderMode(stateDir) })),
     toPlane(addressesOf),
     toPlane(certificateOf),
     toPlane((url) => timeOf(url, clock)),
@@ -72,6 +72,17 @@ export async function examineAgent(
     plane,
     accepted: await toPlane((url) => askAsHost(url, state, plane, ports)),
   };
+}
+
+/** null: it is not there. Windows keeps rights in lists, and Node makes a mode up there: that is not judged. */
+export async function folderMode(folder: string): Promise<number | null> {
+  try {
+    const { mode } = await stat(folder);
+    return process.platform === "win32" ? 0o700 : mode;
+  } catch (error) {
+    if (error instanceof Error && "code" in error && error.code === "ENOENT") return null;
+    throw error;
+  }
 }
 
 async function addressesOf({ hostname }: URL): Promise<string[]> {

@@ -11,7 +11,8 @@ export type AgentFacts = Readonly<{
   config: ConfigFile;
   /** Options that nothing gives: `api`, `state-dir`, `driver`. */
   missing: readonly string[];
-  stateFolder: Looked<{ path: string; mode: number }>;
+  /** `mode` null: it is not there. */
+  stateFolder: Looked<{ path: string; mode: number | null }>;
   /** What the agent's own readers said of its files. */
   corrupt: Looked<readonly string[]>;
   agents: Looked<{ mine: boolean; others: number }>;
@@ -112,13 +113,16 @@ function judgeState(facts: AgentFacts): Check[] {
       "state-folder",
       "it holds this host's key, and passwords on their way",
       facts.stateFolder,
-      ({ path, mode }) =>
-        (mode & 0o077) === 0
+      ({ path, mode }) => {
+        if (mode === null)
+          return { wrong: `${path} is not there`, fix: `mkdir -m 0700 ${path}, or doctor --fix` };
+        return (mode & 0o077) === 0
           ? { fine: `${path} is its owner's alone` }
           : {
               wrong: `others may enter ${path} (${octal(mode)})`,
               fix: `chmod 0700 ${path}, or doctor --fix`,
-            },
+            };
+      },
     ),
     judge(
       "state-files",
