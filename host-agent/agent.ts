@@ -47,6 +47,8 @@ export type AgentSettings = {
   trashHours: number;
   stepLimitSeconds: number;
 };
+/** What may change while the agent runs. */
+export type ChangeableSettings = Omit<AgentSettings, "stepLimitSeconds">;
 const DEFAULT_SETTINGS: AgentSettings = {
   concurrency: 8,
   destroysPerHour: 20,
@@ -62,6 +64,8 @@ export interface Agent extends Chores {
   pass(request?: Partial<PassRequest>): Promise<void>;
   /** What its metrics show besides what it counts. From memory: asks nobody. */
   readings(): Readings;
+  /** For the steps that begin from now on. What is left out becomes what it is by itself. */
+  change(settings: Partial<ChangeableSettings>): void;
   /** Stops all work. The driver stays open: it is the caller's. */
   close(): void;
 }
@@ -87,7 +91,11 @@ export function createAgent(ports: AgentPorts): Agent {
   const reports = createSentReports({ store, controlPlane, planeTime });
   const desired = createDesiredState({ hostId, store, controlPlane, log });
   const journal = createActionJournal(store);
-  const destroyLimit = createDestroyLimit({ store, clock, perHour: settings.destroysPerHour });
+  const destroyLimit = createDestroyLimit({
+    store,
+    clock,
+    perHour: () => settings.destroysPerHour,
+  });
   const spool = createSpool(store, log);
   const reporter = createReporter({
     controlPlane: reports,
@@ -125,7 +133,7 @@ export function createAgent(ports: AgentPorts): Agent {
     log,
     metrics,
     signal,
-    slot: createSlots(settings.concurrency),
+    slot: createSlots(() => settings.concurrency),
     stepLimitMs: settings.stepLimitSeconds * 1000,
     initialPassword: (vmId, inner) => controlPlane.initialPassword(vmId, inner),
     beforePowerOff: async () => {
@@ -218,6 +226,10 @@ export function createAgent(ports: AgentPorts): Agent {
         desiredGeneration: desired.current()?.generation ?? 0,
         clockOffsetSeconds: planeTime.offsetSeconds(),
       };
+    },
+    change: (next) => {
+      const { stepLimitSeconds } = settings;
+      Object.assign(settings, DEFAULT_SETTINGS, next, { stepLimitSeconds });
     },
     close: () => life.abort(),
   };

@@ -1,17 +1,22 @@
 import { parseArgs } from "node:util";
-import { isPlainToRemote } from "./channel/plain-http.ts";
+import { apiFault } from "./channel/plain-http.ts";
+import { DEFAULT_CONFIG, type ConfigFile } from "./config-file.ts";
 import { listenAddress, type ListenAddress } from "./serve-metrics.ts";
 import { DRIVER_NAMES, type DriverName } from "./drivers/open-driver.ts";
+import type { LogLevel } from "./json-log.ts";
 
 export const USAGE = `berth-agent: runs the VMs of this host as Berth's control plane says
 
   berth-agent run      [options]   work until told to stop; enrols first when --join-token-file is given
   berth-agent enroll   [options]   make this host's key and enrol it, then end
-  berth-agent selftest --driver hyperv --driver-config FILE --image NAME
+  berth-agent status   [options]   what the agent that runs here last did
+  berth-agent doctor   [options]   look for what is wrong with this host, and say how to mend it
+  berth-agent selftest [options] --image NAME
                                    try the driver on this host with one tiny VM, and clean up
   berth-agent --help | --version
 
-options (each may also come from the environment variable in brackets)
+options (each may also come from the environment variable in brackets, or from the config file)
+  --config FILE           the config file (${DEFAULT_CONFIG}, where it is there)   [BERTH_AGENT_CONFIG]
   --api URL               the control plane                         [BERTH_AGENT_API]
                           https only; plain http for this machine's own addresses (127.0.0.1, [::1], localhost)
   --state-dir DIR         the agent's own files                     [BERTH_AGENT_STATE_DIR]
@@ -24,30 +29,49 @@ options (each may also come from the environment variable in brackets)
   --concurrency N         steps under way at once (8)
   --metrics-listen ADDR   serve Prometheus' metrics there             [BERTH_AGENT_METRICS_LISTEN]
                           9109 or 127.0.0.1:9109 for this machine only; off when left out
+  --json                  status, doctor: as JSON
+  --fix                   doctor: mend what is harmless (missing folders, rights), and say what was mended
 
 exit codes: 0 done, 1 bug or outage, 2 wrong use, 3 not enrolled or key revoked, 4 state file corrupt, 5 already running
+            doctor: 1 something is wrong; status: 1 no agent runs
 `;
 
 export type Command =
   | { name: "help" }
   | { name: "version" }
+  | { name: "status"; json: boolean; stateDir: string }
+  | DoctorOptions
   | ({ name: "selftest"; image: string } & DriverChoice)
   | ({ name: "run" | "enroll" } & AgentOptions);
 
 export type DriverChoice = {
   driver: DriverName;
+  /** Of the config file. */
+  fileOptions: Readonly<Record<string, unknown>>;
   driverConfigFile: string | null;
-  /** Over what the file says. */
+  /** Over what the files say. */
   driverOptions: Readonly<Record<string, unknown>>;
+};
+
+/** What is not set, or set wrongly, is what a doctor is for: null. */
+export type DoctorOptions = {
+  name: "doctor";
+  json: boolean;
+  fix: boolean;
+  apiUrl: string | null;
+  stateDir: string | null;
+  driver: DriverChoice | null;
+  config: ConfigFile;
 };
 
 export type AgentOptions = DriverChoice & {
   apiUrl: string;
   stateDir: string;
   joinTokenFile: string | null;
+  logLevel: LogLevel;
   /** null: metrics are not served. */
   metricsListen: ListenAddress | null;
-  settings: { destroysPerHour?: number; concurrency?: number };
+  settings: { destroysPerHour?: number; concurrency?: number; trashHours?: number };
 };
 
 /** The command line cannot be understood. The message says why, in one line. */
@@ -55,71 +79,113 @@ export class UsageError extends Error {
   override name = "UsageError";
 }
 
+/** Which config file is to be read, and whether somebody named it. Throws `UsageError`. */
+export function configFileOf(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): { path: string; must: boolean } {
+  const named = parse(args).values.config ?? env["BERTH_AGENT_CONFIG"];
+  return named ? { path: named, must: true } : { path: DEFAULT_CONFIG, must: false };
+}
+
+const NO_FILE: ConfigFile = { path: DEFAULT_CONFIG, values: {}, faults: [], isThere: false };
+
 /** Throws `UsageError`. */
-export function parseCommand(args: readonly string[], env: NodeJS.ProcessEnv): Command {
+export function parseCommand(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  config: ConfigFile = NO_FILE,
+): Command {
   const { values, positionals } = parse(args);
+  const file = config.values;
   if (values.version) return { name: "version" };
   if (values.help || positionals[0] === "help") return { name: "help" };
   const [name, ...more] = positionals;
-  if (name !== "run" && name !== "enroll" && name !== "selftest")
+  const known = NAMES.find((other) => other === name);
+  if (known === undefined)
     throw new UsageError(
-      name === undefined ? "say run, enroll or selftest" : `unknown command: ${name}`,
+      name === undefined ? `say ${NAMES.join(", ")}` : `unknown command: ${name}`,
     );
   if (more.length > 0) throw new UsageError(`one command at a time, not also: ${more.join(" ")}`);
+  // A doctor tells of a bad file among the rest.
+  if (known !== "doctor" && config.faults.length > 0)
+    throw new UsageError(config.faults.join("\n"));
 
-  const given = (flag: string | undefined, variable: string) => flag ?? env[variable] ?? null;
-  const must = (flag: string | undefined, option: string, variable: string) => {
-    const value = given(flag, variable);
-    if (value === null || value === "")
-      throw new UsageError(`--${option} is needed (or ${variable})`);
+  const given = (flag: string | undefined, variable: string, ofFile: string | undefined) =>
+    (flag ?? env[variable] ?? ofFile) || null;
+  const must = (value: string | null, option: string, variable: string) => {
+    if (value === null) throw new UsageError(`--${option} is needed (or ${variable})`);
     return value;
   };
-  const chooseDriver = (): DriverChoice => {
-    const driver = must(values.driver, "driver", "BERTH_AGENT_DRIVER");
-    const known = DRIVER_NAMES.find((other) => other === driver);
+  const apiUrl = given(values.api, "BERTH_AGENT_API", file.api);
+  const stateDir = given(values["state-dir"], "BERTH_AGENT_STATE_DIR", file.stateDir);
+  const driver = given(values.driver, "BERTH_AGENT_DRIVER", file.driver);
+  const chooseDriver = (chosen: string): DriverChoice => {
+    const known = DRIVER_NAMES.find((other) => other === chosen);
     if (known === undefined)
-      throw new UsageError(`--driver is one of ${DRIVER_NAMES.join(", ")}, not ${driver}`);
+      throw new UsageError(`--driver is one of ${DRIVER_NAMES.join(", ")}, not ${chosen}`);
     return {
       driver: known,
-      driverConfigFile: given(values["driver-config"], "BERTH_AGENT_DRIVER_CONFIG"),
+      fileOptions: file.driverOptions ?? {},
+      driverConfigFile: given(
+        values["driver-config"],
+        "BERTH_AGENT_DRIVER_CONFIG",
+        file.driverConfig,
+      ),
       driverOptions: Object.fromEntries((values["driver-option"] ?? []).map(keyAndValue)),
     };
   };
-  if (name === "selftest") {
-    if (values.image === undefined) throw new UsageError("--image is needed for a self-test");
-    return { name, image: values.image, ...chooseDriver() };
+  const json = values.json ?? false;
+  const fix = values.fix ?? false;
+  if (known === "doctor") {
+    const chosen = driver === null ? null : chooseDriver(driver);
+    return { name: known, json, fix, apiUrl, stateDir, driver: chosen, config };
   }
-  const apiUrl = must(values.api, "api", "BERTH_AGENT_API");
-  const url = URL.parse(apiUrl);
-  if (url === null || !/^https?:$/.test(url.protocol))
-    throw new UsageError(`--api is not an http(s) URL: ${apiUrl}`);
-  if (isPlainToRemote(url))
-    throw new UsageError(
-      `--api is plain http to another machine, which anybody between could read and change: use https (${apiUrl})`,
-    );
-  const chosen = chooseDriver();
-  const joinTokenFile = given(values["join-token-file"], "BERTH_AGENT_JOIN_TOKEN_FILE");
-  if (name === "enroll" && joinTokenFile === null)
+  if (fix) throw new UsageError("--fix is the doctor's alone");
+  if (known === "status")
+    return { name: known, json, stateDir: must(stateDir, "state-dir", "BERTH_AGENT_STATE_DIR") };
+  if (json) throw new UsageError("--json is for status and doctor");
+  const mustDriver = () => chooseDriver(must(driver, "driver", "BERTH_AGENT_DRIVER"));
+  if (known === "selftest") {
+    if (values.image === undefined) throw new UsageError("--image is needed for a self-test");
+    return { name: known, image: values.image, ...mustDriver() };
+  }
+  const api = must(apiUrl, "api", "BERTH_AGENT_API");
+  const fault = apiFault(api);
+  if (fault !== null) throw new UsageError(`--api ${fault}`);
+  const chosen = mustDriver();
+  const joinTokenFile = given(
+    values["join-token-file"],
+    "BERTH_AGENT_JOIN_TOKEN_FILE",
+    file.joinTokenFile,
+  );
+  if (known === "enroll" && joinTokenFile === null)
     throw new UsageError("--join-token-file is needed to enrol");
-  const destroysPerHour = count(values["destroys-per-hour"], "destroys-per-hour", 0);
-  const concurrency = count(values.concurrency, "concurrency", 1);
-  const listen = given(values["metrics-listen"], "BERTH_AGENT_METRICS_LISTEN");
+  const destroysPerHour =
+    count(values["destroys-per-hour"], "destroys-per-hour", 0) ?? file.destroysPerHour;
+  const concurrency = count(values.concurrency, "concurrency", 1) ?? file.concurrency;
+  const { trashHours } = file;
+  const listen = given(values["metrics-listen"], "BERTH_AGENT_METRICS_LISTEN", file.metricsListen);
   const metricsListen = listen === null ? null : listenAddress(listen);
   if (listen !== null && metricsListen === null)
     throw new UsageError(`--metrics-listen is a port, or HOST:PORT, not ${listen}`);
   return {
-    name,
-    apiUrl,
-    stateDir: must(values["state-dir"], "state-dir", "BERTH_AGENT_STATE_DIR"),
+    name: known,
+    apiUrl: api,
+    stateDir: must(stateDir, "state-dir", "BERTH_AGENT_STATE_DIR"),
     ...chosen,
     joinTokenFile,
+    logLevel: file.logLevel ?? "info",
     metricsListen,
     settings: {
-      ...(destroysPerHour === null ? {} : { destroysPerHour }),
-      ...(concurrency === null ? {} : { concurrency }),
+      ...(destroysPerHour === undefined ? {} : { destroysPerHour }),
+      ...(concurrency === undefined ? {} : { concurrency }),
+      ...(trashHours === undefined ? {} : { trashHours }),
     },
   };
 }
+
+const NAMES = ["run", "enroll", "status", "doctor", "selftest"] as const;
 
 function parse(args: readonly string[]) {
   const text = { type: "string" } as const;
@@ -131,6 +197,9 @@ function parse(args: readonly string[]) {
       options: {
         help: { ...flag, short: "h" },
         version: flag,
+        json: flag,
+        fix: flag,
+        config: text,
         api: text,
         "state-dir": text,
         driver: text,

@@ -39,3 +39,19 @@ describe("4b B7: a line of the agent's log", () => {
     expect(JSON.parse(line)).toMatchObject({ event: "vm_step", at: at.toISOString() });
   });
 });
+
+test("item 4: at the level `error` only errors are written, from the moment that it is set", () => {
+  const lines: string[] = [];
+  let least: "info" | "error" = "info";
+  const clock = { now: () => new Date(0), sleep: async () => undefined };
+  const log = createJsonLog(
+    (line) => lines.push(line),
+    clock,
+    () => least,
+  );
+  log.info("one", {});
+  least = "error";
+  log.info("two", {});
+  log.error("three", {});
+  expect(lines.map((line) => JSON.parse(line).event)).toEqual(["one", "three"]);
+});

@@ -6,9 +6,18 @@ const MOST_ITEMS = 100;
 /** Of one line, which collectors cut in the middle when it is longer: then it is no JSON any more. */
 const MOST_LINE_CHARS = 8_000;
 
+export const LOG_LEVELS = ["info", "error"] as const;
+/** `error`: errors alone. */
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
 /** One line of JSON an event, on standard output. However long its fields are, a line is short and whole. */
-export const createJsonLog = (write: (line: string) => void, clock: Clock): Log => {
-  const line = (level: string) => (event: string, fields: Record<string, unknown>) => {
+export const createJsonLog = (
+  write: (line: string) => void,
+  clock: Clock,
+  least: () => LogLevel = () => "info",
+): Log => {
+  const line = (level: LogLevel) => (event: string, fields: Record<string, unknown>) => {
+    if (level === "info" && least() === "error") return;
     const head = { at: clock.now().toISOString(), level, event };
     const whole = JSON.stringify({ ...head, ...fields }, shortened);
     const text =

@@ -1,13 +1,27 @@
-import { readFile } from "node:fs/promises";
 import packageJson from "../package.json" with { type: "json" };
 import type { Clock } from "#core/ports.ts";
 import { createMetricsRegistry } from "#core/metrics-registry.ts";
-import { createAgent } from "./agent.ts";
-import { parseCommand, USAGE, UsageError, type AgentOptions, type DriverChoice } from "./cli.ts";
+import { createAgent, type Agent } from "./agent.ts";
+import {
+  configFileOf,
+  parseCommand,
+  USAGE,
+  UsageError,
+  type AgentOptions,
+  type Command,
+  type DoctorOptions,
+  type DriverChoice,
+} from "./cli.ts";
+import { compareOptions } from "./compare-options.ts";
+import { readConfigFile } from "./config-file.ts";
+import { checksAsText, examine } from "./doctor/doctor.ts";
+import { readAgentStatus, statusAsText } from "./doctor/status.ts";
+import { readDriverOptions, readOption } from "./read-driver-options.ts";
 import {
   ControlPlaneError,
   createHttpControlPlane,
   IdentityRevoked,
+  type ControlPlane,
 } from "#host-agent/channel/control-plane.ts";
 import { createSqsDoorbell } from "#host-agent/channel/doorbell.ts";
 import { DriverError, type VmDriver } from "./drivers/driver.ts";
@@ -22,12 +36,18 @@ import { createPlaneTime } from "#host-agent/channel/plane-time.ts";
 import { CorruptState } from "#host-agent/state/saved.ts";
 import { AlreadyRunning, holdAlone } from "#host-agent/state/single-instance.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
-import { createJsonLog } from "./json-log.ts";
+import { createStatusNotes, type StatusNotes } from "#host-agent/state/status-notes.ts";
+import { createJsonLog, type LogLevel } from "./json-log.ts";
 import { AGENT_METRICS } from "./metrics.ts";
 import { serveOwnMetrics } from "./serve-metrics.ts";
 import { systemClock as clock, systemIds as ids, systemRandom, systemUptimeMs } from "./system.ts";
 
-const log = createJsonLog((line) => process.stdout.write(line), clock);
+let logLevel: LogLevel = "info";
+const log = createJsonLog(
+  (line) => process.stdout.write(line),
+  clock,
+  () => logLevel,
+);
 const agentVersion = packageJson.version;
 const planeTime = createPlaneTime({ clock, uptimeMs: systemUptimeMs, log });
 /** What a driver dates is emptied by date: a host's clock that somebody sets must not make a week of it. */
@@ -50,14 +70,23 @@ const EXIT_CODES: readonly (readonly [abstract new (...args: never[]) => Error, 
   [DriverError, 1],
 ];
 
+/** The command line, over the environment, over the config file. */
+async function readCommand(args: readonly string[]): Promise<Command> {
+  const { path, must } = configFileOf(args, process.env);
+  return parseCommand(args, process.env, await readConfigFile(path, must));
+}
+
 async function main(args: readonly string[]): Promise<void> {
-  const command = parseCommand(args, process.env);
+  const command = await readCommand(args);
   if (command.name === "help") process.stdout.write(USAGE);
   else if (command.name === "version") process.stdout.write(`${agentVersion}\n`);
   else if (command.name === "selftest") await tryDriver(command);
+  else if (command.name === "status") await tellStatus(command);
+  else if (command.name === "doctor") await tellChecks(command);
   else {
+    logLevel = command.logLevel;
     const letGo = await holdAlone(command.stateDir);
-    const driver = await openDriver(command.driver, await driverOptions(command), {
+    const driver = await openDriver(command.driver, await readDriverOptions(command), {
       clock: driverClock,
       ids,
       log,
@@ -66,7 +95,7 @@ async function main(args: readonly string[]): Promise<void> {
     try {
       const store = fileStore(command.stateDir, { durable: true });
       const identity = await identify(command, store, driver, command.name === "enroll");
-      if (command.name === "run") await run(command, store, driver, identity);
+      if (command.name === "run") await run(command, store, driver, identity, args);
     } finally {
       await driver.close();
       letGo();
@@ -74,10 +103,23 @@ async function main(args: readonly string[]): Promise<void> {
   }
 }
 
+async function tellStatus({ stateDir, json }: { stateDir: string; json: boolean }): Promise<void> {
+  const status = await readAgentStatus(stateDir, clock);
+  process.stdout.write(json ? `${JSON.stringify(status)}\n` : statusAsText(stateDir, status));
+  if (!status.running) process.exitCode = 1;
+}
+
+async function tellChecks(options: DoctorOptions): Promise<void> {
+  const nodeVersion = process.versions.node;
+  const checks = await examine(options, { clock, ids, agentVersion, nodeVersion, root: "/" });
+  process.stdout.write(options.json ? `${JSON.stringify({ checks })}\n` : checksAsText(checks));
+  if (checks.some((check) => !check.ok)) process.exitCode = 1;
+}
+
 /** One line a step; exit code 1 when one was not as it must be. */
 async function tryDriver(command: DriverChoice & { image: string }): Promise<void> {
   const ports = { clock, ids, log, agentVersion };
-  const options = await driverOptions(command);
+  const options = await readDriverOptions(command);
   const told = untilTold(() =>
     process.stderr.write("berth-agent: ending, and cleaning up first\n"),
   );
@@ -119,22 +161,32 @@ async function run(
   store: StateStore,
   driver: VmDriver,
   identity: EnrolledIdentity,
+  args: readonly string[],
 ): Promise<void> {
   const { hostId } = identity.enrolled;
+  // Not flushed to the disk: a power cut may take it, and nobody goes by it.
+  const notes = createStatusNotes(fileStore(options.stateDir, { durable: false }), clock, {
+    pid: process.pid,
+    version: agentVersion,
+    driver: options.driver,
+    api: options.apiUrl,
+    hostId,
+  });
   const signingClock = { now: () => planeTime.signingNow(), sleep: clock.sleep };
   const sign = await createSigner(identity, { clock: signingClock, ids });
+  const controlPlane = createHttpControlPlane({
+    apiUrl: options.apiUrl,
+    fetch,
+    clock,
+    sign,
+    heard: (date) => planeTime.heard(date),
+  });
   const metrics = createMetricsRegistry(AGENT_METRICS);
   const agent = createAgent({
     hostId,
     driver,
     metrics,
-    controlPlane: createHttpControlPlane({
-      apiUrl: options.apiUrl,
-      fetch,
-      clock,
-      sign,
-      heard: (date) => planeTime.heard(date),
-    }),
+    controlPlane: noting(controlPlane, notes),
     planeTime,
     doorbell: (session) => createSqsDoorbell({ hostId, session, clock, log }),
     store,
@@ -144,14 +196,63 @@ async function run(
     settings: options.settings,
   });
   const told = untilTold((signal) => log.info("agent_stopping", { host_id: hostId, signal }));
+  const reloading = reloadOnHangUp(args, options, agent);
+  await notes.started();
   log.info("agent_started", { host_id: hostId, driver: options.driver, version: agentVersion });
   const served = await serveOwnMetrics(options, { metrics, agent, agentVersion, log });
   try {
     await agent.run(told);
   } finally {
     await served?.close();
+    reloading.stop();
   }
   log.info("agent_stopped", { host_id: hostId });
+}
+
+/** The same control plane; what became of reports is written down for `berth-agent status`. */
+const noting = (controlPlane: ControlPlane, notes: StatusNotes): ControlPlane => ({
+  ...controlPlane,
+  async report(report, signal) {
+    try {
+      await controlPlane.report(report, signal);
+    } catch (error) {
+      await notes.failed(error);
+      throw error;
+    }
+    await notes.acknowledged(report);
+  },
+});
+
+/**
+ * SIGHUP reads the config file again. Log level and limits change at once; what needs a restart is named in the log, and a
+ * file with a fault changes nothing.
+ */
+function reloadOnHangUp(args: readonly string[], first: AgentOptions, agent: Agent) {
+  let held = first;
+  const reload = async () => {
+    try {
+      const next = await readCommand(args);
+      if (next.name !== "run") return;
+      const { changed, needsRestart } = compareOptions(held, first, next);
+      held = next;
+      agent.change(next.settings);
+      log.info("config_reloaded", { changed, needs_restart: needsRestart });
+      // Last, or a level of errors alone would hide that it was read.
+      logLevel = next.logLevel;
+    } catch (error) {
+      // What was read before holds on, whatever it was: a signal ends no agent.
+      const text = error instanceof Error ? error.message : String(error);
+      log.error("config_not_reloaded", { error: text });
+    }
+  };
+  // One after the other, in the order of the signals.
+  let turn = Promise.resolve();
+  const hangUp = () => {
+    turn = turn.then(reload);
+  };
+  // On Windows it says that the console was closed.
+  if (process.platform !== "win32") process.on("SIGHUP", hangUp);
+  return { stop: () => void process.off("SIGHUP", hangUp) };
 }
 
 /** Aborted when the process is told to stop. Told the same again, it ends at once. */
@@ -164,25 +265,6 @@ function untilTold(heard: (signal: NodeJS.Signals) => void): AbortSignal {
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
   return stopping.signal;
-}
-
-async function driverOptions(options: DriverChoice): Promise<unknown> {
-  const file = options.driverConfigFile;
-  if (file === null) return options.driverOptions;
-  const text = await readOption("--driver-config", file);
-  try {
-    return { ...JSON.parse(text), ...options.driverOptions };
-  } catch (cause) {
-    throw new UsageError(`--driver-config ${file} is not JSON`, { cause });
-  }
-}
-
-async function readOption(option: string, file: string): Promise<string> {
-  try {
-    return await readFile(file, "utf8");
-  } catch (cause) {
-    throw new UsageError(`${option} cannot be read: ${file}`, { cause });
-  }
 }
 
 try {

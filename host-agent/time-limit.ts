@@ -43,19 +43,21 @@ export async function pause(clock: Clock, ms: number, signal: AbortSignal): Prom
   }
 }
 
-/** At most `size` holders at once; the others wait in the order of their asking. */
-export function createSlots(size: number): <T>(work: () => Promise<T>) => Promise<T> {
-  let free = size;
+/** At most `size()` holders at once, asked each time; the others wait in the order of their asking. */
+export function createSlots(size: () => number): <T>(work: () => Promise<T>) => Promise<T> {
+  let taken = 0;
   const waiting: (() => void)[] = [];
   return async (work) => {
-    if (free > 0) free -= 1;
+    if (waiting.length === 0 && taken < size()) taken += 1;
     else await new Promise<void>((resolve) => waiting.push(resolve));
     try {
       return await work();
     } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else free += 1;
+      taken -= 1;
+      while (taken < size() && waiting.length > 0) {
+        taken += 1;
+        waiting.shift()?.();
+      }
     }
   };
 }

@@ -18,7 +18,8 @@ export interface DestroyLimit {
 export function createDestroyLimit(ports: {
   store: StateStore;
   clock: Clock;
-  perHour: number;
+  /** Asked each time: staff may raise it while the agent runs. */
+  perHour: () => number;
 }): DestroyLimit {
   const { store, clock, perHour } = ports;
   let destroys: z.infer<typeof Destroys> = [];
@@ -28,10 +29,11 @@ export function createDestroyLimit(ports: {
     const now = clock.now();
     const recent = destroys.filter(({ at }) => now.getTime() - Date.parse(at) < HOUR_MS);
     if (recent.some((other) => other.vmId === vmId)) return;
-    if (recent.length >= perHour)
+    const most = perHour();
+    if (recent.length >= most)
       throw new DriverError(
         "destroy_limit",
-        `this host destroys no more than ${perHour} VMs an hour: staff may raise the limit`,
+        `this host destroys no more than ${most} VMs an hour: staff may raise the limit`,
       );
     const counted = [...recent, { vmId, at: now.toISOString() }];
     await save(store, FILE, counted);

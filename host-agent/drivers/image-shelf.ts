@@ -115,6 +115,11 @@ export function createImageShelf({ store, log }: { store: StateStore; log: Log }
     },
   };
 }
+/** The images that are another file than they were, as far as they were read through. Throws `CorruptState`. */
+export async function changedImages(store: StateStore): Promise<string[]> {
+  const sums = (await loadSaved(store, SAVED, Sums)) ?? {};
+  return Object.keys(sums).filter((file) => sums[file]?.sha256 !== sums[file]?.first);
+}
 export type ImageShelf = ReturnType<typeof createImageShelf>;
 
 async function stateOf(path: string): Promise<{ state: string; bytes: number }> {

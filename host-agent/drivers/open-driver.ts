@@ -8,7 +8,7 @@ export type DriverPorts = { clock: Clock; ids: IdSource; log: Log; agentVersion:
 
 const folder = z.string().min(1);
 
-const KvmConfig = z.strictObject({
+export const KvmConfig = z.strictObject({
   imageDir: folder,
   diskDir: folder,
   seedDir: folder,
@@ -30,7 +30,7 @@ const KvmConfig = z.strictObject({
   reserveDiskMib: z.int().nonnegative().exactOptional(),
 });
 
-const HypervConfig = z.strictObject({
+export const HypervConfig = z.strictObject({
   root: folder,
   images: folder,
   switch: z.string().min(1),
@@ -92,17 +92,17 @@ const SimulatedConfig = z.strictObject({
 /** By name: checks the options of one driver and opens it. Only the driver that is asked for is loaded. */
 const OPENERS = {
   async kvm(options, ports) {
-    const config = check(KvmConfig, options);
+    const config = checkOptions(KvmConfig, options);
     const { createKvmDriver } = await import("./kvm/driver.ts");
     return createKvmDriver({ ...config, ...ports });
   },
   async hyperv(options, ports) {
-    const config = check(HypervConfig, options);
+    const config = checkOptions(HypervConfig, options);
     const { createHypervDriver } = await import("./hyperv/driver.ts");
     return createHypervDriver({ ...config, ...ports });
   },
   async simulated(options, ports) {
-    const config = check(SimulatedConfig, options);
+    const config = checkOptions(SimulatedConfig, options);
     const [{ createSimulatedDriver }, { folderWorld }, { NO_DELAYS, REALISTIC_DELAYS }] =
       await Promise.all([
         import("./simulated/driver.ts"),
@@ -130,7 +130,8 @@ export const openDriver = (
   ports: DriverPorts,
 ): Promise<VmDriver> => OPENERS[name](options, ports);
 
-function check<T>(schema: z.ZodType<T>, options: unknown): T {
+/** Throws `DriverOptionsError`. */
+export function checkOptions<T>(schema: z.ZodType<T>, options: unknown): T {
   const checked = schema.safeParse(options);
   if (checked.success) return checked.data;
   const faults = checked.error.issues.map(
@@ -138,6 +139,37 @@ function check<T>(schema: z.ZodType<T>, options: unknown): T {
   );
   throw new DriverOptionsError(`driver options: ${faults.join("; ")}`);
 }
+
+const SCHEMAS = {
+  kvm: KvmConfig,
+  hyperv: HypervConfig,
+  simulated: SimulatedConfig,
+} satisfies Record<DriverName, z.ZodType>;
+
+/** What is wrong with a driver's options, and where in them. */
+export const optionIssues = (name: DriverName, options: unknown): readonly z.core.$ZodIssue[] =>
+  SCHEMAS[name].safeParse(options).error?.issues ?? [];
+
+type SelftestRun = (
+  options: unknown,
+  image: HostImage,
+  ports: DriverPorts,
+  signal?: AbortSignal,
+) => Promise<readonly SelftestStep[]>;
+
+/** Of the drivers that run something. */
+const SELFTESTS: Partial<Record<DriverName, SelftestRun>> = {
+  async kvm(options, image, ports, signal) {
+    const config = checkOptions(KvmConfig, options);
+    const { selftest } = await import("./kvm/selftest.ts");
+    return selftest({ ...config, ...ports }, image, signal);
+  },
+  async hyperv(options, image, ports, signal) {
+    const config = checkOptions(HypervConfig, options);
+    const { selftest } = await import("./hyperv/selftest.ts");
+    return selftest({ ...config, ...ports }, image, signal);
+  },
+};
 
 /**
  * Tries a driver on this host with the life of one tiny VM, cleaned up whatever happened, also when the signal ends it
@@ -150,11 +182,10 @@ export async function runSelftest(
   ports: DriverPorts,
   signal?: AbortSignal,
 ): Promise<readonly SelftestStep[]> {
-  if (name !== "hyperv") throw new DriverOptionsError(`the driver ${name} has no self-test`);
-  const config = check(HypervConfig, options);
+  const run = SELFTESTS[name];
+  if (run === undefined) throw new DriverOptionsError(`the driver ${name} has no self-test`);
   const file = HostImage.shape.file.safeParse(imageFile);
   if (!file.success) throw new DriverOptionsError(`--image is a bare file name, not ${imageFile}`);
-  const { selftest } = await import("./hyperv/selftest.ts");
   const image = { id: ports.ids.newId(), file: file.data, os: "linux", minMemoryMib: 96 } as const;
-  return selftest({ ...config, ...ports }, image, signal);
+  return run(options, image, ports, signal);
 }

@@ -57,9 +57,9 @@ test("berth-agent explains itself", async () => {
 });
 
 test.each([
-  [[], "say run, enroll or selftest"],
+  [[], "say run, enroll, status, doctor, selftest"],
   [["selftest", "--driver", "hyperv"], "--image is needed"],
-  [["selftest", "--driver", "kvm", "--image", "tiny"], "has no self-test"],
+  [["selftest", "--driver", "simulated", "--image", "tiny"], "has no self-test"],
   [["run"], "--api is needed"],
   [["run", "--api", "ftp://x"], "not an http(s) URL"],
   [

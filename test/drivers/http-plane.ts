@@ -43,6 +43,7 @@ export async function startHttpPlane() {
       host.key = EnrollRequest.parse(JSON.parse(body)).publicKey.x;
       return { status: 200, body: { hostId: host.plane.hostId, identityEpoch: 1 } };
     }
+    if (request.headers.authorization === undefined) return problem(401, "agent_token_invalid");
     if (!(await isSigned(request, target, body, host))) return problem(401, "identity_revoked");
     switch (`${request.method} ${route}`) {
       case "POST session":

@@ -1,5 +1,7 @@
-import { link, open, rm, statfs } from "node:fs/promises";
+import { chmod, link, open, rm, statfs, writeFile } from "node:fs/promises";
+import path from "node:path";
 import { DriverError } from "../driver.ts";
+import { fileModeIn } from "./file-rights.ts";
 import { errnoOf, runProgram } from "./run-program.ts";
 
 export const GIB = 1024n ** 3n;
@@ -53,6 +55,9 @@ export async function cloneImage(
 ): Promise<void> {
   const part = `${disk}.part`;
   try {
+    // qemu-img keeps the rights of a file that is there; of its own it would make one that everybody reads.
+    await writeFile(part, "", { mode: 0o600 });
+    await chmod(part, await fileModeIn(path.dirname(disk)));
     await runProgram(
       "qemu-img",
       // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.

@@ -3,7 +3,7 @@ import path from "node:path";
 import { z } from "zod";
 
 /** Where a host's packages and its people describe the firmware that libvirt may choose from. */
-const FOLDERS = ["/usr/share/qemu/firmware", "/etc/qemu/firmware"];
+export const FIRMWARE_FOLDERS = ["/usr/share/qemu/firmware", "/etc/qemu/firmware"];
 
 /** QEMU's firmware descriptors, as far as they are read here (qemu/docs/interop/firmware.json). */
 const Descriptor = z.object({
@@ -23,7 +23,9 @@ export type HostFirmware = Readonly<{
 }>;
 
 /** What UEFI this host has for machines of ours. A descriptor that cannot be read, or whose file is not there, is none. */
-export async function readFirmware(folders: readonly string[] = FOLDERS): Promise<HostFirmware> {
+export async function readFirmware(
+  folders: readonly string[] = FIRMWARE_FOLDERS,
+): Promise<HostFirmware> {
   const found = await Promise.all(folders.map(descriptorsIn));
   const features = found.flat();
   return {

@@ -90,7 +90,7 @@ export function createEvidenceReader({ libvirt, clock }: { libvirt: Libvirt; clo
       );
       const mark = { bootEpoch: vm.bootEpoch, offset, beganAtMs: clock.now().getTime() };
       const part = `${vm.files.bootMark}.part`;
-      await writeFile(part, JSON.stringify(mark));
+      await writeFile(part, JSON.stringify(mark), { mode: 0o600 });
       await rename(part, vm.files.bootMark);
     },
 

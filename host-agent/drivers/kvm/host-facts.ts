@@ -2,14 +2,16 @@ import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { CAPABILITIES } from "../capabilities.ts";
+import { tightenFiles } from "./file-rights.ts";
 import { readImages } from "./images.ts";
 import type { KvmHost } from "./host.ts";
 
 const MIB = 1024 ** 2;
 const GIB = 1024n ** 3n;
 
-/** What this host is and can do. */
+/** What this host is and can do. As it is asked for again and again, the rights of VMs' files are mended with it. */
 export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promise<HostFacts> {
+  await mendRights(host);
   const [version, accelerator, bandwidthLimit, firmware, disks, images] = await Promise.all([
     host.libvirt.run(["version"], { signal }),
     host.accelerator(signal),
@@ -37,4 +39,14 @@ export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promis
     agentVersion: host.agentVersion,
     images,
   };
+}
+
+/** Files of before Berth cared, and what somebody put back from a copy. What cannot be mended is told, and costs nothing else. */
+async function mendRights({ folders, log }: KvmHost): Promise<void> {
+  try {
+    const files = await tightenFiles(folders);
+    if (files.length > 0) log.info("file_rights_mended", { count: files.length, files });
+  } catch (error) {
+    log.error("file_rights_failed", { error: String(error) });
+  }
 }

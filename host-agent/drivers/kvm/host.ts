@@ -1,5 +1,6 @@
 import { readFile, rm, writeFile } from "node:fs/promises";
 import { release } from "node:os";
+import path from "node:path";
 import type { Clock, Log } from "#core/ports.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
 import { DriverError, type VmRef } from "../driver.ts";
@@ -13,6 +14,8 @@ import { exists, filesOf, type Folders } from "./files.ts";
 import { createVirsh, type Libvirt } from "./libvirt.ts";
 import { createLook, type Look, type Owned } from "./look.ts";
 import { checkOwner } from "./tag.ts";
+
+export const DEFAULT_RESERVE_MIB = 1024;
 
 export type KvmOptions = Folders &
   Readonly<{
@@ -87,7 +90,7 @@ export function openKvmHost(options: KvmOptions): KvmHost {
     runDir: options.runDir ?? "/run/libvirt/qemu",
     agentVersion: options.agentVersion,
     emulationAllowed: options.emulationAllowed,
-    reserveDiskMib: options.reserveDiskMib ?? 1024,
+    reserveDiskMib: options.reserveDiskMib ?? DEFAULT_RESERVE_MIB,
     accelerator: async (signal) => {
       // Hardware does not come and go; a failed question is asked again.
       accelerator ??= detectAccelerator(libvirt, signal);
@@ -129,10 +132,10 @@ export function openKvmHost(options: KvmOptions): KvmHost {
   }
 }
 
-/** libvirt shapes traffic with the queueing discipline sfq, which small kernels leave out. */
-async function kernelHasSfq(): Promise<boolean> {
-  if (await exists("/sys/module/sch_sfq")) return true;
-  const modules = `/lib/modules/${release()}`;
+/** libvirt shapes traffic with the queueing discipline sfq, which small kernels leave out. `root`: of the host's files. */
+export async function kernelHasSfq(root = "/"): Promise<boolean> {
+  if (await exists(path.join(root, "sys/module/sch_sfq"))) return true;
+  const modules = path.join(root, "lib/modules", release());
   const lists = await Promise.all(
     ["modules.builtin", "modules.dep"].map((list) =>
       readFile(`${modules}/${list}`, "utf8").catch(() => ""),

@@ -1,11 +1,13 @@
-import { mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import type { FirstBootVolume } from "../first-boot.ts";
 import { syncFile } from "./disks.ts";
+import { fileModeIn } from "./file-rights.ts";
 import { runProgram } from "./run-program.ts";
 
 /**
- * Writes a first-boot volume as an ISO 9660. It holds secrets, so that only its owner may read it. It replaces an earlier one of the same VM as a whole, once `allowed` has come true.
+ * Writes a first-boot volume as an ISO 9660. It holds secrets, so that only its owner may read it, or the hypervisor's group
+ * (`fileModeIn`). It replaces an earlier one of the same VM as a whole, once `allowed` has come true.
  */
 export async function writeSeedIso(
   { volume, files }: FirstBootVolume,
@@ -30,6 +32,7 @@ export async function writeSeedIso(
       ["-quiet", "-volid", volume, "-joliet", "-rock", "-output", part, tree],
       { signal },
     );
+    await chmod(part, await fileModeIn(path.dirname(iso)));
     await syncFile(part);
     await allowed;
     await rename(part, iso);

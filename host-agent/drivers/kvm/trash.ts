@@ -48,6 +48,13 @@ async function moveOne(from: string, to: string): Promise<void> {
   }
 }
 
+/** Deletes what was put there of this one VM, whenever that was. */
+export async function emptyTrashOf(trashDir: string, vmId: string): Promise<void> {
+  for (const name of await readdir(trashDir))
+    if (tagOfFile(NAME.exec(name)?.[2] ?? "")?.vmId === vmId)
+      await rm(path.join(trashDir, name), { recursive: true });
+}
+
 /** Deletes what was put there before `before`. Only folders that this file named; answers how many held a disk. */
 export async function emptyTrash(
   trashDir: string,
