@@ -1,5 +1,4 @@
 import { execFile, spawn } from "node:child_process";
-import { once } from "node:events";
 import { chmod, mkdtemp, readFile, rm } from "node:fs/promises";
 import os from "node:os";
 import path from "node:path";
@@ -15,6 +14,7 @@ import { dataFolderOf } from "./postgres-place.ts";
 
 const SETTLE_MS = 60_000;
 const START_LIMIT_MS = 120_000;
+const STOP_LIMIT_MS = 120_000;
 
 /**
  * What a real `npm start` takes of the machine's memory a minute after its start: the sum over all its processes, npm,
@@ -30,7 +30,6 @@ export async function measureMemory(asked: AbortSignal): Promise<readonly BenchR
     stdio: ["ignore", "ignore", "inherit"],
     detached: true, // a group of its own, to which npm's child belongs
   });
-  const ended = once(started, "exit");
   try {
     await until("npm start", START_LIMIT_MS, async () => {
       asked.throwIfAborted();
@@ -47,12 +46,23 @@ export async function measureMemory(asked: AbortSignal): Promise<readonly BenchR
     if (!asked.aborted) throw error;
     return [];
   } finally {
-    if (started.pid !== undefined && started.exitCode === null)
-      process.kill(-started.pid, "SIGTERM");
-    await ended;
+    if (started.pid !== undefined) await endGroup(started.pid);
     await endLeftoverPostgres((await dataFolderOf(path.join(folder, "postgres"))).data);
     await rm(folder, { recursive: true, force: true });
   }
+}
+
+/** npm may be gone before what it started has stopped: whoever is left of the group is waited for. */
+async function endGroup(group: number): Promise<void> {
+  const signal = (name: "SIGTERM" | 0): boolean => {
+    try {
+      return process.kill(-group, name);
+    } catch {
+      return false; // there is nobody
+    }
+  };
+  if (signal("SIGTERM"))
+    await until("the end of npm start", STOP_LIMIT_MS, async () => !signal(0) || undefined);
 }
 
 /** The first of four free neighbours. */
