@@ -6,7 +6,8 @@ import pg from "pg";
  * everything else that it was doing. The pool listens only to connections that are idle.
  */
 export function openPool(config: pg.PoolConfig, lost: (error: Error) => void): pg.Pool {
-  const pool = new pg.Pool(config);
+  // Statements of one transaction may go out before the answers to those before them have come (`together.ts`).
+  const pool = new pg.Pool({ ...config, pipeline: true });
   pool.on("connect", (client) => client.on("error", lost));
   // The same of an idle one: `lost` has been told.
   pool.on("error", () => undefined);

@@ -1,5 +1,7 @@
+import { sql } from "drizzle-orm";
 import { EVENT_ROUTE, type Event } from "#core/contracts/events.ts";
 import type { Tx } from "./client.ts";
+import { list, runNamed } from "./named.ts";
 import { auditLog, type actorKind } from "./schema/audit.ts";
 import { outbox } from "./schema/messages.ts";
 
@@ -22,31 +24,29 @@ export type Change = Readonly<{
   events: readonly Event[];
 }>;
 
-/** Writes the audit row and the outbox rows of a change, in the change's own transaction (invariant 20). */
+/** Writes the audit row and the outbox rows of a change, in the change's own transaction (invariant 20), by one statement. */
 export async function recordChange(
   tx: Tx,
   change: Change,
   at: { now: Date; newId: () => string },
 ): Promise<void> {
-  await tx.insert(auditLog).values({
-    id: at.newId(),
-    at: at.now,
-    actorKind: change.actor.kind,
-    actorId: change.actor.id,
-    action: change.action,
-    subjectKind: change.subject.kind,
-    subjectId: change.subject.id,
-    detail: change.detail ?? {},
-  });
-  if (change.events.length === 0) return;
-  await tx.insert(outbox).values(
-    change.events.map((e) => ({
-      id: at.newId(),
-      name: e.name,
-      data: e.data,
-      createdAt: at.now,
-      // What is only kept as the record waits for no relay.
-      sentAt: EVENT_ROUTE[e.name] === "record" ? at.now : null,
-    })),
+  const { actor, action, subject, detail = {}, events } = change;
+  const now = at.now.toISOString();
+  // What is only kept as the record waits for no relay.
+  const sentAt = (e: Event) => (EVENT_ROUTE[e.name] === "record" ? now : null);
+  await runNamed(
+    tx,
+    "record_change",
+    sql`
+    with audited as (
+      insert into ${auditLog} (id, at, actor_kind, actor_id, action, subject_kind, subject_id, detail)
+      values (${at.newId()}, ${now}, ${actor.kind}, ${actor.id}, ${action}, ${subject.kind}, ${subject.id},
+        ${JSON.stringify(detail)}::jsonb)
+    )
+    insert into ${outbox} (id, name, data, created_at, sent_at)
+    select n.id, n.name, n.data, ${now}::timestamptz, n.sent_at from unnest(
+      ${list("uuid", events, () => at.newId())}, ${list("event_name", events, (e) => e.name)},
+      ${list("jsonb", events, (e) => JSON.stringify(e.data))}, ${list("timestamptz", events, sentAt)}
+    ) with ordinality as n (id, name, data, sent_at, nth) order by n.nth`,
   );
 }

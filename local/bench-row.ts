@@ -27,11 +27,11 @@ const rowOf = (m: Measured, goal: string, holds: boolean): BenchRow => ({
 export const atLeast = (part: number, m: Measured & { floor: number }): BenchRow =>
   rowOf(m, `ratio >= ${part}`, m.ours / m.floor >= part);
 
-/** A time that is not to be longer than this, in the row's unit. */
+/** A time or a size that is not to be more than this, in the row's unit. */
 export const atMost = (limit: number, m: Measured): BenchRow =>
   rowOf(m, `ours <= ${limit}`, m.ours <= limit);
 
-/** A time that is not to grow past so many times its floor's. */
+/** A time that is not to be longer than so many times its floor's. */
 export const growsAtMost = (times: number, m: Measured & { floor: number }): BenchRow =>
   rowOf(m, `ratio <= ${times}`, m.ours / m.floor <= times);
 

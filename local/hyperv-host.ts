@@ -7,6 +7,13 @@ import { imageFilesFor } from "./seed.ts";
 
 const GIB = 2 ** 30;
 
+/** .NET takes memory before it collects garbage, of which PowerShell makes much. What lives here are a few VMs' descriptions. */
+const FRUGAL_DOTNET = {
+  DOTNET_GCHeapHardLimit: "0x2800000", // 40 MiB
+  DOTNET_gcConcurrent: "0",
+  DOTNET_TieredPGO: "0",
+};
+
 /**
  * A host with the real Hyper-V driver: its real PowerShell script in a real PowerShell 7, over the stand-in for
  * Microsoft's module that the tests use. Undefined where there is no PowerShell (`npm run pwsh:install`).
@@ -44,7 +51,11 @@ export function hypervStandInHost(name: string): LocalHost | undefined {
         images,
         switch: "Public",
         accelerator: "simulated",
-        powershell: { executable, module: standinModule, env: { BERTH_HYPERV_STATE: state } },
+        powershell: {
+          executable,
+          module: standinModule,
+          env: { BERTH_HYPERV_STATE: state, ...FRUGAL_DOTNET },
+        },
       });
     },
   };

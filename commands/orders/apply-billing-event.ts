@@ -72,7 +72,7 @@ export async function applyBillingEvent(
 async function look(deps: Deps, delivery: Taken) {
   if (delivery.objectKind === "refund") return applyRefund(deps, delivery);
   const subject = await unlessForeign(deps, findSubject(deps, delivery));
-  if (subject && (await isOurs(deps, subject.orderId)))
+  if (subject)
     return followProvider(deps, subject.orderId, { ...subject, ...claimOf(deps, delivery) });
   return setAside(deps, delivery, "ignored");
 }
@@ -125,9 +125,8 @@ async function applyRefund(
     return setAside(deps, delivery, "ignored");
   const byStaff = refund.orderId === null;
   const nothingToDo = refund.status === "pending" || (!byStaff && refund.status === "succeeded");
-  const orderId = nothingToDo ? null : await orderOfRefund(deps, refund);
-  if (orderId === null || !(await isOurs(deps, orderId)))
-    return setAside(deps, delivery, "ignored");
+  const orderId = nothingToDo ? undefined : await ours(deps, await orderOfRefund(deps, refund));
+  if (orderId === undefined) return setAside(deps, delivery, "ignored");
   const apply = byStaff ? bookStaffRefund : reverseRefund;
   return apply(deps, orderId, { ...refund, amount: refund.amount }, claimOf(deps, delivery));
 }
@@ -165,8 +164,10 @@ async function isKnown(deps: Deps, delivery: InboxEntry): Promise<boolean> {
 }
 
 /** Another system on the same account names its own orders; following one would be tried again for ever. */
-const isOurs = async (deps: Deps, orderId: string): Promise<boolean> =>
-  z.uuid().safeParse(orderId).success && (await loadOrder(deps.db, orderId)) !== undefined;
+async function ours(deps: Deps, orderId: string | null): Promise<string | undefined> {
+  const isId = orderId !== null && z.uuid().safeParse(orderId).success;
+  return isId ? (await loadOrder(deps.db, orderId))?.id : undefined;
+}
 
 /** Which order the delivery is about; undefined when it is none of ours. */
 async function findSubject(
@@ -182,20 +183,22 @@ async function findSubject(
       if (known !== undefined) return { orderId: known };
       // We may have died between opening the session and writing it down: the session names its order.
       const checkout = await payments.fetchCheckout(id);
-      if (checkout.orderId === null) return undefined;
-      if (await isOurs(deps, checkout.orderId))
-        await attachCheckout(deps.db, checkout.orderId, { id, url: checkout.url });
-      return { orderId: checkout.orderId };
+      const orderId = await ours(deps, checkout.orderId);
+      if (orderId === undefined) return undefined;
+      await attachCheckout(deps.db, orderId, { id, url: checkout.url });
+      return { orderId };
     }
     case "subscription": {
       const held = await entitlementOfSubscription(deps.db, id);
       if (held !== undefined) return { orderId: held.orderId };
-      const { orderId } = await payments.fetchSubscription(id);
-      return orderId === null ? undefined : { orderId };
+      const subscription = await payments.fetchSubscription(id);
+      const orderId = await ours(deps, subscription.orderId);
+      return orderId === undefined ? undefined : { orderId };
     }
     case "invoice": {
       const invoice = await payments.fetchInvoice(id);
-      return invoice.orderId === null ? undefined : { orderId: invoice.orderId, invoice };
+      const orderId = await ours(deps, invoice.orderId);
+      return orderId === undefined ? undefined : { orderId, invoice };
     }
     default:
       return undefined;

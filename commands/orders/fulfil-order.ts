@@ -12,6 +12,7 @@ import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
+import { together } from "#db/together.ts";
 import { insertVm } from "#db/vms/vms.ts";
 import { bookInvoice } from "#commands/billing/book-invoice.ts";
 import { takePlace } from "#commands/hosts/take-place.ts";
@@ -44,59 +45,61 @@ export async function fulfilOrder(
   const place = await placeOf(tx, order, at);
   if (!place) return refundInstead(tx, order, { why: "without_place", ...at }, actor);
 
-  await saveOrder(tx, paid.value.order);
-  await insertVm(tx, {
-    id: order.vmId,
-    accountId: order.accountId,
-    orderId: order.id,
-    hostId: place.hostId,
-    planId: order.planId,
-    imageId: order.imageId,
-    locationId: order.locationId,
-    hostname: order.hostname,
-    sshKeys: [...order.sshKeys],
-    userData: order.userData,
-    rootPassword: order.rootPassword,
-    createdAt: at.now,
-    size: place.size,
-  });
-  await saveEntitlement(
-    tx,
-    {
-      vmId: order.vmId,
-      orderId: order.id,
-      subscriptionId: checkout.subscription?.id ?? null,
-      subscriptionStatus: checkout.subscription?.status ?? null,
-      subscriptionVersion: checkout.subscription?.version ?? null,
-      until: checkout.subscription ? entitledUntil(checkout.subscription, null, at.now) : at.now,
-    },
-    at.now,
-  );
   const actionId = at.newId();
-  await insertAction(tx, {
-    id: actionId,
-    vmId: order.vmId,
-    type: "create",
-    status: "running",
-    generation: 1,
-    startedAt: at.now,
-    finishedAt: null,
-    error: null,
-  });
-  await recordChange(
-    tx,
-    {
-      actor,
-      action: "order.pay",
-      subject: { kind: "order", id: order.id },
-      detail: { vm_id: order.vmId, host_id: place.hostId, action_id: actionId },
-      events: [
-        ...paid.value.events,
-        { name: "vm.change_requested.v1", data: { vmId: order.vmId, hostId: place.hostId } },
-      ],
-    },
-    at,
-  );
+  await together([
+    saveOrder(tx, paid.value.order),
+    insertVm(tx, {
+      id: order.vmId,
+      accountId: order.accountId,
+      orderId: order.id,
+      hostId: place.hostId,
+      planId: order.planId,
+      imageId: order.imageId,
+      locationId: order.locationId,
+      hostname: order.hostname,
+      sshKeys: [...order.sshKeys],
+      userData: order.userData,
+      rootPassword: order.rootPassword,
+      createdAt: at.now,
+      size: place.size,
+    }),
+    saveEntitlement(
+      tx,
+      {
+        vmId: order.vmId,
+        orderId: order.id,
+        subscriptionId: checkout.subscription?.id ?? null,
+        subscriptionStatus: checkout.subscription?.status ?? null,
+        subscriptionVersion: checkout.subscription?.version ?? null,
+        until: checkout.subscription ? entitledUntil(checkout.subscription, null, at.now) : at.now,
+      },
+      at.now,
+    ),
+    insertAction(tx, {
+      id: actionId,
+      vmId: order.vmId,
+      type: "create",
+      status: "running",
+      generation: 1,
+      startedAt: at.now,
+      finishedAt: null,
+      error: null,
+    }),
+    recordChange(
+      tx,
+      {
+        actor,
+        action: "order.pay",
+        subject: { kind: "order", id: order.id },
+        detail: { vm_id: order.vmId, host_id: place.hostId, action_id: actionId },
+        events: [
+          ...paid.value.events,
+          { name: "vm.change_requested.v1", data: { vmId: order.vmId, hostId: place.hostId } },
+        ],
+      },
+      at,
+    ),
+  ]);
   await bumpDesiredGeneration(tx, place.hostId);
   return ok("fulfilled");
 }

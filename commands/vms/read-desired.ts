@@ -1,12 +1,17 @@
 import { createHash } from "node:crypto";
 import { documentInProtocol1, vmsInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
 import type { Announced } from "#core/contracts/agent/protocol.ts";
-import type { DesiredDocument } from "#core/contracts/agent/desired.ts";
+import type { DesiredDocument, DesiredVm } from "#core/contracts/agent/desired.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
-import type { Db, Tx } from "#db/client.ts";
-import { bumpDesiredGeneration, lockHost, saveServed } from "#db/hosts/hosts.ts";
+import {
+  bumpDesiredGeneration,
+  loadServed,
+  lockServed,
+  saveServed,
+  type Served,
+} from "#db/hosts/hosts.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { desiredOfHost, type HostDesire } from "#db/vms/vms.ts";
+import { desiredVmsOf } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
 import { renderDesired } from "./render-desired.ts";
 
@@ -63,15 +68,19 @@ async function loadDesired(
   hostId: string,
   announced: Announced,
 ): Promise<DesiredDocument> {
-  // In no transaction: what was changed between its statements has not the hash that was served.
-  const desired = await readAll(deps.db, hostId);
-  const document = documentFor(announced, hostId, desired);
-  if (isServed(desired, document)) return document;
+  const before = foundOf(await loadServed(deps.db, hostId), hostId);
+  // A generation that was not served yet is written down in any case: that reads everything once, and once is enough.
+  if (before.served?.generation === before.generation) {
+    // In no transaction: what was changed between its statements has not the hash that was served.
+    const vms = await desiredVmsOf(deps.db, hostId);
+    const document = documentFor(announced, hostId, { ...before, vms });
+    if (isServed(before, document)) return document;
+  }
   // Under the host's row no command can finish that raises its generation (all do so last): what is read is whole.
   return inTransaction(deps.db, async (tx) => {
-    await lockHost(tx, hostId);
-    const now = await readAll(tx, hostId);
-    let current = documentFor(announced, hostId, now);
+    const now = foundOf(await lockServed(tx, hostId), hostId);
+    const vms = await desiredVmsOf(tx, hostId);
+    let current = documentFor(announced, hostId, { ...now, vms });
     if (isServed(now, current)) return current;
     if (now.served?.generation === now.generation) {
       const generation = await bumpDesiredGeneration(tx, hostId);
@@ -83,21 +92,22 @@ async function loadDesired(
   });
 }
 
-async function readAll(db: Db | Tx, hostId: string): Promise<HostDesire> {
-  const desired = await desiredOfHost(db, hostId);
-  if (!desired) throw new Error(`host ${hostId} vanished`);
-  return desired;
+function foundOf(served: Served | undefined, hostId: string): Served {
+  if (!served) throw new Error(`host ${hostId} vanished`);
+  return served;
 }
 
-const isServed = ({ served }: HostDesire, document: DesiredDocument): boolean =>
+const isServed = ({ served }: Served, document: DesiredDocument): boolean =>
   served?.generation === document.generation && served.hash === document.hash;
 
-function documentFor(announced: Announced, hostId: string, desired: HostDesire): DesiredDocument {
+function documentFor(announced: Announced, hostId: string, desired: Desired): DesiredDocument {
   const whole = renderDesired(hostId, desired);
   if (announced.protocol > 1) return { ...whole, hash: hashOf(whole.vms) };
   const vms = vmsInProtocol1(whole.vms);
   return documentInProtocol1(whole, vms, hashOf(vms));
 }
+
+type Desired = Readonly<{ generation: number; vms: readonly DesiredVm[] }>;
 
 const hashOf = (vms: unknown): string =>
   createHash("sha256").update(canonicalJson(vms)).digest("hex");

@@ -30,6 +30,7 @@ import {
 import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
+import { together } from "#db/together.ts";
 import { lockVmsOf, saveObservations, type Observation, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type AgentDeps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
@@ -64,11 +65,14 @@ export async function recordVmReport(
   const ids = [...new Set(told.map((r) => r.vmId))];
   const recorded = await undoOnRefusal(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
-    const host = await loadHost(tx, hostId);
+    const [host, actions] = await together([
+      loadHost(tx, hostId),
+      runningActionsOf(tx, [...rows.keys()]),
+    ]);
+    const running = new Map(actions);
     const last = host?.lastReport ?? null;
     if (serial && !isNewer(serial, last)) return stale(serial, last);
     const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
-    const running = new Map(await runningActionsOf(tx, [...rows.keys()]));
     const returned = returnedVms(rows, seenVms, strangers, at.now);
     for (const { vm, power } of returned) await noteReturn(tx, vm, power, at, actor);
     for (const { vmId, ...found } of findings)
@@ -102,8 +106,10 @@ export async function recordVmReport(
             };
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
-    await saveObservations(tx, observed);
-    const held = await touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now });
+    const [held] = await together([
+      touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now }),
+      saveObservations(tx, observed),
+    ]);
     if (!held) return stale(serial, null);
     const measured = report.facts ? await remeasure(tx, held, report.facts, at) : NOTHING_NEW;
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);

@@ -226,6 +226,40 @@ export async function bumpDesiredGeneration(tx: Tx, hostId: string): Promise<num
   return row.generation;
 }
 
+export type Served = Readonly<{
+  /** Of the document as it is desired now. */
+  generation: number;
+  /** What the host was last served; null: nothing yet. */
+  served: { generation: number; hash: string } | null;
+}>;
+
+const servedOf = (db: Db | Tx, hostId: string) =>
+  db
+    .select({
+      generation: hosts.desiredGeneration,
+      servedGeneration: hosts.servedGeneration,
+      servedHash: hosts.servedHash,
+    })
+    .from(hosts)
+    .where(eq(hosts.id, hostId));
+
+function servedFrom([row]: Awaited<ReturnType<typeof servedOf>>): Served | undefined {
+  if (!row) return undefined;
+  const { generation, servedGeneration, servedHash } = row;
+  const isServed = servedGeneration !== null && servedHash !== null;
+  return {
+    generation,
+    served: isServed ? { generation: servedGeneration, hash: servedHash } : null,
+  };
+}
+
+export const loadServed = async (db: Db, hostId: string): Promise<Served | undefined> =>
+  servedFrom(await servedOf(db, hostId));
+
+/** The same, with the host held until the transaction ends. */
+export const lockServed = async (tx: Tx, hostId: string): Promise<Served | undefined> =>
+  servedFrom(await servedOf(tx, hostId).for("update"));
+
 /** What the host's agent is given now, by its hash: its generation stands for this content from here on. */
 export async function saveServed(
   tx: Tx,

@@ -79,10 +79,7 @@ export async function nicsOf(
     .innerJoin(networkPools, eq(networkPools.id, ipLeases.poolId))
     .where(
       and(
-        sql`${ipLeases.vmId} in (${sql.join(
-          vmIds.map((id) => sql`${id}::uuid`),
-          sql`, `,
-        )})`,
+        sql`${ipLeases.vmId} = any(${sql.param([...vmIds])}::uuid[])`,
         isNull(ipLeases.releasedAt),
       ),
     )

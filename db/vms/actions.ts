@@ -90,7 +90,7 @@ export async function pendingOneShots(
     .from(actions)
     .where(
       and(
-        inArray(actions.vmId, [...vmIds]),
+        sql`${actions.vmId} = any(${sql.param([...vmIds])}::uuid[])`,
         eq(actions.status, "running"),
         inArray(actions.type, [...ONE_SHOT_ACTIONS]),
       ),

@@ -14,6 +14,7 @@ import { hosts } from "#db/schema/hosts.ts";
 import { ipLeases } from "#db/schema/network.ts";
 import { entitlements } from "#db/schema/billing.ts";
 import { actions, vms } from "#db/schema/vms.ts";
+import { together } from "#db/together.ts";
 
 export type VmRow = typeof vms.$inferSelect;
 
@@ -215,36 +216,30 @@ export async function loadVmView(db: Db | Tx, id: string): Promise<VmView | unde
   return row && viewFromRow(row);
 }
 
-export type HostDesire = Readonly<{
-  generation: number;
-  vms: readonly DesiredVm[];
-  /** What the host was last served; null: nothing yet. */
-  served: { generation: number; hash: string } | null;
-}>;
+const DESIRED = {
+  vmId: vms.id,
+  generation: vms.generation,
+  ownerEpoch: vms.ownerEpoch,
+  presence: vms.presence,
+  firstSeenAt: vms.firstSeenAt,
+  power: vms.desiredPower,
+  stopMode: vms.stopMode,
+  until: entitlements.until,
+  hostname: vms.hostname,
+  size: { vcpus: vms.vcpus, memoryMib: vms.memoryMib, diskGib: vms.diskGib },
+  image: images,
+  nameservers: locations.nameservers,
+  sshKeys: vms.sshKeys,
+  userData: vms.userData,
+  rootPassword: vms.rootPassword,
+  bandwidthMbit: plans.bandwidthMbit,
+  diskIops: plans.diskIops,
+};
 
-/**
- * Everything a host should have, with the generation it belongs to. They are of one instant only under the host's row
- * lock; without it, they are when their hash is the one that was served.
- */
-export async function desiredOfHost(db: Db | Tx, hostId: string): Promise<HostDesire | undefined> {
-  const [host] = await db
-    .select({
-      generation: hosts.desiredGeneration,
-      servedGeneration: hosts.servedGeneration,
-      servedHash: hosts.servedHash,
-    })
-    .from(hosts)
-    .where(eq(hosts.id, hostId));
-  if (!host) return undefined;
+/** Every VM that a host should have. They are of one instant only while the caller holds the host's row. */
+export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonly DesiredVm[]> {
   const rows = await db
-    .select({
-      vm: vms,
-      image: images,
-      until: entitlements.until,
-      nameservers: locations.nameservers,
-      bandwidthMbit: plans.bandwidthMbit,
-      diskIops: plans.diskIops,
-    })
+    .select(DESIRED)
     .from(vms)
     .innerJoin(images, eq(images.id, vms.imageId))
     .innerJoin(locations, eq(locations.id, vms.locationId))
@@ -252,49 +247,43 @@ export async function desiredOfHost(db: Db | Tx, hostId: string): Promise<HostDe
     .innerJoin(entitlements, eq(entitlements.vmId, vms.id))
     .where(and(eq(vms.hostId, hostId), isNull(vms.deletedAt)))
     .orderBy(asc(vms.id));
-  const bandwidth = new Map(rows.map((r) => [r.vm.id, r.bandwidthMbit]));
-  const ids = rows.map((r) => r.vm.id);
-  const nics = await nicsOf(db, ids, (id) => bandwidth.get(id) ?? null);
-  const pending = await pendingOneShots(db, ids);
-  const { generation, servedGeneration, servedHash } = host;
-  return {
-    generation,
-    served:
-      servedGeneration === null || servedHash === null
-        ? null
-        : { generation: servedGeneration, hash: servedHash },
-    vms: rows.map(({ vm, image, until, nameservers, diskIops }) => ({
-      vmId: vm.id,
-      generation: vm.generation,
-      ownerEpoch: vm.ownerEpoch,
-      presence: vm.presence,
-      mayCreate: vm.firstSeenAt === null,
-      power: vm.desiredPower,
-      stopMode: vm.stopMode,
-      entitledUntil: until.toISOString(),
-      hostname: vm.hostname,
-      size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: vm.diskGib },
-      image: {
-        id: image.id,
-        file: image.file,
-        os: image.os,
-        minMemoryMib: image.minMemoryMib,
-        ...askedHardware(image),
-      },
-      nics: nics.get(vm.id) ?? [],
-      nameservers: [...nameservers],
-      sshKeys: vm.sshKeys,
-      userData: vm.userData,
-      diskIops,
-      pendingActions: pending.get(vm.id) ?? [],
-      ...demandsOf(vm, image),
-    })),
-  };
+  const bandwidth = new Map(rows.map((r) => [r.vmId, r.bandwidthMbit]));
+  const ids = rows.map((r) => r.vmId);
+  const [nics, pending] = await together([
+    nicsOf(db, ids, (id) => bandwidth.get(id) ?? null),
+    pendingOneShots(db, ids),
+  ]);
+  return rows.map((vm) => ({
+    vmId: vm.vmId,
+    generation: vm.generation,
+    ownerEpoch: vm.ownerEpoch,
+    presence: vm.presence,
+    mayCreate: vm.firstSeenAt === null,
+    power: vm.power,
+    stopMode: vm.stopMode,
+    entitledUntil: vm.until.toISOString(),
+    hostname: vm.hostname,
+    size: vm.size,
+    image: {
+      id: vm.image.id,
+      file: vm.image.file,
+      os: vm.image.os,
+      minMemoryMib: vm.image.minMemoryMib,
+      ...askedHardware(vm.image),
+    },
+    nics: nics.get(vm.vmId) ?? [],
+    nameservers: [...vm.nameservers],
+    sshKeys: vm.sshKeys,
+    userData: vm.userData,
+    diskIops: vm.diskIops,
+    pendingActions: pending.get(vm.vmId) ?? [],
+    ...demandsOf(vm, vm.image),
+  }));
 }
 
 /** What an agent must not pass over, and the words for it. */
 function demandsOf(
-  vm: VmRow,
+  vm: Pick<VmRow, "rootPassword" | "firstSeenAt">,
   image: typeof images.$inferSelect,
 ): Pick<DesiredVm, "rootPassword" | "needs"> {
   // Only while it may be made: after that no agent has to understand it, and an older one may look after the VM.

@@ -1,7 +1,9 @@
 import { sql } from "drizzle-orm";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { together } from "#db/together.ts";
 import { inTransaction, sqlStateOf } from "#db/transaction.ts";
 import type { Tx } from "#db/client.ts";
+import { recordChange, type Change } from "#db/record-change.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 
 let cp: ControlPlane;
@@ -49,4 +51,63 @@ test("inside another one it is done again with the whole, from the beginning", a
     });
   });
   expect(steps).toEqual(["outer", "inner", "outer", "inner"]);
+});
+
+describe("4b C4: statements that go out together", () => {
+  const number = async (tx: Tx, n: number) => {
+    const [row] = await tx.select({ n: sql<number>`${n}::int` }).from(sql`(select) as one`);
+    return row?.n;
+  };
+
+  test("answer in their order", async () => {
+    const answers = await inTransaction(cp.deps.db, (tx) =>
+      together([number(tx, 7), number(tx, 5), number(tx, 3)]),
+    );
+    expect(answers).toEqual([7, 5, 3]);
+  });
+
+  test("are one failure, which is that of the one that failed, wherever it stands", async () => {
+    // The last one is told of first: nothing is awaited between its answer and its end.
+    const afterwards = async (statement: Promise<unknown>) => {
+      await statement.finally(async () => Promise.resolve().then(() => undefined));
+    };
+    const failing = inTransaction(cp.deps.db, (tx) =>
+      together([number(tx, 7), afterwards(fail(tx, "23505")), number(tx, 3)]),
+    );
+    const error: unknown = await failing.catch((e: unknown) => e);
+    expect(sqlStateOf(error)).toBe("23505");
+  });
+
+  test("are done again as a whole when Postgres asks for it", async () => {
+    let tries = 0;
+    const done = await inTransaction(cp.deps.db, (tx) => {
+      tries++;
+      return together([tries < 3 ? fail(tx, "40001") : number(tx, 11), number(tx, 13)]);
+    });
+    expect({ tries, done }).toEqual({ tries: 3, done: [11, 13] });
+  });
+
+  test("leave nothing behind when one of them fails", async () => {
+    const orderId = cp.deps.ids.newId();
+    const change = (action: string): Change => ({
+      actor: { kind: "staff", id: "ada" },
+      action,
+      subject: { kind: "order", id: orderId },
+      events: [],
+    });
+    const at = { now: cp.clock.now(), newId: cp.deps.ids.newId };
+    const record = (state: string) =>
+      inTransaction(cp.deps.db, (tx) =>
+        together([
+          recordChange(tx, change(`before ${state}`), at),
+          fail(tx, state),
+          recordChange(tx, change(`after ${state}`), at),
+        ]),
+      );
+    const error: unknown = await record("23505").catch((e: unknown) => e);
+    expect(sqlStateOf(error)).toBe("23505");
+    expect(await cp.rows("select action from audit_log where subject_id = $1", orderId)).toEqual(
+      [],
+    );
+  });
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { vmsInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
-import { desiredOfHost } from "#db/vms/vms.ts";
+import { desiredVmsOf } from "#db/vms/vms.ts";
 import { ALL_CAPABILITIES } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { aPaidOrder, anActiveVm, anEnrolledHost, aWorld, sendOrder } from "#test/harness/world.ts";
@@ -31,17 +31,17 @@ describe("4b A4: an image that asks for a firmware, for secure boot and for a bu
   test("reaches its host with a word that no older agent passes over, for as long as the VM lives", async () => {
     const world = await aWorld(cp, { hardware: WINDOWS });
     const { vmId } = await anActiveVm(cp, world);
-    const desired = await desiredOfHost(cp.deps.db, world.hostId);
-    expect(desired?.vms).toMatchObject([
+    const desired = await desiredVmsOf(cp.deps.db, world.hostId);
+    expect(desired).toMatchObject([
       { vmId, mayCreate: false, image: WINDOWS, needs: ["image-hardware"] },
     ]);
-    expect(vmsInProtocol1(desired?.vms ?? [])).toEqual([]);
+    expect(vmsInProtocol1(desired)).toEqual([]);
   });
 
   test("is every other one as before: nothing more is said of it", async () => {
     const world = await aWorld(cp);
     await anActiveVm(cp, world);
-    const [vm] = (await desiredOfHost(cp.deps.db, world.hostId))?.vms ?? [];
+    const [vm] = await desiredVmsOf(cp.deps.db, world.hostId);
     expect(Object.keys(vm?.image ?? {}).toSorted()).toEqual(["file", "id", "minMemoryMib", "os"]);
     expect(vm).not.toHaveProperty("needs");
   });

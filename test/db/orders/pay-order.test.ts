@@ -4,7 +4,7 @@ import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { refundOrder, retryRefunds } from "#commands/orders/refund-order.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { desiredOfHost } from "#db/vms/vms.ts";
+import { desiredVmsOf } from "#db/vms/vms.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { CARD } from "#test/harness/stripe-in-process.ts";
 import {
@@ -164,7 +164,7 @@ describe("a payment that comes after its order was given up", () => {
     );
     expect(leases.map(({ held }) => held)).toEqual([false, true]);
     const [on] = await cp.rows("select host_id from vms where order_id = $1", orderId);
-    const [vm] = (await desiredOf(String(on?.["host_id"])))?.vms ?? [];
+    const [vm] = await desiredOf(String(on?.["host_id"]));
     expect(vm?.nics.map(({ ipv4 }) => ipv4.address)).toEqual([leases[1]?.["address"]]);
   });
 
@@ -224,4 +224,4 @@ describe("a payment that comes after its order was given up", () => {
   }
 });
 
-const desiredOf = (hostId: string) => inTransaction(cp.deps.db, (tx) => desiredOfHost(tx, hostId));
+const desiredOf = (hostId: string) => inTransaction(cp.deps.db, (tx) => desiredVmsOf(tx, hostId));

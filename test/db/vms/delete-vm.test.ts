@@ -3,7 +3,8 @@ import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
-import { desiredOfHost } from "#db/vms/vms.ts";
+import { loadServed } from "#db/hosts/hosts.ts";
+import { desiredVmsOf } from "#db/vms/vms.ts";
 import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {
@@ -120,7 +121,7 @@ describe("a delete takes over from", () => {
       vmId,
     );
   const desiredOf = async (vmId: string) =>
-    (await desiredOfHost(cp.deps.db, String((await vmOf(vmId))?.["host_id"])))?.vms.find(
+    (await desiredVmsOf(cp.deps.db, String((await vmOf(vmId))?.["host_id"]))).find(
       (vm) => vm.vmId === vmId,
     );
   const vmOf = async (vmId: string) =>
@@ -137,7 +138,7 @@ describe("a delete takes over from", () => {
       const { orderId, vmId } = await anActiveVm(cp, world);
       await cp.pump();
       const asked = valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type }));
-      const before = await desiredOfHost(cp.deps.db, world.hostId);
+      const before = await loadServed(cp.deps.db, world.hostId);
       cp.clock.advance(7_000);
       const { id } = valueOf(await remove(world, vmId));
       expect(valueOf(await remove(world, vmId)).id).toBe(id);
@@ -146,7 +147,7 @@ describe("a delete takes over from", () => {
         superseded(type),
         running,
       ]);
-      const after = await desiredOfHost(cp.deps.db, world.hostId);
+      const after = await loadServed(cp.deps.db, world.hostId);
       expect(after?.generation).toBeGreaterThan(before?.generation ?? 0);
       expect(await desiredOf(vmId)).toMatchObject({ presence: "absent", pendingActions: [] });
       // Whatever the host says of it now, a superseded action has ended.
