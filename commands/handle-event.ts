@@ -35,6 +35,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "vm.initial_password_taken.v1":
     case "vm.initial_password_expired.v1":
     case "action.finished.v1":
+    case "finding.opened.v1":
+    case "finding.ended.v1":
       return "nothing_to_do";
     default:
       return assertNever(event);

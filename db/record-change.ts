@@ -8,6 +8,7 @@ export type SubjectKind =
   | "order"
   | "vm"
   | "host"
+  | "finding"
   | "action"
   | "account"
   | "link"

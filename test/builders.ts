@@ -191,6 +191,7 @@ export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
   hostname: "web-1.example.com",
   generation: 1,
   ownerEpoch: 1,
+  presence: "present",
   observedPower: null,
   observedGeneration: 0,
   firstSeenAt: null,
@@ -201,6 +202,7 @@ export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
   bootEpoch: null,
   lastErrorCode: null,
   lastErrorDetail: null,
+  lostAt: null,
   ...over,
 });
 

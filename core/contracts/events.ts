@@ -20,6 +20,8 @@ export const EVENTS = {
   "vm.initial_password_taken.v1": z.object({ vmId: id }),
   "vm.initial_password_expired.v1": z.object({ vmId: id }),
   "action.finished.v1": z.object({ actionId: id, vmId: id }),
+  "finding.opened.v1": z.object({ findingId: id, hostId: id }),
+  "finding.ended.v1": z.object({ findingId: id, hostId: id }),
   "account.link_asked_for.v1": z.object({ linkId: id }),
   "account.email_proven.v1": z.object({ accountId: id }),
 } as const;
@@ -49,6 +51,8 @@ export const EVENT_ROUTE = {
   "vm.initial_password_taken.v1": "record",
   "vm.initial_password_expired.v1": "record",
   "action.finished.v1": "record",
+  "finding.opened.v1": "record",
+  "finding.ended.v1": "record",
   "account.link_asked_for.v1": "work",
   "account.email_proven.v1": "record",
 } as const satisfies Record<EventName, "doorbell" | "work" | "record">;

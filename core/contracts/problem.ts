@@ -64,6 +64,7 @@ export const STATUS_BY_CODE = {
   order_underpaid: 409,
   order_open: 409,
   vm_locked: 409,
+  vm_lost: 409,
   vm_not_running: 409,
   vm_suspended: 409,
   email_taken: 409,

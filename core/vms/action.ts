@@ -25,6 +25,8 @@ export const ACTION_ERROR_CODES = [
   "payment_refunded",
   /** A delete took over from it: whatever it was at, the VM is to go. */
   "superseded",
+  /** Its host says that the VM is not there any more. */
+  "vm_lost",
 ] as const;
 export type ActionErrorCode = (typeof ACTION_ERROR_CODES)[number];
 
@@ -35,6 +37,7 @@ export const ACTION_ERROR_WORDS = {
   not_running: "The VM was not running.",
   payment_refunded: "It could not be delivered, and the payment goes back.",
   superseded: "The VM was deleted while this ran.",
+  vm_lost: "The VM is not there any more. Our staff have been told.",
 } as const satisfies Record<ActionErrorCode, string>;
 
 /** How long a power action may run before it is an error that the customer sees. */

@@ -11,6 +11,7 @@ const aVm = (over: Partial<Vm> = {}): Vm => ({
   generation: 4,
   observedPower: "running",
   entitledUntil: minutesAfter(60),
+  lostAt: null,
   ...over,
 });
 const OFF = { power: "off", observedPower: "off" } as const;
@@ -56,6 +57,16 @@ describe("asking for an action", () => {
       value: { presence: "absent", generation: 5 },
     });
   });
+
+  test.each(ends)(
+    "5.1: of a VM that its host has lost, %s is refused; only a delete is not",
+    (type) => {
+      expect(decideAction(aVm({ lostAt: AT }), null, type, AT)).toMatchObject({
+        error: { code: "vm_lost" },
+      });
+      expect(decideAction(aVm({ lostAt: AT }), null, "delete", AT)).toMatchObject({ ok: true });
+    },
+  );
 
   test.each([
     { name: "off", vm: OFF },

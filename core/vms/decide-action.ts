@@ -12,11 +12,19 @@ export type VmDesire = Readonly<{
 
 /** What an action makes of a VM's desire. A delete ends the action that runs, where it may (`DELETE_TAKES_OVER`). */
 export function decideAction(
-  vm: VmDesire & { observedPower: ObservedPower | null; entitledUntil: Date },
+  vm: VmDesire & {
+    observedPower: ObservedPower | null;
+    entitledUntil: Date;
+    /** Since when its host says that it is not there. */
+    lostAt: Date | null;
+  },
   runningAction: Pick<Action, "type"> | null,
   type: ActionType,
   now: Date,
-): Result<VmDesire, Refusal<"vm_locked" | "vm_not_running" | "vm_suspended" | "vm_not_found">> {
+): Result<
+  VmDesire,
+  Refusal<"vm_locked" | "vm_lost" | "vm_not_running" | "vm_suspended" | "vm_not_found">
+> {
   if (vm.presence === "absent") return refuse("vm_not_found", "this VM is deleted");
   if (runningAction && !(type === "delete" && DELETE_TAKES_OVER[runningAction.type]))
     return refuse("vm_locked", `a ${runningAction.type} is running; wait for it to end`);
@@ -29,6 +37,8 @@ export function decideAction(
   };
   if (effect.kind === "absent")
     return ok({ ...desire, presence: "absent", generation: vm.generation + 1 });
+  if (vm.lostAt !== null)
+    return refuse("vm_lost", "its host says that this VM is not there any more; it can be deleted");
   if (effect.kind === "once")
     return vm.power === "running" && vm.observedPower === "running"
       ? ok(desire)

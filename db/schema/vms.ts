@@ -86,6 +86,8 @@ export const vms = pgTable(
     bootEpoch: text("boot_epoch"),
     lastErrorCode: text("last_error_code"),
     lastErrorDetail: text("last_error_detail"),
+    /** Since when its host says that it is not there, though it was, and should be; null: it does not say so. */
+    lostAt: instant("lost_at"),
     /** When its host proved that it is gone. */
     deletedAt: instant("deleted_at"),
   },

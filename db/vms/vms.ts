@@ -129,13 +129,20 @@ export type Observation = Readonly<{ vmId: string }> &
     | "bootEpoch"
     | "lastErrorCode"
     | "lastErrorDetail"
+    | "lostAt"
   >;
 
 /** Saves what was seen of many VMs, by one statement. The caller holds them. */
 export async function saveObservations(tx: Tx, seen: readonly Observation[]): Promise<void> {
   if (seen.length === 0) return;
   const at = (
-    column: "observedAt" | "firstSeenAt" | "runningSince" | "firstRunningAt" | "guestReadyAt",
+    column:
+      | "observedAt"
+      | "firstSeenAt"
+      | "runningSince"
+      | "firstRunningAt"
+      | "guestReadyAt"
+      | "lostAt",
   ) => list("timestamptz", seen, (o) => o[column]?.toISOString());
   await runNamed(
     tx,
@@ -143,15 +150,16 @@ export async function saveObservations(tx: Tx, seen: readonly Observation[]): Pr
     sql`
     update ${vms} as v set observed_power = n.power, observed_generation = n.generation, observed_at = n.at,
       first_seen_at = n.first_seen, running_since = n.running_since, first_running_at = n.first_running, ran_ms = n.ran_ms,
-      guest_ready_at = n.guest_ready, boot_epoch = n.boot, last_error_code = n.error_code, last_error_detail = n.error_detail
+      guest_ready_at = n.guest_ready, boot_epoch = n.boot, last_error_code = n.error_code, last_error_detail = n.error_detail,
+      lost_at = n.lost
     from unnest(
       ${list("uuid", seen, (o) => o.vmId)}, ${list("vm_observed_power", seen, (o) => o.observedPower)},
       ${list("int", seen, (o) => o.observedGeneration)}, ${at("observedAt")}, ${at("firstSeenAt")}, ${at("runningSince")},
       ${at("firstRunningAt")}, ${list("bigint", seen, (o) => o.ranMs)}, ${at("guestReadyAt")},
       ${list("text", seen, (o) => o.bootEpoch)}, ${list("text", seen, (o) => o.lastErrorCode)},
-      ${list("text", seen, (o) => o.lastErrorDetail)}
+      ${list("text", seen, (o) => o.lastErrorDetail)}, ${at("lostAt")}
     ) as n (id, power, generation, at, first_seen, running_since, first_running, ran_ms, guest_ready, boot, error_code,
-      error_detail)
+      error_detail, lost)
     where v.id = n.id`,
   );
 }

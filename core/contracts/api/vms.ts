@@ -62,6 +62,16 @@ export const VmView = z
     hostname: z.string(),
     label: z.string().nullable().openapi({ description: "What you call it" }),
     status: z.enum(VM_STATUSES).openapi("VmStatus"),
+    lostSince: Instant.nullable().openapi({
+      description: "Of a VM that is `lost`: since when its host says that it is not there.",
+    }),
+    lastError: z
+      .object({
+        code: z.string().openapi({ description: "Its host's: `vm_missing`, `out_of_disk`, …" }),
+        message: z.string(),
+      })
+      .nullable()
+      .openapi("VmError", { description: "Why it is not as it should be; null while nothing is." }),
     power: z
       .object({
         desired: DesiredPower,
