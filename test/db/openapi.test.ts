@@ -59,6 +59,7 @@ const SEEN_ELSEWHERE = new Set([
   "too_many_expired_orders",
   "too_many_unpaid_from_network",
   "too_many_unpaid_orders",
+  "vm_lost",
   "vm_not_running",
   "vm_suspended",
 ]);
@@ -72,6 +73,7 @@ describe("the API and its document", () => {
     for (const list of ["listVms", "listInvoices", "listTokens", "showMe"])
       await api.does(list, "customer", { parameters: { limit: 1 } });
     await api.does("listHosts", "staff");
+    await api.does("listFindings", "staff");
     await api.does("showHost", "staff", { parameters: { id: api.there.host[0] } });
     await api.does("showOrder", "customer", { parameters: { id: api.there.order[0] } });
     await api.does("showInvoice", "customer", { parameters: { id: api.there.invoice[0] } });
