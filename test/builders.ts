@@ -75,6 +75,7 @@ export const ALL_CAPABILITIES: DriverCapabilities = {
   secureBoot: true,
   secureBootUefiCa: true,
   diskBus: true,
+  adoptDisk: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };

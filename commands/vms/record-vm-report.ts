@@ -11,8 +11,8 @@ import { jumpOf } from "#core/hosts/facts-jump.ts";
 import { isNewer } from "#core/hosts/report-serial.ts";
 import { isRefusedForGood, moveOrder } from "#core/orders/decide-order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import type { Action } from "#core/vms/action.ts";
-import { actionIsDone } from "#core/vms/decide-action.ts";
+import { EFFECT_OF_ACTION, type Action } from "#core/vms/action.ts";
+import { actionIsDone, whyActionFailed } from "#core/vms/decide-action.ts";
 import { foundOfHost, foundOfVms } from "#core/vms/found-in-report.ts";
 import { isLost, judgeReport, whatChanged } from "#core/vms/judge-report.ts";
 import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
@@ -209,18 +209,19 @@ async function applyReport(
       generation: seen.generation,
       settled: seen.settled,
       power: seen.observed?.power ?? "gone",
+      complete: seen.observed?.complete === true,
       guestReady,
     });
-  const refused = running && seen.error?.code === "unsupported" && running.type !== "create";
-  // Of a VM that is not there nothing comes; what begins with its order ends with that.
-  const lost = running && running.type !== "create" && isLost(vm, seen);
-  if (running && (done || refused || lost)) {
-    const error = done
-      ? null
-      : {
-          code: lost ? ("vm_lost" as const) : ("host_refused" as const),
-          message: seen.error?.detail ?? "",
-        };
+  const failed =
+    running && !done
+      ? whyActionFailed(running, {
+          generation: seen.generation,
+          lost: isLost(vm, seen),
+          code: seen.error?.code ?? null,
+        })
+      : null;
+  if (running && (done || failed)) {
+    const error = failed && { code: failed, message: seen.error?.detail ?? "" };
     if (await finishAction(tx, running.id, { error, now: at.now }))
       events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
   }
@@ -236,7 +237,11 @@ async function applyReport(
       },
       at,
     );
-  return { documentChanged: mayCreateNoMore, changed };
+  const repairEnded =
+    running !== undefined &&
+    (done || failed !== null) &&
+    EFFECT_OF_ACTION[running.type].kind === "repair";
+  return { documentChanged: mayCreateNoMore || repairEnded, changed };
 }
 
 /** The guest itself was seen: the order is delivered. */

@@ -15,7 +15,7 @@ import { lockVm, saveDesire, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
 export type ActionRefusal = Refusal<
-  "vm_not_found" | "vm_locked" | "vm_lost" | "vm_not_running" | "vm_suspended"
+  "vm_not_found" | "vm_locked" | "vm_lost" | "vm_not_lost" | "vm_not_running" | "vm_suspended"
 >;
 
 /**

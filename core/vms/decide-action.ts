@@ -23,7 +23,9 @@ export function decideAction(
   now: Date,
 ): Result<
   VmDesire,
-  Refusal<"vm_locked" | "vm_lost" | "vm_not_running" | "vm_suspended" | "vm_not_found">
+  Refusal<
+    "vm_locked" | "vm_lost" | "vm_not_lost" | "vm_not_running" | "vm_suspended" | "vm_not_found"
+  >
 > {
   if (vm.presence === "absent") return refuse("vm_not_found", "this VM is deleted");
   if (runningAction && !(type === "delete" && DELETE_TAKES_OVER[runningAction.type]))
@@ -37,6 +39,10 @@ export function decideAction(
   };
   if (effect.kind === "absent")
     return ok({ ...desire, presence: "absent", generation: vm.generation + 1 });
+  if (effect.kind === "repair")
+    return vm.lostAt === null
+      ? refuse("vm_not_lost", "its host does not say that this VM is not there")
+      : ok({ ...desire, generation: vm.generation + 1 });
   if (vm.lostAt !== null)
     return refuse("vm_lost", "its host says that this VM is not there any more; it can be deleted");
   if (effect.kind === "once")
@@ -61,6 +67,7 @@ export function actionIsDone(
     generation: number;
     settled: boolean;
     power: ObservedPower | "gone";
+    complete: boolean;
     guestReady: boolean;
   },
 ): boolean {
@@ -75,8 +82,33 @@ export function actionIsDone(
       return seen.power === "off" && seen.settled;
     case "delete":
       return seen.power === "gone";
+    case "adopt_disk":
+    case "recreate":
+      return seen.complete;
     case "reboot":
     case "reset":
       return false; // these end by the agent's own report on the action
   }
 }
+
+/**
+ * Whether what its host says of a VM ends an action that runs on it as an error. A repair is of a VM that is lost: what ends all
+ * else is its reason, and it fails when its host, asked for it, still finds no VM or refuses for good.
+ */
+export function whyActionFailed(
+  action: Pick<Action, "type" | "generation">,
+  seen: { generation: number; lost: boolean; code: string | null },
+): "vm_lost" | "host_refused" | null {
+  if (action.type === "create") return null;
+  if (EFFECT_OF_ACTION[action.type].kind === "repair")
+    return seen.generation >= action.generation && FINAL_OF_A_REPAIR.has(seen.code ?? "")
+      ? "host_refused"
+      : null;
+  if (seen.lost) return "vm_lost";
+  return seen.code === "unsupported" ? "host_refused" : null;
+}
+const FINAL_OF_A_REPAIR: ReadonlySet<string> = new Set([
+  "vm_missing",
+  "unsupported",
+  "beyond_limits",
+]);

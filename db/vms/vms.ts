@@ -1,11 +1,11 @@
 import { and, asc, desc, eq, isNull, lt, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import { IMAGE_HARDWARE, ROOT_PASSWORD } from "#core/contracts/agent/protocol.ts";
+import { IMAGE_HARDWARE, REPAIR, ROOT_PASSWORD } from "#core/contracts/agent/protocol.ts";
 import { askedHardware, asksForHardware } from "#core/vms/image-hardware.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
-import type { VmSize } from "#core/vms/vm.ts";
-import { pendingOneShots } from "./actions.ts";
+import type { Repair, VmSize } from "#core/vms/vm.ts";
+import { pendingWorkOf } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { list, runNamed } from "#db/named.ts";
@@ -263,7 +263,7 @@ export async function desiredOfHost(db: Db | Tx, hostId: string): Promise<HostDe
   const bandwidth = new Map(rows.map((r) => [r.vm.id, r.bandwidthMbit]));
   const ids = rows.map((r) => r.vm.id);
   const nics = await nicsOf(db, ids, (id) => bandwidth.get(id) ?? null);
-  const pending = await pendingOneShots(db, ids);
+  const pending = await pendingWorkOf(db, ids);
   const { generation, servedGeneration, servedHash } = host;
   return {
     generation,
@@ -294,8 +294,8 @@ export async function desiredOfHost(db: Db | Tx, hostId: string): Promise<HostDe
       sshKeys: vm.sshKeys,
       userData: vm.userData,
       diskIops,
-      pendingActions: pending.get(vm.id) ?? [],
-      ...demandsOf(vm, image),
+      pendingActions: pending.get(vm.id)?.oneShots ?? [],
+      ...demandsOf(vm, image, pending.get(vm.id)?.repair ?? null),
     })),
   };
 }
@@ -304,13 +304,19 @@ export async function desiredOfHost(db: Db | Tx, hostId: string): Promise<HostDe
 function demandsOf(
   vm: VmRow,
   image: typeof images.$inferSelect,
-): Pick<DesiredVm, "rootPassword" | "needs"> {
+  repair: Repair | null,
+): Pick<DesiredVm, "rootPassword" | "repair" | "needs"> {
   // Only while it may be made: after that no agent has to understand it, and an older one may look after the VM.
   const rootPassword = vm.rootPassword && image.os === "linux" && vm.firstSeenAt === null;
   // For as long as it lives: a resize defines the machine anew.
   const needs = [
     ...(rootPassword ? [ROOT_PASSWORD] : []),
     ...(asksForHardware(image) ? [IMAGE_HARDWARE] : []),
+    ...(repair === null ? [] : [REPAIR]),
   ];
-  return { ...(rootPassword && { rootPassword }), ...(needs.length > 0 && { needs }) };
+  return {
+    ...(rootPassword && { rootPassword }),
+    ...(repair !== null && { repair }),
+    ...(needs.length > 0 && { needs }),
+  };
 }

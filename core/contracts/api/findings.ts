@@ -27,7 +27,7 @@ export const FindingView = z
 export type FindingView = z.infer<typeof FindingView>;
 
 export const FindingQuery = PageQuery.extend({
-  state: z.enum(["open", "ended"]).optional(),
+  state: z.enum(["open", "ended"]).openapi("FindingState").optional(),
   hostId: idIn("host").optional(),
   vmId: idIn("vm").optional(),
   kind: Kind.optional(),
