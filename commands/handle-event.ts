@@ -29,6 +29,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "order.refunded.v1":
     case "order.refund_failed.v1":
     case "entitlement.changed.v1":
+    case "billing.frozen.v1":
+    case "billing.resumed.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":

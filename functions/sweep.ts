@@ -4,6 +4,7 @@ import { endSilentFindings } from "#commands/hosts/note-findings.ts";
 import { forgetOldAttempts } from "#commands/accounts/slow-down.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
+import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.ts";
@@ -41,6 +42,7 @@ export const SWEEPS = {
   expire_orders: expireOrders,
   retry_refunds: retryRefunds,
   retry_cancellations: retryCancellations,
+  freeze_billing: freezeBilling,
 } as const satisfies Record<string, (deps: Deps) => Promise<object>>;
 
 /** Runs every sweep. One that fails does not keep the others from running; then the whole is reported as failed. */

@@ -29,6 +29,8 @@ const DATA: Record<EventName, Record<string, string>> = {
   "order.refund_failed.v1": { orderId: ORDER },
   "subscription.cancellation_fell_due.v1": { orderId: ORDER, subscriptionId: "sub_1" },
   "entitlement.changed.v1": { vmId: VM },
+  "billing.frozen.v1": { orderId: ORDER, vmId: VM },
+  "billing.resumed.v1": { orderId: ORDER, vmId: VM },
   "vm.change_requested.v1": { vmId: VM, hostId: HOST },
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },

@@ -97,6 +97,9 @@ export const vms = pgTable(
     index("vms_host_idx")
       .on(t.hostId)
       .where(sql`${t.deletedAt} is null`),
+    index("vms_lost_idx")
+      .on(t.lostAt)
+      .where(sql`${t.lostAt} is not null`),
     check("vms_never_ahead_of_desire", sql`${t.observedGeneration} <= ${t.generation}`),
     check("vms_generation_positive", sql`${t.generation} > 0 and ${t.ownerEpoch} > 0`),
     check("vms_deleted_was_asked", sql`${t.deletedAt} is null or ${t.presence} = 'absent'`),
