@@ -56,7 +56,7 @@ describe("a VM without its definition", () => {
     expect(host.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { complete: true } });
     expect(await recordOf(host, vm)).toMatchObject({ disk: lost.disk, definition: {} });
     await loseVm(host.world, vm.vmId, "definition");
-    host.plane.change(vm.vmId, { repair: undefined, needs: undefined } as object);
+    host.plane.change(vm.vmId, { repair: undefined, needs: undefined });
     await host.agent.pass();
     expect(host.errors.filter((event) => event === "vm_refused")).toHaveLength(2);
   });

@@ -170,11 +170,12 @@ describe("4b B9: what a host found amiss with its VM", () => {
     const world = await aWorld(cp);
     const { vmId } = await anActiveVm(cp, world);
     const findings = [
-      { vmId, code: "disk_layer_missing" as const, detail: "a layer" },
+      { vmId, code: "disk_layer_missing", detail: "a layer" },
       // What an agent of tomorrow, or a forged one, might say.
-      { vmId, code: "vm_lost" as "layers_left", detail: "or so it says" },
+      { vmId, code: "vm_lost", detail: "or so it says" },
     ];
-    await hostSees(cp, world.hostId, vmId, { observed: { complete: false } }, { findings });
+    const vms = [await reportOf(cp, vmId, { observed: { complete: false } })];
+    valueOf(await recordVmReport(cp.deps, world.hostId, { ...anAgentReport({ vms }), findings }));
     await hostSees(cp, world.hostId, vmId);
     expect((await of(world.hostId)).map(({ kind, open }) => ({ kind, open }))).toEqual([
       { kind: "agents_vm_lost", open: true },
