@@ -76,6 +76,44 @@ describe("a subscription", () => {
     });
   });
 
+  // 5.1
+  it("is billed no more from a day on, and again from another, each under a key of its own", async () => {
+    const since = new Date((SECONDS + DAY) * 1000);
+    answer(aSubscription(), aSubscription(), aSubscription());
+    await payments().pauseCollection("sub_1", since);
+    expect(asked[1]).toMatchObject({
+      method: "POST",
+      path: "/v1/subscriptions/sub_1",
+      form: { "pause_collection[behavior]": "void" },
+      key: `pause-sub_1-${SECONDS + DAY}`,
+    });
+    asked.length = 0;
+    answer(aSubscription(), aSubscription(), aSubscription());
+    await payments().resumeCollection("sub_1", { since, anew: false });
+    expect(asked[1]).toMatchObject({
+      form: { pause_collection: "" },
+      key: `resume-sub_1-${SECONDS + DAY}`,
+    });
+    asked.length = 0;
+    answer(aSubscription(), aSubscription(), aSubscription());
+    await payments().resumeCollection("sub_1", { since, anew: true });
+    expect(asked[1]).toMatchObject({
+      form: {
+        pause_collection: "",
+        "billing_cycle_anchor[type]": "now",
+        proration_behavior: "none",
+      },
+      key: `resume-anew-sub_1-${SECONDS + DAY}`,
+    });
+  });
+
+  it("that has ended is neither paused nor resumed", async () => {
+    answer(aSubscription({ status: "canceled" }), aSubscription({ status: "canceled" }));
+    await payments().pauseCollection("sub_1", new Date());
+    await payments().resumeCollection("sub_1", { since: new Date(), anew: true });
+    expect(asked.map(({ method }) => method)).toEqual(["GET", "GET"]);
+  });
+
   it.each(["canceled", "incomplete_expired"])("that is %s is left", async (status) => {
     answer(aSubscription({ status }));
     expect((await payments().cancelSubscription("sub_1")).status).toBe(status);

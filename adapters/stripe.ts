@@ -198,7 +198,7 @@ export function createStripePayments(options: StripeOptions): Payments {
 
     cancelSubscription: async (subscriptionId) => {
       const now = await fetchSubscription(subscriptionId);
-      if (now.status === "canceled" || now.status === "incomplete_expired") return now;
+      if (isOver(now)) return now;
       // By default without a last invoice and without a credit.
       try {
         await stripe.subscriptions.cancel(
@@ -211,9 +211,33 @@ export function createStripePayments(options: StripeOptions): Payments {
         // 500 is not kept.
         if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
         const then = await fetchSubscription(subscriptionId);
-        if (then.status !== "canceled" && then.status !== "incomplete_expired") throw error;
+        if (!isOver(then)) throw error;
         return then;
       }
+      return fetchSubscription(subscriptionId);
+    },
+
+    pauseCollection: async (subscriptionId, since) => {
+      const now = await fetchSubscription(subscriptionId);
+      if (isOver(now)) return now;
+      await stripe.subscriptions.update(
+        subscriptionId,
+        { pause_collection: { behavior: "void" } },
+        { idempotencyKey: `pause-${subscriptionId}-${seconds(since)}` },
+      );
+      return fetchSubscription(subscriptionId);
+    },
+    resumeCollection: async (subscriptionId, { since, anew }) => {
+      const now = await fetchSubscription(subscriptionId);
+      if (isOver(now)) return now;
+      await stripe.subscriptions.update(
+        subscriptionId,
+        {
+          pause_collection: "",
+          ...(anew && { billing_cycle_anchor: { type: "now" }, proration_behavior: "none" }),
+        },
+        { idempotencyKey: `resume-${anew ? "anew-" : ""}${subscriptionId}-${seconds(since)}` },
+      );
       return fetchSubscription(subscriptionId);
     },
 
@@ -338,6 +362,8 @@ function withOutages(payments: Payments): Payments {
     fetchSubscription: wrap(payments.fetchSubscription),
     fetchInvoice: wrap(payments.fetchInvoice),
     cancelSubscription: wrap(payments.cancelSubscription),
+    pauseCollection: wrap(payments.pauseCollection),
+    resumeCollection: wrap(payments.resumeCollection),
     refundInvoice: wrap(payments.refundInvoice),
     orderOfPayment: wrap(payments.orderOfPayment),
     fetchRefund: wrap(payments.fetchRefund),
@@ -345,3 +371,6 @@ function withOutages(payments: Payments): Payments {
     verifyWebhook: payments.verifyWebhook,
   };
 }
+
+const isOver = ({ status }: SubscriptionState): boolean =>
+  status === "canceled" || status === "incomplete_expired";

@@ -29,12 +29,16 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "order.refunded.v1":
     case "order.refund_failed.v1":
     case "entitlement.changed.v1":
+    case "billing.frozen.v1":
+    case "billing.resumed.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":
     case "vm.initial_password_taken.v1":
     case "vm.initial_password_expired.v1":
     case "action.finished.v1":
+    case "finding.opened.v1":
+    case "finding.ended.v1":
       return "nothing_to_do";
     default:
       return assertNever(event);

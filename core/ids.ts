@@ -4,6 +4,7 @@ import { z } from "@hono/zod-openapi";
 export const ID_PREFIX = {
   account: "acct",
   action: "act",
+  finding: "fnd",
   host: "host",
   image: "img",
   invoice: "inv",

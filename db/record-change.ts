@@ -10,6 +10,7 @@ export type SubjectKind =
   | "order"
   | "vm"
   | "host"
+  | "finding"
   | "action"
   | "account"
   | "link"

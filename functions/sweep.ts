@@ -1,8 +1,10 @@
 import type { Context, ScheduledEvent } from "aws-lambda";
 import { forgetSpentAgentTokens } from "#commands/hosts/forget-agent-tokens.ts";
+import { endSilentFindings } from "#commands/hosts/note-findings.ts";
 import { forgetOldAttempts } from "#commands/accounts/slow-down.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
+import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { createMeasure } from "#commands/measure.ts";
@@ -31,6 +33,7 @@ export const SWEEPS = {
   forget_old_links: forgetOldLinks,
   forget_old_attempts: forgetOldAttempts,
   forget_spent_agent_tokens: forgetSpentAgentTokens,
+  end_silent_findings: endSilentFindings,
   relay_outbox: relayOutbox,
   check_health: checkHealth,
   keep_usage_days: keepUsageDays,
@@ -40,6 +43,7 @@ export const SWEEPS = {
   expire_orders: expireOrders,
   retry_refunds: retryRefunds,
   retry_cancellations: retryCancellations,
+  freeze_billing: freezeBilling,
 } as const satisfies Record<string, (deps: Deps) => Promise<object>>;
 
 /** Runs every sweep. One that fails does not keep the others from running; then the whole is reported as failed. */

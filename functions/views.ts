@@ -1,5 +1,6 @@
 import type { z } from "@hono/zod-openapi";
 import type { ActionView, VmView as VmViewSchema } from "#core/contracts/api/vms.ts";
+import type { FindingView } from "#core/contracts/api/findings.ts";
 import type { HostView } from "#core/contracts/api/hosts.ts";
 import type { InvoiceView } from "#core/contracts/api/billing.ts";
 import type { OrderView } from "#core/contracts/api/orders.ts";
@@ -12,7 +13,9 @@ import { toMoneyView } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
 import { ACTION_ERROR_WORDS, type Action } from "#core/vms/action.ts";
 import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
+import { shownError } from "#core/vms/last-error.ts";
 import { guestState, vmStatus } from "#core/vms/status.ts";
+import type { Finding } from "#commands/hosts/show-findings.ts";
 import type { Host } from "#commands/hosts/show-hosts.ts";
 import type { Invoice } from "#commands/billing/show-invoices.ts";
 import type { VmView } from "#commands/vms/show-vm.ts";
@@ -42,7 +45,12 @@ export const toOrderView = (o: Order): OrderView => ({
 const isSuspended = ({ entitledUntil }: VmView, now: Date): boolean =>
   entitledUntil !== null && isPastGrace(entitledUntil, now);
 
-export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
+/** `who` reads it: staff get a host's own words, everybody else what they mean. */
+export const toVmView = (
+  v: VmView,
+  now: Date,
+  who: Pick<AccountPrincipal, "role">,
+): VmViewSchema => ({
   id: toWireId("vm", v.vm.id),
   orderId: toWireId("order", v.vm.orderId),
   hostname: v.vm.hostname,
@@ -54,8 +62,11 @@ export const toVmView = (v: VmView, now: Date): VmViewSchema => ({
     hostLastSeenAt: v.hostLastSeenAt,
     runningAction: v.runningAction?.type ?? null,
     suspended: isSuspended(v, now),
+    lostAt: v.vm.lostAt,
     now,
   }),
+  lostSince: iso(v.vm.lostAt),
+  lastError: shownError(v.vm, who),
   power: { desired: v.vm.desiredPower, observed: v.vm.observedPower },
   guest: guestState(v.vm),
   suspended: isSuspended(v, now) ? ["overdue"] : [],
@@ -157,4 +168,16 @@ export const toHostView = (h: Host): HostView => ({
   clockOffsetSeconds: h.clockOffsetSeconds,
   lastSeenAt: iso(h.lastSeenAt),
   createdAt: h.createdAt.toISOString(),
+});
+
+export const toFindingView = (f: Finding): FindingView => ({
+  id: toWireId("finding", f.id),
+  kind: f.kind,
+  hostId: toWireId("host", f.hostId),
+  vmId: f.vmId === null ? null : toWireId("vm", f.vmId),
+  subject: f.subject,
+  detail: f.detail,
+  firstSeenAt: f.firstSeenAt.toISOString(),
+  lastSeenAt: f.lastSeenAt.toISOString(),
+  endedAt: iso(f.endedAt),
 });

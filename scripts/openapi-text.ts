@@ -33,6 +33,8 @@ function uncallable(): Deps {
       fetchSubscription: never,
       fetchInvoice: never,
       cancelSubscription: never,
+      pauseCollection: never,
+      resumeCollection: never,
       orderOfPayment: never,
       fetchRefund: never,
       refundInvoice: never,

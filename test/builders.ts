@@ -75,6 +75,7 @@ export const ALL_CAPABILITIES: DriverCapabilities = {
   secureBoot: true,
   secureBootUefiCa: true,
   diskBus: true,
+  adoptDisk: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };
@@ -191,6 +192,7 @@ export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
   hostname: "web-1.example.com",
   generation: 1,
   ownerEpoch: 1,
+  presence: "present",
   observedPower: null,
   observedGeneration: 0,
   firstSeenAt: null,
@@ -201,6 +203,7 @@ export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
   bootEpoch: null,
   lastErrorCode: null,
   lastErrorDetail: null,
+  lostAt: null,
   ...over,
 });
 

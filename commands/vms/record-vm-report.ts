@@ -7,22 +7,22 @@ import type {
 } from "#core/contracts/agent/report.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
-import { isClockOff } from "#core/hosts/clock-offset.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
 import { isNewer } from "#core/hosts/report-serial.ts";
 import { isRefusedForGood, moveOrder } from "#core/orders/decide-order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import type { Action } from "#core/vms/action.ts";
-import { actionIsDone } from "#core/vms/decide-action.ts";
-import { judgeReport, whatChanged } from "#core/vms/judge-report.ts";
+import { EFFECT_OF_ACTION, type Action } from "#core/vms/action.ts";
+import { actionIsDone, whyActionFailed } from "#core/vms/decide-action.ts";
+import { foundOfHost, foundOfVms } from "#core/vms/found-in-report.ts";
+import { isLost, judgeReport, whatChanged } from "#core/vms/judge-report.ts";
 import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
+import { loadHostWithFindings } from "#db/hosts/findings.ts";
 import { saveHeldImages } from "#db/hosts/held-images.ts";
 import {
   bumpDesiredGeneration,
   factsOf,
-  loadHost,
   saveFacts,
   touchHost,
   type Host,
@@ -34,8 +34,8 @@ import { together } from "#db/together.ts";
 import { lockVmsOf, saveObservations, type Observation, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type AgentDeps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
+import { logFindings, noteFindings } from "#commands/hosts/note-findings.ts";
 import { finishVm } from "./finish-vm.ts";
-import { noteFinding, noteReturn, returnedVms } from "./note-found.ts";
 
 /**
  * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
@@ -65,19 +65,17 @@ export async function recordVmReport(
   const ids = [...new Set(told.map((r) => r.vmId))];
   const recorded = await undoOnRefusal(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
-    const [host, actions] = await together([
-      loadHost(tx, hostId),
+    const bound = new Map(rows);
+    const [known, actions] = await together([
+      loadHostWithFindings(tx, hostId),
       runningActionsOf(tx, [...rows.keys()]),
     ]);
+    const { host, open = [] } = known ?? {};
     const running = new Map(actions);
     const last = host?.lastReport ?? null;
     if (serial && !isNewer(serial, last)) return stale(serial, last);
     const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
-    const returned = returnedVms(rows, seenVms, strangers, at.now);
-    for (const { vm, power } of returned) await noteReturn(tx, vm, power, at, actor);
-    for (const { vmId, ...found } of findings)
-      if (rows.has(vmId)) await noteFinding(tx, vmId, found, at, actor);
-    let accepted = 0;
+    const counted: ReceivedVmReport[] = [];
     let ignored = unread.vms;
     let documentChanged = false;
     const observed: Observation[] = [];
@@ -88,7 +86,7 @@ export async function recordVmReport(
         ignored++;
         continue;
       }
-      accepted++;
+      counted.push(seen);
       const of = { ...at, ...heard };
       const applied = await applyReport(tx, vm, seen, running.get(vm.id), of, actor);
       if (applied.changed) observed.push({ vmId: vm.id, ...applied.changed });
@@ -111,43 +109,28 @@ export async function recordVmReport(
       saveObservations(tx, observed),
     ]);
     if (!held) return stale(serial, null);
-    const measured = report.facts ? await remeasure(tx, held, report.facts, at) : NOTHING_NEW;
+    const jump = report.facts ? await remeasure(tx, held, report.facts, at) : null;
+    const ofVms = foundOfVms({ vms: counted, strangers, findings }, bound, at.now);
+    const ofHost = foundOfHost(hostId, report, open);
+    const noted = await noteFindings(
+      tx,
+      hostId,
+      { open, told: [...ofVms.told, ...ofHost.told], over: [...ofVms.over, ...ofHost.over] },
+      at,
+      actor,
+    );
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
-    const clockWentOff =
-      isClockOff(clockOffsetSeconds) && !isClockOff(host?.clockOffsetSeconds ?? null);
-    return ok({ receipt: { accepted, ignored }, clockWentOff, returned, ...measured });
+    return ok({ receipt: { accepted: counted.length, ignored }, jump, noted });
   });
   if (!recorded.ok) {
     deps.log.error("agent_report.stale", { host_id: hostId, ...serial });
     return recorded;
   }
-  const { changedImages, jump, clockWentOff, returned } = recorded.value;
-  if (clockWentOff)
-    deps.log.error("host.clock_off", { host_id: hostId, offset_seconds: clockOffsetSeconds });
+  const { jump, noted } = recorded.value;
+  logFindings(deps, noted);
   if (jump) deps.log.error("host.facts_jumped", { host_id: hostId, ...jump });
-  // A disk that lies on another file than it was made on is broken: people must look at its VMs.
-  if (changedImages.length > 0)
-    deps.log.error("agent_report.images_changed", { host_id: hostId, files: changedImages });
   if (unread.vms + unread.actions + unread.strangers + unread.findings > 0)
     deps.log.error("agent_report.unread", { host_id: hostId, ...unread });
-  if (strangers.length > 0)
-    deps.log.error("agent_report.strangers", {
-      host_id: hostId,
-      vms: strangers.map((s) => s.vmId),
-    });
-  // Nobody pays for it, and its address may be another's by now.
-  if (returned.length > 0)
-    deps.log.error("agent_report.deleted_vms", {
-      host_id: hostId,
-      vms: returned.map(({ vm, power }) => ({ vm_id: vm.id, power })),
-    });
-  if (findings.length > 0)
-    deps.log.error("agent_report.findings", {
-      host_id: hostId,
-      findings: findings.map(({ vmId, code, detail }) => ({ vm_id: vmId, code, detail })),
-    });
-  if (report.refusedDesired)
-    deps.log.error("agent_report.desired_refused", { host_id: hostId, ...report.refusedDesired });
   return ok(recorded.value.receipt);
 }
 
@@ -166,16 +149,16 @@ function stale(serial: ReportSerial | null, last: ReportSerial | null) {
  * A host stays with the hypervisor that it enrolled with: another one's size and limits are not its own. The caller holds
  * the host, and has read it since.
  *
- * @returns what staff must hear of: the images that have become others under their names since, and what else jumped.
+ * @returns what jumped of what it says of itself, if anything.
  */
 async function remeasure(
   tx: Tx,
   host: Host,
   facts: HostFacts,
   at: { now: Date; newId: () => string },
-): Promise<Measured> {
+): Promise<ReturnType<typeof jumpOf>> {
   const { id: hostId } = host;
-  if (host.hypervisor !== facts.hypervisor) return NOTHING_NEW;
+  if (host.hypervisor !== facts.hypervisor) return null;
   const jump = jumpOf(factsOf(host), facts);
   await saveFacts(tx, hostId, facts, trustedCapacity(facts, host));
   if (jump)
@@ -190,11 +173,9 @@ async function remeasure(
       },
       at,
     );
-  return { changedImages: await saveHeldImages(tx, hostId, facts.images), jump };
+  await saveHeldImages(tx, hostId, facts.images);
+  return jump;
 }
-
-type Measured = { changedImages: readonly string[]; jump: ReturnType<typeof jumpOf> };
-const NOTHING_NEW: Measured = { changedImages: [], jump: null };
 
 /**
  * Does all that follows of what was seen of a VM.
@@ -235,13 +216,19 @@ async function applyReport(
       generation: seen.generation,
       settled: seen.settled,
       power: seen.observed?.power ?? "gone",
+      complete: seen.observed?.complete === true,
       guestReady,
     });
-  const refused = running && seen.error?.code === "unsupported" && running.type !== "create";
-  if (running && (done || refused)) {
-    const error = done
-      ? null
-      : { code: "host_refused" as const, message: seen.error?.detail ?? "" };
+  const failed =
+    running && !done
+      ? whyActionFailed(running, {
+          generation: seen.generation,
+          lost: isLost(vm, seen),
+          code: seen.error?.code ?? null,
+        })
+      : null;
+  if (running && (done || failed)) {
+    const error = failed && { code: failed, message: seen.error?.detail ?? "" };
     if (await finishAction(tx, running.id, { error, now: at.now }))
       events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
   }
@@ -257,7 +244,11 @@ async function applyReport(
       },
       at,
     );
-  return { documentChanged: mayCreateNoMore, changed };
+  const repairEnded =
+    running !== undefined &&
+    (done || failed !== null) &&
+    EFFECT_OF_ACTION[running.type].kind === "repair";
+  return { documentChanged: mayCreateNoMore || repairEnded, changed };
 }
 
 /** The guest itself was seen: the order is delivered. */

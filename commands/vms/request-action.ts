@@ -15,7 +15,7 @@ import { lockVm, saveDesire, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
 export type ActionRefusal = Refusal<
-  "vm_not_found" | "vm_locked" | "vm_not_running" | "vm_suspended"
+  "vm_not_found" | "vm_locked" | "vm_lost" | "vm_not_lost" | "vm_not_running" | "vm_suspended"
 >;
 
 /**
@@ -41,6 +41,7 @@ export async function requestAction(
         stopMode: vm.stopMode,
         generation: vm.generation,
         observedPower: vm.observedPower,
+        lostAt: vm.lostAt,
         entitledUntil: entitlement?.until ?? at.now,
       },
       running ?? null,

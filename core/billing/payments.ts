@@ -164,6 +164,16 @@ export type Payments = {
   fetchInvoice: (invoiceId: string) => Promise<InvoiceState>;
   /** Ends it now, without a credit. Succeeds when it has ended already. */
   cancelSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
+  /**
+   * Bills nothing more for it: what falls due from now on is void. `since` tells one such time from another. One that has ended
+   * is left.
+   */
+  pauseCollection: (subscriptionId: string, since: Date) => Promise<SubscriptionState>;
+  /** Bills for it again; `anew`: a period begins now, and is charged, as the one that was paid last is over. */
+  resumeCollection: (
+    subscriptionId: string,
+    of: { since: Date; anew: boolean },
+  ) => Promise<SubscriptionState>;
   /** The order whose invoice was paid with this payment; null when it paid none, or one that is not ours. */
   orderOfPayment: (paymentId: string) => Promise<string | null>;
   fetchRefund: (refundId: string) => Promise<RefundState>;

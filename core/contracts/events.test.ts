@@ -14,6 +14,7 @@ const VM = "0199f0a2-b3c4-7d5e-8f90-000000000002";
 const HOST = "0199f0a2-b3c4-7d5e-8f90-000000000003";
 const ACTION = "0199f0a2-b3c4-7d5e-8f90-000000000004";
 const LINK = "0199f0a2-b3c4-7d5e-8f90-000000000005";
+const FINDING = "0199f0a2-b3c4-7d5e-8f90-000000000007";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -28,6 +29,8 @@ const DATA: Record<EventName, Record<string, string>> = {
   "order.refund_failed.v1": { orderId: ORDER },
   "subscription.cancellation_fell_due.v1": { orderId: ORDER, subscriptionId: "sub_1" },
   "entitlement.changed.v1": { vmId: VM },
+  "billing.frozen.v1": { orderId: ORDER, vmId: VM },
+  "billing.resumed.v1": { orderId: ORDER, vmId: VM },
   "vm.change_requested.v1": { vmId: VM, hostId: HOST },
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },
@@ -35,6 +38,8 @@ const DATA: Record<EventName, Record<string, string>> = {
   "vm.initial_password_taken.v1": { vmId: VM },
   "vm.initial_password_expired.v1": { vmId: VM },
   "action.finished.v1": { actionId: ACTION, vmId: VM },
+  "finding.opened.v1": { findingId: FINDING, hostId: HOST },
+  "finding.ended.v1": { findingId: FINDING, hostId: HOST },
   "account.link_asked_for.v1": { linkId: LINK },
   "account.email_proven.v1": { accountId: ACCOUNT },
 };

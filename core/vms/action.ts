@@ -1,4 +1,4 @@
-import type { DesiredPower, OneShotAction, StopMode } from "./vm.ts";
+import type { DesiredPower, OneShotAction, Repair, StopMode } from "./vm.ts";
 
 /** Operations on a VM that a customer or staff can see (design §6). `create` is begun by a paid order. */
 export const ACTION_TYPES = [
@@ -9,6 +9,9 @@ export const ACTION_TYPES = [
   "reboot",
   "reset",
   "delete",
+  /** Staff's, of a VM that its host has lost (`REPAIRS`). */
+  "adopt_disk",
+  "recreate",
 ] as const;
 export type ActionType = (typeof ACTION_TYPES)[number];
 
@@ -25,6 +28,8 @@ export const ACTION_ERROR_CODES = [
   "payment_refunded",
   /** A delete took over from it: whatever it was at, the VM is to go. */
   "superseded",
+  /** Its host says that the VM is not there any more. */
+  "vm_lost",
 ] as const;
 export type ActionErrorCode = (typeof ACTION_ERROR_CODES)[number];
 
@@ -35,6 +40,7 @@ export const ACTION_ERROR_WORDS = {
   not_running: "The VM was not running.",
   payment_refunded: "It could not be delivered, and the payment goes back.",
   superseded: "The VM was deleted while this ran.",
+  vm_lost: "The VM is not there any more. Our staff have been told.",
 } as const satisfies Record<ActionErrorCode, string>;
 
 /** How long a power action may run before it is an error that the customer sees. */
@@ -44,7 +50,8 @@ export const ACTION_TIME_LIMIT_MS = 15 * 60_000;
 export type ActionEffect =
   | { kind: "power"; power: DesiredPower; stopMode: StopMode }
   | { kind: "once"; action: OneShotAction }
-  | { kind: "absent" };
+  | { kind: "absent" }
+  | { kind: "repair"; repair: Repair };
 
 export const EFFECT_OF_ACTION = {
   create: { kind: "power", power: "running", stopMode: "graceful" },
@@ -54,6 +61,8 @@ export const EFFECT_OF_ACTION = {
   reboot: { kind: "once", action: "reboot" },
   reset: { kind: "once", action: "reset" },
   delete: { kind: "absent" },
+  adopt_disk: { kind: "repair", repair: "adopt_disk" },
+  recreate: { kind: "repair", repair: "recreate" },
 } as const satisfies Record<ActionType, ActionEffect>;
 
 /**
@@ -69,6 +78,8 @@ export const DELETE_TAKES_OVER = {
   reboot: true,
   reset: true,
   delete: false,
+  adopt_disk: true,
+  recreate: true,
 } as const satisfies Record<ActionType, boolean>;
 
 export type Action = Readonly<{

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { AT, minutesAfter } from "#test/builders.ts";
 import { ACTION_TIME_LIMIT_MS, ACTION_TYPES } from "./action.ts";
-import { actionIsDone, decideAction } from "./decide-action.ts";
+import { actionIsDone, decideAction, whyActionFailed } from "./decide-action.ts";
 
 type Vm = Parameters<typeof decideAction>[0];
 const aVm = (over: Partial<Vm> = {}): Vm => ({
@@ -11,6 +11,7 @@ const aVm = (over: Partial<Vm> = {}): Vm => ({
   generation: 4,
   observedPower: "running",
   entitledUntil: minutesAfter(60),
+  lostAt: null,
   ...over,
 });
 const OFF = { power: "off", observedPower: "off" } as const;
@@ -57,6 +58,25 @@ describe("asking for an action", () => {
     });
   });
 
+  const repairs = ["adopt_disk", "recreate"] as const;
+  test.each(repairs)("5.1: %s is for a VM that its host has lost, whatever its power", (type) => {
+    expect(decideAction(aVm(), null, type, AT)).toMatchObject({ error: { code: "vm_not_lost" } });
+    expect(decideAction(aVm({ lostAt: AT, power: "off" }), null, type, AT)).toMatchObject({
+      value: { presence: "present", power: "off", generation: 5 },
+    });
+  });
+
+  const others = ends.filter((type) => !repairs.some((repair) => repair === type));
+  test.each(others)(
+    "5.1: of a VM that its host has lost, %s is refused; only a delete is not",
+    (type) => {
+      expect(decideAction(aVm({ lostAt: AT }), null, type, AT)).toMatchObject({
+        error: { code: "vm_lost" },
+      });
+      expect(decideAction(aVm({ lostAt: AT }), null, "delete", AT)).toMatchObject({ ok: true });
+    },
+  );
+
   test.each([
     { name: "off", vm: OFF },
     { name: "on its way down", vm: { power: "off" } },
@@ -86,7 +106,13 @@ test("an action that has not ended in a quarter of an hour is an error", () => {
 });
 
 describe("an action is done", () => {
-  const seen = { generation: 5, settled: true, power: "running", guestReady: true } as const;
+  const seen = {
+    generation: 5,
+    settled: true,
+    power: "running",
+    complete: true,
+    guestReady: true,
+  } as const;
   test.each([
     { type: "create", seen: {}, done: true },
     { type: "create", seen: { guestReady: false }, done: false },
@@ -99,6 +125,8 @@ describe("an action is done", () => {
     { type: "stop", seen: { power: "off", settled: false }, done: false },
     { type: "delete", seen: { power: "gone" }, done: true },
     { type: "delete", seen: { power: "off" }, done: false },
+    { type: "adopt_disk", seen: { power: "off", settled: false }, done: true },
+    { type: "recreate", seen: { complete: false }, done: false },
     // The agent reports on these itself.
     { type: "reboot", seen: {}, done: false },
     { type: "reset", seen: {}, done: false },
@@ -107,8 +135,25 @@ describe("an action is done", () => {
   });
 
   test.each(ACTION_TYPES)("never by what was seen before %s was asked for", (type) => {
-    const old = { generation: 4, settled: true, guestReady: true };
+    const old = { generation: 4, settled: true, complete: true, guestReady: true };
     expect(actionIsDone({ type, generation: 5 }, { ...old, power: "running" })).toBe(false);
     expect(actionIsDone({ type, generation: 5 }, { ...old, power: "gone" })).toBe(false);
   });
+});
+
+// 5.1
+test.each([
+  { type: "reboot", seen: { lost: true, code: "vm_missing" }, why: "vm_lost" },
+  { type: "start", seen: { code: "unsupported" }, why: "host_refused" },
+  { type: "start", seen: { code: "out_of_memory" }, why: null },
+  // What begins with its order ends with it.
+  { type: "create", seen: { lost: true, code: "unsupported" }, why: null },
+  // A repair is of a VM that is lost: its own end is what its host says of it when it is asked for it.
+  { type: "adopt_disk", seen: { lost: true, code: "vm_missing" }, why: "host_refused" },
+  { type: "adopt_disk", seen: { lost: true, code: "vm_missing", generation: 4 }, why: null },
+  { type: "recreate", seen: { lost: true, code: "image_missing" }, why: null },
+  { type: "recreate", seen: { code: "unsupported" }, why: "host_refused" },
+] as const)("$type, of which is seen $seen, fails as $why", ({ type, seen, why }) => {
+  const said = { generation: 5, lost: false, ...seen };
+  expect(whyActionFailed({ type, generation: 5 }, said)).toBe(why);
 });

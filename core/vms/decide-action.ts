@@ -12,11 +12,21 @@ export type VmDesire = Readonly<{
 
 /** What an action makes of a VM's desire. A delete ends the action that runs, where it may (`DELETE_TAKES_OVER`). */
 export function decideAction(
-  vm: VmDesire & { observedPower: ObservedPower | null; entitledUntil: Date },
+  vm: VmDesire & {
+    observedPower: ObservedPower | null;
+    entitledUntil: Date;
+    /** Since when its host says that it is not there. */
+    lostAt: Date | null;
+  },
   runningAction: Pick<Action, "type"> | null,
   type: ActionType,
   now: Date,
-): Result<VmDesire, Refusal<"vm_locked" | "vm_not_running" | "vm_suspended" | "vm_not_found">> {
+): Result<
+  VmDesire,
+  Refusal<
+    "vm_locked" | "vm_lost" | "vm_not_lost" | "vm_not_running" | "vm_suspended" | "vm_not_found"
+  >
+> {
   if (vm.presence === "absent") return refuse("vm_not_found", "this VM is deleted");
   if (runningAction && !(type === "delete" && DELETE_TAKES_OVER[runningAction.type]))
     return refuse("vm_locked", `a ${runningAction.type} is running; wait for it to end`);
@@ -29,6 +39,12 @@ export function decideAction(
   };
   if (effect.kind === "absent")
     return ok({ ...desire, presence: "absent", generation: vm.generation + 1 });
+  if (effect.kind === "repair")
+    return vm.lostAt === null
+      ? refuse("vm_not_lost", "its host does not say that this VM is not there")
+      : ok({ ...desire, generation: vm.generation + 1 });
+  if (vm.lostAt !== null)
+    return refuse("vm_lost", "its host says that this VM is not there any more; it can be deleted");
   if (effect.kind === "once")
     return vm.power === "running" && vm.observedPower === "running"
       ? ok(desire)
@@ -51,6 +67,7 @@ export function actionIsDone(
     generation: number;
     settled: boolean;
     power: ObservedPower | "gone";
+    complete: boolean;
     guestReady: boolean;
   },
 ): boolean {
@@ -65,8 +82,33 @@ export function actionIsDone(
       return seen.power === "off" && seen.settled;
     case "delete":
       return seen.power === "gone";
+    case "adopt_disk":
+    case "recreate":
+      return seen.complete;
     case "reboot":
     case "reset":
       return false; // these end by the agent's own report on the action
   }
 }
+
+/**
+ * Whether what its host says of a VM ends an action that runs on it as an error. A repair is of a VM that is lost: what ends all
+ * else is its reason, and it fails when its host, asked for it, still finds no VM or refuses for good.
+ */
+export function whyActionFailed(
+  action: Pick<Action, "type" | "generation">,
+  seen: { generation: number; lost: boolean; code: string | null },
+): "vm_lost" | "host_refused" | null {
+  if (action.type === "create") return null;
+  if (EFFECT_OF_ACTION[action.type].kind === "repair")
+    return seen.generation >= action.generation && FINAL_OF_A_REPAIR.has(seen.code ?? "")
+      ? "host_refused"
+      : null;
+  if (seen.lost) return "vm_lost";
+  return seen.code === "unsupported" ? "host_refused" : null;
+}
+const FINAL_OF_A_REPAIR: ReadonlySet<string> = new Set([
+  "vm_missing",
+  "unsupported",
+  "beyond_limits",
+]);

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { VmReport } from "#core/contracts/agent/report.ts";
 import { AT, aVmReport, minutesAfter, whatIsKnown } from "#test/builders.ts";
-import { judgeReport, whatChanged, type KnownOfVm } from "./judge-report.ts";
+import { isLost, judgeReport, whatChanged, type KnownOfVm } from "./judge-report.ts";
 
 describe("a report", () => {
   const vm = { generation: 5, ownerEpoch: 2, observedGeneration: 3 };
@@ -63,12 +63,25 @@ describe("what a report changes", () => {
       [{ ...down, bootEpoch: "boot-1" }, off, { bootEpoch: null }],
       [{ ...up, ...error, lastErrorCode: "busy" }, failed, { lastErrorCode: "out_of_disk" }],
       [{ ...up, ...error, lastErrorDetail: "fuller" }, failed, { lastErrorDetail: "full" }],
+      [{ ...up, lostAt: before }, running, { lostAt: null }],
     ];
     for (const [last, report, column] of changes) {
-      const { hostname: _, generation: _g, ownerEpoch: _e, ...columns } = last;
+      const { hostname: _, generation: _g, ownerEpoch: _e, presence: _p, ...columns } = last;
       expect(whatChanged(last, report, on(AT))).toEqual({ ...columns, ...column, observedAt: AT });
       expect(whatChanged({ ...last, ...column }, report, on(AT))).toBeUndefined();
     }
+  });
+
+  // 5.1
+  test("dates the loss of a VM once, and takes it back only when the VM is seen whole", () => {
+    const missing = { code: "vm_missing", detail: "it was here and is gone" } as const;
+    const gone = aVmReport({ observed: null, error: missing });
+    const known = whatIsKnown({ firstSeenAt: minutesAfter(-9), observedPower: "running" });
+    expect(whatChanged(known, gone, on(AT))).toMatchObject({ lostAt: AT, observedPower: null });
+    const lost = { ...known, lostAt: AT };
+    for (const still of [gone, aVmReport({ observed: { complete: false } })])
+      expect(whatChanged(lost, still, on(minutesAfter(1)))).toMatchObject({ lostAt: AT });
+    expect(whatChanged(lost, aVmReport(), on(minutesAfter(2)))).toMatchObject({ lostAt: null });
   });
 
   test("dates what was first seen whole once: not what is half made, nor again after", () => {
@@ -163,5 +176,27 @@ describe("what a report changes", () => {
       lastErrorCode: null,
       lastErrorDetail: null,
     });
+  });
+});
+
+// 5.1
+describe("a VM is lost", () => {
+  const missing = { code: "vm_missing", detail: "gone" } as const;
+  const seen = { firstSeenAt: AT, presence: "present" } as const;
+  test.each([
+    { name: "when its host looked and it is not there", is: true },
+    { name: "when a part of it is not there", report: { observed: { complete: false } }, is: true },
+    { name: "not while it is whole", report: { observed: {} }, is: false },
+    { name: "not when it was never seen whole", vm: { firstSeenAt: null }, is: false },
+    { name: "not when it is to go", vm: { presence: "absent" }, is: false },
+    { name: "not when its host says nothing of why", report: { error: null }, is: false },
+    {
+      name: "not when its agent does not understand it",
+      report: { error: { code: "unsupported_by_agent", detail: "newer" } },
+      is: false,
+    },
+  ] as const)("$name", ({ vm = {}, report = {}, is }) => {
+    const told = aVmReport({ observed: null, error: missing, ...report });
+    expect(isLost({ ...seen, ...vm }, told)).toBe(is);
   });
 });

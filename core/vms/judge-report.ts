@@ -1,12 +1,13 @@
 import type { GuestEvidence, ReceivedVmReport } from "#core/contracts/agent/report.ts";
 import { isGivenName } from "./guest-name.ts";
-import type { ObservedPower } from "./vm.ts";
+import type { ObservedPower, Presence } from "./vm.ts";
 
 /** What is known of a VM by what its host has reported. */
 export type KnownOfVm = Readonly<{
   hostname: string;
   generation: number;
   ownerEpoch: number;
+  presence: Presence;
   observedPower: ObservedPower | null;
   observedGeneration: number;
   firstSeenAt: Date | null;
@@ -20,6 +21,8 @@ export type KnownOfVm = Readonly<{
   bootEpoch: string | null;
   lastErrorCode: string | null;
   lastErrorDetail: string | null;
+  /** Since when its host says that it is not there any more. */
+  lostAt: Date | null;
 }>;
 
 /** `stale`: older than what is known. `foreign`: of an epoch or a generation that the host cannot have. */
@@ -32,6 +35,19 @@ export function judgeReport(
   if (report.generation > vm.generation) return "foreign";
   return report.generation < vm.observedGeneration ? "stale" : "current";
 }
+
+/**
+ * Its host looked for a VM that it had shown whole, and says that it, or a part without which it cannot run, is not there. Only
+ * that word counts: what a report does not say, or cannot say of what its agent does not understand, is no loss.
+ */
+export const isLost = (
+  vm: Pick<KnownOfVm, "presence" | "firstSeenAt">,
+  { observed, error }: Pick<ReceivedVmReport, "observed" | "error">,
+): boolean =>
+  vm.presence === "present" &&
+  vm.firstSeenAt !== null &&
+  observed?.complete !== true &&
+  error?.code === "vm_missing";
 
 /** What a driver that runs nothing says of its guests is believed only of hosts that staff have marked for tests. */
 const isEvidence = (guest: GuestEvidence, testOnly: boolean): boolean =>
@@ -49,7 +65,9 @@ export function whatChanged(
   vm: KnownOfVm,
   report: ReceivedVmReport,
   { now, lastWordAt, testOnly = false }: { now: Date; lastWordAt: Date | null; testOnly?: boolean },
-): (Omit<KnownOfVm, "hostname" | "generation" | "ownerEpoch"> & { observedAt: Date }) | undefined {
+):
+  | (Omit<KnownOfVm, "hostname" | "generation" | "ownerEpoch" | "presence"> & { observedAt: Date })
+  | undefined {
   const seen = report.observed;
   const power = seen === null ? null : seen.complete ? seen.power : "off";
   const running = power === "running";
@@ -72,6 +90,7 @@ export function whatChanged(
     bootEpoch,
     lastErrorCode: report.error?.code ?? null,
     lastErrorDetail: report.error?.detail ?? null,
+    lostAt: isLost(vm, report) ? (vm.lostAt ?? now) : seen?.complete ? null : vm.lostAt,
   };
   const same =
     next.observedPower === vm.observedPower &&
@@ -83,7 +102,8 @@ export function whatChanged(
     next.guestReadyAt === vm.guestReadyAt &&
     next.bootEpoch === vm.bootEpoch &&
     next.lastErrorCode === vm.lastErrorCode &&
-    next.lastErrorDetail === vm.lastErrorDetail;
+    next.lastErrorDetail === vm.lastErrorDetail &&
+    next.lostAt === vm.lostAt;
   return same ? undefined : { ...next, observedAt: now };
 }
 

@@ -13,6 +13,7 @@ export type VmStep =
   | { do: "nothing" }
   | { do: "wait" }
   | { do: "create" }
+  | { do: "adopt" }
   | { do: "start" }
   | { do: "stop"; mode: StopMode }
   | { do: "resize" }
@@ -62,6 +63,8 @@ export function planVmStep(situation: VmSituation): Result<VmStep, Refusal<Agent
     );
   if (desired.presence === "absent") return ok({ do: observed === null ? "nothing" : "destroy" });
   if (observed === null) return create(situation, "this VM was here and is gone");
+  // Before anything stops it: what has no definition is gone when it stops.
+  if (observed.defined === false && observed.power !== "off") return ok({ do: "adopt" });
   if (allowedPower(situation) === "off" && observed.power !== "off")
     return ok(stop(situation, observed));
   if (!observed.complete) return create(situation, "this VM was whole and lacks a part");
@@ -69,12 +72,22 @@ export function planVmStep(situation: VmSituation): Result<VmStep, Refusal<Agent
   return allowedPower(situation) === "off" ? ok({ do: "nothing" }) : run(situation, observed);
 }
 
-/** Only what was never seen whole is made: a disk in the place of one that was in use would be a new machine. */
+/**
+ * Only what was never seen whole is made: a disk in the place of one that was in use would be a new machine. That is for
+ * staff to say (`repair`), and what then is in its place goes into the trash before.
+ */
 function create(
-  { desired, limits }: VmSituation,
+  { desired, observed, limits, can }: VmSituation,
   missing: string,
 ): Result<VmStep, Refusal<AgentErrorCode>> {
-  if (!desired.mayCreate) return refuse("vm_missing", `${missing}; it is not made again by itself`);
+  const { repair } = desired;
+  if (!desired.mayCreate && repair === undefined)
+    return refuse("vm_missing", `${missing}; it is not made again by itself`);
+  if (repair === "adopt_disk") {
+    if (can.adoptDisk !== true) return refuse("unsupported", "this host cannot adopt a disk");
+    return observed === null ? refuse("vm_missing", "no disk of it is here") : ok({ do: "adopt" });
+  }
+  if (repair === "recreate" && observed !== null) return ok({ do: "destroy" });
   const why = whyBeyondLimits(desired.size, limits);
   return why === null ? ok({ do: "create" }) : refuse("beyond_limits", why);
 }

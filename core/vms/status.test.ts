@@ -10,6 +10,7 @@ const status = (over: Partial<Parameters<typeof vmStatus>[0]>) =>
     hostLastSeenAt: AT,
     runningAction: null,
     suspended: false,
+    lostAt: null,
     now: AT,
     ...over,
   });
@@ -30,6 +31,12 @@ test.each([
   { over: { runningAction: "reboot" }, is: "running" },
   { over: { presence: "absent", runningAction: "delete" }, is: "deleting" },
   { over: { observedPower: null }, is: "unknown" },
+  // 5.1: what its host has lost is lost, however old that word is, and whatever else holds of it.
+  { over: { lostAt: AT, observedPower: null }, is: "lost" },
+  { over: { lostAt: AT, observedPower: "off", suspended: true }, is: "lost" },
+  { over: { lostAt: AT, hostLastSeenAt: null }, is: "lost" },
+  { over: { lostAt: AT, runningAction: "create", observedPower: null }, is: "lost" },
+  { over: { lostAt: AT, presence: "absent" }, is: "deleting" },
   { over: { hostLastSeenAt: null }, is: "unknown" },
   // Five minutes are the most for which what was seen is believed.
   { over: { now: minutesAfter(5) }, is: "running" },

@@ -12,6 +12,7 @@ export const VM_STATUSES = [
   "rebuilding",
   "deleting",
   "suspended",
+  "lost",
   "unknown",
 ] as const;
 export type VmStatus = (typeof VM_STATUSES)[number];
@@ -25,11 +26,15 @@ export function vmStatus(vm: {
   observedPower: ObservedPower | null;
   hostLastSeenAt: Date | null;
   runningAction: ActionType | null;
+  /** Since when its host says that it is not there. */
+  lostAt: Date | null;
   /** It may not run, although it is asked to: its entitlement is over, and the grace too. */
   suspended: boolean;
   now: Date;
 }): VmStatus {
   if (vm.presence === "absent") return "deleting";
+  // Until it is seen whole again, whatever its host says or does not say meanwhile.
+  if (vm.lostAt !== null) return "lost";
   if (vm.runningAction === "create") return "initializing";
   if (vm.observedPower === null) return "unknown";
   if (vm.hostLastSeenAt === null || +vm.now - +vm.hostLastSeenAt > OBSERVATION_FRESH_MS)

@@ -27,6 +27,10 @@ export type StopMode = (typeof STOP_MODES)[number];
 export const ONE_SHOT_ACTIONS = ["reboot", "reset"] as const;
 export type OneShotAction = (typeof ONE_SHOT_ACTIONS)[number];
 
+/** How staff bring a VM back that its host has lost: on its disk as it lies there, or made anew, without what was on it. */
+export const REPAIRS = ["adopt_disk", "recreate"] as const;
+export type Repair = (typeof REPAIRS)[number];
+
 export const OS_FAMILIES = ["linux", "freebsd", "windows"] as const;
 export type OsFamily = (typeof OS_FAMILIES)[number];
 

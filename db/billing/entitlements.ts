@@ -1,6 +1,7 @@
-import { and, asc, eq, isNotNull, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, lte, sql, type SQL } from "drizzle-orm";
 import type { Db, Tx } from "#db/client.ts";
 import { entitlements } from "#db/schema/billing.ts";
+import { vms } from "#db/schema/vms.ts";
 
 export type Entitlement = Readonly<{
   vmId: string;
@@ -85,4 +86,69 @@ export async function subscriptionsToCancel(db: Db, limit: number): Promise<read
     .orderBy(asc(sql`coalesce(${entitlements.triedAt}, ${entitlements.updatedAt})`))
     .limit(limit);
   return rows.flatMap((r) => (r.id === null ? [] : [r.id]));
+}
+
+/** A subscription whose billing is to be frozen, or to go on: `since` when. */
+export type Freeze = Readonly<{
+  subscriptionId: string;
+  since: Date;
+  status: string | null;
+  until: Date;
+}>;
+
+const billed = and(
+  isNotNull(entitlements.subscriptionId),
+  sql`${entitlements.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
+  eq(vms.presence, "present"),
+);
+
+const freezes = async (
+  db: Db,
+  when: SQL | undefined,
+  since: typeof vms.lostAt | typeof entitlements.frozenAt,
+  limit: number,
+) => {
+  const rows = await db
+    .select({
+      subscriptionId: entitlements.subscriptionId,
+      since,
+      status: entitlements.subscriptionStatus,
+      until: entitlements.until,
+    })
+    .from(entitlements)
+    .innerJoin(vms, eq(vms.id, entitlements.vmId))
+    .where(and(billed, when))
+    .orderBy(asc(sql`coalesce(${entitlements.triedAt}, ${entitlements.updatedAt})`))
+    .limit(limit);
+  return rows.flatMap(({ subscriptionId, since: at, ...row }): Freeze[] =>
+    subscriptionId !== null && at !== null ? [{ subscriptionId, since: at, ...row }] : [],
+  );
+};
+
+/** What is billed for VMs that were lost before then. */
+export const billingToFreeze = (db: Db, lostBefore: Date, limit: number): Promise<Freeze[]> =>
+  freezes(db, and(isNull(entitlements.frozenAt), lte(vms.lostAt, lostBefore)), vms.lostAt, limit);
+
+/** What is billed no more for VMs that are there again. */
+export const billingToResume = (db: Db, limit: number): Promise<Freeze[]> =>
+  freezes(
+    db,
+    and(isNotNull(entitlements.frozenAt), isNull(vms.lostAt)),
+    entitlements.frozenAt,
+    limit,
+  );
+
+/** false: it was so already. The caller holds the entitlement. */
+export async function setFrozen(tx: Tx, vmId: string, frozenAt: Date | null): Promise<boolean> {
+  const rows = await tx
+    .update(entitlements)
+    .set({ frozenAt })
+    .where(
+      and(
+        eq(entitlements.vmId, vmId),
+        frozenAt === null ? isNotNull(entitlements.frozenAt) : isNull(entitlements.frozenAt),
+      ),
+    )
+    .returning({ vmId: entitlements.vmId });
+  return rows.length === 1;
 }

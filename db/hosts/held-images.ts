@@ -13,14 +13,12 @@ const HELD = {
 /**
  * Writes down what a host holds; undefined: its agent does not say. Two statements and a look, however many images there
  * are. The caller holds the host.
- *
- * @returns the files that are others under their names since the last time.
  */
 export async function saveHeldImages(
   tx: Tx,
   hostId: string,
   images: readonly HeldImage[] | undefined,
-): Promise<readonly string[]> {
+): Promise<void> {
   await tx
     .update(hosts)
     .set({ tellsImages: images !== undefined })
@@ -47,7 +45,6 @@ export async function saveHeldImages(
           changed: sql`excluded.changed`,
         },
       });
-  return fresh.filter((i) => i.changed && known.get(i.file)?.changed !== true).map((i) => i.file);
 }
 
 const same = (a: HeldImage, b: HeldImage | undefined): boolean =>

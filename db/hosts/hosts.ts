@@ -31,7 +31,7 @@ export type Host = Readonly<{
   createdAt: Date;
 }>;
 
-const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
+export const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   id: r.id,
   name: r.name,
   locationId: r.locationId,

@@ -31,6 +31,8 @@ export const entitlements = pgTable(
     until: instant("until").notNull(),
     /** Its VM is to be gone, or is: what bills for it is to end. Kept by triggers on this table and on `vms`. */
     vmIsToGo: boolean("vm_is_to_go").notNull().default(false),
+    /** Since when nothing is billed for it, as its VM is lost; null: it is billed. */
+    frozenAt: instant("frozen_at"),
     /** When ending its subscription last failed: then the others have their turn first. */
     triedAt: instant("tried_at"),
     updatedAt: instant("updated_at").notNull(),
@@ -38,6 +40,9 @@ export const entitlements = pgTable(
   (t) => [
     uniqueIndex("entitlements_order_key").on(t.orderId),
     uniqueIndex("entitlements_subscription_key").on(t.subscriptionId),
+    index("entitlements_frozen_idx")
+      .on(t.frozenAt)
+      .where(sql`${t.frozenAt} is not null`),
     index("entitlements_to_cancel_idx")
       .on(sql`coalesce(${t.triedAt}, ${t.updatedAt})`)
       .where(

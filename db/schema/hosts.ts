@@ -161,6 +161,45 @@ export const heldImages = pgTable(
   (t) => [primaryKey({ name: "held_images_pkey", columns: [t.hostId, t.file] })],
 );
 
+/** What is or was amiss with a host or what is on it (`core/hosts/finding.ts`). Rows are for good. */
+export const findings = pgTable(
+  "findings",
+  {
+    id: uuid("id").primaryKey(),
+    /** One of ours, or a word of its agent's. */
+    kind: text("kind").notNull(),
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    /** What it is about: a VM's id, the host's, a file's name. */
+    subject: text("subject").notNull(),
+    /** Of what is about a VM. Refers to nothing: a stranger may be nobody's. */
+    vmId: uuid("vm_id"),
+    firstSeenAt: instant("first_seen_at").notNull(),
+    lastSeenAt: instant("last_seen_at").notNull(),
+    endedAt: instant("ended_at"),
+    /** For people; as it was told last. */
+    detail: text("detail").notNull(),
+  },
+  (t) => [
+    uniqueIndex("findings_one_open_key")
+      .on(t.hostId, t.kind, t.subject)
+      .where(sql`${t.endedAt} is null`),
+    // Lists of staff: what is open, of all hosts, the newest first.
+    index("findings_open_idx")
+      .on(t.id)
+      .where(sql`${t.endedAt} is null`),
+    index("findings_host_idx").on(t.hostId, t.id),
+    index("findings_vm_idx")
+      .on(t.vmId, t.id)
+      .where(sql`${t.vmId} is not null`),
+    check(
+      "findings_in_order",
+      sql`${t.firstSeenAt} <= ${t.lastSeenAt} and ${t.firstSeenAt} <= coalesce(${t.endedAt}, ${t.firstSeenAt})`,
+    ),
+  ],
+);
+
 /** Single-use join tokens, stored hashed and bound to one host. */
 export const joinTokens = pgTable(
   "join_tokens",

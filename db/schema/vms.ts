@@ -86,6 +86,8 @@ export const vms = pgTable(
     bootEpoch: text("boot_epoch"),
     lastErrorCode: text("last_error_code"),
     lastErrorDetail: text("last_error_detail"),
+    /** Since when its host says that it is not there, though it was, and should be; null: it does not say so. */
+    lostAt: instant("lost_at"),
     /** When its host proved that it is gone. */
     deletedAt: instant("deleted_at"),
   },
@@ -95,6 +97,9 @@ export const vms = pgTable(
     index("vms_host_idx")
       .on(t.hostId)
       .where(sql`${t.deletedAt} is null`),
+    index("vms_lost_idx")
+      .on(t.lostAt)
+      .where(sql`${t.lostAt} is not null`),
     check("vms_never_ahead_of_desire", sql`${t.observedGeneration} <= ${t.generation}`),
     check("vms_generation_positive", sql`${t.generation} > 0 and ${t.ownerEpoch} > 0`),
     check("vms_deleted_was_asked", sql`${t.deletedAt} is null or ${t.presence} = 'absent'`),

@@ -1,6 +1,6 @@
 import { and, asc, eq, inArray, lt, ne, or, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import { ONE_SHOT_ACTIONS } from "#core/vms/vm.ts";
+import { ONE_SHOT_ACTIONS, REPAIRS, type Repair } from "#core/vms/vm.ts";
 import type { Action, ActionErrorCode } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { actions, vms } from "#db/schema/vms.ts";
@@ -79,11 +79,17 @@ export async function loadActionWithOwner(
   return row && { action: actionFromRow(row.action), accountId: row.accountId };
 }
 
-export async function pendingOneShots(
+/** What runs of a VM's actions that its host must know of, as no desired state says it. */
+export type PendingWork = Readonly<{
+  oneShots: DesiredVm["pendingActions"];
+  repair: Repair | null;
+}>;
+
+export async function pendingWorkOf(
   db: Db | Tx,
   vmIds: readonly string[],
-): Promise<ReadonlyMap<string, DesiredVm["pendingActions"]>> {
-  const pending = new Map<string, DesiredVm["pendingActions"]>();
+): Promise<ReadonlyMap<string, PendingWork>> {
+  const pending = new Map<string, PendingWork>();
   if (vmIds.length === 0) return pending;
   const rows = await db
     .select()
@@ -92,13 +98,15 @@ export async function pendingOneShots(
       and(
         sql`${actions.vmId} = any(${sql.param([...vmIds])}::uuid[])`,
         eq(actions.status, "running"),
-        inArray(actions.type, [...ONE_SHOT_ACTIONS]),
+        inArray(actions.type, [...ONE_SHOT_ACTIONS, ...REPAIRS]),
       ),
     )
     .orderBy(asc(actions.id));
   for (const r of rows) {
+    // One action runs at a time.
     const type = ONE_SHOT_ACTIONS.find((t) => t === r.type);
-    if (type) pending.set(r.vmId, [...(pending.get(r.vmId) ?? []), { id: r.id, type }]);
+    const repair = REPAIRS.find((how) => how === r.type) ?? null;
+    pending.set(r.vmId, { oneShots: type ? [{ id: r.id, type }] : [], repair });
   }
   return pending;
 }

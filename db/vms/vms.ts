@@ -1,11 +1,11 @@
 import { and, asc, desc, eq, isNull, lt, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import { IMAGE_HARDWARE, ROOT_PASSWORD } from "#core/contracts/agent/protocol.ts";
+import { IMAGE_HARDWARE, REPAIR, ROOT_PASSWORD } from "#core/contracts/agent/protocol.ts";
 import { askedHardware, asksForHardware } from "#core/vms/image-hardware.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
-import type { VmSize } from "#core/vms/vm.ts";
-import { pendingOneShots } from "./actions.ts";
+import type { Repair, VmSize } from "#core/vms/vm.ts";
+import { pendingWorkOf } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { list, runNamed } from "#db/named.ts";
@@ -130,13 +130,20 @@ export type Observation = Readonly<{ vmId: string }> &
     | "bootEpoch"
     | "lastErrorCode"
     | "lastErrorDetail"
+    | "lostAt"
   >;
 
 /** Saves what was seen of many VMs, by one statement. The caller holds them. */
 export async function saveObservations(tx: Tx, seen: readonly Observation[]): Promise<void> {
   if (seen.length === 0) return;
   const at = (
-    column: "observedAt" | "firstSeenAt" | "runningSince" | "firstRunningAt" | "guestReadyAt",
+    column:
+      | "observedAt"
+      | "firstSeenAt"
+      | "runningSince"
+      | "firstRunningAt"
+      | "guestReadyAt"
+      | "lostAt",
   ) => list("timestamptz", seen, (o) => o[column]?.toISOString());
   await runNamed(
     tx,
@@ -144,15 +151,16 @@ export async function saveObservations(tx: Tx, seen: readonly Observation[]): Pr
     sql`
     update ${vms} as v set observed_power = n.power, observed_generation = n.generation, observed_at = n.at,
       first_seen_at = n.first_seen, running_since = n.running_since, first_running_at = n.first_running, ran_ms = n.ran_ms,
-      guest_ready_at = n.guest_ready, boot_epoch = n.boot, last_error_code = n.error_code, last_error_detail = n.error_detail
+      guest_ready_at = n.guest_ready, boot_epoch = n.boot, last_error_code = n.error_code, last_error_detail = n.error_detail,
+      lost_at = n.lost
     from unnest(
       ${list("uuid", seen, (o) => o.vmId)}, ${list("vm_observed_power", seen, (o) => o.observedPower)},
       ${list("int", seen, (o) => o.observedGeneration)}, ${at("observedAt")}, ${at("firstSeenAt")}, ${at("runningSince")},
       ${at("firstRunningAt")}, ${list("bigint", seen, (o) => o.ranMs)}, ${at("guestReadyAt")},
       ${list("text", seen, (o) => o.bootEpoch)}, ${list("text", seen, (o) => o.lastErrorCode)},
-      ${list("text", seen, (o) => o.lastErrorDetail)}
+      ${list("text", seen, (o) => o.lastErrorDetail)}, ${at("lostAt")}
     ) as n (id, power, generation, at, first_seen, running_since, first_running, ran_ms, guest_ready, boot, error_code,
-      error_detail)
+      error_detail, lost)
     where v.id = n.id`,
   );
 }
@@ -251,7 +259,7 @@ export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonl
   const ids = rows.map((r) => r.vmId);
   const [nics, pending] = await together([
     nicsOf(db, ids, (id) => bandwidth.get(id) ?? null),
-    pendingOneShots(db, ids),
+    pendingWorkOf(db, ids),
   ]);
   return rows.map((vm) => ({
     vmId: vm.vmId,
@@ -276,8 +284,8 @@ export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonl
     sshKeys: vm.sshKeys,
     userData: vm.userData,
     diskIops: vm.diskIops,
-    pendingActions: pending.get(vm.vmId) ?? [],
-    ...demandsOf(vm, vm.image),
+    pendingActions: pending.get(vm.vmId)?.oneShots ?? [],
+    ...demandsOf(vm, vm.image, pending.get(vm.vmId)?.repair ?? null),
   }));
 }
 
@@ -285,13 +293,19 @@ export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonl
 function demandsOf(
   vm: Pick<VmRow, "rootPassword" | "firstSeenAt">,
   image: typeof images.$inferSelect,
-): Pick<DesiredVm, "rootPassword" | "needs"> {
+  repair: Repair | null,
+): Pick<DesiredVm, "rootPassword" | "repair" | "needs"> {
   // Only while it may be made: after that no agent has to understand it, and an older one may look after the VM.
   const rootPassword = vm.rootPassword && image.os === "linux" && vm.firstSeenAt === null;
   // For as long as it lives: a resize defines the machine anew.
   const needs = [
     ...(rootPassword ? [ROOT_PASSWORD] : []),
     ...(asksForHardware(image) ? [IMAGE_HARDWARE] : []),
+    ...(repair === null ? [] : [REPAIR]),
   ];
-  return { ...(rootPassword && { rootPassword }), ...(needs.length > 0 && { needs }) };
+  return {
+    ...(rootPassword && { rootPassword }),
+    ...(repair !== null && { repair }),
+    ...(needs.length > 0 && { needs }),
+  };
 }

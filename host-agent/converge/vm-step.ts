@@ -76,6 +76,8 @@ async function callDriver(
       return driver.create(desired, signal, {
         administratorPassword: (inner) => ports.initialPassword(desired.vmId, inner ?? signal),
       });
+    case "adopt":
+      return driver.adopt(desired, signal);
     case "start":
       return driver.start(desired, signal);
     case "stop":

@@ -56,6 +56,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
   /** The size that was refused for good while the VM was off, and why; forgotten with the agent. */
   let resizeRefused: { size: string; why: string } | null = null;
   let guestSince: Date | null = null;
+  /** Why the planner goes no further, as it was logged; null: it does. */
+  let refused: string | null = null;
   /** What the VM is known to be without a look. */
   let known: ObservedVm | null = null;
   /** When the worker last had something to do. */
@@ -175,6 +177,17 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     await waitFor(backOffMs(failures), want);
   }
 
+  /** The planner's refusal, once at its beginning and once at its end: nothing else in the log says that a VM stands still. */
+  function tellRefusal(want: DesiredVm, refusal: DriverError | null): void {
+    const now = refusal && `${refusal.code} ${refusal.message}`;
+    if (now === refused) return;
+    refused = now;
+    const fields = { vm_id: vmId, generation: want.generation };
+    if (refusal)
+      log.error("vm_refused", { ...fields, code: refusal.code, detail: refusal.message });
+    else log.info("vm_refused_no_more", fields);
+  }
+
   /** Settled, or refused for good: nothing to do but one-shot actions, and to see the guest. false: the end. */
   async function rest(want: DesiredVm, observed: ObservedVm | null, refusal: DriverError | null) {
     failures = 0;
@@ -201,8 +214,9 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     known = null;
     remember(observed);
     const planned = plan(want, observed);
-    if (!planned.ok)
-      return rest(want, observed, new DriverError(planned.error.code, planned.error.detail));
+    const refusal = planned.ok ? null : new DriverError(planned.error.code, planned.error.detail);
+    tellRefusal(want, refusal);
+    if (!planned.ok) return rest(want, observed, refusal);
     const step = planned.value;
     if (step.do === "nothing") return rest(want, observed, null);
     if (step.do === "erase_seed") {

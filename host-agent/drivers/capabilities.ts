@@ -19,6 +19,7 @@ export const CAPABILITIES = {
     secureBoot: true,
     secureBootUefiCa: true,
     diskBus: true,
+    adoptDisk: true,
     bandwidthLimit: true,
     iopsLimit: true,
   },
@@ -35,6 +36,8 @@ export const CAPABILITIES = {
     secureBoot: true,
     secureBootUefiCa: true,
     diskBus: true,
+    // The driver has no call for it yet.
+    adoptDisk: false,
     bandwidthLimit: true,
     iopsLimit: true,
   },

@@ -36,6 +36,12 @@ export interface VmDriver {
   create(vm: DesiredVm, signal?: AbortSignal, secrets?: FirstBootSecrets): Promise<void>;
 
   /**
+   * Defines it again, whose definition is gone: from what runs, whose guest notices nothing; else on its disk as it lies.
+   * Throws `vm_missing` where there is no disk, and `unsupported` for one that is not the VM's: another size, another image.
+   */
+  adopt(vm: DesiredVm, signal?: AbortSignal): Promise<void>;
+
+  /**
    * Powers it on; resumes it when paused. Returns when the hypervisor says running, not when the guest is up.
    * A memory that somebody saved is restored; one that cannot be is dropped, the VM boots, and a finding says so.
    */

@@ -9,7 +9,7 @@ import { activePrice } from "./prices.ts";
 import { idOf, type Sandbox } from "./sandbox.ts";
 import { changeItems, type ItemChange } from "./subscription-items.ts";
 import { isOver } from "./subscription-states.ts";
-import { firstInvoice, periodEndOf, putSubscription } from "./subscriptions.ts";
+import { beginCycle, firstInvoice, periodEndOf, putSubscription } from "./subscriptions.ts";
 
 /** Starts a subscription through the API. A first payment that fails leaves it `incomplete`. */
 export function createSubscription(
@@ -74,6 +74,7 @@ export function createSubscription(
 }
 
 type SubscriptionUpdate = {
+  billing_cycle_anchor?: { type: "now" | "unchanged" } | undefined;
   cancel_at?: number | null | undefined;
   cancel_at_period_end?: boolean | undefined;
   cancellation_details?:
@@ -83,6 +84,7 @@ type SubscriptionUpdate = {
   description?: string | null | undefined;
   items?: ItemChange[] | undefined;
   metadata?: Record<string, string> | null | undefined;
+  pause_collection?: { behavior: "void" } | null | undefined;
   payment_behavior?: string | undefined;
   proration_behavior?: "create_prorations" | "always_invoice" | "none" | undefined;
   proration_date?: number | undefined;
@@ -116,6 +118,10 @@ export function updateSubscription(
     params.cancel_at <= sandbox.now()
   )
     throw invalidRequest("`cancel_at` must be in the future.", { param: "cancel_at" });
+  if (params.billing_cycle_anchor?.type === "now" && params.proration_behavior !== "none")
+    throw invalidRequest("The local stand-in begins a new cycle without prorations only.", {
+      param: "proration_behavior",
+    });
   // Items first: a declined proration refuses the whole call.
   const previousItems =
     params.items === undefined ? {} : changeItems(sandbox, id, params.items, params);
@@ -125,11 +131,22 @@ export function updateSubscription(
       ? {}
       : { default_payment_method: params.default_payment_method }),
     ...(params.description === undefined ? {} : { description: params.description }),
+    ...(params.pause_collection === undefined
+      ? {}
+      : {
+          pause_collection: params.pause_collection && {
+            ...params.pause_collection,
+            resumes_at: null,
+          },
+        }),
     metadata: changedMetadata(before.metadata, params.metadata),
   });
   const told = { ...previous, ...previousItems };
   if (Object.keys(told).length > 0) sandbox.emit("customer.subscription.updated", object, told);
-  return object;
+  if (params.billing_cycle_anchor?.type !== "now") return object;
+  // A period begins, and is charged at once.
+  finalizeAndCollect(sandbox, beginCycle(sandbox, id).id);
+  return sandbox.find("subscription", id);
 }
 
 /** A planned end, by date or by period, with the reason that Stripe notes; or its withdrawal. */

@@ -54,6 +54,56 @@ describe("cancelling", () => {
   });
 });
 
+describe("pausing collection", () => {
+  test("voids what falls due, as soon as it is made, until it is taken back", async () => {
+    const harness = await inProcess();
+    const { stripe, clock } = harness;
+    const { id } = await aSubscription(harness);
+    const paused = await stripe.subscriptions.update(id, {
+      pause_collection: { behavior: "void" },
+    });
+    expect(paused.pause_collection).toEqual({ behavior: "void", resumes_at: null });
+    expect(await deliveredTypes(harness)).toEqual(["customer.subscription.updated"]);
+    clock.advanceDays(70);
+    const { status, latest_invoice: latest } = await stripe.subscriptions.retrieve(id, {
+      expand: ["latest_invoice"],
+    });
+    expect({ status, latest }).toMatchObject({ status: "active", latest: { status: "void" } });
+    const statuses = async () =>
+      (await stripe.invoices.list({ subscription: id })).data.map((invoice) => invoice.status);
+    expect(await statuses()).toEqual(["void", "void", "paid"]);
+    expect((await stripe.subscriptions.update(id, { pause_collection: "" })).pause_collection).toBe(
+      null,
+    );
+    clock.advanceDays(31);
+    expect(await statuses()).toEqual(["paid", "void", "void", "paid"]);
+  });
+
+  test("and beginning a cycle now makes and charges a period from now on", async () => {
+    const harness = await inProcess();
+    const { stripe, clock } = harness;
+    const { id } = await aSubscription(harness);
+    await stripe.subscriptions.update(id, { pause_collection: { behavior: "void" } });
+    clock.advanceDays(40); // 10 April, 12:00
+    const begun = await stripe.subscriptions.update(id, {
+      pause_collection: "",
+      billing_cycle_anchor: { type: "now" },
+      proration_behavior: "none",
+    });
+    expect(begun.billing_cycle_anchor).toBe(seconds("2026-04-10T12:00:00Z"));
+    expect(begun.items.data[0]?.current_period_end).toBe(seconds("2026-05-10T12:00:00Z"));
+    const { data } = await stripe.invoices.list({ subscription: id });
+    expect(data.map(({ status, billing_reason: why }) => `${status} ${why}`)).toEqual([
+      "paid subscription_update",
+      "void subscription_cycle",
+      "paid subscription_create",
+    ]);
+    expect(
+      await refusal(stripe.subscriptions.update(id, { billing_cycle_anchor: { type: "now" } })),
+    ).toMatchObject({ param: "proration_behavior" });
+  });
+});
+
 describe("changing the price within a period", () => {
   async function resized(
     behavior: "create_prorations" | "always_invoice" | "none",

@@ -50,6 +50,7 @@ export const subscriptionOperations = [
     path: "/v1/subscriptions/:id",
     returns: "subscription",
     params: paramsOf<Stripe.SubscriptionUpdateParams>()({
+      billing_cycle_anchor: tree({ type: choice(["now", "unchanged"]) }).optional(),
       cancel_at: clearable(int()).optional(),
       cancel_at_period_end: bool().optional(),
       cancellation_details: cancellationDetails.optional(),
@@ -65,6 +66,8 @@ export const subscriptionOperations = [
         }),
       ).optional(),
       metadata: metadata().optional(),
+      // Its other behaviours keep drafts and mark invoices uncollectible: nobody asks for them.
+      pause_collection: clearable(tree({ behavior: choice(["void"]) })).optional(),
       payment_behavior: choice(["allow_incomplete", "error_if_incomplete"]).optional(),
       proration_behavior: choice(["create_prorations", "always_invoice", "none"]).optional(),
       proration_date: int().optional(),

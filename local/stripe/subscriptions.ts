@@ -1,5 +1,6 @@
 import type { Stripe } from "stripe";
 import { unitAmountOf } from "./prices.ts";
+import { voidInvoice } from "./invoices.ts";
 import { createInvoice } from "./create-invoice.ts";
 import { periodFrom, type Period, type Recurrence } from "./periods.ts";
 import { idOf, type Sandbox } from "./sandbox.ts";
@@ -171,8 +172,10 @@ export function renew(sandbox: Sandbox, id: string): void {
     return { ...item, current_period_start: period.start, current_period_end: period.end };
   });
   const advanced = { ...before, items: { ...before.items, data } };
-  // An unpaid subscription goes on making invoices, and they stay drafts until somebody pays.
-  const charges = before.status !== "unpaid";
+  // An unpaid subscription goes on making invoices, and they stay drafts until somebody pays. Those of one whose collection
+  // is paused are void as soon as they are made (https://docs.stripe.com/billing/subscriptions/pause-payment).
+  const paused = before.pause_collection !== null;
+  const charges = before.status !== "unpaid" && !paused;
   const pending = sandbox.store.get("pending_prorations", id)?.lines ?? [];
   sandbox.store.remove("pending_prorations", id);
   const invoice = createInvoice(sandbox, {
@@ -191,6 +194,36 @@ export function renew(sandbox: Sandbox, id: string): void {
     latest_invoice: invoice.id,
   });
   sandbox.emit("customer.subscription.updated", object, previous);
+  if (paused) voidInvoice(sandbox, invoice.id);
+}
+
+/** Anchors the subscription's cycle at now: its period begins anew. Returns the period's invoice, a draft. */
+export function beginCycle(sandbox: Sandbox, id: string): Stripe.Invoice {
+  const before = sandbox.find("subscription", id);
+  const now = sandbox.now();
+  const data = before.items.data.map((item) => {
+    const period = periodFrom(now, now, recurrenceOf(item.price));
+    return { ...item, current_period_start: period.start, current_period_end: period.end };
+  });
+  const anchored = { ...before, items: { ...before.items, data } };
+  const invoice = createInvoice(sandbox, {
+    customer: idOf(before.customer),
+    currency: before.currency,
+    reason: "subscription_update",
+    subscription: before,
+    lines: linesOf(anchored),
+    period: { start: now, end: now },
+    finalizesAt: null,
+    metadata: {},
+    description: null,
+  });
+  const { object, previous } = sandbox.change("subscription", id, {
+    billing_cycle_anchor: now,
+    items: anchored.items,
+    latest_invoice: invoice.id,
+  });
+  sandbox.emit("customer.subscription.updated", object, previous);
+  return invoice;
 }
 
 export function recurrenceOf(price: Stripe.Price): Recurrence {

@@ -136,8 +136,10 @@ describe.each<[AgentOf, string]>([
         // To it the VM is one that nobody named: it says so, and nothing else of it.
         await until("it tells of a stranger", () =>
           plane.cp.log.errors.some(
-            ({ event, vms }) =>
-              event === "agent_report.strangers" && Array.isArray(vms) && vms.includes(odd),
+            (line) =>
+              line["event"] === "finding.opened" &&
+              line["kind"] === "stranger" &&
+              line["vm_id"] === odd,
           ),
         );
       } else {

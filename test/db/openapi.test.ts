@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
-import { toWireId } from "#core/ids.ts";
+import { idIn, toWireId } from "#core/ids.ts";
 import { aSample, hostFacts, minutesAfter } from "#test/builders.ts";
 import { anAgentKey } from "#test/harness/agent-requests.ts";
 import { callsOf, exampleOf, noId, noneLike, rightCallersOf } from "#test/harness/api-calls.ts";
@@ -59,6 +59,9 @@ const SEEN_ELSEWHERE = new Set([
   "too_many_expired_orders",
   "too_many_unpaid_from_network",
   "too_many_unpaid_orders",
+  // Of a host whose agent is too old for it: test/db/vms/repair-vm.test.ts
+  "repair_unavailable",
+  "vm_lost",
   "vm_not_running",
   "vm_suspended",
 ]);
@@ -72,6 +75,7 @@ describe("the API and its document", () => {
     for (const list of ["listVms", "listInvoices", "listTokens", "showMe"])
       await api.does(list, "customer", { parameters: { limit: 1 } });
     await api.does("listHosts", "staff");
+    await api.does("listFindings", "staff");
     await api.does("showHost", "staff", { parameters: { id: api.there.host[0] } });
     await api.does("showOrder", "customer", { parameters: { id: api.there.order[0] } });
     await api.does("showInvoice", "customer", { parameters: { id: api.there.invoice[0] } });
@@ -241,6 +245,15 @@ describe("the API and its document", () => {
     const made = { parameters: { id: vmId } };
     await api.refuses("handInitialPassword", "agent", "no_initial_password", made);
     await api.cp.rows("update images set os = 'linux' where id = $1", api.world.imageId);
+    const lost = { parameters: { id: api.doomed[1] }, body: { how: "adopt_disk", dryRun: true } };
+    await api.refuses("repairVm", "staff", "vm_not_lost", lost);
+    const uuid = idIn("vm").parse(api.doomed[1]);
+    await api.cp.rows("update vms set lost_at = $2 where id = $1", uuid, api.cp.clock.now());
+    await api.does("repairVm", "staff", lost);
+    const stale = { ...lost, body: { how: "adopt_disk", hash: "0".repeat(64) } };
+    await api.refuses("repairVm", "staff", "plan_changed", stale);
+    await api.does("repairVm", "staff", { ...lost, body: { how: "adopt_disk" } });
+    await api.refuses("repairVm", "staff", "vm_locked", { ...lost, body: { how: "recreate" } });
     expect(api.faults.splice(0)).toEqual([]);
   });
 

@@ -36,6 +36,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "forget_old_links",
       "forget_old_attempts",
       "forget_spent_agent_tokens",
+      "end_silent_findings",
       "relay_outbox",
       "check_health",
       "keep_usage_days",

@@ -74,6 +74,7 @@ beforeAll(async () => {
     "/v1/tokens/": (await aToken(customer, ["vms:read"])).id,
     "/agent/v1/vms/": vmId,
     "/staff/v1/hosts/": hosts[0]?.id ?? "",
+    "/staff/v1/vms/": vmId,
     "/staff/v1/locations/": locationId,
   };
 });

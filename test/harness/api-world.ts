@@ -111,6 +111,7 @@ export async function openApiWorld() {
   const there: Record<IdKind, string[]> = {
     account: [],
     action: await wire("action", "actions"),
+    finding: [],
     host: [world.hostId, agents.other_agent.hostId].map((id) => toWireId("host", id)),
     image: [toWireId("image", world.imageId)],
     invoice: await wire("invoice", "invoices"),

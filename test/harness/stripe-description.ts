@@ -42,6 +42,19 @@ export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [
   ),
 ];
 
+/** Parameters that are asked for in another shape since, by operation. */
+const CHANGED_PARAMETERS: Readonly<Record<string, Readonly<Record<string, Schema>>>> = {
+  "POST /v1/subscriptions/{subscription_exposed_id}": {
+    // https://docs.stripe.com/changelog/endive/2026-09-30/polymorphic-billing-cycle-anchor
+    billing_cycle_anchor: {
+      type: "object",
+      required: ["type"],
+      properties: { type: { enum: ["now", "unchanged"] } },
+      additionalProperties: false,
+    },
+  },
+};
+
 /** One call that was answered. `parameters`: query and form, as they were on the wire. */
 export type JudgedCall = Readonly<{
   method: string;
@@ -98,7 +111,7 @@ export function describeStripe(
     const methods = paths[template];
     const operation = isSchema(methods) ? methods[method.toLowerCase()] : undefined;
     if (!isSchema(operation)) return null;
-    const form = formOf(operation);
+    const form = withChanged(formOf(operation), CHANGED_PARAMETERS[at]);
     const responses = isSchema(operation["responses"]) ? operation["responses"] : {};
     return {
       form,
@@ -145,6 +158,11 @@ export function describeStripe(
       ];
     },
   };
+}
+
+function withChanged(form: Schema, changed: Readonly<Record<string, Schema>> = {}): Schema {
+  const { properties } = form;
+  return { ...form, properties: { ...(isSchema(properties) ? properties : {}), ...changed } };
 }
 
 function withKnown(kind: string, schema: unknown, known: readonly KnownDifference[]): unknown {

@@ -139,6 +139,36 @@ describe("one step of a VM", () => {
     expect(missing).toEqual(refusal("vm_missing"));
   });
 
+  describe("5.1: a VM that its host has lost", () => {
+    const parted = observed({ power: "off", complete: false });
+    const repaired = (
+      repair: NonNullable<DesiredVm["repair"]>,
+      seen: ObservedVm | null,
+      over: Partial<VmSituation> = {},
+    ) => plan({ desired: desired({ mayCreate: false, repair }), observed: seen, ...over });
+
+    test("is brought back only in the way that staff chose", () => {
+      const able = { can: can({ adoptDisk: true }) };
+      expect(repaired("adopt_disk", parted, able)).toEqual(step({ do: "adopt" }));
+      expect(repaired("adopt_disk", parted)).toEqual(refusal("unsupported"));
+      expect(repaired("adopt_disk", null, able)).toEqual(refusal("vm_missing"));
+      expect(repaired("recreate", null)).toEqual(step({ do: "create" }));
+      // What is left of it goes into the trash: a disk that is there is never taken for a new one.
+      expect(repaired("recreate", parted)).toEqual(step({ do: "destroy" }));
+      for (const repair of ["adopt_disk", "recreate"] as const)
+        expect(repaired(repair, observed())).toEqual(step({ do: "nothing" }));
+    });
+
+    test("and runs still is defined again, before anything stops it", () => {
+      const running = observed({ defined: false });
+      const off = desired({ mayCreate: false, power: "off" });
+      for (const wanted of [desired({ mayCreate: false }), off])
+        expect(plan({ desired: wanted, observed: running })).toEqual(step({ do: "adopt" }));
+      const going = desired({ presence: "absent" });
+      expect(plan({ desired: going, observed: running })).toEqual(step({ do: "destroy" }));
+    });
+  });
+
   test.each([
     ["off", { do: "start" }],
     ["paused", { do: "start" }],

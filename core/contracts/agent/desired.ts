@@ -1,5 +1,11 @@
 import { z } from "@hono/zod-openapi";
-import { VmSize as ApiVmSize, ONE_SHOT_ACTIONS, PRESENCE, STOP_MODES } from "#core/vms/vm.ts";
+import {
+  VmSize as ApiVmSize,
+  ONE_SHOT_ACTIONS,
+  PRESENCE,
+  REPAIRS,
+  STOP_MODES,
+} from "#core/vms/vm.ts";
 import {
   DesiredPower,
   DiskBus,
@@ -80,6 +86,8 @@ export const DesiredVm = z
     ),
     /** True: the first boot gives root of a Linux guest the initial password, which is asked for with `POST …/initial-password`. */
     rootPassword: z.boolean().optional(),
+    /** How a VM that was here, and is not, is brought back; left out: not at all. */
+    repair: z.enum(REPAIRS).openapi("Repair").optional(),
     /**
      * Words for what an agent must understand to bring this VM about; left out while there are none. An agent that does
      * not know one of them refuses this VM alone (`unsupported_by_agent`).

@@ -24,11 +24,14 @@ export const ROOT_PASSWORD = "root-password";
 /** The VM's image asks for a firmware, for secure boot or for a bus: whoever passed that over would make one that never boots. */
 export const IMAGE_HARDWARE = "image-hardware";
 
+/** A VM that its host has lost is to be brought back in a way that staff chose: whoever passed that over would leave it lost. */
+export const REPAIR = "repair";
+
 /**
  * The words for `DesiredVm.needs` that this source's agent understands. A part that adds something which an agent must not
  * pass over adds its word here, and names it in each VM that has it.
  */
-export const UNDERSTOOD: readonly string[] = [ROOT_PASSWORD, IMAGE_HARDWARE];
+export const UNDERSTOOD: readonly string[] = [ROOT_PASSWORD, IMAGE_HARDWARE, REPAIR];
 
 /** Who announces nothing speaks protocol 1, and gets its shapes (`protocol-1.ts`). */
 export type Announced = Readonly<{ protocol: 1 | 2; understands: readonly string[] }>;

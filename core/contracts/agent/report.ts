@@ -29,6 +29,8 @@ export const ObservedVm = z
     /** Changes with each start of the VM's process: the epoch of its counters. null while off. */
     bootEpoch: Text(64).nullable(),
     guest: use(GuestEvidence).nullable(),
+    /** false: it runs, and nothing defines it any more, so that it is gone when it stops. Left out where that cannot be. */
+    defined: z.boolean().optional(),
     /** The first-boot seed, which holds secrets, is still on the host. */
     seeded: z.boolean(),
   })
@@ -113,6 +115,8 @@ export const DriverCapabilities = z
     secureBootUefiCa: z.boolean().optional(),
     /** The bus that an image names. */
     diskBus: z.boolean().optional(),
+    /** It can define a VM again on the disk that lies there. Agents of before the word `repair` do not say so. */
+    adoptDisk: z.boolean().optional(),
     bandwidthLimit: z.boolean(),
     iopsLimit: z.boolean(),
   })

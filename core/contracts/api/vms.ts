@@ -7,6 +7,7 @@ import {
   ACTION_TYPES,
   REQUESTABLE_ACTIONS,
 } from "#core/vms/action.ts";
+import { REPAIR_WAYS } from "#core/vms/plan-repair.ts";
 import { GUEST_STATES, VM_STATUSES } from "#core/vms/status.ts";
 import { VmSize } from "#core/vms/vm.ts";
 import { pageOf } from "./page.ts";
@@ -62,6 +63,16 @@ export const VmView = z
     hostname: z.string(),
     label: z.string().nullable().openapi({ description: "What you call it" }),
     status: z.enum(VM_STATUSES).openapi("VmStatus"),
+    lostSince: Instant.nullable().openapi({
+      description: "Of a VM that is `lost`: since when its host says that it is not there.",
+    }),
+    lastError: z
+      .object({
+        code: z.string().openapi({ description: "Its host's: `vm_missing`, `out_of_disk`, …" }),
+        message: z.string(),
+      })
+      .nullable()
+      .openapi("VmError", { description: "Why it is not as it should be; null while nothing is." }),
     power: z
       .object({
         desired: DesiredPower,
@@ -100,6 +111,30 @@ export const RequestAction = z
   .openapi("RequestAction");
 
 export const RequestedAction = z.object({ action: ActionView }).openapi("RequestedAction");
+
+const RepairWayName = z.enum(REPAIR_WAYS).openapi("RepairWay", {
+  description:
+    "`adopt_disk`: on the disk that lies on its host; `recreate`: made anew, without what was on it; `give_up`: deleted.",
+});
+export const RepairVm = z
+  .strictObject({
+    how: use(RepairWayName),
+    dryRun: z
+      .boolean()
+      .default(false)
+      .openapi({ description: "Says what it would do, and does nothing." }),
+    hash: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional()
+      .openapi({
+        description: "A dry run's: refused when the repair would do something else by now.",
+      }),
+  })
+  .openapi("RepairVm");
+export const RepairPlanView = z
+  .object({ how: use(RepairWayName), effects: z.array(z.string()), hash: z.string() })
+  .openapi("RepairPlan");
 
 export const InitialPasswordView = z
   .object({

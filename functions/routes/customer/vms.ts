@@ -105,7 +105,7 @@ const actRoute = (deps: Deps) =>
     },
     responses: {
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems("vm_not_found", "vm_locked", "vm_not_running", "vm_suspended"),
+      ...problems("vm_not_found", "vm_locked", "vm_lost", "vm_not_running", "vm_suspended"),
     },
   });
 const passwordRoute = (deps: Deps) =>
@@ -152,19 +152,22 @@ export const vmRoutes = (deps: Deps) =>
       const page = await listVms(deps, c.get("who"), { limit, cursor: cursor ?? null });
       const now = deps.clock.now();
       return c.json(
-        { items: page.items.map((v) => toVmView(v, now)), nextCursor: page.nextCursor },
+        {
+          items: page.items.map((v) => toVmView(v, now, c.get("who"))),
+          nextCursor: page.nextCursor,
+        },
         200,
       );
     })
     .openapi(showRoute(deps), async (c) => {
       const vm = await showVm(deps, c.get("who"), c.req.valid("param").id);
-      return c.json(toVmView(unwrap(vm), deps.clock.now()), 200);
+      return c.json(toVmView(unwrap(vm), deps.clock.now(), c.get("who")), 200);
     })
     .openapi(changeRoute(deps), async (c) => {
       const { label } = c.req.valid("json");
       const vmId = c.req.valid("param").id;
       const changed = unwrap(await relabelVm(deps, { who: c.get("who"), vmId, label }));
-      return c.json(toVmView(changed, deps.clock.now()), 200);
+      return c.json(toVmView(changed, deps.clock.now(), c.get("who")), 200);
     })
     .openapi(deleteRoute(deps), async (c) => {
       const action = await requestAction(deps, {

@@ -1,16 +1,18 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { AddedHost, AddHost, ChangeHost, HostView, HostPage } from "#core/contracts/api/hosts.ts";
+import { FindingPage, FindingQuery } from "#core/contracts/api/findings.ts";
 import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { changeHost } from "#commands/hosts/change-host.ts";
 import type { Deps } from "#commands/deps.ts";
+import { showFindings } from "#commands/hosts/show-findings.ts";
 import { showHost, showHosts } from "#commands/hosts/show-hosts.ts";
 import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
 import { newRouter } from "#functions/router.ts";
 import { problems, unwrap } from "#functions/problems.ts";
-import { toHostView } from "#functions/views.ts";
+import { toFindingView, toHostView } from "#functions/views.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
 const hostParam = z.object({ id: idIn("host") });
@@ -97,6 +99,21 @@ const tokenRoute = (deps: Deps) =>
     },
   });
 
+const findingsRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, STAFF, "staff:read"),
+    operationId: "listFindings",
+    summary: "What is or was amiss with hosts and what is on them",
+    description: "The newest first. Each is opened once, told in the log, and ended once.",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/findings",
+    request: { query: FindingQuery },
+    responses: {
+      200: { description: "A page of findings", content: json(FindingPage) },
+    },
+  });
+
 export const staffHostRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
     .openapi(listRoute(deps), async (c) => {
@@ -120,6 +137,12 @@ export const staffHostRoutes = (deps: Deps) =>
       const { id } = c.req.valid("param");
       const changed = await changeHost(deps, asStaff(c.get("who")), id, c.req.valid("json"));
       return c.json(toHostView(unwrap(changed)), 200);
+    })
+    .openapi(findingsRoute(deps), async (c) => {
+      const { limit, cursor = null, ...asked } = c.req.valid("query");
+      const { state = null, hostId = null, vmId = null, kind = null } = asked;
+      const page = await showFindings(deps, { state, hostId, vmId, kind }, { limit, cursor });
+      return c.json({ items: page.items.map(toFindingView), nextCursor: page.nextCursor }, 200);
     })
     .openapi(tokenRoute(deps), async (c) => {
       const { id } = c.req.valid("param");

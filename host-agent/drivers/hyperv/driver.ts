@@ -171,6 +171,10 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       await stageSeed(path.join(options.root, "staging"), vm, options.clock, secrets, signal);
       await ask(true);
     },
+    async adopt() {
+      throw new DriverError("unsupported", "this host cannot define a VM again on its disk");
+    },
+
     async start(vm, signal) {
       const { vmId } = vm;
       const start = async (dropSavedState: boolean) =>

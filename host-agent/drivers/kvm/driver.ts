@@ -1,4 +1,5 @@
 import type { VmDriver } from "../driver.ts";
+import { adoptVm } from "./adopt-vm.ts";
 import { doOnce, startVm, stopVm } from "./change-power.ts";
 import { createVm } from "./create-vm.ts";
 import { destroyVm } from "./destroy-vm.ts";
@@ -37,6 +38,7 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
     list: (signal) => call(signal, (signal) => listVms(host, signal)),
     create: (vm, signal, secrets) => call(signal, (signal) => createVm(host, vm, signal, secrets)),
     eraseSeed: (vm, signal) => call(signal, (signal) => eraseSeed(host, vm, signal)),
+    adopt: (vm, signal) => call(signal, (signal) => adoptVm(host, vm, signal)),
     start: (vm, signal) => call(signal, (signal) => startVm(host, vm, signal)),
     stop: (vm, mode, signal) => call(signal, (signal) => stopVm(host, vm, mode, signal)),
     once: (vm, action, signal) => call(signal, (signal) => doOnce(host, vm, action, signal)),

@@ -29,7 +29,7 @@ export async function listVms(host: KvmHost, signal?: AbortSignal): Promise<Obse
 
 async function observeDomain(
   host: KvmHost,
-  { power, own }: Owned,
+  { power, persistent, own }: Owned,
   seeds: ReadonlySet<string>,
   signal: AbortSignal | undefined,
 ): Promise<ObservedVm> {
@@ -50,6 +50,7 @@ async function observeDomain(
     // top and that is gone is a part of it that no start brings back.
     complete: disk !== null && (await hasTopLayer(own, files.disk)),
     bootEpoch,
+    ...(!persistent && { defined: false }),
     guest:
       power === "running" && bootEpoch !== null
         ? await host.evidence.read(

@@ -11,8 +11,8 @@ import {
 } from "./parse-domain.ts";
 import { checkedId } from "./tag.ts";
 
-/** A domain as libvirt has it at one moment. `xml` is its whole definition. */
-export type Found = Domain & Readonly<{ power: ObservedPower; xml: string }>;
+/** A domain as libvirt has it at one moment. `xml` is its whole definition; `persistent`: it outlives its process. */
+export type Found = Domain & Readonly<{ power: ObservedPower; persistent: boolean; xml: string }>;
 export type Owned = Found & Readonly<{ own: OwnDomain }>;
 export type Look = ReturnType<typeof createLook>;
 
@@ -31,31 +31,40 @@ export function createLook({ libvirt, clock }: { libvirt: Libvirt; clock: Clock 
     all: async (signal?: AbortSignal): Promise<Found[]> =>
       await again(signal, async () => {
         const call = { signal, timeoutMs: LOOK_TIMEOUT_MS };
-        const [list = "", stats = ""] = await libvirt.read([LIST, ["domstats", "--state"]], call);
+        const [list = "", passing = "", stats = ""] = await libvirt.read(
+          [LIST, TRANSIENT, ["domstats", "--state"]],
+          call,
+        );
         const uuids = uuidsOf(list);
         const xmls = await libvirt.read(
           uuids.map((uuid) => ["dumpxml", uuid]),
           call,
         );
         for (const uuid of parsed.keys()) if (!uuids.includes(uuid)) parsed.delete(uuid);
-        return found(uuids, xmls, stats);
+        return found(uuids, xmls, stats, passing);
       }),
 
     /** One domain, in one process; null when libvirt positively has none of this id. */
     one: async (vmId: string, signal?: AbortSignal): Promise<Found | null> =>
       await again(signal, async () => {
         const uuid = checkedId(vmId);
-        const [list = "", stats = "", xml = ""] = await libvirt.read(
-          [LIST, ["domstats", "--state", uuid], ["dumpxml", uuid]],
+        const [list = "", passing = "", stats = "", xml = ""] = await libvirt.read(
+          [LIST, TRANSIENT, ["domstats", "--state", uuid], ["dumpxml", uuid]],
           { signal, timeoutMs: LOOK_TIMEOUT_MS },
         );
         if (!uuidsOf(list).includes(uuid)) return null;
-        return found([uuid], [xml], stats)?.[0];
+        return found([uuid], [xml], stats, passing)?.[0];
       }),
   };
 
   /** undefined when the answers do not fit together, because something changed between them. */
-  function found(uuids: string[], xmls: string[], domstats: string): Found[] | undefined {
+  function found(
+    uuids: string[],
+    xmls: string[],
+    domstats: string,
+    transient: string,
+  ): Found[] | undefined {
+    const passing = new Set(uuidsOf(transient));
     const states = parseDomstats(domstats);
     const domains: Found[] = [];
     for (const [n, uuid] of uuids.entries()) {
@@ -64,7 +73,7 @@ export function createLook({ libvirt, clock }: { libvirt: Libvirt; clock: Clock 
       const domain = parse(uuid, xml);
       const state = states.get(domain.name);
       if (state === undefined) return undefined;
-      domains.push({ ...domain, xml, power: powerOf(state) });
+      domains.push({ ...domain, xml, power: powerOf(state), persistent: !passing.has(uuid) });
     }
     return domains;
   }
@@ -94,6 +103,7 @@ export function createLook({ libvirt, clock }: { libvirt: Libvirt; clock: Clock 
 }
 
 const LIST = ["list", "--all", "--uuid"] as const;
+const TRANSIENT = ["list", "--transient", "--uuid"] as const;
 
 function uuidsOf(text: string): string[] {
   return text.split(/\s+/).filter((word) => /^[0-9a-f-]{36}$/.test(word));

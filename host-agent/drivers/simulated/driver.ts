@@ -16,7 +16,7 @@ import {
 import { createFindings } from "../findings.ts";
 import { REALISTIC_DELAYS, type SimulatedDelays } from "./delays.ts";
 import { noFaults, type FaultHook } from "./faults.ts";
-import { countersAt, observe, runAt } from "./guest.ts";
+import { countersAt, definitionAt, observe, runAt } from "./guest.ts";
 import type { SimulatedWorld, VmRecord } from "./world.ts";
 
 export type SimulatedOptions = {
@@ -52,6 +52,7 @@ const ALL_CAPABILITIES: DriverCapabilities = {
   secureBoot: true,
   secureBootUefiCa: true,
   diskBus: true,
+  adoptDisk: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };
@@ -149,7 +150,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
     },
 
     async create(vm, signal, secrets) {
-      let record: VmRecord = (await find(vm)) ?? blank(vm);
+      let record: VmRecord = stopped((await find(vm)) ?? blank(vm), now());
       if (record.definition === null) refuseBeyondLimits(vm.size, limits);
       if (record.disk === null) {
         if (options.images && !options.images.includes(vm.image.file))
@@ -176,8 +177,28 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       await step("create", "done", vm.vmId, 0, signal);
     },
 
+    async adopt(vm, signal) {
+      const held = await find(vm);
+      if (held?.undefinedRun && runAt(held, now()) !== null) {
+        await step("adopt", "define", vm.vmId, delays.define, signal);
+        const { undefinedRun: _, ...defined } = held;
+        await world.putVm(defined);
+        return;
+      }
+      if (held === null || held.disk === null)
+        throw new DriverError("vm_missing", `there is no disk of VM ${vm.vmId}`);
+      if (held.disk.image !== vm.image.file || held.size.diskGib !== vm.size.diskGib)
+        throw new DriverError("unsupported", `the disk of VM ${vm.vmId} is not the one it had`);
+      const record = stopped(held, now());
+      if (record.definition !== null) return;
+      await step("adopt", "define", vm.vmId, delays.define, signal);
+      const seed = record.seed ?? { hostname: vm.hostname, erased: true };
+      const definition = { macs: vm.nics.map((nic) => nic.mac) };
+      await world.putVm({ ...record, size: vm.size, seed, definition });
+    },
+
     async start(ref, signal) {
-      const vm = await must(ref);
+      const vm = stopped(await must(ref), now());
       if (vm.disk === null || vm.definition === null)
         throw new DriverError("driver_failed", `VM ${ref.vmId} is not complete`);
       const run = runAt(vm, now());
@@ -311,6 +332,13 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
 
     close: async () => undefined,
   };
+}
+
+/** Without what went with its process. */
+function stopped(vm: VmRecord, now: number): VmRecord {
+  if (!vm.undefinedRun || definitionAt(vm, now) !== null) return vm;
+  const { undefinedRun: _, ...rest } = vm;
+  return { ...rest, definition: null };
 }
 
 function blank(vm: DesiredVm): VmRecord {

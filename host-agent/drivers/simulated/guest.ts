@@ -12,6 +12,10 @@ export function runAt(vm: VmRecord, now: number): Run | null {
   return vm.run.offFrom !== null && now >= vm.run.offFrom ? null : vm.run;
 }
 
+/** What is left of its definition when it does not run any more. */
+export const definitionAt = (vm: VmRecord, now: number): VmRecord["definition"] =>
+  vm.undefinedRun && runAt(vm, now) === null ? null : vm.definition;
+
 function powerAt(vm: VmRecord, now: number): ObservedPower {
   const run = runAt(vm, now);
   if (run === null) return "off";
@@ -30,8 +34,9 @@ export function observe(vm: VmRecord, ownerEpoch: number, now: number): Observed
     ownerEpoch,
     power,
     size: vm.size,
-    complete: vm.disk !== null && vm.seed !== null && vm.definition !== null,
+    complete: vm.disk !== null && vm.seed !== null && definitionAt(vm, now) !== null,
     bootEpoch: run?.bootEpoch ?? null,
+    ...(vm.undefinedRun && run !== null && { defined: false }),
     guest: guestUp && vm.seed ? { source: "simulated", hostname: vm.seed.hostname } : null,
     seeded: vm.seed !== null && !vm.seed.erased,
   };

@@ -12,7 +12,7 @@ export async function rebootHost(
   const now = how.now.getTime();
   for (const vm of await world.vms()) {
     const run = runAt(vm, now);
-    if (run === null || !how.autostart) await world.putVm({ ...vm, run: null });
+    if (run === null || !how.autostart || vm.undefinedRun) await world.putVm({ ...vm, run: null });
     else
       await world.putVm({
         ...vm,
@@ -70,4 +70,17 @@ export async function meddleWith(
   if (vm === null) return;
   if (what === "takes_its_guard_away") await world.putVm({ ...vm, unguarded: true });
   else await world.putVm({ ...vm, run: null, spoiltMemory: true });
+}
+
+/** Somebody takes away a VM's definition, which leaves its disk and whatever runs, or all of it. */
+export async function loseVm(
+  world: SimulatedWorld,
+  vmId: string,
+  what: "definition" | "all",
+): Promise<void> {
+  const vm = await world.vm(vmId);
+  if (vm === null) return;
+  if (what === "all") await world.removeVm(vmId);
+  else if (vm.run === null) await world.putVm({ ...vm, definition: null });
+  else await world.putVm({ ...vm, undefinedRun: true });
 }

@@ -37,6 +37,8 @@ export const VmRecord = z.object({
   spoiltMemory: z.boolean().optional(),
   /** Somebody took away what keeps it from foreign addresses. */
   unguarded: z.boolean().optional(),
+  /** Somebody took its definition away while it ran: with its process the rest of that goes. */
+  undefinedRun: z.boolean().optional(),
   starts: z.int().nonnegative(),
 });
 export type VmRecord = z.infer<typeof VmRecord>;

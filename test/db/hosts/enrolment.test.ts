@@ -212,8 +212,8 @@ describe("4b A3: what a host holds", () => {
     const lines = () => cp.log.errors.filter((line) => line["host_id"] === host.id);
     await told(host.id, [aHeldImage(), aHeldImage({ file: "other", changed: true })]);
     await told(host.id, [aHeldImage(), aHeldImage({ file: "other", changed: true })]);
-    expect(lines()).toEqual([
-      { event: "agent_report.images_changed", host_id: host.id, files: ["other"] },
+    expect(lines()).toMatchObject([
+      { event: "finding.opened", kind: "image_changed", subject: "other" },
     ]);
   });
 });

@@ -86,9 +86,7 @@ describe("how far a host's clock is off", () => {
     await reports(hostId, 400);
     await reports(hostId, 401);
     expect(await seen(hostId)).toBe(401);
-    expect(told(hostId)).toEqual([
-      { event: "host.clock_off", host_id: hostId, offset_seconds: 400 },
-    ]);
+    expect(told(hostId)).toMatchObject([{ event: "finding.opened", kind: "clock_off" }]);
     await reports(hostId);
     expect(await seen(hostId)).toBeNull();
   });

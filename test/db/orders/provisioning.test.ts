@@ -350,7 +350,12 @@ describe("a report", () => {
     const strangers = [{ vmId: "0199f0a2-b3c4-7d5e-8f90-a1b2c3d4e5f6", ownerEpoch: 1 }];
     await recordVmReport(cp.deps, world.hostId, anAgentReport({ strangers }));
     expect(cp.log.errors).toContainEqual(
-      expect.objectContaining({ event: "agent_report.strangers", host_id: world.hostId }),
+      expect.objectContaining({
+        event: "finding.opened",
+        kind: "stranger",
+        host_id: world.hostId,
+        vm_id: "0199f0a2-b3c4-7d5e-8f90-a1b2c3d4e5f6",
+      }),
     );
   });
 });

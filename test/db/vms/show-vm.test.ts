@@ -84,7 +84,8 @@ test("a VM that is held off by its entitlement is suspended, and says why", asyn
   const until = cp.clock.now();
   await cp.rows("update entitlements set until = $2 where vm_id = $1", vmId, until);
   const shown = async () => {
-    const view = toVmView(valueOf(await showVm(cp.deps, own.buyer, vmId)), cp.clock.now());
+    const found = valueOf(await showVm(cp.deps, own.buyer, vmId));
+    const view = toVmView(found, cp.clock.now(), own.buyer);
     return { status: view.status, suspended: view.suspended };
   };
   const off = { observed: { power: "off", bootEpoch: null } } as const;

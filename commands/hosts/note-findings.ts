@@ -1,0 +1,97 @@
+import { compareFindings, type FindingKey, type Found } from "#core/hosts/finding.ts";
+import type { Tx } from "#db/client.ts";
+import {
+  endFindings,
+  insertFindings,
+  silentFindingIds,
+  touchFindings,
+  type Finding,
+  type OpenFinding,
+} from "#db/hosts/findings.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+
+type At = { now: Date; newId: () => string };
+export type NotedFindings = Readonly<{ opened: readonly Finding[]; ended: readonly Finding[] }>;
+
+/**
+ * Writes down what a host's report tells of what is amiss, in the report's own transaction: each is opened once and ended
+ * once. `told` is what is so, `over` what is shown to be over; of the rest nothing is known.
+ */
+export async function noteFindings(
+  tx: Tx,
+  hostId: string,
+  report: { open: readonly OpenFinding[]; told: readonly Found[]; over: readonly FindingKey[] },
+  at: At,
+  actor: Actor,
+): Promise<NotedFindings> {
+  const { begun, goOn, ended } = compareFindings(report.open, report.told, report.over);
+  const seen = goOn.map(({ open, detail }) => ({ id: open.id, detail }));
+  await touchFindings(tx, seen, at.now);
+  const rows = begun.map((found) => ({ ...found, id: at.newId() }));
+  const opened = await insertFindings(tx, hostId, rows, at.now);
+  for (const finding of opened) await record(tx, "open", finding, at, actor);
+  return { opened, ended: await end(tx, ended, at, actor) };
+}
+
+/** Ends what nobody has told of for as long as its kind may be left out. Runs every minute. */
+export async function endSilentFindings(deps: Deps): Promise<{ ended: number }> {
+  const at = stamp(deps);
+  const ids = await silentFindingIds(deps.db, 200);
+  const ended = await inTransaction(deps.db, (tx) =>
+    end(
+      tx,
+      ids.map((id) => ({ id })),
+      at,
+      { kind: "system", id: "end-silent-findings" },
+    ),
+  );
+  logFindings(deps, { opened: [], ended });
+  return { ended: ended.length };
+}
+
+async function end(
+  tx: Tx,
+  over: readonly { id: string }[],
+  at: At,
+  actor: Actor,
+): Promise<readonly Finding[]> {
+  const ids = over.map((finding) => finding.id);
+  const ended = await endFindings(tx, ids, at.now);
+  for (const finding of ended) await record(tx, "end", finding, at, actor);
+  return ended;
+}
+
+const record = (tx: Tx, what: "open" | "end", f: Finding, at: At, actor: Actor): Promise<void> =>
+  recordChange(
+    tx,
+    {
+      actor,
+      action: `finding.${what}`,
+      subject: { kind: "finding", id: f.id },
+      detail: { kind: f.kind, host_id: f.hostId, subject: f.subject, detail: f.detail },
+      events: [
+        {
+          name: what === "open" ? "finding.opened.v1" : "finding.ended.v1",
+          data: { findingId: f.id, hostId: f.hostId },
+        },
+      ],
+    },
+    at,
+  );
+
+/** The alarm: an error when it begins, and a line when it has ended. After the commit. */
+export function logFindings(deps: Pick<Deps, "log">, noted: NotedFindings): void {
+  for (const f of noted.opened) deps.log.error("finding.opened", fields(f));
+  for (const f of noted.ended) deps.log.info("finding.ended", fields(f));
+}
+
+const fields = (f: Finding) => ({
+  finding_id: f.id,
+  kind: f.kind,
+  host_id: f.hostId,
+  subject: f.subject,
+  ...(f.vmId === null ? {} : { vm_id: f.vmId }),
+  detail: f.detail,
+});

@@ -1,0 +1,62 @@
+/*
+ * What is amiss and lasts: a state that staff must hear of, opened once and ended once. What only happens (a report that came
+ * late, facts that jumped) is a line in the log and no finding.
+ */
+
+const HOUR_MS = 60 * 60_000;
+
+/**
+ * What the control plane finds out by itself, and what of an agent's words it can see the end of. null: a report shows that it
+ * is over. Milliseconds: its host was heard of for so long without a word of it, as what one report leaves out is no evidence.
+ */
+export const ENDS_AFTER_SILENCE_MS = {
+  /** Its host says that a VM which it had, whole, is not there any more. */
+  vm_lost: null,
+  /** A VM that was proved to be gone is shown again. */
+  vm_seen_after_delete: HOUR_MS,
+  /** A VM with our tag that the host should not have. */
+  stranger: HOUR_MS,
+  /** The host's clock is off by more than it may be. */
+  clock_off: null,
+  /** An image is another file under its name: the disks that lie on it may be broken. */
+  image_changed: null,
+  /** The host's agent would not apply its desired document. */
+  desired_refused: HOUR_MS,
+  /** An agent's own word (`HOST_FINDINGS`), which is over when the VM is seen whole. */
+  disk_layer_missing: null,
+} as const satisfies Record<string, number | null>;
+export type FindingKind = keyof typeof ENDS_AFTER_SILENCE_MS;
+
+/** All else that agents tell of is told once and never taken back: it stays before staff's eyes for so long. */
+export const TOLD_ONCE_KEPT_MS = 7 * 24 * HOUR_MS;
+
+/** A host has at most so many open ones besides its VMs' losses: what it makes up fills no table. */
+export const MOST_OPEN_FINDINGS = 200;
+
+/** `subject` is the VM's id, the host's, or a file's name. Of each host, at most one finding is open of each key. */
+export type FindingKey = Readonly<{ kind: string; subject: string }>;
+export type Found = FindingKey & Readonly<{ vmId: string | null; detail: string }>;
+
+/** What a report tells, by what is open of its host: what begins, what goes on, and what is over. */
+export function compareFindings<O extends FindingKey>(
+  open: readonly O[],
+  told: readonly Found[],
+  over: readonly FindingKey[],
+): { begun: readonly Found[]; goOn: readonly { open: O; detail: string }[]; ended: readonly O[] } {
+  const now = new Map(told.map((found) => [textOf(found), found])); // the last word on what is told of twice counts
+  const gone = new Set(over.map(textOf));
+  const known = new Set(open.map(textOf));
+  const begun = [...now].filter(([key]) => !known.has(key)).map(([, found]) => found);
+  const losses = begun.filter((found) => found.kind === "vm_lost");
+  const rest = begun.filter((found) => found.kind !== "vm_lost");
+  return {
+    begun: [...losses, ...rest.slice(0, Math.max(0, MOST_OPEN_FINDINGS - open.length))],
+    goOn: open.flatMap((o) => {
+      const found = now.get(textOf(o));
+      return found ? [{ open: o, detail: found.detail }] : [];
+    }),
+    ended: open.filter((o) => gone.has(textOf(o)) && !now.has(textOf(o))),
+  };
+}
+
+const textOf = ({ kind, subject }: FindingKey): string => JSON.stringify([kind, subject]);

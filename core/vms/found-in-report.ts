@@ -1,0 +1,101 @@
+import type { ReceivedReport, ReceivedVmReport } from "#core/contracts/agent/report.ts";
+import { isClockOff, toldOffset } from "#core/hosts/clock-offset.ts";
+import {
+  ENDS_AFTER_SILENCE_MS,
+  type FindingKey,
+  type FindingKind,
+  type Found,
+} from "#core/hosts/finding.ts";
+import { isLost, type KnownOfVm } from "./judge-report.ts";
+
+/* What a report says of what is amiss. Untrusted: a host speaks of itself, and of what is bound to it. */
+
+export type FoundInReport = Readonly<{ told: readonly Found[]; over: readonly FindingKey[] }>;
+
+/** A look of its host that began before the delete may still hold it. */
+const RETURNED_AFTER_MS = 60_000;
+
+type Shown = Pick<KnownOfVm, "presence" | "firstSeenAt"> & Readonly<{ deletedAt: Date | null }>;
+type Parts = Readonly<{
+  /** Those of the host's VMs whose report counts. */
+  vms: readonly ReceivedVmReport[];
+  strangers: readonly NonNullable<ReceivedReport["strangers"][number]>[];
+  findings: readonly { vmId: string; code: string; detail: string }[];
+}>;
+
+const aboutVm = (kind: string, vmId: string, detail: string): Found => ({
+  kind,
+  subject: vmId,
+  vmId,
+  detail,
+});
+const key = (kind: FindingKind, subject: string): FindingKey => ({ kind, subject });
+
+/** Of VMs. `known` are those that are bound to the host, gone ones too. */
+export function foundOfVms(
+  { vms, strangers, findings }: Parts,
+  known: ReadonlyMap<string, Shown>,
+  now: Date,
+): FoundInReport {
+  const told: Found[] = [];
+  const over: FindingKey[] = [];
+  const shown = (vmId: string, epoch: number, power: string) => {
+    const goneAt = known.get(vmId)?.deletedAt ?? null;
+    if (goneAt === null) return aboutVm("stranger", vmId, `tagged with epoch ${epoch}, ${power}`);
+    return +now - +goneAt >= RETURNED_AFTER_MS
+      ? aboutVm("vm_seen_after_delete", vmId, `it is there again, ${power}`)
+      : undefined;
+  };
+  for (const { vmId, ownerEpoch, power } of strangers) {
+    const found = shown(vmId, ownerEpoch, power ?? "its power not known");
+    if (found) told.push(found);
+  }
+  for (const seen of vms) {
+    const { vmId, observed } = seen;
+    const vm = known.get(vmId);
+    if (vm === undefined) continue;
+    if (vm.deletedAt !== null) {
+      const found = observed && shown(vmId, observed.ownerEpoch, observed.power);
+      if (found) told.push(found);
+    } else if (isLost(vm, seen)) told.push(aboutVm("vm_lost", vmId, seen.error?.detail ?? ""));
+    const isBack = observed?.complete === true;
+    const isToBeGone = observed === null && vm.presence === "absent";
+    if (isBack || isToBeGone) over.push(key("vm_lost", vmId), key("disk_layer_missing", vmId));
+  }
+  for (const { vmId, code, detail } of findings)
+    if (known.has(vmId)) told.push(aboutVm(agentsKind(code), vmId, detail));
+  return { told, over };
+}
+
+/** An agent's word is never taken for one of what we find out by ourselves. */
+const agentsKind = (code: string): string =>
+  code in ENDS_AFTER_SILENCE_MS && code !== "disk_layer_missing" ? `agents_${code}` : code;
+
+/** Of the host itself: its clock, its images, and the document that it was given. */
+export function foundOfHost(
+  hostId: string,
+  report: Pick<ReceivedReport, "clockOffsetSeconds" | "facts" | "refusedDesired">,
+  open: readonly FindingKey[],
+): FoundInReport {
+  const told: Found[] = [];
+  const over: FindingKey[] = [];
+  const aboutHost = (kind: FindingKind, detail: string, subject = hostId) =>
+    told.push({ kind, subject, vmId: null, detail });
+  const { clockOffsetSeconds, facts, refusedDesired } = report;
+  if (clockOffsetSeconds !== undefined)
+    if (isClockOff(clockOffsetSeconds))
+      aboutHost("clock_off", `its clock is ${toldOffset(clockOffsetSeconds)} ours`);
+    else over.push(key("clock_off", hostId));
+  if (refusedDesired)
+    aboutHost(
+      "desired_refused",
+      `generation ${refusedDesired.generation}: ${refusedDesired.reason}`,
+    );
+  if (facts?.images) {
+    over.push(...open.filter(({ kind }) => kind === "image_changed"));
+    for (const { file, changed } of facts.images)
+      if (changed)
+        aboutHost("image_changed", "another file under its name than VMs were made from", file);
+  }
+  return { told, over };
+}

@@ -1,0 +1,131 @@
+import { and, desc, eq, inArray, isNotNull, isNull, lt, sql } from "drizzle-orm";
+import {
+  ENDS_AFTER_SILENCE_MS,
+  TOLD_ONCE_KEPT_MS,
+  type FindingKey,
+  type Found,
+} from "#core/hosts/finding.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { list } from "#db/named.ts";
+import { findings, hosts } from "#db/schema/hosts.ts";
+import { hostFromRow, type Host } from "./hosts.ts";
+
+export type Finding = typeof findings.$inferSelect;
+/** What is needed of one that is open to compare it with what is told. */
+export type OpenFinding = Readonly<{ id: string }> & FindingKey;
+
+/** A host with what is open of it, in one look: its reports read both. */
+export async function loadHostWithFindings(
+  tx: Tx,
+  hostId: string,
+): Promise<{ host: Host; open: readonly OpenFinding[] } | undefined> {
+  const [row] = await tx
+    .select({
+      host: hosts,
+      // By names of its own: in a select of one table, columns are written without their table.
+      open: sql<
+        OpenFinding[]
+      >`coalesce((select json_agg(json_build_object('id', f.id, 'kind', f.kind, 'subject', f.subject))
+        from ${findings} as f where f.host_id = ${hosts}.id and f.ended_at is null), '[]')`,
+    })
+    .from(hosts)
+    .where(eq(hosts.id, hostId));
+  return row && { host: hostFromRow(row.host), open: row.open };
+}
+
+/** @returns those that were not open already: another report may have begun them meanwhile. */
+export async function insertFindings(
+  tx: Tx,
+  hostId: string,
+  begun: readonly (Found & { id: string })[],
+  now: Date,
+): Promise<readonly Finding[]> {
+  if (begun.length === 0) return [];
+  return tx
+    .insert(findings)
+    .values(begun.map((f) => ({ ...f, hostId, firstSeenAt: now, lastSeenAt: now })))
+    .onConflictDoNothing()
+    .returning();
+}
+
+export async function touchFindings(
+  tx: Tx,
+  seen: readonly { id: string; detail: string }[],
+  now: Date,
+): Promise<void> {
+  if (seen.length === 0) return;
+  await tx.execute(sql`
+    update ${findings} as f set last_seen_at = greatest(f.last_seen_at, ${now.toISOString()}::timestamptz), detail = n.detail
+    from unnest(${list("uuid", seen, (s) => s.id)}, ${list("text", seen, (s) => s.detail)}) as n (id, detail)
+    where f.id = n.id and f.ended_at is null`);
+}
+
+/** @returns those that had not ended already. */
+export async function endFindings(
+  tx: Tx,
+  ids: readonly string[],
+  now: Date,
+): Promise<readonly Finding[]> {
+  if (ids.length === 0) return [];
+  return tx
+    .update(findings)
+    .set({ endedAt: now })
+    .where(and(inArray(findings.id, [...ids]), isNull(findings.endedAt)))
+    .returning();
+}
+
+/** Open ones of which their host has said nothing for as long as their kind may be left out, though it was heard of. */
+export async function silentFindingIds(db: Db, limit: number): Promise<readonly string[]> {
+  const silences = Object.entries(ENDS_AFTER_SILENCE_MS);
+  const rows = await db
+    .select({ id: findings.id })
+    .from(findings)
+    .innerJoin(hosts, eq(hosts.id, findings.hostId))
+    .leftJoin(
+      sql`unnest(${list("text", silences, ([kind]) => kind)}, ${list("float8", silences, ([, ms]) => ms)})
+        as silence (of_kind, ms)`,
+      sql`silence.of_kind = ${findings.kind}`,
+    )
+    .where(
+      and(
+        isNull(findings.endedAt),
+        sql`case when silence.of_kind is null then ${TOLD_ONCE_KEPT_MS}::float8 else silence.ms end
+          < extract(epoch from ${hosts.lastSeenAt} - ${findings.lastSeenAt}) * 1000`,
+      ),
+    )
+    .limit(limit);
+  return rows.map((row) => row.id);
+}
+
+export type FindingFilter = Readonly<{
+  state: "open" | "ended" | null;
+  hostId: string | null;
+  vmId: string | null;
+  kind: string | null;
+}>;
+
+/** The newest first. */
+export async function listFindings(
+  db: Db,
+  filter: FindingFilter,
+  page: { limit: number; before: string | null },
+): Promise<readonly Finding[]> {
+  return db
+    .select()
+    .from(findings)
+    .where(
+      and(
+        filter.state === null
+          ? undefined
+          : filter.state === "open"
+            ? isNull(findings.endedAt)
+            : isNotNull(findings.endedAt),
+        filter.hostId === null ? undefined : eq(findings.hostId, filter.hostId),
+        filter.vmId === null ? undefined : eq(findings.vmId, filter.vmId),
+        filter.kind === null ? undefined : eq(findings.kind, filter.kind),
+        page.before === null ? undefined : lt(findings.id, page.before),
+      ),
+    )
+    .orderBy(desc(findings.id))
+    .limit(page.limit);
+}

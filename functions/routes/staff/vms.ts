@@ -1,0 +1,57 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { RepairPlanView, RepairVm, RequestedAction } from "#core/contracts/api/vms.ts";
+import { idIn } from "#core/ids.ts";
+import { ok } from "#core/result.ts";
+import type { Deps } from "#commands/deps.ts";
+import { answerOnce } from "#commands/messages/answer-once.ts";
+import { ringNow } from "#commands/messages/relay-outbox.ts";
+import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
+import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
+import { problems, unwrap } from "#functions/problems.ts";
+import { newRouter } from "#functions/router.ts";
+import { toActionView } from "#functions/views.ts";
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+
+const repairRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "staff:write"),
+    operationId: "repairVm",
+    summary: "Bring back, or give up, a VM that its host has lost",
+    description:
+      "Of a VM whose status is `lost`. A dry run says what would be done, and names it by a hash that the real call may " +
+      "carry. The action ends when the VM is seen whole again, or with the host's refusal.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/vms/{id}/repair",
+    request: {
+      headers: OptionalIdempotencyKey,
+      params: z.object({ id: idIn("vm") }),
+      body: { required: true, content: json(RepairVm) },
+    },
+    responses: {
+      200: { description: "What it would do", content: json(RepairPlanView) },
+      202: { description: "Begun", content: json(RequestedAction) },
+      ...problems("vm_not_found", "vm_not_lost", "vm_locked", "repair_unavailable", "plan_changed"),
+    },
+  });
+
+/** What staff do to one VM. */
+export const staffVmRoutes = (deps: Deps) =>
+  newRouter<AccountEnv>().openapi(repairRoute(deps), async (c) => {
+    const who = c.get("who");
+    const body = c.req.valid("json");
+    const asked = { vmId: c.req.valid("param").id, how: body.how };
+    if (body.dryRun) {
+      const { how, effects, hash } = unwrap(await showRepair(deps, asked));
+      return c.json({ how, effects: [...effects], hash }, 200);
+    }
+    const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+    const begun = await answerOnce(deps, key, RequestedAction, async (within) => {
+      const action = await repairVm(within, { ...asked, who, hash: body.hash });
+      return action.ok ? ok({ action: toActionView(action.value, who) }) : action;
+    });
+    await ringNow(deps);
+    return c.json(unwrap(begun), 202);
+  });

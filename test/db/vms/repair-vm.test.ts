@@ -1,0 +1,131 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
+import type { AgentReport } from "#core/contracts/agent/report.ts";
+import type { RepairWay } from "#core/vms/plan-repair.ts";
+import { desiredVmsOf } from "#db/vms/vms.ts";
+import { ALL_CAPABILITIES, aPrincipal } from "#test/builders.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { emits } from "#test/harness/emits.ts";
+import { anActiveVm, aWorld, hostSees, valueOf } from "#test/harness/world.ts";
+
+/* 5.1: what staff do about a VM that its host has lost. */
+
+let cp: ControlPlane;
+beforeAll(async () => {
+  cp = await startControlPlane();
+});
+afterAll(() => cp.drop());
+
+const staff = aPrincipal({ role: "staff" });
+const MISSING = { code: "vm_missing", detail: "this VM was here and is gone" } as const;
+
+async function aLostVm(facts: Parameters<typeof aWorld>[1] = {}) {
+  const world = await aWorld(cp, facts);
+  const { vmId, orderId } = await anActiveVm(cp, world);
+  const sees = (
+    seen: Parameters<typeof hostSees>[3],
+    more: Partial<AgentReport> = {},
+  ): Promise<unknown> => hostSees(cp, world.hostId, vmId, seen, more);
+  await sees({ observed: null, settled: false, error: MISSING });
+  return {
+    world,
+    vmId,
+    orderId,
+    sees,
+    repairs: (how: RepairWay, hash?: string) =>
+      repairVm(cp.deps, { who: staff, vmId, how, ...(hash === undefined ? {} : { hash }) }),
+    /** What its host is asked for. */
+    desired: async () => {
+      const desired = await desiredVmsOf(cp.deps.db, world.hostId);
+      const vm = desired.find((each) => each.vmId === vmId);
+      return { mayCreate: vm?.mayCreate, repair: vm?.repair, needs: vm?.needs };
+    },
+    action: async (id: string) => {
+      const rows = await cp.rows("select status, error_code from actions where id = $1", id);
+      return rows[0];
+    },
+  };
+}
+
+describe("a lost VM", () => {
+  test.each(["adopt_disk", "recreate"] as const)(
+    "is asked of its host by a word (%s), until it is seen whole",
+    async (how) => {
+      const vm = await aLostVm();
+      expect(await vm.desired()).toEqual({ mayCreate: false, repair: undefined, needs: undefined });
+      const { id } = valueOf(await vm.repairs(how));
+      expect(await vm.desired()).toEqual({ mayCreate: false, repair: how, needs: ["repair"] });
+      await vm.sees({ observed: { complete: false }, settled: false });
+      expect(await vm.action(id)).toEqual({ status: "running", error_code: null });
+      await vm.sees({ observed: { power: "off", bootEpoch: null }, settled: false });
+      expect(await vm.action(id)).toEqual({ status: "success", error_code: null });
+      expect(await vm.desired()).toEqual({ mayCreate: false, repair: undefined, needs: undefined });
+    },
+  );
+
+  test("whose disk its host does not find is lost still, and the action says why", async () => {
+    const vm = await aLostVm();
+    const { id } = valueOf(await vm.repairs("adopt_disk"));
+    await vm.sees({ observed: null, settled: false, error: MISSING });
+    expect(await vm.action(id)).toEqual({ status: "error", error_code: "host_refused" });
+    expect(await vm.desired()).toEqual({ mayCreate: false, repair: undefined, needs: undefined });
+    valueOf(await vm.repairs("recreate"));
+  });
+
+  test("is given up: deleted, its order complete, its subscription cancelled", async () => {
+    const vm = await aLostVm();
+    const begun = ["vm.change_requested.v1", "subscription.cancellation_fell_due.v1"] as const;
+    const { id } = valueOf(await emits(cp, begun, () => vm.repairs("give_up")));
+    await vm.sees({ observed: null });
+    expect(await vm.action(id)).toEqual({ status: "success", error_code: null });
+    expect(await cp.rows("select state from orders where id = $1", vm.orderId)).toEqual([
+      { state: "completed" },
+    ]);
+    expect(await cp.rows("select ended_at from findings where vm_id = $1", vm.vmId)).toEqual([
+      { ended_at: cp.clock.now() },
+    ]);
+  });
+
+  test("is repaired as the dry run said, which changes nothing, or not at all", async () => {
+    const vm = await aLostVm();
+    const asked = { vmId: vm.vmId, how: "recreate" } as const;
+    const plan = valueOf(await emits(cp, [], () => showRepair(cp.deps, asked)));
+    expect(plan.effects.join()).toContain("what was on its disk is not on the new one");
+    const other = valueOf(await showRepair(cp.deps, { ...asked, how: "adopt_disk" }));
+    expect(await vm.repairs("recreate", other.hash)).toMatchObject({
+      error: { code: "plan_changed" },
+    });
+    valueOf(await vm.repairs("recreate", plan.hash));
+    expect(await vm.repairs("adopt_disk")).toMatchObject({ error: { code: "vm_locked" } });
+  });
+});
+
+describe("is refused before anything is asked of a host", () => {
+  const { adoptDisk: _, ...older } = ALL_CAPABILITIES;
+  test.each([
+    { name: "whose agent does not know the word", can: older, refused: ["adopt_disk", "recreate"] },
+    {
+      name: "that cannot adopt a disk",
+      can: { ...ALL_CAPABILITIES, adoptDisk: false },
+      refused: ["adopt_disk"],
+    },
+  ] as const)("$name", async ({ can, refused }) => {
+    const vm = await aLostVm({ facts: { capabilities: can } });
+    for (const how of refused)
+      expect(await vm.repairs(how)).toMatchObject({ error: { code: "repair_unavailable" } });
+    valueOf(await vm.repairs("give_up"));
+  });
+
+  test("of a VM that is there", async () => {
+    const vm = await aLostVm();
+    await vm.sees({});
+    for (const how of ["adopt_disk", "recreate", "give_up"] as const)
+      expect(await vm.repairs(how)).toMatchObject({ error: { code: "vm_not_lost" } });
+  });
+
+  test("of one whose first password was given out once, to be made anew", async () => {
+    const vm = await aLostVm();
+    await cp.rows("update vms set root_password = true where id = $1", vm.vmId);
+    expect(await vm.repairs("recreate")).toMatchObject({ error: { code: "repair_unavailable" } });
+  });
+});
