@@ -5,6 +5,7 @@ import { ID_PREFIX, idIn, idOut, toWireId, type IdKind } from "./ids.ts";
 const KINDS: IdKind[] = [
   "account",
   "action",
+  "finding",
   "host",
   "image",
   "invoice",

@@ -7,6 +7,7 @@ const DATA: Readonly<Record<string, string>> = {
   "core/hosts/limits.ts":
     "the list of hypervisors, the limits of each, and which of them suits a guest",
   "cdk/bundle/bundle.ts": "the folder of the driver's scripts",
+  "host-agent/doctor/judge-kvm.ts": "the name of a check of /dev/kvm",
 };
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const NAME = /["'`](?:kvm|hyperv)(?![a-z])[^"'`\n]*["'`]|\.(?:kvm|hyperv)\b/;
