@@ -1,4 +1,4 @@
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import path from "node:path";
 import { XMLParser } from "fast-xml-parser";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
@@ -18,8 +18,18 @@ import { aWorld, noPwsh, type World } from "./world.ts";
 const PASSWORD = "Once-0nly-Pass";
 /** Every operation with every field as it should be. */
 const REQUESTS: Record<string, Record<string, unknown>> = {
-  create: { ...aVm(), ...aSize(), image: "tiny", os: "linux", seeded: false },
-  start: aVm(),
+  create: {
+    ...aVm(),
+    ...aSize(),
+    image: "tiny",
+    os: "linux",
+    firmware: "uefi",
+    secureBoot: "off",
+    seeded: false,
+  },
+  start: { ...aVm(), dropSavedState: false },
+  guards: {},
+  guard: { ...aVm(), nics: aSize()["nics"] },
   stop: { ...aVm(), mode: "firm" },
   reset: aVm(),
   reboot: aVm(),
@@ -214,8 +224,22 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
         ).toBe("unsupported");
   });
 
+  test("nothing but what is hostile is wrong with the requests that these tests begin with", async () => {
+    const rules = await readFile(
+      path.join(import.meta.dirname, "../../host-agent/drivers/hyperv/requests.ps1"),
+      "utf8",
+    );
+    const table = /\$script:Operations = @\{\n([^]*?)\n\}/.exec(rules)?.[1] ?? "";
+    const operations = [...table.matchAll(/^ +'([a-z-]+)'/gm)].map((found) => found[1]);
+    expect(Object.keys(REQUESTS).sort()).toEqual(
+      operations.filter((op) => op !== "configure").sort(),
+    );
+    for (const [op, good] of Object.entries(REQUESTS))
+      expect(await send(op, good), op).not.toBe("unsupported");
+  });
+
   test("what passes the rules does what it says and nothing else", async () => {
-    expect(await send("start", aVm())).toBe("driver_failed");
+    expect(await send("start", { ...aVm(), dropSavedState: false })).toBe("driver_failed");
     expect((await world.recorded()).map((call) => call.cmdlet)).toEqual(["Get-VM"]);
   });
 });
