@@ -231,11 +231,13 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
     );
     const table = /\$script:Operations = @\{\n([^]*?)\n\}/.exec(rules)?.[1] ?? "";
     const operations = [...table.matchAll(/^ +'([a-z-]+)'/gm)].map((found) => found[1]);
-    expect(Object.keys(REQUESTS).sort()).toEqual(
-      operations.filter((op) => op !== "configure").sort(),
+    expect(new Set(Object.keys(REQUESTS))).toEqual(
+      new Set(operations.filter((op) => op !== "configure")),
     );
+    const refused: string[] = [];
     for (const [op, good] of Object.entries(REQUESTS))
-      expect(await send(op, good), op).not.toBe("unsupported");
+      if ((await send(op, good)) === "unsupported") refused.push(op);
+    expect(refused).toEqual([]);
   });
 
   test("what passes the rules does what it says and nothing else", async () => {
