@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomBytes, randomInt, randomUUID } from "node:crypto";
 import { chmod, constants, copyFile, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
@@ -121,24 +121,32 @@ async function makeFolders(root: string): Promise<Folders> {
 
 /** An isolated network, gone with the daemon: addresses from 198.18.0.0/15, which is kept for tests (RFC 2544). */
 async function openNetwork(root: string) {
-  const id = randomBytes(3).toString("hex");
-  const name = `berth-test-${id}`;
-  const address = `198.18.${randomBytes(1)[0] ?? 0}.1`;
-  const xml = create({
-    network: {
-      name,
-      bridge: { "@name": `brth${id}`, "@stp": "off", "@delay": "0" },
-      dns: { "@enable": "no" },
-      ip: { "@address": address, "@prefix": 24 },
-    },
-  }).end({ headless: true });
-  const file = path.join(root, "network.xml");
-  await writeFile(file, xml);
   // libvirt 9 makes this folder only with its first network that has DHCP, and writes to it for every network.
   await mkdir("/var/lib/libvirt/dnsmasq", { recursive: true });
-  await virsh("net-create", file);
-  return { name, address, prefix: 24 };
+  const file = path.join(root, "network.xml");
+  for (let tries = 1; ; tries++) {
+    const id = randomBytes(3).toString("hex");
+    const name = `berth-test-${id}`;
+    const address = `198.18.${randomInt(256)}.1`;
+    const xml = create({
+      network: {
+        name,
+        bridge: { "@name": `brth${id}`, "@stp": "off", "@delay": "0" },
+        dns: { "@enable": "no" },
+        ip: { "@address": address, "@prefix": 24 },
+      },
+    }).end({ headless: true });
+    await writeFile(file, xml);
+    try {
+      await virsh("net-create", file);
+      return { name, address, prefix: 24 };
+    } catch (error) {
+      // Another test has drawn these addresses.
+      if (tries === MOST_DRAWS || !String(error).includes("already in use")) throw error;
+    }
+  }
 }
+const MOST_DRAWS = 20;
 
 function foreignDomain(uuid: string): string {
   return create({
