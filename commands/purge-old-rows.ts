@@ -35,6 +35,8 @@ export async function purgeOldRows(
     sessions: await purge("sessions"),
     verifications: await purge("verifications"),
     spentCodes: await purge("spentCodes"),
+    attempts: await purge("attempts"),
+    knownNetworks: await purge("knownNetworks"),
     rateLimits: await purge("rateLimits"),
     hostKinds: await inTransaction(deps.db, (tx) => forgetUnusedKinds(tx, BATCH)),
   };

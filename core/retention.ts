@@ -21,6 +21,10 @@ export const KEPT_MS = {
   verifications: DAY_MS,
   /** Codes of second factors, after they were tried: they are good for minutes. */
   spentCodes: HOUR_MS,
+  /** Buckets of attempts, after they have run out: such a one counts nothing. */
+  attempts: 0,
+  /** Networks from which an account was logged in, after the last time. */
+  knownNetworks: 90 * DAY_MS,
   /** Counters of log-ins' rate limits, after the last request. The longest window is an hour. */
   rateLimits: DAY_MS,
 } as const;

@@ -1,7 +1,14 @@
 import { and, asc, isNotNull, lt, sql, type SQL } from "drizzle-orm";
 import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
 import type { Kept } from "#core/retention.ts";
-import { authRateLimits, sessions, spentCodes, verifications } from "#db/schema/accounts.ts";
+import {
+  attempts,
+  authRateLimits,
+  knownNetworks,
+  sessions,
+  spentCodes,
+  verifications,
+} from "#db/schema/accounts.ts";
 import { idempotencyKeys, inbox, outbox } from "#db/schema/messages.ts";
 import type { Db } from "./client.ts";
 
@@ -41,6 +48,16 @@ const OLD: Readonly<Record<Kept, Old>> = {
     from: spentCodes,
     by: spentCodes.spentAt,
     where: (before) => lt(spentCodes.spentAt, earlier(before)),
+  },
+  attempts: {
+    from: attempts,
+    by: attempts.runsOutAt,
+    where: (before) => lt(attempts.runsOutAt, before),
+  },
+  knownNetworks: {
+    from: knownNetworks,
+    by: knownNetworks.seenAt,
+    where: (before) => lt(knownNetworks.seenAt, before),
   },
   rateLimits: {
     from: authRateLimits,

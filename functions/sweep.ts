@@ -1,7 +1,6 @@
 import type { Context, ScheduledEvent } from "aws-lambda";
 import { forgetSpentAgentTokens } from "#commands/hosts/forget-agent-tokens.ts";
 import { endSilentFindings } from "#commands/hosts/note-findings.ts";
-import { forgetOldAttempts } from "#commands/accounts/slow-down.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
@@ -31,7 +30,6 @@ export const SWEEPS = {
   watch_provisioning: watchProvisioning,
   expire_initial_passwords: expireInitialPasswords,
   forget_old_links: forgetOldLinks,
-  forget_old_attempts: forgetOldAttempts,
   forget_spent_agent_tokens: forgetSpentAgentTokens,
   end_silent_findings: endSilentFindings,
   relay_outbox: relayOutbox,

@@ -1,13 +1,7 @@
-import { NETWORK_KEPT_MS, nextTaken, type LimitName } from "#core/accounts/attempts.ts";
+import { nextTaken, type LimitName } from "#core/accounts/attempts.ts";
 import { callerOf, networkOf } from "#core/network/caller-network.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import {
-  forgetAttempts,
-  forgetNetworks,
-  isKnownNetwork,
-  noteNetwork,
-  takeAttempt,
-} from "#db/accounts/attempts.ts";
+import { isKnownNetwork, noteNetwork, takeAttempt } from "#db/accounts/attempts.ts";
 import type { Deps } from "#commands/deps.ts";
 
 type Slowed = Result<void, Refusal<"rate_limited">>;
@@ -84,17 +78,6 @@ export async function rememberNetwork(
   const network = networkOf(address ?? "");
   if (network !== undefined)
     await noteNetwork(deps.db, typed.trim().toLowerCase(), network, deps.clock.now());
-}
-
-/** Forgets attempts that count no more, and networks that nobody came from for long. */
-export async function forgetOldAttempts(
-  deps: SlowDownDeps,
-): Promise<{ attempts: number; networks: number }> {
-  const now = deps.clock.now();
-  return {
-    attempts: await forgetAttempts(deps.db, now),
-    networks: await forgetNetworks(deps.db, new Date(+now - NETWORK_KEPT_MS)),
-  };
 }
 
 const tooOften = (until: Date, now: Date): Slowed =>

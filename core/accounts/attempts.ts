@@ -48,9 +48,6 @@ export const LIMITS = {
   mail: { atOnce: 5, everyMs: 12 * MINUTE_MS },
 } as const satisfies Record<LimitName, Limit>;
 
-/** How long a network is remembered from which an account was logged in. */
-export const NETWORK_KEPT_MS = 90 * 24 * 60 * MINUTE_MS;
-
 /** A bucket that runs out later than this is full. */
 export const fullFrom = (name: LimitName, now: Date): Date =>
   new Date(+now + (LIMITS[name].atOnce - 1) * LIMITS[name].everyMs);

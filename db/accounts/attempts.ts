@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { and, eq, lt, lte, sql } from "drizzle-orm";
+import { and, eq, lte, sql } from "drizzle-orm";
 import { fullFrom, LIMITS, type LimitName } from "#core/accounts/attempts.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { accounts, attempts, knownNetworks } from "#db/schema/accounts.ts";
@@ -39,15 +39,6 @@ export async function takeAttempt(
   return full?.runsOutAt ?? now;
 }
 
-/** Forgets buckets that had run out by then. @returns how many there were. */
-export async function forgetAttempts(db: Db, runOutBy: Date): Promise<number> {
-  const gone = await db
-    .delete(attempts)
-    .where(lt(attempts.runsOutAt, runOutBy))
-    .returning({ of: attempts.of });
-  return gone.length;
-}
-
 /** Whether the account with this address was logged in from the network before. */
 export async function isKnownNetwork(db: Db, email: string, network: string): Promise<boolean> {
   const rows = await db
@@ -77,13 +68,4 @@ export async function noteNetwork(
       target: [knownNetworks.accountId, knownNetworks.network],
       set: { seenAt },
     });
-}
-
-/** Forgets networks that were last seen before then. @returns how many there were. */
-export async function forgetNetworks(db: Db, seenBefore: Date): Promise<number> {
-  const gone = await db
-    .delete(knownNetworks)
-    .where(lt(knownNetworks.seenAt, seenBefore))
-    .returning({ network: knownNetworks.network });
-  return gone.length;
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { purgeOldRows } from "#commands/purge-old-rows.ts";
@@ -20,6 +21,7 @@ beforeAll(async () => {
 afterAll(() => cp.drop());
 
 type Made = Readonly<{ what: Kept; table: string; make: (age: number) => Promise<unknown> }>;
+const aHash = () => createHash("sha256").update(v7()).digest("base64url");
 const ago = (ms: number) => new Date(+cp.clock.now() - ms);
 const delivery = (id: string, at: Date | null) =>
   cp.rows(
@@ -82,6 +84,27 @@ const MADE: readonly Made[] = [
         "insert into spent_codes (account_id, code, spent_at) values ($1, $2, $3)",
         accountId,
         String(100_000 + (age % 800_000)),
+        ago(age),
+      ),
+  },
+  {
+    what: "attempts",
+    table: "attempts",
+    make: (age: number) =>
+      cp.rows(
+        "insert into attempts (limit_name, counted, runs_out_at) values ('sign_in', $1, $2)",
+        aHash(),
+        ago(age),
+      ),
+  },
+  {
+    what: "knownNetworks",
+    table: "known_networks",
+    make: (age: number) =>
+      cp.rows(
+        "insert into known_networks (account_id, network_hash, seen_at) values ($1, $2, $3)",
+        accountId,
+        aHash(),
         ago(age),
       ),
   },

@@ -34,7 +34,6 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "watch_provisioning",
       "expire_initial_passwords",
       "forget_old_links",
-      "forget_old_attempts",
       "forget_spent_agent_tokens",
       "end_silent_findings",
       "relay_outbox",

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addHost } from "#commands/hosts/add-host.ts";
-import { createSlowDown, forgetOldAttempts } from "#commands/accounts/slow-down.ts";
+import { createSlowDown } from "#commands/accounts/slow-down.ts";
+import { purgeOldRows } from "#commands/purge-old-rows.ts";
 import { LIMITS } from "#core/accounts/attempts.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
 import { hostFacts } from "#test/builders.ts";
@@ -241,12 +242,12 @@ test("what runs out is swept away, and nothing that still counts", async () => {
   await logIn(email, anAddress(), PASSWORD);
   const rows = async (table: string) => (await cp.rows(`select 1 from ${table}`)).length;
   cp.clock.advance(2_000);
-  await forgetOldAttempts(cp.deps);
+  await purgeOldRows(cp.deps);
   await refusedFor(await logIn(anEmail(), kept));
   expect(await rows("attempts")).toBeGreaterThan(0);
   expect(await rows("known_networks")).toBeGreaterThan(0);
   cp.clock.advanceDays(91);
-  await forgetOldAttempts(cp.deps);
+  await purgeOldRows(cp.deps);
   expect([await rows("attempts"), await rows("known_networks")]).toEqual([0, 0]);
 });
 
