@@ -90,31 +90,6 @@ export async function saveLabel(tx: Tx, vmId: string, label: string | null): Pro
   await tx.update(vms).set({ label }).where(eq(vms.id, vmId));
 }
 
-export async function saveObservation(
-  tx: Tx,
-  vmId: string,
-  seen: Partial<
-    Pick<
-      VmRow,
-      | "observedPower"
-      | "observedGeneration"
-      | "observedAt"
-      | "firstSeenAt"
-      | "runningSince"
-      | "firstRunningAt"
-      | "ranMs"
-      | "guestReadyAt"
-      | "silentFrom"
-      | "bootEpoch"
-      | "lastErrorCode"
-      | "lastErrorDetail"
-      | "deletedAt"
-    >
-  >,
-): Promise<void> {
-  await tx.update(vms).set(seen).where(eq(vms.id, vmId));
-}
-
 /** What a report changes of a VM. */
 export type Observation = Readonly<{ vmId: string }> &
   Pick<
@@ -132,6 +107,14 @@ export type Observation = Readonly<{ vmId: string }> &
     | "lastErrorDetail"
     | "lostAt"
   >;
+
+export async function saveObservation(
+  tx: Tx,
+  vmId: string,
+  seen: Partial<Omit<Observation, "vmId"> & Pick<VmRow, "silentFrom" | "deletedAt">>,
+): Promise<void> {
+  await tx.update(vms).set(seen).where(eq(vms.id, vmId));
+}
 
 /** Saves what was seen of many VMs, by one statement. The caller holds them. */
 export async function saveObservations(tx: Tx, seen: readonly Observation[]): Promise<void> {
