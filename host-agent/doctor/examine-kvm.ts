@@ -3,6 +3,7 @@ import path from "node:path";
 import type { z } from "zod";
 import type { ReadDocument } from "#host-agent/converge/read-document.ts";
 import { detectAccelerator } from "#host-agent/drivers/kvm/accelerator.ts";
+import { listBridgeRules } from "#host-agent/drivers/kvm/bridge-rules.ts";
 import { looseFiles } from "#host-agent/drivers/kvm/file-rights.ts";
 import { exists } from "#host-agent/drivers/kvm/files.ts";
 import { FIRMWARE_FOLDERS, readFirmware } from "#host-agent/drivers/kvm/firmware.ts";
@@ -201,7 +202,7 @@ async function hasFilter(libvirt: Libvirt): Promise<boolean> {
 }
 
 async function listRules(): Promise<null> {
-  await runProgram("ebtables", ["--concurrent", "-t", "nat", "-L"], { timeoutMs: LIMIT_MS });
+  await listBridgeRules({ timeoutMs: LIMIT_MS });
   return null;
 }
 

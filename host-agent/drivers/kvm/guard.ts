@@ -2,11 +2,12 @@ import { XMLParser } from "fast-xml-parser";
 import { z } from "zod";
 import type { DesiredVm, Nic } from "#core/contracts/agent/desired.ts";
 import { DriverError } from "../driver.ts";
+import { listBridgeRules } from "./bridge-rules.ts";
 import { filterBindingXml, networkCardXml, SPOOF_FILTER } from "./domain-xml.ts";
 import type { KvmHost } from "./host.ts";
 import type { Owned } from "./look.ts";
 import { isActive } from "./parse-domain.ts";
-import { ProgramFailed, runProgram } from "./run-program.ts";
+import { ProgramFailed } from "./run-program.ts";
 
 /**
  * What keeps a card from foreign addresses stands in three places: the definition names the filter, libvirt holds a binding
@@ -137,9 +138,7 @@ function cardsIn(xml: string): Card[] {
 type Rules = ReadonlyMap<string, readonly string[]>;
 
 async function readRules(signal?: AbortSignal): Promise<Rules> {
-  const text = await runProgram("ebtables", ["--concurrent", "-t", "nat", "-L", "--Lmac2"], {
-    signal,
-  });
+  const text = await listBridgeRules({ signal });
   const rules = new Map<string, string[]>();
   let chain: string[] = [];
   for (const line of text.split("\n")) {

@@ -4,6 +4,7 @@ import path from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { DriverError } from "../driver.ts";
 import { detectAccelerator } from "./accelerator.ts";
+import { listBridgeRules } from "./bridge-rules.ts";
 import { createVirsh, type Libvirt } from "./libvirt.ts";
 import { driverErrorOf, ProgramFailed, runProgram } from "./run-program.ts";
 import { emptyTrash, moveToTrash } from "./trash.ts";
@@ -53,6 +54,22 @@ describe("virsh", () => {
     expect(await virsh.read([["list"], ["dumpxml", "x"]])).toEqual(["one", "<two/>\n"]);
     await expect(virsh.read([["list"]])).rejects.toEqual(code("hypervisor_unavailable"));
     await expect(virsh.read([["dumpxml", "a; destroy b"]])).rejects.toThrow(/not a plain word/);
+  });
+});
+
+describe("the bridges' rules", () => {
+  const refused = "echo 'RULE_DELETE failed (No such file or directory)' >&2; exit 1";
+  test("are looked at again when somebody changed them meanwhile", async () => {
+    await program(
+      "ebtables",
+      `[ -e "${dir}/seen" ] && exec echo nat; : > "${dir}/seen"; ${refused}`,
+    );
+    expect(await listBridgeRules()).toBe("nat\n");
+  });
+
+  test("that ebtables always refuses to tell are its failure", async () => {
+    await program("ebtables", refused);
+    await expect(listBridgeRules()).rejects.toBeInstanceOf(ProgramFailed);
   });
 });
 
