@@ -41,13 +41,16 @@ describe("an enrolment", () => {
 describe("an answer to it", () => {
   test("is read whole, and without what is of tomorrow", () => {
     const answer = { hostId: HOST, identityEpoch: 1 };
+    const withKey = { ...answer, releaseKey: "k".repeat(43) };
     expect(EnrollAnswer.parse(oneFieldMore(answer))).toEqual(answer);
+    expect(EnrollAnswer.parse(oneFieldMore(withKey))).toEqual(withKey);
   });
 
   test.each([
     { hostId: "host_1", identityEpoch: 1 },
     { hostId: HOST, identityEpoch: 0 },
     { hostId: HOST },
+    { hostId: HOST, identityEpoch: 1, releaseKey: "k".repeat(42) },
   ])("is not %j", (answer) => {
     expect(EnrollAnswer.safeParse(answer).success).toBe(false);
   });
@@ -66,6 +69,10 @@ describe("a session", () => {
       },
     },
     intervals: { resyncSeconds: 61, usageSampleSeconds: 62, usageFlushSeconds: 63 },
+    releases: {
+      key: "k".repeat(43),
+      wanted: { version: "1.2.3", manifestUrl: "https://releases.example/1.2.3/manifest.json" },
+    },
   };
 
   test("is read whole, and without what is of tomorrow", () => {
@@ -78,6 +85,10 @@ describe("a session", () => {
     ["intervals.resyncSeconds", 0.1],
     ["intervals.usageSampleSeconds", 0.1],
     ["intervals.usageFlushSeconds", 0.1],
+    ["releases", undefined],
+    ["releases.wanted", null],
+    ["releases.wanted.version", "12345.0.0"],
+    ["releases.wanted.manifestUrl", "http://127.0.0.1:8080/manifest.json"],
   ])("may have %s of %j", (path, value) => {
     const session = withField(SESSION, path, value);
     expect(AgentSession.parse(session)).toEqual(session);
@@ -95,6 +106,13 @@ describe("a session", () => {
     ["intervals.resyncSeconds", 0],
     ["intervals.usageSampleSeconds", 0],
     ["intervals.usageFlushSeconds", 0],
+    ["releases.key", "k".repeat(44)],
+    ["releases.wanted", undefined],
+    ["releases.wanted.version", "1.2"],
+    ["releases.wanted.version", "1.2.3-rc1"],
+    ["releases.wanted.version", "123456.0.0"],
+    ["releases.wanted.manifestUrl", "file:///etc/shadow"],
+    ["releases.wanted.manifestUrl", `https://releases.example/${"m".repeat(2_000)}`],
   ])("may not have %s of %j", (path, value) => {
     expect(AgentSession.safeParse(withField(SESSION, path, value)).success).toBe(false);
   });

@@ -3,6 +3,9 @@ import { HostFacts } from "./report.ts";
 import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
 
+/** The x of an Ed25519 public key's JWK (RFC 8037): 32 bytes as base64url. */
+const PublicKeyX = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
+
 /** `POST /agent/v1/enroll`: the one call that is authorised by a join token instead of a signature. */
 export const EnrollRequest = z
   .object({
@@ -12,7 +15,7 @@ export const EnrollRequest = z
       .object({
         kty: z.literal("OKP").openapi("AgentKeyType"),
         crv: z.literal("Ed25519").openapi("AgentKeyCurve"),
-        x: z.string().regex(/^[A-Za-z0-9_-]{43}$/),
+        x: PublicKeyX,
       })
       .openapi("AgentPublicKey"),
     facts: HostFacts,
@@ -21,9 +24,23 @@ export const EnrollRequest = z
 export type EnrollRequest = z.infer<typeof EnrollRequest>;
 
 export const EnrollAnswer = z
-  .object({ hostId: z.uuid(), identityEpoch: z.int().positive() })
+  .object({
+    hostId: z.uuid(),
+    identityEpoch: z.int().positive(),
+    /** Whose signature the agent's releases bear; the agent pins it. Left out: this installation signs none. */
+    releaseKey: PublicKeyX.optional(),
+  })
   .openapi("EnrollAnswer");
 export type EnrollAnswer = z.infer<typeof EnrollAnswer>;
+
+/** The version that staff want on this host, and where its signed manifest lies. */
+export const WantedRelease = z
+  .object({
+    /** As `HostFacts.agentVersion` has it. */
+    version: z.string().regex(/^\d{1,5}\.\d{1,5}\.\d{1,5}$/),
+    manifestUrl: z.url({ protocol: /^https?$/ }).max(2_000),
+  })
+  .openapi("WantedRelease");
 
 /** `POST /agent/v1/session`. `doorbell: null` when no queue can be had: the agent then only polls. */
 export const AgentSession = z
@@ -51,6 +68,10 @@ export const AgentSession = z
         usageFlushSeconds: z.number().positive(),
       })
       .openapi("AgentIntervals"),
+    /** Left out: this installation signs no releases. The key is pinned by who has none yet, and changes nothing for who has. */
+    releases: use(
+      z.object({ key: PublicKeyX, wanted: use(WantedRelease).nullable() }).openapi("AgentReleases"),
+    ).optional(),
   })
   .openapi("AgentSession");
 export type AgentSession = z.infer<typeof AgentSession>;
