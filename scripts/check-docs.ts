@@ -1,7 +1,8 @@
 /**
  * Checks that README.md, CONTRIBUTING.md and docs/ are true of the tree: every relative link leads to a file (and
  * its #heading), every code span that looks like a path exists, every `npm run` names a script; the table of libraries
- * and the list of the webhook's events name what there is, and all of it. Prints what is not.
+ * and the list of the webhook's events name what there is, and all of it; every block of commands in a runbook names the
+ * test that runs it, or says why none does. Prints what is not.
  * `node scripts/check-docs.ts [FOLDER]`: the repository to check, this one when it is left out.
  */
 import { existsSync, globSync, readFileSync } from "node:fs";
@@ -13,6 +14,8 @@ const root = path.resolve(process.argv[2] ?? path.join(import.meta.dirname, ".."
 /** Made by a run, so not in a fresh clone. */
 const MADE = /^(node_modules|dist|cdk\.out|\.local|\.cache)(\/|$)/;
 const FILE_NAME = /^[\w.-]+\.(ts|mjs|js|md|sh|ps1|psm1|sql)$/;
+/** Languages of a block that somebody would type. */
+const COMMANDS = new Set(["", "sh", "bash", "sql", "powershell"]);
 /** The table of libraries, which names every package with its version. */
 const LIBRARIES = "docs/adr/0008-libraries.md";
 /** The page that says which of Stripe's events the webhook endpoint asks for. */
@@ -26,9 +29,14 @@ const tops = new Set(globSync("*", { cwd: root }));
 const pages = globSync(["README.md", "CONTRIBUTING.md", "docs/**/*.md"], { cwd: root });
 const wrong = pages.flatMap((page) => {
   const text = readFileSync(path.join(root, page), "utf8");
-  return text
-    .split("\n")
-    .flatMap((line, n) => problemsOf(page, line).map((problem) => `${page}:${n + 1}: ${problem}`));
+  return [
+    ...text
+      .split("\n")
+      .flatMap((line, n) =>
+        problemsOf(page, line).map((problem) => `${page}:${n + 1}: ${problem}`),
+      ),
+    ...blockProblems(page, text),
+  ];
 });
 if (pages.includes(LIBRARIES)) wrong.push(...libraryProblems());
 if (pages.includes(WEBHOOK)) wrong.push(...webhookProblems());
@@ -48,6 +56,29 @@ function problemsOf(page: string, line: string): string[] {
       name in scripts ? [] : [`there is no npm script ${name}`],
     ),
   ];
+}
+
+/** A runbook is read at night: what nobody has run is marked so. */
+function blockProblems(page: string, text: string): string[] {
+  if (!page.startsWith("docs/runbooks/")) return [];
+  let inside = false;
+  return text.split("\n").flatMap((line, n) => {
+    const fence = /^ *```(.*)$/.exec(line)?.[1];
+    if (fence === undefined) return [];
+    inside = !inside;
+    if (!inside || !COMMANDS.has(/^\w*/.exec(fence)?.[0] ?? "")) return [];
+    const [, by, why] = / (?:run=(\S+)|not-run="([^"]+)")$/.exec(fence) ?? [];
+    if (by === undefined && why === undefined)
+      return [`${page}:${n + 1}: neither run=<its test> nor not-run="<why>"`];
+    return by === undefined || runsBlocks(by)
+      ? []
+      : [`${page}:${n + 1}: ${by} runs no blocks of runbooks`];
+  });
+}
+
+function runsBlocks(test: string): boolean {
+  const file = path.join(root, test);
+  return existsSync(file) && readFileSync(file, "utf8").includes("blocksRunBy(");
 }
 
 function all(text: string, pattern: RegExp): string[] {

@@ -49,6 +49,42 @@ it.each([
   expect(checked).toEqual({ ok: false, said: `README.md:3: ${problem}\n` });
 });
 
+it("holds that a runbook's commands name the test that runs them, or say why none does", async () => {
+  await mkdir(path.join(root, "docs/runbooks"), { recursive: true });
+  await mkdir(path.join(root, "test"));
+  await writeFile(path.join(root, "test/runs.ts"), "blocksRunBy(import.meta.filename)");
+  await writeFile(path.join(root, "test/other.ts"), "");
+  const block = (fence: string) => `\`\`\`${fence}\nls\n\`\`\`\n`;
+  await writeFile(
+    path.join(root, "docs/runbooks/disk.md"),
+    [
+      "sh run=test/runs.ts",
+      'sh not-run="needs AWS"',
+      "yaml",
+      "sh",
+      "",
+      "sql run=test/other.ts",
+      "powershell run=test/gone.ts",
+      'sh not-run=""',
+    ]
+      .map(block)
+      .join(""),
+  );
+  const { said } = await check("# What it is\n\n```sh\nls\n```\n");
+  const neither = 'neither run=<its test> nor not-run="<why>"';
+  expect(said).toBe(
+    [
+      `10: ${neither}`,
+      `13: ${neither}`,
+      "16: test/other.ts runs no blocks of runbooks",
+      "19: test/gone.ts runs no blocks of runbooks",
+      `22: ${neither}`,
+    ]
+      .map((problem) => `docs/runbooks/disk.md:${problem}\n`)
+      .join(""),
+  );
+});
+
 it("holds the events of the webhook endpoint against PROVIDER_EVENTS, both ways", async () => {
   await mkdir(path.join(root, "docs/runbooks"), { recursive: true });
   const listed = PROVIDER_EVENTS.filter((type) => type !== "invoice.paid");

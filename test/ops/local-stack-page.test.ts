@@ -1,0 +1,81 @@
+import { execFile, spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { EXAMPLE_SSH_KEY, until } from "#local/client.ts";
+import { freeBase } from "#test/harness/free-base.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
+import { blocksRunBy } from "#test/harness/runbooks.ts";
+import { aFolder } from "#test/harness/stack.ts";
+
+/*
+ * 5 item 9: the page of the local stack, typed into a shell as it stands there, with a home of its own. Needs bash, curl
+ * and jq.
+ */
+
+const ROOT = path.resolve(import.meta.dirname, "../..");
+const PAGE = "docs/runbooks/local-stack.md";
+const blocks = blocksRunBy(import.meta.filename);
+const setUp = blocks[0]?.text ?? "";
+
+let folder: string;
+let stop: () => Promise<unknown>;
+beforeAll(async () => {
+  folder = await aFolder();
+  await mkdir(path.join(folder, ".ssh"));
+  await writeFile(path.join(folder, ".ssh/id_ed25519.pub"), `${EXAMPLE_SSH_KEY}\n`);
+  const started = spawn(process.execPath, [path.join(ROOT, "local/start.ts")], {
+    env: {
+      ...process.env,
+      BERTH_LOCAL_DIR: path.join(folder, ".local"),
+      BERTH_PORT: String(await freeBase()),
+    },
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  const ended = once(started, "exit");
+  stop = () => {
+    started.kill("SIGINT");
+    return ended;
+  };
+  let said = "";
+  started.stdout.on("data", (piece: Buffer) => (said += piece.toString()));
+  await until("the stack", PATIENCE_MS, async () => {
+    if (started.exitCode !== null) throw new Error(`it ended: ${said}`);
+    return said.includes("Ctrl-C stops everything") ? true : undefined;
+  });
+});
+afterAll(async () => {
+  await stop();
+  await rm(folder, { recursive: true, force: true });
+});
+
+const typed = async (script: string): Promise<string> =>
+  (
+    await promisify(execFile)("bash", ["-euo", "pipefail", "-c", script], {
+      cwd: folder,
+      env: { ...process.env, HOME: folder },
+    })
+  ).stdout;
+
+const REFUSED = /"(code|error)":/;
+
+describe("the page of the local stack", () => {
+  test("orders a VM and pays for it", async () => {
+    const said = await typed(blocks.map(({ text }) => text).join("\n"));
+    const [paid = "", ...order] = said.split("\n");
+    expect(paid).toBe("303");
+    expect(JSON.parse(order.join("\n"))).toMatchObject({ hostname: "web-1.example.com" });
+  });
+
+  test("makes go wrong what it says, and is answered", async () => {
+    const page = await readFile(path.join(ROOT, PAGE), "utf8");
+    const wholly = [...page.matchAll(/`((?:local_post|curl) [^`…]+)`/g)].map(([, line]) => line);
+    expect(wholly.length).toBeGreaterThanOrEqual(5);
+    for (const line of wholly) expect(await typed(`${setUp}\n${line}`)).not.toMatch(REFUSED);
+    expect(await typed(`${setUp}\nlocal_post $STRIPE/_local/faults '{"kind":"none"}'`)).toMatch(
+      REFUSED,
+    );
+  });
+});
