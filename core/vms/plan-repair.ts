@@ -20,6 +20,7 @@ const EFFECTS: Readonly<Record<RepairWay, readonly string[]>> = {
   give_up: [
     "the VM is deleted, with what is left of its disk going to the host's trash",
     "its order is complete, and its subscription is cancelled at the provider",
+    "what was paid for the time since it was last seen goes back to where it came from, if it is not credit already",
     "its address is free for others after a day",
   ],
 };
