@@ -14,7 +14,6 @@ import { makeOnce } from "./make-once.ts";
 import {
   checkoutState,
   endOfPaid,
-  idOf,
   instant,
   invoiceState,
   isId,

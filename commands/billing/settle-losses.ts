@@ -53,7 +53,7 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
     const owed = owedFor(time, periods, given);
     for (const each of owed) {
       const id = at.newId();
-      await insertGiveBack(tx, { ...each, id, lossId, vmId, orderId, providerId: null }, at.now);
+      await insertGiveBack(tx, { ...each, id, lossId, vmId, orderId }, at.now);
       events.push({ name: "give_back.fell_due.v1", data: { giveBackId: id } });
     }
     const until = time.until ?? (time.from > at.now ? time.from : at.now);

@@ -28,7 +28,11 @@ import {
   touchHost,
   type Host,
 } from "#db/hosts/hosts.ts";
-import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
+import {
+  eraseInitialPassword,
+  lockInitialPassword,
+  offerInitialPassword,
+} from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { together } from "#db/together.ts";
@@ -250,7 +254,17 @@ async function applyReport(
     running !== undefined &&
     (done || failed !== null) &&
     EFFECT_OF_ACTION[running.type].kind === "repair";
+  if (repairEnded && running.type === "recreate") {
+    if (done) await offerInitialPassword(tx, vm.id, new Date(+at.now + INITIAL_PASSWORD_LIFE_MS));
+    else await withdrawUnoffered(tx, vm.id, at.now);
+  }
   return { documentChanged: mayCreateNoMore || repairEnded, changed };
+}
+
+/** Its host made no VM of it, and the next attempt has another. */
+async function withdrawUnoffered(tx: Tx, vmId: string, now: Date): Promise<void> {
+  const password = await lockInitialPassword(tx, vmId);
+  if (password?.state === "for_host") await eraseInitialPassword(tx, password, "withdraw", now);
 }
 
 /** For what cannot be used while it is not there, its customer is given back (`settle-losses.ts`). */

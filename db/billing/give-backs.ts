@@ -16,7 +16,7 @@ export type GiveBack = Owed &
 
 export async function insertGiveBack(
   tx: Tx,
-  { amount, providerId: _, ...row }: GiveBack,
+  { amount, ...row }: Omit<GiveBack, "providerId">,
   now: Date,
 ): Promise<void> {
   const { minor: amountMinor, currency } = amount;

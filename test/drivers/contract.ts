@@ -160,4 +160,23 @@ function creationContract(kit: ContractKit): void {
       await kit.driver.destroy(vm);
     });
   });
+
+  describe("restore", () => {
+    test("5.1: brings a VM back from the trash, or says that it cannot", async () => {
+      const vm = await created();
+      await kit.driver.destroy(vm);
+      const { capabilities } = await kit.driver.facts();
+      if (capabilities.restoreTrash !== true) {
+        expect(await outcome(kit.driver.restore(vm))).toBe("unsupported");
+        return;
+      }
+      await kit.driver.restore(vm);
+      expect(await look(vm)).toMatchObject({ complete: true, power: "off", size: vm.size });
+      // It lies there no more.
+      expect(await outcome(kit.driver.restore(vm))).toBe("vm_missing");
+      await kit.driver.start(vm);
+      expect(await look(vm)).toMatchObject({ power: "running" });
+      await kit.driver.destroy(vm);
+    });
+  });
 }
