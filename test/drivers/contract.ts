@@ -165,17 +165,12 @@ function creationContract(kit: ContractKit): void {
     test("5.1: brings a VM back from the trash, or says that it cannot", async () => {
       const vm = await created();
       await kit.driver.destroy(vm);
-      const { capabilities } = await kit.driver.facts();
-      if (capabilities.restoreTrash !== true) {
-        expect(await outcome(kit.driver.restore(vm))).toBe("unsupported");
-        return;
-      }
-      await kit.driver.restore(vm);
-      expect(await look(vm)).toMatchObject({ complete: true, power: "off", size: vm.size });
+      const can = (await kit.driver.facts()).capabilities.restoreTrash === true;
+      expect(await outcome(kit.driver.restore(vm))).toBe(can ? "done" : "unsupported");
+      const whole = expect.objectContaining({ complete: true, power: "off", size: vm.size });
+      expect(await look(vm)).toEqual(can ? whole : undefined);
       // It lies there no more.
-      expect(await outcome(kit.driver.restore(vm))).toBe("vm_missing");
-      await kit.driver.start(vm);
-      expect(await look(vm)).toMatchObject({ power: "running" });
+      expect(await outcome(kit.driver.restore(vm))).toBe(can ? "vm_missing" : "unsupported");
       await kit.driver.destroy(vm);
     });
   });
