@@ -3,6 +3,7 @@ import {
   type CheckoutState,
   ForeignCurrency,
   type InvoiceState,
+  type PaidPeriod,
   type ProviderEvent,
   type RefundState,
   type SubscriptionState,
@@ -75,6 +76,10 @@ export function invoiceState(invoice: Stripe.Invoice): InvoiceState {
     status: invoice.status ?? "draft",
     total: money(invoice.total, invoice.currency),
     paid: money(invoice.amount_paid, invoice.currency),
+    fromCredit: money(
+      invoice.ending_balance === null ? 0 : invoice.ending_balance - invoice.starting_balance,
+      invoice.currency,
+    ),
     hostedUrl: invoice.hosted_invoice_url ?? null,
     createdAt: instant(invoice.created),
     orderId: invoice.parent?.subscription_details?.metadata?.["order_id"] ?? null,
@@ -125,12 +130,44 @@ export function latestInvoiceOf(subscription: Stripe.Subscription): Stripe.Invoi
  * credit) buys no time.
  */
 export function endOfPaid(invoices: readonly Stripe.Invoice[]): Date | undefined {
-  const ends = invoices
-    .filter((invoice) => invoice.status === "paid")
-    .flatMap((invoice) => invoice.lines.data)
-    .filter((line) => line.parent?.type === "subscription_item_details" && line.amount >= 0)
-    .map((line) => line.period.end);
+  const ends = invoices.flatMap((invoice) => paidTime(invoice)?.end ?? []);
   return ends.length === 0 ? undefined : instant(Math.max(...ends));
+}
+
+/** The time that an invoice was paid for, in Unix seconds; undefined: it bought none. */
+function paidTime(invoice: Stripe.Invoice): { start: number; end: number } | undefined {
+  const periods = invoice.lines.data
+    .filter((line) => line.parent?.type === "subscription_item_details" && line.amount >= 0)
+    .map((line) => line.period);
+  if (invoice.status !== "paid" || periods.length === 0) return undefined;
+  return {
+    start: Math.min(...periods.map((period) => period.start)),
+    end: Math.max(...periods.map((period) => period.end)),
+  };
+}
+
+/** What a paid invoice bought, and how it was paid, without what went back of it; undefined: it bought no time. */
+export function paidPeriod(
+  invoice: Stripe.Invoice,
+): Omit<PaidPeriod, "charged" | "refunded"> | undefined {
+  const time = paidTime(invoice);
+  if (time === undefined || invoice.customer === null) return undefined;
+  return {
+    invoiceId: invoice.id,
+    customerId: idOf(invoice.customer),
+    paymentId: paymentIntentOf(invoice),
+    from: instant(time.start),
+    until: instant(time.end),
+    total: money(invoice.total, invoice.currency),
+  };
+}
+
+/** The payment of an invoice that was fetched with its `payments`; null: there is none. */
+export function paymentIntentOf(invoice: Stripe.Invoice): string | null {
+  const intent = invoice.payments?.data
+    .map((p) => p.payment.payment_intent)
+    .find((p) => p !== undefined && p !== null);
+  return intent ? idOf(intent) : null;
 }
 
 export function checkoutState(

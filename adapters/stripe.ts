@@ -4,6 +4,7 @@ import {
   PROVIDER_EVENTS,
   ProviderUnavailable,
   type CheckoutState,
+  type PaidPeriod,
   type Payments,
   UnknownToProvider,
   type SubscriptionState,
@@ -13,11 +14,12 @@ import { makeOnce } from "./make-once.ts";
 import {
   checkoutState,
   endOfPaid,
-  idOf,
   instant,
   invoiceState,
   isId,
   latestInvoiceOf,
+  paidPeriod,
+  paymentIntentOf,
   providerEvent,
   refundState,
   seconds,
@@ -246,13 +248,11 @@ export function createStripePayments(options: StripeOptions): Payments {
       // It cost nothing: a discount took all of it off. What a customer's balance paid is a debt still, and is told below.
       if (invoice.total === 0)
         return { id: invoice.id, orderId, paymentId: null, amount: null, status: "succeeded" };
-      const intent = invoice.payments?.data
-        .map((p) => p.payment.payment_intent)
-        .find((p) => p !== undefined && p !== null);
-      if (!intent) throw new Error(`invoice ${invoiceId} shows no payment to give back`);
-      const paymentIntent = idOf(intent);
+      const paymentIntent = paymentIntentOf(invoice);
+      if (paymentIntent === null)
+        throw new Error(`invoice ${invoiceId} shows no payment to give back`);
       const listMine = async () =>
-        (await stripe.refunds.list({ payment_intent: paymentIntent, limit: 100 })).data
+        (await refundsOf(stripe, { payment_intent: paymentIntent }))
           .filter((r) => r.metadata?.["order_id"] === orderId)
           .toSorted((a, b) => b.created - a.created);
       const mine = await listMine();
@@ -273,6 +273,72 @@ export function createStripePayments(options: StripeOptions): Payments {
           const now = await listMine();
           return now.length > mine.length ? now[0] : undefined;
         },
+      });
+      return refundState(refund);
+    },
+    paidPeriods: async (subscriptionId, from) => {
+      const periods: PaidPeriod[] = [];
+      const paid = { subscription: subscriptionId, status: "paid" as const, limit: 100 };
+      for await (const invoice of stripe.invoices.list({ ...paid, expand: ["data.payments"] })) {
+        const period = paidPeriod(invoice);
+        if (period === undefined) continue;
+        // Each period begins where the one that was paid before it had ended, or later.
+        if (period.until <= from) break;
+        const { paymentId } = period;
+        const refunds =
+          paymentId === null ? [] : await refundsOf(stripe, { payment_intent: paymentId });
+        const refunded = refunds
+          .filter((refund) => refundState(refund).status !== "failed")
+          .reduce((sum, refund) => sum + BigInt(refund.amount), 0n);
+        const charged = paymentId === null ? 0n : BigInt(invoice.amount_paid);
+        periods.push({ ...period, charged, refunded });
+      }
+      return periods;
+    },
+    giveCredit: async ({ giveBackId, customerId, amount }) => {
+      const metadata = { give_back_id: giveBackId };
+      const find = async () => {
+        const all = stripe.customers.listBalanceTransactions(customerId, { limit: 100 });
+        for await (const each of all)
+          if (each.metadata?.["give_back_id"] === giveBackId) return each;
+        return undefined;
+      };
+      // Looked for first: Stripe forgets a key after a day, and we may come back later.
+      const made = await find();
+      if (made !== undefined) return { id: made.id };
+      const { id } = await makeOnce({
+        key: `credit-${giveBackId}`,
+        now: options.now(),
+        make: (idempotencyKey) =>
+          stripe.customers.createBalanceTransaction(
+            customerId,
+            { amount: -Number(amount.minor), currency: amount.currency, metadata },
+            { idempotencyKey },
+          ),
+        find,
+      });
+      return { id };
+    },
+    refundPart: async ({ giveBackId, paymentId, amount }) => {
+      const find = async () =>
+        (await refundsOf(stripe, { payment_intent: paymentId })).find(
+          (refund) => refund.metadata?.["give_back_id"] === giveBackId,
+        );
+      const made = await find();
+      if (made !== undefined) return refundState(made);
+      const refund = await makeOnce({
+        key: `refund-part-${giveBackId}`,
+        now: options.now(),
+        make: (idempotencyKey) =>
+          stripe.refunds.create(
+            {
+              payment_intent: paymentId,
+              amount: Number(amount.minor),
+              metadata: { give_back_id: giveBackId },
+            },
+            { idempotencyKey },
+          ),
+        find,
       });
       return refundState(refund);
     },
@@ -331,6 +397,11 @@ export function createStripePayments(options: StripeOptions): Payments {
   return withOutages(payments);
 }
 
+const refundsOf = async (
+  stripe: Stripe,
+  of: { payment_intent: string },
+): Promise<readonly Stripe.Refund[]> => (await stripe.refunds.list({ ...of, limit: 100 })).data;
+
 const isMissing = (error: unknown): error is Stripe.errors.StripeInvalidRequestError =>
   error instanceof Stripe.errors.StripeInvalidRequestError && error.code === "resource_missing";
 
@@ -365,6 +436,9 @@ function withOutages(payments: Payments): Payments {
     pauseCollection: wrap(payments.pauseCollection),
     resumeCollection: wrap(payments.resumeCollection),
     refundInvoice: wrap(payments.refundInvoice),
+    paidPeriods: wrap(payments.paidPeriods),
+    giveCredit: wrap(payments.giveCredit),
+    refundPart: wrap(payments.refundPart),
     orderOfPayment: wrap(payments.orderOfPayment),
     fetchRefund: wrap(payments.fetchRefund),
     undeliveredEvents: wrap(payments.undeliveredEvents),

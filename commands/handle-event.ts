@@ -1,6 +1,7 @@
 import { assertNever } from "#core/result.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
+import { makeGiveBack } from "#commands/billing/make-give-back.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
 import { judgeOrder } from "#commands/orders/watch-provisioning.ts";
@@ -16,6 +17,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return refundOrder(deps, event.data.orderId);
     case "subscription.cancellation_fell_due.v1":
       return cancelSubscription(deps, event.data.subscriptionId);
+    case "give_back.fell_due.v1":
+      return makeGiveBack(deps, event.data.giveBackId);
     case "vm.create_refused.v1":
       return judgeOrder(deps, event.data.orderId);
     case "account.link_asked_for.v1":
@@ -31,6 +34,7 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "entitlement.changed.v1":
     case "billing.frozen.v1":
     case "billing.resumed.v1":
+    case "give_back.made.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":

@@ -4,6 +4,8 @@ import { endSilentFindings } from "#commands/hosts/note-findings.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
+import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
+import { settleLosses } from "#commands/billing/settle-losses.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { createMeasure } from "#commands/measure.ts";
@@ -42,6 +44,8 @@ export const SWEEPS = {
   retry_refunds: retryRefunds,
   retry_cancellations: retryCancellations,
   freeze_billing: freezeBilling,
+  settle_losses: settleLosses,
+  make_give_backs: retryGiveBacks,
 } as const satisfies Record<string, (deps: Deps) => Promise<object>>;
 
 /** Runs every sweep. One that fails does not keep the others from running; then the whole is reported as failed. */

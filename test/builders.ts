@@ -76,6 +76,7 @@ export const ALL_CAPABILITIES: DriverCapabilities = {
   secureBootUefiCa: true,
   diskBus: true,
   adoptDisk: true,
+  restoreTrash: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };

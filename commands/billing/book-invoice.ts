@@ -17,7 +17,8 @@ export async function bookInvoice(
   at: { now: Date; newId: () => string },
 ): Promise<"posted" | "unchanged"> {
   await saveInvoice(tx, { id: at.newId(), accountId: order.accountId, orderId: order.id }, invoice);
-  if (invoice.status !== "paid" || invoice.paid.minor === 0n) return "unchanged";
-  const posted = await post(tx, paymentReceived(order.id, invoice.id, invoice.paid), at);
+  const isNothing = invoice.paid.minor === 0n && invoice.fromCredit.minor === 0n;
+  if (invoice.status !== "paid" || isNothing) return "unchanged";
+  const posted = await post(tx, paymentReceived(order.id, invoice.id, invoice), at);
   return posted === "posted" ? posted : "unchanged";
 }

@@ -5,10 +5,16 @@ import {
   INITIAL_PASSWORD_BYTES,
   INITIAL_PASSWORD_LIFE_MS,
   needsInitialPassword,
+  nextInitialPasswordState,
   toInitialPassword,
 } from "#core/vms/initial-password.ts";
 import { loadImage } from "#db/catalogue/catalogue.ts";
-import { insertInitialPassword, lockInitialPassword } from "#db/vms/initial-passwords.ts";
+import { runningActionOf } from "#db/vms/actions.ts";
+import {
+  insertInitialPassword,
+  lockInitialPassword,
+  renewInitialPassword,
+} from "#db/vms/initial-passwords.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockVm } from "#db/vms/vms.ts";
@@ -22,7 +28,7 @@ type Handed = Result<
 /**
  * Gives a host the password for the seed of a VM that it is about to make. It is made at the first call and kept
  * sealed, so that a creation that was cut short goes on with the same. Only the host that the VM is bound to gets
- * it, and only until it has shown the VM whole.
+ * it, and only until it has shown the VM whole. One that is made anew has the password that nobody has taken yet, or another.
  */
 export async function handInitialPassword(
   deps: AgentDeps,
@@ -35,17 +41,22 @@ export async function handInitialPassword(
     if (vm?.hostId !== hostId || vm.presence === "absent")
       return refuse("vm_not_found", "no such VM on this host");
     const none = () => refuse("no_initial_password", "this VM is not made with a password");
-    if (vm.firstSeenAt !== null) return none();
+    const isMadeAnew = (await runningActionOf(tx, vm.id))?.type === "recreate";
+    if (vm.firstSeenAt !== null && !isMadeAnew) return none();
     const known = await lockInitialPassword(tx, vm.id);
-    if (known)
-      return known.state === "for_host" && known.sealed !== null
-        ? ok({ password: deps.sealer.open(known.sealed, vm.id) })
-        : none();
+    if (known && known.sealed !== null && (isMadeAnew || known.state === "for_host"))
+      return ok({ password: deps.sealer.open(known.sealed, vm.id) });
+    const isRenewed =
+      isMadeAnew &&
+      known !== undefined &&
+      nextInitialPasswordState(known.state, "renew") !== undefined;
+    if (known && !isRenewed) return none();
     const image = await loadImage(tx, vm.imageId);
     if (!image || !needsInitialPassword({ os: image.os, rootPassword: vm.rootPassword }))
       return none();
     const password = toInitialPassword(deps.secrets.newSecret(INITIAL_PASSWORD_BYTES));
-    await insertInitialPassword(tx, {
+    const keep = isRenewed ? renewInitialPassword : insertInitialPassword;
+    await keep(tx, {
       vmId: vm.id,
       sealed: deps.sealer.seal(password, vm.id),
       createdAt: at.now,

@@ -16,6 +16,7 @@ import { actionIsDone, whyActionFailed } from "#core/vms/decide-action.ts";
 import { foundOfHost, foundOfVms } from "#core/vms/found-in-report.ts";
 import { isLost, judgeReport, whatChanged } from "#core/vms/judge-report.ts";
 import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
+import { endLoss, openLoss } from "#db/billing/losses.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
 import { loadHostWithFindings } from "#db/hosts/findings.ts";
@@ -27,7 +28,11 @@ import {
   touchHost,
   type Host,
 } from "#db/hosts/hosts.ts";
-import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
+import {
+  eraseInitialPassword,
+  lockInitialPassword,
+  offerInitialPassword,
+} from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { together } from "#db/together.ts";
@@ -200,6 +205,7 @@ async function applyReport(
     return { documentChanged: true, changed: undefined };
   }
   const changed = whatChanged(vm, seen, at);
+  if (changed) await noteLoss(tx, vm, changed.lostAt, at);
   // From now on its host may not make it again: the desired document has changed, and no password is needed there.
   const mayCreateNoMore = vm.firstSeenAt === null && (changed?.firstSeenAt ?? null) !== null;
   if (mayCreateNoMore)
@@ -248,7 +254,33 @@ async function applyReport(
     running !== undefined &&
     (done || failed !== null) &&
     EFFECT_OF_ACTION[running.type].kind === "repair";
+  if (repairEnded && running.type === "recreate") {
+    if (done) await offerInitialPassword(tx, vm.id, new Date(+at.now + INITIAL_PASSWORD_LIFE_MS));
+    else await withdrawUnoffered(tx, vm.id, at.now);
+  }
   return { documentChanged: mayCreateNoMore || repairEnded, changed };
+}
+
+/** Its host made no VM of it, and the next attempt has another. */
+async function withdrawUnoffered(tx: Tx, vmId: string, now: Date): Promise<void> {
+  const password = await lockInitialPassword(tx, vmId);
+  if (password?.state === "for_host") await eraseInitialPassword(tx, password, "withdraw", now);
+}
+
+/** For what cannot be used while it is not there, its customer is given back (`settle-losses.ts`). */
+async function noteLoss(
+  tx: Tx,
+  vm: VmRow,
+  lostAt: Date | null,
+  at: { now: Date; newId: () => string; lastWordAt: Date | null },
+): Promise<void> {
+  if (vm.lostAt === null && lostAt !== null) {
+    const { id: vmId, orderId } = vm;
+    await openLoss(tx, { id: at.newId(), vmId, orderId, since: at.lastWordAt ?? at.now });
+  }
+  // One that is deleted ends by that.
+  if (vm.lostAt !== null && lostAt === null && vm.presence === "present")
+    await endLoss(tx, vm.id, at.now);
 }
 
 /** The guest itself was seen: the order is delivered. */

@@ -1,17 +1,21 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { CURRENCIES } from "#core/money.ts";
-import { paymentReceived, refundMade, refundReversed } from "./ledger.ts";
+import type { Money } from "#core/money.ts";
+import { creditGiven, paymentReceived, refundMade, refundReversed } from "./ledger.ts";
 
 const money = fc.record({
   minor: fc.bigInt({ min: 1n, max: 10n ** 15n }),
   currency: fc.constantFrom(...CURRENCIES),
 });
+const byCard = (orderId: string, invoiceId: string, paid: Money) =>
+  paymentReceived(orderId, invoiceId, { paid, fromCredit: { ...paid, minor: 0n } });
 
 test.each([
-  { name: "a payment", make: paymentReceived },
+  { name: "a payment", make: byCard },
   { name: "a refund", make: refundMade },
   { name: "a refund's way back", make: refundReversed },
+  { name: "credit", make: creditGiven },
 ])("$name sums to zero in its currency, whatever the amount", ({ make }) => {
   fc.assert(
     fc.property(money, (amount) => {
@@ -23,7 +27,7 @@ test.each([
 });
 
 test.each([
-  { make: paymentReceived, kind: "payment", debit: "stripe_balance", credit: "customer_revenue" },
+  { make: byCard, kind: "payment", debit: "stripe_balance", credit: "customer_revenue" },
   { make: refundMade, kind: "refund", debit: "customer_refunds", credit: "stripe_balance" },
   {
     make: refundReversed,
@@ -31,6 +35,7 @@ test.each([
     debit: "stripe_balance",
     credit: "customer_refunds",
   },
+  { make: creditGiven, kind: "credit", debit: "customer_revenue", credit: "customer_credit" },
 ])("a $kind moves money to $debit from $credit", ({ make, kind, debit, credit }) => {
   expect(make("order", "reference", { minor: 500n, currency: "eur" })).toEqual({
     kind,
@@ -46,7 +51,7 @@ test.each([
 test("a refund that came back leaves the money with the provider, and none given back", () => {
   const paid = { minor: 500n, currency: "usd" } as const;
   const entries = [
-    paymentReceived("o", "in_1", paid),
+    byCard("o", "in_1", paid),
     refundMade("o", "re_1", paid),
     refundReversed("o", "re_1", paid),
   ].flatMap((t) => t.entries);
@@ -58,7 +63,7 @@ test("a refund that came back leaves the money with the provider, and none given
 
 test("a payment and its refund leave nothing with the provider", () => {
   const paid = { minor: 500n, currency: "usd" } as const;
-  const entries = [paymentReceived("o", "in_1", paid), refundMade("o", "re_1", paid)].flatMap(
+  const entries = [byCard("o", "in_1", paid), refundMade("o", "re_1", paid)].flatMap(
     (t) => t.entries,
   );
   const balance = (account: string) =>
@@ -66,4 +71,21 @@ test("a payment and its refund leave nothing with the provider", () => {
   expect(balance("stripe_balance")).toBe(0n);
   expect(balance("customer_revenue") + balance("customer_refunds")).toBe(0n);
   expect(balance("customer_refunds")).toBe(500n);
+});
+
+test.each([
+  { name: "credit given before", paid: 300n, fromCredit: 200n },
+  { name: "credit alone", paid: 0n, fromCredit: 500n },
+  { name: "a debt of the balance asked for with it", paid: 540n, fromCredit: -40n },
+])("an invoice that is paid with $name is worth what it comes to", ({ paid, fromCredit }) => {
+  const of = (minor: bigint) => ({ minor, currency: "eur" }) as const;
+  const { entries } = paymentReceived("o", "in_1", { paid: of(paid), fromCredit: of(fromCredit) });
+  const sum = (account: string) =>
+    entries.filter((e) => e.account === account).reduce((all, e) => all + e.minor, 0n);
+  expect([sum("customer_revenue"), sum("stripe_balance"), sum("customer_credit")]).toEqual([
+    -500n,
+    paid,
+    fromCredit,
+  ]);
+  expect(entries.every((e) => e.minor !== 0n)).toBe(true);
 });

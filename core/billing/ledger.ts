@@ -4,16 +4,22 @@ import type { Currency, Money } from "#core/money.ts";
  * Accounts of the ledger. Positive entries are debits, negative ones credits; each transaction sums to zero in
  * each currency (invariant 8), which the database checks at commit.
  */
-export const LEDGER_ACCOUNTS = ["stripe_balance", "customer_revenue", "customer_refunds"] as const;
+export const LEDGER_ACCOUNTS = [
+  "stripe_balance",
+  "customer_revenue",
+  "customer_refunds",
+  /** What we owe customers as credit: what their balances at the provider say, with its sign turned. */
+  "customer_credit",
+] as const;
 export type LedgerAccount = (typeof LEDGER_ACCOUNTS)[number];
 
-export const LEDGER_KINDS = ["payment", "refund", "refund_reversal"] as const;
+export const LEDGER_KINDS = ["payment", "refund", "refund_reversal", "credit"] as const;
 export type LedgerKind = (typeof LEDGER_KINDS)[number];
 
 export type LedgerEntry = Readonly<{ account: LedgerAccount; minor: bigint; currency: Currency }>;
 export type LedgerTransaction = Readonly<{
   kind: LedgerKind;
-  /** What caused it at the provider (invoice or refund id): one transaction for each, ever. */
+  /** What caused it at the provider (the id of an invoice, a refund or a balance's transaction): one transaction for each, ever. */
   reference: string;
   orderId: string;
   entries: readonly LedgerEntry[];
@@ -24,15 +30,34 @@ const move = (m: Money, debit: LedgerAccount, credit: LedgerAccount): readonly L
   { account: credit, minor: -m.minor, currency: m.currency },
 ];
 
+/**
+ * An invoice is paid: by what was taken for it, and by the customer's credit. `fromCredit` is negative when a debt of the balance
+ * was taken with it.
+ */
 export const paymentReceived = (
   orderId: string,
   invoiceId: string,
-  paid: Money,
+  by: { paid: Money; fromCredit: Money },
 ): LedgerTransaction => ({
   kind: "payment",
   reference: invoiceId,
   orderId,
-  entries: move(paid, "stripe_balance", "customer_revenue"),
+  entries: [
+    ...move(by.paid, "stripe_balance", "customer_revenue"),
+    ...move(by.fromCredit, "customer_credit", "customer_revenue"),
+  ].filter(({ minor }) => minor !== 0n),
+});
+
+/** Time that was paid for and could not be used becomes credit, which pays the customer's next invoices. */
+export const creditGiven = (
+  orderId: string,
+  transactionId: string,
+  credit: Money,
+): LedgerTransaction => ({
+  kind: "credit",
+  reference: transactionId,
+  orderId,
+  entries: move(credit, "customer_revenue", "customer_credit"),
 });
 
 export const refundMade = (

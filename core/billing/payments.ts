@@ -25,6 +25,8 @@ export type InvoiceState = Readonly<{
   status: string;
   total: Money;
   paid: Money;
+  /** What the customer's balance paid of it; negative: what it owed was asked for with it. */
+  fromCredit: Money;
   hostedUrl: string | null;
   createdAt: Date;
   /** Of the subscription that it bills, from the metadata that we gave that one; null for what is not ours. */
@@ -45,6 +47,20 @@ export type RefundState = Readonly<{
 
 /** A refund of money that is in our books. */
 export type BookedRefund = RefundState & Readonly<{ amount: Money }>;
+
+/** A span of time that an invoice was paid for, and what can still be given back of that. */
+export type PaidPeriod = Readonly<{
+  invoiceId: string;
+  customerId: string;
+  /** null: no card paid it. */
+  paymentId: string | null;
+  from: Date;
+  until: Date;
+  total: Money;
+  /** What a card paid, and what of that went back. */
+  charged: bigint;
+  refunded: bigint;
+}>;
 
 export type CheckoutState = Readonly<{
   id: string;
@@ -174,6 +190,20 @@ export type Payments = {
     subscriptionId: string,
     of: { since: Date; anew: boolean },
   ) => Promise<SubscriptionState>;
+  /** What was paid for a subscription of the time from `from` on, the newest first. */
+  paidPeriods: (subscriptionId: string, from: Date) => Promise<readonly PaidPeriod[]>;
+  /** Adds to the customer's balance, once for each `giveBackId`. Answers with the id of its transaction. */
+  giveCredit: (input: {
+    giveBackId: string;
+    customerId: string;
+    amount: Money;
+  }) => Promise<{ id: string }>;
+  /** Gives back a part of a payment, once for each `giveBackId`: as one that staff make, it names no order. */
+  refundPart: (input: {
+    giveBackId: string;
+    paymentId: string;
+    amount: Money;
+  }) => Promise<RefundState>;
   /** The order whose invoice was paid with this payment; null when it paid none, or one that is not ours. */
   orderOfPayment: (paymentId: string) => Promise<string | null>;
   fetchRefund: (refundId: string) => Promise<RefundState>;

@@ -15,6 +15,7 @@ const HOST = "0199f0a2-b3c4-7d5e-8f90-000000000003";
 const ACTION = "0199f0a2-b3c4-7d5e-8f90-000000000004";
 const LINK = "0199f0a2-b3c4-7d5e-8f90-000000000005";
 const FINDING = "0199f0a2-b3c4-7d5e-8f90-000000000007";
+const GIVE_BACK = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -31,6 +32,8 @@ const DATA: Record<EventName, Record<string, string>> = {
   "entitlement.changed.v1": { vmId: VM },
   "billing.frozen.v1": { orderId: ORDER, vmId: VM },
   "billing.resumed.v1": { orderId: ORDER, vmId: VM },
+  "give_back.fell_due.v1": { giveBackId: GIVE_BACK },
+  "give_back.made.v1": { giveBackId: GIVE_BACK, vmId: VM },
   "vm.change_requested.v1": { vmId: VM, hostId: HOST },
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },
@@ -68,6 +71,7 @@ test("only what somebody must do leaves the record", () => {
   expect(to("work")).toEqual([
     "order.refund_fell_due.v1",
     "subscription.cancellation_fell_due.v1",
+    "give_back.fell_due.v1",
     "vm.create_refused.v1",
     "account.link_asked_for.v1",
   ]);

@@ -11,6 +11,7 @@ export const ACTION_TYPES = [
   "delete",
   /** Staff's, of a VM that its host has lost (`REPAIRS`). */
   "adopt_disk",
+  "restore_trash",
   "recreate",
 ] as const;
 export type ActionType = (typeof ACTION_TYPES)[number];
@@ -62,6 +63,7 @@ export const EFFECT_OF_ACTION = {
   reset: { kind: "once", action: "reset" },
   delete: { kind: "absent" },
   adopt_disk: { kind: "repair", repair: "adopt_disk" },
+  restore_trash: { kind: "repair", repair: "restore_trash" },
   recreate: { kind: "repair", repair: "recreate" },
 } as const satisfies Record<ActionType, ActionEffect>;
 
@@ -79,6 +81,7 @@ export const DELETE_TAKES_OVER = {
   reset: true,
   delete: false,
   adopt_disk: true,
+  restore_trash: true,
   recreate: true,
 } as const satisfies Record<ActionType, boolean>;
 

@@ -58,7 +58,7 @@ describe("asking for an action", () => {
     });
   });
 
-  const repairs = ["adopt_disk", "recreate"] as const;
+  const repairs = ["adopt_disk", "restore_trash", "recreate"] as const;
   test.each(repairs)("5.1: %s is for a VM that its host has lost, whatever its power", (type) => {
     expect(decideAction(aVm(), null, type, AT)).toMatchObject({ error: { code: "vm_not_lost" } });
     expect(decideAction(aVm({ lostAt: AT, power: "off" }), null, type, AT)).toMatchObject({

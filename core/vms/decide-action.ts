@@ -83,6 +83,7 @@ export function actionIsDone(
     case "delete":
       return seen.power === "gone";
     case "adopt_disk":
+    case "restore_trash":
     case "recreate":
       return seen.complete;
     case "reboot":

@@ -16,16 +16,16 @@ export const INITIAL_PASSWORD_STATES = [
 ] as const;
 export type InitialPasswordState = (typeof INITIAL_PASSWORD_STATES)[number];
 
-export const INITIAL_PASSWORD_COMMANDS = ["offer", "take", "expire", "withdraw"] as const;
+export const INITIAL_PASSWORD_COMMANDS = ["offer", "take", "expire", "withdraw", "renew"] as const;
 export type InitialPasswordCommand = (typeof INITIAL_PASSWORD_COMMANDS)[number];
 
-/** Every legal move. `withdraw`: the VM is to be no more. */
+/** Every legal move. `withdraw`: the VM is to be no more, or is not made anew after all. `renew`: it is made anew. */
 export const INITIAL_PASSWORD_MOVES = {
   for_host: { offer: "for_customer", expire: "expired", withdraw: "withdrawn" },
   for_customer: { take: "taken", expire: "expired", withdraw: "withdrawn" },
-  taken: {},
-  expired: {},
-  withdrawn: {},
+  taken: { renew: "for_host" },
+  expired: { renew: "for_host" },
+  withdrawn: { renew: "for_host" },
 } as const satisfies Record<
   InitialPasswordState,
   Partial<Record<InitialPasswordCommand, InitialPasswordState>>

@@ -1,5 +1,6 @@
 import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { needsInitialPassword } from "./initial-password.ts";
 import { REPAIRS, type OsFamily } from "./vm.ts";
 
 /** What staff can do about a VM that its host has lost. */
@@ -12,6 +13,10 @@ const EFFECTS: Readonly<Record<RepairWay, readonly string[]>> = {
     "the host defines the VM again on the disk that lies there, if its tag, owner epoch, size and image are the VM's",
     "nothing on the disk is changed; the VM starts if it is to run",
   ],
+  restore_trash: [
+    "the host takes the VM's disk out of its trash, if it lies there still, and defines the VM again on it",
+    "the disk is as it was when it went there; the VM starts if it is to run",
+  ],
   recreate: [
     "the host makes the VM anew from its image: what was on its disk is not on the new one",
     "what is left of the old disk lies in the host's trash for its days",
@@ -20,6 +25,7 @@ const EFFECTS: Readonly<Record<RepairWay, readonly string[]>> = {
   give_up: [
     "the VM is deleted, with what is left of its disk going to the host's trash",
     "its order is complete, and its subscription is cancelled at the provider",
+    "what was paid for the time since it was last seen goes back to where it came from, if it is not credit already",
     "its address is free for others after a day",
   ],
 };
@@ -40,10 +46,15 @@ export function planRepair(
     return refuse("repair_unavailable", "its host's agent is too old for it: upgrade it first");
   if (how === "adopt_disk" && !can.adoptDisk)
     return refuse("repair_unavailable", "its host's hypervisor cannot adopt a disk");
-  if (how === "recreate" && (vm.os === "windows" || vm.rootPassword))
+  if (how === "restore_trash" && can.restoreTrash !== true)
     return refuse(
       "repair_unavailable",
-      "its first password was given out once, and there is no other",
+      can.restoreTrash === false
+        ? "its host's hypervisor cannot bring a disk back from its trash"
+        : "its host's agent is too old for it: upgrade it first",
     );
-  return ok(EFFECTS[how]);
+  if (how !== "recreate" || !needsInitialPassword(vm)) return ok(EFFECTS[how]);
+  if (vm.os !== "windows" && can.rootPassword !== true)
+    return refuse("repair_unavailable", "its host cannot give it a first password");
+  return ok([...EFFECTS[how], "its customer can take its first password, once, when it is whole"]);
 }

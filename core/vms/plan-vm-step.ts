@@ -14,6 +14,7 @@ export type VmStep =
   | { do: "wait" }
   | { do: "create" }
   | { do: "adopt" }
+  | { do: "restore" }
   | { do: "start" }
   | { do: "stop"; mode: StopMode }
   | { do: "resize" }
@@ -87,6 +88,10 @@ function create(
     if (can.adoptDisk !== true) return refuse("unsupported", "this host cannot adopt a disk");
     return observed === null ? refuse("vm_missing", "no disk of it is here") : ok({ do: "adopt" });
   }
+  if (repair === "restore_trash")
+    return can.restoreTrash === true
+      ? ok({ do: "restore" })
+      : refuse("unsupported", "this host cannot bring a disk back from its trash");
   if (repair === "recreate" && observed !== null) return ok({ do: "destroy" });
   const why = whyBeyondLimits(desired.size, limits);
   return why === null ? ok({ do: "create" }) : refuse("beyond_limits", why);

@@ -27,8 +27,11 @@ export type StopMode = (typeof STOP_MODES)[number];
 export const ONE_SHOT_ACTIONS = ["reboot", "reset"] as const;
 export type OneShotAction = (typeof ONE_SHOT_ACTIONS)[number];
 
-/** How staff bring a VM back that its host has lost: on its disk as it lies there, or made anew, without what was on it. */
-export const REPAIRS = ["adopt_disk", "recreate"] as const;
+/**
+ * How staff bring a VM back that its host has lost: on its disk as it lies there, on the one that lies in the host's trash, or made
+ * anew, without what was on it.
+ */
+export const REPAIRS = ["adopt_disk", "restore_trash", "recreate"] as const;
 export type Repair = (typeof REPAIRS)[number];
 
 export const OS_FAMILIES = ["linux", "freebsd", "windows"] as const;

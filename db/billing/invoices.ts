@@ -5,7 +5,7 @@ import { currencyFromRow } from "#db/currency-from-row.ts";
 import { invoices } from "#db/schema/billing.ts";
 
 export type Invoice = Readonly<
-  Omit<InvoiceState, "id" | "orderId"> & {
+  Omit<InvoiceState, "id" | "orderId" | "fromCredit"> & {
     id: string;
     accountId: string;
     orderId: string;

@@ -11,10 +11,12 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { GIVE_BACK_WAYS } from "#core/billing/give-back.ts";
 import { LEDGER_ACCOUNTS, LEDGER_KINDS } from "#core/billing/ledger.ts";
 import { accounts } from "./accounts.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 import { orders } from "./orders.ts";
+import { vms } from "./vms.ts";
 
 /** The right to run until an instant. One for each VM; what pays for it is named beside it. */
 export const entitlements = pgTable(
@@ -49,6 +51,85 @@ export const entitlements = pgTable(
         sql`${t.vmIsToGo} and ${t.subscriptionId} is not null
           and ${t.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
       ),
+  ],
+);
+
+/** A time in which a VM was not there, and could not be used for what was paid. */
+export const losses = pgTable(
+  "losses",
+  {
+    id: uuid("id").primaryKey(),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    /** When its host was last heard of without a word of the loss. */
+    since: instant("since").notNull(),
+    /** When it was seen whole again; null: it was not. */
+    until: instant("until"),
+    /** Up to when it is settled what is given back for it. */
+    settledUntil: instant("settled_until").notNull(),
+    /** When all of it is. */
+    settledAt: instant("settled_at"),
+    /** When settling it last failed: then the others have their turn first. */
+    triedAt: instant("tried_at"),
+  },
+  (t) => [
+    uniqueIndex("losses_one_open_key")
+      .on(t.vmId)
+      .where(sql`${t.until} is null and ${t.settledAt} is null`),
+    index("losses_vm_idx").on(t.vmId),
+    index("losses_unsettled_idx")
+      .on(sql`coalesce(${t.triedAt}, ${t.since})`)
+      .where(sql`${t.settledAt} is null`),
+    check(
+      "losses_in_order",
+      sql`${t.since} <= ${t.settledUntil} and ${t.since} <= coalesce(${t.until}, ${t.since})`,
+    ),
+  ],
+);
+
+export const giveBackWay = pgEnum("give_back_way", GIVE_BACK_WAYS);
+
+/** What is owed of one invoice for time that was paid and could not be used, and whether it has been given back. */
+export const giveBacks = pgTable(
+  "give_backs",
+  {
+    id: uuid("id").primaryKey(),
+    lossId: uuid("loss_id")
+      .notNull()
+      .references(() => losses.id),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    orderId: uuid("order_id")
+      .notNull()
+      .references(() => orders.id),
+    /** The provider's: of the invoice, and of the customer or the payment that gets it. */
+    invoiceId: text("invoice_id").notNull(),
+    way: giveBackWay("way").notNull(),
+    payee: text("payee").notNull(),
+    from: instant("from").notNull(),
+    until: instant("until").notNull(),
+    amountMinor: minorUnits("amount_minor").notNull(),
+    currency: currencyCode().notNull(),
+    createdAt: instant("created_at").notNull(),
+    /** The provider's transaction or refund; null: it is still to be made. */
+    providerId: text("provider_id"),
+    madeAt: instant("made_at"),
+    triedAt: instant("tried_at"),
+  },
+  (t) => [
+    uniqueIndex("give_backs_once_key").on(t.lossId, t.invoiceId, t.from),
+    uniqueIndex("give_backs_provider_key").on(t.providerId),
+    index("give_backs_invoice_idx").on(t.invoiceId),
+    index("give_backs_due_idx")
+      .on(sql`coalesce(${t.triedAt}, ${t.createdAt})`)
+      .where(sql`${t.madeAt} is null`),
+    check("give_backs_positive", sql`${t.amountMinor} > 0 and ${t.from} < ${t.until}`),
+    check("give_backs_made_has_id", sql`(${t.madeAt} is null) = (${t.providerId} is null)`),
   ],
 );
 

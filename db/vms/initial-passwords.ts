@@ -18,6 +18,17 @@ export async function insertInitialPassword(
   await tx.insert(initialPasswords).values({ ...password, state: "for_host" });
 }
 
+/** Another in the place of one that is gone for good. The caller holds it. */
+export async function renewInitialPassword(
+  tx: Tx,
+  { vmId, ...password }: { vmId: string; sealed: string; createdAt: Date; expiresAt: Date },
+): Promise<void> {
+  await tx
+    .update(initialPasswords)
+    .set({ ...password, state: "for_host", endedAt: null })
+    .where(eq(initialPasswords.vmId, vmId));
+}
+
 /** Loads it and holds it until the transaction ends: of two who would take it, one does. */
 export async function lockInitialPassword(
   tx: Tx,

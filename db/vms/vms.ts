@@ -1,6 +1,11 @@
 import { and, asc, desc, eq, isNull, lt, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import { IMAGE_HARDWARE, REPAIR, ROOT_PASSWORD } from "#core/contracts/agent/protocol.ts";
+import {
+  IMAGE_HARDWARE,
+  REPAIR,
+  RESTORE_TRASH,
+  ROOT_PASSWORD,
+} from "#core/contracts/agent/protocol.ts";
 import { askedHardware, asksForHardware } from "#core/vms/image-hardware.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
@@ -278,13 +283,15 @@ function demandsOf(
   image: typeof images.$inferSelect,
   repair: Repair | null,
 ): Pick<DesiredVm, "rootPassword" | "repair" | "needs"> {
-  // Only while it may be made: after that no agent has to understand it, and an older one may look after the VM.
-  const rootPassword = vm.rootPassword && image.os === "linux" && vm.firstSeenAt === null;
+  // Only while it is made: after that no agent has to understand it, and an older one may look after the VM.
+  const isMade = vm.firstSeenAt === null || repair === "recreate";
+  const rootPassword = vm.rootPassword && image.os === "linux" && isMade;
   // For as long as it lives: a resize defines the machine anew.
   const needs = [
     ...(rootPassword ? [ROOT_PASSWORD] : []),
     ...(asksForHardware(image) ? [IMAGE_HARDWARE] : []),
     ...(repair === null ? [] : [REPAIR]),
+    ...(repair === "restore_trash" ? [RESTORE_TRASH] : []),
   ];
   return {
     ...(rootPassword && { rootPassword }),

@@ -78,6 +78,8 @@ async function callDriver(
       });
     case "adopt":
       return driver.adopt(desired, signal);
+    case "restore":
+      return driver.restore(desired, signal);
     case "start":
       return driver.start(desired, signal);
     case "stop":

@@ -20,6 +20,7 @@ export const CAPABILITIES = {
     secureBootUefiCa: true,
     diskBus: true,
     adoptDisk: true,
+    restoreTrash: true,
     bandwidthLimit: true,
     iopsLimit: true,
   },
@@ -36,8 +37,9 @@ export const CAPABILITIES = {
     secureBoot: true,
     secureBootUefiCa: true,
     diskBus: true,
-    // The driver has no call for it yet.
+    // The driver has no calls for these yet.
     adoptDisk: false,
+    restoreTrash: false,
     bandwidthLimit: true,
     iopsLimit: true,
   },

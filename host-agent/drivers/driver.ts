@@ -42,6 +42,12 @@ export interface VmDriver {
   adopt(vm: DesiredVm, signal?: AbortSignal): Promise<void>;
 
   /**
+   * Brings back its newest disk from the trash, with its tag, and defines the VM on it, off and `complete`. Throws `vm_missing` when
+   * there is none, and `unsupported` when that disk is not the VM's (as `adopt`), or when another lies in its place.
+   */
+  restore(vm: DesiredVm, signal?: AbortSignal): Promise<void>;
+
+  /**
    * Powers it on; resumes it when paused. Returns when the hypervisor says running, not when the guest is up.
    * A memory that somebody saved is restored; one that cannot be is dropped, the VM boots, and a finding says so.
    */

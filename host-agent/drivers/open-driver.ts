@@ -76,6 +76,7 @@ const SimulatedConfig = z.strictObject({
       secureBootUefiCa: z.boolean().exactOptional(),
       diskBus: z.boolean().exactOptional(),
       adoptDisk: z.boolean().exactOptional(),
+      restoreTrash: z.boolean().exactOptional(),
       bandwidthLimit: z.boolean().exactOptional(),
       iopsLimit: z.boolean().exactOptional(),
     } satisfies Record<keyof DriverCapabilities, unknown>)

@@ -7,6 +7,7 @@ import { ApiError, invalidRequest } from "./api-error.ts";
 import { billingOperations } from "./billing-operations.ts";
 import type { CallFaults } from "./call-faults.ts";
 import { checkoutOperations } from "./checkout-operations.ts";
+import { customerBalanceOperations } from "./customer-balance.ts";
 import { customerOperations } from "./customers.ts";
 import { disputeOperations } from "./disputes.ts";
 import { eventOperations } from "./events.ts";
@@ -22,6 +23,7 @@ import { subscriptionOperations } from "./subscription-operations.ts";
 
 const OPERATIONS: readonly Operation[] = [
   ...customerOperations,
+  ...customerBalanceOperations,
   ...productOperations,
   ...priceOperations,
   ...checkoutOperations,

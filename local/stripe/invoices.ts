@@ -1,4 +1,5 @@
 import type { Stripe } from "stripe";
+import { moveBalance } from "./customer-balance.ts";
 import { createPaymentIntent } from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 
@@ -144,11 +145,16 @@ function withBalance(sandbox: Sandbox, invoice: Stripe.Invoice): { due: number; 
   const customer = sandbox.find("customer", idOf(customerOf(invoice)));
   const used =
     invoice.total < 0 ? invoice.total : Math.min(invoice.total, Math.max(0, -customer.balance));
-  const balance = customer.balance + used;
-  if (used !== 0) {
-    const { object, previous } = sandbox.change("customer", customer.id, { balance });
-    sandbox.emit("customer.updated", object, previous);
-  }
+  const balance =
+    used === 0
+      ? customer.balance
+      : moveBalance(sandbox, customer.id, {
+          amount: used,
+          currency: invoice.currency,
+          type: "applied_to_invoice",
+          invoice: invoice.id,
+          metadata: {},
+        }).ending_balance;
   return { due: Math.max(0, invoice.total - used), balance };
 }
 

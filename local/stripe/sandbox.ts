@@ -25,6 +25,7 @@ const NAMES: Record<Kind, string> = {
   payment_intent: "payment_intent",
   charge: "charge",
   refund: "refund",
+  balance_transaction: "customer_balance_transaction",
   dispute: "dispute",
   event: "event",
 };

@@ -66,6 +66,7 @@ export type Objects = {
   payment_intent: Stripe.PaymentIntent;
   charge: Stripe.Charge;
   refund: Stripe.Refund;
+  balance_transaction: Stripe.CustomerBalanceTransaction;
   dispute: Stripe.Dispute;
   event: Stripe.EventBase;
 };
@@ -97,6 +98,7 @@ export class Store {
     payment_intent: new Map(),
     charge: new Map(),
     refund: new Map(),
+    balance_transaction: new Map(),
     dispute: new Map(),
     event: new Map(),
   };
@@ -145,14 +147,16 @@ export class Store {
       payment_intent: this.all("payment_intent"),
       charge: this.all("charge"),
       refund: this.all("refund"),
+      balance_transaction: this.all("balance_transaction"),
       dispute: this.all("dispute"),
       event: this.all("event"),
     };
   }
 
   load(dump: Dump): void {
-    const fill = <K extends Kind>(kind: K, objects: Dump[K]): void => {
-      for (const object of objects) this.#tables[kind].set(object.id, object);
+    const fill = <K extends Kind>(kind: K, objects: Dump[K] | undefined): void => {
+      // A file of an older stand-in has none of a kind that was added since.
+      for (const object of objects ?? []) this.#tables[kind].set(object.id, object);
     };
     for (const kind of KINDS) fill(kind, dump[kind]);
   }
@@ -175,6 +179,7 @@ const KINDS = [
   "payment_intent",
   "charge",
   "refund",
+  "balance_transaction",
   "dispute",
   "event",
 ] as const satisfies readonly Kind[];

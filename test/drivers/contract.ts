@@ -160,4 +160,18 @@ function creationContract(kit: ContractKit): void {
       await kit.driver.destroy(vm);
     });
   });
+
+  describe("restore", () => {
+    test("5.1: brings a VM back from the trash, or says that it cannot", async () => {
+      const vm = await created();
+      await kit.driver.destroy(vm);
+      const can = (await kit.driver.facts()).capabilities.restoreTrash === true;
+      expect(await outcome(kit.driver.restore(vm))).toBe(can ? "done" : "unsupported");
+      const whole = expect.objectContaining({ complete: true, power: "off", size: vm.size });
+      expect(await look(vm)).toEqual(can ? whole : undefined);
+      // It lies there no more.
+      expect(await outcome(kit.driver.restore(vm))).toBe(can ? "vm_missing" : "unsupported");
+      await kit.driver.destroy(vm);
+    });
+  });
 }

@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { rename, stat } from "node:fs/promises";
+import { link, readdir, rename, stat } from "node:fs/promises";
+import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
@@ -60,6 +61,35 @@ describe.skipIf(!ground.available)(`5.1: a VM without its definition, on KVM${wh
     await host.driver.start(vm);
     expect(await look(vm)).toMatchObject({ power: "running" });
     await host.driver.destroy(vm);
+  });
+
+  test("that lies in the trash comes back from there with all that the guest wrote, however often it was cut short", async () => {
+    const vm = order();
+    await host.driver.create(vm);
+    const { disk } = filesOf(host.dirs, vm);
+    await run("qemu-io", ["-f", "qcow2", "-c", "write -P 0x37 0 64k", disk]);
+    const written = await fileDigest(disk);
+    await host.driver.destroy(vm);
+    expect(await look(vm)).toBeUndefined();
+    const larger = { ...vm, size: { ...vm.size, diskGib: vm.size.diskGib + 1 } };
+    await expect(host.driver.restore(larger)).rejects.toEqual(code("unsupported"));
+    await expect(host.driver.restore({ ...vm, ownerEpoch: 2 })).rejects.toEqual(code("vm_missing"));
+    // As an agent leaves it that was killed before it had defined the VM.
+    const [folder = ""] = (await readdir(host.dirs.trashDir)).filter((n) => n.includes(vm.vmId));
+    await link(path.join(host.dirs.trashDir, folder, path.basename(disk)), disk);
+    await host.driver.restore(vm);
+    expect(await look(vm)).toMatchObject({ complete: true, power: "off", size: vm.size });
+    expect(await fileDigest(disk)).toBe(written);
+    await expect(host.driver.restore(vm)).rejects.toEqual(code("vm_missing"));
+    await host.driver.start(vm);
+    expect(await look(vm)).toMatchObject({ power: "running" });
+    await host.driver.destroy(vm);
+    // Another disk in its place is never taken for it, nor written over.
+    await run("qemu-img", ["create", "-q", "-f", "qcow2", disk, `${vm.size.diskGib}G`]);
+    const other = await fileDigest(disk);
+    await expect(host.driver.restore(vm)).rejects.toEqual(code("unsupported"));
+    expect(await fileDigest(disk)).toBe(other);
+    await rename(disk, `${disk}.away`);
   });
 
   test("is not defined on a disk that is gone, of another size, image or owner epoch", async () => {

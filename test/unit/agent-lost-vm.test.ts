@@ -96,4 +96,38 @@ describe("a VM that is brought back", () => {
       expect(trash).toEqual(what === "definition" ? [disk?.serial] : []);
     },
   );
+
+  test("from the trash has its disk again, and what lay in its place is not touched", async () => {
+    const host = createTestHost();
+    const vm = await aRunningVm(host);
+    await stop(host, vm);
+    const before = await recordOf(host, vm);
+    host.plane.change(vm.vmId, { presence: "absent" });
+    await host.agent.pass();
+    const words = { repair: "restore_trash", needs: ["repair", "restore-trash"] } as const;
+    host.plane.change(vm.vmId, {
+      presence: "present",
+      power: "running",
+      ...words,
+      needs: [...words.needs],
+    });
+    const other = {
+      ...before,
+      definition: null,
+      disk: { ...before.disk, serial: "another", image: "x", everStarted: true },
+    };
+    await host.world.putVm(other);
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({ error: { code: "unsupported" } });
+    expect(await recordOf(host, vm)).toEqual(other);
+    await host.world.removeVm(vm.vmId);
+    host.plane.change(vm.vmId, {});
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      settled: true,
+      observed: { power: "running", complete: true },
+    });
+    expect((await recordOf(host, vm)).disk).toEqual(before.disk);
+    expect(await host.world.trash()).toEqual([]);
+  });
 });

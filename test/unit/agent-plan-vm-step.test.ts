@@ -153,9 +153,14 @@ describe("one step of a VM", () => {
       expect(repaired("adopt_disk", parted)).toEqual(refusal("unsupported"));
       expect(repaired("adopt_disk", null, able)).toEqual(refusal("vm_missing"));
       expect(repaired("recreate", null)).toEqual(step({ do: "create" }));
+      const restores = { can: can({ restoreTrash: true }) };
+      for (const seen of [null, parted]) {
+        expect(repaired("restore_trash", seen, restores)).toEqual(step({ do: "restore" }));
+        expect(repaired("restore_trash", seen)).toEqual(refusal("unsupported"));
+      }
       // What is left of it goes into the trash: a disk that is there is never taken for a new one.
       expect(repaired("recreate", parted)).toEqual(step({ do: "destroy" }));
-      for (const repair of ["adopt_disk", "recreate"] as const)
+      for (const repair of ["adopt_disk", "restore_trash", "recreate"] as const)
         expect(repaired(repair, observed())).toEqual(step({ do: "nothing" }));
     });
 

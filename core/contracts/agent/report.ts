@@ -117,6 +117,8 @@ export const DriverCapabilities = z
     diskBus: z.boolean().optional(),
     /** It can define a VM again on the disk that lies there. Agents of before the word `repair` do not say so. */
     adoptDisk: z.boolean().optional(),
+    /** It can bring a VM's disk back from its trash. Agents of before the word `restore-trash` do not say so. */
+    restoreTrash: z.boolean().optional(),
     bandwidthLimit: z.boolean(),
     iopsLimit: z.boolean(),
   })

@@ -114,7 +114,7 @@ export const RequestedAction = z.object({ action: ActionView }).openapi("Request
 
 const RepairWayName = z.enum(REPAIR_WAYS).openapi("RepairWay", {
   description:
-    "`adopt_disk`: on the disk that lies on its host; `recreate`: made anew, without what was on it; `give_up`: deleted.",
+    "`adopt_disk`: on the disk that lies on its host; `restore_trash`: on the one in its host's trash; `recreate`: made anew, without what was on it; `give_up`: deleted.",
 });
 export const RepairVm = z
   .strictObject({

@@ -174,6 +174,9 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     async adopt() {
       throw new DriverError("unsupported", "this host cannot define a VM again on its disk");
     },
+    async restore() {
+      throw new DriverError("unsupported", "this host cannot bring a disk back from its trash");
+    },
 
     async start(vm, signal) {
       const { vmId } = vm;

@@ -24,7 +24,7 @@ export async function adoptVm(host: KvmHost, vm: DesiredVm, signal?: AbortSignal
     return;
   }
   for (const file of await taggedFiles(host.folders, vm.vmId)) checkOwner(file.tag, vm);
-  await checkDisk(host, vm);
+  await checkDisk(host, vm, filesOf(host.folders, vm).disk);
   if (domain !== null) return;
   const place = {
     files: filesOf(host.folders, vm),
@@ -36,8 +36,7 @@ export async function adoptVm(host: KvmHost, vm: DesiredVm, signal?: AbortSignal
 }
 
 /** Throws unless the disk is there, as large as the VM's, and lies on the VM's own image. */
-async function checkDisk(host: KvmHost, vm: DesiredVm): Promise<void> {
-  const file = filesOf(host.folders, vm).disk;
+export async function checkDisk(host: KvmHost, vm: DesiredVm, file: string): Promise<void> {
   const disk = await readQcow2(file);
   if (disk === null) throw new DriverError("vm_missing", `there is no whole disk at ${file}`);
   const wanted = BigInt(vm.size.diskGib) * GIB;

@@ -11,6 +11,7 @@ import { listVms } from "./list-vms.ts";
 import { readCounters } from "./read-counters.ts";
 import { resizeVm } from "./resize-vm.ts";
 import { driverErrorOf } from "./run-program.ts";
+import { restoreVm } from "./restore-vm.ts";
 import { emptyTrash } from "./trash.ts";
 
 /**
@@ -39,6 +40,7 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
     create: (vm, signal, secrets) => call(signal, (signal) => createVm(host, vm, signal, secrets)),
     eraseSeed: (vm, signal) => call(signal, (signal) => eraseSeed(host, vm, signal)),
     adopt: (vm, signal) => call(signal, (signal) => adoptVm(host, vm, signal)),
+    restore: (vm, signal) => call(signal, (signal) => restoreVm(host, vm, signal)),
     start: (vm, signal) => call(signal, (signal) => startVm(host, vm, signal)),
     stop: (vm, mode, signal) => call(signal, (signal) => stopVm(host, vm, mode, signal)),
     once: (vm, action, signal) => call(signal, (signal) => doOnce(host, vm, action, signal)),

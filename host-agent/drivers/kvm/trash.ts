@@ -4,6 +4,9 @@ import { DriverError, type VmRef } from "../driver.ts";
 import { errnoOf } from "./run-program.ts";
 import { fileStem, tagOfFile } from "./tag.ts";
 
+/** What the definition is called there. */
+export const DEFINITION = "domain.xml";
+
 /**
  * The host's trash: one folder a destroyed VM, named by the instant and the VM's tag, with its disk, its seed, its
  * console's log and its definition: all that is needed to bring it back by hand.
@@ -22,7 +25,7 @@ export async function moveToTrash(
   await mkdir(folder, { recursive: true, mode: 0o700 });
   // The definition first: whatever a crash leaves to the next attempt, what was moved can be read.
   if (definition !== null)
-    await writeFile(path.join(folder, "domain.xml"), definition, { mode: 0o600 });
+    await writeFile(path.join(folder, DEFINITION), definition, { mode: 0o600 });
   const names = new Set<string>();
   for (const [n, file] of files.entries()) {
     const name = path.basename(file);
@@ -46,6 +49,19 @@ async function moveOne(from: string, to: string): Promise<void> {
       );
     throw error;
   }
+}
+
+/** The newest folder there that holds the disk of a VM in this owner epoch; null: there is none. */
+export async function findInTrash(trashDir: string, ref: VmRef): Promise<string | null> {
+  const mine = (await readdir(trashDir))
+    .filter((name) => NAME.exec(name)?.[2]?.startsWith(`${fileStem(ref)}.`))
+    .toSorted()
+    .toReversed();
+  for (const name of mine) {
+    const folder = path.join(trashDir, name);
+    if ((await readdir(folder)).includes(`${fileStem(ref)}.qcow2`)) return folder;
+  }
+  return null;
 }
 
 /** Deletes what was put there of this one VM, whenever that was. */

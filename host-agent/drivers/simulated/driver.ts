@@ -53,6 +53,7 @@ const ALL_CAPABILITIES: DriverCapabilities = {
   secureBootUefiCa: true,
   diskBus: true,
   adoptDisk: true,
+  restoreTrash: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };
@@ -197,6 +198,32 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       await world.putVm({ ...record, size: vm.size, seed, definition });
     },
 
+    async restore(vm, signal) {
+      const place = await find(vm);
+      if (can.restoreTrash !== true)
+        throw new DriverError("unsupported", "this host cannot bring a disk back from its trash");
+      const [newest] = (await world.trash())
+        .filter((each) => each.held?.vmId === vm.vmId && each.held.ownerEpoch === vm.ownerEpoch)
+        .toSorted((a, b) => b.trashedAt - a.trashedAt);
+      const held = newest?.held;
+      if (newest === undefined || held === undefined)
+        throw new DriverError("vm_missing", `there is no disk of VM ${vm.vmId} in the trash`);
+      if (place !== null && place.disk !== null && place.disk.serial !== newest.serial)
+        throw new DriverError("unsupported", `another disk of VM ${vm.vmId} lies in its place`);
+      if (held.disk?.image !== vm.image.file || held.size.diskGib !== vm.size.diskGib)
+        throw new DriverError("unsupported", `the disk of VM ${vm.vmId} is not the one it had`);
+      if (place?.disk?.serial !== newest.serial) {
+        await step("restore", "disk", vm.vmId, 0, signal);
+        await world.putVm({ ...held, definition: null, run: null });
+      }
+      await step("restore", "define", vm.vmId, delays.define, signal);
+      const seed = held.seed ?? { hostname: vm.hostname, erased: true };
+      const definition = { macs: vm.nics.map((nic) => nic.mac) };
+      await world.putVm({ ...held, size: vm.size, seed, definition, run: null });
+      await step("restore", "leave_trash", vm.vmId, 0, signal);
+      await world.removeTrash(newest.serial);
+    },
+
     async start(ref, signal) {
       const vm = stopped(await must(ref), now());
       if (vm.disk === null || vm.definition === null)
@@ -294,7 +321,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       }
       if (vm.disk !== null) {
         await step("destroy", "trash", ref.vmId, 0, signal);
-        await world.putTrash({ serial: vm.disk.serial, vmId: vm.vmId, trashedAt: now() });
+        const { serial } = vm.disk;
+        await world.putTrash({ serial, vmId: vm.vmId, trashedAt: now(), held: vm });
       }
       await step("destroy", "forget", ref.vmId, 0, signal);
       await world.removeVm(ref.vmId);

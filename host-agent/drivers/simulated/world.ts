@@ -47,6 +47,8 @@ const TrashRecord = z.object({
   serial: z.string(),
   vmId: z.uuid(),
   trashedAt: Millis,
+  /** The VM as it was, without its process and its definition. What older agents trashed has none. */
+  held: VmRecord.optional(),
 });
 type TrashRecord = z.infer<typeof TrashRecord>;
 

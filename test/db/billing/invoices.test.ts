@@ -25,6 +25,7 @@ const anInvoice = (over: Partial<InvoiceState> = {}): InvoiceState => ({
   status: "paid",
   total: { minor: 900n, currency: "eur" },
   paid: { minor: 850n, currency: "eur" },
+  fromCredit: { minor: 0n, currency: "eur" },
   hostedUrl: "https://invoice.test/7",
   createdAt: new Date("2026-02-27T10:00:00.000Z"),
   orderId,

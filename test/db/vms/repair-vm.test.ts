@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
+import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
 import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
 import type { AgentReport } from "#core/contracts/agent/report.ts";
 import type { RepairWay } from "#core/vms/plan-repair.ts";
@@ -48,13 +50,17 @@ async function aLostVm(facts: Parameters<typeof aWorld>[1] = {}) {
 }
 
 describe("a lost VM", () => {
-  test.each(["adopt_disk", "recreate"] as const)(
-    "is asked of its host by a word (%s), until it is seen whole",
-    async (how) => {
+  test.each([
+    { how: "adopt_disk", needs: ["repair"] },
+    { how: "restore_trash", needs: ["repair", "restore-trash"] },
+    { how: "recreate", needs: ["repair"] },
+  ] as const)(
+    "is asked of its host by its words ($how), until it is seen whole",
+    async ({ how, needs }) => {
       const vm = await aLostVm();
       expect(await vm.desired()).toEqual({ mayCreate: false, repair: undefined, needs: undefined });
       const { id } = valueOf(await vm.repairs(how));
-      expect(await vm.desired()).toEqual({ mayCreate: false, repair: how, needs: ["repair"] });
+      expect(await vm.desired()).toEqual({ mayCreate: false, repair: how, needs });
       await vm.sees({ observed: { complete: false }, settled: false });
       expect(await vm.action(id)).toEqual({ status: "running", error_code: null });
       await vm.sees({ observed: { power: "off", bootEpoch: null }, settled: false });
@@ -101,9 +107,20 @@ describe("a lost VM", () => {
 });
 
 describe("is refused before anything is asked of a host", () => {
-  const { adoptDisk: _, ...older } = ALL_CAPABILITIES;
+  const { restoreTrash: _, ...without } = ALL_CAPABILITIES;
+  const { adoptDisk: __, ...older } = without;
   test.each([
-    { name: "whose agent does not know the word", can: older, refused: ["adopt_disk", "recreate"] },
+    {
+      name: "whose agent does not know the word",
+      can: older,
+      refused: ["adopt_disk", "restore_trash", "recreate"],
+    },
+    { name: "whose agent does not know the trash's", can: without, refused: ["restore_trash"] },
+    {
+      name: "that cannot bring a disk back from its trash",
+      can: { ...ALL_CAPABILITIES, restoreTrash: false },
+      refused: ["restore_trash"],
+    },
     {
       name: "that cannot adopt a disk",
       can: { ...ALL_CAPABILITIES, adoptDisk: false },
@@ -119,13 +136,68 @@ describe("is refused before anything is asked of a host", () => {
   test("of a VM that is there", async () => {
     const vm = await aLostVm();
     await vm.sees({});
-    for (const how of ["adopt_disk", "recreate", "give_up"] as const)
+    for (const how of ["adopt_disk", "restore_trash", "recreate", "give_up"] as const)
       expect(await vm.repairs(how)).toMatchObject({ error: { code: "vm_not_lost" } });
   });
 
-  test("of one whose first password was given out once, to be made anew", async () => {
-    const vm = await aLostVm();
+  test("of one that asked for a first password, on a host that cannot give it one", async () => {
+    const { rootPassword: _, ...can } = ALL_CAPABILITIES;
+    const vm = await aLostVm({ facts: { capabilities: can } });
     await cp.rows("update vms set root_password = true where id = $1", vm.vmId);
     expect(await vm.repairs("recreate")).toMatchObject({ error: { code: "repair_unavailable" } });
+    valueOf(await vm.repairs("adopt_disk"));
+  });
+});
+
+describe("a lost VM that has a first password", () => {
+  async function aVmWithPassword() {
+    const vm = await aLostVm();
+    await cp.rows("update vms set root_password = true where id = $1", vm.vmId);
+    const hand = () => handInitialPassword(cp.deps, vm.world.hostId, vm.vmId);
+    const take = () => takeInitialPassword(cp.deps, vm.world.buyer, vm.vmId);
+    return { ...vm, hand, take };
+  }
+
+  test("is made anew with another one, the same each time, which its customer can take once", async () => {
+    const vm = await aVmWithPassword();
+    expect(await vm.hand()).toMatchObject({ error: { code: "no_initial_password" } });
+    const passwords: string[] = [];
+    for (let n = 0; n < 2; n++) {
+      valueOf(await vm.repairs("recreate"));
+      expect(await vm.desired()).toMatchObject({ needs: ["root-password", "repair"] });
+      const { password } = valueOf(await vm.hand());
+      expect(await vm.hand()).toEqual({ ok: true, value: { password } });
+      expect(await vm.take()).toMatchObject({ error: { code: "password_not_ready" } });
+      await vm.sees({ observed: { power: "off", bootEpoch: null }, settled: false });
+      expect(await vm.desired()).toMatchObject({ needs: undefined });
+      expect(await vm.hand()).toMatchObject({ error: { code: "no_initial_password" } });
+      expect(valueOf(await vm.take())).toEqual({ username: "root", password });
+      expect(await vm.take()).toMatchObject({ error: { code: "password_already_taken" } });
+      passwords.push(password);
+      await vm.sees({ observed: null, settled: false, error: MISSING });
+    }
+    expect(new Set(passwords).size).toBe(2);
+  });
+
+  test("that nobody has taken yet keeps that one", async () => {
+    const vm = await aVmWithPassword();
+    valueOf(await vm.repairs("recreate"));
+    const first = valueOf(await vm.hand());
+    await vm.sees({ observed: { power: "off", bootEpoch: null }, settled: false });
+    await vm.sees({ observed: null, settled: false, error: MISSING });
+    valueOf(await vm.repairs("recreate"));
+    expect(valueOf(await vm.hand())).toEqual(first);
+    expect(valueOf(await vm.take())).toMatchObject(first);
+  });
+
+  test("and that its host refuses to make anew shows none", async () => {
+    const vm = await aVmWithPassword();
+    valueOf(await vm.repairs("recreate"));
+    valueOf(await vm.hand());
+    const refused = { code: "beyond_limits", detail: "too large by now" } as const;
+    await vm.sees({ observed: null, settled: false, error: refused });
+    expect(await vm.take()).toMatchObject({ error: { code: "no_initial_password" } });
+    valueOf(await vm.repairs("recreate"));
+    valueOf(await vm.hand());
   });
 });

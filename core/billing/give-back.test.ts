@@ -1,0 +1,132 @@
+import { describe, expect, test } from "vitest";
+import { owedFor, whatToSettle, type LossToSettle } from "./give-back.ts";
+import type { PaidPeriod } from "./payments.ts";
+
+/* 5.1: what is given back for a VM that was not there. */
+
+const day = (n: number) => new Date(Date.UTC(2026, 3, n));
+const NONE = { unseen: 0n, unseenByCard: 0n };
+
+describe("whether a loss is settled, and up to when", () => {
+  const aLoss = (over: Partial<LossToSettle> = {}): LossToSettle => ({
+    until: null,
+    settledUntil: day(10),
+    vmIsToGo: false,
+    orderState: "active",
+    paidUntil: day(30),
+    ...over,
+  });
+  test.each([
+    { name: "a VM that is lost still", loss: aLoss(), is: null },
+    {
+      name: "one that is lost still, and whose paid time is over",
+      loss: aLoss({ paidUntil: day(15) }),
+      is: { way: "balance", from: day(10), until: day(15), isAll: false },
+    },
+    {
+      name: "the same, once that is settled",
+      loss: aLoss({ paidUntil: day(15), settledUntil: day(15) }),
+      is: null,
+    },
+    {
+      name: "one that is back",
+      loss: aLoss({ until: day(12) }),
+      is: { way: "balance", from: day(10), until: day(12), isAll: true },
+    },
+    {
+      name: "one that is back in a time that is not paid yet",
+      loss: aLoss({ until: day(12), paidUntil: day(11) }),
+      is: null,
+    },
+    {
+      name: "one that is given up",
+      loss: aLoss({ vmIsToGo: true, paidUntil: day(16) }),
+      is: { way: "card", from: day(10), until: null, isAll: true },
+    },
+    {
+      name: "one that was back and is deleted, unpaid",
+      loss: aLoss({ vmIsToGo: true, until: day(12), paidUntil: day(11) }),
+      is: { way: "balance", from: day(10), until: day(12), isAll: true },
+    },
+    ...(["paid", "refunding", "refunded"] as const).map((orderState) => ({
+      name: `one whose order is ${orderState}`,
+      loss: aLoss({ vmIsToGo: true, orderState }),
+      is: null,
+    })),
+  ])("of $name", ({ loss, is }) => {
+    expect(whatToSettle(loss, day(20))).toEqual(is);
+  });
+});
+
+describe("what is owed", () => {
+  const aPeriod = (over: Partial<PaidPeriod> = {}): PaidPeriod => ({
+    invoiceId: "in_1",
+    customerId: "cus_1",
+    paymentId: "pi_1",
+    from: day(1),
+    until: day(31),
+    total: { minor: 900n, currency: "eur" },
+    charged: 900n,
+    refunded: 0n,
+    ...over,
+  });
+  const minors = (
+    time: Parameters<typeof owedFor>[0],
+    periods: readonly PaidPeriod[],
+    given = NONE,
+  ) => owedFor(time, periods, () => given).map((o) => [o.way, o.payee, o.amount.minor] as const);
+  const ahead = { way: "card", from: day(11), until: null } as const;
+
+  test("is each period's share of what was paid for it, and nothing of the time between", () => {
+    const periods = [
+      aPeriod({ invoiceId: "in_2", from: day(35), until: day(65), paymentId: "pi_2" }),
+      aPeriod(),
+    ];
+    const time = { way: "balance", from: day(21), until: day(36) } as const;
+    expect(owedFor(time, periods, () => NONE)).toEqual([
+      expect.objectContaining({ invoiceId: "in_2", from: day(35), until: day(36) }),
+      expect.objectContaining({ invoiceId: "in_1", from: day(21), until: day(31) }),
+    ]);
+    expect(minors(time, periods)).toEqual([
+      ["balance", "cus_1", 30n],
+      ["balance", "cus_1", 300n],
+    ]);
+    expect(minors(ahead, periods)).toEqual([
+      ["card", "pi_2", 900n],
+      ["card", "pi_1", 600n],
+    ]);
+  });
+
+  test("is rounded to the cent below, so that the parts are never more than the whole", () => {
+    const third = { way: "balance", from: day(1), until: day(11) } as const;
+    const of = aPeriod({ total: { minor: 100n, currency: "eur" } });
+    expect(minors(third, [of])).toEqual([["balance", "cus_1", 33n]]);
+  });
+
+  test.each([
+    { name: "went back already", period: { refunded: 500n }, given: NONE, is: [400n] },
+    {
+      name: "is credit already",
+      period: {},
+      given: { unseen: 700n, unseenByCard: 0n },
+      is: [200n],
+    },
+    { name: "went back whole", period: { refunded: 900n }, given: NONE, is: [] },
+    { name: "is credit of more", period: {}, given: { unseen: 950n, unseenByCard: 0n }, is: [] },
+  ])("is no more than is left of what $name", ({ period, given, is }) => {
+    expect(minors(ahead, [aPeriod(period)], given).map(([, , minor]) => minor)).toEqual(is);
+  });
+
+  test.each([
+    { name: "that credit paid", period: { paymentId: null, charged: 0n }, given: NONE },
+    { name: "that a card paid too little of", period: { charged: 599n }, given: NONE },
+    {
+      name: "that another refund is under way of",
+      period: { charged: 700n },
+      given: { unseen: 150n, unseenByCard: 150n },
+    },
+  ])("is credit of an invoice $name", ({ period, given }) => {
+    const got = minors(ahead, [aPeriod(period)], given);
+    expect(got.map(([way, payee]) => [way, payee])).toEqual([["balance", "cus_1"]]);
+  });
+});

@@ -1,0 +1,98 @@
+import { and, asc, eq, inArray, isNull, sql } from "drizzle-orm";
+import type { Given, Owed } from "#core/billing/give-back.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { currencyFromRow } from "#db/currency-from-row.ts";
+import { giveBacks } from "#db/schema/billing.ts";
+
+/** What is given back of an invoice for a VM that was not there. */
+export type GiveBack = Owed &
+  Readonly<{
+    id: string;
+    lossId: string;
+    vmId: string;
+    orderId: string;
+    providerId: string | null;
+  }>;
+
+export async function insertGiveBack(
+  tx: Tx,
+  { amount, ...row }: Omit<GiveBack, "providerId">,
+  now: Date,
+): Promise<void> {
+  const { minor: amountMinor, currency } = amount;
+  await tx.insert(giveBacks).values({ ...row, amountMinor, currency, createdAt: now });
+}
+
+const giveBackFromRow = (row: typeof giveBacks.$inferSelect): GiveBack => ({
+  id: row.id,
+  lossId: row.lossId,
+  vmId: row.vmId,
+  orderId: row.orderId,
+  invoiceId: row.invoiceId,
+  way: row.way,
+  payee: row.payee,
+  from: row.from,
+  until: row.until,
+  amount: { minor: row.amountMinor, currency: currencyFromRow(row.currency) },
+  providerId: row.providerId,
+});
+
+export async function loadGiveBack(db: Db, id: string): Promise<GiveBack | undefined> {
+  const [row] = await db.select().from(giveBacks).where(eq(giveBacks.id, id));
+  return row && giveBackFromRow(row);
+}
+
+/** Writes down how the provider calls it. false: that is written already. */
+export async function saveMade(
+  tx: Tx,
+  id: string,
+  made: { providerId: string; now: Date },
+): Promise<boolean> {
+  const rows = await tx
+    .update(giveBacks)
+    .set({ providerId: made.providerId, madeAt: made.now, triedAt: null })
+    .where(and(eq(giveBacks.id, id), isNull(giveBacks.madeAt)))
+    .returning({ id: giveBacks.id });
+  return rows.length === 1;
+}
+
+/** What was decided before of these invoices, and the provider does not show as refunded. */
+export async function givenOf(
+  tx: Tx,
+  invoiceIds: readonly string[],
+): Promise<(invoiceId: string) => Given> {
+  const rows =
+    invoiceIds.length === 0
+      ? []
+      : await tx
+          .select()
+          .from(giveBacks)
+          .where(inArray(giveBacks.invoiceId, [...invoiceIds]));
+  const sum = (invoiceId: string, counts: (row: (typeof rows)[number]) => boolean) =>
+    rows
+      .filter((row) => row.invoiceId === invoiceId && counts(row))
+      .reduce((total, row) => total + row.amountMinor, 0n);
+  return (invoiceId) => ({
+    unseen: sum(invoiceId, (row) => row.way === "balance" || row.madeAt === null),
+    unseenByCard: sum(invoiceId, (row) => row.way === "card" && row.madeAt === null),
+  });
+}
+
+/** What is still to be given back. */
+export async function giveBacksToMake(db: Db, limit: number): Promise<readonly string[]> {
+  const rows = await db
+    .select({ id: giveBacks.id })
+    .from(giveBacks)
+    .where(isNull(giveBacks.madeAt))
+    .orderBy(asc(sql`coalesce(${giveBacks.triedAt}, ${giveBacks.createdAt})`))
+    .limit(limit);
+  return rows.map(({ id }) => id);
+}
+
+/** Giving it back failed: the next sweep takes it after those that were not tried as lately. */
+export async function markGiveBackTried(db: Db, id: string, now: Date): Promise<void> {
+  await db
+    .update(giveBacks)
+    .set({ triedAt: now })
+    .where(and(eq(giveBacks.id, id), isNull(giveBacks.madeAt)));
+}
