@@ -1,14 +1,16 @@
 import { createHash } from "node:crypto";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
 import { planRepair, type RepairWay } from "#core/vms/plan-repair.ts";
+import type { OsFamily } from "#core/vms/vm.ts";
 import { loadImage } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { factsOf, loadHost } from "#db/hosts/hosts.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { lockVm } from "#db/vms/vms.ts";
+import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
 import { requestAction, type ActionRefusal } from "./request-action.ts";
 
@@ -47,10 +49,26 @@ async function plan(tx: Tx, { vmId, how }: Asked): Promise<Result<RepairPlan, Re
   const host = await loadHost(tx, vm.hostId);
   const image = await loadImage(tx, vm.imageId);
   if (!host || !image) throw new Error(`the host or the image of VM ${vmId} vanished`);
-  const can = factsOf(host)?.capabilities ?? null;
-  const planned = planRepair({ ...vm, os: image.os }, how, can);
-  if (!planned.ok) return planned;
-  const of = { vmId, how, hostId: vm.hostId, generation: vm.generation, effects: planned.value };
-  const hash = createHash("sha256").update(canonicalJson(of)).digest("hex");
-  return ok({ how, effects: planned.value, hash });
+  return planOf(vm, image.os, how, factsOf(host)?.capabilities ?? null);
 }
+
+/** `can`: what the VM's host says that it can, when it says anything. */
+export function planOf(
+  vm: VmRow,
+  os: OsFamily,
+  how: RepairWay,
+  can: DriverCapabilities | null,
+): Result<RepairPlan, Refusal<"vm_not_lost" | "repair_unavailable">> {
+  const planned = planRepair({ ...vm, os }, how, can);
+  if (!planned.ok) return planned;
+  const { id: vmId, hostId, generation } = vm;
+  return ok({
+    how,
+    effects: planned.value,
+    hash: hashOf({ vmId, how, hostId, generation, effects: planned.value }),
+  });
+}
+
+/** Of what somebody was shown: what differs in anything has another. */
+export const hashOf = (shown: unknown): string =>
+  createHash("sha256").update(canonicalJson(shown)).digest("hex");

@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, isNull, lt, sql } from "drizzle-orm";
+import { and, asc, desc, eq, isNotNull, isNull, lt, notExists, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import {
   IMAGE_HARDWARE,
@@ -9,7 +9,7 @@ import {
 import { askedHardware, asksForHardware } from "#core/vms/image-hardware.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
-import type { Repair, VmSize } from "#core/vms/vm.ts";
+import type { OsFamily, Repair, VmSize } from "#core/vms/vm.ts";
 import { pendingWorkOf } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
@@ -62,6 +62,33 @@ export async function loadVm(db: Db | Tx, id: string): Promise<VmRow | undefined
 export async function lockVm(tx: Tx, id: string): Promise<VmRow | undefined> {
   const [row] = await tx.select().from(vms).where(eq(vms.id, id)).for("update");
   return row;
+}
+
+/** Those of a host's VMs that it has lost and nothing is under way of, with their guest's family, the oldest first. */
+export async function lostVmsOf(
+  db: Db | Tx,
+  hostId: string,
+  limit: number,
+): Promise<readonly { vm: VmRow; os: OsFamily }[]> {
+  return db
+    .select({ vm: vms, os: images.os })
+    .from(vms)
+    .innerJoin(images, eq(images.id, vms.imageId))
+    .where(
+      and(
+        eq(vms.hostId, hostId),
+        eq(vms.presence, "present"),
+        isNotNull(vms.lostAt),
+        notExists(
+          db
+            .select({ one: sql`1` })
+            .from(actions)
+            .where(and(eq(actions.vmId, vms.id), eq(actions.status, "running"))),
+        ),
+      ),
+    )
+    .orderBy(asc(vms.id))
+    .limit(limit);
 }
 
 export async function lockVmsOf(

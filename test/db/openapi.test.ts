@@ -252,6 +252,15 @@ describe("the API and its document", () => {
     await api.does("repairVm", "staff", lost);
     const stale = { ...lost, body: { how: "adopt_disk", hash: "0".repeat(64) } };
     await api.refuses("repairVm", "staff", "plan_changed", stale);
+    const ofHost = { parameters: { id: toWireId("host", api.world.hostId) } };
+    await api.does("repairHost", "staff", { ...ofHost, body: { how: "recreate", dryRun: true } });
+    const staleOfHost = { ...ofHost, body: stale.body };
+    await api.refuses("repairHost", "staff", "plan_changed", staleOfHost);
+    const elsewhere = { parameters: { id: toWireId("host", v7()) } };
+    await api.refuses("repairHost", "staff", "host_not_found", {
+      ...elsewhere,
+      body: { how: "adopt_disk" },
+    });
     await api.does("repairVm", "staff", { ...lost, body: { how: "adopt_disk" } });
     await api.refuses("repairVm", "staff", "vm_locked", { ...lost, body: { how: "recreate" } });
     expect(api.faults.splice(0)).toEqual([]);

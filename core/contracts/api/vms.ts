@@ -9,7 +9,7 @@ import {
 } from "#core/vms/action.ts";
 import { REPAIR_WAYS } from "#core/vms/plan-repair.ts";
 import { GUEST_STATES, VM_STATUSES } from "#core/vms/status.ts";
-import { VmSize } from "#core/vms/vm.ts";
+import { REPAIRS, VmSize } from "#core/vms/vm.ts";
 import { pageOf } from "./page.ts";
 import { Label } from "./values.ts";
 import { use } from "#core/contracts/named.ts";
@@ -135,6 +135,37 @@ export const RepairVm = z
 export const RepairPlanView = z
   .object({ how: use(RepairWayName), effects: z.array(z.string()), hash: z.string() })
   .openapi("RepairPlan");
+
+const HostRepairWayName = z.enum(REPAIRS).openapi("HostRepairWay", {
+  description:
+    "As of one VM; each VM that its host has lost and nothing is under way of is repaired so.",
+});
+export const RepairHost = z
+  .strictObject({ ...RepairVm.shape, how: use(HostRepairWayName) })
+  .openapi("RepairHost");
+export const HostRepairView = z
+  .object({
+    how: use(HostRepairWayName),
+    hash: z.string(),
+    vms: z.array(
+      z
+        .object({
+          vmId: idOut("vm"),
+          hostname: z.string(),
+          effects: z.array(z.string()),
+          refused: use(
+            z.object({ code: z.string(), detail: z.string() }).openapi("RepairRefusal"),
+          ).nullable(),
+          action: use(ActionView).nullable(),
+        })
+        .openapi("RepairOfOne"),
+    ),
+    more: z.boolean().openapi({
+      description: "The host has lost other VMs besides: ask again once these are begun.",
+    }),
+  })
+  .openapi("HostRepair");
+export type HostRepairView = z.infer<typeof HostRepairView>;
 
 export const InitialPasswordView = z
   .object({

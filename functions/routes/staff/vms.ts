@@ -1,10 +1,18 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { RepairPlanView, RepairVm, RequestedAction } from "#core/contracts/api/vms.ts";
-import { idIn } from "#core/ids.ts";
+import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import {
+  HostRepairView,
+  RepairHost,
+  RepairPlanView,
+  RepairVm,
+  RequestedAction,
+} from "#core/contracts/api/vms.ts";
+import { idIn, toWireId } from "#core/ids.ts";
 import { ok } from "#core/result.ts";
 import type { Deps } from "#commands/deps.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
+import { repairHost, showHostRepair, type HostRepair } from "#commands/vms/repair-host.ts";
 import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
@@ -37,21 +45,72 @@ const repairRoute = (deps: Deps) =>
     },
   });
 
-/** What staff do to one VM. */
-export const staffVmRoutes = (deps: Deps) =>
-  newRouter<AccountEnv>().openapi(repairRoute(deps), async (c) => {
-    const who = c.get("who");
-    const body = c.req.valid("json");
-    const asked = { vmId: c.req.valid("param").id, how: body.how };
-    if (body.dryRun) {
-      const { how, effects, hash } = unwrap(await showRepair(deps, asked));
-      return c.json({ how, effects: [...effects], hash }, 200);
-    }
-    const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
-    const begun = await answerOnce(deps, key, RequestedAction, async (within) => {
-      const action = await repairVm(within, { ...asked, who, hash: body.hash });
-      return action.ok ? ok({ action: toActionView(action.value, who) }) : action;
-    });
-    await ringNow(deps);
-    return c.json(unwrap(begun), 202);
+const repairHostRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "staff:write"),
+    operationId: "repairHost",
+    summary: "Bring back all VMs that a host has lost",
+    description:
+      "As after a host was rebuilt with its disks kept. Each VM is repaired by itself: one that cannot be says why, and keeps " +
+      "no other from it. Repeated, it goes on with those that are left.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/hosts/{id}/repair",
+    request: {
+      params: z.object({ id: idIn("host") }),
+      body: { required: true, content: json(RepairHost) },
+    },
+    responses: {
+      200: { description: "What it would do", content: json(HostRepairView) },
+      202: { description: "Begun", content: json(HostRepairView) },
+      ...problems("host_not_found", "plan_changed"),
+    },
   });
+
+/** What staff do to VMs. */
+export const staffVmRoutes = (deps: Deps) =>
+  newRouter<AccountEnv>()
+    .openapi(repairHostRoute(deps), async (c) => {
+      const who = c.get("who");
+      const { how, dryRun, hash } = c.req.valid("json");
+      const asked = { hostId: c.req.valid("param").id, how };
+      if (dryRun) {
+        const shown = unwrap(await showHostRepair(deps, asked));
+        return c.json(toHostRepairView(shown, who), 200);
+      }
+      const begun = unwrap(await repairHost(deps, { ...asked, who, hash }));
+      await ringNow(deps);
+      return c.json(toHostRepairView(begun, who), 202);
+    })
+    .openapi(repairRoute(deps), async (c) => {
+      const who = c.get("who");
+      const body = c.req.valid("json");
+      const asked = { vmId: c.req.valid("param").id, how: body.how };
+      if (body.dryRun) {
+        const { how, effects, hash } = unwrap(await showRepair(deps, asked));
+        return c.json({ how, effects: [...effects], hash }, 200);
+      }
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      const begun = await answerOnce(deps, key, RequestedAction, async (within) => {
+        const action = await repairVm(within, { ...asked, who, hash: body.hash });
+        return action.ok ? ok({ action: toActionView(action.value, who) }) : action;
+      });
+      await ringNow(deps);
+      return c.json(unwrap(begun), 202);
+    });
+
+const toHostRepairView = (
+  { how, hash, vms, more }: HostRepair,
+  who: AccountPrincipal,
+): HostRepairView => ({
+  how,
+  hash,
+  vms: vms.map(({ vmId, hostname, effects, refusal, action }) => ({
+    vmId: toWireId("vm", vmId),
+    hostname,
+    effects: [...effects],
+    refused: refusal && { code: refusal.code, detail: refusal.detail },
+    action: action && toActionView(action, who),
+  })),
+  more,
+});
