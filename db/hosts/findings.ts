@@ -1,4 +1,4 @@
-import { and, desc, eq, inArray, isNotNull, isNull, lt, sql } from "drizzle-orm";
+import { and, count, desc, eq, inArray, isNotNull, isNull, lt, sql } from "drizzle-orm";
 import {
   ENDS_AFTER_SILENCE_MS,
   TOLD_ONCE_KEPT_MS,
@@ -95,6 +95,20 @@ export async function silentFindingIds(db: Db, limit: number): Promise<readonly 
     )
     .limit(limit);
   return rows.map((row) => row.id);
+}
+
+/** How many are open of each of these hosts; one that is left out has none. */
+export async function countOpenFindings(
+  db: Db,
+  hostIds: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  if (hostIds.length === 0) return new Map();
+  const rows = await db
+    .select({ hostId: findings.hostId, open: count() })
+    .from(findings)
+    .where(and(inArray(findings.hostId, [...hostIds]), isNull(findings.endedAt)))
+    .groupBy(findings.hostId);
+  return new Map(rows.map((row) => [row.hostId, row.open]));
 }
 
 export type FindingFilter = Readonly<{

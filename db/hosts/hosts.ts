@@ -16,6 +16,8 @@ export type Host = Readonly<{
   accelerator: string | null;
   /** What its agent last said of it, as it is stored: `factsOf` reads it. */
   facts: unknown;
+  /** Of what placement goes by; null: it has not said yet what it is. */
+  kindId: string | null;
   ceiling: Ceiling;
   capacity: Capacity;
   allocated: Capacity;
@@ -40,6 +42,7 @@ export const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   hypervisor: r.hypervisor,
   accelerator: r.accelerator,
   facts: r.facts,
+  kindId: r.kindId,
   ceiling: {
     vcpus: r.ceilingVcpus,
     memoryMib: r.ceilingMemoryMib,

@@ -117,11 +117,19 @@ export const DriverCapabilities = z
     diskBus: z.boolean().optional(),
     /** It can define a VM again on the disk that lies there. Agents of before the word `repair` do not say so. */
     adoptDisk: z.boolean().optional(),
+    /** Where there is no hardware for its guests they may be emulated: slow, for tests only. Left out: it does not say. */
+    emulation: z.boolean().optional(),
     bandwidthLimit: z.boolean(),
     iopsLimit: z.boolean(),
   })
   .openapi("DriverCapabilities");
 export type DriverCapabilities = z.infer<typeof DriverCapabilities>;
+
+/** Why a host lacks a capability that its driver has a word for: what is amiss there, or what the driver has no call for. */
+export const MissingCapability = z
+  .object({ capability: z.string().regex(/^[a-zA-Z]{1,50}$/), why: Text(300) })
+  .openapi("MissingCapability");
+export type MissingCapability = z.infer<typeof MissingCapability>;
 
 /** An image in a host's folder. */
 export const HeldImage = z
@@ -145,6 +153,8 @@ export const HostFacts = z
     /** `tcg` is emulation, slow, and `simulated` runs nothing: both are offered only on hosts that staff marked for tests. */
     accelerator: z.enum(["hardware", "tcg", "simulated"]).openapi("Accelerator"),
     capabilities: DriverCapabilities,
+    /** Only people read it. Agents of before leave it out. */
+    missing: z.array(use(MissingCapability)).max(50).optional(),
     cpuThreads: z.int().positive().max(65_536),
     memoryMib: z
       .int()
