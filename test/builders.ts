@@ -203,6 +203,8 @@ export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
   bootEpoch: null,
   lastErrorCode: null,
   lastErrorDetail: null,
+  lastErrorSince: null,
+  lastErrorTimes: 0,
   lostAt: null,
   ...over,
 });
