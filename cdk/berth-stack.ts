@@ -1,6 +1,7 @@
 import { CfnOutput, CfnParameter, Duration, Stack, type StackProps } from "aws-cdk-lib";
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { SqsEventSource } from "aws-cdk-lib/aws-lambda-event-sources";
+import { Metric } from "aws-cdk-lib/aws-cloudwatch";
 import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Schedule, ScheduleExpression } from "aws-cdk-lib/aws-scheduler";
 import { LambdaInvoke } from "aws-cdk-lib/aws-scheduler-targets";
@@ -230,7 +231,7 @@ export class BerthStack extends Stack {
           maxConcurrency: settings.consumers,
         }),
       );
-    this.everyMinute = this.#sweepEveryMinute(sweep, alarms);
+    this.everyMinute = this.#sweepEveryMinute(sweep, agent, alarms);
     this.#migrateBefore(
       [api, agent, logIn, stripeWebhook, billingConsumer, outboxConsumer, sweep],
       { network, database },
@@ -263,7 +264,7 @@ export class BerthStack extends Stack {
     );
   }
 
-  #sweepEveryMinute(sweep: BerthFunction, alarms: Alarms): Schedule {
+  #sweepEveryMinute(sweep: BerthFunction, agent: BerthFunction, alarms: Alarms): Schedule {
     sweep.function.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: Duration.minutes(1) });
     alarms.when(this, "SweepStopped", {
       metric: sweep.function.metricInvocations({ period: Duration.minutes(5) }),
@@ -289,6 +290,25 @@ export class BerthStack extends Stack {
       in: 2,
       description:
         "Rows of the outbox stay unsent: hosts and consumers are not rung. See relay_outbox.failed in the sweep's log.",
+    });
+    // What is amiss is told once, by whoever finds it out: reports, or the sweep (`commands/hosts/note-findings.ts`).
+    for (const [name, { logGroup }] of Object.entries({ Agent: agent, Sweep: sweep }))
+      new MetricFilter(this, `FindingOpened${name}`, {
+        logGroup,
+        filterPattern: FilterPattern.stringValue("$.message", "=", "finding.opened"),
+        metricNamespace: this.stackName,
+        metricName: "FindingOpened",
+      });
+    alarms.when(this, "FindingOpenedAlarm", {
+      metric: new Metric({
+        namespace: this.stackName,
+        metricName: "FindingOpened",
+        statistic: "Sum",
+        period: Duration.minutes(1),
+      }),
+      threshold: 1,
+      description:
+        "Something is amiss with a host or a VM: GET /staff/v1/findings?state=open. It is told once; see docs/runbooks/host-lost.md.",
     });
     // A role of our own: the target's own grant takes in versions and aliases, by a wildcard.
     const role = new Role(this, "SchedulerRole", {

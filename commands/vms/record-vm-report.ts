@@ -105,13 +105,18 @@ export async function recordVmReport(
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
     const [held] = await together([
-      touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now }),
+      touchHost(tx, hostId, {
+        serial,
+        clockOffsetSeconds,
+        isSeen: report.hypervisorAway === undefined,
+        now: at.now,
+      }),
       saveObservations(tx, observed),
     ]);
     if (!held) return stale(serial, null);
     const jump = report.facts ? await remeasure(tx, held, report.facts, at) : null;
     const ofVms = foundOfVms({ vms: counted, strangers, findings }, bound, at.now);
-    const ofHost = foundOfHost(hostId, report, open);
+    const ofHost = foundOfHost({ id: hostId, testOnly: heard.testOnly }, report, open);
     const noted = await noteFindings(
       tx,
       hostId,
