@@ -1,7 +1,6 @@
 import { CfnOutput, CfnParameter, Duration, Stack, type StackProps } from "aws-cdk-lib";
 import { PolicyStatement, Role, ServicePrincipal } from "aws-cdk-lib/aws-iam";
 import { SqsEventSource } from "aws-cdk-lib/aws-lambda-event-sources";
-import { Metric } from "aws-cdk-lib/aws-cloudwatch";
 import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Schedule, ScheduleExpression } from "aws-cdk-lib/aws-scheduler";
 import { LambdaInvoke } from "aws-cdk-lib/aws-scheduler-targets";
@@ -292,20 +291,17 @@ export class BerthStack extends Stack {
         "Rows of the outbox stay unsent: hosts and consumers are not rung. See relay_outbox.failed in the sweep's log.",
     });
     // What is amiss is told once, by whoever finds it out: reports, or the sweep (`commands/hosts/note-findings.ts`).
-    for (const [name, { logGroup }] of Object.entries({ Agent: agent, Sweep: sweep }))
+    const openedBy = (name: string, { logGroup }: BerthFunction) =>
       new MetricFilter(this, `FindingOpened${name}`, {
         logGroup,
         filterPattern: FilterPattern.stringValue("$.message", "=", "finding.opened"),
         metricNamespace: this.stackName,
         metricName: "FindingOpened",
       });
+    openedBy("Agent", agent);
     alarms.when(this, "FindingOpenedAlarm", {
-      metric: new Metric({
-        namespace: this.stackName,
-        metricName: "FindingOpened",
-        statistic: "Sum",
-        period: Duration.minutes(1),
-      }),
+      // Of both: they write the same metric.
+      metric: openedBy("Sweep", sweep).metric({ statistic: "Sum", period: Duration.minutes(1) }),
       threshold: 1,
       description:
         "Something is amiss with a host or a VM: GET /staff/v1/findings?state=open. It is told once; see docs/runbooks/host-lost.md.",

@@ -232,7 +232,10 @@ const OF_THE_SENDER = {
    * Why the host's VMs have not been seen for a while: its hypervisor does not answer. Left out while they are seen. A report that
    * says so is no word of its VMs.
    */
-  hypervisorAway: z.object({ code: z.string().max(50), detail: Text(1000) }).optional(),
+  hypervisorAway: z
+    .object({ code: z.string().max(50), detail: Text(1000) })
+    .openapi("HypervisorAway")
+    .optional(),
   /** Left out by agents that do not count: theirs are taken in whatever order they come. */
   serial: ReportSerial.optional(),
   /** The host's clock less the control plane's; left out while it is not known. What no column holds is cut. */

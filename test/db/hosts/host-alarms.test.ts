@@ -185,20 +185,19 @@ describe("5.6: staff's mark for tests and the agent's leave to emulate", () => {
     });
 
   test.each([
-    { testOnly: false, emulation: true, told: /staff did not mark it/ },
-    { testOnly: false, emulation: undefined, told: /staff did not mark it/ },
-    { testOnly: true, emulation: false, told: /`emulationAllowed`/ },
-    { testOnly: true, emulation: true, told: null },
-    { testOnly: false, emulation: false, told: null },
+    { testOnly: false, emulation: true, told: ["staff did not mark it"] },
+    { testOnly: false, emulation: undefined, told: ["staff did not mark it"] },
+    { testOnly: true, emulation: false, told: ["`emulationAllowed`"] },
+    { testOnly: true, emulation: true, told: [] },
+    { testOnly: false, emulation: false, told: [] },
   ])(
     "that differ are told, and end with it (marked: $testOnly, allowed: $emulation)",
     async ({ testOnly, emulation, told }) => {
       const { hostId } = await aWorld(cp, { testOnly });
       await reports(hostId, { facts: can("tcg", emulation) });
       const open = await openOf(hostId);
-      expect(open).toEqual(
-        told === null ? [] : [{ kind: "emulation_disagrees", detail: expect.stringMatching(told) }],
-      );
+      expect(open.map(({ kind }) => kind)).toEqual(told.map(() => "emulation_disagrees"));
+      expect(open.map(({ detail }) => detail).join()).toContain(told.join());
       await reports(hostId);
       expect(await openOf(hostId)).toEqual(open);
       await reports(hostId, { facts: can("hardware", emulation) });
