@@ -230,7 +230,7 @@ export class BerthStack extends Stack {
           maxConcurrency: settings.consumers,
         }),
       );
-    this.everyMinute = this.#sweepEveryMinute(sweep, alarms);
+    this.everyMinute = this.#sweepEveryMinute(sweep, agent, alarms);
     this.#migrateBefore(
       [api, agent, logIn, stripeWebhook, billingConsumer, outboxConsumer, sweep],
       { network, database },
@@ -263,7 +263,7 @@ export class BerthStack extends Stack {
     );
   }
 
-  #sweepEveryMinute(sweep: BerthFunction, alarms: Alarms): Schedule {
+  #sweepEveryMinute(sweep: BerthFunction, agent: BerthFunction, alarms: Alarms): Schedule {
     sweep.function.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: Duration.minutes(1) });
     alarms.when(this, "SweepStopped", {
       metric: sweep.function.metricInvocations({ period: Duration.minutes(5) }),
@@ -289,6 +289,22 @@ export class BerthStack extends Stack {
       in: 2,
       description:
         "Rows of the outbox stay unsent: hosts and consumers are not rung. See relay_outbox.failed in the sweep's log.",
+    });
+    // What is amiss is told once, by whoever finds it out: reports, or the sweep (`commands/hosts/note-findings.ts`).
+    const openedBy = (name: string, { logGroup }: BerthFunction) =>
+      new MetricFilter(this, `FindingOpened${name}`, {
+        logGroup,
+        filterPattern: FilterPattern.stringValue("$.message", "=", "finding.opened"),
+        metricNamespace: this.stackName,
+        metricName: "FindingOpened",
+      });
+    openedBy("Agent", agent);
+    alarms.when(this, "FindingOpenedAlarm", {
+      // Of both: they write the same metric.
+      metric: openedBy("Sweep", sweep).metric({ statistic: "Sum", period: Duration.minutes(1) }),
+      threshold: 1,
+      description:
+        "Something is amiss with a host or a VM: GET /staff/v1/findings?state=open. It is told once; see docs/runbooks/host-lost.md.",
     });
     // A role of our own: the target's own grant takes in versions and aliases, by a wildcard.
     const role = new Role(this, "SchedulerRole", {

@@ -1,4 +1,5 @@
 import type { EventName } from "#core/contracts/events.ts";
+import { TOLD_FINDINGS } from "#core/hosts/finding.ts";
 import { HOST_STATES, silentBefore } from "#core/hosts/place-vm.ts";
 import type { OrderState } from "#core/orders/order.ts";
 import { OPEN_ORDER_STATES } from "#core/plane-metrics.ts";
@@ -7,6 +8,7 @@ import {
   doorbellLags,
   eventsSent,
   hostsByState,
+  openFindings,
   openOrders,
   silentHosts,
   unappliedBacklog,
@@ -22,6 +24,7 @@ const SETTLED_MS = 15_000;
 /** What happened while nobody measured for longer is not told any more. */
 const MOST_SPAN_MS = 10 * 60_000;
 const MOST_SILENT = 1000;
+const MOST_FINDINGS = 10_000;
 
 const STATE_AFTER: Partial<Record<EventName, OrderState>> = {
   "order.placed.v1": "awaiting_payment",
@@ -85,6 +88,12 @@ async function tellWhatWaits({ db, metrics }: Measuring, now: Date): Promise<voi
   const hosts = await hostsByState(db);
   for (const state of HOST_STATES) metrics.set("berth_hosts", { state }, hosts.get(state) ?? 0);
   metrics.set("berth_hosts_silent", {}, await silentHosts(db, silentBefore(now), MOST_SILENT));
+  const amiss = await openFindings(db, MOST_FINDINGS);
+  const known = TOLD_FINDINGS.filter((kind) => kind !== "other");
+  const others = [...amiss].filter(([kind]) => !known.includes(kind));
+  for (const kind of known) metrics.set("berth_findings_open", { kind }, amiss.get(kind) ?? 0);
+  const rest = others.reduce((sum, [, open]) => sum + open, 0);
+  metrics.set("berth_findings_open", { kind: "other" }, rest);
 }
 
 async function tellWhatHappened({ db, metrics }: Measuring, span: Span): Promise<void> {

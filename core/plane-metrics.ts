@@ -1,3 +1,4 @@
+import { TOLD_FINDINGS } from "./hosts/finding.ts";
 import { HOST_STATES } from "./hosts/place-vm.ts";
 import type { Metrics } from "./metrics.ts";
 import { ORDER_STATES } from "./orders/order.ts";
@@ -78,6 +79,11 @@ export const PLANE_METRICS = {
     kind: "gauge",
     help: "Enrolled hosts, not retired, that were not heard of for five minutes; counted up to 1000.",
     labels: {},
+  },
+  berth_findings_open: {
+    kind: "gauge",
+    help: "What is amiss with hosts and what is on them, by kind; 10000 are counted at most.",
+    labels: { kind: TOLD_FINDINGS },
   },
 } as const;
 

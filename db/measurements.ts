@@ -1,10 +1,11 @@
-import { and, count, eq, gt, lte, min, sql } from "drizzle-orm";
+import { and, count, eq, gt, isNull, lte, min, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { EventName } from "#core/contracts/events.ts";
 import type { HostState } from "#core/hosts/place-vm.ts";
 import type { OpenOrderState } from "#core/plane-metrics.ts";
 import type { Db } from "./client.ts";
-import { hostCounts, hosts } from "./schema/hosts.ts";
+import { isSilent } from "./hosts/hosts.ts";
+import { findings, hostCounts, hosts } from "./schema/hosts.ts";
 import { inbox, outbox } from "./schema/messages.ts";
 import { orders } from "./schema/orders.ts";
 
@@ -54,18 +55,23 @@ export async function silentHosts(db: Db, since: Date, most: number): Promise<nu
   const silent = db
     .select({ id: hosts.id })
     .from(hosts)
-    .where(
-      and(
-        sql`${hosts.state} in ('active', 'draining')`,
-        // Of the two minutes in which `since` lies, some were heard of after it.
-        sql`${hosts.heardIn} <= ${since.toISOString()}::timestamptz`,
-        sql`${hosts.lastSeenAt} < ${since.toISOString()}::timestamptz`,
-      ),
-    )
+    .where(isSilent(since))
     .limit(most)
     .as("silent");
   const [row] = await db.select({ rows: count() }).from(silent);
   return row?.rows ?? 0;
+}
+
+/** Findings that are open, by kind; of all of them, never more than `most`. */
+export async function openFindings(db: Db, most: number): Promise<ReadonlyMap<string, number>> {
+  const open = db
+    .select({ kind: findings.kind })
+    .from(findings)
+    .where(isNull(findings.endedAt))
+    .limit(most)
+    .as("open");
+  const rows = await db.select({ kind: open.kind, rows: count() }).from(open).groupBy(open.kind);
+  return new Map(rows.map((row) => [row.kind, row.rows]));
 }
 
 const sentIn = ({ from, until }: Span) => and(gt(outbox.sentAt, from), lte(outbox.sentAt, until));

@@ -25,29 +25,42 @@ export type Change = Readonly<{
   events: readonly Event[];
 }>;
 
+type At = Readonly<{ now: Date; newId: () => string }>;
+
 /** Writes the audit row and the outbox rows of a change, in the change's own transaction (invariant 20), by one statement. */
-export async function recordChange(
-  tx: Tx,
-  change: Change,
-  at: { now: Date; newId: () => string },
-): Promise<void> {
-  const { actor, action, subject, detail = {}, events } = change;
+export const recordChange = (tx: Tx, change: Change, at: At): Promise<void> =>
+  recordChanges(tx, [change], at);
+
+/** The same of many changes, by one statement too. */
+export async function recordChanges(tx: Tx, changes: readonly Change[], at: At): Promise<void> {
+  if (changes.length === 0) return;
   const now = at.now.toISOString();
+  const rows = changes.map((change) => ({
+    id: at.newId(),
+    ...change,
+    events: change.events.map((event) => ({ id: at.newId(), event })),
+  }));
+  const events = rows.flatMap((row) => row.events);
   // What is only kept as the record waits for no relay.
   const sentAt = (e: Event) => (EVENT_ROUTE[e.name] === "record" ? now : null);
   await runNamed(
     tx,
-    "record_change",
+    "record_changes",
     sql`
     with audited as (
       insert into ${auditLog} (id, at, actor_kind, actor_id, action, subject_kind, subject_id, detail)
-      values (${at.newId()}, ${now}, ${actor.kind}, ${actor.id}, ${action}, ${subject.kind}, ${subject.id},
-        ${JSON.stringify(detail)}::jsonb)
+      select n.id, ${now}::timestamptz, n.actor_kind, n.actor_id, n.action, n.subject_kind, n.subject_id, n.detail
+      from unnest(
+        ${list("uuid", rows, (r) => r.id)}, ${list("actor_kind", rows, (r) => r.actor.kind)},
+        ${list("text", rows, (r) => r.actor.id)}, ${list("text", rows, (r) => r.action)},
+        ${list("text", rows, (r) => r.subject.kind)}, ${list("uuid", rows, (r) => r.subject.id)},
+        ${list("jsonb", rows, (r) => JSON.stringify(r.detail ?? {}))}
+      ) as n (id, actor_kind, actor_id, action, subject_kind, subject_id, detail)
     )
     insert into ${outbox} (id, name, data, created_at, sent_at)
     select n.id, n.name, n.data, ${now}::timestamptz, n.sent_at from unnest(
-      ${list("uuid", events, () => at.newId())}, ${list("event_name", events, (e) => e.name)},
-      ${list("jsonb", events, (e) => JSON.stringify(e.data))}, ${list("timestamptz", events, sentAt)}
+      ${list("uuid", events, (e) => e.id)}, ${list("event_name", events, (e) => e.event.name)},
+      ${list("jsonb", events, (e) => JSON.stringify(e.event.data))}, ${list("timestamptz", events, (e) => sentAt(e.event))}
     ) with ordinality as n (id, name, data, sent_at, nth) order by n.nth`,
   );
 }

@@ -1,6 +1,6 @@
 import type { Context, ScheduledEvent } from "aws-lambda";
 import { forgetSpentAgentTokens } from "#commands/hosts/forget-agent-tokens.ts";
-import { endSilentFindings } from "#commands/hosts/note-findings.ts";
+import { endSilentFindings, tellSilentHosts } from "#commands/hosts/note-findings.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
@@ -33,6 +33,7 @@ export const SWEEPS = {
   expire_initial_passwords: expireInitialPasswords,
   forget_old_links: forgetOldLinks,
   forget_spent_agent_tokens: forgetSpentAgentTokens,
+  tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
   relay_outbox: relayOutbox,
   check_health: checkHealth,

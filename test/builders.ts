@@ -204,6 +204,8 @@ export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
   bootEpoch: null,
   lastErrorCode: null,
   lastErrorDetail: null,
+  lastErrorSince: null,
+  lastErrorTimes: 0,
   lostAt: null,
   ...over,
 });

@@ -1,4 +1,5 @@
-import { needsOf, runsImage, runsVm, silentBefore, type VmDemand } from "#core/hosts/place-vm.ts";
+import { runsImage, runsVm, silentBefore } from "#core/hosts/place-vm.ts";
+import { demandOf, isBigEnough } from "#core/hosts/why-no-vms.ts";
 import { kindsWithRoom } from "#db/hosts/capacity.ts";
 import { kindsOfHosts } from "#db/hosts/kinds.ts";
 import { locationsWithAddress } from "#db/network/pools.ts";
@@ -18,13 +19,6 @@ export type PlanOffer = Readonly<{
 }>;
 export type ImageOffer = Readonly<{ image: Image; locationIds: readonly string[] }>;
 
-const demand = (plan: Plan, image: Image): VmDemand => ({
-  size: plan.size,
-  image,
-  needs: needsOf(plan),
-});
-const bigEnough = (plan: Plan, image: Image) =>
-  plan.size.memoryMib >= image.minMemoryMib && plan.size.diskGib >= image.minDiskGib;
 const filesOf = (images: readonly Image[]) => [...new Set(images.map(({ file }) => file))];
 
 /** The plans on sale, each with the locations that have room and an address now, and for which images. */
@@ -47,7 +41,7 @@ export async function showPlans(deps: Pick<Deps, "db" | "clock">): Promise<reado
         : [];
       const placeable = images.filter(
         (image) =>
-          bigEnough(plan, image) && roomy.some((kind) => runsVm(kind, demand(plan, image))),
+          isBigEnough(plan, image) && roomy.some((kind) => runsVm(kind, demandOf(plan, image))),
       );
       return {
         locationId: id,

@@ -1,16 +1,21 @@
 import { compareFindings, type FindingKey, type Found } from "#core/hosts/finding.ts";
+import { silentBefore } from "#core/hosts/place-vm.ts";
 import type { Tx } from "#db/client.ts";
 import {
   endFindings,
   insertFindings,
   silentFindingIds,
   touchFindings,
+  untoldSilentHosts,
   type Finding,
   type OpenFinding,
 } from "#db/hosts/findings.ts";
-import { recordChange, type Actor } from "#db/record-change.ts";
+import { recordChanges, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+
+/** So many are told of in a minute at most. */
+const MOST_SILENT = 1000;
 
 type At = { now: Date; newId: () => string };
 export type NotedFindings = Readonly<{ opened: readonly Finding[]; ended: readonly Finding[] }>;
@@ -29,10 +34,46 @@ export async function noteFindings(
   const { begun, goOn, ended } = compareFindings(report.open, report.told, report.over);
   const seen = goOn.map(({ open, detail }) => ({ id: open.id, detail }));
   await touchFindings(tx, seen, at.now);
-  const rows = begun.map((found) => ({ ...found, id: at.newId() }));
-  const opened = await insertFindings(tx, hostId, rows, at.now);
-  for (const finding of opened) await record(tx, "open", finding, at, actor);
+  const opened = await begin(
+    tx,
+    begun.map((found) => ({ ...found, hostId })),
+    at,
+    actor,
+  );
   return { opened, ended: await end(tx, ended, at, actor) };
+}
+
+/**
+ * Tells of hosts that are not heard of any more: by as many statements for ten thousand as for one, so many at a time. Runs
+ * every minute. The next report of a host ends it.
+ */
+export async function tellSilentHosts(deps: Deps): Promise<{ opened: number }> {
+  const at = stamp(deps);
+  const opened = await inTransaction(deps.db, async (tx) => {
+    const silent = await untoldSilentHosts(tx, silentBefore(at.now), MOST_SILENT);
+    const found = silent.map(({ hostId, lastSeenAt }) => ({
+      kind: "host_silent",
+      subject: hostId,
+      vmId: null,
+      detail: `not heard of since ${lastSeenAt.toISOString()}`,
+      hostId,
+    }));
+    return begin(tx, found, at, { kind: "system", id: "tell-silent-hosts" });
+  });
+  logFindings(deps, { opened, ended: [] });
+  return { opened: opened.length };
+}
+
+async function begin(
+  tx: Tx,
+  begun: readonly (Found & { hostId: string })[],
+  at: At,
+  actor: Actor,
+): Promise<readonly Finding[]> {
+  const rows = begun.map((found) => ({ ...found, id: at.newId() }));
+  const opened = await insertFindings(tx, rows, at.now);
+  await record(tx, "open", opened, at, actor);
+  return opened;
 }
 
 /** Ends what nobody has told of for as long as its kind may be left out. Runs every minute. */
@@ -59,14 +100,20 @@ async function end(
 ): Promise<readonly Finding[]> {
   const ids = over.map((finding) => finding.id);
   const ended = await endFindings(tx, ids, at.now);
-  for (const finding of ended) await record(tx, "end", finding, at, actor);
+  await record(tx, "end", ended, at, actor);
   return ended;
 }
 
-const record = (tx: Tx, what: "open" | "end", f: Finding, at: At, actor: Actor): Promise<void> =>
-  recordChange(
+const record = (
+  tx: Tx,
+  what: "open" | "end",
+  findings: readonly Finding[],
+  at: At,
+  actor: Actor,
+): Promise<void> =>
+  recordChanges(
     tx,
-    {
+    findings.map((f) => ({
       actor,
       action: `finding.${what}`,
       subject: { kind: "finding", id: f.id },
@@ -77,7 +124,7 @@ const record = (tx: Tx, what: "open" | "end", f: Finding, at: At, actor: Actor):
           data: { findingId: f.id, hostId: f.hostId },
         },
       ],
-    },
+    })),
     at,
   );
 

@@ -1,22 +1,104 @@
+import type { HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
+import { silentBefore, type HostCandidate, type HostKind } from "#core/hosts/place-vm.ts";
+import { demandsOf, whyNotKnown, whyNoVms, type WhyNoVms } from "#core/hosts/why-no-vms.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { listHosts, loadHost, type Host } from "#db/hosts/hosts.ts";
+import { listImages, listPlans } from "#db/catalogue/catalogue.ts";
+import { countOpenFindings, listFindings, type Finding } from "#db/hosts/findings.ts";
+import { heldImagesOf } from "#db/hosts/held-images.ts";
+import { factsOf, listHosts, loadHost, type Host } from "#db/hosts/hosts.ts";
+import { kindsById } from "#db/hosts/kinds.ts";
 import type { Deps } from "#commands/deps.ts";
 import { cursorToId, cutPage, type Page, type PageRequest } from "#commands/page.ts";
 
 export type { Host };
 
-export async function showHosts(deps: Pick<Deps, "db">, page: PageRequest): Promise<Page<Host>> {
+/** A host, how it stands, and why. */
+export type HostStanding = Readonly<{
+  host: Host;
+  facts: HostFacts | null;
+  /** When its agent was last heard of, if that is too long ago; null: it is heard of, or never was. */
+  silentSince: Date | null;
+  whyNoVms: WhyNoVms;
+  openFindings: number;
+}>;
+export type HostDetails = HostStanding &
+  Readonly<{
+    /** null: its agent does not say. */
+    images: readonly HeldImage[] | null;
+    /** The newest of what is open. */
+    findings: readonly Finding[];
+  }>;
+
+type Read = Pick<Deps, "db" | "clock">;
+const MOST_FINDINGS_SHOWN = 100;
+
+/** However many hosts a page has, it is read by as many statements. */
+export async function showHosts(deps: Read, page: PageRequest): Promise<Page<HostStanding>> {
   const rows = await listHosts(deps.db, {
     limit: page.limit + 1,
     after: cursorToId(page.cursor),
   });
-  return cutPage(rows, page.limit, (h) => h.id);
+  const { items, nextCursor } = cutPage(rows, page.limit, (h) => h.id);
+  return { items: await standingOf(deps, items), nextCursor };
 }
 
 export async function showHost(
-  deps: Pick<Deps, "db">,
+  deps: Read,
   hostId: string,
-): Promise<Result<Host, Refusal<"host_not_found">>> {
+): Promise<Result<HostDetails, Refusal<"host_not_found">>> {
   const host = await loadHost(deps.db, hostId);
-  return host ? ok(host) : refuse("host_not_found", "no such host");
+  const [standing] = host ? await standingOf(deps, [host]) : [];
+  if (!standing) return refuse("host_not_found", "no such host");
+  const [images, findings] = await Promise.all([
+    standing.facts?.images === undefined ? null : heldImagesOf(deps.db, hostId),
+    listFindings(
+      deps.db,
+      { state: "open", hostId, vmId: null, kind: null },
+      { limit: MOST_FINDINGS_SHOWN, before: null },
+    ),
+  ]);
+  return ok({ ...standing, images, findings });
 }
+
+async function standingOf(
+  { db, clock }: Read,
+  hosts: readonly Host[],
+): Promise<readonly HostStanding[]> {
+  const now = clock.now();
+  const kindIds = [...new Set(hosts.flatMap(({ kindId }) => kindId ?? []))];
+  const ids = hosts.map(({ id }) => id);
+  const [plans, images, open] = await Promise.all([
+    listPlans(db),
+    listImages(db),
+    countOpenFindings(db, ids),
+  ]);
+  const kinds = await kindsById(db, kindIds, [...new Set(images.map(({ file }) => file))]);
+  const demands = demandsOf(plans, images);
+  return hosts.map((host) => {
+    const kind = kinds.get(host.kindId ?? "");
+    const isSilent = host.lastSeenAt !== null && host.lastSeenAt < silentBefore(now);
+    return {
+      host,
+      facts: factsOf(host),
+      silentSince: isSilent ? host.lastSeenAt : null,
+      whyNoVms: kind ? whyNoVms(candidateOf(host, kind), demands, now) : whyNotKnown(host, now),
+      openFindings: open.get(host.id) ?? 0,
+    };
+  });
+}
+
+const candidateOf = (
+  { id, state, lastSeenAt, capacity, allocated }: Host,
+  kind: HostKind,
+): HostCandidate => ({
+  ...kind,
+  id,
+  state,
+  lastSeenAt,
+  free: {
+    vcpus: capacity.vcpus - allocated.vcpus,
+    memoryMib: capacity.memoryMib - allocated.memoryMib,
+    diskGib: capacity.diskGib - allocated.diskGib,
+    vms: capacity.vms - allocated.vms,
+  },
+});

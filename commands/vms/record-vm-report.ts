@@ -28,11 +28,7 @@ import {
   touchHost,
   type Host,
 } from "#db/hosts/hosts.ts";
-import {
-  eraseInitialPassword,
-  lockInitialPassword,
-  offerInitialPassword,
-} from "#db/vms/initial-passwords.ts";
+import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
 import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { together } from "#db/together.ts";
@@ -41,6 +37,7 @@ import { stamp, type AgentDeps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { logFindings, noteFindings } from "#commands/hosts/note-findings.ts";
 import { finishVm } from "./finish-vm.ts";
+import { withdrawUnoffered } from "./withdraw-initial-password.ts";
 
 /**
  * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
@@ -110,13 +107,18 @@ export async function recordVmReport(
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
     const [held] = await together([
-      touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now }),
+      touchHost(tx, hostId, {
+        serial,
+        clockOffsetSeconds,
+        isSeen: report.hypervisorAway === undefined,
+        now: at.now,
+      }),
       saveObservations(tx, observed),
     ]);
     if (!held) return stale(serial, null);
     const jump = report.facts ? await remeasure(tx, held, report.facts, at) : null;
     const ofVms = foundOfVms({ vms: counted, strangers, findings }, bound, at.now);
-    const ofHost = foundOfHost(hostId, report, open);
+    const ofHost = foundOfHost({ id: hostId, testOnly: heard.testOnly }, report, open);
     const noted = await noteFindings(
       tx,
       hostId,
@@ -259,12 +261,6 @@ async function applyReport(
     else await withdrawUnoffered(tx, vm.id, at.now);
   }
   return { documentChanged: mayCreateNoMore || repairEnded, changed };
-}
-
-/** Its host made no VM of it, and the next attempt has another. */
-async function withdrawUnoffered(tx: Tx, vmId: string, now: Date): Promise<void> {
-  const password = await lockInitialPassword(tx, vmId);
-  if (password?.state === "for_host") await eraseInitialPassword(tx, password, "withdraw", now);
 }
 
 /** For what cannot be used while it is not there, its customer is given back (`settle-losses.ts`). */

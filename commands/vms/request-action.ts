@@ -65,7 +65,7 @@ export async function requestAction(
     ];
     if (running && (await supersede(tx, running, at.now)))
       events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
-    await insertAction(tx, action);
+    await insertAction(tx, action, { power: vm.desiredPower, stopMode: vm.stopMode });
     await saveDesire(tx, vm.id, decided.value);
     if (input.type === "delete") events.push(...(await giveBackWhatWasNotMade(tx, vm, at.now)));
     if (

@@ -19,11 +19,13 @@ export const USUAL_CEILING: Ceiling = { vcpus: 256, memoryMib: 131_072, diskGib:
 /** Where a hypervisor names no limit of its own: far more than any host of ours has memory for. */
 const MOST_VMS = 10_000;
 
-export const fits = (free: Capacity, size: VmSize): boolean =>
-  free.vms >= 1 &&
-  size.vcpus <= free.vcpus &&
-  size.memoryMib <= free.memoryMib &&
-  size.diskGib <= free.diskGib;
+/** What of it is too little for one more VM of this size. */
+export const lacksRoom = (free: Capacity, size: VmSize): readonly (keyof Capacity)[] => [
+  ...(size.vcpus > free.vcpus ? (["vcpus"] as const) : []),
+  ...(size.memoryMib > free.memoryMib ? (["memoryMib"] as const) : []),
+  ...(size.diskGib > free.diskGib ? (["diskGib"] as const) : []),
+  ...(free.vms < 1 ? (["vms"] as const) : []),
+];
 
 /**
  * Of a host's measured size: CPU times the overcommit that staff set; memory and disk never overcommitted, less

@@ -1,3 +1,5 @@
+import { HOST_FINDINGS } from "#core/contracts/agent/report.ts";
+
 /*
  * What is amiss and lasts: a state that staff must hear of, opened once and ended once. What only happens (a report that came
  * late, facts that jumped) is a line in the log and no finding.
@@ -22,15 +24,32 @@ export const ENDS_AFTER_SILENCE_MS = {
   image_changed: null,
   /** The host's agent would not apply its desired document. */
   desired_refused: HOUR_MS,
+  /** It was not heard of for five minutes. */
+  host_silent: null,
+  /** Its agent speaks, and does not reach the hypervisor. */
+  hypervisor_away: null,
+  /** What is to be done for a VM fails again and again, for a quarter of an hour. */
+  step_failing: HOUR_MS,
+  /** Staff's mark for tests and the agent's leave to emulate say different things. */
+  emulation_disagrees: null,
   /** An agent's own word (`HOST_FINDINGS`), which is over when the VM is seen whole. */
   disk_layer_missing: null,
 } as const satisfies Record<string, number | null>;
 export type FindingKind = keyof typeof ENDS_AFTER_SILENCE_MS;
 
+/** The kinds by their names: ours, and those that agents of today tell of. All others are told as `other`. */
+export const TOLD_FINDINGS: readonly string[] = [
+  ...new Set([...Object.keys(ENDS_AFTER_SILENCE_MS), ...HOST_FINDINGS]),
+  "other",
+];
+
+/** Told whatever else is open: each VM that is there is lost once at most, and a host has one hypervisor. */
+const ALWAYS_TOLD: ReadonlySet<string> = new Set<FindingKind>(["vm_lost", "hypervisor_away"]);
+
 /** All else that agents tell of is told once and never taken back: it stays before staff's eyes for so long. */
 export const TOLD_ONCE_KEPT_MS = 7 * 24 * HOUR_MS;
 
-/** A host has at most so many open ones besides its VMs' losses: what it makes up fills no table. */
+/** A host has at most so many open ones besides those that are always told: what it makes up fills no table. */
 export const MOST_OPEN_FINDINGS = 200;
 
 /** `subject` is the VM's id, the host's, or a file's name. Of each host, at most one finding is open of each key. */
@@ -47,10 +66,10 @@ export function compareFindings<O extends FindingKey>(
   const gone = new Set(over.map(textOf));
   const known = new Set(open.map(textOf));
   const begun = [...now].filter(([key]) => !known.has(key)).map(([, found]) => found);
-  const losses = begun.filter((found) => found.kind === "vm_lost");
-  const rest = begun.filter((found) => found.kind !== "vm_lost");
+  const always = begun.filter((found) => ALWAYS_TOLD.has(found.kind));
+  const rest = begun.filter((found) => !ALWAYS_TOLD.has(found.kind));
   return {
-    begun: [...losses, ...rest.slice(0, Math.max(0, MOST_OPEN_FINDINGS - open.length))],
+    begun: [...always, ...rest.slice(0, Math.max(0, MOST_OPEN_FINDINGS - open.length))],
     goOn: open.flatMap((o) => {
       const found = now.get(textOf(o));
       return found ? [{ open: o, detail: found.detail }] : [];

@@ -1,8 +1,9 @@
 import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import type { ImageHardware } from "#core/vms/image-hardware.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
-import { fits, type Capacity } from "./capacity.ts";
+import { lacksRoom, type Capacity } from "./capacity.ts";
 import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform } from "./limits.ts";
+import { LACKING, type WhyNotHere } from "./why-not-here.ts";
 
 export const HOST_STATES = ["enrolling", "active", "draining", "retired"] as const;
 export type HostState = (typeof HOST_STATES)[number];
@@ -46,59 +47,96 @@ export type VmDemand = Readonly<{
 const GIB = 1024 ** 3;
 const NONE: ReadonlySet<string> = new Set();
 
-/** Whether the host holds the image, as it should be, and so that it fits on a disk of this size. */
-function holds(h: HostKind, image: ImageDemand, diskBytes: number): boolean {
-  if (h.images === null) return true;
+/*
+ * One list of what stands against a VM on a host decides where it is placed, and is what staff read. The lists are lazy: who
+ * only asks whether there is anything stops at the first.
+ */
+type Against = Iterable<WhyNotHere>;
+const isEmpty = (against: Against): boolean => against[Symbol.iterator]().next().done === true;
+
+/** The host does not hold the image, or not as it should be, or it does not fit on a disk of this size. */
+function* againstItsFile(h: HostKind, image: ImageDemand, diskBytes: number): Against {
+  if (h.images === null) return;
   const held = h.images.find(({ file }) => file === image.file);
   const sha256 = image.sha256[h.hypervisor];
-  return (
-    held !== undefined &&
-    !held.changed &&
-    (sha256 === undefined || held.sha256 === sha256) &&
-    held.virtualBytes <= diskBytes
-  );
+  if (held === undefined) return yield "image_missing";
+  if (held.changed) yield "image_changed";
+  if (sha256 !== undefined && held.sha256 !== sha256) yield "image_differs";
+  if (held.virtualBytes > diskBytes) yield "image_beyond_disk";
 }
 
-/** An agent that does not say that it gives what the image asks for is not asked for it. */
-const givesHardware = (h: HostKind, { firmware, secureBoot, diskBus }: ImageHardware) =>
-  (firmware === null || h.capabilities[firmware] === true) &&
-  (secureBoot !== "microsoft" || h.capabilities.secureBoot === true) &&
-  (secureBoot !== "uefi-ca" || h.capabilities.secureBootUefiCa === true) &&
-  (diskBus === null || h.capabilities.diskBus === true);
+/** An agent that does not say that it gives something is not asked for it. */
+function* lacking(h: HostKind, needs: readonly (keyof DriverCapabilities)[]): Against {
+  for (const need of needs)
+    if (h.capabilities[need] === undefined) yield "agent_old";
+    else if (!h.capabilities[need]) yield LACKING[need];
+}
+
+const neededFor = ({ firmware, secureBoot, diskBus }: ImageHardware) => [
+  ...(firmware === null ? [] : [firmware]),
+  ...(secureBoot === "microsoft" ? (["secureBoot"] as const) : []),
+  ...(secureBoot === "uefi-ca" ? (["secureBootUefiCa"] as const) : []),
+  ...(diskBus === null ? [] : (["diskBus"] as const)),
+];
 
 /** Customers' VMs run on hardware; anything else only where staff have marked the host for tests. */
 export const isFitForCustomers = (h: Pick<HostCandidate, "accelerator" | "testOnly">): boolean =>
   h.accelerator === "hardware" || h.testOnly;
 
+function* againstImage(h: HostKind, image: ImageDemand, diskBytes: number): Against {
+  if (!isFitForCustomers(h)) yield "emulation_without_test_mark";
+  if (h.accelerator === "tcg" && h.capabilities.emulation === false) yield "emulation_not_allowed";
+  if (!image.hypervisors.includes(h.hypervisor)) return yield "other_hypervisor";
+  yield* lacking(h, neededFor(image.hardware));
+  yield* againstItsFile(h, image, diskBytes);
+}
+
+function* againstVm(h: HostKind, vm: VmDemand): Against {
+  yield* againstImage(h, vm.image, vm.size.diskGib * GIB);
+  if (!withinLimits(vm.size, limitsOnHost(h.platform, h))) yield "beyond_limits";
+  yield* lacking(h, vm.needs);
+}
+
 /** Whether hosts of this kind could run the image at all, on whatever disk. */
-export const runsImage = (h: HostKind, image: ImageDemand, diskBytes = Infinity): boolean =>
-  isFitForCustomers(h) &&
-  image.hypervisors.includes(h.hypervisor) &&
-  givesHardware(h, image.hardware) &&
-  holds(h, image, diskBytes);
+export const runsImage = (h: HostKind, image: ImageDemand): boolean =>
+  isEmpty(againstImage(h, image, Infinity));
 
 /** Whether hosts of this kind could run the VM if they were empty. */
-export const runsVm = (h: HostKind, vm: VmDemand): boolean =>
-  runsImage(h, vm.image, vm.size.diskGib * GIB) &&
-  withinLimits(vm.size, limitsOnHost(h.platform, h)) &&
-  vm.needs.every((need) => h.capabilities[need] === true);
+export const runsVm = (h: HostKind, vm: VmDemand): boolean => isEmpty(againstVm(h, vm));
 
 /** A host that was not heard of since then gets no new VMs. */
 export const silentBefore = (now: Date): Date => new Date(+now - HOST_SILENT_MS);
 
-/** Hosts that could take the VM now, had they the room. */
-const ableHosts = (
-  hosts: readonly HostCandidate[],
-  vm: VmDemand,
+const AGAINST_STATE = {
+  enrolling: "not_enrolled",
+  active: null,
+  draining: "cordoned",
+  retired: "retired",
+} as const satisfies Record<HostState, WhyNotHere | null>;
+
+/** What stands against any VM on the host, whatever it is. */
+export function* againstHost(
+  { state, lastSeenAt }: Pick<HostCandidate, "state" | "lastSeenAt">,
   now: Date,
-): readonly HostCandidate[] =>
-  hosts.filter(
-    (h) =>
-      h.state === "active" &&
-      runsVm(h, vm) &&
-      h.lastSeenAt !== null &&
-      h.lastSeenAt >= silentBefore(now),
-  );
+): Against {
+  const against = AGAINST_STATE[state];
+  if (against !== null) yield against;
+  if (lastSeenAt === null ? state !== "enrolling" : lastSeenAt < silentBefore(now)) yield "silent";
+}
+
+const FULL = {
+  vcpus: "full_vcpus",
+  memoryMib: "full_memory",
+  diskGib: "full_disk",
+  vms: "full_vms",
+} as const satisfies Record<keyof Capacity, WhyNotHere>;
+
+/** All that stands against the VM on the host: it is placed there only if there is nothing. */
+export function* whyNotHere(h: HostCandidate, vm: VmDemand, now: Date): Against {
+  yield* againstHost(h, now);
+  yield* againstVm(h, vm);
+  for (const resource of lacksRoom(h.free, vm.size)) yield FULL[resource];
+}
 
 /**
  * Hosts that can take the VM, best first: the preferred hypervisor, then the most free memory (least full). `packed`: those
@@ -112,8 +150,8 @@ export function rankHosts(
 ): readonly HostCandidate[] {
   const preferred = (h: HostCandidate) => (h.hypervisor === PREFERRED[vm.image.os] ? 0 : 1);
   const last = (h: HostCandidate) => (packed.has(h.id) ? 0 : 1);
-  return ableHosts(hosts, vm, now)
-    .filter((h) => fits(h.free, vm.size))
+  return hosts
+    .filter((h) => isEmpty(whyNotHere(h, vm, now)))
     .toSorted(
       (a, b) =>
         preferred(a) - preferred(b) ||

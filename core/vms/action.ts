@@ -31,6 +31,10 @@ export const ACTION_ERROR_CODES = [
   "superseded",
   /** Its host says that the VM is not there any more. */
   "vm_lost",
+  /** Staff called it off before its host was told of it: nobody has done anything of it. */
+  "cancelled",
+  /** Staff gave it up though its host was told of it: whether and how far it was done is not known. */
+  "abandoned",
 ] as const;
 export type ActionErrorCode = (typeof ACTION_ERROR_CODES)[number];
 
@@ -42,6 +46,8 @@ export const ACTION_ERROR_WORDS = {
   payment_refunded: "It could not be delivered, and the payment goes back.",
   superseded: "The VM was deleted while this ran.",
   vm_lost: "The VM is not there any more. Our staff have been told.",
+  cancelled: "Our staff called it off before it was begun.",
+  abandoned: "Our staff gave it up; it may have been carried out.",
 } as const satisfies Record<ActionErrorCode, string>;
 
 /** How long a power action may run before it is an error that the customer sees. */

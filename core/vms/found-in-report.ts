@@ -1,4 +1,4 @@
-import type { ReceivedReport, ReceivedVmReport } from "#core/contracts/agent/report.ts";
+import type { HostFacts, ReceivedReport, ReceivedVmReport } from "#core/contracts/agent/report.ts";
 import { isClockOff, toldOffset } from "#core/hosts/clock-offset.ts";
 import {
   ENDS_AFTER_SILENCE_MS,
@@ -6,6 +6,7 @@ import {
   type FindingKind,
   type Found,
 } from "#core/hosts/finding.ts";
+import { keepsFailing, nextError, type ErrorSeen } from "./last-error.ts";
 import { isLost, type KnownOfVm } from "./judge-report.ts";
 
 /* What a report says of what is amiss. Untrusted: a host speaks of itself, and of what is bound to it. */
@@ -15,7 +16,9 @@ export type FoundInReport = Readonly<{ told: readonly Found[]; over: readonly Fi
 /** A look of its host that began before the delete may still hold it. */
 const RETURNED_AFTER_MS = 60_000;
 
-type Shown = Pick<KnownOfVm, "presence" | "firstSeenAt"> & Readonly<{ deletedAt: Date | null }>;
+type Shown = Pick<KnownOfVm, "presence" | "firstSeenAt"> &
+  ErrorSeen &
+  Readonly<{ deletedAt: Date | null }>;
 type Parts = Readonly<{
   /** Those of the host's VMs whose report counts. */
   vms: readonly ReceivedVmReport[];
@@ -60,6 +63,9 @@ export function foundOfVms(
     } else if (isLost(vm, seen)) told.push(aboutVm("vm_lost", vmId, seen.error?.detail ?? ""));
     const isBack = observed?.complete === true;
     const isToBeGone = observed === null && vm.presence === "absent";
+    const failing = whyFailing(vm, seen, now);
+    if (failing === null) over.push(key("step_failing", vmId));
+    else told.push(aboutVm("step_failing", vmId, failing));
     if (isBack || isToBeGone) over.push(key("vm_lost", vmId), key("disk_layer_missing", vmId));
   }
   for (const { vmId, code, detail } of findings)
@@ -67,30 +73,52 @@ export function foundOfVms(
   return { told, over };
 }
 
+/** Of what is told by a finding of its own (the VM is lost, the hypervisor is away) it is not said once more. */
+function whyFailing(vm: Shown, seen: ReceivedVmReport, now: Date): string | null {
+  const error = nextError(vm, seen.error, now);
+  const { lastErrorCode: code, lastErrorDetail, lastErrorSince, lastErrorTimes: times } = error;
+  const isTold = code === "hypervisor_unavailable" || isLost(vm, seen) || vm.deletedAt !== null;
+  return isTold || !keepsFailing(error, now)
+    ? null
+    : `${code} in ${times} reports since ${lastErrorSince?.toISOString()}: ${lastErrorDetail}`;
+}
+
 /** An agent's word is never taken for one of what we find out by ourselves. */
 const agentsKind = (code: string): string =>
   code in ENDS_AFTER_SILENCE_MS && code !== "disk_layer_missing" ? `agents_${code}` : code;
 
-/** Of the host itself: its clock, its images, and the document that it was given. */
+/** Of the host itself: its clock, its hypervisor, its images, and the document that it was given. */
 export function foundOfHost(
-  hostId: string,
-  report: Pick<ReceivedReport, "clockOffsetSeconds" | "facts" | "refusedDesired">,
+  host: { id: string; testOnly: boolean },
+  report: Pick<
+    ReceivedReport,
+    "clockOffsetSeconds" | "facts" | "refusedDesired" | "hypervisorAway"
+  >,
   open: readonly FindingKey[],
 ): FoundInReport {
   const told: Found[] = [];
-  const over: FindingKey[] = [];
-  const aboutHost = (kind: FindingKind, detail: string, subject = hostId) =>
+  // It speaks.
+  const over: FindingKey[] = [key("host_silent", host.id)];
+  const aboutHost = (kind: FindingKind, detail: string, subject = host.id) =>
     told.push({ kind, subject, vmId: null, detail });
-  const { clockOffsetSeconds, facts, refusedDesired } = report;
+  const { clockOffsetSeconds, facts, refusedDesired, hypervisorAway } = report;
   if (clockOffsetSeconds !== undefined)
     if (isClockOff(clockOffsetSeconds))
       aboutHost("clock_off", `its clock is ${toldOffset(clockOffsetSeconds)} ours`);
-    else over.push(key("clock_off", hostId));
+    else over.push(key("clock_off", host.id));
+  if (hypervisorAway)
+    aboutHost("hypervisor_away", `${hypervisorAway.code}: ${hypervisorAway.detail}`);
+  else over.push(key("hypervisor_away", host.id));
   if (refusedDesired)
     aboutHost(
       "desired_refused",
       `generation ${refusedDesired.generation}: ${refusedDesired.reason}`,
     );
+  if (facts) {
+    const why = whyEmulationDisagrees(facts, host.testOnly);
+    if (why === null) over.push(key("emulation_disagrees", host.id));
+    else aboutHost("emulation_disagrees", why);
+  }
   if (facts?.images) {
     over.push(...open.filter(({ kind }) => kind === "image_changed"));
     for (const { file, changed } of facts.images)
@@ -98,4 +126,15 @@ export function foundOfHost(
         aboutHost("image_changed", "another file under its name than VMs were made from", file);
   }
   return { told, over };
+}
+
+/** A host that emulates needs both: staff's mark, and the leave of its own settings, if its agent says which it has. */
+function whyEmulationDisagrees(
+  { accelerator, capabilities: { emulation } }: HostFacts,
+  testOnly: boolean,
+): string | null {
+  if (accelerator !== "tcg" || testOnly === (emulation ?? true)) return null;
+  return testOnly
+    ? "staff marked it for tests, but its own settings do not let it emulate (`emulationAllowed`): it gets no VMs"
+    : "it would emulate its guests, but staff did not mark it for tests: it gets no VMs";
 }

@@ -40,7 +40,6 @@ describe("what a report changes", () => {
   test("is every column that is observed, each by itself", () => {
     const running = aVmReport(guest("web-1"));
     const off = aVmReport({ observed: { power: "off", bootEpoch: null } });
-    const failed = aVmReport({ error: { code: "out_of_disk", detail: "full" } });
     const before = minutesAfter(-9);
     const known = whatIsKnown({ firstSeenAt: before, guestReadyAt: before, observedGeneration: 1 });
     const up: KnownOfVm = {
@@ -52,7 +51,6 @@ describe("what a report changes", () => {
       bootEpoch: "boot-1",
     };
     const down: KnownOfVm = { ...known, observedPower: "off", firstRunningAt: before };
-    const error = { lastErrorCode: "out_of_disk", lastErrorDetail: "full" };
     const changes: readonly [KnownOfVm, VmReport, Partial<KnownOfVm>][] = [
       [{ ...up, observedPower: "starting" }, running, { observedPower: "running" }],
       [{ ...up, observedGeneration: 0 }, running, { observedGeneration: 1 }],
@@ -61,8 +59,6 @@ describe("what a report changes", () => {
       [{ ...up, firstRunningAt: null }, running, { firstRunningAt: AT }],
       [{ ...up, guestReadyAt: null }, running, { guestReadyAt: AT }],
       [{ ...down, bootEpoch: "boot-1" }, off, { bootEpoch: null }],
-      [{ ...up, ...error, lastErrorCode: "busy" }, failed, { lastErrorCode: "out_of_disk" }],
-      [{ ...up, ...error, lastErrorDetail: "fuller" }, failed, { lastErrorDetail: "full" }],
       [{ ...up, lostAt: before }, running, { lostAt: null }],
     ];
     for (const [last, report, column] of changes) {
@@ -70,6 +66,25 @@ describe("what a report changes", () => {
       expect(whatChanged(last, report, on(AT))).toEqual({ ...columns, ...column, observedAt: AT });
       expect(whatChanged({ ...last, ...column }, report, on(AT))).toBeUndefined();
     }
+  });
+
+  test("5.6: is an error with its age and its times, which another code begins anew", () => {
+    const says = (code: "out_of_disk" | "timed_out", detail: string) =>
+      aVmReport({ error: { code, detail } });
+    let known = whatIsKnown();
+    const after = (minutes: number, report: VmReport) => {
+      known = { ...known, ...whatChanged(known, report, on(minutesAfter(minutes))) };
+      const { lastErrorCode, lastErrorDetail, lastErrorSince, lastErrorTimes } = known;
+      return [lastErrorCode, lastErrorDetail, lastErrorSince, lastErrorTimes];
+    };
+    expect(after(1, says("timed_out", "late"))).toEqual(["timed_out", "late", minutesAfter(1), 1]);
+    const since = minutesAfter(3);
+    expect(after(3, says("out_of_disk", "full"))).toEqual(["out_of_disk", "full", since, 1]);
+    expect(after(4, says("out_of_disk", "fuller"))).toEqual(["out_of_disk", "fuller", since, 2]);
+    expect(after(5, aVmReport())).toEqual([null, null, null, 0]);
+    // One of before this was kept.
+    known = { ...known, lastErrorCode: "timed_out", lastErrorDetail: "late" };
+    expect(after(6, says("timed_out", "late"))).toEqual(["timed_out", "late", minutesAfter(6), 1]);
   });
 
   // 5.1

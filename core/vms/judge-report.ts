@@ -1,5 +1,6 @@
 import type { GuestEvidence, ReceivedVmReport } from "#core/contracts/agent/report.ts";
 import { isGivenName } from "./guest-name.ts";
+import { nextError, type ErrorSeen } from "./last-error.ts";
 import type { ObservedPower, Presence } from "./vm.ts";
 
 /** What is known of a VM by what its host has reported. */
@@ -19,11 +20,10 @@ export type KnownOfVm = Readonly<{
   ranMs: number;
   guestReadyAt: Date | null;
   bootEpoch: string | null;
-  lastErrorCode: string | null;
-  lastErrorDetail: string | null;
   /** Since when its host says that it is not there any more. */
   lostAt: Date | null;
-}>;
+}> &
+  ErrorSeen;
 
 /** `stale`: older than what is known. `foreign`: of an epoch or a generation that the host cannot have. */
 export function judgeReport(
@@ -88,8 +88,7 @@ export function whatChanged(
     ranMs: vm.ranMs + (goesOn ? 0 : spanMs(vm.runningSince, lastWordAt)),
     guestReadyAt: vm.guestReadyAt ?? (guestUp ? now : null),
     bootEpoch,
-    lastErrorCode: report.error?.code ?? null,
-    lastErrorDetail: report.error?.detail ?? null,
+    ...nextError(vm, report.error, now),
     lostAt: isLost(vm, report) ? (vm.lostAt ?? now) : seen?.complete ? null : vm.lostAt,
   };
   const same =
@@ -103,6 +102,7 @@ export function whatChanged(
     next.bootEpoch === vm.bootEpoch &&
     next.lastErrorCode === vm.lastErrorCode &&
     next.lastErrorDetail === vm.lastErrorDetail &&
+    next.lastErrorTimes === vm.lastErrorTimes &&
     next.lostAt === vm.lostAt;
   return same ? undefined : { ...next, observedAt: now };
 }

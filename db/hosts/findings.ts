@@ -1,4 +1,18 @@
-import { and, desc, eq, inArray, isNotNull, isNull, lt, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  gte,
+  inArray,
+  isNotNull,
+  isNull,
+  lt,
+  notExists,
+  or,
+  sql,
+} from "drizzle-orm";
 import {
   ENDS_AFTER_SILENCE_MS,
   TOLD_ONCE_KEPT_MS,
@@ -8,7 +22,7 @@ import {
 import type { Db, Tx } from "#db/client.ts";
 import { list } from "#db/named.ts";
 import { findings, hosts } from "#db/schema/hosts.ts";
-import { hostFromRow, type Host } from "./hosts.ts";
+import { hostFromRow, isSilent, type Host } from "./hosts.ts";
 
 export type Finding = typeof findings.$inferSelect;
 /** What is needed of one that is open to compare it with what is told. */
@@ -36,14 +50,13 @@ export async function loadHostWithFindings(
 /** @returns those that were not open already: another report may have begun them meanwhile. */
 export async function insertFindings(
   tx: Tx,
-  hostId: string,
-  begun: readonly (Found & { id: string })[],
+  begun: readonly (Found & { id: string; hostId: string })[],
   now: Date,
 ): Promise<readonly Finding[]> {
   if (begun.length === 0) return [];
   return tx
     .insert(findings)
-    .values(begun.map((f) => ({ ...f, hostId, firstSeenAt: now, lastSeenAt: now })))
+    .values(begun.map((f) => ({ ...f, firstSeenAt: now, lastSeenAt: now })))
     .onConflictDoNothing()
     .returning();
 }
@@ -89,12 +102,61 @@ export async function silentFindingIds(db: Db, limit: number): Promise<readonly 
     .where(
       and(
         isNull(findings.endedAt),
-        sql`case when silence.of_kind is null then ${TOLD_ONCE_KEPT_MS}::float8 else silence.ms end
+        or(
+          // A host that is retired is silent for good.
+          sql`${findings.kind} = 'host_silent' and ${hosts.state} = 'retired'`,
+          sql`case when silence.of_kind is null then ${TOLD_ONCE_KEPT_MS}::float8 else silence.ms end
           < extract(epoch from ${hosts.lastSeenAt} - ${findings.lastSeenAt}) * 1000`,
+        ),
       ),
     )
     .limit(limit);
   return rows.map((row) => row.id);
+}
+
+/** How many are open of each of these hosts; one that is left out has none. */
+export async function countOpenFindings(
+  db: Db,
+  hostIds: readonly string[],
+): Promise<ReadonlyMap<string, number>> {
+  if (hostIds.length === 0) return new Map();
+  const rows = await db
+    .select({ hostId: findings.hostId, open: count() })
+    .from(findings)
+    .where(and(inArray(findings.hostId, [...hostIds]), isNull(findings.endedAt)))
+    .groupBy(findings.hostId);
+  return new Map(rows.map((row) => [row.hostId, row.open]));
+}
+
+/**
+ * Hosts in use that were not heard of since `since` and of which that is not told yet, those first that are silent for longest.
+ * Nor is it told of one whose agent says that it sees nothing of it: then that is what is amiss.
+ */
+export async function untoldSilentHosts(
+  tx: Tx,
+  since: Date,
+  limit: number,
+): Promise<readonly { hostId: string; lastSeenAt: Date }[]> {
+  const told = tx
+    .select({ one: sql`1` })
+    .from(findings)
+    .where(
+      and(
+        eq(findings.hostId, hosts.id),
+        isNull(findings.endedAt),
+        or(
+          eq(findings.kind, "host_silent"),
+          and(eq(findings.kind, "hypervisor_away"), gte(findings.lastSeenAt, since)),
+        ),
+      ),
+    );
+  const rows = await tx
+    .select({ hostId: hosts.id, lastSeenAt: hosts.lastSeenAt })
+    .from(hosts)
+    .where(and(isSilent(since), notExists(told)))
+    .orderBy(asc(hosts.heardIn))
+    .limit(limit);
+  return rows.flatMap(({ hostId, lastSeenAt }) => (lastSeenAt ? [{ hostId, lastSeenAt }] : []));
 }
 
 export type FindingFilter = Readonly<{

@@ -1,6 +1,6 @@
 import { and, eq, notInArray, sql } from "drizzle-orm";
 import type { HeldImage } from "#core/contracts/agent/report.ts";
-import type { Tx } from "#db/client.ts";
+import type { Db, Tx } from "#db/client.ts";
 import { heldImages, hosts } from "#db/schema/hosts.ts";
 
 const HELD = {
@@ -9,6 +9,9 @@ const HELD = {
   sha256: heldImages.sha256,
   changed: heldImages.changed,
 };
+
+export const heldImagesOf = (db: Db, hostId: string): Promise<readonly HeldImage[]> =>
+  db.select(HELD).from(heldImages).where(eq(heldImages.hostId, hostId)).orderBy(heldImages.file);
 
 /**
  * Writes down what a host holds; undefined: its agent does not say. Two statements and a look, however many images there

@@ -16,6 +16,8 @@ export type Host = Readonly<{
   accelerator: string | null;
   /** What its agent last said of it, as it is stored: `factsOf` reads it. */
   facts: unknown;
+  /** Of what placement goes by; null: it has not said yet what it is. */
+  kindId: string | null;
   ceiling: Ceiling;
   capacity: Capacity;
   allocated: Capacity;
@@ -40,6 +42,7 @@ export const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   hypervisor: r.hypervisor,
   accelerator: r.accelerator,
   facts: r.facts,
+  kindId: r.kindId,
   ceiling: {
     vcpus: r.ceilingVcpus,
     memoryMib: r.ceilingMemoryMib,
@@ -113,6 +116,15 @@ export async function listHosts(
   return rows.map(hostFromRow);
 }
 
+/** Of hosts in use: not heard of since `since`. By `hosts_heard_idx`. */
+export const isSilent = (since: Date) =>
+  and(
+    sql`${hosts.state} in ('active', 'draining')`,
+    // Of the two minutes in which `since` lies, some were heard of after it.
+    sql`${hosts.heardIn} <= ${since.toISOString()}::timestamptz`,
+    sql`${hosts.lastSeenAt} < ${since.toISOString()}::timestamptz`,
+  );
+
 export async function setQueueUrl(db: Db | Tx, hostId: string, queueUrl: string): Promise<void> {
   await db.update(hosts).set({ queueUrl }).where(eq(hosts.id, hostId));
 }
@@ -175,13 +187,19 @@ export async function saveEnrolment(
 export async function touchHost(
   tx: Tx,
   hostId: string,
-  heard: { serial: ReportSerial | null; clockOffsetSeconds: number | null; now: Date },
+  heard: {
+    serial: ReportSerial | null;
+    clockOffsetSeconds: number | null;
+    /** false: its agent speaks, and sees nothing of it; then it counts as silent, as it tells nothing of its VMs. */
+    isSeen: boolean;
+    now: Date;
+  },
 ): Promise<Host | undefined> {
   const { serial, clockOffsetSeconds } = heard;
   const [row] = await tx
     .update(hosts)
     .set({
-      lastSeenAt: heard.now,
+      ...(heard.isSeen ? { lastSeenAt: heard.now } : {}),
       clockOffsetSeconds,
       ...(serial === null ? {} : { reportProcess: serial.process, reportSeq: serial.seq }),
     })

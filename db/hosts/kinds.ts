@@ -30,12 +30,8 @@ const anActiveOne = (db: Db | Tx) =>
     .orderBy(sql`(${hosts.capacityMemoryMib} - ${hosts.allocatedMemoryMib}) desc`, asc(hosts.id))
     .limit(1);
 
-/** The kinds of hosts in one location, or in all, with what they hold of these files. */
-export async function kindsOfHosts(
-  db: Db | Tx,
-  of: { locationId?: string; files: readonly string[] },
-): Promise<readonly KindHere[]> {
-  const rows = await db
+const kindRows = (db: Db | Tx, files: readonly string[]) =>
+  db
     .select({
       id: hostKinds.id,
       locationId: hostKinds.locationId,
@@ -43,16 +39,13 @@ export async function kindsOfHosts(
       facts: hostKinds.facts,
       images: sql`case when ${hostKinds.images} is not null then coalesce((
           select jsonb_agg(${hostKinds.images} -> file) filter (where ${hostKinds.images} ? file)
-          from unnest(${sql.param([...of.files])}::text[]) file), '[]') end`,
+          from unnest(${sql.param([...files])}::text[]) file), '[]') end`,
     })
-    .from(hostKinds)
-    .where(
-      and(
-        of.locationId === undefined ? undefined : eq(hostKinds.locationId, of.locationId),
-        sql`${anActiveOne(db)} is not null`,
-      ),
-    );
-  return rows.flatMap(({ id, facts, images, ...row }) => {
+    .from(hostKinds);
+
+/** Without those that cannot be read. */
+const kindsFromRows = (rows: Awaited<ReturnType<typeof kindRows>>): readonly KindHere[] =>
+  rows.flatMap(({ id, facts, images, ...row }) => {
     const said = KindFacts.safeParse(facts);
     const held = Held.safeParse(images);
     return said.success && held.success
@@ -70,6 +63,30 @@ export async function kindsOfHosts(
         ]
       : [];
   });
+
+/** The kinds of active hosts in one location, or in all, with what they hold of these files. */
+export async function kindsOfHosts(
+  db: Db | Tx,
+  of: { locationId?: string; files: readonly string[] },
+): Promise<readonly KindHere[]> {
+  const rows = await kindRows(db, of.files).where(
+    and(
+      of.locationId === undefined ? undefined : eq(hostKinds.locationId, of.locationId),
+      sql`${anActiveOne(db)} is not null`,
+    ),
+  );
+  return kindsFromRows(rows);
+}
+
+/** These kinds, whatever hosts are of them. */
+export async function kindsById(
+  db: Db,
+  kindIds: readonly string[],
+  files: readonly string[],
+): Promise<ReadonlyMap<string, KindHere>> {
+  if (kindIds.length === 0) return new Map();
+  const rows = await kindRows(db, files).where(inArray(hostKinds.id, [...kindIds]));
+  return new Map(kindsFromRows(rows).map((kind) => [kind.kindId, kind]));
 }
 
 /** Deletes kinds that no host is of any more. One that a host is becoming is left for another time. */

@@ -86,6 +86,9 @@ export const vms = pgTable(
     bootEpoch: text("boot_epoch"),
     lastErrorCode: text("last_error_code"),
     lastErrorDetail: text("last_error_detail"),
+    /** Since when its host says so, of this code, and in how many reports without a break; null and 0: it says of none. */
+    lastErrorSince: instant("last_error_since"),
+    lastErrorTimes: integer("last_error_times").notNull().default(0),
     /** Since when its host says that it is not there, though it was, and should be; null: it does not say so. */
     lostAt: instant("lost_at"),
     /** When its host proved that it is gone. */
@@ -116,6 +119,11 @@ export const actions = pgTable(
     type: actionType("type").notNull(),
     status: actionStatus("status").notNull(),
     generation: integer("generation").notNull(),
+    /** The first generation of its host's desired document that may hold it; null: from before this was kept. */
+    hostGeneration: integer("host_generation"),
+    /** What the VM's power should have been before, for staff who call it off; null as above. */
+    priorPower: desiredPower("prior_power"),
+    priorStopMode: stopMode("prior_stop_mode"),
     startedAt: instant("started_at").notNull(),
     finishedAt: instant("finished_at"),
     errorCode: actionErrorCode("error_code"),

@@ -1,8 +1,15 @@
-import { and, asc, eq, inArray, lt, ne, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, lt, ne, or, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import { ONE_SHOT_ACTIONS, REPAIRS, type Repair } from "#core/vms/vm.ts";
+import {
+  ONE_SHOT_ACTIONS,
+  REPAIRS,
+  type DesiredPower,
+  type Repair,
+  type StopMode,
+} from "#core/vms/vm.ts";
 import type { Action, ActionErrorCode } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { hosts } from "#db/schema/hosts.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 
 const actionFromRow = (r: typeof actions.$inferSelect): Action => ({
@@ -16,14 +23,28 @@ const actionFromRow = (r: typeof actions.$inferSelect): Action => ({
   error: r.errorCode === null ? null : { code: r.errorCode, message: r.errorMessage ?? "" },
 });
 
-/** Begins an action. The index `actions_one_running_key` refuses a second one that runs. */
-export async function insertAction(tx: Tx, action: Action): Promise<void> {
+/** What an action's caller may need to call it off (`core/vms/call-off.ts`). */
+export type PriorPower = Readonly<{ power: DesiredPower; stopMode: StopMode }>;
+
+/**
+ * Begins an action. The index `actions_one_running_key` refuses a second one that runs. Its transaction raises the generation
+ * of the host's document after this: no document of before can hold it.
+ */
+export async function insertAction(
+  tx: Tx,
+  action: Action,
+  prior: PriorPower | null = null,
+): Promise<void> {
   await tx.insert(actions).values({
     id: action.id,
     vmId: action.vmId,
     type: action.type,
     status: action.status,
     generation: action.generation,
+    hostGeneration: sql`(select ${hosts.desiredGeneration} + 1 from ${hosts} join ${vms} on ${vms.hostId} = ${hosts.id}
+      where ${vms.id} = ${action.vmId})`,
+    priorPower: prior?.power ?? null,
+    priorStopMode: prior?.stopMode ?? null,
     startedAt: action.startedAt,
   });
 }
@@ -65,6 +86,48 @@ export async function finishAction(
     .where(and(eq(actions.id, id), eq(actions.status, "running")))
     .returning({ id: actions.id });
   return rows.length === 1;
+}
+
+/** With what is kept for calling it off. */
+export type KeptAction = Readonly<{
+  action: Action;
+  hostGeneration: number | null;
+  prior: PriorPower | null;
+}>;
+
+const keptFromRow = (r: typeof actions.$inferSelect): KeptAction => ({
+  action: actionFromRow(r),
+  hostGeneration: r.hostGeneration,
+  prior:
+    r.priorPower === null || r.priorStopMode === null
+      ? null
+      : { power: r.priorPower, stopMode: r.priorStopMode },
+});
+
+export async function loadKeptAction(
+  tx: Tx,
+  { vmId, actionId }: { vmId: string; actionId: string },
+): Promise<KeptAction | undefined> {
+  const [row] = await tx
+    .select()
+    .from(actions)
+    .where(and(eq(actions.id, actionId), eq(actions.vmId, vmId)));
+  return row && keptFromRow(row);
+}
+
+/** The newest of a VM's. */
+export async function latestActionsOf(
+  db: Db,
+  vmId: string,
+  limit: number,
+): Promise<readonly KeptAction[]> {
+  const rows = await db
+    .select()
+    .from(actions)
+    .where(eq(actions.vmId, vmId))
+    .orderBy(desc(actions.id))
+    .limit(limit);
+  return rows.map(keptFromRow);
 }
 
 export async function loadActionWithOwner(

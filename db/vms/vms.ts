@@ -137,6 +137,8 @@ export type Observation = Readonly<{ vmId: string }> &
     | "bootEpoch"
     | "lastErrorCode"
     | "lastErrorDetail"
+    | "lastErrorSince"
+    | "lastErrorTimes"
     | "lostAt"
   >;
 
@@ -158,6 +160,7 @@ export async function saveObservations(tx: Tx, seen: readonly Observation[]): Pr
       | "runningSince"
       | "firstRunningAt"
       | "guestReadyAt"
+      | "lastErrorSince"
       | "lostAt",
   ) => list("timestamptz", seen, (o) => o[column]?.toISOString());
   await runNamed(
@@ -167,15 +170,16 @@ export async function saveObservations(tx: Tx, seen: readonly Observation[]): Pr
     update ${vms} as v set observed_power = n.power, observed_generation = n.generation, observed_at = n.at,
       first_seen_at = n.first_seen, running_since = n.running_since, first_running_at = n.first_running, ran_ms = n.ran_ms,
       guest_ready_at = n.guest_ready, boot_epoch = n.boot, last_error_code = n.error_code, last_error_detail = n.error_detail,
-      lost_at = n.lost
+      last_error_since = n.error_since, last_error_times = n.error_times, lost_at = n.lost
     from unnest(
       ${list("uuid", seen, (o) => o.vmId)}, ${list("vm_observed_power", seen, (o) => o.observedPower)},
       ${list("int", seen, (o) => o.observedGeneration)}, ${at("observedAt")}, ${at("firstSeenAt")}, ${at("runningSince")},
       ${at("firstRunningAt")}, ${list("bigint", seen, (o) => o.ranMs)}, ${at("guestReadyAt")},
       ${list("text", seen, (o) => o.bootEpoch)}, ${list("text", seen, (o) => o.lastErrorCode)},
-      ${list("text", seen, (o) => o.lastErrorDetail)}, ${at("lostAt")}
+      ${list("text", seen, (o) => o.lastErrorDetail)}, ${at("lastErrorSince")}, ${list("int", seen, (o) => o.lastErrorTimes)},
+      ${at("lostAt")}
     ) as n (id, power, generation, at, first_seen, running_since, first_running, ran_ms, guest_ready, boot, error_code,
-      error_detail, lost)
+      error_detail, error_since, error_times, lost)
     where v.id = n.id`,
   );
 }

@@ -26,6 +26,8 @@ export interface Reporter {
   facts(facts: HostFacts): void;
   /** Each is sent once; the newest, when the control plane is away for long. */
   findings(list: readonly HostFinding[]): void;
+  /** Why the host could not be looked at for a while; null: it could. Each report says so as long as it is so. */
+  away(why: AgentReport["hypervisorAway"] | null): void;
   /** Sends a report even when there is nothing to tell. */
   sign(): void;
   /** Resolves when everything is sent, or the last attempt failed. */
@@ -34,8 +36,9 @@ export interface Reporter {
 
 /** The report as reports of one thing each; none for one that tells nothing. */
 function partsOf(report: AgentReport): readonly AgentReport[] {
-  const { desiredGeneration } = report;
+  const { desiredGeneration, hypervisorAway } = report;
   const empty: AgentReport = {
+    ...(hypervisorAway && { hypervisorAway }),
     desiredGeneration,
     vms: [],
     actions: [],
@@ -72,6 +75,7 @@ export function createReporter(ports: {
   let knownStrangers = "[]";
   let facts: HostFacts | null = null;
   let findings: readonly HostFinding[] = [];
+  let away: AgentReport["hypervisorAway"] | null = null;
   let due = false;
   let sending = false;
   /** After a failed attempt, until the next one. */
@@ -162,6 +166,7 @@ export function createReporter(ports: {
       strangers,
       facts,
       ...(refused ? { refusedDesired: refused } : {}),
+      ...(away ? { hypervisorAway: away } : {}),
       ...(findings.length > 0 ? { findings: [...findings] } : {}),
     };
     actions.clear();
@@ -204,6 +209,11 @@ export function createReporter(ports: {
     findings(list) {
       if (list.length === 0) return;
       findings = [...findings, ...list].slice(-MOST_FINDINGS);
+      wake();
+    },
+    away(why) {
+      if (why === null && away === null) return;
+      away = why;
       wake();
     },
     sign: wake,

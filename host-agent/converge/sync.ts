@@ -8,7 +8,7 @@ import { countError } from "#host-agent/metrics.ts";
 import { within } from "#host-agent/time-limit.ts";
 import type { Look, Observer } from "./observer.ts";
 import { namedIn, type ReadDocument, type RefusedVm } from "./read-document.ts";
-import { agentError } from "./vm-step.ts";
+import { agentError, driverError } from "./vm-step.ts";
 import { createVmWorker, type VmWorker, type WorkerPorts } from "./vm-worker.ts";
 
 export type PassRequest = Readonly<{
@@ -32,6 +32,7 @@ export interface Sync {
 }
 
 const FACTS_EVERY_MS = 5 * 60_000;
+const AWAY_TOLD_AFTER_MS = 2 * 60_000;
 const GUARD_LIMIT_MS = 120_000;
 
 export type SyncPorts = Omit<WorkerPorts, "capabilities" | "limits" | "entitlementGraceSeconds"> & {
@@ -47,6 +48,8 @@ export function createSync(ports: SyncPorts): Sync {
   const workers = new Map<string, VmWorker>();
   let facts: HostFacts | null = null;
   let factsAt = 0;
+  /** Since when the host could not be looked at. */
+  let awaySince: number | null = null;
 
   async function pull(atLeast: number | null): Promise<boolean> {
     const refusedBefore = desired.refused();
@@ -73,6 +76,16 @@ export function createSync(ports: SyncPorts): Sync {
       if (facts === null) throw error;
       log.error("facts_failed", { error: String(error) });
     }
+  }
+
+  /** A hypervisor that is restarted comes back; one that stays away is told, and staff hear of it. */
+  function tellAway(error: unknown): void {
+    const now = clock.now().getTime();
+    awaySince ??= now;
+    if (now - awaySince < AWAY_TOLD_AFTER_MS) return;
+    const { code, message } = driverError(error);
+    const { detail } = agentError({ code, detail: message });
+    reporter.away({ code, detail });
   }
 
   function knownFacts(): HostFacts {
@@ -128,12 +141,15 @@ export function createSync(ports: SyncPorts): Sync {
           if (signal.aborted) return null;
           countError(metrics, error);
           log.error("look_failed", { error: String(error) });
+          tellAway(error);
           return null;
         },
       );
       const [taken, look] = await Promise.all([pull(atLeast), looking]);
       const document = desired.current();
       if (look === null || signal.aborted) return false;
+      awaySince = null;
+      reporter.away(null);
       if (document === null) return taken;
       const named = new Set(namedIn(document).map((vm) => vm.vmId));
       const strangers = [...look.vms.values()]

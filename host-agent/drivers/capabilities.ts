@@ -1,4 +1,8 @@
-import type { DriverCapabilities, HostFacts } from "#core/contracts/agent/report.ts";
+import type {
+  DriverCapabilities,
+  HostFacts,
+  MissingCapability,
+} from "#core/contracts/agent/report.ts";
 
 /**
  * What the driver of each hypervisor can do, on a host with nothing amiss. The drivers take these and say less where
@@ -44,3 +48,32 @@ export const CAPABILITIES = {
     iopsLimit: true,
   },
 } as const satisfies Record<HostFacts["hypervisor"], DriverCapabilities>;
+
+type Why = Partial<Record<keyof DriverCapabilities, string>>;
+
+/** What the drivers themselves cannot do, on whatever host. */
+const NEVER = {
+  kvm: {
+    hotResize: "its driver defines a VM with exactly what was ordered, and no room to grow into",
+    liveSnapshot: "its driver has no call for snapshots yet",
+  },
+  hyperv: { adoptDisk: "its driver has no call for it yet" },
+} as const satisfies Record<HostFacts["hypervisor"], Why>;
+
+/**
+ * Why each capability is missing that is; `here` is what is amiss on this host, and goes before what its driver cannot. Whether
+ * it may emulate is nothing that it lacks.
+ */
+export function missingOf(
+  hypervisor: HostFacts["hypervisor"],
+  capabilities: DriverCapabilities,
+  here: Why = {},
+): MissingCapability[] {
+  const whys = new Map(Object.entries({ ...NEVER[hypervisor], ...here }));
+  return Object.entries(capabilities)
+    .filter(([capability, can]) => !can && capability !== "emulation")
+    .map(([capability]) => ({
+      capability,
+      why: whys.get(capability) ?? "it was told to be without",
+    }));
+}

@@ -75,6 +75,7 @@ const SimulatedConfig = z.strictObject({
       secureBoot: z.boolean().exactOptional(),
       secureBootUefiCa: z.boolean().exactOptional(),
       diskBus: z.boolean().exactOptional(),
+      emulation: z.boolean().exactOptional(),
       adoptDisk: z.boolean().exactOptional(),
       restoreTrash: z.boolean().exactOptional(),
       bandwidthLimit: z.boolean().exactOptional(),

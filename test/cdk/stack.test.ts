@@ -187,13 +187,31 @@ describe.each(STAGES)("stage %s", (stage) => {
   });
 
   test("a sweep that sees the outbox stuck raises an alarm", () => {
-    const [filter] = template().ofType("AWS::Logs::MetricFilter");
+    const filter = template()
+      .ofType("AWS::Logs::MetricFilter")
+      .find(({ id }) => id.startsWith("OutboxStuck"));
     expect(filter?.Properties).toMatchObject({
       FilterPattern: '{ ($.message = "sweep.check_health") && ($.ok IS FALSE) }',
       MetricTransformations: [{ MetricName: "OutboxStuck" }],
     });
     const alarms = template().ofType("AWS::CloudWatch::Alarm");
     expect(alarms.filter((a) => a.Properties["MetricName"] === "OutboxStuck")).toHaveLength(1);
+  });
+
+  test("5.6: a finding that reports or the sweep open raises an alarm", () => {
+    const filters = template()
+      .ofType("AWS::Logs::MetricFilter")
+      .filter(({ id }) => id.startsWith("FindingOpened"));
+    expect(filters).toHaveLength(2);
+    for (const { Properties } of filters)
+      expect(Properties).toMatchObject({
+        FilterPattern: '{ $.message = "finding.opened" }',
+        MetricTransformations: [{ MetricName: "FindingOpened" }],
+      });
+    const alarms = template().ofType("AWS::CloudWatch::Alarm");
+    expect(alarms.filter((a) => a.Properties["MetricName"] === "FindingOpened")).toMatchObject([
+      { Properties: { Threshold: 1, TreatMissingData: "notBreaching" } },
+    ]);
   });
 
   // 4b B1: one address at 100 requests a second turned agents, customers and Stripe away.

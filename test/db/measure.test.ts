@@ -4,9 +4,11 @@ import { createMeasure } from "#commands/measure.ts";
 import { METRICS_TYPE } from "#core/metrics-registry.ts";
 import { localMetrics } from "#local/metrics.ts";
 import { addHost } from "#commands/hosts/add-host.ts";
+import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { ReceivedReport, type AgentReport } from "#core/contracts/agent/report.ts";
 import { recordUsage } from "#commands/usage/record-usage.ts";
 import { batchHandler } from "#functions/batch.ts";
-import { aSample, minutesAfter } from "#test/builders.ts";
+import { anAgentReport, aSample, minutesAfter } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {
   anActiveVm,
@@ -154,6 +156,25 @@ describe("what waits", () => {
 });
 
 describe("hosts", () => {
+  test("5.6: is told of findings by kind while they are open, and of words that nobody knows together", async () => {
+    const amiss = (kind: string) => told(`berth_findings_open{kind="${kind}"}`);
+    const report = (over: Partial<AgentReport>) =>
+      recordVmReport(cp.deps, world.hostId, anAgentReport(over));
+    const { vmId } = await aPaidFor();
+    await report({ clockOffsetSeconds: 9999 });
+    const word = (code: string) => ({ vmId, code, detail: "" });
+    const parsed = ReceivedReport.parse({
+      ...anAgentReport(),
+      findings: [word("a_newer_word"), word("another"), word("layers_left")],
+    });
+    await recordVmReport(cp.deps, world.hostId, parsed);
+    await measured();
+    expect(["clock_off", "layers_left", "other", "vm_lost"].map(amiss)).toEqual([1, 1, 2, 0]);
+    await report({ clockOffsetSeconds: 0 });
+    await measured();
+    expect(["clock_off", "layers_left", "other"].map(amiss)).toEqual([0, 1, 2]);
+  });
+
   test("are counted by state as they come and as staff move them", async () => {
     const { locationId } = world;
     const drained = await anEnrolledHost(cp, { locationId, places: 1 });

@@ -62,6 +62,8 @@ const SEEN_ELSEWHERE = new Set([
   // Of a host whose agent is too old for it: test/db/vms/repair-vm.test.ts
   "repair_unavailable",
   "vm_lost",
+  // Of an action that makes a VM or deletes it: core/vms/call-off.test.ts
+  "action_not_cancellable",
   "vm_not_running",
   "vm_suspended",
 ]);
@@ -242,8 +244,8 @@ describe("the API and its document", () => {
     const windowsVm = { parameters: { id: toWireId("vm", vmId) } };
     await api.does("takeInitialPassword", "customer", windowsVm);
     await api.refuses("takeInitialPassword", "customer", "password_already_taken", windowsVm);
-    const made = { parameters: { id: vmId } };
-    await api.refuses("handInitialPassword", "agent", "no_initial_password", made);
+    const handed = { parameters: { id: vmId } };
+    await api.refuses("handInitialPassword", "agent", "no_initial_password", handed);
     await api.cp.rows("update images set os = 'linux' where id = $1", api.world.imageId);
     const lost = { parameters: { id: api.doomed[1] }, body: { how: "adopt_disk", dryRun: true } };
     await api.refuses("repairVm", "staff", "vm_not_lost", lost);
@@ -261,8 +263,24 @@ describe("the API and its document", () => {
       ...elsewhere,
       body: { how: "adopt_disk" },
     });
-    await api.does("repairVm", "staff", { ...lost, body: { how: "adopt_disk" } });
+    const repair = async (how: string) => {
+      const begun = await api.does("repairVm", "staff", { ...lost, body: { how } });
+      const { action } = z.object({ action: z.object({ id: z.string() }) }).parse(begun);
+      return { ...lost.parameters, actionId: action.id };
+    };
+    const adoption = { parameters: await repair("adopt_disk"), body: {} };
     await api.refuses("repairVm", "staff", "vm_locked", { ...lost, body: { how: "recreate" } });
+    await api.does("cancelAction", "staff", adoption);
+    const other = { ...adoption.parameters, actionId: noId("action") };
+    await api.refuses("cancelAction", "staff", "action_not_found", { parameters: other, body: {} });
+    const recreation = { parameters: await repair("recreate"), body: {} };
+    await api.does("readDesired", "agent");
+    await api.refuses("cancelAction", "staff", "action_may_be_under_way", recreation);
+    await api.does("cancelAction", "staff", { ...recreation, body: { abandon: true } });
+    const staffs = await api.does("showStaffVm", "staff", { parameters: lost.parameters });
+    const made = z.object({ actions: z.array(z.object({ id: z.string() })) }).parse(staffs);
+    const ended = { ...lost.parameters, actionId: made.actions.at(-1)?.id };
+    await api.refuses("cancelAction", "staff", "action_ended", { parameters: ended, body: {} });
     expect(api.faults.splice(0)).toEqual([]);
   });
 

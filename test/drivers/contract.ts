@@ -42,6 +42,14 @@ function creationContract(kit: ContractKit): void {
     expect((await kit.driver.facts()).capabilities).toEqual(facts.capabilities);
   });
 
+  test("5.6: facts give a reason for each capability that is missing, and for no other", async () => {
+    const { capabilities, missing = [] } = HostFacts.parse(await kit.driver.facts());
+    const { emulation: _, ...asked } = capabilities;
+    const lacking = Object.entries(asked).filter(([, can]) => !can);
+    expect(missing.map(({ capability }) => capability)).toEqual(lacking.map(([name]) => name));
+    for (const { why } of missing) expect(why).toMatch(/\w+ \w+/);
+  });
+
   test("4b A3: facts name the images that the host holds, with their sums", async () => {
     const { images = [] } = HostFacts.parse(await kit.driver.facts());
     const held = images.find(({ file }) => file === kit.host.image.file);

@@ -157,6 +157,10 @@ describe.skipIf(noPwsh !== null)(
         secureBoot: true,
         secureBootUefiCa: false,
       });
+      expect((await driver.facts()).missing).toContainEqual({
+        capability: "secureBootUefiCa",
+        why: "its Windows is older than Windows Server 2016",
+      });
       const image = { ...world.image, firmware: "uefi", secureBoot: "uefi-ca" } as const;
       const order = driver.create(aDesiredVm({ image }));
       await expect(order).rejects.toMatchObject({ code: "unsupported" });

@@ -60,6 +60,12 @@ describe.skipIf(!ground.available)(`4b A4: what an image asks of a KVM host${why
       secureBoot: false,
       secureBootUefiCa: false,
     });
+    const why = expect.stringContaining("ovmf");
+    const missing = ["uefi", "secureBoot", "secureBootUefiCa"].map((capability) => ({
+      capability,
+      why,
+    }));
+    expect((await driver.facts()).missing).toEqual(expect.arrayContaining(missing));
     const vm = asking({ firmware: "uefi" });
     await expect(driver.create(vm)).rejects.toMatchObject({ code: "unsupported" });
     expect((await driver.list()).map(({ vmId }) => vmId)).not.toContain(vm.vmId);

@@ -41,6 +41,15 @@ export const ALERT_CASES: Readonly<Record<string, { ill: Series; well: Series }>
     ill: { [plane("berth_hosts_silent")]: "0x50 2x10" },
     well: { [plane("berth_hosts_silent")]: always(0) },
   },
+  BerthFindingUrgent: {
+    ill: { [plane("berth_findings_open", ',kind="hypervisor_away"')]: "0x50 1x10" },
+    well: { [plane("berth_findings_open", ',kind="vm_lost"')]: always(0) },
+  },
+  BerthFindingOpen: {
+    ill: { [plane("berth_findings_open", ',kind="step_failing"')]: "0x50 3x10" },
+    // Two other alerts tell of these.
+    well: { [plane("berth_findings_open", ',kind="host_silent"')]: "0x50 4x10" },
+  },
   BerthOutboxStuck: {
     ill: { [plane("berth_outbox_unsent_age_seconds")]: `0x30 0+60x30` },
     well: { [plane("berth_outbox_unsent_age_seconds")]: always(59) },

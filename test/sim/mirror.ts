@@ -74,6 +74,7 @@ const ROWS = {
     vm_id: z.string(),
     type: z.string(),
     status: z.string(),
+    error_code: z.string().nullable(),
     started_at: at,
   }),
   ip_leases: z.object({

@@ -162,6 +162,16 @@ export class People {
     if (double && asked.answer !== null) await this.#askOnce(asked);
   }
 
+  /** Staff call off what runs on a VM, or give it up. */
+  async callOff(index: number, abandon: boolean): Promise<void> {
+    const vm = pick(this.#mirror.vms.all(), index);
+    const actions = this.#mirror.actions.all();
+    const action = actions.find((a) => a.vm_id === vm?.id && a.status === "running");
+    if (vm === undefined || action === undefined) return;
+    const path = `/staff/v1/vms/${toWireId("vm", vm.id)}/actions/${toWireId("action", action.id)}`;
+    await this.#insist("grace", "POST", `${path}/cancel`, { abandon });
+  }
+
   /** Somebody else's VM, order, action and usage: all must be "not found". */
   async snoop(index: number): Promise<void> {
     const vm = pick(this.#mirror.vms.all(), index);

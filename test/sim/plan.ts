@@ -23,6 +23,7 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
     | Readonly<{ do: "repeat_order"; order: number; body: RepeatedBody }>
     | Readonly<{ do: "act"; vm: number; type: Power; by: By; double: boolean }>
     | Readonly<{ do: "delete"; vm: number; by: By; double: boolean }>
+    | Readonly<{ do: "call_off"; vm: number; abandon: boolean }>
     | Readonly<{ do: "snoop"; vm: number }>
     | Readonly<{ do: "lie"; host: number; vm: number; lie: Lie }>
     | Readonly<{ do: "replay"; host: number; back: number }>
@@ -50,6 +51,7 @@ export const STEP_KINDS = [
   "repeat_order",
   "act",
   "delete",
+  "call_off",
   "snoop",
   "lie",
   "replay",
@@ -187,6 +189,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       vm: index,
       by,
       double: fc.boolean(),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("call_off" as const),
+      ...gap,
+      vm: index,
+      abandon: fc.boolean(),
     }),
   },
   { weight: 1, arbitrary: fc.record({ do: fc.constant("snoop" as const), ...gap, vm: index }) },

@@ -28,6 +28,8 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return begin(people.act(step.vm, step.type, step.by, step.double));
     case "delete":
       return begin(people.act(step.vm, "delete", step.by, step.double));
+    case "call_off":
+      return begin(people.callOff(step.vm, step.abandon));
     case "snoop":
       return begin(people.snoop(step.vm));
     case "lie":

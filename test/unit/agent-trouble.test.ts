@@ -140,3 +140,38 @@ test("a VM whose report is refused for good keeps back no other, and is reported
   await host.agent.pass();
   expect(host.plane.last(bad.vmId)).toMatchObject({ settled: true, observed: { power: "off" } });
 });
+
+describe("5.6: a hypervisor that does not answer", () => {
+  const away = new DriverError("hypervisor_unavailable", "no libvirt");
+  const MINUTE = 60_000;
+  async function aHostWhoseHypervisorFails(looks: number) {
+    const faults = when({ operation: "list" }, throwing(away), looks);
+    const host = createTestHost({ driver: { faults } });
+    const told = () => host.plane.reports.map(({ hypervisorAway }) => hypervisorAway?.code ?? null);
+    const pass = async () => {
+      await host.agent.pass();
+      await host.clock.advance(MINUTE);
+    };
+    return { pass, told };
+  }
+
+  test("is told once it has been away for two minutes, and when it is back", async () => {
+    const { pass, told } = await aHostWhoseHypervisorFails(4);
+    await pass();
+    await pass();
+    expect(told()).not.toContain("hypervisor_unavailable");
+    const before = told().length;
+    await pass();
+    await pass();
+    expect(told().slice(before)).toEqual(["hypervisor_unavailable", "hypervisor_unavailable"]);
+    await pass();
+    expect(told().at(-1)).toBeNull();
+    expect(told().length).toBeGreaterThan(before + 2);
+  });
+
+  test("and is back sooner is not told", async () => {
+    const { pass, told } = await aHostWhoseHypervisorFails(2);
+    for (let n = 0; n < 5; n++) await pass();
+    expect(told()).not.toContain("hypervisor_unavailable");
+  });
+});

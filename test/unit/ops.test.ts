@@ -69,10 +69,12 @@ test.each(expressions)("%s asks for what is exposed, by labels that it has", (_w
   const wrong = asked.flatMap(([, series = "", selector = ""]) => {
     const definition = definitionOf(series);
     if (!definition) return [series];
-    return [...selector.matchAll(/(\w+)=~?"([^"]*)"/g)].flatMap(
+    return [...selector.matchAll(/(\w+)(?:=~?|!~|!=)"([^"]*)"/g)].flatMap(
       ([matcher, label = "", value = ""]) => {
         if (["instance", "job"].includes(label)) return [];
-        return definition.labels[label]?.includes(value) ? [] : [`${series} ${matcher}`];
+        const said = definition.labels[label] ?? [];
+        const isKnown = value.split("|").every((one) => said.includes(one));
+        return isKnown ? [] : [`${series} ${matcher}`];
       },
     );
   });

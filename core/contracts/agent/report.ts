@@ -119,11 +119,19 @@ export const DriverCapabilities = z
     adoptDisk: z.boolean().optional(),
     /** It can bring a VM's disk back from its trash. Agents of before the word `restore-trash` do not say so. */
     restoreTrash: z.boolean().optional(),
+    /** Where there is no hardware for its guests they may be emulated: slow, for tests only. Left out: it does not say. */
+    emulation: z.boolean().optional(),
     bandwidthLimit: z.boolean(),
     iopsLimit: z.boolean(),
   })
   .openapi("DriverCapabilities");
 export type DriverCapabilities = z.infer<typeof DriverCapabilities>;
+
+/** Why a host lacks a capability that its driver has a word for: what is amiss there, or what the driver has no call for. */
+export const MissingCapability = z
+  .object({ capability: z.string().regex(/^[a-zA-Z]{1,50}$/), why: Text(300) })
+  .openapi("MissingCapability");
+export type MissingCapability = z.infer<typeof MissingCapability>;
 
 /** An image in a host's folder. */
 export const HeldImage = z
@@ -147,6 +155,8 @@ export const HostFacts = z
     /** `tcg` is emulation, slow, and `simulated` runs nothing: both are offered only on hosts that staff marked for tests. */
     accelerator: z.enum(["hardware", "tcg", "simulated"]).openapi("Accelerator"),
     capabilities: DriverCapabilities,
+    /** Only people read it. Agents of before leave it out. */
+    missing: z.array(use(MissingCapability)).max(50).optional(),
     cpuThreads: z.int().positive().max(65_536),
     memoryMib: z
       .int()
@@ -220,6 +230,14 @@ export const ReportSerial = z
 export type ReportSerial = z.infer<typeof ReportSerial>;
 
 const OF_THE_SENDER = {
+  /**
+   * Why the host's VMs have not been seen for a while: its hypervisor does not answer. Left out while they are seen. A report that
+   * says so is no word of its VMs.
+   */
+  hypervisorAway: z
+    .object({ code: z.string().max(50), detail: Text(1000) })
+    .openapi("HypervisorAway")
+    .optional(),
   /** Left out by agents that do not count: theirs are taken in whatever order they come. */
   serial: ReportSerial.optional(),
   /** The host's clock less the control plane's; left out while it is not known. What no column holds is cut. */

@@ -2,7 +2,6 @@ import { z } from "@hono/zod-openapi";
 import { USUAL_CEILING } from "#core/hosts/capacity.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { idIn, idOut } from "#core/ids.ts";
-import { pageOf } from "./page.ts";
 import { use } from "#core/contracts/named.ts";
 import { Hypervisor, Instant } from "#core/contracts/values.ts";
 
@@ -79,5 +78,3 @@ export const AddedHost = z
     joinTokenExpiresAt: Instant,
   })
   .openapi("AddedHost");
-
-export const HostPage = pageOf("HostPage", HostView);

@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { AddedHost, AddHost, ChangeHost, HostView, HostPage } from "#core/contracts/api/hosts.ts";
+import { HostDetailsView, HostStandingPage } from "#core/contracts/api/host-standing.ts";
+import { AddedHost, AddHost, ChangeHost, HostView } from "#core/contracts/api/hosts.ts";
 import { FindingPage, FindingQuery } from "#core/contracts/api/findings.ts";
 import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
@@ -12,6 +13,7 @@ import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
 import { newRouter } from "#functions/router.ts";
 import { problems, unwrap } from "#functions/problems.ts";
+import { toHostDetailsView, toHostStandingView } from "#functions/host-views.ts";
 import { toFindingView, toHostView } from "#functions/views.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
@@ -23,26 +25,26 @@ const listRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, STAFF, "staff:read"),
     operationId: "listHosts",
-    summary: "Hosts, with what they have and what is given away",
+    summary: "Hosts: what they have and give away, how they stand, and why they get no VMs",
     tags: ["Staff"],
     method: "get",
     path: "/staff/v1/hosts",
     request: { query: PageQuery },
     responses: {
-      200: { description: "A page of hosts", content: json(HostPage) },
+      200: { description: "A page of hosts", content: json(HostStandingPage) },
     },
   });
 const showRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, STAFF, "staff:read"),
     operationId: "showHost",
-    summary: "A host",
+    summary: "A host: how it stands, and why it gets no VMs",
     tags: ["Staff"],
     method: "get",
     path: "/staff/v1/hosts/{id}",
     request: { params: hostParam },
     responses: {
-      200: { description: "The host", content: json(HostView) },
+      200: { description: "The host", content: json(HostDetailsView) },
       ...problems("host_not_found"),
     },
   });
@@ -119,11 +121,14 @@ export const staffHostRoutes = (deps: Deps) =>
     .openapi(listRoute(deps), async (c) => {
       const { limit, cursor } = c.req.valid("query");
       const page = await showHosts(deps, { limit, cursor: cursor ?? null });
-      return c.json({ items: page.items.map(toHostView), nextCursor: page.nextCursor }, 200);
+      return c.json(
+        { items: page.items.map(toHostStandingView), nextCursor: page.nextCursor },
+        200,
+      );
     })
     .openapi(showRoute(deps), async (c) => {
       const host = await showHost(deps, c.req.valid("param").id);
-      return c.json(toHostView(unwrap(host)), 200);
+      return c.json(toHostDetailsView(unwrap(host)), 200);
     })
     .openapi(addRoute(deps), async (c) => {
       const body = c.req.valid("json");

@@ -1,5 +1,6 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import { CallOffAction, StaffVmView } from "#core/contracts/api/staff-vms.ts";
 import {
   HostRepairView,
   RepairHost,
@@ -12,12 +13,15 @@ import { ok } from "#core/result.ts";
 import type { Deps } from "#commands/deps.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
+import { callOffAction } from "#commands/vms/call-off-action.ts";
 import { repairHost, showHostRepair, type HostRepair } from "#commands/vms/repair-host.ts";
 import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
+import { showStaffVm } from "#commands/vms/show-staff-vm.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
+import { toStaffVmView } from "#functions/staff-vm-view.ts";
 import { toActionView } from "#functions/views.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
@@ -67,9 +71,63 @@ const repairHostRoute = (deps: Deps) =>
     },
   });
 
-/** What staff do to VMs. */
+const showRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "staff:read"),
+    operationId: "showStaffVm",
+    summary: "A VM: its host, its last error, and what its actions wait for",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/vms/{id}",
+    request: { params: z.object({ id: idIn("vm") }) },
+    responses: {
+      200: { description: "The VM; also one that is gone", content: json(StaffVmView) },
+      ...problems("vm_not_found"),
+    },
+  });
+
+const cancelRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "staff:write"),
+    operationId: "cancelAction",
+    summary: "Call off an action that runs",
+    description:
+      "What it asked for is asked for no longer. One that its host was told of is refused with `action_may_be_under_way`, unless " +
+      "`abandon` is given: it then ends as `abandoned`, as it may have been carried out. A creation or a delete is not called off.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/vms/{id}/actions/{actionId}/cancel",
+    request: {
+      params: z.object({ id: idIn("vm"), actionId: idIn("action") }),
+      body: { required: true, content: json(CallOffAction) },
+    },
+    responses: {
+      200: { description: "The action as it ended", content: json(RequestedAction) },
+      ...problems(
+        "vm_not_found",
+        "action_not_found",
+        "action_ended",
+        "action_not_cancellable",
+        "action_may_be_under_way",
+      ),
+    },
+  });
+
+/** What staff see of one VM, and do to it. */
 export const staffVmRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
+    .openapi(showRoute(deps), async (c) => {
+      const vm = unwrap(await showStaffVm(deps, c.req.valid("param").id));
+      return c.json(toStaffVmView(vm, deps.clock.now(), c.get("who")), 200);
+    })
+    .openapi(cancelRoute(deps), async (c) => {
+      const who = c.get("who");
+      const { id: vmId, actionId } = c.req.valid("param");
+      const { abandon } = c.req.valid("json");
+      const ended = unwrap(await callOffAction(deps, { who, vmId, actionId, abandon }));
+      await ringNow(deps);
+      return c.json({ action: toActionView(ended, who) }, 200);
+    })
     .openapi(repairHostRoute(deps), async (c) => {
       const who = c.get("who");
       const { how, dryRun, hash } = c.req.valid("json");

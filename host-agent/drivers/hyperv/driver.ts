@@ -5,7 +5,7 @@ import { HostImage, type DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { ObservedVm } from "#core/contracts/agent/report.ts";
 import { limitsOf, type PlatformLimits } from "#core/hosts/limits.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
-import { CAPABILITIES } from "../capabilities.ts";
+import { CAPABILITIES, missingOf } from "../capabilities.ts";
 import { DriverError, type VmDriver, type VmRef } from "../driver.ts";
 import {
   Checkpoints,
@@ -29,6 +29,8 @@ import { TIMEOUTS, workerOptions, type HypervOptions } from "./options.ts";
 import { createWorker } from "./powershell.ts";
 import { stageSeed } from "./seed-image.ts";
 import { emptyTrash, trashStamp } from "./trash.ts";
+
+const BEFORE_2016 = "its Windows is older than Windows Server 2016";
 
 /** The Hyper-V driver, with what only it has so far. */
 export interface HypervDriver extends VmDriver {
@@ -136,18 +138,24 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       const facts = await look("facts", Facts, signal);
       if (!facts.switchPresent)
         throw new DriverError("hypervisor_unavailable", `no virtual switch "${options.switch}"`);
+      // Before 2016 there is no template of signatures but Windows' own; a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot; and
+      // nothing but its disk grows while it runs.
+      const capabilities = {
+        ...CAPABILITIES.hyperv,
+        liveSnapshot: facts.modern,
+        hotResize: facts.modern,
+        secureBootUefiCa: facts.modern,
+      };
       return {
         hypervisor: "hyperv",
         hypervisorVersion: facts.version.slice(0, 200),
         accelerator: options.accelerator ?? "hardware",
-        // Before 2016 there is no template of signatures but Windows' own; a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot; and
-        // nothing but its disk grows while it runs.
-        capabilities: {
-          ...CAPABILITIES.hyperv,
-          liveSnapshot: facts.modern,
-          hotResize: facts.modern,
-          secureBootUefiCa: facts.modern,
-        },
+        capabilities,
+        missing: missingOf("hyperv", capabilities, {
+          liveSnapshot: BEFORE_2016,
+          hotResize: BEFORE_2016,
+          secureBootUefiCa: BEFORE_2016,
+        }),
         cpuThreads: facts.cpuThreads,
         memoryMib: facts.memoryMib,
         diskGib: facts.diskGib,

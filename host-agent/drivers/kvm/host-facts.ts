@@ -1,13 +1,15 @@
 import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
-import { CAPABILITIES } from "../capabilities.ts";
+import { CAPABILITIES, missingOf } from "../capabilities.ts";
 import { tightenFiles } from "./file-rights.ts";
 import { readImages } from "./images.ts";
 import type { KvmHost } from "./host.ts";
 
 const MIB = 1024 ** 2;
 const GIB = 1024n ** 3n;
+const NO_SECURE_BOOT =
+  "no descriptor of QEMU's names a UEFI with secure boot and Microsoft's keys for q35, such as package ovmf has";
 
 /** What this host is and can do. As it is asked for again and again, the rights of VMs' files are mended with it. */
 export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promise<HostFacts> {
@@ -22,17 +24,28 @@ export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promis
   ]);
   const qemu = /Running hypervisor: (.+)/.exec(version)?.[1] ?? "QEMU of unknown version";
   const libvirt = /Using library: (.+)/.exec(version)?.[1] ?? "libvirt of unknown version";
+  const capabilities = {
+    ...CAPABILITIES.kvm,
+    bandwidthLimit,
+    uefi: firmware.uefi,
+    secureBoot: firmware.secureBoot,
+    secureBootUefiCa: firmware.secureBoot,
+    emulation: host.emulationAllowed,
+  };
   return {
     hypervisor: "kvm",
     hypervisorVersion: `${qemu}, ${libvirt}`.slice(0, 200),
     accelerator,
-    capabilities: {
-      ...CAPABILITIES.kvm,
-      bandwidthLimit,
-      uefi: firmware.uefi,
-      secureBoot: firmware.secureBoot,
-      secureBootUefiCa: firmware.secureBoot,
-    },
+    capabilities,
+    missing: missingOf("kvm", capabilities, {
+      bandwidthLimit:
+        host.network.kind === "user"
+          ? "a network of the kind `user` limits nothing"
+          : "the kernel has no sch_sfq",
+      uefi: "no descriptor of QEMU's names a UEFI without secure boot for q35, such as package ovmf has",
+      secureBoot: NO_SECURE_BOOT,
+      secureBootUefiCa: NO_SECURE_BOOT,
+    }),
     cpuThreads: availableParallelism(),
     memoryMib: Math.floor(totalmem() / MIB),
     diskGib: Number((disks.blocks * disks.bsize) / GIB),

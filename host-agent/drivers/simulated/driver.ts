@@ -5,7 +5,7 @@ import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, IdSource, Log } from "#core/ports.ts";
 import { sameSize } from "#core/vms/vm.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
-import { CAPABILITIES } from "../capabilities.ts";
+import { CAPABILITIES, missingOf } from "../capabilities.ts";
 import {
   administratorPassword,
   asksForPassword,
@@ -134,6 +134,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
         hypervisorVersion,
         accelerator: "simulated",
         capabilities: can,
+        missing: missingOf(hypervisor, can),
         cpuThreads,
         memoryMib: options.host?.memoryMib ?? 262_144,
         diskGib: options.host?.diskGib ?? 8192,

@@ -12,6 +12,7 @@ import {
   type HostState,
   type VmDemand,
 } from "#core/hosts/place-vm.ts";
+import { whyNoVms } from "#core/hosts/why-no-vms.ts";
 import { PLAIN_HARDWARE } from "#core/vms/image-hardware.ts";
 import { bestHosts, haveFreeRoom, hostsAmong, kindsWithRoom } from "#db/hosts/capacity.ts";
 import { saveHeldImages } from "#db/hosts/held-images.ts";
@@ -188,6 +189,16 @@ describe("of a location with hosts of many kinds", () => {
       expected.slice(0, 2),
     );
   });
+
+  // 5.6
+  test.each(DEMANDS)(
+    "those that the database finds are those that nothing stands against (%#)",
+    async (vm) => {
+      const best = await bestHosts(cp.deps.db, await able(vm), vm.size, all.length);
+      const free = all.filter((host) => whyNoVms(host, [vm], cp.clock.now()).all.length === 0);
+      expect(idsOf(best).toSorted()).toEqual(idsOf(free).toSorted());
+    },
+  );
 
   test("some of them can take some of these, so that the tests above compare something", () => {
     const first = DEMANDS.map((vm) => rankHosts(all, vm, cp.clock.now()).length);

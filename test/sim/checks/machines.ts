@@ -162,7 +162,9 @@ export const agentsConverge: MakeCheck = (scene) => ({
         return `VM ${vm.vmId} has a new disk in the place of one that was in use`;
       const asked = scene.mirror.actions
         .all()
-        .filter((a) => a.vm_id === vm.vmId && (a.type === "reboot" || a.type === "reset"));
+        .filter((a) => a.vm_id === vm.vmId && (a.type === "reboot" || a.type === "reset"))
+        // What is said to be cancelled was begun by nobody.
+        .filter((a) => a.error_code !== "cancelled");
       const begun = host.world.oneShots.get(vm.vmId) ?? 0;
       return begun > asked.length
         ? `VM ${vm.vmId} was rebooted ${begun} times for ${asked.length} actions`

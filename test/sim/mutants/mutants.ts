@@ -42,10 +42,9 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "outbox: its rows are written after the commit",
     file: "db/record-change.ts",
-    find: "const { actor, action, subject, detail = {}, events } = change;",
-    replace: `const { actor, action, subject, detail = {} } = change;
-  const events: readonly Event[] = [];
-  const later = change.events.map((e) => ({ id: at.newId(), name: e.name, data: e.data, createdAt: at.now }));
+    find: "const events = rows.flatMap((row) => row.events);",
+    replace: `const events: { id: string; event: Event }[] = [];
+  const later = rows.flatMap((row) => row.events).map(({ id, event: e }) => ({ id, name: e.name, data: e.data, createdAt: at.now }));
   if (later.length > 0)
     setTimeout(() => void tx.insert(outbox).values(later).then(() => undefined, () => undefined), 1);`,
   },
@@ -168,8 +167,14 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "image: sold where no file of it is",
     file: "core/hosts/place-vm.ts",
-    find: "held !== undefined &&",
-    replace: "held === undefined ||",
+    find: `if (held === undefined) return yield "image_missing";`,
+    replace: "if (held === undefined) return;",
+  },
+  {
+    name: "cancel: what its host was told of is said to be cancelled",
+    file: "core/vms/call-off.ts",
+    find: `given: { cancel: null, abandon: "abandoned" },`,
+    replace: `given: { cancel: "cancelled", abandon: "cancelled" },`,
   },
   {
     name: "guest: each boot counts anew, and what did not last is paid back",

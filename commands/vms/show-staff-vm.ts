@@ -1,0 +1,53 @@
+import { silentBefore } from "#core/hosts/place-vm.ts";
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { waitsFor, type WaitsFor } from "#core/vms/waits-for.ts";
+import { listFindings, type Finding } from "#db/hosts/findings.ts";
+import { loadHost, loadServed, type Host } from "#db/hosts/hosts.ts";
+import { latestActionsOf, type KeptAction } from "#db/vms/actions.ts";
+import { loadVmView, type VmView } from "#db/vms/vms.ts";
+import type { Deps } from "#commands/deps.ts";
+
+/** A VM as staff look at it: also one that is gone. */
+export type StaffVm = Readonly<{
+  view: VmView;
+  host: Host;
+  hostSilentSince: Date | null;
+  /** The newest, each with what it waits for; null of one that has ended. */
+  actions: readonly (KeptAction & { waitsFor: WaitsFor | null })[];
+  findings: readonly Finding[];
+}>;
+
+const MOST_SHOWN = 20;
+
+export async function showStaffVm(
+  deps: Pick<Deps, "db" | "clock">,
+  vmId: string,
+): Promise<Result<StaffVm, Refusal<"vm_not_found">>> {
+  const { db } = deps;
+  const view = await loadVmView(db, vmId);
+  if (!view) return refuse("vm_not_found", "no such VM");
+  const { hostId } = view.vm;
+  const open = { state: "open", kind: null } as const;
+  const page = { limit: MOST_SHOWN, before: null };
+  const [host, served, actions, findings, away] = await Promise.all([
+    loadHost(db, hostId),
+    loadServed(db, hostId),
+    latestActionsOf(db, vmId, MOST_SHOWN),
+    listFindings(db, { ...open, hostId: null, vmId }, page),
+    listFindings(db, { ...open, hostId, vmId: null, kind: "hypervisor_away" }, page),
+  ]);
+  if (!host) throw new Error(`the host of VM ${vmId} vanished`);
+  const isSilent = host.lastSeenAt === null || host.lastSeenAt < silentBefore(deps.clock.now());
+  const stands = {
+    isSilent,
+    isHypervisorAway: away.length > 0,
+    served: served?.served?.generation ?? null,
+  };
+  return ok({
+    view,
+    host,
+    hostSilentSince: isSilent ? host.lastSeenAt : null,
+    actions: actions.map((kept) => ({ ...kept, waitsFor: waitsFor(kept, view.vm, stands) })),
+    findings,
+  });
+}
