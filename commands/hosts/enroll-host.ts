@@ -26,6 +26,12 @@ type Enrolled = Result<EnrollAnswer, Refusal<"join_token_invalid" | "host_wrong_
 export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promise<Enrolled> {
   const at = stamp(deps);
   const { facts } = request;
+  const { releaseKey } = deps.settings;
+  const answer = (hostId: string, identityEpoch: number): EnrollAnswer => ({
+    hostId,
+    identityEpoch,
+    ...(releaseKey !== undefined && { releaseKey }),
+  });
   const tokenHash = hashJoinToken(request.joinToken);
   let before: Host | undefined;
   const enrolled = await undoOnRefusal(deps.db, async (tx): Promise<Enrolled> => {
@@ -39,7 +45,7 @@ export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promi
     if (!spent.includes(tokenHash))
       // An agent whose answer was lost asks again with the same token and key: it has enrolled already.
       return host.publicKey === request.publicKey.x
-        ? ok({ hostId: host.id, identityEpoch: host.identityEpoch })
+        ? ok(answer(host.id, host.identityEpoch))
         : invalid();
     if (host.state === "retired") return refuse("host_wrong_state", "this host is retired");
     before = host;
@@ -65,7 +71,7 @@ export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promi
       },
       at,
     );
-    return ok({ hostId: host.id, identityEpoch });
+    return ok(answer(host.id, identityEpoch));
   });
   if (enrolled.ok && before) tellStaff(deps, before, facts);
   return enrolled;

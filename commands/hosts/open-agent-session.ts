@@ -7,7 +7,12 @@ import type { ChannelDeps } from "#commands/deps.ts";
  * doorbell is null when no queue or no credentials can be had: the agent then only polls (design §6).
  */
 export async function openAgentSession(deps: ChannelDeps, hostId: string): Promise<AgentSession> {
-  return { doorbell: await openDoorbell(deps, hostId), intervals: deps.settings.intervals };
+  const { intervals, releaseKey: key } = deps.settings;
+  return {
+    doorbell: await openDoorbell(deps, hostId),
+    intervals,
+    ...(key !== undefined && { releases: { key, wanted: null } }),
+  };
 }
 
 async function openDoorbell(deps: ChannelDeps, hostId: string): Promise<AgentSession["doorbell"]> {
