@@ -36,6 +36,8 @@ export const hostKinds = pgTable(
     facts: jsonb("facts").notNull(),
     /** What they hold, by file (`HeldImage`); null: they do not say. */
     images: jsonb("images"),
+    /** Of our words (`UNDERSTOOD`), those that their agents announce; null: they have not been heard of since we keep it. */
+    understands: text("understands").array(),
   },
   (t) => [index("host_kinds_location_idx").on(t.locationId)],
 );
@@ -56,6 +58,8 @@ export const hosts = pgTable(
     accelerator: text("accelerator"),
     /** What the agent said of the host, as a whole; only read by people and the planner's capabilities. */
     facts: jsonb("facts"),
+    /** Of our words (`UNDERSTOOD`), those that its agent announced last; null: it was not heard of since we keep it. */
+    understands: text("understands").array(),
     /** Whether its agent says which images it holds (`held_images`); one that does not is taken to hold all. */
     tellsImages: boolean("tells_images").notNull().default(false),
     /** Kept by triggers; null: it has not said yet what it is. */
