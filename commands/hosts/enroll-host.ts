@@ -1,4 +1,5 @@
 import type { EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
+import { ourWords, type Announced } from "#core/contracts/agent/protocol.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
 import { isFitForCustomers } from "#core/hosts/place-vm.ts";
@@ -21,9 +22,13 @@ type Enrolled = Result<EnrollAnswer, Refusal<"join_token_invalid" | "host_wrong_
 
 /**
  * Binds an agent's new key to the host of its join token. All of the host's tokens are used up with it, and an older key is
- * worth nothing.
+ * worth nothing. `announced` left out: nothing is known of what its agent understands.
  */
-export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promise<Enrolled> {
+export async function enrollHost(
+  deps: AgentDeps,
+  request: EnrollRequest,
+  announced?: Announced,
+): Promise<Enrolled> {
   const at = stamp(deps);
   const { facts } = request;
   const { releaseKey } = deps.settings;
@@ -52,6 +57,7 @@ export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promi
     const { identityEpoch } = await saveEnrolment(tx, host.id, {
       publicKey: request.publicKey.x,
       facts,
+      understands: announced ? ourWords(announced) : null,
       capacity: trustedCapacity(facts, host),
       now: at.now,
     });

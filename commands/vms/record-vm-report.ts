@@ -5,6 +5,7 @@ import type {
   ReportReceipt,
   ReportSerial,
 } from "#core/contracts/agent/report.ts";
+import { ourWords, type Announced } from "#core/contracts/agent/protocol.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
@@ -41,12 +42,13 @@ import { finishVm } from "./finish-vm.ts";
  * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
  * report is not older than what is known. What a report leaves out is not touched: absence is not evidence. What could
  * not be read in it (null) costs no other. A report that is not newer than one that has counted is refused whole: what is
- * sent again, or comes late, would tell of yesterday.
+ * sent again, or comes late, would tell of yesterday. `announced` left out: what its agent understands stays as it was known.
  */
 export async function recordVmReport(
   deps: AgentDeps,
   hostId: string,
   report: ReceivedReport,
+  announced?: Announced,
 ): Promise<Recorded> {
   const at = stamp(deps);
   const { serial = null, clockOffsetSeconds = null } = report;
@@ -72,6 +74,8 @@ export async function recordVmReport(
     ]);
     const { host, open = [] } = known ?? {};
     const running = new Map(actions);
+    const words = announced && ourWords(announced);
+    const understands = words?.join() === host?.understands?.join() ? undefined : words;
     const last = host?.lastReport ?? null;
     if (serial && !isNewer(serial, last)) return stale(serial, last);
     const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
@@ -105,7 +109,7 @@ export async function recordVmReport(
       documentChanged = (await endAction(tx, action, error, at, actor)) || documentChanged;
     }
     const [held] = await together([
-      touchHost(tx, hostId, { serial, clockOffsetSeconds, now: at.now }),
+      touchHost(tx, hostId, { serial, clockOffsetSeconds, understands, now: at.now }),
       saveObservations(tx, observed),
     ]);
     if (!held) return stale(serial, null);

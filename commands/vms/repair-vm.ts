@@ -48,7 +48,7 @@ async function plan(tx: Tx, { vmId, how }: Asked): Promise<Result<RepairPlan, Re
   const image = await loadImage(tx, vm.imageId);
   if (!host || !image) throw new Error(`the host or the image of VM ${vmId} vanished`);
   const can = factsOf(host)?.capabilities ?? null;
-  const planned = planRepair({ ...vm, os: image.os }, how, can);
+  const planned = planRepair({ ...vm, os: image.os }, how, can, host.understands);
   if (!planned.ok) return planned;
   const of = { vmId, how, hostId: vm.hostId, generation: vm.generation, effects: planned.value };
   const hash = createHash("sha256").update(canonicalJson(of)).digest("hex");

@@ -67,6 +67,7 @@ export const STATUS_BY_CODE = {
   vm_lost: 409,
   vm_not_lost: 409,
   repair_unavailable: 409,
+  unsupported_by_agent: 409,
   plan_changed: 409,
   vm_not_running: 409,
   vm_suspended: 409,

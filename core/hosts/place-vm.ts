@@ -1,6 +1,7 @@
 import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import type { ImageHardware } from "#core/vms/image-hardware.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
+import { notUnderstood, wordsOf } from "#core/vms/words.ts";
 import { fits, type Capacity } from "./capacity.ts";
 import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform } from "./limits.ts";
 
@@ -16,6 +17,8 @@ export type HostKind = Readonly<{
   capabilities: DriverCapabilities;
   /** Staff marked it for tests, so guests that are emulated, or only simulated, are good enough. */
   testOnly: boolean;
+  /** The words of ours that its agent understands; null: it has not said yet, and what it can counts. */
+  understands: readonly string[] | null;
   /** null: its agent does not say, and it is taken to hold every image. */
   images: readonly HeldImage[] | null;
 }>;
@@ -66,6 +69,13 @@ const givesHardware = (h: HostKind, { firmware, secureBoot, diskBus }: ImageHard
   (secureBoot !== "uefi-ca" || h.capabilities.secureBootUefiCa === true) &&
   (diskBus === null || h.capabilities.diskBus === true);
 
+/** Whether its agent understands all that a new VM of the image holds, a first password of root's among it or not. */
+const understands = (h: HostKind, { os, hardware }: ImageDemand, rootPassword: boolean): boolean =>
+  notUnderstood(
+    wordsOf({ presence: "present", isMade: false, repair: null, os, hardware, rootPassword }),
+    h.understands,
+  ).length === 0;
+
 /** Customers' VMs run on hardware; anything else only where staff have marked the host for tests. */
 export const isFitForCustomers = (h: Pick<HostCandidate, "accelerator" | "testOnly">): boolean =>
   h.accelerator === "hardware" || h.testOnly;
@@ -75,11 +85,13 @@ export const runsImage = (h: HostKind, image: ImageDemand, diskBytes = Infinity)
   isFitForCustomers(h) &&
   image.hypervisors.includes(h.hypervisor) &&
   givesHardware(h, image.hardware) &&
+  understands(h, image, false) &&
   holds(h, image, diskBytes);
 
 /** Whether hosts of this kind could run the VM if they were empty. */
 export const runsVm = (h: HostKind, vm: VmDemand): boolean =>
   runsImage(h, vm.image, vm.size.diskGib * GIB) &&
+  understands(h, vm.image, vm.needs.includes("rootPassword")) &&
   withinLimits(vm.size, limitsOnHost(h.platform, h)) &&
   vm.needs.every((need) => h.capabilities[need] === true);
 

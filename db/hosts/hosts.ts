@@ -16,6 +16,8 @@ export type Host = Readonly<{
   accelerator: string | null;
   /** What its agent last said of it, as it is stored: `factsOf` reads it. */
   facts: unknown;
+  /** Of our words, those that its agent announced last; null: it has not yet. */
+  understands: readonly string[] | null;
   ceiling: Ceiling;
   capacity: Capacity;
   allocated: Capacity;
@@ -40,6 +42,7 @@ export const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   hypervisor: r.hypervisor,
   accelerator: r.accelerator,
   facts: r.facts,
+  understands: r.understands,
   ceiling: {
     vcpus: r.ceilingVcpus,
     memoryMib: r.ceilingMemoryMib,
@@ -145,7 +148,13 @@ export async function saveCeiling(
 export async function saveEnrolment(
   tx: Tx,
   hostId: string,
-  e: { publicKey: string; facts: HostFacts; capacity: Capacity; now: Date },
+  e: {
+    publicKey: string;
+    facts: HostFacts;
+    understands: readonly string[] | null;
+    capacity: Capacity;
+    now: Date;
+  },
 ): Promise<{ identityEpoch: number }> {
   const [row] = await tx
     .update(hosts)
@@ -156,6 +165,7 @@ export async function saveEnrolment(
       hypervisor: e.facts.hypervisor,
       accelerator: e.facts.accelerator,
       facts: e.facts,
+      understands: e.understands && [...e.understands],
       ...capacityFrom(e.capacity),
       // Its agent may have lost its count with its key.
       reportProcess: null,
@@ -175,14 +185,21 @@ export async function saveEnrolment(
 export async function touchHost(
   tx: Tx,
   hostId: string,
-  heard: { serial: ReportSerial | null; clockOffsetSeconds: number | null; now: Date },
+  heard: {
+    serial: ReportSerial | null;
+    clockOffsetSeconds: number | null;
+    /** Left out where its agent announces what it did before: who placed by that looks no further. */
+    understands?: readonly string[] | undefined;
+    now: Date;
+  },
 ): Promise<Host | undefined> {
-  const { serial, clockOffsetSeconds } = heard;
+  const { serial, clockOffsetSeconds, understands } = heard;
   const [row] = await tx
     .update(hosts)
     .set({
       lastSeenAt: heard.now,
       clockOffsetSeconds,
+      ...(understands && { understands: [...understands] }),
       ...(serial === null ? {} : { reportProcess: serial.process, reportSeq: serial.seq }),
     })
     .where(

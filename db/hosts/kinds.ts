@@ -41,6 +41,7 @@ export async function kindsOfHosts(
       locationId: hostKinds.locationId,
       testOnly: hostKinds.testOnly,
       facts: hostKinds.facts,
+      understands: hostKinds.understands,
       images: sql`case when ${hostKinds.images} is not null then coalesce((
           select jsonb_agg(${hostKinds.images} -> file) filter (where ${hostKinds.images} ? file)
           from unnest(${sql.param([...of.files])}::text[]) file), '[]') end`,

@@ -142,6 +142,8 @@ export const HostFacts = z
   .object({
     hypervisor: Hypervisor,
     hypervisorVersion: Text(200),
+    /** The system that the host runs, with its kernel. Agents of before 0037 leave it out. */
+    osVersion: Text(200).optional(),
     /** `tcg` is emulation, slow, and `simulated` runs nothing: both are offered only on hosts that staff marked for tests. */
     accelerator: z.enum(["hardware", "tcg", "simulated"]).openapi("Accelerator"),
     capabilities: DriverCapabilities,

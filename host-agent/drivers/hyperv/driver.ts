@@ -139,6 +139,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       return {
         hypervisor: "hyperv",
         hypervisorVersion: facts.version.slice(0, 200),
+        // Hyper-V is a part of its Windows.
+        osVersion: facts.version.slice(0, 200),
         accelerator: options.accelerator ?? "hardware",
         // Before 2016 there is no template of signatures but Windows' own; a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot; and
         // nothing but its disk grows while it runs.

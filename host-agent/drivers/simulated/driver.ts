@@ -131,6 +131,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       return {
         hypervisor,
         hypervisorVersion,
+        osVersion: hypervisorVersion,
         accelerator: "simulated",
         capabilities: can,
         cpuThreads,
