@@ -16,6 +16,7 @@ import {
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { hypervisor, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";
+import { agentReleases } from "./releases.ts";
 
 export const hostState = pgEnum("host_state", HOST_STATES);
 
@@ -58,6 +59,12 @@ export const hosts = pgTable(
     accelerator: text("accelerator"),
     /** What the agent said of the host, as a whole; only read by people and the planner's capabilities. */
     facts: jsonb("facts"),
+    /** Of that, its agent's version, by which rollouts and staff's lists go. */
+    agentVersion: text("agent_version").generatedAlwaysAs(sql`facts ->> 'agentVersion'`),
+    /** The version that it is to have; null: whatever it has. */
+    wantedReleaseId: uuid("wanted_release_id").references(() => agentReleases.id),
+    /** Staff's word for hosts that are treated alike; null: of none. */
+    hostGroup: text("host_group"),
     /** Of our words (`UNDERSTOOD`), those that its agent announced last; null: it was not heard of since we keep it. */
     understands: text("understands").array(),
     /** Whether its agent says which images it holds (`held_images`); one that does not is taken to hold all. */
@@ -114,6 +121,13 @@ export const hosts = pgTable(
       )
       .where(sql`${t.state} = 'active'`),
     index("hosts_kind_idx").on(t.kindId),
+    index("hosts_group_idx")
+      .on(t.hostGroup)
+      .where(sql`${t.hostGroup} is not null`),
+    // Few versions on many hosts: which there are, and who has one that is too old.
+    index("hosts_agent_version_idx")
+      .on(t.agentVersion)
+      .where(sql`${t.state} in ('active', 'draining')`),
     index("hosts_heard_idx")
       .on(t.heardIn)
       .where(sql`${t.state} in ('active', 'draining')`),
