@@ -152,8 +152,9 @@ export class BerthStack extends Stack {
       reserved: settings.reserved["agent-api"],
       sendsTo: [outboxEvents],
     });
-    if (props.releaseKey !== undefined)
-      agent.function.addEnvironment("BERTH_RELEASE_KEY", props.releaseKey);
+    for (const each of [api, agent])
+      if (props.releaseKey !== undefined)
+        each.function.addEnvironment("BERTH_RELEASE_KEY", props.releaseKey);
     const logInLogin = database.loginOf("LogIn");
     const logIn = new BerthFunction(this, "LogIn", {
       home: shared.home,

@@ -139,7 +139,11 @@ async function createRuntime(): Promise<Deps> {
     }),
     accounts: accountsOf(parts, authSecret),
     mail: createSesMail({ from: env.BERTH_MAIL_FROM }),
-    settings: { publicUrl: publicUrlOf(env), intervals: INTERVALS },
+    settings: {
+      publicUrl: publicUrlOf(env),
+      intervals: INTERVALS,
+      releaseKey: env.BERTH_RELEASE_KEY,
+    },
   };
 }
 

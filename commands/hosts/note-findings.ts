@@ -29,10 +29,26 @@ export async function noteFindings(
   const { begun, goOn, ended } = compareFindings(report.open, report.told, report.over);
   const seen = goOn.map(({ open, detail }) => ({ id: open.id, detail }));
   await touchFindings(tx, seen, at.now);
+  const opened = await openFindings(
+    tx,
+    begun.map((found) => ({ ...found, hostId })),
+    at,
+    actor,
+  );
+  return { opened, ended: await endThese(tx, ended, at, actor) };
+}
+
+/** Opens what is not open already, of whatever hosts. */
+export async function openFindings(
+  tx: Tx,
+  begun: readonly (Found & { hostId: string })[],
+  at: At,
+  actor: Actor,
+): Promise<readonly Finding[]> {
   const rows = begun.map((found) => ({ ...found, id: at.newId() }));
-  const opened = await insertFindings(tx, hostId, rows, at.now);
+  const opened = await insertFindings(tx, rows, at.now);
   for (const finding of opened) await record(tx, "open", finding, at, actor);
-  return { opened, ended: await end(tx, ended, at, actor) };
+  return opened;
 }
 
 /** Ends what nobody has told of for as long as its kind may be left out. Runs every minute. */
@@ -40,7 +56,7 @@ export async function endSilentFindings(deps: Deps): Promise<{ ended: number }> 
   const at = stamp(deps);
   const ids = await silentFindingIds(deps.db, 200);
   const ended = await inTransaction(deps.db, (tx) =>
-    end(
+    endThese(
       tx,
       ids.map((id) => ({ id })),
       at,
@@ -51,7 +67,8 @@ export async function endSilentFindings(deps: Deps): Promise<{ ended: number }> 
   return { ended: ended.length };
 }
 
-async function end(
+/** Ends those of them that are open. */
+export async function endThese(
   tx: Tx,
   over: readonly { id: string }[],
   at: At,

@@ -1,5 +1,6 @@
 import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
+import { wantedReleaseOf } from "#db/hosts/releases.ts";
 import type { ChannelDeps } from "#commands/deps.ts";
 
 /**
@@ -8,10 +9,16 @@ import type { ChannelDeps } from "#commands/deps.ts";
  */
 export async function openAgentSession(deps: ChannelDeps, hostId: string): Promise<AgentSession> {
   const { intervals, releaseKey: key } = deps.settings;
+  const doorbell = await openDoorbell(deps, hostId);
+  if (key === undefined) return { doorbell, intervals };
+  const wanted = await wantedReleaseOf(deps.db, hostId);
   return {
-    doorbell: await openDoorbell(deps, hostId),
+    doorbell,
     intervals,
-    ...(key !== undefined && { releases: { key, wanted: null } }),
+    releases: {
+      key,
+      wanted: wanted ? { version: wanted.version, manifestUrl: wanted.manifestUrl } : null,
+    },
   };
 }
 

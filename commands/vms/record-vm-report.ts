@@ -56,6 +56,10 @@ export async function recordVmReport(
   const doneActions = report.actions.filter((action) => action !== null);
   const strangers = report.strangers.filter((stranger) => stranger !== null);
   const findings = (report.findings ?? []).filter((finding) => finding !== null);
+  const ofItself = findings.filter(({ vmId = hostId }) => vmId === hostId);
+  const ofItsVms = findings.flatMap(({ vmId = hostId, ...finding }) =>
+    vmId === hostId ? [] : [{ vmId, ...finding }],
+  );
   const unread = {
     vms: report.vms.length - seenVms.length,
     actions: report.actions.length - doneActions.length,
@@ -63,7 +67,7 @@ export async function recordVmReport(
     findings: (report.findings ?? []).length - findings.length,
   };
   const actor: Actor = { kind: "agent", id: hostId };
-  const told = [...seenVms, ...doneActions, ...strangers, ...findings];
+  const told = [...seenVms, ...doneActions, ...strangers, ...ofItsVms];
   const ids = [...new Set(told.map((r) => r.vmId))];
   const recorded = await undoOnRefusal(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
@@ -114,8 +118,8 @@ export async function recordVmReport(
     ]);
     if (!held) return stale(serial, null);
     const jump = report.facts ? await remeasure(tx, held, report.facts, at) : null;
-    const ofVms = foundOfVms({ vms: counted, strangers, findings }, bound, at.now);
-    const ofHost = foundOfHost(hostId, report, open);
+    const ofVms = foundOfVms({ vms: counted, strangers, findings: ofItsVms }, bound, at.now);
+    const ofHost = foundOfHost(hostId, { ...report, findings: ofItself }, open);
     const noted = await noteFindings(
       tx,
       hostId,

@@ -1,6 +1,7 @@
 import type { ReceivedReport, ReceivedVmReport } from "#core/contracts/agent/report.ts";
 import { isClockOff, toldOffset } from "#core/hosts/clock-offset.ts";
 import {
+  AGENTS_OWN_KINDS,
   ENDS_AFTER_SILENCE_MS,
   type FindingKey,
   type FindingKind,
@@ -69,19 +70,22 @@ export function foundOfVms(
 
 /** An agent's word is never taken for one of what we find out by ourselves. */
 const agentsKind = (code: string): string =>
-  code in ENDS_AFTER_SILENCE_MS && code !== "disk_layer_missing" ? `agents_${code}` : code;
+  code in ENDS_AFTER_SILENCE_MS && !AGENTS_OWN_KINDS.has(code) ? `agents_${code}` : code;
 
 /** Of the host itself: its clock, its images, and the document that it was given. */
 export function foundOfHost(
   hostId: string,
-  report: Pick<ReceivedReport, "clockOffsetSeconds" | "facts" | "refusedDesired">,
+  report: Pick<ReceivedReport, "clockOffsetSeconds" | "facts" | "refusedDesired"> &
+    Readonly<{ findings: readonly { code: string; detail: string }[] }>,
   open: readonly FindingKey[],
 ): FoundInReport {
   const told: Found[] = [];
   const over: FindingKey[] = [];
   const aboutHost = (kind: FindingKind, detail: string, subject = hostId) =>
     told.push({ kind, subject, vmId: null, detail });
-  const { clockOffsetSeconds, facts, refusedDesired } = report;
+  const { clockOffsetSeconds, facts, refusedDesired, findings } = report;
+  for (const { code, detail } of findings)
+    told.push({ kind: agentsKind(code), subject: hostId, vmId: null, detail });
   if (clockOffsetSeconds !== undefined)
     if (isClockOff(clockOffsetSeconds))
       aboutHost("clock_off", `its clock is ${toldOffset(clockOffsetSeconds)} ours`);

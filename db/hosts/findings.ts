@@ -36,14 +36,13 @@ export async function loadHostWithFindings(
 /** @returns those that were not open already: another report may have begun them meanwhile. */
 export async function insertFindings(
   tx: Tx,
-  hostId: string,
-  begun: readonly (Found & { id: string })[],
+  begun: readonly (Found & { id: string; hostId: string })[],
   now: Date,
 ): Promise<readonly Finding[]> {
   if (begun.length === 0) return [];
   return tx
     .insert(findings)
-    .values(begun.map((f) => ({ ...f, hostId, firstSeenAt: now, lastSeenAt: now })))
+    .values(begun.map((f) => ({ ...f, firstSeenAt: now, lastSeenAt: now })))
     .onConflictDoNothing()
     .returning();
 }

@@ -16,6 +16,10 @@ export type Host = Readonly<{
   accelerator: string | null;
   /** What its agent last said of it, as it is stored: `factsOf` reads it. */
   facts: unknown;
+  group: string | null;
+  agentVersion: string | null;
+  /** The release that it is to have; null: whatever it has. */
+  wantedReleaseId: string | null;
   /** Of our words, those that its agent announced last; null: it has not yet. */
   understands: readonly string[] | null;
   ceiling: Ceiling;
@@ -42,6 +46,9 @@ export const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   hypervisor: r.hypervisor,
   accelerator: r.accelerator,
   facts: r.facts,
+  group: r.hostGroup,
+  agentVersion: r.agentVersion,
+  wantedReleaseId: r.wantedReleaseId,
   understands: r.understands,
   ceiling: {
     vcpus: r.ceilingVcpus,
@@ -138,6 +145,16 @@ export async function saveCeiling(
   const [row] = await tx
     .update(hosts)
     .set({ ...ceilingColumns(ceiling), ...(capacity === null ? {} : capacityFrom(capacity)) })
+    .where(eq(hosts.id, hostId))
+    .returning();
+  if (!row) throw new Error(`host ${hostId} vanished`);
+  return hostFromRow(row);
+}
+
+export async function saveGroup(tx: Tx, hostId: string, group: string | null): Promise<Host> {
+  const [row] = await tx
+    .update(hosts)
+    .set({ hostGroup: group })
     .where(eq(hosts.id, hostId))
     .returning();
   if (!row) throw new Error(`host ${hostId} vanished`);

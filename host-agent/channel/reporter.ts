@@ -71,7 +71,7 @@ export function createReporter(ports: {
   let strangers: AgentReport["strangers"] = [];
   let knownStrangers = "[]";
   let facts: HostFacts | null = null;
-  let findings: readonly HostFinding[] = [];
+  let findings: NonNullable<AgentReport["findings"]> = [];
   let due = false;
   let sending = false;
   /** After a failed attempt, until the next one. */

@@ -110,6 +110,8 @@ export async function openApiWorld() {
     (await idsOf(table)).map((id) => toWireId(kind, id));
   const there: Record<IdKind, string[]> = {
     account: [],
+    agent_release: [],
+    agent_rollout: [],
     action: await wire("action", "actions"),
     finding: [],
     host: [world.hostId, agents.other_agent.hostId].map((id) => toWireId("host", id)),
