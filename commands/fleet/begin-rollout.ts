@@ -1,6 +1,6 @@
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { loadReleaseOf } from "#db/hosts/releases.ts";
-import { insertRollout, loadRollout, type Rollout } from "#db/hosts/rollouts.ts";
+import { loadReleaseOf } from "#db/fleet/releases.ts";
+import { insertRollout, loadRollout, type Rollout } from "#db/fleet/rollouts.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { violates } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";

@@ -10,7 +10,7 @@ import {
   saveRollout,
   type Rollout,
   type RolloutRow,
-} from "#db/hosts/rollouts.ts";
+} from "#db/fleet/rollouts.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";

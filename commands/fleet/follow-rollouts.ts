@@ -11,7 +11,7 @@ import {
   pastFailures,
   saveRollout,
   tellRolloutHosts,
-} from "#db/hosts/rollouts.ts";
+} from "#db/fleet/rollouts.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";

@@ -1,8 +1,8 @@
 import { agentAge, MOST_RELEASES_BEHIND } from "#core/hosts/agent-age.ts";
-import { agentVersionsInUse, pastOldAgents, untoldOldAgents } from "#db/hosts/rollouts.ts";
+import { agentVersionsInUse, pastOldAgents, untoldOldAgents } from "#db/fleet/rollouts.ts";
 import type { Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { listReleases } from "#db/hosts/releases.ts";
+import { listReleases } from "#db/fleet/releases.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { endThese, logFindings, openFindings } from "#commands/hosts/note-findings.ts";
 

@@ -4,7 +4,7 @@ import {
   listReleases,
   loadReleaseOf,
   type AgentRelease,
-} from "#db/hosts/releases.ts";
+} from "#db/fleet/releases.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";

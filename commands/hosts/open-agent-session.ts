@@ -1,6 +1,6 @@
 import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
-import { wantedReleaseOf } from "#db/hosts/releases.ts";
+import { wantedReleaseOf } from "#db/fleet/releases.ts";
 import type { ChannelDeps } from "#commands/deps.ts";
 
 /**

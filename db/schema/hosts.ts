@@ -16,7 +16,6 @@ import {
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { hypervisor, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";
-import { agentReleases } from "./releases.ts";
 
 export const hostState = pgEnum("host_state", HOST_STATES);
 
@@ -41,6 +40,19 @@ export const hostKinds = pgTable(
     understands: text("understands").array(),
   },
   (t) => [index("host_kinds_location_idx").on(t.locationId)],
+);
+
+/** Releases of the agent that staff have registered; whoever made one signed its manifest. */
+export const agentReleases = pgTable(
+  "agent_releases",
+  {
+    id: uuid("id").primaryKey(),
+    /** As `HostFacts.agentVersion` has it. */
+    version: text("version").notNull(),
+    manifestUrl: text("manifest_url").notNull(),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [uniqueIndex("agent_releases_version_key").on(t.version)],
 );
 
 export const hosts = pgTable(

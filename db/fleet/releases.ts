@@ -1,7 +1,6 @@
 import { desc, eq } from "drizzle-orm";
 import type { Db, Tx } from "#db/client.ts";
-import { hosts } from "#db/schema/hosts.ts";
-import { agentReleases } from "#db/schema/releases.ts";
+import { agentReleases, hosts } from "#db/schema/hosts.ts";
 
 export type AgentRelease = typeof agentReleases.$inferSelect;
 

@@ -2,9 +2,8 @@ import { and, asc, desc, eq, inArray, isNull, lt, ne, sql } from "drizzle-orm";
 import type { RolloutHost, RolloutOutcome, RolloutStep } from "#core/hosts/rollout.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { list } from "#db/named.ts";
-import { findings, hosts } from "#db/schema/hosts.ts";
-import { agentReleases } from "#db/schema/releases.ts";
-import { agentRolloutHosts, agentRollouts } from "#db/schema/rollouts.ts";
+import { agentReleases, findings, hosts } from "#db/schema/hosts.ts";
+import { agentRolloutHosts, agentRollouts } from "#db/schema/fleet.ts";
 
 export type RolloutRow = typeof agentRollouts.$inferSelect;
 export type Rollout = RolloutRow &

@@ -12,8 +12,7 @@ import {
 } from "drizzle-orm/pg-core";
 import { ROLLOUT_OUTCOMES, ROLLOUT_STATES } from "#core/hosts/rollout.ts";
 import { instant } from "./columns.ts";
-import { hosts } from "./hosts.ts";
-import { agentReleases } from "./releases.ts";
+import { agentReleases, hosts } from "./hosts.ts";
 
 export const rolloutState = pgEnum("rollout_state", ROLLOUT_STATES);
 export const rolloutOutcome = pgEnum("rollout_outcome", ROLLOUT_OUTCOMES);
