@@ -19,8 +19,7 @@ export async function beginRollout(
   by: Actor,
   asked: {
     version: string;
-    hostIds?: readonly string[] | undefined;
-    group?: string | undefined;
+    hosts: Readonly<{ group: string } | { ids: readonly string[] }>;
     atATime: number;
     stopAfterFailed: number;
   },
@@ -36,13 +35,14 @@ export async function beginRollout(
     const release = await loadReleaseOf(tx, asked.version);
     if (!release)
       return refuse("agent_release_not_found", `no release ${asked.version} is registered`);
-    const { group = null, hostIds = [], atATime, stopAfterFailed } = asked;
+    const { hosts: of, atATime, stopAfterFailed } = asked;
+    const group = "group" in of ? of.group : null;
     const hosts = await insertRollout(
       tx,
       { id, releaseId: release.id, hostGroup: group, atATime, stopAfterFailed, createdAt: at.now },
-      group === null ? { hostIds } : { group },
+      of,
     );
-    if (hosts < Math.max(1, new Set(hostIds).size))
+    if (hosts < ("ids" in of ? new Set(of.ids).size : 1))
       return refuse(
         "rollout_without_hosts",
         group === null

@@ -82,7 +82,7 @@ export async function openRolloutIds(db: Db): Promise<readonly string[]> {
 export async function insertRollout(
   tx: Tx,
   rollout: Omit<RolloutRow, "state" | "failedBefore">,
-  of: { hostIds: readonly string[] } | { group: string },
+  of: Readonly<{ ids: readonly string[] } | { group: string }>,
 ): Promise<number> {
   await tx.insert(agentRollouts).values(rollout);
   const added = await tx
@@ -102,7 +102,7 @@ export async function insertRollout(
             ne(hosts.state, "retired"),
             "group" in of
               ? eq(hosts.hostGroup, of.group)
-              : sql`${hosts.id} = any(${sql.param([...of.hostIds])}::uuid[])`,
+              : sql`${hosts.id} = any(${sql.param([...of.ids])}::uuid[])`,
           ),
         ),
     )

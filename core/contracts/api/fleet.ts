@@ -8,7 +8,19 @@ import { pageOf } from "./page.ts";
 /** Hosts that staff treat alike. */
 export const HostGroup = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/);
 
-const { version, manifestUrl } = WantedRelease.shape;
+const { version } = WantedRelease.shape;
+
+/**
+ * Of what `WantedRelease` takes, what the document can say of it: a host by its name or its IPv4 address, a path, and no more.
+ * A name's last part begins with a letter, or it would be read as a number (WHATWG URL).
+ */
+const OCTET = "(25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)";
+const PART = "[a-z0-9]+(-[a-z0-9]+)*";
+const HOST = `((${PART}\\.)*[a-z][a-z0-9]*(-[a-z0-9]+)*|${OCTET}(\\.${OCTET}){3})`;
+const manifestUrl = z
+  .string()
+  .max(2_000)
+  .regex(new RegExp(`^https?://${HOST}(:[1-5]?\\d{1,4})?(/[A-Za-z0-9._~%/+-]*)?$`));
 
 export const RegisterRelease = z
   .strictObject({
@@ -31,18 +43,22 @@ const MOST_NAMED = 1_000;
 export const BeginRollout = z
   .strictObject({
     version,
-    group: HostGroup.optional().openapi({ description: "The hosts that are in it now." }),
-    hostIds: z.array(idIn("host")).min(1).max(MOST_NAMED).optional(),
+    hosts: z
+      .union([
+        z.strictObject({ group: HostGroup }).openapi("HostsOfGroup", {
+          description: "Those that are in it now.",
+        }),
+        z
+          .strictObject({ ids: z.array(idIn("host")).min(1).max(MOST_NAMED) })
+          .openapi("HostsByName"),
+      ])
+      .openapi("RolloutTarget"),
     atATime: pace
       .default(1)
       .openapi({ description: "So many hosts are upgrading at once, at the most." }),
     stopAfterFailed: pace
       .default(1)
       .openapi({ description: "When so many could not, it pauses by itself." }),
-  })
-  .refine(({ group, hostIds }) => (group === undefined) !== (hostIds === undefined), {
-    message: "name a group or hosts, and not both",
-    path: ["hostIds"],
   })
   .openapi("BeginAgentRollout");
 

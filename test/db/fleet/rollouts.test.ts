@@ -20,18 +20,14 @@ import { anEnrolledHost, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts"
 
 /* 5 items 2 and 3: which version of the agent hosts are to have, and how it comes to them. */
 
-let plane: ControlPlane;
-/** The same, of an installation that signs releases. */
 let cp: ControlPlane;
 let locationId: string;
 const KEY = "k".repeat(43);
 beforeAll(async () => {
-  plane = await startControlPlane();
-  const settings = { ...plane.deps.settings, releaseKey: KEY };
-  cp = { ...plane, deps: { ...plane.deps, settings } };
+  cp = await startControlPlane({ releaseKey: KEY });
   ({ locationId } = await aWorld(cp, { places: 0 }));
 });
-afterAll(() => plane.drop());
+afterAll(() => cp.drop());
 // The sweep follows all of them: each test's own is the only one.
 beforeEach(async () => {
   for (const id of await openRolloutIds(cp.deps.db))
@@ -73,7 +69,7 @@ async function aGroup(size: number) {
 async function aRollout(size: number, pace: { atATime?: number; stopAfterFailed?: number } = {}) {
   const [release, { group, hostIds }] = [await aRelease(), await aGroup(size)];
   const { version } = release;
-  const asked = { version, group, atATime: 1, stopAfterFailed: 1, ...pace };
+  const asked = { version, hosts: { group }, atATime: 1, stopAfterFailed: 1, ...pace };
   const { id } = valueOf(await beginRollout(cp.deps, SYSTEM, asked));
   return {
     id,
@@ -114,15 +110,20 @@ describe("a rollout", () => {
     const [{ version }, { group, hostIds }] = [await aRelease(), await aGroup(2)];
     const pace = { atATime: 1, stopAfterFailed: 1 };
     const begin = (over: object, deps = cp.deps) =>
-      beginRollout(deps, SYSTEM, { version, ...pace, ...over });
-    expect(await begin({ group }, plane.deps)).toMatchObject(code("releases_not_signed"));
-    expect(await begin({ group, version: "9.9.9" })).toMatchObject(code("agent_release_not_found"));
-    expect(await begin({ group: "nobodys" })).toMatchObject(code("rollout_without_hosts"));
-    expect(await begin({ hostIds: [hostIds[0], v7()] })).toMatchObject(
+      beginRollout(deps, SYSTEM, { version, ...pace, hosts: { group }, ...over });
+    const unsigned = { ...cp.deps, settings: { ...cp.deps.settings, releaseKey: undefined } };
+    expect(await begin({}, unsigned)).toMatchObject(code("releases_not_signed"));
+    expect(await begin({ version: "9.9.9" })).toMatchObject(code("agent_release_not_found"));
+    expect(await begin({ hosts: { group: "nobodys" } })).toMatchObject(
       code("rollout_without_hosts"),
     );
-    valueOf(await emits(cp, ["agent_rollout.began.v1"], () => begin({ hostIds: [hostIds[0]] })));
-    expect(await begin({ group })).toMatchObject(code("rollout_open"));
+    expect(await begin({ hosts: { ids: [hostIds[0], v7()] } })).toMatchObject(
+      code("rollout_without_hosts"),
+    );
+    valueOf(
+      await emits(cp, ["agent_rollout.began.v1"], () => begin({ hosts: { ids: [hostIds[0]] } })),
+    );
+    expect(await begin({})).toMatchObject(code("rollout_open"));
   });
 
   test("tells so many hosts at a time, by their sessions, and goes on as they come", async () => {
@@ -212,7 +213,7 @@ describe("a rollout", () => {
     await comesTo(next, rollout.version);
     await followRollouts(cp.deps);
     const pace = { version: rollout.version, atATime: 1, stopAfterFailed: 1 };
-    const again = valueOf(await beginRollout(cp.deps, SYSTEM, { ...pace, hostIds: [late] }));
+    const again = valueOf(await beginRollout(cp.deps, SYSTEM, { ...pace, hosts: { ids: [late] } }));
     await followRollouts(cp.deps);
     expect(await wanted(late)).toBe(rollout.version);
     expect(await findings(late, "upgrade_failed")).toMatchObject([{ open: false }]);
@@ -234,7 +235,7 @@ describe("a rollout", () => {
     expect(await rollout.wanted()).toEqual([null, null, null]);
     expect(await rollout.state()).toMatchObject({ state: "cancelled", withdrawn: 3 });
     expect(await rollout.change({ state: "running" })).toMatchObject(code("rollout_wrong_state"));
-    const pace = { version, atATime: 1, stopAfterFailed: 1, group: rollout.group };
+    const pace = { version, atATime: 1, stopAfterFailed: 1, hosts: { group: rollout.group } };
     valueOf(await beginRollout(cp.deps, SYSTEM, pace));
     expect(await changeRollout(cp.deps, SYSTEM, v7(), {})).toMatchObject(
       code("agent_rollout_not_found"),
@@ -254,7 +255,7 @@ describe("a rollout", () => {
       );
       valueOf(await rollout.change({ state: "cancelled" }));
       const pace = { version: rollout.version, atATime: 1_000, stopAfterFailed: 1 };
-      const begun = { ...pace, group: rollout.version };
+      const begun = { ...pace, hosts: { group: rollout.version } };
       const { id } = valueOf(await beginRollout(cp.deps, SYSTEM, begun));
       const before = cp.steps.statements;
       await followRollouts(cp.deps);
