@@ -40,6 +40,7 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
         inSteps: number;
       }>
     | Readonly<{ do: "vanish"; host: number; forMs: number; inSteps: number }>
+    | Readonly<{ do: "old_agent"; host: number; forMs: number; inSteps: number }>
     | Readonly<{ do: "fill_disk"; host: number; forMs: number; inSteps: number }>
     | Readonly<{ do: "fail_renewals"; who: number; count: number; days: number }>
     | Readonly<{ do: "cancel_at_provider"; vm: number }>
@@ -59,6 +60,7 @@ export const STEP_KINDS = [
   "plant",
   "cut_power",
   "vanish",
+  "old_agent",
   "fill_disk",
   "fail_renewals",
   "cancel_at_provider",
@@ -278,6 +280,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ...gap,
       host: fc.nat(1),
       forMs: fc.constantFrom(30 * SECOND, 30 * SECOND, 8 * MINUTE, 8 * MINUTE, 150 * MINUTE),
+      inSteps,
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("old_agent" as const),
+      ...gap,
+      host: fc.nat(1),
+      forMs: fc.constantFrom(30 * SECOND, 8 * MINUTE, 40 * MINUTE, 150 * MINUTE),
       inSteps,
     }),
   },
