@@ -2,6 +2,7 @@ import path from "node:path";
 import { App } from "aws-cdk-lib";
 import flags from "aws-cdk-lib/recommended-feature-flags.json" with { type: "json" };
 import { z } from "zod";
+import { PublicKeyX } from "#core/contracts/agent/channel.ts";
 import { BerthStack } from "./berth-stack.ts";
 import { bundleFunctions, type FunctionBundles } from "./bundle/bundle.ts";
 import { ENTRANCE_KEYS } from "./constructs/front.ts";
@@ -21,6 +22,7 @@ const Context = z.object({
   stage: z.enum(STAGES),
   alarmEmail: z.email().optional(),
   mailFrom: z.email().optional(),
+  releaseKey: PublicKeyX.optional(),
   entranceKey: z.enum(ENTRANCE_KEYS).default("a"),
   domain: z
     .union([
@@ -50,6 +52,7 @@ export function createApp(props: {
     stage: given("stage"),
     alarmEmail: given("alarmEmail"),
     mailFrom: given("mailFrom"),
+    releaseKey: given("releaseKey"),
     entranceKey: given("entranceKey"),
     domain: { name: given("domainName"), certificateArn: given("certificateArn") },
   });

@@ -35,6 +35,8 @@ export type BerthStackProps = StackProps &
     alarmEmail?: string | undefined;
     /** Whom mail is from. SES must have verified its domain; without an address no mail is sent. */
     mailFrom?: string | undefined;
+    /** The public key of whoever signs the agents' releases; without one agents are told of none. */
+    releaseKey?: string | undefined;
   }>;
 
 /** The whole control plane of one stage (design §9). */
@@ -150,6 +152,9 @@ export class BerthStack extends Stack {
       reserved: settings.reserved["agent-api"],
       sendsTo: [outboxEvents],
     });
+    for (const each of [api, agent])
+      if (props.releaseKey !== undefined)
+        each.function.addEnvironment("BERTH_RELEASE_KEY", props.releaseKey);
     const logInLogin = database.loginOf("LogIn");
     const logIn = new BerthFunction(this, "LogIn", {
       home: shared.home,

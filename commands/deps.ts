@@ -43,6 +43,8 @@ export type Settings = Readonly<{
   publicUrl: string;
   /** What may be held unpaid; `UNPAID_LIMITS` unless given. */
   unpaidLimits?: UnpaidLimits;
+  /** Whose signature agents' releases bear (`PublicKeyX`); left out: this installation signs none. */
+  releaseKey?: string | undefined;
   /** What agents are told to do, in seconds. */
   intervals: { resyncSeconds: number; usageSampleSeconds: number; usageFlushSeconds: number };
 }>;

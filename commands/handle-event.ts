@@ -43,6 +43,11 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "action.finished.v1":
     case "finding.opened.v1":
     case "finding.ended.v1":
+    case "agent_release.registered.v1":
+    case "agent_rollout.began.v1":
+    case "agent_rollout.changed.v1":
+    case "host.upgrade_asked_for.v1":
+    case "host.upgrade_ended.v1":
       return "nothing_to_do";
     default:
       return assertNever(event);

@@ -12,6 +12,7 @@ import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStsHostCredentials } from "#adapters/sts.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
+import { PublicKeyX } from "#core/contracts/agent/channel.ts";
 import { ANSWER_HEADERS } from "#core/contracts/answer-headers.ts";
 import { PROBLEM_TYPE, problemDocument, STATUS_BY_CODE } from "#core/contracts/problem.ts";
 import { CALLER_ADDRESS_HEADER } from "#core/network/entrance-headers.ts";
@@ -42,6 +43,8 @@ export const Environment = z.object({
   BERTH_MAIL_FROM: z.email().optional(),
   /** Where Stripe is spoken to, when that is not Stripe: as `AWS_ENDPOINT_URL` is for AWS. No stage sets it. */
   BERTH_STRIPE_API_URL: z.url().optional(),
+  /** Whose signature agents' releases bear: public, so no secret. */
+  BERTH_RELEASE_KEY: PublicKeyX.optional(),
 });
 /** Of every Lambda that is called over HTTP: what CloudFront sends with each request. */
 const ENTRANCE = { BERTH_ENTRANCE_SECRET_ARN: z.string() };
@@ -136,7 +139,11 @@ async function createRuntime(): Promise<Deps> {
     }),
     accounts: accountsOf(parts, authSecret),
     mail: createSesMail({ from: env.BERTH_MAIL_FROM }),
-    settings: { publicUrl: publicUrlOf(env), intervals: INTERVALS },
+    settings: {
+      publicUrl: publicUrlOf(env),
+      intervals: INTERVALS,
+      releaseKey: env.BERTH_RELEASE_KEY,
+    },
   };
 }
 
@@ -184,6 +191,7 @@ export const AgentEnvironment = Environment.pick({
   BERTH_DATABASE_SECRET_ARN: true,
   BERTH_SEALING_SECRET_ARN: true,
   BERTH_OUTBOX_EVENTS_URL: true,
+  BERTH_RELEASE_KEY: true,
 }).extend({ ...ENTRANCE, BERTH_HOST_ROLE_ARN: z.string() });
 
 async function createAgentRuntime(): Promise<ChannelDeps> {
@@ -201,7 +209,11 @@ async function createAgentRuntime(): Promise<ChannelDeps> {
       roleArn: env.BERTH_HOST_ROLE_ARN,
       region: env.AWS_REGION,
     }),
-    settings: { publicUrl: publicUrlOf(env), intervals: INTERVALS },
+    settings: {
+      publicUrl: publicUrlOf(env),
+      intervals: INTERVALS,
+      releaseKey: env.BERTH_RELEASE_KEY,
+    },
   };
 }
 

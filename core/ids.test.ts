@@ -4,6 +4,8 @@ import { ID_PREFIX, idIn, idOut, toWireId, type IdKind } from "./ids.ts";
 
 const KINDS: IdKind[] = [
   "account",
+  "agent_release",
+  "agent_rollout",
   "action",
   "finding",
   "host",

@@ -3,6 +3,8 @@ import { z } from "@hono/zod-openapi";
 /** What each id looks like on the wire: a prefix and the UUID's 32 hex digits (`vm_0199…`). */
 export const ID_PREFIX = {
   account: "acct",
+  agent_release: "rel",
+  agent_rollout: "roll",
   action: "act",
   finding: "fnd",
   host: "host",

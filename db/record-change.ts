@@ -11,6 +11,8 @@ export type SubjectKind =
   | "vm"
   | "host"
   | "finding"
+  | "agent_release"
+  | "agent_rollout"
   | "action"
   | "account"
   | "link"

@@ -27,6 +27,7 @@ import { invoiceRoutes } from "#functions/routes/customer/billing.ts";
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
 import { publicPages } from "#functions/routes/health.ts";
 import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
+import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
 import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { staffVmRoutes } from "#functions/routes/staff/vms.ts";
@@ -170,6 +171,7 @@ export function createApi(deps: Deps) {
   app.route("/", usageRoutes(deps));
   app.route("/", invoiceRoutes(deps));
   app.route("/", staffHostRoutes(deps));
+  app.route("/", staffFleetRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
   app.route("/", staffVmRoutes(deps));

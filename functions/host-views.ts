@@ -8,6 +8,7 @@ import {
 import type { MissingCapability } from "#core/contracts/agent/report.ts";
 import { LACKING, WHY_NOT_HERE, type WhyNotHere } from "#core/hosts/why-not-here.ts";
 import { toWireId } from "#core/ids.ts";
+import type { AgentRelease } from "#commands/fleet/register-release.ts";
 import type { HostDetails, HostStanding } from "#commands/hosts/show-hosts.ts";
 import { toFindingView, toHostView } from "./views.ts";
 
@@ -19,13 +20,14 @@ function toObstacle(code: WhyNotHere, missing: readonly MissingCapability[]) {
   return { code, detail: told ? `${WHY_NOT_HERE[code]}: ${told.why}` : WHY_NOT_HERE[code] };
 }
 
-export const toHostStandingView = (s: HostStanding): HostStandingView => {
+export const toHostStandingView = (
+  s: HostStanding,
+  releases: readonly AgentRelease[],
+): HostStandingView => {
   const missing = s.facts?.missing ?? [];
   return {
-    ...toHostView(s.host),
+    ...toHostView(s.host, releases),
     silentSince: s.silentSince?.toISOString() ?? null,
-    agentVersion: s.facts?.agentVersion ?? null,
-    hypervisorVersion: s.facts?.hypervisorVersion ?? null,
     whyNoVms: s.whyNoVms.all.map((code) => toObstacle(code, missing)),
     whyNotAll: s.whyNoVms.some.map((code) => toObstacle(code, missing)),
     openFindings: s.openFindings,
@@ -38,8 +40,11 @@ const HINTS_OF = {
   images_not_told: ({ facts }) => facts !== null && facts.images === undefined,
 } as const satisfies Record<HostHint, (s: HostStanding) => boolean>;
 
-export const toHostDetailsView = (d: HostDetails): HostDetailsView => ({
-  ...toHostStandingView(d),
+export const toHostDetailsView = (
+  d: HostDetails,
+  releases: readonly AgentRelease[],
+): HostDetailsView => ({
+  ...toHostStandingView(d, releases),
   capabilities: Object.fromEntries(
     Object.entries(d.facts?.capabilities ?? {}).map(([name, can]) => [name, can === true]),
   ),

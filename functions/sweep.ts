@@ -1,5 +1,7 @@
 import type { Context, ScheduledEvent } from "aws-lambda";
 import { forgetSpentAgentTokens } from "#commands/hosts/forget-agent-tokens.ts";
+import { followRollouts } from "#commands/fleet/follow-rollouts.ts";
+import { noteOldAgents } from "#commands/fleet/note-old-agents.ts";
 import { endSilentFindings, tellSilentHosts } from "#commands/hosts/note-findings.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
@@ -35,6 +37,8 @@ export const SWEEPS = {
   forget_spent_agent_tokens: forgetSpentAgentTokens,
   tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
+  follow_rollouts: followRollouts,
+  note_old_agents: noteOldAgents,
   relay_outbox: relayOutbox,
   check_health: checkHealth,
   keep_usage_days: keepUsageDays,

@@ -1,4 +1,5 @@
 import type { z } from "@hono/zod-openapi";
+import { HostFacts } from "#core/contracts/agent/report.ts";
 import type { ActionView, VmView as VmViewSchema } from "#core/contracts/api/vms.ts";
 import type { FindingView } from "#core/contracts/api/findings.ts";
 import type { HostView } from "#core/contracts/api/hosts.ts";
@@ -8,6 +9,7 @@ import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.
 import type { UsageView } from "#core/contracts/api/usage.ts";
 import type { AccountPrincipal, TokenView } from "#core/accounts/accounts.ts";
 import { isPastGrace } from "#core/billing/entitlement.ts";
+import { agentAge } from "#core/hosts/agent-age.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
@@ -15,6 +17,7 @@ import { ACTION_ERROR_WORDS, type Action } from "#core/vms/action.ts";
 import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
 import { shownError } from "#core/vms/last-error.ts";
 import { guestState, vmStatus } from "#core/vms/status.ts";
+import type { AgentRelease } from "#commands/fleet/register-release.ts";
 import type { Finding } from "#commands/hosts/show-findings.ts";
 import type { Host } from "#commands/hosts/show-hosts.ts";
 import type { Invoice } from "#commands/billing/show-invoices.ts";
@@ -153,22 +156,38 @@ export const toTokenView = (t: TokenView): z.infer<typeof TokenViewSchema> => ({
   lastUsedAt: iso(t.lastUsedAt),
 });
 
-export const toHostView = (h: Host): HostView => ({
-  id: toWireId("host", h.id),
-  name: h.name,
-  locationId: toWireId("location", h.locationId),
-  state: h.state,
-  hypervisor: h.hypervisor,
-  accelerator: h.accelerator,
-  testOnly: h.testOnly,
-  ceiling: { ...h.ceiling },
-  capacity: { ...h.capacity },
-  allocated: { ...h.allocated },
-  desiredGeneration: h.desiredGeneration,
-  clockOffsetSeconds: h.clockOffsetSeconds,
-  lastSeenAt: iso(h.lastSeenAt),
-  createdAt: h.createdAt.toISOString(),
-});
+const Versions = HostFacts.pick({ hypervisorVersion: true, osVersion: true });
+
+/** `releases` are all that staff have registered: what its agent's age is measured by, and one of which it may be told. */
+export const toHostView = (h: Host, releases: readonly AgentRelease[]): HostView => {
+  const versions = Versions.safeParse(h.facts).data;
+  return {
+    id: toWireId("host", h.id),
+    name: h.name,
+    locationId: toWireId("location", h.locationId),
+    state: h.state,
+    hypervisor: h.hypervisor,
+    accelerator: h.accelerator,
+    testOnly: h.testOnly,
+    group: h.group,
+    agentVersion: h.agentVersion,
+    wantedAgentVersion: releases.find(({ id }) => id === h.wantedReleaseId)?.version ?? null,
+    agentAge: agentAge(
+      h.agentVersion,
+      releases.map(({ version }) => version),
+    ),
+    understands: h.understands && [...h.understands],
+    hypervisorVersion: versions?.hypervisorVersion ?? null,
+    osVersion: versions?.osVersion ?? null,
+    ceiling: { ...h.ceiling },
+    capacity: { ...h.capacity },
+    allocated: { ...h.allocated },
+    desiredGeneration: h.desiredGeneration,
+    clockOffsetSeconds: h.clockOffsetSeconds,
+    lastSeenAt: iso(h.lastSeenAt),
+    createdAt: h.createdAt.toISOString(),
+  };
+};
 
 export const toFindingView = (f: Finding): FindingView => ({
   id: toWireId("finding", f.id),

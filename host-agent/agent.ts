@@ -37,6 +37,8 @@ export type AgentPorts = {
   /** Where it counts what it does; nowhere when left out. */
   metrics?: AgentMetrics;
   settings?: Partial<AgentSettings>;
+  /** The words that it understands, as it announces them; left out: all of this source's. */
+  understands?: readonly string[];
 };
 
 export type AgentSettings = {
@@ -71,7 +73,7 @@ export interface Agent extends Chores {
 }
 
 export function createAgent(ports: AgentPorts): Agent {
-  const { hostId, driver, store, clock, log, metrics = NO_METRICS } = ports;
+  const { hostId, driver, store, clock, log, metrics = NO_METRICS, understands } = ports;
   let acknowledgedAt = clock.now();
   const controlPlane = createCountedControlPlane(ports.controlPlane, metrics, () => {
     acknowledgedAt = clock.now();
@@ -89,7 +91,7 @@ export function createAgent(ports: AgentPorts): Agent {
   };
 
   const reports = createSentReports({ store, controlPlane, planeTime });
-  const desired = createDesiredState({ hostId, store, controlPlane, log });
+  const desired = createDesiredState({ hostId, store, controlPlane, log, understands });
   const journal = createActionJournal(store);
   const destroyLimit = createDestroyLimit({
     store,

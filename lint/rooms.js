@@ -9,6 +9,7 @@ const AREAS = [
   "moves",
   "vms",
   "usage",
+  "fleet",
   "hosts",
   "network",
   "catalogue",

@@ -51,6 +51,8 @@ export type StackOptions = Readonly<{
   hosts: readonly LocalHost[];
   log: (clock: LocalClock) => Log;
   intervals: Settings["intervals"];
+  /** Whose signature agents' releases bear; left out: they are told of none. */
+  releaseKey?: string | undefined;
   sweepSeconds: number;
   /** For demos and tests: quicker, and gone with the folder. */
   throwaway: boolean;
@@ -188,6 +190,7 @@ async function start(
       publicUrl: apiUrl,
       unpaidLimits: LOOSE_UNPAID_LIMITS,
       intervals: options.intervals,
+      releaseKey: options.releaseKey,
     },
   };
   const logIns = createLogIns({

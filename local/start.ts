@@ -2,6 +2,7 @@ import { createWriteStream } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { PublicKeyX } from "#core/contracts/agent/channel.ts";
 import { holdAlone } from "#host-agent/state/single-instance.ts";
 import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { startedHosts } from "./hosts.ts";
@@ -22,6 +23,7 @@ const USAGE = `npm start [-- options]: the whole of Berth on this machine
 environment
   BERTH_PORT        the API's port; Stripe, SQS and Postgres take the next three (8787)
   BERTH_LOCAL_DIR   where everything is kept (.local)
+  BERTH_RELEASE_KEY whose signature agents' releases bear, as the x of an Ed25519 key's JWK (none)
 `;
 
 async function main(args: readonly string[]): Promise<void> {
@@ -36,10 +38,14 @@ async function main(args: readonly string[]): Promise<void> {
       `BERTH_PORT must be a port number up to 65532, not ${process.env["BERTH_PORT"]}`,
     );
   const folder = path.resolve(process.env["BERTH_LOCAL_DIR"] ?? ".local");
+  const releaseKey = PublicKeyX.optional().safeParse(process.env["BERTH_RELEASE_KEY"]);
+  if (!releaseKey.success)
+    throw new PlainError("BERTH_RELEASE_KEY must be the x of an Ed25519 key's JWK: 43 characters");
   const asked = askedToStop();
   const undo: (() => unknown)[] = [];
   try {
-    await run({ folder, base, driver: values.driver, asked, undo });
+    const { data } = releaseKey;
+    await run({ folder, base, driver: values.driver, releaseKey: data, asked, undo });
   } catch (error) {
     // Whatever an interrupted start stumbled over, it was asked to end.
     if (!asked.aborted) throw error;
@@ -68,6 +74,7 @@ async function run(options: {
   folder: string;
   base: number;
   driver: string;
+  releaseKey: string | undefined;
   asked: AbortSignal;
   undo: (() => unknown)[];
 }): Promise<void> {
@@ -115,6 +122,7 @@ async function run(options: {
     hosts: kvm ? [kvm.host] : startedHosts(),
     log: (clock) => createLineLog((line) => logFile.write(line), clock),
     intervals: { resyncSeconds: 15, usageSampleSeconds: 10, usageFlushSeconds: 20 },
+    releaseKey: options.releaseKey,
     sweepSeconds: 10,
     throwaway: false,
     signal: asked,

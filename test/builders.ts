@@ -1,5 +1,6 @@
 import { v7 } from "uuid";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import type {
   AgentReport,
   DriverCapabilities,
@@ -92,6 +93,7 @@ export const aHostCandidate = (over: Partial<HostCandidate> = {}): HostCandidate
   testOnly: false,
   free: { vcpus: 64, memoryMib: 65_536, diskGib: 1000, vms: 100 },
   lastSeenAt: AT,
+  understands: UNDERSTOOD,
   images: null,
   ...over,
 });
@@ -107,6 +109,7 @@ export const aHeldImage = (over: Partial<HeldImage> = {}): HeldImage => ({
 export const hostFacts = (over: Partial<HostFacts> = {}): HostFacts => ({
   hypervisor: "kvm",
   hypervisorVersion: "QEMU 10.1",
+  osVersion: "Debian GNU/Linux 13 (trixie), Linux 6.12.48",
   accelerator: "hardware",
   capabilities: ALL_CAPABILITIES,
   cpuThreads: 64,

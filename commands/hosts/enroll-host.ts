@@ -1,4 +1,5 @@
 import type { EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
+import { ourWords, type Announced } from "#core/contracts/agent/protocol.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
 import { isFitForCustomers } from "#core/hosts/place-vm.ts";
@@ -21,11 +22,21 @@ type Enrolled = Result<EnrollAnswer, Refusal<"join_token_invalid" | "host_wrong_
 
 /**
  * Binds an agent's new key to the host of its join token. All of the host's tokens are used up with it, and an older key is
- * worth nothing.
+ * worth nothing. `announced` left out: nothing is known of what its agent understands.
  */
-export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promise<Enrolled> {
+export async function enrollHost(
+  deps: AgentDeps,
+  request: EnrollRequest,
+  announced?: Announced,
+): Promise<Enrolled> {
   const at = stamp(deps);
   const { facts } = request;
+  const { releaseKey } = deps.settings;
+  const answer = (hostId: string, identityEpoch: number): EnrollAnswer => ({
+    hostId,
+    identityEpoch,
+    ...(releaseKey !== undefined && { releaseKey }),
+  });
   const tokenHash = hashJoinToken(request.joinToken);
   let before: Host | undefined;
   const enrolled = await undoOnRefusal(deps.db, async (tx): Promise<Enrolled> => {
@@ -39,13 +50,14 @@ export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promi
     if (!spent.includes(tokenHash))
       // An agent whose answer was lost asks again with the same token and key: it has enrolled already.
       return host.publicKey === request.publicKey.x
-        ? ok({ hostId: host.id, identityEpoch: host.identityEpoch })
+        ? ok(answer(host.id, host.identityEpoch))
         : invalid();
     if (host.state === "retired") return refuse("host_wrong_state", "this host is retired");
     before = host;
     const { identityEpoch } = await saveEnrolment(tx, host.id, {
       publicKey: request.publicKey.x,
       facts,
+      understands: announced ? ourWords(announced) : null,
       capacity: trustedCapacity(facts, host),
       now: at.now,
     });
@@ -65,7 +77,7 @@ export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promi
       },
       at,
     );
-    return ok({ hostId: host.id, identityEpoch });
+    return ok(answer(host.id, identityEpoch));
   });
   if (enrolled.ok && before) tellStaff(deps, before, facts);
   return enrolled;

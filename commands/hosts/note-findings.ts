@@ -34,13 +34,13 @@ export async function noteFindings(
   const { begun, goOn, ended } = compareFindings(report.open, report.told, report.over);
   const seen = goOn.map(({ open, detail }) => ({ id: open.id, detail }));
   await touchFindings(tx, seen, at.now);
-  const opened = await begin(
+  const opened = await openFindings(
     tx,
     begun.map((found) => ({ ...found, hostId })),
     at,
     actor,
   );
-  return { opened, ended: await end(tx, ended, at, actor) };
+  return { opened, ended: await endThese(tx, ended, at, actor) };
 }
 
 /**
@@ -58,13 +58,14 @@ export async function tellSilentHosts(deps: Deps): Promise<{ opened: number }> {
       detail: `not heard of since ${lastSeenAt.toISOString()}`,
       hostId,
     }));
-    return begin(tx, found, at, { kind: "system", id: "tell-silent-hosts" });
+    return openFindings(tx, found, at, { kind: "system", id: "tell-silent-hosts" });
   });
   logFindings(deps, { opened, ended: [] });
   return { opened: opened.length };
 }
 
-async function begin(
+/** Opens what is not open already, of whatever hosts. */
+export async function openFindings(
   tx: Tx,
   begun: readonly (Found & { hostId: string })[],
   at: At,
@@ -81,7 +82,7 @@ export async function endSilentFindings(deps: Deps): Promise<{ ended: number }> 
   const at = stamp(deps);
   const ids = await silentFindingIds(deps.db, 200);
   const ended = await inTransaction(deps.db, (tx) =>
-    end(
+    endThese(
       tx,
       ids.map((id) => ({ id })),
       at,
@@ -92,7 +93,8 @@ export async function endSilentFindings(deps: Deps): Promise<{ ended: number }> 
   return { ended: ended.length };
 }
 
-async function end(
+/** Ends those of them that are open. */
+export async function endThese(
   tx: Tx,
   over: readonly { id: string }[],
   at: At,

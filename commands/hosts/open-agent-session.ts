@@ -1,5 +1,6 @@
 import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
+import { wantedReleaseOf } from "#db/fleet/releases.ts";
 import type { ChannelDeps } from "#commands/deps.ts";
 
 /**
@@ -7,7 +8,18 @@ import type { ChannelDeps } from "#commands/deps.ts";
  * doorbell is null when no queue or no credentials can be had: the agent then only polls (design §6).
  */
 export async function openAgentSession(deps: ChannelDeps, hostId: string): Promise<AgentSession> {
-  return { doorbell: await openDoorbell(deps, hostId), intervals: deps.settings.intervals };
+  const { intervals, releaseKey: key } = deps.settings;
+  const doorbell = await openDoorbell(deps, hostId);
+  if (key === undefined) return { doorbell, intervals };
+  const wanted = await wantedReleaseOf(deps.db, hostId);
+  return {
+    doorbell,
+    intervals,
+    releases: {
+      key,
+      wanted: wanted ? { version: wanted.version, manifestUrl: wanted.manifestUrl } : null,
+    },
+  };
 }
 
 async function openDoorbell(deps: ChannelDeps, hostId: string): Promise<AgentSession["doorbell"]> {

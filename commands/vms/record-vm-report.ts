@@ -5,6 +5,7 @@ import type {
   ReportReceipt,
   ReportSerial,
 } from "#core/contracts/agent/report.ts";
+import { ourWords, type Announced } from "#core/contracts/agent/protocol.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
@@ -43,12 +44,13 @@ import { withdrawUnoffered } from "./withdraw-initial-password.ts";
  * Records what an agent saw. Untrusted: only VMs bound to this host in the present epoch count, and only if the
  * report is not older than what is known. What a report leaves out is not touched: absence is not evidence. What could
  * not be read in it (null) costs no other. A report that is not newer than one that has counted is refused whole: what is
- * sent again, or comes late, would tell of yesterday.
+ * sent again, or comes late, would tell of yesterday. `announced` left out: what its agent understands stays as it was known.
  */
 export async function recordVmReport(
   deps: AgentDeps,
   hostId: string,
   report: ReceivedReport,
+  announced?: Announced,
 ): Promise<Recorded> {
   const at = stamp(deps);
   const { serial = null, clockOffsetSeconds = null } = report;
@@ -56,6 +58,10 @@ export async function recordVmReport(
   const doneActions = report.actions.filter((action) => action !== null);
   const strangers = report.strangers.filter((stranger) => stranger !== null);
   const findings = (report.findings ?? []).filter((finding) => finding !== null);
+  const ofItself = findings.filter(({ vmId = hostId }) => vmId === hostId);
+  const ofItsVms = findings.flatMap(({ vmId = hostId, ...finding }) =>
+    vmId === hostId ? [] : [{ vmId, ...finding }],
+  );
   const unread = {
     vms: report.vms.length - seenVms.length,
     actions: report.actions.length - doneActions.length,
@@ -63,7 +69,7 @@ export async function recordVmReport(
     findings: (report.findings ?? []).length - findings.length,
   };
   const actor: Actor = { kind: "agent", id: hostId };
-  const told = [...seenVms, ...doneActions, ...strangers, ...findings];
+  const told = [...seenVms, ...doneActions, ...strangers, ...ofItsVms];
   const ids = [...new Set(told.map((r) => r.vmId))];
   const recorded = await undoOnRefusal(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
@@ -74,6 +80,8 @@ export async function recordVmReport(
     ]);
     const { host, open = [] } = known ?? {};
     const running = new Map(actions);
+    const words = announced && ourWords(announced);
+    const understands = words?.join() === host?.understands?.join() ? undefined : words;
     const last = host?.lastReport ?? null;
     if (serial && !isNewer(serial, last)) return stale(serial, last);
     const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
@@ -110,6 +118,7 @@ export async function recordVmReport(
       touchHost(tx, hostId, {
         serial,
         clockOffsetSeconds,
+        understands,
         isSeen: report.hypervisorAway === undefined,
         now: at.now,
       }),
@@ -117,8 +126,9 @@ export async function recordVmReport(
     ]);
     if (!held) return stale(serial, null);
     const jump = report.facts ? await remeasure(tx, held, report.facts, at) : null;
-    const ofVms = foundOfVms({ vms: counted, strangers, findings }, bound, at.now);
-    const ofHost = foundOfHost({ id: hostId, testOnly: heard.testOnly }, report, open);
+    const ofVms = foundOfVms({ vms: counted, strangers, findings: ofItsVms }, bound, at.now);
+    const itself = { id: hostId, testOnly: heard.testOnly };
+    const ofHost = foundOfHost(itself, { ...report, findings: ofItself }, open);
     const noted = await noteFindings(
       tx,
       hostId,

@@ -3,7 +3,7 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
 import type { Repair } from "#core/vms/vm.ts";
 import type { Db } from "#db/client.ts";
-import { factsOf, loadHost } from "#db/hosts/hosts.ts";
+import { loadHost } from "#db/hosts/hosts.ts";
 import { lostVmsOf } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
 import { hashOf, planOf, repairVm, type RepairRefusal } from "./repair-vm.ts";
@@ -73,11 +73,10 @@ async function planAll(
 ): Promise<Result<{ repair: HostRepair; hashes: ReadonlyMap<string, string> }, HostRepairRefusal>> {
   const host = await loadHost(db, hostId);
   if (!host) return refuse("host_not_found", "no such host");
-  const can = factsOf(host)?.capabilities ?? null;
   const lost = await lostVmsOf(db, hostId, MOST_AT_ONCE + 1);
   const hashes = new Map<string, string>();
   const vms = lost.slice(0, MOST_AT_ONCE).map(({ vm, os }): RepairOfOne => {
-    const planned = planOf(vm, os, how, can);
+    const planned = planOf(vm, os, how, host);
     const of = { vmId: vm.id, hostname: vm.hostname, action: null };
     if (!planned.ok) return { ...of, effects: [], refusal: planned.error };
     hashes.set(vm.id, planned.value.hash);

@@ -1,6 +1,5 @@
 import { createHash } from "node:crypto";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
-import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
@@ -8,7 +7,7 @@ import { planRepair, type RepairWay } from "#core/vms/plan-repair.ts";
 import type { OsFamily } from "#core/vms/vm.ts";
 import { loadImage } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
-import { factsOf, loadHost } from "#db/hosts/hosts.ts";
+import { factsOf, loadHost, type Host } from "#db/hosts/hosts.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -49,17 +48,18 @@ async function plan(tx: Tx, { vmId, how }: Asked): Promise<Result<RepairPlan, Re
   const host = await loadHost(tx, vm.hostId);
   const image = await loadImage(tx, vm.imageId);
   if (!host || !image) throw new Error(`the host or the image of VM ${vmId} vanished`);
-  return planOf(vm, image.os, how, factsOf(host)?.capabilities ?? null);
+  return planOf(vm, image.os, how, host);
 }
 
-/** `can`: what the VM's host says that it can, when it says anything. */
+/** `host` is the VM's. */
 export function planOf(
   vm: VmRow,
   os: OsFamily,
   how: RepairWay,
-  can: DriverCapabilities | null,
+  host: Host,
 ): Result<RepairPlan, Refusal<"vm_not_lost" | "repair_unavailable">> {
-  const planned = planRepair({ ...vm, os }, how, can);
+  const can = factsOf(host)?.capabilities ?? null;
+  const planned = planRepair({ ...vm, os }, how, can, host.understands);
   if (!planned.ok) return planned;
   const { id: vmId, hostId, generation } = vm;
   return ok({

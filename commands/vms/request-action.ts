@@ -11,11 +11,18 @@ import { lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { finishAction, insertAction, runningActionOf } from "#db/vms/actions.ts";
-import { lockVm, saveDesire, type VmRow } from "#db/vms/vms.ts";
+import { notUnderstood, wordsOfAction } from "#core/vms/words.ts";
+import { loadWords, lockVm, saveDesire, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
 export type ActionRefusal = Refusal<
-  "vm_not_found" | "vm_locked" | "vm_lost" | "vm_not_lost" | "vm_not_running" | "vm_suspended"
+  | "vm_not_found"
+  | "vm_locked"
+  | "vm_lost"
+  | "vm_not_lost"
+  | "vm_not_running"
+  | "vm_suspended"
+  | "unsupported_by_agent"
 >;
 
 /**
@@ -49,6 +56,12 @@ export async function requestAction(
       at.now,
     );
     if (!decided.ok) return decided;
+    const unknown = await unknownToAgent(tx, vm.id, input.type);
+    if (unknown.length > 0)
+      return refuse(
+        "unsupported_by_agent",
+        `its host's agent is too old for it: it does not know ${unknown.join(", ")}`,
+      );
 
     const action: Action = {
       id: at.newId(),
@@ -94,6 +107,12 @@ export async function requestAction(
     await bumpDesiredGeneration(tx, vm.hostId);
     return ok(action);
   });
+}
+
+/** What the action asks that the agent of the VM's host would refuse the VM for: it says so before anything is desired. */
+async function unknownToAgent(tx: Tx, vmId: string, type: ActionType): Promise<readonly string[]> {
+  const asked = await loadWords(tx, vmId);
+  return asked ? notUnderstood(wordsOfAction(type, asked.vm), asked.understands) : [];
 }
 
 /** Of actions that run only a delete gets here: all others were refused. */

@@ -16,6 +16,8 @@ const ACTION = "0199f0a2-b3c4-7d5e-8f90-000000000004";
 const LINK = "0199f0a2-b3c4-7d5e-8f90-000000000005";
 const FINDING = "0199f0a2-b3c4-7d5e-8f90-000000000007";
 const GIVE_BACK = "0199f0a2-b3c4-7d5e-8f90-000000000008";
+const RELEASE = "0199f0a2-b3c4-7d5e-8f90-000000000008";
+const ROLLOUT = "0199f0a2-b3c4-7d5e-8f90-000000000009";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -43,6 +45,11 @@ const DATA: Record<EventName, Record<string, string>> = {
   "action.finished.v1": { actionId: ACTION, vmId: VM },
   "finding.opened.v1": { findingId: FINDING, hostId: HOST },
   "finding.ended.v1": { findingId: FINDING, hostId: HOST },
+  "agent_release.registered.v1": { releaseId: RELEASE },
+  "agent_rollout.began.v1": { rolloutId: ROLLOUT },
+  "agent_rollout.changed.v1": { rolloutId: ROLLOUT },
+  "host.upgrade_asked_for.v1": { hostId: HOST, rolloutId: ROLLOUT },
+  "host.upgrade_ended.v1": { hostId: HOST, rolloutId: ROLLOUT },
   "account.link_asked_for.v1": { linkId: LINK },
   "account.email_proven.v1": { accountId: ACCOUNT },
 };

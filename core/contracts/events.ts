@@ -26,6 +26,11 @@ export const EVENTS = {
   "action.finished.v1": z.object({ actionId: id, vmId: id }),
   "finding.opened.v1": z.object({ findingId: id, hostId: id }),
   "finding.ended.v1": z.object({ findingId: id, hostId: id }),
+  "agent_release.registered.v1": z.object({ releaseId: id }),
+  "agent_rollout.began.v1": z.object({ rolloutId: id }),
+  "agent_rollout.changed.v1": z.object({ rolloutId: id }),
+  "host.upgrade_asked_for.v1": z.object({ hostId: id, rolloutId: id }),
+  "host.upgrade_ended.v1": z.object({ hostId: id, rolloutId: id }),
   "account.link_asked_for.v1": z.object({ linkId: id }),
   "account.email_proven.v1": z.object({ accountId: id }),
 } as const;
@@ -61,6 +66,11 @@ export const EVENT_ROUTE = {
   "action.finished.v1": "record",
   "finding.opened.v1": "record",
   "finding.ended.v1": "record",
+  "agent_release.registered.v1": "record",
+  "agent_rollout.began.v1": "record",
+  "agent_rollout.changed.v1": "record",
+  "host.upgrade_asked_for.v1": "record",
+  "host.upgrade_ended.v1": "record",
   "account.link_asked_for.v1": "work",
   "account.email_proven.v1": "record",
 } as const satisfies Record<EventName, "doorbell" | "work" | "record">;

@@ -32,9 +32,18 @@ export const ENDS_AFTER_SILENCE_MS = {
   step_failing: HOUR_MS,
   /** Staff's mark for tests and the agent's leave to emulate say different things. */
   emulation_disagrees: null,
+  /** Its agent is older than we promise to understand (`agentAge`). */
+  agent_old: null,
+  /** It was told to upgrade its agent, and could not or did not: its agent's own word, or ours when its time was over. */
+  upgrade_failed: 7 * 24 * HOUR_MS,
   /** An agent's own word (`HOST_FINDINGS`), which is over when the VM is seen whole. */
   disk_layer_missing: null,
 } as const satisfies Record<string, number | null>;
+/** Those of them that agents tell of, by the very word. */
+export const AGENTS_OWN_KINDS: ReadonlySet<string> = new Set<FindingKind>([
+  "disk_layer_missing",
+  "upgrade_failed",
+]);
 export type FindingKind = keyof typeof ENDS_AFTER_SILENCE_MS;
 
 /** The kinds by their names: ours, and those that agents of today tell of. All others are told as `other`. */

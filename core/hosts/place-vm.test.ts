@@ -8,6 +8,8 @@ import {
   hostFacts,
   minutesAfter,
 } from "#test/builders.ts";
+import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
+import { wordsOf } from "#core/vms/words.ts";
 import { PLAIN_HARDWARE, type ImageHardware } from "#core/vms/image-hardware.ts";
 import { capacityOf } from "./capacity.ts";
 import { HOST_STATES, needsOf, rankHosts, whyNoHost, type VmDemand } from "./place-vm.ts";
@@ -29,6 +31,57 @@ const of = (image: Partial<VmDemand["image"]>): VmDemand => ({
 });
 const ids = (...hosts: Parameters<typeof rankHosts>[0][number][]) =>
   rankHosts(hosts, DEMAND, AT).map((h) => h.id);
+
+/* 5 item 2: whatever a host says that it can do, it gets no VM that holds a word which its agent does not understand. */
+describe("a VM that holds words", () => {
+  const hardware: fc.Arbitrary<ImageHardware> = fc
+    .record({
+      firmware: fc.constantFrom(null, "bios" as const, "uefi" as const),
+      secureBoot: fc.constantFrom(null, "off" as const, "microsoft" as const),
+      diskBus: fc.constantFrom(null, "virtio" as const, "sata" as const),
+    })
+    .map((h) => (h.firmware === "uefi" ? h : { ...h, secureBoot: null }));
+  const demand = fc.record({
+    os: fc.constantFrom("linux" as const, "freebsd" as const, "windows" as const),
+    hardware,
+    rootPassword: fc.boolean(),
+  });
+  const words = fc.option(fc.subarray([...UNDERSTOOD]));
+
+  test("is placed just where its agent understands all that it will be named with", () => {
+    fc.assert(
+      fc.property(demand, words, ({ os, hardware: asked, rootPassword }, understands) => {
+        const vm: VmDemand = {
+          ...of({ os, hardware: asked }),
+          needs: rootPassword && os === "linux" ? ["rootPassword"] : [],
+        };
+        const named = wordsOf({
+          presence: "present",
+          isMade: false,
+          repair: null,
+          os,
+          hardware: asked,
+          rootPassword,
+        });
+        const host = aHostCandidate({ understands });
+        const isPlaced = rankHosts([host], vm, AT).length === 1;
+        expect(isPlaced).toBe(
+          understands === null || named.every((word) => understands.includes(word)),
+        );
+        // Before the order, too.
+        expect(whyNoHost([host], vm) === "no_capacity").toBe(isPlaced);
+      }),
+    );
+  });
+
+  test("is refused with the reason: the image, or what the order asks beside it", () => {
+    const host = aHostCandidate({ understands: [] });
+    const uefi = { ...PLAIN_HARDWARE, firmware: "uefi" } as const;
+    expect(whyNoHost([host], of({ hardware: uefi }))).toBe("image_unavailable_here");
+    expect(whyNoHost([host], { ...DEMAND, needs: ["rootPassword"] })).toBe("plan_unavailable_here");
+    expect(rankHosts([host], DEMAND, AT)).toEqual([host]);
+  });
+});
 
 describe("placing a VM", () => {
   test("prefers the hypervisor that suits the guest, then the host with the most free memory", () => {

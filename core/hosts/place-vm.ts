@@ -1,6 +1,7 @@
 import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import type { ImageHardware } from "#core/vms/image-hardware.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
+import { notUnderstood, wordsOf } from "#core/vms/words.ts";
 import { lacksRoom, type Capacity } from "./capacity.ts";
 import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform } from "./limits.ts";
 import { LACKING, type WhyNotHere } from "./why-not-here.ts";
@@ -17,6 +18,8 @@ export type HostKind = Readonly<{
   capabilities: DriverCapabilities;
   /** Staff marked it for tests, so guests that are emulated, or only simulated, are good enough. */
   testOnly: boolean;
+  /** The words of ours that its agent understands; null: it has not said yet, and what it can counts. */
+  understands: readonly string[] | null;
   /** null: its agent does not say, and it is taken to hold every image. */
   images: readonly HeldImage[] | null;
 }>;
@@ -79,27 +82,42 @@ const neededFor = ({ firmware, secureBoot, diskBus }: ImageHardware) => [
   ...(diskBus === null ? [] : (["diskBus"] as const)),
 ];
 
+/** Whether its agent understands all that a new VM of the image holds, a first password of root's among it or not. */
+const understands = (h: HostKind, { os, hardware }: ImageDemand, rootPassword: boolean): boolean =>
+  notUnderstood(
+    wordsOf({ presence: "present", isMade: false, repair: null, os, hardware, rootPassword }),
+    h.understands,
+  ).length === 0;
+
 /** Customers' VMs run on hardware; anything else only where staff have marked the host for tests. */
 export const isFitForCustomers = (h: Pick<HostCandidate, "accelerator" | "testOnly">): boolean =>
   h.accelerator === "hardware" || h.testOnly;
 
-function* againstImage(h: HostKind, image: ImageDemand, diskBytes: number): Against {
+function* againstImage(
+  h: HostKind,
+  image: ImageDemand,
+  { diskBytes, rootPassword }: { diskBytes: number; rootPassword: boolean },
+): Against {
   if (!isFitForCustomers(h)) yield "emulation_without_test_mark";
   if (h.accelerator === "tcg" && h.capabilities.emulation === false) yield "emulation_not_allowed";
   if (!image.hypervisors.includes(h.hypervisor)) return yield "other_hypervisor";
+  if (!understands(h, image, rootPassword)) yield "agent_old";
   yield* lacking(h, neededFor(image.hardware));
   yield* againstItsFile(h, image, diskBytes);
 }
 
 function* againstVm(h: HostKind, vm: VmDemand): Against {
-  yield* againstImage(h, vm.image, vm.size.diskGib * GIB);
+  yield* againstImage(h, vm.image, {
+    diskBytes: vm.size.diskGib * GIB,
+    rootPassword: vm.needs.includes("rootPassword"),
+  });
   if (!withinLimits(vm.size, limitsOnHost(h.platform, h))) yield "beyond_limits";
   yield* lacking(h, vm.needs);
 }
 
 /** Whether hosts of this kind could run the image at all, on whatever disk. */
 export const runsImage = (h: HostKind, image: ImageDemand): boolean =>
-  isEmpty(againstImage(h, image, Infinity));
+  isEmpty(againstImage(h, image, { diskBytes: Infinity, rootPassword: false }));
 
 /** Whether hosts of this kind could run the VM if they were empty. */
 export const runsVm = (h: HostKind, vm: VmDemand): boolean => isEmpty(againstVm(h, vm));

@@ -1,6 +1,7 @@
 import type { HostFacts, ReceivedReport, ReceivedVmReport } from "#core/contracts/agent/report.ts";
 import { isClockOff, toldOffset } from "#core/hosts/clock-offset.ts";
 import {
+  AGENTS_OWN_KINDS,
   ENDS_AFTER_SILENCE_MS,
   type FindingKey,
   type FindingKind,
@@ -85,7 +86,7 @@ function whyFailing(vm: Shown, seen: ReceivedVmReport, now: Date): string | null
 
 /** An agent's word is never taken for one of what we find out by ourselves. */
 const agentsKind = (code: string): string =>
-  code in ENDS_AFTER_SILENCE_MS && code !== "disk_layer_missing" ? `agents_${code}` : code;
+  code in ENDS_AFTER_SILENCE_MS && !AGENTS_OWN_KINDS.has(code) ? `agents_${code}` : code;
 
 /** Of the host itself: its clock, its hypervisor, its images, and the document that it was given. */
 export function foundOfHost(
@@ -93,7 +94,8 @@ export function foundOfHost(
   report: Pick<
     ReceivedReport,
     "clockOffsetSeconds" | "facts" | "refusedDesired" | "hypervisorAway"
-  >,
+  > &
+    Readonly<{ findings: readonly { code: string; detail: string }[] }>,
   open: readonly FindingKey[],
 ): FoundInReport {
   const told: Found[] = [];
@@ -101,7 +103,9 @@ export function foundOfHost(
   const over: FindingKey[] = [key("host_silent", host.id)];
   const aboutHost = (kind: FindingKind, detail: string, subject = host.id) =>
     told.push({ kind, subject, vmId: null, detail });
-  const { clockOffsetSeconds, facts, refusedDesired, hypervisorAway } = report;
+  const { clockOffsetSeconds, facts, refusedDesired, hypervisorAway, findings } = report;
+  for (const { code, detail } of findings)
+    told.push({ kind: agentsKind(code), subject: host.id, vmId: null, detail });
   if (clockOffsetSeconds !== undefined)
     if (isClockOff(clockOffsetSeconds))
       aboutHost("clock_off", `its clock is ${toldOffset(clockOffsetSeconds)} ours`);

@@ -1,7 +1,9 @@
 import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
+import { REPAIR } from "#core/contracts/agent/protocol.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { needsInitialPassword } from "./initial-password.ts";
 import { REPAIRS, type OsFamily } from "./vm.ts";
+import { notUnderstood } from "./words.ts";
 
 /** What staff can do about a VM that its host has lost. */
 export const REPAIR_WAYS = [...REPAIRS, "give_up"] as const;
@@ -32,17 +34,18 @@ const EFFECTS: Readonly<Record<RepairWay, readonly string[]>> = {
 
 /**
  * Whether a lost VM can be brought back in this way, and what that comes to. An agent that does not know the word `repair`
- * is asked for nothing (docs/adr/0013): it says so by leaving out whether it can adopt a disk.
+ * is asked for nothing (docs/adr/0013, 0037).
  */
 export function planRepair(
   vm: Readonly<{ lostAt: Date | null; os: OsFamily; rootPassword: boolean }>,
   how: RepairWay,
   can: DriverCapabilities | null,
+  understands: readonly string[] | null,
 ): Result<readonly string[], Refusal<"vm_not_lost" | "repair_unavailable">> {
   if (vm.lostAt === null)
     return refuse("vm_not_lost", "its host does not say that this VM is not there");
   if (how === "give_up") return ok(EFFECTS[how]);
-  if (can?.adoptDisk === undefined)
+  if (can?.adoptDisk === undefined || notUnderstood([REPAIR], understands).length > 0)
     return refuse("repair_unavailable", "its host's agent is too old for it: upgrade it first");
   if (how === "adopt_disk" && !can.adoptDisk)
     return refuse("repair_unavailable", "its host's hypervisor cannot adopt a disk");

@@ -18,6 +18,12 @@ export type Host = Readonly<{
   facts: unknown;
   /** Of what placement goes by; null: it has not said yet what it is. */
   kindId: string | null;
+  group: string | null;
+  agentVersion: string | null;
+  /** The release that it is to have; null: whatever it has. */
+  wantedReleaseId: string | null;
+  /** Of our words, those that its agent announced last; null: it has not yet. */
+  understands: readonly string[] | null;
   ceiling: Ceiling;
   capacity: Capacity;
   allocated: Capacity;
@@ -43,6 +49,10 @@ export const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   accelerator: r.accelerator,
   facts: r.facts,
   kindId: r.kindId,
+  group: r.hostGroup,
+  agentVersion: r.agentVersion,
+  wantedReleaseId: r.wantedReleaseId,
+  understands: r.understands,
   ceiling: {
     vcpus: r.ceilingVcpus,
     memoryMib: r.ceilingMemoryMib,
@@ -153,11 +163,27 @@ export async function saveCeiling(
   return hostFromRow(row);
 }
 
+export async function saveGroup(tx: Tx, hostId: string, group: string | null): Promise<Host> {
+  const [row] = await tx
+    .update(hosts)
+    .set({ hostGroup: group })
+    .where(eq(hosts.id, hostId))
+    .returning();
+  if (!row) throw new Error(`host ${hostId} vanished`);
+  return hostFromRow(row);
+}
+
 /** A new identity: the old key is worth nothing as soon as `authenticate-agent.ts` looks again, some seconds later. */
 export async function saveEnrolment(
   tx: Tx,
   hostId: string,
-  e: { publicKey: string; facts: HostFacts; capacity: Capacity; now: Date },
+  e: {
+    publicKey: string;
+    facts: HostFacts;
+    understands: readonly string[] | null;
+    capacity: Capacity;
+    now: Date;
+  },
 ): Promise<{ identityEpoch: number }> {
   const [row] = await tx
     .update(hosts)
@@ -168,6 +194,7 @@ export async function saveEnrolment(
       hypervisor: e.facts.hypervisor,
       accelerator: e.facts.accelerator,
       facts: e.facts,
+      understands: e.understands && [...e.understands],
       ...capacityFrom(e.capacity),
       // Its agent may have lost its count with its key.
       reportProcess: null,
@@ -192,15 +219,18 @@ export async function touchHost(
     clockOffsetSeconds: number | null;
     /** false: its agent speaks, and sees nothing of it; then it counts as silent, as it tells nothing of its VMs. */
     isSeen: boolean;
+    /** Left out where its agent announces what it did before: who placed by that looks no further. */
+    understands?: readonly string[] | undefined;
     now: Date;
   },
 ): Promise<Host | undefined> {
-  const { serial, clockOffsetSeconds } = heard;
+  const { serial, clockOffsetSeconds, understands } = heard;
   const [row] = await tx
     .update(hosts)
     .set({
       ...(heard.isSeen ? { lastSeenAt: heard.now } : {}),
       clockOffsetSeconds,
+      ...(understands && { understands: [...understands] }),
       ...(serial === null ? {} : { reportProcess: serial.process, reportSeq: serial.seq }),
     })
     .where(

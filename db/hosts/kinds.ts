@@ -37,6 +37,7 @@ const kindRows = (db: Db | Tx, files: readonly string[]) =>
       locationId: hostKinds.locationId,
       testOnly: hostKinds.testOnly,
       facts: hostKinds.facts,
+      understands: hostKinds.understands,
       images: sql`case when ${hostKinds.images} is not null then coalesce((
           select jsonb_agg(${hostKinds.images} -> file) filter (where ${hostKinds.images} ? file)
           from unnest(${sql.param([...files])}::text[]) file), '[]') end`,

@@ -36,8 +36,23 @@ export const hostKinds = pgTable(
     facts: jsonb("facts").notNull(),
     /** What they hold, by file (`HeldImage`); null: they do not say. */
     images: jsonb("images"),
+    /** Of our words (`UNDERSTOOD`), those that their agents announce; null: they have not been heard of since we keep it. */
+    understands: text("understands").array(),
   },
   (t) => [index("host_kinds_location_idx").on(t.locationId)],
+);
+
+/** Releases of the agent that staff have registered; whoever made one signed its manifest. */
+export const agentReleases = pgTable(
+  "agent_releases",
+  {
+    id: uuid("id").primaryKey(),
+    /** As `HostFacts.agentVersion` has it. */
+    version: text("version").notNull(),
+    manifestUrl: text("manifest_url").notNull(),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [uniqueIndex("agent_releases_version_key").on(t.version)],
 );
 
 export const hosts = pgTable(
@@ -56,6 +71,14 @@ export const hosts = pgTable(
     accelerator: text("accelerator"),
     /** What the agent said of the host, as a whole; only read by people and the planner's capabilities. */
     facts: jsonb("facts"),
+    /** Of that, its agent's version, by which rollouts and staff's lists go. */
+    agentVersion: text("agent_version").generatedAlwaysAs(sql`facts ->> 'agentVersion'`),
+    /** The version that it is to have; null: whatever it has. */
+    wantedReleaseId: uuid("wanted_release_id").references(() => agentReleases.id),
+    /** Staff's word for hosts that are treated alike; null: of none. */
+    hostGroup: text("host_group"),
+    /** Of our words (`UNDERSTOOD`), those that its agent announced last; null: it was not heard of since we keep it. */
+    understands: text("understands").array(),
     /** Whether its agent says which images it holds (`held_images`); one that does not is taken to hold all. */
     tellsImages: boolean("tells_images").notNull().default(false),
     /** Kept by triggers; null: it has not said yet what it is. */
@@ -110,6 +133,13 @@ export const hosts = pgTable(
       )
       .where(sql`${t.state} = 'active'`),
     index("hosts_kind_idx").on(t.kindId),
+    index("hosts_group_idx")
+      .on(t.hostGroup)
+      .where(sql`${t.hostGroup} is not null`),
+    // Few versions on many hosts: which there are, and who has one that is too old.
+    index("hosts_agent_version_idx")
+      .on(t.agentVersion)
+      .where(sql`${t.state} in ('active', 'draining')`),
     index("hosts_heard_idx")
       .on(t.heardIn)
       .where(sql`${t.state} in ('active', 'draining')`),

@@ -1,12 +1,7 @@
 import { and, asc, desc, eq, isNotNull, isNull, lt, notExists, sql } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
-import {
-  IMAGE_HARDWARE,
-  REPAIR,
-  RESTORE_TRASH,
-  ROOT_PASSWORD,
-} from "#core/contracts/agent/protocol.ts";
-import { askedHardware, asksForHardware } from "#core/vms/image-hardware.ts";
+import { askedHardware } from "#core/vms/image-hardware.ts";
+import { givesRootPassword, wordsOf, type WordyVm } from "#core/vms/words.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
 import type { OsFamily, Repair, VmSize } from "#core/vms/vm.ts";
@@ -308,22 +303,45 @@ export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonl
   }));
 }
 
+type AskedOf = Pick<VmRow, "presence" | "rootPassword" | "firstSeenAt">;
+
+/** The VM as `core/vms/words.ts` looks at it. */
+const wordyVm = (
+  { presence, rootPassword, firstSeenAt }: AskedOf,
+  image: typeof images.$inferSelect,
+  repair: Repair | null,
+): WordyVm => ({
+  presence,
+  os: image.os,
+  rootPassword,
+  isMade: firstSeenAt !== null,
+  hardware: image,
+  repair,
+});
+
+/** A VM as the words for it go by, and what its host's agent understands; undefined: there is no such VM. */
+export async function loadWords(
+  tx: Tx,
+  vmId: string,
+): Promise<{ vm: WordyVm; understands: readonly string[] | null } | undefined> {
+  const [row] = await tx
+    .select({ vm: vms, image: images, understands: hosts.understands })
+    .from(vms)
+    .innerJoin(images, eq(images.id, vms.imageId))
+    .innerJoin(hosts, eq(hosts.id, vms.hostId))
+    .where(eq(vms.id, vmId));
+  return row && { vm: wordyVm(row.vm, row.image, null), understands: row.understands };
+}
+
 /** What an agent must not pass over, and the words for it. */
 function demandsOf(
-  vm: Pick<VmRow, "rootPassword" | "firstSeenAt">,
+  vm: AskedOf,
   image: typeof images.$inferSelect,
   repair: Repair | null,
 ): Pick<DesiredVm, "rootPassword" | "repair" | "needs"> {
-  // Only while it is made: after that no agent has to understand it, and an older one may look after the VM.
-  const isMade = vm.firstSeenAt === null || repair === "recreate";
-  const rootPassword = vm.rootPassword && image.os === "linux" && isMade;
-  // For as long as it lives: a resize defines the machine anew.
-  const needs = [
-    ...(rootPassword ? [ROOT_PASSWORD] : []),
-    ...(asksForHardware(image) ? [IMAGE_HARDWARE] : []),
-    ...(repair === null ? [] : [REPAIR]),
-    ...(repair === "restore_trash" ? [RESTORE_TRASH] : []),
-  ];
+  const asked = wordyVm(vm, image, repair);
+  const rootPassword = givesRootPassword(asked);
+  const needs = [...wordsOf(asked)];
   return {
     ...(rootPassword && { rootPassword }),
     ...(repair !== null && { repair }),

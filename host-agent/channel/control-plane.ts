@@ -61,6 +61,8 @@ type HttpOptions = {
   /** Given what each answer says is the control plane's time. */
   heard?: (date: Date) => void;
   timeLimitMs?: number;
+  /** What it announces; left out: all words of this source's. */
+  understands?: readonly string[];
 };
 
 type Answer = { status: number; text: string };
@@ -76,7 +78,10 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
   ): Promise<Answer> {
     const target = `${prefix}${path}`;
     const body = more.body === undefined ? "" : JSON.stringify(more.body);
-    const headers = new Headers({ accept: "application/json", ...announcement() });
+    const headers = new Headers({
+      accept: "application/json",
+      ...announcement(options.understands),
+    });
     if (body !== "") headers.set("content-type", "application/json");
     if (more.etag) headers.set("if-none-match", `"${more.etag}"`);
     if (options.sign)

@@ -74,7 +74,7 @@ export function createReporter(ports: {
   let strangers: AgentReport["strangers"] = [];
   let knownStrangers = "[]";
   let facts: HostFacts | null = null;
-  let findings: readonly HostFinding[] = [];
+  let findings: NonNullable<AgentReport["findings"]> = [];
   let away: AgentReport["hypervisorAway"] | null = null;
   let due = false;
   let sending = false;

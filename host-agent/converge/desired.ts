@@ -38,8 +38,9 @@ export function createDesiredState(ports: {
   store: StateStore;
   controlPlane: ControlPlane;
   log: Log;
+  understands?: readonly string[] | undefined;
 }): DesiredState {
-  const { hostId, store, controlPlane, log } = ports;
+  const { hostId, store, controlPlane, log, understands } = ports;
   let held: ReadDocument | null = null;
   let refused: RefusedDesired | null = null;
 
@@ -63,7 +64,7 @@ export function createDesiredState(ports: {
       const before = await loadSaved(store, FILE_OF_PROTOCOL_1, ReceivedDocument);
       const isNewer = before !== null && (mine === null || before.generation > mine.generation);
       const kept = isNewer ? before : mine;
-      held = kept === null ? null : readDocument(kept);
+      held = kept === null ? null : readDocument(kept, understands);
       // Left by a crash between the two: an agent that is rolled back must not find it.
       if (before !== null && !isNewer) await store.remove(FILE_OF_PROTOCOL_1);
     },
@@ -93,7 +94,7 @@ export function createDesiredState(ports: {
         return true;
       }
       await keep(sent);
-      held = readDocument(sent);
+      held = readDocument(sent, understands);
       const { vms, nameless } = held;
       log.info("desired_accepted", { generation: sent.generation, vms: vms.length });
       for (const { vmId, why } of held.refused)

@@ -72,6 +72,8 @@ describe.each(STAGES)("stage %s", (stage) => {
           ...requiredNames(schema),
           // The one that mails, from the address that the deployment named.
           ...(each === called("OutboxEventsConsumer") ? ["BERTH_MAIL_FROM"] : []),
+          // 5 item 3: staff's begins rollouts, and the one that agents speak to tells them whose releases to trust.
+          ...(["Api", "Agent"].some((id) => each === called(id)) ? ["BERTH_RELEASE_KEY"] : []),
         ].toSorted(),
       });
       expect(Variables).toMatchObject({ NODE_EXTRA_CA_CERTS: "/var/runtime/ca-cert.pem" });

@@ -38,7 +38,10 @@ export type Stages = Readonly<{
 async function synthesise(): Promise<Stages> {
   const bundles = await emptyBundles();
   const stage = (name: Stage): Synthesised => {
-    const made = createApp({ bundles, context: { stage: name, mailFrom: "berth@example.com" } });
+    const made = createApp({
+      bundles,
+      context: { stage: name, mailFrom: "berth@example.com", releaseKey: "k".repeat(43) },
+    });
     made.app.synth();
     return { ...made, template: readTemplate(made.stack) };
   };

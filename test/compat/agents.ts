@@ -7,6 +7,8 @@ import type { CompatPlane } from "./plane.ts";
 const PROGRAMS = {
   /** The agent of protocol 1, as it was shipped. */
   old: path.join(import.meta.dirname, "agent-protocol-1.mjs"),
+  /** The agent of before releases, as it was shipped. */
+  before: path.join(import.meta.dirname, "agent-before-releases.mjs"),
   /** This source's. */
   new: path.join(import.meta.dirname, "../../host-agent/main.ts"),
   /** This source's, with a field more in all that it sends. */

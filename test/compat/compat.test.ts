@@ -89,6 +89,7 @@ const expectQuiet = () => {
 
 describe.each<[AgentOf, string]>([
   ["old", "the agent of protocol 1"],
+  ["before", "the agent of before releases"], // 5 item 2
   ["new", "this agent"],
   ["later", "an agent of a later part, with a field more in all that it sends,"],
 ])("%s: %s against a control plane with a field more in every message", (of) => {
@@ -164,6 +165,34 @@ describe.each<[AgentOf, string]>([
   });
 });
 
+test("5 item 2: of an agent of before releases the control plane knows the words, and every VM that holds no other goes on", async () => {
+  start("before");
+  await plane.enrolled();
+  const [plain, hardware] = [await plane.order(), await plane.order({ firmware: "uefi" })];
+  await settles(plain, "running");
+  await settles(hardware, "running");
+  const [host] = await plane.cp.rows("select understands from hosts where test_only");
+  expect(host).toMatchObject({ understands: ["image-hardware", "repair", "root-password"] });
+  // A release is on its way to it, of which it knows nothing: nothing comes of it, and nothing stands still.
+  await plane.cp.rows(
+    `with r as (insert into agent_releases (id, version, manifest_url, created_at)
+       values (gen_random_uuid(), '9.0.0', 'https://releases.example/m.json', now()) returning id)
+     update hosts set wanted_release_id = (select id from r)`,
+  );
+  await agent?.stop();
+  start("before");
+  for (const vmId of [plain, hardware]) {
+    await plane.ask(vmId, "stop");
+    await settles(vmId, "off");
+    await plane.ask(vmId, "start");
+    await settles(vmId, "running");
+    await hasUsage(vmId);
+    await plane.ask(vmId, "delete");
+    await until("it is gone", async () => (await plane.row(vmId))["deleted_at"] !== null);
+  }
+  expectQuiet();
+});
+
 const UNKNOWN: readonly ((vm: object) => object)[] = [
   (vm) => ({ ...vm, needs: ["second-disk"] }),
   (vm) => ({ ...vm, stopMode: "suspend" }),
@@ -181,7 +210,9 @@ test("old and new agent in turn on one state folder: no VM stands still, none is
   const turns: readonly [AgentOf, "SIGTERM" | "SIGKILL"][] = [
     ["new", "SIGTERM"],
     ["old", "SIGKILL"],
+    ["before", "SIGKILL"],
     ["new", "SIGKILL"],
+    ["before", "SIGTERM"],
     ["old", "SIGTERM"],
     ["later", "SIGKILL"],
     ["new", "SIGTERM"],

@@ -21,7 +21,9 @@ export type CompatPlane = Awaited<ReturnType<typeof startCompatPlane>>;
 
 /** This control plane over HTTP, with one host whose agent is a process of the test's choice. Its time is the real one. */
 export async function startCompatPlane() {
-  const cp = await startControlPlane({ start: new Date().toISOString() });
+  // With releases, so that every session speaks of them.
+  const releaseKey = "k".repeat(43);
+  const cp = await startControlPlane({ start: new Date().toISOString(), releaseKey });
   const tick = () => cp.clock.advance(Math.max(0, Date.now() - +cp.clock.now()));
   const api = createAgentApi({
     ...cp.deps,
@@ -74,8 +76,11 @@ export async function startCompatPlane() {
         const [row] = await cp.rows("select state from hosts where id = $1", host.id);
         return row?.["state"] === "active";
       }),
-    async order(): Promise<string> {
+    /** Of the world's image, which asks for this. */
+    async order({ firmware = null }: { firmware?: "uefi" | null } = {}): Promise<string> {
       tick();
+      const asking = "update images set firmware = $1::image_firmware where id = $2";
+      await cp.rows(asking, firmware, world.imageId);
       // Time is the real one: the steps of an order do not move it.
       const still = { ...cp, clock: { ...cp.clock, advance: () => {} } };
       const { vmId } = await aProvisionedVm(still, world);

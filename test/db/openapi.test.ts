@@ -49,6 +49,8 @@ const SEEN_ELSEWHERE = new Set([
   "image_unavailable_here",
   "no_address",
   "newcomers_share_taken",
+  // Of an installation without a release key: test/db/fleet/rollouts.test.ts
+  "releases_not_signed",
   "no_capacity",
   "order_wrong_state",
   "password_expired",
@@ -61,6 +63,7 @@ const SEEN_ELSEWHERE = new Set([
   "too_many_unpaid_orders",
   // Of a host whose agent is too old for it: test/db/vms/repair-vm.test.ts
   "repair_unavailable",
+  "unsupported_by_agent", // test/db/hosts/agents-words.test.ts
   "vm_lost",
   // Of an action that makes a VM or deletes it: core/vms/call-off.test.ts
   "action_not_cancellable",
@@ -206,6 +209,40 @@ describe("the API and its document", () => {
     await api.refuses("issueJoinToken", "staff", "secret_shown_once", another);
     const others = { parameters: { ...another.parameters, id: api.there.host[1] } };
     await api.refuses("issueJoinToken", "staff", "idempotency_key_reused", others);
+    expect(api.faults.splice(0)).toEqual([]);
+  });
+
+  test("agree on the releases of the agent, and how they come to hosts", async () => {
+    const Made = z.object({ id: z.string() });
+    const version = "1.2.3";
+    const release = { version, manifestUrl: "https://releases.example/1.2.3/manifest.json" };
+    const key = { parameters: { "idempotency-key": v7() } };
+    const moved = { ...release, manifestUrl: "https://elsewhere.example/manifest.json" };
+    await api.does("registerAgentRelease", "staff", { ...key, body: release });
+    await api.refuses("registerAgentRelease", "staff", "idempotency_key_reused", {
+      ...key,
+      body: moved,
+    });
+    await api.refuses("registerAgentRelease", "staff", "release_exists", { body: moved });
+    await api.does("listAgentReleases", "staff");
+    const [hostId] = api.there.host;
+    await api.does("changeHost", "staff", { parameters: { id: hostId }, body: { group: "rack" } });
+    const begin = (code: string, body: object, more = {}) =>
+      api.refuses("beginAgentRollout", "staff", code, { body: { version, ...body }, ...more });
+    const body = { version, hosts: { group: "rack" } };
+    const once = { parameters: { "idempotency-key": v7() } };
+    const made = await api.does("beginAgentRollout", "staff", { ...once, body });
+    const id = { parameters: { id: Made.parse(made).id } };
+    await begin("idempotency_key_reused", { hosts: { group: "other" } }, once);
+    await begin("rollout_open", { hosts: { ids: [hostId] } });
+    await begin("rollout_without_hosts", { hosts: { group: "nobodys" } });
+    await begin("agent_release_not_found", { hosts: { group: "rack" }, version: "9.9.9" });
+    await api.does("showAgentRollout", "staff", id);
+    await api.does("listAgentRollouts", "staff");
+    await api.does("changeAgentRollout", "staff", { ...id, body: { state: "cancelled" } });
+    const again = { ...id, body: { state: "running" } };
+    await api.refuses("changeAgentRollout", "staff", "rollout_wrong_state", again);
+    api.there.agent_rollout = [id.parameters.id];
     expect(api.faults.splice(0)).toEqual([]);
   });
 

@@ -1,3 +1,4 @@
+import { announcement } from "#core/contracts/agent/protocol.ts";
 import { expect } from "vitest";
 import { v7 } from "uuid";
 import { z } from "zod";
@@ -69,7 +70,10 @@ export type ApiWorld = Awaited<ReturnType<typeof openApiWorld>>;
 
 export async function openApiWorld() {
   let opened: ReturnType<typeof accountsOn> | undefined;
-  const cp = await startControlPlane({ accounts: (db) => (opened = accountsOn(db)).accounts });
+  const cp = await startControlPlane({
+    accounts: (db) => (opened = accountsOn(db)).accounts,
+    releaseKey: "k".repeat(43),
+  });
   if (opened === undefined) throw new Error("the control plane asked for no accounts");
   const { accounts } = opened;
   const document = readDocument(
@@ -110,6 +114,8 @@ export async function openApiWorld() {
     (await idsOf(table)).map((id) => toWireId(kind, id));
   const there: Record<IdKind, string[]> = {
     account: [],
+    agent_release: [],
+    agent_rollout: [],
     action: await wire("action", "actions"),
     finding: [],
     host: [world.hostId, agents.other_agent.hostId].map((id) => toWireId("host", id)),
@@ -165,7 +171,7 @@ export async function openApiWorld() {
         const impostor = { hostId: agents.agent.hostId, key: agents.other_agent.key };
         const who = caller === "impostor" ? impostor : agents[caller];
         const token = await signed(who, { target, ...rest, method }, cp.clock.now());
-        return { authorization: `Bearer ${token}` };
+        return { authorization: `Bearer ${token}`, ...announcement() };
       }
       case "customer":
       case "other_customer":

@@ -83,6 +83,8 @@ export async function startControlPlane(
     start?: string;
     /** Loose unless given: most tests are about something else. */
     unpaidLimits?: UnpaidLimits;
+    /** Of an installation that signs releases of the agent. */
+    releaseKey?: string;
     /** What Stripe does with a subscription whose renewal failed to the end. */
     afterLastRetry?: "cancel" | "unpaid";
     /** Who may call the HTTP API; nobody when left out. */
@@ -126,6 +128,7 @@ export async function startControlPlane(
     settings: {
       publicUrl: "http://berth.test",
       unpaidLimits: options.unpaidLimits ?? LOOSE_UNPAID_LIMITS,
+      releaseKey: options.releaseKey,
       intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 },
     },
   };

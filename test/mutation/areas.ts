@@ -51,7 +51,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
   commands: {
     mutate: ["commands/**/*.ts"],
     tests: [
-      "test/db/{accounts,billing,catalogue,hosts,messages,network,orders,usage,vms}/**/*.test.ts",
+      "test/db/{accounts,billing,catalogue,fleet,hosts,messages,network,orders,usage,vms}/**/*.test.ts",
       "test/db/fairness.test.ts",
       "test/unit/{page,unit-of-work}.test.ts",
     ],

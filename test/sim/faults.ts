@@ -55,6 +55,8 @@ const PLANNED = [
   "host.report_replayed",
   "host.clock_set",
   "host.image_removed",
+  "host.agent_downgraded",
+  "host.agent_upgraded",
   "payment.declined",
   "payment.renewal_declined",
 ] as const;

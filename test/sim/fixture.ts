@@ -12,13 +12,18 @@ export const PLANS = [
   { id: id(200), name: "small", vcpus: 1, memoryMib: 1024, diskGib: 10, month: 500, year: 5000 },
   { id: id(201), name: "large", vcpus: 4, memoryMib: 8192, diskGib: 80, month: 4000, year: 40_000 },
 ] as const;
+/** Windows asks for a firmware, and so for a word that an older agent does not know. */
 export const IMAGES = [
-  { id: id(300), name: "linux", os: "linux", hypervisors: "{kvm,hyperv}" },
-  { id: id(301), name: "windows", os: "windows", hypervisors: "{hyperv}" },
+  { id: id(300), name: "linux", os: "linux", hypervisors: "{kvm,hyperv}", firmware: null },
+  { id: id(301), name: "windows", os: "windows", hypervisors: "{hyperv}", firmware: "uefi" },
 ] as const;
 
-const text = (value: string | number) => `'${String(value).replaceAll("'", "''")}'`;
-const values = (...all: (string | number)[]) => `(${all.map(text).join(", ")})`;
+export const asksFirmware = (imageId: string | undefined): boolean =>
+  IMAGES.some((image) => image.id === imageId && image.firmware !== null);
+
+const text = (value: string | number | null) =>
+  value === null ? "null" : `'${String(value).replaceAll("'", "''")}'`;
+const values = (...all: (string | number | null)[]) => `(${all.map(text).join(", ")})`;
 const MADE = "2026-01-01T00:00:00Z";
 
 const STANDING = `
@@ -30,8 +35,8 @@ const STANDING = `
     ${values(POOL_ID, LOCATION_ID, "198.18.0.0/29", "198.18.0.1", 29, MADE)};
   insert into plans (id, name, vcpus, memory_mib, disk_gib, traffic_gib, bandwidth_mbit, created_at) values
     ${PLANS.map((p) => values(p.id, p.name, p.vcpus, p.memoryMib, p.diskGib, 1024, 1000, MADE)).join(",")};
-  insert into images (id, name, os, file, hypervisors, min_memory_mib, min_disk_gib, created_at) values
-    ${IMAGES.map((i) => values(i.id, i.name, i.os, i.name, i.hypervisors, 256, 5, MADE)).join(",")}
+  insert into images (id, name, os, file, hypervisors, firmware, min_memory_mib, min_disk_gib, created_at) values
+    ${IMAGES.map((i) => values(i.id, i.name, i.os, i.name, i.hypervisors, i.firmware, 256, 5, MADE)).join(",")}
 `;
 
 const CHANGING = `

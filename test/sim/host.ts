@@ -10,6 +10,7 @@ import type { SimulatedWorld } from "#host-agent/drivers/simulated/world.ts";
 import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
 import { createPlaneTime } from "#host-agent/channel/plane-time.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
+import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { Dice } from "./dice.ts";
 import type { Guests } from "./guests.ts";
@@ -46,6 +47,12 @@ const REFUSALS: ReadonlySet<string> = new Set([
 /** So many vCPUs are sold for each of a host's threads. */
 export const CPU_OVERCOMMIT = 4;
 
+/** A version of the agent: one that knows our words, or one of before them. */
+type AgentOf = "today" | "before";
+
+/** What an agent of each version announces, and understands of a VM. */
+const WORDS: Readonly<Record<AgentOf, readonly string[]>> = { today: UNDERSTOOD, before: [] };
+
 const Held = z.object({ generation: z.number(), hash: z.string() });
 
 /** So many of its latest reports can be sent again. */
@@ -74,6 +81,10 @@ export class SimHost {
   wasDisturbed = false;
   /** When somebody last kept it from its work, or from being heard; null: nobody has. */
   troubledAt: number | null = null;
+  /** The agent that begins next, or is up: of before our words, it understands none of them. */
+  agentOf: AgentOf = "today";
+  /** Since when an agent of before our words has been up; null: none is. */
+  oldSince: number | null = null;
   /** Whether its clock was ever another one than the control plane's. */
   clockWasSet = false;
   /** Whether it has told of a size or of images that it does not have. */
@@ -136,7 +147,11 @@ export class SimHost {
     const { scheduler, ids, log: simLog } = this.#sim;
     const life: Incarnation = { number: this.#life.number + 1, dead: false };
     this.#life = life;
-    this.upSince = scheduler.now().getTime();
+    const now = scheduler.now().getTime();
+    this.oldSince = this.agentOf === "before" ? now : null;
+    // What it does not understand it leaves as it is: of such an agent nothing is promised but that all else goes on.
+    this.upSince = this.agentOf === "before" ? null : now;
+    const understands = WORDS[this.agentOf];
     const clock = this.#clockOf(life);
     const store = this.#storeOf(life);
     const log: Log = {
@@ -176,7 +191,13 @@ export class SimHost {
     const signingClock: Clock = { now: () => planeTime.signingNow(), sleep: clock.sleep };
     const heard = (date: Date) => planeTime.heard(date);
     const driver = this.#driverOf(life, { now: scheduler.now, sleep: clock.sleep });
-    const plain = createHttpControlPlane({ apiUrl: API_URL, fetch, clock, sign: null });
+    const plain = createHttpControlPlane({
+      apiUrl: API_URL,
+      fetch,
+      clock,
+      sign: null,
+      understands,
+    });
     const identity =
       (await loadIdentity(store)) ?? (await this.#enroll(store, plain, await driver.facts()));
     this.hostId = identity.enrolled.hostId;
@@ -189,7 +210,9 @@ export class SimHost {
         clock,
         sign: await createSigner(identity, { clock: signingClock, ids }),
         heard,
+        understands,
       }),
+      understands,
       planeTime,
       doorbell: () =>
         this.#queues.doorbellOf(this.queueUrl, {
@@ -230,6 +253,13 @@ export class SimHost {
     });
   }
 
+  /** Its agent ends, and one of another version begins over what it left, with all its VMs. */
+  changeAgent(to: AgentOf): void {
+    this.agentOf = to;
+    this.#sim.scheduler.trace(`${this.name} gets the agent of ${to}`);
+    this.killAgent(this.#dice.int(1, 30) * 1000);
+  }
+
   /** Everything on it stops at once. With `autostart` its VMs come back before its agent does. */
   losePower(options: { autostart: boolean; offMs: number; flushed: boolean }): void {
     const { scheduler, ids, faults } = this.#sim;
@@ -265,7 +295,7 @@ export class SimHost {
   disturbed(): void {
     this.wasDisturbed = true;
     this.troubledAt = this.#sim.scheduler.now().getTime();
-    if (this.alive) this.upSince = this.troubledAt;
+    if (this.alive && this.agentOf === "today") this.upSince = this.troubledAt;
   }
 
   /** Somebody sets its clock: it has then so much more, or less, than the control plane's. */
@@ -336,6 +366,8 @@ export class SimHost {
     if (/simulated|operation was aborted|took longer than|in time|has failed/.test(what))
       return true;
     if (event.startsWith("clock_")) return this.clockWasSet;
+    if (event === "desired_vm_refused" || /unsupported_by_agent/.test(what))
+      return this.agentOf === "before";
     if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
     return /ControlPlaneError|AbortError|TimeoutError/.test(what);
   }
@@ -436,6 +468,7 @@ export class SimHost {
       hypervisor,
       host: { cpuThreads, memoryMib, diskGib },
       images: this.images,
+      agentVersion: this.agentOf === "today" ? "1.1.0" : "1.0.0",
       faults: (point, signal) => this.#atPoint(life, point, signal),
     });
   }

@@ -41,6 +41,7 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
         inSteps: number;
       }>
     | Readonly<{ do: "vanish"; host: number; forMs: number; inSteps: number }>
+    | Readonly<{ do: "old_agent"; host: number; forMs: number; inSteps: number }>
     | Readonly<{ do: "fill_disk"; host: number; forMs: number; inSteps: number }>
     | Readonly<{ do: "fail_renewals"; who: number; count: number; days: number }>
     | Readonly<{ do: "cancel_at_provider"; vm: number }>
@@ -61,6 +62,7 @@ export const STEP_KINDS = [
   "plant",
   "cut_power",
   "vanish",
+  "old_agent",
   "fill_disk",
   "fail_renewals",
   "cancel_at_provider",
@@ -289,6 +291,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
       ...gap,
       host: fc.nat(1),
       forMs: fc.constantFrom(30 * SECOND, 30 * SECOND, 8 * MINUTE, 8 * MINUTE, 150 * MINUTE),
+      inSteps,
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("old_agent" as const),
+      ...gap,
+      host: fc.nat(1),
+      forMs: fc.constantFrom(30 * SECOND, 8 * MINUTE, 40 * MINUTE, 150 * MINUTE),
       inSteps,
     }),
   },

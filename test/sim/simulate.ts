@@ -5,7 +5,7 @@ import { createControlPlane, createInvoker } from "./control-plane.ts";
 import type { DbServer } from "./db-socket.ts";
 import { Dice } from "./dice.ts";
 import type { FaultKind } from "./faults.ts";
-import { LOCATION_ID, onlyAddresses } from "./fixture.ts";
+import { LOCATION_ID, onlyAddresses, asksFirmware } from "./fixture.ts";
 import { Guests } from "./guests.ts";
 import { CPU_OVERCOMMIT, SimHost, type HostShape } from "./host.ts";
 import { Mirror } from "./mirror.ts";
@@ -214,6 +214,25 @@ async function createWorld(
   }
 }
 
+/** Whether the host has, or is to have, a VM that an agent of before our words does not understand. */
+const needsWhatIsNew = ({ mirror }: World, host: SimHost): boolean =>
+  mirror.vms
+    .all()
+    .some(
+      (vm) =>
+        vm.host_id === host.hostId &&
+        vm.deleted_at === null &&
+        asksFirmware(mirror.orders.get(vm.order_id)?.image_id),
+    ) ||
+  mirror.reservations
+    .all()
+    .some(
+      (held) =>
+        held.host_id === host.hostId &&
+        held.released_at === null &&
+        asksFirmware(mirror.orders.get(held.order_id)?.image_id),
+    );
+
 /** Faults stop, staff mend what only they can, and within the limit all is as it should be, and stays so. */
 async function comeToRest(world: World, plan: Plan): Promise<void> {
   const { sim, hosts } = world;
@@ -225,6 +244,8 @@ async function comeToRest(world: World, plan: Plan): Promise<void> {
     host.full = false;
     host.store.full = false;
     host.putImagesBack();
+    // A host whose VMs need what is new is upgraded; on any other nothing may stand still for its agent's age.
+    if (host.agentOf === "before" && needsWhatIsNew(world, host)) host.changeAgent("today");
     for (const vm of host.world.all()) {
       if (vm.run?.failed === true) host.world.put({ ...vm, run: null });
       if (vm.ownerEpoch === null) host.world.drop(vm.vmId);

@@ -56,6 +56,10 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return strikesIn(world, step.inSteps, `vanish ${step.host}`, () =>
         vanish(world, hostAt(world, step.host), step.forMs),
       );
+    case "old_agent":
+      return strikesIn(world, step.inSteps, `old_agent ${step.host}`, () =>
+        putBackAgent(world, hostAt(world, step.host), step.forMs),
+      );
     case "fill_disk":
       return strikesIn(world, step.inSteps, `fill_disk ${step.host}`, () =>
         fillDisk(world, hostAt(world, step.host), step.forMs),
@@ -157,6 +161,18 @@ function vanish(world: World, host: SimHost, forMs: number): void {
   host.cut = true;
   host.troubledAt = Infinity;
   world.sim.scheduler.after(forMs, `${host.name} is back`, () => host.reconnect());
+}
+
+/** A host gets an agent of before our words, in the middle of whatever it does, and after a while today's again. */
+function putBackAgent({ sim }: World, host: SimHost, forMs: number): void {
+  if (host.agentOf === "before") return;
+  sim.faults.count("host.agent_downgraded");
+  host.changeAgent("before");
+  sim.scheduler.after(forMs, `${host.name} is upgraded`, () => {
+    if (!sim.faults.active || host.agentOf === "today") return;
+    sim.faults.count("host.agent_upgraded");
+    host.changeAgent("today");
+  });
 }
 
 /** Somebody who has listened sends a report again, and again: in the middle of whatever the host tells meanwhile. */

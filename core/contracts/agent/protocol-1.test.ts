@@ -221,6 +221,15 @@ describe("a session", () => {
     intervals: { resyncSeconds: 61, usageSampleSeconds: 62, usageFlushSeconds: 63 },
   } as const satisfies AgentSession;
 
+  test("5 item 3: is sent without the releases, of which such an agent knows nothing", () => {
+    const releases = { key: "k".repeat(43), wanted: null };
+    expect(sessionInProtocol1({ ...SESSION, releases })).toStrictEqual(SESSION);
+    const enrolled = { hostId: "0199f0a2-b3c4-7d5e-8f90-000000000001", identityEpoch: 1 };
+    expect(enrollAnswerInProtocol1({ ...enrolled, releaseKey: releases.key })).toStrictEqual(
+      enrolled,
+    );
+  });
+
   test("is sent with its doorbell, or with null for one", () => {
     expect(sessionInProtocol1(SESSION)).toStrictEqual(SESSION);
     const noDoorbell = { ...SESSION, doorbell: null };

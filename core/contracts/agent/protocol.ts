@@ -41,6 +41,10 @@ export type Announced = Readonly<{ protocol: 1 | 2; understands: readonly string
 
 export const ANNOUNCES_NOTHING: Announced = { protocol: 1, understands: [] };
 
+/** Of what an agent announces, the words that we have: we ask for no others, and keep none that somebody made up. */
+export const ourWords = ({ understands }: Announced): readonly string[] =>
+  UNDERSTOOD.filter((word) => understands.includes(word)).toSorted();
+
 const MOST_WORDS = 100;
 const MOST_CHARS = 4_000;
 const WORD = /^[a-z][a-z0-9_-]{0,39}$/;

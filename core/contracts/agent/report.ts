@@ -152,6 +152,8 @@ export const HostFacts = z
   .object({
     hypervisor: Hypervisor,
     hypervisorVersion: Text(200),
+    /** The system that the host runs, with its kernel. Agents of before 0037 leave it out. */
+    osVersion: Text(200).optional(),
     /** `tcg` is emulation, slow, and `simulated` runs nothing: both are offered only on hosts that staff marked for tests. */
     accelerator: z.enum(["hardware", "tcg", "simulated"]).openapi("Accelerator"),
     capabilities: DriverCapabilities,
@@ -200,9 +202,16 @@ const FINDING = { vmId: z.uuid(), detail: Text(1000) };
 const Finding = z.object({ ...FINDING, code: z.enum(HOST_FINDINGS) });
 export type HostFinding = z.infer<typeof Finding>;
 
-/** As with errors, a code that we have no word for is kept as it is. */
+/** And with itself: it was to upgrade its agent, and could not. `detail` names the version and the reason. */
+const OwnFinding = z.object({ code: z.literal("upgrade_failed"), detail: Text(1000) });
+
+/** As with errors, a code that we have no word for is kept as it is. Without a VM it is of the host itself. */
 const ReceivedFinding = z
-  .object({ ...FINDING, code: z.string().regex(/^[a-z][a-z0-9_]{0,49}$/) })
+  .object({
+    vmId: z.uuid().optional(),
+    detail: Text(1000),
+    code: z.string().regex(/^[a-z][a-z0-9_]{0,49}$/),
+  })
   .openapi("HostFinding");
 
 /** A report holds so many at most. */
@@ -258,7 +267,10 @@ export const AgentReport = z.object({
   /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
   refusedDesired: RefusedDesired.optional(),
   /** Left out while there are none. */
-  findings: z.array(Finding).max(MOST_FINDINGS).optional(),
+  findings: z
+    .array(z.union([Finding, OwnFinding]))
+    .max(MOST_FINDINGS)
+    .optional(),
   ...OF_THE_SENDER,
 });
 export type AgentReport = z.infer<typeof AgentReport>;

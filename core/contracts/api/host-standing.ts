@@ -22,8 +22,6 @@ const STANDING = {
   silentSince: Instant.nullable().openapi({
     description: "When it was last heard of, if that is five minutes ago or longer.",
   }),
-  agentVersion: z.string().nullable(),
-  hypervisorVersion: z.string().nullable(),
   whyNoVms: z.array(use(Obstacle)).openapi({
     description:
       "Why it gets no VMs, by the rules of placement: empty when one of the plans on sale would be placed there. Of what stands " +

@@ -1,7 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { USUAL_CEILING } from "#core/hosts/capacity.ts";
+import { AGENT_AGES } from "#core/hosts/agent-age.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { idIn, idOut } from "#core/ids.ts";
+import { HostGroup } from "./fleet.ts";
 import { use } from "#core/contracts/named.ts";
 import { Hypervisor, Instant } from "#core/contracts/values.ts";
 
@@ -27,6 +29,27 @@ export const HostView = z
     hypervisor: use(Hypervisor).nullable(),
     accelerator: z.string().nullable(),
     testOnly: z.boolean(),
+    group: z.string().nullable(),
+    agentVersion: z.string().nullable(),
+    wantedAgentVersion: z.string().nullable().openapi({
+      description: "What a rollout told it to upgrade to; null: it keeps what it has.",
+    }),
+    agentAge: z
+      .enum(AGENT_AGES)
+      .nullable()
+      .openapi("AgentAge", {
+        description:
+          "By the registered releases: `too_old` is more than two behind, and a finding (`agent_old`). null where it is the " +
+          "version of no release, or none is registered.",
+      }),
+    understands: z.array(z.string()).nullable().openapi({
+      description:
+        "What its agent understands of what a VM may need: no other VM is put on it. null until it says.",
+    }),
+    hypervisorVersion: z.string().nullable(),
+    osVersion: z.string().nullable().openapi({
+      description: "The host's system and kernel; null while its agent does not say.",
+    }),
     capacity: CapacityView,
     ceiling: z
       .object({ vcpus: z.int(), memoryMib: z.int(), diskGib: z.int() })
@@ -65,7 +88,11 @@ export const ChangeHost = z
     ceiling: z
       .strictObject(CEILING)
       .partial()
+      .optional()
       .openapi("ChangedHostCeiling", { description: "What is left out stays as it is." }),
+    group: HostGroup.nullable().optional().openapi({
+      description: "Hosts that staff treat alike, as in a rollout of the agent; null: of none.",
+    }),
   })
   .openapi("ChangeHost");
 

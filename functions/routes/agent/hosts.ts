@@ -11,7 +11,7 @@ import {
   type AgentGuard,
   type AgentGuards,
 } from "#functions/access.ts";
-import { spoken } from "#functions/announced.ts";
+import { announcedBy, spoken } from "#functions/announced.ts";
 import { callerAddressOf } from "#functions/caller-address.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
@@ -56,7 +56,7 @@ export const agentHostRoutes = (deps: ChannelDeps, guards: AgentGuards) => {
     .openapi(enrollRoute, async (c) => {
       const callerAddress = callerAddressOf(c.req.raw.headers);
       unwrap(slowDown.lookOfCaller("wrong_join_token", callerAddress));
-      const answer = await enrollHost(deps, c.req.valid("json"));
+      const answer = await enrollHost(deps, c.req.valid("json"), announcedBy(c));
       if (!answer.ok && answer.error.code === "join_token_invalid")
         unwrap(await slowDown.takeOfCaller("wrong_join_token", callerAddress));
       const enrolled = unwrap(answer);

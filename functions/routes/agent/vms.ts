@@ -105,7 +105,8 @@ export const agentVmRoutes = (deps: AgentDeps, guards: AgentGuards) => {
       return desired.kind === "unchanged" ? c.body(null, 304) : c.json(desired.document, 200);
     })
     .openapi(reportRoute(guards.many), async (c) => {
-      const receipt = unwrap(await recordVmReport(deps, c.get("hostId"), c.req.valid("json")));
+      const report = c.req.valid("json");
+      const receipt = unwrap(await recordVmReport(deps, c.get("hostId"), report, announcedBy(c)));
       await ringNow(deps);
       return c.json(spoken(c, receipt, reportReceiptInProtocol1), 200);
     })

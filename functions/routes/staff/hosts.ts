@@ -6,6 +6,7 @@ import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { changeHost } from "#commands/hosts/change-host.ts";
+import { allReleases, type AgentRelease } from "#commands/fleet/register-release.ts";
 import type { Deps } from "#commands/deps.ts";
 import { showFindings } from "#commands/hosts/show-findings.ts";
 import { showHost, showHosts } from "#commands/hosts/show-hosts.ts";
@@ -72,7 +73,7 @@ const changeRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, STAFF, "staff:write"),
     operationId: "changeHost",
-    summary: "Change the most that a host may give away",
+    summary: "Change the most that a host may give away, or its group",
     description:
       "A host that says it has grown gets nothing more until its ceiling is raised here. A lower ceiling takes nothing back " +
       "of what is given away.",
@@ -120,28 +121,35 @@ export const staffHostRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
     .openapi(listRoute(deps), async (c) => {
       const { limit, cursor } = c.req.valid("query");
+      const releases = await allReleases(deps);
       const page = await showHosts(deps, { limit, cursor: cursor ?? null });
       return c.json(
-        { items: page.items.map(toHostStandingView), nextCursor: page.nextCursor },
+        {
+          items: page.items.map((host) => toHostStandingView(host, releases)),
+          nextCursor: page.nextCursor,
+        },
         200,
       );
     })
     .openapi(showRoute(deps), async (c) => {
       const host = await showHost(deps, c.req.valid("param").id);
-      return c.json(toHostDetailsView(unwrap(host)), 200);
+      return c.json(toHostDetailsView(unwrap(host), await allReleases(deps)), 200);
     })
     .openapi(addRoute(deps), async (c) => {
       const body = c.req.valid("json");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
       return c.json(
-        toAddedHost(unwrap(await addHost(deps, asStaff(c.get("who")), body, key))),
+        toAddedHost(
+          unwrap(await addHost(deps, asStaff(c.get("who")), body, key)),
+          await allReleases(deps),
+        ),
         201,
       );
     })
     .openapi(changeRoute(deps), async (c) => {
       const { id } = c.req.valid("param");
       const changed = await changeHost(deps, asStaff(c.get("who")), id, c.req.valid("json"));
-      return c.json(toHostView(unwrap(changed)), 200);
+      return c.json(toHostView(unwrap(changed), await allReleases(deps)), 200);
     })
     .openapi(findingsRoute(deps), async (c) => {
       const { limit, cursor = null, ...asked } = c.req.valid("query");
@@ -153,15 +161,18 @@ export const staffHostRoutes = (deps: Deps) =>
       const { id } = c.req.valid("param");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], null);
       const issued = unwrap(await issueJoinToken(deps, asStaff(c.get("who")), id, key));
-      return c.json(toAddedHost(issued), 201);
+      return c.json(toAddedHost(issued, await allReleases(deps)), 201);
     });
 
-const toAddedHost = (a: {
-  host: Parameters<typeof toHostView>[0];
-  joinToken: string;
-  joinTokenExpiresAt: Date;
-}): z.infer<typeof AddedHost> => ({
-  host: toHostView(a.host),
+const toAddedHost = (
+  a: {
+    host: Parameters<typeof toHostView>[0];
+    joinToken: string;
+    joinTokenExpiresAt: Date;
+  },
+  releases: readonly AgentRelease[],
+): z.infer<typeof AddedHost> => ({
+  host: toHostView(a.host, releases),
   joinToken: a.joinToken,
   joinTokenExpiresAt: a.joinTokenExpiresAt.toISOString(),
 });

@@ -149,6 +149,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       return {
         hypervisor: "hyperv",
         hypervisorVersion: facts.version.slice(0, 200),
+        // Hyper-V is a part of its Windows.
+        osVersion: facts.version.slice(0, 200),
         accelerator: options.accelerator ?? "hardware",
         capabilities,
         missing: missingOf("hyperv", capabilities, {

@@ -5,6 +5,7 @@ import { CAPABILITIES, missingOf } from "../capabilities.ts";
 import { tightenFiles } from "./file-rights.ts";
 import { readImages } from "./images.ts";
 import type { KvmHost } from "./host.ts";
+import { readOsVersion } from "./os-version.ts";
 
 const MIB = 1024 ** 2;
 const GIB = 1024n ** 3n;
@@ -14,14 +15,16 @@ const NO_SECURE_BOOT =
 /** What this host is and can do. As it is asked for again and again, the rights of VMs' files are mended with it. */
 export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promise<HostFacts> {
   await mendRights(host);
-  const [version, accelerator, bandwidthLimit, firmware, disks, images] = await Promise.all([
-    host.libvirt.run(["version"], { signal }),
-    host.accelerator(signal),
-    host.limitsBandwidth(),
-    host.firmware(),
-    statfs(host.folders.diskDir, { bigint: true }),
-    readImages(host.folders).then((files) => host.shelf.describe(files)),
-  ]);
+  const [version, osVersion, accelerator, bandwidthLimit, firmware, disks, images] =
+    await Promise.all([
+      host.libvirt.run(["version"], { signal }),
+      readOsVersion(),
+      host.accelerator(signal),
+      host.limitsBandwidth(),
+      host.firmware(),
+      statfs(host.folders.diskDir, { bigint: true }),
+      readImages(host.folders).then((files) => host.shelf.describe(files)),
+    ]);
   const qemu = /Running hypervisor: (.+)/.exec(version)?.[1] ?? "QEMU of unknown version";
   const libvirt = /Using library: (.+)/.exec(version)?.[1] ?? "libvirt of unknown version";
   const capabilities = {
@@ -35,6 +38,7 @@ export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promis
   return {
     hypervisor: "kvm",
     hypervisorVersion: `${qemu}, ${libvirt}`.slice(0, 200),
+    osVersion,
     accelerator,
     capabilities,
     missing: missingOf("kvm", capabilities, {

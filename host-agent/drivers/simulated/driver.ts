@@ -132,6 +132,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       return {
         hypervisor,
         hypervisorVersion,
+        osVersion: hypervisorVersion,
         accelerator: "simulated",
         capabilities: can,
         missing: missingOf(hypervisor, can),

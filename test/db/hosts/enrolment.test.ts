@@ -62,6 +62,20 @@ describe("a host that is added", () => {
   });
 });
 
+test("5 item 3: an agent is told whose releases to trust, at enrolment and in each session, where there are any", async () => {
+  const releaseKey = "k".repeat(43);
+  const signing = { ...cp.deps, settings: { ...cp.deps.settings, releaseKey } };
+  const { host, joinToken } = await aHost();
+  const request = { joinToken, publicKey: key(), facts: hostFacts() };
+  const told = { hostId: host.id, identityEpoch: 1, releaseKey };
+  expect(valueOf(await enrollHost(signing, request))).toEqual(told);
+  // Its answer was lost.
+  expect(valueOf(await enrollHost(signing, request))).toEqual(told);
+  const { releases } = await openAgentSession(signing, host.id);
+  expect(releases).toEqual({ key: releaseKey, wanted: null });
+  expect(await openAgentSession(cp.deps, host.id)).not.toHaveProperty("releases");
+});
+
 describe("a join token", () => {
   test("works once: another key is refused", async () => {
     const { host, joinToken } = await aHost();

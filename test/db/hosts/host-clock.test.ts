@@ -75,7 +75,7 @@ describe("how far a host's clock is off", () => {
       ),
     );
   const seen = async (hostId: string) =>
-    toHostView(valueOf(await showHost(cp.deps, hostId)).host).clockOffsetSeconds;
+    toHostView(valueOf(await showHost(cp.deps, hostId)).host, []).clockOffsetSeconds;
 
   test("is shown to staff as its agent last said, and told when it becomes large", async () => {
     const { hostId } = await aSigningHost(cp, (await aWorld(cp)).locationId);

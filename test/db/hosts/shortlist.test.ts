@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import { HostFacts, type HeldImage } from "#core/contracts/agent/report.ts";
 import { platformOf } from "#core/hosts/limits.ts";
 import {
@@ -57,6 +58,7 @@ const anyImages = fc.uniqueArray(
 const anyHost = fc.record({
   facts: anyFacts,
   images: fc.option(anyImages),
+  understands: mostly<string[] | null>([...UNDERSTOOD], [], ["root-password"], null),
   testOnly: fc.boolean(),
   state: mostly<HostState>("active", "enrolling", "draining"),
   silentMinutes: mostly<number | null>(0, 5, 6, null),
@@ -82,6 +84,7 @@ async function put(locationId: string, host: AnyHost): Promise<void> {
     hypervisor: host.facts.hypervisor,
     facts: hostFacts(host.facts),
     tellsImages: host.images !== null,
+    understands: host.understands,
     capacityVcpus: free.vcpus + 3,
     allocatedVcpus: 3,
     capacityMemoryMib: free.memoryMib + 300,
@@ -113,6 +116,7 @@ async function allHosts(locationId: string): Promise<readonly HostCandidate[]> {
       state: h.state,
       platform: platformOf(facts),
       testOnly: h.testOnly,
+      understands: h.understands,
       lastSeenAt: h.lastSeenAt,
       images: h.tellsImages ? images : null,
       free: {

@@ -18,7 +18,7 @@ beforeAll(async () => {
 afterAll(() => cp.drop());
 
 const details = async (hostId: string) =>
-  toHostDetailsView(valueOf(await showHost(cp.deps, hostId)));
+  toHostDetailsView(valueOf(await showHost(cp.deps, hostId)), []);
 const why = async (hostId: string) => (await details(hostId)).whyNoVms.map(({ code }) => code);
 const told = async (hostId: string, facts: Partial<HostFacts>) =>
   valueOf(await recordVmReport(cp.deps, hostId, anAgentReport({ facts: hostFacts(facts) })));
@@ -147,6 +147,6 @@ test("a page of hosts is read by as many statements as a host is", async () => {
   const [one, many] = [await asked(1), await asked(100)];
   expect(many.page.items.length).toBeGreaterThan(3);
   expect(many.statements).toBe(one.statements);
-  const shown = many.page.items.map(toHostStandingView);
+  const shown = many.page.items.map((host) => toHostStandingView(host, []));
   for (const id of more) expect(shown.map((h) => h.id)).toContain(toWireId("host", id));
 });

@@ -1,9 +1,16 @@
 import type { SimHost } from "../host.ts";
-import { IMAGES } from "../fixture.ts";
+import { asksFirmware, IMAGES } from "../fixture.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 /** Between two reports of a host that is well: its resync, a tenth more, and what a bad network makes of it. */
 const TOLD_WITHIN_MS = 2 * 300_000 * 1.1 + 150_000;
+
+/** Whether what was ordered of the host since its agent became an older one, and said so, is nothing that it does not know. */
+function askedOfOldAgent(scene: Scene, host: SimHost, imageId: string | undefined): boolean {
+  const { oldSince, alive, cut, troubledAt } = host;
+  if (oldSince === null || !alive || cut || !asksFirmware(imageId)) return false;
+  return Math.max(oldSince, troubledAt ?? 0) + TOLD_WITHIN_MS < nowOf(scene);
+}
 
 const hostOf = (scene: Scene, hostId: string): SimHost | undefined =>
   scene.hosts.find((host) => host.hostId === hostId);
@@ -27,8 +34,8 @@ export const guestsEarnNothing: MakeCheck = (scene) => ({
 });
 
 /**
- * 27. What is sold can be made: an order is taken for a host that has had its image until lately, and that is no larger
- * in the books than it is.
+ * 27. What is sold can be made: an order is taken for a host that has had its image until lately, whose agent understands what
+ * it holds, and that is no larger in the books than it is.
  */
 export const soldIsMakeable: MakeCheck = (scene) => ({
   invariant: 27,
@@ -41,6 +48,8 @@ export const soldIsMakeable: MakeCheck = (scene) => ({
       if (host === undefined || image === undefined) return undefined;
       const goneAt = host.imagesGone.get(image.name) ?? Infinity;
       const told = host.upSince !== null && Math.max(goneAt, host.upSince) + TOLD_WITHIN_MS;
+      if (askedOfOldAgent(scene, host, order?.image_id))
+        return `order ${after.order_id} was taken for ${host.name}, whose agent does not understand its image`;
       return told !== false && told < nowOf(scene) && !host.cut && !host.hasBoasted
         ? `order ${after.order_id} was taken, and ${host.name} has told that it lacks its image`
         : undefined;

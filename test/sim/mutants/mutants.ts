@@ -427,4 +427,11 @@ export const MUTANTS: readonly Mutant[] = [
     find: "expire_orders: expireOrders,",
     replace: "",
   },
+  {
+    name: "placement: what a host's agent understands is not looked at",
+    file: "core/hosts/place-vm.ts",
+    find: 'wordsOf({ presence: "present", isMade: false, repair: null, os, hardware, rootPassword }),\n    h.understands,',
+    replace:
+      'wordsOf({ presence: "present", isMade: false, repair: null, os, hardware, rootPassword }),\n    null,',
+  },
 ];
