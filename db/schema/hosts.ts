@@ -140,6 +140,20 @@ export const hosts = pgTable(
   ],
 );
 
+/** Which Berth this is: one row, made by its migration and never changed. VMs' tags bear it (docs/adr/0039). */
+export const installation = pgTable(
+  "installation",
+  {
+    id: uuid("id").primaryKey().defaultRandom(),
+    /** Always true: there is no second row. */
+    only: boolean("only").notNull().default(true),
+  },
+  (t) => [
+    uniqueIndex("installation_only_key").on(t.only),
+    check("installation_is_one", sql`${t.only}`),
+  ],
+);
+
 /** How many hosts are in a state: kept by triggers on `hosts`, so that nobody counts them (docs/adr/0034). */
 export const hostCounts = pgTable("host_counts", {
   state: hostState("state").primaryKey(),
