@@ -17,6 +17,7 @@ import type { DoorbellSource } from "#host-agent/channel/rings.ts";
 import { createSessionKeeper, type SessionKeeper } from "#host-agent/channel/session.ts";
 import { createSentReports } from "#host-agent/channel/sent-reports.ts";
 import { createSpool } from "#host-agent/meter/spool.ts";
+import { createInstallation, type Installation } from "#host-agent/state/installation.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 import { createSync, type PassRequest } from "#host-agent/converge/sync.ts";
 import { createSlots } from "./time-limit.ts";
@@ -28,6 +29,8 @@ export type AgentPorts = {
   /** Made from the session keeper, as an SQS doorbell needs its credentials. */
   doorbell: (session: SessionKeeper) => DoorbellSource;
   store: StateStore;
+  /** Left out: the agent has its own, and its driver knows none. */
+  installation?: Installation;
   clock: Clock;
   /** The control plane's time as its answers tell it; left out: the host's own clock is trusted. */
   planeTime?: PlaneTime;
@@ -158,11 +161,18 @@ export function createAgent(ports: AgentPorts): Agent {
       throw error;
     }
   }, revoke);
-  const session = createSessionKeeper({ controlPlane, clock: planeClock, log });
+  const installation = ports.installation ?? createInstallation({ hostId, store, log });
+  const session = createSessionKeeper({
+    controlPlane,
+    clock: planeClock,
+    log,
+    opened: (answer) => installation.told(answer.installation),
+  });
 
   let loaded: Promise<void> | null = null;
   const ready = () => {
     loaded ??= Promise.all([
+      installation.load(),
       desired.load(),
       journal.load(),
       destroyLimit.load(),

@@ -12,6 +12,7 @@ import {
   spendJoinTokens,
   type Host,
 } from "#db/hosts/hosts.ts";
+import { loadInstallation } from "#db/hosts/installation.ts";
 import { recordChange } from "#db/record-change.ts";
 import { hashJoinToken } from "./add-host.ts";
 import { stamp, type AgentDeps } from "#commands/deps.ts";
@@ -35,11 +36,12 @@ export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promi
     // Before the tokens: two of one host that are brought at once wait for each other here.
     const host = hostId === undefined ? undefined : await lockHost(tx, hostId);
     if (!host) return invalid();
+    const installation = await loadInstallation(tx);
     const spent = await spendJoinTokens(tx, host.id, at.now);
     if (!spent.includes(tokenHash))
       // An agent whose answer was lost asks again with the same token and key: it has enrolled already.
       return host.publicKey === request.publicKey.x
-        ? ok({ hostId: host.id, identityEpoch: host.identityEpoch })
+        ? ok({ hostId: host.id, identityEpoch: host.identityEpoch, installation })
         : invalid();
     if (host.state === "retired") return refuse("host_wrong_state", "this host is retired");
     before = host;
@@ -65,7 +67,7 @@ export async function enrollHost(deps: AgentDeps, request: EnrollRequest): Promi
       },
       at,
     );
-    return ok({ hostId: host.id, identityEpoch });
+    return ok({ hostId: host.id, identityEpoch, installation });
   });
   if (enrolled.ok && before) tellStaff(deps, before, facts);
   return enrolled;

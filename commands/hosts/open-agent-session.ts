@@ -1,5 +1,6 @@
 import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
+import { loadInstallation } from "#db/hosts/installation.ts";
 import type { ChannelDeps } from "#commands/deps.ts";
 
 /**
@@ -7,7 +8,11 @@ import type { ChannelDeps } from "#commands/deps.ts";
  * doorbell is null when no queue or no credentials can be had: the agent then only polls (design §6).
  */
 export async function openAgentSession(deps: ChannelDeps, hostId: string): Promise<AgentSession> {
-  return { doorbell: await openDoorbell(deps, hostId), intervals: deps.settings.intervals };
+  const [doorbell, installation] = await Promise.all([
+    openDoorbell(deps, hostId),
+    loadInstallation(deps.db),
+  ]);
+  return { doorbell, intervals: deps.settings.intervals, installation };
 }
 
 async function openDoorbell(deps: ChannelDeps, hostId: string): Promise<AgentSession["doorbell"]> {

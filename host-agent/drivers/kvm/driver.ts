@@ -1,6 +1,7 @@
 import type { VmDriver } from "../driver.ts";
 import { adoptVm } from "./adopt-vm.ts";
 import { doOnce, startVm, stopVm } from "./change-power.ts";
+import { claimVms } from "./claim-vms.ts";
 import { createVm } from "./create-vm.ts";
 import { destroyVm } from "./destroy-vm.ts";
 import { eraseSeed } from "./erase-seed.ts";
@@ -45,6 +46,7 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
     resize: (vm, signal) => call(signal, (signal) => resizeVm(host, vm, signal)),
     destroy: (vm, signal) => call(signal, (signal) => destroyVm(host, vm, signal)),
     guard: (vms, signal) => call(signal, (signal) => guardVms(host, vms, signal)),
+    claim: (vms, signal) => call(signal, (signal) => claimVms(host, vms, signal)),
     takeFindings: () => host.findings.take(),
     counters: (signal) => call(signal, (signal) => readCounters(host, signal)),
     emptyTrash: (before, signal) =>
