@@ -109,4 +109,5 @@ const NOBODY: ControlPlane = {
   report: refuse,
   sendUsage: refuse,
   initialPassword: refuse,
+  images: refuse,
 };

@@ -21,6 +21,9 @@ import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
  * - Nothing a customer or the control plane sends becomes code, a path outside the driver's folders, or XML.
  */
 export interface VmDriver {
+  /** Where images are fetched to; null: nowhere. */
+  readonly imageFolder: ImageFolder | null;
+
   /** What this host is and can do. Called at start and every few minutes. */
   facts(signal?: AbortSignal): Promise<HostFacts>;
 
@@ -104,6 +107,9 @@ export type FirstBootSecrets = Readonly<{
   /** The same each time, as long as the VM is not whole. */
   administratorPassword: (signal?: AbortSignal) => Promise<string>;
 }>;
+
+/** Where a driver's images lie, and what their names end in. */
+export type ImageFolder = Readonly<{ path: string; ending: string }>;
 
 /** The id of the Berth that this agent belongs to; null while nobody has told it. It may come while the driver works. */
 export type InstallationId = () => string | null;

@@ -140,6 +140,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
   };
 
   return {
+    imageFolder: { path: options.images, ending: ".vhdx" },
     async facts(signal) {
       const facts = await look("facts", Facts, signal);
       if (!facts.switchPresent)

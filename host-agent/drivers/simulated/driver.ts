@@ -138,6 +138,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   }
 
   return {
+    // Its images are names.
+    imageFolder: null,
     async facts(signal) {
       await step("facts", "read", null, 0, signal);
       return {
