@@ -13,6 +13,7 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { hypervisor, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";
@@ -173,6 +174,24 @@ export const heldImages = pgTable(
     changed: boolean("changed").notNull(),
   },
   (t) => [primaryKey({ name: "held_images_pkey", columns: [t.hostId, t.file] })],
+);
+
+export const imageFetchState = pgEnum("image_fetch_state", FETCH_STATES);
+
+/** How far hosts are with the images that they should hold, as their agents last said. */
+export const imageFetches = pgTable(
+  "image_fetches",
+  {
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    file: text("file").notNull(),
+    state: imageFetchState("state").notNull(),
+    doneBytes: bigint("done_bytes", { mode: "number" }).notNull(),
+    totalBytes: bigint("total_bytes", { mode: "number" }),
+    why: text("why"),
+  },
+  (t) => [primaryKey({ name: "image_fetches_pkey", columns: [t.hostId, t.file] })],
 );
 
 /** What is or was amiss with a host or what is on it (`core/hosts/finding.ts`). Rows are for good. */
