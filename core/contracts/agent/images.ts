@@ -1,9 +1,7 @@
 import { z } from "@hono/zod-openapi";
+import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
 import { use } from "#core/contracts/named.ts";
 import { ImageFileName, Sha256, Text } from "#core/contracts/values.ts";
-
-/** How far a host is with an image that it should hold. */
-export const FETCH_STATES = ["waiting", "fetching", "held", "failed"] as const;
 
 const MOST_IMAGES = 1000;
 const bytes = z.int().nonnegative();
