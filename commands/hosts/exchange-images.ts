@@ -36,7 +36,9 @@ export async function exchangeImages(
     });
     logFindings(deps, noted);
   }
-  return { images: wanted.map(({ told: _, ...image }) => image) };
+  return {
+    images: wanted.map(({ file, url, sha256, bytes }) => ({ file, url, sha256, bytes })),
+  };
 }
 
 const same = (before: Omit<ImageFetch, "file" | "sha256"> | null, now: ImageFetch): boolean =>

@@ -144,7 +144,7 @@ export function createImageKeeper(
       return working === null ? AT_REST_MS : FETCHING_MS;
     },
     async idle() {
-      while (working !== null) await working.ended;
+      for (let last = working; last !== null; last = working) await last.ended;
     },
   };
 }

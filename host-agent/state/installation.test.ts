@@ -1,14 +1,11 @@
-import { randomUUID } from "node:crypto";
 import { expect, test } from "vitest";
 import { createInstallation } from "./installation.ts";
 import { memoryStore } from "./state-store.ts";
 
-const [HOST, OTHER_HOST, BERTH, OTHER_BERTH] = [
-  randomUUID(),
-  randomUUID(),
-  randomUUID(),
-  randomUUID(),
-];
+const HOST = "01980000-0000-7000-8000-000000000001";
+const OTHER_HOST = "01980000-0000-7000-8000-000000000002";
+const BERTH = "01980000-0000-7000-8000-00000000000a";
+const OTHER_BERTH = "01980000-0000-7000-8000-00000000000b";
 
 function on(store = memoryStore(), hostId = HOST) {
   const errors: string[] = [];

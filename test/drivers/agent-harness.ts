@@ -55,7 +55,7 @@ export function createTestHost(over: Over = {}): TestHost {
       hostId: plane.hostId,
       installation,
       driver: createSimulatedDriver({
-        installation: installation.current,
+        installation: () => installation.current(),
         world,
         clock,
         ids: randomIds,

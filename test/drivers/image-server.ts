@@ -1,5 +1,4 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import type { AddressInfo } from "node:net";
 import { setImmediate as turn } from "node:timers/promises";
 
 export type Asked = Readonly<{
@@ -25,8 +24,9 @@ export async function startImageServer(first: Behave) {
     behave(request, response, asked.length);
   });
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  // An address of TCP, as it listens on one.
-  const { port } = server.address() as AddressInfo;
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("it listens on no port");
+  const { port } = address;
   return {
     url: `http://127.0.0.1:${port}/images/debian.qcow2?secret=s3cret`,
     asked,

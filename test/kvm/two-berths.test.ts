@@ -21,7 +21,10 @@ async function aBerth() {
   const plane = createFakeControlPlane();
   const { clock, log } = host.options;
   const installation = createInstallation({ hostId: plane.hostId, store: memoryStore(), log });
-  const driver = createKvmDriver({ ...host.options, installation: installation.current });
+  const driver = createKvmDriver({
+    ...host.options,
+    installation: () => installation.current(),
+  });
   const agent = createAgent({
     hostId: plane.hostId,
     driver,
