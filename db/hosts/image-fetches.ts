@@ -1,5 +1,5 @@
 import { and, asc, eq, gt, inArray, isNull, or, sql } from "drizzle-orm";
-import type { ImageFetch } from "#core/contracts/agent/images.ts";
+import { MOST_IMAGES, type ImageFetch } from "#core/contracts/agent/images.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { images, imageSources } from "#db/schema/catalogue.ts";
 import { heldImages, hosts, imageFetches } from "#db/schema/hosts.ts";
@@ -36,7 +36,8 @@ export async function wantedImages(db: Db, hostId: string) {
       and(eq(imageFetches.hostId, hosts.id), eq(imageFetches.file, images.file)),
     )
     .where(eq(hosts.id, hostId))
-    .orderBy(asc(images.file), asc(images.id));
+    .orderBy(asc(images.file), asc(images.id))
+    .limit(MOST_IMAGES);
 }
 
 /** Of one image, the hosts that should hold it, by their ids. */

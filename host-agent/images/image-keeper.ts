@@ -1,6 +1,6 @@
 import { readdir, rm } from "node:fs/promises";
 import path from "node:path";
-import type { ImageFetch, WantedImage } from "#core/contracts/agent/images.ts";
+import { MOST_WHY_CHARS, type ImageFetch, type WantedImage } from "#core/contracts/agent/images.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { ControlPlaneError, type ControlPlane } from "#host-agent/channel/control-plane.ts";
 import type { ImageFolder } from "#host-agent/drivers/driver.ts";
@@ -101,7 +101,7 @@ export function createImageKeeper(
       one.retryAt = clock.now().getTime() + backOffMs(one.failures + 5, MOST_BACK_OFF_MS);
       // What no word of ours is for may hold anything: its kind alone is told.
       const why = error instanceof ImageFetchError ? error.message : `failed: ${nameOf(error)}`;
-      one.fetch = { ...one.fetch, state: "failed", why: why.slice(0, 500) };
+      one.fetch = { ...one.fetch, state: "failed", why: why.slice(0, MOST_WHY_CHARS) };
       log.error("image_fetch_failed", { ...fields, why });
     }
   }

@@ -1,10 +1,11 @@
 import { createHash, randomBytes } from "node:crypto";
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import type { ServerResponse } from "node:http";
 import { tmpdir } from "node:os";
 import path from "node:path";
+import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { WantedImage } from "#core/contracts/agent/images.ts";
+import type { Clock } from "#core/ports.ts";
 import { fetchImage, partOf, type FetchPorts } from "#host-agent/images/fetch-image.ts";
 import { cutAfter, serveFile, startImageServer, type Behave } from "./image-server.ts";
 import { createVirtualClock } from "./virtual-clock.ts";
@@ -57,12 +58,11 @@ const whyNot = (image = wanted(), over: Partial<FetchPorts> = {}) =>
 const target = () => path.join(dir, "debian-13.qcow2");
 const isWhole = async () => (await readFile(target())).equals(BYTES);
 /** Half of it, and then the line is cut. */
-const cut = (bytes: Buffer) =>
-  cutAfter(bytes, HALF, () =>
-    stat(partOf(folder(), wanted())).then(
-      ({ size }) => size,
-      () => 0,
-    ),
+const cut = (bytes: Buffer) => cutAfter(bytes, HALF, arrived);
+const arrived = () =>
+  stat(partOf(folder(), wanted())).then(
+    ({ size }) => size,
+    () => 0,
   );
 const names = async () => (await readdir(dir)).sort();
 
@@ -211,23 +211,36 @@ describe("an image", () => {
     expect(await isWhole()).toBe(true);
   });
 
-  test.each(["silent from the start", "silent in the middle"])(
-    "whose server is %s is given up after a minute, and gone on with later",
-    async (when) => {
-      const open: ServerResponse[] = [];
-      const reached = new Promise<void>((resolve) => {
-        server.next((_, response) => {
-          open.push(response);
-          if (when === "silent from the start") return resolve();
-          response.writeHead(200, { "content-length": BYTES.length, etag: '"one"' });
-          response.write(BYTES.subarray(0, HALF), () => resolve());
-        });
+  test.each([
+    ["from the start", 0],
+    ["in the middle", HALF],
+  ])(
+    "whose server is silent %s is given up after a minute, and gone on with later",
+    async (_, sent) => {
+      server.next((_request, response) => {
+        if (sent === 0) return;
+        response.writeHead(200, { "content-length": BYTES.length, etag: '"one"' });
+        response.write(BYTES.subarray(0, sent));
       });
-      const outcome = whyNot();
-      await reached;
-      const ended = outcome.then(() => true);
-      // Time passes only once nothing comes any more.
-      while (!(await Promise.race([ended, clock.advance(30_000).then(() => false)])));
+      const waits = new Set<Promise<void>>();
+      const watched: Clock = {
+        now: clock.now,
+        sleep: (ms, signal) => {
+          const slept = clock.sleep(ms, signal);
+          if (ms !== 60_000) return slept;
+          waits.add(slept);
+          const over = () => void waits.delete(slept);
+          slept.then(over, over);
+          return slept;
+        },
+      };
+      const outcome = whyNot(wanted(), { clock: watched });
+      // Time passes once all has come that comes, and the next is waited for.
+      while (server.asked.length === 0 || (await arrived()) < sent || waits.size === 0)
+        await turn();
+      await clock.advance(59_000);
+      expect(waits.size).toBe(1);
+      await clock.advance(1000);
       expect(await outcome).toContain("stalled: ");
       server.next(serveFile(BYTES));
       await get();

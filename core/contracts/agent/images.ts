@@ -3,7 +3,9 @@ import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
 import { use } from "#core/contracts/named.ts";
 import { ImageFileName, Sha256, Text } from "#core/contracts/values.ts";
 
-const MOST_IMAGES = 1000;
+/** So many fit into a request of the usual length, each with its reason. */
+export const MOST_IMAGES = 200;
+export const MOST_WHY_CHARS = 300;
 const bytes = z.int().nonnegative();
 
 const ImageFetch = z
@@ -15,7 +17,7 @@ const ImageFetch = z
     /** null while nobody has said it. */
     totalBytes: bytes.nullable(),
     /** Why it last failed, for people; null: it did not. */
-    why: Text(500).nullable(),
+    why: Text(MOST_WHY_CHARS).nullable(),
   })
   .openapi("ImageFetch");
 export type ImageFetch = z.infer<typeof ImageFetch>;
