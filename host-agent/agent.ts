@@ -8,6 +8,7 @@ import { createDestroyLimit } from "#host-agent/converge/destroy-limit.ts";
 import type { VmDriver } from "./drivers/driver.ts";
 import { runLoop, type Chores } from "./loop.ts";
 import type { AgentMetrics, Readings } from "./metrics.ts";
+import { createImageKeeper } from "#host-agent/images/image-keeper.ts";
 import { createMeter } from "#host-agent/meter/meter.ts";
 import { createObserver, type Observer } from "#host-agent/converge/observer.ts";
 import { createPassQueue } from "#host-agent/converge/pass-queue.ts";
@@ -17,8 +18,10 @@ import type { DoorbellSource } from "#host-agent/channel/rings.ts";
 import { createSessionKeeper, type SessionKeeper } from "#host-agent/channel/session.ts";
 import { createSentReports } from "#host-agent/channel/sent-reports.ts";
 import { createSpool } from "#host-agent/meter/spool.ts";
+import { createInstallation, type Installation } from "#host-agent/state/installation.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 import { createSync, type PassRequest } from "#host-agent/converge/sync.ts";
+import { freeBytes } from "./images/free-bytes.ts";
 import { createSlots } from "./time-limit.ts";
 
 export type AgentPorts = {
@@ -28,9 +31,13 @@ export type AgentPorts = {
   /** Made from the session keeper, as an SQS doorbell needs its credentials. */
   doorbell: (session: SessionKeeper) => DoorbellSource;
   store: StateStore;
+  /** Left out: the agent has its own, and its driver knows none. */
+  installation?: Installation;
   clock: Clock;
   /** The control plane's time as its answers tell it; left out: the host's own clock is trusted. */
   planeTime?: PlaneTime;
+  /** By which images are fetched; left out: the runtime's own. */
+  fetchImages?: typeof fetch;
   /** 0 to 1, to spread timers. */
   random: () => number;
   log: Log;
@@ -160,11 +167,30 @@ export function createAgent(ports: AgentPorts): Agent {
       throw error;
     }
   }, revoke);
-  const session = createSessionKeeper({ controlPlane, clock: planeClock, log });
+  const installation = ports.installation ?? createInstallation({ hostId, store, log });
+  const session = createSessionKeeper({
+    controlPlane,
+    clock: planeClock,
+    log,
+    opened: (answer) => installation.told(answer.installation),
+  });
+
+  const images =
+    driver.imageFolder &&
+    createImageKeeper({
+      folder: driver.imageFolder,
+      controlPlane,
+      fetch: ports.fetchImages ?? fetch,
+      freeBytes,
+      clock,
+      log,
+      signal,
+    });
 
   let loaded: Promise<void> | null = null;
   const ready = () => {
     loaded ??= Promise.all([
+      installation.load(),
       desired.load(),
       journal.load(),
       destroyLimit.load(),
@@ -211,6 +237,7 @@ export function createAgent(ports: AgentPorts): Agent {
         new Date(planeTime.now().getTime() - settings.trashHours * 3_600_000),
         signal,
       ),
+    images,
     async guardNetwork() {
       await ready();
       return sync.guard();

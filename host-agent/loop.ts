@@ -1,5 +1,6 @@
 import type { Clock, Log } from "#core/ports.ts";
 import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
+import type { ImageKeeper } from "#host-agent/images/image-keeper.ts";
 import type { PassQueue } from "#host-agent/converge/pass-queue.ts";
 import type { DoorbellSource } from "#host-agent/channel/rings.ts";
 import type { SessionKeeper } from "#host-agent/channel/session.ts";
@@ -11,6 +12,8 @@ export type Chores = {
   flushUsage: () => Promise<number>;
   emptyTrash: () => Promise<number>;
   guardNetwork: () => Promise<number>;
+  /** null: this host's images are none that could be fetched. */
+  images: Pick<ImageKeeper, "exchange" | "nextMs"> | null;
 };
 
 export type LoopPorts = {
@@ -33,6 +36,8 @@ const TRY_AGAIN_MS = 10_000;
 /** Everything that the agent does by itself, until `signal` is aborted. */
 export async function runLoop(ports: LoopPorts): Promise<void> {
   const { agent, passes, doorbell, session, clock, log, signal } = ports;
+
+  const { images } = agent;
 
   /** A tenth more or less, so that hosts that started together do not ask together. */
   const spread = (ms: number) => ms * (0.9 + 0.2 * ports.random());
@@ -90,6 +95,7 @@ export async function runLoop(ports: LoopPorts): Promise<void> {
       every("usage_flush", seconds("usageFlushSeconds"), agent.flushUsage),
       every("trash", () => TRASH_EVERY_MS, agent.emptyTrash),
       every("guard", () => GUARD_EVERY_MS, agent.guardNetwork),
+      ...(images ? [every("images", images.nextMs, images.exchange)] : []),
     ]);
   }
 

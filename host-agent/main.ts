@@ -35,6 +35,7 @@ import {
 import { createPlaneTime } from "#host-agent/channel/plane-time.ts";
 import { CorruptState } from "#host-agent/state/saved.ts";
 import { AlreadyRunning, holdAlone } from "#host-agent/state/single-instance.ts";
+import { createInstallation, type Installation } from "#host-agent/state/installation.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { createStatusNotes, type StatusNotes } from "#host-agent/state/status-notes.ts";
 import { createJsonLog, type LogLevel } from "./json-log.ts";
@@ -86,16 +87,21 @@ async function main(args: readonly string[]): Promise<void> {
   else {
     logLevel = command.logLevel;
     const letGo = await holdAlone(command.stateDir);
+    // Known when the host is enrolled; the driver asks anew each time.
+    let installation: Installation | null = null;
     const driver = await openDriver(command.driver, await readDriverOptions(command), {
       clock: driverClock,
       ids,
       log,
       agentVersion,
+      installation: () => installation?.current() ?? null,
     });
     try {
       const store = fileStore(command.stateDir, { durable: true });
       const identity = await identify(command, store, driver, command.name === "enroll");
-      if (command.name === "run") await run(command, store, driver, identity, args);
+      installation = await installationOf(identity, store);
+      if (command.name === "run")
+        await run(command, { store, driver, installation }, identity, args);
     } finally {
       await driver.close();
       letGo();
@@ -156,13 +162,24 @@ async function identify(
   return identity;
 }
 
+/** Of the host as it is enrolled now; what an enrolment told is kept at once. */
+async function installationOf(
+  { enrolled }: EnrolledIdentity,
+  store: StateStore,
+): Promise<Installation> {
+  const installation = createInstallation({ hostId: enrolled.hostId, store, log });
+  await installation.load();
+  await installation.told(enrolled.installation);
+  return installation;
+}
+
 async function run(
   options: AgentOptions,
-  store: StateStore,
-  driver: VmDriver,
+  parts: { store: StateStore; driver: VmDriver; installation: Installation },
   identity: EnrolledIdentity,
   args: readonly string[],
 ): Promise<void> {
+  const { store, driver, installation } = parts;
   const { hostId } = identity.enrolled;
   // Not flushed to the disk: a power cut may take it, and nobody goes by it.
   const notes = createStatusNotes(fileStore(options.stateDir, { durable: false }), clock, {
@@ -190,6 +207,7 @@ async function run(
     planeTime,
     doorbell: (session) => createSqsDoorbell({ hostId, session, clock, log }),
     store,
+    installation,
     clock,
     random: systemRandom,
     log,

@@ -13,6 +13,7 @@ import {
   spendJoinTokens,
   type Host,
 } from "#db/hosts/hosts.ts";
+import { loadInstallation } from "#db/hosts/installation.ts";
 import { recordChange } from "#db/record-change.ts";
 import { hashJoinToken } from "./add-host.ts";
 import { stamp, type AgentDeps } from "#commands/deps.ts";
@@ -32,9 +33,10 @@ export async function enrollHost(
   const at = stamp(deps);
   const { facts } = request;
   const { releaseKey } = deps.settings;
-  const answer = (hostId: string, identityEpoch: number): EnrollAnswer => ({
+  const answer = (hostId: string, identityEpoch: number, installation: string): EnrollAnswer => ({
     hostId,
     identityEpoch,
+    installation,
     ...(releaseKey !== undefined && { releaseKey }),
   });
   const tokenHash = hashJoinToken(request.joinToken);
@@ -46,11 +48,12 @@ export async function enrollHost(
     // Before the tokens: two of one host that are brought at once wait for each other here.
     const host = hostId === undefined ? undefined : await lockHost(tx, hostId);
     if (!host) return invalid();
+    const installation = await loadInstallation(tx);
     const spent = await spendJoinTokens(tx, host.id, at.now);
     if (!spent.includes(tokenHash))
       // An agent whose answer was lost asks again with the same token and key: it has enrolled already.
       return host.publicKey === request.publicKey.x
-        ? ok(answer(host.id, host.identityEpoch))
+        ? ok(answer(host.id, host.identityEpoch, installation))
         : invalid();
     if (host.state === "retired") return refuse("host_wrong_state", "this host is retired");
     before = host;
@@ -77,7 +80,7 @@ export async function enrollHost(
       },
       at,
     );
-    return ok(answer(host.id, identityEpoch));
+    return ok(answer(host.id, identityEpoch, installation));
   });
   if (enrolled.ok && before) tellStaff(deps, before, facts);
   return enrolled;

@@ -1,6 +1,7 @@
 import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
 import { wantedReleaseOf } from "#db/fleet/releases.ts";
+import { loadInstallation } from "#db/hosts/installation.ts";
 import type { ChannelDeps } from "#commands/deps.ts";
 
 /**
@@ -9,16 +10,21 @@ import type { ChannelDeps } from "#commands/deps.ts";
  */
 export async function openAgentSession(deps: ChannelDeps, hostId: string): Promise<AgentSession> {
   const { intervals, releaseKey: key } = deps.settings;
-  const doorbell = await openDoorbell(deps, hostId);
-  if (key === undefined) return { doorbell, intervals };
-  const wanted = await wantedReleaseOf(deps.db, hostId);
+  const [doorbell, installation, wanted] = await Promise.all([
+    openDoorbell(deps, hostId),
+    loadInstallation(deps.db),
+    key === undefined ? undefined : wantedReleaseOf(deps.db, hostId),
+  ]);
   return {
     doorbell,
     intervals,
-    releases: {
-      key,
-      wanted: wanted ? { version: wanted.version, manifestUrl: wanted.manifestUrl } : null,
-    },
+    installation,
+    ...(key !== undefined && {
+      releases: {
+        key,
+        wanted: wanted ? { version: wanted.version, manifestUrl: wanted.manifestUrl } : null,
+      },
+    }),
   };
 }
 

@@ -22,6 +22,8 @@ export const ENDS_AFTER_SILENCE_MS = {
   clock_off: null,
   /** An image is another file under its name: the disks that lie on it may be broken. */
   image_changed: null,
+  /** An image that its host should hold could not be fetched; it goes on trying, and tells of it each time. */
+  image_fetch_failed: HOUR_MS,
   /** The host's agent would not apply its desired document. */
   desired_refused: HOUR_MS,
   /** It was not heard of for five minutes. */

@@ -1,11 +1,13 @@
 import { sql } from "drizzle-orm";
 import {
+  bigint,
   boolean,
   check,
   integer,
   jsonb,
   pgEnum,
   pgTable,
+  primaryKey,
   text,
   uniqueIndex,
   uuid,
@@ -118,5 +120,28 @@ export const images = pgTable(
       sql`${t.secureBoot} is null or ${t.firmware} is not distinct from 'uefi'`,
     ),
     check("images_run_somewhere", sql`cardinality(${t.hypervisors}) > 0`),
+  ],
+);
+
+/** Where hosts fetch an image's file from, by hypervisor. Its checksum stands with the image (docs/adr/0039). */
+export const imageSources = pgTable(
+  "image_sources",
+  {
+    imageId: uuid("image_id")
+      .notNull()
+      .references(() => images.id),
+    hypervisor: hypervisor("hypervisor").notNull(),
+    url: text("url").notNull(),
+    /** Of the file; null: not told. */
+    bytes: bigint("bytes", { mode: "number" }),
+    /** Whose hosts should hold it; null: all. */
+    locationIds: uuid("location_ids").array(),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "image_sources_pkey", columns: [t.imageId, t.hypervisor] }),
+    check("image_sources_http", sql`${t.url} ~ '^https?://'`),
+    check("image_sources_bytes_positive", sql`${t.bytes} > 0`),
+    check("image_sources_somewhere", sql`cardinality(${t.locationIds}) > 0`),
   ],
 );

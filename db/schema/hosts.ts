@@ -13,6 +13,7 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { hypervisor, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";
@@ -170,6 +171,20 @@ export const hosts = pgTable(
   ],
 );
 
+/** Which Berth this is: one row, made by its migration and never changed. VMs' tags bear it (docs/adr/0039). */
+export const installation = pgTable(
+  "installation",
+  {
+    id: uuid("id").primaryKey().defaultRandom(),
+    /** Always true: there is no second row. */
+    only: boolean("only").notNull().default(true),
+  },
+  (t) => [
+    uniqueIndex("installation_only_key").on(t.only),
+    check("installation_is_one", sql`${t.only}`),
+  ],
+);
+
 /** How many hosts are in a state: kept by triggers on `hosts`, so that nobody counts them (docs/adr/0034). */
 export const hostCounts = pgTable("host_counts", {
   state: hostState("state").primaryKey(),
@@ -189,6 +204,24 @@ export const heldImages = pgTable(
     changed: boolean("changed").notNull(),
   },
   (t) => [primaryKey({ name: "held_images_pkey", columns: [t.hostId, t.file] })],
+);
+
+export const imageFetchState = pgEnum("image_fetch_state", FETCH_STATES);
+
+/** How far hosts are with the images that they should hold, as their agents last said. */
+export const imageFetches = pgTable(
+  "image_fetches",
+  {
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    file: text("file").notNull(),
+    state: imageFetchState("state").notNull(),
+    doneBytes: bigint("done_bytes", { mode: "number" }).notNull(),
+    totalBytes: bigint("total_bytes", { mode: "number" }),
+    why: text("why"),
+  },
+  (t) => [primaryKey({ name: "image_fetches_pkey", columns: [t.hostId, t.file] })],
 );
 
 /** What is or was amiss with a host or what is on it (`core/hosts/finding.ts`). Rows are for good. */

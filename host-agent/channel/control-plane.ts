@@ -2,6 +2,7 @@ import { z } from "zod";
 import { announcement } from "#core/contracts/agent/protocol.ts";
 import { AgentSession, EnrollAnswer, type EnrollRequest } from "#core/contracts/agent/channel.ts";
 import { InitialPasswordAnswer, ReceivedDocument } from "#core/contracts/agent/desired.ts";
+import { WantedImages, type ImageProgress } from "#core/contracts/agent/images.ts";
 import { UsageReceipt, type UsageBatch } from "#core/contracts/agent/usage.ts";
 import { type AgentReport } from "#core/contracts/agent/report.ts";
 import type { Clock } from "#core/ports.ts";
@@ -15,6 +16,8 @@ export interface ControlPlane {
   desired(have: DesiredQuery, signal?: AbortSignal): Promise<ReceivedDocument | null>;
   report(report: AgentReport, signal?: AbortSignal): Promise<void>;
   sendUsage(batch: UsageBatch, signal?: AbortSignal): Promise<UsageReceipt>;
+  /** Tells how far this host is with its images, and hears which it should hold. 404: a control plane of before. */
+  images(progress: ImageProgress, signal?: AbortSignal): Promise<WantedImages>;
   /** The administrator's password of a VM that is about to be made. Never to be logged or kept. */
   initialPassword(vmId: string, signal?: AbortSignal): Promise<string>;
 }
@@ -148,6 +151,8 @@ export function createHttpControlPlane(options: HttpOptions): ControlPlane {
       void (await ask("POST", "/agent/v1/reports", { body: report, signal })),
     sendUsage: async (batch, signal) =>
       parse(UsageReceipt, await ask("POST", "/agent/v1/usage", { body: batch, signal })),
+    images: async (progress, signal) =>
+      parse(WantedImages, await ask("POST", "/agent/v1/images", { body: progress, signal })),
     async initialPassword(vmId, signal) {
       const path = `/agent/v1/vms/${encodeURIComponent(vmId)}/initial-password`;
       return parse(InitialPasswordAnswer, await ask("POST", path, { body: {}, signal })).password;

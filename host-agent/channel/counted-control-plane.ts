@@ -26,6 +26,8 @@ export function createCountedControlPlane(
       acknowledged();
     },
     sendUsage: (batch, signal) => counted(plane.sendUsage(batch, signal), signal),
+    // A control plane of before has no such thing: no failure.
+    images: (progress, signal) => plane.images(progress, signal),
     initialPassword: (vmId, signal) => counted(plane.initialPassword(vmId, signal), signal),
   };
 }

@@ -20,7 +20,14 @@ const Identity = z.object({
     x: z.string(),
     d: z.string(),
   }),
-  enrolled: z.object({ hostId: z.uuid(), identityEpoch: z.int().positive() }).nullable(),
+  enrolled: z
+    .object({
+      hostId: z.uuid(),
+      identityEpoch: z.int().positive(),
+      /** Left out by agents and control planes of before it was told. */
+      installation: z.uuid().optional(),
+    })
+    .nullable(),
 });
 type Identity = z.infer<typeof Identity>;
 export type EnrolledIdentity = Identity & { enrolled: NonNullable<Identity["enrolled"]> };

@@ -20,6 +20,8 @@ export function createSessionKeeper(ports: {
   controlPlane: ControlPlane;
   clock: Clock;
   log: Log;
+  /** Told of each session before who asked for it. */
+  opened?: (session: AgentSession) => Promise<void>;
 }): SessionKeeper {
   const { controlPlane, clock, log } = ports;
   let held: { session: AgentSession; renewAt: number; endsAt: number } | null = null;
@@ -32,6 +34,7 @@ export function createSessionKeeper(ports: {
       const expires = session.doorbell?.credentials.expiresAt;
       const endsAt = expires === undefined ? now + PLAIN_LIFE_MS : Date.parse(expires);
       held = { session, renewAt: now + ((endsAt - now) * 2) / 3, endsAt };
+      await ports.opened?.(session);
       return session;
     } catch (error) {
       // Renewal begins while the old one still works, so one failed try costs nothing.

@@ -3,7 +3,7 @@ import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
 import type { DesiredState } from "./desired.ts";
-import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
+import { DriverError, type VmDriver, type VmRef } from "#host-agent/drivers/driver.ts";
 import { countError } from "#host-agent/metrics.ts";
 import { within } from "#host-agent/time-limit.ts";
 import type { Look, Observer } from "./observer.ts";
@@ -132,6 +132,18 @@ export function createSync(ports: SyncPorts): Sync {
     return (id, vmId) => actions.has(id) || refused.has(vmId) || document.nameless > 0;
   }
 
+  /** VMs of before tags bore an installation get it, so that another Berth on this host can tell them from its own. */
+  async function claim(vms: readonly VmRef[]): Promise<void> {
+    const late = () => new DriverError("timed_out", "the host's VMs were not claimed in time");
+    try {
+      await within({ clock, ms: GUARD_LIMIT_MS, late, parent: signal }, (inner) =>
+        driver.claim(vms, inner),
+      );
+    } catch (error) {
+      if (!signal.aborted) log.error("claim_failed", { error: String(error) });
+    }
+  }
+
   return {
     async pass({ full, atLeast }) {
       // The look may begin before the answer comes: nothing is done in between, except by workers, who know.
@@ -175,6 +187,7 @@ export function createSync(ports: SyncPorts): Sync {
         const found = driver.takeFindings();
         reporter.findings(found);
       }
+      await claim(vms);
       return vms.length;
     },
     async idle() {

@@ -9,6 +9,7 @@ import { createDesiredState, type DesiredState } from "#host-agent/converge/desi
 import { createDestroyLimit } from "#host-agent/converge/destroy-limit.ts";
 import { createSpool } from "#host-agent/meter/spool.ts";
 import { agentsHere } from "#host-agent/state/single-instance.ts";
+import { createInstallation } from "#host-agent/state/installation.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { readStatus, type AgentStatus } from "#host-agent/state/status-notes.ts";
 import type { Clock, Log } from "#core/ports.ts";
@@ -44,6 +45,9 @@ export async function readState(stateDir: string, clock: Clock, root = "/"): Pro
   };
 }
 
+/** Whose it is does not matter to whether it can be read. */
+const NO_HOST = "";
+
 /** Each of the agent's parts reads its own file, as at a start; what it would mend or move stays as it is. */
 async function corruptIn(store: StateStore, stateDir: string, clock: Clock): Promise<string[]> {
   await stat(stateDir);
@@ -57,6 +61,7 @@ async function corruptIn(store: StateStore, stateDir: string, clock: Clock): Pro
     () => loadIdentity(store),
     () => desiredIn(store).load(),
     () => createActionJournal(store).load(),
+    () => createInstallation({ hostId: NO_HOST, store, log }).load(),
     () => createDestroyLimit({ store, clock, perHour: () => 0 }).load(),
     () => createSentReports({ store, controlPlane: NOBODY, planeTime }).load(),
     () => createSpool(store, log).load(),
@@ -104,4 +109,5 @@ const NOBODY: ControlPlane = {
   report: refuse,
   sendUsage: refuse,
   initialPassword: refuse,
+  images: refuse,
 };

@@ -13,12 +13,17 @@ import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
  * - A driver touches only VMs that carry Berth's tag (VM id and owner epoch, embedded in the hypervisor's own
  *   record of the VM). A call whose `VmRef` does not match the tag throws `DriverError("not_ours")` or
  *   `("stale_epoch")` and changes nothing.
+ * - Two Berths may share a hypervisor (docs/adr/0039): a VM whose tag names another installation than the driver's own is to
+ *   it as one without a tag. A tag that names none, or a driver that does not know its own, is as it was before there were any.
  * - Every call may be repeated: doing what is already true succeeds. A call that was cut short (agent killed,
  *   worker killed, time-out) leaves a state that `list` shows and from which the same call goes on.
  * - Every call ends within its own time limit, or when `signal` is aborted.
  * - Nothing a customer or the control plane sends becomes code, a path outside the driver's folders, or XML.
  */
 export interface VmDriver {
+  /** Where images are fetched to; null: nowhere. */
+  readonly imageFolder: ImageFolder | null;
+
   /** What this host is and can do. Called at start and every few minutes. */
   facts(signal?: AbortSignal): Promise<HostFacts>;
 
@@ -90,6 +95,12 @@ export interface VmDriver {
   /** What was found since this was asked last and staff must hear of. Each is in the log too. */
   takeFindings(): readonly HostFinding[];
 
+  /**
+   * Writes this installation's id into the tags of these VMs, as far as they bear none; their guests notice nothing. VMs made
+   * from now on have it from the start. Returns how many were given it: none while the driver does not know its installation.
+   */
+  claim(vms: readonly VmRef[], signal?: AbortSignal): Promise<number>;
+
   /** Deletes what has lain in the trash since before `before`. Returns how many VMs' disks went. */
   emptyTrash(before: Date, signal?: AbortSignal): Promise<number>;
 
@@ -102,6 +113,16 @@ export type FirstBootSecrets = Readonly<{
   /** The same each time, as long as the VM is not whole. */
   administratorPassword: (signal?: AbortSignal) => Promise<string>;
 }>;
+
+/** Where a driver's images lie, and what their names end in. */
+export type ImageFolder = Readonly<{ path: string; ending: string }>;
+
+/** The id of the Berth that this agent belongs to; null while nobody has told it. It may come while the driver works. */
+export type InstallationId = () => string | null;
+
+/** Whether a tag is another Berth's. */
+export const isForeign = (tagged: string | null, own: string | null): boolean =>
+  tagged !== null && own !== null && tagged !== own;
 
 /** Who a VM is to a driver: both must match the tag that the hypervisor holds. */
 export type VmRef = Readonly<{ vmId: string; ownerEpoch: number }>;

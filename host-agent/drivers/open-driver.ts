@@ -2,9 +2,16 @@ import { z } from "zod";
 import { HostImage } from "#core/contracts/agent/desired.ts";
 import { type DriverCapabilities } from "#core/contracts/agent/report.ts";
 import type { Clock, IdSource, Log } from "#core/ports.ts";
-import type { SelftestStep, VmDriver } from "./driver.ts";
+import type { InstallationId, SelftestStep, VmDriver } from "./driver.ts";
 
-export type DriverPorts = { clock: Clock; ids: IdSource; log: Log; agentVersion: string };
+export type DriverPorts = {
+  clock: Clock;
+  ids: IdSource;
+  log: Log;
+  agentVersion: string;
+  /** Left out: it knows none, as for what makes no customer's VM. */
+  installation?: InstallationId;
+};
 
 const folder = z.string().min(1);
 

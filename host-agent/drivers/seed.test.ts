@@ -221,6 +221,7 @@ test("whatever the API takes for a name, a key or user-data, every seed and defi
           files: filesOf(FOLDERS, vm),
           network: { kind: "user" },
           accelerator: "tcg",
+          installation: null,
         }),
       ).toContain(`<title>${vm.hostname}</title>`);
     }),

@@ -2,6 +2,7 @@ import { createHmac } from "node:crypto";
 import { v7 } from "uuid";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
+import { setImageSource } from "#commands/catalogue/set-image-source.ts";
 import { addPool } from "#commands/network/add-pool.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
@@ -97,6 +98,28 @@ test("an image is offered once", async () => {
       act: (image) => addImage(cp.deps, SYSTEM, image),
       emits: [],
     },
+    /^images /,
+  );
+  expect(faults).toEqual([]);
+});
+
+// 12.7
+test("an image's source is set once, and its checksum with it", async () => {
+  const faults = await faultsOf(
+    {
+      arrange: async () => (await aWorld(cp)).imageId,
+      act: (imageId) =>
+        setImageSource(cp.deps, SYSTEM, {
+          imageId,
+          hypervisor: "kvm",
+          url: "https://images.example.com/debian.qcow2",
+          sha256: "a".repeat(64),
+          bytes: null,
+          locationIds: null,
+        }),
+      emits: [],
+    },
+    /^image_sources /,
     /^images /,
   );
   expect(faults).toEqual([]);

@@ -182,11 +182,27 @@ describe("the API and its document", () => {
     const giant = { ...plan, name: "giant", memoryMib: 2 ** 40 };
     await api.refuses("addPlan", "staff", "plan_beyond_limits", { body: giant });
     const needs = { hypervisors: ["kvm"], minMemoryMib: 128, minDiskGib: 1 };
-    await adds(
-      "addImage",
-      { name: "Alpine", os: "linux", file: "alpine", ...needs },
-      { minDiskGib: 2 },
-    );
+    const linux = { name: "Alpine", os: "linux", file: "alpine", ...needs };
+    const alpine = Made.parse(await adds("addImage", linux, { minDiskGib: 2 }));
+    const ofImage = { parameters: { id: alpine.id } };
+    const url = "https://images.example.com/alpine.qcow2";
+    const source = { hypervisor: "kvm", url, sha256: "a".repeat(64), locationIds: [location.id] };
+    await api.does("setImageSource", "staff", { ...ofImage, body: source });
+    for (const [code, over] of [
+      ["image_other_file", { sha256: "b".repeat(64) }],
+      ["image_not_for_hypervisor", { hypervisor: "hyperv" }],
+      ["location_not_found", { locationIds: [noId("location")] }],
+    ] as const)
+      await api.refuses("setImageSource", "staff", code, {
+        ...ofImage,
+        body: { ...source, ...over },
+      });
+    await api.does("listHostsOfImage", "staff", ofImage);
+    for (const id of ["setImageSource", "listHostsOfImage"] as const)
+      await api.refuses(id, "staff", "image_not_found", {
+        parameters: { id: noId("image") },
+        ...(id === "setImageSource" && { body: source }),
+      });
     const host = await adds("addHost", { name: "r1", locationId: location.id }, { testOnly: true });
     const Added = z.object({ joinToken: z.string(), host: z.object({ id: z.string() }) });
     const added = Added.parse(host);
@@ -248,6 +264,7 @@ describe("the API and its document", () => {
 
   test("agree on what agents do, and on a Windows VM's first password", async () => {
     await api.does("openAgentSession", "agent");
+    await api.does("exchangeImages", "agent", { body: { fetches: [] } });
     const desired = z.object({ generation: z.int() }).parse(await api.does("readDesired", "agent"));
     await api.cp.rows("update images set os = 'windows' where id = $1", api.world.imageId);
     const { vmId } = await aProvisionedVm(api.cp, api.world);

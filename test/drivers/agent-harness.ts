@@ -8,6 +8,7 @@ import {
 } from "#host-agent/drivers/simulated/driver.ts";
 import { memoryWorld, type SimulatedWorld } from "#host-agent/drivers/simulated/world.ts";
 import { createMemoryDoorbell } from "#host-agent/channel/rings.ts";
+import { createInstallation } from "#host-agent/state/installation.ts";
 import { memoryStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { randomIds } from "./builders.ts";
 import { createFakeControlPlane, type FakeControlPlane } from "./fake-control-plane.ts";
@@ -30,6 +31,8 @@ export type TestHost = {
 type Over = {
   /** Its disk, where it is not a plain one. */
   store?: StateStore;
+  /** The hypervisor's own: another agent may be on it. */
+  world?: SimulatedWorld;
   driver?: Partial<SimulatedOptions>;
   settings?: Partial<AgentSettings>;
   plane?: FakeControlPlane;
@@ -41,14 +44,18 @@ type Over = {
 export function createTestHost(over: Over = {}): TestHost {
   const plane = over.plane ?? createFakeControlPlane();
   const clock = createVirtualClock();
-  const world = memoryWorld();
+  const world = over.world ?? memoryWorld();
   const store = over.store ?? memoryStore();
   const doorbell = createMemoryDoorbell();
   const errors: string[] = [];
-  const begin = () =>
-    createAgent({
+  const log = { info: () => undefined, error: (event: string) => void errors.push(event) };
+  const begin = () => {
+    const installation = createInstallation({ hostId: plane.hostId, store, log });
+    return createAgent({
       hostId: plane.hostId,
+      installation,
       driver: createSimulatedDriver({
+        installation: () => installation.current(),
         world,
         clock,
         ids: randomIds,
@@ -60,10 +67,11 @@ export function createTestHost(over: Over = {}): TestHost {
       store,
       clock,
       random: () => 0.5,
-      log: { info: () => undefined, error: (event) => void errors.push(event) },
+      log,
       ...(over.metrics ? { metrics: over.metrics } : {}),
       ...(over.settings ? { settings: over.settings } : {}),
     });
+  };
   const host: TestHost = {
     plane,
     clock,

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { describe, expect, test } from "vitest";
-import type { VmRef } from "#host-agent/drivers/driver.ts";
+import type { VmDriver, VmRef } from "#host-agent/drivers/driver.ts";
 import type { ContractKit } from "./contract-kit.ts";
 
 /** Whose a VM is, how it ends, and what is counted. */
@@ -41,6 +41,71 @@ export function safetyContract(kit: ContractKit): void {
         () => kit.driver.destroy(vm),
       ])
         await expect(call()).rejects.toEqual(code("not_ours"));
+    });
+
+    // 12.7: two Berths on one hypervisor.
+    test("that names another Berth makes a VM nobody's: not listed, not counted, refused to every call", async (context) => {
+      const openFor = kit.host.openFor ?? context.skip("this driver cannot be opened twice");
+      const [theirs, ours] = [await openFor(randomUUID()), await openFor(randomUUID())];
+      const vm = order({ ownerEpoch: 2 });
+      await theirs.create(vm);
+      await theirs.start(vm);
+      const listed = async (driver: VmDriver) =>
+        (await driver.list()).filter(({ vmId }) => vmId === vm.vmId);
+      const [before] = await listed(theirs);
+      expect(before).toMatchObject({ power: "running", ownerEpoch: 2, complete: true });
+      expect(await listed(ours)).toEqual([]);
+      expect((await ours.counters()).filter(({ vmId }) => vmId === vm.vmId)).toEqual([]);
+      const calls = {
+        create: await outcome(ours.create(vm)),
+        start: await outcome(ours.start(vm)),
+        gracefulStop: await outcome(ours.stop(vm, "graceful")),
+        firmStop: await outcome(ours.stop(vm, "firm")),
+        reset: await outcome(ours.once(vm, "reset")),
+        resize: await outcome(ours.resize({ ...vm, size: { ...vm.size, memoryMib: 192 } })),
+        eraseSeed: await outcome(ours.eraseSeed(vm)),
+        destroy: await outcome(ours.destroy(vm)),
+      };
+      const refused = Object.keys(calls).map((call) => [call, "not_ours"]);
+      expect(calls).toEqual(Object.fromEntries(refused));
+      expect(await ours.claim([vm])).toBe(0);
+      await ours.guard([vm]);
+      const [after] = await listed(theirs);
+      expect({ ...after, guest: null }).toEqual({ ...before, guest: null });
+      await theirs.destroy(vm);
+      await Promise.all([theirs.close(), ours.close()]);
+    });
+
+    test("of before there were Berths to tell apart is ours, and is given ours by a claim that no guest notices", async (context) => {
+      const openFor = kit.host.openFor ?? context.skip("this driver cannot be opened twice");
+      const ours = await openFor(randomUUID());
+      const [theirs, oldAgent] = [await openFor(randomUUID()), await openFor(null)];
+      const [running, off, other] = [order(), order(), order()];
+      for (const vm of [running, off, other]) await oldAgent.create(vm);
+      await oldAgent.start(running);
+      const listed = async (driver: VmDriver) => {
+        const seen = new Map((await driver.list()).map((vm) => [vm.vmId, vm]));
+        return [running, off, other].flatMap(({ vmId }) => seen.get(vmId) ?? []);
+      };
+      const ids = (vms: readonly VmRef[]) => vms.map(({ vmId }) => vmId);
+      const before = await listed(ours);
+      expect(ids(before)).toEqual(ids([running, off, other]));
+
+      expect(await oldAgent.claim([running])).toBe(0);
+      expect(await ours.claim([{ ...running, ownerEpoch: 7 }])).toBe(0);
+      expect(await ours.claim([running, off])).toBe(2);
+      expect(await ours.claim([running, off])).toBe(0);
+
+      expect(ids(await listed(theirs))).toEqual([other.vmId]);
+      const withoutGuest = (vms: readonly object[]) => vms.map((vm) => ({ ...vm, guest: null }));
+      expect(withoutGuest(await listed(ours))).toEqual(withoutGuest(before));
+      // An agent that was rolled back goes on with them.
+      expect(ids(await listed(oldAgent))).toEqual(ids([running, off, other]));
+      await ours.stop(running, "firm");
+      await ours.start(running);
+      expect(ids(await listed(theirs))).toEqual([other.vmId]);
+      for (const vm of [running, off, other]) await ours.destroy(vm);
+      await Promise.all([ours, theirs, oldAgent].map((driver) => driver.close()));
     });
 
     test("survives a restart of the agent", async (context) => {

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { AgentReport } from "#core/contracts/agent/report.ts";
+import { ImageProgress, type WantedImage } from "#core/contracts/agent/images.ts";
 import { UsageBatch, type UsageReceipt, type UsageSample } from "#core/contracts/agent/usage.ts";
 import { type AgentSession } from "#core/contracts/agent/channel.ts";
 import {
@@ -24,6 +25,9 @@ export type FakeControlPlane = ControlPlane & {
   sendInstead: ReceivedDocument | null;
   session_: AgentSession;
   reports: AgentReport[];
+  wantedImages: WantedImage[];
+  /** What the host said of its images. */
+  progress: ImageProgress[];
   /** The newest report of a VM. */
   last(vmId: string): AgentReport["vms"][number] | undefined;
   /** Accepted once each, as the real one does. */
@@ -74,6 +78,8 @@ export function createFakeControlPlane(graceSeconds = 3600): FakeControlPlane {
         .flatMap((report) => report.vms)
         .filter((vm) => vm.vmId === vmId)
         .at(-1),
+    wantedImages: [],
+    progress: [],
     samples: new Map(),
     pulls: 0,
     loseUsageAnswer: false,
@@ -117,6 +123,11 @@ export function createFakeControlPlane(graceSeconds = 3600): FakeControlPlane {
       }
       const stored = batch.samples.length - duplicates - refused.length;
       return { stored, duplicates, refused };
+    },
+    async images(progress) {
+      reached();
+      plane.progress.push(ImageProgress.parse(structuredClone(progress)));
+      return { images: plane.wantedImages };
     },
     async initialPassword(vmId) {
       reached();

@@ -62,6 +62,7 @@ export function mortalControlPlane(
       await step("after usage");
       return receipt;
     },
+    images: (progress, signal) => plane.images(progress, signal),
     async initialPassword(vmId, signal) {
       const password = await plane.initialPassword(vmId, signal);
       await step("after initial password");

@@ -26,6 +26,8 @@ function onWorld(world: SimulatedWorld, over: Partial<SimulatedOptions> = {}) {
     driver: createSimulatedDriver({ delays: NO_DELAYS, ...options }),
     image: anImage(),
     reopen: async () => createSimulatedDriver({ delays: NO_DELAYS, ...options }),
+    openFor: async (installation: string | null) =>
+      createSimulatedDriver({ delays: NO_DELAYS, ...options, installation: () => installation }),
     plantForeign: (vmId: string) => plantForeignVm(world, vmId),
     close: async () => undefined,
   };

@@ -37,6 +37,7 @@ for (const Windows of ["2012r2", "2022"] as const)
         driver: world.open(),
         image: world.image,
         reopen: async () => world.open(),
+        openFor: async (installation) => world.open({ installation: () => installation }),
         plantForeign: (vmId) => plantForeign(world, vmId),
         close: world.close,
       };

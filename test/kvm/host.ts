@@ -28,6 +28,8 @@ export type KvmTestHost = {
   gateway: { address: string; prefix: number } | null;
   /** Another driver on the same host, as after a restart of the agent. */
   reopen: () => Promise<VmDriver>;
+  /** Another driver on the same host and folders, of the Berth with this id. */
+  openFor: (installation: string | null) => Promise<VmDriver>;
   /** Defines a domain under this id that is not Berth's. */
   plantForeign: (vmId: string) => Promise<void>;
   virsh: (...args: string[]) => Promise<string>;
@@ -78,6 +80,8 @@ export async function openKvmTestHost({
     dirs,
     gateway: bridge,
     reopen: async () => createKvmDriver(options),
+    openFor: async (installation) =>
+      createKvmDriver({ ...options, installation: () => installation }),
     plantForeign: async (vmId) => {
       foreign.push(vmId);
       const file = path.join(root, `${vmId}.xml`);

@@ -26,7 +26,10 @@ export async function timeRawFloor(host: KvmTestHost, like: DesiredVm): Promise<
   await mkdir(tree);
   for (const [name, text] of Object.entries(seedFiles(vm)))
     await writeFile(path.join(tree, name), text);
-  await writeFile(definition, domainXml(vm, { files, network: host.options.network, accelerator }));
+  await writeFile(
+    definition,
+    domainXml(vm, { files, network: host.options.network, accelerator, installation: null }),
+  );
 
   const image = imageFile(host.dirs, vm.image.file);
   const began = performance.now();

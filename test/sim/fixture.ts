@@ -27,6 +27,7 @@ const values = (...all: (string | number | null)[]) => `(${all.map(text).join(",
 const MADE = "2026-01-01T00:00:00Z";
 
 const STANDING = `
+  update installation set id = ${text(id(900))};
   insert into accounts (id, email, name, role, email_verified, created_at, updated_at) values
     ${PEOPLE.map((p) => values(p.accountId, `${p.name}@example.test`, p.name, p.role, "true", MADE, MADE)).join(",")};
   insert into locations (id, name, city, country, nameservers, created_at) values
@@ -63,6 +64,7 @@ export type Fixture = Readonly<{
 export const FIXTURE: Fixture = {
   standing: STANDING,
   standingTables: [
+    "installation",
     "accounts",
     "locations",
     "network_pools",

@@ -2,12 +2,13 @@ import { createHash, createPrivateKey } from "node:crypto";
 import { z } from "zod";
 import { createAgent } from "#host-agent/agent.ts";
 import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
-import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
+import { DriverError, type InstallationId, type VmDriver } from "#host-agent/drivers/driver.ts";
 import { REALISTIC_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import type { FaultPoint } from "#host-agent/drivers/simulated/faults.ts";
 import type { SimulatedWorld } from "#host-agent/drivers/simulated/world.ts";
 import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
+import { createInstallation, type Installation } from "#host-agent/state/installation.ts";
 import { createPlaneTime } from "#host-agent/channel/plane-time.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
@@ -190,7 +191,12 @@ export class SimHost {
     const planeTime = createPlaneTime({ clock, uptimeMs, log });
     const signingClock: Clock = { now: () => planeTime.signingNow(), sleep: clock.sleep };
     const heard = (date: Date) => planeTime.heard(date);
-    const driver = this.#driverOf(life, { now: scheduler.now, sleep: clock.sleep });
+    let installation: Installation | null = null;
+    const driver = this.#driverOf(
+      life,
+      { now: scheduler.now, sleep: clock.sleep },
+      () => installation?.current() ?? null,
+    );
     const plain = createHttpControlPlane({
       apiUrl: API_URL,
       fetch,
@@ -201,6 +207,9 @@ export class SimHost {
     const identity =
       (await loadIdentity(store)) ?? (await this.#enroll(store, plain, await driver.facts()));
     this.hostId = identity.enrolled.hostId;
+    installation = createInstallation({ hostId: this.hostId, store, log });
+    await installation.load();
+    await installation.told(identity.enrolled.installation);
     const agent = createAgent({
       hostId: this.hostId,
       driver,
@@ -214,6 +223,7 @@ export class SimHost {
       }),
       understands,
       planeTime,
+      installation,
       doorbell: () =>
         this.#queues.doorbellOf(this.queueUrl, {
           name: this.name,
@@ -458,7 +468,7 @@ export class SimHost {
     };
   }
 
-  #driverOf(life: Incarnation, clock: Clock): VmDriver {
+  #driverOf(life: Incarnation, clock: Clock, installation: InstallationId): VmDriver {
     const { hypervisor, cpuThreads, memoryMib, diskGib } = this.#shape;
     return createSimulatedDriver({
       world: this.#worldOf(life),
@@ -470,6 +480,7 @@ export class SimHost {
       images: this.images,
       agentVersion: this.agentOf === "today" ? "1.1.0" : "1.0.0",
       faults: (point, signal) => this.#atPoint(life, point, signal),
+      installation,
     });
   }
 

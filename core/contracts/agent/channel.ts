@@ -27,6 +27,8 @@ export const EnrollAnswer = z
   .object({
     hostId: z.uuid(),
     identityEpoch: z.int().positive(),
+    /** Which Berth it is, for the tags of VMs; never another for the same host. Agents of before pass it over. */
+    installation: z.uuid().optional(),
     /** Whose signature the agent's releases bear; the agent pins it. Left out: this installation signs none. */
     releaseKey: PublicKeyX.optional(),
   })
@@ -68,6 +70,8 @@ export const AgentSession = z
         usageFlushSeconds: z.number().positive(),
       })
       .openapi("AgentIntervals"),
+    /** As at enrolment, for hosts that were enrolled before it was told. */
+    installation: z.uuid().optional(),
     /** Left out: this installation signs no releases. The key is pinned by who has none yet, and changes nothing for who has. */
     releases: use(
       z.object({ key: PublicKeyX, wanted: use(WantedRelease).nullable() }).openapi("AgentReleases"),

@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
-import { idOut } from "#core/ids.ts";
+import { HOST_IMAGE_STATES } from "#core/hosts/image-fetch.ts";
+import { idIn, idOut } from "#core/ids.ts";
 import { Currency, MoneyView } from "#core/money.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
 import { VmSize } from "#core/vms/vm.ts";
@@ -191,3 +192,56 @@ export const PlanPage = pageOf("PlanPage", PlanView);
 export const ImagePage = pageOf("ImagePage", ImageView);
 
 export const LocationPage = pageOf("LocationPage", LocationView);
+
+/** Without name and password: a URL is shown, and kept. */
+const ImageUrl = z
+  .url({ protocol: /^https?$/ })
+  .max(2000)
+  .refine((url) => !URL.parse(url)?.username && !URL.parse(url)?.password, "no user in the URL")
+  .openapi({ pattern: "^https?://[^@/]+(/.*)?$", example: "https://images.example.com/a.qcow2" });
+
+export const SetImageSource = z
+  .strictObject({
+    hypervisor: Hypervisor,
+    url: ImageUrl,
+    sha256: Sha256,
+    bytes: z.int().positive().nullable().default(null).openapi({
+      description: "The file's size: a server that says or sends another is not gone on with.",
+    }),
+    locationIds: z.array(idIn("location")).min(1).max(100).nullable().default(null).openapi({
+      description: "Whose hosts should hold it; null: all hosts of the hypervisor.",
+    }),
+  })
+  .openapi("SetImageSource");
+
+export const ImageSourceView = z
+  .object({
+    imageId: idOut("image"),
+    hypervisor: Hypervisor,
+    url: z.url(),
+    sha256: Sha256,
+    bytes: z.int().positive().nullable(),
+    locationIds: z.array(idOut("location")).nullable(),
+  })
+  .openapi("ImageSource");
+
+export const HostImageView = z
+  .object({
+    hostId: idOut("host"),
+    hostName: z.string(),
+    state: z.enum(HOST_IMAGE_STATES).openapi("HostImageState", {
+      description:
+        "`held`: VMs are made from it. `fetched`: it lies there, and the host has not listed it yet. `other_file`: another file " +
+        "lies under its name, or it has changed; nothing is fetched over it.",
+    }),
+    doneBytes: z.int().nonnegative(),
+    totalBytes: z
+      .int()
+      .nonnegative()
+      .nullable()
+      .openapi({ description: "null while nobody has said it." }),
+    why: z.string().nullable().openapi({ description: "Why it last failed, for people." }),
+  })
+  .openapi("HostImageProgress");
+
+export const HostImagePage = pageOf("HostImageProgressPage", HostImageView);

@@ -1,8 +1,10 @@
 import { createRoute, type z } from "@hono/zod-openapi";
 import { enrollAnswerInProtocol1, sessionInProtocol1 } from "#core/contracts/agent/protocol-1.ts";
 import { AgentSession, EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
+import { ImageProgress, WantedImages } from "#core/contracts/agent/images.ts";
 import type { ChannelDeps } from "#commands/deps.ts";
 import { createSlowDown } from "#commands/accounts/slow-down.ts";
+import { exchangeImages } from "#commands/hosts/exchange-images.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
 import {
@@ -44,9 +46,23 @@ const sessionRoute = (guard: AgentGuard) =>
       200: { description: "The session", content: json(AgentSession) },
     },
   });
+const imagesRoute = (guard: AgentGuard) =>
+  createRoute({
+    ...guard,
+    operationId: "exchangeImages",
+    summary: "How far the host is with its images, and which it should hold",
+    tags: ["Agents"],
+    method: "post",
+    path: "/agent/v1/images",
+    request: { body: { required: true, content: json(ImageProgress) } },
+    responses: {
+      200: { description: "What it should hold", content: json(WantedImages) },
+    },
+  });
 export const agentHostOperations = (guards: AgentGuards) => [
   enrollRoute,
   sessionRoute(guards.once),
+  imagesRoute(guards.many),
 ];
 
 /** How a host becomes known, and where its doorbell rings (design §6). */
@@ -62,6 +78,10 @@ export const agentHostRoutes = (deps: ChannelDeps, guards: AgentGuards) => {
       const enrolled = unwrap(answer);
       return c.json(spoken(c, enrolled, enrollAnswerInProtocol1), 200);
     })
+    .openapi(imagesRoute(guards.many), async (c) =>
+      // Agents of protocol 1 do not ask.
+      c.json(await exchangeImages(deps, c.get("hostId"), c.req.valid("json")), 200),
+    )
     .openapi(sessionRoute(guards.once), async (c) => {
       const session = await openAgentSession(deps, c.get("hostId"));
       return c.json(spoken(c, session, sessionInProtocol1), 200);

@@ -1,4 +1,4 @@
-import { createRoute } from "@hono/zod-openapi";
+import { createRoute, z } from "@hono/zod-openapi";
 import {
   AddedImage,
   AddedLocation,
@@ -6,17 +6,25 @@ import {
   AddImage,
   AddLocation,
   AddPlan,
+  HostImagePage,
+  ImageSourceView,
+  SetImageSource,
 } from "#core/contracts/api/catalogue.ts";
-import { toWireId } from "#core/ids.ts";
+import { PageQuery } from "#core/contracts/api/page.ts";
+import { idIn, toWireId } from "#core/ids.ts";
 import { ok, type Result } from "#core/result.ts";
 import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
+import { setImageSource } from "#commands/catalogue/set-image-source.ts";
+import { showHostsOfImage } from "#commands/hosts/exchange-images.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
-import { asStaff, type AccountEnv } from "#functions/access.ts";
+import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
 import { requestKey } from "#functions/idempotency-key.ts";
-import { unwrap } from "#functions/problems.ts";
+import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 import { adding } from "#functions/staff-adds.ts";
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
 
 const planRoute = (deps: Deps) =>
   createRoute({
@@ -36,7 +44,8 @@ const imageRoute = (deps: Deps) =>
       {
         operationId: "addImage",
         summary: "Offer an image",
-        description: "Its file must lie in the image folder of every host that is to run it.",
+        description:
+          "Its file must lie in the image folder of every host that is to run it: put there by hand, or fetched from its source.",
       },
       { body: AddImage, answer: AddedImage },
       "name_taken",
@@ -53,6 +62,43 @@ const locationRoute = (deps: Deps) =>
     ),
     path: "/staff/v1/locations",
   });
+const imageParam = z.object({ id: idIn("image") });
+const sourceRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "staff:write"),
+    operationId: "setImageSource",
+    summary: "Say where hosts fetch an image from",
+    description:
+      "Of one hypervisor. The same again is done already; another URL replaces the one before, another checksum is refused.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/images/{id}/sources",
+    request: { params: imageParam, body: { required: true, content: json(SetImageSource) } },
+    responses: {
+      200: { description: "The source as it is now", content: json(ImageSourceView) },
+      ...problems(
+        "image_not_found",
+        "location_not_found",
+        "image_not_for_hypervisor",
+        "image_other_file",
+      ),
+    },
+  });
+const imageHostsRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "staff:read"),
+    operationId: "listHostsOfImage",
+    summary: "The hosts that should hold an image, and how far each is",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/images/{id}/hosts",
+    request: { params: imageParam, query: PageQuery },
+    responses: {
+      200: { description: "A page of hosts", content: json(HostImagePage) },
+      ...problems("image_not_found"),
+    },
+  });
+
 /** What staff sell, and where. */
 export const staffCatalogueRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
@@ -71,6 +117,19 @@ export const staffCatalogueRoutes = (deps: Deps) =>
         wire("image", await addImage(within, asStaff(c.get("who")), body)),
       );
       return c.json(unwrap(added), 201);
+    })
+    .openapi(sourceRoute(deps), async (c) => {
+      const source = { ...c.req.valid("json"), imageId: c.req.valid("param").id };
+      const set = unwrap(await setImageSource(deps, asStaff(c.get("who")), source));
+      const locationIds = set.locationIds?.map((id) => toWireId("location", id)) ?? null;
+      return c.json({ ...set, imageId: toWireId("image", set.imageId), locationIds }, 200);
+    })
+    .openapi(imageHostsRoute(deps), async (c) => {
+      const { limit, cursor = null } = c.req.valid("query");
+      const { id } = c.req.valid("param");
+      const page = unwrap(await showHostsOfImage(deps, id, { limit, cursor }));
+      const items = page.items.map((host) => ({ ...host, hostId: toWireId("host", host.hostId) }));
+      return c.json({ items, nextCursor: page.nextCursor }, 200);
     })
     .openapi(locationRoute(deps), async (c) => {
       const body = c.req.valid("json");

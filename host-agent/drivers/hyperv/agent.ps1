@@ -23,6 +23,8 @@ foreach ($part in 'wire', 'requests', 'ownership', 'inventory', 'hardware', 'lif
 }
 
 $script:Config = $null
+# The Berth that this request is of; null: it does not know.
+$script:Installation = $null
 # True from Windows Server 2016 on: told by what the module offers, not by a version number.
 $script:Modern = $false
 # Windows Server 2016 got automatic checkpoints, and the parameter that forbids them, only with an update of its module
@@ -37,6 +39,7 @@ function Connect-HyperV {
 }
 
 function Invoke-Request($Request) {
+    $script:Installation = $Request['installation']
     switch -CaseSensitive ($Request.op) {
         'configure' { return Set-AgentConfig $Request }
         'facts' { return Get-HostFacts }
@@ -44,6 +47,8 @@ function Invoke-Request($Request) {
         'counters' { return Get-Counters }
         'guards' { return Get-Guards }
         'guard' { return Restore-Guard $Request }
+        'unclaimed' { return Get-UnclaimedVms }
+        'claim' { return Add-Claim $Request }
         'create' { return New-OwnVm $Request }
         'start' { return Start-OwnVm $Request }
         'stop' { return Stop-OwnVm $Request }

@@ -81,6 +81,10 @@ export const Guards = z.object({
   vms: z.array(z.object({ vmId: z.uuid(), epoch: z.int().positive(), nics: z.array(Guarded) })),
 });
 
+export const Unclaimed = z.object({
+  vms: z.array(z.object({ vmId: z.uuid(), epoch: z.int().positive() })),
+});
+
 /** What is missing of what keeps the adapter from addresses that are not its own; null: nothing. */
 export function whyUnguarded(nic: z.infer<typeof Guarded>, address: string): string | null {
   if (nic.spoofing !== "Off") return "it may send from any MAC address";

@@ -17,6 +17,7 @@ import {
   Inventory,
   Started,
   toObserved,
+  Unclaimed,
   whyUnguarded,
   type Checkpoint,
   type CmdletCall,
@@ -58,9 +59,11 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
   const jobs = createWorker(workerOptions(options));
   const diskSums = createDiskSums();
 
+  const installation = options.installation ?? (() => null);
   const look = async <S extends z.ZodType>(op: string, schema: S, signal?: AbortSignal) => {
     try {
-      return schema.parse(await looks.call(op, {}, { timeoutMs: limits.readMs, signal }));
+      const fields = { installation: installation() };
+      return schema.parse(await looks.call(op, fields, { timeoutMs: limits.readMs, signal }));
     } catch (error) {
       if (signal?.aborted || (error instanceof DriverError && error.code === "timed_out"))
         throw error;
@@ -75,7 +78,12 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     fields: object,
     signal?: AbortSignal,
     timeoutMs = limits.jobMs,
-  ) => jobs.call(op, { ...fields, ...reference(vm) }, { timeoutMs, signal });
+  ) =>
+    jobs.call(
+      op,
+      { ...fields, ...reference(vm), installation: installation() },
+      { timeoutMs, signal },
+    );
   const changeCheckpoint = async (
     op: string,
     vm: VmRef,
@@ -134,6 +142,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
   };
 
   return {
+    imageFolder: { path: options.images, ending: ".vhdx" },
     async facts(signal) {
       const facts = await look("facts", Facts, signal);
       if (!facts.switchPresent)
@@ -251,6 +260,17 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         const detail = `${amiss.join("; ")}; put back`;
         findings.add({ vmId: vm.vmId, code: "spoof_guard_restored", detail });
       }
+    },
+    async claim(vms, signal) {
+      if (installation() === null) return 0;
+      const { vms: bare } = await look("unclaimed", Unclaimed, signal);
+      const epochs = new Map(bare.map((vm) => [vm.vmId, vm.epoch]));
+      const wanted = vms.filter((vm) => epochs.get(vm.vmId) === vm.ownerEpoch);
+      for (const vm of wanted) {
+        await change("claim", vm, {}, signal);
+        options.log.info("vm_claimed", { vm_id: vm.vmId });
+      }
+      return wanted.length;
     },
     takeFindings: () => findings.take(),
     async eraseSeed(vm, signal) {

@@ -102,7 +102,7 @@ function Get-Remnants($Seen) {
         $vmId = [System.IO.Path]::GetFileName($folder)
         if ($vmId -cnotmatch $script:Patterns.uuid -or $Seen.ContainsKey($vmId)) { continue }
         $owner = Read-OwnerFile $vmId
-        if ($null -eq $owner) { continue }
+        if ($null -eq $owner -or (Test-Foreign $owner)) { continue }
         # One of everything, as an observation has no way to say that there is none.
         @{
             vmId = $vmId; epoch = $owner.epoch; state = 'Off'; vcpus = 1; memoryMib = 1; diskGib = 1

@@ -1,6 +1,7 @@
 import path from "node:path";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
+import type { InstallationId } from "../driver.ts";
 import type { WorkerOptions } from "./powershell.ts";
 
 export type HypervOptions = Readonly<{
@@ -23,6 +24,8 @@ export type HypervOptions = Readonly<{
     env?: Readonly<Record<string, string>>;
   }>;
   accelerator?: HostFacts["accelerator"];
+  /** Left out: it knows none. */
+  installation?: InstallationId;
   timeouts?: Partial<Timeouts>;
 }>;
 

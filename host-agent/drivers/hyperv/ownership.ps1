@@ -5,6 +5,8 @@
 # back the Notes of its time: the higher epoch of the two is the true one. A person may add lines to the Notes.
 
 $script:TagPattern = '(?m)^berth:1 vm=([0-9a-f-]{36}) epoch=([0-9]{1,9})(?: disk_gib=([0-9]{1,6}) state=(creating|ready))?\r?$'
+# Which Berth's it is, in a line of its own: an agent of before reads the line above as ever, and leaves this one.
+$script:InstallationPattern = '(?m)^berth-installation:([0-9a-f-]{36})\r?$'
 # vmId -> Hyper-V's own Id, as last seen by this worker. Only a shortcut: whatever it finds is checked again.
 $script:KnownIds = @{}
 
@@ -16,12 +18,19 @@ function Get-OwnerPath([string]$VmId) { [System.IO.Path]::Combine($script:Config
 function Read-Tag([string]$Text) {
     $match = [regex]::Match([string]$Text, $script:TagPattern)
     if (-not $match.Success) { return $null }
+    $installation = [regex]::Match([string]$Text, $script:InstallationPattern)
     @{
+        installation = if ($installation.Success) { $installation.Groups[1].Value } else { $null }
         vmId    = $match.Groups[1].Value
         epoch   = [int]$match.Groups[2].Value
         diskGib = if ($match.Groups[3].Success) { [int]$match.Groups[3].Value } else { 0 }
         ready   = $match.Groups[4].Value -ceq 'ready'
     }
+}
+
+# It names another Berth than the one that asks. Where either is not known, all is as before there were two.
+function Test-Foreign($Tag) {
+    $null -ne $script:Installation -and $null -ne $Tag.installation -and $Tag.installation -cne $script:Installation
 }
 
 # The owner file's tag, or null where there is no file.
@@ -36,7 +45,9 @@ function Read-OwnerFile([string]$VmId) {
 function Write-OwnerFile([string]$VmId, [int]$Epoch) {
     $path = Get-OwnerPath $VmId
     $fresh = "$path.new"
-    [System.IO.File]::WriteAllText($fresh, "berth:1 vm=$VmId epoch=$Epoch`n")
+    $text = "berth:1 vm=$VmId epoch=$Epoch`n"
+    if ($null -ne $script:Installation) { $text += "berth-installation:$script:Installation`n" }
+    [System.IO.File]::WriteAllText($fresh, $text)
     if ([System.IO.File]::Exists($path)) { [System.IO.File]::Replace($fresh, $path, [NullString]::Value) }
     else { [System.IO.File]::Move($fresh, $path) }
 }
@@ -54,6 +65,8 @@ function Get-VmTag($Vm) {
         $tag = $owner
     }
     elseif ($null -ne $owner -and $owner.epoch -gt $tag.epoch) { $tag.epoch = $owner.epoch }
+    if ($null -eq $tag.installation -and $null -ne $owner) { $tag.installation = $owner.installation }
+    if (Test-Foreign $tag) { return $null }
     $tag
 }
 
@@ -104,6 +117,7 @@ function Select-TrueVm($Vms) {
 }
 
 function Assert-Epoch($Tag, $Request) {
+    if (Test-Foreign $Tag) { throw (New-Refusal 'not_ours' "the VM is another Berth's") }
     if ($Tag.epoch -ne $Request.epoch) {
         throw (New-Refusal 'stale_epoch' "the VM is of owner epoch $($Tag.epoch), the call of $($Request.epoch)")
     }
@@ -131,5 +145,28 @@ function Set-VmTag($Vm, $Request, [int]$DiskGib, [string]$State) {
     $notes = if ($null -ne (Read-Tag $notes)) { [regex]::Replace($notes, $script:TagPattern, $line) }
     elseif ($notes.Trim() -eq '') { $line }
     else { "$line`n$notes" }
+    if ($null -ne $script:Installation) {
+        $mark = "berth-installation:$script:Installation"
+        $notes = if ([regex]::IsMatch($notes, $script:InstallationPattern)) { [regex]::Replace($notes, $script:InstallationPattern, $mark) }
+        else { $notes.Replace($line, "$line`n$mark") }
+    }
     if ($notes -cne $Vm.Notes) { Hyper-V\Set-VM -VM $Vm -Notes $notes }
+}
+
+# The VMs that bear Berth's tag and no Berth's id: of before there was one. Those whose Notes are lost are left as they are.
+function Get-UnclaimedVms {
+    @{ vms = @(foreach ($vm in @(Hyper-V\Get-VM)) {
+                $tag = Get-VmTag $vm
+                if ($null -ne $tag -and $null -eq $tag.installation -and $tag.diskGib -gt 0) { @{ vmId = $tag.vmId; epoch = $tag.epoch } }
+            }) }
+}
+
+# Notes and the owner file are read by nobody but us: the guest notices nothing.
+function Add-Claim($Request) {
+    $vm = Get-OwnVm $Request
+    $tag = Get-VmTag $vm
+    if ($tag.diskGib -eq 0) { return @{} }
+    Set-VmTag $vm $Request $tag.diskGib $(if ($tag.ready) { 'ready' } else { 'creating' })
+    Write-OwnerFile $Request.vmId $Request.epoch
+    @{}
 }

@@ -37,6 +37,8 @@ $script:Operations = @{
     'list'              = @{}
     'counters'          = @{}
     'guards'            = @{}
+    'unclaimed'         = @{}
+    'claim'             = $script:VmFields
     'guard'             = $script:VmFields + @{ nics = 'nics' }
     'create'            = $script:VmFields + $script:SizeFields + @{ image = 'image'; os = 'os'; firmware = 'firmware?'; secureBoot = 'secureBoot?'; seeded = 'bool' }
     'start'             = $script:VmFields + @{ dropSavedState = 'bool' }
@@ -60,6 +62,8 @@ function Assert-Request($Request) {
         throw (New-Refusal 'bad_request' 'no such operation')
     }
     $fields = $script:Operations[$op] + @{ id = 'count'; op = 'op' }
+    # The Berth that asks; who does not say it knows none.
+    if ($Request.ContainsKey('installation')) { $fields['installation'] = 'uuid?' }
     Assert-Fields $Request $fields
     if ($null -eq $script:Config -and $op -cne 'configure') { throw (New-Refusal 'bad_request' 'not configured') }
 }

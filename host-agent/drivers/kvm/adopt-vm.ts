@@ -30,6 +30,7 @@ export async function adoptVm(host: KvmHost, vm: DesiredVm, signal?: AbortSignal
     files: filesOf(host.folders, vm),
     network: host.network,
     accelerator: await host.accelerator(signal),
+    installation: host.installation(),
   };
   await host.define(vm, domainXml(vm, place), signal);
   host.log.info("vm_defined_again", { vm_id: vm.vmId, from: "its disk" });

@@ -25,7 +25,12 @@ export async function createVm(
   // Everything that can be refused is refused before anything is touched.
   await refuseWhatHostCannot(host, vm, signal);
   const files = filesOf(host.folders, vm);
-  const place = { files, network: host.network, accelerator: await host.accelerator(signal) };
+  const place = {
+    files,
+    network: host.network,
+    accelerator: await host.accelerator(signal),
+    installation: host.installation(),
+  };
   const definition = domainXml(vm, place);
 
   for (const file of await taggedFiles(host.folders, vm.vmId)) checkOwner(file.tag, vm);

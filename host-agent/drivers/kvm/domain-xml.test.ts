@@ -50,6 +50,7 @@ const define = (over: Partial<DesiredVm> = {}, place: Partial<DomainPlace> = {})
     files: filesOf(folders, vm),
     network: { kind: "bridge", name: "br0" },
     accelerator: "hardware",
+    installation: null,
     ...place,
   });
 };

@@ -20,7 +20,21 @@ export type DomainPlace = Readonly<{
   files: VmFiles;
   network: KvmNetwork;
   accelerator: HostFacts["accelerator"];
+  /** null: not known yet, and left out of the tag. */
+  installation: string | null;
 }>;
+
+/** Berth's tag in a domain's metadata. */
+const tagOf = (vm: VmRef, diskGib: number, installation: string | null) => ({
+  "@id": checkedId(vm.vmId),
+  "@ownerEpoch": vm.ownerEpoch,
+  "@diskGib": diskGib,
+  ...(installation !== null && { "@installation": installation }),
+});
+
+/** The tag alone, as `virsh metadata` takes it. */
+export const tagXml = (vm: VmRef, diskGib: number, installation: string): string =>
+  create(verbatim({ vm: tagOf(vm, diskGib, installation) })).end({ headless: true });
 
 /**
  * The whole definition of a VM, in libvirt's domain format (https://libvirt.org/formatdomain.html).
@@ -31,7 +45,8 @@ export type DomainPlace = Readonly<{
  *
  * Throws `unsupported` for a VLAN that this host has no bridge for.
  */
-export function domainXml(vm: DesiredVm, { files, network, accelerator }: DomainPlace): string {
+export function domainXml(vm: DesiredVm, place: DomainPlace): string {
+  const { files, network, accelerator, installation } = place;
   const hardware = accelerator === "hardware";
   const windows = vm.image.os === "windows";
   const definition = {
@@ -43,9 +58,7 @@ export function domainXml(vm: DesiredVm, { files, network, accelerator }: Domain
       metadata: {
         "berth:vm": {
           "@xmlns:berth": TAG_NAMESPACE,
-          "@id": vm.vmId,
-          "@ownerEpoch": vm.ownerEpoch,
-          "@diskGib": vm.size.diskGib,
+          ...tagOf(vm, vm.size.diskGib, installation),
         },
       },
       memory: { "@unit": "MiB", "#": vm.size.memoryMib },

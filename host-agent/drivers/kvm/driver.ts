@@ -1,12 +1,14 @@
 import type { VmDriver } from "../driver.ts";
 import { adoptVm } from "./adopt-vm.ts";
 import { doOnce, startVm, stopVm } from "./change-power.ts";
+import { claimVms } from "./claim-vms.ts";
 import { createVm } from "./create-vm.ts";
 import { destroyVm } from "./destroy-vm.ts";
 import { eraseSeed } from "./erase-seed.ts";
 import { guardVms } from "./guard.ts";
 import { openKvmHost, type KvmOptions } from "./host.ts";
 import { readHostFacts } from "./host-facts.ts";
+import { IMAGE_ENDING } from "./images.ts";
 import { listVms } from "./list-vms.ts";
 import { readCounters } from "./read-counters.ts";
 import { resizeVm } from "./resize-vm.ts";
@@ -35,6 +37,7 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
   }
 
   return {
+    imageFolder: { path: options.imageDir, ending: IMAGE_ENDING },
     facts: (signal) => call(signal, (signal) => readHostFacts(host, signal)),
     list: (signal) => call(signal, (signal) => listVms(host, signal)),
     create: (vm, signal, secrets) => call(signal, (signal) => createVm(host, vm, signal, secrets)),
@@ -47,6 +50,7 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
     resize: (vm, signal) => call(signal, (signal) => resizeVm(host, vm, signal)),
     destroy: (vm, signal) => call(signal, (signal) => destroyVm(host, vm, signal)),
     guard: (vms, signal) => call(signal, (signal) => guardVms(host, vms, signal)),
+    claim: (vms, signal) => call(signal, (signal) => claimVms(host, vms, signal)),
     takeFindings: () => host.findings.take(),
     counters: (signal) => call(signal, (signal) => readCounters(host, signal)),
     emptyTrash: (before, signal) =>

@@ -3,7 +3,7 @@ import { release } from "node:os";
 import path from "node:path";
 import type { Clock, Log } from "#core/ports.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
-import { DriverError, type VmRef } from "../driver.ts";
+import { DriverError, type InstallationId, type VmRef } from "../driver.ts";
 import { createFindings, type Findings } from "../findings.ts";
 import { createImageShelf, type ImageShelf } from "../image-shelf.ts";
 import { detectAccelerator } from "./accelerator.ts";
@@ -34,6 +34,8 @@ export type KvmOptions = Folders &
     /** A new disk is refused when it would find less than this free. */
     reserveDiskMib?: number;
     libvirt?: Libvirt;
+    /** Left out: it knows none. */
+    installation?: InstallationId;
   }>;
 
 /** What every operation of the driver works with. */
@@ -51,6 +53,7 @@ export type KvmHost = Readonly<{
   network: KvmNetwork;
   runDir: string;
   agentVersion: string;
+  installation: InstallationId;
   emulationAllowed: boolean;
   reserveDiskMib: number;
   accelerator: (signal?: AbortSignal) => Promise<"hardware" | "tcg">;
@@ -74,7 +77,8 @@ export type KvmHost = Readonly<{
 export function openKvmHost(options: KvmOptions): KvmHost {
   const { clock, log, network } = options;
   const libvirt = options.libvirt ?? createVirsh(options.uri);
-  const look = createLook({ libvirt, clock });
+  const installation = options.installation ?? (() => null);
+  const look = createLook({ libvirt, clock, installation });
   let accelerator: Promise<"hardware" | "tcg"> | undefined;
   return {
     libvirt,
@@ -89,6 +93,7 @@ export function openKvmHost(options: KvmOptions): KvmHost {
     network,
     runDir: options.runDir ?? "/run/libvirt/qemu",
     agentVersion: options.agentVersion,
+    installation,
     emulationAllowed: options.emulationAllowed,
     reserveDiskMib: options.reserveDiskMib ?? DEFAULT_RESERVE_MIB,
     accelerator: async (signal) => {
@@ -107,7 +112,12 @@ export function openKvmHost(options: KvmOptions): KvmHost {
       const domain = await look.one(ref.vmId, signal);
       if (domain === null) return null;
       if (domain.own === null)
-        throw new DriverError("not_ours", `domain ${domain.uuid} does not bear Berth's tag`);
+        throw new DriverError(
+          "not_ours",
+          domain.foreign
+            ? `domain ${domain.uuid} is another Berth's`
+            : `domain ${domain.uuid} does not bear Berth's tag`,
+        );
       checkOwner(domain.own.tag, ref);
       return { ...domain, own: domain.own };
     },

@@ -6,15 +6,15 @@ import type { ImageFile } from "../image-shelf.ts";
 import { readQcow2 } from "./disks.ts";
 import { imageFile, type Folders } from "./files.ts";
 
-const ENDING = ".qcow2";
+export const IMAGE_ENDING = ".qcow2";
 
 /** The images that a VM can be made from here: whole, flat, and under a name of the catalogue's kind. */
 export async function readImages({ imageDir }: Pick<Folders, "imageDir">): Promise<ImageFile[]> {
   const names = await readdir(imageDir);
   const found = await Promise.all(
     names.sort().map(async (name) => {
-      const file = path.basename(name, ENDING);
-      if (!name.endsWith(ENDING) || !HostImage.shape.file.safeParse(file).success) return [];
+      const file = path.basename(name, IMAGE_ENDING);
+      if (!name.endsWith(IMAGE_ENDING) || !HostImage.shape.file.safeParse(file).success) return [];
       const at = path.join(imageDir, name);
       const disk = await readQcow2(at).catch(() => null);
       return disk === null || disk.hasBackingFile || disk.virtualSize < 1n

@@ -18,8 +18,9 @@ export async function listVms(host: KvmHost, signal?: AbortSignal): Promise<Obse
   const vms: Promise<ObservedVm>[] = [];
   for (const domain of domains) {
     const { own } = domain;
+    // Files of another Berth's VM, in folders that were shared by mistake, are no VM of ours that was cut short.
+    if (own !== null || domain.foreign) defined.add(domain.uuid);
     if (own === null) continue;
-    defined.add(own.tag.vmId);
     vms.push(observeDomain(host, { ...domain, own }, seeds, signal));
   }
   for (const file of newestByVm(files))

@@ -1,6 +1,6 @@
 import type { ObservedPower } from "#core/vms/vm.ts";
 import type { Clock } from "#core/ports.ts";
-import { DriverError } from "../driver.ts";
+import { DriverError, type InstallationId, isForeign } from "../driver.ts";
 import type { Libvirt } from "./libvirt.ts";
 import {
   type Domain,
@@ -12,7 +12,14 @@ import {
 import { checkedId } from "./tag.ts";
 
 /** A domain as libvirt has it at one moment. `xml` is its whole definition; `persistent`: it outlives its process. */
-export type Found = Domain & Readonly<{ power: ObservedPower; persistent: boolean; xml: string }>;
+export type Found = Domain &
+  Readonly<{
+    power: ObservedPower;
+    persistent: boolean;
+    xml: string;
+    /** It is another Berth's, and `own` is null. */
+    foreign: boolean;
+  }>;
 export type Owned = Found & Readonly<{ own: OwnDomain }>;
 export type Look = ReturnType<typeof createLook>;
 
@@ -22,7 +29,12 @@ const ATTEMPTS = 4;
 const PAUSE_MS = 50;
 
 /** Reads domains whole: every one that was there is in the answer, with its state and its definition, or it throws. */
-export function createLook({ libvirt, clock }: { libvirt: Libvirt; clock: Clock }) {
+export function createLook(ports: {
+  libvirt: Libvirt;
+  clock: Clock;
+  installation: InstallationId;
+}) {
+  const { libvirt, clock, installation } = ports;
   /** Definitions seldom change; parsing them again would be most of a look's cost. */
   const parsed = new Map<string, { xml: string; domain: Domain }>();
 
@@ -73,7 +85,15 @@ export function createLook({ libvirt, clock }: { libvirt: Libvirt; clock: Clock 
       const domain = parse(uuid, xml);
       const state = states.get(domain.name);
       if (state === undefined) return undefined;
-      domains.push({ ...domain, xml, power: powerOf(state), persistent: !passing.has(uuid) });
+      const foreign = isForeign(domain.own?.installation ?? null, installation());
+      domains.push({
+        ...domain,
+        own: foreign ? null : domain.own,
+        foreign,
+        xml,
+        power: powerOf(state),
+        persistent: !passing.has(uuid),
+      });
     }
     return domains;
   }

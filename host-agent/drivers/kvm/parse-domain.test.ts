@@ -29,6 +29,7 @@ describe("a domain's definition", () => {
       uuid: ID,
       name: `berth-${ID}`,
       own: {
+        installation: null,
         tag: { vmId: ID, ownerEpoch: 3 },
         vcpus: 2,
         memoryMib: 128,

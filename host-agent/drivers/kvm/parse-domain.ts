@@ -13,6 +13,8 @@ export type Domain = Readonly<{
 }>;
 export type OwnDomain = Readonly<{
   tag: VmRef;
+  /** Whose it is of the Berths on this host; null: it was made before VMs bore that. */
+  installation: string | null;
   vcpus: number;
   memoryMib: number;
   /** The size that its disk was ordered with. */
@@ -45,6 +47,7 @@ const Tag = z.object({
   "@id": z.uuid(),
   "@ownerEpoch": z.coerce.number().int().positive(),
   "@diskGib": z.coerce.number().int().positive(),
+  "@installation": z.uuid().nullable().default(null),
 });
 /** Anybody's domain: the metadata may be anything, and only what is wholly ours counts as a tag. */
 const AnyDomain = z.object({
@@ -91,6 +94,7 @@ export function parseDomain(xml: string): Domain {
     name,
     own: {
       tag: { vmId: uuid, ownerEpoch: tag["@ownerEpoch"] },
+      installation: tag["@installation"],
       vcpus: domain.vcpu,
       memoryMib: Math.round(domain.currentMemory / 1024),
       diskGib: tag["@diskGib"],

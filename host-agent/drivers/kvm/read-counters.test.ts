@@ -107,6 +107,7 @@ const definition = () =>
     files: filesOf(folders(), vm),
     network: { kind: "bridge", name: "br0", vlans: {} },
     accelerator: "tcg",
+    installation: null,
   }).replace("</memory>", "</memory><currentMemory unit='KiB'>524288</currentMemory>");
 
 describe("the counters of a running VM", () => {

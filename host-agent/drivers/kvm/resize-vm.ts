@@ -54,6 +54,7 @@ export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSigna
     files: { ...files, disk: top },
     network: host.network,
     accelerator: await host.accelerator(signal),
+    installation: host.installation(),
   };
   const definition = domainXml(vm, place);
   if (wanted > disk.virtualSize) await growOffline(files.disk, vm.size.diskGib, signal);

@@ -5,6 +5,8 @@ import { DriverError, type VmRef } from "../driver.ts";
  * and in the name of each of its files, so that neither can be taken for another's when the other half is lost.
  */
 export const TAG_NAMESPACE = "urn:berth:vm:1";
+/** The prefix that stands for it. */
+export const TAG_KEY = "berth";
 
 const UUID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}";
 const STEM = new RegExp(`^(${UUID})\\.e([1-9][0-9]{0,8})\\.`);

@@ -10,6 +10,8 @@ import {
   administratorPassword,
   asksForPassword,
   DriverError,
+  type InstallationId,
+  isForeign,
   type VmDriver,
   type VmRef,
 } from "../driver.ts";
@@ -34,6 +36,8 @@ export type SimulatedOptions = {
   agentVersion?: string;
   faults?: FaultHook;
   log?: Log;
+  /** Left out: it knows none. */
+  installation?: InstallationId;
 };
 
 /** A running VM may grow to so many times the size it was started with. No vCPU is added to one on Hyper-V. */
@@ -73,6 +77,13 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   const limits = limitsOf({ hypervisor, hypervisorVersion, cpuThreads });
   const findings = createFindings(options.log ?? { info: () => undefined, error: () => undefined });
   const now = () => clock.now().getTime();
+  const installation = options.installation ?? (() => null);
+  const foreign = (vm: VmRecord) => isForeign(vm.installation ?? null, installation());
+  /** Those that bear Berth's tag, and no other Berth's. */
+  const tagged = async () =>
+    (await world.vms()).flatMap((vm) =>
+      vm.ownerEpoch === null || foreign(vm) ? [] : [{ vm, ownerEpoch: vm.ownerEpoch }],
+    );
 
   /** Passes one point: the fault hook, then the time that the real thing takes. */
   async function step(
@@ -93,6 +104,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
     if (vm === null) return null;
     if (vm.ownerEpoch === null)
       throw new DriverError("not_ours", `VM ${ref.vmId} carries no tag of Berth's`);
+    if (foreign(vm)) throw new DriverError("not_ours", `VM ${ref.vmId} is another Berth's`);
     if (vm.ownerEpoch !== ref.ownerEpoch)
       throw new DriverError(
         "stale_epoch",
@@ -127,6 +139,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   }
 
   return {
+    // Its images are names.
+    imageFolder: null,
     async facts(signal) {
       await step("facts", "read", null, 0, signal);
       return {
@@ -147,13 +161,11 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
     async list(signal) {
       await step("list", "read", null, delays.list, signal);
       const at = now();
-      return (await world.vms()).flatMap((vm) =>
-        vm.ownerEpoch === null ? [] : [observe(vm, vm.ownerEpoch, at)],
-      );
+      return (await tagged()).map(({ vm, ownerEpoch }) => observe(vm, ownerEpoch, at));
     },
 
     async create(vm, signal, secrets) {
-      let record: VmRecord = stopped((await find(vm)) ?? blank(vm), now());
+      let record: VmRecord = stopped((await find(vm)) ?? blank(vm, installation()), now());
       if (record.definition === null) refuseBeyondLimits(vm.size, limits);
       if (record.disk === null) {
         if (options.images && !options.images.includes(vm.image.file))
@@ -333,9 +345,9 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
     async counters(signal) {
       await step("counters", "read", null, delays.list, signal);
       const at = now();
-      return (await world.vms()).flatMap((vm) => {
+      return (await tagged()).flatMap(({ vm }) => {
         const run = runAt(vm, at);
-        return vm.ownerEpoch === null || run === null ? [] : [countersAt(vm, run, at)];
+        return run === null ? [] : [countersAt(vm, run, at)];
       });
     },
 
@@ -352,11 +364,24 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       await step("guard", "read", null, delays.list, signal);
       for (const { vmId, ownerEpoch } of vms) {
         const vm = await world.vm(vmId);
-        if (vm?.ownerEpoch !== ownerEpoch || !vm.unguarded) continue;
+        if (vm?.ownerEpoch !== ownerEpoch || foreign(vm) || !vm.unguarded) continue;
         const { unguarded: _, ...guarded } = vm;
         await world.putVm(guarded);
         findings.add({ vmId, code: "spoof_guard_restored", detail: "it was gone; put back" });
       }
+    },
+    async claim(vms, signal) {
+      const own = installation();
+      if (own === null) return 0;
+      let claimed = 0;
+      for (const { vmId, ownerEpoch } of vms) {
+        const vm = await world.vm(vmId);
+        if (vm?.ownerEpoch !== ownerEpoch || vm.installation !== undefined) continue;
+        await step("claim", "write", vmId, 0, signal);
+        await world.putVm({ ...vm, installation: own });
+        claimed += 1;
+      }
+      return claimed;
     },
     takeFindings: () => findings.take(),
 
@@ -371,10 +396,11 @@ function stopped(vm: VmRecord, now: number): VmRecord {
   return { ...rest, definition: null };
 }
 
-function blank(vm: DesiredVm): VmRecord {
+function blank(vm: DesiredVm, installation: string | null): VmRecord {
   return {
     vmId: vm.vmId,
     ownerEpoch: vm.ownerEpoch,
+    ...(installation !== null && { installation }),
     size: vm.size,
     disk: null,
     seed: null,

@@ -33,6 +33,8 @@ export const VmRecord = z.object({
   definition: z.object({ macs: z.array(z.string()) }).nullable(),
   run: Run.nullable(),
   // Left out of records that have none: older agents read the same world, strictly.
+  /** Whose it is of the Berths on this host. */
+  installation: z.uuid().optional(),
   /** Somebody saved its memory, and that cannot be restored. */
   spoiltMemory: z.boolean().optional(),
   /** Somebody took away what keeps it from foreign addresses. */

@@ -28,7 +28,11 @@ describe("a host that is added", () => {
   test("has a token, a queue, and no place for a VM until its agent has enrolled", async () => {
     const { host, joinToken } = await aHost();
     expect(host).toMatchObject({ state: "enrolling", queueUrl: expect.stringContaining(host.id) });
-    expect(valueOf(await enroll(joinToken))).toEqual({ hostId: host.id, identityEpoch: 1 });
+    expect(valueOf(await enroll(joinToken))).toEqual({
+      hostId: host.id,
+      identityEpoch: 1,
+      installation: expect.any(String),
+    });
     expect(await hostRow(host.id)).toMatchObject({
       state: "active",
       capacity_vcpus: 256,
@@ -123,7 +127,7 @@ describe("enrolling again", () => {
     const again = valueOf(await issueJoinToken(cp.deps, SYSTEM, host.id));
     const publicKey = key();
     const smaller = hostFacts({ memoryMib: 8192 });
-    expect(valueOf(await enroll(again.joinToken, publicKey, smaller))).toEqual({
+    expect(valueOf(await enroll(again.joinToken, publicKey, smaller))).toMatchObject({
       hostId: host.id,
       identityEpoch: 2,
     });
@@ -258,5 +262,19 @@ describe("a host's facts are not trusted", () => {
     expect(await hostRow(host.id)).toMatchObject({
       facts: { hypervisorVersion: "QEMU \ufffd \ufffd" },
     });
+  });
+});
+
+// 12.7: two Berths on one hypervisor.
+describe("which Berth it is", () => {
+  test("is told the same at each enrolment and in each session, to every host", async () => {
+    const told = [];
+    for (const { host, joinToken } of [await aHost(), await aHost()]) {
+      told.push(valueOf(await enroll(joinToken)).installation);
+      told.push((await openAgentSession(cp.deps, host.id)).installation);
+    }
+    const [row, ...more] = await cp.rows("select id from installation");
+    expect(more).toEqual([]);
+    expect(told).toEqual(Array.from({ length: 4 }, () => row?.["id"]));
   });
 });

@@ -284,8 +284,8 @@ export const MUTANTS: readonly Mutant[] = [
     find: "const found = await find(ref);",
     replace: "const found = await world.vm(ref.vmId);",
     also: {
-      find: "vm.ownerEpoch === null ? [] : [observe(vm, vm.ownerEpoch, at)],",
-      replace: "[observe(vm, vm.ownerEpoch ?? 1, at)],",
+      find: "vm.ownerEpoch === null || foreign(vm) ? [] : [{ vm, ownerEpoch: vm.ownerEpoch }],",
+      replace: "[{ vm, ownerEpoch: vm.ownerEpoch ?? 1 }],",
     },
   },
   {
