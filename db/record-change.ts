@@ -11,6 +11,7 @@ export type SubjectKind =
   | "vm"
   | "host"
   | "finding"
+  | "restore"
   | "action"
   | "account"
   | "link"

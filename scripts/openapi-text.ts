@@ -39,6 +39,7 @@ function uncallable(): Deps {
       fetchRefund: never,
       refundInvoice: never,
       undeliveredEvents: never,
+      eventsSince: never,
       verifyWebhook: never,
     },
     mail: { send: never },

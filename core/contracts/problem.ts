@@ -68,6 +68,8 @@ export const STATUS_BY_CODE = {
   vm_not_lost: 409,
   repair_unavailable: 409,
   plan_changed: 409,
+  adoption_refused: 409,
+  restore_point_invalid: 422,
   vm_not_running: 409,
   vm_suspended: 409,
   email_taken: 409,

@@ -10,7 +10,8 @@ export const FindingView = z
     id: idOut("finding"),
     kind: Kind.openapi({
       description:
-        "`vm_lost`, `vm_seen_after_delete`, `stranger`, `clock_off`, `image_changed`, `desired_refused`, or a word of the " +
+        "`vm_lost`, `vm_seen_after_delete`, `vm_unknown_after_restore`, `stranger`, `clock_off`, `image_changed`, " +
+        "`desired_refused`, or a word of the " +
         "host's agent, such as `saved_state_dropped`.",
     }),
     hostId: idOut("host"),
