@@ -30,7 +30,9 @@ const clock = createVirtualClock(new Date().toISOString());
 /** The driver looks again when domains of others come and go: that takes real time. */
 const driverClock: Clock = {
   now: clock.now,
-  sleep: async (ms, signal) => void (await wait(ms, undefined, signal ? { signal } : {})),
+  sleep: async (ms, signal) => {
+    await wait(ms, undefined, signal ? { signal } : {});
+  },
 };
 const log: Log = {
   info: () => undefined,

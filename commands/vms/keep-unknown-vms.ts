@@ -1,4 +1,5 @@
 import type { ReceivedReport } from "#core/contracts/agent/report.ts";
+import { MOST_COUNT } from "#core/contracts/api/values.ts";
 import type { Tx } from "#db/client.ts";
 import type { Host } from "#db/hosts/hosts.ts";
 import { insertUnknownVm } from "#db/hosts/restores.ts";
@@ -20,6 +21,8 @@ export async function keepUnknownVms(
   for (const { vmId, ownerEpoch, was } of strangers) {
     if (was === undefined || (await loadVm(tx, vmId))) continue;
     const { hostname, imageId, size, address } = was;
+    // Its word, and what no machine has is no VM of ours.
+    if (Math.max(ownerEpoch, size.vcpus, size.memoryMib, size.diskGib) > MOST_COUNT) continue;
     const kept = await insertUnknownVm(tx, {
       vmId,
       hostId: host.id,

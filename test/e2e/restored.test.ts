@@ -47,10 +47,8 @@ test("tells what there is to do, does it when it is told to, and does it once", 
 
 test("adopts no VM that no host tells of, and says why", async () => {
   const id = "0".repeat(32);
-  const adopted = await restored(
-    ...["--adopt", `vm_${id}`, "--checkout", "cs_test_1"],
-    ...["--account", `acct_${id}`, "--plan", `plan_${id}`],
-  );
+  const session = ["--checkout", "cs_test_1", "--account", `acct_${id}`, "--plan", `plan_${id}`];
+  const adopted = await restored("--adopt", `vm_${id}`, ...session);
   expect(adopted).toMatchObject({ code: 1, stderr: expect.stringContaining("vm_not_found") });
 });
 
