@@ -411,6 +411,11 @@ async function restored(): Promise<void> {
     expiresAt: minutesAfter(60, now),
   });
   expect(await cp.stripe.pay(checkout.url)).toBe(303);
+  await cp.rows(
+    "update hosts set capacity_memory_mib = allocated_memory_mib + 1024, capacity_disk_gib = allocated_disk_gib + 20, " +
+      "capacity_vcpus = allocated_vcpus + 1, capacity_vms = allocated_vms + 1 where id = $1",
+    world.hostId,
+  );
   const free = await cp.rows(
     "select host(address) as a from ip_addresses where location_id = $1 and busy_until <= $2 limit 1",
     world.locationId,
