@@ -180,6 +180,7 @@ describe("what Stripe fails with", () => {
     ["refundInvoice", () => payments().refundInvoice({ orderId: "o", invoiceId: "i" })],
     ["orderOfPayment", () => payments().orderOfPayment("pi_1")],
     ["fetchRefund", () => payments().fetchRefund("re_1")],
+    ["eventsSince", () => payments().eventsSince({ from: NOW, before: NOW, after: null })],
     [
       "undeliveredEvents",
       () => payments().undeliveredEvents({ from: NOW, before: NOW, after: null }),

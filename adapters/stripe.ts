@@ -8,6 +8,8 @@ import {
   type Payments,
   UnknownToProvider,
   type SubscriptionState,
+  type UndeliveredAsked,
+  type UndeliveredPage,
 } from "#core/billing/payments.ts";
 import { ok, refuse } from "#core/result.ts";
 import { makeOnce } from "./make-once.ts";
@@ -93,6 +95,23 @@ export function createStripePayments(options: StripeOptions): Payments {
   };
   const fetchSubscription = async (id: string): Promise<SubscriptionState> =>
     stateOf(await stripe.subscriptions.retrieve(id, { expand: ["latest_invoice"] }));
+
+  const eventsPage = async (
+    { from, before, after }: UndeliveredAsked,
+    which: { delivery_success?: false },
+  ): Promise<UndeliveredPage> => {
+    const { data, has_more: more } = await stripe.events.list({
+      types: [...PROVIDER_EVENTS],
+      ...which,
+      created: { gte: seconds(from), lt: seconds(before) },
+      limit: PAGE,
+      ...(after === null ? {} : { starting_after: after }),
+    });
+    return {
+      events: data.map((event) => ({ event: providerEvent(event), body: JSON.stringify(event) })),
+      next: more ? (data.at(-1)?.id ?? null) : null,
+    };
+  };
 
   /** Of an order's refunds, which have all failed. */
   const mayTryAgain = (failed: readonly Stripe.Refund[]): boolean =>
@@ -356,19 +375,8 @@ export function createStripePayments(options: StripeOptions): Payments {
     fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
 
     // https://docs.stripe.com/webhooks/process-undelivered-events; the events themselves go back 30 days.
-    undeliveredEvents: async ({ from, before, after }) => {
-      const { data, has_more: more } = await stripe.events.list({
-        types: [...PROVIDER_EVENTS],
-        delivery_success: false,
-        created: { gte: seconds(from), lt: seconds(before) },
-        limit: PAGE,
-        ...(after === null ? {} : { starting_after: after }),
-      });
-      return {
-        events: data.map((event) => ({ event: providerEvent(event), body: JSON.stringify(event) })),
-        next: more ? (data.at(-1)?.id ?? null) : null,
-      };
-    },
+    undeliveredEvents: (asked) => eventsPage(asked, { delivery_success: false }),
+    eventsSince: (asked) => eventsPage(asked, {}),
 
     verifyWebhook: async (body, signature) => {
       if (signature === undefined)
@@ -442,6 +450,7 @@ function withOutages(payments: Payments): Payments {
     orderOfPayment: wrap(payments.orderOfPayment),
     fetchRefund: wrap(payments.fetchRefund),
     undeliveredEvents: wrap(payments.undeliveredEvents),
+    eventsSince: wrap(payments.eventsSince),
     verifyWebhook: payments.verifyWebhook,
   };
 }

@@ -13,6 +13,7 @@ export type SubjectKind =
   | "finding"
   | "agent_release"
   | "agent_rollout"
+  | "restore"
   | "action"
   | "account"
   | "link"

@@ -30,6 +30,7 @@ import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
 import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
+import { staffOrderRoutes } from "#functions/routes/staff/orders.ts";
 import { staffVmRoutes } from "#functions/routes/staff/vms.ts";
 import { usageRoutes } from "#functions/routes/customer/usage.ts";
 import { vmRoutes } from "#functions/routes/customer/vms.ts";
@@ -175,6 +176,7 @@ export function createApi(deps: Deps) {
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
   app.route("/", staffVmRoutes(deps));
+  app.route("/", staffOrderRoutes(deps));
   describeAgents(deps.clock, app.openAPIRegistry);
 
   let document: ReturnType<typeof documentOf> | undefined;

@@ -15,6 +15,7 @@ import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.t
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { purgeExpiredOrders } from "#commands/orders/purge-orders.ts";
 import { purgeOldRows } from "#commands/purge-old-rows.ts";
+import { fetchEventsAgain } from "#commands/messages/fetch-events-again.ts";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
 import { retryRefunds } from "#commands/orders/refund-order.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
@@ -45,6 +46,7 @@ export const SWEEPS = {
   purge_expired_orders: purgeExpiredOrders,
   purge_old_rows: purgeOldRows,
   fetch_missed_events: fetchMissedEvents,
+  fetch_events_again: fetchEventsAgain,
   expire_orders: expireOrders,
   retry_refunds: retryRefunds,
   retry_cancellations: retryCancellations,

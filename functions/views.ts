@@ -6,6 +6,7 @@ import type { HostView } from "#core/contracts/api/hosts.ts";
 import type { InvoiceView } from "#core/contracts/api/billing.ts";
 import type { OrderView } from "#core/contracts/api/orders.ts";
 import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.ts";
+import type { RestoreView } from "#core/contracts/api/restores.ts";
 import type { UsageView } from "#core/contracts/api/usage.ts";
 import type { AccountPrincipal, TokenView } from "#core/accounts/accounts.ts";
 import { isPastGrace } from "#core/billing/entitlement.ts";
@@ -20,6 +21,7 @@ import { guestState, vmStatus } from "#core/vms/status.ts";
 import type { AgentRelease } from "#commands/fleet/register-release.ts";
 import type { Finding } from "#commands/hosts/show-findings.ts";
 import type { Host } from "#commands/hosts/show-hosts.ts";
+import type { RestoreState } from "#commands/hosts/record-restore.ts";
 import type { Invoice } from "#commands/billing/show-invoices.ts";
 import type { VmView } from "#commands/vms/show-vm.ts";
 import type { Usage } from "#commands/usage/show-usage.ts";
@@ -188,6 +190,28 @@ export const toHostView = (h: Host, releases: readonly AgentRelease[]): HostView
     createdAt: h.createdAt.toISOString(),
   };
 };
+
+export const toRestoreView = (restoredTo: Date, state: RestoreState): RestoreView => ({
+  restoredTo: restoredTo.toISOString(),
+  recordedAt: iso(state.restore?.recordedAt ?? null),
+  destroysHeldUntil: iso(state.destroysHeldUntil),
+  eventsReadAt: iso(state.restore?.eventsReadAt ?? null),
+  unheardHosts: state.unheardHosts.map(({ id, name, lastSeenAt }) => ({
+    id: toWireId("host", id),
+    name,
+    lastSeenAt: iso(lastSeenAt),
+  })),
+  unknownVms: state.unknownVms.map((vm) => ({
+    id: toWireId("vm", vm.vmId),
+    hostId: toWireId("host", vm.hostId),
+    hostname: vm.hostname,
+    imageId: toWireId("image", vm.imageId),
+    size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: vm.diskGib },
+    address: vm.address,
+    toldAt: vm.toldAt.toISOString(),
+  })),
+  unknownCheckouts: state.unknownCheckouts.map((checkout) => ({ ...checkout })),
+});
 
 export const toFindingView = (f: Finding): FindingView => ({
   id: toWireId("finding", f.id),

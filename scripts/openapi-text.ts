@@ -42,6 +42,7 @@ function uncallable(): Deps {
       fetchRefund: never,
       refundInvoice: never,
       undeliveredEvents: never,
+      eventsSince: never,
       verifyWebhook: never,
     },
     mail: { send: never },

@@ -93,6 +93,10 @@ export async function bundleFunctions(outDir: string): Promise<FunctionBundles> 
   };
 }
 
+/** Another program of ours, bundled as the agent is: one that measures it. */
+export const bundleAsAgent = (entry: string, folder: string): Promise<Bundle> =>
+  bundle(entry, path.join(folder, "program.mjs"), {});
+
 /** The host agent, whole: a host has Node 24 and nothing of npm. The Hyper-V driver's scripts lie beside it. */
 export async function bundleAgent(folder: string): Promise<Bundle> {
   const made = await bundle("host-agent/main.ts", path.join(folder, "berth-agent.mjs"), {});

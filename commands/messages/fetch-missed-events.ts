@@ -67,7 +67,8 @@ async function takeIn(
   return taken;
 }
 
-async function storeNew(deps: LookDeps, missed: UndeliveredPage["events"]): Promise<number> {
+/** Stores those that are not stored yet, and rings for them. @returns how many they are. */
+export async function storeNew(deps: LookDeps, missed: UndeliveredPage["events"]): Promise<number> {
   const known = await knownDeliveries(
     deps.db,
     missed.map(({ event }) => event.id),

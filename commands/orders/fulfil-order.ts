@@ -6,8 +6,9 @@ import { ok, type Result } from "#core/result.ts";
 import { insertAction } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
 import { saveEntitlement } from "#db/billing/entitlements.ts";
-import { heldReservation, releaseReservation } from "#db/hosts/capacity.ts";
-import { loadImage, loadPlan } from "#db/catalogue/catalogue.ts";
+import { heldReservation, releaseReservation, reserve } from "#db/hosts/capacity.ts";
+import { loadUnknownVm, type UnknownVm } from "#db/hosts/restores.ts";
+import { loadImage, loadPlan, type Plan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { saveOrder } from "#db/orders/orders.ts";
@@ -108,11 +109,27 @@ export async function fulfilOrder(
 async function placeOf(tx: Tx, order: Order, at: { now: Date; newId: () => string }) {
   const held = await heldReservation(tx, order.id);
   if (held) return held;
+  const there = await loadUnknownVm(tx, order.vmId);
   const plan = await loadPlan(tx, order.planId);
+  // It is there already, made in hours that a restored database has lost: never a second time elsewhere.
+  if (there && plan) return placeWhereItIs(tx, order, { there, plan }, at);
   const image = await loadImage(tx, order.imageId);
   if (!plan || !image) return undefined;
   const place = await takePlace(tx, order, { plan, image }, at);
   return place.ok ? { hostId: place.value.hostId, size: plan.size } : undefined;
+}
+
+async function placeWhereItIs(
+  tx: Tx,
+  order: Order,
+  { there, plan }: { there: UnknownVm; plan: Plan },
+  at: { now: Date; newId: () => string },
+) {
+  const { hostId } = there;
+  const place = { orderId: order.id, hostId, size: plan.size, now: at.now };
+  return (await reserve(tx, { id: at.newId(), ...place }))
+    ? { hostId, size: plan.size }
+    : undefined;
 }
 
 async function refundInstead(

@@ -1,6 +1,7 @@
 import type { Event } from "#core/contracts/events.ts";
 import { decideUnprovenOrder, moveOrder } from "#core/orders/decide-order.ts";
 import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
+import { areDestroysHeld } from "#core/hosts/restored.ts";
 import { finishAction, overdueActions, runningActionOf } from "#db/vms/actions.ts";
 import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
 import { loadImage } from "#db/catalogue/catalogue.ts";
@@ -66,6 +67,8 @@ export async function judgeOrder(
       at.now,
     );
     if (decided === "wait") return decided;
+    // What was proven in hours that a restored database has lost is proven again first.
+    if (decided === "refund" && host && areDestroysHeld(host, at.now)) return "wait";
     const command = decided === "activate" ? "activate" : "refund";
     const moved = moveOrder(
       order,

@@ -10,9 +10,12 @@ import {
   saveServed,
   type Served,
 } from "#db/hosts/hosts.ts";
+import { areDestroysHeld, withoutDestroy } from "#core/hosts/restored.ts";
+import type { Db, Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { desiredVmsOf } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
+import { raiseAfterRestore } from "./raise-after-restore.ts";
 import { renderDesired } from "./render-desired.ts";
 
 export type DesiredAnswer =
@@ -33,7 +36,7 @@ const MOST_HOSTS_REMEMBERED = 5_000;
  * that one is answered without the database, unless a doorbell named a later generation (`atLeast`), or the agent
  * announces something else than it did: one that was upgraded in place must get what is rendered for it now.
  */
-export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "settings" | "log">) {
+export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "ids" | "settings" | "log">) {
   const freshMs = deps.settings.intervals.resyncSeconds * 1000 * FRESH_PART;
   const known = new Map<string, { etag: string; generation: number; at: number; for: string }>();
   return async (hostId: string, poll: Poll): Promise<DesiredAnswer> => {
@@ -48,7 +51,7 @@ export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "settings"
       now - last.at < freshMs
     )
       return { kind: "unchanged", etag: last.etag };
-    const document = await loadDesired(deps, hostId, poll.announced);
+    const document = await loadDesired(deps, hostId, poll);
     const etag = `"${document.generation}-${document.hash}"`;
     known.delete(hostId);
     known.set(hostId, { etag, generation: document.generation, at: now, for: announced });
@@ -64,25 +67,33 @@ export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "settings"
  * agent that announces more than the one before it.
  */
 async function loadDesired(
-  deps: Pick<Deps, "db" | "log">,
+  deps: Pick<Deps, "db" | "clock" | "ids" | "log">,
   hostId: string,
-  announced: Announced,
+  { announced, etag }: Poll,
 ): Promise<DesiredDocument> {
-  const before = foundOf(await loadServed(deps.db, hostId), hostId);
+  const first = foundOf(await loadServed(deps.db, hostId), hostId);
+  const isRestored = first.restoredGeneration !== null;
+  if (isRestored) await raiseAfterRestore(deps, hostId, etag);
+  const before = isRestored ? foundOf(await loadServed(deps.db, hostId), hostId) : first;
+  const now = deps.clock.now();
+  const read = async (db: Db | Tx, served: Served) => {
+    const vms = await desiredVmsOf(db, hostId);
+    return areDestroysHeld(served, now) ? vms.map(withoutDestroy) : vms;
+  };
   // A generation that was not served yet is written down in any case: that reads everything once, and once is enough.
   if (before.served?.generation === before.generation) {
     // In no transaction: what was changed between its statements has not the hash that was served.
-    const vms = await desiredVmsOf(deps.db, hostId);
+    const vms = await read(deps.db, before);
     const document = documentFor(announced, hostId, { ...before, vms });
     if (isServed(before, document)) return document;
   }
   // Under the host's row no command can finish that raises its generation (all do so last): what is read is whole.
   return inTransaction(deps.db, async (tx) => {
-    const now = foundOf(await lockServed(tx, hostId), hostId);
-    const vms = await desiredVmsOf(tx, hostId);
-    let current = documentFor(announced, hostId, { ...now, vms });
-    if (isServed(now, current)) return current;
-    if (now.served?.generation === now.generation) {
+    const locked = foundOf(await lockServed(tx, hostId), hostId);
+    const vms = await read(tx, locked);
+    let current = documentFor(announced, hostId, { ...locked, vms });
+    if (isServed(locked, current)) return current;
+    if (locked.served?.generation === locked.generation) {
       const generation = await bumpDesiredGeneration(tx, hostId);
       deps.log.info("desired.generation_raised", { host_id: hostId, generation });
       current = { ...current, generation };

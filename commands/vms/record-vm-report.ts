@@ -7,6 +7,7 @@ import type {
 } from "#core/contracts/agent/report.ts";
 import { ourWords, type Announced } from "#core/contracts/agent/protocol.ts";
 import type { Event } from "#core/contracts/events.ts";
+import { areDestroysHeld } from "#core/hosts/restored.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
 import { isNewer } from "#core/hosts/report-serial.ts";
@@ -37,6 +38,7 @@ import { lockVmsOf, saveObservations, type Observation, type VmRow } from "#db/v
 import { stamp, type AgentDeps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { logFindings, noteFindings } from "#commands/hosts/note-findings.ts";
+import { keepUnknownVms } from "./keep-unknown-vms.ts";
 import { finishVm } from "./finish-vm.ts";
 import { withdrawUnoffered } from "./withdraw-initial-password.ts";
 
@@ -69,8 +71,8 @@ export async function recordVmReport(
     findings: (report.findings ?? []).length - findings.length,
   };
   const actor: Actor = { kind: "agent", id: hostId };
-  const told = [...seenVms, ...doneActions, ...strangers, ...ofItsVms];
-  const ids = [...new Set(told.map((r) => r.vmId))];
+  const named = [...seenVms, ...doneActions, ...strangers, ...ofItsVms];
+  const ids = [...new Set(named.map((r) => r.vmId))];
   const recorded = await undoOnRefusal(deps.db, async (tx) => {
     const rows = new Map(await lockVmsOf(tx, hostId, ids));
     const bound = new Map(rows);
@@ -92,7 +94,9 @@ export async function recordVmReport(
     for (const seen of seenVms) {
       const vm = rows.get(seen.vmId);
       rows.delete(seen.vmId); // a second report of the VM would be judged by what the first one has changed
-      if (!vm || judgeReport(vm, seen) !== "current") {
+      // Of a document that a restored database knows nothing of: its generations stand for something else than ours.
+      const isOfAnotherTime = (host?.restoredGeneration ?? null) !== null;
+      if (!vm || isOfAnotherTime || judgeReport(vm, seen) !== "current") {
         ignored++;
         continue;
       }
@@ -126,7 +130,10 @@ export async function recordVmReport(
     ]);
     if (!held) return stale(serial, null);
     const jump = report.facts ? await remeasure(tx, held, report.facts, at) : null;
-    const ofVms = foundOfVms({ vms: counted, strangers, findings: ofItsVms }, bound, at.now);
+    const restored = areDestroysHeld(held, at.now);
+    if (restored) await keepUnknownVms(tx, held, strangers, at);
+    const told = { vms: counted, strangers, findings: ofItsVms };
+    const ofVms = foundOfVms(told, bound, { now: at.now, restored });
     const itself = { id: hostId, testOnly: heard.testOnly };
     const ofHost = foundOfHost(itself, { ...report, findings: ofItself }, open);
     const noted = await noteFindings(

@@ -214,6 +214,8 @@ export type Payments = {
   refundInvoice: (input: { orderId: string; invoiceId: string }) => Promise<RefundState>;
   /** A page of our kinds of events that no delivery of has succeeded, the newest first. */
   undeliveredEvents: (asked: UndeliveredAsked) => Promise<UndeliveredPage>;
+  /** The same of all events, delivered or not: of those that a restored database has forgotten. */
+  eventsSince: (asked: UndeliveredAsked) => Promise<UndeliveredPage>;
   verifyWebhook: (
     body: string,
     signature: string | undefined,

@@ -75,6 +75,8 @@ export const STATUS_BY_CODE = {
   repair_unavailable: 409,
   unsupported_by_agent: 409,
   plan_changed: 409,
+  adoption_refused: 409,
+  restore_point_invalid: 422,
   vm_not_running: 409,
   vm_suspended: 409,
   email_taken: 409,

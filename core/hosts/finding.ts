@@ -18,6 +18,8 @@ export const ENDS_AFTER_SILENCE_MS = {
   vm_seen_after_delete: HOUR_MS,
   /** A VM with our tag that the host should not have. */
   stranger: HOUR_MS,
+  /** A VM with our tag that a restored database does not know: it was made in the hours that are lost. */
+  vm_unknown_after_restore: HOUR_MS,
   /** The host's clock is off by more than it may be. */
   clock_off: null,
   /** An image is another file under its name: the disks that lie on it may be broken. */

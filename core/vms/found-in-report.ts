@@ -35,17 +35,25 @@ const aboutVm = (kind: string, vmId: string, detail: string): Found => ({
 });
 const key = (kind: FindingKind, subject: string): FindingKey => ({ kind, subject });
 
-/** Of VMs. `known` are those that are bound to the host, gone ones too. */
+/**
+ * Of VMs. `known` are those that are bound to the host, gone ones too. `restored`: the database was, a while ago, so that a VM
+ * which nobody knows may be one that was made in the hours that are lost.
+ */
 export function foundOfVms(
   { vms, strangers, findings }: Parts,
   known: ReadonlyMap<string, Shown>,
-  now: Date,
+  { now, restored = false }: { now: Date; restored?: boolean },
 ): FoundInReport {
   const told: Found[] = [];
   const over: FindingKey[] = [];
   const shown = (vmId: string, epoch: number, power: string) => {
     const goneAt = known.get(vmId)?.deletedAt ?? null;
-    if (goneAt === null) return aboutVm("stranger", vmId, `tagged with epoch ${epoch}, ${power}`);
+    if (goneAt === null)
+      return aboutVm(
+        restored && !known.has(vmId) ? "vm_unknown_after_restore" : "stranger",
+        vmId,
+        `tagged with epoch ${epoch}, ${power}`,
+      );
     return +now - +goneAt >= RETURNED_AFTER_MS
       ? aboutVm("vm_seen_after_delete", vmId, `it is there again, ${power}`)
       : undefined;
@@ -67,7 +75,12 @@ export function foundOfVms(
     const failing = whyFailing(vm, seen, now);
     if (failing === null) over.push(key("step_failing", vmId));
     else told.push(aboutVm("step_failing", vmId, failing));
-    if (isBack || isToBeGone) over.push(key("vm_lost", vmId), key("disk_layer_missing", vmId));
+    if (isBack || isToBeGone)
+      over.push(
+        key("vm_lost", vmId),
+        key("disk_layer_missing", vmId),
+        key("vm_unknown_after_restore", vmId),
+      );
   }
   for (const { vmId, code, detail } of findings)
     if (known.has(vmId)) told.push(aboutVm(agentsKind(code), vmId, detail));

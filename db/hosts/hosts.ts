@@ -35,6 +35,10 @@ export type Host = Readonly<{
   /** The newest report that counted. */
   lastReport: ReportSerial | null;
   clockOffsetSeconds: number | null;
+  /** The database was restored, and its agent has not asked for its document since (`restored_generation`). */
+  restoredGeneration: number | null;
+  /** Until then it is told to destroy nothing; null: it was never held back. */
+  destroysHeldUntil: Date | null;
   lastSeenAt: Date | null;
   createdAt: Date;
 }>;
@@ -80,6 +84,8 @@ export const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
       ? null
       : { process: r.reportProcess, seq: r.reportSeq },
   clockOffsetSeconds: r.clockOffsetSeconds,
+  restoredGeneration: r.restoredGeneration,
+  destroysHeldUntil: r.destroysHeldUntil,
   lastSeenAt: r.lastSeenAt,
   createdAt: r.createdAt,
 });
@@ -279,6 +285,8 @@ export type Served = Readonly<{
   generation: number;
   /** What the host was last served; null: nothing yet. */
   served: { generation: number; hash: string } | null;
+  restoredGeneration: number | null;
+  destroysHeldUntil: Date | null;
 }>;
 
 const servedOf = (db: Db | Tx, hostId: string) =>
@@ -287,17 +295,21 @@ const servedOf = (db: Db | Tx, hostId: string) =>
       generation: hosts.desiredGeneration,
       servedGeneration: hosts.servedGeneration,
       servedHash: hosts.servedHash,
+      restoredGeneration: hosts.restoredGeneration,
+      destroysHeldUntil: hosts.destroysHeldUntil,
     })
     .from(hosts)
     .where(eq(hosts.id, hostId));
 
 function servedFrom([row]: Awaited<ReturnType<typeof servedOf>>): Served | undefined {
   if (!row) return undefined;
-  const { generation, servedGeneration, servedHash } = row;
+  const { generation, servedGeneration, servedHash, restoredGeneration, destroysHeldUntil } = row;
   const isServed = servedGeneration !== null && servedHash !== null;
   return {
     generation,
     served: isServed ? { generation: servedGeneration, hash: servedHash } : null,
+    restoredGeneration,
+    destroysHeldUntil,
   };
 }
 

@@ -35,6 +35,41 @@ export async function leaseAddress(
 }
 
 /**
+ * Leases this very address to a VM that has it already, as a restored database does not know. False: it is no address of the
+ * location, or somebody else has it by now, or the VM has one.
+ */
+export async function leaseThis(
+  tx: Tx,
+  input: { id: string; address: string; locationId: string; vmId: string; now: Date },
+): Promise<boolean> {
+  const [mine] = await tx
+    .select({ id: ipLeases.id })
+    .from(ipLeases)
+    .where(and(eq(ipLeases.vmId, input.vmId), isNull(ipLeases.releasedAt)));
+  if (mine) return false;
+  const [taken] = await tx
+    .update(ipAddresses)
+    .set({ busyUntil: sql`'infinity'` })
+    .where(
+      and(
+        eq(ipAddresses.locationId, input.locationId),
+        eq(ipAddresses.address, input.address),
+        lte(ipAddresses.busyUntil, input.now),
+      ),
+    )
+    .returning({ poolId: ipAddresses.poolId });
+  if (!taken) return false;
+  await tx.insert(ipLeases).values({
+    id: input.id,
+    poolId: taken.poolId,
+    address: input.address,
+    vmId: input.vmId,
+    during: `[${input.now.toISOString()},)`,
+  });
+  return true;
+}
+
+/**
  * Ends a VM's leases. `restUntil` is after the quarantine; an address that no VM ever used needs none, and its
  * lease then ends now. Doing it again changes nothing.
  */

@@ -4,6 +4,7 @@ import {
   boolean,
   check,
   index,
+  inet,
   integer,
   jsonb,
   pgEnum,
@@ -108,6 +109,15 @@ export const hosts = pgTable(
     /** The generation and the content's hash that the agent was last given; null: none yet. */
     servedGeneration: integer("served_generation"),
     servedHash: text("served_hash"),
+    /**
+     * The generation that the database knew of when it was restored to an earlier state; null: its agent has been heard since,
+     * or there was no such thing (docs/adr/0040). What the agent holds above it was made in the hours that are lost.
+     */
+    restoredGeneration: integer("restored_generation"),
+    /** By how much the generations of its VMs were raised after restores. */
+    raisedBy: integer("raised_by").notNull().default(0),
+    /** Until then it is told to destroy nothing. */
+    destroysHeldUntil: instant("destroys_held_until"),
     /** The newest report that counted (`ReportSerial`); null: none since it enrolled, or its agent does not count. */
     reportProcess: integer("report_process"),
     reportSeq: integer("report_seq"),
@@ -262,6 +272,45 @@ export const findings = pgTable(
     ),
   ],
 );
+
+/** Each time that staff said that the database was restored to an earlier state. */
+export const restores = pgTable(
+  "restores",
+  {
+    id: uuid("id").primaryKey(),
+    /** The state that it was restored to: what came about since is lost. */
+    restoredTo: instant("restored_to").notNull(),
+    recordedAt: instant("recorded_at").notNull(),
+    /** The provider's event up to which those since `restoredTo` are taken in again, the newest first; null: none yet. */
+    eventsAfter: text("events_after"),
+    /** When all of them were taken in. */
+    eventsReadAt: instant("events_read_at"),
+  },
+  (t) => [
+    uniqueIndex("restores_restored_to_key").on(t.restoredTo),
+    index("restores_unread_idx")
+      .on(t.id)
+      .where(sql`${t.eventsReadAt} is null`),
+    check("restores_to_the_past", sql`${t.restoredTo} <= ${t.recordedAt}`),
+  ],
+);
+
+/** VMs that hosts hold and a restored database does not know, as their agents knew them: kept for whoever adopts them. */
+export const unknownVms = pgTable("unknown_vms", {
+  vmId: uuid("vm_id").primaryKey(),
+  hostId: uuid("host_id")
+    .notNull()
+    .references(() => hosts.id),
+  ownerEpoch: integer("owner_epoch").notNull(),
+  hostname: text("hostname").notNull(),
+  /** Refers to nothing: it may be as new as the VM. */
+  imageId: uuid("image_id").notNull(),
+  vcpus: integer("vcpus").notNull(),
+  memoryMib: integer("memory_mib").notNull(),
+  diskGib: integer("disk_gib").notNull(),
+  address: inet("address").notNull(),
+  toldAt: instant("told_at").notNull(),
+});
 
 /** Single-use join tokens, stored hashed and bound to one host. */
 export const joinTokens = pgTable(

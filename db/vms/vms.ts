@@ -43,7 +43,8 @@ export async function insertVm(
     presence: "present",
     desiredPower: "running",
     stopMode: "graceful",
-    generation: 1,
+    // Above what its host's agent may hold of a VM that was made before a restore, and is made known anew.
+    generation: sql`1 + (select ${hosts.raisedBy} from ${hosts} where ${hosts.id} = ${vm.hostId})`,
     ownerEpoch: 1,
   });
 }

@@ -46,10 +46,8 @@ function aReporter() {
       },
     },
     desired: {
-      load: async () => undefined,
       current: () => null,
       refused: () => null,
-      pull: async () => true,
     },
     clock,
     log: { info: () => undefined, error: () => undefined },

@@ -60,7 +60,7 @@ const VMS_A_REPORT = 500;
 
 export function createReporter(ports: {
   controlPlane: Pick<ControlPlane, "report">;
-  desired: DesiredState;
+  desired: Pick<DesiredState, "current" | "refused">;
   clock: Clock;
   log: Log;
   signal: AbortSignal;

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import { ReceivedDocument } from "#core/contracts/agent/desired.ts";
-import { type AgentReport } from "#core/contracts/agent/report.ts";
+import { WasDesired, type AgentReport } from "#core/contracts/agent/report.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import type { Log } from "#core/ports.ts";
 import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
 import { loadSaved, save } from "#host-agent/state/saved.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
-import { readDocument, type ReadDocument } from "./read-document.ts";
+import { namedIn, readDocument, type ReadDocument } from "./read-document.ts";
 
 /** As it was received, whatever of it this agent understands: a newer one reads it anew. */
 const FILE = "desired-2.json";
@@ -15,6 +16,12 @@ const FILE = "desired-2.json";
  * is rolled back asks the control plane then, instead of going by what was desired before the upgrade.
  */
 const FILE_OF_PROTOCOL_1 = "desired.json";
+
+/** What VMs were that no document names any more: a control plane that was restored to before them asks for it. */
+const FILE_OF_UNNAMED = "unnamed-1.json";
+const Unnamed = z.array(z.object({ vmId: z.uuid(), was: WasDesired }));
+/** The newest of them: of a host that lives for years, most are long gone. */
+const MOST_UNNAMED = 500;
 
 type RefusedDesired = NonNullable<AgentReport["refusedDesired"]>;
 
@@ -25,6 +32,8 @@ export interface DesiredState {
   current(): ReadDocument | null;
   /** What the control plane last sent and the agent would not take; null when it takes what is sent. */
   refused(): RefusedDesired | null;
+  /** What a VM was when a document named it last; null: the present one does, or it is not known. */
+  lastNamed(vmId: string): WasDesired | null;
   /** Asks for a newer one. true: what is held now is what the control plane says. Throws when it cannot ask. */
   pull(atLeast: number | null, signal: AbortSignal): Promise<boolean>;
 }
@@ -43,6 +52,7 @@ export function createDesiredState(ports: {
   const { hostId, store, controlPlane, log, understands } = ports;
   let held: ReadDocument | null = null;
   let refused: RefusedDesired | null = null;
+  let unnamed = new Map<string, WasDesired>();
 
   function reasonAgainst(sent: ReceivedDocument): RefusedDesired["reason"] | null {
     if (sent.hostId !== hostId) return "wrong_host";
@@ -57,6 +67,27 @@ export function createDesiredState(ports: {
     await store.remove(FILE_OF_PROTOCOL_1);
   }
 
+  /** Before the document is kept: a crash between the two loses nothing of what the one before had. */
+  async function keepUnnamed(next: ReadDocument): Promise<void> {
+    const named = new Set(namedIn(next).map((vm) => vm.vmId));
+    const gone = (held?.vms ?? []).filter((vm) => vm.presence === "present" && !named.has(vm.vmId));
+    const again = [...unnamed.keys()].filter((vmId) => named.has(vmId));
+    if (gone.length === 0 && again.length === 0) return;
+    const were = gone.flatMap(({ vmId, hostname, image, size, nics }) => {
+      const [nic] = nics;
+      return nic
+        ? [[vmId, { hostname, imageId: image.id, size, address: nic.ipv4.address }] as const]
+        : [];
+    });
+    const rest = [...unnamed].filter(([vmId]) => !named.has(vmId));
+    unnamed = new Map([...rest, ...were].slice(-MOST_UNNAMED));
+    await save(
+      store,
+      FILE_OF_UNNAMED,
+      [...unnamed].map(([vmId, was]) => ({ vmId, was })),
+    );
+  }
+
   return {
     async load() {
       const mine = await loadSaved(store, FILE, ReceivedDocument);
@@ -67,8 +98,11 @@ export function createDesiredState(ports: {
       held = kept === null ? null : readDocument(kept, understands);
       // Left by a crash between the two: an agent that is rolled back must not find it.
       if (before !== null && !isNewer) await store.remove(FILE_OF_PROTOCOL_1);
+      const were = (await loadSaved(store, FILE_OF_UNNAMED, Unnamed)) ?? [];
+      unnamed = new Map(were.map(({ vmId, was }) => [vmId, was]));
     },
     current: () => held,
+    lastNamed: (vmId) => unnamed.get(vmId) ?? null,
     refused: () => refused,
     async pull(atLeast, signal) {
       const etag = held === null ? null : `${held.generation}-${held.hash}`;
@@ -93,8 +127,10 @@ export function createDesiredState(ports: {
         }
         return true;
       }
+      const next = readDocument(sent, understands);
+      await keepUnnamed(next);
       await keep(sent);
-      held = readDocument(sent, understands);
+      held = next;
       const { vms, nameless } = held;
       log.info("desired_accepted", { generation: sent.generation, vms: vms.length });
       for (const { vmId, why } of held.refused)

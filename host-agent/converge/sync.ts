@@ -166,7 +166,10 @@ export function createSync(ports: SyncPorts): Sync {
       const named = new Set(namedIn(document).map((vm) => vm.vmId));
       const strangers = [...look.vms.values()]
         .filter((vm) => !named.has(vm.vmId))
-        .map(({ vmId, ownerEpoch, power }) => ({ vmId, ownerEpoch, power }));
+        .map(({ vmId, ownerEpoch, power }) => {
+          const was = desired.lastNamed(vmId);
+          return { vmId, ownerEpoch, power, ...(was && { was }) };
+        });
       reporter.strangers(strangers, full);
       releaseUnnamed(named);
       for (const vm of document.vms) workerFor(vm.vmId).give(vm, look, full);

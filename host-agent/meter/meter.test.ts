@@ -57,7 +57,6 @@ function aHost(vms: number, mostSamples?: number) {
         })),
     },
     desired: {
-      load: async () => undefined,
       current: () => ({
         generation: 1,
         hash: "",
@@ -66,8 +65,6 @@ function aHost(vms: number, mostSamples?: number) {
         refused: [],
         nameless: 0,
       }),
-      refused: () => null,
-      pull: async () => true,
     },
     observer: () => ({ look: async () => look, begun: () => 1, latest: () => look }),
     spool,

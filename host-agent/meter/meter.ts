@@ -32,7 +32,7 @@ const ASIDE_PAGES_A_FLUSH = 20;
 
 export function createMeter(ports: {
   driver: VmDriver;
-  desired: DesiredState;
+  desired: Pick<DesiredState, "current">;
   observer: () => Observer;
   spool: Spool;
   controlPlane: ControlPlane;

@@ -3,12 +3,14 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { idIn, toWireId } from "#core/ids.ts";
+import { insertUnknownVm } from "#db/hosts/restores.ts";
+import { inTransaction } from "#db/transaction.ts";
 import { aSample, hostFacts, minutesAfter } from "#test/builders.ts";
 import { anAgentKey } from "#test/harness/agent-requests.ts";
 import { callsOf, exampleOf, noId, noneLike, rightCallersOf } from "#test/harness/api-calls.ts";
 import type { Operation } from "#test/harness/api-document.ts";
 import { CALLERS, openApiWorld, type ApiWorld } from "#test/harness/api-world.ts";
-import { aProvisionedVm, reportOf } from "#test/harness/world.ts";
+import { aProvisionedVm, MONTH, reportOf, SIZE } from "#test/harness/world.ts";
 import { PASSWORD, totpOf } from "./accounts/account-builders.ts";
 
 /*
@@ -335,6 +337,7 @@ describe("the API and its document", () => {
     const made = z.object({ actions: z.array(z.object({ id: z.string() })) }).parse(staffs);
     const ended = { ...lost.parameters, actionId: made.actions.at(-1)?.id };
     await api.refuses("cancelAction", "staff", "action_ended", { parameters: ended, body: {} });
+    await restored();
     expect(api.faults.splice(0)).toEqual([]);
   });
 
@@ -462,6 +465,68 @@ describe("the API and its document", () => {
     expect(api.cp.log.errors.filter((line) => line["status"] === 500)).toEqual([]);
   });
 });
+
+/** The database was restored: a dry run, as the true one ends everybody's session, and a VM that is adopted. */
+async function restored(): Promise<void> {
+  const { cp, world, people } = api;
+  const now = cp.clock.now();
+  const to = (at: Date) => ({ body: { restoredTo: at.toISOString(), dryRun: true } });
+  await api.does("recordRestore", "staff", to(now));
+  await api.refuses("recordRestore", "staff", "restore_point_invalid", to(minutesAfter(1, now)));
+  const [orderId, vmId] = [v7(), v7()];
+  const { payments } = cp.deps;
+  const { customer } = people;
+  const payer = { accountId: customer.accountId, currency: "usd", attempt: 7 } as const;
+  const checkout = await payments.createCheckout({
+    orderId,
+    customerId: await payments.ensureCustomer({ ...payer, email: customer.email, name: "Ada" }),
+    priceId: await payments.ensurePrice({
+      planPriceId: v7(),
+      planId: world.planId,
+      planName: "any",
+      amount: { minor: MONTH, currency: "usd" },
+      interval: "month",
+    }),
+    successUrl: "http://berth.test/done",
+    cancelUrl: "http://berth.test/cancelled",
+    expiresAt: minutesAfter(60, now),
+  });
+  expect(await cp.stripe.pay(checkout.url)).toBe(303);
+  await cp.rows(
+    "update hosts set capacity_memory_mib = allocated_memory_mib + 1024, capacity_disk_gib = allocated_disk_gib + 20, " +
+      "capacity_vcpus = allocated_vcpus + 1, capacity_vms = allocated_vms + 1 where id = $1",
+    world.hostId,
+  );
+  const free = await cp.rows(
+    "select host(address) as a from ip_addresses where location_id = $1 and busy_until <= $2 limit 1",
+    world.locationId,
+    now,
+  );
+  await inTransaction(cp.deps.db, (tx) =>
+    insertUnknownVm(tx, {
+      vmId,
+      hostId: world.hostId,
+      ownerEpoch: 1,
+      hostname: "web-1",
+      imageId: world.imageId,
+      ...SIZE,
+      address: String(free[0]?.["a"]),
+      toldAt: now,
+    }),
+  );
+  const body = {
+    checkoutId: checkout.id,
+    accountId: toWireId("account", customer.accountId),
+    planId: api.there.plan[0],
+  };
+  const adopt = { parameters: { id: toWireId("vm", vmId) }, body };
+  const another = { ...adopt, body: { ...body, checkoutId: "cs_none" } };
+  await api.refuses("adoptVm", "staff", "adoption_refused", another);
+  const stale = { ...adopt, body: { ...body, hash: "0".repeat(64) } };
+  await api.refuses("adoptVm", "staff", "plan_changed", stale);
+  await api.does("adoptVm", "staff", adopt);
+  await api.refuses("adoptVm", "staff", "vm_not_found", adopt);
+}
 
 /** What a VM's host measured. */
 async function usageOf(vm: string | undefined): Promise<void> {

@@ -56,6 +56,30 @@ describe("the desired document", () => {
     expect(await told()).toEqual([]);
   });
 
+  test("that names a VM no more leaves it as it is, and what it was is told, also after a restart", async () => {
+    const host = createTestHost();
+    const vm = aDesiredVm();
+    host.plane.want([vm]);
+    await host.agent.pass();
+    host.plane.want([]);
+    await host.agent.pass();
+    const was = {
+      hostname: vm.hostname,
+      imageId: vm.image.id,
+      size: vm.size,
+      address: vm.nics[0]?.ipv4.address,
+    };
+    const told = () => host.plane.reports.at(-1)?.strangers;
+    expect(told()).toMatchObject([{ vmId: vm.vmId, was }]);
+    host.restart();
+    await host.agent.pass();
+    expect(told()).toMatchObject([{ vmId: vm.vmId, was }]);
+    host.plane.want([vm]);
+    await host.agent.pass();
+    expect(told()).toEqual([]);
+    expect(await powerOf(host, vm.vmId)).toBe("on");
+  });
+
   test("that was never had leaves every VM as it is, and calls none a stranger", async () => {
     const host = createTestHost();
     const vm = aDesiredVm();

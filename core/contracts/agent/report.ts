@@ -1,7 +1,14 @@
 import { z } from "@hono/zod-openapi";
 import { VmSize as ApiVmSize } from "#core/vms/vm.ts";
 import { use } from "#core/contracts/named.ts";
-import { Hypervisor, ImageFileName, ObservedPower, Sha256, Text } from "#core/contracts/values.ts";
+import {
+  Hypervisor,
+  ImageFileName,
+  Ipv4,
+  ObservedPower,
+  Sha256,
+  Text,
+} from "#core/contracts/values.ts";
 
 /** The API's is strict, as a customer's misspelt field must be told; here a field more is passed over. */
 const VmSize = z.object(ApiVmSize.shape).openapi("ObservedVmSize");
@@ -177,12 +184,25 @@ export type HostFacts = z.infer<typeof HostFacts>;
 
 const MOST_REPORTED = 2000;
 
+/** What a VM was, by the document of its host: what a database that was restored to before it does not know. */
+export const WasDesired = z
+  .object({
+    hostname: Text(253),
+    imageId: z.uuid(),
+    size: VmSize,
+    address: Ipv4,
+  })
+  .openapi("StrangeVmWas");
+export type WasDesired = z.infer<typeof WasDesired>;
+
 const Stranger = z
   .object({
     vmId: z.uuid(),
     ownerEpoch: z.int().positive(),
     /** Agents of before leave it out. */
     power: ObservedPower.optional(),
+    /** As the last document that named it had it; left out by agents of before, and when none did. */
+    was: use(WasDesired).optional(),
   })
   .openapi("StrangeVm");
 

@@ -248,8 +248,10 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "address: leased without being taken out of the free ones",
     file: "db/network/addresses.ts",
-    find: ".set({ busyUntil: sql`'infinity'` })",
-    replace: ".set({ busyUntil: input.now })",
+    find: `.set({ busyUntil: sql\`'infinity'\` })
+    .where(and(eq(ipAddresses.poolId, free.poolId)`,
+    replace: `.set({ busyUntil: input.now })
+    .where(and(eq(ipAddresses.poolId, free.poolId)`,
   },
   {
     name: "address: no rest after its release",
