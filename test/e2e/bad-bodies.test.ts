@@ -132,7 +132,9 @@ describe("every operation that takes a body", () => {
         ? vmId
         : op.path.startsWith("/staff/v1/hosts/")
           ? toWireId("host", agent.hostId)
-          : locationId;
+          : op.path.startsWith("/staff/v1/agent-rollouts/")
+            ? toWireId("agent_rollout", v7())
+            : locationId;
       const target = op.path.replace(/\{[^}]+\}/, id);
       const send = async (body: string, type = "application/json") => {
         const answer = await fetch(`${stack.apiUrl}${target}`, {

@@ -3,7 +3,9 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { ROLES, SCOPES, SCOPES_OF_ROLE, type Role, type Scope } from "#core/accounts/accounts.ts";
-import { idIn } from "#core/ids.ts";
+import { beginRollout } from "#commands/fleet/begin-rollout.ts";
+import { registerRelease } from "#commands/fleet/register-release.ts";
+import { idIn, toWireId } from "#core/ids.ts";
 import { accounts } from "#db/schema/accounts.ts";
 import { createAgentApi, createApi, createLogInApi } from "#functions/app.ts";
 import { StackClient } from "#local/client.ts";
@@ -74,6 +76,7 @@ beforeAll(async () => {
     "/v1/tokens/": (await aToken(customer, ["vms:read"])).id,
     "/agent/v1/vms/": vmId,
     "/staff/v1/hosts/": hosts[0]?.id ?? "",
+    "/staff/v1/agent-rollouts/": await aRollout(agents.agent.hostId),
     "/staff/v1/vms/": vmId,
     "/staff/v1/locations/": locationId,
   };
@@ -97,6 +100,19 @@ async function aTokenOf(role: Role, accountId: string, but: Scope): Promise<stri
   });
   if (!made.ok) throw new Error(made.error.detail);
   return made.value.secret;
+}
+
+/** Of an installation that signs releases, as this one does not. */
+async function aRollout(hostId: string): Promise<string> {
+  const { deps } = stack;
+  const signing = { ...deps, settings: { ...deps.settings, releaseKey: "k".repeat(43) } };
+  const by = { kind: "system", id: "test" } as const;
+  const release = { version: "1.2.3", manifestUrl: "https://releases.example/manifest.json" };
+  await registerRelease(signing, by, release);
+  const asked = { version: release.version, hosts: { ids: [hostId] }, atATime: 1 };
+  const begun = await beginRollout(signing, by, { ...asked, stopAfterFailed: 1 });
+  if (!begun.ok) throw new Error(begun.error.detail);
+  return toWireId("agent_rollout", begun.value.id);
 }
 
 async function aHost(locationId: string) {
