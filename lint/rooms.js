@@ -31,7 +31,15 @@ const SCHEMA = new Set([...ROOMS, "audit", "columns"]);
 const CALLERS = new Set(["public", "customer", "staff", "integrations", "agent"]);
 /** Of no caller and no area. */
 const ROUTES_OF_NONE = new Set(["health.ts"]);
-const AGENT_ROOMS = new Set(["channel", "converge", "doctor", "meter", "state", "drivers"]);
+const AGENT_ROOMS = new Set([
+  "channel",
+  "converge",
+  "doctor",
+  "meter",
+  "state",
+  "drivers",
+  "upgrade",
+]);
 /** What puts the areas together: they are handed what it makes, and import none of it. */
 const WIRING = new Set(["commands/runtime.ts", "commands/handle-event.ts"]);
 

@@ -20,8 +20,10 @@ export function createSessionKeeper(ports: {
   controlPlane: ControlPlane;
   clock: Clock;
   log: Log;
+  /** Given each session that the control plane gives. */
+  heard?: (session: AgentSession) => void;
 }): SessionKeeper {
-  const { controlPlane, clock, log } = ports;
+  const { controlPlane, clock, log, heard } = ports;
   let held: { session: AgentSession; renewAt: number; endsAt: number } | null = null;
   let asking: Promise<AgentSession> | null = null;
 
@@ -32,6 +34,7 @@ export function createSessionKeeper(ports: {
       const expires = session.doorbell?.credentials.expiresAt;
       const endsAt = expires === undefined ? now + PLAIN_LIFE_MS : Date.parse(expires);
       held = { session, renewAt: now + ((endsAt - now) * 2) / 3, endsAt };
+      heard?.(session);
       return session;
     } catch (error) {
       // Renewal begins while the old one still works, so one failed try costs nothing.

@@ -182,8 +182,11 @@ export const HOST_FINDINGS = [
   "disk_layer_missing",
   // Its NICs could send from foreign addresses: what forbids it was missing, and was put back.
   "spoof_guard_restored",
+  // Of the host itself: the version that staff want could not be put in place, or was taken back.
+  "upgrade_failed",
 ] as const;
 
+/** `vmId`: of what is about the host itself, the host's own id. */
 const FINDING = { vmId: z.uuid(), detail: Text(1000) };
 const Finding = z.object({ ...FINDING, code: z.enum(HOST_FINDINGS) });
 export type HostFinding = z.infer<typeof Finding>;
