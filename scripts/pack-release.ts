@@ -14,7 +14,7 @@ import {
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import { gzip } from "node:zlib";
+import { gzip, type ZlibOptions } from "node:zlib";
 import { packTar } from "modern-tar";
 import type { ReleaseFile } from "#host-agent/upgrade/manifest.ts";
 
@@ -33,7 +33,11 @@ export type ReleaseParts = Readonly<{
   /** The Node that it comes with. */
   node: string;
   outDir: string;
+  /** How hard gzip tries, from 1 to 9. */
+  level?: number;
 }>;
+
+const gzipped = promisify<Uint8Array, ZlibOptions, Buffer>(gzip);
 
 /** Node's machine, as Debian calls it. */
 const DEBIAN_MACHINE: Partial<Record<NodeJS.Architecture, string>> = {
@@ -47,7 +51,7 @@ export async function packArchive(
   scripts: readonly string[] = [],
   platform = `${process.platform}-${process.arch}`,
 ): Promise<ReleaseFile> {
-  const { version, agentFolder, node, outDir } = parts;
+  const { version, agentFolder, node, outDir, level = 6 } = parts;
   const file = async (name: string, at: string, mode = 0o644) => {
     const body = await readFile(at);
     return entry(name, body, mode);
@@ -59,7 +63,7 @@ export async function packArchive(
       [PROGRAM, ...scripts].map((name) => file(name, path.join(agentFolder, name))),
     )),
   ];
-  const bytes = await promisify(gzip)(await packTar(entries));
+  const bytes = await gzipped(await packTar(entries), { level });
   const name = `berth-agent-${version}-${platform}.tar.gz`;
   await mkdir(outDir, { recursive: true });
   await writeFile(path.join(outDir, name), bytes);
@@ -104,7 +108,7 @@ export async function packDeb({ version, outDir }: ReleaseParts, archive: string
     await put("usr/lib/systemd/system/berth-agent.service", await ours("berth-agent.service"));
     await put(
       "usr/share/man/man8/berth-agent.8.gz",
-      await promisify(gzip)(await ours("berth-agent.8"), { level: 9 }),
+      await gzipped(await ours("berth-agent.8"), { level: 9 }),
     );
     await put("usr/share/doc/berth-agent/copyright", await readFile(path.join(ROOT, "LICENSE")));
     await put("etc/berth/agent.yaml", await defaultConfig());
@@ -136,7 +140,7 @@ const control = (version: string, machine: string, kib: number): string =>
     "Priority: optional",
     "Maintainer: Berth <berth@localhost>",
     `Installed-Size: ${kib}`,
-    "Depends: libc6 (>= 2.28), libstdc++6, tar",
+    "Depends: libc6 (>= 2.28), libstdc++6",
     "Recommends: libvirt-daemon-system, libvirt-clients, qemu-system-x86, qemu-utils, genisoimage, ebtables",
     "Description: runs the VMs of a host as Berth's control plane says",
     " It makes, starts, stops and meters VMs through libvirt, and reports what it sees.",
