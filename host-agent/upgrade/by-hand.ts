@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
 import { rename, rm } from "node:fs/promises";
+import path from "node:path";
 import { promisify } from "node:util";
 import type { AgentStatus } from "#host-agent/state/status-notes.ts";
 import { readStatus } from "#host-agent/state/status-notes.ts";
@@ -115,7 +116,11 @@ export async function takePackaged(
   const reachedBefore = isReached(await readStatus(store), +ports.clock.now());
   await alone(home, async () => {
     const current = await home.version("current");
-    if (current !== null && compareVersions(own, current) <= 0) {
+    // One whose files are gone is put in place again.
+    const isWhole =
+      current !== null &&
+      (await isThere(path.join(home.releaseFolder(current), "berth-agent.mjs")));
+    if (isWhole && compareVersions(own, current) <= 0) {
       await rm(packaged, { recursive: true, force: true });
       return say(`release ${current} stays: the package has ${own}`);
     }
@@ -171,7 +176,7 @@ export async function uninstall(
     "the program: apt-get remove berth-agent (releases go with it; the state folder stays even when purged)",
   );
   say(
-    "before that, tell the control plane to place nothing here: POST /staff/v1/hosts/{id}/cordon",
+    "before that, tell the control plane to place nothing here: PATCH /staff/v1/hosts/{id} to draining",
   );
 }
 

@@ -28,8 +28,8 @@ export type Trial = Readonly<{
   reachedBefore: boolean;
 }>;
 
-/** Why a release was taken back. `crashed`, `hung` are the launcher's words, `by_hand` is an operator's. */
-export type TakenBack = "no_pass" | "not_reached" | "crashed" | "hung" | "by_hand";
+/** Why a release was taken back. `crashed`, `hung` and `broken` are the launcher's words, `by_hand` is an operator's. */
+export type TakenBack = "no_pass" | "not_reached" | "crashed" | "hung" | "broken" | "by_hand";
 
 /** Whether a new release stays. */
 export function judgeTrial(trial: Trial): "keep" | "wait" | TakenBack {

@@ -59,8 +59,9 @@ export function createFollowWanted(ports: {
     if (wanted === null || wanted.version === own) return [];
     if (home === null)
       return finding(`${wanted.version} is wanted, and no launcher started this agent`);
-    // A release on trial is judged first, and is what `own` is then, or was.
-    if ((await home.read("trial")) !== null) return [];
+    // Another is in place already, and this process about to end; or this one is on trial, which is judged first.
+    if ((await home.version("current")) !== own) return [];
+    if ((await home.read("trial"))?.[0] === own) return [];
     const attempt: Attempt | null = await loadSaved(store, FILE, Saved);
     const [version, why = ""] = (await home.read("failed")) ?? [];
     const oldest = await oldestOf(home);

@@ -135,6 +135,8 @@ describe.skipIf(process.platform === "win32")("12.3: a release is swapped", () =
     await takeRelease(home, { version: "0.2.0" }, true);
     await keepRelease(home);
     rmSync(path.join(home.releaseFolder("0.2.0"), "node"));
-    expect(start()).toBe("0.1.0 run --x");
+    for (let n = 0; n < 2; n++) expect(start()).toBe("0.1.0 run --x");
+    expect(await home.version("current")).toBe("0.1.0");
+    expect(await home.read("failed")).toEqual(["0.2.0", "broken"]);
   });
 });

@@ -29,14 +29,16 @@ $release = Join-Path $here 'release'
 $new = Join-Path (Join-Path $agentHome 'releases') '.packaged.new'
 if (Test-Path -LiteralPath $new) { Remove-Item -LiteralPath $new -Recurse -Force }
 Copy-Item -LiteralPath $release -Destination $new -Recurse
-$node = Join-Path $new 'node.exe'
+# Not the one in the new folder: a folder whose program runs cannot be renamed.
+$node = Join-Path $release 'node.exe'
 if (-not (Test-Path -LiteralPath $node)) {
     $own = Get-Command node.exe -ErrorAction SilentlyContinue
     if ($null -eq $own) { throw 'no node.exe: make the folder with --windows-node, or install Node 24' }
-    Copy-Item -LiteralPath $own.Path -Destination $node
+    $node = $own.Path
+    Copy-Item -LiteralPath $node -Destination (Join-Path $new 'node.exe')
 }
 $env:BERTH_AGENT_HOME = $agentHome
-& $node (Join-Path $new 'berth-agent.mjs') upgrade --packaged $new --state-dir (Join-Path $data 'state')
+& $node (Join-Path $release 'berth-agent.mjs') upgrade --packaged $new --state-dir (Join-Path $data 'state')
 if ($LASTEXITCODE -ne 0) { throw 'the release was not put in place' }
 
 if (-not (Get-Service -Name $name -ErrorAction SilentlyContinue)) {

@@ -1,9 +1,8 @@
-import { execFile, spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
 import { bundleAgent } from "#cdk/bundle/bundle.ts";
@@ -257,10 +256,10 @@ function startService(machine: Machine, unit: string) {
   const [, ...words] = (/^ExecStart=(.*)$/m.exec(unit)?.[0] ?? "").replace("=", " ").split(" ");
   const rights = ["--no-new-privs", `--bounding-set=-all,${capabilities.join(",")}`];
   const [program, ...args] = machine.within("setpriv", ...rights, ...words);
-  let stopped = false;
+  const stopping = new AbortController();
   let child: ChildProcess;
   const running = (async () => {
-    while (!stopped) {
+    while (!stopping.signal.aborted) {
       child = spawn(program, args, { stdio: ["ignore", "ignore", "inherit"] });
       await once(child, "exit");
     }
@@ -268,7 +267,7 @@ function startService(machine: Machine, unit: string) {
   return {
     restart: () => void child.kill("SIGTERM"),
     async stop() {
-      stopped = true;
+      stopping.abort();
       child.kill("SIGTERM");
       await running;
     },

@@ -155,6 +155,14 @@ describe.skipIf(process.platform === "win32")("12.3: the version that staff want
     expect(agent.told()[0]?.[2]).toContain("no launcher");
   });
 
+  test("waits while another release is in place, which starts next", async () => {
+    const agent = new Upgrading(home);
+    await takeRelease(home, { version: "0.3.0" }, true);
+    agent.want({ key: KEY, wanted });
+    await agent.runs(10 * 60_000);
+    expect([agent.obtained, agent.told()]).toEqual([[], []]);
+  });
+
   test("waits while the release that runs is on trial", async () => {
     const agent = new Upgrading(home);
     await home.write("trial", [OWN, "1", "yes", "-"]);
