@@ -41,6 +41,7 @@ import {
   homeOfLauncher,
   obtainAlone,
   PLATFORM,
+  restartService,
   rollBackByHand,
   takePackaged,
   uninstall,
@@ -68,6 +69,7 @@ const driverClock: Clock = { now: () => planeTime.now(), sleep: clock.sleep };
 /** Where the launcher keeps releases; null when it did not start this process. */
 const home = homeOfLauncher(process.env);
 const say = (line: string) => void process.stdout.write(`${line}\n`);
+const byHand = { home, own: agentVersion, say, restartService };
 
 /** Another release is in place, and this process ended for it. */
 const START_ANEW = 6;
@@ -105,9 +107,9 @@ async function main(args: readonly string[]): Promise<void> {
   else if (command.name === "doctor") await tellChecks(command);
   else if (command.name === "upgrade")
     await ("packaged" in command
-      ? takePackaged(command, { home, own: agentVersion, say, clock })
-      : upgradeByHand(command, { home, own: agentVersion, say, clock, fetch }));
-  else if (command.name === "rollback") await rollBackByHand({ home, own: agentVersion, say });
+      ? takePackaged(command, { ...byHand, clock })
+      : upgradeByHand(command, { ...byHand, clock, fetch }));
+  else if (command.name === "rollback") await rollBackByHand(byHand);
   else if (command.name === "uninstall") await uninstall(command, say);
   else {
     logLevel = command.logLevel;

@@ -56,6 +56,8 @@ type ByHand = FetchPorts & {
   home: ReleaseHome | null;
   own: string;
   say: (line: string) => void;
+  /** Ends the agent that runs here, whose next start is the new release. */
+  restartService: (say: (line: string) => void) => Promise<void>;
 };
 
 /** `berth-agent upgrade`: puts a release in place and starts it. Throws `UpgradeError`, `AlreadyRunning`. */
@@ -96,7 +98,7 @@ export async function upgradeByHand(
     await takeRelease(home, release, reachedBefore);
     say(`release ${release.version} is in place of ${own}; VMs run on`);
   });
-  await restartService(say);
+  await ports.restartService(say);
   say(
     "it is taken back unless it works within two minutes: berth-agent status, journalctl -u berth-agent",
   );
@@ -132,11 +134,11 @@ export async function takePackaged(
 }
 
 /** `berth-agent rollback`: the release before, at once, and the present one not again until staff want another. */
-export async function rollBackByHand(ports: Pick<ByHand, "home" | "own" | "say">): Promise<void> {
+export async function rollBackByHand(ports: Omit<ByHand, keyof FetchPorts>): Promise<void> {
   const home = mustHome(ports.home);
   const previous = await alone(home, () => takeBack(home, "by_hand"));
   ports.say(`release ${previous} is in place of ${ports.own}; VMs run on`);
-  await restartService(ports.say);
+  await ports.restartService(ports.say);
 }
 
 const REPORT_AGE_MS = 10 * 60_000;
@@ -151,7 +153,7 @@ const isReached = (status: AgentStatus | null, now: number): boolean =>
 const UNIT = "berth-agent.service";
 const hasSystemd = (): Promise<boolean> => isThere("/run/systemd/system");
 
-async function restartService(say: (line: string) => void): Promise<void> {
+export async function restartService(say: (line: string) => void): Promise<void> {
   if (await hasSystemd()) await promisify(execFile)("systemctl", ["try-restart", UNIT]);
   else if (process.platform === "win32") say("start it: Restart-Service BerthAgent");
   else say("start it: no systemd runs here, so whoever runs the agent must restart it");
