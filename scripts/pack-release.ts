@@ -5,6 +5,7 @@ import {
   cp,
   mkdir,
   mkdtemp,
+  readdir,
   readFile,
   rm,
   stat,
@@ -92,10 +93,9 @@ export async function packDeb({ version, outDir }: ReleaseParts, archive: string
   if (machine === undefined) throw new Error(`no Debian packages are made for ${process.arch}`);
   const tree = await mkdtemp(path.join(tmpdir(), "berth-deb-"));
   try {
-    await chmod(tree, 0o755);
     const put = async (name: string, body: string | Uint8Array, mode = 0o644) => {
       const at = path.join(tree, name);
-      await mkdir(path.dirname(at), { recursive: true, mode: 0o755 });
+      await mkdir(path.dirname(at), { recursive: true });
       await writeFile(at, body);
       await chmod(at, mode);
     };
@@ -112,10 +112,15 @@ export async function packDeb({ version, outDir }: ReleaseParts, archive: string
     );
     await put("usr/share/doc/berth-agent/copyright", await readFile(path.join(ROOT, "LICENSE")));
     await put("etc/berth/agent.yaml", await defaultConfig());
-    await mkdir(path.join(tree, "usr/bin"), { mode: 0o755 });
+    await mkdir(path.join(tree, "usr/bin"));
     await symlink("../lib/berth-agent/launcher", path.join(tree, "usr/bin/berth-agent"));
     const { size } = await stat(archive);
     await put("DEBIAN/control", control(version, machine, Math.ceil(size / 1024)));
+    // Whatever umask this runs under.
+    const within = await readdir(tree, { recursive: true, withFileTypes: true });
+    const folders = within.filter((each) => each.isDirectory());
+    for (const at of [tree, ...folders.map(({ parentPath, name }) => path.join(parentPath, name))])
+      await chmod(at, 0o755);
     const deb = path.join(outDir, `berth-agent_${version}_${machine}.deb`);
     // What it holds is packed already.
     const args = ["--root-owner-group", "-Znone", "--build", tree, deb];
