@@ -1,3 +1,4 @@
+import type { AgentSession } from "#core/contracts/agent/channel.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { NO_METRICS } from "#core/metrics.ts";
 import { createActionJournal } from "#host-agent/converge/actions.ts";
@@ -20,6 +21,7 @@ import { createSentReports } from "#host-agent/channel/sent-reports.ts";
 import { createSpool } from "#host-agent/meter/spool.ts";
 import { createInstallation, type Installation } from "#host-agent/state/installation.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
+import type { FollowWanted } from "#host-agent/upgrade/follow-wanted.ts";
 import { createSync, type PassRequest } from "#host-agent/converge/sync.ts";
 import { freeBytes } from "./images/free-bytes.ts";
 import { createSlots } from "./time-limit.ts";
@@ -41,6 +43,8 @@ export type AgentPorts = {
   /** 0 to 1, to spread timers. */
   random: () => number;
   log: Log;
+  /** Brings this host to the release that staff want; left out: releases are passed over. */
+  followWanted?: FollowWanted;
   /** Where it counts what it does; nowhere when left out. */
   metrics?: AgentMetrics;
   settings?: Partial<AgentSettings>;
@@ -71,6 +75,8 @@ export interface Agent extends Chores {
   run(signal: AbortSignal): Promise<void>;
   /** One pass: resolves when no VM has a step to do (some may wait for their guest) and what was found is reported. */
   pass(request?: Partial<PassRequest>): Promise<void>;
+  /** In this life: a pass saw the hypervisor and handed out its work; the control plane took a report. */
+  progress(): { passDone: boolean; reached: boolean };
   /** What its metrics show besides what it counts. From memory: asks nobody. */
   readings(): Readings;
   /** For the steps that begin from now on. What is left out becomes what it is by itself. */
@@ -82,8 +88,10 @@ export interface Agent extends Chores {
 export function createAgent(ports: AgentPorts): Agent {
   const { hostId, driver, store, clock, log, metrics = NO_METRICS, understands } = ports;
   let acknowledgedAt = clock.now();
+  const progress = { passDone: false, reached: false };
   const controlPlane = createCountedControlPlane(ports.controlPlane, metrics, () => {
     acknowledgedAt = clock.now();
+    progress.reached = true;
   });
   const planeTime = ports.planeTime ?? createPlaneTime({ clock, log });
   // What is told to the control plane, or promised by it, is in its time.
@@ -160,6 +168,7 @@ export function createAgent(ports: AgentPorts): Agent {
   const passes = createPassQueue(async (request) => {
     try {
       const whole = await sync.pass(request);
+      progress.passDone ||= observer.latest() !== null;
       countPass(whole ? "whole" : "partial");
       return whole;
     } catch (error) {
@@ -167,12 +176,23 @@ export function createAgent(ports: AgentPorts): Agent {
       throw error;
     }
   }, revoke);
+  const follow = async ({ releases }: AgentSession) => {
+    try {
+      reporter.findings((await ports.followWanted?.(releases, signal)) ?? []);
+    } catch (error) {
+      // It is told of a session again in a few minutes.
+      if (!signal.aborted) log.error("follow_wanted_failed", { error: String(error) });
+    }
+  };
   const installation = ports.installation ?? createInstallation({ hostId, store, log });
   const session = createSessionKeeper({
     controlPlane,
     clock: planeClock,
     log,
-    opened: (answer) => installation.told(answer.installation),
+    opened: async (answer) => {
+      await installation.told(answer.installation);
+      void follow(answer);
+    },
   });
 
   const images =
@@ -242,6 +262,7 @@ export function createAgent(ports: AgentPorts): Agent {
       await ready();
       return sync.guard();
     },
+    progress: () => ({ ...progress }),
     readings() {
       const secondsSince = (at: Date, now: Date) => Math.max(0, (+now - +at) / 1000);
       const oldest = spool.oldestAt();

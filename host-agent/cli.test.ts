@@ -44,3 +44,18 @@ describe("4b B7: the control plane's address", () => {
     expect(USAGE).toContain("https only");
   });
 });
+
+test("12.3: upgrade, rollback and uninstall say what they need, and nothing of the driver", () => {
+  const place = ["--state-dir", "/s"];
+  const upgrade = (...args: string[]) => parseCommand(["upgrade", ...place, ...args], {});
+  const to = { name: "upgrade", stateDir: "/s", to: "m.json" };
+  expect(upgrade("--to", "m.json")).toEqual({ ...to, allowDowngrade: false });
+  expect(upgrade("--to", "m.json", "--allow-downgrade")).toEqual({ ...to, allowDowngrade: true });
+  expect(upgrade("--packaged", "/d")).toEqual({ name: "upgrade", stateDir: "/s", packaged: "/d" });
+  expect(() => upgrade()).toThrow("--to is needed");
+  expect(() => upgrade("--to", "m.json", "--packaged", "/d")).toThrow("--to");
+  expect(() => parseCommand(["upgrade", "--to", "m.json"], {})).toThrow("--state-dir is needed");
+  expect(() => parseCommand(["status", ...place, "--to", "m.json"], {})).toThrow("for upgrade");
+  expect(parseCommand(["rollback"], {})).toEqual({ name: "rollback" });
+  expect(parseCommand(["uninstall"], {})).toMatchObject({ name: "uninstall", stateDir: null });
+});

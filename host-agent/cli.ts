@@ -13,6 +13,10 @@ export const USAGE = `berth-agent: runs the VMs of this host as Berth's control 
   berth-agent doctor   [options]   look for what is wrong with this host, and say how to mend it
   berth-agent selftest [options] --image NAME
                                    try the driver on this host with one tiny VM, and clean up
+  berth-agent upgrade  [options] --to FILE|URL
+                                   put the release of a signed manifest in place, and start it
+  berth-agent rollback             go back to the release before
+  berth-agent uninstall            end the service; says what stays. VMs are left as they are
   berth-agent --help | --version
 
 options (each may also come from the environment variable in brackets, or from the config file)
@@ -24,6 +28,9 @@ options (each may also come from the environment variable in brackets, or from t
   --driver-config FILE    the driver's options, as JSON             [BERTH_AGENT_DRIVER_CONFIG]
   --driver-option K=V     one of them, over the file's; repeatable; V is JSON, or else text
   --image NAME            selftest: the file name of a Linux image, without its ending
+  --to FILE|URL           upgrade: the signed manifest; the release's file lies beside it
+  --packaged DIR          upgrade: in its place, a release that the system's package brought, unpacked
+  --allow-downgrade       upgrade: also to an older release than what runs, or than what may run here
   --join-token-file FILE  holds the single-use token to enrol with  [BERTH_AGENT_JOIN_TOKEN_FILE]
   --destroys-per-hour N   more are refused (20)
   --concurrency N         steps under way at once (8)
@@ -32,14 +39,19 @@ options (each may also come from the environment variable in brackets, or from t
   --json                  status, doctor: as JSON
   --fix                   doctor: mend what is harmless (missing folders, rights), and say what was mended
 
-exit codes: 0 done, 1 bug or outage, 2 wrong use, 3 not enrolled or key revoked, 4 state file corrupt, 5 already running
-            doctor: 1 something is wrong; status: 1 no agent runs
+exit codes: 0 done, 1 bug or outage, 2 wrong use, 3 not enrolled or key revoked, 4 state file corrupt, 5 already running,
+            6 another release is in place: start it
+            doctor: 1 something is wrong; status: 1 no agent runs; upgrade: 1 nothing was changed
 `;
 
 export type Command =
   | { name: "help" }
   | { name: "version" }
   | { name: "status"; json: boolean; stateDir: string }
+  | { name: "upgrade"; stateDir: string; to: string; allowDowngrade: boolean }
+  | { name: "upgrade"; stateDir: string; packaged: string }
+  | { name: "rollback" }
+  | { name: "uninstall"; stateDir: string | null; config: string }
   | DoctorOptions
   | ({ name: "selftest"; image: string } & DriverChoice)
   | ({ name: "run" | "enroll" } & AgentOptions);
@@ -142,6 +154,18 @@ export function parseCommand(
     return { name: known, json, fix, apiUrl, stateDir, driver: chosen, config };
   }
   if (fix) throw new UsageError("--fix is the doctor's alone");
+  const { to, packaged, "allow-downgrade": allowDowngrade = false } = values;
+  if (known !== "upgrade" && (to ?? packaged ?? (allowDowngrade || null)) !== null)
+    throw new UsageError("--to, --packaged and --allow-downgrade are for upgrade");
+  if (known === "rollback") return { name: known };
+  if (known === "uninstall") return { name: known, stateDir, config: config.path };
+  if (known === "upgrade") {
+    const of = { name: known, stateDir: must(stateDir, "state-dir", "BERTH_AGENT_STATE_DIR") };
+    if (packaged !== undefined && to === undefined) return { ...of, packaged };
+    if (to === undefined || packaged !== undefined)
+      throw new UsageError("--to is needed for an upgrade");
+    return { ...of, to, allowDowngrade };
+  }
   if (known === "status")
     return { name: known, json, stateDir: must(stateDir, "state-dir", "BERTH_AGENT_STATE_DIR") };
   if (json) throw new UsageError("--json is for status and doctor");
@@ -185,7 +209,16 @@ export function parseCommand(
   };
 }
 
-const NAMES = ["run", "enroll", "status", "doctor", "selftest"] as const;
+const NAMES = [
+  "run",
+  "enroll",
+  "status",
+  "doctor",
+  "selftest",
+  "upgrade",
+  "rollback",
+  "uninstall",
+] as const;
 
 function parse(args: readonly string[]) {
   const text = { type: "string" } as const;
@@ -206,6 +239,9 @@ function parse(args: readonly string[]) {
         "driver-config": text,
         "driver-option": { ...text, multiple: true },
         image: text,
+        to: text,
+        packaged: text,
+        "allow-downgrade": flag,
         "join-token-file": text,
         "destroys-per-hour": text,
         concurrency: text,

@@ -38,6 +38,19 @@ import { AlreadyRunning, holdAlone } from "#host-agent/state/single-instance.ts"
 import { createInstallation, type Installation } from "#host-agent/state/installation.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { createStatusNotes, type StatusNotes } from "#host-agent/state/status-notes.ts";
+import {
+  homeOfLauncher,
+  obtainAlone,
+  PLATFORM,
+  restartService,
+  rollBackByHand,
+  takePackaged,
+  uninstall,
+  upgradeByHand,
+} from "#host-agent/upgrade/by-hand.ts";
+import { createFollowWanted } from "#host-agent/upgrade/follow-wanted.ts";
+import { UpgradeError } from "#host-agent/upgrade/upgrade-error.ts";
+import { watchTrial } from "#host-agent/upgrade/watch-trial.ts";
 import { createJsonLog, type LogLevel } from "./json-log.ts";
 import { AGENT_METRICS } from "./metrics.ts";
 import { serveOwnMetrics } from "./serve-metrics.ts";
@@ -54,6 +67,14 @@ const planeTime = createPlaneTime({ clock, uptimeMs: systemUptimeMs, log });
 /** What a driver dates is emptied by date: a host's clock that somebody sets must not make a week of it. */
 const driverClock: Clock = { now: () => planeTime.now(), sleep: clock.sleep };
 
+/** Where the launcher keeps releases; null when it did not start this process. */
+const home = homeOfLauncher(process.env);
+const say = (line: string) => void process.stdout.write(`${line}\n`);
+const byHand = { home, own: agentVersion, say, restartService };
+
+/** Another release is in place, and this process ended for it. */
+const START_ANEW = 6;
+
 /** This host has no key that the control plane knows. */
 class NotEnrolled extends Error {
   override name = "NotEnrolled";
@@ -68,6 +89,7 @@ const EXIT_CODES: readonly (readonly [abstract new (...args: never[]) => Error, 
   [CorruptState, 4],
   [AlreadyRunning, 5],
   [ControlPlaneError, 1],
+  [UpgradeError, 1],
   [DriverError, 1],
 ];
 
@@ -84,6 +106,12 @@ async function main(args: readonly string[]): Promise<void> {
   else if (command.name === "selftest") await tryDriver(command);
   else if (command.name === "status") await tellStatus(command);
   else if (command.name === "doctor") await tellChecks(command);
+  else if (command.name === "upgrade")
+    await ("packaged" in command
+      ? takePackaged(command, { ...byHand, clock })
+      : upgradeByHand(command, { ...byHand, clock, fetch }));
+  else if (command.name === "rollback") await rollBackByHand(byHand);
+  else if (command.name === "uninstall") await uninstall(command, say);
   else {
     logLevel = command.logLevel;
     const letGo = await holdAlone(command.stateDir);
@@ -199,12 +227,34 @@ async function run(
     heard: (date) => planeTime.heard(date),
   });
   const metrics = createMetricsRegistry(AGENT_METRICS);
+  const told = untilTold((signal) => log.info("agent_stopping", { host_id: hostId, signal }));
+  const ending = new AbortController();
+  const restart = (why: string) => {
+    log.info("agent_restarting", { host_id: hostId, why });
+    process.exitCode = START_ANEW;
+    ending.abort(new Error(why));
+  };
+  const signal = AbortSignal.any([told, ending.signal]);
   const agent = createAgent({
     hostId,
     driver,
     metrics,
     controlPlane: noting(controlPlane, notes),
     planeTime,
+    followWanted: createFollowWanted({
+      own: agentVersion,
+      home,
+      store,
+      clock,
+      log,
+      obtain: ({ manifestUrl: from, version, key, oldest }, signal) =>
+        obtainAlone(
+          home,
+          { from, version, key, oldest, platform: PLATFORM },
+          { clock, fetch, signal },
+        ),
+      restart,
+    }),
     doorbell: (session) => createSqsDoorbell({ hostId, session, clock, log }),
     store,
     installation,
@@ -213,13 +263,22 @@ async function run(
     log,
     settings: options.settings,
   });
-  const told = untilTold((signal) => log.info("agent_stopping", { host_id: hostId, signal }));
   const reloading = reloadOnHangUp(args, options, agent);
   await notes.started();
   log.info("agent_started", { host_id: hostId, driver: options.driver, version: agentVersion });
   const served = await serveOwnMetrics(options, { metrics, agent, agentVersion, log });
   try {
-    await agent.run(told);
+    const progress = () => agent.progress();
+    const uptimeMs = systemUptimeMs;
+    const own = agentVersion;
+    const judged =
+      home &&
+      watchTrial({ home, own, progress, clock, uptimeMs, log, signal, restart }).catch(
+        // The launcher judges it then.
+        (error: unknown) => log.error("trial_not_judged", { error: String(error) }),
+      );
+    await agent.run(signal);
+    await judged;
   } finally {
     await served?.close();
     reloading.stop();

@@ -40,6 +40,7 @@ const AGENT_ROOMS = new Set([
   "meter",
   "state",
   "drivers",
+  "upgrade",
 ]);
 /** What puts the areas together: they are handed what it makes, and import none of it. */
 const WIRING = new Set(["commands/runtime.ts", "commands/handle-event.ts"]);

@@ -1,6 +1,6 @@
 import { cp, rm, stat } from "node:fs/promises";
 import path from "node:path";
-import { build, type BuildOptions, type Metafile } from "esbuild";
+import { build, type BuildOptions, type Metafile, type Plugin } from "esbuild";
 import { FUNCTION_ENTRIES, type FunctionName } from "../functions.ts";
 import { leanPackages, ourSources, requiredHttp } from "./lean-packages.ts";
 
@@ -56,6 +56,16 @@ async function bundle(entry: string, file: string, options: BuildOptions): Promi
   return { folder, file, bytes, packages: packagesIn(built.metafile) };
 }
 
+const ofVersion = (version: string): Plugin => ({
+  name: "of-version",
+  setup: (build) =>
+    build.onLoad({ filter: /package\.json$/ }, ({ path: file }) =>
+      file === path.join(ROOT, "package.json")
+        ? { contents: JSON.stringify({ version }), loader: "json" }
+        : null,
+    ),
+});
+
 /** Those of which something is in the output. */
 function packagesIn({ outputs }: Metafile): readonly string[] {
   const inputs = Object.values(outputs).flatMap((output) => Object.entries(output.inputs));
@@ -97,9 +107,14 @@ export async function bundleFunctions(outDir: string): Promise<FunctionBundles> 
 export const bundleAsAgent = (entry: string, folder: string): Promise<Bundle> =>
   bundle(entry, path.join(folder, "program.mjs"), {});
 
-/** The host agent, whole: a host has Node 24 and nothing of npm. The Hyper-V driver's scripts lie beside it. */
-export async function bundleAgent(folder: string): Promise<Bundle> {
-  const made = await bundle("host-agent/main.ts", path.join(folder, "berth-agent.mjs"), {});
+/**
+ * The host agent, whole: a host has Node 24 and nothing of npm. The Hyper-V driver's scripts lie beside it. It says that it is
+ * of `version`; left out, of the tree's.
+ */
+export async function bundleAgent(folder: string, version?: string): Promise<Bundle> {
+  const made = await bundle("host-agent/main.ts", path.join(folder, "berth-agent.mjs"), {
+    plugins: [...OPTIONS.plugins, ...(version === undefined ? [] : [ofVersion(version)])],
+  });
   const scripts = path.join(ROOT, "host-agent", "drivers", "hyperv");
   await cp(scripts, folder, {
     recursive: true,

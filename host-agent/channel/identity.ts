@@ -4,6 +4,7 @@ import { z } from "zod";
 import type { EnrollRequest } from "#core/contracts/agent/channel.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
 import type { ControlPlane, SignRequest } from "./control-plane.ts";
+import { pinAtEnrolment } from "#host-agent/upgrade/release-key.ts";
 import { loadSaved, save } from "#host-agent/state/saved.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
 
@@ -53,8 +54,11 @@ export async function enroll(
   // A host that is enrolled keeps its key until the new one is taken.
   if (unfinished === null) await save(store, FILE, pending);
   const { kty, crv, x } = key;
-  const enrolled = await controlPlane.enroll({ ...request, publicKey: { kty, crv, x } });
+  const publicKey = { kty, crv, x };
+  const { releaseKey, ...enrolled } = await controlPlane.enroll({ ...request, publicKey });
   const identity = { key, enrolled };
+  // First: who is enrolled does not ask again.
+  await pinAtEnrolment(store, releaseKey);
   await save(store, FILE, identity);
   return identity;
 }

@@ -25,7 +25,7 @@ export interface Reporter {
   strangers(list: AgentReport["strangers"], again: boolean): void;
   facts(facts: HostFacts): void;
   /** Each is sent once; the newest, when the control plane is away for long. */
-  findings(list: readonly HostFinding[]): void;
+  findings(list: Readonly<NonNullable<AgentReport["findings"]>>): void;
   /** Why the host could not be looked at for a while; null: it could. Each report says so as long as it is so. */
   away(why: AgentReport["hypervisorAway"] | null): void;
   /** Sends a report even when there is nothing to tell. */

@@ -9,9 +9,11 @@ export class AlreadyRunning extends Error {
   override name = "AlreadyRunning";
 }
 
+/** An agent on its state folder, or an upgrade on the folder of releases. */
+type Held = "agent" | "upgrade";
 const PREFIX = "berth-agent-";
-const nameOf = (stateDir: string): string =>
-  PREFIX + createHash("sha256").update(path.resolve(stateDir)).digest("hex");
+const nameOf = (folder: string, as: Held = "agent"): string =>
+  `berth-${as}-${createHash("sha256").update(path.resolve(folder)).digest("hex")}`;
 
 /** Where Windows lists the pipes that somebody serves. */
 const PIPES = "\\\\.\\pipe\\";
@@ -21,8 +23,8 @@ const PIPES = "\\\\.\\pipe\\";
  * agents on one folder would count usage and act twice. Linux has abstract sockets for it, Windows named pipes;
  * elsewhere (a developer's machine) nothing is held.
  */
-export async function holdAlone(stateDir: string): Promise<() => void> {
-  const name = nameOf(stateDir);
+export async function holdAlone(folder: string, as: Held = "agent"): Promise<() => void> {
+  const name = nameOf(folder, as);
   const places: Partial<Record<NodeJS.Platform, string>> = {
     linux: `\0${name}`,
     win32: `${PIPES}${name}`,
@@ -35,7 +37,7 @@ export async function holdAlone(stateDir: string): Promise<() => void> {
   try {
     await once(server, "listening");
   } catch (cause) {
-    throw new AlreadyRunning(`another agent works on ${stateDir}`, { cause });
+    throw new AlreadyRunning(`another ${as} works on ${folder}`, { cause });
   }
   return () => server.close();
 }

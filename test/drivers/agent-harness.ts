@@ -1,5 +1,6 @@
 import { createAgent, type Agent, type AgentSettings } from "#host-agent/agent.ts";
 import type { AgentMetrics } from "#host-agent/metrics.ts";
+import type { FollowWanted } from "#host-agent/upgrade/follow-wanted.ts";
 import type { ControlPlane } from "#host-agent/channel/control-plane.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import {
@@ -37,6 +38,7 @@ type Over = {
   settings?: Partial<AgentSettings>;
   plane?: FakeControlPlane;
   metrics?: AgentMetrics;
+  followWanted?: FollowWanted;
   /** Stands between the agent and its control plane. */
   wrap?: (plane: ControlPlane) => ControlPlane;
 };
@@ -69,6 +71,7 @@ export function createTestHost(over: Over = {}): TestHost {
       random: () => 0.5,
       log,
       ...(over.metrics ? { metrics: over.metrics } : {}),
+      ...(over.followWanted ? { followWanted: over.followWanted } : {}),
       ...(over.settings ? { settings: over.settings } : {}),
     });
   };

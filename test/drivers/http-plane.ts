@@ -41,7 +41,9 @@ export async function startHttpPlane() {
     if (!host) return problem(404, "not_found");
     if (route === "enroll") {
       host.key = EnrollRequest.parse(JSON.parse(body)).publicKey.x;
-      return { status: 200, body: { hostId: host.plane.hostId, identityEpoch: 1 } };
+      const { hostId, session_ } = host.plane;
+      const releaseKey = session_.releases?.key;
+      return { status: 200, body: { hostId, identityEpoch: 1, releaseKey } };
     }
     if (request.headers.authorization === undefined) return problem(401, "agent_token_invalid");
     if (!(await isSigned(request, target, body, host))) return problem(401, "identity_revoked");

@@ -218,12 +218,14 @@ export const HOST_FINDINGS = [
   "spoof_guard_restored",
 ] as const;
 
+/** `vmId`: of what is about the host itself, the host's own id. */
 const FINDING = { vmId: z.uuid(), detail: Text(1000) };
 const Finding = z.object({ ...FINDING, code: z.enum(HOST_FINDINGS) });
 export type HostFinding = z.infer<typeof Finding>;
 
 /** And with itself: it was to upgrade its agent, and could not. `detail` names the version and the reason. */
 const OwnFinding = z.object({ code: z.literal("upgrade_failed"), detail: Text(1000) });
+export type OwnFinding = z.infer<typeof OwnFinding>;
 
 /** As with errors, a code that we have no word for is kept as it is. Without a VM it is of the host itself. */
 const ReceivedFinding = z

@@ -4,6 +4,7 @@ import { mkdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { EXAMPLE_SSH_KEY, until } from "#local/client.ts";
 import { freeBase } from "#test/harness/free-base.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
@@ -11,13 +12,15 @@ import { blocksRunBy } from "#test/harness/runbooks.ts";
 import { aFolder } from "#test/harness/stack.ts";
 
 /*
- * 5 item 9: the page of the local stack, typed into a shell as it stands there, with a home of its own. Needs bash, curl
- * and jq.
+ * 5 item 9: the page of the local stack, and what staff ask the API for in others, typed into a shell as it stands there, with
+ * a home of its own. Needs bash, curl and jq.
  */
 
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const PAGE = "docs/runbooks/local-stack.md";
-const blocks = blocksRunBy(import.meta.filename);
+const all = blocksRunBy(import.meta.filename);
+const blocks = all.filter(({ page }) => page === PAGE);
+const ofStaff = all.filter(({ page }) => page !== PAGE);
 const setUp = blocks[0]?.text ?? "";
 
 let folder: string;
@@ -77,5 +80,28 @@ describe("the page of the local stack", () => {
     expect(await typed(`${setUp}\nlocal_post $STRIPE/_local/faults '{"kind":"none"}'`)).toMatch(
       REFUSED,
     );
+  });
+});
+
+describe("what staff ask for", () => {
+  /** What the pages leave to the reader, of the order that the test before has placed. */
+  const ids = `${setUp}
+TOKEN=$(jq -r .tokens.staff $S)
+HOST=$(get /staff/v1/hosts | jq -r '.items[0].id')
+IMAGE=$(get /v1/images | jq -r '.items[0].id')
+OWNER=$(jq -r .tokens.customer $S)
+VM=$(curl -s -H "authorization: Bearer $OWNER" "$API/v1/vms" | jq -r '.items[0].id')
+ACTION=$(curl -s -H "authorization: Bearer $OWNER" -H 'content-type: application/json' \\
+  "$API/v1/vms/$VM/actions" -d '{"type": "reboot"}' | jq -r .action.id)
+`;
+  test.each(ofStaff)("$at is understood and answered", async ({ text }) => {
+    const asked = text.replaceAll("<of the file>", "ab".repeat(32));
+    const answer: unknown = JSON.parse(
+      await typed(`${ids}\n${asked.replaceAll("curl ", "curl -s ")}`),
+    );
+    // Whether its host was told of it already is a matter of moments.
+    if (text.includes("/cancel") && z.object({ code: z.string() }).safeParse(answer).success)
+      expect(answer).toMatchObject({ code: "action_may_be_under_way" });
+    else expect(answer).not.toHaveProperty("code");
   });
 });
