@@ -78,6 +78,8 @@ export class SimHost {
   clockWasSet = false;
   /** Whether it has told of a size or of images that it does not have. */
   hasBoasted = false;
+  /** Whether somebody ever took VMs away from it. */
+  hasLostVms = false;
   /** The files in its image folder, and since when each of the others is gone. */
   readonly images: string[];
   readonly imagesGone = new Map<string, number>();
@@ -336,6 +338,9 @@ export class SimHost {
     if (/simulated|operation was aborted|took longer than|in time|has failed/.test(what))
       return true;
     if (event.startsWith("clock_")) return this.clockWasSet;
+    if (this.hasLostVms && /^vm_(refused|step)$/.test(event) && what.includes("vm_missing"))
+      return true;
+    if (this.hasLostVms && event === "vm_refused" && what.startsWith("unsupported")) return true;
     if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
     return /ControlPlaneError|AbortError|TimeoutError/.test(what);
   }
