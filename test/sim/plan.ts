@@ -273,13 +273,13 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("plant" as const), ...gap, order: index }) },
   {
-    weight: 5,
+    weight: 9,
     arbitrary: fc.record({
       do: fc.constant("lose" as const),
       ...gap,
       vm: index,
       what: fc.constantFrom<Loss>("definition", "all", "trash"),
-      days: fc.constantFrom(0, 0, 1, 4, 33),
+      days: fc.constantFrom(0, 1, 2, 4, 33),
       repair: fc.constantFrom<RepairWay | null>(
         "adopt_disk",
         "restore_trash",

@@ -129,7 +129,8 @@ async function lose(
           : [];
       }),
     );
-  for (let tries = 0; there().length === 0 && tries < 8; tries++) await world.run(UNTIL_IT_RUNS_MS);
+  for (let tries = 0; there().length === 0 && tries < 15; tries++)
+    await world.run(UNTIL_IT_RUNS_MS);
   const found = there();
   const hit = found[step.vm % Math.max(1, found.length)];
   if (hit === undefined) return;

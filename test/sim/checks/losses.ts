@@ -38,12 +38,13 @@ export const lostIsNotBilled: MakeCheck = (scene) => {
         const now = nowOf(scene);
         const known = missing.get(row.id) ?? { since: now, sweeps: 0, swept: null };
         missing.set(row.id, known);
-        if (host.upSince === null || host.cut) {
-          // Nobody can tell: it counts from when its host is well.
+        // While nobody can tell, it counts from when its host is well; once it is told, from then.
+        if (row.lost_at === null && (host.upSince === null || host.cut)) {
           known.since = now;
           return undefined;
         }
-        const due = Math.max(known.since, host.upSince) + TOLD_WITHIN_MS + DAY_MS;
+        const toldBy = Math.max(known.since, host.upSince ?? 0) + TOLD_WITHIN_MS;
+        const due = (row.lost_at ?? toldBy) + DAY_MS;
         const { began } = scene.swept;
         if (began === null || began < due || began === known.swept) return undefined;
         known.swept = began;

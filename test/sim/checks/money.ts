@@ -242,7 +242,14 @@ export const refundsWithinCaptures: MakeCheck = (scene) => ({
             o.from < after.until &&
             after.from < o.until,
         );
-      return twice ? `a time of VM ${after.vm_id} is given back twice` : undefined;
+      if (twice) return `a time of VM ${after.vm_id} is given back twice`;
+      const invoice = scene.provider.standIn.store.get("invoice", after.invoice_id);
+      const [line] = invoice?.lines.data ?? [];
+      if (invoice === undefined || line === undefined) return `${after.invoice_id} is no invoice`;
+      const period = BigInt(line.period.end - line.period.start) * 1000n;
+      return after.amount_minor * period > BigInt(invoice.total) * BigInt(after.until - after.from)
+        ? `more than its share of ${after.invoice_id} is given back for VM ${after.vm_id}`
+        : undefined;
     }),
   atRest: () =>
     first(scene.mirror.giveBacks.all(), (each) =>
@@ -284,6 +291,8 @@ function notGivenBack(scene: Scene, loss: Row<"losses">): string | undefined {
   const order = mirror.orders.get(loss.order_id);
   const vm = mirror.vms.get(loss.vm_id);
   const paidUntil = mirror.entitlements.get(loss.vm_id)?.until ?? 0;
+  if (vm?.presence === "present" && vm.lost_at === null && loss.until === null)
+    return `VM ${loss.vm_id} is there, and its loss goes on`;
   if (order?.state !== "active" && order?.state !== "completed") return undefined;
   const isOver = vm?.presence === "absent" || (loss.until !== null && loss.until <= paidUntil);
   if (!isOver) return undefined;
