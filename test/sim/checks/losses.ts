@@ -5,7 +5,7 @@ import { first, isThere, nowOf, subscriptionsOf, type MakeCheck, type Scene } fr
 const TOLD_WITHIN_MS = 2 * 300_000 * 1.1 + 150_000;
 const DAY_MS = 24 * 3_600_000;
 /** Sweeps that ended well since then: the provider may be away during some of them. */
-const SWEEPS = 6;
+const SWEEPS = 4;
 
 /**
  * 25. A VM that is not there is billed for one resync and a day at the most: by then its subscription bills nothing more. Counted is

@@ -306,7 +306,13 @@ function notGivenBack(scene: Scene, loss: Row<"losses">): string | undefined {
     if (lost <= 0 || (invoice.total * lost) / (end - begin) < 1) return undefined;
     const given = mirror.giveBacks
       .all()
-      .some((each) => each.vm_id === loss.vm_id && each.invoice_id === invoice.id);
+      .some(
+        (each) =>
+          each.vm_id === loss.vm_id &&
+          each.invoice_id === invoice.id &&
+          each.from < (loss.until ?? end) &&
+          loss.since < each.until,
+      );
     return given ? undefined : `VM ${loss.vm_id} was lost, and nothing of ${invoice.id} went back`;
   });
 }
