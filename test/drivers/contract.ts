@@ -176,7 +176,7 @@ function creationContract(kit: ContractKit): void {
       const can = (await kit.driver.facts()).capabilities.restoreTrash === true;
       expect(await outcome(kit.driver.restore(vm))).toBe(can ? "done" : "unsupported");
       const whole = expect.objectContaining({ complete: true, power: "off", size: vm.size });
-      expect(await look(vm)).toEqual(can ? whole : undefined);
+      expect(await look(vm)).toEqual(can ? whole : null);
       // It lies there no more.
       expect(await outcome(kit.driver.restore(vm))).toBe(can ? "vm_missing" : "unsupported");
       await kit.driver.destroy(vm);

@@ -50,6 +50,7 @@ const PLANNED = [
   "vm.paused",
   "vm.failed",
   "vm.foreign",
+  "vm.lost",
   "guest.lied",
   "host.lied",
   "host.report_replayed",

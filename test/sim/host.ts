@@ -90,6 +90,8 @@ export class SimHost {
   clockWasSet = false;
   /** Whether it has told of a size or of images that it does not have. */
   hasBoasted = false;
+  /** Whether somebody ever took VMs away from it. */
+  hasLostVms = false;
   /** The files in its image folder, and since when each of the others is gone. */
   readonly images: string[];
   readonly imagesGone = new Map<string, number>();
@@ -378,6 +380,9 @@ export class SimHost {
     if (event.startsWith("clock_")) return this.clockWasSet;
     if (event === "desired_vm_refused" || /unsupported_by_agent/.test(what))
       return this.agentOf === "before";
+    if (this.hasLostVms && /^vm_(refused|step)$/.test(event) && what.includes("vm_missing"))
+      return true;
+    if (this.hasLostVms && event === "vm_refused" && what.startsWith("unsupported")) return true;
     if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
     return /ControlPlaneError|AbortError|TimeoutError/.test(what);
   }

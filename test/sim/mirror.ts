@@ -32,7 +32,9 @@ const ROWS = {
     owner_epoch: z.number(),
     observed_generation: z.number(),
     observed_power: z.string().nullable(),
+    first_seen_at: maybeAt,
     first_running_at: maybeAt,
+    lost_at: maybeAt,
     guest_ready_at: maybeAt,
     boot_epoch: z.string().nullable(),
     created_at: at,
@@ -68,6 +70,23 @@ const ROWS = {
     subscription_id: z.string().nullable(),
     subscription_status: z.string().nullable(),
     until: at,
+  }),
+  losses: z.object({
+    id: z.string(),
+    vm_id: z.string(),
+    order_id: z.string(),
+    since: at,
+    until: maybeAt,
+    settled_at: maybeAt,
+  }),
+  give_backs: z.object({
+    id: z.string(),
+    vm_id: z.string(),
+    invoice_id: z.string(),
+    from: at,
+    until: at,
+    amount_minor: big,
+    made_at: maybeAt,
   }),
   actions: z.object({
     id: z.string(),
@@ -196,6 +215,8 @@ export class Mirror {
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
   readonly entitlements = new TableMirror(ROWS.entitlements, ["vm_id"]);
+  readonly losses = new TableMirror(ROWS.losses);
+  readonly giveBacks = new TableMirror(ROWS.give_backs);
   readonly actions = new TableMirror(ROWS.actions);
   readonly leases = new TableMirror(ROWS.ip_leases);
   readonly ledgerTransactions = new TableMirror(ROWS.ledger_transactions);
@@ -213,6 +234,8 @@ export class Mirror {
     hosts: this.hosts,
     reservations: this.reservations,
     entitlements: this.entitlements,
+    losses: this.losses,
+    give_backs: this.giveBacks,
     actions: this.actions,
     ip_leases: this.leases,
     ledger_transactions: this.ledgerTransactions,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
 import { createSigner, loadIdentity } from "#host-agent/channel/identity.ts";
+import type { RepairWay } from "#core/vms/plan-repair.ts";
 import { toWireId } from "#core/ids.ts";
 import { PEOPLE, tokenOf, type PersonName } from "./accounts.ts";
 import type { ControlPlane } from "./control-plane.ts";
@@ -23,6 +24,8 @@ const CARDS: Record<Card, string> = {
 const CUSTOMERS = ["ada", "bob"] as const satisfies readonly PersonName[];
 /** How often a program of a customer's asks again before it gives up. */
 const MOST_TRIES = 6;
+/** How many minutes staff wait for a VM to be told as lost: a host that runs it still defines it again. */
+const MOST_WAITS = 15;
 const SSH_KEY =
   "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx a@b";
 const Placed = z.object({ checkoutUrl: z.string(), order: z.object({ id: z.string() }) });
@@ -170,6 +173,24 @@ export class People {
     if (vm === undefined || action === undefined) return;
     const path = `/staff/v1/vms/${toWireId("vm", vm.id)}/actions/${toWireId("action", action.id)}`;
     await this.#insist("grace", "POST", `${path}/cancel`, { abandon });
+  }
+
+  /** Staff bring back, or give up, a VM once it is told as lost; what its host cannot do they do in another way. */
+  async repair(vmId: string, how: RepairWay): Promise<void> {
+    const path = `/staff/v1/vms/${toWireId("vm", vmId)}/repair`;
+    for (let tries = 0; this.#mirror.vms.get(vmId)?.lost_at === null; tries++) {
+      if (tries === MOST_WAITS) return;
+      await this.#sim.scheduler.sleep(60_000, undefined, "staff wait for a loss");
+    }
+    const dry = await this.#insist("grace", "POST", path, { how, dryRun: true });
+    if (dry?.status !== 200) {
+      // An old word of its host's, or a hypervisor that cannot: made anew it can be everywhere.
+      if (dry?.text.includes("repair_unavailable") === true) return this.repair(vmId, "recreate");
+      return;
+    }
+    const { hash } = z.object({ hash: z.string() }).parse(JSON.parse(dry.text));
+    const key = `repair-key-${++this.#count}`;
+    await this.#askOnce({ who: "grace", path, key, body: { how, hash }, answer: null });
   }
 
   /** Somebody else's VM, order, action and usage: all must be "not found". */

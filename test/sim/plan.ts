@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import type { RepairWay } from "#core/vms/plan-repair.ts";
 import { CHANCE_KINDS, type ChanceKind } from "./faults.ts";
 
 /**
@@ -32,6 +33,15 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
     | Readonly<{ do: "strike"; vm: number; what: readonly Strike[] }>
     | Readonly<{ do: "plant"; order: number }>
     | Readonly<{
+        do: "lose";
+        vm: number;
+        what: Loss;
+        /** So long nobody does anything about it. */
+        days: number;
+        /** null: nobody ever does. */
+        repair: RepairWay | null;
+      }>
+    | Readonly<{
         do: "cut_power";
         host: number;
         autostart: boolean;
@@ -60,6 +70,7 @@ export const STEP_KINDS = [
   "remove_image",
   "strike",
   "plant",
+  "lose",
   "cut_power",
   "vanish",
   "old_agent",
@@ -73,6 +84,8 @@ export type RepeatedBody = "same" | "other" | "second_click";
 export type Card = "good" | "declined" | "insufficient" | "fails_later";
 export type Power = "start" | "shutdown" | "stop" | "reboot" | "reset";
 export type Strike = "powers_off" | "pauses" | "fails";
+/** Somebody takes away a VM's definition; all of it; or all of it, into the trash, as a host does that was told to. */
+export type Loss = "definition" | "all" | "trash";
 export type By = "owner" | "staff";
 export type Lie = "gone" | "running" | "other_epoch" | "later_generation" | "usage" | "size";
 /**
@@ -272,6 +285,24 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 3, arbitrary: fc.record({ do: fc.constant("plant" as const), ...gap, order: index }) },
+  {
+    weight: 9,
+    arbitrary: fc.record({
+      do: fc.constant("lose" as const),
+      ...gap,
+      vm: index,
+      what: fc.constantFrom<Loss>("definition", "all", "trash"),
+      days: fc.constantFrom(0, 1, 2, 4, 33),
+      repair: fc.constantFrom<RepairWay | null>(
+        "adopt_disk",
+        "restore_trash",
+        "recreate",
+        "recreate",
+        "give_up",
+        null,
+      ),
+    }),
+  },
   {
     weight: 3,
     arbitrary: fc.record({

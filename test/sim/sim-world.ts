@@ -45,6 +45,8 @@ export class SimWorld implements SimulatedWorld {
   readonly oneShots = new Map<string, number>();
   /** By id, VMs that somebody made by hand, as they were made. */
   readonly foreign = new Map<string, VmRecord>();
+  /** Serials of disks that somebody took away, or put into the trash, by hand. */
+  readonly takenByHand = new Set<string>();
   readonly #vms = new Map<string, VmRecord>();
   readonly #trash = new Map<string, TrashRecord>();
   readonly #now: () => number;
@@ -129,6 +131,9 @@ export class SimWorld implements SimulatedWorld {
   async removeTrash(serial: string): Promise<void> {
     this.#trash.delete(serial);
     const history = this.disks.get(serial);
-    if (history) history.goneAt = this.#now();
+    if (!history) return;
+    // It was brought back: a VM has it.
+    if (this.all().some((vm) => vm.disk?.serial === serial)) history.trashedAt = null;
+    else history.goneAt = this.#now();
   }
 }

@@ -63,6 +63,7 @@ const GUARDS: Readonly<Record<string, number>> = {
   vm_counters_only_grow: 15,
   host_counters_only_grow: 15,
   vms_never_ahead_of_desire: 19,
+  give_backs_once_key: 9,
   vms_order_key: 1,
   vms_deleted_was_asked: 7,
 };

@@ -1,4 +1,6 @@
 import { assertNever } from "#core/result.ts";
+import type { RepairWay } from "#core/vms/plan-repair.ts";
+import { loseVm } from "#host-agent/drivers/simulated/host-events.ts";
 import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
 import type { FaultKind } from "./faults.ts";
 import type { SimHost } from "./host.ts";
@@ -47,6 +49,8 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return strikeInTurn(world, step.vm, step.what);
     case "plant":
       return plant(world, step.order);
+    case "lose":
+      return lose(world, step, (vmId, how) => begin(people.repair(vmId, how)));
     case "cut_power":
       return strikesIn(world, step.inSteps, `cut_power ${step.host}`, () => {
         sim.faults.count(step.flushed ? "host.rebooted" : "host.power_lost");
@@ -113,6 +117,44 @@ function plant(world: World, index: number): void {
   };
   place.host.world.put(made);
   place.host.world.foreign.set(made.vmId, made);
+}
+
+/** A VM is taken away by hand. So many days later staff do something about it, if they ever do. */
+async function lose(
+  world: World,
+  step: Extract<Step, { do: "lose" }>,
+  repair: (vmId: string, how: RepairWay) => void,
+): Promise<void> {
+  const there = () =>
+    world.hosts.flatMap((host) =>
+      host.world.all().flatMap((vm) => {
+        const row = world.mirror.vms.get(vm.vmId);
+        const isWhole = vm.definition !== null && vm.disk !== null && !vm.undefinedRun;
+        return isWhole && row?.presence === "present" && row.first_seen_at !== null
+          ? [{ host, vm }]
+          : [];
+      }),
+    );
+  for (let tries = 0; there().length === 0 && tries < 15; tries++)
+    await world.run(UNTIL_IT_RUNS_MS);
+  const found = there();
+  const hit = found[step.vm % Math.max(1, found.length)];
+  if (hit === undefined) return;
+  const { host, vm } = hit;
+  world.sim.faults.count("vm.lost");
+  host.disturbed();
+  host.hasLostVms = true;
+  if (vm.disk !== null && step.what !== "definition") host.world.takenByHand.add(vm.disk.serial);
+  if (vm.disk !== null && step.what === "trash")
+    await host.world.putTrash({
+      serial: vm.disk.serial,
+      vmId: vm.vmId,
+      trashedAt: world.sim.scheduler.now().getTime(),
+      held: { ...vm, run: null, definition: null, seed: null },
+    });
+  await loseVm(host.world, vm.vmId, step.what === "definition" ? "definition" : "all");
+  if (step.days > 0) await jump(world, step.days, 24);
+  if (step.repair !== null) repair(vm.vmId, step.repair);
 }
 
 const STRUCK = {

@@ -17,6 +17,7 @@ import {
 } from "./money.ts";
 import type { MakeCheck } from "./scene.ts";
 import { guestsEarnNothing, soldIsMakeable } from "./promises.ts";
+import { lostIsNotBilled } from "./losses.ts";
 import { bytesCountOnce, unpaidStops, usageIsWhole } from "./time.ts";
 
 /**
@@ -41,7 +42,7 @@ export const INVARIANTS: readonly Readonly<{
   },
   // There is no table of balances that could differ: a balance is the fold, wherever one is read.
   { number: 8, make: ledgerBalances, pending: null },
-  { number: 9, make: refundsWithinCaptures, pending: "rated usage, credits" },
+  { number: 9, make: refundsWithinCaptures, pending: "rated usage" },
   { number: 10, make: usageIsWhole, pending: null },
   { number: 11, make: bytesCountOnce, pending: null },
   { number: 12, make: null, pending: "meter events" },
@@ -54,6 +55,7 @@ export const INVARIANTS: readonly Readonly<{
   { number: 18, make: () => ({ invariant: 18 }), pending: null },
   { number: 19, make: hostsKeepToTheirOwn, pending: null },
   { number: 20, make: changesAreRecorded, pending: null },
+  { number: 25, make: lostIsNotBilled, pending: null },
   { number: 26, make: guestsEarnNothing, pending: null },
   { number: 27, make: soldIsMakeable, pending: null },
 ];

@@ -1,7 +1,7 @@
 import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
 import { isReplayNow } from "../network.ts";
 import { FOREIGN } from "../sim-world.ts";
-import { first, machines, nowOf, runs, type MakeCheck } from "./scene.ts";
+import { first, isThere, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
 const WEEK_MS = 7 * 24 * 3_600_000;
 const GRACE_MS = 3 * 24 * 3_600_000;
@@ -17,7 +17,10 @@ export const dataIsKept: MakeCheck = (scene) => ({
         if (disk.serial.startsWith(FOREIGN) && disk.trashedAt !== null)
           return `the disk of ${disk.vmId}, which is not ours, was put in the trash`;
         if (disk.serial.startsWith(FOREIGN)) return undefined;
+        // What somebody took away, or put into the trash by hand, nobody of ours did.
+        if (scene.hosts.some((host) => host.world.takenByHand.has(disk.serial))) return undefined;
         const vm = scene.mirror.vms.get(disk.vmId);
+        if (disk.trashedAt !== null && isMadeAnew(scene, disk.vmId)) return undefined;
         if (disk.trashedAt !== null && vm?.presence !== "absent")
           return `the disk of VM ${disk.vmId} was put in the trash, and nobody asked`;
         if (disk.goneAt === null) return undefined;
@@ -27,6 +30,10 @@ export const dataIsKept: MakeCheck = (scene) => ({
       },
     ),
 });
+
+/** Whether staff ever asked for it: what was left of it goes into the trash then. */
+const isMadeAnew = (scene: Scene, vmId: string): boolean =>
+  scene.mirror.actions.all().some((a) => a.vm_id === vmId && a.type === "recreate");
 
 /** 13. One owner for an address, and a rest of a day before the next. */
 export const addressesHaveOneOwner: MakeCheck = (scene) => ({
@@ -156,7 +163,8 @@ export const agentsConverge: MakeCheck = (scene) => ({
           !d.serial.startsWith(FOREIGN) &&
           d.serial !== vm.disk?.serial &&
           d.everStarted &&
-          d.trashedAt === null,
+          d.trashedAt === null &&
+          !(d.goneAt !== null && isMadeAnew(scene, vm.vmId)),
       );
       if (others.length > 0)
         return `VM ${vm.vmId} has a new disk in the place of one that was in use`;
@@ -182,8 +190,11 @@ export const agentsConverge: MakeCheck = (scene) => ({
       if (row.presence === "absent") return `VM ${row.id} is to go, and is not gone`;
       const host = scene.hosts.find((h) => h.hostId === row.host_id);
       const vm = host?.world.get(row.id);
-      if (!vm || vm.disk === null || vm.seed === null || vm.definition === null)
-        return `VM ${row.id} is not whole`;
+      const isWhole = isThere(vm);
+      // Whether anybody brings it back is for staff to say; that it is lost, or is not any more, is told.
+      if (isWhole !== (row.lost_at === null))
+        return `VM ${row.id} ${isWhole ? "is there, and counts as lost" : "is not whole, and is not told as lost"}`;
+      if (!vm || !isWhole) return undefined;
       const until = (scene.mirror.entitlements.get(row.id)?.until ?? 0) + GRACE_MS;
       const wanted = row.desired_power === "running" && nowOf(scene) <= until;
       const is = runs(vm, nowOf(scene)) && vm.run?.paused === false && !vm.run.failed;

@@ -51,7 +51,7 @@ function endOf(scene: Scene, order: Row<"orders">): string | undefined {
     case "active":
       if (kept !== BigInt(order.total_minor))
         return `${is} and ${kept} of ${order.total_minor} was kept`;
-      if (vm?.presence === "present" && made.length !== 1)
+      if (vm?.presence === "present" && made.length !== 1 && vm.lost_at === null)
         return `${is} and has ${made.length} machines`;
       return vm?.presence === "present" || vm?.deleted_at === null
         ? undefined
@@ -196,12 +196,25 @@ export const ledgerBalances: MakeCheck = (scene) => ({
         return amount(transaction.id) === BigInt(-refund.amount)
           ? undefined
           : `refund ${refund.id} is booked with another amount`;
-      })
+      }) ??
+      creditIsBooked(scene)
     );
   },
 });
 
-/** 9. Nothing goes back that was not taken. (Rated usage and credits are not built yet.) */
+/** What customers' balances say at the provider is what the ledger says that we owe them. */
+function creditIsBooked({ mirror, provider }: Scene): string | undefined {
+  const owed = mirror.ledgerEntries
+    .all()
+    .filter((e) => e.account === "customer_credit")
+    .reduce((sum, e) => sum + e.amount_minor, 0n);
+  const balance = provider.standIn.store.all("customer").reduce((sum, c) => sum + c.balance, 0);
+  return owed === BigInt(balance)
+    ? undefined
+    : `customers' balances come to ${balance}, and ${owed} is booked`;
+}
+
+/** 9. Nothing goes back that was not taken, as a refund or as credit, and no time twice. (Rated usage is not built yet.) */
 export const refundsWithinCaptures: MakeCheck = (scene) => ({
   invariant: 9,
   onStep: () =>
@@ -215,5 +228,91 @@ export const refundsWithinCaptures: MakeCheck = (scene) => ({
       return returned > taken
         ? `order ${order.id} took ${taken} and gave back ${returned}`
         : undefined;
+    }) ??
+    givenTooMuch(scene),
+  onCommit: () =>
+    first(scene.mirror.giveBacks.changed, ({ before, after }) => {
+      if (before !== null || after === null) return undefined;
+      const twice = scene.mirror.giveBacks
+        .all()
+        .some(
+          (o) =>
+            o.id !== after.id &&
+            o.vm_id === after.vm_id &&
+            o.from < after.until &&
+            after.from < o.until,
+        );
+      if (twice) return `a time of VM ${after.vm_id} is given back twice`;
+      const invoice = scene.provider.standIn.store.get("invoice", after.invoice_id);
+      const [line] = invoice?.lines.data ?? [];
+      if (invoice === undefined || line === undefined) return `${after.invoice_id} is no invoice`;
+      const period = BigInt(line.period.end - line.period.start) * 1000n;
+      return after.amount_minor * period > BigInt(invoice.total) * BigInt(after.until - after.from)
+        ? `more than its share of ${after.invoice_id} is given back for VM ${after.vm_id}`
+        : undefined;
     }),
+  atRest: () =>
+    first(scene.mirror.giveBacks.all(), (each) =>
+      each.made_at === null ? `what is owed for VM ${each.vm_id} is not given back` : undefined,
+    ) ?? first(scene.mirror.losses.all(), (loss) => notGivenBack(scene, loss)),
 });
+
+/** Of no invoice more goes back than it came to, and nothing that was decided once is given twice. */
+function givenTooMuch({ mirror, provider }: Scene): string | undefined {
+  if (mirror.giveBacks.rows.size === 0) return undefined;
+  const { store } = provider.standIn;
+  const given = [
+    ...store.all("refund").filter((refund) => refund.status !== "failed"),
+    ...store.all("balance_transaction"),
+  ].flatMap(({ metadata, amount }) => {
+    const id = metadata?.["give_back_id"];
+    return id === undefined ? [] : [{ id, amount: BigInt(Math.abs(amount)) }];
+  });
+  const seen = new Set<string>();
+  const twice = first(given, ({ id }) => {
+    const known = seen.has(id);
+    seen.add(id);
+    return known ? `${id} was given back twice` : undefined;
+  });
+  if (twice !== undefined) return twice;
+  return first(store.all("invoice"), (invoice) => {
+    const back = given
+      .filter(({ id }) => mirror.giveBacks.get(id)?.invoice_id === invoice.id)
+      .reduce((sum, { amount }) => sum + amount, 0n);
+    return back > BigInt(invoice.total)
+      ? `invoice ${invoice.id} came to ${invoice.total}, and ${back} of it went back`
+      : undefined;
+  });
+}
+
+/** Of a loss that is over: each paid period that it lay in by more than a cent's time has given its share back. */
+function notGivenBack(scene: Scene, loss: Row<"losses">): string | undefined {
+  const { mirror, provider } = scene;
+  const order = mirror.orders.get(loss.order_id);
+  const vm = mirror.vms.get(loss.vm_id);
+  const paidUntil = mirror.entitlements.get(loss.vm_id)?.until ?? 0;
+  if (vm?.presence === "present" && vm.lost_at === null && loss.until === null)
+    return `VM ${loss.vm_id} is there, and its loss goes on`;
+  if (order?.state !== "active" && order?.state !== "completed") return undefined;
+  const isOver = vm?.presence === "absent" || (loss.until !== null && loss.until <= paidUntil);
+  if (!isOver) return undefined;
+  if (loss.settled_at === null) return `the loss of VM ${loss.vm_id} is over, and is not settled`;
+  return first(provider.standIn.store.all("invoice"), (invoice) => {
+    const [line] = invoice.lines.data;
+    const ofIt = invoice.parent?.subscription_details?.metadata?.["order_id"] === order.id;
+    if (!ofIt || invoice.status !== "paid" || line === undefined) return undefined;
+    const [begin, end] = [line.period.start * 1000, line.period.end * 1000];
+    const lost = Math.min(loss.until ?? end, end) - Math.max(loss.since, begin);
+    if (lost <= 0 || (invoice.total * lost) / (end - begin) < 1) return undefined;
+    const given = mirror.giveBacks
+      .all()
+      .some(
+        (each) =>
+          each.vm_id === loss.vm_id &&
+          each.invoice_id === invoice.id &&
+          each.from < (loss.until ?? end) &&
+          loss.since < each.until,
+      );
+    return given ? undefined : `VM ${loss.vm_id} was lost, and nothing of ${invoice.id} went back`;
+  });
+}

@@ -59,6 +59,14 @@ export function* machines(scene: Scene): Generator<{ host: SimHost; vm: VmRecord
 export const runs = (vm: VmRecord, now: number): boolean =>
   vm.run !== null && (vm.run.offFrom === null || now < vm.run.offFrom);
 
+/** Whether a VM is all there: a disk, a seed that may be erased, and a definition that outlives its process. */
+export const isThere = (vm: VmRecord | undefined): boolean =>
+  vm !== undefined &&
+  vm.disk !== null &&
+  vm.seed !== null &&
+  vm.definition !== null &&
+  !vm.undefinedRun;
+
 /** The money of an order at the provider, in minor units: what its checkouts took, and what went back. */
 export function moneyOf(scene: Scene, order: Row<"orders">): { taken: bigint; returned: bigint } {
   const { store } = scene.provider.standIn;

@@ -436,4 +436,58 @@ export const MUTANTS: readonly Mutant[] = [
     replace:
       'wordsOf({ presence: "present", isMade: false, repair: null, os, hardware, rootPassword }),\n    null,',
   },
+  {
+    name: "loss: a VM that its host does not find is not told as lost",
+    file: "core/vms/judge-report.ts",
+    find: `error?.code === "vm_missing";`,
+    replace: `error?.code === "unsupported";`,
+  },
+  {
+    name: "loss: its host makes again by itself what it does not find",
+    file: "core/vms/plan-vm-step.ts",
+    find: "if (!desired.mayCreate && repair === undefined)",
+    replace: `if (!desired.mayCreate && repair === "adopt_disk")`,
+  },
+  {
+    name: "loss: nobody freezes what bills for a lost VM",
+    file: "functions/sweep.ts",
+    find: "freeze_billing: freezeBilling,",
+    replace: "",
+  },
+  {
+    name: "loss: nothing bills for a VM that is back",
+    file: "commands/billing/freeze-billing.ts",
+    find: `await each(await billingToResume(deps.db, 50), "resumed");`,
+    replace: "",
+  },
+  {
+    name: "loss: it goes on although the VM is back",
+    file: "commands/vms/record-vm-report.ts",
+    find: "await endLoss(tx, vm.id, at.now);",
+    replace: "return;",
+  },
+  {
+    name: "loss: nobody gives back what was paid for it",
+    file: "functions/sweep.ts",
+    find: "settle_losses: settleLosses,",
+    replace: "",
+  },
+  {
+    name: "loss: twice its share of a period is given back",
+    file: "core/billing/give-back.ts",
+    find: "const minor = least(share, total.minor - refunded - given.unseen);",
+    replace: "const minor = least(share * 2n, total.minor - refunded - given.unseen);",
+  },
+  {
+    name: "loss: of a VM that is given up, what was paid ahead is kept",
+    file: "core/billing/give-back.ts",
+    find: `if (loss.vmIsToGo) return { way: "card", from, until: null, isAll: true };`,
+    replace: `if (loss.vmIsToGo) return { way: "card", from, until: from, isAll: true };`,
+  },
+  {
+    name: "loss: credit is given and not booked",
+    file: "commands/billing/make-give-back.ts",
+    find: "await post(tx, book(owed.orderId, made.id, owed.amount), at);",
+    replace: `if (owed.way === "card") await post(tx, book(owed.orderId, made.id, owed.amount), at);`,
+  },
 ];
