@@ -2,7 +2,6 @@ import type {
   ActionReport,
   AgentReport,
   HostFacts,
-  HostFinding,
   VmReport,
 } from "#core/contracts/agent/report.ts";
 import { MOST_FINDINGS } from "#core/contracts/agent/report.ts";
