@@ -34,6 +34,8 @@ const anInvoice = (over: object = {}): Stripe.Invoice =>
     status: "paid",
     total: 1_487,
     amount_paid: 1_301,
+    starting_balance: -190,
+    ending_balance: -4,
     amount_due: 186,
     amount_remaining: 185,
     subtotal: 1_250,
@@ -111,6 +113,7 @@ describe("an invoice", () => {
       status: "paid",
       total: { minor: 1_487n, currency: "eur" },
       paid: { minor: 1_301n, currency: "eur" },
+      fromCredit: { minor: 186n, currency: "eur" },
       hostedUrl: "https://invoice.stripe.com/i/1",
       createdAt: new Date("2026-01-01T00:00:01Z"),
       orderId: "order-of-invoice",
@@ -125,6 +128,8 @@ describe("an invoice", () => {
       hostedUrl: null,
       orderId: null,
     });
+    // Until it is finalised nothing is taken of the customer's balance.
+    expect(invoiceState(anInvoice({ ending_balance: null })).fromCredit.minor).toBe(0n);
     for (const metadata of [{}, null]) {
       const unnamed = { parent: { subscription_details: { metadata } } };
       expect(invoiceState(anInvoice(unnamed)).orderId).toBeNull();

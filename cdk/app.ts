@@ -2,7 +2,7 @@ import path from "node:path";
 import { App } from "aws-cdk-lib";
 import flags from "aws-cdk-lib/recommended-feature-flags.json" with { type: "json" };
 import { z } from "zod";
-import { PublicKeyX } from "#core/contracts/agent/channel.ts";
+import { PublicKeyX } from "#core/contracts/public-key.ts";
 import { BerthStack } from "./berth-stack.ts";
 import { bundleFunctions, type FunctionBundles } from "./bundle/bundle.ts";
 import { ENTRANCE_KEYS } from "./constructs/front.ts";

@@ -12,7 +12,7 @@ import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStsHostCredentials } from "#adapters/sts.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
-import { PublicKeyX } from "#core/contracts/agent/channel.ts";
+import { PublicKeyX } from "#core/contracts/public-key.ts";
 import { ANSWER_HEADERS } from "#core/contracts/answer-headers.ts";
 import { PROBLEM_TYPE, problemDocument, STATUS_BY_CODE } from "#core/contracts/problem.ts";
 import { CALLER_ADDRESS_HEADER } from "#core/network/entrance-headers.ts";

@@ -2,7 +2,7 @@ import { createWriteStream } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { PublicKeyX } from "#core/contracts/agent/channel.ts";
+import { PublicKeyX } from "#core/contracts/public-key.ts";
 import { holdAlone } from "#host-agent/state/single-instance.ts";
 import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { startedHosts } from "./hosts.ts";

@@ -2,10 +2,11 @@ import { describe, expect, test } from "vitest";
 import {
   IMAGE_HARDWARE,
   REPAIR,
+  RESTORE_TRASH,
   ROOT_PASSWORD,
   UNDERSTOOD,
 } from "#core/contracts/agent/protocol.ts";
-import { ACTION_TYPES } from "./action.ts";
+import { ACTION_TYPES, type ActionType } from "./action.ts";
 import { PLAIN_HARDWARE } from "./image-hardware.ts";
 import { givesRootPassword, notUnderstood, wordsOf, wordsOfAction, type WordyVm } from "./words.ts";
 
@@ -32,7 +33,7 @@ describe("a VM", () => {
     ["that is brought back", { ...PLAIN, repair: "recreate" }, [REPAIR]],
     [
       "of all of it",
-      { ...UEFI, ...ASKING, hardware: UEFI.hardware, repair: "adopt_disk" },
+      { ...UEFI, ...ASKING, hardware: UEFI.hardware, repair: "restore_trash" },
       UNDERSTOOD,
     ],
   ])("%s needs its words", (_, vm, words) => {
@@ -48,9 +49,19 @@ describe("a VM", () => {
 });
 
 describe("an action", () => {
+  test("that makes a VM anew gives its root a password again", () => {
+    const made: WordyVm = { ...ASKING, isMade: true };
+    expect(wordsOfAction("recreate", made)).toEqual([ROOT_PASSWORD, REPAIR]);
+    expect(wordsOfAction("adopt_disk", made)).toEqual([REPAIR]);
+  });
+
   test.each(ACTION_TYPES)("%s needs what its VM needs, and a repair its own word", (type) => {
-    const isRepair = type === "adopt_disk" || type === "recreate";
-    expect(wordsOfAction(type, PLAIN)).toEqual(isRepair ? [REPAIR] : []);
+    const words: Partial<Record<ActionType, readonly string[]>> = {
+      adopt_disk: [REPAIR],
+      restore_trash: [REPAIR, RESTORE_TRASH],
+      recreate: [REPAIR],
+    };
+    expect(wordsOfAction(type, PLAIN)).toEqual(words[type] ?? []);
     expect(wordsOfAction(type, UEFI).includes(IMAGE_HARDWARE)).toBe(type !== "delete");
   });
 });

@@ -22,7 +22,11 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 function plant(version: string): void {
   const at = home.releaseFolder(version);
   mkdirSync(at, { recursive: true });
-  writeFileSync(path.join(at, "node"), `#!/bin/sh\nshift\necho ${version} "$@"\n`, { mode: 0o755 });
+  writeFileSync(
+    path.join(at, "node"),
+    `#!/bin/sh\nwhile [ "$1" != run ]; do shift; done\necho ${version} "$@"\n`,
+    { mode: 0o755 },
+  );
   writeFileSync(path.join(at, "berth-agent.mjs"), "//");
 }
 

@@ -46,8 +46,8 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   sweep: 500_000,
   migrate: 300_000,
 };
-/** 4b is one. */
-const LATER_PARTS = 1;
+/** 4b is one, and 5. */
+const LATER_PARTS = 2;
 test.each(FUNCTION_NAMES)("the bundle of %s is no larger than it may be", (name) => {
   expect(bundles[name].bytes).toBeLessThanOrEqual(BASE_BYTES[name] * (1 + LATER_PARTS / 10));
 });

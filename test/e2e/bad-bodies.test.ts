@@ -134,8 +134,12 @@ describe("every operation that takes a body", () => {
           ? toWireId("host", agent.hostId)
           : op.path.startsWith("/staff/v1/agent-rollouts/")
             ? toWireId("agent_rollout", v7())
-            : locationId;
-      const target = op.path.replace(/\{[^}]+\}/, id);
+            : op.path.startsWith("/staff/v1/images/")
+              ? toWireId("image", v7())
+              : locationId;
+      const target = op.path
+        .replace("{actionId}", toWireId("action", v7()))
+        .replace(/\{[^}]+\}/, id);
       const send = async (body: string, type = "application/json") => {
         const answer = await fetch(`${stack.apiUrl}${target}`, {
           method: op.method,

@@ -79,6 +79,7 @@ beforeAll(async () => {
     "/staff/v1/agent-rollouts/": await aRollout(agents.agent.hostId),
     "/staff/v1/vms/": vmId,
     "/staff/v1/locations/": locationId,
+    "/staff/v1/images/": await firstOf("/v1/images"),
   };
 });
 afterAll(() => stack.close());
@@ -113,6 +114,11 @@ async function aRollout(hostId: string): Promise<string> {
   const begun = await beginRollout(signing, by, { ...asked, stopAfterFailed: 1 });
   if (!begun.ok) throw new Error(begun.error.detail);
   return toWireId("agent_rollout", begun.value.id);
+}
+
+async function firstOf(list: string): Promise<string> {
+  const Items = z.object({ items: z.array(z.object({ id: z.string() })) });
+  return (await stack.staff.ok(Items, "GET", list)).items[0]?.id ?? "";
 }
 
 async function aHost(locationId: string) {

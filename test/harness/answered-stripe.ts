@@ -84,6 +84,8 @@ export const anInvoice = (over: object = {}) => ({
   status: "paid",
   total: 1_487,
   amount_paid: 1_301,
+  starting_balance: -186,
+  ending_balance: 0,
   currency: "eur",
   hosted_invoice_url: null,
   created: SECONDS,

@@ -12,7 +12,7 @@ const DATA: Readonly<Record<string, string>> = {
 const ROOT = path.resolve(import.meta.dirname, "../..");
 const NAME = /["'`](?:kvm|hyperv)(?![a-z])[^"'`\n]*["'`]|\.(?:kvm|hyperv)\b/;
 const BRANCH =
-  /(?:[=!]==?|\bcase)\s*["'`](?:kvm|hyperv)|["'`](?:kvm|hyperv)(?![a-z])[^"'`\n]*["'`]\s*[=!]==?/;
+  /(?:[=!]==?|\bcase)\s*["'`](?:kvm|hyperv)(?![a-z])|["'`](?:kvm|hyperv)(?![a-z])[^"'`\n]*["'`]\s*[=!]==?/;
 
 const withoutComments = (text: string) =>
   text.replaceAll(/\/\*[^]*?\*\//g, "").replaceAll(/(^|\s)\/\/.*$/gm, "");

@@ -1,10 +1,8 @@
 import { z } from "@hono/zod-openapi";
 import { HostFacts } from "./report.ts";
 import { use } from "#core/contracts/named.ts";
+import { PublicKeyX } from "#core/contracts/public-key.ts";
 import { Instant } from "#core/contracts/values.ts";
-
-/** The x of an Ed25519 public key's JWK (RFC 8037): 32 bytes as base64url. */
-export const PublicKeyX = z.string().regex(/^[A-Za-z0-9_-]{43}$/);
 
 /** `POST /agent/v1/enroll`: the one call that is authorised by a join token instead of a signature. */
 export const EnrollRequest = z
