@@ -154,6 +154,7 @@ async function servePlane(vms: readonly DesiredVm[]) {
   const answer = (path: string, body: string): unknown => {
     if (path.endsWith("/enroll")) return { hostId, identityEpoch: 1 };
     if (path.endsWith("/session")) return session;
+    if (path.endsWith("/images")) return { images: [] };
     if (path.endsWith("/reports")) return { accepted: 0, ignored: 0 };
     const { samples } = UsageBatch.parse(JSON.parse(body));
     return { stored: samples.length, duplicates: 0, refused: [] };

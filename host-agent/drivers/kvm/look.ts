@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { ObservedPower } from "#core/vms/vm.ts";
 import type { Clock } from "#core/ports.ts";
 import { DriverError, type InstallationId, isForeign } from "../driver.ts";
@@ -35,8 +36,8 @@ export function createLook(ports: {
   installation: InstallationId;
 }) {
   const { libvirt, clock, installation } = ports;
-  /** Definitions seldom change; parsing them again would be most of a look's cost. */
-  const parsed = new Map<string, { xml: string; domain: Domain }>();
+  /** By its definition's digest: definitions seldom change, and parsing them again would be most of a look's cost. */
+  const parsed = new Map<string, { digest: string; domain: Domain }>();
 
   return {
     /** Every domain on the host, ours or not, in two processes whatever their number. */
@@ -99,10 +100,12 @@ export function createLook(ports: {
   }
 
   function parse(uuid: string, xml: string): Domain {
+    const digest = createHash("sha256").update(xml).digest("base64");
     const known = parsed.get(uuid);
-    if (known?.xml === xml) return known.domain;
-    const domain = parseDomain(xml);
-    parsed.set(uuid, { xml, domain });
+    if (known?.digest === digest) return known.domain;
+    // A copy: V8 cuts strings out of others without copying them, and whoever keeps one keeps all that virsh said in that look.
+    const domain = structuredClone(parseDomain(xml));
+    parsed.set(uuid, { digest, domain });
     return domain;
   }
 
