@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { stringify } from "yaml";
@@ -75,7 +75,7 @@ describe.skipIf(!ground.available)(`the runbooks' commands on a KVM host${skippe
   const whole = () => eventually("the VM runs", () => plane.last(vm.vmId)?.settled);
 
   /** All blocks of a page. A line may end with 1, as a doctor does who found something; no other failure is passed over. */
-  async function typed(page: string): Promise<string> {
+  async function typed(page: string, before = ""): Promise<string> {
     const lines = (blocks.get(page) ?? []).map(({ text }) =>
       text
         .replaceAll("/var/lib/berth-agent", at("agent"))
@@ -84,12 +84,17 @@ describe.skipIf(!ground.available)(`the runbooks' commands on a KVM host${skippe
     );
     expect(lines.length).toBeGreaterThan(0);
     const script = `trap 'code=$?; [ $code -le 1 ] || exit $code' ERR
+cd "$FOLDER"
 berth-agent() { "$NODE" "$MAIN" "$@" --config "$CONFIG"; }
+${before}
 ${lines.join("\n")}`;
-    const env = { NODE: process.execPath, MAIN, CONFIG: at("etc/agent.yaml") };
-    const ran = await start("bash", ["-uo", "pipefail", "-c", script], env).ended;
-    expect([ran.code === 0 || ran.code === 1, ran.err]).toEqual([true, ""]);
-    return ran.out;
+    const env = { NODE: process.execPath, MAIN, CONFIG: at("etc/agent.yaml"), FOLDER: root };
+    const words = ["--net", "bash", "-uo", "pipefail", "-c", script];
+    // What is said of bridges is done in a network of its own, which is gone with it.
+    const ran = before === "" ? start("bash", words.slice(2), env) : start("unshare", words, env);
+    const { code, out, err } = await ran.ended;
+    expect([code === 0 || code === 1, err]).toEqual([true, ""]);
+    return out;
   }
 
   test("a disk that is full: what takes it, what stands on which image, the trash", async () => {
@@ -101,6 +106,21 @@ ${lines.join("\n")}`;
     expect(await readFile(at("etc/agent.yaml"), "utf8")).toContain("trashHours: 24\n");
     running.child.kill("SIGTERM");
     expect((await running.ended).code).toBe(0);
+  });
+
+  test("a host from its bridges to its image", async () => {
+    await copyFile(path.join(host.dirs.imageDir, "tiny.qcow2"), at("debian-13-a.qcow2"));
+    const said = await typed(
+      "kvm-host.md",
+      "ip link add eno1 type veth peer name far\nip link set eno1 up",
+    );
+    expect(said).toContain("file format: qcow2");
+    const image = path.join(host.dirs.imageDir, "debian-13-a.qcow2");
+    expect((await stat(image)).mode & 0o777).toBe(0o444);
+  });
+
+  test("an image that disks stand on", async () => {
+    expect(await typed("images.md")).toMatch(/^backing file: .*images\/tiny\.qcow2\n/);
   });
 
   test("a clock that is wrong: how far it is off", async () => {
@@ -115,8 +135,10 @@ ${lines.join("\n")}`;
     });
     const said = await typed("agent-does-not-start.md");
     expect(said).toContain("no agent runs on");
+    const told = plane.reports.length;
     const again = agent();
-    await eventually("it works", async () => (await agent("status").ended).code === 0);
+    await eventually("it works", () => plane.reports.length > told);
+    expect((await agent("status").ended).code).toBe(0);
     again.child.kill("SIGTERM");
     expect((await again.ended).code).toBe(0);
   });

@@ -78,6 +78,7 @@ describe("what staff ask for", () => {
   const ids = `${setUp}
 TOKEN=$(jq -r .tokens.staff $S)
 HOST=$(get /staff/v1/hosts | jq -r '.items[0].id')
+LOCATION=$(get /v1/locations | jq -r '.items[0].id')
 IMAGE=$(get /v1/images | jq -r '.items[0].id')
 OWNER=$(jq -r .tokens.customer $S)
 vm() { curl -s -H "authorization: Bearer $OWNER" "$API/v1/vms" | jq -er '.items[0].id'; }
