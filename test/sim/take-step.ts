@@ -129,8 +129,10 @@ async function lose(
     world.hosts.flatMap((host) =>
       host.world.all().flatMap((vm) => {
         const row = world.mirror.vms.get(vm.vmId);
+        // One that somebody made by hand under a VM's id is not that VM: what is done to it would be laid at our door.
+        const isOurs = vm.ownerEpoch !== null;
         const isWhole = vm.definition !== null && vm.disk !== null && !vm.undefinedRun;
-        return isWhole && row?.presence === "present" && row.first_seen_at !== null
+        return isOurs && isWhole && row?.presence === "present" && row.first_seen_at !== null
           ? [{ host, vm }]
           : [];
       }),
