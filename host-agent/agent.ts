@@ -6,6 +6,7 @@ import type { ControlPlane, IdentityRevoked } from "#host-agent/channel/control-
 import { createCountedControlPlane } from "#host-agent/channel/counted-control-plane.ts";
 import { createDesiredState } from "#host-agent/converge/desired.ts";
 import { createDestroyLimit } from "#host-agent/converge/destroy-limit.ts";
+import { createMadeVms } from "#host-agent/converge/made-vms.ts";
 import type { VmDriver } from "./drivers/driver.ts";
 import { runLoop, type Chores } from "./loop.ts";
 import type { AgentMetrics, Readings } from "./metrics.ts";
@@ -108,6 +109,12 @@ export function createAgent(ports: AgentPorts): Agent {
   const reports = createSentReports({ store, controlPlane, planeTime });
   const desired = createDesiredState({ hostId, store, controlPlane, log, understands });
   const journal = createActionJournal(store);
+  const made = createMadeVms({
+    store,
+    log,
+    mayBeMade: (vmId) =>
+      desired.current()?.vms.some((vm) => vm.vmId === vmId && vm.mayCreate) ?? false,
+  });
   const destroyLimit = createDestroyLimit({
     store,
     clock,
@@ -144,6 +151,7 @@ export function createAgent(ports: AgentPorts): Agent {
     observer,
     reporter,
     journal,
+    made,
     destroyLimit,
     clock,
     planeNow: () => planeTime.now(),
@@ -213,6 +221,7 @@ export function createAgent(ports: AgentPorts): Agent {
       installation.load(),
       desired.load(),
       journal.load(),
+      made.load(),
       destroyLimit.load(),
       spool.load(),
       reports.load(),

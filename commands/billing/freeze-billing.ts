@@ -1,6 +1,7 @@
 import { beginsAnew, FROZEN_AFTER_LOSS_MS } from "#core/billing/freeze.ts";
 import type { Event } from "#core/contracts/events.ts";
 import {
+  beginFreeze,
   billingToFreeze,
   billingToResume,
   lockEntitlementOfSubscription,
@@ -14,7 +15,7 @@ import { stamp, type Deps } from "#commands/deps.ts";
 
 /**
  * Bills nothing more for VMs that have been lost for a day, and again for those that are back (invariant 25). At the provider
- * first, and then here: what a crash left is done again, and is the same.
+ * first, and then here: of what a crash left it is known that it was begun, and the provider is asked for what holds by then.
  */
 export async function freezeBilling(
   deps: Deps,
@@ -41,6 +42,8 @@ export async function freezeBilling(
 
 async function change(deps: Deps, freeze: Freeze, as: "frozen" | "resumed"): Promise<boolean> {
   const { subscriptionId, since } = freeze;
+  const frozenAt = as === "frozen" ? deps.clock.now() : null;
+  await beginFreeze(deps.db, subscriptionId, frozenAt ?? undefined);
   if (as === "frozen") await deps.payments.pauseCollection(subscriptionId, since);
   else {
     const anew = beginsAnew(freeze, deps.clock.now());
@@ -49,7 +52,8 @@ async function change(deps: Deps, freeze: Freeze, as: "frozen" | "resumed"): Pro
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {
     const held = await lockEntitlementOfSubscription(tx, subscriptionId);
-    if (!held || !(await setFrozen(tx, held.vmId, as === "frozen" ? at.now : null))) return false;
+    if (!held) return false;
+    await setFrozen(tx, held.vmId, frozenAt);
     const data = { orderId: held.orderId, vmId: held.vmId };
     const event: Event =
       as === "frozen" ? { name: "billing.frozen.v1", data } : { name: "billing.resumed.v1", data };

@@ -1,4 +1,4 @@
-import { and, asc, eq, isNotNull, isNull, lte, sql, type SQL } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, lte, or, sql, type SQL } from "drizzle-orm";
 import type { Db, Tx } from "#db/client.ts";
 import { entitlements } from "#db/schema/billing.ts";
 import { vms } from "#db/schema/vms.ts";
@@ -127,9 +127,14 @@ const freezes = async (
 
 /** What is billed for VMs that were lost before then. */
 export const billingToFreeze = (db: Db, lostBefore: Date, limit: number): Promise<Freeze[]> =>
-  freezes(db, and(isNull(entitlements.frozenAt), lte(vms.lostAt, lostBefore)), vms.lostAt, limit);
+  freezes(
+    db,
+    and(or(isNull(entitlements.frozenAt), entitlements.freezeUnsure), lte(vms.lostAt, lostBefore)),
+    vms.lostAt,
+    limit,
+  );
 
-/** What is billed no more for VMs that are there again. */
+/** What is billed no more, or may not be, for VMs that are there again. */
 export const billingToResume = (db: Db, limit: number): Promise<Freeze[]> =>
   freezes(
     db,
@@ -138,17 +143,26 @@ export const billingToResume = (db: Db, limit: number): Promise<Freeze[]> =>
     limit,
   );
 
-/** false: it was so already. The caller holds the entitlement. */
-export async function setFrozen(tx: Tx, vmId: string, frozenAt: Date | null): Promise<boolean> {
-  const rows = await tx
+/**
+ * Before the provider is asked. If nobody hears what it did, it is asked again for what then holds: to freeze what is
+ * `unsure`, or, since it counts as frozen at that, to bill again. Frozen anew at an instant of its own, so that what is asked next
+ * is no repetition of what was asked before.
+ */
+export const beginFreeze = async (
+  db: Db,
+  subscriptionId: string,
+  frozenAt: Date | undefined,
+): Promise<void> => {
+  await db
     .update(entitlements)
-    .set({ frozenAt })
-    .where(
-      and(
-        eq(entitlements.vmId, vmId),
-        frozenAt === null ? isNotNull(entitlements.frozenAt) : isNull(entitlements.frozenAt),
-      ),
-    )
-    .returning({ vmId: entitlements.vmId });
-  return rows.length === 1;
-}
+    .set({ freezeUnsure: true, ...(frozenAt && { frozenAt }) })
+    .where(eq(entitlements.subscriptionId, subscriptionId));
+};
+
+/** What the provider has answered. The caller holds the entitlement. */
+export const setFrozen = async (tx: Tx, vmId: string, frozenAt: Date | null): Promise<void> => {
+  await tx
+    .update(entitlements)
+    .set({ frozenAt, freezeUnsure: false })
+    .where(eq(entitlements.vmId, vmId));
+};

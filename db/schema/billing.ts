@@ -35,6 +35,8 @@ export const entitlements = pgTable(
     vmIsToGo: boolean("vm_is_to_go").notNull().default(false),
     /** Since when nothing is billed for it, as its VM is lost; null: it is billed. */
     frozenAt: instant("frozen_at"),
+    /** The provider was asked to freeze it, or to bill again, and nobody knows yet which of the two it does. */
+    freezeUnsure: boolean("freeze_unsure").notNull().default(false),
     /** When ending its subscription last failed: then the others have their turn first. */
     triedAt: instant("tried_at"),
     updatedAt: instant("updated_at").notNull(),

@@ -3,6 +3,7 @@ import type { DriverCapabilities, ObservedVm, VmReport } from "#core/contracts/a
 import type { PlatformLimits } from "#core/hosts/limits.ts";
 import { planVmStep, type VmStep } from "#core/vms/plan-vm-step.ts";
 import type { ActionJournal } from "./actions.ts";
+import type { MadeVms } from "./made-vms.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { Look, Observer } from "./observer.ts";
 import type { Reporter } from "#host-agent/channel/reporter.ts";
@@ -14,6 +15,7 @@ export type WorkerPorts = StepPorts & {
   observer: Observer;
   reporter: Reporter;
   journal: ActionJournal;
+  made: MadeVms;
   capabilities: () => DriverCapabilities;
   limits: () => PlatformLimits;
   entitlementGraceSeconds: () => number;
@@ -115,7 +117,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
 
   const plan = (want: DesiredVm, observed: ObservedVm | null) =>
     planVmStep({
-      desired: want,
+      desired: want.mayCreate && ports.made.has(vmId) ? { ...want, mayCreate: false } : want,
       observed,
       can: ports.capabilities(),
       limits: ports.limits(),
@@ -213,6 +215,9 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     const observed: ObservedVm | null = known ?? (await freshLook()).vms.get(vmId) ?? null;
     known = null;
     remember(observed);
+    // Before it is told to anyone: whoever hears of it counts on it that no empty one comes in its place.
+    if (want.mayCreate && observed?.complete && observed.ownerEpoch === want.ownerEpoch)
+      await ports.made.note(vmId);
     const planned = plan(want, observed);
     const refusal = planned.ok ? null : new DriverError(planned.error.code, planned.error.detail);
     tellRefusal(want, refusal);

@@ -383,6 +383,9 @@ export class SimHost {
     if (this.hasLostVms && /^vm_(refused|step)$/.test(event) && what.includes("vm_missing"))
       return true;
     if (this.hasLostVms && event === "vm_refused" && what.startsWith("unsupported")) return true;
+    // It was taken away between the agent's look and what the driver did about it.
+    if (this.hasLostVms && event === "vm_step" && /there is no VM|is not complete/.test(what))
+      return true;
     if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
     return /ControlPlaneError|AbortError|TimeoutError/.test(what);
   }

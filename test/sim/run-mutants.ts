@@ -1,13 +1,16 @@
+import path from "node:path";
 import { parseArgs } from "node:util";
 import { availableParallelism } from "node:os";
 import { drawnBy, sampled } from "#test/harness/extent.ts";
 import { MUTANTS } from "./mutants/mutants.ts";
 import { runSeeds, seedsFrom } from "./pool.ts";
+import { readPlan } from "./read-plan.ts";
+import type { SeedRequest } from "./seed-run.ts";
 
 const HELP = `npm run sim:mutants -- [options]
 
-Plants each of ${MUTANTS.length} defects in memory, and runs seeds until an invariant catches it. The seed that did
-must hold without the defect.
+Plants each of ${MUTANTS.length} defects in memory, and runs the plan that it names, if it does, and then seeds, until an
+invariant catches it. What did must hold without the defect.
 
   --only TEXT  only mutants whose name has this text
   --some N     only so many of them, drawn by the day's seed (BERTH_TEST_SEED)
@@ -21,12 +24,15 @@ type Verdict = {
   name: string;
   caught: boolean;
   by: number | null;
+  /** null: it was caught by its own plan, or not at all. */
   seed: number | null;
   detail: string;
 };
 
+const HOW = { shrink: false, keepTrace: false };
+
 /**
- * Runs seeds with one defect until an invariant catches it. An error that no invariant explains (0) is no catch: it
+ * Runs plans with one defect until an invariant catches it. An error that no invariant explains (0) is no catch: it
  * names nothing. A mutant that cannot be planted, or that ends a thread, is not caught, and says why.
  */
 export async function tryMutant(
@@ -34,15 +40,24 @@ export async function tryMutant(
   how: { from: number; seeds: number },
 ): Promise<Verdict> {
   let verdict: Verdict = { name, caught: false, by: null, seed: null, detail: "" };
-  const running = runSeeds(seedsFrom(how.from, how.seeds, { shrink: false, keepTrace: false }), {
+  let caughtBy: SeedRequest | null = null;
+  const own = await planOf(name);
+  const requests = [...own, ...seedsFrom(how.from, how.seeds, HOW)];
+  let next = 0;
+  const running = runSeeds(requests, {
     mutant: name,
     threads: 1,
-    onResult: ({ seed, failure }) => {
-      if (failure === null) return "go_on";
+    // On one thread, results come in the order of what was asked for.
+    onResult: ({ failure }) => {
+      const request = requests[next++];
+      if (failure === null || request === undefined) return "go_on";
+      const seed = request.plan === undefined ? request.seed : null;
       if (failure.invariant === 0) {
-        verdict = { ...verdict, detail: `only as an error, at seed ${seed}: ${failure.detail}` };
+        const where = seed === null ? "in its plan" : `at seed ${seed}`;
+        verdict = { ...verdict, detail: `only as an error, ${where}: ${failure.detail}` };
         return "go_on";
       }
+      caughtBy = request;
       verdict = { name, caught: true, by: failure.invariant, seed, detail: failure.detail };
       return "stop";
     },
@@ -50,24 +65,38 @@ export async function tryMutant(
   await running.catch((error: unknown) => {
     verdict = { ...verdict, detail: error instanceof Error ? error.message : String(error) };
   });
-  if (verdict.seed === null || (await holds(verdict.seed))) return verdict;
-  return { ...verdict, caught: false, detail: `seed ${verdict.seed} breaks without it, too` };
+  if (caughtBy === null || (await holds(name, caughtBy))) return verdict;
+  return {
+    ...verdict,
+    caught: false,
+    detail: `what caught it (${whatCaught(verdict)}) breaks without it, too`,
+  };
 }
 
-const healthy = new Map<number, Promise<boolean>>();
-/** Whether a seed breaks nothing without a defect: else it was not the defect that it caught. */
-function holds(seed: number): Promise<boolean> {
-  const known = healthy.get(seed);
+/** The plan that it names, as what runs first. */
+async function planOf(name: string): Promise<readonly SeedRequest[]> {
+  const file = MUTANTS.find((each) => each.name === name)?.plan;
+  if (file === undefined) return [];
+  const plan = await readPlan(path.join(import.meta.dirname, "regressions", `${file}.json`));
+  return [{ seed: 0, path: null, ...HOW, plan }];
+}
+
+const healthy = new Map<string, Promise<boolean>>();
+/** Whether a plan breaks nothing without a defect: else it was not the defect that it caught. */
+function holds(name: string, request: SeedRequest): Promise<boolean> {
+  const file = MUTANTS.find((each) => each.name === name)?.plan;
+  const key = request.plan === undefined ? String(request.seed) : `plan ${file}`;
+  const known = healthy.get(key);
   if (known) return known;
   let held = false;
-  const holding = runSeeds(seedsFrom(seed, 1, { shrink: false, keepTrace: false }), {
+  const holding = runSeeds([request], {
     threads: 1,
     onResult: ({ failure }) => {
       held = failure === null;
       return "stop";
     },
   }).then(() => held);
-  healthy.set(seed, holding);
+  healthy.set(key, holding);
   return holding;
 }
 
@@ -109,9 +138,12 @@ async function main(): Promise<number> {
   return verdicts.every((v) => v.caught) ? 0 : 1;
 }
 
+const whatCaught = ({ seed }: Verdict): string =>
+  seed === null ? "in its plan" : `at seed ${seed}`;
+
 const inWords = (v: Verdict): string =>
   v.caught
-    ? `caught by ${v.by} at seed ${v.seed}: ${v.name} (${v.detail})`
+    ? `caught by ${v.by} ${whatCaught(v)}: ${v.name} (${v.detail})`
     : `NOT caught: ${v.name} ${v.detail}`;
 
 if (import.meta.main) {

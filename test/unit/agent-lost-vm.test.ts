@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { loseVm } from "#host-agent/drivers/simulated/host-events.ts";
+import { memoryStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { createTestHost, type TestHost } from "#test/drivers/agent-harness.ts";
 import { aDesiredVm } from "#test/drivers/builders.ts";
 
@@ -59,6 +60,60 @@ describe("a VM without its definition", () => {
     host.plane.change(vm.vmId, { repair: undefined, needs: undefined });
     await host.agent.pass();
     expect(host.errors.filter((event) => event === "vm_refused")).toHaveLength(2);
+  });
+});
+
+describe("a VM that was whole here, and of which the document in hand says still that it is to be made", () => {
+  test("is not made again, by this agent or by the next one", async () => {
+    const host = createTestHost();
+    const vm = aDesiredVm({ mayCreate: true });
+    host.plane.want([vm]);
+    await host.agent.pass();
+    await loseVm(host.world, vm.vmId, "all");
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      observed: null,
+      error: { code: "vm_missing" },
+    });
+    await host.restart().pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      observed: null,
+      error: { code: "vm_missing" },
+    });
+    expect(await host.world.vm(vm.vmId)).toBeNull();
+  });
+
+  test("runs on though that cannot be written down, and is not made again by this agent", async () => {
+    const plain = memoryStore();
+    const store: StateStore = {
+      ...plain,
+      write: async (name, text) => {
+        if (name.startsWith("made")) throw new Error("no space is left");
+        await plain.write(name, text);
+      },
+    };
+    const host = createTestHost({ store });
+    const vm = aDesiredVm({ mayCreate: true });
+    host.plane.want([vm]);
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({ observed: { power: "running" } });
+    await loseVm(host.world, vm.vmId, "all");
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({
+      observed: null,
+      error: { code: "vm_missing" },
+    });
+  });
+
+  test("is made anew when staff say so", async () => {
+    const host = createTestHost();
+    const vm = aDesiredVm({ mayCreate: true });
+    host.plane.want([vm]);
+    await host.agent.pass();
+    await loseVm(host.world, vm.vmId, "all");
+    host.plane.change(vm.vmId, { repair: "recreate", needs: ["repair"] });
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { complete: true } });
   });
 });
 

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
+import type { Deps } from "#commands/deps.ts";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { emits } from "#test/harness/emits.ts";
@@ -89,6 +90,46 @@ describe("a VM that its host has lost", () => {
     const payments = { ...cp.deps.payments, pauseCollection: away };
     expect(await freezeBilling({ ...cp.deps, payments })).toEqual({ ...NOTHING, failed: 1 });
     expect(await freezeBilling(cp.deps)).toEqual({ ...NOTHING, frozen: 1 });
+  });
+
+  /** The provider does what it is asked, and we die before we hear of it. */
+  const dying = (what: "pauseCollection" | "resumeCollection"): Deps => {
+    const { payments } = cp.deps;
+    const dies = async (...args: never[]) => {
+      await (payments[what] as (...args: never[]) => Promise<unknown>)(...args);
+      throw new ProviderUnavailable("nobody hears it");
+    };
+    return { ...cp.deps, payments: { ...payments, [what]: dies } };
+  };
+  const pausedAtProvider = () =>
+    cp.stripe.standIn.store.all("subscription").map((each) => each.pause_collection !== null);
+
+  // Seed 137 of the simulator.
+  test("and that is back before it was known that its billing is frozen is billed again", async () => {
+    await lose();
+    cp.clock.advanceDays(1);
+    expect(await freezeBilling(dying("pauseCollection"))).toEqual({ ...NOTHING, failed: 1 });
+    expect(pausedAtProvider()).toEqual([true]);
+    await isBack();
+    expect(await freezeBilling(cp.deps)).toEqual({ ...NOTHING, resumed: 1 });
+    expect(pausedAtProvider()).toEqual([false]);
+    expect(await freezeBilling(cp.deps)).toEqual(NOTHING);
+  });
+
+  test("and that is lost again before it was known that it is billed again is frozen, and then billed", async () => {
+    await lose();
+    await days(2);
+    await freezeBilling(cp.deps);
+    await isBack();
+    expect(await freezeBilling(dying("resumeCollection"))).toEqual({ ...NOTHING, failed: 1 });
+    expect(pausedAtProvider()).toEqual([false]);
+    await lose();
+    cp.clock.advanceDays(1);
+    expect(await freezeBilling(cp.deps)).toEqual({ ...NOTHING, frozen: 1 });
+    expect(pausedAtProvider()).toEqual([true]);
+    await isBack();
+    expect(await freezeBilling(cp.deps)).toEqual({ ...NOTHING, resumed: 1 });
+    expect(pausedAtProvider()).toEqual([false]);
   });
 
   test("and is deleted is not billed again", async () => {

@@ -11,6 +11,8 @@ export type Mutant = Readonly<{
   replace: string;
   /** A second change that it takes in the same file. */
   also?: Readonly<{ find: string; replace: string }>;
+  /** A plan of `regressions/` that shows it, tried before the seeds: few random plans come to where it is. */
+  plan?: string;
 }>;
 
 export const editsOf = (mutant: Mutant): readonly Readonly<{ find: string; replace: string }>[] =>

@@ -1,0 +1,1 @@
+ALTER TABLE "entitlements" ADD COLUMN "freeze_unsure" boolean DEFAULT false NOT NULL;
