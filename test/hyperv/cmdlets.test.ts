@@ -251,7 +251,7 @@ describe.skipIf(noPwsh !== null)(`the language of agent.ps1${noEngine}`, () => {
     // Each looked up in Microsoft's API browser ("Applies to"); a new one must be, before it is added here.
     const known = `Array::Sort Console::OpenStandardInput Console::OpenStandardOutput Convert::FromBase64String
       Convert::ToBase64String Convert::ToString Math::Ceiling Math::Floor Math::Max NullString::Value decimal::Parse
-      decimal::Truncate regex::Match regex::Replace string::Equals string::IsNullOrEmpty
+      decimal::Truncate regex::IsMatch regex::Match regex::Replace string::Equals string::IsNullOrEmpty
       System.Globalization.CultureInfo::InvariantCulture System.Globalization.NumberStyles::Float
       System.IO.Directory::CreateDirectory System.IO.Directory::Delete System.IO.Directory::Exists
       System.IO.Directory::GetDirectories System.IO.Directory::GetFileSystemEntries System.IO.Directory::GetFiles

@@ -41,7 +41,9 @@ const REQUESTS: Record<string, Record<string, unknown>> = {
   "delete-checkpoint": { ...aVm(), checkpointId: GOOD_ID },
   checkpoints: aVm(),
   facts: {},
-  list: {},
+  list: { installation: GOOD_ID },
+  unclaimed: { installation: GOOD_ID },
+  claim: { ...aVm(), installation: GOOD_ID },
   counters: {},
   calls: {},
 };

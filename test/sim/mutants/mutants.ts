@@ -171,12 +171,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "if (held === undefined) return;",
   },
   {
-    name: "cancel: what its host was told of is said to be cancelled",
-    file: "core/vms/call-off.ts",
-    find: `given: { cancel: null, abandon: "abandoned" },`,
-    replace: `given: { cancel: "cancelled", abandon: "cancelled" },`,
-  },
-  {
     name: "guest: each boot counts anew, and what did not last is paid back",
     file: "core/orders/decide-order.ts",
     find: "seen.ranMs + spanMs(",
