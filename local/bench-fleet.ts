@@ -63,7 +63,7 @@ async function main(args: readonly string[]): Promise<void> {
   }
   if (!rows) throw new PlainError("the benchmark was interrupted");
   process.stdout.write(values.json ? `${JSON.stringify({ rows })}\n` : toText(rows));
-  const missed = rows.filter((row) => !row.holds).map((row) => row.name);
+  const missed = rows.filter((row) => row.holds === false).map((row) => row.name);
   if (values.check && missed.length > 0) throw new PlainError(`missed: ${missed.join("; ")}`);
 }
 

@@ -7,13 +7,14 @@ export type BenchRow = Readonly<{
   ours: number;
   ratio: number | null;
   goal: string;
-  holds: boolean;
+  /** null: nothing is asked of it. */
+  holds: boolean | null;
 }>;
 
 type Measured = Readonly<{ name: string; unit: string; floor: number | null; ours: number }>;
 
 const rounded = (n: number) => Number(n.toPrecision(4));
-const rowOf = (m: Measured, goal: string, holds: boolean): BenchRow => ({
+const rowOf = (m: Measured, goal: string, holds: boolean | null): BenchRow => ({
   name: m.name,
   unit: m.unit,
   floor: m.floor === null ? null : rounded(m.floor),
@@ -31,6 +32,9 @@ export const atLeast = (part: number, m: Measured & { floor: number }): BenchRow
 export const atMost = (limit: number, m: Measured): BenchRow =>
   rowOf(m, `ours <= ${limit}`, m.ours <= limit);
 
+/** What is told beside the others. */
+export const noGoal = (m: Measured): BenchRow => rowOf(m, "none", null);
+
 /** A time that is not to be longer than so many times its floor's. */
 export const growsAtMost = (times: number, m: Measured & { floor: number }): BenchRow =>
   rowOf(m, `ratio <= ${times}`, m.ours / m.floor <= times);
@@ -39,7 +43,7 @@ export const toText = (rows: readonly BenchRow[]): string =>
   rows
     .map(
       ({ name, unit, floor, ours, ratio, goal, holds }) =>
-        `${holds ? "holds " : "MISSED"}  ${name}: ${ours} ${unit}` +
+        `${holds === null ? "      " : holds ? "holds " : "MISSED"}  ${name}: ${ours} ${unit}` +
         `${floor === null ? "" : `, floor ${floor}, ratio ${ratio}`} (${goal})\n`,
     )
     .join("");
