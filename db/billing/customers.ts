@@ -1,4 +1,4 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, isNull, sql } from "drizzle-orm";
 import type { Currency } from "#core/money.ts";
 import type { Db } from "#db/client.ts";
 import { billingCustomers } from "#db/schema/billing.ts";
@@ -23,13 +23,15 @@ export async function keepBillingCustomer(
   customerId: string,
 ): Promise<string> {
   const { accountId, currency } = payer;
+  // Whichever index meets it first: of those who bring the same customer at once, one may meet it as a customer that is known.
   await db
     .insert(billingCustomers)
     .values({ accountId, currency, customerId })
-    .onConflictDoUpdate({
-      target: [billingCustomers.accountId, billingCustomers.currency],
-      set: { customerId: sql`coalesce(${billingCustomers.customerId}, excluded.customer_id)` },
-    });
+    .onConflictDoNothing();
+  await db
+    .update(billingCustomers)
+    .set({ customerId })
+    .where(and(isOf(payer), isNull(billingCustomers.customerId)));
   const kept = await billingCustomerOf(db, payer);
   if (kept.customerId === null) throw new Error(`account ${accountId} lost its customer`);
   return kept.customerId;
