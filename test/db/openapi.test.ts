@@ -22,7 +22,7 @@ import { PASSWORD, totpOf } from "./accounts/account-builders.ts";
 
 const SEED = Number(process.env["BERTH_OPENAPI_SEED"] ?? 1);
 /** Requests for each operation. A log-in hashes a password each time, so that those are fewer. */
-const RUNS = Number(process.env["BERTH_OPENAPI_RUNS"] ?? 30);
+const RUNS = Number(process.env["BERTH_OPENAPI_RUNS"] ?? 20);
 const RUNS_OF_LOG_IN = Math.ceil(RUNS / 3);
 
 let api: ApiWorld;

@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => cp.drop());
 
-const ROUNDS = 10;
+const ROUNDS = 5;
 const AT_ONCE = 25;
 
 test("the customer of an account is written down by all that bring it at once", async () => {
