@@ -10,7 +10,7 @@ import type { RestoreView } from "#core/contracts/api/restores.ts";
 import type { UsageView } from "#core/contracts/api/usage.ts";
 import type { AccountPrincipal, TokenView } from "#core/accounts/accounts.ts";
 import { isPastGrace } from "#core/billing/entitlement.ts";
-import { agentAge } from "#core/hosts/agent-age.ts";
+import { agentAge } from "#core/fleet/agent-age.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";

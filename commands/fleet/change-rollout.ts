@@ -1,4 +1,4 @@
-import { moveRollout, type RolloutCommand } from "#core/hosts/rollout.ts";
+import { moveRollout, type RolloutCommand } from "#core/fleet/rollout.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Tx } from "#db/client.ts";
 import {

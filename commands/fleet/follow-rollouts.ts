@@ -1,5 +1,5 @@
 import type { Found } from "#core/hosts/finding.ts";
-import { decideRollout, type RolloutStep } from "#core/hosts/rollout.ts";
+import { decideRollout, type RolloutStep } from "#core/fleet/rollout.ts";
 import type { Tx } from "#db/client.ts";
 import {
   endRolloutHosts,

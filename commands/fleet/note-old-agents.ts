@@ -1,4 +1,4 @@
-import { agentAge, MOST_RELEASES_BEHIND } from "#core/hosts/agent-age.ts";
+import { agentAge, MOST_RELEASES_BEHIND } from "#core/fleet/agent-age.ts";
 import { agentVersionsInUse, pastOldAgents, untoldOldAgents } from "#db/fleet/rollouts.ts";
 import type { Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";

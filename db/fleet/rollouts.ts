@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, inArray, isNull, lt, ne, sql } from "drizzle-orm";
-import type { RolloutHost, RolloutOutcome, RolloutStep } from "#core/hosts/rollout.ts";
+import type { RolloutHost, RolloutOutcome, RolloutStep } from "#core/fleet/rollout.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { list } from "#db/named.ts";
 import { agentReleases, findings, hosts } from "#db/schema/hosts.ts";

@@ -10,14 +10,14 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
-import { ROLLOUT_OUTCOMES, ROLLOUT_STATES } from "#core/hosts/rollout.ts";
+import { ROLLOUT_OUTCOMES, ROLLOUT_STATES } from "#core/fleet/rollout.ts";
 import { instant } from "./columns.ts";
 import { agentReleases, hosts } from "./hosts.ts";
 
 export const rolloutState = pgEnum("rollout_state", ROLLOUT_STATES);
 export const rolloutOutcome = pgEnum("rollout_outcome", ROLLOUT_OUTCOMES);
 
-/** A version of the agent on its way to many hosts (`core/hosts/rollout.ts`). */
+/** A version of the agent on its way to many hosts (`core/fleet/rollout.ts`). */
 export const agentRollouts = pgTable(
   "agent_rollouts",
   {

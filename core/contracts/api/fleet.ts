@@ -1,7 +1,7 @@
 import { z } from "@hono/zod-openapi";
 import { WantedRelease } from "#core/contracts/agent/channel.ts";
 import { idIn, idOut } from "#core/ids.ts";
-import { ROLLOUT_STATES } from "#core/hosts/rollout.ts";
+import { ROLLOUT_STATES } from "#core/fleet/rollout.ts";
 import { Instant } from "#core/contracts/values.ts";
 import { pageOf } from "./page.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { USUAL_CEILING } from "#core/hosts/capacity.ts";
-import { AGENT_AGES } from "#core/hosts/agent-age.ts";
+import { AGENT_AGES } from "#core/fleet/agent-age.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { HostGroup } from "./fleet.ts";

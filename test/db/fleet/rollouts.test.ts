@@ -10,7 +10,7 @@ import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
 import { showHost } from "#commands/hosts/show-hosts.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
 import type { AgentReport } from "#core/contracts/agent/report.ts";
-import { UPGRADE_TIME_LIMIT_MS } from "#core/hosts/rollout.ts";
+import { UPGRADE_TIME_LIMIT_MS } from "#core/fleet/rollout.ts";
 import { openRolloutIds } from "#db/fleet/rollouts.ts";
 import { toHostView } from "#functions/views.ts";
 import { anAgentReport, hostFacts } from "#test/builders.ts";
