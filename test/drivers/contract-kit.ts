@@ -17,7 +17,7 @@ export type OpenedDriver = {
   /** A second driver on the same host, as after a restart of the agent. */
   reopen?: () => Promise<VmDriver>;
   /** A second driver on the same host, of the Berth with this id; null: it knows of none. */
-  openFor?: (installation: string | null) => Promise<VmDriver>;
+  openFor: (installation: string | null) => Promise<VmDriver>;
   /** Makes a VM under this id without Berth's tag, as a person at the host would. */
   plantForeign?: (vmId: string) => Promise<void>;
   close(): Promise<void>;
