@@ -2,9 +2,8 @@ import type { ReceivedReport } from "#core/contracts/agent/report.ts";
 import { MOST_COUNT } from "#core/contracts/api/values.ts";
 import type { Tx } from "#db/client.ts";
 import type { Host } from "#db/hosts/hosts.ts";
-import { insertUnknownVm } from "#db/hosts/restores.ts";
+import { insertUnknownVm, notKept } from "#db/hosts/restores.ts";
 import { leaseThis } from "#db/network/addresses.ts";
-import { loadVm } from "#db/vms/vms.ts";
 
 type Stranger = NonNullable<ReceivedReport["strangers"][number]>;
 
@@ -18,8 +17,14 @@ export async function keepUnknownVms(
   strangers: readonly Stranger[],
   at: { now: Date; newId: () => string },
 ): Promise<void> {
-  for (const { vmId, ownerEpoch, was } of strangers) {
-    if (was === undefined || (await loadVm(tx, vmId))) continue;
+  // Hosts tell of them with each report, and of nearly all of them it is nothing new.
+  const told = strangers.flatMap(({ was, ...of }) => (was === undefined ? [] : [{ ...of, was }]));
+  const isNew = await notKept(
+    tx,
+    told.map(({ vmId }) => vmId),
+  );
+  for (const { vmId, ownerEpoch, was } of told) {
+    if (!isNew.has(vmId)) continue;
     const { hostname, imageId, size, address } = was;
     // Its word, and what no machine has is no VM of ours.
     if (Math.max(ownerEpoch, size.vcpus, size.memoryMib, size.diskGib) > MOST_COUNT) continue;

@@ -115,6 +115,24 @@ export async function lockAllVmsOf(tx: Tx, hostId: string): Promise<void> {
     .for("update");
 }
 
+/** Of these VMs, those that stand nowhere yet: neither among ours nor among the unknown ones that are kept. */
+export async function notKept(tx: Tx, vmIds: readonly string[]): Promise<ReadonlySet<string>> {
+  if (vmIds.length === 0) return new Set();
+  const ids = sql`any(${sql.param([...vmIds])}::uuid[])`;
+  const kept = await tx
+    .select({ id: vms.id })
+    .from(vms)
+    .where(sql`${vms.id} = ${ids}`)
+    .union(
+      tx
+        .select({ id: unknownVms.vmId })
+        .from(unknownVms)
+        .where(sql`${unknownVms.vmId} = ${ids}`),
+    );
+  const standing = new Set(kept.map(({ id }) => id));
+  return new Set(vmIds.filter((id) => !standing.has(id)));
+}
+
 /** Keeps what its agent knew of the VM. False: it is kept already, or the host has told of too many. */
 export async function insertUnknownVm(tx: Tx, vm: UnknownVm): Promise<boolean> {
   const [told] = await tx
