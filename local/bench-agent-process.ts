@@ -45,7 +45,9 @@ function pausedAsRunning(libvirt: Libvirt): Libvirt {
     text.replaceAll(/state\.state=3\n(\s*)state\.reason=\d+/g, "state.state=1\n$1state.reason=1");
   return {
     run: (args, call) => libvirt.run(args, call),
-    read: async (commands, call) => (await libvirt.read(commands, call)).map(told),
+    read: (commands, call) => libvirt.read(commands, call),
+    readThen: async (commands, last, call) =>
+      (await libvirt.readThen(commands, last, call)).map(told),
   };
 }
 

@@ -257,5 +257,7 @@ function limited(libvirt: Libvirt): Libvirt {
   return {
     run: (args, call) => libvirt.run(args, { timeoutMs: LIMIT_MS, ...call }),
     read: (commands, call) => libvirt.read(commands, { timeoutMs: LIMIT_MS, ...call }),
+    readThen: (commands, last, call) =>
+      libvirt.readThen(commands, last, { timeoutMs: LIMIT_MS, ...call }),
   };
 }

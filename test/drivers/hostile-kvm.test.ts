@@ -64,7 +64,7 @@ async function program(name: string, then: string): Promise<void> {
 }
 
 function keeper(): Libvirt {
-  return {
+  const one: Libvirt = {
     async run(args) {
       asked.push([...args]);
       if (args[0] === "define" && args[1] !== undefined) {
@@ -78,14 +78,17 @@ function keeper(): Libvirt {
         for (const word of words) expect(word).toMatch(/^[A-Za-z0-9_.=-]+$/);
       return commands.map(([verb, ...words]) => {
         const uuid = words.at(-1) ?? "";
-        if (verb === "list") return [...defined.keys()].join("\n");
+        if (verb === "list")
+          return words.includes("--transient") ? "" : [...defined.keys()].join("\n");
         if (verb === "dumpxml") return defined.get(uuid) ?? "";
         return [...defined.keys()]
           .map((one) => `Domain: 'berth-${one}'\n  state.state=5\n  state.reason=0\n`)
           .join("");
       });
     },
+    readThen: (commands, last) => one.read([...commands, last]),
   };
+  return one;
 }
 
 const outcome = (call: Promise<unknown>): Promise<string> =>

@@ -47,6 +47,7 @@ describe("evidence", () => {
       return answer;
     },
     read: async () => [],
+    readThen: async () => [],
   };
   const clock = { now: () => new Date(now), sleep: async () => undefined };
   const vm = (bootEpoch = "boot-1", agentConnected = false) => ({

@@ -98,6 +98,7 @@ describe("the accelerator", () => {
   const libvirt = (answer: () => Promise<string>): Libvirt => ({
     run: answer,
     read: async () => [],
+    readThen: async () => [],
   });
   const flags = (text: string) => async () => `processor : 0\nflags\t\t: fpu ${text} sse\n`;
 

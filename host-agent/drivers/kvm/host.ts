@@ -7,6 +7,7 @@ import { DriverError, type InstallationId, type VmRef } from "../driver.ts";
 import { createFindings, type Findings } from "../findings.ts";
 import { createImageShelf, type ImageShelf } from "../image-shelf.ts";
 import { detectAccelerator } from "./accelerator.ts";
+import { readBootEpoch } from "./boot-epoch.ts";
 import type { KvmNetwork } from "./domain-xml.ts";
 import { createEvidenceReader, type EvidenceReader } from "./guest-evidence.ts";
 import { readFirmware, type HostFirmware } from "./firmware.ts";
@@ -78,7 +79,9 @@ export function openKvmHost(options: KvmOptions): KvmHost {
   const { clock, log, network } = options;
   const libvirt = options.libvirt ?? createVirsh(options.uri);
   const installation = options.installation ?? (() => null);
-  const look = createLook({ libvirt, clock, installation });
+  const runDir = options.runDir ?? "/run/libvirt/qemu";
+  const lives = async (vmId: string) => (await readBootEpoch(runDir, vmId)) !== null;
+  const look = createLook({ libvirt, clock, installation, lives });
   let accelerator: Promise<"hardware" | "tcg"> | undefined;
   return {
     libvirt,
@@ -91,7 +94,7 @@ export function openKvmHost(options: KvmOptions): KvmHost {
     log,
     folders: options,
     network,
-    runDir: options.runDir ?? "/run/libvirt/qemu",
+    runDir,
     agentVersion: options.agentVersion,
     installation,
     emulationAllowed: options.emulationAllowed,

@@ -14,6 +14,15 @@ export interface Libvirt {
    * that failed (a domain that went away meanwhile).
    */
   read(commands: readonly (readonly string[])[], call?: Call): Promise<string[]>;
+  /**
+   * The same, and then `last` in the same process, which throws when it fails, as `run` does: for a question whose answer
+   * may be nothing. Of a connection that is cut, virsh makes a new one for its next command and ends well.
+   */
+  readThen(
+    commands: readonly (readonly string[])[],
+    last: readonly string[],
+    call?: Call,
+  ): Promise<string[]>;
 }
 
 /** `<` never stands twice in XML, and no other output of virsh holds it, so that no guest's text can forge it. */
@@ -29,23 +38,24 @@ export function createVirsh(uri: string): Libvirt {
       throw unavailable(error, uri) ?? error;
     }
   };
+  /** The exit code is that of the last command; an echo fails only when virsh itself does. */
+  const inOneProcess = async (lines: readonly string[], last: string | null, call?: Call) => {
+    const line = lines.flatMap((command) => [command, `echo '${SEPARATOR}'`]);
+    const parts = (await virsh([[...line, last ?? ""].join(" ; ")], call)).split(SEPARATOR);
+    if (parts.length !== lines.length + 1)
+      throw new DriverError("hypervisor_unavailable", "virsh ended in the middle of its answer");
+    return last === null ? parts.slice(0, -1) : parts;
+  };
   return {
     run: virsh,
     read: async (commands, call) => {
       const answers: string[] = [];
-      for (const batch of batches(commands.map(plainWords))) {
-        // The exit code is that of the last command: an echo, which fails only when virsh itself does.
-        const line = batch.map((command) => `${command} ; echo '${SEPARATOR}'`).join(" ; ");
-        const parts = (await virsh([line], call)).split(SEPARATOR);
-        if (parts.length !== batch.length + 1)
-          throw new DriverError(
-            "hypervisor_unavailable",
-            "virsh ended in the middle of its answer",
-          );
-        answers.push(...parts.slice(0, -1));
-      }
+      for (const batch of batches(commands.map(plainWords)))
+        answers.push(...(await inOneProcess(batch, null, call)));
       return answers;
     },
+    readThen: async (commands, last, call) =>
+      await inOneProcess(commands.map(plainWords), plainWords(last), call),
   };
 }
 
@@ -88,4 +98,4 @@ function unavailable(error: unknown, uri: string): DriverError | undefined {
   return undefined;
 }
 const NO_CONNECTION =
-  /failed to connect to the hypervisor|Failed to connect socket|Cannot (recv|write) data|End of file while reading data|client socket is closed/i;
+  /failed to (re)?connect to the hypervisor|Failed to connect socket|no valid connection|Cannot (recv|write) data|End of file while reading data|client socket is closed/i;

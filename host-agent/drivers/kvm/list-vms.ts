@@ -24,7 +24,7 @@ export async function listVms(host: KvmHost, signal?: AbortSignal): Promise<Obse
     vms.push(observeDomain(host, { ...domain, own }, seeds, signal));
   }
   for (const file of newestByVm(files))
-    if (!defined.has(file.tag.vmId)) vms.push(observeFiles(host, file.tag));
+    if (!defined.has(file.tag.vmId)) vms.push(observeFiles(host, file.tag, seeds, signal));
   return await Promise.all(vms);
 }
 
@@ -67,7 +67,17 @@ const hasTopLayer = async ({ systemFile }: Owned["own"], disk: string): Promise<
   systemFile === null || systemFile === disk || (await exists(systemFile));
 
 /** Without a definition there are no vCPUs and no memory to be seen: the least that a size can say is told. */
-async function observeFiles(host: KvmHost, tag: VmRef): Promise<ObservedVm> {
+async function observeFiles(
+  host: KvmHost,
+  tag: VmRef,
+  seeds: ReadonlySet<string>,
+  signal: AbortSignal | undefined,
+): Promise<ObservedVm> {
+  // A process without a domain: made since the look, or libvirt left it out. Said to be off it might be made anew.
+  if ((await readBootEpoch(host.runDir, tag.vmId)) !== null) {
+    const domain = await host.owned(tag, signal);
+    if (domain !== null) return await observeDomain(host, domain, seeds, signal);
+  }
   const disk = await readQcow2(filesOf(host.folders, tag).disk);
   return {
     ...tag,

@@ -34,8 +34,10 @@ export function createLook(ports: {
   libvirt: Libvirt;
   clock: Clock;
   installation: InstallationId;
+  /** Whether QEMU's process of this VM lives, as the kernel says. */
+  lives: (vmId: string) => Promise<boolean>;
 }) {
-  const { libvirt, clock, installation } = ports;
+  const { libvirt, clock, installation, lives } = ports;
   /** By its definition's digest: definitions seldom change, and parsing them again would be most of a look's cost. */
   const parsed = new Map<string, { digest: string; domain: Domain }>();
 
@@ -44,8 +46,9 @@ export function createLook(ports: {
     all: async (signal?: AbortSignal): Promise<Found[]> =>
       await again(signal, async () => {
         const call = { signal, timeoutMs: LOOK_TIMEOUT_MS };
-        const [list = "", passing = "", stats = ""] = await libvirt.read(
-          [LIST, TRANSIENT, ["domstats", "--state"]],
+        const [passing = "", lasting = "", stats = "", list = ""] = await libvirt.readThen(
+          [TRANSIENT, PERSISTENT, ["domstats", "--state"]],
+          LIST,
           call,
         );
         const uuids = uuidsOf(list);
@@ -54,19 +57,21 @@ export function createLook(ports: {
           call,
         );
         for (const uuid of parsed.keys()) if (!uuids.includes(uuid)) parsed.delete(uuid);
-        return found(uuids, xmls, stats, passing);
+        return found(uuids, xmls, { stats, passing, lasting });
       }),
 
-    /** One domain, in one process; null when libvirt positively has none of this id. */
+    /** One domain, in one process; null when libvirt positively has none of this id, and the kernel no process of it. */
     one: async (vmId: string, signal?: AbortSignal): Promise<Found | null> =>
       await again(signal, async () => {
         const uuid = checkedId(vmId);
-        const [list = "", passing = "", stats = "", xml = ""] = await libvirt.read(
-          [LIST, TRANSIENT, ["domstats", "--state", uuid], ["dumpxml", uuid]],
-          { signal, timeoutMs: LOOK_TIMEOUT_MS },
-        );
-        if (!uuidsOf(list).includes(uuid)) return null;
-        return found([uuid], [xml], stats, passing)?.[0];
+        const [passing = "", lasting = "", stats = "", xml = "", list = ""] =
+          await libvirt.readThen(
+            [TRANSIENT, PERSISTENT, ["domstats", "--state", uuid], ["dumpxml", uuid]],
+            LIST,
+            { signal, timeoutMs: LOOK_TIMEOUT_MS },
+          );
+        if (!uuidsOf(list).includes(uuid)) return (await lives(uuid)) ? undefined : null;
+        return found([uuid], [xml], { stats, passing, lasting })?.[0];
       }),
   };
 
@@ -74,15 +79,15 @@ export function createLook(ports: {
   function found(
     uuids: string[],
     xmls: string[],
-    domstats: string,
-    transient: string,
+    answers: { stats: string; passing: string; lasting: string },
   ): Found[] | undefined {
-    const passing = new Set(uuidsOf(transient));
-    const states = parseDomstats(domstats);
+    const passing = new Set(uuidsOf(answers.passing));
+    const lasting = new Set(uuidsOf(answers.lasting));
+    const states = parseDomstats(answers.stats);
     const domains: Found[] = [];
     for (const [n, uuid] of uuids.entries()) {
       const xml = (xmls[n] ?? "").trim();
-      if (xml === "") return undefined;
+      if (xml === "" || passing.has(uuid) === lasting.has(uuid)) return undefined;
       const domain = parse(uuid, xml);
       const state = states.get(domain.name);
       if (state === undefined) return undefined;
@@ -93,7 +98,7 @@ export function createLook(ports: {
         foreign,
         xml,
         power: powerOf(state),
-        persistent: !passing.has(uuid),
+        persistent: lasting.has(uuid),
       });
     }
     return domains;
@@ -120,13 +125,15 @@ export function createLook(ports: {
     }
     throw new DriverError(
       "hypervisor_unavailable",
-      "libvirt's domains keep changing under the look",
+      "libvirt's domains keep changing under the look, or it does not know one whose process lives",
     );
   }
 }
 
 const LIST = ["list", "--all", "--uuid"] as const;
+/** One of the two names each domain of the list: neither does when it was not answered. */
 const TRANSIENT = ["list", "--transient", "--uuid"] as const;
+const PERSISTENT = ["list", "--all", "--persistent", "--uuid"] as const;
 
 function uuidsOf(text: string): string[] {
   return text.split(/\s+/).filter((word) => /^[0-9a-f-]{36}$/.test(word));

@@ -25,7 +25,7 @@ export async function readCounters(host: KvmHost, signal?: AbortSignal): Promise
     domain.own !== null && isActive(domain.power) ? [{ ...domain, own: domain.own }] : [],
   );
   const before = await bootEpochs(host, running);
-  const [text = ""] = await host.libvirt.read([DOMSTATS], { signal });
+  const text = await host.libvirt.run(DOMSTATS, { signal });
   const after = await bootEpochs(host, running);
   const stats = parseDomstats(text);
 
