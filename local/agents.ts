@@ -8,6 +8,7 @@ import type { VmDriver } from "#host-agent/drivers/driver.ts";
 import type { DriverPorts } from "#host-agent/drivers/open-driver.ts";
 import { CorruptState } from "#host-agent/state/saved.ts";
 import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
+import { createInstallation, type Installation } from "#host-agent/state/installation.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { systemClock, systemRandom } from "#host-agent/system.ts";
 
@@ -16,8 +17,8 @@ export type LocalHost = Readonly<{
   name: string;
   /** Opens its driver; whatever the driver keeps, it keeps in `folder`. */
   open: (folder: string, ports: DriverPorts) => Promise<VmDriver>;
-  /** Real VMs would outlive the stack. Those that are powered off are brought back by its next start. */
-  atStop?: "power_off" | "destroy";
+  /** Real VMs would outlive the stack: ends those of this host, when its agent has stopped. */
+  atStop?: (driver: VmDriver) => Promise<void>;
 }>;
 
 export type RunningAgent = Readonly<{
@@ -51,43 +52,62 @@ export async function startAgent(options: {
     error: (event, fields) => options.log.error(`agent.${event}`, { host: host.name, ...fields }),
   };
   const store = fileStore(path.join(options.folder, "state"), { durable: false });
+  let installation: Installation | null = null;
   const driver = await host.open(options.folder, {
     clock,
     ids,
     log,
     agentVersion: packageJson.version,
+    installation: () => installation?.current() ?? null,
   });
   try {
-    return await startWith({ ...options, log, store, driver });
+    const identity = await enrolled(options, store, driver);
+    const { hostId } = identity.enrolled;
+    installation = createInstallation({ hostId, store, log });
+    await installation.load();
+    await installation.told(identity.enrolled.installation);
+    return await startWith({ ...options, log, store, driver, identity, installation });
   } catch (error) {
     await driver.close();
     throw error;
   }
 }
 
-async function startWith(
-  options: Parameters<typeof startAgent>[0] & { store: StateStore; driver: VmDriver },
-): Promise<RunningAgent> {
-  const { host, clock, ids, apiUrl, log, store, driver } = options;
-  // The network takes real time: a clock that is moved on makes no answer late. What is signed has the stack's time.
-  const network = { apiUrl, fetch, clock: systemClock };
+type Options = Parameters<typeof startAgent>[0];
+type Identity = Awaited<ReturnType<typeof enroll>>;
+
+/** The network takes real time: a clock that is moved on makes no answer late. What is signed has the stack's time. */
+const networkOf = ({ apiUrl }: Options) => ({ apiUrl, fetch, clock: systemClock });
+
+async function enrolled(options: Options, store: StateStore, driver: VmDriver): Promise<Identity> {
   const known = await loadIdentity(store);
-  const identity =
-    known ??
-    (await enroll(store, createHttpControlPlane({ ...network, sign: null }), {
-      joinToken: await options.joinToken(),
-      facts: await driver.facts(),
-    }));
+  if (known !== null) return known;
+  return await enroll(store, createHttpControlPlane({ ...networkOf(options), sign: null }), {
+    joinToken: await options.joinToken(),
+    facts: await driver.facts(),
+  });
+}
+
+async function startWith(
+  options: Options & {
+    store: StateStore;
+    driver: VmDriver;
+    identity: Identity;
+    installation: Installation;
+  },
+): Promise<RunningAgent> {
+  const { host, clock, ids, log, store, driver, identity, installation } = options;
   const { hostId } = identity.enrolled;
   const agent = createAgent({
     hostId,
     driver,
     controlPlane: createHttpControlPlane({
-      ...network,
+      ...networkOf(options),
       sign: await createSigner(identity, { clock, ids }),
     }),
     doorbell: (session) => createSqsDoorbell({ hostId, session, clock, log }),
     store,
+    installation,
     clock,
     random: systemRandom,
     log,
@@ -114,9 +134,7 @@ async function startWith(
     stop: async () => {
       stopping.abort();
       await running;
-      for (const vm of host.atStop === undefined ? [] : await driver.list())
-        if (host.atStop === "destroy") await driver.destroy(vm);
-        else if (vm.power !== "off") await driver.stop(vm, "firm");
+      await host.atStop?.(driver);
       await driver.close();
     },
   };

@@ -2,6 +2,7 @@ import { chmod, constants, copyFile, mkdir, readFile, rm } from "node:fs/promise
 import path from "node:path";
 import { z } from "zod";
 import { openGround, URI } from "#test/kvm/libvirt-daemon.ts";
+import { taggedFiles } from "#host-agent/drivers/kvm/files.ts";
 import { openDriver } from "#host-agent/drivers/open-driver.ts";
 import type { LocalHost } from "./agents.ts";
 import { PlainError } from "./main.ts";
@@ -13,7 +14,8 @@ const IMAGE = "tiny.qcow2";
 /**
  * This machine's libvirt as a host of the local stack, with the project's own tiny guest as its image. Throws a
  * `PlainError` that says what is missing. `close` ends only the daemons that were started here,
- * those of a killed run on the same folder among them.
+ * those of a killed run on the same folder among them. At its stop the VMs of this folder, and no others on this
+ * machine, are powered off, to be brought back by the next start, or destroyed.
  */
 export async function openKvmHost(
   name: string,
@@ -45,7 +47,16 @@ export async function openKvmHost(
   await copyFile(ground.image, image, constants.COPYFILE_FICLONE).catch(() => undefined);
   await chmod(image, 0o444);
   return {
-    host: { name, open: (_, ports) => openDriver("kvm", options, ports), atStop },
+    host: {
+      name,
+      open: (_, ports) => openDriver("kvm", options, ports),
+      atStop: async (driver) => {
+        const own = new Set((await taggedFiles(options)).map(({ tag }) => tag.vmId));
+        for (const vm of (await driver.list()).filter(({ vmId }) => own.has(vmId)))
+          if (atStop === "destroy") await driver.destroy(vm);
+          else if (vm.power !== "off") await driver.stop(vm, "firm");
+      },
+    },
     close: async () => {
       await ground.close();
       await rm(daemons, { force: true });

@@ -1,12 +1,15 @@
 import { randomUUID } from "node:crypto";
+import { rm } from "node:fs/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { createAgent } from "#host-agent/agent.ts";
 import { createMemoryDoorbell } from "#host-agent/channel/rings.ts";
 import { createKvmDriver } from "#host-agent/drivers/kvm/driver.ts";
 import { createInstallation } from "#host-agent/state/installation.ts";
 import { memoryStore } from "#host-agent/state/state-store.ts";
-import { aDesiredVm } from "#test/drivers/builders.ts";
+import { openKvmHost } from "#local/kvm-host.ts";
+import { aDesiredVm, randomIds } from "#test/drivers/builders.ts";
 import { createFakeControlPlane } from "#test/drivers/fake-control-plane.ts";
+import { aFolder } from "#test/harness/stack.ts";
 import { openKvmTestHost, type KvmTestHost } from "./host.ts";
 import { openGround } from "./libvirt-daemon.ts";
 
@@ -91,5 +94,29 @@ describe.skipIf(!ground.available)("two Berths on one libvirt", () => {
       power: "running",
       bootEpoch: before?.bootEpoch,
     });
+  });
+
+  test("one of which is a local stack that stops: it ends its own VMs alone", async () => {
+    const bystander = aDesiredVm({ image: one.host.image });
+    await one.host.driver.create(bystander);
+    await one.host.driver.start(bystander);
+    const folder = await aFolder();
+    const kvm = await openKvmHost("kvm-1", folder, "destroy");
+    const { log } = one.host.options;
+    const driver = await kvm.host.open(folder, {
+      clock: one.host.options.clock,
+      ids: randomIds,
+      log,
+      agentVersion: "test",
+    });
+    const own = aDesiredVm({ image: one.host.image });
+    await driver.create(own);
+    await kvm.host.atStop?.(driver);
+    await driver.close();
+    await kvm.close();
+    await rm(folder, { recursive: true });
+    const left = (await one.host.driver.list()).map(({ vmId, power }) => [vmId, power]);
+    expect(left).toContainEqual([bystander.vmId, "running"]);
+    expect(left.map(([vmId]) => vmId)).not.toContain(own.vmId);
   });
 });
