@@ -14,7 +14,8 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
-import { FETCH_STATES, IMAGE_SOURCES } from "#core/hosts/image-fetch.ts";
+import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
+import { IMAGE_SOURCES } from "#core/hosts/image-peers.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { hypervisor, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";

@@ -99,6 +99,13 @@ export function createImageShelf({ store, log }: { store: StateStore; log: Log }
       return held;
     },
 
+    /** The checksum that is told of the file now, as far as it is known and is what it was first. Reads nothing through. */
+    async sumOf({ file, path }: Pick<ImageFile, "file" | "path">): Promise<string | null> {
+      const now = await stateOf(path).catch(() => null);
+      const sum = (await known())[file];
+      return sum && sum.state === now?.state && sum.sha256 === sum.first ? sum.sha256 : null;
+    },
+
     /**
      * Throws `image_missing` when the file is another one than VMs were made from before. Reads it through only when it was
      * touched since it last was: a new image is not waited for.

@@ -84,7 +84,8 @@ export async function fetchFile(
   ports: FetchPorts,
 ): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o755 });
-  if (isUrl(manifestAt)) return download(new URL(wanted.name, manifestAt).href, wanted, file, ports);
+  if (isUrl(manifestAt))
+    return download(new URL(wanted.name, manifestAt).href, wanted, file, ports);
   await copyBeside(manifestAt, wanted, file);
   if ((await sha256Of(file)) === wanted.sha256) return;
   await discard(file);
