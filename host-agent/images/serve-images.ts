@@ -1,8 +1,7 @@
-import { randomBytes } from "node:crypto";
 import { open, type FileHandle } from "node:fs/promises";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import path from "node:path";
-import { jwtVerify } from "jose";
+import { exportJWK, generateSecret, jwtVerify } from "jose";
 import { ImageTokenClaims, imagePathOf, type ImageServing } from "#core/contracts/agent/images.ts";
 import { Sha256 } from "#core/contracts/values.ts";
 import type { Clock, Log } from "#core/ports.ts";
@@ -56,7 +55,7 @@ export function createImageServer(ports: {
   signal: AbortSignal;
 }): ImageServer {
   const { hostId, folder, options, clock, log, signal } = ports;
-  const key = randomBytes(32);
+  const made = generateSecret("HS256", { extractable: true });
   const serving = new Map<string, ServerResponse>();
   const pace = createPace(clock, (options.mbitPerSecond * 1_000_000) / 8);
   let server: Server | null = null;
@@ -66,7 +65,7 @@ export function createImageServer(ports: {
     const [, token] = /^Bearer ([\w.-]{1,2000})$/.exec(request.headers.authorization ?? "") ?? [];
     if (token === undefined) return null;
     try {
-      const { payload } = await jwtVerify(token, key, {
+      const { payload } = await jwtVerify(token, await made, {
         algorithms: ["HS256"],
         audience: hostId,
         currentDate: ports.planeNow(),
@@ -214,7 +213,8 @@ export function createImageServer(ports: {
           return null;
         }
       }
-      return { address, port: portOf(server), key: key.toString("base64url") };
+      const { k: key = "" } = await exportJWK(await made);
+      return { address, port: portOf(server), key };
     },
     close,
   };

@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
 import { MOST_PEERS } from "#core/hosts/image-peers.ts";
 import { use } from "#core/contracts/named.ts";
-import { ImageFetchSource, ImageFileName, Sha256, Text } from "#core/contracts/values.ts";
+import { ImageFetchSource, ImageFileName, Ipv4, Sha256, Text } from "#core/contracts/values.ts";
 
 /** So many fit into a request of the usual length, each with its reason. */
 export const MOST_IMAGES = 200;
@@ -28,7 +28,7 @@ const ImageFetch = z
 export type ImageFetch = z.infer<typeof ImageFetch>;
 
 const port = z.int().min(1).max(65_535);
-const address = z.union([z.ipv4(), z.ipv6()]);
+const address = z.union([Ipv4, z.ipv6().openapi({ format: "ipv6", example: "fd00::5" })]);
 
 const ImageServing = z
   .object({

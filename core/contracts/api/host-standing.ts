@@ -56,7 +56,7 @@ export const HostDetailsView = z
       description: "Why each capability is missing that is, as its agent says.",
     }),
     images: z
-      .array(HeldImage.extend(ImageOrigin.shape).openapi("HostHeldImage"))
+      .array(z.object({ ...HeldImage.shape, ...ImageOrigin.shape }).openapi("HostHeldImage"))
       .nullable()
       .openapi({ description: "What it holds; null: its agent does not say." }),
     strangers: z
