@@ -9,9 +9,16 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { ImagePeer, WantedImage } from "#core/contracts/agent/images.ts";
 import type { Clock } from "#core/ports.ts";
 import { fetchImage } from "#host-agent/images/fetch-image.ts";
+import { createAgent } from "#host-agent/agent.ts";
+import { createMemoryDoorbell } from "#host-agent/channel/rings.ts";
+import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
+import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
+import { memoryWorld } from "#host-agent/drivers/simulated/world.ts";
+import { memoryStore } from "#host-agent/state/state-store.ts";
 import { createImageKeeper } from "#host-agent/images/image-keeper.ts";
 import { createImageServer, type ServeImages } from "#host-agent/images/serve-images.ts";
 import { sha256Of } from "#host-agent/verified-download.ts";
+import { randomIds } from "./builders.ts";
 import { createFakeControlPlane } from "./fake-control-plane.ts";
 import { cutAfter, serveFile, startImageServer, type Behave } from "./image-server.ts";
 import { createVirtualClock } from "./virtual-clock.ts";
@@ -551,6 +558,41 @@ describe("a host that serves its images", () => {
     // 10 MB a second.
     expect(now).toBeGreaterThan(450);
     expect(now).toBeLessThan(550);
+  });
+
+  test("does so while its agent lives, and only when that is asked for", async () => {
+    const dir = await mkdtemp(path.join(tmpdir(), "berth-images-"));
+    closing.push(() => rm(dir, { recursive: true }));
+    const plane = createFakeControlPlane();
+    const begin = (serveImages?: ServeImages) => {
+      const driver = {
+        ...createSimulatedDriver({
+          world: memoryWorld(),
+          clock,
+          ids: randomIds,
+          delays: NO_DELAYS,
+        }),
+        imageFolder: { path: dir, ending: ".qcow2", sumOf: async () => null },
+      };
+      const doorbell = () => createMemoryDoorbell();
+      const { hostId } = plane;
+      const of = { hostId, driver, controlPlane: plane, doorbell, clock, random: () => 0.5, log };
+      return createAgent({ ...of, store: memoryStore(), serveImages });
+    };
+    const closed = begin();
+    await closed.images?.exchange();
+    expect(plane.progress).toEqual([{ fetches: [] }]);
+    closed.close();
+    const serving = { address: "127.0.0.1", port: 0, mbitPerSecond: 10, hostsAtOnce: 1 };
+    const open = begin(serving);
+    await open.images?.exchange();
+    const { port, key } = plane.progress.at(-1)?.serves ?? {};
+    expect(key).toMatch(/^[\w-]{43}$/);
+    const ask = () =>
+      fetch(`http://127.0.0.1:${port}/berth-images/${SUM}`).then(({ status }) => status);
+    expect(await ask()).toBe(401);
+    open.close();
+    await expect(ask()).rejects.toThrow("fetch failed");
   });
 
   test("tries again to listen where it could not, and its own images are fetched all the same", async () => {
