@@ -29,6 +29,8 @@ const PREFIX = imagePathOf("");
 const LATE_MS = 10_000;
 /** Who takes nothing for so long is let go of. */
 const STALL_MS = 60_000;
+/** Nor may a place be kept for longer: who asks gives up then, too, and goes on from where it was. */
+const MOST_MS = 6 * 3_600_000;
 const CHUNK_BYTES = 256 * 1024;
 /** Beyond those who fetch: who is to come again must be told so. */
 const MORE_CONNECTIONS = 30;
@@ -136,8 +138,10 @@ export function createImageServer(ports: {
       "content-length": size - begin,
     });
     const chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+    const until = clock.now().getTime() + MOST_MS;
+    const isOver = () => response.destroyed || signal.aborted || clock.now().getTime() >= until;
     let at = begin;
-    while (at < size && !response.destroyed && !signal.aborted) {
+    while (at < size && !isOver()) {
       await pace(Math.min(CHUNK_BYTES, size - at), signal);
       const { bytesRead } = await handle.read(chunk, 0, CHUNK_BYTES, at);
       if (bytesRead === 0) break;

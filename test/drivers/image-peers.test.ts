@@ -540,24 +540,40 @@ describe("a host that serves its images", () => {
     expect(await get(holder, {})).toMatchObject({ status: 200 });
   });
 
-  test("takes no more of its line than it may", async () => {
+  /** Short waits are over at once, and took `each` times as long; others last until they are ended. */
+  const quickClock = (each = 1) => {
     let now = 0;
-    const quick: Clock = {
+    return {
       now: () => new Date(now),
-      sleep: async (ms, signal) => {
-        if (ms < 60_000) now += ms;
+      sleep: async (ms: number, signal?: AbortSignal) => {
+        if (ms < 60_000) now += ms * each;
         else
           await new Promise((_, reject) =>
             signal?.addEventListener("abort", () => reject(new Error("over"))),
           );
       },
     };
+  };
+
+  test("takes no more of its line than it may", async () => {
+    const quick = quickClock();
     const holder = await aLargeHolder({ clock: quick, options: { mbitPerSecond: 80 } });
     await truncate(holder.at("debian-13"), 5_000_000);
     expect((await get(holder, {})).body).toHaveLength(5_000_000);
     // 10 MB a second.
-    expect(now).toBeGreaterThan(450);
-    expect(now).toBeLessThan(550);
+    expect(+quick.now()).toBeGreaterThan(450);
+    expect(+quick.now()).toBeLessThan(550);
+  });
+
+  test("keeps a place for nobody longer than six hours", async () => {
+    const holder = await aLargeHolder({
+      clock: quickClock(100_000),
+      options: { mbitPerSecond: 80 },
+    });
+    await expect(get(holder, {})).rejects.toThrow("aborted");
+    const served = () => logged.find((line) => line.startsWith("image_served"));
+    while (served() === undefined) await turn();
+    expect(served()).toContain('"whole":false');
   });
 
   test("does so while its agent lives, and only when that is asked for", async () => {
