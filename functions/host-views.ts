@@ -40,6 +40,10 @@ const HINTS_OF = {
   images_not_told: ({ facts }) => facts !== null && facts.images === undefined,
 } as const satisfies Record<HostHint, (s: HostStanding) => boolean>;
 
+/** The host that an image came from. */
+export const toImageOrigin = (host: Readonly<{ id: string; name: string }> | null) =>
+  host && { id: toWireId("host", host.id), name: host.name };
+
 export const toHostDetailsView = (
   d: HostDetails,
   releases: readonly AgentRelease[],
@@ -49,7 +53,12 @@ export const toHostDetailsView = (
     Object.entries(d.facts?.capabilities ?? {}).map(([name, can]) => [name, can === true]),
   ),
   missing: missingOf(d),
-  images: d.images && d.images.map((image) => ({ ...image })),
+  images:
+    d.images &&
+    d.images.map(({ sourceHost, ...image }) => ({
+      ...image,
+      sourceHost: toImageOrigin(sourceHost),
+    })),
   strangers: d.findings
     .filter(({ kind, vmId }) => kind === "stranger" && vmId !== null)
     .map(({ vmId, subject, detail, firstSeenAt }) => ({

@@ -10,7 +10,8 @@ import { createMadeVms } from "#host-agent/converge/made-vms.ts";
 import type { VmDriver } from "./drivers/driver.ts";
 import { runLoop, type Chores } from "./loop.ts";
 import type { AgentMetrics, Readings } from "./metrics.ts";
-import { createImageKeeper } from "#host-agent/images/image-keeper.ts";
+import { createImageKeeper, type ImageKeeper } from "#host-agent/images/image-keeper.ts";
+import { createImageServer, type ServeImages } from "#host-agent/images/serve-images.ts";
 import { createMeter } from "#host-agent/meter/meter.ts";
 import { createObserver, type Observer } from "#host-agent/converge/observer.ts";
 import { createPassQueue } from "#host-agent/converge/pass-queue.ts";
@@ -41,6 +42,8 @@ export type AgentPorts = {
   planeTime?: PlaneTime;
   /** By which images are fetched; left out: the runtime's own. */
   fetchImages?: typeof fetch;
+  /** Where other hosts may fetch images from this one; left out: nowhere. */
+  serveImages?: ServeImages | undefined;
   /** 0 to 1, to spread timers. */
   random: () => number;
   log: Log;
@@ -203,11 +206,26 @@ export function createAgent(ports: AgentPorts): Agent {
     },
   });
 
-  const images =
-    driver.imageFolder &&
+  const { imageFolder: folder } = driver;
+  const imageServer =
+    folder && ports.serveImages
+      ? createImageServer({
+          hostId,
+          folder,
+          options: ports.serveImages,
+          filesOf: (sha256) => images?.filesOf(sha256) ?? [],
+          clock,
+          planeNow: () => planeTime.now(),
+          log,
+          signal,
+        })
+      : null;
+  const images: ImageKeeper | null =
+    folder &&
     createImageKeeper({
-      folder: driver.imageFolder,
+      folder,
       controlPlane,
+      ...(imageServer && { serving: () => imageServer.serving() }),
       fetch: ports.fetchImages ?? fetch,
       freeBytes,
       clock,

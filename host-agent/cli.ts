@@ -1,6 +1,8 @@
 import { parseArgs } from "node:util";
 import { apiFault } from "./channel/plain-http.ts";
-import { DEFAULT_CONFIG, type ConfigFile } from "./config-file.ts";
+import { DEFAULT_CONFIG, type AgentConfig, type ConfigFile } from "./config-file.ts";
+import { DEFAULT_SERVING, type ServeImages } from "./images/serve-images.ts";
+import { servingAddress } from "./images/serving-address.ts";
 import { listenAddress, type ListenAddress } from "./serve-metrics.ts";
 import { DRIVER_NAMES, type DriverName } from "./drivers/open-driver.ts";
 import type { LogLevel } from "./json-log.ts";
@@ -83,6 +85,8 @@ export type AgentOptions = DriverChoice & {
   logLevel: LogLevel;
   /** null: metrics are not served. */
   metricsListen: ListenAddress | null;
+  /** null: no other host may fetch images from this one. */
+  serveImages: ServeImages | null;
   settings: { destroysPerHour?: number; concurrency?: number; trashHours?: number };
 };
 
@@ -201,12 +205,21 @@ export function parseCommand(
     joinTokenFile,
     logLevel: file.logLevel ?? "info",
     metricsListen,
+    serveImages: servingOf(file),
     settings: {
       ...(destroysPerHour === undefined ? {} : { destroysPerHour }),
       ...(concurrency === undefined ? {} : { concurrency }),
       ...(trashHours === undefined ? {} : { trashHours }),
     },
   };
+}
+
+/** The config file has checked its address. */
+function servingOf({ serveImages }: AgentConfig): ServeImages | null {
+  const at = serveImages ? servingAddress(serveImages.listen) : null;
+  if (serveImages === undefined || at === null) return null;
+  const { mbitPerSecond, hostsAtOnce } = { ...DEFAULT_SERVING, ...serveImages };
+  return { ...at, mbitPerSecond, hostsAtOnce };
 }
 
 const NAMES = [

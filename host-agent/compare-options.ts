@@ -23,6 +23,7 @@ export function compareOptions(
     // The images folder, the network and what else the driver was opened with.
     driverOptions: { ...more.fileOptions, ...more.driverOptions },
     metricsListen: more.metricsListen,
+    serveImages: more.serveImages,
   });
   const [before, after] = [fixed(started), fixed(next)];
   const names = [
@@ -32,6 +33,7 @@ export function compareOptions(
     "driverConfig",
     "driverOptions",
     "metricsListen",
+    "serveImages",
   ] as const;
   return {
     changed,

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { expect, test } from "vitest";
@@ -26,11 +26,47 @@ test("item 4: the documented example is well-formed, and everything in it arrive
     joinTokenFile: "/etc/berth/join-token",
     logLevel: "info",
     metricsListen: { host: "127.0.0.1", port: 9109 },
+    // 12.7: no host is open to others unless that is asked for.
+    serveImages: null,
     settings: { destroysPerHour: 20, concurrency: 8, trashHours: 168 },
   });
 });
 
-test.each([
+test("12.7: the example's words for serving images are well-formed when they are let in, and have their defaults", async () => {
+  const example = path.join(import.meta.dirname, "../docs/agent.example.yaml");
+  const text = (await readFile(example, "utf8")).replaceAll(/^# (?=serveImages:| )/gm, "");
+  const serving = (of: string) => {
+    const { values, faults } = parseConfig(FILE, of);
+    expect(faults).toEqual([]);
+    const config = { path: FILE, values, faults, isThere: true };
+    return parseCommand(
+      ["run", "--driver", "kvm", "--api", "https://a", "--state-dir", "/s"],
+      {},
+      config,
+    );
+  };
+  const serveImages = { address: "10.0.0.5", port: 9110, mbitPerSecond: 400, hostsAtOnce: 2 };
+  expect(serving(text)).toMatchObject({ serveImages });
+  expect(serving("serveImages: { listen: 10.0.0.5:9110 }")).toMatchObject({ serveImages });
+  expect(serving('serveImages: { listen: "[FD00:0::5]:9110" }')).toMatchObject({
+    serveImages: { ...serveImages, address: "fd00::5" },
+  });
+});
+
+const open = (listen: string) => `serveImages:\n  listen: ${JSON.stringify(listen)}\n`;
+test.each<readonly [string, string]>([
+  ...[
+    "0.0.0.0:9110",
+    "9110",
+    "127.0.0.1:9110",
+    "[::]:9110",
+    "host.example:9110",
+    "10.0.0.5",
+    "10.0.0.5:0",
+  ].map((listen) => [open(listen), `${FILE}:2: serveImages.listen: it is ADDRESS:PORT`] as const),
+  [`${open("10.0.0.5:9110")}  mbitPerSecond: 1\n`, `${FILE}:3: serveImages.mbitPerSecond: `],
+  [`${open("10.0.0.5:9110")}  hostsAtOnce: 0\n`, `${FILE}:3: serveImages.hostsAtOnce: `],
+  ["serveImages: {}\n", `${FILE}:1: serveImages.listen: `],
   ["api: https://a.example\nconcurency: 4\n", `${FILE}:2: concurency: there is no such key`],
   ["# the host\n\nconcurrency: 0\n", `${FILE}:3: concurrency: `],
   ["metricsListen: everywhere\n", `${FILE}:1: metricsListen: it is a port`],

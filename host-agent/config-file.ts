@@ -4,9 +4,13 @@ import { z } from "zod";
 import { apiFault } from "#host-agent/channel/plain-http.ts";
 import { DRIVER_NAMES, optionIssues } from "./drivers/open-driver.ts";
 import { LOG_LEVELS } from "./json-log.ts";
+import { servingAddress } from "./images/serving-address.ts";
 import { listenAddress } from "./serve-metrics.ts";
 
 const name = z.string().min(1);
+/** One to each: those who fetch let go of a host that brings less than half of it (`fetch-image.ts`). */
+const LEAST_MBIT = 10;
+const MOST_HOSTS_AT_ONCE = 10;
 
 /** `/etc/berth/agent.yaml`, as `docs/agent.md` tells it. The command line and the environment win over it. */
 export const AgentConfig = z.strictObject({
@@ -29,6 +33,18 @@ export const AgentConfig = z.strictObject({
   metricsListen: z
     .union([z.string(), z.int().transform(String)])
     .refine((value) => listenAddress(value) !== null, "it is a port, or HOST:PORT")
+    .exactOptional(),
+  serveImages: z
+    .strictObject({
+      listen: z
+        .string()
+        .refine(
+          (value) => servingAddress(value) !== null,
+          "it is ADDRESS:PORT, with an address of this host that others reach (no name, not 0.0.0.0, not 127.0.0.1)",
+        ),
+      mbitPerSecond: z.int().min(LEAST_MBIT).max(100_000).exactOptional(),
+      hostsAtOnce: z.int().min(1).max(MOST_HOSTS_AT_ONCE).exactOptional(),
+    })
     .exactOptional(),
 });
 export type AgentConfig = z.infer<typeof AgentConfig>;

@@ -262,6 +262,7 @@ async function run(
     random: systemRandom,
     log,
     settings: options.settings,
+    serveImages: options.serveImages ?? undefined,
   });
   const reloading = reloadOnHangUp(args, options, agent);
   await notes.started();

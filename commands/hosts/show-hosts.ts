@@ -1,4 +1,4 @@
-import type { HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
+import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { silentBefore, type HostCandidate, type HostKind } from "#core/hosts/place-vm.ts";
 import { demandsOf, whyNotKnown, whyNoVms, type WhyNoVms } from "#core/hosts/why-no-vms.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
@@ -24,7 +24,7 @@ export type HostStanding = Readonly<{
 export type HostDetails = HostStanding &
   Readonly<{
     /** null: its agent does not say. */
-    images: readonly HeldImage[] | null;
+    images: Awaited<ReturnType<typeof heldImagesOf>> | null;
     /** The newest of what is open. */
     findings: readonly Finding[];
   }>;

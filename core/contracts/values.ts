@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { IMAGE_SOURCES } from "#core/hosts/image-peers.ts";
 import { HYPERVISORS } from "#core/hosts/limits.ts";
 import { DESIRED_POWER, OBSERVED_POWER, OS_FAMILIES } from "#core/vms/vm.ts";
 import { DISK_BUSES, FIRMWARES, SECURE_BOOTS } from "#core/vms/image-hardware.ts";
@@ -20,6 +21,10 @@ export const DiskBus = z.enum(DISK_BUSES).openapi("DiskBus");
 export const Hypervisor = z.enum(HYPERVISORS).openapi("Hypervisor");
 export const DesiredPower = z.enum(DESIRED_POWER).openapi("DesiredPower");
 export const ObservedPower = z.enum(OBSERVED_POWER).openapi("ObservedPower");
+
+export const ImageFetchSource = z.enum(IMAGE_SOURCES).openapi("ImageFetchSource", {
+  description: "The URL that staff gave, or another host that holds the image.",
+});
 
 export const Ipv4 = z.ipv4().openapi({ format: "ipv4", example: "192.0.2.1" });
 

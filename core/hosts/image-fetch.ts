@@ -1,8 +1,31 @@
 import type { FindingKey, Found } from "./finding.ts";
+import type { ImageSourceKind } from "./image-peers.ts";
 
 /** How far a host is with an image that it should hold, in its own words. */
 export const FETCH_STATES = ["waiting", "fetching", "held", "failed"] as const;
 type FetchState = (typeof FETCH_STATES)[number];
+
+export type ImageCameFrom = Readonly<{ source: ImageSourceKind | null; peerId: string | null }>;
+
+/**
+ * Whence an image came, by a host's word as far as it says both things that belong together. An agent that was started anew has
+ * forgotten it of what it holds: then what it said before stands.
+ */
+export function cameFrom(
+  told: Readonly<{
+    state: FetchState;
+    source?: ImageSourceKind | undefined;
+    peerId?: string | undefined;
+  }>,
+  before: (ImageCameFrom & Readonly<{ state: FetchState }>) | null,
+): ImageCameFrom {
+  const { state, source, peerId } = told;
+  if (source === "peer" && peerId !== undefined) return { source, peerId };
+  if (source === "url") return { source, peerId: null };
+  if (state === "held" && before?.state === "held")
+    return { source: before.source, peerId: before.peerId };
+  return { source: null, peerId: null };
+}
 
 /** The same as staff see it. `fetched`: it lies there, and is not in the list of what the host makes VMs from yet. */
 export const HOST_IMAGE_STATES = [

@@ -1,7 +1,10 @@
 import { and, eq, notInArray, sql } from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
 import type { HeldImage } from "#core/contracts/agent/report.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { heldImages, hosts } from "#db/schema/hosts.ts";
+import { heldImages, hosts, imageFetches } from "#db/schema/hosts.ts";
+
+const peers = alias(hosts, "peers");
 
 const HELD = {
   file: heldImages.file,
@@ -10,8 +13,23 @@ const HELD = {
   changed: heldImages.changed,
 };
 
-export const heldImagesOf = (db: Db, hostId: string): Promise<readonly HeldImage[]> =>
-  db.select(HELD).from(heldImages).where(eq(heldImages.hostId, hostId)).orderBy(heldImages.file);
+/** What a host holds, and whence it says that it has it. */
+export async function heldImagesOf(db: Db, hostId: string) {
+  return db
+    .select({
+      ...HELD,
+      source: imageFetches.source,
+      sourceHost: { id: peers.id, name: peers.name },
+    })
+    .from(heldImages)
+    .leftJoin(
+      imageFetches,
+      and(eq(imageFetches.hostId, heldImages.hostId), eq(imageFetches.file, heldImages.file)),
+    )
+    .leftJoin(peers, eq(peers.id, imageFetches.peerId))
+    .where(eq(heldImages.hostId, hostId))
+    .orderBy(heldImages.file);
+}
 
 /**
  * Writes down what a host holds; undefined: its agent does not say. Two statements and a look, however many images there

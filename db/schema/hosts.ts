@@ -15,6 +15,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
+import { IMAGE_SOURCES } from "#core/hosts/image-peers.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { hypervisor, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";
@@ -217,6 +218,7 @@ export const heldImages = pgTable(
 );
 
 export const imageFetchState = pgEnum("image_fetch_state", FETCH_STATES);
+export const imageSourceKind = pgEnum("image_source_kind", IMAGE_SOURCES);
 
 /** How far hosts are with the images that they should hold, as their agents last said. */
 export const imageFetches = pgTable(
@@ -230,8 +232,38 @@ export const imageFetches = pgTable(
     doneBytes: bigint("done_bytes", { mode: "number" }).notNull(),
     totalBytes: bigint("total_bytes", { mode: "number" }),
     why: text("why"),
+    /** Whence it comes, or came last; null: it does not say. */
+    source: imageSourceKind("source"),
+    /** Of another host. Refers to nothing: it is its agent's word. */
+    peerId: uuid("peer_id"),
   },
-  (t) => [primaryKey({ name: "image_fetches_pkey", columns: [t.hostId, t.file] })],
+  (t) => [
+    primaryKey({ name: "image_fetches_pkey", columns: [t.hostId, t.file] }),
+    check(
+      "image_fetches_peer_named",
+      sql`(${t.source} is not distinct from 'peer') = (${t.peerId} is not null)`,
+    ),
+  ],
+);
+
+/** Where other hosts may fetch images from a host, as its agent last said. */
+export const imageServers = pgTable(
+  "image_servers",
+  {
+    hostId: uuid("host_id")
+      .primaryKey()
+      .references(() => hosts.id),
+    /** On the ring of all hosts (`placeOf`). */
+    place: integer("place").notNull(),
+    address: inet("address").notNull(),
+    port: integer("port").notNull(),
+    /** By which it checks askers' tokens, sealed; gone with its agent's process. */
+    sealedKey: text("sealed_key").notNull(),
+  },
+  (t) => [
+    index("image_servers_place_idx").on(t.place),
+    check("image_servers_port", sql`${t.port} between 1 and 65535`),
+  ],
 );
 
 /** What is or was amiss with a host or what is on it (`core/hosts/finding.ts`). Rows are for good. */

@@ -8,6 +8,7 @@ import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
 import { enroll } from "#host-agent/channel/identity.ts";
 import { parseConfig } from "#host-agent/config-file.ts";
 import type { DoctorOptions } from "#host-agent/cli.ts";
+import { createImageServer } from "#host-agent/images/serve-images.ts";
 import { fileStore } from "#host-agent/state/state-store.ts";
 import { aDesiredVm, anImage, randomIds, realClock } from "#test/drivers/builders.ts";
 import { createFakeControlPlane, type FakeControlPlane } from "#test/drivers/fake-control-plane.ts";
@@ -203,6 +204,27 @@ test("item 4: on a good host nothing is wrong, and every check says what it foun
   expect(checksAsText(checks)).toContain(`all ${checks.length} are well\n`);
 });
 
+const serve = (listen: string) => {
+  options = { ...options, config: { ...options.config, values: { serveImages: { listen } } } };
+};
+test("12.7: images that are served are well", async () => {
+  const server = createImageServer({
+    hostId: plane.hostId,
+    folder: { path: at("images"), ending: ".qcow2", sumOf: async () => null },
+    options: { address: "127.0.0.1", port: 0, mbitPerSecond: 10, hostsAtOnce: 1 },
+    filesOf: () => [],
+    clock: realClock,
+    planeNow: () => realClock.now(),
+    log: { info: () => undefined, error: () => undefined },
+    signal: new AbortController().signal,
+  });
+  const { port = 0 } = (await server.serving()) ?? {};
+  serve(`127.0.0.1:${port}`);
+  const check = (await doctor()).find(({ name }) => name === "image-serving");
+  await server.close();
+  expect(check).toMatchObject({ ok: true, found: `answers at 127.0.0.1:${port}` });
+});
+
 /** By check: what is planted, and what else cannot be well then. */
 const TROUBLES: readonly [
   check: string,
@@ -290,6 +312,13 @@ const TROUBLES: readonly [
         ...ports,
         clock: { ...realClock, now: () => new Date(realClock.now().getTime() + 180_000) },
       }),
+  ],
+  ["image-serving", "images to be served at another's address", () => serve("192.0.2.7:9110")],
+  ["image-serving", "images to be served where nobody listens", () => serve("127.0.0.1:1")],
+  [
+    "image-serving",
+    "images to be served where another program listens",
+    () => serve(new URL(options.apiUrl ?? "").host),
   ],
   ["identity-accepted", "a key that was withdrawn", () => http.revoke(`host-${hosts}`)],
   ["driver-options", "an option that there is not", () => drive({ pool: "default" })],

@@ -1,13 +1,15 @@
 import { lookup } from "node:dns/promises";
 import { stat } from "node:fs/promises";
 import { isIP } from "node:net";
+import { networkInterfaces } from "node:os";
 import { connect } from "node:tls";
 import type { Clock, IdSource } from "#core/ports.ts";
 import { ControlPlaneError, createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
 import { createSigner, type EnrolledIdentity } from "#host-agent/channel/identity.ts";
 import type { DoctorOptions } from "#host-agent/cli.ts";
-import { look, unseen, type Looked } from "./check.ts";
-import type { AgentFacts } from "./judge-agent.ts";
+import { imagePathOf } from "#core/contracts/agent/images.ts";
+import { look, seen, unseen, type Looked } from "./check.ts";
+import type { AgentFacts, ServingFacts } from "./judge-agent.ts";
 import type { StateRead } from "./read-state.ts";
 
 /** A doctor must end, whatever hangs. */
@@ -37,13 +39,15 @@ export async function examineAgent(
       if (base === null) throw new Error("no control plane is named");
       return work(base);
     });
-  const [stateFolder, addresses, certificate, plane] = await Promise.all([
+  const { serveImages } = config.values;
+  const [stateFolder, addresses, certificate, plane, serving] = await Promise.all([
     stateDir === null
       ? noFolder
       : look(async () => ({ path: stateDir, mode: await folderMode(stateDir) })),
     toPlane(addressesOf),
     toPlane(certificateOf),
     toPlane((url) => timeOf(url, clock)),
+    serveImages === undefined ? seen(null) : look(() => servedAt(serveImages.listen)),
   ]);
   const hostId: AgentFacts["hostId"] =
     state === null
@@ -70,8 +74,30 @@ export async function examineAgent(
     addresses,
     certificate,
     plane,
+    serving,
     accepted: await toPlane((url) => askAsHost(url, state, plane, ports)),
   };
+}
+
+/** Asked as nobody, for an image that nobody has: who serves images tells that it does not know who asks. */
+async function servedAt(listen: string): Promise<ServingFacts> {
+  const { hostname } = new URL(`http://${listen}/`);
+  const own = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+  const name = hostname.replace(/^\[|\]$/g, "");
+  const hasAddress = own.some(({ address }) => address === name);
+  if (!hasAddress) return { listen, hasAddress, status: null };
+  const url = `http://${listen}${imagePathOf("0".repeat(64))}`;
+  const status = await fetch(url, {
+    redirect: "manual",
+    signal: AbortSignal.timeout(LIMIT_MS),
+  }).then(
+    async (answer) => {
+      await answer.body?.cancel();
+      return answer.status;
+    },
+    () => null,
+  );
+  return { listen, hasAddress, status };
 }
 
 /** null: it is not there. Windows keeps rights in lists, and Node makes a mode up there: that is not judged. */

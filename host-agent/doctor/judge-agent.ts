@@ -24,8 +24,17 @@ export type AgentFacts = Readonly<{
   /** null: plain http, to this machine. */
   certificate: Looked<{ validTo: Date } | null>;
   plane: Looked<{ status: number; time: Date | null; askedAt: Date }>;
+  /** Where images are served to other hosts; null: nowhere. */
+  serving: Looked<ServingFacts | null>;
   /** What the control plane answered to this host's own key: null for yes, or its code. */
   accepted: Looked<{ code: string; detail: string } | null>;
+}>;
+export type ServingFacts = Readonly<{
+  listen: string;
+  /** Whether an interface of this host has the address. */
+  hasAddress: boolean;
+  /** What is answered there to whoever shows no token; null: nothing. */
+  status: number | null;
 }>;
 export type SpoolFacts = Readonly<{ pages: number; oldest: Date | null; refused: number }>;
 
@@ -34,6 +43,8 @@ const OLDEST_NODE = 20;
 const SILENT_MS = 5 * 60_000;
 /** Usage is sent every five minutes: what has lain for longer was tried many times. */
 const USAGE_LATE_MS = 3_600_000;
+/** As an agent answers who shows no token for an image. */
+const UNKNOWN_ASKER = 401;
 const CERTIFICATE_DAYS = 14;
 /** As `channel/plane-time.ts` has it: more is corrected, and told. */
 const CLOCK_OFF_SECONDS = 5;
@@ -240,6 +251,25 @@ function judgeWay(facts: AgentFacts): Check[] {
               wrong: said,
               fix: "set the clock by NTP: timedatectl set-ntp true (chrony, systemd-timesyncd)",
             };
+      },
+    ),
+    judge(
+      "image-serving",
+      "hosts near fetch their images from here, and else over the line to the internet",
+      facts.serving,
+      (serving) => {
+        if (serving === null) return { fine: "off (serveImages)" };
+        const { listen, hasAddress, status } = serving;
+        if (!hasAddress)
+          return {
+            wrong: `no interface of this host has the address of ${listen}`,
+            fix: "let serveImages.listen name one of this host's own (ip address), or bring its interface up",
+          };
+        if (status === UNKNOWN_ASKER) return { fine: `answers at ${listen}` };
+        return {
+          wrong: status === null ? `nothing answers at ${listen}` : `${listen} answers ${status}`,
+          fix: "image_serving_failed in the agent's log says why; another program may have the port (ss -ltnp). The agent listens once it has run for ten seconds",
+        };
       },
     ),
     judge(

@@ -91,6 +91,7 @@ const AGENT: AgentFacts = {
   addresses: nobody,
   certificate: nobody,
   plane: nobody,
+  serving: nobody,
   accepted: nobody,
 };
 const agent = (name: string, over: Partial<AgentFacts>) =>

@@ -115,7 +115,12 @@ export type FirstBootSecrets = Readonly<{
 }>;
 
 /** Where a driver's images lie, and what their names end in. */
-export type ImageFolder = Readonly<{ path: string; ending: string }>;
+export type ImageFolder = Readonly<{
+  path: string;
+  ending: string;
+  /** The SHA-256 of an image as it lies there now; null: it is not there, not read through yet, or another than it was. */
+  sumOf: (file: string) => Promise<string | null>;
+}>;
 
 /** The id of the Berth that this agent belongs to; null while nobody has told it. It may come while the driver works. */
 export type InstallationId = () => string | null;

@@ -91,6 +91,21 @@ test("one that cannot be read is left out, and costs no other", async () => {
   expect(lines).toMatchObject([{ event: "image_unreadable", file: "gone" }]);
 });
 
+test("12.7: its sum is told to whoever serves it only once it is known, and while it is the file that it was", async () => {
+  const sum = (shelf = aShelf()) => shelf.sumOf(anImage());
+  expect(await sum()).toBeNull();
+  await write("first");
+  expect(await sum()).toBeNull();
+  const shelf = aShelf();
+  await shelf.describe([anImage()]);
+  expect(await sum(shelf)).toBe(sumOf("first"));
+  expect(await sum()).toBe(sumOf("first"));
+  await write("other");
+  expect(await sum(shelf)).toBeNull();
+  await shelf.describe([anImage()]);
+  expect(await sum(shelf)).toBeNull();
+});
+
 test("staff who meant the change take the entry out", async () => {
   await write("first");
   await aShelf().describe([anImage()]);

@@ -1,11 +1,10 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
 import { z } from "zod";
 import type { HeldImage } from "#core/contracts/agent/report.ts";
 import type { Log } from "#core/ports.ts";
 import { loadSaved, save } from "#host-agent/state/saved.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
+import { sha256Of } from "#host-agent/verified-download.ts";
 import { DriverError } from "./driver.ts";
 
 /** A file in the image folder that is whole and flat. */
@@ -47,7 +46,7 @@ export function createImageShelf({ store, log }: { store: StateStore; log: Log }
     ));
 
   async function readThrough({ file, path }: ImageFile, state: string): Promise<void> {
-    const sha256 = await sumOf(path);
+    const sha256 = await sha256Of(path);
     // What changed while it was read is read again at the next look.
     if ((await stateOf(path)).state !== state) return;
     const all = await known();
@@ -100,6 +99,13 @@ export function createImageShelf({ store, log }: { store: StateStore; log: Log }
       return held;
     },
 
+    /** The checksum that is told of the file now, as far as it is known and is what it was first. Reads nothing through. */
+    async sumOf({ file, path }: Pick<ImageFile, "file" | "path">): Promise<string | null> {
+      const now = await stateOf(path).catch(() => null);
+      const sum = (await known())[file];
+      return sum && sum.state === now?.state && sum.sha256 === sum.first ? sum.sha256 : null;
+    },
+
     /**
      * Throws `image_missing` when the file is another one than VMs were made from before. Reads it through only when it was
      * touched since it last was: a new image is not waited for.
@@ -125,11 +131,4 @@ export type ImageShelf = ReturnType<typeof createImageShelf>;
 async function stateOf(path: string): Promise<{ state: string; bytes: number }> {
   const { size, ino, ctimeMs } = await stat(path);
   return { state: `${size} ${ino} ${ctimeMs}`, bytes: size };
-}
-
-async function sumOf(path: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(path, { highWaterMark: 1024 ** 2 }))
-    if (chunk instanceof Uint8Array) hash.update(chunk);
-  return hash.digest("hex");
 }

@@ -1,12 +1,18 @@
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { copyFile, mkdir, open, readFile, rm, stat } from "node:fs/promises";
+import { copyFile, mkdir, readFile, stat } from "node:fs/promises";
 import path from "node:path";
 import type { Clock } from "#core/ports.ts";
+import { isFull } from "#host-agent/disk-full.ts";
 import { within } from "#host-agent/time-limit.ts";
+import {
+  discard,
+  DownloadError,
+  downloadVerified,
+  sha256Of,
+  shown,
+  type DownloadFault,
+} from "#host-agent/verified-download.ts";
 import type { ReleaseFile } from "./manifest.ts";
-import { isFull } from "./unpack.ts";
-import { UpgradeError } from "./upgrade-error.ts";
+import { UpgradeError, type UpgradeFault } from "./upgrade-error.ts";
 
 export type FetchPorts = {
   clock: Clock;
@@ -16,8 +22,6 @@ export type FetchPorts = {
 
 const MOST_MANIFEST_BYTES = 64 * 1024;
 const MANIFEST_LIMIT_MS = 30_000;
-/** A server that sends nothing for so long has gone; the file is asked for from where it ended. */
-const SILENCE_LIMIT_MS = 30_000;
 const FILE_LIMIT_MS = 60 * 60_000;
 const TRIES = 5;
 const PAUSE_MS = 2_000;
@@ -46,9 +50,7 @@ async function ofDisk(file: string): Promise<string> {
 }
 
 const notReached = (url: string, why: string, cause?: unknown): UpgradeError =>
-  new UpgradeError("not_reached", `${withoutQuery(url)}: ${why}`, { cause });
-/** What follows the path may be somebody's key to it. */
-const withoutQuery = (url: string): string => url.replace(/[?#].*$/s, "");
+  new UpgradeError("not_reached", `${shown(url)}: ${why}`, { cause });
 
 async function overHttp(url: string, { clock, fetch, signal }: FetchPorts): Promise<string> {
   const late = () => notReached(url, "no answer in time");
@@ -82,18 +84,11 @@ export async function fetchFile(
   ports: FetchPorts,
 ): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o755 });
-  try {
-    if (isUrl(manifestAt))
-      await download(new URL(wanted.name, manifestAt).href, wanted.bytes, file, ports);
-    else await copyBeside(manifestAt, wanted, file);
-  } catch (cause) {
-    if (isFull(cause)) throw new UpgradeError("no_room", "the disk is full", { cause });
-    // What broke off is gone on from; what is wrong is not.
-    if (cause instanceof UpgradeError && !cause.mayPass) await rm(file, { force: true });
-    throw cause;
-  }
-  if ((await digestOf(file)) === wanted.sha256) return;
-  await rm(file, { force: true });
+  if (isUrl(manifestAt))
+    return download(new URL(wanted.name, manifestAt).href, wanted, file, ports);
+  await copyBeside(manifestAt, wanted, file);
+  if ((await sha256Of(file)) === wanted.sha256) return;
+  await discard(file);
   throw new UpgradeError("checksum", `${wanted.name} is not the file that the manifest names`);
 }
 
@@ -105,96 +100,52 @@ async function copyBeside(manifestAt: string, { name, bytes }: ReleaseFile, file
       throw new UpgradeError("checksum", `${source} has ${size} bytes, not ${bytes}`);
     await copyFile(source, file);
   } catch (cause) {
-    if (cause instanceof UpgradeError || isFull(cause)) throw cause;
+    if (cause instanceof UpgradeError) throw cause;
+    if (isFull(cause)) throw new UpgradeError("no_room", "the disk is full", { cause });
     throw new UpgradeError("not_reached", `${source} cannot be read: ${String(cause)}`, { cause });
   }
 }
 
+/** A command waits for it, and a session is minutes away: what breaks off is gone on with at once. */
 async function download(
   url: string,
-  bytes: number,
+  { bytes, sha256 }: ReleaseFile,
   file: string,
-  ports: FetchPorts,
+  { clock, fetch, signal }: FetchPorts,
 ): Promise<void> {
-  const { clock } = ports;
   const until = +clock.now() + FILE_LIMIT_MS;
+  const of = { url, sha256, bytes, most: bytes, mostRedirects: 0, leastPerMinute: 0 };
   for (let tries = 1; ; tries++) {
     const had = await sizeOf(file);
-    if (had === bytes) return;
+    const limitMs = Math.max(1, until - +clock.now());
     try {
-      await goOn(url, had > bytes ? 0 : had, bytes, file, ports, until);
+      await downloadVerified({ clock, fetch }, { ...of, limitMs }, file, signal);
       return;
-    } catch (error) {
-      if (!(error instanceof UpgradeError) || !error.mayPass) throw error;
+    } catch (cause) {
+      if (!(cause instanceof DownloadError)) throw cause;
+      const error = new UpgradeError(UPGRADE_FAULT[cause.code], cause.message, { cause });
       // A try that brought something does not count: a slow line ends in time, or not at all.
       if ((await sizeOf(file)) > had) tries = 0;
-      if (tries >= TRIES || +clock.now() >= until) throw error;
-      await clock.sleep(PAUSE_MS, ports.signal);
+      if (error.code !== "not_reached" || tries >= TRIES || +clock.now() >= until) throw error;
+      await clock.sleep(PAUSE_MS, signal);
     }
   }
 }
 
-async function goOn(
-  url: string,
-  had: number,
-  bytes: number,
-  file: string,
-  { clock, fetch, signal }: FetchPorts,
-  until: number,
-): Promise<void> {
-  const ending = new AbortController();
-  const limited = <T>(work: () => Promise<T>): Promise<T> => {
-    const ms = Math.max(1, Math.min(SILENCE_LIMIT_MS, until - +clock.now()));
-    const late = () => notReached(url, "it stopped sending");
-    return within({ clock, ms, late, ...(signal ? { parent: signal } : {}) }, (inner) => {
-      // It waits for its work to end, and what reads ends with the whole answer alone.
-      inner.addEventListener("abort", () => ending.abort(inner.reason), { once: true });
-      return work();
-    });
-  };
-  const handle = await open(file, had === 0 ? "w" : "r+", 0o600);
-  try {
-    const answer = await limited(() =>
-      fetch(url, {
-        signal: ending.signal,
-        redirect: "error",
-        headers: had === 0 ? {} : { range: `bytes=${had}-` },
-      }),
-    );
-    const goesOn =
-      answer.status === 206 && answer.headers.get("content-range")?.startsWith(`bytes ${had}-`);
-    if (answer.status !== 200 && !goesOn) throw notReached(url, `it answered ${answer.status}`);
-    let at = goesOn ? had : 0;
-    if (!goesOn) await handle.truncate(0);
-    const reader = answer.body?.getReader();
-    for (;;) {
-      const { value = null } = (await limited(async () => reader?.read())) ?? {};
-      if (value === null) break;
-      if (at + value.length > bytes) {
-        throw new UpgradeError("checksum", `${withoutQuery(url)} has more than ${bytes} bytes`);
-      }
-      await handle.write(value, 0, value.length, at);
-      at += value.length;
-    }
-    if (at < bytes) throw notReached(url, `it ended after ${at} of ${bytes} bytes`);
-    await handle.sync();
-  } catch (cause) {
-    if (cause instanceof UpgradeError || isFull(cause)) throw cause;
-    signal?.throwIfAborted();
-    throw notReached(url, "the line broke", cause);
-  } finally {
-    ending.abort();
-    await handle.close();
-  }
-}
+/** What is wrong stays so; what broke off is gone on with. */
+const UPGRADE_FAULT = {
+  unreachable: "not_reached",
+  stalled: "not_reached",
+  cut_off: "not_reached",
+  too_slow: "not_reached",
+  refused: "not_reached",
+  wrong_size: "checksum",
+  wrong_checksum: "checksum",
+  no_room: "no_room",
+  name_taken: "no_room",
+} as const satisfies Record<DownloadFault, UpgradeFault>;
 
 async function sizeOf(file: string): Promise<number> {
   const found = await stat(file).catch(() => null);
   return found?.size ?? 0;
-}
-
-async function digestOf(file: string): Promise<string> {
-  const hash = createHash("sha256");
-  for await (const chunk of createReadStream(file)) hash.update(chunk);
-  return hash.digest("hex");
 }

@@ -75,10 +75,16 @@ describe.skipIf(process.platform !== "linux")("12.3: a release is brought to the
     const made = await release("0.2.0", key);
     const whole = readFileSync(made.archive);
     let breaks = 2;
+    const tags: unknown[] = [];
     const server = await served(made.folder, (request, response) => {
-      if (request.url?.endsWith(".json") || breaks-- <= 0) return false;
+      if (request.url?.endsWith(".json")) return false;
+      tags.push(request.headers["if-range"]);
+      if (breaks-- <= 0) return false;
       const from = Number(/\d+/.exec(request.headers.range ?? "0")?.[0]);
-      const range = { "content-range": `bytes ${from}-${whole.length - 1}/${whole.length}` };
+      const range = {
+        "content-range": `bytes ${from}-${whole.length - 1}/${whole.length}`,
+        etag: '"one"',
+      };
       response.writeHead(from > 0 ? 206 : 200, range).end(whole.subarray(from, from + 40));
       return true;
     });
@@ -89,6 +95,8 @@ describe.skipIf(process.platform !== "linux")("12.3: a release is brought to the
       "bytes=40-",
       "bytes=80-",
     ]);
+    // 12.7: by the server's tag, as images are.
+    expect(tags).toEqual([undefined, '"one"', '"one"']);
   });
 
   test("from its beginning again, when the server knows no ranges", async () => {

@@ -2,6 +2,7 @@ import { execFile } from "node:child_process";
 import { chmod, rename, rm } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
+import { discard } from "#host-agent/verified-download.ts";
 import { compareVersions } from "./decide.ts";
 import { fetchFile, fetchManifest, type FetchPorts } from "./fetch-release.ts";
 import { openManifest, type ReleaseManifest } from "./manifest.ts";
@@ -65,7 +66,7 @@ export async function obtainRelease(
     await flushFolder(path.dirname(folder));
   } finally {
     await rm(unpacked, { recursive: true, force: true });
-    await rm(archive, { force: true });
+    await discard(archive);
   }
   return manifest;
 }

@@ -5,6 +5,7 @@ import { Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip } from "node:zlib";
 import { createTarDecoder } from "modern-tar";
+import { isFull } from "#host-agent/disk-full.ts";
 import { flushFolder } from "./release-home.ts";
 import { UpgradeError } from "./upgrade-error.ts";
 
@@ -58,9 +59,6 @@ export async function unpack(archive: string, folder: string): Promise<void> {
 
 const bad = (why: string, cause?: unknown): UpgradeError =>
   new UpgradeError("bad_archive", `the release cannot be unpacked: ${why}`, { cause });
-
-export const isFull = (error: unknown): boolean =>
-  error instanceof Error && "code" in error && (error.code === "ENOSPC" || error.code === "EDQUOT");
 
 async function writeOut(file: string, isProgram: boolean, body: ReadableStream<Uint8Array>) {
   // `wx`: what is there already, a link above all, is not written through.

@@ -25,6 +25,7 @@ const DELETED_FROM = [
   "held_images",
   "host_kinds",
   "idempotency_keys",
+  "image_servers",
   "inbox",
   "ip_leases",
   "known_networks",

@@ -49,7 +49,7 @@ const get = (
   image = wanted(),
   over: Partial<FetchPorts> = {},
   signal = new AbortController().signal,
-) => fetchImage(ports(over), folder(), image, signal);
+) => fetchImage(ports(over), folder(), image, { url: image.url, token: null }, signal);
 const whyNot = (image = wanted(), over: Partial<FetchPorts> = {}) =>
   get(image, over).then(
     () => "fetched",
@@ -72,7 +72,9 @@ describe("an image", () => {
     async (ending) => {
       const seen: [number, number | null][] = [];
       const progress = (done: number, total: number | null) => void seen.push([done, total]);
-      await fetchImage(ports({ progress }), folder(ending), wanted(), new AbortController().signal);
+      const origin = { url: server.url, token: null };
+      const { signal } = new AbortController();
+      await fetchImage(ports({ progress }), folder(ending), wanted(), origin, signal);
       expect(await names()).toEqual([`debian-13${ending}`]);
       const file = path.join(dir, `debian-13${ending}`);
       expect((await readFile(file)).equals(BYTES)).toBe(true);

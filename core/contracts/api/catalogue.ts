@@ -11,6 +11,7 @@ import {
   DiskBus,
   Firmware,
   Hypervisor,
+  ImageFetchSource,
   Ipv4,
   OsFamily,
   SecureBoot,
@@ -225,6 +226,17 @@ export const ImageSourceView = z
   })
   .openapi("ImageSource");
 
+/** Whence a host has an image, by its own word. */
+export const ImageOrigin = z.object({
+  source: use(ImageFetchSource).nullable().openapi({
+    description:
+      "Whence it comes, or came last. null: from nowhere yet, put there by hand, or its agent does not say.",
+  }),
+  sourceHost: use(z.object({ id: idOut("host"), name: z.string() }).openapi("ImageOriginHost"))
+    .nullable()
+    .openapi({ description: "The host that it comes from; null: none." }),
+});
+
 export const HostImageView = z
   .object({
     hostId: idOut("host"),
@@ -241,6 +253,7 @@ export const HostImageView = z
       .nullable()
       .openapi({ description: "null while nobody has said it." }),
     why: z.string().nullable().openapi({ description: "Why it last failed, for people." }),
+    ...ImageOrigin.shape,
   })
   .openapi("HostImageProgress");
 

@@ -4,6 +4,7 @@ import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
 import { WHY_NOT_HERE_CODES } from "#core/hosts/why-not-here.ts";
 import { idOut } from "#core/ids.ts";
+import { ImageOrigin } from "./catalogue.ts";
 import { FindingView } from "./findings.ts";
 import { HostView } from "./hosts.ts";
 import { pageOf } from "./page.ts";
@@ -55,7 +56,7 @@ export const HostDetailsView = z
       description: "Why each capability is missing that is, as its agent says.",
     }),
     images: z
-      .array(use(HeldImage))
+      .array(z.object({ ...HeldImage.shape, ...ImageOrigin.shape }).openapi("HostHeldImage"))
       .nullable()
       .openapi({ description: "What it holds; null: its agent does not say." }),
     strangers: z

@@ -21,6 +21,7 @@ import type { Deps } from "#commands/deps.ts";
 import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
 import { requestKey } from "#functions/idempotency-key.ts";
 import { problems, unwrap } from "#functions/problems.ts";
+import { toImageOrigin } from "#functions/host-views.ts";
 import { newRouter } from "#functions/router.ts";
 import { adding } from "#functions/staff-adds.ts";
 
@@ -128,7 +129,11 @@ export const staffCatalogueRoutes = (deps: Deps) =>
       const { limit, cursor = null } = c.req.valid("query");
       const { id } = c.req.valid("param");
       const page = unwrap(await showHostsOfImage(deps, id, { limit, cursor }));
-      const items = page.items.map((host) => ({ ...host, hostId: toWireId("host", host.hostId) }));
+      const items = page.items.map((host) => ({
+        ...host,
+        hostId: toWireId("host", host.hostId),
+        sourceHost: toImageOrigin(host.sourceHost),
+      }));
       return c.json({ items, nextCursor: page.nextCursor }, 200);
     })
     .openapi(locationRoute(deps), async (c) => {

@@ -142,7 +142,11 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
   };
 
   return {
-    imageFolder: { path: options.images, ending: ".vhdx" },
+    imageFolder: {
+      path: options.images,
+      ending: ".vhdx",
+      sumOf: (file) => shelf.sumOf(imageAt({ file, virtualBytes: 1 })),
+    },
     async facts(signal) {
       const facts = await look("facts", Facts, signal);
       if (!facts.switchPresent)

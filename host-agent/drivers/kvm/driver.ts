@@ -8,6 +8,7 @@ import { eraseSeed } from "./erase-seed.ts";
 import { guardVms } from "./guard.ts";
 import { openKvmHost, type KvmOptions } from "./host.ts";
 import { readHostFacts } from "./host-facts.ts";
+import { imageFile } from "./files.ts";
 import { IMAGE_ENDING } from "./images.ts";
 import { listVms } from "./list-vms.ts";
 import { readCounters } from "./read-counters.ts";
@@ -37,7 +38,11 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
   }
 
   return {
-    imageFolder: { path: options.imageDir, ending: IMAGE_ENDING },
+    imageFolder: {
+      path: options.imageDir,
+      ending: IMAGE_ENDING,
+      sumOf: (file) => host.shelf.sumOf({ file, path: imageFile(host.folders, file) }),
+    },
     facts: (signal) => call(signal, (signal) => readHostFacts(host, signal)),
     list: (signal) => call(signal, (signal) => listVms(host, signal)),
     create: (vm, signal, secrets) => call(signal, (signal) => createVm(host, vm, signal, secrets)),

@@ -209,10 +209,10 @@ describe("a host", () => {
     const hostId = await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
     const image = await anImage();
     await set(image.id);
-    const held = fetchOf(image.file, { state: "held" });
-    await wantedOf(hostId, [held]);
+    const held = (await filesOf(hostId)).map((file) => fetchOf(file, { state: "held" }));
+    await wantedOf(hostId, held);
     const before = cp.steps.statements;
-    await wantedOf(hostId, [held]);
+    await wantedOf(hostId, held);
     expect(cp.steps.statements - before).toBe(1);
   });
 });
