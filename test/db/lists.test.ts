@@ -1,4 +1,3 @@
-import { sql } from "drizzle-orm";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { list } from "#db/named.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -20,8 +19,9 @@ test("each text of a list comes to Postgres as it was, and what is missing as nu
     null,
     undefined,
   ];
-  const { rows } = await cp.deps.db.execute(
-    sql`select array_to_json(${list(texts, (text) => text)}::text[]) as texts`,
+  const rows = await cp.rows(
+    "select array_to_json($1::text[]) as texts",
+    list(texts, (text) => text),
   );
   expect(rows).toEqual([{ texts: texts.map((text) => text ?? null) }]);
 });
@@ -31,13 +31,15 @@ test("so do whole numbers of any size, truths, instants, and no rows at all", as
     { n: -(2n ** 63n), i: 0, b: true, at: new Date("2026-11-29T20:41:58.123Z") },
     { n: 2n ** 63n - 1n, i: -7, b: false, at: new Date("1969-12-31T23:59:59.999Z") },
   ];
-  const of = async (some: typeof rows) =>
-    (
-      await cp.deps.db.execute(sql`
-        select n::text, i, b, (extract(epoch from at) * 1000)::int8::text as ms from unnest(
-          ${list(some, (r) => r.n)}::int8[], ${list(some, (r) => r.i)}::int[],
-          ${list(some, (r) => r.b)}::bool[], ${list(some, (r) => r.at)}::timestamptz[]) as t (n, i, b, at)`)
-    ).rows;
+  const of = (some: typeof rows) =>
+    cp.rows(
+      `select n::text, i, b, (extract(epoch from at) * 1000)::int8::text as ms
+       from unnest($1::int8[], $2::int[], $3::bool[], $4::timestamptz[]) as t (n, i, b, at)`,
+      list(some, (r) => r.n),
+      list(some, (r) => r.i),
+      list(some, (r) => r.b),
+      list(some, (r) => r.at),
+    );
   expect(await of(rows)).toEqual(
     rows.map(({ n, i, b, at }) => ({ n: String(n), i, b, ms: String(+at) })),
   );
