@@ -54,16 +54,16 @@ export async function recordChanges(tx: Tx, changes: readonly Change[], at: At):
       insert into ${auditLog} (id, at, actor_kind, actor_id, action, subject_kind, subject_id, detail)
       select n.id, ${now}::timestamptz, n.actor_kind, n.actor_id, n.action, n.subject_kind, n.subject_id, n.detail
       from unnest(
-        ${list("uuid", rows, (r) => r.id)}, ${list("actor_kind", rows, (r) => r.actor.kind)},
-        ${list("text", rows, (r) => r.actor.id)}, ${list("text", rows, (r) => r.action)},
-        ${list("text", rows, (r) => r.subject.kind)}, ${list("uuid", rows, (r) => r.subject.id)},
-        ${list("jsonb", rows, (r) => JSON.stringify(r.detail ?? {}))}
+        ${list(rows, (r) => r.id)}::uuid[], ${list(rows, (r) => r.actor.kind)}::actor_kind[],
+        ${list(rows, (r) => r.actor.id)}::text[], ${list(rows, (r) => r.action)}::text[],
+        ${list(rows, (r) => r.subject.kind)}::text[], ${list(rows, (r) => r.subject.id)}::uuid[],
+        ${list(rows, (r) => JSON.stringify(r.detail ?? {}))}::jsonb[]
       ) as n (id, actor_kind, actor_id, action, subject_kind, subject_id, detail)
     )
     insert into ${outbox} (id, name, data, created_at, sent_at)
     select n.id, n.name, n.data, ${now}::timestamptz, n.sent_at from unnest(
-      ${list("uuid", events, (e) => e.id)}, ${list("event_name", events, (e) => e.event.name)},
-      ${list("jsonb", events, (e) => JSON.stringify(e.event.data))}, ${list("timestamptz", events, (e) => sentAt(e.event))}
+      ${list(events, (e) => e.id)}::uuid[], ${list(events, (e) => e.event.name)}::event_name[],
+      ${list(events, (e) => JSON.stringify(e.event.data))}::jsonb[], ${list(events, (e) => sentAt(e.event))}::timestamptz[]
     ) with ordinality as n (id, name, data, sent_at, nth) order by n.nth`,
   );
 }

@@ -153,7 +153,7 @@ export async function endRolloutHosts(
   if (ended.length === 0) return;
   await tx.execute(sql`
     update ${agentRolloutHosts} as m set outcome = n.outcome, ended_at = ${now.toISOString()}::timestamptz
-    from unnest(${list("uuid", ended, (e) => e.hostId)}, ${list("rollout_outcome", ended, (e) => e.outcome)})
+    from unnest(${list(ended, (e) => e.hostId)}::uuid[], ${list(ended, (e) => e.outcome)}::rollout_outcome[])
       as n (host_id, outcome)
     where m.rollout_id = ${rolloutId} and m.host_id = n.host_id and m.ended_at is null`);
   const stay = ended.filter(({ outcome }) => outcome !== "upgraded").map(({ hostId }) => hostId);

@@ -69,7 +69,7 @@ export async function touchFindings(
   if (seen.length === 0) return;
   await tx.execute(sql`
     update ${findings} as f set last_seen_at = greatest(f.last_seen_at, ${now.toISOString()}::timestamptz), detail = n.detail
-    from unnest(${list("uuid", seen, (s) => s.id)}, ${list("text", seen, (s) => s.detail)}) as n (id, detail)
+    from unnest(${list(seen, (s) => s.id)}::uuid[], ${list(seen, (s) => s.detail)}::text[]) as n (id, detail)
     where f.id = n.id and f.ended_at is null`);
 }
 
@@ -95,7 +95,7 @@ export async function silentFindingIds(db: Db, limit: number): Promise<readonly 
     .from(findings)
     .innerJoin(hosts, eq(hosts.id, findings.hostId))
     .leftJoin(
-      sql`unnest(${list("text", silences, ([kind]) => kind)}, ${list("float8", silences, ([, ms]) => ms)})
+      sql`unnest(${list(silences, ([kind]) => kind)}::text[], ${list(silences, ([, ms]) => ms)}::float8[])
         as silence (of_kind, ms)`,
       sql`silence.of_kind = ${findings.kind}`,
     )

@@ -28,11 +28,11 @@ export async function storeDeliveries(
     sql`
     insert into ${inbox} (source, message_id, type, object_kind, object_id, object_version, queue, body, received_at)
     select 'stripe', n.* from unnest(
-      ${list("text", deliveries, (d) => d.event.id)}, ${list("text", deliveries, (d) => d.event.type)},
-      ${list("text", deliveries, (d) => d.event.object.kind)}, ${list("text", deliveries, (d) => d.event.object.id)},
-      ${list("text", deliveries, (d) => d.event.object.version)}, ${list("billing_queue", deliveries, (d) => d.queue)},
-      ${list("text", deliveries, (d) => d.body)},
-      ${list("timestamptz", deliveries, (d) => d.receivedAt.toISOString())}) as n
+      ${list(deliveries, (d) => d.event.id)}::text[], ${list(deliveries, (d) => d.event.type)}::text[],
+      ${list(deliveries, (d) => d.event.object.kind)}::text[], ${list(deliveries, (d) => d.event.object.id)}::text[],
+      ${list(deliveries, (d) => d.event.object.version)}::text[], ${list(deliveries, (d) => d.queue)}::billing_queue[],
+      ${list(deliveries, (d) => d.body)}::text[],
+      ${list(deliveries, (d) => d.receivedAt)}::timestamptz[]) as n
     on conflict do nothing
     returning message_id as id`,
   );

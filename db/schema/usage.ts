@@ -11,6 +11,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import type { Spans } from "#core/usage/spans.ts";
+import { spansFromText, spansToText } from "#db/usage/spans-text.ts";
 import { instant } from "./columns.ts";
 
 /*
@@ -21,9 +22,8 @@ import { instant } from "./columns.ts";
 /** Whole numbers as ranges without their end: instants in milliseconds, or sequence numbers. */
 const spans = customType<{ data: Spans; driverData: string }>({
   dataType: () => "int8multirange",
-  fromDriver: (text) =>
-    [...text.matchAll(/\[(\d+),(\d+)\)/g)].map(([, from, to]) => [Number(from), Number(to)]),
-  toDriver: (value) => `{${value.map(([from, to]) => `[${from},${to})`).join(",")}}`,
+  fromDriver: spansFromText,
+  toDriver: spansToText,
 });
 
 const count = (name: string) => bigint(name, { mode: "bigint" });

@@ -1,9 +1,9 @@
 import { sql } from "drizzle-orm";
 import { z } from "zod";
-import type { Spans } from "#core/usage/spans.ts";
 import type { Meter, MeteredBoot, Taken } from "#core/usage/take-samples.ts";
 import type { Db } from "#db/client.ts";
 import { list, runNamed } from "#db/named.ts";
+import { spansToText } from "#db/usage/spans-text.ts";
 import { usageBoots, usageHours, usageMeters, usageSamples } from "#db/schema/usage.ts";
 
 /**
@@ -24,19 +24,18 @@ export async function storeSamples(
       .filter(([bootEpoch]) => bootEpoch !== last.get(meter)?.bootEpoch)
       .map(([bootEpoch, boot]) => ({ vmId: meter.vmId, bootEpoch, ...boot })),
   );
-  const toText = (spans: Spans) => usageMeters.measured.mapToDriverValue(spans);
   // What is measured only grows, and grows with every sample that is stored: it is its own version.
   const statement = sql`
     with moved as (
-      select * from unnest(${list("uuid", meters, (m) => m.vmId)},
-        ${list("int8multirange", meters, (m) => toText(before.get(m.vmId)?.measured ?? []))},
-        ${list("int8multirange", meters, (m) => toText(m.measured))},
-        ${list("text", meters, (m) => last.get(m)?.bootEpoch)},
-        ${list("int8multirange", meters, (m) => toText(last.get(m)?.seqs ?? []))},
-        ${list("timestamptz", meters, (m) => last.get(m)?.endsAt.toISOString())},
-        ${list("bigint", meters, (m) => m.spare?.cpuNs)}, ${list("bigint", meters, (m) => m.spare?.rxBytes)},
-        ${list("bigint", meters, (m) => m.spare?.txBytes)}, ${list("bigint", meters, (m) => m.spare?.readBytes)},
-        ${list("bigint", meters, (m) => m.spare?.writeBytes)}
+      select * from unnest(${list(meters, (m) => m.vmId)}::uuid[],
+        ${list(meters, (m) => spansToText(before.get(m.vmId)?.measured ?? []))}::int8multirange[],
+        ${list(meters, (m) => spansToText(m.measured))}::int8multirange[],
+        ${list(meters, (m) => last.get(m)?.bootEpoch)}::text[],
+        ${list(meters, (m) => spansToText(last.get(m)?.seqs ?? []))}::int8multirange[],
+        ${list(meters, (m) => last.get(m)?.endsAt)}::timestamptz[],
+        ${list(meters, (m) => m.spare?.cpuNs)}::bigint[], ${list(meters, (m) => m.spare?.rxBytes)}::bigint[],
+        ${list(meters, (m) => m.spare?.txBytes)}::bigint[], ${list(meters, (m) => m.spare?.readBytes)}::bigint[],
+        ${list(meters, (m) => m.spare?.writeBytes)}::bigint[]
       ) as n (vm_id, before, measured, boot_epoch, seqs, boot_ends_at, cpu, rx, tx, read, write)
     ), held as (
       select m.vm_id from ${usageMeters} m join moved n on n.vm_id = m.vm_id and n.before = m.measured
@@ -47,19 +46,18 @@ export async function storeSamples(
       insert into ${usageSamples} (vm_id, boot_epoch, seq, from_at, to_at, cpu_ns, rx_bytes, tx_bytes, read_bytes,
         write_bytes, memory_bytes, disk_bytes, bounded, received_at)
       select n.*, ${now.toISOString()}::timestamptz from all_held, unnest(
-        ${list("uuid", samples, (s) => s.vmId)}, ${list("text", samples, (s) => s.bootEpoch)},
-        ${list("int", samples, (s) => s.seq)}, ${list("timestamptz", samples, (s) => s.from.toISOString())},
-        ${list("timestamptz", samples, (s) => s.to.toISOString())}, ${list("bigint", samples, (s) => s.cpuNs)},
-        ${list("bigint", samples, (s) => s.rxBytes)}, ${list("bigint", samples, (s) => s.txBytes)},
-        ${list("bigint", samples, (s) => s.readBytes)}, ${list("bigint", samples, (s) => s.writeBytes)},
-        ${list("bigint", samples, (s) => s.memoryBytes)}, ${list("bigint", samples, (s) => s.diskBytes)},
-        ${list("bool", samples, (s) => s.bounded)}) as n
-      on conflict do nothing
+        ${list(samples, (s) => s.vmId)}::uuid[], ${list(samples, (s) => s.bootEpoch)}::text[],
+        ${list(samples, (s) => s.seq)}::int[], ${list(samples, (s) => s.from)}::timestamptz[],
+        ${list(samples, (s) => s.to)}::timestamptz[], ${list(samples, (s) => s.cpuNs)}::bigint[],
+        ${list(samples, (s) => s.rxBytes)}::bigint[], ${list(samples, (s) => s.txBytes)}::bigint[],
+        ${list(samples, (s) => s.readBytes)}::bigint[], ${list(samples, (s) => s.writeBytes)}::bigint[],
+        ${list(samples, (s) => s.memoryBytes)}::bigint[], ${list(samples, (s) => s.diskBytes)}::bigint[],
+        ${list(samples, (s) => s.bounded)}::bool[]) as n
       returning vm_id, from_at, to_at, cpu_ns, rx_bytes, tx_bytes, read_bytes, write_bytes, bounded
     ), hours as (
       insert into ${usageHours} as h
-      select vm_id, date_trunc('hour', from_at, 'UTC'), sum(cpu_ns), sum(rx_bytes), sum(tx_bytes), sum(read_bytes),
-        sum(write_bytes), sum(extract(epoch from to_at - from_at) * 1000), count(*), count(*) filter (where bounded)
+      select vm_id, date_bin('1 hour', from_at, 'epoch'), sum(cpu_ns), sum(rx_bytes), sum(tx_bytes), sum(read_bytes),
+        sum(write_bytes), extract(epoch from sum(to_at - from_at)) * 1000, count(*), count(*) filter (where bounded)
       from stored group by 1, 2
       on conflict (vm_id, hour) do update set cpu_ns = h.cpu_ns + excluded.cpu_ns,
         rx_bytes = h.rx_bytes + excluded.rx_bytes, tx_bytes = h.tx_bytes + excluded.tx_bytes,
@@ -69,9 +67,9 @@ export async function storeSamples(
     ), boots as (
       insert into ${usageBoots} (vm_id, boot_epoch, seqs, ends_at)
       select n.* from all_held, unnest(
-        ${list("uuid", boots, (b) => b.vmId)}, ${list("text", boots, (b) => b.bootEpoch)},
-        ${list("int8multirange", boots, (b) => toText(b.seqs))},
-        ${list("timestamptz", boots, (b) => b.endsAt.toISOString())}) as n
+        ${list(boots, (b) => b.vmId)}::uuid[], ${list(boots, (b) => b.bootEpoch)}::text[],
+        ${list(boots, (b) => spansToText(b.seqs))}::int8multirange[],
+        ${list(boots, (b) => b.endsAt)}::timestamptz[]) as n
       on conflict (vm_id, boot_epoch) do update set seqs = excluded.seqs, ends_at = excluded.ends_at
     )
     update ${usageMeters} as m set measured = n.measured, boot_epoch = n.boot_epoch,

@@ -158,7 +158,7 @@ export async function saveObservations(tx: Tx, seen: readonly Observation[]): Pr
       | "guestReadyAt"
       | "lastErrorSince"
       | "lostAt",
-  ) => list("timestamptz", seen, (o) => o[column]?.toISOString());
+  ) => list(seen, (o) => o[column]);
   await runNamed(
     tx,
     "save_observations",
@@ -168,12 +168,12 @@ export async function saveObservations(tx: Tx, seen: readonly Observation[]): Pr
       guest_ready_at = n.guest_ready, boot_epoch = n.boot, last_error_code = n.error_code, last_error_detail = n.error_detail,
       last_error_since = n.error_since, last_error_times = n.error_times, lost_at = n.lost
     from unnest(
-      ${list("uuid", seen, (o) => o.vmId)}, ${list("vm_observed_power", seen, (o) => o.observedPower)},
-      ${list("int", seen, (o) => o.observedGeneration)}, ${at("observedAt")}, ${at("firstSeenAt")}, ${at("runningSince")},
-      ${at("firstRunningAt")}, ${list("bigint", seen, (o) => o.ranMs)}, ${at("guestReadyAt")},
-      ${list("text", seen, (o) => o.bootEpoch)}, ${list("text", seen, (o) => o.lastErrorCode)},
-      ${list("text", seen, (o) => o.lastErrorDetail)}, ${at("lastErrorSince")}, ${list("int", seen, (o) => o.lastErrorTimes)},
-      ${at("lostAt")}
+      ${list(seen, (o) => o.vmId)}::uuid[], ${list(seen, (o) => o.observedPower)}::vm_observed_power[],
+      ${list(seen, (o) => o.observedGeneration)}::int[], ${at("observedAt")}::timestamptz[], ${at("firstSeenAt")}::timestamptz[], ${at("runningSince")}::timestamptz[],
+      ${at("firstRunningAt")}::timestamptz[], ${list(seen, (o) => o.ranMs)}::bigint[], ${at("guestReadyAt")}::timestamptz[],
+      ${list(seen, (o) => o.bootEpoch)}::text[], ${list(seen, (o) => o.lastErrorCode)}::text[],
+      ${list(seen, (o) => o.lastErrorDetail)}::text[], ${at("lastErrorSince")}::timestamptz[], ${list(seen, (o) => o.lastErrorTimes)}::int[],
+      ${at("lostAt")}::timestamptz[]
     ) as n (id, power, generation, at, first_seen, running_since, first_running, ran_ms, guest_ready, boot, error_code,
       error_detail, error_since, error_times, lost)
     where v.id = n.id`,

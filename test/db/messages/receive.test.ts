@@ -1,5 +1,6 @@
 import { v7 } from "uuid";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { z } from "zod";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
 import { createStripeReceiver } from "#commands/messages/receive-stripe-event.ts";
 import type { ProviderEvent } from "#core/billing/payments.ts";
@@ -172,4 +173,27 @@ describe("a look at what Stripe could not deliver", () => {
       });
     expect(parts.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 180 }, (_, n) => n));
   });
+});
+
+test("11 C: a delivery is taken up to a mebibyte, and one that says that it is larger is not read", async () => {
+  const send = async (bytes: number, headers: Record<string, string>) => {
+    const body = "x".repeat(bytes);
+    const request = new Request("http://berth.test/webhooks/stripe", {
+      method: "POST",
+      headers,
+      body,
+    });
+    const answer = await cp.webhook(request);
+    const { code } = z.object({ code: z.string() }).parse(await answer.json());
+    return { code, read: request.bodyUsed };
+  };
+  const most = 1024 * 1024;
+  const told = (bytes: number) => ({ "content-length": String(bytes) });
+  expect(await send(most, told(most))).toEqual({ code: "signature_invalid", read: true });
+  expect(await send(most + 1, told(most + 1))).toEqual({ code: "body_too_large", read: false });
+  // By who tells no length, or tells one beside a body in pieces, it is counted.
+  expect(await send(most, {})).toMatchObject({ code: "signature_invalid" });
+  expect(await send(most + 1, {})).toMatchObject({ code: "body_too_large" });
+  const both = { ...told(1), "transfer-encoding": "chunked" };
+  expect(await send(most + 1, both)).toMatchObject({ code: "body_too_large" });
 });

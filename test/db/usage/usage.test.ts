@@ -115,6 +115,21 @@ describe("usage", () => {
     expect(await send(...many)).toMatchObject({ stored: 0, duplicates: 400 });
   });
 
+  test("11 C: that the table holds and no meter knows fails, and is not called stored", async () => {
+    const { vmId } = await aVm();
+    await send(minuteOf(vmId, 3));
+    await cp.rows(
+      `insert into usage_samples select vm_id, boot_epoch, seq + 1, to_at, to_at + interval '1 minute', cpu_ns, rx_bytes, tx_bytes,
+         read_bytes, write_bytes, memory_bytes, disk_bytes, received_at, bounded from usage_samples where vm_id = $1`,
+      vmId,
+    );
+    await expect(send(minuteOf(vmId, 2), minuteOf(vmId, 1))).rejects.toMatchObject({
+      cause: { code: "23505" },
+    });
+    expect(await stored(vmId)).toHaveLength(2);
+    expect(await send(minuteOf(vmId, 1))).toMatchObject({ stored: 1 });
+  });
+
   test("that comes late, after what follows it, is stored in its place", async () => {
     const { vmId } = await aVm();
     await send(minuteOf(vmId, 3, { seq: 0 }), minuteOf(vmId, 1, { seq: 2 }));
