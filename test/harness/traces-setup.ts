@@ -1,4 +1,5 @@
-import { afterAll, expect } from "vitest";
+import { deepStrictEqual } from "node:assert/strict";
+import { afterAll } from "vitest";
 import { processTraces } from "./process-traces.ts";
 
 /** Before each file of tests that shares its process with others: it must leave what they go by as it was (ADR 0041). */
@@ -8,5 +9,5 @@ const { Request, Response } = globalThis;
 // The first hook that is registered is the last that runs.
 afterAll(() => {
   Object.assign(globalThis, { Request, Response });
-  expect(processTraces(), "what this file leaves to the next one").toEqual(before);
+  deepStrictEqual(processTraces(), before);
 });
