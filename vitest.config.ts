@@ -3,11 +3,11 @@ import path from "node:path";
 import { defineConfig } from "vitest/config";
 import { drawnBy, LONG } from "./test/harness/extent.ts";
 
-const withPostgres = { globalSetup: ["./test/harness/postgres-setup.ts"] };
+const POSTGRES = "./test/harness/postgres-setup.ts";
 const STRIPE_JUDGE = "./test/harness/judge-setup.ts";
+const JUDGED = "./test/harness/judged-setup.ts";
 
-// Every file of tests is a process, and many start others: what Node stripped of its types and compiled once is not
-// compiled again.
+// Many processes load the same: what Node stripped of its types and compiled once is not compiled again.
 process.env["NODE_COMPILE_CACHE"] ??= path.join(import.meta.dirname, ".cache/compiled");
 // Vitest may read this more than once.
 if (process.env["BERTH_TEST_TOLD"] === undefined)
@@ -36,16 +36,20 @@ export default defineConfig({
           "local/**/*.test.ts",
           "test/unit/**/*.test.ts",
         ],
-        { ...within(300), globalSetup: [STRIPE_JUDGE] },
+        { ...within(300), ...sharing(JUDGED), globalSetup: [STRIPE_JUDGE] },
       ),
       project("db", ["test/db/**/*.test.ts"], {
         ...within(600),
-        globalSetup: [...withPostgres.globalSetup, STRIPE_JUDGE],
+        ...sharing(JUDGED),
+        globalSetup: [POSTGRES, STRIPE_JUDGE],
       }),
-      project("drivers", ["test/drivers/**/*.test.ts"], within(600)),
-      project("e2e", ["test/e2e/**/*.test.ts", "test/compat/**/*.test.ts"], {
+      project("drivers", ["test/drivers/**/*.test.ts"], { ...within(600), ...sharing() }),
+      project("e2e", ["test/e2e/**/*.test.ts"], { ...within(900), ...sharing() }),
+      // Modules are replaced here, which a process that has loaded them already would not notice.
+      project("compat", ["test/compat/**/*.test.ts"], {
         ...within(900),
-        globalSetup: [...withPostgres.globalSetup, STRIPE_JUDGE],
+        setupFiles: [JUDGED],
+        globalSetup: [POSTGRES, STRIPE_JUDGE],
       }),
       project("sim", ["test/sim/**/*.test.ts"], within(1800)),
       // In one process, so that the CDK is loaded and the stages are synthesised once; vitest wants it to have its own
@@ -74,6 +78,15 @@ export default defineConfig({
  */
 function within(seconds: number) {
   return { testTimeout: seconds * 1000, hookTimeout: seconds * 1000 };
+}
+
+/**
+ * Files follow one another in a few processes (ADR 0041): to load what all of them import costs more than most files'
+ * tests. `traces-setup.ts` fails a file that would change what the next one finds; in the whole run each has a process of
+ * its own all the same.
+ */
+function sharing(...setupFiles: string[]) {
+  return { isolate: LONG, setupFiles: ["./test/harness/traces-setup.ts", ...setupFiles] };
 }
 
 function project(name: string, include: string[], more: Record<string, unknown> = {}) {

@@ -1,4 +1,4 @@
-import { afterAll, afterEach, inject } from "vitest";
+import { inject } from "vitest";
 import { z } from "zod";
 import type { Looked } from "./judge-setup.ts";
 import { ABSENT } from "./stripe-file.ts";
@@ -14,8 +14,8 @@ export const judged = { calls: 0, events: 0 };
 
 /*
  * Whatever a test's stand-in was asked and answers, and each webhook that it sends, is held against Stripe's own
- * description; what does not fit fails the test, at its end: a client would read what is thrown before as a lost
- * connection. Where the description is absent, `stripe-description.test.ts` says so.
+ * description; what does not fit fails the test, at its end (`judged-setup.ts`): a client would read what is thrown before
+ * as a lost connection. Where the description is absent, `stripe-description.test.ts` says so.
  */
 
 export const judgedCalls = (fetch: Fetch): Fetch =>
@@ -70,11 +70,3 @@ export async function takeMisfits(): Promise<string[]> {
   found.clear();
   return misfits;
 }
-
-async function failOnMisfits(): Promise<void> {
-  const misfits = await takeMisfits();
-  if (misfits.length > 0)
-    throw new Error(`not as Stripe's own description has it:\n${misfits.join("\n")}`);
-}
-afterEach(failOnMisfits);
-afterAll(failOnMisfits);

@@ -53,6 +53,7 @@ export const AREAS: Readonly<Record<string, Area>> = {
     tests: [
       "test/db/{accounts,billing,catalogue,fleet,hosts,messages,network,orders,usage,vms}/**/*.test.ts",
       "test/db/fairness.test.ts",
+      "test/compat/desired-document.test.ts",
       "test/unit/{page,unit-of-work}.test.ts",
     ],
     postgres: true,

@@ -20,6 +20,7 @@ const RULES = new Set([
   "berth(rooms)",
   "eslint(no-restricted-globals)",
   "import(no-cycle)",
+  "vitest(no-restricted-vi-methods)",
 ]);
 
 const Config = z.looseObject({
