@@ -12,7 +12,7 @@ import {
   unique,
   uuid,
 } from "drizzle-orm/pg-core";
-import { ROLES } from "#core/accounts/accounts.ts";
+import { ROLES, STAFF_ROLES } from "#core/accounts/accounts.ts";
 import { LIMIT_NAMES } from "#core/accounts/attempts.ts";
 import { LINK_KINDS } from "#core/accounts/links.ts";
 import { instant } from "./columns.ts";
@@ -24,8 +24,9 @@ import { instant } from "./columns.ts";
  */
 
 export const accountRole = pgEnum("account_role", ROLES);
+export const staffRole = pgEnum("staff_role", STAFF_ROLES);
 
-/** better-auth's "user". `role` and `bannedAt` are ours; no request of a client can set them. */
+/** better-auth's "user". `role`, `staffRole` and `bannedAt` are ours; no request of a client can set them. */
 export const accounts = pgTable(
   "accounts",
   {
@@ -35,6 +36,8 @@ export const accounts = pgTable(
     name: text("name").notNull(),
     image: text("image"),
     role: accountRole("role").notNull(),
+    /** Null for whom is no staff. */
+    staffRole: staffRole("staff_role"),
     twoFactorEnabled: boolean("two_factor_enabled").notNull().default(false),
     /** Null: may log in and use tokens. Takes effect at the next request. */
     bannedAt: instant("banned_at"),
@@ -46,6 +49,10 @@ export const accounts = pgTable(
     check("accounts_email_is_lower_case", sql`${t.email} = lower(${t.email})`),
     check("accounts_email_length", sql`length(${t.email}) between 3 and 254`),
     check("accounts_name_length", sql`length(${t.name}) between 1 and 200`),
+    check(
+      "accounts_staff_have_a_staff_role",
+      sql`(${t.role} = 'staff') = (${t.staffRole} is not null)`,
+    ),
   ],
 );
 
