@@ -83,6 +83,12 @@ describe("the API and its document", () => {
       await api.does(list, "customer", { parameters: { limit: 1 } });
     await api.does("listHosts", "staff");
     await api.does("listFindings", "staff");
+    const OfAudit = z.object({ nextCursor: z.string() });
+    const audit = await api.does("listAudit", "staff", { parameters: { limit: 1 } });
+    const { nextCursor: cursor } = OfAudit.parse(audit);
+    await api.does("listAudit", "staff", { parameters: { limit: 1, cursor } });
+    const ofOther = { parameters: { cursor, subject: vm } };
+    await api.refuses("listAudit", "staff", "cursor_invalid", ofOther);
     await api.does("showHost", "staff", { parameters: { id: api.there.host[0] } });
     await api.does("showOrder", "customer", { parameters: { id: api.there.order[0] } });
     await api.does("showInvoice", "customer", { parameters: { id: api.there.invoice[0] } });
@@ -446,6 +452,16 @@ describe("the API and its document", () => {
     expect(api.document.operations.length).toBeGreaterThan(45);
     expect(never((status) => status >= 200 && status < 300)).toEqual([]);
     expect(never((status) => status >= 400)).toEqual([]);
+  });
+
+  // 6a item 6
+  test("leave a word in the audit log of all that staff change", () => {
+    const writes = api.document.operations.filter(
+      ({ method, path }) => method !== "GET" && path.startsWith("/staff/"),
+    );
+    expect(writes.length).toBeGreaterThan(12);
+    const silent = writes.map(({ id }) => id).filter((id) => !api.audited.has(id));
+    expect(silent).toEqual([]);
   });
 
   test("agree on what is refused: what is declared was seen", () => {

@@ -1,11 +1,13 @@
 import { z } from "@hono/zod-openapi";
-import { ROLES, SCOPES } from "#core/accounts/accounts.ts";
+import { ROLES, SCOPES, STAFF_ROLES } from "#core/accounts/accounts.ts";
 import { idOut } from "#core/ids.ts";
 import { pageOf } from "./page.ts";
 import { Label } from "./values.ts";
 import { Instant } from "#core/contracts/values.ts";
 
 export const Role = z.enum(ROLES).openapi("Role");
+
+export const StaffRoleName = z.enum(STAFF_ROLES).openapi("StaffRole");
 
 const ScopeName = z.enum(SCOPES).openapi("Scope");
 
@@ -42,6 +44,7 @@ export const Me = z
     email: z.string(),
     name: z.string(),
     role: Role,
+    staffRole: StaffRoleName.optional().openapi({ description: "Of staff." }),
     scopes: z.array(ScopeName),
   })
   .openapi("Me");

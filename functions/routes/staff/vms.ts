@@ -28,7 +28,7 @@ const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema
 
 const repairRoute = (deps: Deps) =>
   createRoute({
-    ...forAccounts(deps, ["staff"], "staff:write"),
+    ...forAccounts(deps, ["staff"], "repairs:write"),
     operationId: "repairVm",
     summary: "Bring back, or give up, a VM that its host has lost",
     description:
@@ -88,7 +88,7 @@ const showRoute = (deps: Deps) =>
 
 const cancelRoute = (deps: Deps) =>
   createRoute({
-    ...forAccounts(deps, ["staff"], "staff:write"),
+    ...forAccounts(deps, ["staff"], "repairs:write"),
     operationId: "cancelAction",
     summary: "Call off an action that runs",
     description:
