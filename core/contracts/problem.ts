@@ -19,6 +19,7 @@ export const STATUS_BY_CODE = {
   identity_revoked: 401,
   join_token_invalid: 401,
   link_invalid: 400,
+  cursor_invalid: 400,
   forbidden: 403,
   scope_missing: 403,
   foreign_origin: 403,

@@ -15,6 +15,20 @@ export const PageQuery = z.strictObject({
     .openapi({ param: { description: "`nextCursor` of the page before." } }),
 });
 
+/** Of a list that goes by names, or by several orders: its cursors hold a place in one of them. */
+export const OrderedPageQuery = PageQuery.extend({
+  cursor: z
+    .string()
+    .regex(/^[A-Za-z0-9_-]{1,1000}$/)
+    .optional()
+    .openapi({
+      param: {
+        description:
+          "`nextCursor` of the page before, of the same order and with the same filters.",
+      },
+    }),
+});
+
 export const pageOf = <T extends z.ZodType>(name: string, item: T) =>
   z
     .object({
