@@ -95,6 +95,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
     id: "AwsSolutions-SMG4",
     at: [
       "Database/Cluster/Secret",
+      "Database/LoginOfAddStaff",
       "Database/LoginOfApi",
       "Database/LoginOfAgent",
       "Database/LoginOfLogIn",

@@ -1,14 +1,14 @@
 import { createHash } from "node:crypto";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Keyset } from "#db/keyset.ts";
-import type { Page } from "./page.ts";
+import type { Page, PageRequest } from "./page.ts";
 
 /** A list in one order, with what it is narrowed down to: a cursor of it is good for no other. */
-export type OrderedList = Readonly<{
+type OrderedList = Readonly<{
   list: string;
   sort: string;
-  /** What the order's key is; absent: the ids are the order. */
-  key?: "instant" | "text";
+  /** What the order goes by; absent: by the ids alone. */
+  key?: "instant" | "text" | undefined;
   filter: Readonly<Record<string, unknown>>;
 }>;
 
@@ -31,34 +31,38 @@ const isKey = (key: string, { key: kind }: OrderedList): boolean => {
   return !Number.isNaN(+at) && at.toISOString() === key;
 };
 
-/**
- * Where a page begins: after the item that the cursor names by its place in the order. What is no cursor begins anew, as in
- * every list; one of another list, another order or other filters is refused, since its place means nothing here.
- */
-export function readKeyset(
+/** The place that a cursor names; null: what is no cursor begins anew, as in every list. */
+function readCursor(
   cursor: string | null,
   of: OrderedList,
 ): Result<Keyset | null, Refusal<"cursor_invalid">> {
-  if (cursor === null) return ok(null);
-  const [tag, key, id, ...more] = Buffer.from(cursor, "base64url").toString("utf8").split("\n");
-  if (tag === undefined || key === undefined || id === undefined || more.length > 0)
-    return ok(null);
+  const parts = Buffer.from(cursor ?? "", "base64url")
+    .toString("utf8")
+    .split("\n");
+  const [tag, key = "", id = ""] = parts;
+  if (parts.length !== 3) return ok(null);
   return tag === tagOf(of) && UUID.test(id) && isKey(key, of)
     ? ok({ key, id })
     : refuse("cursor_invalid", "this cursor is of another list, order or filter: begin anew");
 }
 
-/** Cuts a page out of rows that were read with one more than asked. */
-export function cutKeyed<T>(
-  rows: readonly T[],
-  limit: number,
-  placeOf: (row: T) => Keyset,
+/**
+ * A page of a list that is read by places: what is added or taken out meanwhile moves nothing else. A cursor of another list,
+ * another order or other filters is refused, since its place means nothing here. `read` is asked for one item more.
+ */
+export async function orderedPage<T>(
   of: OrderedList,
-): Page<T> {
+  { limit, cursor }: PageRequest,
+  read: (page: { limit: number; after: Keyset | null }) => Promise<readonly T[]>,
+  placeOf: (item: T) => Keyset,
+): Promise<Result<Page<T>, Refusal<"cursor_invalid">>> {
+  const after = readCursor(cursor, of);
+  if (!after.ok) return after;
+  const rows = await read({ limit: limit + 1, after: after.value });
   const items = rows.slice(0, limit);
   const last = items.at(-1);
-  if (last === undefined || rows.length <= limit) return { items, nextCursor: null };
+  if (last === undefined || rows.length <= limit) return ok({ items, nextCursor: null });
   const { key, id } = placeOf(last);
-  const nextCursor = Buffer.from([tagOf(of), key, id].join("\n"), "utf8").toString("base64url");
-  return { items, nextCursor };
+  const place = [tagOf(of), key, id].join("\n");
+  return ok({ items, nextCursor: Buffer.from(place, "utf8").toString("base64url") });
 }

@@ -1,5 +1,9 @@
+import type { AccountView } from "#core/contracts/api/accounts.ts";
 import { AuditDetail, type AuditEntryView } from "#core/contracts/api/audit.ts";
+import type { FoundView } from "#core/contracts/api/search.ts";
 import { isIdKind, toWireId } from "#core/ids.ts";
+import type { AccountRow } from "#commands/accounts/list-accounts.ts";
+import type { Found } from "#commands/accounts/search.ts";
 import type { AuditEntry } from "#commands/accounts/show-audit.ts";
 
 /* What staff find at their desk, on the wire. */
@@ -24,3 +28,30 @@ export const toAuditView = (e: AuditEntry): AuditEntryView => ({
   },
   detail: AuditDetail.parse(e.detail),
 });
+
+export const toAccountView = (a: AccountRow): AccountView => ({
+  id: toWireId("account", a.id),
+  email: a.email,
+  emailVerified: a.emailVerified,
+  name: a.name,
+  role: a.role,
+  staffRole: a.staffRole,
+  secondFactor: a.twoFactorEnabled,
+  closedAt: a.bannedAt?.toISOString() ?? null,
+  createdAt: a.createdAt.toISOString(),
+});
+
+const PLACE_OF = {
+  account: "/staff/v1/accounts/",
+  vm: "/staff/v1/vms/",
+  order: "/v1/orders/",
+  invoice: "/v1/invoices/",
+  host: "/staff/v1/hosts/",
+} as const;
+
+export function toFoundView(f: Found): FoundView {
+  const id = toWireId(f.kind, f.id);
+  const accountId = f.accountId === null ? null : toWireId("account", f.accountId);
+  const { kind, title, matched, gone } = f;
+  return { kind, id, title, matched, accountId, gone, link: `${PLACE_OF[kind]}${id}` };
+}

@@ -1,6 +1,6 @@
 import { and, eq, gte, lt } from "drizzle-orm";
 import type { Db } from "#db/client.ts";
-import { inOrder, isAfter, type Keyset } from "#db/keyset.ts";
+import { inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
 import { auditLog } from "#db/schema/audit.ts";
 
 export type AuditEntry = Readonly<typeof auditLog.$inferSelect>;
@@ -20,7 +20,7 @@ const NEWEST = { by: auditLog.at, type: "timestamptz", id: auditLog.id, down: tr
 export async function listAudit(
   db: Db,
   { subject, actor, from, to }: AuditFilter,
-  page: { limit: number; after: Keyset | null },
+  page: KeysetPage,
 ): Promise<readonly AuditEntry[]> {
   return db
     .select()

@@ -83,12 +83,21 @@ describe("the API and its document", () => {
       await api.does(list, "customer", { parameters: { limit: 1 } });
     await api.does("listHosts", "staff");
     await api.does("listFindings", "staff");
-    const OfAudit = z.object({ nextCursor: z.string() });
-    const audit = await api.does("listAudit", "staff", { parameters: { limit: 1 } });
-    const { nextCursor: cursor } = OfAudit.parse(audit);
-    await api.does("listAudit", "staff", { parameters: { limit: 1, cursor } });
-    const ofOther = { parameters: { cursor, subject: vm } };
-    await api.refuses("listAudit", "staff", "cursor_invalid", ofOther);
+    await api.does("search", "staff", { parameters: { q: vm } });
+    // Of each, the second page; and the same cursor where it means nothing.
+    for (const [list, other] of [
+      ["listAudit", { subject: vm }],
+      ["listAccounts", { sort: "email" }],
+      ["listOrders", { state: "active" }],
+      ["listStaffVms", { sort: "hostname" }],
+      ["listActions", { vmId: vm }],
+      ["listHosts", { sort: "name" }],
+    ] as const) {
+      const first = await api.does(list, "staff", { parameters: { limit: 1 } });
+      const { nextCursor: cursor } = z.object({ nextCursor: z.string() }).parse(first);
+      await api.does(list, "staff", { parameters: { limit: 1, cursor } });
+      await api.refuses(list, "staff", "cursor_invalid", { parameters: { cursor, ...other } });
+    }
     await api.does("showHost", "staff", { parameters: { id: api.there.host[0] } });
     await api.does("showOrder", "customer", { parameters: { id: api.there.order[0] } });
     await api.does("showInvoice", "customer", { parameters: { id: api.there.invoice[0] } });
@@ -339,6 +348,8 @@ describe("the API and its document", () => {
     await api.does("readDesired", "agent");
     await api.refuses("cancelAction", "staff", "action_may_be_under_way", recreation);
     await api.does("cancelAction", "staff", { ...recreation, body: { abandon: true } });
+    const itsHost = { parameters: { id: toWireId("host", api.onAgent().hostId) } };
+    await api.does("repairHost", "staff", { ...itsHost, body: { how: "adopt_disk" } });
     const staffs = await api.does("showStaffVm", "staff", { parameters: lost.parameters });
     const made = z.object({ actions: z.array(z.object({ id: z.string() })) }).parse(staffs);
     const ended = { ...lost.parameters, actionId: made.actions.at(-1)?.id };

@@ -29,6 +29,15 @@ export const OrderedPageQuery = PageQuery.extend({
     }),
 });
 
+export const NewestOrOldest = z.enum(["createdAt", "-createdAt"]).openapi("NewestOrOldest");
+
+/** `name` is upwards, `-name` downwards. */
+export const sortOf = <T extends string>(sort: T): { by: Bare<T>; down: boolean } => ({
+  by: sort.replace(/^-/, "") as Bare<T>,
+  down: sort.startsWith("-"),
+});
+type Bare<T extends string> = T extends `-${string}` ? never : T;
+
 export const pageOf = <T extends z.ZodType>(name: string, item: T) =>
   z
     .object({
