@@ -245,6 +245,26 @@ export const apiTokens = pgTable(
   ],
 );
 
+/** What staff write down about an account, for each other. Append-only: what was written stays, with who wrote it. */
+export const accountNotes = pgTable(
+  "account_notes",
+  {
+    id: uuid("id").primaryKey(),
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    authorId: uuid("author_id")
+      .notNull()
+      .references(() => accounts.id),
+    text: text("text").notNull(),
+    writtenAt: instant("written_at").notNull(),
+  },
+  (t) => [
+    index("account_notes_account_idx").on(t.accountId, t.id),
+    check("account_notes_text_length", sql`length(${t.text}) between 1 and 4000`),
+  ],
+);
+
 export const attemptLimit = pgEnum("attempt_limit", LIMIT_NAMES);
 
 /** Buckets of attempts (`core/accounts/attempts.ts`) that have not run out yet; one that has is as good as none. */
