@@ -1,7 +1,13 @@
 import type { AccountView } from "#core/contracts/api/accounts.ts";
+import type { AccountDetailsView, NoteView } from "#core/contracts/api/account-details.ts";
 import { AuditDetail, type AuditEntryView } from "#core/contracts/api/audit.ts";
 import type { FoundView } from "#core/contracts/api/search.ts";
 import { isIdKind, toWireId } from "#core/ids.ts";
+import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import { toMoneyView } from "#core/money.ts";
+import type { Note } from "#commands/accounts/add-note.ts";
+import type { AccountDetails } from "#commands/accounts/show-account.ts";
+import { toInvoiceView, toOrderView, toTokenView, toVmView } from "./views.ts";
 import type { AccountRow } from "#commands/accounts/list-accounts.ts";
 import type { Found } from "#commands/accounts/search.ts";
 import type { AuditEntry } from "#commands/accounts/show-audit.ts";
@@ -55,3 +61,37 @@ export function toFoundView(f: Found): FoundView {
   const { kind, title, matched, gone } = f;
   return { kind, id, title, matched, accountId, gone, link: `${PLACE_OF[kind]}${id}` };
 }
+
+export const toNoteView = (n: Note): NoteView => ({
+  id: n.id,
+  authorId: toWireId("account", n.authorId),
+  authorEmail: n.authorEmail,
+  text: n.text,
+  writtenAt: n.writtenAt.toISOString(),
+});
+
+export const toAccountDetailsView = (
+  d: AccountDetails,
+  now: Date,
+  who: Pick<AccountPrincipal, "role">,
+): AccountDetailsView => ({
+  ...toAccountView(d.account),
+  money: d.money && {
+    sums: d.money.sums.map(({ paid, open }) => ({
+      paid: toMoneyView(paid),
+      open: toMoneyView(open),
+    })),
+    invoices: d.money.invoices.map(toInvoiceView),
+  },
+  orders: d.orders && d.orders.map(toOrderView),
+  vms: d.vms && d.vms.map((vm) => toVmView(vm, now, who)),
+  logIns: d.sessions.map((s) => ({
+    createdAt: s.createdAt.toISOString(),
+    expiresAt: s.expiresAt.toISOString(),
+    address: s.ipAddress,
+    userAgent: s.userAgent,
+    secondFactor: s.secondFactor,
+  })),
+  tokens: d.tokens.map(toTokenView),
+  notes: d.notes.map(toNoteView),
+});

@@ -117,6 +117,7 @@ export const scopesOfSession = (whose: Whose, secondFactor: boolean): readonly S
 /** What an account may be called, and how it may be locked. RFC 5321 §4.5.3.1.3, less the angle brackets. */
 export const MAX_EMAIL_LENGTH = 254;
 export const MAX_NAME_LENGTH = 200;
+export const MAX_NOTE_LENGTH = 4000;
 export const MIN_PASSWORD_LENGTH = 10;
 export const MAX_PASSWORD_LENGTH = 128;
 

@@ -40,6 +40,7 @@ export const STATUS_BY_CODE = {
   agent_rollout_not_found: 404,
   order_not_found: 404,
   vm_not_found: 404,
+  account_not_found: 404,
   action_not_found: 404,
   invoice_not_found: 404,
   token_not_found: 404,

@@ -127,13 +127,14 @@ export async function search(
     .filter(({ kind }) => kinds.includes(kind))
     .map(({ kind, matched, where, by }) => sql`${ROWS[kind](matched, where, by)} limit ${limit})`);
   if (parts.length === 0) return [];
-  const { rows } = await db.execute<{
-    kind: FoundKind;
-    id: string;
-    title: string;
-    matched: Match;
-    account_id: string | null;
-    gone: boolean;
-  }>(sql.join(parts, sql` union all `));
-  return rows.map(({ account_id: accountId, ...row }) => ({ ...row, accountId }));
+  return db
+    .select({
+      kind: sql<FoundKind>`found.kind`,
+      id: sql<string>`found.id`,
+      title: sql<string>`found.title`,
+      matched: sql<Match>`found.matched`,
+      accountId: sql<string | null>`found.account_id`,
+      gone: sql<boolean>`found.gone`,
+    })
+    .from(sql`(${sql.join(parts, sql` union all `)}) as found`);
 }

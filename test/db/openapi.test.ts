@@ -83,6 +83,17 @@ describe("the API and its document", () => {
       await api.does(list, "customer", { parameters: { limit: 1 } });
     await api.does("listHosts", "staff");
     await api.does("listFindings", "staff");
+    const accountId = toWireId("account", api.people.customer.accountId);
+    await api.does("showAccount", "staff", { parameters: { id: accountId } });
+    const ofAccount = { parameters: { id: accountId, "idempotency-key": v7() } };
+    await api.does("addAccountNote", "staff", { ...ofAccount, body: { text: "Called." } });
+    const otherNote = { ...ofAccount, body: { text: "Called again." } };
+    await api.refuses("addAccountNote", "staff", "idempotency_key_reused", otherNote);
+    for (const [id, body] of [["showAccount"], ["addAccountNote", { text: "Nobody." }]] as const)
+      await api.refuses(id, "staff", "account_not_found", {
+        parameters: { id: noId("account") },
+        ...(body && { body }),
+      });
     await api.does("search", "staff", { parameters: { q: vm } });
     // Of each, the second page; and the same cursor where it means nothing.
     for (const [list, other] of [

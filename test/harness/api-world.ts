@@ -94,7 +94,7 @@ export async function openApiWorld() {
     staff: await whole(people.staff),
     integration: await whole(people.integration),
     weak: (await aToken(accounts, people.customer, { scopes: ["tokens:read"] })).secret,
-    weak_staff: (await aToken(accounts, people.staff, { scopes: ["orders:read"] })).secret,
+    weak_staff: (await aToken(accounts, people.staff, { scopes: ["billing:read"] })).secret,
   };
   // The world's own host has no room: every VM is on the host whose agent signs.
   const world = { ...(await aWorld(cp, { places: 0, addresses: 40 })), buyer: people.customer };

@@ -14,6 +14,7 @@ const [S, B, O] = ["support", "billing", "operator"] as const;
 
 /** Who may do it, beside the owner. */
 const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
+  addAccountNote: [S, B],
   addImage: [O],
   addHost: [O],
   addLocation: [O],
@@ -41,6 +42,7 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   repairVm: [S, O],
   search: [S, B, O],
   setImageSource: [O],
+  showAccount: [S, B],
   showAgentRollout: [S, O],
   showHost: [S, O],
   showStaffVm: [S, O],
