@@ -2,7 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { MAX_EMAIL_LENGTH, ROLES, SCOPES, STAFF_ROLES } from "#core/accounts/accounts.ts";
 import { use } from "#core/contracts/named.ts";
 import { idOut } from "#core/ids.ts";
-import { OrderedPageQuery, pageOf } from "./page.ts";
+import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { Label } from "./values.ts";
 import { Instant } from "#core/contracts/values.ts";
 
@@ -86,9 +86,6 @@ export const AccountQuery = OrderedPageQuery.extend({
     .openapi("Closed")
     .optional()
     .openapi({ param: { description: "Only those that are closed, or that are not." } }),
-  sort: z
-    .enum(["createdAt", "-createdAt", "email", "-email"])
-    .openapi("AccountSort")
-    .default("-createdAt"),
+  sort: sortBy(["createdAt", "email"], "-createdAt"),
 });
 export const AccountPage = pageOf("AccountPage", AccountView);

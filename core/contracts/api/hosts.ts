@@ -4,7 +4,7 @@ import { AGENT_AGES } from "#core/fleet/agent-age.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { HostGroup } from "./fleet.ts";
-import { OrderedPageQuery } from "./page.ts";
+import { OrderedPageQuery, sortBy } from "./page.ts";
 import { use } from "#core/contracts/named.ts";
 import { Hypervisor, Instant } from "#core/contracts/values.ts";
 
@@ -73,10 +73,7 @@ export const HostQuery = OrderedPageQuery.extend({
   locationId: idIn("location").optional(),
   state: use(HostStateName).optional(),
   group: HostGroup.optional(),
-  sort: z
-    .enum(["createdAt", "-createdAt", "name", "-name"])
-    .openapi("HostSort")
-    .default("createdAt"),
+  sort: sortBy(["createdAt", "name"], "createdAt"),
 });
 
 export const AddHost = z

@@ -29,14 +29,24 @@ export const OrderedPageQuery = PageQuery.extend({
     }),
 });
 
-export const NewestOrOldest = z.enum(["createdAt", "-createdAt"]).openapi("NewestOrOldest");
-
-/** `name` is upwards, `-name` downwards. */
-export const sortOf = <T extends string>(sort: T): { by: Bare<T>; down: boolean } => ({
-  by: sort.replace(/^-/, "") as Bare<T>,
-  down: sort.startsWith("-"),
-});
-type Bare<T extends string> = T extends `-${string}` ? never : T;
+/** By which of these a list goes; `usual` when nothing is asked for. On the wire `name` is upwards, and `-name` downwards. */
+export const sortBy = <const T extends string>(
+  keys: readonly [T, ...(readonly T[])],
+  usual: NoInfer<T> | `-${NoInfer<T>}`,
+) =>
+  z
+    .string()
+    .regex(new RegExp(`^-?(?:${keys.join("|")})$`))
+    .default(usual)
+    .openapi({
+      param: {
+        description: `${keys.map((key) => `\`${key}\``).join(" or ")}; with \`-\` before it, backwards.`,
+      },
+    })
+    .transform((sort) => ({
+      by: keys.find((key) => key === sort.replace(/^-/, "")) ?? keys[0],
+      down: sort.startsWith("-"),
+    }));
 
 export const pageOf = <T extends z.ZodType>(name: string, item: T) =>
   z

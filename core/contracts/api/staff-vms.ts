@@ -4,7 +4,7 @@ import { Instant } from "#core/contracts/values.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { WAITS_FOR_CODES } from "#core/vms/waits-for.ts";
 import { FindingView } from "./findings.ts";
-import { OrderedPageQuery, pageOf } from "./page.ts";
+import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { ActionView, VmView } from "./vms.ts";
 
 /* A VM as staff look at it: how it stands, and why. */
@@ -73,10 +73,7 @@ export const StaffVmQuery = OrderedPageQuery.extend({
           "`here`: not gone; `lost`: its host says that it is not there, though it should be; `gone`: it was deleted.",
       },
     }),
-  sort: z
-    .enum(["createdAt", "-createdAt", "hostname", "-hostname"])
-    .openapi("VmSort")
-    .default("-createdAt"),
+  sort: sortBy(["createdAt", "hostname"], "-createdAt"),
 });
 export const StaffVmPage = pageOf(
   "StaffVmPage",
@@ -94,7 +91,7 @@ export const StaffActionQuery = OrderedPageQuery.extend({
   vmId: idIn("vm").optional(),
   status: ActionView.shape.status.optional(),
   type: ActionView.shape.type.optional(),
-  sort: z.enum(["startedAt", "-startedAt"]).openapi("ActionSort").default("-startedAt"),
+  sort: sortBy(["startedAt"], "-startedAt"),
 });
 export const StaffActionPage = pageOf("ActionPage", ActionView);
 

@@ -1,6 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { AccountPage, AccountQuery } from "#core/contracts/api/accounts.ts";
-import { sortOf } from "#core/contracts/api/page.ts";
 import { AuditPage, AuditQuery } from "#core/contracts/api/audit.ts";
 import { SearchQuery, SearchResult } from "#core/contracts/api/search.ts";
 import { AccountDetailsView, AddNote, NoteView } from "#core/contracts/api/account-details.ts";
@@ -124,7 +123,7 @@ export const staffAccountRoutes = (deps: Deps) =>
       const { limit, cursor = null, sort, ...asked } = c.req.valid("query");
       const { role = null, email = null, closed } = asked;
       const filter = { role, email, closed: closed === undefined ? null : closed === "true" };
-      const page = unwrap(await listAccounts(deps, filter, sortOf(sort), { limit, cursor }));
+      const page = unwrap(await listAccounts(deps, filter, sort, { limit, cursor }));
       return c.json({ items: page.items.map(toAccountView), nextCursor: page.nextCursor }, 200);
     })
     .openapi(showRoute(deps), async (c) => {

@@ -2,7 +2,6 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { HostDetailsView, HostStandingPage } from "#core/contracts/api/host-standing.ts";
 import { AddedHost, AddHost, ChangeHost, HostQuery, HostView } from "#core/contracts/api/hosts.ts";
 import { FindingPage, FindingQuery } from "#core/contracts/api/findings.ts";
-import { sortOf } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { changeHost } from "#commands/hosts/change-host.ts";
@@ -125,7 +124,7 @@ export const staffHostRoutes = (deps: Deps) =>
       const { locationId = null, state = null, group = null } = asked;
       const filter = { locationId, state, group };
       const releases = await allReleases(deps);
-      const page = unwrap(await showHosts(deps, filter, sortOf(sort), { limit, cursor }));
+      const page = unwrap(await showHosts(deps, filter, sort, { limit, cursor }));
       return c.json(
         {
           items: page.items.map((host) => toHostStandingView(host, releases)),

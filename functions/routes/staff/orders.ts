@@ -1,6 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { OrderPage, OrderQuery } from "#core/contracts/api/orders.ts";
-import { sortOf } from "#core/contracts/api/page.ts";
 import { AdoptionView, AdoptVm, RecordRestore, RestoreView } from "#core/contracts/api/restores.ts";
 import { idIn, toWireId } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -75,7 +74,7 @@ export const staffOrderRoutes = (deps: Deps) =>
     .openapi(listRoute(deps), async (c) => {
       const { limit, cursor = null, sort, accountId = null, state = null } = c.req.valid("query");
       const filter = { accountId, state };
-      const page = unwrap(await listOrders(deps, filter, sortOf(sort), { limit, cursor }));
+      const page = unwrap(await listOrders(deps, filter, sort, { limit, cursor }));
       const items = page.items.map((order) => ({
         ...toOrderView(order),
         accountId: toWireId("account", order.accountId),

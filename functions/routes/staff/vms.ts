@@ -15,7 +15,6 @@ import {
   RepairVm,
   RequestedAction,
 } from "#core/contracts/api/vms.ts";
-import { sortOf } from "#core/contracts/api/page.ts";
 import { idIn, toWireId } from "#core/ids.ts";
 import { ok } from "#core/result.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -159,7 +158,7 @@ export const staffVmRoutes = (deps: Deps) =>
       const { limit, cursor = null, sort, presence, ...asked } = c.req.valid("query");
       const { accountId = null, hostId = null, locationId = null, planId = null } = asked;
       const filter = { accountId, hostId, locationId, planId, presence };
-      const page = unwrap(await listStaffVms(deps, filter, sortOf(sort), { limit, cursor }));
+      const page = unwrap(await listStaffVms(deps, filter, sort, { limit, cursor }));
       const now = deps.clock.now();
       const items = page.items.map((view) => toListedVm(view, now, c.get("who")));
       return c.json({ items, nextCursor: page.nextCursor }, 200);
@@ -168,7 +167,7 @@ export const staffVmRoutes = (deps: Deps) =>
       const { limit, cursor = null, sort, ...asked } = c.req.valid("query");
       const { vmId = null, status = null, type = null } = asked;
       const filter = { vmId, status, type };
-      const page = unwrap(await listStaffActions(deps, filter, sortOf(sort), { limit, cursor }));
+      const page = unwrap(await listStaffActions(deps, filter, sort, { limit, cursor }));
       const items = page.items.map(({ action, vm }) => toActionView(action, c.get("who"), vm));
       return c.json({ items, nextCursor: page.nextCursor }, 200);
     })

@@ -159,8 +159,10 @@ test("the database holds that staff, and nobody else, have a staff role", async 
   const customer = await anAccount(accounts, "customer");
   const set = (role: string | null, id: string) =>
     cp.rows("update accounts set staff_role = $1 where id = $2", role, id);
-  await expect(set(null, staff.accountId)).rejects.toThrow();
-  await expect(set("owner", customer.accountId)).rejects.toThrow();
+  await expect(set(null, staff.accountId)).rejects.toThrow("accounts_staff_have_a_staff_role");
+  await expect(set("owner", customer.accountId)).rejects.toThrow(
+    "accounts_staff_have_a_staff_role",
+  );
 });
 
 test.each(STAFF_ROLES)(
