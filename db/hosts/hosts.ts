@@ -1,4 +1,4 @@
-import { and, asc, eq, gt, isNull, sql } from "drizzle-orm";
+import { and, eq, gt, isNull, sql } from "drizzle-orm";
 import { HostFacts, type ReportSerial } from "#core/contracts/agent/report.ts";
 import type { Capacity, Ceiling } from "#core/hosts/capacity.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
