@@ -1,7 +1,10 @@
+import { drizzle } from "drizzle-orm/node-postgres";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { FOUND_KINDS, readSearch } from "#core/accounts/read-search.ts";
 import { toWireId } from "#core/ids.ts";
+import { search } from "#db/accounts/search.ts";
 import type { ControlPlane } from "#test/harness/control-plane.ts";
 import { aProvisionedVm, aWorld, type World } from "#test/harness/world.ts";
 import { openDesk, type Asking } from "./desk.ts";
@@ -147,6 +150,26 @@ test("what one's scopes do not show is not found", async () => {
   const invoice = await only("select provider_id from invoices where order_id = $1", orderId);
   expect(await kinds(invoice)).toEqual({ ...all, operator: false });
   expect(await kinds("rack-7")).toEqual({ ...all, billing: false });
+});
+
+test("each beginning is looked for in an index, from its place on and in its order", async () => {
+  const asked: [string, unknown[]][] = [];
+  const logger = { logQuery: (text: string, values: unknown[]) => void asked.push([text, values]) };
+  await search(drizzle(cp.database.pool, { logger }), readSearch("vm-"), FOUND_KINDS, 11);
+  const [[text, values] = ["", []]] = asked;
+  const client = await cp.database.pool.connect();
+  try {
+    // Where an index serves, nothing else is then taken, however few rows there are.
+    for (const way of ["seqscan", "bitmapscan", "sort"])
+      await client.query(`set enable_${way} = off`);
+    const { rows } = await client.query<{ "QUERY PLAN": string }>(`explain ${text}`, values);
+    const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
+    expect(plan).not.toMatch(/Seq Scan|Sort/);
+    expect(plan.match(/Index Cond: .*>= 'vm-'/g)).toHaveLength(6);
+  } finally {
+    await client.query("reset all");
+    client.release();
+  }
 });
 
 describe("of many", () => {
