@@ -10,6 +10,7 @@ import {
   MAX_PASSWORD_LENGTH,
   MIN_PASSWORD_LENGTH,
   ROLES,
+  STAFF_ROLES,
 } from "#core/accounts/accounts.ts";
 import { isEasilyGuessed } from "#core/accounts/passwords.ts";
 import type { IdSource, Log } from "#core/ports.ts";
@@ -79,6 +80,7 @@ export const createAuth = (options: AuthOptions, { hash, verify }: PasswordHashe
     user: {
       additionalFields: {
         role: { type: [...ROLES], required: true, defaultValue: "customer", input: false },
+        staffRole: { type: [...STAFF_ROLES], required: false, input: false, returned: false },
         bannedAt: { type: "date", required: false, input: false },
       },
     },

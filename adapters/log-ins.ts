@@ -63,16 +63,15 @@ async function createAccount(
   const hash = await hashes.hashInTurn(input.password);
   const at = { createdAt: clock.now(), updatedAt: clock.now() };
   const email = input.email.trim().toLowerCase();
+  const { name, role } = input;
+  const staffRole = role === "staff" ? (input.staffRole ?? "owner") : null;
   try {
     return await adapter.transaction(async (tx) => {
       const { id } = await tx.create<Record<string, unknown>, { id: string }>({
         model: "user",
-        data: { email, name: input.name, role: input.role, emailVerified: true, ...at },
+        data: { email, name, role, staffRole, emailVerified: true, ...at },
       });
-      await tx.create({
-        model: "account",
-        data: { userId: id, accountId: id, providerId: "credential", password: hash, ...at },
-      });
+      await tx.create({ model: "account", data: credentialOf(id, hash, at.createdAt) });
       return ok({ accountId: id });
     });
   } catch (error) {
@@ -80,6 +79,15 @@ async function createAccount(
     throw error;
   }
 }
+
+const credentialOf = (accountId: string, password: string, at: Date) => ({
+  userId: accountId,
+  accountId,
+  providerId: "credential",
+  password,
+  createdAt: at,
+  updatedAt: at,
+});
 
 /** In one transaction: no session of before outlives the password. */
 async function setPassword(
@@ -91,11 +99,15 @@ async function setPassword(
   const hash = await hashes.hashInTurn(password);
   await adapter.transaction(async (tx) => {
     const ofAccount = { field: "userId", value: accountId };
-    await tx.updateMany({
+    const at = clock.now();
+    const changed = await tx.updateMany({
       model: "account",
       where: [ofAccount, { field: "providerId", value: "credential" }],
-      update: { password: hash, updatedAt: clock.now() },
+      update: { password: hash, updatedAt: at },
     });
+    // Whom staff added has had none.
+    if (changed === 0)
+      await tx.create({ model: "account", data: credentialOf(accountId, hash, at) });
     await tx.deleteMany({ model: "session", where: [ofAccount] });
   });
 }

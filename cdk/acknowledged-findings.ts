@@ -26,6 +26,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
       "OutboxEventsConsumer/Role",
       "Sweep/Role",
       "Migrate/Role",
+      "AddStaff/Role",
     ],
     reason:
       "Network interfaces, which Lambda makes with this role and EC2 cannot narrow (a deny keeps the function's own " +
@@ -94,6 +95,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
     id: "AwsSolutions-SMG4",
     at: [
       "Database/Cluster/Secret",
+      "Database/LoginOfAddStaff",
       "Database/LoginOfApi",
       "Database/LoginOfAgent",
       "Database/LoginOfLogIn",

@@ -236,8 +236,21 @@ export class BerthStack extends Stack {
         }),
       );
     this.everyMinute = this.#sweepEveryMinute(sweep, agent, alarms);
+    const addStaffLogin = database.loginOf("AddStaff");
+    // Nothing calls it but who may invoke functions here: staff begin with it (docs/runbooks/deploy-aws.md).
+    const addStaff = new BerthFunction(this, "AddStaff", {
+      home: shared.home,
+      secrets: [addStaffLogin],
+      environment: {
+        BERTH_PUBLIC_URL: shared.environment.BERTH_PUBLIC_URL,
+        BERTH_DATABASE_SECRET_ARN: addStaffLogin.secretArn,
+      },
+      bundle: props.bundles["add-staff"],
+      memoryMib: 256,
+      timeout: API_TIMEOUT,
+    });
     this.#migrateBefore(
-      [api, agent, logIn, stripeWebhook, billingConsumer, outboxConsumer, sweep],
+      [api, agent, logIn, stripeWebhook, billingConsumer, outboxConsumer, sweep, addStaff],
       { network, database },
       { home: shared.home, bundle: props.bundles.migrate },
     );
@@ -246,6 +259,7 @@ export class BerthStack extends Stack {
       ApiUrl: front.url,
       StripeSecretArn: stripeSecret.secretArn,
       EntranceSecretArn: entrance.secretArn,
+      AddStaffFunction: addStaff.function.functionName,
       ...(props.domain === undefined ? {} : { DnsTarget: front.dnsTarget }),
     }).map(([name, value]) => new CfnOutput(this, name, { value }));
     acknowledgeFindings(this, props.stage);

@@ -11,6 +11,7 @@ export const FUNCTION_ENTRIES = {
   "outbox-events": "functions/consume-outbox-events.ts",
   sweep: "functions/sweep.ts",
   migrate: "functions/migrate.ts",
+  "add-staff": "functions/add-staff.ts",
 } as const;
 
 export type FunctionName = keyof typeof FUNCTION_ENTRIES;
@@ -23,4 +24,5 @@ export const FUNCTION_NAMES = [
   "outbox-events",
   "sweep",
   "migrate",
+  "add-staff",
 ] as const satisfies readonly FunctionName[];

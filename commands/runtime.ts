@@ -22,6 +22,7 @@ import type { Db } from "#db/client.ts";
 import { spendCode } from "#db/accounts/spent-codes.ts";
 import { openPool } from "#db/open-pool.ts";
 import * as accountTables from "#db/schema/accounts.ts";
+import type { AddStaffDeps } from "./accounts/add-staff.ts";
 import { createAccounts } from "./accounts/check-access.ts";
 import type { ChannelDeps, Deps, Settings, WebhookDeps } from "./deps.ts";
 import { createEntrance } from "./entrance.ts";
@@ -240,6 +241,23 @@ async function createWebhookRuntime(): Promise<WebhookDeps> {
   };
 }
 
+/** As `Environment`, for the Lambda that adds members of staff: it is given a log-in to Postgres and no other secret. */
+export const AddStaffEnvironment = Environment.pick({
+  AWS_REGION: true,
+  BERTH_SERVICE: true,
+  BERTH_PUBLIC_URL: true,
+  BERTH_DATABASE_SECRET_ARN: true,
+});
+
+async function createAddStaffRuntime(): Promise<AddStaffDeps & Pick<Deps, "log">> {
+  const env = AddStaffEnvironment.parse(process.env);
+  const parts = commonParts(
+    env.BERTH_SERVICE,
+    await readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN),
+  );
+  return { ...parts, settings: { publicUrl: publicUrlOf(env) } };
+}
+
 /** As `Environment`, for the Lambda that migrates: it is given no other secret. */
 export const MigrationEnvironment = Environment.pick({
   AWS_REGION: true,
@@ -324,6 +342,11 @@ export const lambda = <E, C, A>(make: (deps: Deps) => Handler<E, C, A>): Handler
 /** The handler of the API of customers and staff. */
 export const httpLambda = <E extends object, C, A>(make: (deps: Deps) => Handler<E, C, A>) =>
   httpLambdaOn(createRuntime, make);
+
+/** The handler of the one Lambda that adds members of staff. */
+export const addStaffLambda = <E, C, A>(
+  make: (deps: AddStaffDeps & Pick<Deps, "log">) => Handler<E, C, A>,
+) => lambdaOn(createAddStaffRuntime, make);
 
 /** The handler of the one Lambda that logs people in. */
 export const logInLambda = <E extends object, C, A>(make: (deps: LogInDeps) => Handler<E, C, A>) =>

@@ -1,8 +1,8 @@
 import type { MiddlewareHandler } from "hono";
 import {
   ROLES,
-  SCOPES_OF_ROLE,
   isWriting,
+  scopesOf,
   type AccountPrincipal,
   type Role,
   type Scope,
@@ -127,9 +127,9 @@ const authenticatedBy = (deps: GuardDeps, headers: Headers) =>
 export type AccountEnv = { Variables: { who: AccountPrincipal } };
 export type AgentEnv = { Variables: { hostId: string } };
 
-/** A log-in has all the scopes of its role, but for what staff's lacks without a second factor. */
-const lacksSecondFactor = ({ via, role }: AccountPrincipal, scope: Scope): boolean =>
-  via === "session" && SCOPES_OF_ROLE[role].some((one) => one === scope);
+/** A log-in has all the scopes of its account, but for what staff's lacks without a second factor. */
+const lacksSecondFactor = (who: AccountPrincipal, scope: Scope): boolean =>
+  who.via === "session" && scopesOf(who).includes(scope);
 
 /** For people and billing systems: a session cookie, or a Bearer API token with the scope. */
 export function forAccounts(deps: GuardDeps, roles: readonly Role[], scope: Scope | null) {

@@ -26,6 +26,7 @@ import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
 import { invoiceRoutes } from "#functions/routes/customer/billing.ts";
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
 import { publicPages } from "#functions/routes/health.ts";
+import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
 import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
@@ -171,6 +172,7 @@ export function createApi(deps: Deps) {
   app.route("/", vmRoutes(deps));
   app.route("/", usageRoutes(deps));
   app.route("/", invoiceRoutes(deps));
+  app.route("/", staffAccountRoutes(deps));
   app.route("/", staffHostRoutes(deps));
   app.route("/", staffFleetRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));

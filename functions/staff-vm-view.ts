@@ -1,10 +1,19 @@
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { StaffVmView } from "#core/contracts/api/staff-vms.ts";
 import { toWireId } from "#core/ids.ts";
+import type { VmView } from "#commands/vms/show-vm.ts";
 import type { StaffVm } from "#commands/vms/show-staff-vm.ts";
 import { toActionView, toFindingView, toVmView } from "./views.ts";
 
 const iso = (at: Date | null): string | null => at?.toISOString() ?? null;
+
+/** One of a list. */
+export const toListedVm = (view: VmView, now: Date, who: Pick<AccountPrincipal, "role">) => ({
+  ...toVmView(view, now, who),
+  accountId: toWireId("account", view.vm.accountId),
+  hostId: toWireId("host", view.vm.hostId),
+  deletedAt: iso(view.vm.deletedAt),
+});
 
 export function toStaffVmView(
   { view, host, hostSilentSince, actions, findings }: StaffVm,

@@ -59,6 +59,7 @@ export async function anAccount(deps: Deps, role: "customer" | "staff"): Promise
     email,
     name: "Bench",
     role,
+    staffRole: role === "staff" ? "owner" : null,
     emailVerified: true,
     createdAt: now,
     updatedAt: now,

@@ -100,6 +100,7 @@ export async function bundleFunctions(outDir: string): Promise<FunctionBundles> 
     "outbox-events": await into("outbox-events"),
     sweep: await into("sweep"),
     migrate: await into("migrate"),
+    "add-staff": await into("add-staff"),
   };
 }
 

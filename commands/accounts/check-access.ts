@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import {
+  scopesOf,
   scopesOfSession,
-  SCOPES_OF_ROLE,
   type Account,
   type AccountPrincipal,
   type Accounts,
@@ -82,7 +82,7 @@ export function createAccounts(ports: AccessPorts): Accounts {
     const found = await findSession(db, token);
     if (found === undefined || found.expiresAt <= ports.sessionClock.now())
       return refuse("token_invalid", "The session is unknown or has ended.");
-    return principalOf(found.account, scopesOfSession(found.account.role, found.secondFactor));
+    return principalOf(found.account, scopesOfSession(found.account, found.secondFactor));
   }
 
   async function authenticate(headers: Headers, callerAddress?: string): Authenticated {
@@ -135,9 +135,9 @@ function principalOf(
   token?: NonNullable<AccountPrincipal["token"]>,
 ): Result<AccountPrincipal, { code: "token_invalid"; detail: string }> {
   if (account.bannedAt !== null) return refuse("token_invalid", "The account is closed.");
-  const { accountId, email, name, role } = account;
-  const allowed: readonly Scope[] = SCOPES_OF_ROLE[role];
+  const { accountId, email, name, role, staffRole } = account;
+  const allowed = scopesOf(account);
   const scopes = granted.filter((scope) => allowed.includes(scope));
-  const who = { accountId, email, name, role, scopes } as const;
+  const who = { accountId, email, name, role, ...(staffRole && { staffRole }), scopes } as const;
   return ok(token === undefined ? { ...who, via: "session" } : { ...who, via: "token", token });
 }

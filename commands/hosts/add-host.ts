@@ -35,6 +35,7 @@ export async function addHost(
     testOnly: boolean;
     cpuOvercommit: number;
     ceiling?: Ceiling | undefined;
+    group?: string | undefined;
   },
   key?: RequestKey,
 ): Promise<Result<AddedHost, Refusal<"name_taken"> | AddHostRefusal>> {
@@ -49,7 +50,12 @@ export async function addHost(
         return refuse("location_not_found", "no such location");
       await insertHost(
         tx,
-        { ...input, id: hostId, ceiling: input.ceiling ?? USUAL_CEILING },
+        {
+          ...input,
+          id: hostId,
+          ceiling: input.ceiling ?? USUAL_CEILING,
+          group: input.group ?? null,
+        },
         at.now,
       );
       await recordChange(

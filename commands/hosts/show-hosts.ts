@@ -5,10 +5,18 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { listImages, listPlans } from "#db/catalogue/catalogue.ts";
 import { countOpenFindings, listFindings, type Finding } from "#db/hosts/findings.ts";
 import { heldImagesOf } from "#db/hosts/held-images.ts";
-import { factsOf, listHosts, loadHost, type Host } from "#db/hosts/hosts.ts";
+import {
+  factsOf,
+  listHosts,
+  loadHost,
+  type Host,
+  type HostFilter,
+  type HostSort,
+} from "#db/hosts/hosts.ts";
 import { kindsById } from "#db/hosts/kinds.ts";
 import type { Deps } from "#commands/deps.ts";
-import { cursorToId, cutPage, type Page, type PageRequest } from "#commands/page.ts";
+import { orderedPage } from "#commands/keyset.ts";
+import type { Page, PageRequest } from "#commands/page.ts";
 
 export type { Host };
 
@@ -33,13 +41,26 @@ type Read = Pick<Deps, "db" | "clock">;
 const MOST_FINDINGS_SHOWN = 100;
 
 /** However many hosts a page has, it is read by as many statements. */
-export async function showHosts(deps: Read, page: PageRequest): Promise<Page<HostStanding>> {
-  const rows = await listHosts(deps.db, {
-    limit: page.limit + 1,
-    after: cursorToId(page.cursor),
-  });
-  const { items, nextCursor } = cutPage(rows, page.limit, (h) => h.id);
-  return { items: await standingOf(deps, items), nextCursor };
+export async function showHosts(
+  deps: Read,
+  filter: HostFilter,
+  sort: HostSort,
+  page: PageRequest,
+): Promise<Result<Page<HostStanding>, Refusal<"cursor_invalid">>> {
+  const found = await orderedPage(
+    {
+      list: "hosts",
+      sort: `${sort.by} ${sort.down}`,
+      key: sort.by === "name" ? "text" : undefined,
+      filter,
+    },
+    page,
+    (at) => listHosts(deps.db, filter, sort, at),
+    ({ id, name }) => ({ key: sort.by === "name" ? name : "", id }),
+  );
+  if (!found.ok) return found;
+  const { items, nextCursor } = found.value;
+  return ok({ items: await standingOf(deps, items), nextCursor });
 }
 
 export async function showHost(

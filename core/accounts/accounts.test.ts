@@ -1,6 +1,15 @@
 import { describe, expect, test } from "vitest";
 import { aPrincipal } from "#test/builders.ts";
-import { mayTouch, ROLES, SCOPES_OF_ROLE, scopesOfSession, type Role } from "./accounts.ts";
+import {
+  isWriting,
+  mayTouch,
+  ROLES,
+  SCOPES_OF_ROLE,
+  SCOPES_OF_STAFF,
+  scopesOfSession,
+  STAFF_ROLES,
+  type Role,
+} from "./accounts.ts";
 
 test.each<{ role: Role; owner: string; may: boolean }>([
   { role: "customer", owner: "ada", may: true },
@@ -28,18 +37,36 @@ describe("a log-in", () => {
     "of a %s may do all that its role may",
     (role) => {
       for (const secondFactor of [false, true])
-        expect(scopesOfSession(role, secondFactor)).toEqual(SCOPES_OF_ROLE[role]);
+        expect(scopesOfSession({ role }, secondFactor)).toEqual(SCOPES_OF_ROLE[role]);
     },
   );
 
   test("of staff changes things with a second factor only", () => {
-    expect(scopesOfSession("staff", true)).toEqual(SCOPES_OF_ROLE.staff);
-    expect(scopesOfSession("staff", false)).toEqual([
+    expect(scopesOfSession({ role: "staff", staffRole: "owner" }, true)).toEqual(
+      SCOPES_OF_ROLE.staff,
+    );
+    expect(scopesOfSession({ role: "staff", staffRole: "owner" }, false)).toEqual([
       "orders:read",
       "vms:read",
       "billing:read",
       "staff:read",
+      "accounts:read",
+      "audit:read",
       "tokens:read",
     ]);
+  });
+
+  // 6a item 6
+  test.each(STAFF_ROLES)(
+    "of staff who are %s changes things with a second factor only",
+    (staffRole) => {
+      const whose = { role: "staff", staffRole } as const;
+      expect(scopesOfSession(whose, true)).toEqual(SCOPES_OF_STAFF[staffRole]);
+      expect(scopesOfSession(whose, false).filter(isWriting)).toEqual([]);
+    },
+  );
+
+  test("of staff without a staff role may do nothing", () => {
+    expect(scopesOfSession({ role: "staff" }, true)).toEqual([]);
   });
 });

@@ -13,6 +13,10 @@ export const SCOPES = [
   "billing:read",
   "staff:read",
   "staff:write",
+  "repairs:write",
+  "accounts:read",
+  "accounts:write",
+  "audit:read",
   "services:write",
   "tokens:read",
   "tokens:write",
@@ -37,27 +41,83 @@ export const SCOPES_OF_ROLE = {
     "billing:read",
     "staff:read",
     "staff:write",
+    "repairs:write",
+    "accounts:read",
+    "accounts:write",
+    "audit:read",
     "tokens:read",
     "tokens:write",
   ],
   integration: ["vms:read", "services:write", "tokens:read", "tokens:write"],
 } as const satisfies Record<Role, readonly Scope[]>;
 
+/** What a member of staff is to the others; each is a set of scopes (ADR 0046). */
+export const STAFF_ROLES = ["support", "billing", "operator", "owner"] as const;
+export type StaffRole = (typeof STAFF_ROLES)[number];
+
+export const SCOPES_OF_STAFF = {
+  /** Finds what is a customer's, and mends it: no hosts, and nothing of what is sold. */
+  support: [
+    "orders:read",
+    "vms:read",
+    "vms:write",
+    "billing:read",
+    "staff:read",
+    "repairs:write",
+    "accounts:read",
+    "accounts:write",
+    "audit:read",
+    "tokens:read",
+    "tokens:write",
+  ],
+  /** The money of customers; no machine of theirs, and no host. */
+  billing: [
+    "orders:read",
+    "vms:read",
+    "billing:read",
+    "accounts:read",
+    "accounts:write",
+    "audit:read",
+    "tokens:read",
+    "tokens:write",
+  ],
+  /** Hosts, what is on them and what is sold; no customer's money, and nothing of who they are. */
+  operator: [
+    "vms:read",
+    "vms:write",
+    "staff:read",
+    "staff:write",
+    "repairs:write",
+    "audit:read",
+    "tokens:read",
+    "tokens:write",
+  ],
+  owner: SCOPES_OF_ROLE.staff,
+} as const satisfies Record<StaffRole, readonly (typeof SCOPES_OF_ROLE.staff)[number][]>;
+
+/** What somebody may do at most: all that their role may have, or of staff, what their staff role may. */
+export const scopesOf = ({ role, staffRole }: Whose): readonly Scope[] => {
+  if (role !== "staff") return SCOPES_OF_ROLE[role];
+  return staffRole ? SCOPES_OF_STAFF[staffRole] : [];
+};
+type Whose = Readonly<{ role: Role; staffRole?: StaffRole | null }>;
+
 /** True for what changes something: all that is not to read. */
 export const isWriting = (scope: Scope): boolean => !scope.endsWith(":read");
 
 /**
- * What a log-in may do: all that its role may, but that staff change things only in one with a second factor. A stolen
+ * What a log-in may do: all that its account may, but that staff change things only in one with a second factor. A stolen
  * password of staff's alone opens no host.
  */
-export const scopesOfSession = (role: Role, secondFactor: boolean): readonly Scope[] =>
-  role === "staff" && !secondFactor
-    ? SCOPES_OF_ROLE.staff.filter((scope) => !isWriting(scope))
-    : SCOPES_OF_ROLE[role];
+export const scopesOfSession = (whose: Whose, secondFactor: boolean): readonly Scope[] =>
+  whose.role === "staff" && !secondFactor
+    ? scopesOf(whose).filter((scope) => !isWriting(scope))
+    : scopesOf(whose);
 
 /** What an account may be called, and how it may be locked. RFC 5321 §4.5.3.1.3, less the angle brackets. */
 export const MAX_EMAIL_LENGTH = 254;
 export const MAX_NAME_LENGTH = 200;
+export const MAX_NOTE_LENGTH = 4000;
 export const MIN_PASSWORD_LENGTH = 10;
 export const MAX_PASSWORD_LENGTH = 128;
 
@@ -67,6 +127,8 @@ export type AccountPrincipal = Readonly<{
   email: string;
   name: string;
   role: Role;
+  /** Of staff. */
+  staffRole?: StaffRole;
   scopes: readonly Scope[];
   via: "session" | "token";
   /** The token that it came by; absent for a session. What it makes lasts no longer than it. */
@@ -119,7 +181,7 @@ export type Accounts = {
 export type LogIns = {
   /** Serves the routes under `/v1/auth/*`. */
   handle: (request: Request) => Promise<Response>;
-  /** Sets an account's password, by no word of its old one, and ends all its sessions. */
+  /** Sets an account's password, by no word of its old one, be it the first; and ends all its sessions. */
   setPassword: (accountId: string, password: string) => Promise<void>;
   /**
    * Makes an account with a role, for seeds and for staff; sign-up makes customers only. Who makes it knows whose address it
@@ -130,12 +192,14 @@ export type LogIns = {
     name: string;
     password: string;
     role: Role;
+    /** Of staff; an owner when it is left out. */
+    staffRole?: StaffRole;
   }) => Promise<Result<{ accountId: string }, { code: "email_taken"; detail: string }>>;
 };
 
 /** An account as it is now, of those that are not closed. */
 export type Account = Pick<AccountPrincipal, "accountId" | "email" | "name" | "role"> &
-  Readonly<{ bannedAt: Date | null }>;
+  Readonly<{ staffRole: StaffRole | null; bannedAt: Date | null }>;
 
 /** True when `who` may see and change what this account owns: the account itself, or staff. */
 export const mayTouch = (who: AccountPrincipal, ownerId: string): boolean =>

@@ -29,13 +29,17 @@ const MAILS: Record<
   },
 };
 
-/** The mail with a link, in plain text. The secret stands behind `#`, so that no server on the way has it in its log. */
+/** The secret stands behind `#`, so that no server on the way has it in its log. */
+export const linkOf = (kind: LinkKind, of: { publicUrl: string; secret: string }): string =>
+  `${of.publicUrl}${MAILS[kind].page}#${of.secret}`;
+
+/** The mail with a link, in plain text. */
 export function mailOf(
   kind: LinkKind,
   to: string,
   of: { publicUrl: string; secret: string },
 ): { to: string; subject: string; text: string } {
-  const { page, subject, about, otherwise } = MAILS[kind];
-  const link = `${of.publicUrl}${page}#${of.secret}`;
+  const { subject, about, otherwise } = MAILS[kind];
+  const link = linkOf(kind, of);
   return { to, subject: `Berth: ${subject}`, text: `${about}\n\n${link}\n\n${otherwise}\n` };
 }

@@ -1,5 +1,5 @@
 import { eq } from "drizzle-orm";
-import type { Account } from "#core/accounts/accounts.ts";
+import { MAX_NAME_LENGTH, type Account, type StaffRole } from "#core/accounts/accounts.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { accounts } from "#db/schema/accounts.ts";
 
@@ -8,6 +8,7 @@ export const accountFromRow = (row: typeof accounts.$inferSelect): Account => ({
   email: row.email,
   name: row.name,
   role: row.role,
+  staffRole: row.staffRole,
   bannedAt: row.bannedAt,
 });
 
@@ -17,6 +18,42 @@ export async function isAccount(db: Db, accountId: string): Promise<boolean> {
     .from(accounts)
     .where(eq(accounts.id, accountId));
   return rows.length > 0;
+}
+
+/**
+ * The account with this address, locked: a new one of staff's where there was none, whose address counts as proven, since who
+ * adds staff knows whose it is. Of two who add one at once, the second finds the first's.
+ */
+export async function ensureStaff(
+  tx: Tx,
+  { id, email, staffRole, now }: { id: string; email: string; staffRole: StaffRole; now: Date },
+): Promise<Account> {
+  await tx
+    .insert(accounts)
+    .values({
+      id,
+      email,
+      emailVerified: true,
+      name: email.slice(0, MAX_NAME_LENGTH),
+      role: "staff",
+      staffRole,
+      createdAt: now,
+      updatedAt: now,
+    })
+    .onConflictDoNothing({ target: accounts.email });
+  const [row] = await tx.select().from(accounts).where(eq(accounts.email, email)).for("update");
+  if (row === undefined) throw new Error("the account vanished");
+  return accountFromRow(row);
+}
+
+/** In force at the account's next request. */
+export async function changeStaffRole(
+  tx: Tx,
+  accountId: string,
+  staffRole: StaffRole,
+  now: Date,
+): Promise<void> {
+  await tx.update(accounts).set({ staffRole, updatedAt: now }).where(eq(accounts.id, accountId));
 }
 
 /** Whatever locks the account waits from here on. */

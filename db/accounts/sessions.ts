@@ -1,4 +1,4 @@
-import { eq, sql } from "drizzle-orm";
+import { desc, eq, sql } from "drizzle-orm";
 import type { Account } from "#core/accounts/accounts.ts";
 import type { Db } from "#db/client.ts";
 import { accounts, sessions } from "#db/schema/accounts.ts";
@@ -20,4 +20,33 @@ export async function findSession(
     .innerJoin(accounts, eq(accounts.id, sessions.userId))
     .where(eq(sessions.token, token));
   return row && { ...row, account: accountFromRow(row.account) };
+}
+
+/** A log-in, without what opens it. */
+export type SessionRow = Readonly<{
+  createdAt: Date;
+  expiresAt: Date;
+  ipAddress: string | null;
+  userAgent: string | null;
+  secondFactor: boolean;
+}>;
+
+/** The newest of an account's; what has ended may still be among them for a while. */
+export async function latestSessionsOf(
+  db: Db,
+  accountId: string,
+  limit: number,
+): Promise<readonly SessionRow[]> {
+  return db
+    .select({
+      createdAt: sessions.createdAt,
+      expiresAt: sessions.expiresAt,
+      ipAddress: sessions.ipAddress,
+      userAgent: sessions.userAgent,
+      secondFactor: sessions.secondFactor,
+    })
+    .from(sessions)
+    .where(eq(sessions.userId, accountId))
+    .orderBy(desc(sessions.createdAt))
+    .limit(limit);
 }

@@ -1,5 +1,6 @@
-import { and, desc, eq, gt, lt, max, ne } from "drizzle-orm";
+import { and, desc, eq, gt, lt, max, ne, sql } from "drizzle-orm";
 import type { InvoiceState } from "#core/billing/payments.ts";
+import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { invoices } from "#db/schema/billing.ts";
@@ -79,6 +80,28 @@ export async function listInvoices(
     .orderBy(desc(invoices.id))
     .limit(page.limit);
   return rows.map(invoiceFromRow);
+}
+
+/** What an account has paid in each currency, and what is asked of it and not paid yet. */
+export async function moneyOf(
+  db: Db,
+  accountId: string,
+): Promise<readonly { paid: Money; open: Money }[]> {
+  const rows = await db
+    .select({
+      currency: invoices.currency,
+      paid: sql<string>`sum(${invoices.paidMinor})`,
+      open: sql<string>`coalesce(sum(${invoices.totalMinor} - ${invoices.paidMinor})
+        filter (where ${invoices.status} = 'open'), 0)`,
+    })
+    .from(invoices)
+    .where(eq(invoices.accountId, accountId))
+    .groupBy(invoices.currency)
+    .orderBy(invoices.currency);
+  return rows.map(({ currency: code, paid, open }) => {
+    const currency = currencyFromRow(code);
+    return { paid: { minor: BigInt(paid), currency }, open: { minor: BigInt(open), currency } };
+  });
 }
 
 export async function loadInvoice(db: Db, id: string): Promise<Invoice | undefined> {

@@ -1,9 +1,10 @@
-import { and, asc, eq, gt, isNull, sql } from "drizzle-orm";
+import { and, eq, gt, isNull, sql } from "drizzle-orm";
 import { HostFacts, type ReportSerial } from "#core/contracts/agent/report.ts";
 import type { Capacity, Ceiling } from "#core/hosts/capacity.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { HostState } from "#core/hosts/place-vm.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { byBytes, inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
 import { hosts, joinTokens } from "#db/schema/hosts.ts";
 
 export type Host = Readonly<{
@@ -102,11 +103,16 @@ const ceilingColumns = (ceiling: Ceiling) => ({
 
 export async function insertHost(
   tx: Tx,
-  host: Pick<Host, "id" | "name" | "locationId" | "testOnly" | "cpuOvercommit" | "ceiling">,
+  host: Pick<
+    Host,
+    "id" | "name" | "locationId" | "testOnly" | "cpuOvercommit" | "ceiling" | "group"
+  >,
   now: Date,
 ): Promise<void> {
-  const { ceiling, ...row } = host;
-  await tx.insert(hosts).values({ ...row, ...ceilingColumns(ceiling), createdAt: now });
+  const { ceiling, group, ...row } = host;
+  await tx
+    .insert(hosts)
+    .values({ ...row, hostGroup: group, ...ceilingColumns(ceiling), createdAt: now });
 }
 
 export async function loadHost(db: Db | Tx, id: string): Promise<Host | undefined> {
@@ -119,15 +125,32 @@ export async function lockHost(tx: Tx, id: string): Promise<Host | undefined> {
   return row && hostFromRow(row);
 }
 
+export type HostFilter = Readonly<{
+  locationId: string | null;
+  state: HostState | null;
+  group: string | null;
+}>;
+export type HostSort = Readonly<{ by: "createdAt" | "name"; down: boolean }>;
+
 export async function listHosts(
   db: Db,
-  page: { limit: number; after: string | null },
+  { locationId, state, group }: HostFilter,
+  { by, down }: HostSort,
+  page: KeysetPage,
 ): Promise<readonly Host[]> {
+  const order = { id: hosts.id, down, ...(by === "name" && { by: byBytes(hosts.name) }) };
   const rows = await db
     .select()
     .from(hosts)
-    .where(page.after === null ? undefined : gt(hosts.id, page.after))
-    .orderBy(asc(hosts.id))
+    .where(
+      and(
+        locationId === null ? undefined : eq(hosts.locationId, locationId),
+        state === null ? undefined : eq(hosts.state, state),
+        group === null ? undefined : eq(hosts.hostGroup, group),
+        isAfter(order, page.after),
+      ),
+    )
+    .orderBy(...inOrder(order))
     .limit(page.limit);
   return rows.map(hostFromRow);
 }

@@ -12,7 +12,7 @@ import {
   unique,
   uuid,
 } from "drizzle-orm/pg-core";
-import { ROLES } from "#core/accounts/accounts.ts";
+import { ROLES, STAFF_ROLES } from "#core/accounts/accounts.ts";
 import { LIMIT_NAMES } from "#core/accounts/attempts.ts";
 import { LINK_KINDS } from "#core/accounts/links.ts";
 import { instant } from "./columns.ts";
@@ -24,8 +24,9 @@ import { instant } from "./columns.ts";
  */
 
 export const accountRole = pgEnum("account_role", ROLES);
+export const staffRole = pgEnum("staff_role", STAFF_ROLES);
 
-/** better-auth's "user". `role` and `bannedAt` are ours; no request of a client can set them. */
+/** better-auth's "user". `role`, `staffRole` and `bannedAt` are ours; no request of a client can set them. */
 export const accounts = pgTable(
   "accounts",
   {
@@ -35,6 +36,8 @@ export const accounts = pgTable(
     name: text("name").notNull(),
     image: text("image"),
     role: accountRole("role").notNull(),
+    /** Null for whom is no staff. */
+    staffRole: staffRole("staff_role"),
     twoFactorEnabled: boolean("two_factor_enabled").notNull().default(false),
     /** Null: may log in and use tokens. Takes effect at the next request. */
     bannedAt: instant("banned_at"),
@@ -43,9 +46,22 @@ export const accounts = pgTable(
   },
   (t) => [
     unique("accounts_email_unique").on(t.email),
+    // Staff's lists, and search by what an address or a name begins with.
+    index("accounts_by_email_idx").on(sql`${t.email} collate "C"`, t.id),
+    index("accounts_by_name_idx").on(sql`lower(${t.name}) collate "C"`, t.id),
+    index("accounts_role_idx")
+      .on(t.role, t.id)
+      .where(sql`${t.role} <> 'customer'`),
+    index("accounts_closed_idx")
+      .on(t.id)
+      .where(sql`${t.bannedAt} is not null`),
     check("accounts_email_is_lower_case", sql`${t.email} = lower(${t.email})`),
     check("accounts_email_length", sql`length(${t.email}) between 3 and 254`),
     check("accounts_name_length", sql`length(${t.name}) between 1 and 200`),
+    check(
+      "accounts_staff_have_a_staff_role",
+      sql`(${t.role} = 'staff') = (${t.staffRole} is not null)`,
+    ),
   ],
 );
 
@@ -226,6 +242,26 @@ export const apiTokens = pgTable(
     index("api_tokens_account_id_idx").on(t.referenceId),
     index("api_tokens_expires_at_idx").on(t.expiresAt),
     check("api_tokens_hash_is_sha256", sql`${t.key} ~ '^[A-Za-z0-9_-]{43}$'`),
+  ],
+);
+
+/** What staff write down about an account, for each other. Append-only: what was written stays, with who wrote it. */
+export const accountNotes = pgTable(
+  "account_notes",
+  {
+    id: uuid("id").primaryKey(),
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    authorId: uuid("author_id")
+      .notNull()
+      .references(() => accounts.id),
+    text: text("text").notNull(),
+    writtenAt: instant("written_at").notNull(),
+  },
+  (t) => [
+    index("account_notes_account_idx").on(t.accountId, t.id),
+    check("account_notes_text_length", sql`length(${t.text}) between 1 and 4000`),
   ],
 );
 

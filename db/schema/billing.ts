@@ -159,6 +159,8 @@ export const invoices = pgTable(
     uniqueIndex("invoices_provider_key").on(t.providerId),
     index("invoices_account_idx").on(t.accountId, t.id),
     index("invoices_order_idx").on(t.orderId),
+    // Staff look for them by what their number begins with.
+    index("invoices_number_idx").on(sql`lower(${t.number}) collate "C"`, t.id),
   ],
 );
 

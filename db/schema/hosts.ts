@@ -133,6 +133,8 @@ export const hosts = pgTable(
   },
   (t) => [
     uniqueIndex("hosts_name_key").on(t.name),
+    // Staff's lists by name, and search by its beginning.
+    index("hosts_by_name_idx").on(sql`${t.name} collate "C"`, t.id),
     // The most memory first. The rest is there so that hosts without room in it are passed over without being read.
     index("hosts_room_idx")
       .on(

@@ -100,6 +100,17 @@ export const vms = pgTable(
     index("vms_host_idx")
       .on(t.hostId)
       .where(sql`${t.deletedAt} is null`),
+    // Staff's lists: the newest first or by name, of all or of one of these. Names are looked for by their beginnings too.
+    index("vms_of_host_idx").on(t.hostId, t.id),
+    index("vms_of_location_idx").on(t.locationId, t.id),
+    index("vms_of_plan_idx").on(t.planId, t.id),
+    index("vms_gone_idx")
+      .on(t.id)
+      .where(sql`${t.deletedAt} is not null`),
+    index("vms_hostname_idx").on(sql`${t.hostname} collate "C"`, t.id),
+    index("vms_label_idx")
+      .on(sql`lower(${t.label}) collate "C"`, t.id)
+      .where(sql`${t.label} is not null`),
     index("vms_lost_idx")
       .on(t.lostAt)
       .where(sql`${t.lostAt} is not null`),
@@ -134,6 +145,11 @@ export const actions = pgTable(
       .on(t.vmId)
       .where(sql`${t.status} = 'running'`),
     index("actions_vm_idx").on(t.vmId, t.id),
+    // Staff's lists, the newest first. Most succeeded, and are found without.
+    index("actions_type_idx").on(t.type, t.id),
+    index("actions_status_idx")
+      .on(t.status, t.id)
+      .where(sql`${t.status} <> 'success'`),
     check(
       "actions_finished_when_ended",
       sql`(${t.status} = 'running') = (${t.finishedAt} is null)`,

@@ -9,6 +9,7 @@ import {
 } from "#core/vms/vm.ts";
 import type { Action, ActionErrorCode } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 
@@ -128,6 +129,39 @@ export async function latestActionsOf(
     .orderBy(desc(actions.id))
     .limit(limit);
   return rows.map(keptFromRow);
+}
+
+export type ActionFilter = Readonly<{
+  vmId: string | null;
+  status: Action["status"] | null;
+  type: Action["type"] | null;
+}>;
+/** An action, with its VM: how far it is, is seen there. */
+export type ActionOfVm = Readonly<{ action: Action; vm: typeof vms.$inferSelect }>;
+
+/** In the order in which they began, as their ids have it. */
+export async function listActions(
+  db: Db,
+  { vmId, status, type }: ActionFilter,
+  down: boolean,
+  page: KeysetPage,
+): Promise<readonly ActionOfVm[]> {
+  const order = { id: actions.id, down };
+  const rows = await db
+    .select({ action: actions, vm: vms })
+    .from(actions)
+    .innerJoin(vms, eq(vms.id, actions.vmId))
+    .where(
+      and(
+        vmId === null ? undefined : eq(actions.vmId, vmId),
+        status === null ? undefined : eq(actions.status, status),
+        type === null ? undefined : eq(actions.type, type),
+        isAfter(order, page.after),
+      ),
+    )
+    .orderBy(...inOrder(order))
+    .limit(page.limit);
+  return rows.map(({ action, vm }) => ({ action: actionFromRow(action), vm }));
 }
 
 export async function loadActionWithOwner(

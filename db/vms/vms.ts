@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, isNotNull, isNull, lt, notExists, sql } from "drizzle-orm";
+import { and, asc, desc, eq, isNotNull, isNull, lt, notExists, sql, type SQL } from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { askedHardware } from "#core/vms/image-hardware.ts";
 import { givesRootPassword, wordsOf, type WordyVm } from "#core/vms/words.ts";
@@ -8,6 +8,7 @@ import type { OsFamily, Repair, VmSize } from "#core/vms/vm.ts";
 import { pendingWorkOf } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { byBytes, inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
 import { list, runNamed } from "#db/named.ts";
 import { images, locations, plans } from "#db/schema/catalogue.ts";
 import { hosts } from "#db/schema/hosts.ts";
@@ -230,6 +231,47 @@ export async function listVmViews(
       ),
     )
     .orderBy(desc(vms.id))
+    .limit(page.limit);
+  return rows.map(viewFromRow);
+}
+
+export type VmFilter = Readonly<{
+  accountId: string | null;
+  hostId: string | null;
+  locationId: string | null;
+  planId: string | null;
+  /** `here`: not gone; `lost`: its host says that it is not there, though it should be. */
+  presence: "here" | "lost" | "gone" | "any";
+}>;
+export type VmSort = Readonly<{ by: "createdAt" | "hostname"; down: boolean }>;
+
+const PRESENT: Record<VmFilter["presence"], SQL | undefined> = {
+  here: isNull(vms.deletedAt),
+  lost: and(isNull(vms.deletedAt), isNotNull(vms.lostAt)),
+  gone: isNotNull(vms.deletedAt),
+  any: undefined,
+};
+
+/** Everybody's VMs, in the order in which their orders were made, as their ids have it, or by name. */
+export async function listStaffVmViews(
+  db: Db,
+  { accountId, hostId, locationId, planId, presence }: VmFilter,
+  { by, down }: VmSort,
+  page: KeysetPage,
+): Promise<readonly VmView[]> {
+  const order = { id: vms.id, down, ...(by === "hostname" && { by: byBytes(vms.hostname) }) };
+  const rows = await view(db)
+    .where(
+      and(
+        accountId === null ? undefined : eq(vms.accountId, accountId),
+        hostId === null ? undefined : eq(vms.hostId, hostId),
+        locationId === null ? undefined : eq(vms.locationId, locationId),
+        planId === null ? undefined : eq(vms.planId, planId),
+        PRESENT[presence],
+        isAfter(order, page.after),
+      ),
+    )
+    .orderBy(...inOrder(order))
     .limit(page.limit);
   return rows.map(viewFromRow);
 }

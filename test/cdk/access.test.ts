@@ -7,7 +7,7 @@ import type { Resource } from "./template.ts";
 
 /** What a grant may name: three queues, the hosts', four secrets, and the log-ins to Postgres: each function's, and the owner's. */
 const KNOWN =
-  /berth-host-\*|DatabaseLoginOf(?:Api|Agent|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|Purchases|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret|EntranceSecret/;
+  /berth-host-\*|DatabaseLoginOf(?:AddStaff|Api|Agent|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|Purchases|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret|EntranceSecret/;
 
 let stages: Stages;
 beforeAll(async () => {
@@ -86,6 +86,7 @@ describe.each(STAGES)("access in stage %s", (stage) => {
     expect(granted("LogIn", "sqs:SendMessage")).toEqual([]);
     expect(granted("Migrate", "secretsmanager:GetSecretValue")).toEqual([
       "DatabaseCluster",
+      "DatabaseLoginOfAddStaff",
       "DatabaseLoginOfAgent",
       "DatabaseLoginOfApi",
       "DatabaseLoginOfBillingEventsConsumer",
@@ -94,12 +95,16 @@ describe.each(STAGES)("access in stage %s", (stage) => {
       "DatabaseLoginOfStripeWebhook",
       "DatabaseLoginOfSweep",
     ]);
-    for (const id of ["Api", "Agent", "LogIn", "Sweep", "Migrate"])
+    // 6a item 6: it makes members of staff, and knows nothing but the database.
+    expect(granted("AddStaff", "secretsmanager:GetSecretValue")).toEqual([
+      "DatabaseLoginOfAddStaff",
+    ]);
+    for (const id of ["Api", "Agent", "LogIn", "Sweep", "Migrate", "AddStaff"])
       expect(granted(id, "ses:SendEmail")).toEqual([]);
     expect(granted("OutboxEventsConsumer", "ses:SendEmail").join()).toContain(
       "identity/example.com",
     );
-    expect(granted("Migrate", "sqs:SendMessage")).toEqual([]);
+    for (const id of ["Migrate", "AddStaff"]) expect(granted(id, "sqs:SendMessage")).toEqual([]);
   });
 
   test("the hosts' role is trusted to the agents' channel alone, and may do on hosts' queues what a session's policy hands on", () => {

@@ -45,6 +45,8 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   "outbox-events": 500_000,
   sweep: 500_000,
   migrate: 300_000,
+  // 6a item 6
+  "add-staff": 300_000,
 };
 /** 4b is one, and 5. */
 const LATER_PARTS = 2;
@@ -193,6 +195,20 @@ describe("the bundles, each in a fresh Node with nothing but a Lambda's environm
       expect(answers).toEqual([{ batchItemFailures: [{ itemIdentifier: "m1" }] }]);
     },
   );
+
+  // 6a item 6
+  test("who may invoke functions makes the first member of staff, and no line of log has the link", async () => {
+    const { answers, output } = await invoke(bundles["add-staff"].file, world.env, [
+      { email: "Grace@Staff.example", role: "owner" },
+      { email: "grace", role: "king" },
+    ]);
+    expect(answers).toMatchObject([
+      { ok: true, link: expect.stringMatching(/^https:\/\/api\.example\.com\/account\/.+#.{40}/) },
+      { ok: false, code: "invalid_request" },
+    ]);
+    expect(output).not.toContain("/account/");
+    expect(output).not.toContain("staff.example");
+  });
 
   test("the sweep does everything it lists", async () => {
     const { output } = await invoke(bundles.sweep.file, world.env, [{}]);

@@ -9,6 +9,7 @@ import { nagFindings } from "#cdk/nag.ts";
 import { STAGES } from "#cdk/stage.ts";
 import {
   AgentEnvironment,
+  AddStaffEnvironment,
   ApiEnvironment,
   Environment,
   LogInEnvironment,
@@ -23,6 +24,7 @@ const ROOT = path.join(import.meta.dirname, "..", "..");
 
 /** Of those that are no worker. */
 const SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
+  AddStaff: AddStaffEnvironment,
   Api: ApiEnvironment,
   Agent: AgentEnvironment,
   LogIn: LogInEnvironment,

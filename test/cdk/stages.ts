@@ -25,6 +25,7 @@ async function emptyBundles(): Promise<FunctionBundles> {
     "outbox-events": await bundle("outbox-events"),
     sweep: await bundle("sweep"),
     migrate: await bundle("migrate"),
+    "add-staff": await bundle("add-staff"),
   };
 }
 

@@ -83,6 +83,32 @@ describe("the API and its document", () => {
       await api.does(list, "customer", { parameters: { limit: 1 } });
     await api.does("listHosts", "staff");
     await api.does("listFindings", "staff");
+    const accountId = toWireId("account", api.people.customer.accountId);
+    await api.does("showAccount", "staff", { parameters: { id: accountId } });
+    const ofAccount = { parameters: { id: accountId, "idempotency-key": v7() } };
+    await api.does("addAccountNote", "staff", { ...ofAccount, body: { text: "Called." } });
+    const otherNote = { ...ofAccount, body: { text: "Called again." } };
+    await api.refuses("addAccountNote", "staff", "idempotency_key_reused", otherNote);
+    for (const [id, body] of [["showAccount"], ["addAccountNote", { text: "Nobody." }]] as const)
+      await api.refuses(id, "staff", "account_not_found", {
+        parameters: { id: noId("account") },
+        ...(body && { body }),
+      });
+    await api.does("search", "staff", { parameters: { q: vm } });
+    // Of each, the second page; and the same cursor where it means nothing.
+    for (const [list, other] of [
+      ["listAudit", { subject: vm }],
+      ["listAccounts", { sort: "email" }],
+      ["listOrders", { state: "active" }],
+      ["listStaffVms", { sort: "hostname" }],
+      ["listActions", { vmId: vm }],
+      ["listHosts", { sort: "name" }],
+    ] as const) {
+      const first = await api.does(list, "staff", { parameters: { limit: 1 } });
+      const { nextCursor: cursor } = z.object({ nextCursor: z.string() }).parse(first);
+      await api.does(list, "staff", { parameters: { limit: 1, cursor } });
+      await api.refuses(list, "staff", "cursor_invalid", { parameters: { cursor, ...other } });
+    }
     await api.does("showHost", "staff", { parameters: { id: api.there.host[0] } });
     await api.does("showOrder", "customer", { parameters: { id: api.there.order[0] } });
     await api.does("showInvoice", "customer", { parameters: { id: api.there.invoice[0] } });
@@ -333,6 +359,8 @@ describe("the API and its document", () => {
     await api.does("readDesired", "agent");
     await api.refuses("cancelAction", "staff", "action_may_be_under_way", recreation);
     await api.does("cancelAction", "staff", { ...recreation, body: { abandon: true } });
+    const itsHost = { parameters: { id: toWireId("host", api.onAgent().hostId) } };
+    await api.does("repairHost", "staff", { ...itsHost, body: { how: "adopt_disk" } });
     const staffs = await api.does("showStaffVm", "staff", { parameters: lost.parameters });
     const made = z.object({ actions: z.array(z.object({ id: z.string() })) }).parse(staffs);
     const ended = { ...lost.parameters, actionId: made.actions.at(-1)?.id };
@@ -446,6 +474,16 @@ describe("the API and its document", () => {
     expect(api.document.operations.length).toBeGreaterThan(45);
     expect(never((status) => status >= 200 && status < 300)).toEqual([]);
     expect(never((status) => status >= 400)).toEqual([]);
+  });
+
+  // 6a item 6
+  test("leave a word in the audit log of all that staff change", () => {
+    const writes = api.document.operations.filter(
+      ({ method, path }) => method !== "GET" && path.startsWith("/staff/"),
+    );
+    expect(writes.length).toBeGreaterThan(12);
+    const silent = writes.map(({ id }) => id).filter((id) => !api.audited.has(id));
+    expect(silent).toEqual([]);
   });
 
   test("agree on what is refused: what is declared was seen", () => {

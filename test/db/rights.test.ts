@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const APPEND_ONLY = ["audit_log", "ledger_entries", "ledger_transactions"];
+const APPEND_ONLY = ["account_notes", "audit_log", "ledger_entries", "ledger_transactions"];
 /** Written by the migrations alone. */
 const GIVEN = ["installation"];
 /** What ends, or is kept for a while only: code deletes from these, and from no others. */

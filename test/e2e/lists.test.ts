@@ -46,6 +46,10 @@ test.each([
   ["/v1/vms", "customer"],
   ["/v1/invoices", "customer"],
   ["/staff/v1/hosts", "staff"],
+  ["/staff/v1/accounts", "staff"],
+  ["/staff/v1/vms", "staff"],
+  ["/staff/v1/orders", "staff"],
+  ["/staff/v1/actions", "staff"],
 ] as const)(
   "%s pages by cursor: each item once, in the order of the whole list",
   async (list, who) => {

@@ -94,7 +94,7 @@ export async function openApiWorld() {
     staff: await whole(people.staff),
     integration: await whole(people.integration),
     weak: (await aToken(accounts, people.customer, { scopes: ["tokens:read"] })).secret,
-    weak_staff: (await aToken(accounts, people.staff, { scopes: ["orders:read"] })).secret,
+    weak_staff: (await aToken(accounts, people.staff, { scopes: ["billing:read"] })).secret,
   };
   // The world's own host has no room: every VM is on the host whose agent signs.
   const world = { ...(await aWorld(cp, { places: 0, addresses: 40 })), buyer: people.customer };
@@ -131,6 +131,12 @@ export async function openApiWorld() {
   const ownTokens = (await Promise.all(some)).map(({ token }) => token.id);
   /** What each operation was seen to answer: statuses, and codes of problems. */
   const seen = new Map<string, Set<number | string>>();
+  /** Operations of staff's that left a word in the audit log. */
+  const audited = new Set<string>();
+  const staffsAudited = async () =>
+    Number(
+      (await cp.rows("select count(*) as n from audit_log where actor_kind = 'staff'"))[0]?.["n"],
+    );
   /** What the document does not allow, in words. */
   const faults: string[] = [];
   let judged = 0;
@@ -200,8 +206,11 @@ export async function openApiWorld() {
     for (const { name } of given("header")) headers.set(name, textOf(call.parameters[name]));
     if (type !== undefined) headers.set("content-type", type);
     const init = { method: op.method, headers, ...(body === undefined ? {} : { body }) };
+    const staffWrites = op.method !== "GET" && op.path.startsWith("/staff/");
+    const before = staffWrites ? await staffsAudited() : 0;
     const answer = await cp.fetch(new Request(`${BASE_URL}${target}`, init));
     const { status } = answer;
+    if (staffWrites && (await staffsAudited()) > before) audited.add(op.id);
     const heard = { status, type: answer.headers.get("content-type"), text: await answer.text() };
     judged++;
     const answers = seen.get(op.id) ?? new Set();
@@ -305,6 +314,7 @@ export async function openApiWorld() {
     ownTokens,
     doomed,
     seen,
+    audited,
     faults,
     judged: () => judged,
     onAgent,

@@ -28,8 +28,8 @@ const MADE = "2026-01-01T00:00:00Z";
 
 const STANDING = `
   update installation set id = ${text(id(900))};
-  insert into accounts (id, email, name, role, email_verified, created_at, updated_at) values
-    ${PEOPLE.map((p) => values(p.accountId, `${p.name}@example.test`, p.name, p.role, "true", MADE, MADE)).join(",")};
+  insert into accounts (id, email, name, role, staff_role, email_verified, created_at, updated_at) values
+    ${PEOPLE.map((p) => values(p.accountId, `${p.name}@example.test`, p.name, p.role, p.role === "staff" ? "owner" : null, "true", MADE, MADE)).join(",")};
   insert into locations (id, name, city, country, nameservers, created_at) values
     ${values(LOCATION_ID, "here", "Here", "DE", "{198.18.0.1}", MADE)};
   insert into network_pools (id, location_id, cidr, gateway, prefix, created_at) values

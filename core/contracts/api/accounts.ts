@@ -1,11 +1,14 @@
 import { z } from "@hono/zod-openapi";
-import { ROLES, SCOPES } from "#core/accounts/accounts.ts";
+import { MAX_EMAIL_LENGTH, ROLES, SCOPES, STAFF_ROLES } from "#core/accounts/accounts.ts";
+import { use } from "#core/contracts/named.ts";
 import { idOut } from "#core/ids.ts";
-import { pageOf } from "./page.ts";
+import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { Label } from "./values.ts";
 import { Instant } from "#core/contracts/values.ts";
 
 export const Role = z.enum(ROLES).openapi("Role");
+
+export const StaffRoleName = z.enum(STAFF_ROLES).openapi("StaffRole");
 
 const ScopeName = z.enum(SCOPES).openapi("Scope");
 
@@ -42,8 +45,47 @@ export const Me = z
     email: z.string(),
     name: z.string(),
     role: Role,
+    staffRole: StaffRoleName.optional().openapi({ description: "Of staff." }),
     scopes: z.array(ScopeName),
   })
   .openapi("Me");
 
 export const TokenPage = pageOf("TokenPage", TokenView);
+
+/** What staff see of everybody. */
+const ACCOUNT = {
+  id: idOut("account"),
+  email: z.string(),
+  emailVerified: z.boolean(),
+  name: z.string(),
+  role: Role,
+  staffRole: use(StaffRoleName).nullable().openapi({ description: "Of staff." }),
+  secondFactor: z.boolean(),
+  closedAt: Instant.nullable(),
+  createdAt: Instant,
+};
+export const AccountView = z.object(ACCOUNT).openapi("Account");
+export type AccountView = z.infer<typeof AccountView>;
+
+export const AccountQuery = OrderedPageQuery.extend({
+  role: Role.optional(),
+  email: z
+    .string()
+    .trim()
+    .toLowerCase()
+    .min(1)
+    .max(MAX_EMAIL_LENGTH)
+    .refine((text) => text.isWellFormed() && !text.includes("\0"), "may not hold NUL")
+    .optional()
+    .openapi({
+      param: { description: "What the address begins with." },
+      pattern: "^\\s*[^\\s\\x00][^\\x00]*$",
+    }),
+  closed: z
+    .enum(["true", "false"])
+    .openapi("Closed")
+    .optional()
+    .openapi({ param: { description: "Only those that are closed, or that are not." } }),
+  sort: sortBy(["createdAt", "email"], "-createdAt"),
+});
+export const AccountPage = pageOf("AccountPage", AccountView);

@@ -4,6 +4,7 @@ import { AGENT_AGES } from "#core/fleet/agent-age.ts";
 import { HOST_STATES } from "#core/hosts/place-vm.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { HostGroup } from "./fleet.ts";
+import { OrderedPageQuery, sortBy } from "./page.ts";
 import { use } from "#core/contracts/named.ts";
 import { Hypervisor, Instant } from "#core/contracts/values.ts";
 
@@ -20,12 +21,14 @@ const CEILING = {
   diskGib: room,
 };
 
+const HostStateName = z.enum(HOST_STATES).openapi("HostState");
+
 export const HostView = z
   .object({
     id: idOut("host"),
     name: z.string(),
     locationId: idOut("location"),
-    state: z.enum(HOST_STATES).openapi("HostState"),
+    state: HostStateName,
     hypervisor: use(Hypervisor).nullable(),
     accelerator: z.string().nullable(),
     testOnly: z.boolean(),
@@ -66,10 +69,20 @@ export const HostView = z
   .openapi("Host");
 export type HostView = z.infer<typeof HostView>;
 
+export const HostQuery = OrderedPageQuery.extend({
+  locationId: idIn("location").optional(),
+  state: use(HostStateName).optional(),
+  group: HostGroup.optional(),
+  sort: sortBy(["createdAt", "name"], "createdAt"),
+});
+
 export const AddHost = z
   .strictObject({
     name: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
     locationId: idIn("location"),
+    group: HostGroup.optional().openapi({
+      description: "Hosts that staff treat alike, as in a rollout of the agent.",
+    }),
     testOnly: z.boolean().default(false),
     cpuOvercommit: z.int().min(1).max(32).default(4),
     ceiling: z

@@ -6,6 +6,7 @@ import { foldHostName } from "#core/vms/host-name.ts";
 import { isWholeText } from "#core/vms/seed-text.ts";
 import { readSshKeys } from "#core/vms/ssh-key.ts";
 import { BillingInterval } from "./catalogue.ts";
+import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { Instant } from "#core/contracts/values.ts";
 
 /** RFC 1123 host name; other ways to write it are folded. What is none is refused with its own code. */
@@ -115,6 +116,16 @@ export const OrderView = z
   })
   .openapi("Order");
 export type OrderView = z.infer<typeof OrderView>;
+
+export const OrderQuery = OrderedPageQuery.extend({
+  accountId: idIn("account").optional(),
+  state: OrderView.shape.state.optional(),
+  sort: sortBy(["createdAt"], "-createdAt"),
+});
+export const OrderPage = pageOf(
+  "OrderPage",
+  z.object({ ...OrderView.shape, accountId: idOut("account") }).openapi("StaffOrder"),
+);
 
 export const PlacedOrder = z
   .object({ order: OrderView, checkoutUrl: z.url() })

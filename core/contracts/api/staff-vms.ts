@@ -1,9 +1,10 @@
 import { z } from "@hono/zod-openapi";
 import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
-import { idOut } from "#core/ids.ts";
+import { idIn, idOut } from "#core/ids.ts";
 import { WAITS_FOR_CODES } from "#core/vms/waits-for.ts";
 import { FindingView } from "./findings.ts";
+import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { ActionView, VmView } from "./vms.ts";
 
 /* A VM as staff look at it: how it stands, and why. */
@@ -56,6 +57,43 @@ export const StaffVmView = z
   })
   .openapi("StaffVm");
 export type StaffVmView = z.infer<typeof StaffVmView>;
+
+export const StaffVmQuery = OrderedPageQuery.extend({
+  accountId: idIn("account").optional(),
+  hostId: idIn("host").optional(),
+  locationId: idIn("location").optional(),
+  planId: idIn("plan").optional(),
+  presence: z
+    .enum(["here", "lost", "gone", "any"])
+    .openapi("VmPresence")
+    .default("here")
+    .openapi({
+      param: {
+        description:
+          "`here`: not gone; `lost`: its host says that it is not there, though it should be; `gone`: it was deleted.",
+      },
+    }),
+  sort: sortBy(["createdAt", "hostname"], "-createdAt"),
+});
+export const StaffVmPage = pageOf(
+  "StaffVmPage",
+  z
+    .object({
+      ...VmView.shape,
+      accountId: idOut("account"),
+      hostId: idOut("host"),
+      deletedAt: Instant.nullable(),
+    })
+    .openapi("ListedVm"),
+);
+
+export const StaffActionQuery = OrderedPageQuery.extend({
+  vmId: idIn("vm").optional(),
+  status: ActionView.shape.status.optional(),
+  type: ActionView.shape.type.optional(),
+  sort: sortBy(["startedAt"], "-startedAt"),
+});
+export const StaffActionPage = pageOf("ActionPage", ActionView);
 
 export const CallOffAction = z
   .strictObject({

@@ -1,16 +1,7 @@
 import { z } from "@hono/zod-openapi";
-import { Count } from "./values.ts";
+import { Count, QueryInstant } from "./values.ts";
 import { use } from "#core/contracts/named.ts";
-import { CLOCK_PATTERN, Instant } from "#core/contracts/values.ts";
-
-/** An instant that a query may name: a year that every part of us can write. */
-const QueryInstant = z.iso
-  .datetime()
-  .refine((text) => Date.parse(text) >= 0, "may not lie before 1970")
-  .openapi({
-    pattern: `^(?:19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}T${CLOCK_PATTERN}(?:\\.[0-9]+)?Z$`,
-    example: "2026-03-01T12:00:00Z",
-  });
+import { Instant } from "#core/contracts/values.ts";
 
 const UsageBy = z.enum(["hour", "day"]).openapi("UsageBy");
 

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { CLOCK_PATTERN } from "#core/contracts/values.ts";
 
 /*
  * The HTTP surface for customers, staff and integrations, a file an area. Requests are strict; a bigint travels as a
@@ -24,3 +25,12 @@ export const Label = (max: number) =>
 
 /** More than any machine has, and what an integer column holds. */
 export const MOST_COUNT = 2 ** 30;
+
+/** An instant that a query may name: a year that every part of us can write. */
+export const QueryInstant = z.iso
+  .datetime()
+  .refine((text) => Date.parse(text) >= 0, "may not lie before 1970")
+  .openapi({
+    pattern: `^(?:19[7-9][0-9]|[2-9][0-9]{3})-[0-9]{2}-[0-9]{2}T${CLOCK_PATTERN}(?:\\.[0-9]+)?Z$`,
+    example: "2026-03-01T12:00:00Z",
+  });

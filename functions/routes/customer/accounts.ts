@@ -87,6 +87,7 @@ export const accountRoutes = (deps: Deps) =>
           email: who.email,
           name: who.name,
           role: who.role,
+          staffRole: who.staffRole,
           scopes: [...who.scopes],
         },
         200,

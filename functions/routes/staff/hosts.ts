@@ -1,8 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { HostDetailsView, HostStandingPage } from "#core/contracts/api/host-standing.ts";
-import { AddedHost, AddHost, ChangeHost, HostView } from "#core/contracts/api/hosts.ts";
+import { AddedHost, AddHost, ChangeHost, HostQuery, HostView } from "#core/contracts/api/hosts.ts";
 import { FindingPage, FindingQuery } from "#core/contracts/api/findings.ts";
-import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { changeHost } from "#commands/hosts/change-host.ts";
@@ -30,9 +29,10 @@ const listRoute = (deps: Deps) =>
     tags: ["Staff"],
     method: "get",
     path: "/staff/v1/hosts",
-    request: { query: PageQuery },
+    request: { query: HostQuery },
     responses: {
       200: { description: "A page of hosts", content: json(HostStandingPage) },
+      ...problems("cursor_invalid"),
     },
   });
 const showRoute = (deps: Deps) =>
@@ -120,9 +120,11 @@ const findingsRoute = (deps: Deps) =>
 export const staffHostRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
     .openapi(listRoute(deps), async (c) => {
-      const { limit, cursor } = c.req.valid("query");
+      const { limit, cursor = null, sort, ...asked } = c.req.valid("query");
+      const { locationId = null, state = null, group = null } = asked;
+      const filter = { locationId, state, group };
       const releases = await allReleases(deps);
-      const page = await showHosts(deps, { limit, cursor: cursor ?? null });
+      const page = unwrap(await showHosts(deps, filter, sort, { limit, cursor }));
       return c.json(
         {
           items: page.items.map((host) => toHostStandingView(host, releases)),

@@ -1,14 +1,16 @@
 import { createRoute, z } from "@hono/zod-openapi";
+import { OrderPage, OrderQuery } from "#core/contracts/api/orders.ts";
 import { AdoptionView, AdoptVm, RecordRestore, RestoreView } from "#core/contracts/api/restores.ts";
-import { idIn } from "#core/ids.ts";
+import { idIn, toWireId } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
 import { recordRestore } from "#commands/hosts/record-restore.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { adoptVm } from "#commands/orders/adopt-vm.ts";
+import { listOrders } from "#commands/orders/list-orders.ts";
 import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
-import { toRestoreView } from "#functions/views.ts";
+import { toOrderView, toRestoreView } from "#functions/views.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
 
@@ -51,9 +53,34 @@ const adoptRoute = (deps: Deps) =>
     },
   });
 
-/** What staff do when the database was restored. */
+const listRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "orders:read"),
+    operationId: "listOrders",
+    summary: "Everybody's orders",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/orders",
+    request: { query: OrderQuery },
+    responses: {
+      200: { description: "A page of orders", content: json(OrderPage) },
+      ...problems("cursor_invalid"),
+    },
+  });
+
+/** What staff see of orders, and do when the database was restored. */
 export const staffOrderRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
+    .openapi(listRoute(deps), async (c) => {
+      const { limit, cursor = null, sort, accountId = null, state = null } = c.req.valid("query");
+      const filter = { accountId, state };
+      const page = unwrap(await listOrders(deps, filter, sort, { limit, cursor }));
+      const items = page.items.map((order) => ({
+        ...toOrderView(order),
+        accountId: toWireId("account", order.accountId),
+      }));
+      return c.json({ items, nextCursor: page.nextCursor }, 200);
+    })
     .openapi(restoreRoute(deps), async (c) => {
       const { restoredTo, dryRun } = c.req.valid("json");
       const asked = { restoredTo: new Date(restoredTo), dryRun };

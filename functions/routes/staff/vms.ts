@@ -1,6 +1,13 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
-import { CallOffAction, StaffVmView } from "#core/contracts/api/staff-vms.ts";
+import {
+  CallOffAction,
+  StaffActionPage,
+  StaffActionQuery,
+  StaffVmPage,
+  StaffVmQuery,
+  StaffVmView,
+} from "#core/contracts/api/staff-vms.ts";
 import {
   HostRepairView,
   RepairHost,
@@ -14,6 +21,7 @@ import type { Deps } from "#commands/deps.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { callOffAction } from "#commands/vms/call-off-action.ts";
+import { listStaffActions, listStaffVms } from "#commands/vms/list-for-staff.ts";
 import { repairHost, showHostRepair, type HostRepair } from "#commands/vms/repair-host.ts";
 import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
 import { showStaffVm } from "#commands/vms/show-staff-vm.ts";
@@ -21,14 +29,14 @@ import { forAccounts, type AccountEnv } from "#functions/access.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
-import { toStaffVmView } from "#functions/staff-vm-view.ts";
+import { toListedVm, toStaffVmView } from "#functions/staff-vm-view.ts";
 import { toActionView } from "#functions/views.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
 
 const repairRoute = (deps: Deps) =>
   createRoute({
-    ...forAccounts(deps, ["staff"], "staff:write"),
+    ...forAccounts(deps, ["staff"], "repairs:write"),
     operationId: "repairVm",
     summary: "Bring back, or give up, a VM that its host has lost",
     description:
@@ -86,9 +94,39 @@ const showRoute = (deps: Deps) =>
     },
   });
 
+const listRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "vms:read"),
+    operationId: "listStaffVms",
+    summary: "Everybody's VMs",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/vms",
+    request: { query: StaffVmQuery },
+    responses: {
+      200: { description: "A page of VMs", content: json(StaffVmPage) },
+      ...problems("cursor_invalid"),
+    },
+  });
+
+const actionsRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "vms:read"),
+    operationId: "listActions",
+    summary: "What was and is done with everybody's VMs",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/actions",
+    request: { query: StaffActionQuery },
+    responses: {
+      200: { description: "A page of actions", content: json(StaffActionPage) },
+      ...problems("cursor_invalid"),
+    },
+  });
+
 const cancelRoute = (deps: Deps) =>
   createRoute({
-    ...forAccounts(deps, ["staff"], "staff:write"),
+    ...forAccounts(deps, ["staff"], "repairs:write"),
     operationId: "cancelAction",
     summary: "Call off an action that runs",
     description:
@@ -116,6 +154,23 @@ const cancelRoute = (deps: Deps) =>
 /** What staff see of one VM, and do to it. */
 export const staffVmRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
+    .openapi(listRoute(deps), async (c) => {
+      const { limit, cursor = null, sort, presence, ...asked } = c.req.valid("query");
+      const { accountId = null, hostId = null, locationId = null, planId = null } = asked;
+      const filter = { accountId, hostId, locationId, planId, presence };
+      const page = unwrap(await listStaffVms(deps, filter, sort, { limit, cursor }));
+      const now = deps.clock.now();
+      const items = page.items.map((view) => toListedVm(view, now, c.get("who")));
+      return c.json({ items, nextCursor: page.nextCursor }, 200);
+    })
+    .openapi(actionsRoute(deps), async (c) => {
+      const { limit, cursor = null, sort, ...asked } = c.req.valid("query");
+      const { vmId = null, status = null, type = null } = asked;
+      const filter = { vmId, status, type };
+      const page = unwrap(await listStaffActions(deps, filter, sort, { limit, cursor }));
+      const items = page.items.map(({ action, vm }) => toActionView(action, c.get("who"), vm));
+      return c.json({ items, nextCursor: page.nextCursor }, 200);
+    })
     .openapi(showRoute(deps), async (c) => {
       const vm = unwrap(await showStaffVm(deps, c.req.valid("param").id));
       return c.json(toStaffVmView(vm, deps.clock.now(), c.get("who")), 200);

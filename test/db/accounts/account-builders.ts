@@ -10,7 +10,9 @@ import {
   type Accounts,
   type LogIns,
   type Role,
+  scopesOf,
   SCOPES_OF_ROLE,
+  type StaffRole,
 } from "#core/accounts/accounts.ts";
 import type { Db } from "#db/client.ts";
 import { spendCode } from "#db/accounts/spent-codes.ts";
@@ -68,6 +70,21 @@ export async function anAccount(accounts: LogIns, role: Role): Promise<AccountPr
   if (!made.ok) throw new Error(made.error.code);
   const { accountId } = made.value;
   return { accountId, email, name: "Ada", role, scopes: SCOPES_OF_ROLE[role], via: "session" };
+}
+
+/** A member of staff with a token that may do all that they may, as a log-in with a second factor makes it. */
+export async function aMember(
+  accounts: Doors,
+  staffRole: StaffRole,
+): Promise<{ accountId: string; email: string; secret: string }> {
+  const who = { email: anEmail(), name: "Grace", role: "staff", staffRole } as const;
+  const made = await accounts.createAccount({ ...who, password: PASSWORD });
+  if (!made.ok) throw new Error(made.error.code);
+  const scopes = scopesOf(who);
+  const owner = { ...who, ...made.value, scopes, via: "session" } as const;
+  const token = await accounts.createToken(owner, { name: "desk", scopes, expiresInSeconds: null });
+  if (!token.ok) throw new Error(token.error.code);
+  return { ...made.value, email: who.email, secret: token.value.secret };
 }
 
 export async function aToken(

@@ -300,7 +300,7 @@ describe("authenticating", () => {
     const owner = await anAccount(accounts, "staff");
     const cookie = await logIn(accounts, owner.email);
     const { secret } = await aToken(accounts, owner, { scopes: ["staff:write", "vms:read"] });
-    await changeAccount(owner.accountId, { role: "customer" });
+    await changeAccount(owner.accountId, { role: "customer", staffRole: null });
     expect(await accounts.authenticate(new Headers({ cookie }))).toMatchObject({
       value: { role: "customer", scopes: SCOPES_OF_ROLE.customer },
     });
@@ -359,7 +359,10 @@ function aClock() {
   };
 }
 
-async function changeAccount(id: string, change: { role?: Role; bannedAt?: Date }): Promise<void> {
+async function changeAccount(
+  id: string,
+  change: { role?: Role; staffRole?: null; bannedAt?: Date },
+): Promise<void> {
   await database.db
     .update(accountTables.accounts)
     .set(change)

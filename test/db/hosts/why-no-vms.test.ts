@@ -141,7 +141,14 @@ test("a page of hosts is read by as many statements as a host is", async () => {
     more.push(await anEnrolledHost(cp, { locationId, places, testOnly: places > 1 }));
   const asked = async (limit: number) => {
     const before = cp.steps.statements;
-    const page = await showHosts(cp.deps, { limit, cursor: null });
+    const found = await showHosts(
+      cp.deps,
+      { locationId: null, state: null, group: null },
+      { by: "createdAt", down: false },
+      { limit, cursor: null },
+    );
+    if (!found.ok) throw new Error(found.error.code);
+    const page = found.value;
     return { page, statements: cp.steps.statements - before };
   };
   const [one, many] = [await asked(1), await asked(100)];

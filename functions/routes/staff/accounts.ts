@@ -1,0 +1,158 @@
+import { createRoute, z } from "@hono/zod-openapi";
+import { AccountPage, AccountQuery } from "#core/contracts/api/accounts.ts";
+import { AuditPage, AuditQuery } from "#core/contracts/api/audit.ts";
+import { SearchQuery, SearchResult } from "#core/contracts/api/search.ts";
+import { AccountDetailsView, AddNote, NoteView } from "#core/contracts/api/account-details.ts";
+import { idIn, toActorId } from "#core/ids.ts";
+import { ok } from "#core/result.ts";
+import { listAccounts } from "#commands/accounts/list-accounts.ts";
+import { addNote } from "#commands/accounts/add-note.ts";
+import { showAccount } from "#commands/accounts/show-account.ts";
+import { answerOnce } from "#commands/messages/answer-once.ts";
+import { search } from "#commands/accounts/search.ts";
+import { showAudit } from "#commands/accounts/show-audit.ts";
+import type { Deps } from "#commands/deps.ts";
+import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { requestKey } from "#functions/idempotency-key.ts";
+import { adding } from "#functions/staff-adds.ts";
+import { problems, unwrap } from "#functions/problems.ts";
+import { newRouter } from "#functions/router.ts";
+import {
+  toAccountDetailsView,
+  toAccountView,
+  toAuditView,
+  toFoundView,
+  toNoteView,
+} from "#functions/desk-views.ts";
+
+const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
+
+const auditRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "audit:read"),
+    operationId: "listAudit",
+    summary: "Who changed what, the newest first",
+    description:
+      "Everything that was changed, with its change: nothing is added later, and nothing taken out.",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/audit",
+    request: { query: AuditQuery },
+    responses: {
+      200: { description: "A page of the audit log", content: json(AuditPage) },
+      ...problems("cursor_invalid"),
+    },
+  });
+
+const listRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "accounts:read"),
+    operationId: "listAccounts",
+    summary: "Everybody's accounts",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/accounts",
+    request: { query: AccountQuery },
+    responses: {
+      200: { description: "A page of accounts", content: json(AccountPage) },
+      ...problems("cursor_invalid"),
+    },
+  });
+
+const accountParam = z.object({ id: idIn("account") });
+
+const showRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "accounts:read"),
+    operationId: "showAccount",
+    summary: "An account: its money, machines, log-ins and notes",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/accounts/{id}",
+    request: { params: accountParam },
+    responses: {
+      200: {
+        description: "The account; also one that is closed",
+        content: json(AccountDetailsView),
+      },
+      ...problems("account_not_found"),
+    },
+  });
+
+const noteRoute = (deps: Deps) => {
+  const route = adding(
+    deps,
+    {
+      operationId: "addAccountNote",
+      summary: "Write a note about an account",
+      description: "For staff alone. It stays as it was written.",
+    },
+    { body: AddNote, answer: NoteView },
+    "account_not_found",
+  );
+  return createRoute({
+    ...route,
+    ...forAccounts(deps, ["staff"], "accounts:write"),
+    path: "/staff/v1/accounts/{id}/notes",
+    request: { ...route.request, params: accountParam },
+  });
+};
+
+const searchRoute = (deps: Deps) =>
+  createRoute({
+    // Every member of staff has this one; what else is found goes by the scopes of what it is.
+    ...forAccounts(deps, ["staff"], "vms:read"),
+    operationId: "search",
+    summary: "Find anything by what is known of it",
+    description:
+      "Each result is of a kind that the caller's scopes let them see; of others there is no word.",
+    tags: ["Staff"],
+    method: "get",
+    path: "/staff/v1/search",
+    request: { query: SearchQuery },
+    responses: { 200: { description: "What was found", content: json(SearchResult) } },
+  });
+
+const instant = (text: string | undefined): Date | null =>
+  text === undefined ? null : new Date(text);
+
+/** Who is who, and who did what. */
+export const staffAccountRoutes = (deps: Deps) =>
+  newRouter<AccountEnv>()
+    .openapi(listRoute(deps), async (c) => {
+      const { limit, cursor = null, sort, ...asked } = c.req.valid("query");
+      const { role = null, email = null, closed } = asked;
+      const filter = { role, email, closed: closed === undefined ? null : closed === "true" };
+      const page = unwrap(await listAccounts(deps, filter, sort, { limit, cursor }));
+      return c.json({ items: page.items.map(toAccountView), nextCursor: page.nextCursor }, 200);
+    })
+    .openapi(showRoute(deps), async (c) => {
+      const who = c.get("who");
+      const account = unwrap(await showAccount(deps, who, c.req.valid("param").id));
+      return c.json(toAccountDetailsView(account, deps.clock.now(), who), 200);
+    })
+    .openapi(noteRoute(deps), async (c) => {
+      const body = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      const asked = { accountId: c.req.valid("param").id, ...body };
+      const added = await answerOnce(deps, key, NoteView, async (within) => {
+        const note = await addNote(within, c.get("who"), asked);
+        return note.ok ? ok(toNoteView(note.value)) : note;
+      });
+      return c.json(unwrap(added), 201);
+    })
+    .openapi(searchRoute(deps), async (c) => {
+      const { items, more } = await search(deps, c.get("who"), c.req.valid("query"));
+      return c.json({ items: items.map(toFoundView), more }, 200);
+    })
+    .openapi(auditRoute(deps), async (c) => {
+      const { limit, cursor = null, subject = null, actor, from, to } = c.req.valid("query");
+      const filter = {
+        subject,
+        actor: actor === undefined ? null : toActorId(actor),
+        from: instant(from),
+        to: instant(to),
+      };
+      const page = unwrap(await showAudit(deps, filter, { limit, cursor }));
+      return c.json({ items: page.items.map(toAuditView), nextCursor: page.nextCursor }, 200);
+    });
