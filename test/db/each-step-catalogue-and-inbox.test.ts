@@ -75,6 +75,7 @@ test("a plan is put on sale once", async () => {
       emits: [],
     },
     /^plans /,
+    /^plan_versions /,
     /^plan_prices .*"month"/,
     /^audit_log .*"plan.add"/,
   );

@@ -14,6 +14,7 @@ const ROWS = {
     vm_id: z.string(),
     state: z.string(),
     plan_id: z.string(),
+    plan_version: z.number(),
     image_id: z.string(),
     hostname: z.string(),
     total_minor: z.number(),
@@ -24,7 +25,6 @@ const ROWS = {
   vms: z.object({
     id: z.string(),
     account_id: z.string(),
-    order_id: z.string(),
     host_id: z.string(),
     presence: z.enum(["present", "absent"]),
     desired_power: z.string(),
@@ -57,19 +57,23 @@ const ROWS = {
   }),
   reservations: z.object({
     id: z.string(),
-    order_id: z.string(),
+    vm_id: z.string(),
     host_id: z.string(),
     vcpus: z.number(),
     memory_mib: z.number(),
     disk_gib: z.number(),
     released_at: maybeAt,
   }),
-  entitlements: z.object({
+  services: z.object({
     vm_id: z.string(),
-    order_id: z.string(),
+    plan_id: z.string(),
+    plan_version: z.number(),
+    payer: z.string(),
+    interval: z.string().nullable(),
+    amount_minor: z.number().nullable(),
     subscription_id: z.string().nullable(),
     subscription_status: z.string().nullable(),
-    until: at,
+    entitled_until: at,
   }),
   losses: z.object({
     id: z.string(),
@@ -214,7 +218,7 @@ export class Mirror {
   readonly vms = new TableMirror(ROWS.vms);
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
-  readonly entitlements = new TableMirror(ROWS.entitlements, ["vm_id"]);
+  readonly services = new TableMirror(ROWS.services, ["vm_id"]);
   readonly losses = new TableMirror(ROWS.losses);
   readonly giveBacks = new TableMirror(ROWS.give_backs);
   readonly actions = new TableMirror(ROWS.actions);
@@ -233,7 +237,7 @@ export class Mirror {
     vms: this.vms,
     hosts: this.hosts,
     reservations: this.reservations,
-    entitlements: this.entitlements,
+    services: this.services,
     losses: this.losses,
     give_backs: this.giveBacks,
     actions: this.actions,
@@ -253,6 +257,11 @@ export class Mirror {
 
   constructor(postgres: SimPostgres) {
     this.#postgres = postgres;
+  }
+
+  /** The order that led to the VM, or may yet. */
+  orderOf(vmId: string): Row<"orders"> | undefined {
+    return this.orders.all().find((order) => order.vm_id === vmId);
   }
 
   /** Reads what was committed since the last call, table by table. */

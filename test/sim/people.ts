@@ -203,7 +203,7 @@ export class People {
     const paths: [string, string, unknown?][] = [
       ["GET", `/v1/vms/${id}`],
       ["GET", `/v1/vms/${id}/usage`],
-      ["GET", `/v1/orders/${toWireId("order", vm.order_id)}`],
+      ["GET", `/v1/orders/${toWireId("order", this.#mirror.orderOf(vm.id)?.id ?? vm.id)}`],
       ["POST", `/v1/vms/${id}/actions`, { type: "stop" }],
       ["DELETE", `/v1/vms/${id}`],
     ];
@@ -302,8 +302,8 @@ export class People {
 
   /** The customer ends the subscription in Stripe's own portal. */
   async cancelAtProvider(index: number): Promise<void> {
-    const entitlement = pick(this.#mirror.entitlements.all(), index);
-    if (entitlement?.subscription_id) await this.#provider.cancel(entitlement.subscription_id);
+    const service = pick(this.#mirror.services.all(), index);
+    if (service?.subscription_id) await this.#provider.cancel(service.subscription_id);
   }
 
   /** Asks until there is an answer that another try would not change; null: gave up. */

@@ -11,11 +11,14 @@ afterEach(() => cp.drop());
 
 describe("renewals", () => {
   const entitled = async (vmId: string) => {
-    const [row] = await cp.rows("select until from entitlements where vm_id = $1", vmId);
+    const [row] = await cp.rows(
+      "select entitled_until as until from services where vm_id = $1",
+      vmId,
+    );
     return row?.["until"];
   };
   const status = async (vmId: string) =>
-    (await cp.rows("select subscription_status from entitlements where vm_id = $1", vmId))[0]?.[
+    (await cp.rows("select subscription_status from services where vm_id = $1", vmId))[0]?.[
       "subscription_status"
     ];
   const bookedPayments = async (orderId: string) =>

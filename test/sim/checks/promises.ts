@@ -43,15 +43,15 @@ export const soldIsMakeable: MakeCheck = (scene) => ({
     first(scene.mirror.reservations.changed, ({ before, after }) => {
       if (before !== null || after === null) return undefined;
       const host = hostOf(scene, after.host_id);
-      const order = scene.mirror.orders.get(after.order_id);
+      const order = scene.mirror.orderOf(after.vm_id);
       const image = IMAGES.find(({ id }) => id === order?.image_id);
       if (host === undefined || image === undefined) return undefined;
       const goneAt = host.imagesGone.get(image.name) ?? Infinity;
       const told = host.upSince !== null && Math.max(goneAt, host.upSince) + TOLD_WITHIN_MS;
       if (askedOfOldAgent(scene, host, order?.image_id))
-        return `order ${after.order_id} was taken for ${host.name}, whose agent does not understand its image`;
+        return `order ${order?.id} was taken for ${host.name}, whose agent does not understand its image`;
       return told !== false && told < nowOf(scene) && !host.cut && !host.hasBoasted
-        ? `order ${after.order_id} was taken, and ${host.name} has told that it lacks its image`
+        ? `order ${order?.id} was taken, and ${host.name} has told that it lacks its image`
         : undefined;
     }) ??
     first(scene.mirror.hosts.changed, ({ after }) => {
