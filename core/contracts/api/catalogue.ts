@@ -193,7 +193,9 @@ const Added = (kind: "plan" | "image" | "location") =>
 
 export const AddedPlan = Added("plan");
 
-export const AddedPlanVersion = AddedPlan.extend({ version: z.int() }).openapi("AddedPlanVersion");
+export const AddedPlanVersion = z
+  .object({ id: idOut("plan"), version: z.int() })
+  .openapi("AddedPlanVersion");
 
 export const AddedImage = Added("image");
 

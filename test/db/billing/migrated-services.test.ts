@@ -18,8 +18,9 @@ const name = `t_${randomBytes(6).toString("hex")}`;
 const url = new URL(inject("postgresUrl"));
 url.pathname = `/${name}`;
 let pool: pg.Pool;
-let before: Record<string, unknown[]>;
-let after: Record<string, unknown[]>;
+type Rows = Record<string, Record<string, unknown>[]>;
+let before: Rows;
+let after: Rows;
 
 beforeAll(async () => {
   await runSql(inject("postgresUrl"), `create database ${name}`);
@@ -110,12 +111,12 @@ const entitled = (s: (typeof SOLD)[number]) => `
 `;
 
 /** All tables, each with its rows. */
-async function everyRow(): Promise<Record<string, unknown[]>> {
+async function everyRow(): Promise<Rows> {
   const { rows } = await pool.query<{ name: string }>(
     "select tablename as name from pg_tables where schemaname = 'public' order by 1",
   );
   const tables = rows.map(async ({ name: table }) => {
-    const all = await pool.query<{ row: unknown }>(
+    const all = await pool.query<{ row: Record<string, unknown> }>(
       `select to_jsonb(t) as row from ${table} t order by 1`,
     );
     return [table, all.rows.map(({ row }) => row)] as const;
@@ -136,9 +137,7 @@ test("no row of any table is lost, and every column that stays says what it said
   };
   for (const table of kept) {
     const stays = (before[table] ?? []).map((row) =>
-      Object.fromEntries(
-        Object.entries(row as object).filter(([column]) => !MOVED[table]?.includes(column)),
-      ),
+      Object.fromEntries(Object.entries(row).filter(([column]) => !MOVED[table]?.includes(column))),
     );
     expect([table, after[table]]).toMatchObject([table, stays]);
     expect(after[table]).toHaveLength(stays.length);

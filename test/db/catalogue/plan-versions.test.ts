@@ -95,7 +95,7 @@ describe("a plan that staff change", () => {
       ),
     );
     const versions = made.map((each) => valueOf(each).version);
-    expect(versions.toSorted()).toEqual([2, 3, 4, 5]);
+    expect(versions.toSorted((a, b) => a - b)).toEqual([2, 3, 4, 5]);
     const newest = await loadNewestPlan(cp.deps.db, planId);
     expect(newest).toMatchObject({ version: 5, trafficGib: 101 + versions.indexOf(5) });
   });
