@@ -42,6 +42,15 @@ const ROWS = {
     vcpus: z.number(),
     memory_mib: z.number(),
     disk_gib: z.number(),
+    bandwidth_mbit: z.number().nullable(),
+  }),
+  plan_versions: z.object({
+    plan_id: z.string(),
+    version: z.number(),
+    vcpus: z.number(),
+    memory_mib: z.number(),
+    disk_gib: z.number(),
+    bandwidth_mbit: z.number().nullable(),
   }),
   hosts: z.object({
     id: z.string(),
@@ -216,6 +225,8 @@ const Raw = z.record(z.string(), z.unknown());
 export class Mirror {
   readonly orders = new TableMirror(ROWS.orders);
   readonly vms = new TableMirror(ROWS.vms);
+  /** Those that came in the run: the first ones are the fixture's. */
+  readonly planVersions = new TableMirror(ROWS.plan_versions, ["plan_id", "version"]);
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
   readonly services = new TableMirror(ROWS.services, ["vm_id"]);
@@ -235,6 +246,7 @@ export class Mirror {
   readonly #tables = {
     orders: this.orders,
     vms: this.vms,
+    plan_versions: this.planVersions,
     hosts: this.hosts,
     reservations: this.reservations,
     services: this.services,

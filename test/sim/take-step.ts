@@ -73,6 +73,8 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return jump(world, step.days, 72);
     case "cancel_at_provider":
       return begin(people.cancelAtProvider(step.vm));
+    case "change_plan":
+      return begin(people.changePlan(step.plan, step.by));
     case "jump":
       return jump(world, step.days, step.strideHours);
     default:
