@@ -2,7 +2,7 @@ import type { AddImage, AddPlan, AddPlanVersion } from "#core/contracts/api/cata
 import { LIMITS, PLATFORMS, withinLimits } from "#core/hosts/limits.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { insertImage, insertLocation, insertPlan, type Plan } from "#db/catalogue/catalogue.ts";
+import { insertImage, insertLocation, insertPlan, type Sold } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { recordChange, type Actor, type SubjectKind } from "#db/record-change.ts";
 import { inTransaction, violates } from "#db/transaction.ts";
@@ -30,7 +30,7 @@ export const isOfAnyPlatform = (size: VmSize): boolean =>
 export const soldAs = (
   { vcpus, memoryMib, diskGib, trafficGib, bandwidthMbit, diskIops, prices }: AddPlanVersion,
   newId: () => string,
-): Omit<Plan, "id" | "version" | "name" | "available"> => ({
+): Sold => ({
   size: { vcpus, memoryMib, diskGib },
   trafficGib,
   bandwidthMbit,

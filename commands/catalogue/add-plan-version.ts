@@ -1,10 +1,10 @@
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import type { AddPlanVersion } from "#core/contracts/api/catalogue.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { insertPlanVersion, lockPlan, type Plan } from "#db/catalogue/catalogue.ts";
+import { insertPlanVersion, lockPlan, type Sold } from "#db/catalogue/catalogue.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { isOfAnyPlatform, soldAs } from "./add-catalogue.ts";
 
 /**
@@ -20,7 +20,7 @@ export async function addPlanVersion(
   if (!isOfAnyPlatform(wanted))
     return refuse("plan_beyond_limits", "no hypervisor supports a VM of this size");
   const at = stamp(deps);
-  return undoOnRefusal(deps.db, async (tx): Promise<Result<Added, Refusal<"plan_not_found">>> => {
+  return inTransaction(deps.db, async (tx) => {
     const newest = await lockPlan(tx, planId);
     if (!newest) return refuse("plan_not_found", "there is no such plan");
     const sold = soldAs(wanted, at.newId);
@@ -42,16 +42,8 @@ export async function addPlanVersion(
   });
 }
 
-type Added = { version: number };
-
 /** What a customer buys, without the ids of its rows. */
-const meaning = ({
-  size,
-  trafficGib,
-  bandwidthMbit,
-  diskIops,
-  prices,
-}: Omit<Plan, "id" | "version" | "name" | "available">): string =>
+const meaning = ({ size, trafficGib, bandwidthMbit, diskIops, prices }: Sold): string =>
   canonicalJson({
     size,
     trafficGib,

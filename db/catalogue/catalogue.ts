@@ -8,19 +8,23 @@ import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { images, locations, planPrices, plans, planVersions } from "#db/schema/catalogue.ts";
 
-/** One version of a plan. What is on sale of it is the newest; who bought an older one keeps that. */
-export type Plan = Readonly<{
-  id: string;
-  version: number;
-  name: string;
+/** What a version of a plan gives, and for how much. */
+export type Sold = Readonly<{
   size: VmSize;
   trafficGib: number;
   bandwidthMbit: number | null;
   diskIops: number | null;
-  /** Its newest version is on sale. */
-  available: boolean;
   prices: readonly PlanPrice[];
 }>;
+/** One version of a plan. What is on sale of it is the newest; who bought an older one keeps that. */
+export type Plan = Sold &
+  Readonly<{
+    id: string;
+    version: number;
+    name: string;
+    /** Its newest version is on sale. */
+    available: boolean;
+  }>;
 export type PlanPrice = Readonly<{
   id: string;
   interval: BillingInterval;
