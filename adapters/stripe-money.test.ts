@@ -55,6 +55,25 @@ describe("a subscription", () => {
     });
   });
 
+  it("6a 2: whose newest invoices are prorations is paid to the end of the renewal before them", async () => {
+    const line = (proration: boolean, end: number) => ({
+      amount: 1,
+      parent: { type: "subscription_item_details", subscription_item_details: { proration } },
+      period: { end },
+    });
+    const ofLine = (each: object) => anInvoice({ lines: { data: [each] } });
+    const prorations = ofLine(line(true, SECONDS + 9 * DAY));
+    const page = (has_more: boolean, ...data: object[]) => ({ ...list(...data), has_more });
+    answer(
+      aSubscription({ latest_invoice: prorations }),
+      page(true, prorations, prorations),
+      page(false, prorations, ofLine(line(false, SECONDS - 2 * DAY)), ofLine(line(false, SECONDS))),
+    );
+    expect((await payments().fetchSubscription("sub_1")).paidUntil).toEqual(
+      new Date((SECONDS - 2 * DAY) * 1000),
+    );
+  });
+
   it("that never was is paid until it began", async () => {
     for (const latest of [unpaid, { latest_invoice: null }]) {
       answer(aSubscription(latest), list());

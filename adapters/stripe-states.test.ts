@@ -197,13 +197,24 @@ describe("a subscription", () => {
 
 describe("the end of what is paid", () => {
   const until = (end: number) => ({ period: { start: CREATED, end } });
-  const ended = (...invoices: Stripe.Invoice[]) => endOfPaid(invoices)?.getTime();
+  const ended = (invoice: Stripe.Invoice) => endOfPaid(invoice)?.getTime();
 
-  it("is the latest end of the lines of paid invoices", () => {
+  it("is the latest end of the lines of a paid invoice", () => {
     const lines = { data: [aLine(until(CREATED + 300)), aLine(until(CREATED + 100))] };
-    const later = anInvoice({ lines: { data: [aLine(until(CREATED + 200))] } });
-    expect(ended(anInvoice({ lines }), later)).toBe((CREATED + 300) * 1000);
-    expect(ended(later)).toBe((CREATED + 200) * 1000);
+    expect(ended(anInvoice({ lines }))).toBe((CREATED + 300) * 1000);
+  });
+
+  it("6a 2: is not moved by a proration, though its invoice is paid", () => {
+    const of = { type: "subscription_item_details" };
+    const proration = { ...of, subscription_item_details: { proration: true } };
+    const recurring = { ...of, subscription_item_details: { proration: false } };
+    const debit = aLine({ amount: 97, parent: proration, ...until(CREATED + 900) });
+    const credit = aLine({ amount: -1000, parent: proration, ...until(CREATED + 900) });
+    expect(ended(anInvoice({ lines: { data: [credit, debit] } }))).toBeUndefined();
+    const renewal = aLine({ parent: recurring, ...until(CREATED + 70) });
+    expect(ended(anInvoice({ lines: { data: [credit, debit, renewal] } }))).toBe(
+      (CREATED + 70) * 1000,
+    );
   });
 
   it.each(["open", "draft", "void", "uncollectible", null])(
@@ -222,7 +233,6 @@ describe("the end of what is paid", () => {
       (CREATED + 50) * 1000,
     );
     expect(ended(anInvoice({ lines: { data: [credit, item] } }))).toBeUndefined();
-    expect(ended()).toBeUndefined();
   });
 
   it("is bought by a line that costs nothing: a whole discount is paid", () => {

@@ -125,19 +125,26 @@ export function latestInvoiceOf(subscription: Stripe.Subscription): Stripe.Invoi
 }
 
 /**
- * The end of the last period that these invoices have been paid for; undefined when that is none. The period stands on
- * the lines: the subscription's own moves on whether it is paid or not. A line that gives money back (a proration's
- * credit) buys no time.
+ * The end of the period that this invoice has been paid for; undefined when that is none. The period stands on the lines: the
+ * subscription's own moves on whether it is paid or not. Only a recurring line buys time, by its own invoice: a proration is of a
+ * period that another one asks for, and one whose total is negative is `paid` at once, whether that other one is or not.
  */
-export function endOfPaid(invoices: readonly Stripe.Invoice[]): Date | undefined {
-  const ends = invoices.flatMap((invoice) => paidTime(invoice)?.end ?? []);
-  return ends.length === 0 ? undefined : instant(Math.max(...ends));
+export function endOfPaid(invoice: Stripe.Invoice): Date | undefined {
+  const time = timeOf(
+    invoice,
+    (line) => line.parent?.subscription_item_details?.proration !== true,
+  );
+  return time && instant(time.end);
 }
 
-/** The time that an invoice was paid for, in Unix seconds; undefined: it bought none. */
-function paidTime(invoice: Stripe.Invoice): { start: number; end: number } | undefined {
+/** The time that such lines of a paid invoice are of, in Unix seconds, without those that give money back; undefined: none. */
+function timeOf(
+  invoice: Stripe.Invoice,
+  counts: (line: Stripe.InvoiceLineItem) => boolean = () => true,
+): { start: number; end: number } | undefined {
   const periods = invoice.lines.data
     .filter((line) => line.parent?.type === "subscription_item_details" && line.amount >= 0)
+    .filter(counts)
     .map((line) => line.period);
   if (invoice.status !== "paid" || periods.length === 0) return undefined;
   return {
@@ -150,7 +157,7 @@ function paidTime(invoice: Stripe.Invoice): { start: number; end: number } | und
 export function paidPeriod(
   invoice: Stripe.Invoice,
 ): Omit<PaidPeriod, "charged" | "refunded"> | undefined {
-  const time = paidTime(invoice);
+  const time = timeOf(invoice);
   if (time === undefined || invoice.customer === null) return undefined;
   return {
     invoiceId: invoice.id,

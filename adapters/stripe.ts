@@ -67,19 +67,19 @@ export function createStripePayments(options: StripeOptions): Payments {
 
   /**
    * The end of the last period that is paid, or the subscription's start when none is. While the latest invoice is not
-   * paid, the invoices before it say so: Stripe goes on from one unpaid period to the next. Its list begins with the
-   * newest (docs.stripe.com/api/invoices/list); the newest few are enough, since each paid period ends later.
+   * paid, or is of no period, the invoices before it say so: Stripe goes on from one unpaid period to the next. Its list begins
+   * with the newest (docs.stripe.com/api/invoices/list), and the newest that bought time is the last one.
    */
   const paidUntil = async (subscription: Stripe.Subscription): Promise<Date> => {
     const latest = latestInvoiceOf(subscription);
-    const end = latest === null ? undefined : endOfPaid([latest]);
+    const end = latest === null ? undefined : endOfPaid(latest);
     if (end !== undefined) return end;
-    const paid = await stripe.invoices.list({
-      subscription: subscription.id,
-      status: "paid",
-      limit: 10,
-    });
-    return endOfPaid(paid.data) ?? instant(subscription.start_date);
+    const paid = { subscription: subscription.id, status: "paid" as const, limit: 10 };
+    for await (const invoice of stripe.invoices.list(paid)) {
+      const before = endOfPaid(invoice);
+      if (before !== undefined) return before;
+    }
+    return instant(subscription.start_date);
   };
   const stateOf = async (subscription: Stripe.Subscription): Promise<SubscriptionState> =>
     subscriptionState(subscription, await paidUntil(subscription));

@@ -37,6 +37,7 @@ export const toOrderView = (o: Order): OrderView => ({
   state: o.state,
   vmId: HAS_VM.has(o.state) ? toWireId("vm", o.vmId) : null,
   planId: toWireId("plan", o.planId),
+  planVersion: o.planVersion,
   imageId: toWireId("image", o.imageId),
   locationId: toWireId("location", o.locationId),
   hostname: o.hostname,
@@ -47,8 +48,8 @@ export const toOrderView = (o: Order): OrderView => ({
   paidAt: iso(o.paidAt),
 });
 
-const isSuspended = ({ entitledUntil }: VmView, now: Date): boolean =>
-  entitledUntil !== null && isPastGrace(entitledUntil, now);
+const isSuspended = ({ bought }: VmView, now: Date): boolean =>
+  isPastGrace(bought.entitledUntil, now);
 
 /** `who` reads it: staff get a host's own words, everybody else what they mean. */
 export const toVmView = (
@@ -57,7 +58,7 @@ export const toVmView = (
   who: Pick<AccountPrincipal, "role">,
 ): VmViewSchema => ({
   id: toWireId("vm", v.vm.id),
-  orderId: toWireId("order", v.vm.orderId),
+  orderId: v.orderId === null ? null : toWireId("order", v.orderId),
   hostname: v.vm.hostname,
   label: v.vm.label,
   status: vmStatus({
@@ -76,12 +77,17 @@ export const toVmView = (
   guest: guestState(v.vm),
   suspended: isSuspended(v, now) ? ["overdue"] : [],
   lockedBy: v.runningAction ? toWireId("action", v.runningAction.id) : null,
-  planId: toWireId("plan", v.vm.planId),
+  planId: toWireId("plan", v.bought.planId),
+  planVersion: v.bought.planVersion,
+  price: v.bought.price && {
+    interval: v.bought.price.interval,
+    amount: toMoneyView(v.bought.price.amount),
+  },
   imageId: toWireId("image", v.vm.imageId),
   locationId: toWireId("location", v.vm.locationId),
   size: { vcpus: v.vm.vcpus, memoryMib: v.vm.memoryMib, diskGib: v.vm.diskGib },
   addresses: [...v.addresses],
-  entitledUntil: iso(v.entitledUntil),
+  entitledUntil: v.bought.entitledUntil.toISOString(),
   createdAt: v.vm.createdAt.toISOString(),
 });
 

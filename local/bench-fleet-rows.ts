@@ -122,23 +122,25 @@ async function addVms(
     `insert into accounts (id, email, name, role, email_verified, created_at, updated_at)
      select ${ID.account("n")}, 'bench-' || n || '@example.test', 'Bench', 'customer', true, now(), now()
      from generate_series(0, ${vms / VMS_OF_AN_ACCOUNT - 1}) n`,
-    `insert into orders (id, account_id, vm_id, state, plan_id, image_id, location_id, hostname, ssh_keys, billing_interval,
-       total_minor, currency, checkout_id, expires_at, paid_at, created_at)
-     select ${ID.order("n")}, ${owner}, ${ID.vm("n")}, 'active', p.id, i.id, '${locationId}', 'vm-' || n, '{}', 'month', 500, 'usd',
+    `insert into orders (id, account_id, vm_id, state, plan_id, plan_version, image_id, location_id, hostname, ssh_keys,
+       billing_interval, total_minor, currency, checkout_id, expires_at, paid_at, created_at)
+     select ${ID.order("n")}, ${owner}, ${ID.vm("n")}, 'active', p.id, 1, i.id, '${locationId}', 'vm-' || n, '{}', 'month', 500, 'usd',
        'cs_' || n, now(), now(), now() - interval '60 days'
      from ${range}, (select id from plans where name = 'S') p, (select id from images where file = 'debian-13') i`,
-    `insert into vms (id, account_id, order_id, host_id, plan_id, image_id, location_id, hostname, ssh_keys, created_at, presence,
+    `insert into services (vm_id, plan_id, plan_version, payer, interval, amount_minor, currency, subscription_id,
+       subscription_status, entitled_until, updated_at, vm_is_to_go)
+     select o.vm_id, o.plan_id, 1, 'stripe', 'month', 500, 'usd', 'sub_' || n,
+       case when n % 5 = 4 then 'canceled' else 'active' end, now() + interval '30 days', now(), n % 5 = 4
+     from ${range} join orders o on o.id = ${ID.order("n")}`,
+    `insert into vms (id, account_id, host_id, image_id, location_id, hostname, ssh_keys, created_at, presence,
        desired_power, stop_mode, vcpus, memory_mib, disk_gib, generation, owner_epoch, observed_power, observed_generation,
        guest_ready_at, deleted_at)
-     select o.vm_id, o.account_id, o.id, ${ID.host(`n / ${VMS_OF_A_HOST}`)}, o.plan_id, o.image_id, o.location_id, o.hostname,
+     select o.vm_id, o.account_id, ${ID.host(`n / ${VMS_OF_A_HOST}`)}, o.image_id, o.location_id, o.hostname,
        o.ssh_keys, o.created_at, case when n % 5 = 4 then 'absent'::vm_presence else 'present' end, 'running', 'graceful', 1, 1024,
        20, 1, 1, 'running', 1, now(), case when n % 5 = 4 then now() end
      from ${range} join orders o on o.id = ${ID.order("n")}`,
-    `insert into entitlements (vm_id, order_id, subscription_id, subscription_status, until, updated_at, vm_is_to_go)
-     select ${ID.vm("n")}, ${ID.order("n")}, 'sub_' || n, case when n % 5 = 4 then 'canceled' else 'active' end,
-       now() + interval '30 days', now(), n % 5 = 4 from ${range}`,
-    `insert into reservations (id, order_id, host_id, vcpus, memory_mib, disk_gib, created_at, released_at)
-     select ${ID.other("n")}, ${ID.order("n")}, ${ID.host(`n / ${VMS_OF_A_HOST}`)}, 1, 1024, 20, now(),
+    `insert into reservations (id, vm_id, host_id, vcpus, memory_mib, disk_gib, created_at, released_at)
+     select ${ID.other("n")}, ${ID.vm("n")}, ${ID.host(`n / ${VMS_OF_A_HOST}`)}, 1, 1024, 20, now(),
        case when n % 5 = 4 then now() end from ${range}`,
     // Of one VM in ten: the exclusion constraint takes minutes for a million, and nothing that is measured goes through it.
     `insert into ip_leases (id, pool_id, address, vm_id, during, released_at)

@@ -175,7 +175,7 @@ async function allRunning(
   await watch.query(`do $$
     declare ids uuid[] := string_to_array(current_setting('bench.orders'), ' ');
     begin
-      while (select count(*) from vms where observed_power = 'running' and order_id = any(ids)) < cardinality(ids) loop
+      while (select count(*) from vms where observed_power = 'running' and id in (select vm_id from orders where id = any(ids))) < cardinality(ids) loop
         perform pg_sleep(0.001);
       end loop;
     end $$`);

@@ -89,16 +89,19 @@ async function aHost(stack: Stack, pool: pg.Pool, vms: number): Promise<BenchHos
   const { hostId } = enrolled.value;
   const { rows } = await pool.query<{ id: string }>(
     `with made as (
-       insert into orders (id, account_id, vm_id, state, plan_id, image_id, location_id, hostname, ssh_keys,
+       insert into orders (id, account_id, vm_id, state, plan_id, plan_version, image_id, location_id, hostname, ssh_keys,
          billing_interval, total_minor, currency, expires_at, paid_at, created_at)
-       select gen_random_uuid(), a.id, gen_random_uuid(), 'active', p.id, i.id, l.id, 'bench', '{}', 'month', 100, 'usd',
+       select gen_random_uuid(), a.id, gen_random_uuid(), 'active', p.id, 1, i.id, l.id, 'bench', '{}', 'month', 100, 'usd',
          now(), now(), now() - interval '3 days'
        from (select id from accounts limit 1) a, (select id from plans limit 1) p, (select id from images limit 1) i,
          (select id from locations limit 1) l, generate_series(1, $2)
-       returning *)
-     insert into vms (id, account_id, order_id, host_id, plan_id, image_id, location_id, hostname, ssh_keys, created_at,
+       returning *),
+     bought as (
+       insert into services (vm_id, plan_id, plan_version, payer, interval, amount_minor, currency, entitled_until, updated_at)
+       select vm_id, plan_id, plan_version, 'stripe', billing_interval, total_minor, currency, now(), now() from made)
+     insert into vms (id, account_id, host_id, image_id, location_id, hostname, ssh_keys, created_at,
        presence, desired_power, stop_mode, vcpus, memory_mib, disk_gib, generation, owner_epoch, guest_ready_at)
-     select vm_id, account_id, id, $1, plan_id, image_id, location_id, hostname, ssh_keys, created_at, 'present', 'running',
+     select vm_id, account_id, $1, image_id, location_id, hostname, ssh_keys, created_at, 'present', 'running',
        'graceful', 1, 1024, 20, 1, 1, now() from made
      returning id`,
     [hostId, vms],

@@ -28,6 +28,7 @@ export const anOrder = (over: Partial<Order> = {}): Order => ({
   vmId: v7(),
   state: "awaiting_payment",
   planId: v7(),
+  planVersion: 3,
   imageId: v7(),
   locationId: v7(),
   hostname: "web-1.example.com",

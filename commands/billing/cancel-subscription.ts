@@ -1,9 +1,9 @@
 import {
-  lockEntitlementOfSubscription,
+  lockServiceOfSubscription,
   markCancellationTried,
-  saveEntitlement,
+  saveEntitled,
   subscriptionsToCancel,
-} from "#db/billing/entitlements.ts";
+} from "#db/billing/services.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -13,17 +13,17 @@ export async function cancelSubscription(deps: Deps, subscriptionId: string): Pr
   const { status, version } = await deps.payments.cancelSubscription(subscriptionId);
   const at = stamp(deps);
   await inTransaction(deps.db, async (tx) => {
-    const before = await lockEntitlementOfSubscription(tx, subscriptionId);
+    const before = await lockServiceOfSubscription(tx, subscriptionId);
     if (!before || before.subscriptionStatus === status) return;
     const now = { subscriptionStatus: status, subscriptionVersion: version };
-    await saveEntitlement(tx, { ...before, ...now }, at.now);
+    await saveEntitled(tx, before.vmId, now, at.now);
     await recordChange(
       tx,
       {
         actor: { kind: "system", id: "cancel-subscription" },
         action: "entitlement.change",
         subject: { kind: "vm", id: before.vmId },
-        detail: { until: before.until.toISOString(), status },
+        detail: { until: before.entitledUntil.toISOString(), status },
         events: [{ name: "entitlement.changed.v1", data: { vmId: before.vmId } }],
       },
       at,

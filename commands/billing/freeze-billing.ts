@@ -4,11 +4,12 @@ import {
   beginFreeze,
   billingToFreeze,
   billingToResume,
-  lockEntitlementOfSubscription,
+  lockServiceOfSubscription,
   markCancellationTried,
   setFrozen,
   type Freeze,
-} from "#db/billing/entitlements.ts";
+} from "#db/billing/services.ts";
+import { orderIdOfVm } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -51,10 +52,11 @@ async function change(deps: Deps, freeze: Freeze, as: "frozen" | "resumed"): Pro
   }
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {
-    const held = await lockEntitlementOfSubscription(tx, subscriptionId);
-    if (!held) return false;
+    const held = await lockServiceOfSubscription(tx, subscriptionId);
+    const orderId = held && (await orderIdOfVm(tx, held.vmId));
+    if (held === undefined || orderId === undefined) return false;
     await setFrozen(tx, held.vmId, frozenAt);
-    const data = { orderId: held.orderId, vmId: held.vmId };
+    const data = { orderId, vmId: held.vmId };
     const event: Event =
       as === "frozen" ? { name: "billing.frozen.v1", data } : { name: "billing.resumed.v1", data };
     await recordChange(

@@ -1,7 +1,8 @@
-import type { AddImage, AddPlan } from "#core/contracts/api/catalogue.ts";
+import type { AddImage, AddPlan, AddPlanVersion } from "#core/contracts/api/catalogue.ts";
 import { LIMITS, PLATFORMS, withinLimits } from "#core/hosts/limits.ts";
+import type { VmSize } from "#core/vms/vm.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { insertImage, insertLocation, insertPlan } from "#db/catalogue/catalogue.ts";
+import { insertImage, insertLocation, insertPlan, type Sold } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { recordChange, type Actor, type SubjectKind } from "#db/record-change.ts";
 import { inTransaction, violates } from "#db/transaction.ts";
@@ -15,32 +16,32 @@ export async function addPlan(
   by: Actor,
   plan: AddPlan,
 ): Promise<Result<{ id: string }, NameTaken | Refusal<"plan_beyond_limits">>> {
-  const { vcpus, memoryMib, diskGib } = plan;
-  const size = { vcpus, memoryMib, diskGib };
-  if (!PLATFORMS.some((p) => withinLimits(size, LIMITS[p])))
+  if (!isOfAnyPlatform(plan))
     return refuse("plan_beyond_limits", "no hypervisor supports a VM of this size");
   return add(deps, by, "plan", plan.name, "plans_name_key", (tx, id, now) =>
-    insertPlan(
-      tx,
-      {
-        id,
-        name: plan.name,
-        size,
-        trafficGib: plan.trafficGib,
-        bandwidthMbit: plan.bandwidthMbit,
-        diskIops: plan.diskIops,
-        available: true,
-        prices: plan.prices.map((p) => ({
-          id: deps.ids.newId(),
-          interval: p.interval,
-          amount: { minor: BigInt(p.amountMinor), currency: p.currency },
-          stripePriceId: null,
-        })),
-      },
-      now,
-    ),
+    insertPlan(tx, { id, name: plan.name, available: true, ...soldAs(plan, deps.ids.newId) }, now),
   );
 }
+
+export const isOfAnyPlatform = (size: VmSize): boolean =>
+  PLATFORMS.some((p) => withinLimits(size, LIMITS[p]));
+
+/** What staff ask to sell, as a version of a plan. */
+export const soldAs = (
+  { vcpus, memoryMib, diskGib, trafficGib, bandwidthMbit, diskIops, prices }: AddPlanVersion,
+  newId: () => string,
+): Sold => ({
+  size: { vcpus, memoryMib, diskGib },
+  trafficGib,
+  bandwidthMbit,
+  diskIops,
+  prices: prices.map((p) => ({
+    id: newId(),
+    interval: p.interval,
+    amount: { minor: BigInt(p.amountMinor), currency: p.currency },
+    stripePriceId: null,
+  })),
+});
 
 /** Offers an image. Its file must lie in the image folder of every host that is to run it. */
 export const addImage = (

@@ -36,7 +36,7 @@ const LOOKED_AT = 5;
  */
 export async function takePlace(
   tx: Tx,
-  order: { id: string; vmId: string; locationId: string; rootPassword: boolean },
+  order: { vmId: string; locationId: string; rootPassword: boolean },
   what: { plan: Plan; image: Image },
   at: Taker,
 ): Promise<Result<{ hostId: string }, Refusal<NoPlaceCode>>> {
@@ -85,7 +85,7 @@ export async function takePlace(
     for (const host of ranked) {
       const place = {
         id: at.newId(),
-        orderId: order.id,
+        vmId: order.vmId,
         hostId: host.id,
         size: plan.size,
         now: at.now,
@@ -98,7 +98,7 @@ export async function takePlace(
         now: at.now,
       });
       if (address !== undefined) return ok({ hostId: host.id });
-      await releaseReservation(tx, order.id, at.now);
+      await releaseReservation(tx, order.vmId, at.now);
       return refuse("no_address", "no address is free in this location");
     }
   }

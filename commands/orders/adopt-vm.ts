@@ -4,7 +4,7 @@ import { UnknownToProvider, type CheckoutState } from "#core/billing/payments.ts
 import type { Order } from "#core/orders/order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { isAccount } from "#db/accounts/accounts.ts";
-import { loadImage, loadPlan, type Plan } from "#db/catalogue/catalogue.ts";
+import { loadImage, loadPlanVersions, type Plan, type PlanPrice } from "#db/catalogue/catalogue.ts";
 import { reserve } from "#db/hosts/capacity.ts";
 import { loadHost } from "#db/hosts/hosts.ts";
 import { loadUnknownVm, type UnknownVm } from "#db/hosts/restores.ts";
@@ -73,13 +73,17 @@ async function plan(deps: Deps, asked: Adoption): Promise<Result<Planned, AdoptR
     return refused("the provider has no such session of ours that is paid");
   if (await loadOrder(db, checkout.orderId)) return refused("the session's order is known");
   if (!(await isAccount(db, asked.accountId))) return refused("no such account");
-  const sold = await loadPlan(db, asked.planId);
-  if (!sold || canonicalJson(sold.size) !== canonicalJson(sizeOf(vm)))
-    return refused("the VM is not of that plan's size");
+  // Nobody remembers which version was sold: of those that it fits, the newest that costs what was paid.
+  const ofItsSize = (await loadPlanVersions(db, asked.planId)).filter(
+    (version) => canonicalJson(version.size) === canonicalJson(sizeOf(vm)),
+  );
+  const [newest] = ofItsSize;
+  if (!newest) return refused("the VM is not of that plan's size");
   const image = await loadImage(db, vm.imageId);
   if (!image) return refused("its image is not in the catalogue: add it first");
   const host = await loadHost(db, vm.hostId);
   if (!host) throw new Error(`host ${vm.hostId} vanished`);
+  const sold = ofItsSize.find((version) => priceOf(version, checkout)) ?? newest;
   const order = orderOf(asked, { vm, checkout, locationId: host.locationId, plan: sold }, deps);
   if (order === undefined) return refused("what was paid is none of the plan's prices");
   const effects = [
@@ -95,6 +99,11 @@ async function plan(deps: Deps, asked: Adoption): Promise<Result<Planned, AdoptR
 
 const sizeOf = ({ vcpus, memoryMib, diskGib }: UnknownVm) => ({ vcpus, memoryMib, diskGib });
 
+const priceOf = (plan: Plan, { worth }: CheckoutState): PlanPrice | undefined =>
+  plan.prices.find(
+    ({ amount }) => amount.minor === worth?.minor && amount.currency === worth.currency,
+  );
+
 /** Without keys and user-data: those served the first boot, which was. */
 function orderOf(
   asked: Adoption,
@@ -102,10 +111,7 @@ function orderOf(
   { clock }: Pick<Deps, "clock">,
 ): Order | undefined {
   const { vm, checkout, plan: sold, locationId } = of;
-  const price = sold.prices.find(
-    ({ amount }) =>
-      amount.minor === checkout.worth?.minor && amount.currency === checkout.worth.currency,
-  );
+  const price = priceOf(sold, checkout);
   if (price === undefined || checkout.orderId === null) return undefined;
   const now = clock.now();
   return {
@@ -114,6 +120,7 @@ function orderOf(
     vmId: vm.vmId,
     state: "awaiting_payment",
     planId: sold.id,
+    planVersion: sold.version,
     imageId: vm.imageId,
     locationId,
     hostname: vm.hostname,
@@ -142,7 +149,7 @@ async function write(
   const at = stamp(deps);
   return undoOnRefusal(deps.db, async (tx): Promise<Result<undefined, AdoptRefusal>> => {
     await insertOrder(tx, order);
-    const place = { orderId: order.id, hostId: vm.hostId, size: sold.size, now: at.now };
+    const place = { vmId: vm.vmId, hostId: vm.hostId, size: sold.size, now: at.now };
     if (!(await reserve(tx, { id: at.newId(), ...place })))
       return refused("its host has no room for it by its ceiling: raise that first");
     await leaseThis(tx, {

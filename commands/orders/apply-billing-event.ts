@@ -5,7 +5,7 @@ import {
   type RefundState,
   UnknownToProvider,
 } from "#core/billing/payments.ts";
-import { entitlementOfSubscription } from "#db/billing/entitlements.ts";
+import { serviceOfSubscription } from "#db/billing/services.ts";
 import { invoiceStatus } from "#db/billing/invoices.ts";
 import type { Tx } from "#db/client.ts";
 import {
@@ -19,6 +19,7 @@ import {
   attachCheckout,
   loadOrder,
   orderIdOfCheckout,
+  orderIdOfSubscription,
   orderStateOfCheckout,
 } from "#db/orders/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
@@ -151,7 +152,7 @@ async function isKnown(deps: Deps, delivery: InboxEntry): Promise<boolean> {
       return (await invoiceStatus(deps.db, delivery.objectId)) === "paid";
     case "subscription": {
       if (delivery.objectVersion === null) return false;
-      const held = await entitlementOfSubscription(deps.db, delivery.objectId);
+      const held = await serviceOfSubscription(deps.db, delivery.objectId);
       return held?.subscriptionVersion === delivery.objectVersion;
     }
     case "checkout.session": {
@@ -189,8 +190,8 @@ async function findSubject(
       return { orderId };
     }
     case "subscription": {
-      const held = await entitlementOfSubscription(deps.db, id);
-      if (held !== undefined) return { orderId: held.orderId };
+      const known = await orderIdOfSubscription(deps.db, id);
+      if (known !== undefined) return { orderId: known };
       const subscription = await payments.fetchSubscription(id);
       const orderId = await ours(deps, subscription.orderId);
       return orderId === undefined ? undefined : { orderId };

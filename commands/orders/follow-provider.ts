@@ -4,7 +4,7 @@ import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
 import { removalAskedAt } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
-import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
+import { loadService, saveEntitled } from "#db/billing/services.ts";
 import { releaseReservation } from "#db/hosts/capacity.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
@@ -157,7 +157,7 @@ export async function expireOrder(
   ]);
   if (!moved.ok || moved.value.events.length === 0) return "unchanged";
   await saveOrder(tx, moved.value.order);
-  await releaseReservation(tx, order.id, at.now);
+  await releaseReservation(tx, order.vmId, at.now);
   await releaseAddresses(tx, order.vmId, at.now, at.now); // nobody ever used it: no quarantine
   await recordChange(
     tx,
@@ -179,18 +179,18 @@ async function followSubscription(
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<"entitlement_changed" | "unchanged"> {
-  const before = await loadEntitlement(tx, order.vmId);
   const vm = await loadVm(tx, order.vmId);
   // A VM that is to go is not entitled again, whatever its subscription still says (invariant 5).
-  if (!before || !vm || vm.presence === "absent" || !checkout.subscription) return "unchanged";
-  const until = entitledUntil(checkout.subscription, before.until, at.now);
+  if (!vm || vm.presence === "absent" || !checkout.subscription) return "unchanged";
+  const before = await loadService(tx, vm.id);
+  const until = entitledUntil(checkout.subscription, before.entitledUntil, at.now);
   const { status, version } = checkout.subscription;
-  const extended = +until !== +before.until;
+  const extended = +until !== +before.entitledUntil;
   const isSame = !extended && status === before.subscriptionStatus;
   if (isSame && version === before.subscriptionVersion) return "unchanged";
   await saveOrder(tx, order); // moves its version: an older look at the provider must not follow this one
-  const seen = { subscriptionStatus: status, subscriptionVersion: version, until };
-  await saveEntitlement(tx, { ...before, ...seen }, at.now);
+  const seen = { subscriptionStatus: status, subscriptionVersion: version, entitledUntil: until };
+  await saveEntitled(tx, vm.id, seen, at.now);
   if (isSame) return "unchanged"; // only what we have looked at is another
   await recordChange(
     tx,

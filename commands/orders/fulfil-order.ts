@@ -5,7 +5,7 @@ import type { Order } from "#core/orders/order.ts";
 import { ok, type Result } from "#core/result.ts";
 import { insertAction } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
-import { saveEntitlement } from "#db/billing/entitlements.ts";
+import { insertService } from "#db/billing/services.ts";
 import { heldReservation, releaseReservation, reserve } from "#db/hosts/capacity.ts";
 import { loadUnknownVm, type UnknownVm } from "#db/hosts/restores.ts";
 import { loadImage, loadPlan, type Plan } from "#db/catalogue/catalogue.ts";
@@ -19,8 +19,8 @@ import { bookInvoice } from "#commands/billing/book-invoice.ts";
 import { takePlace } from "#commands/hosts/take-place.ts";
 
 /**
- * Money has come for an order: books it, and makes the VM's row on the host that holds its place, with its
- * entitlement. An order that had expired is served if there is still room, and is given its money back if not; so is
+ * Money has come for an order: books it, writes what was bought, by the version and the price that were ordered, and makes
+ * the VM's row on the host that holds its place. An order that had expired is served if there is still room, and is given its money back if not; so is
  * one that was paid with another amount than it costs.
  * Part of the caller's transaction; the caller holds the order.
  */
@@ -43,18 +43,37 @@ export async function fulfilOrder(
 
   // Money that was taken leads to a VM or goes back, also when it is not what was asked for (invariant 1).
   if (!paid.ok) return refundInstead(tx, order, { why: "underpaid", ...at }, actor);
-  const place = await placeOf(tx, order, at);
+  const plan = await loadPlan(tx, order);
+  const place = await placeOf(tx, { order, plan }, at);
   if (!place) return refundInstead(tx, order, { why: "without_place", ...at }, actor);
 
   const actionId = at.newId();
   await together([
     saveOrder(tx, paid.value.order),
+    insertService(
+      tx,
+      {
+        vmId: order.vmId,
+        planId: order.planId,
+        planVersion: order.planVersion,
+        payer: "stripe",
+        price: {
+          interval: order.billingInterval,
+          amount: { minor: order.totalMinor, currency: order.currency },
+        },
+        subscriptionId: checkout.subscription?.id ?? null,
+        subscriptionStatus: checkout.subscription?.status ?? null,
+        subscriptionVersion: checkout.subscription?.version ?? null,
+        entitledUntil: checkout.subscription
+          ? entitledUntil(checkout.subscription, null, at.now)
+          : at.now,
+      },
+      at.now,
+    ),
     insertVm(tx, {
       id: order.vmId,
       accountId: order.accountId,
-      orderId: order.id,
       hostId: place.hostId,
-      planId: order.planId,
       imageId: order.imageId,
       locationId: order.locationId,
       hostname: order.hostname,
@@ -62,20 +81,10 @@ export async function fulfilOrder(
       userData: order.userData,
       rootPassword: order.rootPassword,
       createdAt: at.now,
-      size: place.size,
+      size: plan.size,
+      bandwidthMbit: plan.bandwidthMbit,
+      diskIops: plan.diskIops,
     }),
-    saveEntitlement(
-      tx,
-      {
-        vmId: order.vmId,
-        orderId: order.id,
-        subscriptionId: checkout.subscription?.id ?? null,
-        subscriptionStatus: checkout.subscription?.status ?? null,
-        subscriptionVersion: checkout.subscription?.version ?? null,
-        until: checkout.subscription ? entitledUntil(checkout.subscription, null, at.now) : at.now,
-      },
-      at.now,
-    ),
     insertAction(tx, {
       id: actionId,
       vmId: order.vmId,
@@ -106,30 +115,30 @@ export async function fulfilOrder(
 }
 
 /** The place that the order holds, or a new one for an order whose place was given up. */
-async function placeOf(tx: Tx, order: Order, at: { now: Date; newId: () => string }) {
-  const held = await heldReservation(tx, order.id);
+async function placeOf(
+  tx: Tx,
+  { order, plan }: { order: Order; plan: Plan },
+  at: { now: Date; newId: () => string },
+): Promise<{ hostId: string } | undefined> {
+  const held = await heldReservation(tx, order.vmId);
   if (held) return held;
   const there = await loadUnknownVm(tx, order.vmId);
-  const plan = await loadPlan(tx, order.planId);
   // It is there already, made in hours that a restored database has lost: never a second time elsewhere.
-  if (there && plan) return placeWhereItIs(tx, order, { there, plan }, at);
+  if (there) return placeWhereItIs(tx, { there, plan }, at);
   const image = await loadImage(tx, order.imageId);
-  if (!plan || !image) return undefined;
+  if (!image) return undefined;
   const place = await takePlace(tx, order, { plan, image }, at);
-  return place.ok ? { hostId: place.value.hostId, size: plan.size } : undefined;
+  return place.ok ? place.value : undefined;
 }
 
 async function placeWhereItIs(
   tx: Tx,
-  order: Order,
   { there, plan }: { there: UnknownVm; plan: Plan },
   at: { now: Date; newId: () => string },
-) {
-  const { hostId } = there;
-  const place = { orderId: order.id, hostId, size: plan.size, now: at.now };
-  return (await reserve(tx, { id: at.newId(), ...place }))
-    ? { hostId, size: plan.size }
-    : undefined;
+): Promise<{ hostId: string } | undefined> {
+  const { vmId, hostId } = there;
+  const place = { id: at.newId(), vmId, hostId, size: plan.size, now: at.now };
+  return (await reserve(tx, place)) ? { hostId } : undefined;
 }
 
 async function refundInstead(
@@ -144,7 +153,7 @@ async function refundInstead(
   if (!moved.ok) return moved;
   await saveOrder(tx, { ...moved.value.order, paidAt: at.now });
   // What an underpaid order held is free again; an expired one holds nothing.
-  await releaseReservation(tx, order.id, at.now);
+  await releaseReservation(tx, order.vmId, at.now);
   await releaseAddresses(tx, order.vmId, at.now, at.now);
   await recordChange(
     tx,

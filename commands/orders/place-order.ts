@@ -25,6 +25,7 @@ import { lastPaymentAt } from "#db/billing/invoices.ts";
 import {
   loadImage,
   loadLocation,
+  loadNewestPlan,
   loadPlan,
   rememberStripePrice,
   type Plan,
@@ -209,7 +210,7 @@ async function holdOrder(
   at: { now: Date; newId: () => string },
 ): Promise<Result<Held, PlaceOrderRefusal>> {
   const { orderId, accountId, wanted, newcomersOneIn, network } = asked;
-  const plan = await loadPlan(tx, wanted.planId);
+  const plan = await loadNewestPlan(tx, wanted.planId);
   if (!plan?.available) return refuse("plan_not_found", "no such plan is on sale");
   const image = await loadImage(tx, wanted.imageId);
   if (!image?.available) return refuse("image_not_found", "no such image is offered");
@@ -239,6 +240,7 @@ async function holdOrder(
     vmId: at.newId(),
     state: "awaiting_payment",
     ...wanted,
+    planVersion: plan.version,
     totalMinor: price.amount.minor,
     currency: price.amount.currency,
     checkoutId: null,
@@ -290,7 +292,7 @@ async function openCheckout(
   const payer = { accountId: buyer.accountId, currency: order.currency };
   const [customerId, priceId] = await Promise.all([
     ensureCustomer(deps, buyer, payer),
-    ensurePrice(deps, order.planId, order.billingInterval),
+    ensurePrice(deps, order, order.billingInterval),
   ]);
   // Those calls may have been slow: what held before them may not hold any more.
   const held = await heldLongEnough(deps, order);
@@ -353,16 +355,16 @@ async function ensureCustomer(
 
 async function ensurePrice(
   deps: Deps,
-  planId: string,
+  ordered: Order,
   interval: "month" | "year",
 ): Promise<string> {
-  const plan = await loadPlan(deps.db, planId);
-  const price = plan && priceFor(plan, interval);
-  if (!price) throw new Error(`plan ${planId} lost its price by the ${interval}`);
+  const plan = await loadPlan(deps.db, ordered);
+  const price = priceFor(plan, interval);
+  if (!price) throw new Error(`order ${ordered.id} is of no price by the ${interval}`);
   if (price.stripePriceId !== null) return price.stripePriceId;
   const stripeId = await deps.payments.ensurePrice({
     planPriceId: price.id,
-    planId,
+    planId: plan.id,
     planName: plan.name,
     amount: price.amount,
     interval,

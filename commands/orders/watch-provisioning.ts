@@ -3,7 +3,7 @@ import { decideUnprovenOrder, moveOrder } from "#core/orders/decide-order.ts";
 import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
 import { areDestroysHeld } from "#core/hosts/restored.ts";
 import { finishAction, overdueActions, runningActionOf } from "#db/vms/actions.ts";
-import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
+import { loadService, saveEntitled } from "#db/billing/services.ts";
 import { loadImage } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration, loadHost } from "#db/hosts/hosts.ts";
@@ -119,10 +119,9 @@ export async function judgeOrder(
 
 /** The money goes back, so the VM must not come to be: the right to run ends, and its host is told to remove it. */
 async function undoVm(tx: Tx, vm: VmRow, at: At): Promise<Event> {
-  const entitlement = await loadEntitlement(tx, vm.id);
+  const { entitledUntil } = await loadService(tx, vm.id);
   // One that has run out already stays so: nothing is entitled anew that is to go (invariant 5).
-  if (entitlement && entitlement.until > at.now)
-    await saveEntitlement(tx, { ...entitlement, until: at.now }, at.now);
+  if (entitledUntil > at.now) await saveEntitled(tx, vm.id, { entitledUntil: at.now }, at.now);
   await saveDesire(tx, vm.id, {
     presence: "absent",
     power: "off",

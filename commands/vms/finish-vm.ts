@@ -7,7 +7,7 @@ import { releaseAddresses } from "#db/network/addresses.ts";
 import { releaseReservation } from "#db/hosts/capacity.ts";
 import type { Tx } from "#db/client.ts";
 import { eraseInitialPassword, lockInitialPassword } from "#db/vms/initial-passwords.ts";
-import { lockOrder, saveOrder } from "#db/orders/orders.ts";
+import { lockOrderOfVm, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { saveObservation, type VmRow } from "#db/vms/vms.ts";
 
@@ -31,8 +31,8 @@ export async function finishVm(
     deletedAt: at.now,
   });
   // Before its host's row, as everywhere: a payment waits for the host while it holds its order.
-  const order = await lockOrder(tx, vm.orderId);
-  await releaseReservation(tx, vm.orderId, at.now);
+  const order = await lockOrderOfVm(tx, vm.id);
+  await releaseReservation(tx, vm.id, at.now);
   await releaseAddresses(tx, vm.id, at.now, new Date(+at.now + IP_QUARANTINE_MS));
   await eraseInitialPassword(tx, await lockInitialPassword(tx, vm.id), "withdraw", at.now);
   const events: Event[] = [{ name: "vm.deleted.v1", data: { vmId: vm.id } }];

@@ -31,7 +31,7 @@ import {
   type Host,
 } from "#db/hosts/hosts.ts";
 import { offerInitialPassword } from "#db/vms/initial-passwords.ts";
-import { lockOrder, saveOrder } from "#db/orders/orders.ts";
+import { lockOrderOfVm, orderIdOfVm, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { together } from "#db/together.ts";
 import { lockVmsOf, saveObservations, type Observation, type VmRow } from "#db/vms/vms.ts";
@@ -232,8 +232,11 @@ async function applyReport(
   const guestReady = (changed?.guestReadyAt ?? vm.guestReadyAt) !== null;
   const events: Event[] = [];
   const wasRefused = isRefusedForGood(vm);
-  if (vm.presence === "present" && !wasRefused && isRefusedForGood({ ...vm, ...changed }))
-    events.push({ name: "vm.create_refused.v1", data: { orderId: vm.orderId, vmId: vm.id } });
+  if (vm.presence === "present" && !wasRefused && isRefusedForGood({ ...vm, ...changed })) {
+    const orderId = await orderIdOfVm(tx, vm.id);
+    if (orderId !== undefined)
+      events.push({ name: "vm.create_refused.v1", data: { orderId, vmId: vm.id } });
+  }
   if (guestReady && vm.guestReadyAt === null) events.push(...(await activateOrder(tx, vm)));
   const done =
     running &&
@@ -288,8 +291,7 @@ async function noteLoss(
   at: { now: Date; newId: () => string; lastWordAt: Date | null },
 ): Promise<void> {
   if (vm.lostAt === null && lostAt !== null) {
-    const { id: vmId, orderId } = vm;
-    await openLoss(tx, { id: at.newId(), vmId, orderId, since: at.lastWordAt ?? at.now });
+    await openLoss(tx, { id: at.newId(), vmId: vm.id, since: at.lastWordAt ?? at.now });
   }
   // One that is deleted ends by that.
   if (vm.lostAt !== null && lostAt === null && vm.presence === "present")
@@ -298,7 +300,7 @@ async function noteLoss(
 
 /** The guest itself was seen: the order is delivered. */
 async function activateOrder(tx: Tx, vm: VmRow): Promise<readonly Event[]> {
-  const order = await lockOrder(tx, vm.orderId);
+  const order = await lockOrderOfVm(tx, vm.id);
   if (order?.state !== "paid") return [];
   const moved = moveOrder(order, "activate", [
     { name: "order.activated.v1", data: { orderId: order.id, vmId: vm.id } },

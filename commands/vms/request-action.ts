@@ -4,10 +4,10 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { decideDeletedOrder } from "#core/orders/deleted-order.ts";
 import { EFFECT_OF_ACTION, type Action, type ActionType } from "#core/vms/action.ts";
 import { decideAction } from "#core/vms/decide-action.ts";
-import { loadEntitlement, saveEntitlement } from "#db/billing/entitlements.ts";
+import { loadService, saveEntitled, type Service } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
-import { lockOrder, saveOrder } from "#db/orders/orders.ts";
+import { lockOrderOfVm, orderIdOfVm, saveOrder } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { finishAction, insertAction, runningActionOf } from "#db/vms/actions.ts";
@@ -40,7 +40,7 @@ export async function requestAction(
     if (!vm || !mayTouch(input.who, vm.accountId)) return refuse("vm_not_found", "no such VM");
     const running = await runningActionOf(tx, vm.id);
     if (running?.type === "delete" && input.type === "delete") return ok(running);
-    const entitlement = await loadEntitlement(tx, vm.id);
+    const service = await loadService(tx, vm.id);
     const decided = decideAction(
       {
         presence: vm.presence,
@@ -49,7 +49,7 @@ export async function requestAction(
         generation: vm.generation,
         observedPower: vm.observedPower,
         lostAt: vm.lostAt,
-        entitledUntil: entitlement?.until ?? at.now,
+        entitledUntil: service.entitledUntil,
       },
       running ?? null,
       input.type,
@@ -81,15 +81,8 @@ export async function requestAction(
     await insertAction(tx, action, { power: vm.desiredPower, stopMode: vm.stopMode });
     await saveDesire(tx, vm.id, decided.value);
     if (input.type === "delete") events.push(...(await giveBackWhatWasNotMade(tx, vm, at.now)));
-    if (
-      EFFECT_OF_ACTION[input.type].kind === "absent" &&
-      entitlement &&
-      entitlement.subscriptionId !== null
-    )
-      events.push({
-        name: "subscription.cancellation_fell_due.v1",
-        data: { orderId: vm.orderId, subscriptionId: entitlement.subscriptionId },
-      });
+    if (EFFECT_OF_ACTION[input.type].kind === "absent")
+      events.push(...(await cancellationOf(tx, service)));
     await recordChange(
       tx,
       {
@@ -124,12 +117,22 @@ const supersede = (tx: Tx, running: Action, now: Date): Promise<boolean> =>
 
 /** A VM that is deleted before it was made is money that goes back, and a right to run that ends (invariant 1). */
 async function giveBackWhatWasNotMade(tx: Tx, vm: VmRow, now: Date): Promise<readonly Event[]> {
-  const order = await lockOrder(tx, vm.orderId);
+  const order = await lockOrderOfVm(tx, vm.id);
   const decided = order && decideDeletedOrder(order, vm);
   if (!decided?.ok || decided.value.events.length === 0) return [];
   await saveOrder(tx, decided.value.order);
-  const entitlement = await loadEntitlement(tx, vm.id);
-  if (entitlement && entitlement.until > now)
-    await saveEntitlement(tx, { ...entitlement, until: now }, now);
+  const { entitledUntil } = await loadService(tx, vm.id);
+  if (entitledUntil > now) await saveEntitled(tx, vm.id, { entitledUntil: now }, now);
   return decided.value.events;
+}
+
+/** What bills for a VM that is to be gone is to end. */
+async function cancellationOf(
+  tx: Tx,
+  { vmId, subscriptionId }: Service,
+): Promise<readonly Event[]> {
+  const orderId = subscriptionId === null ? undefined : await orderIdOfVm(tx, vmId);
+  return subscriptionId === null || orderId === undefined
+    ? []
+    : [{ name: "subscription.cancellation_fell_due.v1", data: { orderId, subscriptionId } }];
 }

@@ -52,6 +52,8 @@ export type Order = Readonly<{
   vmId: string;
   state: OrderState;
   planId: string;
+  /** What was on sale when it was placed: it sells that, at that price, whatever is on sale when it is paid. */
+  planVersion: number;
   imageId: string;
   locationId: string;
   hostname: string;

@@ -3,7 +3,7 @@ import type { FoundKind, Match, Sought } from "#core/accounts/read-search.ts";
 import type { Db } from "#db/client.ts";
 import { byBytes } from "#db/keyset.ts";
 import { accounts } from "#db/schema/accounts.ts";
-import { billingCustomers, entitlements, invoices } from "#db/schema/billing.ts";
+import { billingCustomers, invoices, services } from "#db/schema/billing.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { ipLeases } from "#db/schema/network.ts";
 import { orders } from "#db/schema/orders.ts";
@@ -87,8 +87,8 @@ function probesOf(sought: Sought, kinds: readonly FoundKind[]): readonly Probe[]
         exactly(
           "vm",
           "stripe_id",
-          sql`${vms.id} in (select ${entitlements.vmId} from ${entitlements}
-            where ${entitlements.subscriptionId} = ${sought.id})`,
+          sql`${vms.id} in (select ${services.vmId} from ${services}
+            where ${services.subscriptionId} = ${sought.id})`,
         ),
         exactly(
           "account",

@@ -1,7 +1,8 @@
 import { and, asc, eq, inArray, isNotNull, isNull, lt, lte, or, sql } from "drizzle-orm";
 import type { LossToSettle } from "#core/billing/give-back.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { entitlements, losses } from "#db/schema/billing.ts";
+import { orderIdOfVm } from "#db/orders/orders.ts";
+import { losses, services } from "#db/schema/billing.ts";
 import { orders } from "#db/schema/orders.ts";
 import { vms } from "#db/schema/vms.ts";
 
@@ -9,14 +10,19 @@ import { vms } from "#db/schema/vms.ts";
 export type Loss = LossToSettle &
   Readonly<{ id: string; vmId: string; orderId: string; subscriptionId: string | null }>;
 
-/** A VM is lost. One whose loss is open already stays as it is. */
+/**
+ * A VM is lost. One whose loss is open already stays as it is, and so does one that no order led to: what is given back is given
+ * of an order's payments.
+ */
 export async function openLoss(
   tx: Tx,
-  loss: { id: string; vmId: string; orderId: string; since: Date },
+  { id, vmId, since }: { id: string; vmId: string; since: Date },
 ): Promise<void> {
+  const orderId = await orderIdOfVm(tx, vmId);
+  if (orderId === undefined) return;
   await tx
     .insert(losses)
-    .values({ ...loss, settledUntil: loss.since })
+    .values({ id, vmId, orderId, since, settledUntil: since })
     .onConflictDoNothing();
 }
 
@@ -34,17 +40,17 @@ const unsettled = (db: Db | Tx) =>
       id: losses.id,
       vmId: losses.vmId,
       orderId: losses.orderId,
-      subscriptionId: entitlements.subscriptionId,
+      subscriptionId: services.subscriptionId,
       until: losses.until,
       settledUntil: losses.settledUntil,
       presence: vms.presence,
       orderState: orders.state,
-      paidUntil: entitlements.until,
+      paidUntil: services.entitledUntil,
     })
     .from(losses)
     .innerJoin(vms, eq(vms.id, losses.vmId))
     .innerJoin(orders, eq(orders.id, losses.orderId))
-    .innerJoin(entitlements, eq(entitlements.vmId, losses.vmId));
+    .innerJoin(services, eq(services.vmId, losses.vmId));
 
 const lossFromRow = ({
   presence,
@@ -56,11 +62,11 @@ const lossFromRow = ({
 
 /** Losses of which something may be settled now, as `whatToSettle` says it. */
 export async function lossesToSettle(db: Db, now: Date, limit: number): Promise<readonly Loss[]> {
-  const isOver = and(isNotNull(losses.until), lte(losses.until, entitlements.until));
+  const isOver = and(isNotNull(losses.until), lte(losses.until, services.entitledUntil));
   const timeIsOver = and(
     isNull(losses.until),
-    lte(entitlements.until, now),
-    lt(losses.settledUntil, entitlements.until),
+    lte(services.entitledUntil, now),
+    lt(losses.settledUntil, services.entitledUntil),
   );
   const rows = await unsettled(db)
     .where(

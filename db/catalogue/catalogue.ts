@@ -1,4 +1,4 @@
-import { asc, eq } from "drizzle-orm";
+import { and, asc, desc, eq, isNull, sql } from "drizzle-orm";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Money } from "#core/money.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
@@ -6,18 +6,25 @@ import type { ImageHardware } from "#core/vms/image-hardware.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
-import { images, locations, planPrices, plans } from "#db/schema/catalogue.ts";
+import { images, locations, planPrices, plans, planVersions } from "#db/schema/catalogue.ts";
 
-export type Plan = Readonly<{
-  id: string;
-  name: string;
+/** What a version of a plan gives, and for how much. */
+export type Sold = Readonly<{
   size: VmSize;
   trafficGib: number;
   bandwidthMbit: number | null;
   diskIops: number | null;
-  available: boolean;
   prices: readonly PlanPrice[];
 }>;
+/** One version of a plan. What is on sale of it is the newest; who bought an older one keeps that. */
+export type Plan = Sold &
+  Readonly<{
+    id: string;
+    version: number;
+    name: string;
+    /** Its newest version is on sale. */
+    available: boolean;
+  }>;
 export type PlanPrice = Readonly<{
   id: string;
   interval: BillingInterval;
@@ -47,19 +54,25 @@ export type Location = Readonly<{
   nameservers: readonly string[];
 }>;
 
+type PlanRow = Readonly<{
+  plan: typeof plans.$inferSelect;
+  version: typeof planVersions.$inferSelect;
+}>;
+
 const planFromRows = (
-  p: typeof plans.$inferSelect,
+  { plan, version: v }: PlanRow,
   prices: readonly (typeof planPrices.$inferSelect)[],
 ): Plan => ({
-  id: p.id,
-  name: p.name,
-  size: { vcpus: p.vcpus, memoryMib: p.memoryMib, diskGib: p.diskGib },
-  trafficGib: p.trafficGib,
-  bandwidthMbit: p.bandwidthMbit,
-  diskIops: p.diskIops,
-  available: p.available,
+  id: plan.id,
+  version: v.version,
+  name: plan.name,
+  size: { vcpus: v.vcpus, memoryMib: v.memoryMib, diskGib: v.diskGib },
+  trafficGib: v.trafficGib,
+  bandwidthMbit: v.bandwidthMbit,
+  diskIops: v.diskIops,
+  available: plan.available,
   prices: prices
-    .filter((r) => r.planId === p.id)
+    .filter((r) => r.planId === plan.id && r.planVersion === v.version)
     .map((r) => ({
       id: r.id,
       interval: r.interval,
@@ -68,20 +81,49 @@ const planFromRows = (
     })),
 });
 
-export async function listPlans(db: Db): Promise<readonly Plan[]> {
-  const rows = await db
-    .select()
+const versions = (db: Db | Tx) =>
+  db
+    .select({ plan: plans, version: planVersions })
     .from(plans)
-    .where(eq(plans.available, true))
-    .orderBy(asc(plans.memoryMib), asc(plans.name));
+    .innerJoin(planVersions, eq(planVersions.planId, plans.id));
+
+const isNewest = sql`${planVersions.version} =
+  (select max(newer.version) from ${planVersions} newer where newer.plan_id = ${plans.id})`;
+
+/** The newest version of each plan on sale. */
+export async function listPlans(db: Db): Promise<readonly Plan[]> {
+  const rows = await versions(db)
+    .where(and(eq(plans.available, true), isNewest))
+    .orderBy(asc(planVersions.memoryMib), asc(plans.name));
   const prices = await db.select().from(planPrices).orderBy(asc(planPrices.amountMinor));
-  return rows.map((p) => planFromRows(p, prices));
+  return rows.map((row) => planFromRows(row, prices));
 }
 
-export async function loadPlan(db: Db | Tx, id: string): Promise<Plan | undefined> {
-  const [row] = await db.select().from(plans).where(eq(plans.id, id));
-  if (!row) return undefined;
-  return planFromRows(row, await db.select().from(planPrices).where(eq(planPrices.planId, id)));
+/** A plan's versions, the newest first. */
+export async function loadPlanVersions(db: Db | Tx, planId: string): Promise<readonly Plan[]> {
+  const rows = await versions(db).where(eq(plans.id, planId)).orderBy(desc(planVersions.version));
+  const prices = await db.select().from(planPrices).where(eq(planPrices.planId, planId));
+  return rows.map((row) => planFromRows(row, prices));
+}
+
+/** What is sold under the plan's name, or would be if it were `available`. */
+export const loadNewestPlan = async (db: Db | Tx, planId: string): Promise<Plan | undefined> =>
+  (await loadPlanVersions(db, planId))[0];
+
+/** What was bought, or ordered. */
+export async function loadPlan(
+  db: Db | Tx,
+  of: Readonly<{ planId: string; planVersion: number }>,
+): Promise<Plan> {
+  const plan = (await loadPlanVersions(db, of.planId)).find((v) => v.version === of.planVersion);
+  if (!plan) throw new Error(`version ${of.planVersion} of plan ${of.planId} vanished`);
+  return plan;
+}
+
+/** The plan's newest version, which stays the newest until the transaction ends. */
+export async function lockPlan(tx: Tx, planId: string): Promise<Plan | undefined> {
+  await tx.select().from(plans).where(eq(plans.id, planId)).for("no key update");
+  return loadNewestPlan(tx, planId);
 }
 
 export async function rememberStripePrice(
@@ -89,7 +131,10 @@ export async function rememberStripePrice(
   priceId: string,
   stripeId: string,
 ): Promise<void> {
-  await db.update(planPrices).set({ stripePriceId: stripeId }).where(eq(planPrices.id, priceId));
+  await db
+    .update(planPrices)
+    .set({ stripePriceId: stripeId })
+    .where(and(eq(planPrices.id, priceId), isNull(planPrices.stripePriceId)));
 }
 
 export const imageFromRow = ({
@@ -125,15 +170,22 @@ export async function insertLocation(tx: Tx, l: Location, now: Date): Promise<vo
   await tx.insert(locations).values({ ...l, nameservers: [...l.nameservers], createdAt: now });
 }
 
-export async function insertPlan(tx: Tx, p: Plan, now: Date): Promise<void> {
-  await tx.insert(plans).values({
-    id: p.id,
-    name: p.name,
+/** A new plan, with its first version. */
+export async function insertPlan(tx: Tx, p: Omit<Plan, "version">, now: Date): Promise<void> {
+  const { id, name, available } = p;
+  await tx.insert(plans).values({ id, name, available, createdAt: now });
+  await insertPlanVersion(tx, { ...p, version: 1 }, now);
+}
+
+/** Another version of a plan. The caller holds the plan, and this one follows its newest. */
+export async function insertPlanVersion(tx: Tx, p: Plan, now: Date): Promise<void> {
+  await tx.insert(planVersions).values({
+    planId: p.id,
+    version: p.version,
     ...p.size,
     trafficGib: p.trafficGib,
     bandwidthMbit: p.bandwidthMbit,
     diskIops: p.diskIops,
-    available: p.available,
     createdAt: now,
   });
   if (p.prices.length > 0)
@@ -141,6 +193,7 @@ export async function insertPlan(tx: Tx, p: Plan, now: Date): Promise<void> {
       p.prices.map((r) => ({
         id: r.id,
         planId: p.id,
+        planVersion: p.version,
         interval: r.interval,
         amountMinor: r.amount.minor,
         currency: r.amount.currency,

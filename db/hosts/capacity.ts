@@ -171,7 +171,7 @@ export async function kindsWithRoom(
  */
 export async function reserve(
   tx: Tx,
-  input: { id: string; orderId: string; hostId: string; size: VmSize; now: Date },
+  input: { id: string; vmId: string; hostId: string; size: VmSize; now: Date },
 ): Promise<boolean> {
   const { vcpus, memoryMib, diskGib } = input.size;
   const taken = await tx
@@ -187,7 +187,7 @@ export async function reserve(
   if (taken.length === 0) return false;
   await tx.insert(reservations).values({
     id: input.id,
-    orderId: input.orderId,
+    vmId: input.vmId,
     hostId: input.hostId,
     vcpus,
     memoryMib,
@@ -199,26 +199,21 @@ export async function reserve(
 
 export async function heldReservation(
   tx: Tx,
-  orderId: string,
-): Promise<{ hostId: string; size: VmSize } | undefined> {
+  vmId: string,
+): Promise<{ hostId: string } | undefined> {
   const [row] = await tx
-    .select()
+    .select({ hostId: reservations.hostId })
     .from(reservations)
-    .where(and(eq(reservations.orderId, orderId), isNull(reservations.releasedAt)));
-  return (
-    row && {
-      hostId: row.hostId,
-      size: { vcpus: row.vcpus, memoryMib: row.memoryMib, diskGib: row.diskGib },
-    }
-  );
+    .where(and(eq(reservations.vmId, vmId), isNull(reservations.releasedAt)));
+  return row;
 }
 
-/** Gives an order's room back. Doing it again changes nothing. */
-export async function releaseReservation(tx: Tx, orderId: string, now: Date): Promise<void> {
+/** Gives a VM's room back. Doing it again changes nothing. */
+export async function releaseReservation(tx: Tx, vmId: string, now: Date): Promise<void> {
   const released = await tx
     .update(reservations)
     .set({ releasedAt: now })
-    .where(and(eq(reservations.orderId, orderId), isNull(reservations.releasedAt)))
+    .where(and(eq(reservations.vmId, vmId), isNull(reservations.releasedAt)))
     .returning();
   for (const r of released)
     await tx

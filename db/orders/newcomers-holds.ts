@@ -43,7 +43,7 @@ export async function lockNewcomersHolds(
     .from(orders)
     .innerJoin(
       reservations,
-      and(eq(reservations.orderId, orders.id), isNull(reservations.releasedAt)),
+      and(eq(reservations.vmId, orders.vmId), isNull(reservations.releasedAt)),
     )
     .where(
       and(

@@ -3,6 +3,7 @@ import type { Order } from "#core/orders/order.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { accounts } from "#db/schema/accounts.ts";
+import { services } from "#db/schema/billing.ts";
 import { orders } from "#db/schema/orders.ts";
 
 export const orderFromRow = (row: typeof orders.$inferSelect): Order => ({
@@ -23,6 +24,31 @@ export async function loadOrder(db: Db | Tx, id: string): Promise<Order | undefi
 export async function lockOrder(tx: Tx, id: string): Promise<Order | undefined> {
   const [row] = await tx.select().from(orders).where(eq(orders.id, id)).for("update");
   return row && orderFromRow(row);
+}
+
+/** The order that led to the VM, held until the transaction ends; undefined: none did. */
+export async function lockOrderOfVm(tx: Tx, vmId: string): Promise<Order | undefined> {
+  const [row] = await tx.select().from(orders).where(eq(orders.vmId, vmId)).for("update");
+  return row && orderFromRow(row);
+}
+
+/** Which order led to the VM; undefined: none did. */
+export async function orderIdOfVm(tx: Tx, vmId: string): Promise<string | undefined> {
+  const [row] = await tx.select({ id: orders.id }).from(orders).where(eq(orders.vmId, vmId));
+  return row?.id;
+}
+
+/** Which order led to what the subscription pays for. */
+export async function orderIdOfSubscription(
+  db: Db,
+  subscriptionId: string,
+): Promise<string | undefined> {
+  const [row] = await db
+    .select({ id: orders.id })
+    .from(services)
+    .innerJoin(orders, eq(orders.vmId, services.vmId))
+    .where(eq(services.subscriptionId, subscriptionId));
+  return row?.id;
 }
 
 export class StaleVersion extends Error {

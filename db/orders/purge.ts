@@ -1,10 +1,9 @@
 import { and, asc, eq, exists, inArray, isNull, lt, not } from "drizzle-orm";
 import type { Tx } from "#db/client.ts";
-import { entitlements, invoices, ledgerTransactions } from "#db/schema/billing.ts";
+import { invoices, ledgerTransactions, services } from "#db/schema/billing.ts";
 import { idempotencyKeys } from "#db/schema/messages.ts";
 import { ipLeases } from "#db/schema/network.ts";
 import { orders, reservations } from "#db/schema/orders.ts";
-import { vms } from "#db/schema/vms.ts";
 
 type Purged = Readonly<{ id: string; vmId: string }>;
 
@@ -25,9 +24,8 @@ export async function lockLongExpired(
         eq(orders.state, "expired"),
         lt(orders.expiresAt, before),
         isNull(orders.paidAt),
-        not(exists(tx.select().from(vms).where(eq(vms.orderId, orders.id)))),
         not(exists(tx.select().from(invoices).where(eq(invoices.orderId, orders.id)))),
-        not(exists(tx.select().from(entitlements).where(eq(entitlements.orderId, orders.id)))),
+        not(exists(tx.select().from(services).where(eq(services.vmId, orders.vmId)))),
         not(
           exists(
             tx.select().from(ledgerTransactions).where(eq(ledgerTransactions.orderId, orders.id)),
@@ -38,7 +36,7 @@ export async function lockLongExpired(
             tx
               .select()
               .from(reservations)
-              .where(and(eq(reservations.orderId, orders.id), isNull(reservations.releasedAt))),
+              .where(and(eq(reservations.vmId, orders.vmId), isNull(reservations.releasedAt))),
           ),
         ),
         not(
@@ -60,13 +58,9 @@ export async function lockLongExpired(
 export async function deleteOrders(tx: Tx, gone: readonly Purged[]): Promise<void> {
   if (gone.length === 0) return;
   const ids = gone.map(({ id }) => id);
-  await tx.delete(reservations).where(inArray(reservations.orderId, ids));
-  await tx.delete(ipLeases).where(
-    inArray(
-      ipLeases.vmId,
-      gone.map(({ vmId }) => vmId),
-    ),
-  );
+  const vmIds = gone.map(({ vmId }) => vmId);
+  await tx.delete(reservations).where(inArray(reservations.vmId, vmIds));
+  await tx.delete(ipLeases).where(inArray(ipLeases.vmId, vmIds));
   await tx.delete(idempotencyKeys).where(inArray(idempotencyKeys.resourceId, ids));
   await tx.delete(orders).where(inArray(orders.id, ids));
 }

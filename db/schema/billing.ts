@@ -2,6 +2,7 @@ import { sql } from "drizzle-orm";
 import {
   boolean,
   check,
+  foreignKey,
   index,
   integer,
   pgEnum,
@@ -11,26 +12,38 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { PAYERS } from "#core/billing/service.ts";
 import { GIVE_BACK_WAYS } from "#core/billing/give-back.ts";
 import { LEDGER_ACCOUNTS, LEDGER_KINDS } from "#core/billing/ledger.ts";
 import { accounts } from "./accounts.ts";
+import { billingInterval, planVersions } from "./catalogue.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 import { orders } from "./orders.ts";
 import { vms } from "./vms.ts";
 
-/** The right to run until an instant. One for each VM; what pays for it is named beside it. */
-export const entitlements = pgTable(
-  "entitlements",
+export const payer = pgEnum("payer", PAYERS);
+
+/**
+ * What was bought: of each VM its plan's version, its price, who pays and until when it may run. However it was bought: an order
+ * leads to one by its VM's id, and no VM is without one (a foreign key of `vms`).
+ */
+export const services = pgTable(
+  "services",
   {
     vmId: uuid("vm_id").primaryKey(),
-    orderId: uuid("order_id")
-      .notNull()
-      .references(() => orders.id),
+    planId: uuid("plan_id").notNull(),
+    planVersion: integer("plan_version").notNull(),
+    payer: payer("payer").notNull(),
+    /** What is paid for each interval; null, all three: whoever pays keeps the price, or there is none. */
+    interval: billingInterval("interval"),
+    amountMinor: minorUnits("amount_minor"),
+    currency: currencyCode(),
     subscriptionId: text("subscription_id"),
     subscriptionStatus: text("subscription_status"),
     /** Its `version` when we last looked (core/billing/payments.ts); null: an event of it may tell us something. */
     subscriptionVersion: text("subscription_version"),
-    until: instant("until").notNull(),
+    /** The right to run ends then. */
+    entitledUntil: instant("entitled_until").notNull(),
     /** Its VM is to be gone, or is: what bills for it is to end. Kept by triggers on this table and on `vms`. */
     vmIsToGo: boolean("vm_is_to_go").notNull().default(false),
     /** Since when nothing is billed for it, as its VM is lost; null: it is billed. */
@@ -42,17 +55,33 @@ export const entitlements = pgTable(
     updatedAt: instant("updated_at").notNull(),
   },
   (t) => [
-    uniqueIndex("entitlements_order_key").on(t.orderId),
-    uniqueIndex("entitlements_subscription_key").on(t.subscriptionId),
-    index("entitlements_frozen_idx")
+    foreignKey({
+      name: "services_plan_version_fk",
+      columns: [t.planId, t.planVersion],
+      foreignColumns: [planVersions.planId, planVersions.version],
+    }),
+    // Staff's lists of VMs of a plan, the newest first.
+    index("services_of_plan_idx").on(t.planId, t.vmId),
+    uniqueIndex("services_subscription_key").on(t.subscriptionId),
+    index("services_frozen_idx")
       .on(t.frozenAt)
       .where(sql`${t.frozenAt} is not null`),
-    index("entitlements_to_cancel_idx")
+    index("services_to_cancel_idx")
       .on(sql`coalesce(${t.triedAt}, ${t.updatedAt})`)
       .where(
         sql`${t.vmIsToGo} and ${t.subscriptionId} is not null
           and ${t.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
       ),
+    check(
+      "services_price_is_whole",
+      sql`num_nonnulls(${t.interval}, ${t.amountMinor}, ${t.currency}) in (0, 3) and ${t.amountMinor} > 0`,
+    ),
+    // What Stripe collects has a price here, and nobody else has a subscription there.
+    check(
+      "services_stripe_has_a_price",
+      sql`(${t.payer} <> 'stripe' or ${t.amountMinor} is not null)
+        and (${t.payer} = 'stripe' or num_nonnulls(${t.subscriptionId}, ${t.subscriptionStatus}, ${t.subscriptionVersion}) = 0)`,
+    ),
   ],
 );
 

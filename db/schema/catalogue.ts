@@ -3,6 +3,7 @@ import {
   bigint,
   boolean,
   check,
+  foreignKey,
   integer,
   jsonb,
   pgEnum,
@@ -42,11 +43,27 @@ export const locations = pgTable(
   ],
 );
 
+/** A name that things are sold under. What is sold is its newest version. */
 export const plans = pgTable(
   "plans",
   {
     id: uuid("id").primaryKey(),
     name: text("name").notNull(),
+    available: boolean("available").notNull().default(true),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [uniqueIndex("plans_name_key").on(t.name)],
+);
+
+/** What is sold under a plan's name, and was. Never changed (a trigger refuses it): who bought one keeps it (docs/adr/0045). */
+export const planVersions = pgTable(
+  "plan_versions",
+  {
+    planId: uuid("plan_id")
+      .notNull()
+      .references(() => plans.id),
+    /** From 1, without a gap. */
+    version: integer("version").notNull(),
     vcpus: integer("vcpus").notNull(),
     memoryMib: integer("memory_mib").notNull(),
     diskGib: integer("disk_gib").notNull(),
@@ -54,25 +71,26 @@ export const plans = pgTable(
     trafficGib: integer("traffic_gib").notNull(),
     bandwidthMbit: integer("bandwidth_mbit"),
     diskIops: integer("disk_iops"),
-    available: boolean("available").notNull().default(true),
     createdAt: instant("created_at").notNull(),
   },
   (t) => [
-    uniqueIndex("plans_name_key").on(t.name),
+    primaryKey({ name: "plan_versions_pkey", columns: [t.planId, t.version] }),
+    check("plan_versions_from_one", sql`${t.version} > 0`),
     check(
-      "plans_size_positive",
+      "plan_versions_size_positive",
       sql`${t.vcpus} > 0 and ${t.memoryMib} > 0 and ${t.diskGib} > 0 and ${t.trafficGib} >= 0`,
     ),
+    check("plan_versions_limits_positive", sql`${t.bandwidthMbit} > 0 and ${t.diskIops} > 0`),
   ],
 );
 
+/** A version's prices: never changed either, but for the provider's id, which is told once. */
 export const planPrices = pgTable(
   "plan_prices",
   {
     id: uuid("id").primaryKey(),
-    planId: uuid("plan_id")
-      .notNull()
-      .references(() => plans.id),
+    planId: uuid("plan_id").notNull(),
+    planVersion: integer("plan_version").notNull(),
     interval: billingInterval("interval").notNull(),
     amountMinor: minorUnits("amount_minor").notNull(),
     currency: currencyCode().notNull(),
@@ -81,8 +99,13 @@ export const planPrices = pgTable(
     createdAt: instant("created_at").notNull(),
   },
   (t) => [
+    foreignKey({
+      name: "plan_prices_plan_version_fk",
+      columns: [t.planId, t.planVersion],
+      foreignColumns: [planVersions.planId, planVersions.version],
+    }),
     // One, whatever its currency: an order asks for an interval, and must find one price and no other.
-    uniqueIndex("plan_prices_plan_interval_key").on(t.planId, t.interval),
+    uniqueIndex("plan_prices_version_interval_key").on(t.planId, t.planVersion, t.interval),
     check("plan_prices_positive", sql`${t.amountMinor} > 0`),
   ],
 );

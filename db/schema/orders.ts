@@ -3,6 +3,7 @@ import {
   boolean,
   check,
   cidr,
+  foreignKey,
   index,
   integer,
   pgEnum,
@@ -13,7 +14,7 @@ import {
 } from "drizzle-orm/pg-core";
 import { ORDER_STATES } from "#core/orders/order.ts";
 import { accounts } from "./accounts.ts";
-import { billingInterval, images, locations, plans } from "./catalogue.ts";
+import { billingInterval, images, locations, planVersions } from "./catalogue.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 import { hosts } from "./hosts.ts";
 
@@ -28,9 +29,9 @@ export const orders = pgTable(
       .references(() => accounts.id),
     vmId: uuid("vm_id").notNull(),
     state: orderState("state").notNull(),
-    planId: uuid("plan_id")
-      .notNull()
-      .references(() => plans.id),
+    planId: uuid("plan_id").notNull(),
+    /** What was on sale when it was placed: it is that which it sells, whenever it is paid. */
+    planVersion: integer("plan_version").notNull(),
     imageId: uuid("image_id")
       .notNull()
       .references(() => images.id),
@@ -57,6 +58,11 @@ export const orders = pgTable(
     version: integer("version").notNull().default(1),
   },
   (t) => [
+    foreignKey({
+      name: "orders_plan_version_fk",
+      columns: [t.planId, t.planVersion],
+      foreignColumns: [planVersions.planId, planVersions.version],
+    }),
     uniqueIndex("orders_vm_key").on(t.vmId),
     uniqueIndex("orders_checkout_key").on(t.checkoutId),
     index("orders_account_idx").on(t.accountId, t.id),
@@ -84,14 +90,12 @@ export const orders = pgTable(
   ],
 );
 
-/** A place on a host that an order holds: from the order on, and until the VM is gone. */
+/** A place on a host that is held for a VM: from its order on, if it has one, and until it is gone. */
 export const reservations = pgTable(
   "reservations",
   {
     id: uuid("id").primaryKey(),
-    orderId: uuid("order_id")
-      .notNull()
-      .references(() => orders.id),
+    vmId: uuid("vm_id").notNull(),
     hostId: uuid("host_id")
       .notNull()
       .references(() => hosts.id),
@@ -102,10 +106,10 @@ export const reservations = pgTable(
     releasedAt: instant("released_at"),
   },
   (t) => [
-    uniqueIndex("reservations_held_order_key")
-      .on(t.orderId)
+    uniqueIndex("reservations_held_vm_key")
+      .on(t.vmId)
       .where(sql`${t.releasedAt} is null`),
-    index("reservations_order_idx").on(t.orderId),
+    index("reservations_vm_idx").on(t.vmId),
     index("reservations_host_idx").on(t.hostId),
   ],
 );

@@ -15,10 +15,9 @@ import { ACTION_ERROR_CODES, ACTION_STATUSES, ACTION_TYPES } from "#core/vms/act
 import { INITIAL_PASSWORD_STATES } from "#core/vms/initial-password.ts";
 import { DESIRED_POWER, OBSERVED_POWER, PRESENCE, STOP_MODES } from "#core/vms/vm.ts";
 import { accounts } from "./accounts.ts";
-import { images, locations, plans } from "./catalogue.ts";
+import { images, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";
 import { hosts } from "./hosts.ts";
-import { orders } from "./orders.ts";
 
 export const presence = pgEnum("vm_presence", PRESENCE);
 export const desiredPower = pgEnum("vm_desired_power", DESIRED_POWER);
@@ -33,19 +32,14 @@ export const actionErrorCode = pgEnum("action_error_code", ACTION_ERROR_CODES);
 export const vms = pgTable(
   "vms",
   {
+    /** Also that of what was bought of it. */
     id: uuid("id").primaryKey(),
     accountId: uuid("account_id")
       .notNull()
       .references(() => accounts.id),
-    orderId: uuid("order_id")
-      .notNull()
-      .references(() => orders.id),
     hostId: uuid("host_id")
       .notNull()
       .references(() => hosts.id),
-    planId: uuid("plan_id")
-      .notNull()
-      .references(() => plans.id),
     imageId: uuid("image_id")
       .notNull()
       .references(() => images.id),
@@ -67,6 +61,9 @@ export const vms = pgTable(
     vcpus: integer("vcpus").notNull(),
     memoryMib: integer("memory_mib").notNull(),
     diskGib: integer("disk_gib").notNull(),
+    /** null: no limit. */
+    bandwidthMbit: integer("bandwidth_mbit"),
+    diskIops: integer("disk_iops"),
     generation: integer("generation").notNull(),
     ownerEpoch: integer("owner_epoch").notNull(),
 
@@ -95,7 +92,6 @@ export const vms = pgTable(
     deletedAt: instant("deleted_at"),
   },
   (t) => [
-    uniqueIndex("vms_order_key").on(t.orderId),
     index("vms_account_idx").on(t.accountId, t.id),
     index("vms_host_idx")
       .on(t.hostId)
@@ -103,7 +99,6 @@ export const vms = pgTable(
     // Staff's lists: the newest first or by name, of all or of one of these. Names are looked for by their beginnings too.
     index("vms_of_host_idx").on(t.hostId, t.id),
     index("vms_of_location_idx").on(t.locationId, t.id),
-    index("vms_of_plan_idx").on(t.planId, t.id),
     index("vms_gone_idx")
       .on(t.id)
       .where(sql`${t.deletedAt} is not null`),

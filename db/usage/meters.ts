@@ -3,7 +3,6 @@ import type { Spare } from "#core/usage/judge-sample.ts";
 import type { Meter, MeteredBoot } from "#core/usage/take-samples.ts";
 import { endOf } from "#core/usage/spans.ts";
 import type { Db } from "#db/client.ts";
-import { plans } from "#db/schema/catalogue.ts";
 import { usageBoots, usageMeters } from "#db/schema/usage.ts";
 import { vms } from "#db/schema/vms.ts";
 
@@ -41,12 +40,11 @@ const metersOf = (db: Db, hostId: string, ids: readonly string[], bootEpochs: re
         createdAt: vms.createdAt,
         deletedAt: vms.deletedAt,
       },
-      bandwidthMbit: plans.bandwidthMbit,
+      bandwidthMbit: vms.bandwidthMbit,
       meter: usageMeters,
       boot: usageBoots,
     })
     .from(vms)
-    .innerJoin(plans, eq(plans.id, vms.planId))
     .leftJoin(usageMeters, eq(usageMeters.vmId, vms.id))
     .leftJoin(
       usageBoots,

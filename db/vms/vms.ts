@@ -5,15 +5,17 @@ import { givesRootPassword, wordsOf, type WordyVm } from "#core/vms/words.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
 import type { OsFamily, Repair, VmSize } from "#core/vms/vm.ts";
+import { serviceFromRow, type Service } from "#db/billing/services.ts";
 import { pendingWorkOf } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { byBytes, inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
 import { list, runNamed } from "#db/named.ts";
-import { images, locations, plans } from "#db/schema/catalogue.ts";
+import { images, locations } from "#db/schema/catalogue.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { ipLeases } from "#db/schema/network.ts";
-import { entitlements } from "#db/schema/billing.ts";
+import { services } from "#db/schema/billing.ts";
+import { orders } from "#db/schema/orders.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 import { together } from "#db/together.ts";
 
@@ -25,9 +27,7 @@ export async function insertVm(
     VmRow,
     | "id"
     | "accountId"
-    | "orderId"
     | "hostId"
-    | "planId"
     | "imageId"
     | "locationId"
     | "hostname"
@@ -35,6 +35,8 @@ export async function insertVm(
     | "userData"
     | "rootPassword"
     | "createdAt"
+    | "bandwidthMbit"
+    | "diskIops"
   > & { size: VmSize },
 ): Promise<void> {
   const { size, ...row } = vm;
@@ -183,7 +185,9 @@ export async function saveObservations(tx: Tx, seen: readonly Observation[]): Pr
 
 export type VmView = Readonly<{
   vm: VmRow;
-  entitledUntil: Date | null;
+  /** null: no order led to it. */
+  orderId: string | null;
+  bought: Pick<Service, "planId" | "planVersion" | "price" | "entitledUntil">;
   hostLastSeenAt: Date | null;
   runningAction: { id: string; type: ActionType } | null;
   addresses: readonly string[];
@@ -193,7 +197,8 @@ const view = (db: Db | Tx) =>
   db
     .select({
       vm: vms,
-      entitledUntil: entitlements.until,
+      orderId: orders.id,
+      service: services,
       hostLastSeenAt: hosts.lastSeenAt,
       actionId: actions.id,
       actionType: actions.type,
@@ -204,12 +209,14 @@ const view = (db: Db | Tx) =>
     })
     .from(vms)
     .innerJoin(hosts, eq(hosts.id, vms.hostId))
-    .leftJoin(entitlements, eq(entitlements.vmId, vms.id))
+    .innerJoin(services, eq(services.vmId, vms.id))
+    .leftJoin(orders, eq(orders.vmId, vms.id))
     .leftJoin(actions, and(eq(actions.vmId, vms.id), eq(actions.status, "running")));
 
 const viewFromRow = (r: Awaited<ReturnType<typeof view>>[number]): VmView => ({
   vm: r.vm,
-  entitledUntil: r.entitledUntil,
+  orderId: r.orderId,
+  bought: serviceFromRow(r.service),
   hostLastSeenAt: r.hostLastSeenAt,
   runningAction:
     r.actionId !== null && r.actionType !== null ? { id: r.actionId, type: r.actionType } : null,
@@ -266,7 +273,7 @@ export async function listStaffVmViews(
         accountId === null ? undefined : eq(vms.accountId, accountId),
         hostId === null ? undefined : eq(vms.hostId, hostId),
         locationId === null ? undefined : eq(vms.locationId, locationId),
-        planId === null ? undefined : eq(vms.planId, planId),
+        planId === null ? undefined : eq(services.planId, planId),
         PRESENT[presence],
         isAfter(order, page.after),
       ),
@@ -289,7 +296,7 @@ const DESIRED = {
   firstSeenAt: vms.firstSeenAt,
   power: vms.desiredPower,
   stopMode: vms.stopMode,
-  until: entitlements.until,
+  until: services.entitledUntil,
   hostname: vms.hostname,
   size: { vcpus: vms.vcpus, memoryMib: vms.memoryMib, diskGib: vms.diskGib },
   image: images,
@@ -297,8 +304,8 @@ const DESIRED = {
   sshKeys: vms.sshKeys,
   userData: vms.userData,
   rootPassword: vms.rootPassword,
-  bandwidthMbit: plans.bandwidthMbit,
-  diskIops: plans.diskIops,
+  bandwidthMbit: vms.bandwidthMbit,
+  diskIops: vms.diskIops,
 };
 
 /** Every VM that a host should have. They are of one instant only while the caller holds the host's row. */
@@ -308,8 +315,7 @@ export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonl
     .from(vms)
     .innerJoin(images, eq(images.id, vms.imageId))
     .innerJoin(locations, eq(locations.id, vms.locationId))
-    .innerJoin(plans, eq(plans.id, vms.planId))
-    .innerJoin(entitlements, eq(entitlements.vmId, vms.id))
+    .innerJoin(services, eq(services.vmId, vms.id))
     .where(and(eq(vms.hostId, hostId), isNull(vms.deletedAt)))
     .orderBy(asc(vms.id));
   const bandwidth = new Map(rows.map((r) => [r.vmId, r.bandwidthMbit]));

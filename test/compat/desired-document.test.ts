@@ -62,11 +62,11 @@ async function polled(host: Host, announced: Announced = SPEAKS_2) {
 
 /** As staff might, by hand. */
 const setBandwidth = (world: World, mbit: number) =>
-  cp.rows("update plans set bandwidth_mbit = $2 where id = $1", world.planId, mbit);
+  cp.rows("update vms set bandwidth_mbit = $2 where host_id = $1", world.hostId, mbit);
 
 describe("a generation never stands for two contents", () => {
   test.each<[string, (host: Host) => Promise<unknown>]>([
-    ["a plan that staff changed", ({ world }) => setBandwidth(world, 250)],
+    ["a limit that staff changed", ({ world }) => setBandwidth(world, 250)],
     [
       "an image that staff changed",
       ({ world }) => cp.rows("update images set min_memory_mib = 300 where id = $1", world.imageId),

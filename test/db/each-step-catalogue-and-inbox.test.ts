@@ -2,6 +2,7 @@ import { createHmac } from "node:crypto";
 import { v7 } from "uuid";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
+import { addPlanVersion } from "#commands/catalogue/add-plan-version.ts";
 import { setImageSource } from "#commands/catalogue/set-image-source.ts";
 import { addPool } from "#commands/network/add-pool.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
@@ -14,7 +15,7 @@ import { createStripeReceiver } from "#commands/messages/receive-stripe-event.ts
 import { requestAction } from "#commands/vms/request-action.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
-import { AddImage, AddPlan } from "#core/contracts/api/catalogue.ts";
+import { AddImage, AddPlan, AddPlanVersion } from "#core/contracts/api/catalogue.ts";
 import { BILLING_QUEUES } from "#core/ports.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep, type Scenario } from "#test/harness/each-step.ts";
@@ -26,6 +27,7 @@ import {
   aProvisionedVm,
   aWorld,
   hostSees,
+  SIZE,
   SYSTEM,
   valueOf,
 } from "#test/harness/world.ts";
@@ -75,8 +77,34 @@ test("a plan is put on sale once", async () => {
       emits: [],
     },
     /^plans /,
+    /^plan_versions /,
     /^plan_prices .*"month"/,
     /^audit_log .*"plan.add"/,
+  );
+  expect(faults).toEqual([]);
+});
+
+// 6a 1
+test("a plan is changed once", async () => {
+  const faults = await faultsOf(
+    {
+      arrange: async () => (await aWorld(cp)).planId,
+      act: (planId) =>
+        addPlanVersion(
+          cp.deps,
+          SYSTEM,
+          planId,
+          AddPlanVersion.parse({
+            ...SIZE,
+            trafficGib: 4321,
+            prices: [{ interval: "year", amountMinor: "5400", currency: "usd" }],
+          }),
+        ),
+      emits: [],
+    },
+    /^plan_versions .*4321/,
+    /^plan_prices .*5400/,
+    /^audit_log .*"plan.change"/,
   );
   expect(faults).toEqual([]);
 });

@@ -97,24 +97,22 @@ describe("work that always fails", () => {
     await hopeless(orderId, "completed", 50);
     // Each has a VM that is to be gone, and a subscription that Stripe does not know.
     await cp.rows(
-      `insert into vms select (jsonb_populate_record(v, jsonb_build_object(
-           'id', o.vm_id, 'order_id', o.id, 'presence', 'absent'))).*
+      `insert into services select (jsonb_populate_record(s, jsonb_build_object(
+           'vm_id', o.vm_id, 'subscription_id', 'sub_' || o.checkout_id, 'updated_at', s.updated_at - interval '1 hour'))).*
+         from services s, orders o where s.vm_id = $1 and o.checkout_id like 'cs_nowhere%'`,
+      vmId,
+    );
+    await cp.rows(
+      `insert into vms select (jsonb_populate_record(v, jsonb_build_object('id', o.vm_id, 'presence', 'absent'))).*
          from vms v, orders o where v.id = $1 and o.checkout_id like 'cs_nowhere%'`,
       vmId,
     );
     await cp.rows("update vms set presence = 'absent' where id = $1", vmId);
-    await cp.rows(
-      `insert into entitlements select (jsonb_populate_record(e, jsonb_build_object(
-           'vm_id', o.vm_id, 'order_id', o.id, 'subscription_id', 'sub_' || o.checkout_id,
-           'updated_at', e.updated_at - interval '1 hour'))).*
-         from entitlements e, orders o where e.vm_id = $1 and o.checkout_id like 'cs_nowhere%'`,
-      vmId,
-    );
     cp.clock.advanceMinutes(1);
     expect(await retryCancellations(cp.deps)).toEqual({ canceled: 0, failed: 50 });
     cp.clock.advanceMinutes(1);
     expect(await retryCancellations(cp.deps)).toEqual({ canceled: 1, failed: 49 });
-    const left = "select subscription_status as s from entitlements where vm_id = $1";
+    const left = "select subscription_status as s from services where vm_id = $1";
     expect(await cp.rows(left, vmId)).toEqual([{ s: "canceled" }]);
   });
 
@@ -122,10 +120,10 @@ describe("work that always fails", () => {
     const { vmId } = await anActiveVm(cp, await aWorld(cp));
     await cp.rows("update vms set presence = 'absent' where id = $1", vmId);
     for (const ended of ["canceled", "incomplete_expired"]) {
-      await cp.rows("update entitlements set subscription_status = $1", ended);
+      await cp.rows("update services set subscription_status = $1", ended);
       expect(await retryCancellations(cp.deps)).toEqual({ canceled: 0, failed: 0 });
     }
-    await cp.rows("update entitlements set subscription_status = 'past_due'");
+    await cp.rows("update services set subscription_status = 'past_due'");
     expect(await retryCancellations(cp.deps)).toEqual({ canceled: 1, failed: 0 });
   });
 });

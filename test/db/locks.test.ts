@@ -6,7 +6,7 @@ import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { followProvider } from "#commands/orders/follow-provider.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { recordChange } from "#db/record-change.ts";
-import { lockEntitlementOfSubscription } from "#db/billing/entitlements.ts";
+import { lockServiceOfSubscription } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
 import { lockHost } from "#db/hosts/hosts.ts";
 import { takeUnsent } from "#db/messages/outbox.ts";
@@ -51,7 +51,7 @@ const inTx = <T>(work: (tx: Tx) => Promise<T>): Promise<T> => inTransaction(cp.d
 async function aSubscribedVm() {
   const world = await aWorld(cp);
   const vm = await anActiveVm(cp, world);
-  const [row] = await cp.rows("select subscription_id from entitlements where vm_id = $1", vm.vmId);
+  const [row] = await cp.rows("select subscription_id from services where vm_id = $1", vm.vmId);
   return { world, vm, subscriptionId: String(row?.["subscription_id"]) };
 }
 
@@ -104,8 +104,8 @@ describe("whoever decides holds what it decides on: the next one waits, and then
     ],
     [
       "an entitlement",
-      (tx) => lockEntitlementOfSubscription(tx, subscriptionId),
-      () => sql`update entitlements set subscription_status = 'past_due' where vm_id = ${vm.vmId}`,
+      (tx) => lockServiceOfSubscription(tx, subscriptionId),
+      () => sql`update services set subscription_status = 'past_due' where vm_id = ${vm.vmId}`,
       { subscriptionStatus: "past_due" },
     ],
     [
@@ -204,7 +204,7 @@ describe("what was looked at before is not written over what came after", () => 
     expect(await follow({ ...cp.deps, payments })).toBe("unchanged");
     expect({ looks, between }).toEqual({ looks: 2, between: ["entitlement_changed"] });
     expect(
-      await cp.rows("select subscription_status from entitlements where vm_id = $1", vm.vmId),
+      await cp.rows("select subscription_status from services where vm_id = $1", vm.vmId),
     ).toEqual([{ subscription_status: "canceled" }]);
   });
 

@@ -206,7 +206,19 @@ describe("the API and its document", () => {
     const price = { interval: "month", amountMinor: "100", currency: "usd" };
     const size = { vcpus: 1, memoryMib: 512, diskGib: 10 };
     const plan = { name: "tiny", ...size, trafficGib: 1, prices: [price] };
-    await adds("addPlan", plan, { trafficGib: 2 });
+    const tiny = Made.parse(await adds("addPlan", plan, { trafficGib: 2 }));
+    const changed = { ...size, trafficGib: 3, prices: [price] };
+    const ofTiny = { parameters: { id: tiny.id, "idempotency-key": v7() } };
+    await api.does("addPlanVersion", "staff", { ...ofTiny, body: changed });
+    for (const [code, parameters, over] of [
+      ["idempotency_key_reused", ofTiny.parameters, { trafficGib: 4 }],
+      ["plan_beyond_limits", { id: tiny.id }, { memoryMib: 2 ** 40 }],
+      ["plan_not_found", { id: noId("plan") }, {}],
+    ] as const)
+      await api.refuses("addPlanVersion", "staff", code, {
+        parameters,
+        body: { ...changed, ...over },
+      });
     const giant = { ...plan, name: "giant", memoryMib: 2 ** 40 };
     await api.refuses("addPlan", "staff", "plan_beyond_limits", { body: giant });
     const needs = { hypervisors: ["kvm"], minMemoryMib: 128, minDiskGib: 1 };

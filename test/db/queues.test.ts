@@ -2,7 +2,7 @@ import { v7 } from "uuid";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import type { BillingQueue } from "#core/ports.ts";
-import { subscriptionsToCancel } from "#db/billing/entitlements.ts";
+import { subscriptionsToCancel } from "#db/billing/services.ts";
 import { takeUnapplied } from "#db/messages/inbox.ts";
 import { takeUnsent } from "#db/messages/outbox.ts";
 import { leaseAddress } from "#db/network/addresses.ts";
@@ -38,14 +38,19 @@ async function copies(table: string, row: { column: string; value: string }, eac
 }
 
 /** A VM as `like` is, of an order of its own. */
-async function aVmLike(like: { orderId: string; vmId: string }, over: object = {}) {
+async function aVmLike(
+  like: { orderId: string; vmId: string },
+  over: object = {},
+  bought: object = {},
+) {
   const made = { orderId: v7(), vmId: v7() };
   await copies("orders", { column: "id", value: like.orderId }, [
     { id: made.orderId, vm_id: made.vmId, checkout_id: null },
   ]);
-  await copies("vms", { column: "id", value: like.vmId }, [
-    { id: made.vmId, order_id: made.orderId, ...over },
+  await copies("services", { column: "vm_id", value: like.vmId }, [
+    { vm_id: made.vmId, subscription_id: null, ...bought },
   ]);
+  await copies("vms", { column: "id", value: like.vmId }, [{ id: made.vmId, ...over }]);
   return made;
 }
 
@@ -121,10 +126,7 @@ test("a hold is made longer for the one order that needs it, while nobody can pa
 test("subscriptions to end are those that still bill for a VM which is to be gone", async () => {
   const like = await anActiveVm(cp, await aWorld(cp));
   const entitled = async (name: string, presence: string, over: object) => {
-    const { orderId, vmId } = await aVmLike(like, { presence });
-    await copies("entitlements", { column: "vm_id", value: like.vmId }, [
-      { vm_id: vmId, order_id: orderId, subscription_id: name, tried_at: null, ...over },
-    ]);
+    await aVmLike(like, { presence }, { subscription_id: name, tried_at: null, ...over });
   };
   const old = { updated_at: before(99_000) };
   await entitled("second", "absent", {
@@ -141,7 +143,7 @@ test("subscriptions to end are those that still bill for a VM which is to be gon
   expect(await subscriptionsToCancel(cp.deps.db, 1)).toEqual(["first"]);
   // 4b C2: what is looked through is not every VM, but what was marked when the VM was to go.
   await cp.rows(
-    "update vms set presence = 'absent' where id = (select vm_id from entitlements where subscription_id = 'stays')",
+    "update vms set presence = 'absent' where id = (select vm_id from services where subscription_id = 'stays')",
   );
   const stays = (await subscriptionsToCancel(cp.deps.db, 9)).filter((name) => name === "stays");
   expect(stays).toEqual(["stays"]);

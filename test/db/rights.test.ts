@@ -14,7 +14,15 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-const APPEND_ONLY = ["account_notes", "audit_log", "ledger_entries", "ledger_transactions"];
+/** Of a price the provider's id alone is written later. */
+const APPEND_ONLY = [
+  "account_notes",
+  "audit_log",
+  "ledger_entries",
+  "ledger_transactions",
+  "plan_prices",
+  "plan_versions",
+];
 /** Written by the migrations alone. */
 const GIVEN = ["installation"];
 /** What ends, or is kept for a while only: code deletes from these, and from no others. */

@@ -126,8 +126,16 @@ describe("deliveries of one subscription at once", () => {
     await times(all.length, (n) => consume(toSqsEvent([all[n]])));
     await cp.pump();
     const count = async (query: string) => (await cp.rows(query, order.orderId))[0]?.["n"];
-    expect(await count("select count(*)::int as n from vms where order_id = $1")).toBe(1);
-    expect(await count("select count(*)::int as n from entitlements where order_id = $1")).toBe(1);
+    expect(
+      await count(
+        "select count(*)::int as n from vms where id = (select vm_id from orders where id = $1)",
+      ),
+    ).toBe(1);
+    expect(
+      await count(
+        "select count(*)::int as n from services where vm_id = (select vm_id from orders where id = $1)",
+      ),
+    ).toBe(1);
     expect(
       await count("select count(*)::int as n from ledger_transactions where order_id = $1"),
     ).toBe(1);

@@ -140,7 +140,9 @@ describe("the clock is moved on", () => {
       const payments = await client.query(
         "select 1 from ledger_transactions where kind = 'payment'",
       );
-      const entitled = await client.query<{ until: Date }>("select until from entitlements");
+      const entitled = await client.query<{ until: Date }>(
+        "select entitled_until as until from services",
+      );
       const inbox = await client.query("select 1 from inbox where applied_at is null");
       return {
         invoices: invoices.rows.map((row) => row.status),

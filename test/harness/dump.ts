@@ -12,7 +12,7 @@ const VOLATILE: Record<string, readonly string[]> = {
   outbox: ["seq", "attempts", "leased_until"],
   inbox: ["body", "outcome", "rung_at"],
   orders: ["tried_at"],
-  entitlements: ["tried_at"],
+  services: ["tried_at"],
   hosts: ["heard_in"],
   usage_hours: ["hour"],
   usage_meters: ["measured"],

@@ -1,10 +1,12 @@
 import { PLAIN_HARDWARE, type ImageHardware } from "#core/vms/image-hardware.ts";
 import { v7 } from "uuid";
+import type { AddPlanVersion } from "#core/contracts/api/catalogue.ts";
 import { PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent/report.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import { idIn, toWireId } from "#core/ids.ts";
 import type { Result } from "#core/result.ts";
+import { addPlanVersion } from "#commands/catalogue/add-plan-version.ts";
 import { addHost } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import {
@@ -13,7 +15,12 @@ import {
   type PlaceOrderRefusal,
 } from "#commands/orders/place-order.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
-import { insertImage, insertLocation, insertPlan } from "#db/catalogue/catalogue.ts";
+import {
+  insertImage,
+  insertLocation,
+  insertPlan,
+  loadNewestPlan,
+} from "#db/catalogue/catalogue.ts";
 import { insertPool } from "#db/network/pools.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVm } from "#db/vms/vms.ts";
@@ -147,6 +154,24 @@ export async function anEnrolledHost(
 
 /** Looks like an Ed25519 key, for tests that sign nothing with it. */
 export const aPublicKey = (): string => `${v7().replaceAll("-", "")}abcdefghijk`;
+
+/** As staff change a plan: its newest version with these fields otherwise. */
+export async function aNewVersion(
+  cp: ControlPlane,
+  planId: string,
+  over: Partial<AddPlanVersion>,
+): Promise<number> {
+  const newest = await loadNewestPlan(cp.deps.db, planId);
+  if (!newest) throw new Error(`there is no plan ${planId}`);
+  const { size, trafficGib, bandwidthMbit, diskIops } = newest;
+  const prices = newest.prices.map(({ interval, amount }) => ({
+    interval,
+    amountMinor: amount.minor.toString(),
+    currency: amount.currency,
+  }));
+  const wanted = { ...size, trafficGib, bandwidthMbit, diskIops, prices, ...over };
+  return valueOf(await addPlanVersion(cp.deps, SYSTEM, planId, wanted)).version;
+}
 
 export async function aBuyer(cp: ControlPlane): Promise<AccountPrincipal> {
   const buyer = aPrincipal();

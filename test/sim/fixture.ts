@@ -34,8 +34,7 @@ const STANDING = `
     ${values(LOCATION_ID, "here", "Here", "DE", "{198.18.0.1}", MADE)};
   insert into network_pools (id, location_id, cidr, gateway, prefix, created_at) values
     ${values(POOL_ID, LOCATION_ID, "198.18.0.0/29", "198.18.0.1", 29, MADE)};
-  insert into plans (id, name, vcpus, memory_mib, disk_gib, traffic_gib, bandwidth_mbit, created_at) values
-    ${PLANS.map((p) => values(p.id, p.name, p.vcpus, p.memoryMib, p.diskGib, 1024, 1000, MADE)).join(",")};
+  insert into plans (id, name, created_at) values ${PLANS.map((p) => values(p.id, p.name, MADE)).join(",")};
   insert into images (id, name, os, file, hypervisors, firmware, min_memory_mib, min_disk_gib, created_at) values
     ${IMAGES.map((i) => values(i.id, i.name, i.os, i.name, i.hypervisors, i.firmware, 256, 5, MADE)).join(",")}
 `;
@@ -43,10 +42,12 @@ const STANDING = `
 const CHANGING = `
   insert into ip_addresses (address, pool_id, location_id) values
     ${ADDRESSES.map((address) => values(address, POOL_ID, LOCATION_ID)).join(",")};
-  insert into plan_prices (id, plan_id, "interval", amount_minor, currency, created_at) values
+  insert into plan_versions (plan_id, version, vcpus, memory_mib, disk_gib, traffic_gib, bandwidth_mbit, created_at) values
+    ${PLANS.map((p) => values(p.id, 1, p.vcpus, p.memoryMib, p.diskGib, 1024, 1000, MADE)).join(",")};
+  insert into plan_prices (id, plan_id, plan_version, "interval", amount_minor, currency, created_at) values
     ${PLANS.flatMap((p, n) => [
-      values(id(210 + n), p.id, "month", p.month, "usd", MADE),
-      values(id(220 + n), p.id, "year", p.year, "usd", MADE),
+      values(id(210 + n), p.id, 1, "month", p.month, "usd", MADE),
+      values(id(220 + n), p.id, 1, "year", p.year, "usd", MADE),
     ]).join(",")}
 `;
 

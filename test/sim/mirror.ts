@@ -14,6 +14,7 @@ const ROWS = {
     vm_id: z.string(),
     state: z.string(),
     plan_id: z.string(),
+    plan_version: z.number(),
     image_id: z.string(),
     hostname: z.string(),
     total_minor: z.number(),
@@ -24,7 +25,6 @@ const ROWS = {
   vms: z.object({
     id: z.string(),
     account_id: z.string(),
-    order_id: z.string(),
     host_id: z.string(),
     presence: z.enum(["present", "absent"]),
     desired_power: z.string(),
@@ -42,6 +42,15 @@ const ROWS = {
     vcpus: z.number(),
     memory_mib: z.number(),
     disk_gib: z.number(),
+    bandwidth_mbit: z.number().nullable(),
+  }),
+  plan_versions: z.object({
+    plan_id: z.string(),
+    version: z.number(),
+    vcpus: z.number(),
+    memory_mib: z.number(),
+    disk_gib: z.number(),
+    bandwidth_mbit: z.number().nullable(),
   }),
   hosts: z.object({
     id: z.string(),
@@ -57,19 +66,23 @@ const ROWS = {
   }),
   reservations: z.object({
     id: z.string(),
-    order_id: z.string(),
+    vm_id: z.string(),
     host_id: z.string(),
     vcpus: z.number(),
     memory_mib: z.number(),
     disk_gib: z.number(),
     released_at: maybeAt,
   }),
-  entitlements: z.object({
+  services: z.object({
     vm_id: z.string(),
-    order_id: z.string(),
+    plan_id: z.string(),
+    plan_version: z.number(),
+    payer: z.string(),
+    interval: z.string().nullable(),
+    amount_minor: z.number().nullable(),
     subscription_id: z.string().nullable(),
     subscription_status: z.string().nullable(),
-    until: at,
+    entitled_until: at,
   }),
   losses: z.object({
     id: z.string(),
@@ -212,9 +225,11 @@ const Raw = z.record(z.string(), z.unknown());
 export class Mirror {
   readonly orders = new TableMirror(ROWS.orders);
   readonly vms = new TableMirror(ROWS.vms);
+  /** Those that came in the run: the first ones are the fixture's. */
+  readonly planVersions = new TableMirror(ROWS.plan_versions, ["plan_id", "version"]);
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
-  readonly entitlements = new TableMirror(ROWS.entitlements, ["vm_id"]);
+  readonly services = new TableMirror(ROWS.services, ["vm_id"]);
   readonly losses = new TableMirror(ROWS.losses);
   readonly giveBacks = new TableMirror(ROWS.give_backs);
   readonly actions = new TableMirror(ROWS.actions);
@@ -231,9 +246,10 @@ export class Mirror {
   readonly #tables = {
     orders: this.orders,
     vms: this.vms,
+    plan_versions: this.planVersions,
     hosts: this.hosts,
     reservations: this.reservations,
-    entitlements: this.entitlements,
+    services: this.services,
     losses: this.losses,
     give_backs: this.giveBacks,
     actions: this.actions,
@@ -253,6 +269,11 @@ export class Mirror {
 
   constructor(postgres: SimPostgres) {
     this.#postgres = postgres;
+  }
+
+  /** The order that led to the VM, or may yet. */
+  orderOf(vmId: string): Row<"orders"> | undefined {
+    return this.orders.all().find((order) => order.vm_id === vmId);
   }
 
   /** Reads what was committed since the last call, table by table. */

@@ -193,6 +193,27 @@ export class People {
     await this.#askOnce({ who: "grace", path, key, body: { how, hash }, answer: null });
   }
 
+  /** Staff sell a plan as another: larger, and dearer, by so much. */
+  async changePlan(index: number, by: number): Promise<void> {
+    const { id, vcpus, memoryMib, diskGib, month, year } = PLANS[index === 1 ? 1 : 0];
+    const path = `/staff/v1/plans/${toWireId("plan", id)}/versions`;
+    const price = (interval: "month" | "year", minor: number) => ({
+      interval,
+      amountMinor: (minor + 100 * by).toString(),
+      currency: "usd",
+    });
+    const body = {
+      vcpus,
+      memoryMib: memoryMib + 128 * by,
+      diskGib: diskGib + by,
+      trafficGib: 1024,
+      bandwidthMbit: 1000 + by,
+      prices: [price("month", month), price("year", year)],
+    };
+    const key = `plan-key-${++this.#count}`;
+    await this.#askOnce({ who: "grace", path, key, body, answer: null });
+  }
+
   /** Somebody else's VM, order, action and usage: all must be "not found". */
   async snoop(index: number): Promise<void> {
     const vm = pick(this.#mirror.vms.all(), index);
@@ -203,7 +224,7 @@ export class People {
     const paths: [string, string, unknown?][] = [
       ["GET", `/v1/vms/${id}`],
       ["GET", `/v1/vms/${id}/usage`],
-      ["GET", `/v1/orders/${toWireId("order", vm.order_id)}`],
+      ["GET", `/v1/orders/${toWireId("order", this.#mirror.orderOf(vm.id)?.id ?? vm.id)}`],
       ["POST", `/v1/vms/${id}/actions`, { type: "stop" }],
       ["DELETE", `/v1/vms/${id}`],
     ];
@@ -302,8 +323,8 @@ export class People {
 
   /** The customer ends the subscription in Stripe's own portal. */
   async cancelAtProvider(index: number): Promise<void> {
-    const entitlement = pick(this.#mirror.entitlements.all(), index);
-    if (entitlement?.subscription_id) await this.#provider.cancel(entitlement.subscription_id);
+    const service = pick(this.#mirror.services.all(), index);
+    if (service?.subscription_id) await this.#provider.cancel(service.subscription_id);
   }
 
   /** Asks until there is an answer that another try would not change; null: gave up. */

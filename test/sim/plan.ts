@@ -55,6 +55,7 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
     | Readonly<{ do: "fill_disk"; host: number; forMs: number; inSteps: number }>
     | Readonly<{ do: "fail_renewals"; who: number; count: number; days: number }>
     | Readonly<{ do: "cancel_at_provider"; vm: number }>
+    | Readonly<{ do: "change_plan"; plan: number; by: number }>
     | Readonly<{ do: "jump"; days: number; strideHours: number }>
   );
 export const STEP_KINDS = [
@@ -77,6 +78,7 @@ export const STEP_KINDS = [
   "fill_disk",
   "fail_renewals",
   "cancel_at_provider",
+  "change_plan",
   "jump",
 ] as const satisfies readonly Step["do"][];
 /** Under the same key the same body or another one; or the same body under a key of its own: a second click. */
@@ -359,6 +361,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constant("cancel_at_provider" as const), ...gap, vm: index }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("change_plan" as const),
+      ...gap,
+      plan: fc.constantFrom(0, 0, 1),
+      by: fc.integer({ min: 1, max: 3 }),
+    }),
   },
   {
     weight: 2,

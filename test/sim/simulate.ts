@@ -222,7 +222,7 @@ const needsWhatIsNew = ({ mirror }: World, host: SimHost): boolean =>
       (vm) =>
         vm.host_id === host.hostId &&
         vm.deleted_at === null &&
-        asksFirmware(mirror.orders.get(vm.order_id)?.image_id),
+        asksFirmware(mirror.orderOf(vm.id)?.image_id),
     ) ||
   mirror.reservations
     .all()
@@ -230,7 +230,7 @@ const needsWhatIsNew = ({ mirror }: World, host: SimHost): boolean =>
       (held) =>
         held.host_id === host.hostId &&
         held.released_at === null &&
-        asksFirmware(mirror.orders.get(held.order_id)?.image_id),
+        asksFirmware(mirror.orderOf(held.vm_id)?.image_id),
     );
 
 /** Faults stop, staff mend what only they can, and within the limit all is as it should be, and stays so. */
@@ -307,9 +307,9 @@ function businessState({ mirror }: World): ReadonlySet<string> {
         .filter((o) => o.state !== "awaiting_payment" && o.state !== "expired")
         .map((o) => ["order", o.id, o.state]),
       ...mirror.vms.all().map((v) => ["VM", v.id, v.presence, v.desired_power, v.generation]),
-      ...mirror.entitlements
+      ...mirror.services
         .all()
-        .map((e) => ["entitlement", e.vm_id, new Date(e.until).toISOString()]),
+        .map((s) => ["entitled", s.vm_id, new Date(s.entitled_until).toISOString()]),
       ...mirror.ledgerTransactions.all().map((t) => ["booked", t.kind, t.reference]),
     ].map((line) => line.join(" ")),
   );

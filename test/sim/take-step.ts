@@ -73,6 +73,8 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return jump(world, step.days, 72);
     case "cancel_at_provider":
       return begin(people.cancelAtProvider(step.vm));
+    case "change_plan":
+      return begin(people.changePlan(step.plan, step.by));
     case "jump":
       return jump(world, step.days, step.strideHours);
     default:
@@ -96,7 +98,7 @@ function hostAt(world: World, index: number): SimHost {
 /** Somebody has made a VM by hand, under the very id that an order's VM is to have. Nobody of ours may touch it. */
 function plant(world: World, index: number): void {
   const places = world.mirror.reservations.all().flatMap((held) => {
-    const order = world.mirror.orders.get(held.order_id);
+    const order = world.mirror.orderOf(held.vm_id);
     const host = world.hosts.find((h) => h.hostId === held.host_id);
     return order && host && held.released_at === null && !host.world.get(order.vm_id)
       ? [{ vmId: order.vm_id, host }]

@@ -22,16 +22,21 @@ import { use } from "#core/contracts/named.ts";
 
 export const BillingInterval = z.enum(BILLING_INTERVALS).openapi("BillingInterval");
 
+export const PlanPrice = z
+  .object({ interval: BillingInterval, amount: MoneyView })
+  .openapi("PlanPrice");
+
 export const PlanView = z
   .object({
     id: idOut("plan"),
     name: z.string(),
+    version: z.int().openapi({
+      description: "Each change is another version; who bought an older one keeps that.",
+    }),
     ...VmSize.shape,
     trafficGib: z.int(),
     bandwidthMbit: z.int().nullable(),
-    prices: z.array(
-      z.object({ interval: BillingInterval, amount: MoneyView }).openapi("PlanPrice"),
-    ),
+    prices: z.array(PlanPrice),
     locations: z.array(
       z
         .object({
@@ -113,6 +118,11 @@ export const AddPlan = z
   .openapi("AddPlan");
 export type AddPlan = z.infer<typeof AddPlan>;
 
+export const AddPlanVersion = AddPlan.omit({ name: true }).openapi("AddPlanVersion", {
+  description: "All that the plan is to be from now on: nothing of the version before is kept.",
+});
+export type AddPlanVersion = z.infer<typeof AddPlanVersion>;
+
 export const AddImage = z
   .strictObject({
     name: Label(60),
@@ -183,6 +193,10 @@ const Added = (kind: "plan" | "image" | "location") =>
   z.object({ id: idOut(kind) }).openapi(`Added${kind[0]?.toUpperCase()}${kind.slice(1)}`);
 
 export const AddedPlan = Added("plan");
+
+export const AddedPlanVersion = z
+  .object({ id: idOut("plan"), version: z.int() })
+  .openapi("AddedPlanVersion");
 
 export const AddedImage = Added("image");
 

@@ -105,6 +105,9 @@ export const OrderView = z
     state: z.enum(ORDER_STATES).openapi("OrderState"),
     vmId: idOut("vm").nullable().openapi({ description: "Set once the order is paid." }),
     planId: idOut("plan"),
+    planVersion: z
+      .int()
+      .openapi({ description: "What was on sale of the plan when it was placed: it sells that." }),
     imageId: idOut("image"),
     locationId: idOut("location"),
     hostname: z.string(),

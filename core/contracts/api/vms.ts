@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { PlanPrice } from "./catalogue.ts";
 import { idOut } from "#core/ids.ts";
 import { ACTION_STEPS, STEP_STATUSES } from "#core/vms/action-steps.ts";
 import {
@@ -59,7 +60,9 @@ export type ActionView = z.infer<typeof ActionView>;
 export const VmView = z
   .object({
     id: idOut("vm"),
-    orderId: idOut("order"),
+    orderId: idOut("order")
+      .nullable()
+      .openapi({ description: "The order that led to it; null: it came to be without one." }),
     hostname: z.string(),
     label: z.string().nullable().openapi({ description: "What you call it" }),
     status: z.enum(VM_STATUSES).openapi("VmStatus"),
@@ -90,6 +93,13 @@ export const VmView = z
       .nullable()
       .openapi({ description: "The action that runs now; others are refused until it ends." }),
     planId: idOut("plan"),
+    planVersion: z.int().openapi({
+      description: "Which version of the plan was bought: it stays when the plan changes.",
+    }),
+    price: use(PlanPrice).nullable().openapi({
+      description:
+        "What is paid for each interval; null: whoever pays keeps the price, or there is none.",
+    }),
     imageId: idOut("image"),
     locationId: idOut("location"),
     size: VmSize,

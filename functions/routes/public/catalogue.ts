@@ -67,6 +67,7 @@ const locationsRoute = createRoute({
 const toPlanView = ({ plan, locations }: PlanOffer): z.infer<typeof PlanView> => ({
   id: toWireId("plan", plan.id),
   name: plan.name,
+  version: plan.version,
   ...plan.size,
   trafficGib: plan.trafficGib,
   bandwidthMbit: plan.bandwidthMbit,

@@ -3,9 +3,11 @@ import {
   AddedImage,
   AddedLocation,
   AddedPlan,
+  AddedPlanVersion,
   AddImage,
   AddLocation,
   AddPlan,
+  AddPlanVersion,
   HostImagePage,
   ImageSourceView,
   SetImageSource,
@@ -14,6 +16,7 @@ import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn, toWireId } from "#core/ids.ts";
 import { ok, type Result } from "#core/result.ts";
 import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
+import { addPlanVersion } from "#commands/catalogue/add-plan-version.ts";
 import { setImageSource } from "#commands/catalogue/set-image-source.ts";
 import { showHostsOfImage } from "#commands/hosts/exchange-images.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
@@ -38,6 +41,25 @@ const planRoute = (deps: Deps) =>
     ),
     path: "/staff/v1/plans",
   });
+const planVersionRoute = (deps: Deps) => {
+  const route = adding(
+    deps,
+    {
+      operationId: "addPlanVersion",
+      summary: "Sell a plan as another from now on",
+      description:
+        "Who bought or ordered it before keeps size, traffic, limits and price. Just what is on sale already makes no new version.",
+    },
+    { body: AddPlanVersion, answer: AddedPlanVersion },
+    "plan_not_found",
+    "plan_beyond_limits",
+  );
+  return createRoute({
+    ...route,
+    path: "/staff/v1/plans/{id}/versions",
+    request: { ...route.request, params: z.object({ id: idIn("plan") }) },
+  });
+};
 const imageRoute = (deps: Deps) =>
   createRoute({
     ...adding(
@@ -109,6 +131,16 @@ export const staffCatalogueRoutes = (deps: Deps) =>
       const added = await answerOnce(deps, key, AddedPlan, async (within) =>
         wire("plan", await addPlan(within, asStaff(c.get("who")), body)),
       );
+      return c.json(unwrap(added), 201);
+    })
+    .openapi(planVersionRoute(deps), async (c) => {
+      const { id } = c.req.valid("param");
+      const body = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
+      const added = await answerOnce(deps, key, AddedPlanVersion, async (within) => {
+        const made = await addPlanVersion(within, asStaff(c.get("who")), id, body);
+        return made.ok ? ok({ id: toWireId("plan", id), version: made.value.version }) : made;
+      });
       return c.json(unwrap(added), 201);
     })
     .openapi(imageRoute(deps), async (c) => {

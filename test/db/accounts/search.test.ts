@@ -108,7 +108,7 @@ test("an order, an invoice and a host are found, by ours and by Stripe's ids", a
   await cp.rows("update invoices set number = 'ABCD-0007' where id = $1", row?.id);
   expect(await found("abcd-00")).toEqual([billed("number")]);
   const subscription = await only(
-    "select subscription_id from entitlements where vm_id = $1",
+    "select subscription_id from services where vm_id = $1",
     vmId,
   );
   expect(await found(subscription)).toEqual([vm("stripe_id")]);

@@ -38,7 +38,9 @@ async function days(count: number): Promise<void> {
 const paid = async () =>
   (await cp.rows("select status from invoices order by created_at")).map((row) => row["status"]);
 const until = async () =>
-  (await cp.rows("select until from entitlements where vm_id = $1", vmId))[0]?.["until"];
+  (await cp.rows("select entitled_until as until from services where vm_id = $1", vmId))[0]?.[
+    "until"
+  ];
 
 describe("a VM that its host has lost", () => {
   test("is billed for a day, and then no more; what is paid already stays", async () => {

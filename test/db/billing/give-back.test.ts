@@ -105,7 +105,10 @@ describe("a VM that was lost", () => {
     await days(2);
     await freezeBilling(cp.deps);
     await days(40);
-    const [entitled] = await cp.rows("select until from entitlements where vm_id = $1", vmId);
+    const [entitled] = await cp.rows(
+      "select entitled_until as until from services where vm_id = $1",
+      vmId,
+    );
     const until = Number(entitled?.["until"]);
     expect(await settle()).toEqual({ ...NOTHING, settled: 1 });
     const credit = await share(until - +seen);
@@ -125,7 +128,10 @@ describe("a VM that was lost", () => {
     await days(10);
     await lose();
     await days(3);
-    const [entitled] = await cp.rows("select until from entitlements where vm_id = $1", vmId);
+    const [entitled] = await cp.rows(
+      "select entitled_until as until from services where vm_id = $1",
+      vmId,
+    );
     await giveUp();
     await cp.pump();
     expect(await settle()).toEqual({ ...NOTHING, settled: 1 });

@@ -11,11 +11,14 @@ afterEach(() => cp.drop());
 
 describe("renewals", () => {
   const entitled = async (vmId: string) => {
-    const [row] = await cp.rows("select until from entitlements where vm_id = $1", vmId);
+    const [row] = await cp.rows(
+      "select entitled_until as until from services where vm_id = $1",
+      vmId,
+    );
     return row?.["until"];
   };
   const status = async (vmId: string) =>
-    (await cp.rows("select subscription_status from entitlements where vm_id = $1", vmId))[0]?.[
+    (await cp.rows("select subscription_status from services where vm_id = $1", vmId))[0]?.[
       "subscription_status"
     ];
   const bookedPayments = async (orderId: string) =>
@@ -51,6 +54,35 @@ describe("renewals", () => {
     cp.stripe.standIn.runDue();
     await cp.pump();
     expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:17.000Z"));
+  });
+
+  // 6a 2: its invoice comes to less than nothing, and is `paid` at once; the month that it is of is not.
+  test("that fail are not made good by a proration that is paid", async () => {
+    const { vmId } = await aProvisionedVm(cp, await aWorld(cp), CARD.failsAtRenewal);
+    const until = await entitled(vmId);
+    await aMonthLater();
+    const { dashboard } = cp.stripe;
+    const [subscription] = (await dashboard.subscriptions.list({ status: "all" })).data;
+    const [item] = subscription?.items.data ?? [];
+    if (!subscription || !item) throw new Error("there is no subscription");
+    const price = await dashboard.prices.create({
+      currency: "usd",
+      unit_amount: 1,
+      recurring: { interval: "month" },
+      product_data: { name: "cheaper" },
+    });
+    await dashboard.subscriptions.update(subscription.id, {
+      items: [{ id: item.id, price: price.id }],
+      proration_behavior: "always_invoice",
+    });
+    await cp.pump();
+    const { data } = await dashboard.invoices.list({ subscription: subscription.id });
+    expect(data.map((invoice) => [invoice.status, invoice.total < 0])).toEqual([
+      ["paid", true],
+      ["open", false],
+      ["paid", false],
+    ]);
+    expect(await entitled(vmId)).toEqual(until);
   });
 
   test("that fail extend nothing; the end of the subscription takes nothing back that was paid", async () => {

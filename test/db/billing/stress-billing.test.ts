@@ -51,7 +51,7 @@ test("a renewal, a declined one and a cancellation, every delivery at once and f
   expect(await cp.rows("select message_id from inbox where applied_at is null")).toEqual([]);
   expect(
     await cp.rows(
-      "select subscription_status, until <= $2 as over from entitlements where vm_id = $1",
+      "select subscription_status, entitled_until <= $2 as over from services where vm_id = $1",
       vmId,
       cp.clock.now(),
     ),
@@ -96,5 +96,10 @@ test("of one delivery that is posted thirty times at once all are answered, and 
   expect(await cp.rows("select state from orders where id = $1", orderId)).toEqual([
     { state: "paid" },
   ]);
-  expect(await cp.rows("select id from vms where order_id = $1", orderId)).toHaveLength(1);
+  expect(
+    await cp.rows(
+      "select id from vms where id = (select vm_id from orders where id = $1)",
+      orderId,
+    ),
+  ).toHaveLength(1);
 });

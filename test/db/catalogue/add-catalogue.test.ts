@@ -55,9 +55,15 @@ describe("what staff put on sale", () => {
   test("a plan is on sale with its size, its limits and each of its prices", async () => {
     const plan = aPlan();
     const { id } = valueOf(await addPlan(cp.deps, SYSTEM, plan));
-    expect(await cp.rows("select * from plans where id = $1", id)).toMatchObject([
+    expect(
+      await cp.rows(
+        "select * from plans p join plan_versions v on v.plan_id = p.id where p.id = $1",
+        id,
+      ),
+    ).toMatchObject([
       {
         name: plan.name,
+        version: 1,
         vcpus: 3,
         memory_mib: 4096,
         disk_gib: 80,

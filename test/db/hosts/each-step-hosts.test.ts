@@ -180,7 +180,7 @@ test("what the relay could not send goes out when its lease has ended", async ()
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
-    expect.arrayContaining(lines(/^stripe subscription .* canceled/, /^entitlements .*"canceled"/)),
+    expect.arrayContaining(lines(/^stripe subscription .* canceled/, /^services .*"canceled"/)),
   );
   expect(await cp.rows("select id from outbox where sent_at is null")).toEqual([]);
 });

@@ -13,6 +13,7 @@ import { startControlPlane, type ControlPlane } from "#test/harness/control-plan
 import { aDesiredHost, type DesiredHost } from "#test/harness/desired-host.ts";
 import { snapshotOf, type Snapshot } from "#test/harness/restored-database.ts";
 import {
+  aNewVersion,
   aPlacedOrder,
   aProvisionedVm,
   aPublicKey,
@@ -297,6 +298,9 @@ describe("after a restore", () => {
       accountId: world.buyer.accountId,
       planId: world.planId,
     };
+    // 6a 1: its plan costs more by now. What was paid tells which version it is of.
+    const prices = [{ interval: "month", amountMinor: "999", currency: "usd" }] as const;
+    await aNewVersion(cp, world.planId, { prices: [...prices] });
     const { hash } = valueOf(await adoptVm(cp.deps, SYSTEM, { ...asked, dryRun: true }));
     expect(await one("select id from orders where id = $1", lost.orderId)).toBeUndefined();
     const stale = { ...asked, dryRun: false, hash: "0".repeat(64) };
@@ -308,6 +312,9 @@ describe("after a restore", () => {
     await host.pass();
     expect(host.did.filter((what) => what.endsWith(lost.vmId))).toEqual([`create ${lost.vmId}`]);
     expect(host.vms.size).toBe(2);
+    expect(
+      await one("select plan_version, amount_minor from services where vm_id = $1", lost.vmId),
+    ).toEqual({ plan_version: 1, amount_minor: "500" });
     expect(await one("select state from orders where id = $1", lost.orderId)).toEqual({
       state: "active",
     });

@@ -115,7 +115,8 @@ describe("a service that was cancelled", () => {
     const { vmId } = await anActiveVm(cp, world);
     // Stripe is away, so the cancellation is still due when the next month begins.
     valueOf(await requestAction(cp.deps, { who: world.buyer, vmId, type: "delete" }));
-    const until = async () => cp.rows("select until from entitlements where vm_id = $1", vmId);
+    const until = async () =>
+      cp.rows("select entitled_until as until from services where vm_id = $1", vmId);
     const before = await until();
     cp.clock.advanceDays(32);
     cp.stripe.standIn.runDue();
@@ -154,7 +155,10 @@ describe("deliveries that never came", () => {
       await fetchMissedEvents(cp.deps);
       await cp.pump();
     }
-    const [entitlement] = await cp.rows("select until from entitlements where vm_id = $1", vmId);
+    const [entitlement] = await cp.rows(
+      "select entitled_until as until from services where vm_id = $1",
+      vmId,
+    );
     expect(+new Date(String(entitlement?.["until"])) - +start).toBeGreaterThan(85 * 86_400_000);
     expect(await cp.rows("select 1 from ledger_transactions where kind = 'payment'")).toHaveLength(
       3,

@@ -55,7 +55,7 @@ test("applying a payment ends as one VM and one booking", async () => {
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
-    expect.arrayContaining(lines(/^vms /, /^ledger_transactions .*"payment"/, /^entitlements /)),
+    expect.arrayContaining(lines(/^vms /, /^ledger_transactions .*"payment"/, /^services /)),
   );
 });
 
@@ -140,10 +140,7 @@ test("a subscription is cancelled once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { vmId } = await anActiveVm(cp, await aWorld(cp));
-      const [row] = await cp.rows(
-        "select subscription_id from entitlements where vm_id = $1",
-        vmId,
-      );
+      const [row] = await cp.rows("select subscription_id from services where vm_id = $1", vmId);
       return String(row?.["subscription_id"]);
     },
     act: (subscriptionId) => cancelSubscription(cp.deps, subscriptionId),
@@ -151,6 +148,6 @@ test("a subscription is cancelled once", async () => {
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
-    expect.arrayContaining(lines(/^stripe subscription .* canceled/, /^entitlements .*"canceled"/)),
+    expect.arrayContaining(lines(/^stripe subscription .* canceled/, /^services .*"canceled"/)),
   );
 });

@@ -23,9 +23,12 @@ describe("4b A4: an image that asks for a firmware, for secure boot and for a bu
     });
     const able = await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
     const { orderId } = await aPaidOrder(cp, world);
-    expect(await cp.rows("select host_id from reservations where order_id = $1", orderId)).toEqual([
-      { host_id: able },
-    ]);
+    expect(
+      await cp.rows(
+        "select host_id from reservations where vm_id = (select vm_id from orders where id = $1)",
+        orderId,
+      ),
+    ).toEqual([{ host_id: able }]);
   });
 
   test("reaches its host with a word that no older agent passes over, for as long as the VM lives", async () => {

@@ -43,7 +43,7 @@ const unapplied = async () =>
       "select message_id from inbox where applied_at is null order by received_at, message_id",
     )
   ).map((row) => String(row["message_id"]));
-const forgetVersion = () => cp.rows("update entitlements set subscription_version = null");
+const forgetVersion = () => cp.rows("update services set subscription_version = null");
 
 describe("4b C1: a subscription that is told of", () => {
   test("as we hold it already costs no look", async () => {
@@ -111,7 +111,7 @@ describe("4b C1: a subscription that is told of", () => {
     expect(later).toBeDefined();
     expect(await unapplied()).toEqual([later]);
     await cp.pump();
-    expect(await cp.rows("select subscription_status from entitlements")).toEqual([
+    expect(await cp.rows("select subscription_status from services")).toEqual([
       { subscription_status: "canceled" },
     ]);
   });
@@ -158,7 +158,10 @@ describe("4b C1: a subscription that is told of", () => {
     await cp.stripe.payments.cancelSubscription(subscription?.id ?? "");
     await cp.pump();
     const entitled = () =>
-      cp.rows("select until, subscription_status from entitlements where vm_id = $1", vmId);
+      cp.rows(
+        "select entitled_until as until, subscription_status from services where vm_id = $1",
+        vmId,
+      );
     const after = await entitled();
     expect(after).toMatchObject([{ subscription_status: "canceled" }]);
     // It says active, as it was; it comes to us again, as if it were new.
@@ -176,9 +179,9 @@ describe("4b C1: a subscription that is told of", () => {
     cp.clock.advanceMinutes(61);
     cp.stripe.standIn.runDue();
     await cp.pump();
-    expect(
-      await cp.rows("select subscription_status, subscription_version from entitlements"),
-    ).toEqual([{ subscription_status: "past_due", subscription_version: null }]);
+    expect(await cp.rows("select subscription_status, subscription_version from services")).toEqual(
+      [{ subscription_status: "past_due", subscription_version: null }],
+    );
     await changedAtStripe(1);
     expect(await readsOf(cp.pump)).not.toEqual([]);
   });
@@ -190,7 +193,9 @@ describe("4b C1: an invoice that is told of", () => {
     const until = async () =>
       +new Date(
         String(
-          (await cp.rows("select until from entitlements where vm_id = $1", vmId))[0]?.["until"],
+          (
+            await cp.rows("select entitled_until as until from services where vm_id = $1", vmId)
+          )[0]?.["until"],
         ),
       );
     const before = await until();

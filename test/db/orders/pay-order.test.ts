@@ -54,7 +54,9 @@ describe("paying", () => {
       desired_power: "running",
       generation: 1,
     });
-    expect(await one("select until from entitlements where vm_id = $1", vmId)).toEqual({
+    expect(
+      await one("select entitled_until as until from services where vm_id = $1", vmId),
+    ).toEqual({
       // A month from the payment on, not from the order.
       until: new Date("2026-04-01T12:00:17.000Z"),
     });
@@ -163,7 +165,10 @@ describe("a payment that comes after its order was given up", () => {
       orderId,
     );
     expect(leases.map(({ held }) => held)).toEqual([false, true]);
-    const [on] = await cp.rows("select host_id from vms where order_id = $1", orderId);
+    const [on] = await cp.rows(
+      "select host_id from vms where id = (select vm_id from orders where id = $1)",
+      orderId,
+    );
     const [vm] = await desiredOf(String(on?.["host_id"]));
     expect(vm?.nics.map(({ ipv4 }) => ipv4.address)).toEqual([leases[1]?.["address"]]);
   });

@@ -11,6 +11,7 @@ import { ALL_CAPABILITIES, AN_SSH_KEY } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import {
+  aNewVersion,
   aBuyer,
   anEnrolledHost,
   aPlacedOrder,
@@ -317,8 +318,8 @@ test("what is not on sale, or is no more, is refused by its name before it takes
 test("an order by the hour is refused before it takes anything, although the plan has a price for it", async () => {
   const world = await aWorld(cp, { places: 1 });
   await cp.rows(
-    `insert into plan_prices (id, plan_id, interval, amount_minor, currency, created_at)
-     values ($1, $2, 'hour', 1, 'usd', $3)`,
+    `insert into plan_prices (id, plan_id, plan_version, interval, amount_minor, currency, created_at)
+     values ($1, $2, 1, 'hour', 1, 'usd', $3)`,
     v7(),
     world.planId,
     cp.clock.now(),
@@ -332,13 +333,13 @@ test("an order by the hour is refused before it takes anything, although the pla
 test("a plan has one price for an interval, whatever its currency", async () => {
   const world = await aWorld(cp);
   const another = cp.rows(
-    `insert into plan_prices (id, plan_id, interval, amount_minor, currency, created_at)
-     values ($1, $2, 'month', 450, 'eur', $3)`,
+    `insert into plan_prices (id, plan_id, plan_version, interval, amount_minor, currency, created_at)
+     values ($1, $2, 1, 'month', 450, 'eur', $3)`,
     v7(),
     world.planId,
     cp.clock.now(),
   );
-  await expect(another).rejects.toThrow("plan_prices_plan_interval_key");
+  await expect(another).rejects.toThrow("plan_prices_version_interval_key");
 });
 
 test("orders of one account that come at the same instant count each other", async () => {
@@ -477,12 +478,7 @@ describe("a plan that promises what a host must be able to do", () => {
     facts: { capabilities: { ...ALL_CAPABILITIES, ...lacks } },
   });
   const limitedTo = (world: World, mbit: number | null, iops: number | null) =>
-    cp.rows(
-      "update plans set bandwidth_mbit = $2, disk_iops = $3 where id = $1",
-      world.planId,
-      mbit,
-      iops,
-    );
+    aNewVersion(cp, world.planId, { bandwidthMbit: mbit, diskIops: iops });
 
   test.each([
     ["bandwidth", { bandwidthLimit: false }, 321, null],
@@ -500,7 +496,10 @@ describe("a plan that promises what a host must be able to do", () => {
       const able = await anEnrolledHost(cp, { locationId: world.locationId, places: 1 });
       const { orderId } = await aPlacedOrder(cp, world);
       expect(
-        await cp.rows("select host_id from reservations where order_id = $1", orderId),
+        await cp.rows(
+          "select host_id from reservations where vm_id = (select vm_id from orders where id = $1)",
+          orderId,
+        ),
       ).toEqual([{ host_id: able }]);
     },
   );

@@ -215,7 +215,9 @@ describe("a paid order whose VM is not seen within two hours", () => {
     expect(await order(orderId)).toMatchObject({ state: "refunded" });
     expect(await vm(vmId)).toMatchObject({ presence: "absent", generation: 2, deleted_at: null });
     expect(await action(vmId, "create")).toMatchObject({ error_code: "payment_refunded" });
-    expect(await one("select until from entitlements where vm_id = $1", vmId)).toEqual({
+    expect(
+      await one("select entitled_until as until from services where vm_id = $1", vmId),
+    ).toEqual({
       until: cp.clock.now(),
     });
   });
@@ -223,7 +225,7 @@ describe("a paid order whose VM is not seen within two hours", () => {
   test("is not entitled longer by its undoing, when what was paid has run out meanwhile", async () => {
     const world = await aWorld(cp);
     const { orderId, vmId } = await aProvisionedVm(cp, world);
-    const until = () => one("select until from entitlements where vm_id = $1", vmId);
+    const until = () => one("select entitled_until as until from services where vm_id = $1", vmId);
     const before = await until();
     cp.clock.advanceDays(40);
     await watchProvisioning(cp.deps);

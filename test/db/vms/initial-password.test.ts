@@ -15,6 +15,7 @@ import { snapshot } from "#test/harness/dump.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
 import { meet } from "#test/harness/meet.ts";
 import {
+  aNewVersion,
   anEnrolledHost,
   aProvisionedVm,
   aWorld,
@@ -309,6 +310,6 @@ test("the database keeps no sealed text of a password that has ended, nor loses 
 
 test("an order beyond what any host here supports is refused, with the plan's own code", async () => {
   const world = await aWorld(cp);
-  await cp.rows("update plans set vcpus = 256 where id = $1", world.planId);
+  await aNewVersion(cp, world.planId, { vcpus: 256 });
   expect(await sendOrder(cp, world)).toEqual(code("plan_unavailable_here"));
 });

@@ -112,7 +112,7 @@ test("a month that is not paid changes a status, and nothing on its host: no gen
   cp.clock.advanceMinutes(61);
   cp.stripe.standIn.runDue();
   await cp.pump();
-  const status = "select subscription_status from entitlements where vm_id = $1";
+  const status = "select subscription_status from services where vm_id = $1";
   expect(await cp.rows(status, vmId)).toEqual([{ subscription_status: "past_due" }]);
   expect(await told()).toEqual([...before.told, "entitlement.changed.v1"]);
   expect(await generationOf(world.hostId)).toBe(before.generation);

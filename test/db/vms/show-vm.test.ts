@@ -82,7 +82,7 @@ test("a VM that is held off by its entitlement is suspended, and says why", asyn
   const own = await aWorld(cp);
   const { vmId } = await anActiveVm(cp, own);
   const until = cp.clock.now();
-  await cp.rows("update entitlements set until = $2 where vm_id = $1", vmId, until);
+  await cp.rows("update services set entitled_until = $2 where vm_id = $1", vmId, until);
   const shown = async () => {
     const found = valueOf(await showVm(cp.deps, own.buyer, vmId));
     const view = toVmView(found, cp.clock.now(), own.buyer);

@@ -16,7 +16,7 @@ import {
   refundsWithinCaptures,
 } from "./money.ts";
 import type { MakeCheck } from "./scene.ts";
-import { guestsEarnNothing, soldIsMakeable } from "./promises.ts";
+import { guestsEarnNothing, ordersAreKept, soldIsMakeable } from "./promises.ts";
 import { lostIsNotBilled } from "./losses.ts";
 import { bytesCountOnce, unpaidStops, usageIsWhole } from "./time.ts";
 
@@ -55,6 +55,7 @@ export const INVARIANTS: readonly Readonly<{
   { number: 18, make: () => ({ invariant: 18 }), pending: null },
   { number: 19, make: hostsKeepToTheirOwn, pending: null },
   { number: 20, make: changesAreRecorded, pending: null },
+  { number: 22, make: ordersAreKept, pending: "resizes, and their deadlines" },
   { number: 25, make: lostIsNotBilled, pending: null },
   { number: 26, make: guestsEarnNothing, pending: null },
   { number: 27, make: soldIsMakeable, pending: null },

@@ -14,7 +14,7 @@ const SWEEPS = 4;
 export const lostIsNotBilled: MakeCheck = (scene) => {
   const missing = new Map<string, { since: number; sweeps: number; swept: number | null }>();
   const bills = (row: Row<"vms">) => {
-    const order = scene.mirror.orders.get(row.order_id);
+    const order = scene.mirror.orderOf(row.id);
     return order === undefined
       ? undefined
       : subscriptionsOf(scene, order).find(
@@ -60,7 +60,7 @@ export const lostIsNotBilled: MakeCheck = (scene) => {
 };
 
 function stillFrozen(scene: Scene, row: Row<"vms">): string | undefined {
-  const order = scene.mirror.orders.get(row.order_id);
+  const order = scene.mirror.orderOf(row.id);
   if (row.presence === "absent" || row.lost_at !== null || order === undefined) return undefined;
   const frozen = subscriptionsOf(scene, order).find((s) => s.pause_collection !== null);
   return frozen && frozen.status !== "canceled"

@@ -74,10 +74,7 @@ export const followsTheProvider: MakeCheck = (scene) => ({
       delivery.applied_at === null
         ? `delivery ${delivery.message_id} was never applied`
         : undefined,
-    ) ??
-    first(scene.mirror.entitlements.all(), (entitlement) =>
-      entitledAsPaid(scene, entitlement.vm_id),
-    ),
+    ) ?? first(scene.mirror.services.all(), (service) => entitledAsPaid(scene, service.vm_id)),
 });
 
 const OVER = new Set(["canceled", "incomplete_expired", "unpaid"]);
@@ -87,25 +84,26 @@ const ROUNDING_MS = 1000;
 /** A live VM is entitled to the end of the last period that was paid, and no further once its subscription is over. */
 function entitledAsPaid(scene: Scene, vmId: string): string | undefined {
   const { mirror, provider } = scene;
-  const entitlement = mirror.entitlements.get(vmId);
+  const service = mirror.services.get(vmId);
   const vm = mirror.vms.get(vmId);
-  if (!entitlement || vm?.presence !== "present" || entitlement.subscription_id === null)
-    return undefined;
+  if (!service || vm?.presence !== "present" || service.subscription_id === null) return undefined;
   const { store } = provider.standIn;
-  const subscription = store.get("subscription", entitlement.subscription_id);
+  const subscription = store.get("subscription", service.subscription_id);
   const paid = store
     .all("invoice")
     .filter(
       (i) =>
         i.status === "paid" &&
-        i.parent?.subscription_details?.subscription === entitlement.subscription_id,
+        i.parent?.subscription_details?.subscription === service.subscription_id,
     )
     .flatMap((i) => i.lines.data.map((line) => line.period.end * 1000));
   const paidUntil = Math.max(0, ...paid);
-  const is = `VM ${vmId} is entitled until ${new Date(entitlement.until).toISOString()}`;
+  const is = `VM ${vmId} is entitled until ${new Date(service.entitled_until).toISOString()}`;
   if (subscription && OVER.has(subscription.status))
-    return entitlement.until > nowOf(scene) ? `${is}, and its subscription is over` : undefined;
-  return Math.abs(entitlement.until - paidUntil) <= ROUNDING_MS
+    return service.entitled_until > nowOf(scene)
+      ? `${is}, and its subscription is over`
+      : undefined;
+  return Math.abs(service.entitled_until - paidUntil) <= ROUNDING_MS
     ? undefined
     : `${is}, and is paid until ${new Date(paidUntil).toISOString()}`;
 }
@@ -133,7 +131,8 @@ const mayBePurged = (order: Row<"orders"> | null): boolean =>
 
 /** What the last commit changed, and is written down nowhere, or told nobody. */
 function unrecorded(scene: Scene): string | undefined {
-  const { orders, vms, entitlements, actions, audit, outbox } = scene.mirror;
+  const { orders, vms, services, actions, audit, outbox } = scene.mirror;
+  const orderIdOf = (vmId: string) => scene.mirror.orderOf(vmId)?.id;
   const audited = new Set(
     audit.changed.flatMap((c) => (c.after && !c.before ? [c.after.subject_id] : [])),
   );
@@ -156,25 +155,27 @@ function unrecorded(scene: Scene): string | undefined {
       if (after === null) return "a VM's row was removed";
       if (before?.generation === after.generation && before.deleted_at === after.deleted_at)
         return undefined;
-      return recorded(`VM ${after.id} changed`, [after.id, after.order_id], after.id);
+      return recorded(`VM ${after.id} changed`, [after.id, orderIdOf(after.id)], after.id);
     }) ??
-    first(entitlements.changed, ({ before, after }) => {
-      if (after === null) return "an entitlement was removed";
-      if (before?.until === after.until && before.subscription_status === after.subscription_status)
+    first(services.changed, ({ before, after }) => {
+      if (after === null) return "what was bought was removed";
+      if (
+        before?.entitled_until === after.entitled_until &&
+        before.subscription_status === after.subscription_status
+      )
         return undefined;
       return recorded(
-        `the entitlement of VM ${after.vm_id} changed`,
-        [after.vm_id, after.order_id],
+        `what was bought of VM ${after.vm_id} changed`,
+        [after.vm_id, orderIdOf(after.vm_id)],
         after.vm_id,
       );
     }) ??
     first(actions.changed, ({ before, after }) => {
       if (after === null) return "an action was removed";
       if (before?.status === after.status) return undefined;
-      const orderId = vms.get(after.vm_id)?.order_id;
       return recorded(
         `action ${after.id} became ${after.status}`,
-        [after.id, after.vm_id, orderId],
+        [after.id, after.vm_id, orderIdOf(after.vm_id)],
         before === null ? after.vm_id : after.id,
       );
     })

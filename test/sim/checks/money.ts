@@ -80,7 +80,7 @@ export const noMachineBeforeFunds: MakeCheck = (scene) => ({
     first(machines(scene), ({ host, vm }) => {
       const row = scene.mirror.vms.get(vm.vmId);
       if (row === undefined) return `${host.name} has VM ${vm.vmId}, which nobody ordered`;
-      const order = scene.mirror.orders.get(row.order_id);
+      const order = scene.mirror.orderOf(row.id);
       if (order === undefined || order.paid_at === null) return `VM ${vm.vmId} is made, unpaid`;
       return moneyOf(scene, order).taken > 0n
         ? undefined
@@ -89,9 +89,10 @@ export const noMachineBeforeFunds: MakeCheck = (scene) => ({
   onCommit: () =>
     first(scene.mirror.vms.changed, ({ before, after }) => {
       if (before !== null || after === null) return undefined;
+      const orderId = scene.mirror.orderOf(after.id)?.id;
       const booked = scene.mirror.ledgerTransactions
         .all()
-        .some((t) => t.order_id === after.order_id && t.kind === "payment");
+        .some((t) => t.order_id === orderId && t.kind === "payment");
       return booked ? undefined : `VM ${after.id} has its row before its payment is booked`;
     }),
 });
@@ -107,9 +108,10 @@ export const cancelledStaysCancelled: MakeCheck = (scene) => ({
         return `VM ${before.id} is back from the dead`;
       return undefined;
     }) ??
-    first(scene.mirror.entitlements.changed, ({ before, after }) => {
+    first(scene.mirror.services.changed, ({ before, after }) => {
       const vm = after && scene.mirror.vms.get(after.vm_id);
-      const longer = before !== null && after !== null && after.until > before.until;
+      const longer =
+        before !== null && after !== null && after.entitled_until > before.entitled_until;
       return longer && vm?.presence === "absent"
         ? `VM ${vm.id} is to go, and was entitled anew`
         : undefined;
@@ -133,17 +135,18 @@ export const cancelledStaysCancelled: MakeCheck = (scene) => ({
 
 /** What a payment's state took away (a place, the time that a VM may run) goes only after a fresh look at that state. */
 function destroyedUnseen(scene: Scene): string | undefined {
-  const { orders, entitlements } = scene.mirror;
+  const { orders, services } = scene.mirror;
   const wrong =
     first(orders.changed, ({ before, after }) =>
       after?.state === "expired" && before?.state !== "expired" && after.checkout_id !== null
         ? unseen(scene, after.checkout_id, `order ${after.id} was given up`)
         : undefined,
     ) ??
-    first(entitlements.changed, ({ before, after }) => {
-      if (before === null || after === null || after.until >= before.until) return undefined;
+    first(services.changed, ({ before, after }) => {
+      if (before === null || after === null || after.entitled_until >= before.entitled_until)
+        return undefined;
       // One whose VM was not made in time is undone whatever its payment says: the money goes back.
-      const order = orders.get(after.order_id);
+      const order = scene.mirror.orderOf(after.vm_id);
       return order?.state === "refunding"
         ? undefined
         : unseen(scene, order?.checkout_id ?? null, `the time of VM ${after.vm_id} was cut short`);
@@ -290,7 +293,7 @@ function notGivenBack(scene: Scene, loss: Row<"losses">): string | undefined {
   const { mirror, provider } = scene;
   const order = mirror.orders.get(loss.order_id);
   const vm = mirror.vms.get(loss.vm_id);
-  const paidUntil = mirror.entitlements.get(loss.vm_id)?.until ?? 0;
+  const paidUntil = mirror.services.get(loss.vm_id)?.entitled_until ?? 0;
   if (vm?.presence === "present" && vm.lost_at === null && loss.until === null)
     return `VM ${loss.vm_id} is there, and its loss goes on`;
   if (order?.state !== "active" && order?.state !== "completed") return undefined;

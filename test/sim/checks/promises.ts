@@ -1,5 +1,5 @@
 import type { SimHost } from "../host.ts";
-import { asksFirmware, IMAGES } from "../fixture.ts";
+import { asksFirmware, IMAGES, PLANS } from "../fixture.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 /** Between two reports of a host that is well: its resync, a tenth more, and what a bad network makes of it. */
@@ -33,6 +33,44 @@ export const guestsEarnNothing: MakeCheck = (scene) => ({
     }),
 });
 
+/** What a VM of a plan's version is to be. */
+function soldAs(scene: Scene, planId: string, version: number) {
+  const plan = PLANS.find(({ id }) => id === planId);
+  if (version > 1) return scene.mirror.planVersions.get(`${planId}/${version}`);
+  return (
+    plan && { ...plan, memory_mib: plan.memoryMib, disk_gib: plan.diskGib, bandwidth_mbit: 1000 }
+  );
+}
+
+/**
+ * 22. Nobody runs at more than is paid, nor at less: what was bought is what was ordered, at that price, however its plan has
+ * changed since; and the VM is of that size, and as fast.
+ */
+export const ordersAreKept: MakeCheck = (scene) => ({
+  invariant: 22,
+  onCommit: () =>
+    first(scene.mirror.services.changed, ({ after }) => {
+      if (after === null) return undefined;
+      const order = scene.mirror.orderOf(after.vm_id);
+      return order?.plan_id === after.plan_id &&
+        order.plan_version === after.plan_version &&
+        order.total_minor === after.amount_minor
+        ? undefined
+        : `VM ${after.vm_id} was bought as another than was ordered`;
+    }) ??
+    first(scene.mirror.vms.changed, ({ after }) => {
+      const service = after && scene.mirror.services.get(after.id);
+      if (!after || !service) return undefined;
+      const sold = soldAs(scene, service.plan_id, service.plan_version);
+      return sold?.vcpus === after.vcpus &&
+        sold.memory_mib === after.memory_mib &&
+        sold.disk_gib === after.disk_gib &&
+        sold.bandwidth_mbit === after.bandwidth_mbit
+        ? undefined
+        : `VM ${after.id} is not of the size that was bought`;
+    }),
+});
+
 /**
  * 27. What is sold can be made: an order is taken for a host that has had its image until lately, whose agent understands what
  * it holds, and that is no larger in the books than it is.
@@ -43,15 +81,15 @@ export const soldIsMakeable: MakeCheck = (scene) => ({
     first(scene.mirror.reservations.changed, ({ before, after }) => {
       if (before !== null || after === null) return undefined;
       const host = hostOf(scene, after.host_id);
-      const order = scene.mirror.orders.get(after.order_id);
+      const order = scene.mirror.orderOf(after.vm_id);
       const image = IMAGES.find(({ id }) => id === order?.image_id);
       if (host === undefined || image === undefined) return undefined;
       const goneAt = host.imagesGone.get(image.name) ?? Infinity;
       const told = host.upSince !== null && Math.max(goneAt, host.upSince) + TOLD_WITHIN_MS;
       if (askedOfOldAgent(scene, host, order?.image_id))
-        return `order ${after.order_id} was taken for ${host.name}, whose agent does not understand its image`;
+        return `order ${order?.id} was taken for ${host.name}, whose agent does not understand its image`;
       return told !== false && told < nowOf(scene) && !host.cut && !host.hasBoasted
-        ? `order ${after.order_id} was taken, and ${host.name} has told that it lacks its image`
+        ? `order ${order?.id} was taken, and ${host.name} has told that it lacks its image`
         : undefined;
     }) ??
     first(scene.mirror.hosts.changed, ({ after }) => {

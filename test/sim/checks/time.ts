@@ -20,9 +20,12 @@ export const unpaidStops: MakeCheck = (scene) => {
   return {
     invariant: 6,
     onCommit: () => {
-      for (const { after } of scene.mirror.entitlements.changed)
+      for (const { after } of scene.mirror.services.changed)
         if (after)
-          paidUntil.set(after.vm_id, Math.max(after.until, paidUntil.get(after.vm_id) ?? 0));
+          paidUntil.set(
+            after.vm_id,
+            Math.max(after.entitled_until, paidUntil.get(after.vm_id) ?? 0),
+          );
       return undefined;
     },
     onStep: () =>

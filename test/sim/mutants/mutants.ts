@@ -49,6 +49,21 @@ export const MUTANTS: readonly Mutant[] = [
     setTimeout(() => void tx.insert(outbox).values(later).then(() => undefined, () => undefined), 1);`,
   },
   {
+    name: "catalogue: what was ordered is taken for what is on sale by then",
+    file: "db/catalogue/catalogue.ts",
+    find: ".find((v) => v.version === of.planVersion)",
+    replace: ".at(0)",
+    plan: "plan-changed-before-payment",
+  },
+  {
+    name: "catalogue: what was bought is written as what is on sale by then",
+    file: "commands/orders/fulfil-order.ts",
+    find: "planVersion: order.planVersion,",
+    replace: "planVersion: (await loadPlanVersions(tx, order.planId))[0]?.version ?? 1,",
+    also: { find: "loadPlan, type Plan }", replace: "loadPlan, loadPlanVersions, type Plan }" },
+    plan: "plan-changed-before-payment",
+  },
+  {
     name: "audit: a change of an entitlement is written down nowhere",
     file: "commands/orders/follow-provider.ts",
     find: `await recordChange(

@@ -1,0 +1,55 @@
+import { canonicalJson } from "#core/contracts/canonical-json.ts";
+import type { AddPlanVersion } from "#core/contracts/api/catalogue.ts";
+import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { insertPlanVersion, lockPlan, type Sold } from "#db/catalogue/catalogue.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { isOfAnyPlatform, soldAs } from "./add-catalogue.ts";
+
+/**
+ * Sells a plan as another from now on. Orders and VMs name the version that they are of, so none of them changes; an order
+ * that waits to be paid keeps its size and price too. What is on sale already makes no new version.
+ */
+export async function addPlanVersion(
+  deps: Deps,
+  by: Actor,
+  planId: string,
+  wanted: AddPlanVersion,
+): Promise<Result<{ version: number }, Refusal<"plan_not_found" | "plan_beyond_limits">>> {
+  if (!isOfAnyPlatform(wanted))
+    return refuse("plan_beyond_limits", "no hypervisor supports a VM of this size");
+  const at = stamp(deps);
+  return inTransaction(deps.db, async (tx) => {
+    const newest = await lockPlan(tx, planId);
+    if (!newest) return refuse("plan_not_found", "there is no such plan");
+    const sold = soldAs(wanted, at.newId);
+    if (meaning(sold) === meaning(newest)) return ok({ version: newest.version });
+    const version = newest.version + 1;
+    await insertPlanVersion(tx, { ...newest, ...sold, version }, at.now);
+    await recordChange(
+      tx,
+      {
+        actor: by,
+        action: "plan.change",
+        subject: { kind: "plan", id: planId },
+        detail: { version },
+        events: [],
+      },
+      at,
+    );
+    return ok({ version });
+  });
+}
+
+/** What a customer buys, without the ids of its rows. */
+const meaning = ({ size, trafficGib, bandwidthMbit, diskIops, prices }: Sold): string =>
+  canonicalJson({
+    size,
+    trafficGib,
+    bandwidthMbit,
+    diskIops,
+    prices: prices
+      .map(({ interval, amount }) => `${interval} ${amount.minor} ${amount.currency}`)
+      .toSorted(),
+  });

@@ -1,0 +1,192 @@
+import { and, asc, eq, isNotNull, isNull, lte, or, sql, type SQL } from "drizzle-orm";
+import type { Payer, ServicePrice } from "#core/billing/service.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { currencyFromRow } from "#db/currency-from-row.ts";
+import { services } from "#db/schema/billing.ts";
+import { vms } from "#db/schema/vms.ts";
+
+/** What was bought of a VM, however it was bought. */
+export type Service = Readonly<{
+  vmId: string;
+  planId: string;
+  planVersion: number;
+  payer: Payer;
+  /** null: whoever pays keeps the price, or there is none. */
+  price: ServicePrice | null;
+  subscriptionId: string | null;
+  /** As the provider last said; its statuses are open. */
+  subscriptionStatus: string | null;
+  /** What an event about it must say otherwise to be worth a look; null: each is worth one. */
+  subscriptionVersion: string | null;
+  /** The right to run ends then. */
+  entitledUntil: Date;
+}>;
+
+export const serviceFromRow = (row: typeof services.$inferSelect): Service => ({
+  ...row,
+  price: priceFromRow(row),
+});
+
+/** Its three columns are null together, which Postgres sees to. */
+const priceFromRow = ({
+  interval,
+  amountMinor: minor,
+  currency,
+}: typeof services.$inferSelect): ServicePrice | null =>
+  interval === null || minor === null || currency === null
+    ? null
+    : { interval, amount: { minor, currency: currencyFromRow(currency) } };
+
+/** What was bought of a VM: there is none without. */
+export async function loadService(tx: Tx, vmId: string): Promise<Service> {
+  const [row] = await tx.select().from(services).where(eq(services.vmId, vmId));
+  if (!row) throw new Error(`nothing was bought of VM ${vmId}`);
+  return serviceFromRow(row);
+}
+
+/** What was bought is written before its VM is: no VM is without it. */
+export async function insertService(tx: Tx, { price, ...row }: Service, now: Date): Promise<void> {
+  await tx.insert(services).values({
+    ...row,
+    interval: price?.interval ?? null,
+    amountMinor: price?.amount.minor ?? null,
+    currency: price?.amount.currency ?? null,
+    updatedAt: now,
+  });
+}
+
+/** What follows the money: until when it may run, and what pays for it, as the provider last said. */
+export async function saveEntitled(
+  tx: Tx,
+  vmId: string,
+  to: Partial<Pick<Service, "subscriptionStatus" | "subscriptionVersion" | "entitledUntil">>,
+  now: Date,
+): Promise<void> {
+  await tx
+    .update(services)
+    .set({ ...to, updatedAt: now })
+    .where(eq(services.vmId, vmId));
+}
+
+/** The service that the subscription pays for. */
+export async function serviceOfSubscription(
+  db: Db,
+  subscriptionId: string,
+): Promise<Service | undefined> {
+  const [row] = await db.select().from(services).where(eq(services.subscriptionId, subscriptionId));
+  return row && serviceFromRow(row);
+}
+
+/** The same, held until the transaction ends. */
+export async function lockServiceOfSubscription(
+  tx: Tx,
+  subscriptionId: string,
+): Promise<Service | undefined> {
+  const [row] = await tx
+    .select()
+    .from(services)
+    .where(eq(services.subscriptionId, subscriptionId))
+    .for("update");
+  return row && serviceFromRow(row);
+}
+
+/** Ending the subscription failed: the next sweep takes it after those that were not tried as lately. */
+export async function markCancellationTried(
+  db: Db,
+  subscriptionId: string,
+  now: Date,
+): Promise<void> {
+  await db
+    .update(services)
+    .set({ triedAt: now })
+    .where(eq(services.subscriptionId, subscriptionId));
+}
+
+/** Subscriptions that still bill for VMs which are to be gone. */
+export async function subscriptionsToCancel(db: Db, limit: number): Promise<readonly string[]> {
+  const rows = await db
+    .select({ id: services.subscriptionId })
+    .from(services)
+    .where(
+      and(
+        sql`${services.vmIsToGo}`,
+        isNotNull(services.subscriptionId),
+        // As the index `services_to_cancel_idx` says it: with parameters it would not be used.
+        sql`${services.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
+      ),
+    )
+    .orderBy(asc(sql`coalesce(${services.triedAt}, ${services.updatedAt})`))
+    .limit(limit);
+  return rows.flatMap((r) => (r.id === null ? [] : [r.id]));
+}
+
+/** A subscription whose billing is to be frozen, or to go on: `since` when. */
+export type Freeze = Readonly<{
+  subscriptionId: string;
+  since: Date;
+  status: string | null;
+  until: Date;
+}>;
+
+const billed = and(
+  isNotNull(services.subscriptionId),
+  sql`${services.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
+  eq(vms.presence, "present"),
+);
+
+const freezes = async (
+  db: Db,
+  when: SQL | undefined,
+  since: typeof vms.lostAt | typeof services.frozenAt,
+  limit: number,
+) => {
+  const rows = await db
+    .select({
+      subscriptionId: services.subscriptionId,
+      since,
+      status: services.subscriptionStatus,
+      until: services.entitledUntil,
+    })
+    .from(services)
+    .innerJoin(vms, eq(vms.id, services.vmId))
+    .where(and(billed, when))
+    .orderBy(asc(sql`coalesce(${services.triedAt}, ${services.updatedAt})`))
+    .limit(limit);
+  return rows.flatMap(({ subscriptionId, since: at, ...row }): Freeze[] =>
+    subscriptionId !== null && at !== null ? [{ subscriptionId, since: at, ...row }] : [],
+  );
+};
+
+/** What is billed for VMs that were lost before then. */
+export const billingToFreeze = (db: Db, lostBefore: Date, limit: number): Promise<Freeze[]> =>
+  freezes(
+    db,
+    and(or(isNull(services.frozenAt), services.freezeUnsure), lte(vms.lostAt, lostBefore)),
+    vms.lostAt,
+    limit,
+  );
+
+/** What is billed no more, or may not be, for VMs that are there again. */
+export const billingToResume = (db: Db, limit: number): Promise<Freeze[]> =>
+  freezes(db, and(isNotNull(services.frozenAt), isNull(vms.lostAt)), services.frozenAt, limit);
+
+/**
+ * Before the provider is asked. If nobody hears what it did, it is asked again for what then holds: to freeze what is
+ * `unsure`, or, since it counts as frozen at that, to bill again. Frozen anew at an instant of its own, so that what is asked next
+ * is no repetition of what was asked before.
+ */
+export const beginFreeze = async (
+  db: Db,
+  subscriptionId: string,
+  frozenAt: Date | undefined,
+): Promise<void> => {
+  await db
+    .update(services)
+    .set({ freezeUnsure: true, ...(frozenAt && { frozenAt }) })
+    .where(eq(services.subscriptionId, subscriptionId));
+};
+
+/** What the provider has answered. The caller holds the service. */
+export const setFrozen = async (tx: Tx, vmId: string, frozenAt: Date | null): Promise<void> => {
+  await tx.update(services).set({ frozenAt, freezeUnsure: false }).where(eq(services.vmId, vmId));
+};
