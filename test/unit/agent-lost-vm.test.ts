@@ -118,7 +118,7 @@ describe("a VM that was whole here, and of which the document in hand says still
 });
 
 describe("a VM that was made anew, and of which the document in hand says still that it is to be", () => {
-  const recreate = { repair: "recreate", needs: ["repair"] } as const;
+  const recreate = { repair: "recreate" as const, needs: ["repair"] };
   async function made() {
     const host = createTestHost();
     const vm = await aRunningVm(host);
