@@ -3,6 +3,7 @@ import {
   type CheckoutState,
   ForeignCurrency,
   type InvoiceState,
+  type CreditShown,
   type PaidPeriod,
   type ProviderEvent,
   type RefundState,
@@ -149,7 +150,7 @@ function paidTime(invoice: Stripe.Invoice): { start: number; end: number } | und
 /** What a paid invoice bought, and how it was paid, without what went back of it; undefined: it bought no time. */
 export function paidPeriod(
   invoice: Stripe.Invoice,
-): Omit<PaidPeriod, "charged" | "refunded"> | undefined {
+): Omit<PaidPeriod, "charged" | "refunded" | "credits"> | undefined {
   const time = paidTime(invoice);
   if (time === undefined || invoice.customer === null) return undefined;
   return {
@@ -160,6 +161,36 @@ export function paidPeriod(
     until: instant(time.end),
     total: money(invoice.total, invoice.currency),
   };
+}
+
+/** What is written down with each credit. */
+export const creditMetadata = (credit: {
+  giveBackId: string;
+  invoiceId: string;
+  from: Date;
+  until: Date;
+}) => ({
+  give_back_id: credit.giveBackId,
+  invoice_id: credit.invoiceId,
+  from: credit.from.toISOString(),
+  until: credit.until.toISOString(),
+});
+
+/** A credit that was given for a part of this invoice; undefined: it was for something else, or is from before it said so. */
+export function creditShown(
+  { id, amount, metadata }: Stripe.CustomerBalanceTransaction,
+  invoiceId: string,
+): CreditShown | undefined {
+  const { give_back_id: giveBackId, invoice_id: of, from, until } = metadata ?? {};
+  return giveBackId === undefined || of !== invoiceId || from === undefined || until === undefined
+    ? undefined
+    : {
+        giveBackId,
+        transactionId: id,
+        from: new Date(from),
+        until: new Date(until),
+        minor: BigInt(-amount),
+      };
 }
 
 /** The payment of an invoice that was fetched with its `payments`; null: there is none. */

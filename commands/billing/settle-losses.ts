@@ -1,6 +1,8 @@
 import { owedFor, whatToSettle } from "#core/billing/give-back.ts";
+import { creditGiven } from "#core/billing/ledger.ts";
+import type { CreditShown, PaidPeriod } from "#core/billing/payments.ts";
 import type { Event } from "#core/contracts/events.ts";
-import { givenOf, insertGiveBack } from "#db/billing/give-backs.ts";
+import { givenOf, insertGiveBack, saveMade, unknownGiveBacks } from "#db/billing/give-backs.ts";
 import {
   lockLoss,
   lossesToSettle,
@@ -8,6 +10,8 @@ import {
   saveSettled,
   type Loss,
 } from "#db/billing/losses.ts";
+import { post } from "#db/billing/ledger.ts";
+import type { Tx } from "#db/client.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -44,13 +48,14 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
     if (!loss || +loss.paidUntil !== +seen.paidUntil) return false;
     const time = whatToSettle(loss, at.now);
     if (time === null || +time.from !== +seen.settledUntil) return false;
+    const forgotten = await takeInForgotten(tx, loss, periods, at);
     const given = await givenOf(
       tx,
       periods.map(({ invoiceId }) => invoiceId),
     );
     const events: Event[] = [];
     const { id: lossId, vmId, orderId } = loss;
-    const owed = owedFor(time, periods, given);
+    const owed = owedFor(time, periods, given, forgotten);
     for (const each of owed) {
       const id = at.newId();
       await insertGiveBack(tx, { ...each, id, lossId, vmId, orderId }, at.now);
@@ -75,4 +80,43 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
     );
     return true;
   });
+}
+
+/**
+ * Credits that the provider shows and nobody here knows: a database that was restored has forgotten them (docs/adr/0040). Each is
+ * written down and booked as it was.
+ */
+async function takeInForgotten(
+  tx: Tx,
+  { id: lossId, vmId, orderId }: Loss,
+  periods: readonly PaidPeriod[],
+  at: { now: Date; newId: () => string },
+): Promise<readonly CreditShown[]> {
+  const shown = periods.flatMap((period) => period.credits.map((credit) => ({ period, credit })));
+  const unknown = await unknownGiveBacks(
+    tx,
+    shown.map(({ credit }) => credit.giveBackId),
+  );
+  const forgotten = shown.filter(({ credit }) => unknown.has(credit.giveBackId));
+  for (const { period, credit } of forgotten) {
+    const { giveBackId: id, transactionId, from, until, minor } = credit;
+    const { invoiceId, customerId: payee, total } = period;
+    const amount = { minor, currency: total.currency };
+    const row = {
+      id,
+      lossId,
+      vmId,
+      orderId,
+      invoiceId,
+      way: "balance",
+      payee,
+      from,
+      until,
+      amount,
+    } as const;
+    await insertGiveBack(tx, row, at.now);
+    await saveMade(tx, id, { providerId: transactionId, now: at.now });
+    await post(tx, creditGiven(orderId, transactionId, amount), at);
+  }
+  return forgotten.map(({ credit }) => credit);
 }

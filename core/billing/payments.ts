@@ -48,6 +48,15 @@ export type RefundState = Readonly<{
 /** A refund of money that is in our books. */
 export type BookedRefund = RefundState & Readonly<{ amount: Money }>;
 
+/** What the provider shows of credit that was given for a part of a paid period. */
+export type CreditShown = Readonly<{
+  giveBackId: string;
+  transactionId: string;
+  from: Date;
+  until: Date;
+  minor: bigint;
+}>;
+
 /** A span of time that an invoice was paid for, and what can still be given back of that. */
 export type PaidPeriod = Readonly<{
   invoiceId: string;
@@ -60,6 +69,7 @@ export type PaidPeriod = Readonly<{
   /** What a card paid, and what of that went back. */
   charged: bigint;
   refunded: bigint;
+  credits: readonly CreditShown[];
 }>;
 
 export type CheckoutState = Readonly<{
@@ -197,6 +207,10 @@ export type Payments = {
     giveBackId: string;
     customerId: string;
     amount: Money;
+    /** Told to the provider too, so that a database which has forgotten it finds it there (`CreditShown`). */
+    invoiceId: string;
+    from: Date;
+    until: Date;
   }) => Promise<{ id: string }>;
   /** Gives back a part of a payment, once for each `giveBackId`: as one that staff make, it names no order. */
   refundPart: (input: {
