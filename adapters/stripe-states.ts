@@ -3,7 +3,8 @@ import {
   type CheckoutState,
   ForeignCurrency,
   type InvoiceState,
-  type CreditShown,
+  type GivenFor,
+  type GivenShown,
   type PaidPeriod,
   type ProviderEvent,
   type RefundState,
@@ -150,7 +151,7 @@ function paidTime(invoice: Stripe.Invoice): { start: number; end: number } | und
 /** What a paid invoice bought, and how it was paid, without what went back of it; undefined: it bought no time. */
 export function paidPeriod(
   invoice: Stripe.Invoice,
-): Omit<PaidPeriod, "charged" | "refunded" | "credits"> | undefined {
+): Omit<PaidPeriod, "charged" | "refunded" | "given"> | undefined {
   const time = paidTime(invoice);
   if (time === undefined || invoice.customer === null) return undefined;
   return {
@@ -163,34 +164,25 @@ export function paidPeriod(
   };
 }
 
-/** What is written down with each credit. */
-export const creditMetadata = (credit: {
-  giveBackId: string;
-  invoiceId: string;
-  from: Date;
-  until: Date;
-}) => ({
-  give_back_id: credit.giveBackId,
-  invoice_id: credit.invoiceId,
-  from: credit.from.toISOString(),
-  until: credit.until.toISOString(),
+/** What is written down with each credit, and with each refund of a part. */
+export const givenMetadata = ({ giveBackId, invoiceId, from, until }: GivenFor) => ({
+  give_back_id: giveBackId,
+  invoice_id: invoiceId,
+  from: from.toISOString(),
+  until: until.toISOString(),
 });
 
-/** A credit that was given for a part of this invoice; undefined: it was for something else, or is from before it said so. */
-export function creditShown(
-  { id, amount, metadata }: Stripe.CustomerBalanceTransaction,
+/** What was given back for a part of this invoice; undefined: it was for something else, or is from before it said so. */
+export function givenShown(
+  { id, amount, metadata }: Stripe.CustomerBalanceTransaction | Stripe.Refund,
+  way: GivenShown["way"],
   invoiceId: string,
-): CreditShown | undefined {
+): GivenShown | undefined {
   const { give_back_id: giveBackId, invoice_id: of, from, until } = metadata ?? {};
-  return giveBackId === undefined || of !== invoiceId || from === undefined || until === undefined
-    ? undefined
-    : {
-        giveBackId,
-        transactionId: id,
-        from: new Date(from),
-        until: new Date(until),
-        minor: BigInt(-amount),
-      };
+  if (giveBackId === undefined || of !== invoiceId || from === undefined || until === undefined)
+    return undefined;
+  const minor = BigInt(Math.abs(amount));
+  return { giveBackId, way, id, from: new Date(from), until: new Date(until), minor };
 }
 
 /** The payment of an invoice that was fetched with its `payments`; null: there is none. */

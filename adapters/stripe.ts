@@ -15,8 +15,8 @@ import { ok, refuse } from "#core/result.ts";
 import { makeOnce } from "./make-once.ts";
 import {
   checkoutState,
-  creditMetadata,
-  creditShown,
+  givenMetadata,
+  givenShown,
   endOfPaid,
   instant,
   invoiceState,
@@ -323,13 +323,18 @@ export function createStripePayments(options: StripeOptions): Payments {
         const { customerId, invoiceId } = period;
         const moved = moves.get(customerId) ?? (await balanceOf(customerId));
         moves.set(customerId, moved);
-        const credits = moved.flatMap((each) => creditShown(each, invoiceId) ?? []);
-        periods.push({ ...period, charged, refunded, credits });
+        const given = [
+          ...moved.flatMap((each) => givenShown(each, "balance", invoiceId) ?? []),
+          ...refunds
+            .filter((refund) => refundState(refund).status === "succeeded")
+            .flatMap((each) => givenShown(each, "card", invoiceId) ?? []),
+        ];
+        periods.push({ ...period, charged, refunded, given });
       }
       return periods;
     },
     giveCredit: async ({ giveBackId, customerId, amount, ...of }) => {
-      const metadata = creditMetadata({ giveBackId, ...of });
+      const metadata = givenMetadata({ giveBackId, ...of });
       const find = async () =>
         (await balanceOf(customerId)).find(
           (each) => each.metadata?.["give_back_id"] === giveBackId,
@@ -350,7 +355,7 @@ export function createStripePayments(options: StripeOptions): Payments {
       });
       return { id };
     },
-    refundPart: async ({ giveBackId, paymentId, amount }) => {
+    refundPart: async ({ giveBackId, paymentId, amount, ...of }) => {
       const find = async () =>
         (await refundsOf(stripe, { payment_intent: paymentId })).find(
           (refund) => refund.metadata?.["give_back_id"] === giveBackId,
@@ -365,7 +370,7 @@ export function createStripePayments(options: StripeOptions): Payments {
             {
               payment_intent: paymentId,
               amount: Number(amount.minor),
-              metadata: { give_back_id: giveBackId },
+              metadata: givenMetadata({ giveBackId, ...of }),
             },
             { idempotencyKey },
           ),

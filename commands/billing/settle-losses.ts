@@ -1,6 +1,6 @@
 import { owedFor, whatToSettle } from "#core/billing/give-back.ts";
-import { creditGiven } from "#core/billing/ledger.ts";
-import type { CreditShown, PaidPeriod } from "#core/billing/payments.ts";
+import { creditGiven, refundMade } from "#core/billing/ledger.ts";
+import type { GivenShown, PaidPeriod } from "#core/billing/payments.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { givenOf, insertGiveBack, saveMade, unknownGiveBacks } from "#db/billing/give-backs.ts";
 import {
@@ -83,40 +83,31 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
 }
 
 /**
- * Credits that the provider shows and nobody here knows: a database that was restored has forgotten them (docs/adr/0040). Each is
- * written down and booked as it was.
+ * What the provider shows as given back and nobody here knows: a database that was restored has forgotten it (docs/adr/0040). Each
+ * is written down and booked as it was.
  */
 async function takeInForgotten(
   tx: Tx,
   { id: lossId, vmId, orderId }: Loss,
   periods: readonly PaidPeriod[],
   at: { now: Date; newId: () => string },
-): Promise<readonly CreditShown[]> {
-  const shown = periods.flatMap((period) => period.credits.map((credit) => ({ period, credit })));
+): Promise<readonly GivenShown[]> {
+  const shown = periods.flatMap((period) => period.given.map((given) => ({ period, given })));
   const unknown = await unknownGiveBacks(
     tx,
-    shown.map(({ credit }) => credit.giveBackId),
+    shown.map(({ given }) => given.giveBackId),
   );
-  const forgotten = shown.filter(({ credit }) => unknown.has(credit.giveBackId));
-  for (const { period, credit } of forgotten) {
-    const { giveBackId: id, transactionId, from, until, minor } = credit;
-    const { invoiceId, customerId: payee, total } = period;
+  const forgotten = shown.filter(({ given }) => unknown.has(given.giveBackId));
+  for (const { period, given } of forgotten) {
+    const { giveBackId: id, id: providerId, way, from, until, minor } = given;
+    const { invoiceId, customerId, paymentId, total } = period;
+    const payee = way === "card" ? (paymentId ?? customerId) : customerId;
     const amount = { minor, currency: total.currency };
-    const row = {
-      id,
-      lossId,
-      vmId,
-      orderId,
-      invoiceId,
-      way: "balance",
-      payee,
-      from,
-      until,
-      amount,
-    } as const;
+    const row = { id, lossId, vmId, orderId, invoiceId, way, payee, from, until, amount };
     await insertGiveBack(tx, row, at.now);
-    await saveMade(tx, id, { providerId: transactionId, now: at.now });
-    await post(tx, creditGiven(orderId, transactionId, amount), at);
+    await saveMade(tx, id, { providerId, now: at.now });
+    const book = way === "balance" ? creditGiven : refundMade;
+    await post(tx, book(orderId, providerId, amount), at);
   }
-  return forgotten.map(({ credit }) => credit);
+  return forgotten.map(({ given }) => given);
 }

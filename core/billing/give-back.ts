@@ -1,6 +1,6 @@
 import type { Money } from "#core/money.ts";
 import type { OrderState } from "#core/orders/order.ts";
-import type { CreditShown, PaidPeriod } from "./payments.ts";
+import type { GivenShown, PaidPeriod } from "./payments.ts";
 
 /** To the customer's balance, where it pays their next invoices; or to where it came from. */
 export const GIVE_BACK_WAYS = ["balance", "card"] as const;
@@ -62,11 +62,11 @@ export function owedFor(
   time: { way: GiveBackWay; from: Date; until: Date | null },
   periods: readonly PaidPeriod[],
   givenOf: (invoiceId: string) => Given,
-  forgotten: readonly CreditShown[] = [],
+  forgotten: readonly GivenShown[] = [],
 ): readonly Owed[] {
   return periods.flatMap((period): Owed[] => {
-    const from = period.credits
-      .filter((credit) => forgotten.includes(credit) && credit.until > time.from)
+    const from = period.given
+      .filter((given) => forgotten.includes(given) && given.until > time.from)
       .reduce((begin, { until }) => later(begin, until), later(time.from, period.from));
     const until = time.until !== null && time.until < period.until ? time.until : period.until;
     if (from >= until) return [];

@@ -59,6 +59,9 @@ const Held = z.object({ generation: z.number(), hash: z.string() });
 /** So many of its latest reports can be sent again. */
 const REPORTS_KEPT = 8;
 
+/** An answer from before staff have said that the database was restored may still come for so long. */
+const ON_ITS_WAY_MS = 120_000;
+
 /** One life of the agent's process. Whatever it still waits for when it is dead never comes. */
 type Incarnation = { number: number; dead: boolean };
 
@@ -92,8 +95,9 @@ export class SimHost {
   hasBoasted = false;
   /** Whether somebody ever took VMs away from it. */
   hasLostVms = false;
-  /** The database went back to an earlier state: whether staff have said it, and when it took its first document since. */
-  wentBack: { isSaid: boolean; tookAt: number | null; lostVms: ReadonlySet<string> } | null = null;
+  /** The database went back to an earlier state: when staff have said it, and when it took its first document since. */
+  wentBack: { saidAt: number | null; tookAt: number | null; lostVms: ReadonlySet<string> } | null =
+    null;
   /** The files in its image folder, and since when each of the others is gone. */
   readonly images: string[];
   readonly imagesGone = new Map<string, number>();
@@ -149,7 +153,9 @@ export class SimHost {
 
   /** Whether it may hold a later document than it is given: the database went back, and it has taken none since that was said. */
   get isAhead(): boolean {
-    return this.wentBack !== null && this.wentBack.tookAt === null;
+    if (this.wentBack === null || this.wentBack.tookAt !== null) return false;
+    const { saidAt } = this.wentBack;
+    return saidAt === null || this.#sim.scheduler.now().getTime() < saidAt + ON_ITS_WAY_MS;
   }
 
   /** Its agent begins. Resolves when it has enrolled; it runs on by itself. */
@@ -167,7 +173,7 @@ export class SimHost {
     const log: Log = {
       info: (event) => {
         scheduler.trace(`${this.name} ${event}`);
-        if (event === "desired_accepted" && this.wentBack?.isSaid === true)
+        if (event === "desired_accepted" && this.wentBack !== null && this.wentBack.saidAt !== null)
           this.wentBack.tookAt ??= scheduler.now().getTime();
       },
       error: (event, fields) => {

@@ -86,7 +86,7 @@ export class Backups {
     plane.sweeps.stopped = true;
     const lostVms = new Set([...before.vms.keys()].filter((id) => !mirror.vms.get(id)));
     for (const host of hosts) {
-      host.wentBack = { isSaid: false, tookAt: null, lostVms };
+      host.wentBack = { saidAt: null, tookAt: null, lostVms };
       host.disturbed();
     }
     sim.faults.count("db.restored");
@@ -117,7 +117,7 @@ export class Backups {
     restore.said = sim.scheduler.now().getTime();
     plane.sweeps.stopped = false;
     for (const host of hosts) {
-      if (host.wentBack !== null) host.wentBack.isSaid = true;
+      if (host.wentBack !== null) host.wentBack.saidAt = restore.said;
       host.disturbed();
     }
   }

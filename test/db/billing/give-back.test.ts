@@ -128,6 +128,26 @@ describe("a VM that was lost", () => {
     }
   });
 
+  // 5, item 8.
+  test("and is given up, twice as a restored database has it, gives back once", async () => {
+    await days(10);
+    await lose();
+    const kept = await snapshotOf(cp);
+    try {
+      await giveUp();
+      await settle();
+      const { refunded } = await books();
+      expect(refunded).toBeGreaterThan(0);
+      cp.clock.advanceMinutes(180);
+      await kept.restore();
+      await giveUp();
+      expect(await settle()).toEqual({ ...NOTHING, settled: 1 });
+      expect(await books()).toEqual({ credit: 0, refunded });
+    } finally {
+      await kept.drop();
+    }
+  });
+
   test("for the rest of its paid time has that as credit when it is over, and no more when it is back", async () => {
     const seen = cp.clock.now();
     await lose();

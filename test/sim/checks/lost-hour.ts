@@ -21,6 +21,10 @@ export const isLostVm = ({ restores, mirror }: Scene, vmId: string): boolean =>
       vms.has(vmId) || [...lostOrders].some((orderId) => orders.get(orderId)?.vm_id === vmId),
   );
 
+/** A VM that only its host knew for a while: what it used then was refused. */
+export const wasLostVm = ({ hosts }: Scene, vmId: string): boolean =>
+  hosts.some(({ wentBack }) => wentBack?.lostVms.has(vmId) === true);
+
 /** Actions that were asked for in the lost hours: what they did on the host stays done. */
 export const lostActionsOf = ({ restores }: Scene, vmId: string): readonly Row<"actions">[] =>
   restores.flatMap(({ actions }) => actions.filter((action) => action.vm_id === vmId));
@@ -46,15 +50,16 @@ export const mayNotKnowYet = ({ restores }: Scene, orderId: string): boolean =>
 const STEP_MS = 15 * 60_000;
 
 /** When a disk was trashed although its host knew by then that nothing is to be destroyed. */
-export const wasHeld = (scene: Scene, disk: { host: string; trashedAt: number }): boolean => {
+export const wasHeld = (
+  scene: Scene,
+  disk: { host: string; vmId: string; trashedAt: number },
+): boolean => {
   const host = scene.hosts.find(({ name }) => name === disk.host);
   const tookAt = host?.wentBack?.tookAt ?? null;
+  const since = (tookAt ?? Infinity) + (wasToGo(scene, disk.vmId) ? STEP_MS : 0);
   return scene.restores.some(
     ({ said }) =>
-      said !== null &&
-      tookAt !== null &&
-      disk.trashedAt > tookAt + STEP_MS &&
-      disk.trashedAt < said + DESTROYS_HELD_MS,
+      said !== null && disk.trashedAt > since && disk.trashedAt < said + DESTROYS_HELD_MS,
   );
 };
 

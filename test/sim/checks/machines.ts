@@ -22,8 +22,8 @@ export const dataIsKept: MakeCheck = (scene) => ({
         if (scene.hosts.some((host) => host.world.takenByHand.has(disk.serial))) return undefined;
         const vm = scene.mirror.vms.get(disk.vmId);
         if (disk.trashedAt !== null && isMadeAnew(scene, disk.vmId)) return undefined;
-        const { host, trashedAt } = disk;
-        if (trashedAt !== null && wasHeld(scene, { host, trashedAt }))
+        const { host, vmId, trashedAt } = disk;
+        if (trashedAt !== null && wasHeld(scene, { host, vmId, trashedAt }))
           return `the disk of VM ${disk.vmId} was put in the trash in the day after a restore`;
         if (disk.trashedAt !== null && vm?.presence !== "absent" && !wasToGo(scene, disk.vmId))
           return `the disk of VM ${disk.vmId} was put in the trash, and nobody asked`;

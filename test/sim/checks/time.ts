@@ -1,6 +1,6 @@
 import type { Counted } from "../sim-world.ts";
 import type { Row } from "../mirror.ts";
-import { isLostVm, lostSamples } from "./lost-hour.ts";
+import { isLostVm, lostSamples, wasLostVm } from "./lost-hour.ts";
 import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
 /** As near as a host whose clock is off comes to our time: what it counts is given an instant so near to the true one. */
@@ -90,7 +90,8 @@ export const usageIsWhole: MakeCheck = (scene) => {
             begin &&
             !ran.wasLate &&
             begin.from_at > ran.at &&
-            !isLost(vmId, ran.at, begin.from_at)
+            !isLost(vmId, ran.at, begin.from_at) &&
+            !wasLostVm(scene, vmId)
           )
             return `usage of VM ${vmId} begins ${begin.from_at - ran.at} ms after it was seen running`;
           return first(samples.slice(1).entries(), ([n, later]) => {
