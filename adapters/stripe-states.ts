@@ -3,6 +3,8 @@ import {
   type CheckoutState,
   ForeignCurrency,
   type InvoiceState,
+  type GivenFor,
+  type GivenShown,
   type PaidPeriod,
   type ProviderEvent,
   type RefundState,
@@ -156,7 +158,7 @@ function timeOf(
 /** What a paid invoice bought, and how it was paid, without what went back of it; undefined: it bought no time. */
 export function paidPeriod(
   invoice: Stripe.Invoice,
-): Omit<PaidPeriod, "charged" | "refunded"> | undefined {
+): Omit<PaidPeriod, "charged" | "refunded" | "given"> | undefined {
   const time = timeOf(invoice);
   if (time === undefined || invoice.customer === null) return undefined;
   return {
@@ -167,6 +169,27 @@ export function paidPeriod(
     until: instant(time.end),
     total: money(invoice.total, invoice.currency),
   };
+}
+
+/** What is written down with each credit, and with each refund of a part. */
+export const givenMetadata = ({ giveBackId, invoiceId, from, until }: GivenFor) => ({
+  give_back_id: giveBackId,
+  invoice_id: invoiceId,
+  from: from.toISOString(),
+  until: until.toISOString(),
+});
+
+/** What was given back for a part of this invoice; undefined: it was for something else, or is from before it said so. */
+export function givenShown(
+  { id, amount, metadata }: Stripe.CustomerBalanceTransaction | Stripe.Refund,
+  way: GivenShown["way"],
+  invoiceId: string,
+): GivenShown | undefined {
+  const { give_back_id: giveBackId, invoice_id: of, from, until } = metadata ?? {};
+  if (giveBackId === undefined || of !== invoiceId || from === undefined || until === undefined)
+    return undefined;
+  const minor = BigInt(Math.abs(amount));
+  return { giveBackId, way, id, from: new Date(from), until: new Date(until), minor };
 }
 
 /** The payment of an invoice that was fetched with its `payments`; null: there is none. */

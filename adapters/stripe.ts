@@ -15,6 +15,8 @@ import { ok, refuse } from "#core/result.ts";
 import { makeOnce } from "./make-once.ts";
 import {
   checkoutState,
+  givenMetadata,
+  givenShown,
   endOfPaid,
   instant,
   invoiceState,
@@ -83,6 +85,13 @@ export function createStripePayments(options: StripeOptions): Payments {
   };
   const stateOf = async (subscription: Stripe.Subscription): Promise<SubscriptionState> =>
     subscriptionState(subscription, await paidUntil(subscription));
+
+  const balanceOf = async (customerId: string) => {
+    const moves: Stripe.CustomerBalanceTransaction[] = [];
+    for await (const each of stripe.customers.listBalanceTransactions(customerId, { limit: 100 }))
+      moves.push(each);
+    return moves;
+  };
 
   const fetchCheckout = async (checkoutId: string): Promise<CheckoutState> => {
     const session = await stripe.checkout.sessions.retrieve(checkoutId, {
@@ -296,6 +305,7 @@ export function createStripePayments(options: StripeOptions): Payments {
       return refundState(refund);
     },
     paidPeriods: async (subscriptionId, from) => {
+      const moves = new Map<string, readonly Stripe.CustomerBalanceTransaction[]>();
       const periods: PaidPeriod[] = [];
       const paid = { subscription: subscriptionId, status: "paid" as const, limit: 100 };
       for await (const invoice of stripe.invoices.list({ ...paid, expand: ["data.payments"] })) {
@@ -310,18 +320,25 @@ export function createStripePayments(options: StripeOptions): Payments {
           .filter((refund) => refundState(refund).status !== "failed")
           .reduce((sum, refund) => sum + BigInt(refund.amount), 0n);
         const charged = paymentId === null ? 0n : BigInt(invoice.amount_paid);
-        periods.push({ ...period, charged, refunded });
+        const { customerId, invoiceId } = period;
+        const moved = moves.get(customerId) ?? (await balanceOf(customerId));
+        moves.set(customerId, moved);
+        const given = [
+          ...moved.flatMap((each) => givenShown(each, "balance", invoiceId) ?? []),
+          ...refunds
+            .filter((refund) => refundState(refund).status === "succeeded")
+            .flatMap((each) => givenShown(each, "card", invoiceId) ?? []),
+        ];
+        periods.push({ ...period, charged, refunded, given });
       }
       return periods;
     },
-    giveCredit: async ({ giveBackId, customerId, amount }) => {
-      const metadata = { give_back_id: giveBackId };
-      const find = async () => {
-        const all = stripe.customers.listBalanceTransactions(customerId, { limit: 100 });
-        for await (const each of all)
-          if (each.metadata?.["give_back_id"] === giveBackId) return each;
-        return undefined;
-      };
+    giveCredit: async ({ giveBackId, customerId, amount, ...of }) => {
+      const metadata = givenMetadata({ giveBackId, ...of });
+      const find = async () =>
+        (await balanceOf(customerId)).find(
+          (each) => each.metadata?.["give_back_id"] === giveBackId,
+        );
       // Looked for first: Stripe forgets a key after a day, and we may come back later.
       const made = await find();
       if (made !== undefined) return { id: made.id };
@@ -338,7 +355,7 @@ export function createStripePayments(options: StripeOptions): Payments {
       });
       return { id };
     },
-    refundPart: async ({ giveBackId, paymentId, amount }) => {
+    refundPart: async ({ giveBackId, paymentId, amount, ...of }) => {
       const find = async () =>
         (await refundsOf(stripe, { payment_intent: paymentId })).find(
           (refund) => refund.metadata?.["give_back_id"] === giveBackId,
@@ -353,7 +370,7 @@ export function createStripePayments(options: StripeOptions): Payments {
             {
               payment_intent: paymentId,
               amount: Number(amount.minor),
-              metadata: { give_back_id: giveBackId },
+              metadata: givenMetadata({ giveBackId, ...of }),
             },
             { idempotencyKey },
           ),

@@ -115,8 +115,7 @@ export function createAgent(ports: AgentPorts): Agent {
   const made = createMadeVms({
     store,
     log,
-    mayBeMade: (vmId) =>
-      desired.current()?.vms.some((vm) => vm.vmId === vmId && vm.mayCreate) ?? false,
+    wanted: () => desired.current()?.vms ?? [],
   });
   const destroyLimit = createDestroyLimit({
     store,

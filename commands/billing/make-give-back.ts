@@ -50,10 +50,11 @@ export async function makeGiveBack(
 }
 
 async function give(deps: Deps, owed: GiveBack): Promise<{ id: string; status: string }> {
-  const { id: giveBackId, payee, amount } = owed;
+  const { id: giveBackId, payee, amount, invoiceId, from, until } = owed;
+  const of = { invoiceId, from, until };
   if (owed.way === "card")
-    return deps.payments.refundPart({ giveBackId, paymentId: payee, amount });
-  const made = await deps.payments.giveCredit({ giveBackId, customerId: payee, amount });
+    return deps.payments.refundPart({ giveBackId, paymentId: payee, amount, ...of });
+  const made = await deps.payments.giveCredit({ giveBackId, customerId: payee, amount, ...of });
   return { ...made, status: "succeeded" };
 }
 

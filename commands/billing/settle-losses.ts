@@ -1,6 +1,8 @@
 import { owedFor, whatToSettle } from "#core/billing/give-back.ts";
+import { creditGiven, refundMade } from "#core/billing/ledger.ts";
+import type { GivenShown, PaidPeriod } from "#core/billing/payments.ts";
 import type { Event } from "#core/contracts/events.ts";
-import { givenOf, insertGiveBack } from "#db/billing/give-backs.ts";
+import { givenOf, insertGiveBack, saveMade, unknownGiveBacks } from "#db/billing/give-backs.ts";
 import {
   lockLoss,
   lossesToSettle,
@@ -8,6 +10,8 @@ import {
   saveSettled,
   type Loss,
 } from "#db/billing/losses.ts";
+import { post } from "#db/billing/ledger.ts";
+import type { Tx } from "#db/client.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -44,13 +48,14 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
     if (!loss || +loss.paidUntil !== +seen.paidUntil) return false;
     const time = whatToSettle(loss, at.now);
     if (time === null || +time.from !== +seen.settledUntil) return false;
+    const forgotten = await takeInForgotten(tx, loss, periods, at);
     const given = await givenOf(
       tx,
       periods.map(({ invoiceId }) => invoiceId),
     );
     const events: Event[] = [];
     const { id: lossId, vmId, orderId } = loss;
-    const owed = owedFor(time, periods, given);
+    const owed = owedFor(time, periods, given, forgotten);
     for (const each of owed) {
       const id = at.newId();
       await insertGiveBack(tx, { ...each, id, lossId, vmId, orderId }, at.now);
@@ -75,4 +80,34 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
     );
     return true;
   });
+}
+
+/**
+ * What the provider shows as given back and nobody here knows: a database that was restored has forgotten it (docs/adr/0040). Each
+ * is written down and booked as it was.
+ */
+async function takeInForgotten(
+  tx: Tx,
+  { id: lossId, vmId, orderId }: Loss,
+  periods: readonly PaidPeriod[],
+  at: { now: Date; newId: () => string },
+): Promise<readonly GivenShown[]> {
+  const shown = periods.flatMap((period) => period.given.map((given) => ({ period, given })));
+  const unknown = await unknownGiveBacks(
+    tx,
+    shown.map(({ given }) => given.giveBackId),
+  );
+  const forgotten = shown.filter(({ given }) => unknown.has(given.giveBackId));
+  for (const { period, given } of forgotten) {
+    const { giveBackId: id, id: providerId, way, from, until, minor } = given;
+    const { invoiceId, customerId, paymentId, total } = period;
+    const payee = way === "card" ? (paymentId ?? customerId) : customerId;
+    const amount = { minor, currency: total.currency };
+    const row = { id, lossId, vmId, orderId, invoiceId, way, payee, from, until, amount };
+    await insertGiveBack(tx, row, at.now);
+    await saveMade(tx, id, { providerId, now: at.now });
+    const book = way === "balance" ? creditGiven : refundMade;
+    await post(tx, book(orderId, providerId, amount), at);
+  }
+  return forgotten.map(({ given }) => given);
 }

@@ -7,7 +7,7 @@ import type {
 } from "#core/contracts/agent/report.ts";
 import { ourWords, type Announced } from "#core/contracts/agent/protocol.ts";
 import type { Event } from "#core/contracts/events.ts";
-import { areDestroysHeld } from "#core/hosts/restored.ts";
+import { howRestored } from "#core/hosts/restored.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
 import { isNewer } from "#core/hosts/report-serial.ts";
@@ -130,8 +130,8 @@ export async function recordVmReport(
     ]);
     if (!held) return stale(serial, null);
     const jump = report.facts ? await remeasure(tx, held, report.facts, at) : null;
-    const restored = areDestroysHeld(held, at.now);
-    if (restored) await keepUnknownVms(tx, held, strangers, at);
+    const restored = howRestored(held, at.now);
+    if (restored !== "never") await keepUnknownVms(tx, held, strangers, at);
     const told = { vms: counted, strangers, findings: ofItsVms };
     const ofVms = foundOfVms(told, bound, { now: at.now, restored });
     const itself = { id: hostId, testOnly: heard.testOnly };

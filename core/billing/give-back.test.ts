@@ -68,6 +68,7 @@ describe("what is owed", () => {
     total: { minor: 900n, currency: "eur" },
     charged: 900n,
     refunded: 0n,
+    given: [],
     ...over,
   });
   const minors = (

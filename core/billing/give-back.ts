@@ -1,6 +1,6 @@
 import type { Money } from "#core/money.ts";
 import type { OrderState } from "#core/orders/order.ts";
-import type { PaidPeriod } from "./payments.ts";
+import type { GivenShown, PaidPeriod } from "./payments.ts";
 
 /** To the customer's balance, where it pays their next invoices; or to where it came from. */
 export const GIVE_BACK_WAYS = ["balance", "card"] as const;
@@ -55,15 +55,19 @@ export function whatToSettle(
 
 /**
  * What is owed for a time that was paid and could not be used: of each invoice its share, to the cent below, and never more than
- * is left of what was paid. What no card can get back goes to the balance.
+ * is left of what was paid. What no card can get back goes to the balance. `forgotten` were given by a database that was restored
+ * to before it (docs/adr/0040): what they were for is not owed once more.
  */
 export function owedFor(
   time: { way: GiveBackWay; from: Date; until: Date | null },
   periods: readonly PaidPeriod[],
   givenOf: (invoiceId: string) => Given,
+  forgotten: readonly GivenShown[] = [],
 ): readonly Owed[] {
   return periods.flatMap((period): Owed[] => {
-    const from = later(time.from, period.from);
+    const from = period.given
+      .filter((given) => forgotten.includes(given) && given.until > time.from)
+      .reduce((begin, { until }) => later(begin, until), later(time.from, period.from));
     const until = time.until !== null && time.until < period.until ? time.until : period.until;
     if (from >= until) return [];
     const { total, charged, refunded } = period;

@@ -48,6 +48,20 @@ export type RefundState = Readonly<{
 /** A refund of money that is in our books. */
 export type BookedRefund = RefundState & Readonly<{ amount: Money }>;
 
+/** What the provider shows of what was given back for a part of a paid period: as credit, or to where it came from. */
+export type GivenShown = Readonly<{
+  giveBackId: string;
+  way: "balance" | "card";
+  /** The provider's: of the transaction on a balance, or of the refund. */
+  id: string;
+  from: Date;
+  until: Date;
+  minor: bigint;
+}>;
+
+/** What is told to the provider with it, so that a database which has forgotten it finds it there. */
+export type GivenFor = Readonly<{ giveBackId: string; invoiceId: string; from: Date; until: Date }>;
+
 /** A span of time that an invoice was paid for, and what can still be given back of that. */
 export type PaidPeriod = Readonly<{
   invoiceId: string;
@@ -60,6 +74,7 @@ export type PaidPeriod = Readonly<{
   /** What a card paid, and what of that went back. */
   charged: bigint;
   refunded: bigint;
+  given: readonly GivenShown[];
 }>;
 
 export type CheckoutState = Readonly<{
@@ -193,17 +208,9 @@ export type Payments = {
   /** What was paid for a subscription of the time from `from` on, the newest first. */
   paidPeriods: (subscriptionId: string, from: Date) => Promise<readonly PaidPeriod[]>;
   /** Adds to the customer's balance, once for each `giveBackId`. Answers with the id of its transaction. */
-  giveCredit: (input: {
-    giveBackId: string;
-    customerId: string;
-    amount: Money;
-  }) => Promise<{ id: string }>;
+  giveCredit: (input: GivenFor & { customerId: string; amount: Money }) => Promise<{ id: string }>;
   /** Gives back a part of a payment, once for each `giveBackId`: as one that staff make, it names no order. */
-  refundPart: (input: {
-    giveBackId: string;
-    paymentId: string;
-    amount: Money;
-  }) => Promise<RefundState>;
+  refundPart: (input: GivenFor & { paymentId: string; amount: Money }) => Promise<RefundState>;
   /** The order whose invoice was paid with this payment; null when it paid none, or one that is not ours. */
   orderOfPayment: (paymentId: string) => Promise<string | null>;
   fetchRefund: (refundId: string) => Promise<RefundState>;

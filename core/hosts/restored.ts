@@ -19,6 +19,17 @@ export const areDestroysHeld = (
   now: Date,
 ): boolean => host.destroysHeldUntil !== null && now < host.destroysHeldUntil;
 
+/** Whether its database was restored, and how lately; `never` of a host that was added since. */
+export type Restored = "lately" | "once" | "never";
+
+export function howRestored(
+  host: Readonly<{ destroysHeldUntil: Date | null }>,
+  now: Date,
+): Restored {
+  if (host.destroysHeldUntil === null) return "never";
+  return areDestroysHeld(host, now) ? "lately" : "once";
+}
+
 /** A document by its name. */
 type Named = Readonly<{ generation: number; hash: string }>;
 

@@ -7,6 +7,7 @@ import {
   type FindingKind,
   type Found,
 } from "#core/hosts/finding.ts";
+import type { Restored } from "#core/hosts/restored.ts";
 import { keepsFailing, nextError, type ErrorSeen } from "./last-error.ts";
 import { isLost, type KnownOfVm } from "./judge-report.ts";
 
@@ -36,21 +37,24 @@ const aboutVm = (kind: string, vmId: string, detail: string): Found => ({
 const key = (kind: FindingKind, subject: string): FindingKey => ({ kind, subject });
 
 /**
- * Of VMs. `known` are those that are bound to the host, gone ones too. `restored`: the database was, a while ago, so that a VM
- * which nobody knows may be one that was made in the hours that are lost.
+ * Of VMs. `known` are those that are bound to the host, gone ones too. `restored`: the database was, so that a VM which nobody
+ * knows may be one that was made in the hours that are lost. A day later it is one only if its agent says what it was: that no
+ * agent knows of another's VM, and of ours rows are never removed.
  */
 export function foundOfVms(
   { vms, strangers, findings }: Parts,
   known: ReadonlyMap<string, Shown>,
-  { now, restored = false }: { now: Date; restored?: boolean },
+  { now, restored = "never" }: { now: Date; restored?: Restored },
 ): FoundInReport {
   const told: Found[] = [];
   const over: FindingKey[] = [];
-  const shown = (vmId: string, epoch: number, power: string) => {
+  const isLostByUs = (vmId: string, wasOurs: boolean) =>
+    !known.has(vmId) && (restored === "lately" || (restored === "once" && wasOurs));
+  const shown = (vmId: string, epoch: number, power: string, wasOurs = false) => {
     const goneAt = known.get(vmId)?.deletedAt ?? null;
     if (goneAt === null)
       return aboutVm(
-        restored && !known.has(vmId) ? "vm_unknown_after_restore" : "stranger",
+        isLostByUs(vmId, wasOurs) ? "vm_unknown_after_restore" : "stranger",
         vmId,
         `tagged with epoch ${epoch}, ${power}`,
       );
@@ -58,8 +62,8 @@ export function foundOfVms(
       ? aboutVm("vm_seen_after_delete", vmId, `it is there again, ${power}`)
       : undefined;
   };
-  for (const { vmId, ownerEpoch, power } of strangers) {
-    const found = shown(vmId, ownerEpoch, power ?? "its power not known");
+  for (const { vmId, ownerEpoch, power, was } of strangers) {
+    const found = shown(vmId, ownerEpoch, power ?? "its power not known", was !== undefined);
     if (found) told.push(found);
   }
   for (const seen of vms) {

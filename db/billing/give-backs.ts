@@ -78,6 +78,20 @@ export async function givenOf(
   });
 }
 
+/** Of these, those that were never decided here. */
+export async function unknownGiveBacks(
+  tx: Tx,
+  ids: readonly string[],
+): Promise<ReadonlySet<string>> {
+  if (ids.length === 0) return new Set();
+  const rows = await tx
+    .select({ id: giveBacks.id })
+    .from(giveBacks)
+    .where(inArray(giveBacks.id, [...ids]));
+  const known = new Set(rows.map(({ id }) => id));
+  return new Set(ids.filter((id) => !known.has(id)));
+}
+
 /** What is still to be given back. */
 export async function giveBacksToMake(db: Db, limit: number): Promise<readonly string[]> {
   const rows = await db

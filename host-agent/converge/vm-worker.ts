@@ -117,7 +117,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
 
   const plan = (want: DesiredVm, observed: ObservedVm | null) =>
     planVmStep({
-      desired: want.mayCreate && ports.made.has(vmId) ? { ...want, mayCreate: false } : want,
+      desired: ports.made.withoutMaking(want),
       observed,
       can: ports.capabilities(),
       limits: ports.limits(),
@@ -216,8 +216,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     known = null;
     remember(observed);
     // Before it is told to anyone: whoever hears of it counts on it that no empty one comes in its place.
-    if (want.mayCreate && observed?.complete && observed.ownerEpoch === want.ownerEpoch)
-      await ports.made.note(vmId);
+    if (observed?.complete && observed.ownerEpoch === want.ownerEpoch) await ports.made.note(want);
     const planned = plan(want, observed);
     const refusal = planned.ok ? null : new DriverError(planned.error.code, planned.error.detail);
     tellRefusal(want, refusal);

@@ -34,6 +34,8 @@ export type ControlPlane = Readonly<{
   sweep: () => Promise<void>;
   /** When the last sweep began that ended well. */
   swept: { began: number | null };
+  /** The schedule is disabled, by an operator. */
+  sweeps: { stopped: boolean };
   /** Sweeps again and again from now on. */
   startSweeping: () => void;
 }>;
@@ -157,10 +159,11 @@ export function createControlPlane(
         resolve();
       });
     });
+  const sweeps = { stopped: false };
   const startSweeping = () => {
     scheduler.after(SWEEP_EVERY_MS, "schedule", () => {
       startSweeping();
-      void sweep();
+      if (!sweeps.stopped) void sweep();
     });
   };
   return {
@@ -170,6 +173,7 @@ export function createControlPlane(
     webhook: lambda("webhook", (request) => createStripeWebhook(deps).fetch(request)),
     sweep,
     swept,
+    sweeps,
     startSweeping,
   };
 }

@@ -14,6 +14,8 @@ export type DbServer = {
   /** Told after each commit that wrote something. */
   committed: () => void;
   sockets: number;
+  /** All that are not closed. */
+  open: Set<DbSocket>;
 };
 
 const { serialize } = protocol;
@@ -53,6 +55,7 @@ export class DbSocket extends Duplex {
     super();
     this.#server = server;
     this.#number = ++server.sockets;
+    server.open.add(this);
   }
 
   // What `pg` asks of a TCP socket.
@@ -83,6 +86,7 @@ export class DbSocket extends Duplex {
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     this.#end();
+    this.#server.open.delete(this);
     done(error);
   }
 
@@ -199,6 +203,11 @@ export class DbSocket extends Duplex {
     this.#owner?.onDeath.delete(this.#ownerDied);
     this.#owner = processNow();
     this.#owner?.onDeath.add(this.#ownerDied);
+  }
+
+  /** The server that it is of is replaced. */
+  cut(): void {
+    this.#break("terminating connection due to administrator command (simulated)");
   }
 
   #break(why: string): void {

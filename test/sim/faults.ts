@@ -60,6 +60,7 @@ const PLANNED = [
   "host.agent_upgraded",
   "payment.declined",
   "payment.renewal_declined",
+  "db.restored",
 ] as const;
 
 export type ChanceKind = keyof typeof RATES;

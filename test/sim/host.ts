@@ -59,6 +59,9 @@ const Held = z.object({ generation: z.number(), hash: z.string() });
 /** So many of its latest reports can be sent again. */
 const REPORTS_KEPT = 8;
 
+/** An answer from before staff have said that the database was restored may still come for so long. */
+const ON_ITS_WAY_MS = 120_000;
+
 /** One life of the agent's process. Whatever it still waits for when it is dead never comes. */
 type Incarnation = { number: number; dead: boolean };
 
@@ -92,6 +95,9 @@ export class SimHost {
   hasBoasted = false;
   /** Whether somebody ever took VMs away from it. */
   hasLostVms = false;
+  /** The database went back to an earlier state: when staff have said it, and when it took its first document since. */
+  wentBack: { saidAt: number | null; tookAt: number | null; lostVms: ReadonlySet<string> } | null =
+    null;
   /** The files in its image folder, and since when each of the others is gone. */
   readonly images: string[];
   readonly imagesGone = new Map<string, number>();
@@ -145,6 +151,13 @@ export class SimHost {
     return held;
   }
 
+  /** Whether it may hold a later document than it is given: the database went back, and it has taken none since that was said. */
+  get isAhead(): boolean {
+    if (this.wentBack === null || this.wentBack.tookAt !== null) return false;
+    const { saidAt } = this.wentBack;
+    return saidAt === null || this.#sim.scheduler.now().getTime() < saidAt + ON_ITS_WAY_MS;
+  }
+
   /** Its agent begins. Resolves when it has enrolled; it runs on by itself. */
   async start(): Promise<void> {
     const { scheduler, ids, log: simLog } = this.#sim;
@@ -158,7 +171,11 @@ export class SimHost {
     const clock = this.#clockOf(life);
     const store = this.#storeOf(life);
     const log: Log = {
-      info: (event) => scheduler.trace(`${this.name} ${event}`),
+      info: (event) => {
+        scheduler.trace(`${this.name} ${event}`);
+        if (event === "desired_accepted" && this.wentBack !== null && this.wentBack.saidAt !== null)
+          this.wentBack.tookAt ??= scheduler.now().getTime();
+      },
       error: (event, fields) => {
         const { error, reason, detail, outcome, code } = fields;
         const what = [outcome, code, error ?? detail].filter((each) => each !== undefined);
@@ -173,7 +190,15 @@ export class SimHost {
         // What waited longer than usage is taken for is lost, and leaves a gap.
         if (event === "usage_sample_refused" && code === "too_old")
           this.forgotten.add(String(fields["vm_id"]));
+        // Of a VM that nobody knows until it is adopted nothing is taken.
+        else if (
+          event === "usage_sample_refused" &&
+          this.wentBack?.lostVms.has(String(fields["vm_id"])) === true
+        )
+          this.forgotten.add(String(fields["vm_id"]));
+        else if (event === "desired_refused" && this.isAhead) return;
         else if (event === "desired_refused") broken(15);
+
         // No fault of ours makes a report that cannot be taken.
         else if (event === "report_refused") broken(0);
         else if (/^usage_(sample_refused|sample_not_taken|not_taken|given_up)$/.test(event))

@@ -173,6 +173,13 @@ const ROWS = {
     write_bytes: big,
     bounded: z.boolean(),
   }),
+  unknown_vms: z.object({ vm_id: z.string(), host_id: z.string() }),
+  findings: z.object({
+    id: z.string(),
+    kind: z.string(),
+    subject: z.string(),
+    ended_at: maybeAt,
+  }),
   usage_hours: z.object({
     vm_id: z.string(),
     hour: at,
@@ -218,6 +225,16 @@ export class TableMirror<R> {
     if (!gone) this.rows.set(key, row);
     else if (!this.#keepsRemoved) this.rows.delete(key);
   }
+
+  /** Keeps its rows as they are. @returns what brings it back to them. */
+  backUp(): () => void {
+    const kept = new Map(this.rows);
+    return () => {
+      this.changed = [];
+      this.rows.clear();
+      for (const [key, row] of kept) this.rows.set(key, row);
+    };
+  }
 }
 const Raw = z.record(z.string(), z.unknown());
 
@@ -242,6 +259,8 @@ export class Mirror {
   readonly keys = new TableMirror(ROWS.idempotency_keys, ["account_id", "key"]);
   readonly invoices = new TableMirror(ROWS.invoices);
   readonly samples = new TableMirror(ROWS.usage_samples, ["vm_id", "boot_epoch", "seq"], true);
+  readonly unknownVms = new TableMirror(ROWS.unknown_vms, ["vm_id"]);
+  readonly findings = new TableMirror(ROWS.findings);
   readonly hours = new TableMirror(ROWS.usage_hours, ["vm_id", "hour"]);
   readonly #tables = {
     orders: this.orders,
@@ -262,6 +281,8 @@ export class Mirror {
     idempotency_keys: this.keys,
     invoices: this.invoices,
     usage_samples: this.samples,
+    unknown_vms: this.unknownVms,
+    findings: this.findings,
     usage_hours: this.hours,
   } satisfies Record<keyof Tables, unknown>;
   readonly #postgres: SimPostgres;
@@ -274,6 +295,14 @@ export class Mirror {
   /** The order that led to the VM, or may yet. */
   orderOf(vmId: string): Row<"orders"> | undefined {
     return this.orders.all().find((order) => order.vm_id === vmId);
+  }
+
+  /** What brings all tables back to what they hold now. */
+  backUp(): () => void {
+    const back = Object.values(this.#tables).map((table) => table.backUp());
+    return () => {
+      for (const each of back) each();
+    };
   }
 
   /** Reads what was committed since the last call, table by table. */

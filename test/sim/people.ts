@@ -12,6 +12,7 @@ import type { Mirror, Row } from "./mirror.ts";
 import { fetchOver } from "./network.ts";
 import type { By, Card, Lie, Power, RepeatedBody, Step } from "./plan.ts";
 import type { Provider } from "./provider.ts";
+import type { Restore } from "./restore.ts";
 import { Violation, type Sim } from "./sim.ts";
 
 /** Stripe's published test cards (https://docs.stripe.com/testing). */
@@ -29,6 +30,17 @@ const MOST_WAITS = 15;
 const SSH_KEY =
   "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx a@b";
 const Placed = z.object({ checkoutUrl: z.string(), order: z.object({ id: z.string() }) });
+
+/** Of what is said of a restore, what staff go by. */
+const Told = z.object({
+  eventsReadAt: z.string().nullable(),
+  unheardHosts: z.array(z.unknown()),
+  unknownVms: z.array(z.object({ id: z.string() })),
+  unknownCheckouts: z.array(z.object({ checkoutId: z.string(), orderId: z.string() })),
+});
+/** How often staff look for what is lost: at least as long as it takes a host's agent to tell of it, if it is well. */
+const MOST_LOOKS = 40;
+const LEAST_LOOKS = 10;
 
 /** A request under a key, as its sender knows it. `answer` is what the API once said to that key, as text, and `claimed` when. */
 type Keyed = {
@@ -212,6 +224,47 @@ export class People {
     };
     const key = `plan-key-${++this.#count}`;
     await this.#askOnce({ who: "grace", path, key, body, answer: null });
+  }
+
+  /** Staff say that the database was restored, until they are heard. */
+  async sayRestored(to: number): Promise<z.infer<typeof Told> | null> {
+    const body = { restoredTo: new Date(to).toISOString() };
+    for (;;) {
+      const answer = await this.#insist("grace", "POST", "/staff/v1/restores", body);
+      if (answer?.status === 200) return Told.parse(JSON.parse(answer.text));
+      // A month has passed: there is no more to say of it.
+      if (answer !== null) return null;
+      await this.#sim.scheduler.sleep(30_000, undefined, "staff ask again");
+    }
+  }
+
+  /** What the database lost, hosts hold and the provider was paid for is made known again, as it becomes known. */
+  async adoptLost(restored: Restore): Promise<void> {
+    for (let looks = 0; looks < MOST_LOOKS; looks++) {
+      await this.#sim.scheduler.sleep(60_000, undefined, "staff look for what is lost");
+      const told = await this.sayRestored(restored.to);
+      if (told === null) return;
+      for (const vm of told.unknownVms) await this.#adopt(vm.id, told, restored);
+      if (told.unheardHosts.length === 0 && told.eventsReadAt !== null && looks > LEAST_LOOKS)
+        return;
+    }
+  }
+
+  async #adopt(vmId: string, told: z.infer<typeof Told>, { orders }: Restore): Promise<void> {
+    // Staff go by customer, size and price; here it is known whose it was.
+    const order = [...orders.values()].find((o) => toWireId("vm", o.vm_id) === vmId);
+    const paid = told.unknownCheckouts.find((c) => c.orderId === order?.id);
+    if (order === undefined || paid === undefined) return;
+    const path = `/staff/v1/vms/${vmId}/adopt`;
+    const asked = {
+      checkoutId: paid.checkoutId,
+      accountId: toWireId("account", order.account_id),
+      planId: toWireId("plan", order.plan_id),
+    };
+    const dry = await this.#insist("grace", "POST", path, { ...asked, dryRun: true });
+    if (dry?.status !== 200) return;
+    const { hash } = z.object({ hash: z.string() }).parse(JSON.parse(dry.text));
+    await this.#insist("grace", "POST", path, { ...asked, hash });
   }
 
   /** Somebody else's VM, order, action and usage: all must be "not found". */

@@ -57,6 +57,17 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
     | Readonly<{ do: "cancel_at_provider"; vm: number }>
     | Readonly<{ do: "change_plan"; plan: number; by: number }>
     | Readonly<{ do: "jump"; days: number; strideHours: number }>
+    | Readonly<{
+        do: "restore";
+        /** To the oldest state between two steps of the plan that is no older than this. */
+        agoMs: number;
+        /** So long staff do not say it: agents refuse what they are given, and tell of what nobody knows. */
+        saidInMs: number;
+        /** The first that say it are killed after so many of the things that it does to the outside; null: they live. */
+        dieAt: number | null;
+        /** Said again, so long after it was; null: once is enough. */
+        againInMs: number | null;
+      }>
   );
 export const STEP_KINDS = [
   "order",
@@ -80,6 +91,7 @@ export const STEP_KINDS = [
   "cancel_at_provider",
   "change_plan",
   "jump",
+  "restore",
 ] as const satisfies readonly Step["do"][];
 /** Under the same key the same body or another one; or the same body under a key of its own: a second click. */
 export type RepeatedBody = "same" | "other" | "second_click";
@@ -382,25 +394,54 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+/** The database goes back to an earlier state, before so many of the plan's last steps. */
+const restore = fc.record({
+  beforeLast: fc.nat(5),
+  step: fc.record({
+    do: fc.constant("restore" as const),
+    ...gap,
+    agoMs: fc.constantFrom(2 * MINUTE, 10 * MINUTE, 60 * MINUTE, 60 * MINUTE),
+    saidInMs: fc.constantFrom(0, 30 * SECOND, 5 * MINUTE, 20 * MINUTE),
+    dieAt: fc.constantFrom(null, null, 2, 4, 6),
+    againInMs: fc.constantFrom(null, 0, 90 * SECOND),
+  }),
+});
+/** Of so many plans one has a restore: more would find little else, as a restore ends the hour before it. */
+const RESTORES_IN = 5;
+
 /** A kind that shows only when two others meet is drawn from twice, so that it is in three plans of four. */
 const DRAWN_FROM: readonly ChanceKind[] = [...CHANCE_KINDS, "doorbell.reordered"];
 
 /** A run: some steps, about half of the kinds of faults, and a seed for what is left to chance. */
-export const planArbitrary: fc.Arbitrary<Plan> = fc.record({
-  chance: fc.nat(0x7fff_ffff),
-  kinds: fc.subarray([...DRAWN_FROM]).map((kinds) => [...new Set(kinds)]),
-  steps: fc
-    .tuple(
-      // Without an order nothing happens; most plans begin with one that is paid.
-      order.map((each) => ({
-        ...each,
-        card: each.card ?? "good",
-        gapMs: Math.max(each.gapMs, 3 * SECOND),
-      })),
-      fc.array(step, { minLength: 4, maxLength: 15, size: "max" }),
-    )
-    .map(([begin, more]) => [begin, ...more]),
-  addresses: fc.constantFrom(1, 2, 2, 3, 5),
-  strictWithNewcomers: fc.constantFrom(false, false, true),
-  deafAtTheEnd: fc.boolean(),
-});
+export const planArbitrary: fc.Arbitrary<Plan> = fc
+  .record({
+    chance: fc.nat(0x7fff_ffff),
+    kinds: fc.subarray([...DRAWN_FROM]).map((kinds) => [...new Set(kinds)]),
+    steps: fc
+      .tuple(
+        // Without an order nothing happens; most plans begin with one that is paid.
+        order.map((each) => ({
+          ...each,
+          card: each.card ?? "good",
+          gapMs: Math.max(each.gapMs, 3 * SECOND),
+        })),
+        fc.array(step, { minLength: 4, maxLength: 15, size: "max" }),
+      )
+      .map(([begin, more]) => [begin, ...more]),
+    addresses: fc.constantFrom(1, 2, 2, 3, 5),
+    strictWithNewcomers: fc.constantFrom(false, false, true),
+    deafAtTheEnd: fc.boolean(),
+    // Drawn last, so that a seed without one is the plan that it was before there were any.
+    restored: fc.oneof(
+      { weight: RESTORES_IN - 1, arbitrary: fc.constant(null) },
+      { weight: 1, arbitrary: restore },
+    ),
+  })
+  .map(({ restored, ...plan }) =>
+    restored === null
+      ? plan
+      : {
+          ...plan,
+          steps: plan.steps.toSpliced(plan.steps.length - restored.beforeLast, 0, restored.step),
+        },
+  );

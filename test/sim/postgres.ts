@@ -14,12 +14,14 @@ export type Rows = readonly (readonly (string | null)[])[];
 export class SimPostgres {
   readonly #lite: PGlite;
   readonly #reset: string;
+  readonly #tables: readonly Table[];
   /** Prepared statements by their text: parsing and planning is half of a short statement's cost. */
   readonly #prepared = new Map<string, string>();
 
-  private constructor(lite: PGlite, reset: string) {
+  private constructor(lite: PGlite, reset: string, tables: readonly Table[]) {
     this.#lite = lite;
     this.#reset = reset;
+    this.#tables = tables;
   }
 
   /** Starts it on what `prepare-database.ts` left in a file, and keeps how to bring it back to the fixture. */
@@ -35,11 +37,13 @@ export class SimPostgres {
       [FIXTURE.standingTables],
     );
     const names = [...changing.rows.map((row) => row.name), "sim.changes"];
+    const tables = await lite.query<Table>(TABLES, [FIXTURE.standingTables]);
     const postgres = new SimPostgres(
       lite,
       // What is append-only refuses even this; a replica's session asks no trigger.
       `${DROP_DAYS}; set session_replication_role = replica; truncate ${names.join(", ")} restart identity;
        set session_replication_role = origin; ${FIXTURE.changing}; truncate sim.changes restart identity`,
+      tables.rows,
     );
     postgres.reset();
     return postgres;
@@ -49,6 +53,40 @@ export class SimPostgres {
   reset(): void {
     this.run("rollback");
     this.run(this.#reset);
+  }
+
+  /** A backup: all rows that a run may change, as a text. */
+  backUp(): string {
+    const [[text] = []] = this.run(
+      `select jsonb_object_agg(name, rows)::text from (${this.#tables
+        .map(
+          ({ name }) =>
+            `select '${name}' as name, coalesce(jsonb_agg(to_jsonb(t)), '[]') as rows from ${name} t`,
+        )
+        .join(" union all ")} union all ${SEQUENCES}) as each`,
+    );
+    if (typeof text !== "string") throw new Error("nothing was backed up");
+    return text;
+  }
+
+  /**
+   * Goes back to a backup; sequences draw the same numbers again. Partitions that were made since stay: they would be made again.
+   */
+  restore(backup: string): void {
+    const names = this.#tables.map(({ name }) => name);
+    this.run(
+      `begin; set local session_replication_role = replica; truncate ${names.join(", ")};
+       create temporary table backup on commit drop as select '${backup.replaceAll("'", "''")}'::jsonb as rows;
+       ${this.#tables
+         .map(
+           ({ name, columns }) =>
+             `insert into ${name} (${columns}) overriding system value
+                select ${columns} from jsonb_populate_recordset(null::${name}, (select rows -> '${name}' from backup))`,
+         )
+         .join(";")};
+       select setval(key::regclass, value::bigint) from jsonb_each_text((select rows -> 'sequences' from backup));
+       commit`,
+    );
   }
 
   /** Answers a message of the wire protocol, whatever it holds. */
@@ -93,6 +131,16 @@ export class SimPostgres {
     return name;
   }
 }
+
+/** A table, and those of its columns that are not worked out from others. */
+type Table = Readonly<{ name: string; columns: string }>;
+const TABLES = `select quote_ident(relname) as name, string_agg(quote_ident(attname), ', ' order by attnum) as columns
+  from pg_class join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped and attgenerated = ''
+  where relnamespace = 'public'::regnamespace and relkind in ('r', 'p') and not relispartition and relname <> all ($1)
+  group by relname order by relname`;
+
+const SEQUENCES = `select 'sequences', coalesce(jsonb_object_agg(quote_ident(sequencename), last_value), '{}')
+  from pg_sequences where schemaname = 'public' and last_value is not null`;
 
 const CHANGES = "select seq, tbl, gone, record from sim.changes where seq > $1 order by seq";
 

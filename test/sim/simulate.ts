@@ -1,3 +1,4 @@
+import { DESTROYS_HELD_MS } from "#core/hosts/restored.ts";
 import { addHost } from "#commands/hosts/add-host.ts";
 import { INVARIANTS } from "./checks/invariants.ts";
 import type { Check, Look, Scene } from "./checks/scene.ts";
@@ -14,9 +15,10 @@ import type { Plan } from "./plan.ts";
 import { processNow } from "./process.ts";
 import { createProvider, type Provider } from "./provider.ts";
 import { SimQueues } from "./queues.ts";
+import { Backups, type Restore } from "./restore.ts";
 import { createSim, describe, Violation, type Sim } from "./sim.ts";
 import type { SimPostgres } from "./postgres.ts";
-import { takeStep } from "./take-step.ts";
+import { jump, takeStep } from "./take-step.ts";
 import { govern } from "./virtual-globals.ts";
 import type { World } from "./world.ts";
 
@@ -70,7 +72,9 @@ export async function simulate(
   const world = await createWorld(sim, seed, plan, env.postgres);
   try {
     sim.faults.active = true;
-    for (const step of plan.steps) {
+    const lastRestore = plan.steps.findLastIndex((step) => step.do === "restore");
+    for (const [n, step] of plan.steps.entries()) {
+      if (n < lastRestore) await world.settle(world.backups.take());
       sim.scheduler.trace(`step ${JSON.stringify(step)}`);
       await takeStep(world, step);
       await world.run(step.gapMs);
@@ -116,6 +120,7 @@ async function createWorld(
     faults: sim.faults,
     holder: null,
     sockets: 0,
+    open: new Set(),
     committed: () => {
       mirror.catchUp();
       const process = processNow();
@@ -136,6 +141,7 @@ async function createWorld(
     },
   });
   provider = await createProvider(sim, seed, plane.webhook);
+  const restores: Restore[] = [];
   const scene: Scene = {
     sim,
     mirror,
@@ -145,6 +151,7 @@ async function createWorld(
     asked,
     queues,
     swept: plane.swept,
+    restores,
   };
   const keepUp = provider.keepUp;
 
@@ -201,9 +208,11 @@ async function createWorld(
   return {
     ...scene,
     people: new People(sim, { plane, provider, mirror, guests }),
+    backups: new Backups({ sim, server, mirror, hosts, plane, restores }),
     queues,
     checks,
     busy: { count: 0 },
+    settle: finish,
     run: (ms) => runUntil(now() + ms),
     runSteps: (steps) => runUntil(now() + MOST_GAP_MS, scheduler.steps + steps),
   };
@@ -237,6 +246,9 @@ const needsWhatIsNew = ({ mirror }: World, host: SimHost): boolean =>
 async function comeToRest(world: World, plan: Plan): Promise<void> {
   const { sim, hosts } = world;
   sim.faults.active = false;
+  // Nothing is destroyed for a day after a restore: what is to go waits for its end.
+  const held = Math.max(0, ...world.restores.map(({ said }) => (said ?? 0) + DESTROYS_HELD_MS));
+  if (held > sim.scheduler.now().getTime()) await jump(world, 1, 24);
   sim.rest.since = sim.scheduler.now().getTime();
   world.queues.deaf = plan.deafAtTheEnd;
   for (const host of hosts) {

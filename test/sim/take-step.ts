@@ -77,6 +77,8 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return begin(people.changePlan(step.plan, step.by));
     case "jump":
       return jump(world, step.days, step.strideHours);
+    case "restore":
+      return restore(world, step, begin);
     default:
       return assertNever(step);
   }
@@ -256,9 +258,33 @@ function fillDisk(world: World, host: SimHost, forMs: number): void {
   });
 }
 
+/** The database goes back to an earlier state; after a while staff say so, and do what the runbook has them do. */
+async function restore(
+  world: World,
+  step: Extract<Step, { do: "restore" }>,
+  begin: (work: Promise<void>) => void,
+): Promise<void> {
+  const { backups, people, sim } = world;
+  const restored = await world.settle(backups.goBack(step.agoMs));
+  const say = async () => {
+    await sim.scheduler.sleep(step.saidInMs, undefined, "staff put the database in place");
+    if (step.dieAt !== null) await backups.sayAndDie(restored, step.dieAt);
+    await people.sayRestored(restored.to);
+    backups.said(restored);
+    if (step.againInMs !== null) {
+      await sim.scheduler.sleep(step.againInMs, undefined, "staff say it again");
+      await people.sayRestored(restored.to);
+    }
+    await people.adoptLost(restored);
+  };
+  begin(say());
+}
+
 /** The world sleeps for days, in strides: at the end of each, everybody wakes late and does what is due. */
-async function jump(world: World, days: number, strideHours: number): Promise<void> {
+export async function jump(world: World, days: number, strideHours: number): Promise<void> {
   const { scheduler } = world.sim;
+  // Nobody lets a restored database lie for days.
+  while (world.restores.some(({ said }) => said === null)) await world.run(60_000);
   for (let left = days * 24 * HOUR; left > 0; left -= strideHours * HOUR) {
     scheduler.skip(Math.min(left, strideHours * HOUR));
     for (const host of world.hosts) host.disturbed();

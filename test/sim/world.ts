@@ -1,5 +1,6 @@
 import type { Check, Scene } from "./checks/scene.ts";
 import type { People } from "./people.ts";
+import type { Backups } from "./restore.ts";
 import type { SimQueues } from "./queues.ts";
 
 /** One world, from its beginning until it is at rest or broken. */
@@ -7,10 +8,13 @@ export type World = Scene &
   Readonly<{
     people: People;
     queues: SimQueues;
+    backups: Backups;
     /** The same ones at every look: what they saw on the way is what they judge the end by. */
     checks: readonly Check[];
     /** People who are not done with what they began. */
     busy: { count: number };
+    /** Goes on until this is done. */
+    settle: <T>(work: Promise<T>) => Promise<T>;
     /** Goes on for `ms` of virtual time. */
     run: (ms: number) => Promise<void>;
     /** Goes on for so many steps, or for minutes if fewer are to be done in them. */

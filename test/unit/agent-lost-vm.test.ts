@@ -117,6 +117,46 @@ describe("a VM that was whole here, and of which the document in hand says still
   });
 });
 
+describe("a VM that was made anew, and of which the document in hand says still that it is to be", () => {
+  const recreate = { repair: "recreate" as const, needs: ["repair"] };
+  async function made() {
+    const host = createTestHost();
+    const vm = await aRunningVm(host);
+    await stop(host, vm);
+    await loseVm(host.world, vm.vmId, "all");
+    host.plane.change(vm.vmId, recreate);
+    await host.agent.pass();
+    return { host, vm };
+  }
+
+  // 5, item 8: an agent that starts on a stored document while the control plane is away.
+  test.each(["definition", "all"] as const)(
+    "is not made anew once more (%s gone), by this agent or by the next one",
+    async (what) => {
+      const { host, vm } = await made();
+      const { disk } = await recordOf(host, vm);
+      await loseVm(host.world, vm.vmId, what);
+      for (const begin of [() => host.agent, () => host.restart()]) {
+        await begin().pass();
+        expect(host.plane.last(vm.vmId)).toMatchObject({ error: { code: "vm_missing" } });
+      }
+      expect((await host.world.vm(vm.vmId))?.disk).toEqual(what === "all" ? undefined : disk);
+    },
+  );
+
+  test("is made anew again when staff say so again", async () => {
+    const { host, vm } = await made();
+    const { disk } = await recordOf(host, vm);
+    host.plane.change(vm.vmId, { repair: undefined, needs: undefined });
+    await host.agent.pass();
+    await loseVm(host.world, vm.vmId, "all");
+    host.plane.change(vm.vmId, recreate);
+    await host.agent.pass();
+    expect(host.plane.last(vm.vmId)).toMatchObject({ settled: true, observed: { complete: true } });
+    expect((await recordOf(host, vm)).disk?.serial).not.toBe(disk?.serial);
+  });
+});
+
 describe("a VM that is brought back", () => {
   test("on a disk that is another one than it had is refused, and the disk stays", async () => {
     const host = createTestHost();

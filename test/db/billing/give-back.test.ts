@@ -8,6 +8,7 @@ import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
 import { emits } from "#test/harness/emits.ts";
+import { snapshotOf } from "#test/harness/restored-database.ts";
 import { anActiveVm, aWorld, hostSees, MONTH, valueOf, type World } from "#test/harness/world.ts";
 
 /* 5.1: paid time in which a VM was not there becomes credit; of one that is given up it goes back. Never both. */
@@ -97,6 +98,54 @@ describe("a VM that was lost", () => {
       { paid_minor: Number(MONTH) - credit },
     ]);
     expect(await books()).toEqual({ credit: 0, refunded: 0 });
+  });
+
+  // 5, item 8: the database was restored to before the credit, which Stripe shows (docs/adr/0040).
+  test("and is back, twice as a restored database has it, has its credit once", async () => {
+    await days(2);
+    await lose();
+    await days(1);
+    const kept = await snapshotOf(cp);
+    try {
+      await isBack();
+      await settle();
+      const { credit } = await books();
+      expect(credit).toBeGreaterThan(0);
+      const begun = +cp.clock.now();
+      cp.clock.advanceMinutes(180);
+      await kept.restore();
+      await isBack();
+      expect(await settle()).toEqual({ ...NOTHING, settled: 1 });
+      // Only for the hours until it was seen again: the restored database knows it as lost until then.
+      expect(await books()).toEqual({
+        credit: credit + (await share(+cp.clock.now() - begun)),
+        refunded: 0,
+      });
+      expect(await settle()).toEqual(NOTHING);
+      expect(await retryGiveBacks(cp.deps)).toEqual({ made: 0, failed: 0 });
+    } finally {
+      await kept.drop();
+    }
+  });
+
+  // 5, item 8.
+  test("and is given up, twice as a restored database has it, gives back once", async () => {
+    await days(10);
+    await lose();
+    const kept = await snapshotOf(cp);
+    try {
+      await giveUp();
+      await settle();
+      const { refunded } = await books();
+      expect(refunded).toBeGreaterThan(0);
+      cp.clock.advanceMinutes(180);
+      await kept.restore();
+      await giveUp();
+      expect(await settle()).toEqual({ ...NOTHING, settled: 1 });
+      expect(await books()).toEqual({ credit: 0, refunded });
+    } finally {
+      await kept.drop();
+    }
   });
 
   test("for the rest of its paid time has that as credit when it is over, and no more when it is back", async () => {

@@ -332,6 +332,21 @@ describe("after a restore", () => {
     });
   });
 
+  test("a VM that its host tells of only when the day is over is listed all the same, and stays so", async () => {
+    await anActive();
+    const kept = await backUp();
+    const lost = await anActive();
+    cp.clock.advanceMinutes(60);
+    await kept.restore();
+    valueOf(await say(kept.at));
+    cp.clock.advanceMinutes(25 * 60);
+    await host.pass();
+    expect(await findings("vm_unknown_after_restore")).toEqual([lost.vmId]);
+    const { unknownVms } = valueOf(await say(kept.at));
+    expect(unknownVms).toMatchObject([{ vmId: lost.vmId }]);
+    expect(await findings("stranger")).toEqual([]);
+  });
+
   test("said twice, or while agents report, it counts once; said in advance it only tells", async () => {
     await anActive();
     const kept = await backUp();

@@ -36,6 +36,9 @@ export const lostIsNotBilled: MakeCheck = (scene) => {
           return undefined;
         }
         const now = nowOf(scene);
+        // What was told in hours that are lost is told again.
+        const wentBack = scene.restores.findLast(({ at }) => at <= now)?.at ?? 0;
+        if ((missing.get(row.id)?.since ?? now) < wentBack) missing.delete(row.id);
         const known = missing.get(row.id) ?? { since: now, sweeps: 0, swept: null };
         missing.set(row.id, known);
         // While nobody can tell, it counts from when its host is well; once it is told, from then.

@@ -1,4 +1,5 @@
 import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
+import { isLostVm, lostActionsOf, wasHeld, wasToGo } from "./lost-hour.ts";
 import { isReplayNow } from "../network.ts";
 import { FOREIGN } from "../sim-world.ts";
 import { first, isThere, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
@@ -21,7 +22,10 @@ export const dataIsKept: MakeCheck = (scene) => ({
         if (scene.hosts.some((host) => host.world.takenByHand.has(disk.serial))) return undefined;
         const vm = scene.mirror.vms.get(disk.vmId);
         if (disk.trashedAt !== null && isMadeAnew(scene, disk.vmId)) return undefined;
-        if (disk.trashedAt !== null && vm?.presence !== "absent")
+        const { host, vmId, trashedAt } = disk;
+        if (trashedAt !== null && wasHeld(scene, { host, vmId, trashedAt }))
+          return `the disk of VM ${disk.vmId} was put in the trash in the day after a restore`;
+        if (disk.trashedAt !== null && vm?.presence !== "absent" && !wasToGo(scene, disk.vmId))
           return `the disk of VM ${disk.vmId} was put in the trash, and nobody asked`;
         if (disk.goneAt === null) return undefined;
         return disk.trashedAt !== null && disk.goneAt - disk.trashedAt >= WEEK_MS
@@ -33,7 +37,13 @@ export const dataIsKept: MakeCheck = (scene) => ({
 
 /** Whether staff ever asked for it: what was left of it goes into the trash then. */
 const isMadeAnew = (scene: Scene, vmId: string): boolean =>
-  scene.mirror.actions.all().some((a) => a.vm_id === vmId && a.type === "recreate");
+  actionsOf(scene, vmId).some(({ type }) => type === "recreate");
+
+/** What was ever asked of the VM, also what the database knows no more. */
+const actionsOf = (scene: Scene, vmId: string) => [
+  ...scene.mirror.actions.all().filter((a) => a.vm_id === vmId),
+  ...lostActionsOf(scene, vmId),
+];
 
 /** 13. One owner for an address, and a rest of a day before the next. */
 export const addressesHaveOneOwner: MakeCheck = (scene) => ({
@@ -107,7 +117,11 @@ export const hostsAreNotOversold: MakeCheck = (scene) => ({
   onStep: () =>
     first(scene.hosts, (host) => {
       const row = scene.mirror.hosts.get(host.hostId);
-      const memory = host.world.all().reduce((n, vm) => n + vm.size.memoryMib, 0);
+      // One that only its host knows has no place in the books until it is adopted.
+      const memory = host.world
+        .all()
+        .filter(({ vmId }) => !isLostVm(scene, vmId))
+        .reduce((n, vm) => n + vm.size.memoryMib, 0);
       return row && memory > row.capacity_memory_mib
         ? `${host.name} holds VMs of ${memory} MiB`
         : undefined;
@@ -149,6 +163,14 @@ export const generationsGrow: MakeCheck = (scene) => {
           ? `${host.name} took two contents of generation ${now.generation}`
           : undefined;
       }),
+    atRest: () =>
+      first(scene.hosts, (host) => {
+        const { generation } = host.heldDocument() ?? { generation: 0 };
+        const row = scene.mirror.hosts.get(host.hostId);
+        return row && generation > row.desired_generation
+          ? `${host.name} holds generation ${generation}, and is at ${row.desired_generation}: it takes nothing more`
+          : undefined;
+      }),
   };
 };
 
@@ -168,9 +190,8 @@ export const agentsConverge: MakeCheck = (scene) => ({
       );
       if (others.length > 0)
         return `VM ${vm.vmId} has a new disk in the place of one that was in use`;
-      const asked = scene.mirror.actions
-        .all()
-        .filter((a) => a.vm_id === vm.vmId && (a.type === "reboot" || a.type === "reset"))
+      const asked = actionsOf(scene, vm.vmId)
+        .filter((a) => a.type === "reboot" || a.type === "reset")
         // What is said to be cancelled was begun by nobody.
         .filter((a) => a.error_code !== "cancelled");
       const begun = host.world.oneShots.get(vm.vmId) ?? 0;
@@ -181,6 +202,7 @@ export const agentsConverge: MakeCheck = (scene) => ({
   atRest: () =>
     first(machines(scene), ({ host, vm }) => {
       const row = scene.mirror.vms.get(vm.vmId);
+      if (isLostVm(scene, vm.vmId)) return unlisted(scene, vm.vmId);
       return row === undefined || row.deleted_at !== null || row.host_id !== host.hostId
         ? `${host.name} still has VM ${vm.vmId}`
         : undefined;
@@ -201,6 +223,14 @@ export const agentsConverge: MakeCheck = (scene) => ({
       return is === wanted ? undefined : `VM ${row.id} ${wanted ? "does not run" : "runs"}`;
     }),
 });
+
+/** What only its host knows stays as it is, and staff are told of it. */
+const unlisted = ({ mirror }: Scene, vmId: string): string | undefined =>
+  mirror.findings
+    .all()
+    .some((f) => f.kind === "vm_unknown_after_restore" && f.subject === vmId && f.ended_at === null)
+    ? undefined
+    : `VM ${vmId} is known to its host alone, and nobody is told`;
 
 /** 17. A VM is on one host, under the epoch that its row has. */
 export const oneHostHasIt: MakeCheck = (scene) => ({

@@ -11,9 +11,13 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
   invariant: 3,
   onCommit: () => {
     const { keys, orders, actions } = scene.mirror;
+    // Staff who adopt a VM that a restore lost write its order as it was placed, under no key.
+    const adopted = ({ id }: Row<"orders">) => scene.restores.some((r) => r.lostOrders.has(id));
     const claimed = keys.changed.filter(({ before }) => before === null).length;
     const begun = [
-      ...orders.changed.filter(({ before }) => before === null),
+      ...orders.changed.filter(
+        ({ before, after }) => before === null && after !== null && !adopted(after),
+      ),
       // These only people ask for, and in here always under a key.
       ...actions.changed.filter(({ before, after }) => before === null && isPower(after?.type)),
     ];
@@ -154,6 +158,12 @@ function unrecorded(scene: Scene): string | undefined {
     first(vms.changed, ({ before, after }) => {
       if (after === null) return "a VM's row was removed";
       if (before?.generation === after.generation && before.deleted_at === after.deleted_at)
+        return undefined;
+      // After a restore the counters of a host and of all its VMs rise at once, and no desire changes: one row for all.
+      const raised = audit.changed.some(
+        (c) => c.after?.action === "host.raise_counters" && c.after.subject_id === after.host_id,
+      );
+      if (raised && before?.desired_power === after.desired_power && !before.deleted_at)
         return undefined;
       return recorded(`VM ${after.id} changed`, [after.id, orderIdOf(after.id)], after.id);
     }) ??

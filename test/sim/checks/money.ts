@@ -7,6 +7,7 @@ import {
   type MakeCheck,
   type Scene,
 } from "./scene.ts";
+import { isLostOrder, isLostVm, mayNotKnowYet } from "./lost-hour.ts";
 import type { Row } from "../mirror.ts";
 
 /** 1. Paid, and then a machine or the money back: never both, never neither. */
@@ -29,6 +30,8 @@ export const paidIsServedOrReturned: MakeCheck = (scene) => ({
       const { returned } = moneyOf(scene, order);
       const vm = scene.mirror.vms.get(order.vm_id);
       if (returned === 0n) return undefined;
+      // Until the provider has told of it again: in the end it must be known (`endOf`).
+      if (scene.sim.rest.since === null && mayNotKnowYet(scene, order.id)) return undefined;
       if (order.state !== "refunding" && order.state !== "refunded")
         return `order ${order.id} is ${order.state} and its money went back`;
       if (vm?.presence === "present") return `order ${order.id} has its money back and its VM`;
@@ -79,6 +82,7 @@ export const noMachineBeforeFunds: MakeCheck = (scene) => ({
   onStep: () =>
     first(machines(scene), ({ host, vm }) => {
       const row = scene.mirror.vms.get(vm.vmId);
+      if (isLostVm(scene, vm.vmId)) return undefined;
       if (row === undefined) return `${host.name} has VM ${vm.vmId}, which nobody ordered`;
       const order = scene.mirror.orderOf(row.id);
       if (order === undefined || order.paid_at === null) return `VM ${vm.vmId} is made, unpaid`;
@@ -124,7 +128,9 @@ export const cancelledStaysCancelled: MakeCheck = (scene) => ({
     ),
   atRest: () =>
     first(scene.provider.standIn.store.all("subscription"), (subscription) => {
-      const order = scene.mirror.orders.get(subscription.metadata["order_id"] ?? "");
+      const orderId = subscription.metadata["order_id"] ?? "";
+      if (isLostOrder(scene, orderId)) return undefined;
+      const order = scene.mirror.orders.get(orderId);
       const vm = order && scene.mirror.vms.get(order.vm_id);
       const over = order === undefined || ENDED.has(order.state) || vm?.presence === "absent";
       return over && subscription.status !== "canceled"
@@ -186,6 +192,8 @@ export const ledgerBalances: MakeCheck = (scene) => ({
     return (
       first(provider.standIn.store.all("invoice"), (invoice) => {
         if (invoice.status !== "paid" || invoice.amount_paid === 0) return undefined;
+        if (isLostOrder(scene, invoice.parent?.subscription_details?.metadata?.["order_id"]))
+          return undefined;
         const [transaction] = booked("payment", invoice.id);
         if (!transaction) return `invoice ${invoice.id} is paid and not booked`;
         const is = amount(transaction.id);
@@ -194,6 +202,7 @@ export const ledgerBalances: MakeCheck = (scene) => ({
           : `invoice ${invoice.id} is booked with ${is}`;
       }) ??
       first(provider.standIn.store.all("refund"), (refund) => {
+        if (isLostOrder(scene, refund.metadata?.["order_id"])) return undefined;
         const [transaction] = booked("refund", refund.id);
         if (!transaction) return `refund ${refund.id} is not booked`;
         return amount(transaction.id) === BigInt(-refund.amount)

@@ -1,5 +1,6 @@
 import type { SimHost } from "../host.ts";
 import { asksFirmware, IMAGES, PLANS } from "../fixture.ts";
+import { isBeingProvenAgain } from "./lost-hour.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 /** Between two reports of a host that is well: its resync, a tenth more, and what a bad network makes of it. */
@@ -24,6 +25,8 @@ export const guestsEarnNothing: MakeCheck = (scene) => ({
   onCommit: () =>
     first(scene.mirror.orders.changed, ({ before, after }) => {
       if (after?.state !== "refunding" || before?.state === "refunding") return undefined;
+      if (isBeingProvenAgain(scene, after))
+        return `order ${after.id} was delivered before the database went back, and is paid back`;
       const vm = scene.mirror.vms.get(after.vm_id);
       if (vm === undefined || vm.first_running_at === null) return undefined;
       const troubled = hostOf(scene, vm.host_id)?.troubledAt ?? null;

@@ -3,6 +3,7 @@ import type { SimHost } from "../host.ts";
 import type { Mirror, Row } from "../mirror.ts";
 import type { Provider } from "../provider.ts";
 import type { SimQueues } from "../queues.ts";
+import type { Restore } from "../restore.ts";
 import type { Sim } from "../sim.ts";
 
 /** All there is to look at, without touching any of it. */
@@ -18,6 +19,8 @@ export type Scene = Readonly<{
   queues: Pick<SimQueues, "taken">;
   /** When the last sweep began that ended well; null: none has. */
   swept: { began: number | null };
+  /** Each time that the database went back to an earlier state, with what it knew until then. */
+  restores: readonly Restore[];
 }>;
 
 /** Looks at the scene, and says what is wrong, if anything. */

@@ -1,5 +1,6 @@
 import type { Counted } from "../sim-world.ts";
 import type { Row } from "../mirror.ts";
+import { isLostVm, lostSamples, wasLostVm } from "./lost-hour.ts";
 import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
 /** As near as a host whose clock is off comes to our time: what it counts is given an instant so near to the true one. */
@@ -32,6 +33,8 @@ export const unpaidStops: MakeCheck = (scene) => {
       first(machines(scene), ({ host, vm }) => {
         const until = paidUntil.get(vm.vmId);
         const now = nowOf(scene);
+        // Which only its host knows, and nobody has adopted yet: staff are told of it (16).
+        if (isLostVm(scene, vm.vmId)) return undefined;
         if (until === undefined || !runs(vm, now) || host.upSince === null) return undefined;
         const since = Math.max(until + GRACE_MS, host.upSince, vm.run?.startedAt ?? 0);
         return now > since + RECONCILE_MS + STOP_MS
@@ -70,24 +73,43 @@ export const usageIsWhole: MakeCheck = (scene) => {
     },
     atRest: () => {
       const samplesOf = Map.groupBy(scene.mirror.samples.all(), (s) => s.vm_id);
+      const lost = lostSamples(scene);
+      /** Whether what is missing there was all told once, in hours that are lost. */
+      const isLost = (vmId: string, from: number, to: number) => {
+        let at = from;
+        for (const s of lost
+          .filter((each) => each.vm_id === vmId)
+          .toSorted((a, b) => a.from_at - b.from_at))
+          if (s.from_at <= at) at = Math.max(at, s.to_at);
+        return at >= to;
+      };
       return (
         first(samplesOf, ([vmId, unsorted]) => {
           const samples = unsorted.toSorted((a, b) => a.from_at - b.from_at);
           const ran = firstRan.get(vmId);
           const begin = samples[0];
-          if (ran && begin && !ran.wasLate && begin.from_at > ran.at)
+          if (
+            ran &&
+            begin &&
+            !ran.wasLate &&
+            begin.from_at > ran.at &&
+            !isLost(vmId, ran.at, begin.from_at) &&
+            !wasLostVm(scene, vmId)
+          )
             return `usage of VM ${vmId} begins ${begin.from_at - ran.at} ms after it was seen running`;
           return first(samples.slice(1).entries(), ([n, later]) => {
             const earlier = samples[n];
             if (!earlier || earlier.to_at === later.from_at) return undefined;
             // A sample that began before the oldest that is taken is cut to begin there.
             const isCut = later.bounded || isForgotten(scene, vmId);
+            if (isLost(vmId, earlier.to_at, later.from_at)) return undefined;
             if (earlier.to_at < later.from_at && isCut) return undefined;
             const what = earlier.to_at < later.from_at ? "a gap" : "an overlap";
             return `usage of VM ${vmId} has ${what} at ${new Date(later.from_at).toISOString()}`;
           });
         }) ??
         first(machines(scene), ({ vm }) => {
+          if (isLostVm(scene, vm.vmId)) return undefined;
           if (!runs(vm, nowOf(scene)) || vm.run === null || vm.run.offFrom !== null)
             return undefined;
           const ends = (samplesOf.get(vm.vmId) ?? []).map((s) => s.to_at);
@@ -135,6 +157,7 @@ export const bytesCountOnce: MakeCheck = (scene) => ({
         [...h.world.runs.keys()].map((epoch) => [epoch, h.clockWasSet ? CORRECTED_MS : 0]),
       ),
     );
+    const lostOf = Map.groupBy(lostSamples(scene), (s) => s.boot_epoch);
     const hoursOf = Map.groupBy(scene.mirror.hours.all(), (h) => h.vm_id);
     return (
       first(
@@ -162,9 +185,11 @@ export const bytesCountOnce: MakeCheck = (scene) => ({
         const most = run.countedBy(run.endedAt ?? nowOf(scene));
         return first(METERS, (meter) => {
           const counted = sumOf(samples, COLUMNS[meter]);
+          // Of a boot of which something was lost, what is counted and what was lost come to it, and no more.
+          const lost = sumOf(lostOf.get(run.bootEpoch) ?? [], COLUMNS[meter]);
           return counted <= most[meter] &&
             counted <= is[meter] &&
-            (counted >= least[meter] || isForgotten(scene, run.vmId))
+            (counted + lost >= least[meter] || isForgotten(scene, run.vmId))
             ? undefined
             : `VM ${run.vmId} came to ${is[meter]} ${meter} in a boot, and ${counted} were counted`;
         });

@@ -509,4 +509,26 @@ export const MUTANTS: readonly Mutant[] = [
     find: "await post(tx, book(owed.orderId, made.id, owed.amount), at);",
     replace: `if (owed.way === "card") await post(tx, book(owed.orderId, made.id, owed.amount), at);`,
   },
+  {
+    name: "restore: counters rise to what the agent holds, and not above it",
+    plan: "restored-behind-its-hosts",
+    file: "core/hosts/restored.ts",
+    find: "const by = held.generation - known + 1;",
+    replace: "const by = held.generation - known;",
+  },
+  {
+    name: "restore: what the provider has told since is not taken in again",
+    plan: "restored-to-before-the-cancellation",
+    file: "functions/sweep.ts",
+    find: "fetch_events_again: fetchEventsAgain,",
+    replace: "",
+  },
+  {
+    name: "restore: a host destroys what its document does not name",
+    plan: "restored-to-before-the-order",
+    file: "host-agent/converge/sync.ts",
+    find: "reporter.strangers(strangers, full);",
+    replace: `reporter.strangers(strangers, full);
+      for (const each of strangers) await driver.destroy(each).catch(() => undefined);`,
+  },
 ];
