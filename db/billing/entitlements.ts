@@ -1,5 +1,6 @@
 import { and, asc, eq, isNotNull, isNull, lte, or, sql, type SQL } from "drizzle-orm";
 import type { Db, Tx } from "#db/client.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { entitlements } from "#db/schema/billing.ts";
 import { vms } from "#db/schema/vms.ts";
 
@@ -20,18 +21,22 @@ export async function loadEntitlement(tx: Tx, vmId: string): Promise<Entitlement
 }
 
 export async function saveEntitlement(tx: Tx, e: Entitlement, now: Date): Promise<void> {
-  const set = {
-    subscriptionId: e.subscriptionId,
-    subscriptionStatus: e.subscriptionStatus,
-    subscriptionVersion: e.subscriptionVersion,
-    until: e.until,
-    updatedAt: now,
-  };
-  await tx
-    .insert(entitlements)
-    .values({ vmId: e.vmId, orderId: e.orderId, ...set })
-    .onConflictDoUpdate({ target: entitlements.vmId, set });
+  const { vmId, orderId, subscriptionId, subscriptionStatus, subscriptionVersion, until } = e;
+  const set = { subscriptionId, subscriptionStatus, subscriptionVersion, until };
+  await entitlementSaved(tx, { vmId, orderId, ...set, updatedAt: now });
 }
+
+const entitlementSaved = prepared(
+  "entitlement_saved",
+  (db, at: Slots<Entitlement & { updatedAt: Date }>) => {
+    const { subscriptionId, subscriptionStatus, subscriptionVersion, until, updatedAt } = at;
+    const set = { subscriptionId, subscriptionStatus, subscriptionVersion, until, updatedAt };
+    return db
+      .insert(entitlements)
+      .values({ vmId: at.vmId, orderId: at.orderId, ...set })
+      .onConflictDoUpdate({ target: entitlements.vmId, set });
+  },
+);
 
 /** The entitlement that the subscription pays for; its order is the subscription's. */
 export async function entitlementOfSubscription(

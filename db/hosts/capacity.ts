@@ -4,6 +4,7 @@ import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
 import type { KindHere } from "./kinds.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { hostKinds, hosts } from "#db/schema/hosts.ts";
 import { reservations } from "#db/schema/orders.ts";
 
@@ -201,10 +202,7 @@ export async function heldReservation(
   tx: Tx,
   orderId: string,
 ): Promise<{ hostId: string; size: VmSize } | undefined> {
-  const [row] = await tx
-    .select()
-    .from(reservations)
-    .where(and(eq(reservations.orderId, orderId), isNull(reservations.releasedAt)));
+  const [row] = await reservationHeld(tx, { orderId });
   return (
     row && {
       hostId: row.hostId,
@@ -212,6 +210,13 @@ export async function heldReservation(
     }
   );
 }
+
+const reservationHeld = prepared("reservation_held", (db, at: Slots<{ orderId: string }>) =>
+  db
+    .select()
+    .from(reservations)
+    .where(and(eq(reservations.orderId, at.orderId), isNull(reservations.releasedAt))),
+);
 
 /** Gives an order's room back. Doing it again changes nothing. */
 export async function releaseReservation(tx: Tx, orderId: string, now: Date): Promise<void> {
