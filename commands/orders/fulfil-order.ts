@@ -39,11 +39,14 @@ export async function fulfilOrder(
   // Without its invoice the payment could not be booked nor given back: better that the message comes again.
   if (!checkout.invoice)
     throw new Error(`checkout ${checkout.id} is paid and shows no invoice yet`);
-  await bookInvoice(tx, order, checkout.invoice, at);
+  const [, held] = await together([
+    bookInvoice(tx, order, checkout.invoice, at),
+    heldReservation(tx, order.id),
+  ]);
 
   // Money that was taken leads to a VM or goes back, also when it is not what was asked for (invariant 1).
   if (!paid.ok) return refundInstead(tx, order, { why: "underpaid", ...at }, actor);
-  const place = await placeOf(tx, order, at);
+  const place = held ?? (await newPlace(tx, order, at));
   if (!place) return refundInstead(tx, order, { why: "without_place", ...at }, actor);
 
   const actionId = at.newId();
@@ -100,15 +103,13 @@ export async function fulfilOrder(
       },
       at,
     ),
+    bumpDesiredGeneration(tx, place.hostId),
   ]);
-  await bumpDesiredGeneration(tx, place.hostId);
   return ok("fulfilled");
 }
 
-/** The place that the order holds, or a new one for an order whose place was given up. */
-async function placeOf(tx: Tx, order: Order, at: { now: Date; newId: () => string }) {
-  const held = await heldReservation(tx, order.id);
-  if (held) return held;
+/** For an order whose place was given up. */
+async function newPlace(tx: Tx, order: Order, at: { now: Date; newId: () => string }) {
   const there = await loadUnknownVm(tx, order.vmId);
   const plan = await loadPlan(tx, order.planId);
   // It is there already, made in hours that a restored database has lost: never a second time elsewhere.
