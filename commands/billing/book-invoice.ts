@@ -4,6 +4,7 @@ import type { Order } from "#core/orders/order.ts";
 import { saveInvoice } from "#db/billing/invoices.ts";
 import type { Tx } from "#db/client.ts";
 import { post } from "#db/billing/ledger.ts";
+import { together } from "#db/together.ts";
 
 /**
  * Keeps an order's invoice as the provider shows it, and books its payment once it is paid: the first one and every
@@ -16,9 +17,13 @@ export async function bookInvoice(
   invoice: InvoiceState,
   at: { now: Date; newId: () => string },
 ): Promise<"posted" | "unchanged"> {
-  await saveInvoice(tx, { id: at.newId(), accountId: order.accountId, orderId: order.id }, invoice);
+  const owner = { id: at.newId(), accountId: order.accountId, orderId: order.id };
   const isNothing = invoice.paid.minor === 0n && invoice.fromCredit.minor === 0n;
-  if (invoice.status !== "paid" || isNothing) return "unchanged";
-  const posted = await post(tx, paymentReceived(order.id, invoice.id, invoice), at);
+  const [, posted] = await together([
+    saveInvoice(tx, owner, invoice),
+    invoice.status !== "paid" || isNothing
+      ? Promise.resolve("unchanged")
+      : post(tx, paymentReceived(order.id, invoice.id, invoice), at),
+  ]);
   return posted === "posted" ? posted : "unchanged";
 }

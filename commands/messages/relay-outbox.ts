@@ -1,5 +1,5 @@
 import { EVENT_ROUTE } from "#core/contracts/events.ts";
-import { loadHost, setQueueUrl } from "#db/hosts/hosts.ts";
+import { loadBell, setQueueUrl } from "#db/hosts/hosts.ts";
 import { markSent, takeUnsent, type OutboxRow } from "#db/messages/outbox.ts";
 import type { Deps } from "#commands/deps.ts";
 
@@ -92,12 +92,12 @@ async function send(deps: Pick<Deps, "db" | "queues">, group: readonly OutboxRow
 }
 
 async function ringHost(deps: Pick<Deps, "db" | "queues">, hostId: string): Promise<void> {
-  const host = await loadHost(deps.db, hostId);
-  if (!host) return;
-  let queueUrl = host.queueUrl;
+  const bell = await loadBell(deps.db, hostId);
+  if (!bell) return;
+  let { queueUrl } = bell;
   if (queueUrl === null) {
     queueUrl = await deps.queues.ensureHostQueue(hostId);
     await setQueueUrl(deps.db, hostId, queueUrl);
   }
-  await deps.queues.ring(queueUrl, { hostId, generation: host.desiredGeneration });
+  await deps.queues.ring(queueUrl, { hostId, generation: bell.generation });
 }

@@ -7,7 +7,7 @@ import {
 } from "#core/billing/payments.ts";
 import { serviceOfSubscription } from "#db/billing/services.ts";
 import { invoiceStatus } from "#db/billing/invoices.ts";
-import type { Tx } from "#db/client.ts";
+import type { Db, Tx } from "#db/client.ts";
 import {
   claimDelivery,
   giveBackAlike,
@@ -15,12 +15,12 @@ import {
   takeAlike,
   type InboxEntry,
 } from "#db/messages/inbox.ts";
+import type { Order } from "#core/orders/order.ts";
 import {
   attachCheckout,
   loadOrder,
-  orderIdOfCheckout,
   orderIdOfSubscription,
-  orderStateOfCheckout,
+  orderOfCheckout,
 } from "#db/orders/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { bookStaffRefund } from "./book-staff-refund.ts";
@@ -58,21 +58,25 @@ export async function applyBillingEvent(
   const delivery = await loadDelivery(deps.db, messageId);
   if (!delivery) return "delivery_unknown";
   if (delivery.appliedAt !== null) return "repeat";
-  if (await isKnown(deps, delivery)) return setAside(deps, { ...delivery, taken: [] }, "known");
+  const order = await orderOfSession(deps, delivery);
+  if (await isKnown(deps, delivery, order))
+    return setAside(deps, { ...delivery, taken: [] }, "known");
   try {
     const now = deps.clock.now();
     const taken = await takeAlike(deps.db, delivery, { now, until: new Date(+now + LOOK_MS) });
     if (!taken.includes(messageId)) return "taken";
-    return await look(deps, { ...delivery, taken });
+    return await look(deps, { ...delivery, taken }, order);
   } catch (error) {
     await giveBackAlike(deps.db, delivery);
     throw error;
   }
 }
 
-async function look(deps: Deps, delivery: Taken) {
+async function look(deps: Deps, delivery: Taken, order: Order | undefined) {
   if (delivery.objectKind === "refund") return applyRefund(deps, delivery);
-  const subject = await unlessForeign(deps, findSubject(deps, delivery));
+  const subject = order
+    ? { orderId: order.id, order }
+    : await unlessForeign(deps, findSubject(deps, delivery));
   if (subject)
     return followProvider(deps, subject.orderId, { ...subject, ...claimOf(deps, delivery) });
   return setAside(deps, delivery, "ignored");
@@ -105,9 +109,10 @@ async function setAside<O extends "known" | "ignored">(
   { messageId, taken }: Taken,
   outcome: O,
 ): Promise<O | "repeat"> {
-  const mine = await inTransaction(deps.db, (tx) =>
-    claimDelivery(tx, messageId, { outcome, now: deps.clock.now(), taken }),
-  );
+  const claim = (db: Db | Tx) =>
+    claimDelivery(db, messageId, { outcome, now: deps.clock.now(), taken });
+  // By itself it is one statement.
+  const mine = await (taken.length === 0 ? claim(deps.db) : inTransaction(deps.db, claim));
   return mine ? outcome : "repeat";
 }
 
@@ -145,7 +150,11 @@ async function orderOfRefund(deps: Deps, refund: RefundState): Promise<string | 
  * A snapshot may be old. One that says what we hold is passed over all the same: if the subscription is another by now, the
  * event of that change says something else than we hold, and is looked at whenever it comes.
  */
-async function isKnown(deps: Deps, delivery: InboxEntry): Promise<boolean> {
+async function isKnown(
+  deps: Deps,
+  delivery: InboxEntry,
+  order: Order | undefined,
+): Promise<boolean> {
   if (delivery.objectId === null) return false;
   switch (delivery.objectKind) {
     case "invoice":
@@ -155,14 +164,18 @@ async function isKnown(deps: Deps, delivery: InboxEntry): Promise<boolean> {
       const held = await serviceOfSubscription(deps.db, delivery.objectId);
       return held?.subscriptionVersion === delivery.objectVersion;
     }
-    case "checkout.session": {
-      const state = await orderStateOfCheckout(deps.db, delivery.objectId);
-      return state !== undefined && state !== "awaiting_payment" && state !== "expired";
-    }
+    case "checkout.session":
+      return order !== undefined && order.state !== "awaiting_payment" && order.state !== "expired";
     default:
       return false;
   }
 }
+
+/** The order that is paid at the session that the delivery is about, as far as we know of one. */
+const orderOfSession = async (deps: Deps, { objectKind, objectId }: InboxEntry) =>
+  objectKind === "checkout.session" && objectId !== null
+    ? orderOfCheckout(deps.db, objectId)
+    : undefined;
 
 /** Another system on the same account names its own orders; following one would be tried again for ever. */
 async function ours(deps: Deps, orderId: string | null): Promise<string | undefined> {
@@ -170,7 +183,7 @@ async function ours(deps: Deps, orderId: string | null): Promise<string | undefi
   return isId ? (await loadOrder(deps.db, orderId))?.id : undefined;
 }
 
-/** Which order the delivery is about; undefined when it is none of ours. */
+/** Which order the delivery is about, when it is not `orderOfSession`; undefined when it is none of ours. */
 async function findSubject(
   deps: Deps,
   delivery: InboxEntry,
@@ -180,8 +193,6 @@ async function findSubject(
   if (id === null) return undefined;
   switch (delivery.objectKind) {
     case "checkout.session": {
-      const known = await orderIdOfCheckout(deps.db, id);
-      if (known !== undefined) return { orderId: known };
       // We may have died between opening the session and writing it down: the session names its order.
       const checkout = await payments.fetchCheckout(id);
       const orderId = await ours(deps, checkout.orderId);

@@ -10,6 +10,7 @@ import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { loadOrder, lockOrder, saveOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
+import { together } from "#db/together.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVm } from "#db/vms/vms.ts";
 import { bookInvoice } from "#commands/billing/book-invoice.ts";
@@ -41,25 +42,33 @@ const MAX_LOOKS = 5;
  * `invoice` is to be booked. It was looked at before: one that was paid then is seen paid in the session's subscription too, and one
  * that was not changes nothing that is kept of one that is.
  *
- * `claim` runs first in the transaction; when it says false the work was done by another, and none is done here.
+ * `order` was loaded just before; left out: it is loaded here. `claim` runs first in the transaction; when it says false the work was done by another, and none is done here.
  * Throws when the provider or the database cannot be reached.
  */
 export async function followProvider(
   deps: Deps,
   orderId: string,
-  by: { actor: Actor; invoice?: InvoiceState; claim?: (tx: Tx) => Promise<boolean> },
+  by: Readonly<{
+    actor: Actor;
+    invoice?: InvoiceState;
+    order?: Order;
+    claim?: (tx: Tx) => Promise<boolean>;
+  }>,
 ): Promise<Followed> {
   const { invoice } = by;
   for (let looks = 1; ; looks++) {
-    const before = await loadOrder(deps.db, orderId);
+    const before = (looks === 1 && by.order) || (await loadOrder(deps.db, orderId));
     if (!before || before.checkoutId === null) return "order_unknown";
     const checkout = await deps.payments.fetchCheckout(before.checkoutId);
     const at = stamp(deps);
     try {
       let billedAfterDelete = false;
       const followed = await inTransaction(deps.db, async (tx) => {
-        if (by.claim && !(await by.claim(tx))) return "repeat";
-        const order = await lockOrder(tx, orderId);
+        const [mine, order] = await together([
+          by.claim?.(tx) ?? Promise.resolve(true),
+          lockOrder(tx, orderId),
+        ]);
+        if (!mine) return "repeat";
         if (order?.version !== before.version) throw new StaleLook(orderId);
         if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
         return bringInLine(tx, order, checkout, at, by.actor);

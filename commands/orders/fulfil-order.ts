@@ -20,8 +20,8 @@ import { takePlace } from "#commands/hosts/take-place.ts";
 
 /**
  * Money has come for an order: books it, writes what was bought, by the version and the price that were ordered, and makes
- * the VM's row on the host that holds its place. An order that had expired is served if there is still room, and is given its money back if not; so is
- * one that was paid with another amount than it costs.
+ * the VM's row on the host that holds its place. An order that had expired is served if there is still room, and is given
+ * its money back if not; so is one that was paid with another amount than it costs.
  * Part of the caller's transaction; the caller holds the order.
  */
 export async function fulfilOrder(
@@ -39,12 +39,15 @@ export async function fulfilOrder(
   // Without its invoice the payment could not be booked nor given back: better that the message comes again.
   if (!checkout.invoice)
     throw new Error(`checkout ${checkout.id} is paid and shows no invoice yet`);
-  await bookInvoice(tx, order, checkout.invoice, at);
+  const [, held, plan] = await together([
+    bookInvoice(tx, order, checkout.invoice, at),
+    heldReservation(tx, order.vmId),
+    loadPlan(tx, order),
+  ]);
 
   // Money that was taken leads to a VM or goes back, also when it is not what was asked for (invariant 1).
   if (!paid.ok) return refundInstead(tx, order, { why: "underpaid", ...at }, actor);
-  const plan = await loadPlan(tx, order);
-  const place = await placeOf(tx, { order, plan }, at);
+  const place = held ?? (await newPlace(tx, { order, plan }, at));
   if (!place) return refundInstead(tx, order, { why: "without_place", ...at }, actor);
 
   const actionId = at.newId();
@@ -109,19 +112,17 @@ export async function fulfilOrder(
       },
       at,
     ),
+    bumpDesiredGeneration(tx, place.hostId),
   ]);
-  await bumpDesiredGeneration(tx, place.hostId);
   return ok("fulfilled");
 }
 
-/** The place that the order holds, or a new one for an order whose place was given up. */
-async function placeOf(
+/** For an order whose place was given up. */
+async function newPlace(
   tx: Tx,
   { order, plan }: { order: Order; plan: Plan },
   at: { now: Date; newId: () => string },
 ): Promise<{ hostId: string } | undefined> {
-  const held = await heldReservation(tx, order.vmId);
-  if (held) return held;
   const there = await loadUnknownVm(tx, order.vmId);
   // It is there already, made in hours that a restored database has lost: never a second time elsewhere.
   if (there) return placeWhereItIs(tx, { there, plan }, at);

@@ -69,28 +69,41 @@ export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "ids" | "s
 async function loadDesired(
   deps: Pick<Deps, "db" | "clock" | "ids" | "log">,
   hostId: string,
-  { announced, etag }: Poll,
+  poll: Poll,
 ): Promise<DesiredDocument> {
+  const { announced, etag } = poll;
+  // What a doorbell named was hardly ever served yet: a look whether it was would be one look more.
+  const rung = poll.atLeast > 0 ? await serve(deps, hostId, announced, "unless_restored") : null;
+  if (rung) return rung;
   const first = foundOf(await loadServed(deps.db, hostId), hostId);
   const isRestored = first.restoredGeneration !== null;
   if (isRestored) await raiseAfterRestore(deps, hostId, etag);
   const before = isRestored ? foundOf(await loadServed(deps.db, hostId), hostId) : first;
-  const now = deps.clock.now();
-  const read = async (db: Db | Tx, served: Served) => {
-    const vms = await desiredVmsOf(db, hostId);
-    return areDestroysHeld(served, now) ? vms.map(withoutDestroy) : vms;
-  };
   // A generation that was not served yet is written down in any case: that reads everything once, and once is enough.
   if (before.served?.generation === before.generation) {
     // In no transaction: what was changed between its statements has not the hash that was served.
-    const vms = await read(deps.db, before);
+    const vms = await read(deps.db, deps.clock.now(), hostId, before);
     const document = documentFor(announced, hostId, { ...before, vms });
     if (isServed(before, document)) return document;
   }
+  const served = await serve(deps, hostId, announced, "in_any_case");
+  if (!served) throw new Error(`host ${hostId} was not served in any case`);
+  return served;
+}
+
+/** Reads the document and writes down that it is served. null: the host's database was restored, and its counters may have to be raised first. */
+async function serve(
+  deps: Pick<Deps, "db" | "clock" | "log">,
+  hostId: string,
+  announced: Announced,
+  when: "in_any_case" | "unless_restored",
+): Promise<DesiredDocument | null> {
+  const now = deps.clock.now();
   // Under the host's row no command can finish that raises its generation (all do so last): what is read is whole.
   return inTransaction(deps.db, async (tx) => {
     const locked = foundOf(await lockServed(tx, hostId), hostId);
-    const vms = await read(tx, locked);
+    if (when === "unless_restored" && locked.restoredGeneration !== null) return null;
+    const vms = await read(tx, now, hostId, locked);
     let current = documentFor(announced, hostId, { ...locked, vms });
     if (isServed(locked, current)) return current;
     if (locked.served?.generation === locked.generation) {
@@ -101,6 +114,11 @@ async function loadDesired(
     await saveServed(tx, hostId, current);
     return current;
   });
+}
+
+async function read(db: Db | Tx, now: Date, hostId: string, served: Served) {
+  const vms = await desiredVmsOf(db, hostId);
+  return areDestroysHeld(served, now) ? vms.map(withoutDestroy) : vms;
 }
 
 function foundOf(served: Served | undefined, hostId: string): Served {

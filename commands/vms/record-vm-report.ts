@@ -74,23 +74,22 @@ export async function recordVmReport(
   const named = [...seenVms, ...doneActions, ...strangers, ...ofItsVms];
   const ids = [...new Set(named.map((r) => r.vmId))];
   const recorded = await undoOnRefusal(deps.db, async (tx) => {
-    const rows = new Map(await lockVmsOf(tx, hostId, ids));
-    const bound = new Map(rows);
-    const [known, actions] = await together([
+    // What is read beside it is read once they are held: statements of one transaction go one after another.
+    const [bound, known, actions] = await together([
+      lockVmsOf(tx, hostId, ids),
       loadHostWithFindings(tx, hostId),
-      runningActionsOf(tx, [...rows.keys()]),
+      runningActionsOf(tx, ids),
     ]);
+    const rows = new Map(bound);
     const { host, open = [] } = known ?? {};
-    const running = new Map(actions);
+    const running = new Map([...actions].filter(([vmId]) => bound.has(vmId)));
     const words = announced && ourWords(announced);
     const understands = words?.join() === host?.understands?.join() ? undefined : words;
     const last = host?.lastReport ?? null;
     if (serial && !isNewer(serial, last)) return stale(serial, last);
     const heard = { lastWordAt: host?.lastSeenAt ?? null, testOnly: host?.testOnly ?? false };
-    const counted: ReceivedVmReport[] = [];
+    const counted: { vm: VmRow; seen: ReceivedVmReport }[] = [];
     let ignored = unread.vms;
-    let documentChanged = false;
-    const observed: Observation[] = [];
     for (const seen of seenVms) {
       const vm = rows.get(seen.vmId);
       rows.delete(seen.vmId); // a second report of the VM would be judged by what the first one has changed
@@ -100,12 +99,18 @@ export async function recordVmReport(
         ignored++;
         continue;
       }
-      counted.push(seen);
-      const of = { ...at, ...heard };
-      const applied = await applyReport(tx, vm, seen, running.get(vm.id), of, actor);
-      if (applied.changed) observed.push({ vmId: vm.id, ...applied.changed });
-      documentChanged ||= applied.documentChanged;
+      counted.push({ vm, seen });
     }
+    const applied = await together(
+      counted.map(({ vm, seen }) =>
+        applyReport(tx, vm, seen, running.get(vm.id), { ...at, ...heard }, actor),
+      ),
+    );
+    let documentChanged = applied.some((of) => of.documentChanged);
+    const observed = applied.flatMap(({ changed }, n): Observation[] => {
+      const vmId = counted[n]?.vm.id;
+      return changed && vmId !== undefined ? [{ vmId, ...changed }] : [];
+    });
     for (const done of doneActions) {
       const action = running.get(done.vmId);
       if (action?.id !== done.actionId) continue;
@@ -132,7 +137,7 @@ export async function recordVmReport(
     const jump = report.facts ? await remeasure(tx, held, report.facts, at) : null;
     const restored = howRestored(held, at.now);
     if (restored !== "never") await keepUnknownVms(tx, held, strangers, at);
-    const told = { vms: counted, strangers, findings: ofItsVms };
+    const told = { vms: counted.map(({ seen }) => seen), strangers, findings: ofItsVms };
     const ofVms = foundOfVms(told, bound, { now: at.now, restored });
     const itself = { id: hostId, testOnly: heard.testOnly };
     const ofHost = foundOfHost(itself, { ...report, findings: ofItself }, open);
@@ -227,19 +232,11 @@ async function applyReport(
   if (changed) await noteLoss(tx, vm, changed.lostAt, at);
   // From now on its host may not make it again: the desired document has changed, and no password is needed there.
   const mayCreateNoMore = vm.firstSeenAt === null && (changed?.firstSeenAt ?? null) !== null;
-  if (mayCreateNoMore)
-    await offerInitialPassword(tx, vm.id, new Date(+at.now + INITIAL_PASSWORD_LIFE_MS));
+  const offerPassword = () =>
+    offerInitialPassword(tx, vm.id, new Date(+at.now + INITIAL_PASSWORD_LIFE_MS));
   const guestReady = (changed?.guestReadyAt ?? vm.guestReadyAt) !== null;
-  const events: Event[] = [];
-  const wasRefused = isRefusedForGood(vm);
-  if (vm.presence === "present" && !wasRefused && isRefusedForGood({ ...vm, ...changed })) {
-    const orderId = await orderIdOfVm(tx, vm.id);
-    if (orderId !== undefined)
-      events.push({ name: "vm.create_refused.v1", data: { orderId, vmId: vm.id } });
-  }
-  if (guestReady && vm.guestReadyAt === null) events.push(...(await activateOrder(tx, vm)));
   const done =
-    running &&
+    running !== undefined &&
     actionIsDone(running, {
       generation: seen.generation,
       settled: seen.settled,
@@ -255,11 +252,23 @@ async function applyReport(
           code: seen.error?.code ?? null,
         })
       : null;
-  if (running && (done || failed)) {
-    const error = failed && { code: failed, message: seen.error?.detail ?? "" };
-    if (await finishAction(tx, running.id, { error, now: at.now }))
-      events.push({ name: "action.finished.v1", data: { actionId: running.id, vmId: vm.id } });
+  const ended = done || failed !== null ? running : undefined;
+  const error = failed && { code: failed, message: seen.error?.detail ?? "" };
+  const [, activated, finished] = await together([
+    mayCreateNoMore ? offerPassword() : nothing,
+    guestReady && vm.guestReadyAt === null ? activateOrder(tx, vm) : nothing,
+    ended ? finishAction(tx, ended.id, { error, now: at.now }) : nothing,
+  ]);
+  const events: Event[] = [];
+  const wasRefused = isRefusedForGood(vm);
+  if (vm.presence === "present" && !wasRefused && isRefusedForGood({ ...vm, ...changed })) {
+    const orderId = await orderIdOfVm(tx, vm.id);
+    if (orderId !== undefined)
+      events.push({ name: "vm.create_refused.v1", data: { orderId, vmId: vm.id } });
   }
+  events.push(...(activated ?? []));
+  if (ended && finished)
+    events.push({ name: "action.finished.v1", data: { actionId: ended.id, vmId: vm.id } });
   if (events.length > 0)
     await recordChange(
       tx,
@@ -272,16 +281,15 @@ async function applyReport(
       },
       at,
     );
-  const repairEnded =
-    running !== undefined &&
-    (done || failed !== null) &&
-    EFFECT_OF_ACTION[running.type].kind === "repair";
-  if (repairEnded && running.type === "recreate") {
-    if (done) await offerInitialPassword(tx, vm.id, new Date(+at.now + INITIAL_PASSWORD_LIFE_MS));
+  const repairEnded = ended !== undefined && EFFECT_OF_ACTION[ended.type].kind === "repair";
+  if (repairEnded && ended.type === "recreate") {
+    if (done) await offerPassword();
     else await withdrawUnoffered(tx, vm.id, at.now);
   }
   return { documentChanged: mayCreateNoMore || repairEnded, changed };
 }
+
+const nothing = Promise.resolve(undefined);
 
 /** For what cannot be used while it is not there, its customer is given back (`settle-losses.ts`). */
 async function noteLoss(

@@ -3,6 +3,7 @@ import type { InvoiceState } from "#core/billing/payments.ts";
 import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { invoices } from "#db/schema/billing.ts";
 
 export type Invoice = Readonly<
@@ -45,23 +46,33 @@ export async function saveInvoice(
   owner: { id: string; accountId: string; orderId: string },
   state: InvoiceState,
 ): Promise<void> {
-  const set = {
+  await invoiceSaved(tx, {
+    ...owner,
+    providerId: state.id,
+    createdAt: state.createdAt,
     number: state.number,
     status: state.status,
     totalMinor: state.total.minor,
     paidMinor: state.paid.minor,
     currency: state.total.currency,
     hostedUrl: state.hostedUrl,
-  };
-  await tx
+  });
+}
+
+type Shown = Required<typeof invoices.$inferInsert>;
+const invoiceSaved = prepared("invoice_saved", (db, at: Slots<Shown>) => {
+  const { number, status, totalMinor, paidMinor, currency, hostedUrl } = at;
+  const set = { number, status, totalMinor, paidMinor, currency, hostedUrl };
+  const { id, accountId, orderId, providerId, createdAt } = at;
+  return db
     .insert(invoices)
-    .values({ ...owner, providerId: state.id, createdAt: state.createdAt, ...set })
+    .values({ id, accountId, orderId, providerId, createdAt, ...set })
     .onConflictDoUpdate({
       target: invoices.providerId,
       set,
       setWhere: ne(invoices.status, "paid"),
     });
-}
+});
 
 export async function listInvoices(
   db: Db,
@@ -111,9 +122,13 @@ export async function loadInvoice(db: Db, id: string): Promise<Invoice | undefin
 
 /** The status that we last saved of a provider's invoice; undefined for one that we do not hold. */
 export async function invoiceStatus(db: Db, providerId: string): Promise<string | undefined> {
-  const [row] = await db
-    .select({ status: invoices.status })
-    .from(invoices)
-    .where(eq(invoices.providerId, providerId));
+  const [row] = await statusHeld(db, { providerId });
   return row?.status;
 }
+
+const statusHeld = prepared("invoice_status", (db, at: Slots<{ providerId: string }>) =>
+  db
+    .select({ status: invoices.status })
+    .from(invoices)
+    .where(eq(invoices.providerId, at.providerId)),
+);

@@ -1,6 +1,7 @@
-import { and, eq } from "drizzle-orm";
+import { and, eq, sql } from "drizzle-orm";
 import type { LedgerKind, LedgerTransaction } from "#core/billing/ledger.ts";
 import type { Tx } from "#db/client.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { ledgerEntries, ledgerTransactions } from "#db/schema/billing.ts";
 
 /** Posts once for each (kind, reference): a repeat changes nothing. The database checks that it sums to zero. */
@@ -9,30 +10,54 @@ export async function post(
   transaction: LedgerTransaction,
   at: { now: Date; newId: () => string },
 ): Promise<"posted" | "repeat"> {
-  const id = at.newId();
-  const rows = await tx
-    .insert(ledgerTransactions)
-    .values({
-      id,
-      kind: transaction.kind,
-      reference: transaction.reference,
-      orderId: transaction.orderId,
-      createdAt: at.now,
-    })
-    .onConflictDoNothing()
-    .returning({ id: ledgerTransactions.id });
-  if (rows.length === 0) return "repeat";
-  await tx.insert(ledgerEntries).values(
-    transaction.entries.map((e) => ({
-      id: at.newId(),
-      transactionId: id,
-      account: e.account,
-      amountMinor: e.minor,
-      currency: e.currency,
-    })),
-  );
-  return "posted";
+  const { kind, reference, orderId, entries } = transaction;
+  const rows = await posted(tx, {
+    id: at.newId(),
+    kind,
+    reference,
+    orderId,
+    now: at.now,
+    entryIds: entries.map(() => at.newId()),
+    accounts: entries.map((e) => e.account),
+    minors: entries.map((e) => e.minor),
+    currencies: entries.map((e) => e.currency),
+  });
+  return rows.length === 0 ? "repeat" : "posted";
 }
+
+type Posting = Pick<LedgerTransaction, "kind" | "reference" | "orderId"> & {
+  id: string;
+  now: Date;
+  entryIds: readonly string[];
+  accounts: readonly string[];
+  minors: readonly bigint[];
+  currencies: readonly string[];
+};
+
+/** Both tables by one statement: an entry for each when the transaction is a new one, and none when it is not. */
+const posted = prepared("posted", (db, at: Slots<Posting>) => {
+  const made = db.$with("made").as(
+    db
+      .insert(ledgerTransactions)
+      .values({
+        id: at.id,
+        kind: at.kind,
+        reference: at.reference,
+        orderId: at.orderId,
+        createdAt: at.now,
+      })
+      .onConflictDoNothing()
+      .returning({ id: ledgerTransactions.id }),
+  );
+  return db
+    .with(made)
+    .insert(ledgerEntries)
+    .select(
+      sql`select n.id, ${made.id}, n.account, n.minor, n.currency from ${made}, unnest(${at.entryIds}::uuid[],
+        ${at.accounts}::ledger_account[], ${at.minors}::bigint[], ${at.currencies}::text[]) as n (id, account, minor, currency)`,
+    )
+    .returning({ id: ledgerEntries.id });
+});
 
 export async function isPosted(tx: Tx, kind: LedgerKind, reference: string): Promise<boolean> {
   const rows = await tx

@@ -2,6 +2,7 @@ import { and, asc, eq, isNotNull, isNull, lte, or, sql, type SQL } from "drizzle
 import type { Payer, ServicePrice } from "#core/billing/service.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { services } from "#db/schema/billing.ts";
 import { vms } from "#db/schema/vms.ts";
 
@@ -46,14 +47,38 @@ export async function loadService(tx: Tx, vmId: string): Promise<Service> {
 
 /** What was bought is written before its VM is: no VM is without it. */
 export async function insertService(tx: Tx, { price, ...row }: Service, now: Date): Promise<void> {
-  await tx.insert(services).values({
-    ...row,
+  const { vmId, planId, planVersion, payer, entitledUntil } = row;
+  const { subscriptionId, subscriptionStatus, subscriptionVersion } = row;
+  await serviceInserted(tx, {
+    ...{ vmId, planId, planVersion, payer, entitledUntil },
+    ...{ subscriptionId, subscriptionStatus, subscriptionVersion },
     interval: price?.interval ?? null,
     amountMinor: price?.amount.minor ?? null,
     currency: price?.amount.currency ?? null,
     updatedAt: now,
   });
 }
+
+type Inserted = Omit<
+  typeof services.$inferSelect,
+  "vmIsToGo" | "frozenAt" | "freezeUnsure" | "triedAt"
+>;
+const serviceInserted = prepared("service_inserted", (db, at: Slots<Inserted>) =>
+  db.insert(services).values({
+    vmId: at.vmId,
+    planId: at.planId,
+    planVersion: at.planVersion,
+    payer: at.payer,
+    interval: at.interval,
+    amountMinor: at.amountMinor,
+    currency: at.currency,
+    subscriptionId: at.subscriptionId,
+    subscriptionStatus: at.subscriptionStatus,
+    subscriptionVersion: at.subscriptionVersion,
+    entitledUntil: at.entitledUntil,
+    updatedAt: at.updatedAt,
+  }),
+);
 
 /** What follows the money: until when it may run, and what pays for it, as the provider last said. */
 export async function saveEntitled(

@@ -4,6 +4,7 @@ import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
 import type { KindHere } from "./kinds.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { hostKinds, hosts } from "#db/schema/hosts.ts";
 import { reservations } from "#db/schema/orders.ts";
 
@@ -201,12 +202,16 @@ export async function heldReservation(
   tx: Tx,
   vmId: string,
 ): Promise<{ hostId: string } | undefined> {
-  const [row] = await tx
-    .select({ hostId: reservations.hostId })
-    .from(reservations)
-    .where(and(eq(reservations.vmId, vmId), isNull(reservations.releasedAt)));
+  const [row] = await reservationHeld(tx, { vmId });
   return row;
 }
+
+const reservationHeld = prepared("reservation_held", (db, at: Slots<{ vmId: string }>) =>
+  db
+    .select({ hostId: reservations.hostId })
+    .from(reservations)
+    .where(and(eq(reservations.vmId, at.vmId), isNull(reservations.releasedAt))),
+);
 
 /** Gives a VM's room back. Doing it again changes nothing. */
 export async function releaseReservation(tx: Tx, vmId: string, now: Date): Promise<void> {

@@ -21,6 +21,7 @@ import {
 } from "#core/hosts/finding.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { list } from "#db/named.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { findings, hosts } from "#db/schema/hosts.ts";
 import { hostFromRow, isSilent, type Host } from "./hosts.ts";
 
@@ -33,7 +34,12 @@ export async function loadHostWithFindings(
   tx: Tx,
   hostId: string,
 ): Promise<{ host: Host; open: readonly OpenFinding[] } | undefined> {
-  const [row] = await tx
+  const [row] = await hostWithFindings(tx, { hostId });
+  return row && { host: hostFromRow(row.host), open: row.open };
+}
+
+const hostWithFindings = prepared("host_with_findings", (db, at: Slots<{ hostId: string }>) =>
+  db
     .select({
       host: hosts,
       // By names of its own: in a select of one table, columns are written without their table.
@@ -43,9 +49,8 @@ export async function loadHostWithFindings(
         from ${findings} as f where f.host_id = ${hosts}.id and f.ended_at is null), '[]')`,
     })
     .from(hosts)
-    .where(eq(hosts.id, hostId));
-  return row && { host: hostFromRow(row.host), open: row.open };
-}
+    .where(eq(hosts.id, at.hostId)),
+);
 
 /** @returns those that were not open already: another report may have begun them meanwhile. */
 export async function insertFindings(

@@ -5,6 +5,7 @@ import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { HostState } from "#core/hosts/place-vm.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { byBytes, inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { hosts, joinTokens } from "#db/schema/hosts.ts";
 
 export type Host = Readonly<{
@@ -164,6 +165,22 @@ export const isSilent = (since: Date) =>
     sql`${hosts.lastSeenAt} < ${since.toISOString()}::timestamptz`,
   );
 
+const bell = prepared("bell", (db, at: Slots<{ hostId: string }>) =>
+  db
+    .select({ queueUrl: hosts.queueUrl, generation: hosts.desiredGeneration })
+    .from(hosts)
+    .where(eq(hosts.id, at.hostId)),
+);
+
+/** Where the host is rung, null while it has no queue, and what for. */
+export async function loadBell(
+  db: Db,
+  hostId: string,
+): Promise<{ queueUrl: string | null; generation: number } | undefined> {
+  const [row] = await bell(db, { hostId });
+  return row;
+}
+
 export async function setQueueUrl(db: Db | Tx, hostId: string, queueUrl: string): Promise<void> {
   await db.update(hosts).set({ queueUrl }).where(eq(hosts.id, hostId));
 }
@@ -294,14 +311,18 @@ export async function saveFacts(
  * @returns the new generation.
  */
 export async function bumpDesiredGeneration(tx: Tx, hostId: string): Promise<number> {
-  const [row] = await tx
-    .update(hosts)
-    .set({ desiredGeneration: sql`${hosts.desiredGeneration} + 1` })
-    .where(eq(hosts.id, hostId))
-    .returning({ generation: hosts.desiredGeneration });
+  const [row] = await generationBumped(tx, { hostId });
   if (!row) throw new Error(`host ${hostId} vanished`);
   return row.generation;
 }
+
+const generationBumped = prepared("generation_bumped", (db, at: Slots<{ hostId: string }>) =>
+  db
+    .update(hosts)
+    .set({ desiredGeneration: sql`${hosts.desiredGeneration} + 1` })
+    .where(eq(hosts.id, at.hostId))
+    .returning({ generation: hosts.desiredGeneration }),
+);
 
 export type Served = Readonly<{
   /** Of the document as it is desired now. */
@@ -312,7 +333,7 @@ export type Served = Readonly<{
   destroysHeldUntil: Date | null;
 }>;
 
-const servedOf = (db: Db | Tx, hostId: string) =>
+const servedOf = (db: Db, at: Slots<{ hostId: string }>) =>
   db
     .select({
       generation: hosts.desiredGeneration,
@@ -322,7 +343,12 @@ const servedOf = (db: Db | Tx, hostId: string) =>
       destroysHeldUntil: hosts.destroysHeldUntil,
     })
     .from(hosts)
-    .where(eq(hosts.id, hostId));
+    .where(eq(hosts.id, at.hostId));
+
+const served = prepared("served", servedOf);
+const servedHeld = prepared("served_held", (db, at: Slots<{ hostId: string }>) =>
+  servedOf(db, at).for("update"),
+);
 
 function servedFrom([row]: Awaited<ReturnType<typeof servedOf>>): Served | undefined {
   if (!row) return undefined;
@@ -337,23 +363,29 @@ function servedFrom([row]: Awaited<ReturnType<typeof servedOf>>): Served | undef
 }
 
 export const loadServed = async (db: Db, hostId: string): Promise<Served | undefined> =>
-  servedFrom(await servedOf(db, hostId));
+  servedFrom(await served(db, { hostId }));
 
 /** The same, with the host held until the transaction ends. */
 export const lockServed = async (tx: Tx, hostId: string): Promise<Served | undefined> =>
-  servedFrom(await servedOf(tx, hostId).for("update"));
+  servedFrom(await servedHeld(tx, { hostId }));
 
 /** What the host's agent is given now, by its hash: its generation stands for this content from here on. */
 export async function saveServed(
   tx: Tx,
   hostId: string,
-  served: { generation: number; hash: string },
+  { generation, hash }: { generation: number; hash: string },
 ): Promise<void> {
-  await tx
-    .update(hosts)
-    .set({ servedGeneration: served.generation, servedHash: served.hash })
-    .where(eq(hosts.id, hostId));
+  await servedSaved(tx, { hostId, generation, hash });
 }
+
+const servedSaved = prepared(
+  "served_saved",
+  (db, at: Slots<{ hostId: string; generation: number; hash: string }>) =>
+    db
+      .update(hosts)
+      .set({ servedGeneration: at.generation, servedHash: at.hash })
+      .where(eq(hosts.id, at.hostId)),
+);
 
 export async function insertJoinToken(
   tx: Tx,

@@ -4,6 +4,7 @@ import type { BillingQueue } from "#core/ports.ts";
 import { z } from "zod";
 import type { Db, Tx } from "#db/client.ts";
 import { list, runNamed } from "#db/named.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { inbox } from "#db/schema/messages.ts";
 
 export type Delivery = Readonly<{
@@ -77,8 +78,15 @@ const areMessages = (messageIds: readonly string[]) =>
   and(eq(inbox.source, "stripe"), inArray(inbox.messageId, [...messageIds]));
 const isMessage = (messageId: string) => areMessages([messageId]);
 
+const deliveryById = prepared("delivery_by_id", (db, at: Slots<{ messageId: string }>) =>
+  db
+    .select(fields)
+    .from(inbox)
+    .where(and(eq(inbox.source, "stripe"), eq(inbox.messageId, at.messageId))),
+);
+
 export async function loadDelivery(db: Db, messageId: string): Promise<InboxEntry | undefined> {
-  const [row] = await db.select(fields).from(inbox).where(isMessage(messageId));
+  const [row] = await deliveryById(db, { messageId });
   return row;
 }
 
@@ -135,28 +143,35 @@ export async function giveBackAlike(db: Db, delivery: InboxEntry): Promise<void>
     .where(and(eq(inbox.source, "stripe"), inArray(inbox.messageId, taken)));
 }
 
+const claim = prepared(
+  "claim_delivery",
+  (db, at: Slots<{ messageId: string; outcome: string; now: Date }>) =>
+    db
+      .update(inbox)
+      .set({ appliedAt: at.now, lookedAtUntil: null, outcome: at.outcome })
+      .where(
+        and(eq(inbox.source, "stripe"), eq(inbox.messageId, at.messageId), isNull(inbox.appliedAt)),
+      )
+      .returning({ id: inbox.messageId }),
+);
+
 /**
  * Marks the delivery applied, and with it those that were taken with it. False when another worker was first with this one: its
  * transaction has done the work, and this one must do none. Call inside the transaction that does the work, so that a rollback
- * forgets it.
+ * forgets it; one that was taken alone, and that changes nothing, needs none.
  */
 export async function claimDelivery(
-  tx: Tx,
+  tx: Db | Tx,
   messageId: string,
   { outcome, now, taken }: { outcome: string; now: Date; taken: readonly string[] },
 ): Promise<boolean> {
-  const set = { appliedAt: now, lookedAtUntil: null, outcome };
-  const rows = await tx
-    .update(inbox)
-    .set(set)
-    .where(and(isMessage(messageId), isNull(inbox.appliedAt)))
-    .returning({ id: inbox.messageId });
+  const rows = await claim(tx, { messageId, outcome, now });
   if (rows.length === 0) return false;
   const others = taken.filter((id) => id !== messageId);
   if (others.length > 0)
     await tx
       .update(inbox)
-      .set(set)
+      .set({ appliedAt: now, lookedAtUntil: null, outcome })
       .where(and(areMessages(others), isNull(inbox.appliedAt)));
   return true;
 }

@@ -2,6 +2,7 @@ import { and, asc, eq, isNull, lte, sql } from "drizzle-orm";
 import { macForIpv4 } from "#core/network/address.ts";
 import type { Nic } from "#core/contracts/agent/desired.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { ipAddresses, ipLeases, networkPools } from "#db/schema/network.ts";
 
 /**
@@ -102,23 +103,7 @@ export async function nicsOf(
 ): Promise<ReadonlyMap<string, Nic[]>> {
   const nics = new Map<string, Nic[]>();
   if (vmIds.length === 0) return nics;
-  const rows = await db
-    .select({
-      vmId: ipLeases.vmId,
-      address: ipLeases.address,
-      gateway: networkPools.gateway,
-      prefix: networkPools.prefix,
-      vlan: networkPools.vlan,
-    })
-    .from(ipLeases)
-    .innerJoin(networkPools, eq(networkPools.id, ipLeases.poolId))
-    .where(
-      and(
-        sql`${ipLeases.vmId} = any(${sql.param([...vmIds])}::uuid[])`,
-        isNull(ipLeases.releasedAt),
-      ),
-    )
-    .orderBy(asc(ipLeases.id));
+  const rows = await leasesHeld(db, { vmIds });
   for (const r of rows) {
     const nic: Nic = {
       mac: macForIpv4(r.address),
@@ -130,3 +115,18 @@ export async function nicsOf(
   }
   return nics;
 }
+
+const leasesHeld = prepared("leases_held", (db, at: Slots<{ vmIds: readonly string[] }>) =>
+  db
+    .select({
+      vmId: ipLeases.vmId,
+      address: ipLeases.address,
+      gateway: networkPools.gateway,
+      prefix: networkPools.prefix,
+      vlan: networkPools.vlan,
+    })
+    .from(ipLeases)
+    .innerJoin(networkPools, eq(networkPools.id, ipLeases.poolId))
+    .where(and(sql`${ipLeases.vmId} = any(${at.vmIds}::uuid[])`, isNull(ipLeases.releasedAt)))
+    .orderBy(asc(ipLeases.id)),
+);

@@ -2,6 +2,7 @@ import { and, asc, eq, inArray, isNull, lt, lte, sql } from "drizzle-orm";
 import type { Order } from "#core/orders/order.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { accounts } from "#db/schema/accounts.ts";
 import { services } from "#db/schema/billing.ts";
 import { orders } from "#db/schema/orders.ts";
@@ -15,14 +16,22 @@ export async function insertOrder(tx: Tx, order: Order): Promise<void> {
   await tx.insert(orders).values({ ...order, sshKeys: [...order.sshKeys] });
 }
 
+const orderById = prepared("order_by_id", (db, at: Slots<{ id: string }>) =>
+  db.select().from(orders).where(eq(orders.id, at.id)),
+);
+
 export async function loadOrder(db: Db | Tx, id: string): Promise<Order | undefined> {
-  const [row] = await db.select().from(orders).where(eq(orders.id, id));
+  const [row] = await orderById(db, { id });
   return row && orderFromRow(row);
 }
 
+const orderHeld = prepared("order_held", (db, at: Slots<{ id: string }>) =>
+  db.select().from(orders).where(eq(orders.id, at.id)).for("update"),
+);
+
 /** Loads the order and holds it until the transaction ends: one decision at a time on one order. */
 export async function lockOrder(tx: Tx, id: string): Promise<Order | undefined> {
-  const [row] = await tx.select().from(orders).where(eq(orders.id, id)).for("update");
+  const [row] = await orderHeld(tx, { id });
   return row && orderFromRow(row);
 }
 
@@ -55,19 +64,27 @@ export class StaleVersion extends Error {
   override name = "StaleVersion";
 }
 
+const orderSaved = prepared(
+  "order_saved",
+  (db, at: Slots<Pick<Order, "id" | "version" | "state" | "paidAt" | "network">>) =>
+    db
+      .update(orders)
+      .set({
+        state: at.state,
+        paidAt: at.paidAt,
+        network: at.network,
+        version: sql`${orders.version} + 1`,
+      })
+      .where(and(eq(orders.id, at.id), eq(orders.version, at.version)))
+      .returning({ id: orders.id }),
+);
+
 /** Writes a decided order. Throws `StaleVersion` when somebody else wrote it since it was loaded. */
 export async function saveOrder(tx: Tx, order: Order): Promise<void> {
-  const done = await tx
-    .update(orders)
-    .set({
-      state: order.state,
-      paidAt: order.paidAt,
-      // It is counted by its network while it is unpaid, and then nobody needs to know.
-      network: order.state === "awaiting_payment" ? order.network : null,
-      version: sql`${orders.version} + 1`,
-    })
-    .where(and(eq(orders.id, order.id), eq(orders.version, order.version)))
-    .returning({ id: orders.id });
+  const { id, version, state, paidAt } = order;
+  // It is counted by its network while it is unpaid, and then nobody needs to know.
+  const network = state === "awaiting_payment" ? order.network : null;
+  const done = await orderSaved(tx, { id, version, state, paidAt, network });
   if (done.length !== 1) throw new StaleVersion(order.id);
 }
 
@@ -168,21 +185,11 @@ export async function unpaidOrdersOf(tx: Tx, accountId: string): Promise<readonl
   return rows.map(orderFromRow);
 }
 
-export async function orderIdOfCheckout(db: Db, checkoutId: string): Promise<string | undefined> {
-  const [row] = await db
-    .select({ id: orders.id })
-    .from(orders)
-    .where(eq(orders.checkoutId, checkoutId));
-  return row?.id;
-}
+const orderByCheckout = prepared("order_by_checkout", (db, at: Slots<{ checkoutId: string }>) =>
+  db.select().from(orders).where(eq(orders.checkoutId, at.checkoutId)),
+);
 
-export async function orderStateOfCheckout(
-  db: Db,
-  checkoutId: string,
-): Promise<Order["state"] | undefined> {
-  const [row] = await db
-    .select({ state: orders.state })
-    .from(orders)
-    .where(eq(orders.checkoutId, checkoutId));
-  return row?.state;
+export async function orderOfCheckout(db: Db, checkoutId: string): Promise<Order | undefined> {
+  const [row] = await orderByCheckout(db, { checkoutId });
+  return row && orderFromRow(row);
 }

@@ -10,6 +10,7 @@ import {
 import type { Action, ActionErrorCode } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 
@@ -36,19 +37,36 @@ export async function insertAction(
   action: Action,
   prior: PriorPower | null = null,
 ): Promise<void> {
-  await tx.insert(actions).values({
-    id: action.id,
-    vmId: action.vmId,
-    type: action.type,
-    status: action.status,
-    generation: action.generation,
-    hostGeneration: sql`(select ${hosts.desiredGeneration} + 1 from ${hosts} join ${vms} on ${vms.hostId} = ${hosts.id}
-      where ${vms.id} = ${action.vmId})`,
-    priorPower: prior?.power ?? null,
-    priorStopMode: prior?.stopMode ?? null,
-    startedAt: action.startedAt,
-  });
+  const { id, vmId, type, status, generation, startedAt } = action;
+  const [priorPower, priorStopMode] = [prior?.power ?? null, prior?.stopMode ?? null];
+  const begun = { id, vmId, type, status, generation, startedAt };
+  await actionBegun(tx, { ...begun, priorPower, priorStopMode });
 }
+
+const actionBegun = prepared(
+  "action_begun",
+  (
+    db,
+    at: Slots<
+      Pick<Action, "id" | "vmId" | "type" | "status" | "generation" | "startedAt"> & {
+        priorPower: DesiredPower | null;
+        priorStopMode: StopMode | null;
+      }
+    >,
+  ) =>
+    db.insert(actions).values({
+      id: at.id,
+      vmId: at.vmId,
+      type: at.type,
+      status: at.status,
+      generation: at.generation,
+      hostGeneration: sql`(select ${hosts.desiredGeneration} + 1 from ${hosts} join ${vms} on ${vms.hostId} = ${hosts.id}
+        where ${vms.id} = ${at.vmId})`,
+      priorPower: at.priorPower,
+      priorStopMode: at.priorStopMode,
+      startedAt: at.startedAt,
+    }),
+);
 
 export async function runningActionOf(tx: Tx, vmId: string): Promise<Action | undefined> {
   const [row] = await tx
@@ -63,12 +81,19 @@ export async function runningActionsOf(
   vmIds: readonly string[],
 ): Promise<ReadonlyMap<string, Action>> {
   if (vmIds.length === 0) return new Map();
-  const rows = await tx
-    .select()
-    .from(actions)
-    .where(and(inArray(actions.vmId, [...vmIds]), eq(actions.status, "running")));
+  const rows = await actionsRunning(tx, { vmIds });
   return new Map(rows.map((r) => [r.vmId, actionFromRow(r)]));
 }
+
+/** As its index says it: with a parameter it could not be used once the statement is planned for whatever values. */
+const isRunning = sql`${actions.status} = 'running'`;
+
+const actionsRunning = prepared("actions_running", (db, at: Slots<{ vmIds: readonly string[] }>) =>
+  db
+    .select()
+    .from(actions)
+    .where(and(sql`${actions.vmId} = any(${at.vmIds}::uuid[])`, isRunning)),
+);
 
 /** Ends an action that runs. False when it has ended already: the first end stays. */
 export async function finishAction(
@@ -76,18 +101,35 @@ export async function finishAction(
   id: string,
   end: { error: { code: ActionErrorCode; message: string } | null; now: Date },
 ): Promise<boolean> {
-  const rows = await tx
-    .update(actions)
-    .set({
-      status: end.error ? "error" : "success",
-      finishedAt: end.now,
-      errorCode: end.error?.code ?? null,
-      errorMessage: end.error?.message ?? null,
-    })
-    .where(and(eq(actions.id, id), eq(actions.status, "running")))
-    .returning({ id: actions.id });
+  const rows = await actionEnded(tx, {
+    id,
+    status: end.error ? "error" : "success",
+    now: end.now,
+    code: end.error?.code ?? null,
+    message: end.error?.message ?? null,
+  });
   return rows.length === 1;
 }
+
+type End = {
+  id: string;
+  status: "error" | "success";
+  now: Date;
+  code: ActionErrorCode | null;
+  message: string | null;
+};
+const actionEnded = prepared("action_ended", (db, at: Slots<End>) =>
+  db
+    .update(actions)
+    .set({
+      status: at.status,
+      finishedAt: at.now,
+      errorCode: at.code,
+      errorMessage: at.message,
+    })
+    .where(and(eq(actions.id, at.id), isRunning))
+    .returning({ id: actions.id }),
+);
 
 /** With what is kept for calling it off. */
 export type KeptAction = Readonly<{
@@ -188,17 +230,7 @@ export async function pendingWorkOf(
 ): Promise<ReadonlyMap<string, PendingWork>> {
   const pending = new Map<string, PendingWork>();
   if (vmIds.length === 0) return pending;
-  const rows = await db
-    .select()
-    .from(actions)
-    .where(
-      and(
-        sql`${actions.vmId} = any(${sql.param([...vmIds])}::uuid[])`,
-        eq(actions.status, "running"),
-        inArray(actions.type, [...ONE_SHOT_ACTIONS, ...REPAIRS]),
-      ),
-    )
-    .orderBy(asc(actions.id));
+  const rows = await actionsPending(db, { vmIds });
   for (const r of rows) {
     // One action runs at a time.
     const type = ONE_SHOT_ACTIONS.find((t) => t === r.type);
@@ -207,6 +239,20 @@ export async function pendingWorkOf(
   }
   return pending;
 }
+
+const actionsPending = prepared("actions_pending", (db, at: Slots<{ vmIds: readonly string[] }>) =>
+  db
+    .select()
+    .from(actions)
+    .where(
+      and(
+        sql`${actions.vmId} = any(${at.vmIds}::uuid[])`,
+        isRunning,
+        inArray(actions.type, [...ONE_SHOT_ACTIONS, ...REPAIRS]),
+      ),
+    )
+    .orderBy(asc(actions.id)),
+);
 
 /**
  * When the VM was to be gone: somebody deleted it, or it was undone because it was not made in time, which ends its

@@ -1,6 +1,7 @@
 import { and, asc, eq, isNull, lte } from "drizzle-orm";
 import { nextInitialPasswordState, type InitialPassword } from "#core/vms/initial-password.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { initialPasswords } from "#db/schema/vms.ts";
 
 type Row = typeof initialPasswords.$inferSelect;
@@ -44,11 +45,17 @@ export async function lockInitialPassword(
 
 /** The host needs it no longer: it waits for the customer, until then. */
 export async function offerInitialPassword(tx: Tx, vmId: string, expiresAt: Date): Promise<void> {
-  await tx
-    .update(initialPasswords)
-    .set({ state: "for_customer", expiresAt })
-    .where(and(eq(initialPasswords.vmId, vmId), eq(initialPasswords.state, "for_host")));
+  await passwordOffered(tx, { vmId, expiresAt });
 }
+
+const passwordOffered = prepared(
+  "password_offered",
+  (db, at: Slots<{ vmId: string; expiresAt: Date }>) =>
+    db
+      .update(initialPasswords)
+      .set({ state: "for_customer", expiresAt: at.expiresAt })
+      .where(and(eq(initialPasswords.vmId, at.vmId), eq(initialPasswords.state, "for_host"))),
+);
 
 /** Ends it and erases it for good. False when it had ended already, or there is none. The caller holds it. */
 export async function eraseInitialPassword(

@@ -11,6 +11,7 @@ import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { byBytes, inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
 import { list, runNamed } from "#db/named.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { images, locations } from "#db/schema/catalogue.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { ipLeases } from "#db/schema/network.ts";
@@ -40,17 +41,36 @@ export async function insertVm(
   > & { size: VmSize },
 ): Promise<void> {
   const { size, ...row } = vm;
-  await tx.insert(vms).values({
-    ...row,
-    ...size,
-    presence: "present",
-    desiredPower: "running",
-    stopMode: "graceful",
-    // Above what its host's agent may hold of a VM that was made before a restore, and is made known anew.
-    generation: sql`1 + (select ${hosts.raisedBy} from ${hosts} where ${hosts.id} = ${vm.hostId})`,
-    ownerEpoch: 1,
-  });
+  await vmInserted(tx, { ...row, ...size });
 }
+
+const vmInserted = prepared(
+  "vm_inserted",
+  (db, at: Slots<Omit<Parameters<typeof insertVm>[1], "size"> & VmSize>) =>
+    db.insert(vms).values({
+      id: at.id,
+      accountId: at.accountId,
+      hostId: at.hostId,
+      imageId: at.imageId,
+      locationId: at.locationId,
+      hostname: at.hostname,
+      sshKeys: at.sshKeys,
+      userData: at.userData,
+      rootPassword: at.rootPassword,
+      createdAt: at.createdAt,
+      vcpus: at.vcpus,
+      memoryMib: at.memoryMib,
+      diskGib: at.diskGib,
+      bandwidthMbit: at.bandwidthMbit,
+      diskIops: at.diskIops,
+      presence: "present",
+      desiredPower: "running",
+      stopMode: "graceful",
+      // Above what its host's agent may hold of a VM that was made before a restore, and is made known anew.
+      generation: sql`1 + (select ${hosts.raisedBy} from ${hosts} where ${hosts.id} = ${at.hostId})`,
+      ownerEpoch: 1,
+    }),
+);
 
 export async function loadVm(db: Db | Tx, id: string): Promise<VmRow | undefined> {
   const [row] = await db.select().from(vms).where(eq(vms.id, id));
@@ -96,14 +116,18 @@ export async function lockVmsOf(
   ids: readonly string[],
 ): Promise<ReadonlyMap<string, VmRow>> {
   if (ids.length === 0) return new Map();
-  const rows = await tx
-    .select()
-    .from(vms)
-    .where(and(eq(vms.hostId, hostId), sql`${vms.id} = any(${sql.param([...ids])}::uuid[])`))
-    .orderBy(asc(vms.id)) // always in one order, so that two reports never wait for each other in a ring
-    .for("update");
+  const rows = await vmsHeld(tx, { hostId, ids });
   return new Map(rows.map((r) => [r.id, r]));
 }
+
+const vmsHeld = prepared("vms_held", (db, at: Slots<{ hostId: string; ids: readonly string[] }>) =>
+  db
+    .select()
+    .from(vms)
+    .where(and(eq(vms.hostId, at.hostId), sql`${vms.id} = any(${at.ids}::uuid[])`))
+    .orderBy(asc(vms.id)) // always in one order, so that two reports never wait for each other in a ring
+    .for("update"),
+);
 
 export async function saveDesire(tx: Tx, vmId: string, desire: VmDesire): Promise<void> {
   await tx
@@ -308,16 +332,20 @@ const DESIRED = {
   diskIops: vms.diskIops,
 };
 
-/** Every VM that a host should have. They are of one instant only while the caller holds the host's row. */
-export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonly DesiredVm[]> {
-  const rows = await db
+const vmsDesired = prepared("vms_desired", (db, at: Slots<{ hostId: string }>) =>
+  db
     .select(DESIRED)
     .from(vms)
     .innerJoin(images, eq(images.id, vms.imageId))
     .innerJoin(locations, eq(locations.id, vms.locationId))
     .innerJoin(services, eq(services.vmId, vms.id))
-    .where(and(eq(vms.hostId, hostId), isNull(vms.deletedAt)))
-    .orderBy(asc(vms.id));
+    .where(and(eq(vms.hostId, at.hostId), isNull(vms.deletedAt)))
+    .orderBy(asc(vms.id)),
+);
+
+/** Every VM that a host should have. They are of one instant only while the caller holds the host's row. */
+export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonly DesiredVm[]> {
+  const rows = await vmsDesired(db, { hostId });
   const bandwidth = new Map(rows.map((r) => [r.vmId, r.bandwidthMbit]));
   const ids = rows.map((r) => r.vmId);
   const [nics, pending] = await together([

@@ -107,10 +107,7 @@ test("an order, an invoice and a host are found, by ours and by Stripe's ids", a
   expect(await found(row?.provider_id ?? "")).toEqual([billed("stripe_id")]);
   await cp.rows("update invoices set number = 'ABCD-0007' where id = $1", row?.id);
   expect(await found("abcd-00")).toEqual([billed("number")]);
-  const subscription = await only(
-    "select subscription_id from services where vm_id = $1",
-    vmId,
-  );
+  const subscription = await only("select subscription_id from services where vm_id = $1", vmId);
   expect(await found(subscription)).toEqual([vm("stripe_id")]);
   const customer = await only(
     "select customer_id from billing_customers where account_id = $1",

@@ -5,8 +5,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "inbox: a delivery may be claimed twice",
     file: "db/messages/inbox.ts",
-    find: ".where(and(isMessage(messageId), isNull(inbox.appliedAt)))",
-    replace: ".where(isMessage(messageId))",
+    find: "eq(inbox.messageId, at.messageId), isNull(inbox.appliedAt))",
+    replace: "eq(inbox.messageId, at.messageId))",
   },
   {
     name: "outbox: a change of a VM is written without its outbox row",
@@ -17,18 +17,19 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "relay: by cursor, what it has passed is never looked at again",
     file: "db/messages/outbox.ts",
-    find: "or(isNull(outbox.leasedUntil), lt(outbox.leasedUntil, input.now))",
-    replace: "sql`${outbox.seq} > ${Reflect.get(db, 'passed') ?? 0n}`",
+    find: "or(isNull(outbox.leasedUntil), lt(outbox.leasedUntil, at.now))",
+    replace: "sql`${outbox.seq} > ${sql.placeholder('passed')}::bigint`",
     also: {
-      find: ".returning();\n  return rows",
-      replace:
-        ".returning();\n  for (const r of rows) if (r.seq > (Reflect.get(db, 'passed') ?? 0n)) Reflect.set(db, 'passed', r.seq);\n  return rows",
+      find: "const rows = await unsentTaken(db, input);",
+      replace: `const passed = () => Reflect.get(db, 'passed') ?? 0n;
+  const rows = await unsentTaken(db, Object.assign({ passed: passed() }, input));
+  for (const r of rows) if (r.seq > passed()) Reflect.set(db, 'passed', r.seq);`,
     },
   },
   {
     name: "relay: what was taken and not sent is never taken again",
     file: "db/messages/outbox.ts",
-    find: "or(isNull(outbox.leasedUntil), lt(outbox.leasedUntil, input.now))",
+    find: "or(isNull(outbox.leasedUntil), lt(outbox.leasedUntil, at.now))",
     replace: "isNull(outbox.leasedUntil)",
   },
   {
@@ -138,8 +139,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "report: any host may end an action of any VM",
     file: "commands/vms/record-vm-report.ts",
-    find: "runningActionsOf(tx, [...rows.keys()])",
-    replace: "runningActionsOf(tx, ids)",
+    find: "new Map([...actions].filter(([vmId]) => bound.has(vmId)))",
+    replace: "new Map(actions)",
   },
   {
     name: "report: the owner's epoch is not compared",
@@ -163,7 +164,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "report: any host may speak of any VM",
     file: "db/vms/vms.ts",
-    find: ".where(and(eq(vms.hostId, hostId), sql`${vms.id} = any(",
+    find: ".where(and(eq(vms.hostId, at.hostId), sql`${vms.id} = any(",
     replace: ".where(and(sql`${vms.id} = any(",
   },
   {
