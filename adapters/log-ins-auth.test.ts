@@ -82,6 +82,12 @@ describe("better-auth is told", () => {
         defaultValue: "customer",
         input: false,
       },
+      staffRole: {
+        type: ["support", "billing", "operator", "owner"],
+        required: false,
+        input: false,
+        returned: false,
+      },
       bannedAt: { type: "date", required: false, input: false },
     });
   });

@@ -47,11 +47,8 @@ export async function loadService(tx: Tx, vmId: string): Promise<Service> {
 
 /** What was bought is written before its VM is: no VM is without it. */
 export async function insertService(tx: Tx, { price, ...row }: Service, now: Date): Promise<void> {
-  const { vmId, planId, planVersion, payer, entitledUntil } = row;
-  const { subscriptionId, subscriptionStatus, subscriptionVersion } = row;
   await serviceInserted(tx, {
-    ...{ vmId, planId, planVersion, payer, entitledUntil },
-    ...{ subscriptionId, subscriptionStatus, subscriptionVersion },
+    ...row,
     interval: price?.interval ?? null,
     amountMinor: price?.amount.minor ?? null,
     currency: price?.amount.currency ?? null,

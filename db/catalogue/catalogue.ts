@@ -6,7 +6,9 @@ import type { ImageHardware } from "#core/vms/image-hardware.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
+import { prepared, type Slots } from "#db/prepared.ts";
 import { images, locations, planPrices, plans, planVersions } from "#db/schema/catalogue.ts";
+import { together } from "#db/together.ts";
 
 /** What a version of a plan gives, and for how much. */
 export type Sold = Readonly<{
@@ -115,10 +117,22 @@ export async function loadPlan(
   db: Db | Tx,
   of: Readonly<{ planId: string; planVersion: number }>,
 ): Promise<Plan> {
-  const plan = (await loadPlanVersions(db, of.planId)).find((v) => v.version === of.planVersion);
-  if (!plan) throw new Error(`version ${of.planVersion} of plan ${of.planId} vanished`);
-  return plan;
+  const at = { id: of.planId, version: of.planVersion };
+  const [[row], prices] = await together([versionOfPlan(db, at), pricesOfVersion(db, at)]);
+  if (!row) throw new Error(`version ${at.version} of plan ${at.id} vanished`);
+  return planFromRows(row, prices);
 }
+
+type OneVersion = Slots<{ id: string; version: number }>;
+const versionOfPlan = prepared("version_of_plan", (db, at: OneVersion) =>
+  versions(db).where(and(eq(plans.id, at.id), eq(planVersions.version, at.version))),
+);
+const pricesOfVersion = prepared("prices_of_version", (db, at: OneVersion) =>
+  db
+    .select()
+    .from(planPrices)
+    .where(and(eq(planPrices.planId, at.id), eq(planPrices.planVersion, at.version))),
+);
 
 /** The plan's newest version, which stays the newest until the transaction ends. */
 export async function lockPlan(tx: Tx, planId: string): Promise<Plan | undefined> {

@@ -58,7 +58,7 @@ test("with a name of its own CloudFront answers to it, and everything is told th
     .ofType("AWS::Lambda::Function")
     .map((f) => JSON.stringify(f.Properties["Environment"] ?? {}))
     .filter((text) => text.includes("BERTH_PUBLIC_URL"));
-  expect(urls).toHaveLength(6);
+  expect(urls).toHaveLength(7);
   for (const text of urls) expect(text).toContain('"BERTH_PUBLIC_URL":"https://api.example.com"');
   expect(template.ofType("AWS::SNS::Subscription").map((s) => s.Properties)).toMatchObject([
     { Protocol: "email", Endpoint: "ops@example.com" },

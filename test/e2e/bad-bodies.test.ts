@@ -136,7 +136,11 @@ describe("every operation that takes a body", () => {
             ? toWireId("agent_rollout", v7())
             : op.path.startsWith("/staff/v1/images/")
               ? toWireId("image", v7())
-              : locationId;
+              : op.path.startsWith("/staff/v1/plans/")
+                ? toWireId("plan", v7())
+                : op.path.startsWith("/staff/v1/accounts/")
+                  ? toWireId("account", v7())
+                  : locationId;
       const target = op.path
         .replace("{actionId}", toWireId("action", v7()))
         .replace(/\{[^}]+\}/, id);

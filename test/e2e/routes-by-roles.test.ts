@@ -81,6 +81,7 @@ beforeAll(async () => {
     "/staff/v1/accounts/": toWireId("account", v7()),
     "/staff/v1/locations/": locationId,
     "/staff/v1/images/": await firstOf("/v1/images"),
+    "/staff/v1/plans/": await firstOf("/v1/plans"),
   };
 });
 afterAll(() => stack.close());

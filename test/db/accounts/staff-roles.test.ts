@@ -19,6 +19,7 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   addHost: [O],
   addLocation: [O],
   addPlan: [O],
+  addPlanVersion: [O],
   addPool: [O],
   adoptVm: [O],
   beginAgentRollout: [O],

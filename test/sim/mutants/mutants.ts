@@ -52,8 +52,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "catalogue: what was ordered is taken for what is on sale by then",
     file: "db/catalogue/catalogue.ts",
-    find: ".find((v) => v.version === of.planVersion)",
-    replace: ".at(0)",
+    find: "versions(db).where(and(eq(plans.id, at.id), eq(planVersions.version, at.version))),",
+    replace: "versions(db).where(eq(plans.id, at.id)).orderBy(desc(planVersions.version)),",
     plan: "plan-changed-before-payment",
   },
   {
