@@ -405,8 +405,9 @@ export class SimHost {
     if (event.startsWith("clock_")) return this.clockWasSet;
     if (event === "desired_vm_refused" || /unsupported_by_agent/.test(what))
       return this.agentOf === "before";
-    if (this.hasLostVms && /^vm_(refused|step)$/.test(event) && what.includes("vm_missing"))
-      return true;
+    // Lost by us, or destroyed in what a restored database knows no more of.
+    const mayLack = this.hasLostVms || this.wentBack !== null;
+    if (mayLack && /^vm_(refused|step)$/.test(event) && what.includes("vm_missing")) return true;
     if (this.hasLostVms && event === "vm_refused" && what.startsWith("unsupported")) return true;
     // It was taken away between the agent's look and what the driver did about it.
     if (this.hasLostVms && event === "vm_step" && /there is no VM|is not complete/.test(what))

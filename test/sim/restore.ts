@@ -83,6 +83,7 @@ export class Backups {
       lostOrders: new Set([...before.orders.keys()].filter((id) => !mirror.orders.get(id))),
     };
     restores.push(restore);
+    for (const id of restore.lostOrders) sim.lost.add(id);
     plane.sweeps.stopped = true;
     const lostVms = new Set([...before.vms.keys()].filter((id) => !mirror.vms.get(id)));
     for (const host of hosts) {

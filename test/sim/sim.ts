@@ -24,6 +24,8 @@ export type Sim = Readonly<{
   log: Log;
   /** The first thing that was found broken; the run ends at it. */
   found: { violation: Violation | null };
+  /** What a restored database knows no more, by its id: whatever was under way with it finds it missing. */
+  lost: Set<string>;
   /** Since when the faults have stopped, in milliseconds since 1970; null: they have not. */
   rest: { since: number | null };
 }>;
@@ -36,10 +38,11 @@ export function createSim(options: {
   const dice = new Dice(options.seed);
   const scheduler = new Scheduler({ dice: dice.fork("order"), keepTrace: options.keepTrace });
   const found: Sim["found"] = { violation: null };
+  const lost: Sim["lost"] = new Set();
   const write = (event: string, fields: Record<string, unknown>) => {
     const { error } = fields;
     scheduler.trace(`log ${event}${error === undefined ? "" : ` ${describe(error)}`}`);
-    if (error !== undefined && !isExplained(error))
+    if (error !== undefined && !isExplained(error, lost))
       found.violation ??= new Violation(guardOf(error), `${event}: ${describe(error)}`);
   };
   return {
@@ -49,6 +52,7 @@ export function createSim(options: {
     ids: seededIdSource(options.seed, scheduler.now),
     log: { info: write, error: write },
     found,
+    lost,
     rest: { since: null },
   };
 }
@@ -64,7 +68,8 @@ const GUARDS: Readonly<Record<string, number>> = {
   host_counters_only_grow: 15,
   vms_never_ahead_of_desire: 19,
   give_backs_once_key: 9,
-  vms_order_key: 1,
+  services_pkey: 1,
+  vms_pkey: 1,
   vms_deleted_was_asked: 7,
 };
 
@@ -79,11 +84,12 @@ function guardOf(error: unknown): number {
 const EXPECTED = new Set(["ProviderUnavailable", "StaleLook", "StaleVersion", "ProblemError"]);
 
 /** True for what a fault of ours caused, and for what the code throws on purpose. Anything else is a bug. */
-export function isExplained(error: unknown): boolean {
+function isExplained(error: unknown, lost: ReadonlySet<string>): boolean {
   for (let e: unknown = error; e instanceof Error; e = e.cause) {
-    if (e instanceof AggregateError) return e.errors.every(isExplained);
+    if (e instanceof AggregateError) return e.errors.every((each) => isExplained(each, lost));
     if (
       EXPECTED.has(e.name) ||
+      lost.has(/^order (\S+) vanished$/.exec(e.message)?.[1] ?? "") ||
       /simulated|connection error and is not queryable|Connection terminated/.test(e.message)
     )
       return true;

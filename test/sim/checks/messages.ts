@@ -33,7 +33,7 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
     if (begun.length > claimed)
       return `${begun.map(({ after }) => after?.id).join(", ")} began under ${claimed} new keys`;
     return first(orders.changed, ({ before, after }) =>
-      before === null && after !== null ? secondOf(scene, after) : undefined,
+      before === null && after !== null && !adopted(after) ? secondOf(scene, after) : undefined,
     );
   },
 });
@@ -165,7 +165,12 @@ function unrecorded(scene: Scene): string | undefined {
       );
       if (raised && before?.desired_power === after.desired_power && !before.deleted_at)
         return undefined;
-      return recorded(`VM ${after.id} changed`, [after.id, orderIdOf(after.id)], after.id);
+      // An action that is called off is the subject of what it takes back.
+      const calledOff = actions.changed.flatMap((c) =>
+        c.before && c.after?.vm_id === after.id ? [c.after.id] : [],
+      );
+      const subjects = [after.id, orderIdOf(after.id), ...calledOff];
+      return recorded(`VM ${after.id} changed`, subjects, after.id);
     }) ??
     first(services.changed, ({ before, after }) => {
       if (after === null) return "what was bought was removed";

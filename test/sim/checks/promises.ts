@@ -25,9 +25,10 @@ export const guestsEarnNothing: MakeCheck = (scene) => ({
   onCommit: () =>
     first(scene.mirror.orders.changed, ({ before, after }) => {
       if (after?.state !== "refunding" || before?.state === "refunding") return undefined;
-      if (isBeingProvenAgain(scene, after))
-        return `order ${after.id} was delivered before the database went back, and is paid back`;
       const vm = scene.mirror.vms.get(after.vm_id);
+      // Whoever deletes it before its host has told of it again is paid back as for one that never ran.
+      if (isBeingProvenAgain(scene, after) && vm?.presence !== "absent")
+        return `order ${after.id} was delivered before the database went back, and is paid back`;
       if (vm === undefined || vm.first_running_at === null) return undefined;
       const troubled = hostOf(scene, vm.host_id)?.troubledAt ?? null;
       return troubled === null || troubled < (after.paid_at ?? Infinity)
