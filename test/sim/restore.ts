@@ -6,6 +6,8 @@ import type { Mirror, Row } from "./mirror.ts";
 import { runProcess } from "./process.ts";
 import type { Sim } from "./sim.ts";
 
+const HOUR_MS = 3_600_000;
+
 /** The database as it was at an instant, and what brings the mirror back to it. */
 type Backup = Readonly<{ at: number; database: string; mirror: () => void }>;
 
@@ -55,15 +57,16 @@ export class Backups {
   }
 
   /**
-   * Goes back to the oldest state that is no older than `agoMs`. As the runbook has it: all connections end, and nothing is swept
-   * until staff have said it; functions, and what waits in queues, go on.
+   * Goes back to the oldest state that is no older than `agoMs`, or to the newest within an hour; null: there is none. As the
+   * runbook has it: all connections end, and nothing is swept until staff have said it; functions, and what waits in queues, go on.
    */
-  async goBack(agoMs: number): Promise<Restore> {
+  async goBack(agoMs: number): Promise<Restore | null> {
     const { sim, server, mirror, hosts, plane, restores } = this.#parts;
     await sim.scheduler.turn("the database goes back", () => server.holder === null);
     const at = sim.scheduler.now().getTime();
     const backup = this.#kept.find((each) => each.at >= at - agoMs) ?? this.#kept.at(-1);
-    if (backup === undefined) throw new Error("nothing was backed up");
+    // After days have passed at once: nobody restores so late.
+    if (backup === undefined || backup.at < at - HOUR_MS) return null;
     const before = {
       orders: new Map(mirror.orders.rows),
       vms: new Map(mirror.vms.rows),

@@ -266,6 +266,7 @@ async function restore(
 ): Promise<void> {
   const { backups, people, sim } = world;
   const restored = await world.settle(backups.goBack(step.agoMs));
+  if (restored === null) return;
   const say = async () => {
     await sim.scheduler.sleep(step.saidInMs, undefined, "staff put the database in place");
     if (step.dieAt !== null) await backups.sayAndDie(restored, step.dieAt);
