@@ -54,6 +54,20 @@ test("deleting a VM ends its order, frees its room and cancels its subscription 
   expect(await remove(world, vmId)).toMatchObject({ error: { code: "vm_not_found" } });
 });
 
+test("a VM that its host did not see before it heard that it is to go is not gone by that", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await aProvisionedVm(cp, world);
+  const [vm] = await cp.rows("select generation from vms where id = $1", vmId);
+  const before = Number(vm?.["generation"]);
+  valueOf(await remove(world, vmId));
+  const ended = () => cp.rows("select deleted_at is not null as gone from vms where id = $1", vmId);
+  // Its host may be making it at this moment.
+  await hostSees(cp, world.hostId, vmId, { observed: null, generation: before });
+  expect(await ended()).toEqual([{ gone: false }]);
+  await hostSees(cp, world.hostId, vmId, { observed: null });
+  expect(await ended()).toEqual([{ gone: true }]);
+});
+
 test("a VM that is to go takes no other action, for whoever asks, and is deleted all the same", async () => {
   const world = await aWorld(cp);
   const { vmId } = await anActiveVm(cp, world);

@@ -168,12 +168,6 @@ export const MUTANTS: readonly Mutant[] = [
     replace: ".where(and(sql`${vms.id} = any(",
   },
   {
-    name: "report: a VM that was not there before counts as deleted",
-    file: "commands/vms/record-vm-report.ts",
-    find: `if (isGone && seen.generation === vm.generation) {`,
-    replace: `if (isGone) {`,
-  },
-  {
     // The number is compared by the decision and by the update that keeps it; without one neither has anything to compare.
     name: "report: an agent does not number what it tells",
     file: "host-agent/channel/sent-reports.ts",
