@@ -1,18 +1,11 @@
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import os from "node:os";
-import path from "node:path";
 import { parseArgs } from "node:util";
-import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { callsOf } from "./bench-fleet-calls.ts";
 import { openFleet, type Fleet } from "./bench-fleet-database.ts";
 import { fill, hear, VMS_OF_A_HOST } from "./bench-fleet-rows.ts";
-import { growsAtMost, percentile, toText, type BenchRow } from "./bench-row.ts";
-import { createLineLog } from "./log.ts";
+import { growsAtMost, percentile, type BenchRow } from "./bench-row.ts";
+import { BENCH_OPTIONS, benchOnStack } from "./bench-stack.ts";
 import { PlainError, runMain } from "./main.ts";
-import { freePorts } from "./ports.ts";
-import { endLeftoverPostgres } from "./postgres-leftover.ts";
-import { dataFolderOf } from "./postgres-place.ts";
-import { startStack, type Stack } from "./stack.ts";
+import type { Stack } from "./stack.ts";
 
 const USAGE = `npm run bench:fleet -- [options]: what a large fleet costs, on this machine
 
@@ -37,34 +30,10 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const folder = await mkdtemp(path.join(os.tmpdir(), "berth-bench-"));
-  await chmod(folder, 0o711);
-  const asked = askedToStop();
-  let stack: Stack | undefined;
-  let rows: readonly BenchRow[] | undefined;
-  try {
-    stack = await startStack({
-      folder,
-      ports: await freePorts(),
-      hosts: [],
-      log: (clock) => createLineLog(() => undefined, clock),
-      intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 60 },
-      sweepSeconds: 24 * 3600, // it is measured by itself
-      throwaway: true,
-    });
-    const measuring = measure(stack, values.quick ? HOSTS.slice(0, 2) : HOSTS);
-    rows = (await Promise.race([measuring, whenAsked(asked)])) ?? undefined;
-  } catch (error) {
-    if (!asked.aborted) throw error;
-  } finally {
-    await stack?.stop();
-    await endLeftoverPostgres((await dataFolderOf(path.join(folder, "postgres"))).data);
-    await rm(folder, { recursive: true, force: true });
-  }
-  if (!rows) throw new PlainError("the benchmark was interrupted");
-  process.stdout.write(values.json ? `${JSON.stringify({ rows })}\n` : toText(rows));
-  const missed = rows.filter((row) => row.holds === false).map((row) => row.name);
-  if (values.check && missed.length > 0) throw new PlainError(`missed: ${missed.join("; ")}`);
+  // The sweep is measured by itself.
+  await benchOnStack(values, { hosts: [], sweepSeconds: 24 * 3600, throwaway: true }, (stack) =>
+    measure(stack, values.quick ? HOSTS.slice(0, 2) : HOSTS),
+  );
 }
 
 async function measure(stack: Stack, hosts: readonly number[]): Promise<readonly BenchRow[]> {
@@ -125,10 +94,8 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       options: {
-        json: { type: "boolean", default: false },
-        check: { type: "boolean", default: false },
+        ...BENCH_OPTIONS,
         quick: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h", default: false },
       },
     }).values;
   } catch (error) {

@@ -1,19 +1,12 @@
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import os from "node:os";
-import path from "node:path";
 import { parseArgs } from "node:util";
 import pg from "pg";
-import { askedToStop, whenAsked } from "./asked-to-stop.ts";
-import { toText, type BenchRow } from "./bench-row.ts";
+import type { BenchRow } from "./bench-row.ts";
+import { BENCH_OPTIONS, benchOnStack } from "./bench-stack.ts";
 import { benchUsage } from "./bench-usage.ts";
 import { benchWebhooks } from "./bench-webhooks.ts";
 import { instantHosts } from "./hosts.ts";
-import { createLineLog } from "./log.ts";
 import { PlainError, runMain } from "./main.ts";
-import { freePorts } from "./ports.ts";
-import { endLeftoverPostgres } from "./postgres-leftover.ts";
-import { dataFolderOf } from "./postgres-place.ts";
-import { startStack, type Stack } from "./stack.ts";
+import type { Stack } from "./stack.ts";
 
 const USAGE = `npm run bench:intake -- [options]: what comes in, on this machine
 
@@ -32,33 +25,11 @@ async function main(args: readonly string[]): Promise<void> {
     process.stdout.write(USAGE);
     return;
   }
-  const folder = await mkdtemp(path.join(os.tmpdir(), "berth-bench-"));
-  await chmod(folder, 0o711);
-  const asked = askedToStop();
-  let stack: Stack | undefined;
-  let rows: readonly BenchRow[] | undefined;
-  try {
-    stack = await startStack({
-      folder,
-      ports: await freePorts(),
-      hosts: instantHosts(),
-      log: (clock) => createLineLog(() => undefined, clock),
-      intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 60 },
-      sweepSeconds: 60,
-      throwaway: false,
-    });
-    rows = (await Promise.race([measure(stack), whenAsked(asked)])) ?? undefined;
-  } catch (error) {
-    if (!asked.aborted) throw error;
-  } finally {
-    await stack?.stop();
-    await endLeftoverPostgres((await dataFolderOf(path.join(folder, "postgres"))).data);
-    await rm(folder, { recursive: true, force: true });
-  }
-  if (!rows) throw new PlainError("the benchmark was interrupted");
-  process.stdout.write(values.json ? `${JSON.stringify({ rows })}\n` : toText(rows));
-  const missed = rows.filter((row) => row.holds === false).map((row) => row.name);
-  if (values.check && missed.length > 0) throw new PlainError(`missed: ${missed.join("; ")}`);
+  await benchOnStack(
+    values,
+    { hosts: instantHosts(), sweepSeconds: 60, throwaway: false },
+    measure,
+  );
 }
 
 async function measure(stack: Stack): Promise<readonly BenchRow[]> {
@@ -77,9 +48,7 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       options: {
-        json: { type: "boolean", default: false },
-        check: { type: "boolean", default: false },
-        help: { type: "boolean", short: "h", default: false },
+        ...BENCH_OPTIONS,
       },
     }).values;
   } catch (error) {

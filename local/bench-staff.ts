@@ -1,21 +1,14 @@
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import os from "node:os";
-import path from "node:path";
 import { parseArgs } from "node:util";
 import pg from "pg";
 import { SCOPES_OF_STAFF } from "#core/accounts/accounts.ts";
 import { toWireId } from "#core/ids.ts";
 import { createApi } from "#functions/app.ts";
-import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { openFleet, type Fleet } from "./bench-fleet-database.ts";
 import { fill, hostId, payerId, vmId, VMS_OF_A_HOST } from "./bench-fleet-rows.ts";
-import { atMost, noGoal, percentile, toText, type BenchRow } from "./bench-row.ts";
-import { createLineLog } from "./log.ts";
+import { atMost, noGoal, percentile, type BenchRow } from "./bench-row.ts";
+import { BENCH_OPTIONS, benchOnStack } from "./bench-stack.ts";
 import { PlainError, runMain } from "./main.ts";
-import { freePorts } from "./ports.ts";
-import { endLeftoverPostgres } from "./postgres-leftover.ts";
-import { dataFolderOf } from "./postgres-place.ts";
-import { startStack, type Stack } from "./stack.ts";
+import type { Stack } from "./stack.ts";
 
 const USAGE = `npm run bench:staff -- [options]: what staff's lists and search take, on this machine
 
@@ -42,33 +35,9 @@ async function main(args: readonly string[]): Promise<void> {
   const vms = Number(values.vms);
   if (!Number.isInteger(vms) || vms < 100 || vms % VMS_OF_A_HOST !== 0)
     throw new PlainError(`--vms is a number that ${VMS_OF_A_HOST} divides, 100 at the least`);
-  const folder = await mkdtemp(path.join(os.tmpdir(), "berth-bench-"));
-  await chmod(folder, 0o711);
-  const asked = askedToStop();
-  let stack: Stack | undefined;
-  let rows: readonly BenchRow[] | undefined;
-  try {
-    stack = await startStack({
-      folder,
-      ports: await freePorts(),
-      hosts: [],
-      log: (clock) => createLineLog(() => undefined, clock),
-      intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 60 },
-      sweepSeconds: 24 * 3600,
-      throwaway: true,
-    });
-    rows = (await Promise.race([measure(stack, vms), whenAsked(asked)])) ?? undefined;
-  } catch (error) {
-    if (!asked.aborted) throw error;
-  } finally {
-    await stack?.stop();
-    await endLeftoverPostgres((await dataFolderOf(path.join(folder, "postgres"))).data);
-    await rm(folder, { recursive: true, force: true });
-  }
-  if (!rows) throw new PlainError("the benchmark was interrupted");
-  process.stdout.write(values.json ? `${JSON.stringify({ rows })}\n` : toText(rows));
-  const missed = rows.filter((row) => row.holds === false).map((row) => row.name);
-  if (values.check && missed.length > 0) throw new PlainError(`missed: ${missed.join("; ")}`);
+  await benchOnStack(values, { hosts: [], sweepSeconds: 24 * 3600, throwaway: true }, (stack) =>
+    measure(stack, vms),
+  );
 }
 
 async function measure(stack: Stack, vms: number): Promise<readonly BenchRow[]> {
@@ -234,10 +203,8 @@ function parse(args: readonly string[]) {
     return parseArgs({
       args: [...args],
       options: {
-        json: { type: "boolean", default: false },
-        check: { type: "boolean", default: false },
+        ...BENCH_OPTIONS,
         vms: { type: "string", default: "1000000" },
-        help: { type: "boolean", short: "h", default: false },
       },
     }).values;
   } catch (error) {
