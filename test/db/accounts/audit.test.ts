@@ -2,44 +2,29 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { toWireId } from "#core/ids.ts";
-import type { Db } from "#db/client.ts";
-import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import type { ControlPlane } from "#test/harness/control-plane.ts";
 import { aWorld } from "#test/harness/world.ts";
-import { accountsOn, aMember, BASE_URL, type Doors } from "./account-builders.ts";
+import { openDesk, type Member } from "./desk.ts";
 
 /* 6a item 6: who changed what, by subject, actor and time. */
 
 let cp: ControlPlane;
-let accounts: Doors;
 let locationId: string;
-let grace: Awaited<ReturnType<typeof aMember>>;
-let alan: Awaited<ReturnType<typeof aMember>>;
+let desk: Awaited<ReturnType<typeof openDesk>>;
+let grace: Member;
+let alan: Member;
 beforeAll(async () => {
-  const doorsOn = (db: Db) => ({ accounts } = accountsOn(db)).accounts;
-  cp = await startControlPlane({ accounts: doorsOn });
+  desk = await openDesk();
+  cp = desk.cp;
   ({ locationId } = await aWorld(cp));
-  grace = await aMember(accounts, "operator");
-  alan = await aMember(accounts, "owner");
+  [grace, alan] = [await desk.member("operator"), await desk.member("owner")];
 });
 afterAll(() => cp.drop());
 
-async function ask(method: string, path: string, body?: object, secret = grace.secret) {
-  const answer = await cp.fetch(
-    new Request(`${BASE_URL}${path}`, {
-      method,
-      headers: {
-        authorization: `Bearer ${secret}`,
-        ...(body && { "content-type": "application/json" }),
-      },
-      ...(body && { body: JSON.stringify(body) }),
-    }),
-  );
-  return { status: answer.status, body: await answer.json() };
-}
 const Added = z.object({ host: z.object({ id: z.string() }) });
-async function addHost(secret = grace.secret): Promise<string> {
+async function addHost(by = grace): Promise<string> {
   const body = { name: v7(), locationId: toWireId("location", locationId) };
-  return Added.parse((await ask("POST", "/staff/v1/hosts", body, secret)).body).host.id;
+  return Added.parse((await by.ask("POST", "/staff/v1/hosts", body)).body).host.id;
 }
 const Page = z.object({
   items: z.array(
@@ -54,12 +39,14 @@ const Page = z.object({
   nextCursor: z.string().nullable(),
 });
 const audit = async (query: Record<string, string>) =>
-  Page.parse((await ask("GET", `/staff/v1/audit?${new URLSearchParams(query).toString()}`)).body);
+  Page.parse(
+    (await grace.ask("GET", `/staff/v1/audit?${new URLSearchParams(query).toString()}`)).body,
+  );
 
 test("what was done to something is told, by whom, the newest first", async () => {
   const host = await addHost();
   cp.clock.advanceMinutes(1);
-  await ask("PATCH", `/staff/v1/hosts/${host}`, { group: "rack-1" }, alan.secret);
+  await alan.ask("PATCH", `/staff/v1/hosts/${host}`, { group: "rack-1" });
   const { items, nextCursor } = await audit({ subject: host });
   expect(nextCursor).toBeNull();
   const by = (who: { accountId: string }) => ({
@@ -74,12 +61,12 @@ test("what was done to something is told, by whom, the newest first", async () =
 });
 
 test("what somebody did in a time is told, its end left out", async () => {
-  const turing = await aMember(accounts, "operator");
+  const turing = await desk.member("operator");
   const seen: string[] = [];
   for (const _ of [1, 2, 3]) {
     cp.clock.advanceMinutes(1);
     seen.push(cp.clock.now().toISOString());
-    await addHost(turing.secret);
+    await addHost(turing);
   }
   const actor = toWireId("account", turing.accountId);
   const [first = "", second = "", third = ""] = seen;
@@ -92,8 +79,8 @@ test("what somebody did in a time is told, its end left out", async () => {
 });
 
 test("its pages hold each entry once, also of those of one instant", async () => {
-  const hopper = await aMember(accounts, "operator");
-  for (const _ of [1, 2, 3]) await addHost(hopper.secret);
+  const hopper = await desk.member("operator");
+  for (const _ of [1, 2, 3]) await addHost(hopper);
   const actor = toWireId("account", hopper.accountId);
   const whole = (await audit({ actor })).items.map(({ id }) => id);
   expect(whole).toHaveLength(6);
@@ -116,7 +103,7 @@ test("a cursor is good for the list that gave it, and what is none begins anew",
   const { items, nextCursor } = await audit({ limit: "1" });
   const cursor = nextCursor ?? "";
   expect((await audit({ limit: "1", cursor })).items).not.toEqual(items);
-  const others = await ask("GET", `/staff/v1/audit?subject=${host}&cursor=${cursor}`);
+  const others = await grace.ask("GET", `/staff/v1/audit?subject=${host}&cursor=${cursor}`);
   expect(others).toMatchObject({ status: 400, body: { code: "cursor_invalid" } });
   const [tag = ""] = Buffer.from(cursor, "base64url").toString("utf8").split("\n");
   const forged = (key: string, id: string) =>
@@ -126,7 +113,7 @@ test("a cursor is good for the list that gave it, and what is none begins anew",
     forged("0", v7()),
     forged(items[0]?.at ?? "", "x"),
   ])
-    expect(await ask("GET", `/staff/v1/audit?cursor=${bad}`)).toMatchObject({
+    expect(await grace.ask("GET", `/staff/v1/audit?cursor=${bad}`)).toMatchObject({
       status: 400,
       body: { code: "cursor_invalid" },
     });
@@ -136,7 +123,7 @@ test("a cursor is good for the list that gave it, and what is none begins anew",
 test.each(["vm=vm_1", "subject=nothing", "actor=%00", "from=yesterday", "sort=at"])(
   "what it does not know is refused: %s",
   async (query) => {
-    expect(await ask("GET", `/staff/v1/audit?${query}`)).toMatchObject({
+    expect(await grace.ask("GET", `/staff/v1/audit?${query}`)).toMatchObject({
       status: 400,
       body: { code: "invalid_request" },
     });

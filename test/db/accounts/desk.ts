@@ -9,10 +9,12 @@ import { accountsOn, aMember, BASE_URL, type Doors } from "./account-builders.ts
 export type Said = Readonly<{ status: number; body: unknown }>;
 export type Asking = (method: string, path: string, body?: object) => Promise<Said>;
 
+export type Member = Readonly<{ accountId: string; ask: Asking }>;
+
 export async function openDesk(): Promise<{
   cp: ControlPlane;
   accounts: Doors;
-  member: (role: StaffRole) => Promise<{ accountId: string; ask: Asking }>;
+  member: (role: StaffRole) => Promise<Member>;
 }> {
   let opened: Doors | undefined;
   const doorsOn = (db: Db) => (opened = accountsOn(db).accounts);
