@@ -138,7 +138,7 @@ export async function recordVmReport(
     const restored = howRestored(held, at.now);
     if (restored !== "never") await keepUnknownVms(tx, held, strangers, at);
     const told = { vms: counted.map(({ seen }) => seen), strangers, findings: ofItsVms };
-    const ofVms = foundOfVms(told, bound, { now: at.now, restored });
+    const ofVms = foundOfVms(told, bound, { now: at.now, restored, open });
     const itself = { id: hostId, testOnly: heard.testOnly };
     const ofHost = foundOfHost(itself, { ...report, findings: ofItself }, open);
     const noted = await noteFindings(

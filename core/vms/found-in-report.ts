@@ -39,17 +39,26 @@ const key = (kind: FindingKind, subject: string): FindingKey => ({ kind, subject
 /**
  * Of VMs. `known` are those that are bound to the host, gone ones too. `restored`: the database was, so that a VM which nobody
  * knows may be one that was made in the hours that are lost. A day later it is one only if its agent says what it was: that no
- * agent knows of another's VM, and of ours rows are never removed.
+ * agent knows of another's VM, and of ours rows are never removed. What was found to be one stays one: of a VM that was to be
+ * gone its agent does not keep what it was. `open`: what is told of the host already.
  */
 export function foundOfVms(
   { vms, strangers, findings }: Parts,
   known: ReadonlyMap<string, Shown>,
-  { now, restored = "never" }: { now: Date; restored?: Restored },
+  {
+    now,
+    restored = "never",
+    open = [],
+  }: { now: Date; restored?: Restored; open?: readonly FindingKey[] },
 ): FoundInReport {
   const told: Found[] = [];
   const over: FindingKey[] = [];
+  const foundSo = new Set(
+    open.flatMap(({ kind, subject }) => (kind === "vm_unknown_after_restore" ? [subject] : [])),
+  );
   const isLostByUs = (vmId: string, wasOurs: boolean) =>
-    !known.has(vmId) && (restored === "lately" || (restored === "once" && wasOurs));
+    !known.has(vmId) &&
+    (restored === "lately" || (restored === "once" && (wasOurs || foundSo.has(vmId))));
   const shown = (vmId: string, epoch: number, power: string, wasOurs = false) => {
     const goneAt = known.get(vmId)?.deletedAt ?? null;
     if (goneAt === null)

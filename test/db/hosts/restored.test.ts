@@ -347,6 +347,24 @@ describe("after a restore", () => {
     expect(await findings("stranger")).toEqual([]);
   });
 
+  test("one that its agent says nothing more of, as its customer had deleted it, stays what it was found to be after the day", async () => {
+    await anActive();
+    const kept = await backUp();
+    const lost = await anActive();
+    valueOf(await ask(lost.vmId, "delete"));
+    await host.pass();
+    await kept.restore();
+    valueOf(await say(kept.at));
+    // Its host was not done with it.
+    host.vms.set(lost.vmId, { power: "off", ownerEpoch: 1 });
+    for (let hour = 0; hour < 26; hour++) {
+      await host.pass();
+      cp.clock.advanceMinutes(60);
+    }
+    expect(await findings("vm_unknown_after_restore")).toEqual([lost.vmId]);
+    expect(await findings("stranger")).toEqual([]);
+  });
+
   test("said twice, or while agents report, it counts once; said in advance it only tells", async () => {
     await anActive();
     const kept = await backUp();
