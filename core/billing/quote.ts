@@ -3,7 +3,8 @@ import type { VmSize } from "#core/vms/vm.ts";
 import type { ServicePrice } from "./service.ts";
 
 /** What a plan gives a machine: null: no limit. */
-export type MachineSize = VmSize & Readonly<{ bandwidthMbit: number | null; diskIops: number | null }>;
+export type MachineSize = VmSize &
+  Readonly<{ bandwidthMbit: number | null; diskIops: number | null }>;
 
 /** One side of a change: what is had before it, or after. */
 export type Bought = Readonly<{
@@ -16,6 +17,9 @@ export type Bought = Readonly<{
 }>;
 
 export const CHANGE_WHEN = ["now", "renewal"] as const;
+/** When a VM of a plan becomes a smaller one, by the plan's own rule. */
+export const DOWNGRADES = ["renewal", "now"] as const;
+export type Downgrade = (typeof DOWNGRADES)[number];
 /** `prorate`: what is left of the present period is credited and debited; `none`: the new price counts from the next one. */
 export const CHANGE_BILLING = ["prorate", "none"] as const;
 /** How the machine gets there. `none`: it stays as it is. `move` comes with part 6b. */
@@ -24,9 +28,10 @@ export type ResizeMethod = (typeof RESIZE_METHODS)[number];
 /** Up: paid, then made. Down: made, seen, and then priced (design §11). */
 export const CHANGE_ORDERS = ["pay_first", "machine_first"] as const;
 
+export const QUOTED_LINES = ["credit", "debit", "recurring"] as const;
 /** A line of a quote, by our own figures where they and the provider's agree. */
 export type QuotedLine = Readonly<{
-  kind: "credit" | "debit" | "recurring";
+  kind: (typeof QUOTED_LINES)[number];
   amount: Money;
   from: Date;
   until: Date;

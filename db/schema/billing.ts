@@ -5,6 +5,7 @@ import {
   foreignKey,
   index,
   integer,
+  jsonb,
   pgEnum,
   pgTable,
   primaryKey,
@@ -15,11 +16,12 @@ import {
 import { PAYERS } from "#core/billing/service.ts";
 import { GIVE_BACK_WAYS } from "#core/billing/give-back.ts";
 import { LEDGER_ACCOUNTS, LEDGER_KINDS } from "#core/billing/ledger.ts";
+import { CHANGE_BILLING, CHANGE_ORDERS, CHANGE_WHEN, RESIZE_METHODS } from "#core/billing/quote.ts";
 import { accounts } from "./accounts.ts";
 import { billingInterval, planVersions } from "./catalogue.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 import { orders } from "./orders.ts";
-import { vms } from "./vms.ts";
+import { actions, vms } from "./vms.ts";
 
 export const payer = pgEnum("payer", PAYERS);
 
@@ -81,6 +83,65 @@ export const services = pgTable(
       "services_stripe_has_a_price",
       sql`(${t.payer} <> 'stripe' or ${t.amountMinor} is not null)
         and (${t.payer} = 'stripe' or num_nonnulls(${t.subscriptionId}, ${t.subscriptionStatus}, ${t.subscriptionVersion}) = 0)`,
+    ),
+  ],
+);
+
+export const changeWhen = pgEnum("change_when", CHANGE_WHEN);
+export const changeBilling = pgEnum("change_billing", CHANGE_BILLING);
+export const changeOrder = pgEnum("change_order", CHANGE_ORDERS);
+export const resizeMethod = pgEnum("resize_method", RESIZE_METHODS);
+
+/**
+ * What was offered for a VM, to whom, until when. Never changed (a trigger refuses it) but for the action that takes it, once. One
+ * that nobody took is purged; one that was taken stays, as what is charged by.
+ */
+export const resizeQuotes = pgTable(
+  "resize_quotes",
+  {
+    id: uuid("id").primaryKey(),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    askedBy: uuid("asked_by")
+      .notNull()
+      .references(() => accounts.id),
+    when: changeWhen("when").notNull(),
+    billing: changeBilling("billing").notNull(),
+    order: changeOrder("order").notNull(),
+    method: resizeMethod("method").notNull(),
+    downSeconds: integer("down_seconds").notNull(),
+    /** Both sides of it, and the lines of its money, as `db/billing/quotes.ts` reads them: looked at whole, never searched. */
+    offered: jsonb("offered").notNull(),
+    /** null, all four: nothing is asked of the provider. */
+    dueNowMinor: minorUnits("due_now_minor"),
+    creditMinor: minorUnits("credit_minor"),
+    taxMinor: minorUnits("tax_minor"),
+    currency: currencyCode(),
+    at: instant("at").notNull(),
+    appliesAt: instant("applies_at").notNull(),
+    basis: text("basis").notNull(),
+    createdAt: instant("created_at").notNull(),
+    expiresAt: instant("expires_at").notNull(),
+    /** The action that carries it out. Its key is checked at the commit, so that the quote may be taken first. */
+    takenBy: uuid("taken_by").references(() => actions.id),
+    takenAt: instant("taken_at"),
+  },
+  (t) => [
+    uniqueIndex("resize_quotes_taken_by_key").on(t.takenBy),
+    // What nobody took, for the purge.
+    index("resize_quotes_untaken_idx")
+      .on(t.expiresAt)
+      .where(sql`${t.takenBy} is null`),
+    check("resize_quotes_taken_whole", sql`(${t.takenBy} is null) = (${t.takenAt} is null)`),
+    check(
+      "resize_quotes_money_is_whole",
+      sql`num_nonnulls(${t.dueNowMinor}, ${t.creditMinor}, ${t.taxMinor}, ${t.currency}) in (0, 4)
+        and ${t.dueNowMinor} >= 0 and ${t.creditMinor} >= 0`,
+    ),
+    check(
+      "resize_quotes_in_order",
+      sql`${t.at} <= ${t.appliesAt} and ${t.createdAt} < ${t.expiresAt} and ${t.downSeconds} >= 0`,
     ),
   ],
 );
