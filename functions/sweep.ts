@@ -6,6 +6,7 @@ import { endSilentFindings, tellSilentHosts } from "#commands/hosts/note-finding
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
+import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
 import { settleLosses } from "#commands/billing/settle-losses.ts";
 import { checkHealth } from "#commands/check-health.ts";
@@ -53,6 +54,7 @@ export const SWEEPS = {
   freeze_billing: freezeBilling,
   settle_losses: settleLosses,
   make_give_backs: retryGiveBacks,
+  follow_plan_changes: followPlanChanges,
 } as const satisfies Record<string, (deps: Deps) => Promise<object>>;
 
 /** Runs every sweep. One that fails does not keep the others from running; then the whole is reported as failed. */

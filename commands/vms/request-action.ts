@@ -32,7 +32,7 @@ export type ActionRefusal = Refusal<
  */
 export async function requestAction(
   deps: Deps,
-  input: { who: AccountPrincipal; vmId: string; type: Exclude<ActionType, "create"> },
+  input: { who: AccountPrincipal; vmId: string; type: Exclude<ActionType, "create" | "resize"> },
 ): Promise<Result<Action, ActionRefusal>> {
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx): Promise<Result<Action, ActionRefusal>> => {

@@ -61,7 +61,7 @@ export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<void> {
   });
 }
 
-function quoteFromRow(row: typeof resizeQuotes.$inferSelect): Quote {
+export function quoteFromRow(row: typeof resizeQuotes.$inferSelect): Quote {
   const { offered, dueNowMinor, creditMinor, taxMinor, currency, takenBy, takenAt, ...quote } = row;
   const money = (minor: bigint | null): Money | null =>
     minor === null || currency === null ? null : { minor, currency: currencyFromRow(currency) };

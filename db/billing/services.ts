@@ -77,6 +77,26 @@ const serviceInserted = prepared("service_inserted", (db, at: Slots<Inserted>) =
   }),
 );
 
+/** What was bought from now on. */
+export async function saveBought(
+  tx: Tx,
+  vmId: string,
+  { planId, planVersion, price }: Pick<Service, "planId" | "planVersion" | "price">,
+  now: Date,
+): Promise<void> {
+  await tx
+    .update(services)
+    .set({
+      planId,
+      planVersion,
+      interval: price?.interval ?? null,
+      amountMinor: price?.amount.minor ?? null,
+      currency: price?.amount.currency ?? null,
+      updatedAt: now,
+    })
+    .where(eq(services.vmId, vmId));
+}
+
 /** What follows the money: until when it may run, and what pays for it, as the provider last said. */
 export async function saveEntitled(
   tx: Tx,

@@ -1,0 +1,186 @@
+import { and, asc, desc, eq, isNull, lte, or, sql } from "drizzle-orm";
+import type { PlanChange } from "#core/billing/plan-change.ts";
+import type { Event } from "#core/contracts/events.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { planChanges, resizeQuotes } from "#db/schema/billing.ts";
+import { quoteFromRow } from "./quotes.ts";
+
+type Row = Readonly<{
+  change: typeof planChanges.$inferSelect;
+  quote: typeof resizeQuotes.$inferSelect;
+}>;
+
+/** A change, and the version of it that was read. */
+export type ReadChange = Readonly<{ change: PlanChange; version: number }>;
+
+function changeFromRow({ change: row, quote: quoteRow }: Row): ReadChange {
+  const { version, dueAt, heldUntil, ...change } = row;
+  const { from, to, when, billing, order, method, appliesAt, at: pricedFor } = quoteFromRow(quoteRow);
+  return {
+    change: { ...change, from, to, when, billing, order, method, appliesAt, pricedFor },
+    version,
+  };
+}
+
+const changes = (db: Db | Tx) =>
+  db
+    .select({ change: planChanges, quote: resizeQuotes })
+    .from(planChanges)
+    .innerJoin(resizeQuotes, eq(resizeQuotes.id, planChanges.quoteId));
+
+const isOpen = isNull(planChanges.outcome);
+
+/** Begins a change. The index `plan_changes_one_open_key` refuses a second one that is open. */
+export async function insertPlanChange(
+  tx: Tx,
+  change: Pick<
+    PlanChange,
+    | "id"
+    | "vmId"
+    | "quoteId"
+    | "actionId"
+    | "subscriptionId"
+    | "money"
+    | "machine"
+    | "payBy"
+    | "seeBy"
+    | "createdAt"
+    | "reservedAt"
+  >,
+): Promise<void> {
+  await tx.insert(planChanges).values({ ...change, dueAt: change.createdAt });
+}
+
+export async function loadPlanChange(db: Db | Tx, id: string): Promise<ReadChange | undefined> {
+  const [row] = await changes(db).where(eq(planChanges.id, id));
+  return row && changeFromRow(row);
+}
+
+/** Of a VM: the one that is open. */
+export async function openChangeOf(db: Db | Tx, vmId: string): Promise<PlanChange | undefined> {
+  const [row] = await changes(db).where(and(eq(planChanges.vmId, vmId), isOpen));
+  return row && changeFromRow(row).change;
+}
+
+/** Of a VM, the newest first. */
+export async function latestChangesOf(
+  db: Db,
+  vmId: string,
+  limit: number,
+): Promise<readonly PlanChange[]> {
+  const rows = await changes(db)
+    .where(eq(planChanges.vmId, vmId))
+    .orderBy(desc(planChanges.id))
+    .limit(limit);
+  return rows.map((row) => changeFromRow(row).change);
+}
+
+export async function changeOfAction(
+  db: Db | Tx,
+  actionId: string,
+): Promise<PlanChange | undefined> {
+  const [row] = await changes(db).where(eq(planChanges.actionId, actionId));
+  return row && changeFromRow(row).change;
+}
+
+/** Holds the change until the transaction ends. The caller holds its VM. */
+export async function lockPlanChange(tx: Tx, id: string): Promise<ReadChange | undefined> {
+  const [row] = await changes(tx).where(eq(planChanges.id, id)).for("update", { of: planChanges });
+  return row && changeFromRow(row);
+}
+
+/** What a step changes of it. */
+export type ChangedOfChange = Partial<
+  Pick<
+    PlanChange,
+    | "money"
+    | "machine"
+    | "turnedBack"
+    | "outcome"
+    | "fromPriceId"
+    | "toPriceId"
+    | "invoiceId"
+    | "payUrl"
+    | "generation"
+    | "payBy"
+    | "seeBy"
+    | "reservedAt"
+    | "askedAt"
+    | "pricedAt"
+    | "appliedAt"
+    | "seenAt"
+    | "turnedBackAt"
+    | "machineBackAt"
+    | "endedAt"
+  >
+>;
+
+/** Whoever has read it before must read it again. The caller holds it. */
+export async function savePlanChange(tx: Tx, id: string, changed: ChangedOfChange): Promise<void> {
+  await tx
+    .update(planChanges)
+    .set({ ...changed, version: sql`${planChanges.version} + 1` })
+    .where(eq(planChanges.id, id));
+}
+
+/**
+ * Something happened that an open change of the VM goes by: whoever follows it looks again. An event for the caller's outbox, or
+ * none. Part of the caller's transaction.
+ */
+export async function ringChangeOf(tx: Tx, vmId: string, now: Date): Promise<readonly Event[]> {
+  const rung = await tx
+    .update(planChanges)
+    .set({ version: sql`${planChanges.version} + 1`, dueAt: now })
+    .where(and(eq(planChanges.vmId, vmId), isOpen))
+    .returning({ id: planChanges.id });
+  return rung.map(({ id }) => ({ name: "plan_change.fell_due.v1", data: { planChangeId: id } }));
+}
+
+/** Takes an open change for one worker, until then. false: another one has it, or it has ended. */
+export async function holdPlanChange(
+  db: Db,
+  id: string,
+  { now, until }: { now: Date; until: Date },
+): Promise<boolean> {
+  const rows = await db
+    .update(planChanges)
+    .set({ heldUntil: until })
+    .where(
+      and(
+        eq(planChanges.id, id),
+        isOpen,
+        or(isNull(planChanges.heldUntil), lte(planChanges.heldUntil, now)),
+      ),
+    )
+    .returning({ id: planChanges.id });
+  return rows.length === 1;
+}
+
+/** Lets it go, until the sweep looks at it then. false: something happened since this version was read, and nothing is let go. */
+export async function letGoOfPlanChange(
+  db: Db,
+  id: string,
+  { version, dueAt }: { version: number; dueAt: Date | null },
+): Promise<boolean> {
+  const rows = await db
+    .update(planChanges)
+    .set({ heldUntil: null, dueAt })
+    .where(and(eq(planChanges.id, id), eq(planChanges.version, version)))
+    .returning({ id: planChanges.id });
+  return rows.length === 1;
+}
+
+/** Open changes that the sweep is to look at, those first that wait longest. */
+export async function planChangesDue(
+  db: Db,
+  now: Date,
+  limit: number,
+): Promise<readonly string[]> {
+  const rows = await db
+    .select({ id: planChanges.id })
+    .from(planChanges)
+    .where(and(isOpen, lte(planChanges.dueAt, now)))
+    .orderBy(asc(planChanges.dueAt))
+    .limit(limit);
+  return rows.map(({ id }) => id);
+}
