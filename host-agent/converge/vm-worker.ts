@@ -2,6 +2,7 @@ import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DriverCapabilities, ObservedVm, VmReport } from "#core/contracts/agent/report.ts";
 import type { PlatformLimits } from "#core/hosts/limits.ts";
 import { planVmStep, type VmStep } from "#core/vms/plan-vm-step.ts";
+import { desiredLimits } from "#core/vms/seen-size.ts";
 import type { ActionJournal } from "./actions.ts";
 import type { MadeVms } from "./made-vms.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
@@ -320,6 +321,7 @@ const justCreated = (vm: DesiredVm): ObservedVm => ({
   ownerEpoch: vm.ownerEpoch,
   power: "off",
   size: vm.size,
+  limits: desiredLimits(vm),
   complete: true,
   bootEpoch: null,
   guest: null,

@@ -15,7 +15,9 @@ import {
   Facts,
   Guards,
   Inventory,
+  Limits,
   Started,
+  toLimits,
   toObserved,
   Unclaimed,
   whyUnguarded,
@@ -26,6 +28,7 @@ import { fileStore } from "#host-agent/state/state-store.ts";
 import { createFindings, SAVED_STATE_PATIENCE_MS } from "../findings.ts";
 import { createImageShelf, type ImageFile } from "../image-shelf.ts";
 import { createDiskSums } from "./disk-sums.ts";
+import { createSeenLimits } from "./limits-seen.ts";
 import { TIMEOUTS, workerOptions, type HypervOptions } from "./options.ts";
 import { createWorker } from "./powershell.ts";
 import { stageSeed } from "./seed-image.ts";
@@ -78,12 +81,15 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     fields: object,
     signal?: AbortSignal,
     timeoutMs = limits.jobMs,
-  ) =>
-    jobs.call(
-      op,
-      { ...fields, ...reference(vm), installation: installation() },
-      { timeoutMs, signal },
-    );
+  ) => {
+    const request = { ...fields, ...reference(vm), installation: installation() };
+    try {
+      return await jobs.call(op, request, { timeoutMs, signal });
+    } finally {
+      // Whatever came of it.
+      if (CHANGES_LIMITS.has(op)) seenLimits.forget();
+    }
+  };
   const changeCheckpoint = async (
     op: string,
     vm: VmRef,
@@ -122,6 +128,12 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     brokenLayers.delete(vm.vmId);
     return vm;
   }
+
+  const seenLimits = createSeenLimits({
+    clock: options.clock,
+    ask: async (signal) =>
+      new Map((await look("limits", Limits, signal)).vms.map((vm) => [vm.vmId, toLimits(vm)])),
+  });
 
   const shelf = createImageShelf({
     store: fileStore(options.root, { durable: true }),
@@ -180,7 +192,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     },
     async list(signal) {
       const vms = (await look("list", Inventory, signal)).vms.map(toObserved);
-      return Promise.all(vms.map(withItsLayers));
+      return Promise.all((await seenLimits.addTo(vms, signal)).map(withItsLayers));
     },
 
     async create(vm, signal, secrets) {
@@ -301,6 +313,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     },
   };
 }
+
+const CHANGES_LIMITS: ReadonlySet<string> = new Set(["create", "resize", "revert"]);
 
 const isThere = (file: string): Promise<boolean> =>
   access(file).then(
