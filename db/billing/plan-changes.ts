@@ -1,5 +1,6 @@
 import { and, asc, desc, eq, isNull, lte, or, sql } from "drizzle-orm";
 import type { PlanChange } from "#core/billing/plan-change.ts";
+import type { ChangedOfChange } from "#core/billing/plan-change-moves.ts";
 import type { Event } from "#core/contracts/events.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { planChanges, resizeQuotes } from "#db/schema/billing.ts";
@@ -89,32 +90,6 @@ export async function lockPlanChange(tx: Tx, id: string): Promise<ReadChange | u
   return row && changeFromRow(row);
 }
 
-/** What a step changes of it. */
-export type ChangedOfChange = Partial<
-  Pick<
-    PlanChange,
-    | "money"
-    | "machine"
-    | "turnedBack"
-    | "outcome"
-    | "fromPriceId"
-    | "toPriceId"
-    | "invoiceId"
-    | "payUrl"
-    | "generation"
-    | "payBy"
-    | "seeBy"
-    | "reservedAt"
-    | "askedAt"
-    | "pricedAt"
-    | "appliedAt"
-    | "seenAt"
-    | "turnedBackAt"
-    | "machineBackAt"
-    | "endedAt"
-  >
->;
-
 /** Whoever has read it before must read it again. The caller holds it. */
 export async function savePlanChange(tx: Tx, id: string, changed: ChangedOfChange): Promise<void> {
   await tx
@@ -160,7 +135,7 @@ export async function holdPlanChange(
 export async function letGoOfPlanChange(
   db: Db,
   id: string,
-  { version, dueAt }: { version: number; dueAt: Date | null },
+  { version, dueAt }: { version: number; dueAt: Date },
 ): Promise<boolean> {
   const rows = await db
     .update(planChanges)

@@ -45,6 +45,19 @@ export async function loadService(tx: Tx, vmId: string): Promise<Service> {
   return serviceFromRow(row);
 }
 
+/** Whether it is billed, as the provider last said. */
+export async function billingOf(
+  tx: Tx,
+  vmId: string,
+): Promise<{ frozenAt: Date | null; subscriptionStatus: string | null }> {
+  const [row] = await tx
+    .select({ frozenAt: services.frozenAt, subscriptionStatus: services.subscriptionStatus })
+    .from(services)
+    .where(eq(services.vmId, vmId));
+  if (!row) throw new Error(`nothing was bought of VM ${vmId}`);
+  return row;
+}
+
 /** What was bought is written before its VM is: no VM is without it. */
 export async function insertService(tx: Tx, { price, ...row }: Service, now: Date): Promise<void> {
   await serviceInserted(tx, {
