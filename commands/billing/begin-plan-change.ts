@@ -90,7 +90,7 @@ export async function beginPlanChange(
       quoteId: quote.id,
       actionId,
       subscriptionId: service.subscriptionId,
-      money: service.subscriptionId === null || quote.to.price === null ? "exempt" : "not_asked",
+      money: service.subscriptionId === null || isOnePrice(quote) ? "exempt" : "not_asked",
       machine: quote.method === "none" ? "none" : "waiting",
       createdAt: at.now,
       ...(quote.when === "now" ? onBegin(quote.order, at.now) : NOT_BEGUN),
@@ -125,6 +125,14 @@ export async function beginPlanChange(
 /** Of this VM, and asked for by whoever takes it. */
 const isOf = (quote: Quote, { who, vmId }: Asked): boolean =>
   quote.vmId === vmId && quote.askedBy === who.accountId;
+
+/** No other price comes of it, or whoever pays keeps it: the provider is asked for nothing. */
+const isOnePrice = ({ from, to }: Quote): boolean =>
+  from.price === null ||
+  to.price === null ||
+  (from.planId === to.planId &&
+    from.planVersion === to.planVersion &&
+    from.price.interval === to.price.interval);
 
 const text = ({ price, ...bought }: Bought) =>
   canonicalJson({

@@ -160,17 +160,15 @@ function answerOf(
   if (what === "look") return deps.payments.fetchChange(of);
   if (what === "drop") return deps.payments.dropChange(of);
   if (change.toPriceId === null) throw new Error(`change ${change.id} asks for no price`);
-  const at = new Date(Math.floor(+change.pricedFor / 1000) * 1000);
+  // What was quoted for now; what was to come with the renewal is worked out from when it is asked for.
+  const at = wholeSeconds(change.when === "now" ? change.pricedFor : (change.askedAt ?? change.pricedFor));
   return deps.payments.changePrice({ ...of, priceId: change.toPriceId, at, how: howOf(change) });
 }
 
-/** At renewal, and where nothing is to be prorated, the new price counts from the next period on. */
-const howOf = ({ when, billing, order }: PlanChange) =>
-  when === "renewal" || billing === "none"
-    ? "none"
-    : order === "pay_first"
-      ? "pay_first"
-      : "prorate";
+const wholeSeconds = (at: Date) => new Date(Math.floor(+at / 1000) * 1000);
+
+const howOf = ({ billing, order }: PlanChange) =>
+  billing === "none" ? "none" : order === "pay_first" ? "pay_first" : "prorate";
 
 /** The provider's prices of before and after. */
 async function pricesOf(

@@ -131,9 +131,11 @@ export async function turnBack(
   const isGone = vm.presence === "absent" || vm.lostAt !== null;
   const to = onTurnBack(change, { why, isGone }, at.now);
   const turned = { ...change, ...to };
+  // One that only waits ends with its money; until then it keeps nobody from the VM.
+  const endsNow = wasTold(change) && MACHINE_IS_BACK.has(turned.machine);
   const events: Event[] = [
     { name: "plan_change.fell_due.v1", data: { planChangeId: change.id } },
-    ...(MACHINE_IS_BACK.has(turned.machine) ? await endAction(tx, turned, at) : []),
+    ...(endsNow ? await endAction(tx, turned, at) : []),
   ];
   if (!wasTold(change) || vm.presence === "absent")
     return save(tx, { vm, change }, "turn_back", to, at, { events, actor });
@@ -173,7 +175,10 @@ async function end(tx: Tx, found: Found, as: "committed" | "reverted", at: At): 
         data: { actionId: change.actionId, vmId: vm.id },
       });
     events.push({ name: "plan_change.committed.v1", data });
-  } else events.push({ name: "plan_change.reverted.v1", data });
+  } else {
+    events.push(...(await endAction(tx, change, at)));
+    events.push({ name: "plan_change.reverted.v1", data });
+  }
   await save(tx, found, as === "committed" ? "commit" : "revert", onEnd(as, at.now), at, {
     events,
   });

@@ -19,9 +19,10 @@ export type ChangeMoney = (typeof CHANGE_MONEY)[number];
 
 /**
  * `ask`: before the provider is asked. `wait`, `apply`, `lapse`: its answers; `apply` of what is being dropped says that the payer
- * was faster. `turn_back`: the old price is to hold again. `give_back`: all that was moved has gone back.
+ * was faster, and `keep` that it can't be taken back. `turn_back`: the old price is to hold again. `give_back`: all that was moved has
+ * gone back.
  */
-export type MoneyMove = "ask" | "wait" | "apply" | "lapse" | "turn_back" | "give_back";
+export type MoneyMove = "ask" | "wait" | "apply" | "keep" | "lapse" | "turn_back" | "give_back";
 
 export const CHANGE_MONEY_MOVES = {
   /** Whoever pays keeps the price: nothing is asked of our provider, whatever becomes of the machine. */
@@ -30,7 +31,7 @@ export const CHANGE_MONEY_MOVES = {
   asking: { wait: "waiting", apply: "applied", lapse: "dropped", turn_back: "dropping" },
   waiting: { wait: "waiting", apply: "applied", lapse: "dropped", turn_back: "dropping" },
   applied: { turn_back: "undoing" },
-  dropping: { wait: "dropping", apply: "undoing", lapse: "dropped" },
+  dropping: { wait: "dropping", apply: "undoing", keep: "applied", lapse: "dropped" },
   undoing: { give_back: "undone" },
   dropped: { turn_back: "dropped" },
   undone: {},

@@ -1,6 +1,7 @@
 import { MACHINE_IS_BACK, moveMachine, type MachineMove } from "#core/vms/change-machine.ts";
 import { MONEY_IS_BACK, moveMoney, type MoneyMove } from "./change-money.ts";
 import {
+  isOtherInterval,
   PAY_WITHIN_MS,
   SEE_WITHIN_MS,
   type ChangeOutcome,
@@ -53,14 +54,17 @@ export function onAnswer(
   now: Date,
 ): ChangedOfChange | null {
   if (answer.kind === "not_there") return { money: money(change, "lapse"), payUrl: null };
-  if (answer.kind === "applied")
+  if (answer.kind === "applied") {
+    const isKept = change.money === "dropping" && isOtherInterval(change);
     return {
-      money: money(change, "apply"),
+      money: money(change, isKept ? "keep" : "apply"),
+      ...(isKept && { turnedBack: null, turnedBackAt: null, machineBackAt: null }),
       invoiceId: answer.invoice?.id ?? change.invoiceId,
       payUrl: null,
       pricedAt: now,
       seeBy: change.seeBy ?? new Date(+now + SEE_WITHIN_MS),
     };
+  }
   const to = {
     money: money(change, "wait"),
     invoiceId: answer.invoiceId,

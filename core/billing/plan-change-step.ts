@@ -1,6 +1,7 @@
 import { MACHINE_IS_BACK, MACHINE_IS_THERE } from "#core/vms/change-machine.ts";
 import { MONEY_IS_BACK, MONEY_IS_THERE } from "./change-money.ts";
 import {
+  isOtherInterval,
   BEGINS_BEFORE_RENEWAL_MS,
   PRICE_WITHIN_MS,
   type PlanChange,
@@ -60,6 +61,7 @@ const OF_THE_WORLD = [
 
 function whyBack(change: PlanChange, seen: SeenOfChange, now: Date): TurnBack | null {
   const { money, machine, payBy, seeBy, seenAt } = change;
+  if (money === "applied" && isOtherInterval(change)) return null;
   for (const [why, holds] of OF_THE_WORLD) if (holds(seen)) return why;
   const isPriced = MONEY_IS_THERE.has(money);
   const isThere = MACHINE_IS_THERE.has(machine);

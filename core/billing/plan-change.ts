@@ -97,3 +97,7 @@ export const mayBeDropped = (change: Pick<PlanChange, "money" | "machine" | "tur
   change.turnedBack === null &&
   change.money !== "applied" &&
   (change.machine === "waiting" || change.machine === "none");
+
+/** Another interval begins a period of its own, which is paid as it begins: once it holds, it is not taken back. */
+export const isOtherInterval = ({ from, to }: Pick<PlanChange, "from" | "to">): boolean =>
+  from.price?.interval !== to.price?.interval;
