@@ -3,7 +3,8 @@ import type { VmSize } from "#core/vms/vm.ts";
 import type { ServicePrice } from "./service.ts";
 
 /** What a plan gives a machine: null: no limit. */
-export type MachineSize = VmSize & Readonly<{ bandwidthMbit: number | null; diskIops: number | null }>;
+export type MachineSize = VmSize &
+  Readonly<{ bandwidthMbit: number | null; diskIops: number | null }>;
 
 /** One side of a change: what is had before it, or after. */
 export type Bought = Readonly<{
