@@ -69,6 +69,8 @@ export const aPrincipal = (over: Partial<AccountPrincipal> = {}): AccountPrincip
 
 export const ALL_CAPABILITIES: DriverCapabilities = {
   hotResize: true,
+  hotVcpus: true,
+  hotMemory: true,
   hotDiskGrow: true,
   gracefulStop: true,
   liveSnapshot: true,
@@ -207,6 +209,13 @@ export const whatIsKnown = (over: Partial<KnownOfVm> = {}): KnownOfVm => ({
   ranMs: 0,
   guestReadyAt: null,
   bootEpoch: null,
+  seenVcpus: null,
+  seenMemoryMib: null,
+  seenDiskGib: null,
+  seenLimitsKnown: false,
+  seenBandwidthMbit: null,
+  seenDiskIops: null,
+  seenHotVcpus: null,
   lastErrorCode: null,
   lastErrorDetail: null,
   lastErrorSince: null,

@@ -3,6 +3,8 @@ import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
 /** By capability, the code of a host that lacks it. */
 export const LACKING = {
   hotResize: "no_hot_resize",
+  hotVcpus: "no_hot_vcpus",
+  hotMemory: "no_hot_memory",
   hotDiskGrow: "no_hot_disk_grow",
   gracefulStop: "no_graceful_stop",
   liveSnapshot: "no_live_snapshot",
@@ -37,6 +39,8 @@ export const WHY_NOT_HERE_CODES = [
   "image_beyond_disk",
   "beyond_limits",
   "no_hot_resize",
+  "no_hot_vcpus",
+  "no_hot_memory",
   "no_hot_disk_grow",
   "no_graceful_stop",
   "no_live_snapshot",
@@ -79,6 +83,8 @@ export const WHY_NOT_HERE = {
   image_beyond_disk: "the image is larger than the plan's disk",
   beyond_limits: "the plan is beyond what its hypervisor supports",
   no_hot_resize: "it resizes no VM that runs",
+  no_hot_vcpus: "it gives no vCPU to a VM that runs",
+  no_hot_memory: "it gives no memory to a VM that runs",
   no_hot_disk_grow: "it grows no disk of a VM that runs",
   no_graceful_stop: "it cannot ask a guest to shut down",
   no_live_snapshot: "it takes no snapshot of a VM that runs",

@@ -38,10 +38,28 @@ describe("what a report changes", () => {
   });
 
   test("is every column that is observed, each by itself", () => {
-    const running = aVmReport(guest("web-1"));
-    const off = aVmReport({ observed: { power: "off", bootEpoch: null } });
+    const machine = {
+      size: { vcpus: 2, memoryMib: 1024, diskGib: 20 },
+      limits: { bandwidthMbit: 200, diskIops: 900 },
+      hotVcpus: 8,
+    };
+    const running = aVmReport({ observed: { ...machine, ...guest("web-1").observed } });
+    const off = aVmReport({ observed: { ...machine, power: "off", bootEpoch: null } });
+    const unlimited = { bandwidthMbit: null, diskIops: null };
+    const free = aVmReport({ observed: { ...running.observed, limits: unlimited } });
     const before = minutesAfter(-9);
-    const known = whatIsKnown({ firstSeenAt: before, guestReadyAt: before, observedGeneration: 1 });
+    const known = whatIsKnown({
+      firstSeenAt: before,
+      guestReadyAt: before,
+      observedGeneration: 1,
+      seenVcpus: 2,
+      seenMemoryMib: 1024,
+      seenDiskGib: 20,
+      seenLimitsKnown: true,
+      seenBandwidthMbit: 200,
+      seenDiskIops: 900,
+      seenHotVcpus: 8,
+    });
     const up: KnownOfVm = {
       ...known,
       observedPower: "running",
@@ -60,12 +78,33 @@ describe("what a report changes", () => {
       [{ ...up, guestReadyAt: null }, running, { guestReadyAt: AT }],
       [{ ...down, bootEpoch: "boot-1" }, off, { bootEpoch: null }],
       [{ ...up, lostAt: before }, running, { lostAt: null }],
+      // 6a 2: what of its plan is seen.
+      [{ ...up, seenVcpus: 1 }, running, { seenVcpus: 2 }],
+      [{ ...up, seenMemoryMib: 512 }, running, { seenMemoryMib: 1024 }],
+      [{ ...up, seenDiskGib: 10 }, running, { seenDiskGib: 20 }],
+      [{ ...up, seenBandwidthMbit: null }, running, { seenBandwidthMbit: 200 }],
+      [{ ...up, seenDiskIops: 0 }, running, { seenDiskIops: 900 }],
+      [{ ...up, seenHotVcpus: null }, running, { seenHotVcpus: 8 }],
+      [
+        { ...up, seenLimitsKnown: false, seenBandwidthMbit: null, seenDiskIops: null },
+        free,
+        { seenLimitsKnown: true },
+      ],
     ];
     for (const [last, report, column] of changes) {
       const { hostname: _, generation: _g, ownerEpoch: _e, presence: _p, ...columns } = last;
       expect(whatChanged(last, report, on(AT))).toEqual({ ...columns, ...column, observedAt: AT });
       expect(whatChanged({ ...last, ...column }, report, on(AT))).toBeUndefined();
     }
+  });
+
+  test("6a 2: of a machine that is not there, or not whole, its size is not known; nor its limits of who does not say", () => {
+    const known = { ...whatIsKnown(), ...whatChanged(whatIsKnown(), aVmReport(), on(AT)) };
+    expect(known).toMatchObject({ seenVcpus: 1, seenMemoryMib: 1024, seenDiskGib: 20 });
+    expect(known).toMatchObject({ seenLimitsKnown: false, seenBandwidthMbit: null });
+    const none = { seenVcpus: null, seenMemoryMib: null, seenDiskGib: null };
+    for (const observed of [null, { complete: false }])
+      expect(whatChanged(known, aVmReport({ observed }), on(AT))).toMatchObject(none);
   });
 
   test("5.6: is an error with its age and its times, which another code begins anew", () => {

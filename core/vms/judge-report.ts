@@ -1,6 +1,7 @@
-import type { GuestEvidence, ReceivedVmReport } from "#core/contracts/agent/report.ts";
+import type { GuestEvidence, ObservedVm, ReceivedVmReport } from "#core/contracts/agent/report.ts";
 import { isGivenName } from "./guest-name.ts";
 import { nextError, type ErrorSeen } from "./last-error.ts";
+import type { SeenColumns } from "./seen-size.ts";
 import type { ObservedPower, Presence } from "./vm.ts";
 
 /** What is known of a VM by what its host has reported. */
@@ -23,6 +24,7 @@ export type KnownOfVm = Readonly<{
   /** Since when its host says that it is not there any more. */
   lostAt: Date | null;
 }> &
+  SeenColumns &
   ErrorSeen;
 
 /** `stale`: older than what is known. `foreign`: of an epoch or a generation that the host cannot have. */
@@ -52,6 +54,20 @@ export const isLost = (
 /** What a driver that runs nothing says of its guests is believed only of hosts that staff have marked for tests. */
 const isEvidence = (guest: GuestEvidence, testOnly: boolean): boolean =>
   guest.source !== "simulated" || testOnly;
+
+/** Of what is not whole its host cannot say what size it is. */
+function sizeSeen(seen: ObservedVm | null): SeenColumns {
+  const whole = seen?.complete ? seen : null;
+  return {
+    seenVcpus: whole?.size.vcpus ?? null,
+    seenMemoryMib: whole?.size.memoryMib ?? null,
+    seenDiskGib: whole?.size.diskGib ?? null,
+    seenLimitsKnown: whole?.limits !== undefined,
+    seenBandwidthMbit: whole?.limits?.bandwidthMbit ?? null,
+    seenDiskIops: whole?.limits?.diskIops ?? null,
+    seenHotVcpus: whole?.hotVcpus ?? null,
+  };
+}
 
 /**
  * The observed columns that a report changes; undefined when it says nothing new. A guest that gives another name
@@ -88,6 +104,7 @@ export function whatChanged(
     ranMs: vm.ranMs + (goesOn ? 0 : spanMs(vm.runningSince, lastWordAt)),
     guestReadyAt: vm.guestReadyAt ?? (guestUp ? now : null),
     bootEpoch,
+    ...sizeSeen(seen),
     ...nextError(vm, report.error, now),
     lostAt: isLost(vm, report) ? (vm.lostAt ?? now) : seen?.complete ? null : vm.lostAt,
   };
@@ -100,6 +117,13 @@ export function whatChanged(
     next.ranMs === vm.ranMs &&
     next.guestReadyAt === vm.guestReadyAt &&
     next.bootEpoch === vm.bootEpoch &&
+    next.seenVcpus === vm.seenVcpus &&
+    next.seenMemoryMib === vm.seenMemoryMib &&
+    next.seenDiskGib === vm.seenDiskGib &&
+    next.seenLimitsKnown === vm.seenLimitsKnown &&
+    next.seenBandwidthMbit === vm.seenBandwidthMbit &&
+    next.seenDiskIops === vm.seenDiskIops &&
+    next.seenHotVcpus === vm.seenHotVcpus &&
     next.lastErrorCode === vm.lastErrorCode &&
     next.lastErrorDetail === vm.lastErrorDetail &&
     next.lastErrorTimes === vm.lastErrorTimes &&

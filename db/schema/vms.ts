@@ -81,6 +81,16 @@ export const vms = pgTable(
     /** When it was delivered though its guest had said nothing. */
     silentFrom: instant("silent_from"),
     bootEpoch: text("boot_epoch"),
+    /** What of its plan its host gives it; null: not seen whole. While it runs, what runs has. */
+    seenVcpus: integer("seen_vcpus"),
+    seenMemoryMib: integer("seen_memory_mib"),
+    seenDiskGib: integer("seen_disk_gib"),
+    /** false: its agent does not say what it is limited to. Else null is no limit, and 0 one that nobody ordered. */
+    seenLimitsKnown: boolean("seen_limits_known").notNull().default(false),
+    seenBandwidthMbit: integer("seen_bandwidth_mbit"),
+    seenDiskIops: integer("seen_disk_iops"),
+    /** So many vCPUs it may have at most without a restart; null: its host does not say. */
+    seenHotVcpus: integer("seen_hot_vcpus"),
     lastErrorCode: text("last_error_code"),
     lastErrorDetail: text("last_error_detail"),
     /** Since when its host says so, of this code, and in how many reports without a break; null and 0: it says of none. */
@@ -110,6 +120,14 @@ export const vms = pgTable(
       .on(t.lostAt)
       .where(sql`${t.lostAt} is not null`),
     check("vms_never_ahead_of_desire", sql`${t.observedGeneration} <= ${t.generation}`),
+    check(
+      "vms_seen_size_is_whole",
+      sql`num_nonnulls(${t.seenVcpus}, ${t.seenMemoryMib}, ${t.seenDiskGib}) in (0, 3)`,
+    ),
+    check(
+      "vms_seen_limits_are_known",
+      sql`${t.seenLimitsKnown} or num_nonnulls(${t.seenBandwidthMbit}, ${t.seenDiskIops}) = 0`,
+    ),
     check("vms_generation_positive", sql`${t.generation} > 0 and ${t.ownerEpoch} > 0`),
     check("vms_deleted_was_asked", sql`${t.deletedAt} is null or ${t.presence} = 'absent'`),
   ],

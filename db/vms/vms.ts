@@ -4,6 +4,7 @@ import { askedHardware } from "#core/vms/image-hardware.ts";
 import { givesRootPassword, wordsOf, type WordyVm } from "#core/vms/words.ts";
 import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
+import type { SeenColumns } from "#core/vms/seen-size.ts";
 import type { OsFamily, Repair, VmSize } from "#core/vms/vm.ts";
 import { serviceFromRow, type Service } from "#db/billing/services.ts";
 import { pendingWorkOf } from "./actions.ts";
@@ -158,6 +159,7 @@ export type Observation = Readonly<{ vmId: string }> &
     | "ranMs"
     | "guestReadyAt"
     | "bootEpoch"
+    | keyof SeenColumns
     | "lastErrorCode"
     | "lastErrorDetail"
     | "lastErrorSince"
@@ -192,17 +194,23 @@ export async function saveObservations(tx: Tx, seen: readonly Observation[]): Pr
     sql`
     update ${vms} as v set observed_power = n.power, observed_generation = n.generation, observed_at = n.at,
       first_seen_at = n.first_seen, running_since = n.running_since, first_running_at = n.first_running, ran_ms = n.ran_ms,
-      guest_ready_at = n.guest_ready, boot_epoch = n.boot, last_error_code = n.error_code, last_error_detail = n.error_detail,
+      guest_ready_at = n.guest_ready, boot_epoch = n.boot, seen_vcpus = n.vcpus, seen_memory_mib = n.memory_mib,
+      seen_disk_gib = n.disk_gib, seen_limits_known = n.limits_known, seen_bandwidth_mbit = n.bandwidth_mbit,
+      seen_disk_iops = n.disk_iops, seen_hot_vcpus = n.hot_vcpus, last_error_code = n.error_code, last_error_detail = n.error_detail,
       last_error_since = n.error_since, last_error_times = n.error_times, lost_at = n.lost
     from unnest(
       ${list(seen, (o) => o.vmId)}::uuid[], ${list(seen, (o) => o.observedPower)}::vm_observed_power[],
       ${list(seen, (o) => o.observedGeneration)}::int[], ${at("observedAt")}::timestamptz[], ${at("firstSeenAt")}::timestamptz[], ${at("runningSince")}::timestamptz[],
       ${at("firstRunningAt")}::timestamptz[], ${list(seen, (o) => o.ranMs)}::bigint[], ${at("guestReadyAt")}::timestamptz[],
-      ${list(seen, (o) => o.bootEpoch)}::text[], ${list(seen, (o) => o.lastErrorCode)}::text[],
+      ${list(seen, (o) => o.bootEpoch)}::text[], ${list(seen, (o) => o.seenVcpus)}::int[],
+      ${list(seen, (o) => o.seenMemoryMib)}::int[], ${list(seen, (o) => o.seenDiskGib)}::int[],
+      ${list(seen, (o) => o.seenLimitsKnown)}::bool[], ${list(seen, (o) => o.seenBandwidthMbit)}::int[],
+      ${list(seen, (o) => o.seenDiskIops)}::int[], ${list(seen, (o) => o.seenHotVcpus)}::int[],
+      ${list(seen, (o) => o.lastErrorCode)}::text[],
       ${list(seen, (o) => o.lastErrorDetail)}::text[], ${at("lastErrorSince")}::timestamptz[], ${list(seen, (o) => o.lastErrorTimes)}::int[],
       ${at("lostAt")}::timestamptz[]
-    ) as n (id, power, generation, at, first_seen, running_since, first_running, ran_ms, guest_ready, boot, error_code,
-      error_detail, error_since, error_times, lost)
+    ) as n (id, power, generation, at, first_seen, running_since, first_running, ran_ms, guest_ready, boot, vcpus,
+      memory_mib, disk_gib, limits_known, bandwidth_mbit, disk_iops, hot_vcpus, error_code, error_detail, error_since, error_times, lost)
     where v.id = n.id`,
   );
 }

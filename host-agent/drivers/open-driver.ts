@@ -73,6 +73,8 @@ const SimulatedConfig = z.strictObject({
   capabilities: z
     .strictObject({
       hotResize: z.boolean().exactOptional(),
+      hotVcpus: z.boolean().exactOptional(),
+      hotMemory: z.boolean().exactOptional(),
       hotDiskGrow: z.boolean().exactOptional(),
       gracefulStop: z.boolean().exactOptional(),
       liveSnapshot: z.boolean().exactOptional(),

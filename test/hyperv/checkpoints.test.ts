@@ -67,7 +67,7 @@ describe.skipIf(noPwsh !== null)(`checkpoints${skipped}`, () => {
     const made = await only();
     expect(made.HardDrives[0]?.MaximumIOPS).toBe(900);
     expect(made.NetworkAdapters[0]).toMatchObject({
-      StandinMaximumBandwidth: 200_000_000,
+      BandwidthSetting: { MaximumBandwidth: 200_000_000 },
       AclList: [{ LocalAddress: "ANY" }, { LocalAddress: "192.0.2.77/32" }],
     });
   });

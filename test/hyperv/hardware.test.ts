@@ -60,12 +60,12 @@ describe.skipIf(noPwsh !== null)(
         expect.objectContaining({
           ...adapter("nic0", "52540000000A", "192.0.2.10"),
           StandinVlanId: 42,
-          StandinMaximumBandwidth: 250_000_000,
+          BandwidthSetting: expect.objectContaining({ MaximumBandwidth: 250_000_000 }),
         }),
         expect.objectContaining({
           ...adapter("nic1", "52540000000B", "198.51.100.11"),
           StandinVlanId: 0,
-          StandinMaximumBandwidth: 0,
+          BandwidthSetting: expect.objectContaining({ MaximumBandwidth: 0 }),
         }),
       ]);
     });

@@ -29,6 +29,7 @@ const REQUESTS: Record<string, Record<string, unknown>> = {
   },
   start: { ...aVm(), dropSavedState: false },
   guards: {},
+  limits: {},
   guard: { ...aVm(), nics: aSize()["nics"] },
   stop: { ...aVm(), mode: "firm" },
   reset: aVm(),

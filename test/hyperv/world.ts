@@ -76,7 +76,7 @@ export type StandinVm = {
     SwitchName: string;
     MacAddress: string;
     MacAddressSpoofing: number;
-    StandinMaximumBandwidth: number;
+    BandwidthSetting: { MaximumBandwidth: number } | null;
     StandinVlanId: number;
     AclList: { Action: number; Direction: number; LocalAddress: string }[];
   }[];

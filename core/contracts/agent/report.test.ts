@@ -13,6 +13,8 @@ const VM = {
     ownerEpoch: 4,
     power: "starting",
     size: { vcpus: 2, memoryMib: 2048, diskGib: 40 },
+    limits: { bandwidthMbit: 200, diskIops: 900 },
+    hotVcpus: 8,
     complete: true,
     bootEpoch: "boot-7",
     guest: { source: "console", hostname: "web-1" },

@@ -10,8 +10,29 @@ import {
   Text,
 } from "#core/contracts/values.ts";
 
+/** What an integer column holds. */
+const MOST_INT = 2 ** 31 - 1;
+
 /** The API's is strict, as a customer's misspelt field must be told; here a field more is passed over. */
-const VmSize = z.object(ApiVmSize.shape).openapi("ObservedVmSize");
+const VmSize = z
+  .object({
+    vcpus: ApiVmSize.shape.vcpus,
+    memoryMib: ApiVmSize.shape.memoryMib.max(MOST_INT),
+    diskGib: ApiVmSize.shape.diskGib.max(MOST_INT),
+  })
+  .openapi("ObservedVmSize");
+
+const SeenLimit = z.int().nonnegative().max(MOST_INT).nullable();
+
+/** What the hypervisor holds a VM to; `null`: it does not. 0: its cards, or their directions, are not limited alike. */
+export const ObservedLimits = z
+  .object({
+    /** Of each card in both directions, in Mbit/s. */
+    bandwidthMbit: SeenLimit,
+    /** Reads and writes together on the system disk, in a second. */
+    diskIops: SeenLimit,
+  })
+  .openapi("ObservedLimits");
 
 const MOST_IMAGES = 1000;
 
@@ -31,6 +52,10 @@ export const ObservedVm = z
     ownerEpoch: z.int().positive(),
     power: ObservedPower,
     size: VmSize,
+    /** Of what runs, as long as it runs. Left out by agents of before, and where it cannot be seen: then they are not known. */
+    limits: use(ObservedLimits).optional(),
+    /** The most vCPUs that it may have without a restart. Left out where that is not known. */
+    hotVcpus: z.int().positive().max(MOST_INT).optional(),
     /** false while a creation was cut short: disk, seed or definition is still missing. */
     complete: z.boolean(),
     /** Changes with each start of the VM's process: the epoch of its counters. null while off. */
@@ -108,6 +133,9 @@ export const DriverCapabilities = z
   .object({
     /** Grow vCPUs or memory of a running VM, up to what it was started with. */
     hotResize: z.boolean(),
+    /** Which of the two, where it can. Agents of before say neither, and then it is both. */
+    hotVcpus: z.boolean().optional(),
+    hotMemory: z.boolean().optional(),
     /** Grow the disk of a running VM. */
     hotDiskGrow: z.boolean(),
     gracefulStop: z.boolean(),
@@ -244,9 +272,6 @@ const RefusedDesired = z.object({
   hash: z.string().max(100),
   reason: z.enum(["older_generation", "same_generation_other_hash", "wrong_hash", "wrong_host"]),
 });
-
-/** What an integer column holds. */
-const MOST_INT = 2 ** 31 - 1;
 
 /**
  * Which report of a host's this is. `process` counts the lives of its agent, and is on its disk before the first report of

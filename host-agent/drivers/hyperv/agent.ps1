@@ -46,6 +46,7 @@ function Invoke-Request($Request) {
         'list' { return Get-Inventory }
         'counters' { return Get-Counters }
         'guards' { return Get-Guards }
+        'limits' { return Get-Limits }
         'guard' { return Restore-Guard $Request }
         'unclaimed' { return Get-UnclaimedVms }
         'claim' { return Add-Claim $Request }

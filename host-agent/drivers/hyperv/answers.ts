@@ -1,5 +1,6 @@
 import { z } from "zod";
 import type { ObservedVm } from "#core/contracts/agent/report.ts";
+import { commonLimit, type VmLimits } from "#core/vms/seen-size.ts";
 import { observedPower } from "./states.ts";
 
 /* What `agent.ps1` answers. It runs on the host beside the agent, and is parsed all the same: a cmdlet may surprise it. */
@@ -68,6 +69,28 @@ export const Counters = z.object({
 export const Started = z.object({
   restoreFailed: z.string().nullable(),
   missingLayer: z.string().nullable(),
+});
+
+/** 0 is no limit. */
+export const Limits = z.object({
+  vms: z.array(
+    z.object({
+      vmId: z.uuid(),
+      epoch: z.int().positive(),
+      bandwidthBits: z.array(z.number().nonnegative()),
+      iops: z.int().nonnegative(),
+    }),
+  ),
+});
+
+export const toLimits = ({
+  bandwidthBits,
+  iops,
+}: z.infer<typeof Limits>["vms"][number]): VmLimits => ({
+  bandwidthMbit: commonLimit(
+    bandwidthBits.map((bits) => (bits === 0 ? null : Math.max(1, Math.round(bits / 1_000_000)))),
+  ),
+  diskIops: iops === 0 ? null : iops,
 });
 
 const Guarded = z.object({

@@ -15,7 +15,9 @@ import {
   Facts,
   Guards,
   Inventory,
+  Limits,
   Started,
+  toLimits,
   toObserved,
   Unclaimed,
   whyUnguarded,
@@ -26,12 +28,16 @@ import { fileStore } from "#host-agent/state/state-store.ts";
 import { createFindings, SAVED_STATE_PATIENCE_MS } from "../findings.ts";
 import { createImageShelf, type ImageFile } from "../image-shelf.ts";
 import { createDiskSums } from "./disk-sums.ts";
+import { createSeenLimits } from "./limits-seen.ts";
 import { TIMEOUTS, workerOptions, type HypervOptions } from "./options.ts";
 import { createWorker } from "./powershell.ts";
 import { stageSeed } from "./seed-image.ts";
 import { emptyTrash, trashStamp } from "./trash.ts";
 
 const BEFORE_2016 = "its Windows is older than Windows Server 2016";
+const DYNAMIC_MEMORY = "its VMs have dynamic memory, whose bounds change with a restart";
+const isMemoryStatic = ({ dynamicMemoryMinimumPercent: percent }: HypervOptions): boolean =>
+  percent === undefined || percent === null;
 
 /** The Hyper-V driver, with what only it has so far. */
 export interface HypervDriver extends VmDriver {
@@ -78,12 +84,15 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     fields: object,
     signal?: AbortSignal,
     timeoutMs = limits.jobMs,
-  ) =>
-    jobs.call(
-      op,
-      { ...fields, ...reference(vm), installation: installation() },
-      { timeoutMs, signal },
-    );
+  ) => {
+    const request = { ...fields, ...reference(vm), installation: installation() };
+    try {
+      return await jobs.call(op, request, { timeoutMs, signal });
+    } finally {
+      // Whatever came of it.
+      if (CHANGES_LIMITS.has(op)) seenLimits.forget();
+    }
+  };
   const changeCheckpoint = async (
     op: string,
     vm: VmRef,
@@ -123,6 +132,12 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     return vm;
   }
 
+  const seenLimits = createSeenLimits({
+    clock: options.clock,
+    ask: async (signal) =>
+      new Map((await look("limits", Limits, signal)).vms.map((vm) => [vm.vmId, toLimits(vm)])),
+  });
+
   const shelf = createImageShelf({
     store: fileStore(options.root, { durable: true }),
     log: options.log,
@@ -153,10 +168,13 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         throw new DriverError("hypervisor_unavailable", `no virtual switch "${options.switch}"`);
       // Before 2016 there is no template of signatures but Windows' own; a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot; and
       // nothing but its disk grows while it runs.
+      const whyNoMemory = facts.modern ? DYNAMIC_MEMORY : BEFORE_2016;
+      const growsMemory = facts.modern && isMemoryStatic(options);
       const capabilities = {
         ...CAPABILITIES.hyperv,
         liveSnapshot: facts.modern,
-        hotResize: facts.modern,
+        hotResize: growsMemory,
+        hotMemory: growsMemory,
         secureBootUefiCa: facts.modern,
       };
       return {
@@ -168,7 +186,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         capabilities,
         missing: missingOf("hyperv", capabilities, {
           liveSnapshot: BEFORE_2016,
-          hotResize: BEFORE_2016,
+          hotResize: whyNoMemory,
+          hotMemory: whyNoMemory,
           secureBootUefiCa: BEFORE_2016,
         }),
         cpuThreads: facts.cpuThreads,
@@ -180,7 +199,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     },
     async list(signal) {
       const vms = (await look("list", Inventory, signal)).vms.map(toObserved);
-      return Promise.all(vms.map(withItsLayers));
+      return Promise.all((await seenLimits.addTo(vms, signal)).map(withItsLayers));
     },
 
     async create(vm, signal, secrets) {
@@ -301,6 +320,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     },
   };
 }
+
+const CHANGES_LIMITS: ReadonlySet<string> = new Set(["create", "resize", "revert"]);
 
 const isThere = (file: string): Promise<boolean> =>
   access(file).then(

@@ -246,6 +246,30 @@ function Get-Guards {
     @{ vms = @($own.Values) }
 }
 
+# What every VM of Berth's is limited to, in two calls for all of them. 0 is no limit, as the cmdlets have it.
+function Get-Limits {
+    $own = @{}
+    $vms = @(foreach ($vm in @(Hyper-V\Get-VM)) {
+            $tag = Get-VmTag $vm
+            if ($null -ne $tag) { $own[[string]$vm.Id] = @{ vmId = $tag.vmId; epoch = $tag.epoch; bandwidthBits = [System.Collections.ArrayList]::new(); iops = $null }; $vm }
+        })
+    if ($vms.Count -eq 0) { return @{ vms = @() } }
+    foreach ($adapter in @(Hyper-V\Get-VMNetworkAdapter -VM $vms -ErrorAction SilentlyContinue)) {
+        $vm = $own[[string]$adapter.VMId]
+        if ($null -eq $vm) { continue }
+        # An adapter that nobody ever limited has no setting.
+        $most = if ($null -eq $adapter.BandwidthSetting) { 0 } else { $adapter.BandwidthSetting.MaximumBandwidth }
+        $null = $vm.bandwidthBits.Add([long]$(if ($null -eq $most) { 0 } else { $most }))
+    }
+    # The first is the system's disk.
+    foreach ($drive in @(Hyper-V\Get-VMHardDiskDrive -VM $vms -ErrorAction SilentlyContinue)) {
+        $vm = $own[[string]$drive.VMId]
+        if ($null -ne $vm -and $null -eq $vm.iops) { $vm.iops = [long]$(if ($null -eq $drive.MaximumIOPS) { 0 } else { $drive.MaximumIOPS }) }
+    }
+    # One that went away between the calls, or has no disk yet, is left out: what it is limited to is not known.
+    @{ vms = @($own.Values | Where-Object { $null -ne $_.iops }) }
+}
+
 # Hyper-V's Id -> name -> the guid of the adapter, in which its Id and the instance of its counters end. One call for
 # all VMs; one that goes away meanwhile must not keep the rest from being counted.
 function Get-AdapterKeys($Vms) {

@@ -37,6 +37,7 @@ $script:Operations = @{
     'list'              = @{}
     'counters'          = @{}
     'guards'            = @{}
+    'limits'            = @{}
     'unclaimed'         = @{}
     'claim'             = $script:VmFields
     'guard'             = $script:VmFields + @{ nics = 'nics' }

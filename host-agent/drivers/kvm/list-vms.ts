@@ -47,6 +47,8 @@ async function observeDomain(
       memoryMib: own.memoryMib,
       diskGib: disk === null ? own.diskGib : gibOf(disk),
     },
+    limits: own.limits,
+    hotVcpus: own.mostVcpus,
     // The definition came last: a seed that is not there beside it was erased. A layer that somebody's snapshot put on
     // top and that is gone is a part of it that no start brings back.
     complete: disk !== null && (await hasTopLayer(own, files.disk)),

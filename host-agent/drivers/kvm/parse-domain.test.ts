@@ -32,7 +32,9 @@ describe("a domain's definition", () => {
         installation: null,
         tag: { vmId: ID, ownerEpoch: 3 },
         vcpus: 2,
+        mostVcpus: 2,
         memoryMib: 128,
+        limits: { bandwidthMbit: null, diskIops: null },
         diskGib: 10,
         nics: 1,
         agentConnected: true,
@@ -41,6 +43,44 @@ describe("a domain's definition", () => {
         seedDevice: "hdc",
       },
     });
+  });
+
+  // 6a 2
+  test("says what of a size the VM has, and what it could have without a restart", () => {
+    const bandwidth = (inbound: number, outbound: number) =>
+      `<bandwidth><inbound average='${inbound}'/><outbound average='${outbound}' burst='9'/></bandwidth>`;
+    const seen = (cards: readonly string[], iotune = "", vcpu = "<vcpu>2</vcpu>") => {
+      const disks = `<disk type='file' device='cdrom'><target dev='hdc'/></disk>
+        <disk type='file' device='disk'><target dev='vda'/>${iotune}</disk>`;
+      const xml = domain(TAG)
+        .replace(
+          /<interface.*<\/interface>/,
+          cards.map((each) => `<interface>${each}</interface>`).join(""),
+        )
+        .replace("<devices>", `<devices>${disks}`)
+        .replace(/<vcpu.*<\/vcpu>/, vcpu);
+      const { vcpus, mostVcpus, limits } = parseDomain(xml).own ?? {};
+      return [vcpus, mostVcpus, limits?.bandwidthMbit, limits?.diskIops];
+    };
+    expect(seen([bandwidth(25_000, 25_000)])).toEqual([2, 2, 200, null]);
+    expect(seen([bandwidth(125, 125), bandwidth(125, 125)])).toEqual([2, 2, 1, null]);
+    // 0: limited, and not as anybody ordered it.
+    const amiss = [
+      [bandwidth(125, 250)],
+      [bandwidth(0, 125)],
+      ["<bandwidth><inbound average='125'/></bandwidth>"],
+    ];
+    for (const cards of [...amiss, [bandwidth(125, 125), "<mac/>"]])
+      expect(seen(cards)).toEqual([2, 2, 0, null]);
+    expect(seen([bandwidth(0, 0)])).toEqual([2, 2, null, null]);
+    expect(seen(["<bandwidth/>"])).toEqual([2, 2, null, null]);
+    const tune = (fields: string) => seen([], `<iotune>${fields}</iotune>`);
+    expect(tune("<total_iops_sec>900</total_iops_sec>")).toEqual([2, 2, null, 900]);
+    expect(tune("<total_bytes_sec>7</total_bytes_sec>")).toEqual([2, 2, null, null]);
+    expect(tune("<read_iops_sec>900</read_iops_sec>")).toEqual([2, 2, null, 0]);
+    expect(tune("<write_iops_sec>900</write_iops_sec>")).toEqual([2, 2, null, 0]);
+    const grown = "<vcpu placement='static' current='3'>8</vcpu>";
+    expect(seen([], "", grown)).toEqual([3, 8, null, null]);
   });
 
   test.each([

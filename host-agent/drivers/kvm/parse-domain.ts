@@ -1,5 +1,6 @@
 import { XMLParser } from "fast-xml-parser";
 import { z } from "zod";
+import { commonLimit, NOT_ALIKE, type VmLimits } from "#core/vms/seen-size.ts";
 import type { ObservedPower } from "#core/vms/vm.ts";
 import type { VmRef } from "../driver.ts";
 import { TAG_NAMESPACE } from "./tag.ts";
@@ -16,7 +17,10 @@ export type OwnDomain = Readonly<{
   /** Whose it is of the Berths on this host; null: it was made before VMs bore that. */
   installation: string | null;
   vcpus: number;
+  /** So many vCPUs it may have without being defined anew. */
+  mostVcpus: number;
   memoryMib: number;
+  limits: VmLimits;
   /** The size that its disk was ordered with. */
   diskGib: number;
   nics: number;
@@ -42,6 +46,28 @@ const Text = z
   .union([z.string(), z.object({ "#text": z.string() })])
   .transform((node) => (typeof node === "string" ? node : node["#text"]));
 const Count = Text.transform(Number).pipe(z.number().positive());
+/** `<vcpu current="2">8</vcpu>`: without the attribute it has all of them. */
+const Vcpus = z
+  .union([z.string(), z.object({ "#text": z.string(), "@current": z.string().optional() })])
+  .transform((node) => (typeof node === "string" ? { "#text": node } : node))
+  .transform((node) => ({
+    most: Number(node["#text"]),
+    now: Number(node["@current"] ?? node["#text"]),
+  }))
+  .pipe(z.object({ most: z.number().positive(), now: z.number().positive() }));
+const Direction = z.object({ "@average": z.coerce.number().optional() });
+/** An element that is empty is read as an empty text. */
+const Card = z.object({
+  bandwidth: z
+    .object({ inbound: Direction.optional(), outbound: Direction.optional() })
+    .optional()
+    .catch(undefined),
+});
+const Iotune = z.object({
+  total_iops_sec: Text.transform(Number).optional(),
+  read_iops_sec: Text.transform(Number).optional(),
+  write_iops_sec: Text.transform(Number).optional(),
+});
 const Tag = z.object({
   "@xmlns:berth": z.literal(TAG_NAMESPACE),
   "@id": z.uuid(),
@@ -56,16 +82,17 @@ const AnyDomain = z.object({
 /** What a domain of ours holds besides; libvirt always answers memory in KiB. */
 const OwnXml = z.object({
   domain: z.object({
-    vcpu: Count,
+    vcpu: Vcpus,
     currentMemory: Count,
     devices: z.object({
-      interface: z.array(z.unknown()).default([]),
+      interface: z.array(Card.catch({})).default([]),
       disk: z
         .array(
           z.object({
             "@device": z.string().default("disk"),
             target: z.object({ "@dev": z.string() }),
             source: z.object({ "@file": z.string().optional() }).optional().catch(undefined),
+            iotune: Iotune.optional().catch(undefined),
           }),
         )
         .default([]),
@@ -95,8 +122,13 @@ export function parseDomain(xml: string): Domain {
     own: {
       tag: { vmId: uuid, ownerEpoch: tag["@ownerEpoch"] },
       installation: tag["@installation"],
-      vcpus: domain.vcpu,
+      vcpus: domain.vcpu.now,
+      mostVcpus: domain.vcpu.most,
       memoryMib: Math.round(domain.currentMemory / 1024),
+      limits: {
+        bandwidthMbit: commonLimit(domain.devices.interface.flatMap(mbitOf)),
+        diskIops: iopsOf(first("disk")?.iotune),
+      },
       diskGib: tag["@diskGib"],
       nics: domain.devices.interface.length,
       systemDevice: first("disk")?.target["@dev"] ?? "vda",
@@ -108,6 +140,21 @@ export function parseDomain(xml: string): Domain {
       ),
     },
   };
+}
+
+/** Of a card, in and out. libvirt counts in kilobytes a second; a limit that is 0 is none. */
+function mbitOf({ bandwidth }: z.infer<typeof Card>): (number | null)[] {
+  return [bandwidth?.inbound, bandwidth?.outbound].map((direction) => {
+    const average = direction?.["@average"] ?? 0;
+    return average === 0 ? null : Math.max(1, Math.round((average * 8) / 1000));
+  });
+}
+
+/** Of reads and writes together; a limit of either alone is none that we set. */
+function iopsOf(tune: z.infer<typeof Iotune> = {}): number | null {
+  if ((tune.read_iops_sec ?? 0) > 0 || (tune.write_iops_sec ?? 0) > 0) return NOT_ALIKE;
+  const total = tune.total_iops_sec ?? 0;
+  return total === 0 ? null : total;
 }
 
 /** `virsh domstats`: the fields of each domain, by its name. */

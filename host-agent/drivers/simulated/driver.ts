@@ -3,7 +3,7 @@ import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, IdSource, Log } from "#core/ports.ts";
-import { sameSize } from "#core/vms/vm.ts";
+import { desiredLimits, sizeIsSeen, wholeSize, type VmLimits } from "#core/vms/seen-size.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { CAPABILITIES, missingOf } from "../capabilities.ts";
 import {
@@ -18,7 +18,7 @@ import {
 import { createFindings } from "../findings.ts";
 import { REALISTIC_DELAYS, type SimulatedDelays } from "./delays.ts";
 import { noFaults, type FaultHook } from "./faults.ts";
-import { countersAt, definitionAt, observe, runAt } from "./guest.ts";
+import { countersAt, definitionAt, observe, runAt, UNLIMITED } from "./guest.ts";
 import type { SimulatedWorld, VmRecord } from "./world.ts";
 
 export type SimulatedOptions = {
@@ -47,6 +47,8 @@ const HOT_GROWTH = {
 } as const satisfies Record<HostFacts["hypervisor"], object>;
 const ALL_CAPABILITIES: DriverCapabilities = {
   hotResize: true,
+  hotVcpus: true,
+  hotMemory: true,
   hotDiskGrow: true,
   gracefulStop: true,
   liveSnapshot: true,
@@ -74,7 +76,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   // With the build of Windows Server 2025, whose limits then hold.
   const hypervisorVersion = hypervisor === "hyperv" ? "simulated 10.0.26100" : "simulated";
   const cpuThreads = options.host?.cpuThreads ?? 64;
-  const limits = limitsOf({ hypervisor, hypervisorVersion, cpuThreads });
+  const most = limitsOf({ hypervisor, hypervisorVersion, cpuThreads });
   const findings = createFindings(options.log ?? { info: () => undefined, error: () => undefined });
   const now = () => clock.now().getTime();
   const installation = options.installation ?? (() => null);
@@ -166,7 +168,10 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
 
     async create(vm, signal, secrets) {
       let record: VmRecord = stopped((await find(vm)) ?? blank(vm, installation()), now());
-      if (record.definition === null) refuseBeyondLimits(vm.size, limits);
+      if (record.definition === null) {
+        refuseBeyondLimits(vm.size, most);
+        refuseLimits(desiredLimits(vm), UNLIMITED, can);
+      }
       if (record.disk === null) {
         if (options.images && !options.images.includes(vm.image.file))
           throw new DriverError("image_missing", `there is no image ${vm.image.file}`);
@@ -186,7 +191,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
         await step("create", "define", vm.vmId, delays.define, signal);
         // vCPUs and memory live in the definition, so a later order's count; the disk is what it is.
         const size = { ...vm.size, diskGib: record.size.diskGib };
-        record = { ...record, size, definition: { macs: vm.nics.map((nic) => nic.mac) } };
+        const definition = { macs: vm.nics.map((nic) => nic.mac) };
+        record = { ...record, size, limits: desiredLimits(vm), definition };
         await save(vm, record);
       }
       await step("create", "done", vm.vmId, 0, signal);
@@ -209,7 +215,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       await step("adopt", "define", vm.vmId, delays.define, signal);
       const seed = record.seed ?? { hostname: vm.hostname, erased: true };
       const definition = { macs: vm.nics.map((nic) => nic.mac) };
-      await world.putVm({ ...record, size: vm.size, seed, definition });
+      await world.putVm({ ...record, size: vm.size, limits: desiredLimits(vm), seed, definition });
     },
 
     async restore(vm, signal) {
@@ -233,7 +239,8 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       await step("restore", "define", vm.vmId, delays.define, signal);
       const seed = held.seed ?? { hostname: vm.hostname, erased: true };
       const definition = { macs: vm.nics.map((nic) => nic.mac) };
-      await world.putVm({ ...held, size: vm.size, seed, definition, run: null });
+      const limits = desiredLimits(vm);
+      await world.putVm({ ...held, size: vm.size, limits, seed, definition, run: null });
       await step("restore", "leave_trash", vm.vmId, 0, signal);
       await world.removeTrash(newest.serial);
     },
@@ -306,14 +313,18 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
 
     async resize(vm, signal) {
       const record = await must(vm);
-      if (sameSize(record.size, vm.size)) return;
+      const limits = desiredLimits(vm);
+      const { size } = record;
+      if (sizeIsSeen(wholeSize(vm), { size, limits: record.limits ?? UNLIMITED }) === "seen")
+        return;
+      refuseLimits(limits, record.limits ?? UNLIMITED, can);
       if (vm.size.diskGib < record.size.diskGib)
         throw new DriverError("unsupported", "a disk never shrinks");
-      refuseBeyondLimits(vm.size, limits);
+      refuseBeyondLimits(vm.size, most);
       const run = runAt(record, now());
       if (run !== null) refuseColdResize(vm, record, can, run);
       await step("resize", "apply", vm.vmId, delays.resize, signal);
-      await world.putVm({ ...record, size: vm.size });
+      await world.putVm({ ...record, size: vm.size, limits });
     },
 
     async eraseSeed(ref, signal) {
@@ -410,6 +421,16 @@ function blank(vm: DesiredVm, installation: string | null): VmRecord {
   };
 }
 
+/** What its host cannot hold it to is refused, as long as it is not so already. */
+function refuseLimits(wanted: VmLimits, has: VmLimits, can: DriverCapabilities): void {
+  const lacks = (limit: keyof VmLimits, capability: "bandwidthLimit" | "iopsLimit") =>
+    wanted[limit] !== null && wanted[limit] !== has[limit] && !can[capability];
+  if (lacks("bandwidthMbit", "bandwidthLimit"))
+    throw new DriverError("unsupported", "this host cannot limit bandwidth");
+  if (lacks("diskIops", "iopsLimit"))
+    throw new DriverError("unsupported", "this host cannot limit IOPS");
+}
+
 /** While a VM runs it may only grow, within the capabilities and within what it was started with. */
 function refuseColdResize(
   desired: DesiredVm,
@@ -419,12 +440,12 @@ function refuseColdResize(
 ): void {
   const { vcpus, memoryMib, diskGib } = desired.size;
   const shrinks = vcpus < vm.size.vcpus || memoryMib < vm.size.memoryMib;
-  const grows = vcpus > vm.size.vcpus || memoryMib > vm.size.memoryMib;
   const past = vcpus > run.maxVcpus || memoryMib > run.maxMemoryMib;
   if (
     shrinks ||
     past ||
-    (grows && !can.hotResize) ||
+    (vcpus > vm.size.vcpus && !(can.hotResize && (can.hotVcpus ?? true))) ||
+    (memoryMib > vm.size.memoryMib && !(can.hotResize && (can.hotMemory ?? true))) ||
     (diskGib > vm.size.diskGib && !can.hotDiskGrow)
   )
     throw new DriverError("must_be_off", `VM ${desired.vmId} must be off for this size`);

@@ -24,6 +24,8 @@ function powerAt(vm: VmRecord, now: number): ObservedPower {
   return run.offFrom === null ? "running" : "stopping";
 }
 
+export const UNLIMITED = { bandwidthMbit: null, diskIops: null };
+
 /** What a look at the VM shows. `ownerEpoch` is its tag's, which the caller has found. */
 export function observe(vm: VmRecord, ownerEpoch: number, now: number): ObservedVm {
   const run = runAt(vm, now);
@@ -34,6 +36,8 @@ export function observe(vm: VmRecord, ownerEpoch: number, now: number): Observed
     ownerEpoch,
     power,
     size: vm.size,
+    limits: vm.limits ?? UNLIMITED,
+    ...(run !== null && { hotVcpus: run.maxVcpus }),
     complete: vm.disk !== null && vm.seed !== null && definitionAt(vm, now) !== null,
     bootEpoch: run?.bootEpoch ?? null,
     ...(vm.undefinedRun && run !== null && { defined: false }),

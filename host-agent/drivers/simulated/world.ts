@@ -19,6 +19,7 @@ export const Run = z.object({
   maxVcpus: z.int(),
   maxMemoryMib: z.int(),
 });
+const Limits = z.object({ bandwidthMbit: z.int().nullable(), diskIops: z.int().nullable() });
 export type Run = z.infer<typeof Run>;
 
 /** What the simulated host holds of one VM. Disk, seed and definition come one after another, and may be cut short. */
@@ -33,6 +34,8 @@ export const VmRecord = z.object({
   definition: z.object({ macs: z.array(z.string()) }).nullable(),
   run: Run.nullable(),
   // Left out of records that have none: older agents read the same world, strictly.
+  /** What it is limited to; left out: to nothing. */
+  limits: Limits.optional(),
   /** Whose it is of the Berths on this host. */
   installation: z.uuid().optional(),
   /** Somebody saved its memory, and that cannot be restored. */

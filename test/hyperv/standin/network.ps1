@@ -84,7 +84,11 @@ function Set-VMNetworkAdapter {
         Update-StandinAdapter 'Set-VMNetworkAdapter' $VMNetworkAdapter {
             if ($StaticMacAddress) { $_.MacAddress = $StaticMacAddress.ToUpperInvariant(); $_.DynamicMacAddressEnabled = $false }
             foreach ($property in 'MacAddressSpoofing', 'DhcpGuard', 'RouterGuard') { if ($bound.ContainsKey($property)) { $_.$property = $bound[$property] } }
-            if ($bound.ContainsKey('MaximumBandwidth')) { $_.StandinMaximumBandwidth = $MaximumBandwidth }
+            if ($bound.ContainsKey('MaximumBandwidth')) {
+                if ($null -eq $_.BandwidthSetting) { $_.BandwidthSetting = [VMNetworkAdapterBandwidthSetting]::new() }
+                # It is kept as the nearest multiple of eight bits.
+                $_.BandwidthSetting.MaximumBandwidth = [long]([Math]::Round($MaximumBandwidth / 8) * 8)
+            }
         }
     }
 }

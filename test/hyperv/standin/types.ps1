@@ -38,9 +38,12 @@ class VMNetworkAdapterAclSetting {
     [guid]$StandinVMId; [string]$StandinAdapter
     [VMNetworkAdapterAclAction]$Action; [VMNetworkAdapterAclDirection]$Direction; [string]$LocalAddress; [string]$RemoteAddress
 }
+class VMNetworkAdapterBandwidthSetting { [long]$MaximumBandwidth; [long]$MinimumBandwidthAbsolute; [long]$MinimumBandwidthWeight }
 class VMNetworkAdapterBase : VMComponentObject {
     [string]$Id; [string]$SwitchName; [string]$MacAddress; [bool]$DynamicMacAddressEnabled
-    [OnOffState]$MacAddressSpoofing; [OnOffState]$DhcpGuard; [OnOffState]$RouterGuard; [long]$StandinMaximumBandwidth; [int]$StandinVlanId
+    [OnOffState]$MacAddressSpoofing; [OnOffState]$DhcpGuard; [OnOffState]$RouterGuard; [int]$StandinVlanId
+    # Null for an adapter that nobody ever limited.
+    [VMNetworkAdapterBandwidthSetting]$BandwidthSetting
     [VMNetworkAdapterAclSetting[]]$AclList
 }
 class VMNetworkAdapter : VMNetworkAdapterBase {}
