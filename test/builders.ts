@@ -282,6 +282,7 @@ export const aQuote = (over: Partial<Quote> = {}): Quote => {
       { kind: "credit", amount: usd(-400n), from: AT, until, credits: "il_1" },
       { kind: "debit", amount: usd(1000n), from: AT, until, credits: null },
     ],
+    differsBy: usd(-1n),
     at: AT,
     appliesAt: AT,
     basis: "a".repeat(64),

@@ -7,7 +7,7 @@ export type Debit = Readonly<{
   lineId: string;
   /** Before tax and discount. */
   amount: Money;
-  /** What a discount took off this line. */
+  /** What a discount took off this line; none where the provider shows `amount` with it taken off. */
   discount: Money;
   from: Date;
   until: Date;
@@ -21,7 +21,10 @@ export type Billed = Readonly<{
   priceId: string;
   price: ServicePrice;
   period: Readonly<{ from: Date; until: Date }>;
-  /** Every invoice of it that is not a draft is paid or void, and the present period's is paid. */
+  /**
+   * Every invoice of it that is not a draft is paid or void, and the present period's is paid. The invoice that a pending change
+   * asks for is not looked at: `pending` tells of it.
+   */
   isPaid: boolean;
   debits: readonly Debit[];
   /** What its discounts take off a line that is debited now; null: it has none. */
@@ -38,8 +41,9 @@ export type Billed = Readonly<{
 
 export type ChangedLine = Readonly<{
   kind: "credit" | "debit" | "recurring";
-  /** Before tax; a credit's is negative. */
+  /** Before tax and discount; a credit's is negative. */
   amount: Money;
+  /** What a discount takes off: negative in a credit, which gives that much less. The line comes to `amount` − `discount`. */
   discount: Money;
   from: Date;
   until: Date;
@@ -90,7 +94,10 @@ export type PriceChanges = {
     at: Date;
     how: PriceChangeHow;
   }) => Promise<ChangePreview>;
-  /** Once for each `changeId`, which is in the subscription's metadata from then on. */
+  /**
+   * Once for each `changeId`, which is in the subscription's metadata until another change takes its place. `not_there`: `at` is
+   * no longer in the present period, and nothing was done. `none` keeps the cycle, so it throws for a price of another interval.
+   */
   changePrice: (input: {
     changeId: string;
     subscriptionId: string;
@@ -103,8 +110,9 @@ export type PriceChanges = {
   /** Voids what a waiting change asks for, so that it never applies. `applied`: the payer was faster. */
   dropChange: (input: { changeId: string; subscriptionId: string }) => Promise<PriceChangeState>;
   /**
-   * Takes a change back: the price of before from now on (`priceId`), without a proration, and all that its invoice had moved goes
-   * back to where it came from: card to card, balance to balance; a credit that it gave is taken back.
+   * Takes a change back: the price of before (`priceId`) holds again from the change's own instant, and all that its invoice had moved
+   * goes back to where it came from: card to card, balance to balance; a credit that it gave is taken back. What was debited is
+   * again what it was before, so that the next change is worked out from that (docs/adr/0050). Throws for a change of interval, which began a new cycle.
    *
    * @returns false while the money is still on its way, or failed to go back: ask again.
    */

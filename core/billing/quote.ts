@@ -29,7 +29,7 @@ export type ResizeMethod = (typeof RESIZE_METHODS)[number];
 export const CHANGE_ORDERS = ["pay_first", "machine_first"] as const;
 
 export const QUOTED_LINES = ["credit", "debit", "recurring"] as const;
-/** A line of a quote, by our own figures where they and the provider's agree. */
+/** A line of a quote, less its discount: the provider's own, which may be a minor unit away from ours. */
 export type QuotedLine = Readonly<{
   kind: (typeof QUOTED_LINES)[number];
   amount: Money;
@@ -57,6 +57,8 @@ export type Quote = Readonly<{
   credit: Money | null;
   tax: Money | null;
   lines: readonly QuotedLine[];
+  /** By how much the lines, which are the provider's, are above our own; null as above. */
+  differsBy: Money | null;
   /** The instant that the money was worked out for. */
   at: Date;
   /** When it happens: `at`, or the end of the period. */
@@ -74,6 +76,7 @@ export const QUOTE_REFUSALS = [
   "same_plan",
   "plan_not_on_sale",
   "interval_not_sold",
+  "ask_separately",
   "currency_differs",
   "disk_shrinks",
   "beyond_limits",

@@ -6,7 +6,9 @@ import type {
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { assertNever, ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { whyBeyondLimits, type PlatformLimits } from "#core/hosts/limits.ts";
-import { sameSize, type DesiredPower, type StopMode } from "#core/vms/vm.ts";
+import { howToResize, type ResizeRefusal } from "#core/vms/resize-method.ts";
+import { sizeIsSeen, wholeSize } from "#core/vms/seen-size.ts";
+import type { DesiredPower, StopMode } from "#core/vms/vm.ts";
 
 /** One move of an agent. `wait`: something is under way in the hypervisor or the guest; look again. */
 export type VmStep =
@@ -53,7 +55,7 @@ export const SEED_GRACE_MS = 15 * 60_000;
 /**
  * One step from what is observed towards what is desired. Called again after each step, so it needs no history.
  * It refuses what no step can reach: another owner epoch, a size that the host's hypervisor does not support, a disk
- * that would shrink, a VM that has failed, or one that has vanished.
+ * that would shrink, a limit that the host cannot hold it to, a VM that has failed, or one that has vanished.
  */
 export function planVmStep(situation: VmSituation): Result<VmStep, Refusal<AgentErrorCode>> {
   const { desired, observed } = situation;
@@ -69,7 +71,8 @@ export function planVmStep(situation: VmSituation): Result<VmStep, Refusal<Agent
   if (allowedPower(situation) === "off" && observed.power !== "off")
     return ok(stop(situation, observed));
   if (!observed.complete) return create(situation, "this VM was whole and lacks a part");
-  if (!sameSize(desired.size, observed.size)) return resize(situation, observed);
+  const seen = { size: observed.size, limits: observed.limits ?? null };
+  if (sizeIsSeen(wholeSize(desired), seen) === "differs") return resize(situation, observed);
   return allowedPower(situation) === "off" ? ok({ do: "nothing" }) : run(situation, observed);
 }
 
@@ -117,36 +120,41 @@ function graceIsOver({ stoppingSince, now }: VmSituation): boolean {
   return stoppingSince !== null && now.getTime() - stoppingSince.getTime() >= GRACEFUL_STOP_MS;
 }
 
+/** In the agents' words. */
+const CODE_OF_REFUSAL = {
+  beyond_limits: "beyond_limits",
+  disk_shrinks: "unsupported",
+  memory_below_image: "unsupported",
+  limit_unsupported: "unsupported",
+} as const satisfies Record<ResizeRefusal["code"], AgentErrorCode>;
+
 function resize(
   situation: VmSituation,
   observed: ObservedVm,
 ): Result<VmStep, Refusal<AgentErrorCode>> {
-  const { desired, can, limits } = situation;
-  // Before anything is stopped for a size that can never be reached.
-  const why = whyBeyondLimits(desired.size, limits);
-  if (why !== null) return refuse("beyond_limits", why);
-  if (desired.size.diskGib < observed.size.diskGib)
-    return refuse(
-      "unsupported",
-      `a disk never shrinks: ${observed.size.diskGib} to ${desired.size.diskGib} GiB`,
-    );
-  // Its stop was for nothing: it runs again as it was, and is not stopped for this size once more.
-  if (situation.resizeRefused !== null)
+  const { can, limits } = situation;
+  const { image } = situation.desired;
+  const { method, refusals } = howToResize(
+    { size: observed.size, limits: observed.limits ?? null, hotVcpus: observed.hotVcpus ?? null },
+    wholeSize(situation.desired),
+    { capabilities: can, limits, imageMinMemoryMib: image.minMemoryMib },
+    observed.power,
+  );
+  const [refused] = refusals;
+  const why = refused
+    ? refuse(CODE_OF_REFUSAL[refused.code], refused.detail)
+    : situation.resizeRefused === null
+      ? null
+      : refuse("unsupported", situation.resizeRefused);
+  // It goes on as it is: what was stopped for this size runs again, and nothing is stopped for it.
+  if (why !== null)
     return allowedPower(situation) === "off" || observed.power === "running"
-      ? refuse("unsupported", situation.resizeRefused)
+      ? why
       : run(situation, observed);
   if (observed.power === "off") return ok({ do: "resize" });
   // A VM on its way up or down, or that has failed, is first brought to where the hypervisor takes changes.
   if (observed.power !== "running" && observed.power !== "paused") return run(situation, observed);
-  const { vcpus, memoryMib, diskGib } = observed.size;
-  const less = desired.size.vcpus < vcpus || desired.size.memoryMib < memoryMib;
-  const more = desired.size.vcpus > vcpus || desired.size.memoryMib > memoryMib;
-  const live =
-    observed.power === "running" &&
-    !less &&
-    (!more || can.hotResize) &&
-    (desired.size.diskGib === diskGib || can.hotDiskGrow) &&
-    !situation.liveResizeRefused;
+  const live = method === "live" && !situation.liveResizeRefused;
   return ok(live ? { do: "resize" } : stop(situation, observed));
 }
 

@@ -36,6 +36,11 @@ export const desiredLimits = (vm: {
   diskIops: vm.diskIops,
 });
 
+/** All that a VM's plan gives it. */
+export const wholeSize = (
+  vm: { size: VmSize } & Parameters<typeof desiredLimits>[0],
+): WholeSize => ({ ...vm.size, ...desiredLimits(vm) });
+
 /**
  * Whether a VM was seen to be what is desired, in every field of its plan. `unknown`: what was seen is as desired, and not all
  * was seen: there is nothing to do, and nothing that it proves.

@@ -36,6 +36,7 @@ const StoredOffer = z.object({
       credits: z.string().nullable(),
     }),
   ),
+  differsBy: StoredMoney.nullable(),
 });
 
 const boughtToRow = (bought: Bought) => ({
@@ -50,10 +51,15 @@ const lineToRow = (line: QuotedLine) => ({
 });
 
 export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<void> {
-  const { from, to, lines, dueNow, credit, tax, ...row } = quote;
+  const { from, to, lines, differsBy, dueNow, credit, tax, ...row } = quote;
   await tx.insert(resizeQuotes).values({
     ...row,
-    offered: { from: boughtToRow(from), to: boughtToRow(to), lines: lines.map(lineToRow) },
+    offered: {
+      from: boughtToRow(from),
+      to: boughtToRow(to),
+      lines: lines.map(lineToRow),
+      differsBy: differsBy && toMoneyView(differsBy),
+    },
     dueNowMinor: dueNow?.minor ?? null,
     creditMinor: credit?.minor ?? null,
     taxMinor: tax?.minor ?? null,

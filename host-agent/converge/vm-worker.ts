@@ -2,7 +2,7 @@ import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DriverCapabilities, ObservedVm, VmReport } from "#core/contracts/agent/report.ts";
 import type { PlatformLimits } from "#core/hosts/limits.ts";
 import { planVmStep, type VmStep } from "#core/vms/plan-vm-step.ts";
-import { desiredLimits } from "#core/vms/seen-size.ts";
+import { desiredLimits, wholeSize } from "#core/vms/seen-size.ts";
 import type { ActionJournal } from "./actions.ts";
 import type { MadeVms } from "./made-vms.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
@@ -126,8 +126,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       planeNow: ports.planeNow(),
       entitlementGraceSeconds: ports.entitlementGraceSeconds(),
       stoppingSince,
-      liveResizeRefused: liveResizeRefusedFor === JSON.stringify(want.size),
-      resizeRefused: resizeRefused?.size === JSON.stringify(want.size) ? resizeRefused.why : null,
+      liveResizeRefused: liveResizeRefusedFor === sizeKey(want),
+      resizeRefused: resizeRefused?.size === sizeKey(want) ? resizeRefused.why : null,
       guestSince,
     });
 
@@ -156,7 +156,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       if (signal.aborted) throw error;
       const failure = driverError(error);
       if (step.do !== "resize") return failure;
-      const size = JSON.stringify(want.size);
+      const size = sizeKey(want);
       const isOff = observed?.power === "off";
       if (failure.code === "must_be_off" && !isOff) liveResizeRefusedFor = size;
       else if (failure.code === "unsupported" && isOff)
@@ -315,6 +315,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
         : new Promise((resolve) => idlers.push(resolve)),
   };
 }
+
+const sizeKey = (vm: DesiredVm): string => JSON.stringify(wholeSize(vm));
 
 const justCreated = (vm: DesiredVm): ObservedVm => ({
   vmId: vm.vmId,

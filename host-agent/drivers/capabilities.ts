@@ -11,8 +11,10 @@ import type {
  */
 export const CAPABILITIES = {
   kvm: {
-    // See domainXml: a VM is defined with exactly what was ordered, and no head-room to grow into.
-    hotResize: false,
+    // See domainXml: a VM is defined with room for vCPUs, and with exactly the memory that was ordered.
+    hotResize: true,
+    hotVcpus: true,
+    hotMemory: false,
     hotDiskGrow: true,
     gracefulStop: true,
     // The driver has no call for snapshots yet.
@@ -32,6 +34,8 @@ export const CAPABILITIES = {
     // Static memory grows from 2016 on. For all else its driver says `must_be_off`, and says what no stop helps against
     // before anything is stopped.
     hotResize: true,
+    hotVcpus: false,
+    hotMemory: true,
     hotDiskGrow: true,
     gracefulStop: true,
     liveSnapshot: true,
@@ -54,10 +58,13 @@ type Why = Partial<Record<keyof DriverCapabilities, string>>;
 /** What the drivers themselves cannot do, on whatever host. */
 const NEVER = {
   kvm: {
-    hotResize: "its driver defines a VM with exactly what was ordered, and no room to grow into",
+    hotMemory: "a guest takes back what memory a balloon hides from it: it grows with a restart",
     liveSnapshot: "its driver has no call for snapshots yet",
   },
-  hyperv: { adoptDisk: "its driver has no call for it yet" },
+  hyperv: {
+    hotVcpus: "Hyper-V gives no virtual processor to a VM that runs",
+    adoptDisk: "its driver has no call for it yet",
+  },
 } as const satisfies Record<HostFacts["hypervisor"], Why>;
 
 /**

@@ -3,6 +3,8 @@ import { describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DriverCapabilities, ObservedVm } from "#core/contracts/agent/report.ts";
 import { LIMITS, limitsOnHost } from "#core/hosts/limits.ts";
+import { howToResize } from "#core/vms/resize-method.ts";
+import { sizeIsSeen } from "#core/vms/seen-size.ts";
 import { OBSERVED_POWER, type VmSize } from "#core/vms/vm.ts";
 import {
   GRACEFUL_STOP_MS,
@@ -102,9 +104,15 @@ describe("one step of a VM", () => {
       const beyond = { desired: desired({ size }) };
       expect(plan({ ...beyond, observed: null })).toEqual(refusal("beyond_limits"));
       expect(plan(beyond)).toEqual(refusal("beyond_limits"));
+      // It goes on as it is.
       expect(plan({ ...beyond, observed: observed({ power: "off" }) })).toEqual(
-        refusal("beyond_limits"),
+        step({ do: "start" }),
       );
+      const off = {
+        desired: desired({ size, power: "off" }),
+        observed: observed({ power: "off" }),
+      };
+      expect(plan(off)).toEqual(refusal("beyond_limits"));
       expect(plan({ ...beyond, limits: LIMITS["hyperv-2025"] }).ok).toBe(size.diskGib <= 64 * 1024);
       expect(plan({ desired: desired({ size, presence: "absent" }) })).toEqual(
         step({ do: "destroy" }),
@@ -296,10 +304,105 @@ describe("one step of a VM", () => {
   });
 });
 
+describe("6a 2: what its plan limits", () => {
+  const limits = { bandwidthMbit: 200, diskIops: 900 };
+  const limited = desired({ nics: [aNic(200)], diskIops: 900 });
+  const resize = step({ do: "resize" });
+
+  test("is changed while the VM runs, and while it is off, which boots nothing", () => {
+    const free = { bandwidthMbit: null, diskIops: null };
+    for (const seen of [free, { ...limits, diskIops: 500 }, { ...limits, bandwidthMbit: 0 }]) {
+      expect(plan({ desired: limited, observed: observed({ limits: seen }) })).toEqual(resize);
+      const off = { ...limited, power: "off" } as const;
+      expect(plan({ desired: off, observed: observed({ power: "off", limits: seen }) })).toEqual(
+        resize,
+      );
+    }
+    const none = { hotResize: false, hotDiskGrow: false };
+    expect(
+      plan({ desired: limited, observed: observed({ limits: free }), can: can(none) }),
+    ).toEqual(resize);
+    expect(plan({ desired: limited, observed: observed({ limits }) })).toEqual(
+      step({ do: "nothing" }),
+    );
+  });
+
+  test("and nobody sees is as it should be: it is not set over and over", () => {
+    expect(plan({ desired: limited, observed: observed() })).toEqual(step({ do: "nothing" }));
+  });
+
+  test("and its host cannot set is refused, and stops no VM and keeps none from running", () => {
+    const seen = { limits: { bandwidthMbit: null, diskIops: null } };
+    for (const lacking of [{ bandwidthLimit: false }, { iopsLimit: false }]) {
+      const without = { desired: limited, can: can(lacking) };
+      expect(plan({ ...without, observed: observed(seen) })).toEqual(refusal("unsupported"));
+      expect(plan({ ...without, observed: observed({ ...seen, power: "off" }) })).toEqual(
+        step({ do: "start" }),
+      );
+      // What it is limited to already, or no more, needs nothing of its host.
+      expect(plan({ ...without, observed: observed({ limits }) })).toEqual(step({ do: "nothing" }));
+    }
+    expect(
+      plan({
+        desired: desired({ nics: [aNic(null)] }),
+        can: can({ bandwidthLimit: false, iopsLimit: false }),
+        observed: observed({ limits }),
+      }),
+    ).toEqual(resize);
+  });
+});
+
+describe("6a 2: a running VM grows", () => {
+  const grow = (
+    size: Partial<VmSize>,
+    able: Partial<DriverCapabilities>,
+    seen: Partial<ObservedVm> = {},
+  ) =>
+    plan({
+      desired: desired({ size: { ...SMALL, ...size } }),
+      can: can(able),
+      observed: observed(seen),
+    });
+  const resize = step({ do: "resize" });
+  const stop = step({ do: "stop", mode: "graceful" });
+
+  test("by what its driver adds while it runs, and else behind a stop", () => {
+    expect(grow({ vcpus: 2 }, { hotVcpus: true, hotMemory: false })).toEqual(resize);
+    expect(grow({ memoryMib: 1024 }, { hotVcpus: true, hotMemory: false })).toEqual(stop);
+    expect(grow({ vcpus: 2 }, { hotVcpus: false, hotMemory: true })).toEqual(stop);
+    expect(grow({ memoryMib: 1024 }, { hotVcpus: false, hotMemory: true })).toEqual(resize);
+    expect(grow({ vcpus: 2, memoryMib: 1024 }, { hotVcpus: true, hotMemory: false })).toEqual(stop);
+    expect(grow({ vcpus: 2 }, { hotResize: false, hotVcpus: true })).toEqual(stop);
+  });
+
+  test("to as many vCPUs as it was defined with room for", () => {
+    expect(grow({ vcpus: 4 }, { hotVcpus: true }, { hotVcpus: 4 })).toEqual(resize);
+    expect(grow({ vcpus: 5 }, { hotVcpus: true }, { hotVcpus: 4 })).toEqual(stop);
+  });
+
+  test("never to less memory than its image boots with, for which nothing is stopped", () => {
+    const wanted = desired({ size: { ...SMALL, memoryMib: 63 } });
+    const limits = LIMITS.kvm;
+    expect(plan({ desired: wanted, limits })).toEqual(refusal("unsupported"));
+    const small = { ...SMALL, memoryMib: 63 };
+    const disk = desired({ size: { ...small, diskGib: 20 } });
+    expect(plan({ desired: disk, observed: observed({ size: small }), limits })).toEqual(resize);
+  });
+});
+
+function aNic(bandwidthMbit: number | null): DesiredVm["nics"][number] {
+  const ipv4 = { address: "192.0.2.9", prefix: 24, gateway: "192.0.2.1" };
+  return { mac: "52:54:00:00:00:01", ipv4, vlan: null, bandwidthMbit };
+}
+
 const sizes = fc.record({
-  vcpus: fc.integer({ min: 1, max: 2 }),
+  vcpus: fc.integer({ min: 1, max: 3 }),
   memoryMib: fc.constantFrom(512, 1024),
   diskGib: fc.constantFrom(10, 20),
+});
+const plannedLimits = fc.record({
+  bandwidthMbit: fc.constantFrom(null, 100, 200),
+  diskIops: fc.constantFrom(null, 900),
 });
 const situations = fc.record({
   desired: fc.record({
@@ -308,6 +411,7 @@ const situations = fc.record({
     stopMode: fc.constantFrom("graceful" as const, "firm" as const),
     entitledUntil: fc.constantFrom("2026-05-01T00:00:00.000Z", "2026-07-01T00:00:00.000Z"),
     size: sizes,
+    limits: plannedLimits,
   }),
   observed: fc.option(
     fc.record({
@@ -315,12 +419,19 @@ const situations = fc.record({
       size: sizes,
       complete: fc.boolean(),
       ownerEpoch: fc.constantFrom(1, 2, 2, 2, 3),
+      // Of an agent that does not say: left out.
+      limits: fc.option(plannedLimits, { nil: undefined }),
+      hotVcpus: fc.constantFrom(undefined, 2, 8),
     }),
   ),
   can: fc.record({
     hotResize: fc.boolean(),
+    hotVcpus: fc.constantFrom(undefined, true, false),
+    hotMemory: fc.constantFrom(undefined, true, false),
     hotDiskGrow: fc.boolean(),
     gracefulStop: fc.boolean(),
+    bandwidthLimit: fc.boolean(),
+    iopsLimit: fc.boolean(),
   }),
   /** The hypervisor refuses hot growth whatever it says that it can. */
   ceiling: fc.boolean(),
@@ -329,12 +440,24 @@ const situations = fc.record({
 
 type Story = typeof situations extends fc.Arbitrary<infer T> ? T : never;
 
+/** What is undefined is left out, as on the wire. */
+const saidBy = ({ limits, hotVcpus, ...rest }: NonNullable<Story["observed"]>) =>
+  observed({ ...rest, ...(limits && { limits }), ...(hotVcpus && { hotVcpus }) });
+const wantedBy = ({ limits, ...rest }: Story["desired"]) =>
+  desired({ ...rest, nics: [aNic(limits.bandwidthMbit)], diskIops: limits.diskIops });
+const capable = ({ hotVcpus, hotMemory, ...rest }: Story["can"]) =>
+  can({
+    ...rest,
+    ...(hotVcpus !== undefined && { hotVcpus }),
+    ...(hotMemory !== undefined && { hotMemory }),
+  });
+
 test("a VM of another owner epoch is never touched", () => {
   const foreign = situations.filter((s) => s.observed !== null && s.observed.ownerEpoch !== 2);
   fc.assert(
     fc.property(foreign, (s) => {
-      const seen = s.observed && observed(s.observed);
-      const result = plan({ desired: desired(s.desired), observed: seen, can: can(s.can) });
+      const seen = s.observed && saidBy(s.observed);
+      const result = plan({ desired: wantedBy(s.desired), observed: seen, can: capable(s.can) });
       expect(result).toEqual(refusal("stale_epoch"));
     }),
   );
@@ -342,15 +465,21 @@ test("a VM of another owner epoch is never touched", () => {
 
 /** Plays a small hypervisor until the planner has nothing more to do, and tells where that is. */
 function play(s: Story): string {
-  let seen = s.observed && observed({ ...s.observed, ownerEpoch: 2 });
+  let seen = s.observed && saidBy({ ...s.observed, ownerEpoch: 2 });
+  /** How it then is, as far as this hypervisor says it. */
+  const resized = (vm: ObservedVm, size: VmSize): ObservedVm => ({
+    ...vm,
+    size,
+    ...(vm.limits && { limits: s.desired.limits }),
+  });
   let now = NOW.getTime();
   let stoppingSince: Date | null = null;
   let liveResizeRefused = false;
   for (let n = 0; n < 30; n++) {
     const result = plan({
-      desired: desired(s.desired),
+      desired: wantedBy(s.desired),
       observed: seen,
-      can: can(s.can),
+      can: capable(s.can),
       now: new Date(now),
       stoppingSince,
       liveResizeRefused,
@@ -360,12 +489,12 @@ function play(s: Story): string {
     if (next.do === "nothing") return ending(seen);
     if (next.do === "create") {
       const size = seen ? { ...s.desired.size, diskGib: seen.size.diskGib } : s.desired.size;
-      seen = { ...(seen ?? observed({ power: "off" })), size, complete: true };
+      seen = { ...resized(seen ?? observed({ power: "off" }), size), complete: true };
     } else if (next.do === "destroy") seen = null;
     else if (seen === null) return `${next.do} of a VM that is not there`;
     else if (next.do === "start") seen = { ...seen, power: "running" };
     else if (next.do === "resize" && seen.power !== "off" && s.ceiling) liveResizeRefused = true;
-    else if (next.do === "resize") seen = { ...seen, size: s.desired.size };
+    else if (next.do === "resize") seen = resized(seen, s.desired.size);
     else if (next.do === "stop") {
       stoppingSince ??= new Date(now);
       if (next.mode === "firm" || !s.deafGuest) seen = { ...seen, power: "off" };
@@ -382,22 +511,80 @@ function play(s: Story): string {
 const ending = (vm: ObservedVm | null) =>
   vm === null
     ? "gone"
-    : `${vm.power} ${vm.complete ? "complete" : "incomplete"} ${JSON.stringify(vm.size)}`;
+    : `${vm.power} ${vm.complete ? "complete" : "incomplete"} ${JSON.stringify([vm.size, vm.limits])}`;
 
-function mustEnd({ desired, observed: seen }: Story): string {
+function mustEnd({ desired, observed: seen, can }: Story): string {
   if (desired.presence === "absent") return ending(null);
   const power = desired.entitledUntil > "2026-06" ? desired.power : "off";
-  const shrinks = seen !== null && seen.size.diskGib > desired.size.diskGib;
-  if (shrinks) return "refused unsupported";
   // Hidden behind a creation that was cut short, a failure shows itself only afterwards.
   if (seen?.power === "failed" && power === "running") return "refused driver_failed";
-  return ending(observed({ power, size: desired.size }));
+  const shrinks = seen !== null && seen.size.diskGib > desired.size.diskGib;
+  // What is made is made with its limits, or the driver refuses to make it.
+  const now = seen?.complete && seen.limits ? seen.limits : desired.limits;
+  const lacks = (limit: keyof typeof now, capability: "bandwidthLimit" | "iopsLimit") =>
+    desired.limits[limit] !== null && desired.limits[limit] !== now[limit] && !can[capability];
+  if (shrinks || lacks("bandwidthMbit", "bandwidthLimit") || lacks("diskIops", "iopsLimit"))
+    return "refused unsupported";
+  const { size, limits } = desired;
+  return ending(observed({ power, size, ...(seen?.limits && { limits }) }));
 }
 
 test("from every observed to every desired state the steps end, where they should", () => {
   fc.assert(
     fc.property(situations, (s) => {
       expect(play(s)).toBe(mustEnd(s));
+    }),
+    { numRuns: 3000 },
+  );
+});
+
+test("6a 2: how a size is told to be changed beforehand is how the agent changes it", () => {
+  const whole = situations.filter(
+    (s) => s.observed !== null && s.observed.complete && s.desired.presence === "present",
+  );
+  fc.assert(
+    fc.property(whole, ({ desired: wanted, observed: seen, can: able }) => {
+      if (seen === null) return;
+      // Alone: no stop but for the size.
+      const { power } = seen;
+      const up = power === "off" ? "off" : "running";
+      const entitledUntil = "2026-07-01T00:00:00.000Z";
+      const vm = wantedBy({ ...wanted, power: up, entitledUntil, stopMode: "firm" });
+      const shown = saidBy({ ...seen, ownerEpoch: 2 });
+      const told = howToResize(
+        { size: seen.size, limits: seen.limits ?? null, hotVcpus: seen.hotVcpus ?? null },
+        { ...wanted.size, ...wanted.limits },
+        { capabilities: capable(able), limits: LIMITS["hyperv-2012r2"], imageMinMemoryMib: 64 },
+        power,
+      );
+      const does = plan({ desired: vm, observed: shown, can: capable(able) });
+      const settled = power === "off" || power === "running";
+      if (told.refusals.length > 0) {
+        expect(told.method).toBe("none");
+        // On its way it first comes to where it was going.
+        if (settled) expect(does.ok).toBe(false);
+        else
+          expect(does).toEqual(
+            plan({
+              desired: desired({ size: seen.size }),
+              observed: observed({ power, size: seen.size }),
+            }),
+          );
+      } else if (power === "off") {
+        expect(told.method).toBe("none");
+        const same = sizeIsSeen(
+          { ...wanted.size, ...wanted.limits },
+          { size: seen.size, limits: seen.limits ?? null },
+        );
+        expect(does).toEqual(step({ do: same === "differs" ? "resize" : "nothing" }));
+      } else if (power === "running" || power === "paused") {
+        const next = {
+          live: "resize",
+          restart: "stop",
+          none: power === "paused" ? "start" : "nothing",
+        };
+        expect(does).toMatchObject({ ok: true, value: { do: next[told.method] } });
+      }
     }),
     { numRuns: 3000 },
   );

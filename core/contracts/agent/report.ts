@@ -133,7 +133,7 @@ export const DriverCapabilities = z
   .object({
     /** Grow vCPUs or memory of a running VM, up to what it was started with. */
     hotResize: z.boolean(),
-    /** Which of the two. Agents of before say neither, and then it is both. */
+    /** Which of the two, where it can. Agents of before say neither, and then it is both. */
     hotVcpus: z.boolean().optional(),
     hotMemory: z.boolean().optional(),
     /** Grow the disk of a running VM. */

@@ -35,6 +35,9 @@ import { stageSeed } from "./seed-image.ts";
 import { emptyTrash, trashStamp } from "./trash.ts";
 
 const BEFORE_2016 = "its Windows is older than Windows Server 2016";
+const DYNAMIC_MEMORY = "its VMs have dynamic memory, whose bounds change with a restart";
+const isMemoryStatic = ({ dynamicMemoryMinimumPercent: percent }: HypervOptions): boolean =>
+  percent === undefined || percent === null;
 
 /** The Hyper-V driver, with what only it has so far. */
 export interface HypervDriver extends VmDriver {
@@ -165,10 +168,13 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         throw new DriverError("hypervisor_unavailable", `no virtual switch "${options.switch}"`);
       // Before 2016 there is no template of signatures but Windows' own; a checkpoint of a running VM is none that its guest knows of, and reverting is no clean boot; and
       // nothing but its disk grows while it runs.
+      const whyNoMemory = facts.modern ? DYNAMIC_MEMORY : BEFORE_2016;
+      const growsMemory = facts.modern && isMemoryStatic(options);
       const capabilities = {
         ...CAPABILITIES.hyperv,
         liveSnapshot: facts.modern,
-        hotResize: facts.modern,
+        hotResize: growsMemory,
+        hotMemory: growsMemory,
         secureBootUefiCa: facts.modern,
       };
       return {
@@ -180,7 +186,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         capabilities,
         missing: missingOf("hyperv", capabilities, {
           liveSnapshot: BEFORE_2016,
-          hotResize: BEFORE_2016,
+          hotResize: whyNoMemory,
+          hotMemory: whyNoMemory,
           secureBootUefiCa: BEFORE_2016,
         }),
         cpuThreads: facts.cpuThreads,

@@ -3,7 +3,7 @@ import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DriverCapabilities, HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import { limitsOf } from "#core/hosts/limits.ts";
 import type { Clock, IdSource, Log } from "#core/ports.ts";
-import { desiredLimits, sizeIsSeen, type VmLimits } from "#core/vms/seen-size.ts";
+import { desiredLimits, sizeIsSeen, wholeSize, type VmLimits } from "#core/vms/seen-size.ts";
 import { refuseBeyondLimits } from "../beyond-limits.ts";
 import { CAPABILITIES, missingOf } from "../capabilities.ts";
 import {
@@ -47,6 +47,8 @@ const HOT_GROWTH = {
 } as const satisfies Record<HostFacts["hypervisor"], object>;
 const ALL_CAPABILITIES: DriverCapabilities = {
   hotResize: true,
+  hotVcpus: true,
+  hotMemory: true,
   hotDiskGrow: true,
   gracefulStop: true,
   liveSnapshot: true,
@@ -313,10 +315,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       const record = await must(vm);
       const limits = desiredLimits(vm);
       const { size } = record;
-      if (
-        sizeIsSeen({ ...vm.size, ...limits }, { size, limits: record.limits ?? UNLIMITED }) ===
-        "seen"
-      )
+      if (sizeIsSeen(wholeSize(vm), { size, limits: record.limits ?? UNLIMITED }) === "seen")
         return;
       refuseLimits(limits, record.limits ?? UNLIMITED, can);
       if (vm.size.diskGib < record.size.diskGib)
@@ -441,12 +440,12 @@ function refuseColdResize(
 ): void {
   const { vcpus, memoryMib, diskGib } = desired.size;
   const shrinks = vcpus < vm.size.vcpus || memoryMib < vm.size.memoryMib;
-  const grows = vcpus > vm.size.vcpus || memoryMib > vm.size.memoryMib;
   const past = vcpus > run.maxVcpus || memoryMib > run.maxMemoryMib;
   if (
     shrinks ||
     past ||
-    (grows && !can.hotResize) ||
+    (vcpus > vm.size.vcpus && !(can.hotResize && (can.hotVcpus ?? true))) ||
+    (memoryMib > vm.size.memoryMib && !(can.hotResize && (can.hotMemory ?? true))) ||
     (diskGib > vm.size.diskGib && !can.hotDiskGrow)
   )
     throw new DriverError("must_be_off", `VM ${desired.vmId} must be off for this size`);
