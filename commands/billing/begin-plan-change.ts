@@ -1,12 +1,12 @@
 import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
-import { mayBeDropped } from "#core/billing/plan-change.ts";
+import { mayBeDropped, type PlanChange } from "#core/billing/plan-change.ts";
 import { onBegin } from "#core/billing/plan-change-moves.ts";
 import type { Bought, Quote } from "#core/billing/quote.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import { toMoneyView } from "#core/money.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
-import { insertPlanChange, openChangeOf } from "#db/billing/plan-changes.ts";
+import { insertPlanChange, loadPlanChange, openChangeOf } from "#db/billing/plan-changes.ts";
 import { loadQuote, takeQuote } from "#db/billing/quotes.ts";
 import { loadService, type Service } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
@@ -30,6 +30,8 @@ export type TakeRefusal = Refusal<
   | "no_capacity"
 >;
 
+type Begun = Result<{ action: Action; change: PlanChange }, TakeRefusal>;
+
 type Asked = Readonly<{ who: AccountPrincipal; vmId: string; quoteId: string }>;
 
 /** It waits for the renewal. */
@@ -48,9 +50,9 @@ const outdated = () =>
 export async function beginPlanChange(
   deps: Deps,
   asked: Asked,
-): Promise<Result<Action, TakeRefusal>> {
+): Promise<Begun> {
   const at = stamp(deps);
-  return undoOnRefusal(deps.db, async (tx): Promise<Result<Action, TakeRefusal>> => {
+  return undoOnRefusal(deps.db, async (tx): Promise<Begun> => {
     const vm = await lockVm(tx, asked.vmId);
     if (!vm || vm.presence === "absent" || !mayTouch(asked.who, vm.accountId))
       return refuse("vm_not_found", "no such VM");
@@ -118,7 +120,9 @@ export async function beginPlanChange(
       },
       at,
     );
-    return ok(action);
+    const { change } = (await loadPlanChange(tx, planChangeId)) ?? {};
+    if (!change) throw new Error(`change ${planChangeId} vanished`);
+    return ok({ action, change });
   });
 }
 

@@ -1,7 +1,8 @@
-import { and, asc, desc, eq, isNull, lte, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, isNull, lte, or, sql } from "drizzle-orm";
 import type { PlanChange } from "#core/billing/plan-change.ts";
 import type { ChangedOfChange } from "#core/billing/plan-change-moves.ts";
 import type { Event } from "#core/contracts/events.ts";
+import type { Action } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { planChanges, resizeQuotes } from "#db/schema/billing.ts";
 import { quoteFromRow } from "./quotes.ts";
@@ -63,9 +64,15 @@ export async function openChangeOf(db: Db | Tx, vmId: string): Promise<PlanChang
   return row && changeFromRow(row).change;
 }
 
+/** Of a VM: the newest. An older one is not open. */
+export async function newestChangeOf(db: Db | Tx, vmId: string): Promise<PlanChange | undefined> {
+  const [newest] = await latestChangesOf(db, vmId, 1);
+  return newest;
+}
+
 /** Of a VM, the newest first. */
 export async function latestChangesOf(
-  db: Db,
+  db: Db | Tx,
   vmId: string,
   limit: number,
 ): Promise<readonly PlanChange[]> {
@@ -76,12 +83,15 @@ export async function latestChangesOf(
   return rows.map((row) => changeFromRow(row).change);
 }
 
-export async function changeOfAction(
+/** Those that actions carry out, by the action; of an action that is no resize there is none. */
+export async function changesOfActions(
   db: Db | Tx,
-  actionId: string,
-): Promise<PlanChange | undefined> {
-  const [row] = await changes(db).where(eq(planChanges.actionId, actionId));
-  return row && changeFromRow(row).change;
+  actions: readonly Pick<Action, "id" | "type">[],
+): Promise<ReadonlyMap<string, PlanChange>> {
+  const ids = actions.flatMap(({ id, type }) => (type === "resize" ? [id] : []));
+  if (ids.length === 0) return new Map();
+  const rows = await changes(db).where(inArray(planChanges.actionId, ids));
+  return new Map(rows.map((row) => [row.change.actionId, changeFromRow(row).change]));
 }
 
 /** Holds the change until the transaction ends. The caller holds its VM. */

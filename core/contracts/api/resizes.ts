@@ -31,18 +31,18 @@ export const QuoteResize = z
   .openapi("QuoteResize");
 export type QuoteResize = z.infer<typeof QuoteResize>;
 
-const ChangeWhen = z.enum(CHANGE_WHEN).openapi("ChangeWhen", {
+export const ChangeWhen = z.enum(CHANGE_WHEN).openapi("ChangeWhen", {
   description: "At once, or at the end of the period that is paid.",
 });
-const ChangeBilling = z.enum(CHANGE_BILLING).openapi("ChangeBilling", {
+export const ChangeBilling = z.enum(CHANGE_BILLING).openapi("ChangeBilling", {
   description:
     "`prorate`: what is left of the present period is credited and charged. `none`: the new price counts from the next period on.",
 });
-const ChangeOrder = z.enum(CHANGE_ORDERS).openapi("ChangeOrder", {
+export const ChangeOrder = z.enum(CHANGE_ORDERS).openapi("ChangeOrder", {
   description:
     "`pay_first`: paid, and then made. `machine_first`: made, seen, and then priced: nothing is to be paid now.",
 });
-const ResizeMethod = z.enum(RESIZE_METHODS).openapi("ResizeMethod", {
+export const ResizeMethod = z.enum(RESIZE_METHODS).openapi("ResizeMethod", {
   description:
     "`live`: while it runs, or while it is off; `restart`: it is shut down and started once; `move`: to another host; `none`: the machine stays as it is.",
 });
