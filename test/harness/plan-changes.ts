@@ -1,0 +1,142 @@
+import { v7 } from "uuid";
+import type { Quote } from "#core/billing/quote.ts";
+import { beginPlanChange, makeWay } from "#commands/billing/begin-plan-change.ts";
+import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
+import { loadPlan } from "#db/catalogue/catalogue.ts";
+import { insertQuote } from "#db/billing/quotes.ts";
+import { loadService } from "#db/billing/services.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { loadVm } from "#db/vms/vms.ts";
+import type { ControlPlane } from "./control-plane.ts";
+import { anActiveVm, aNewVersion, aWorld, hostSees, valueOf, type World } from "./world.ts";
+
+export const LARGE = { vcpus: 2, memoryMib: 2048, diskGib: 40 };
+export const LARGE_LIMITS = { bandwidthMbit: 2000, diskIops: 900 };
+export const SMALL_LIMITS = { bandwidthMbit: 1000, diskIops: null };
+
+/** A VM that runs, of the first version of its plan; a second one is twice as large, and sold for 900 a month. */
+export async function aVmToResize(
+  cp: ControlPlane,
+  options: Parameters<typeof aWorld>[1] = {},
+): Promise<Vm> {
+  const world = await aWorld(cp, { places: 4, ...options });
+  const { vmId, orderId } = await anActiveVm(cp, world);
+  const version = await aNewVersion(cp, world.planId, {
+    ...LARGE,
+    ...LARGE_LIMITS,
+    prices: [
+      { interval: "month", amountMinor: "900", currency: "usd" },
+      { interval: "year", amountMinor: "9000", currency: "usd" },
+    ],
+  });
+  return { world, vmId, orderId, version };
+}
+export type Vm = Readonly<{ world: World; vmId: string; orderId: string; version: number }>;
+
+/** What is offered to its buyer, as `quoteResize` stores it, from what is had now. */
+export async function aStoredQuote(
+  cp: ControlPlane,
+  { world, vmId, version }: Vm,
+  over: Partial<Quote> = {},
+): Promise<Quote> {
+  const { db } = cp.deps;
+  const now = cp.clock.now();
+  const [service, vm, plan] = await inTransaction(db, async (tx) => [
+    await loadService(tx, vmId),
+    await loadVm(tx, vmId),
+    await loadPlan(tx, { planId: world.planId, planVersion: version }),
+  ]);
+  if (!vm) throw new Error(`there is no VM ${vmId}`);
+  const { vcpus, memoryMib, diskGib, bandwidthMbit, diskIops } = vm;
+  const price = plan.prices.find(({ interval }) => interval === "month");
+  const at = new Date(Math.floor(+now / 1000) * 1000);
+  const usd = (minor: bigint) => ({ minor, currency: "usd" }) as const;
+  const quote: Quote = {
+    id: v7(),
+    vmId,
+    askedBy: world.buyer.accountId,
+    from: {
+      planId: service.planId,
+      planVersion: service.planVersion,
+      price: service.price,
+      machine: { vcpus, memoryMib, diskGib, bandwidthMbit, diskIops },
+    },
+    to: {
+      planId: plan.id,
+      planVersion: plan.version,
+      price: service.price && price ? { interval: "month", amount: price.amount } : null,
+      machine: { ...plan.size, bandwidthMbit: plan.bandwidthMbit, diskIops: plan.diskIops },
+    },
+    when: "now",
+    billing: "prorate",
+    order: "pay_first",
+    method: "live",
+    downSeconds: 0,
+    dueNow: usd(400n),
+    credit: usd(0n),
+    tax: usd(0n),
+    lines: [],
+    at,
+    appliesAt: at,
+    differsBy: usd(0n),
+    basis: "of the test",
+    createdAt: now,
+    expiresAt: new Date(+now + 15 * 60_000),
+    ...over,
+  };
+  await insertQuote(db, quote);
+  return quote;
+}
+
+/** Takes a quote as the route does. */
+export async function take(cp: ControlPlane, { world, vmId }: Vm, quoteId: string) {
+  const asked = { who: world.buyer, vmId, quoteId };
+  await makeWay(cp.deps, asked);
+  return beginPlanChange(cp.deps, asked);
+}
+
+/** Its host shows it as it is desired now, or otherwise. */
+export async function isSeen(
+  cp: ControlPlane,
+  { world, vmId }: Vm,
+  over: Partial<{ generation: number; size: typeof LARGE; limits: object; power: string }> = {},
+): Promise<void> {
+  const vm = await loadVm(cp.deps.db, vmId);
+  if (!vm) throw new Error(`there is no VM ${vmId}`);
+  const { generation = vm.generation, ...seen } = over;
+  await hostSees(cp, world.hostId, vmId, {
+    generation,
+    observed: {
+      size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: vm.diskGib },
+      limits: { bandwidthMbit: vm.bandwidthMbit, diskIops: vm.diskIops },
+      ...(seen as object),
+    },
+  });
+}
+
+/** Time passes, and all that moves by itself does. */
+export async function later(cp: ControlPlane, minutes: number): Promise<void> {
+  cp.clock.advanceMinutes(minutes);
+  await followPlanChanges(cp.deps);
+  await cp.pump();
+}
+
+/** What is had, held and wanted, in one look. */
+export async function standsAt(cp: ControlPlane, { vmId }: Pick<Vm, "vmId">) {
+  const [row] = await cp.rows(
+    `select s.plan_version as version, s.amount_minor::int as price, v.vcpus, v.memory_mib as memory, v.disk_gib as disk,
+       v.bandwidth_mbit as bandwidth, v.disk_iops as iops, r.vcpus as held_vcpus, r.memory_mib as held_memory, r.disk_gib as held_disk,
+       h.allocated_vcpus as allocated
+     from services s join vms v on v.id = s.vm_id join hosts h on h.id = v.host_id
+       left join reservations r on r.vm_id = v.id and r.released_at is null
+     where s.vm_id = $1`,
+    vmId,
+  );
+  const [change] = await cp.rows(
+    `select c.money, c.machine, c.turned_back as why, c.outcome, a.status, a.error_code as error
+     from plan_changes c join actions a on a.id = c.action_id where c.vm_id = $1 order by c.id desc limit 1`,
+    vmId,
+  );
+  return { ...row, ...change };
+}
+
