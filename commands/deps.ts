@@ -1,5 +1,6 @@
 import type { Accounts } from "#core/accounts/accounts.ts";
 import type { Payments } from "#core/billing/payments.ts";
+import type { PriceChanges } from "#core/billing/price-changes.ts";
 import type { UnpaidLimits } from "#core/orders/unpaid-limits.ts";
 import type { PlaneMetrics } from "#core/plane-metrics.ts";
 import type {
@@ -23,7 +24,7 @@ export type Deps = Readonly<{
   sealer: Sealer;
   log: Log;
   metrics: PlaneMetrics;
-  payments: Payments;
+  payments: Payments & PriceChanges;
   queues: Queues;
   mail: Mail;
   accounts: Accounts;

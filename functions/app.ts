@@ -32,6 +32,8 @@ import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
 import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { staffOrderRoutes } from "#functions/routes/staff/orders.ts";
+import { resizeRoutes } from "#functions/routes/customer/resizes.ts";
+import { staffResizeRoutes } from "#functions/routes/staff/resizes.ts";
 import { staffVmRoutes } from "#functions/routes/staff/vms.ts";
 import { usageRoutes } from "#functions/routes/customer/usage.ts";
 import { vmRoutes } from "#functions/routes/customer/vms.ts";
@@ -178,6 +180,8 @@ export function createApi(deps: Deps) {
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
   app.route("/", staffVmRoutes(deps));
+  app.route("/", staffResizeRoutes(deps));
+  app.route("/", resizeRoutes(deps));
   app.route("/", staffOrderRoutes(deps));
   describeAgents(deps.clock, app.openAPIRegistry);
 

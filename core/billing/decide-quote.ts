@@ -24,8 +24,6 @@ export type ResizeState = Readonly<{
   isLost: boolean;
   /** The action that runs on it. */
   running: string | null;
-  /** A change of it is under way, or waits for its payment or its renewal. */
-  isChangeOpen: boolean;
   /** As its host showed it last. */
   seen: ResizedFrom;
   power: ObservedPower;

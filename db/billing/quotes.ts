@@ -50,9 +50,10 @@ const lineToRow = (line: QuotedLine) => ({
   until: line.until.toISOString(),
 });
 
-export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<void> {
+/** Keeps a quote, and gives back the one that is kept: of two of one id that race, the first. */
+export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<Quote> {
   const { from, to, lines, differsBy, dueNow, credit, tax, ...row } = quote;
-  await tx.insert(resizeQuotes).values({
+  const values = {
     ...row,
     offered: {
       from: boughtToRow(from),
@@ -64,7 +65,12 @@ export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<void> {
     creditMinor: credit?.minor ?? null,
     taxMinor: tax?.minor ?? null,
     currency: dueNow?.currency ?? null,
-  });
+  };
+  const [kept] = await tx.insert(resizeQuotes).values(values).onConflictDoNothing().returning();
+  if (kept) return quoteFromRow(kept);
+  const first = await loadQuote(tx, quote.id);
+  if (!first) throw new Error(`quote ${quote.id} vanished`);
+  return first;
 }
 
 function quoteFromRow(row: typeof resizeQuotes.$inferSelect): Quote {
