@@ -1,8 +1,9 @@
 import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
-import { decideCourse, type Course, type ResizeAsked } from "#core/billing/decide-quote.ts";
+import { decideCourse, type Course } from "#core/billing/decide-quote.ts";
 import { moneyOf } from "#core/billing/offer-quote.ts";
 import type { Billed, ChangePreview } from "#core/billing/price-changes.ts";
 import type { Quote } from "#core/billing/quote.ts";
+import type { ResizeAsked } from "#core/billing/resize.ts";
 import type { Refused } from "#core/billing/quote-refusals.ts";
 import { QuotedResize } from "#core/contracts/api/resizes.ts";
 import type { BillingInterval } from "#core/orders/order.ts";

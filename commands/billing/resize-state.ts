@@ -1,7 +1,7 @@
 import { isPastGrace } from "#core/billing/entitlement.ts";
-import type { ResizeAsked, ResizeState, ResizeTarget } from "#core/billing/decide-quote.ts";
 import type { Billed } from "#core/billing/price-changes.ts";
 import type { Bought } from "#core/billing/quote.ts";
+import type { ResizeState, ResizeTarget } from "#core/billing/resize.ts";
 import { limitsOf } from "#core/hosts/limits.ts";
 import { seenSizeFromRow } from "#core/vms/seen-size.ts";
 import type { Resizing } from "#db/billing/resizing.ts";

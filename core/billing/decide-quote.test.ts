@@ -1,18 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { LIMITS } from "#core/hosts/limits.ts";
 import { ALL_CAPABILITIES } from "#test/builders.ts";
-import {
-  decideCourse,
-  dueOf,
-  RESTART_SECONDS,
-  type Course,
-  type ResizeAsked,
-  type ResizeState,
-  type ResizeTarget,
-} from "./decide-quote.ts";
+import { decideCourse, dueOf, RESTART_SECONDS, type Course } from "./decide-quote.ts";
 import { moneyOf, NO_MONEY } from "./offer-quote.ts";
 import type { Billed, ChangePreview } from "./price-changes.ts";
 import type { QuoteRefusal } from "./quote.ts";
+import type { ResizeAsked, ResizeState, ResizeTarget } from "./resize.ts";
 
 /* 6a 2: what a quote offers, and all that stands against one. */
 

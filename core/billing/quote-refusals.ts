@@ -1,8 +1,8 @@
 import { lacksRoom } from "#core/hosts/capacity.ts";
 import type { ResizeHow } from "#core/vms/resize-method.ts";
-import type { ResizeAsked, ResizeState } from "./decide-quote.ts";
 import type { Billed } from "./price-changes.ts";
 import type { Bought, MachineSize, QuoteRefusal } from "./quote.ts";
+import type { ResizeAsked, ResizeState } from "./resize.ts";
 
 /** Why there is no quote: a stable code, and words for people. */
 export type Refused = Readonly<{ code: QuoteRefusal; detail: string }>;

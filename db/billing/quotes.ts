@@ -74,15 +74,19 @@ export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<Quote> {
 }
 
 function quoteFromRow(row: typeof resizeQuotes.$inferSelect): Quote {
-  const { offered, dueNowMinor, creditMinor, taxMinor, currency, takenBy, takenAt, ...quote } = row;
   const money = (minor: bigint | null): Money | null =>
-    minor === null || currency === null ? null : { minor, currency: currencyFromRow(currency) };
+    minor === null || row.currency === null
+      ? null
+      : { minor, currency: currencyFromRow(row.currency) };
+  const { id, vmId, askedBy, when, billing, order, method, downSeconds } = row;
+  const { at, appliesAt, basis, createdAt, expiresAt } = row;
   return {
-    ...quote,
-    ...StoredOffer.parse(offered),
-    dueNow: money(dueNowMinor),
-    credit: money(creditMinor),
-    tax: money(taxMinor),
+    ...{ id, vmId, askedBy, when, billing, order, method, downSeconds },
+    ...StoredOffer.parse(row.offered),
+    dueNow: money(row.dueNowMinor),
+    credit: money(row.creditMinor),
+    tax: money(row.taxMinor),
+    ...{ at, appliesAt, basis, createdAt, expiresAt },
   };
 }
 
