@@ -19,7 +19,9 @@ export async function priceAtProvider(
   const plan = await loadPlan(deps.db, of);
   const price = priceFor(plan, interval);
   if (!price)
-    throw new Error(`version ${of.planVersion} of plan ${of.planId} has no price by the ${interval}`);
+    throw new Error(
+      `version ${of.planVersion} of plan ${of.planId} has no price by the ${interval}`,
+    );
   if (price.stripePriceId !== null) return price.stripePriceId;
   const stripeId = await deps.payments.ensurePrice({
     planPriceId: price.id,

@@ -7,7 +7,7 @@ import type { Currency } from "#core/money.ts";
 import { networkOf } from "#core/network/caller-network.ts";
 import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
-import type { BillingInterval, Order } from "#core/orders/order.ts";
+import type { Order } from "#core/orders/order.ts";
 import {
   decideHold,
   decideNetworkHold,

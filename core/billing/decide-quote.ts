@@ -1,64 +1,11 @@
-import type { Capacity } from "#core/hosts/capacity.ts";
-import type { HostState } from "#core/hosts/place-vm.ts";
-import type { BillingInterval } from "#core/orders/order.ts";
 import { GRACEFUL_STOP_MS } from "#core/vms/plan-vm-step.ts";
-import { howToResize, type ResizedFrom, type ResizeMeans } from "#core/vms/resize-method.ts";
-import type { ObservedPower, VmSize } from "#core/vms/vm.ts";
+import { howToResize } from "#core/vms/resize-method.ts";
 import type { Billed, PriceChangeHow } from "./price-changes.ts";
 import { netOf, prorate, type Proration } from "./proration.ts";
 import { QUOTE_LIFE_MS, type Bought, type Downgrade, type Quote } from "./quote.ts";
 import { sameMachine, whyNoQuote, type Refused } from "./quote-refusals.ts";
-import type { Payer, ServicePrice } from "./service.ts";
-
-/** What stands before a change: what was bought, its machine, and where that is. */
-export type ResizeState = Readonly<{
-  vmId: string;
-  payer: Payer;
-  bought: Bought;
-  /** Of the plan version that was bought: its disk, which the machine's may differ from, and when a VM of it becomes smaller. */
-  planDiskGib: number;
-  downgrade: Downgrade;
-  isFrozen: boolean;
-  isSuspended: boolean;
-  isDelivered: boolean;
-  isLost: boolean;
-  /** The action that runs on it. */
-  running: string | null;
-  /** A change of it is under way, or waits for its payment or its renewal. */
-  isChangeOpen: boolean;
-  /** As its host showed it last. */
-  seen: ResizedFrom;
-  power: ObservedPower;
-  host: Readonly<{
-    id: string;
-    state: HostState;
-    /** null: what its agent last said of it cannot be read. */
-    means: ResizeMeans | null;
-    free: Capacity;
-  }>;
-  image: Readonly<{ minMemoryMib: number; minDiskGib: number }>;
-}>;
-
-/** What is wanted: the newest version of a plan. */
-export type ResizeTarget = Readonly<{
-  planId: string;
-  version: number;
-  available: boolean;
-  size: VmSize;
-  bandwidthMbit: number | null;
-  diskIops: number | null;
-  prices: readonly ServicePrice[];
-}>;
-
-export type ResizeAsked = Readonly<{
-  /** null: there is no such plan. */
-  target: ResizeTarget | null;
-  /** null: as it is paid for now. */
-  interval: BillingInterval | null;
-  keepDisk: boolean;
-  /** null: the customer asks; staff say how it is to be. */
-  staff: Readonly<Pick<Quote, "when" | "billing">> | null;
-}>;
+import type { ResizeAsked, ResizeState, ResizeTarget } from "./resize.ts";
+import type { ServicePrice } from "./service.ts";
 
 /** How a change would go. */
 export type Course = Readonly<

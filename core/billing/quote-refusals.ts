@@ -1,8 +1,8 @@
 import { lacksRoom } from "#core/hosts/capacity.ts";
 import type { ResizeHow } from "#core/vms/resize-method.ts";
-import type { ResizeAsked, ResizeState } from "./decide-quote.ts";
 import type { Billed } from "./price-changes.ts";
 import type { Bought, MachineSize, QuoteRefusal } from "./quote.ts";
+import type { ResizeAsked, ResizeState } from "./resize.ts";
 
 /** Why there is no quote: a stable code, and words for people. */
 export type Refused = Readonly<{ code: QuoteRefusal; detail: string }>;
@@ -51,17 +51,15 @@ const ofTheVm = (vm: ResizeState, { staff }: ResizeAsked): readonly Refused[] =>
 ];
 
 function ofTheMoney({ state, billed }: Weighed, now: Date): readonly Refused[] {
-  const isPending = state.isChangeOpen || (billed?.pending ?? null) !== null;
-  const waits = against(
-    isPending,
-    "change_waiting",
-    "another change of it waits: pay it, or call it off",
-  );
-  if (state.payer !== "stripe") return waits;
+  if (state.payer !== "stripe") return [];
   const ends = billed === null || billed.cancelsAt !== null || ENDED.has(billed.status);
   const isPaid = billed?.status === "active" && billed.isPaid && now < billed.period.until;
   return [
-    ...waits,
+    ...against(
+      billed !== null && billed.pending !== null,
+      "change_waiting",
+      "another change of it waits to be paid: pay it, or call it off",
+    ),
     ...against(
       ends,
       "cancels_at_period_end",
@@ -87,7 +85,9 @@ function ofWhatIsAsked({ state, asked, to }: Weighed): readonly Refused[] {
     ...against(!target.available, "plan_not_on_sale", "this plan is not on sale any more"),
     ...against(to === null, "interval_not_sold", "it is not sold by that interval"),
     ...against(
-      to !== null && from.price !== null && to.price?.amount.currency !== from.price.amount.currency,
+      to !== null &&
+        from.price !== null &&
+        to.price?.amount.currency !== from.price.amount.currency,
       "currency_differs",
       "it is sold in another currency than this VM is paid in",
     ),
@@ -138,9 +138,9 @@ function ofTheMachine({ state, asked, to, way }: Weighed): readonly Refused[] {
       code === "beyond_limits" || code === "limit_unsupported" ? [{ code, detail }] : [],
     ),
     ...against(
-      !isSame && host.means === null,
+      !isSame && (host.means === null || state.seen.limits === null),
       "unsupported_by_agent",
-      "its host's agent has not said what it can",
+      "its host's agent is too old, or has not shown yet what it can and how large the VM is",
     ),
     ...against(
       !hasRoom(host, bought.machine, machine),

@@ -84,6 +84,7 @@ export const STATUS_BY_CODE = {
   repair_unavailable: 409,
   unsupported_by_agent: 409,
   plan_changed: 409,
+  resize_refused: 409,
   adoption_refused: 409,
   restore_point_invalid: 422,
   vm_not_running: 409,

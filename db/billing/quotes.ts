@@ -50,9 +50,10 @@ const lineToRow = (line: QuotedLine) => ({
   until: line.until.toISOString(),
 });
 
-export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<void> {
+/** Keeps a quote, and gives back the one that is kept: of two of one id that race, the first. */
+export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<Quote> {
   const { from, to, lines, differsBy, dueNow, credit, tax, ...row } = quote;
-  await tx.insert(resizeQuotes).values({
+  const values = {
     ...row,
     offered: {
       from: boughtToRow(from),
@@ -64,19 +65,28 @@ export async function insertQuote(tx: Db | Tx, quote: Quote): Promise<void> {
     creditMinor: credit?.minor ?? null,
     taxMinor: tax?.minor ?? null,
     currency: dueNow?.currency ?? null,
-  });
+  };
+  const [kept] = await tx.insert(resizeQuotes).values(values).onConflictDoNothing().returning();
+  if (kept) return quoteFromRow(kept);
+  const first = await loadQuote(tx, quote.id);
+  if (!first) throw new Error(`quote ${quote.id} vanished`);
+  return first;
 }
 
 export function quoteFromRow(row: typeof resizeQuotes.$inferSelect): Quote {
-  const { offered, dueNowMinor, creditMinor, taxMinor, currency, takenBy, takenAt, ...quote } = row;
   const money = (minor: bigint | null): Money | null =>
-    minor === null || currency === null ? null : { minor, currency: currencyFromRow(currency) };
+    minor === null || row.currency === null
+      ? null
+      : { minor, currency: currencyFromRow(row.currency) };
+  const { id, vmId, askedBy, when, billing, order, method, downSeconds } = row;
+  const { at, appliesAt, basis, createdAt, expiresAt } = row;
   return {
-    ...quote,
-    ...StoredOffer.parse(offered),
-    dueNow: money(dueNowMinor),
-    credit: money(creditMinor),
-    tax: money(taxMinor),
+    ...{ id, vmId, askedBy, when, billing, order, method, downSeconds },
+    ...StoredOffer.parse(row.offered),
+    dueNow: money(row.dueNowMinor),
+    credit: money(row.creditMinor),
+    tax: money(row.taxMinor),
+    ...{ at, appliesAt, basis, createdAt, expiresAt },
   };
 }
 

@@ -44,10 +44,7 @@ export async function loadResizing(db: Db | Tx, vmId: string): Promise<Resizing 
     .innerJoin(services, eq(services.vmId, vms.id))
     .innerJoin(
       planVersions,
-      and(
-        eq(planVersions.planId, services.planId),
-        eq(planVersions.version, services.planVersion),
-      ),
+      and(eq(planVersions.planId, services.planId), eq(planVersions.version, services.planVersion)),
     )
     .innerJoin(hosts, eq(hosts.id, vms.hostId))
     .innerJoin(images, eq(images.id, vms.imageId))

@@ -29,7 +29,6 @@ export const QuoteResize = z
     }),
   })
   .openapi("QuoteResize");
-export type QuoteResize = z.infer<typeof QuoteResize>;
 
 export const ChangeWhen = z.enum(CHANGE_WHEN).openapi("ChangeWhen", {
   description: "At once, or at the end of the period that is paid.",
@@ -67,7 +66,7 @@ const Recurring = z
       "What is paid for each interval, before tax; null: whoever pays keeps the price, or there is none.",
   });
 
-export const ResizeRefusal = z
+const ResizeRefusal = z
   .object({
     code: z.enum(QUOTE_REFUSALS).openapi("ResizeRefusalCode"),
     detail: z.string().openapi({ description: "For people; it may change." }),
@@ -89,7 +88,7 @@ const QuoteLine = z
   })
   .openapi("ResizeQuoteLine");
 
-export const QuoteView = z
+const QuoteView = z
   .object({
     id: idOut("quote"),
     vmId: idOut("vm"),
@@ -175,18 +174,9 @@ export const ResizeForStaff = z
     when: use(ChangeWhen),
     billing: use(ChangeBilling),
     reason: Label(500).openapi({ description: "For the audit." }),
-    dryRun: z
-      .boolean()
-      .default(false)
-      .openapi({ description: "Says what it would do, and does nothing." }),
-    hash: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .optional()
-      .openapi({ description: "A dry run's: refused when it would do something else by now." }),
+    dryRun: z.literal(true).openapi({ description: "Says what it would do, and does nothing." }),
   })
   .openapi("ResizeForStaff");
-export type ResizeForStaff = z.infer<typeof ResizeForStaff>;
 
 export const StaffResizePlan = z
   .object({
@@ -196,3 +186,4 @@ export const StaffResizePlan = z
     hash: z.string().nullable().openapi({ description: "null: it cannot be done." }),
   })
   .openapi("StaffResizePlan");
+export type StaffResizePlan = z.infer<typeof StaffResizePlan>;

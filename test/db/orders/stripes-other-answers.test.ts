@@ -82,6 +82,7 @@ test("4b A5: who buys in a second currency is a second customer, which Stripe as
         trafficGib: 512,
         bandwidthMbit: 500,
         diskIops: null,
+        downgrade: "renewal",
         available: true,
         prices: [
           {
