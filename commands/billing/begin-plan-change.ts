@@ -6,8 +6,14 @@ import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import { toMoneyView } from "#core/money.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
-import { insertPlanChange, loadPlanChange, openChangeOf } from "#db/billing/plan-changes.ts";
+import {
+  changeOfQuote,
+  insertPlanChange,
+  loadPlanChange,
+  openChangeOf,
+} from "#db/billing/plan-changes.ts";
 import { loadQuote, takeQuote } from "#db/billing/quotes.ts";
+import { loadResizing } from "#db/billing/resizing.ts";
 import { loadService, type Service } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
 import { resizeReservation } from "#db/hosts/capacity.ts";
@@ -16,6 +22,7 @@ import { insertAction, runningActionOf } from "#db/vms/actions.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
+import { basisOf, billedOf, stateOf } from "./resize-state.ts";
 import { dropPlanChange } from "./drop-plan-change.ts";
 
 export type TakeRefusal = Refusal<
@@ -49,7 +56,7 @@ const outdated = () =>
  */
 export async function beginPlanChange(
   deps: Deps,
-  asked: Asked,
+  asked: Asked & { basisHolds: boolean; reason?: string },
 ): Promise<Begun> {
   const at = stamp(deps);
   return undoOnRefusal(deps.db, async (tx): Promise<Begun> => {
@@ -65,7 +72,7 @@ export async function beginPlanChange(
     if (vm.lostAt !== null)
       return refuse("vm_lost", "its host says that this VM is not there any more");
     const service = await loadService(tx, vm.id);
-    if (!isAsQuoted(quote, vm, service)) return outdated();
+    if (!asked.basisHolds || !isAsQuoted(quote, vm, service)) return outdated();
     const running = await runningActionOf(tx, vm.id);
     if (running && quote.when === "now")
       return refuse("vm_locked", `a ${running.type} is running; wait for it to end`);
@@ -112,6 +119,7 @@ export async function beginPlanChange(
           plan_change_id: planChangeId,
           when: quote.when,
           billing: quote.billing,
+          ...(asked.reason !== undefined && { reason: asked.reason }),
         },
         events: [
           { name: "plan_change.began.v1", data: { planChangeId, vmId: vm.id } },
@@ -160,16 +168,23 @@ export const holdRoom = async (
   method === "none" || (await resizeReservation(tx, vmId, to.machine, "at_least"));
 
 /**
- * Before a quote is taken: drops the change of before that still waits, for whoever may take this one, so that its invoice is void
- * before another is made. Repeated, and of a quote that will be refused anyway, it does nothing.
+ * Before a quote is taken, and outside of any transaction: drops the change of before that still waits, for whoever may take this one,
+ * so that its invoice is void before another is made, and looks whether what the quote was worked out from still holds. Of a quote
+ * that was taken, or will be refused anyway, it does nothing.
+ *
+ * Throws when the provider cannot be reached.
  */
-export async function makeWay(deps: Deps, asked: Asked): Promise<void> {
-  const [quote, open] = [
-    await loadQuote(deps.db, asked.quoteId),
-    await openChangeOf(deps.db, asked.vmId),
-  ];
-  if (!quote || !isOf(quote, asked) || deps.clock.now() >= quote.expiresAt) return;
-  if (!open || open.quoteId === quote.id || !mayBeDropped(open)) return;
-  await dropPlanChange(deps, { who: asked.who, vmId: asked.vmId, why: "replaced" });
+export async function makeWay(deps: Deps, asked: Asked): Promise<{ basisHolds: boolean }> {
+  const { db } = deps;
+  const quote = await loadQuote(db, asked.quoteId);
+  if (!quote || !isOf(quote, asked) || deps.clock.now() >= quote.expiresAt)
+    return { basisHolds: true };
+  if ((await changeOfQuote(db, quote.id)) !== undefined) return { basisHolds: true };
+  const open = await openChangeOf(db, asked.vmId);
+  if (open && mayBeDropped(open))
+    await dropPlanChange(deps, { who: asked.who, vmId: asked.vmId, why: "replaced" });
+  const found = await loadResizing(db, asked.vmId);
+  if (!found) return { basisHolds: true };
+  const billed = await billedOf(deps, found);
+  return { basisHolds: quote.basis === basisOf(stateOf(found, deps.clock.now()), quote.to, billed) };
 }
-

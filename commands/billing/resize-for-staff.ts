@@ -1,14 +1,23 @@
+import type { z } from "zod";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import type { PlanChange } from "#core/billing/plan-change.ts";
 import type { Quote } from "#core/billing/quote.ts";
 import type { Refused } from "#core/billing/quote-refusals.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { insertQuote } from "#db/billing/quotes.ts";
-import type { Deps } from "#commands/deps.ts";
+import type { Action } from "#core/vms/action.ts";
+import { changeOfQuote } from "#db/billing/plan-changes.ts";
+import { insertQuote, loadQuote } from "#db/billing/quotes.ts";
+import { claimKey, keepAnswer, type RequestKey } from "#db/messages/idempotency.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { loadActionWithOwner } from "#db/vms/actions.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { beginPlanChange, makeWay, type TakeRefusal } from "./begin-plan-change.ts";
 import { hashOf } from "#commands/vms/repair-vm.ts";
 import { findForResize, offer, type WantedResize } from "./quote-resize.ts";
 import { effectsOf } from "./resize-effects.ts";
 
-export type StaffResize = Readonly<{ who: AccountPrincipal; vmId: string }> &
+/** `id`: of the quote; a new one unless it is given. */
+export type StaffResize = Readonly<{ who: AccountPrincipal; vmId: string; id?: string }> &
   WantedResize &
   Pick<Quote, "when" | "billing">;
 
@@ -25,10 +34,11 @@ export async function showStaffResize(
   deps: Deps,
   asked: StaffResize,
 ): Promise<Result<StaffResizePlan, Refusal<"vm_not_found">>> {
-  const { who, vmId, when, billing, ...wanted } = asked;
+  const { who, vmId, when, billing, planId, billingInterval, keepDisk } = asked;
+  const wanted = { planId, billingInterval, keepDisk };
   const found = await findForResize(deps, who, vmId);
   if (!found.ok) return found;
-  const id = deps.ids.newId();
+  const id = asked.id ?? deps.ids.newId();
   const { quote, refusals } = await offer(deps, found.value, {
     who,
     id,
@@ -61,6 +71,65 @@ export async function quoteForStaff(
   if (asked.hash !== undefined && asked.hash !== hash)
     return refuse("plan_changed", "it would do something else by now: look at a dry run again");
   return ok(await insertQuote(deps.db, quote));
+}
+
+type Begun = Readonly<{ action: Action; change: PlanChange }>;
+
+/**
+ * Resizes a VM by staff's word: offers it to them, as its dry run said, and takes that at once. A repeat with the same key answers with
+ * what the first one began.
+ *
+ * Throws when the payment provider cannot be reached; the same key goes on.
+ */
+export async function resizeForStaff<A>(
+  deps: Deps,
+  asked: StaffResize & {
+    hash?: string | undefined;
+    reason: string;
+    key: RequestKey | undefined;
+  },
+  answer: z.ZodType<A>,
+  render: (begun: Begun) => A,
+): Promise<
+  Result<
+    A,
+    TakeRefusal | Refusal<"plan_changed" | "resize_refused" | "idempotency_key_reused">
+  >
+> {
+  const { who, vmId, key, reason } = asked;
+  const at = stamp(deps);
+  let id = at.newId();
+  if (key !== undefined) {
+    const claim = await inTransaction(deps.db, (tx) => claimKey(tx, key, id, at.now));
+    if (!claim.ok) return claim;
+    if (claim.value.kind === "answered") return ok(answer.parse(claim.value.response));
+    if (claim.value.kind === "resume") id = claim.value.resourceId;
+  }
+  const begun = (await begunBefore(deps, id)) ?? (await begin(deps, { ...asked, id }));
+  if (!begun.ok) return begun;
+  const made = render(begun.value);
+  return ok(key === undefined ? made : answer.parse(await keepAnswer(deps.db, key, made)));
+
+  async function begin(
+    of: Deps,
+    wanted: StaffResize & { id: string; hash?: string | undefined },
+  ): Promise<Result<Begun, TakeRefusal | Refusal<"plan_changed" | "resize_refused">>> {
+    const kept = await loadQuote(of.db, wanted.id);
+    const quoted = kept ? ok(kept) : await quoteForStaff(of, wanted);
+    if (!quoted.ok) return quoted;
+    const taken = { who, vmId, quoteId: quoted.value.id };
+    return beginPlanChange(of, { ...taken, ...(await makeWay(of, taken)), reason });
+  }
+}
+
+/** By the same key, whose answer got lost. */
+async function begunBefore(
+  { db }: Deps,
+  quoteId: string,
+): Promise<Result<Begun, never> | undefined> {
+  const change = await changeOfQuote(db, quoteId);
+  const found = change && (await loadActionWithOwner(db, change.actionId));
+  return found && ok({ action: found.action, change });
 }
 
 /** Of what it stands on and how it would go, and not of amounts that change with each second. */

@@ -83,6 +83,12 @@ export async function latestChangesOf(
   return rows.map((row) => changeFromRow(row).change);
 }
 
+/** The one that it was taken for; undefined: it was not taken. */
+export async function changeOfQuote(db: Db | Tx, quoteId: string): Promise<PlanChange | undefined> {
+  const [row] = await changes(db).where(eq(planChanges.quoteId, quoteId));
+  return row && changeFromRow(row).change;
+}
+
 /** Those that actions carry out, by the action; of an action that is no resize there is none. */
 export async function changesOfActions(
   db: Db | Tx,

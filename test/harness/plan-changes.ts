@@ -1,9 +1,11 @@
 import { v7 } from "uuid";
 import type { Quote } from "#core/billing/quote.ts";
 import { beginPlanChange, makeWay } from "#commands/billing/begin-plan-change.ts";
+import { basisOf, billedOf, stateOf } from "#commands/billing/resize-state.ts";
 import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
 import { loadPlan } from "#db/catalogue/catalogue.ts";
 import { insertQuote } from "#db/billing/quotes.ts";
+import { loadResizing } from "#db/billing/resizing.ts";
 import { loadService } from "#db/billing/services.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVm } from "#db/vms/vms.ts";
@@ -79,20 +81,21 @@ export async function aStoredQuote(
     at,
     appliesAt: at,
     differsBy: usd(0n),
-    basis: "of the test",
+    basis: "",
     createdAt: now,
     expiresAt: new Date(+now + 15 * 60_000),
     ...over,
   };
-  await insertQuote(db, quote);
-  return quote;
+  const found = await loadResizing(db, vmId);
+  if (!found) throw new Error(`there is no VM ${vmId}`);
+  const basis = basisOf(stateOf(found, now), quote.to, await billedOf(cp.deps, found));
+  return insertQuote(db, { ...quote, basis, ...over });
 }
 
 /** Takes a quote as the route does. */
 export async function take(cp: ControlPlane, { world, vmId }: Vm, quoteId: string) {
   const asked = { who: world.buyer, vmId, quoteId };
-  await makeWay(cp.deps, asked);
-  return beginPlanChange(cp.deps, asked);
+  return beginPlanChange(cp.deps, { ...asked, ...(await makeWay(cp.deps, asked)) });
 }
 
 /** Its host shows it as it is desired now, or otherwise. */

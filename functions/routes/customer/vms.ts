@@ -121,6 +121,7 @@ const actRoute = (deps: Deps) =>
         "quote_taken",
         "change_waiting",
         "no_capacity",
+        "payment_provider_unavailable",
       ),
     },
   });
@@ -217,9 +218,9 @@ export const vmRoutes = (deps: Deps) =>
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], asked);
       if (asked.type === "resize") {
         const taken = { who, vmId, quoteId: asked.quoteId };
-        await makeWay(deps, taken);
+        const { basisHolds } = await makeWay(deps, taken);
         const begun = await answerOnce(deps, key, RequestedAction, async (within) => {
-          const change = await beginPlanChange(within, taken);
+          const change = await beginPlanChange(within, { ...taken, basisHolds });
           return change.ok
             ? ok({ action: toActionView(change.value.action, who, null, change.value.change) })
             : change;
