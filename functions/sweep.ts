@@ -9,6 +9,7 @@ import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
 import { settleLosses } from "#commands/billing/settle-losses.ts";
+import { tellHangingChanges } from "#commands/billing/tell-hanging-changes.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { createMeasure } from "#commands/measure.ts";
@@ -39,6 +40,7 @@ export const SWEEPS = {
   forget_spent_agent_tokens: forgetSpentAgentTokens,
   tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
+  tell_hanging_changes: tellHangingChanges,
   follow_rollouts: followRollouts,
   note_old_agents: noteOldAgents,
   relay_outbox: relayOutbox,

@@ -8,7 +8,13 @@ const aBought = (planVersion: number, minor: bigint, vcpus: number): Bought => (
   planId: v7(),
   planVersion,
   price: { interval: "month", amount: { minor, currency: "usd" } },
-  machine: { vcpus, memoryMib: 1024 * vcpus, diskGib: 20 * vcpus, bandwidthMbit: 200, diskIops: 900 },
+  machine: {
+    vcpus,
+    memoryMib: 1024 * vcpus,
+    diskGib: 20 * vcpus,
+    bandwidthMbit: 200,
+    diskIops: 900,
+  },
 });
 
 /** Upwards, begun at `AT`, whose provider was not asked yet. */

@@ -186,5 +186,7 @@ export async function makeWay(deps: Deps, asked: Asked): Promise<{ basisHolds: b
   const found = await loadResizing(db, asked.vmId);
   if (!found) return { basisHolds: true };
   const billed = await billedOf(deps, found);
-  return { basisHolds: quote.basis === basisOf(stateOf(found, deps.clock.now()), quote.to, billed) };
+  return {
+    basisHolds: quote.basis === basisOf(stateOf(found, deps.clock.now()), quote.to, billed),
+  };
 }

@@ -41,9 +41,7 @@ export async function dropPlanChange(
 function turn(
   deps: Deps,
   asked: { who: AccountPrincipal; vmId: string; why: "cancelled" | "replaced" },
-): Promise<
-  Result<PlanChange, Refusal<"vm_not_found" | "change_not_found" | "change_under_way">>
-> {
+): Promise<Result<PlanChange, Refusal<"vm_not_found" | "change_not_found" | "change_under_way">>> {
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {
     const vm = await lockVm(tx, asked.vmId);

@@ -52,7 +52,8 @@ export async function followPlanChange(
   for (let steps = 0; steps < MOST_STEPS; steps++) {
     const next = await stepOf(deps, id);
     if (next.step.kind === "ended") return "ended";
-    const isAnswered = asked !== undefined && (next.step.kind === asked || next.step.kind === "look");
+    const isAnswered =
+      asked !== undefined && (next.step.kind === asked || next.step.kind === "look");
     if (next.step.kind === "wait" || isAnswered) {
       const dueAt = dueAfter(next, deps.clock.now());
       if (await letGoOfPlanChange(deps.db, id, { version: next.version, dueAt })) return "waits";
@@ -161,7 +162,9 @@ function answerOf(
   if (what === "drop") return deps.payments.dropChange(of);
   if (change.toPriceId === null) throw new Error(`change ${change.id} asks for no price`);
   // What was quoted for now; what was to come with the renewal is worked out from when it is asked for.
-  const at = wholeSeconds(change.when === "now" ? change.pricedFor : (change.askedAt ?? change.pricedFor));
+  const at = wholeSeconds(
+    change.when === "now" ? change.pricedFor : (change.askedAt ?? change.pricedFor),
+  );
   return deps.payments.changePrice({ ...of, priceId: change.toPriceId, at, how: howOf(change) });
 }
 

@@ -91,10 +91,7 @@ export async function resizeForStaff<A>(
   answer: z.ZodType<A>,
   render: (begun: Begun) => A,
 ): Promise<
-  Result<
-    A,
-    TakeRefusal | Refusal<"plan_changed" | "resize_refused" | "idempotency_key_reused">
-  >
+  Result<A, TakeRefusal | Refusal<"plan_changed" | "resize_refused" | "idempotency_key_reused">>
 > {
   const { who, vmId, key, reason } = asked;
   const at = stamp(deps);

@@ -9,19 +9,10 @@ import type { VmRow } from "#db/vms/vms.ts";
 
 /** What a host says of a size that it cannot make, however often it is asked. */
 const REFUSED_FOR_GOOD: ReadonlySet<string | null> = new Set(["unsupported", "beyond_limits"]);
-const ENDED: ReadonlySet<string> = new Set([
-  "canceled",
-  "incomplete_expired",
-  "unpaid",
-  "paused",
-]);
+const ENDED: ReadonlySet<string> = new Set(["canceled", "incomplete_expired", "unpaid", "paused"]);
 
 /** What is known of the world around a change. */
-export async function seenOfChange(
-  tx: Tx,
-  change: PlanChange,
-  vm: VmRow,
-): Promise<SeenOfChange> {
+export async function seenOfChange(tx: Tx, change: PlanChange, vm: VmRow): Promise<SeenOfChange> {
   const billing = await billingOf(tx, vm.id);
   const running = await runningActionOf(tx, vm.id);
   const seen = seenSizeFromRow(vm);

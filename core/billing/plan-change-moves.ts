@@ -15,7 +15,10 @@ import type { Quote } from "./quote.ts";
 export type ChangedOfChange = Partial<
   Omit<
     PlanChange,
-    | keyof Pick<Quote, "vmId" | "from" | "to" | "when" | "billing" | "order" | "method" | "appliesAt">
+    | keyof Pick<
+        Quote,
+        "vmId" | "from" | "to" | "when" | "billing" | "order" | "method" | "appliesAt"
+      >
     | "id"
     | "quoteId"
     | "actionId"
@@ -30,8 +33,7 @@ function must<T>(moved: { ok: true; value: T } | { ok: false; error: { detail: s
   return moved.value;
 }
 const money = (change: PlanChange, move: MoneyMove) => must(moveMoney(change.money, move));
-const machine = (change: PlanChange, move: MachineMove) =>
-  must(moveMachine(change.machine, move));
+const machine = (change: PlanChange, move: MachineMove) => must(moveMachine(change.machine, move));
 
 /** Its room is held, and its time runs. */
 export const onBegin = (order: Quote["order"], now: Date) => ({
@@ -71,9 +73,7 @@ export function onAnswer(
     payUrl: change.turnedBack === null ? answer.payUrl : null,
   };
   const isKnown =
-    to.money === change.money &&
-    to.invoiceId === change.invoiceId &&
-    to.payUrl === change.payUrl;
+    to.money === change.money && to.invoiceId === change.invoiceId && to.payUrl === change.payUrl;
   return isKnown ? null : to;
 }
 

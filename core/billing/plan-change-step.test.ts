@@ -2,7 +2,11 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { AT, minutesAfter } from "#test/builders.ts";
 import { aPlanChange, aSeenChange } from "#test/plan-change-builders.ts";
-import { CHANGE_MACHINE_MOVES, MACHINE_IS_BACK, MACHINE_IS_THERE } from "#core/vms/change-machine.ts";
+import {
+  CHANGE_MACHINE_MOVES,
+  MACHINE_IS_BACK,
+  MACHINE_IS_THERE,
+} from "#core/vms/change-machine.ts";
 import { CHANGE_MONEY_MOVES, MONEY_IS_BACK, MONEY_IS_THERE } from "./change-money.ts";
 import {
   onAnswer,
@@ -314,7 +318,10 @@ class World {
 const aYear = aPlanChange({ machine: "none", method: "none" });
 const STARTS: readonly PlanChange[] = [
   aPlanChange(),
-  { ...aYear, to: { ...aYear.to, price: { interval: "year", amount: { minor: 5000n, currency: "usd" } } } },
+  {
+    ...aYear,
+    to: { ...aYear.to, price: { interval: "year", amount: { minor: 5000n, currency: "usd" } } },
+  },
   aPlanChange({ machine: "none" }),
   aPlanChange({ order: "machine_first", payBy: null, seeBy: minutesAfter(60) }),
   aPlanChange({ money: "exempt", order: "machine_first", payBy: null, seeBy: minutesAfter(60) }),
@@ -342,7 +349,13 @@ test("whatever happens, in whatever order, a change ends, and money and machine 
         }
         // Faults stop, hosts answer, and the clock moves on.
         for (let days = 0; days < 4 && world.change.outcome === null; days++)
-          for (const what of ["provider_back", "idle", "host_obeys", "day", "host_obeys"] as const) {
+          for (const what of [
+            "provider_back",
+            "idle",
+            "host_obeys",
+            "day",
+            "host_obeys",
+          ] as const) {
             world.happens(what);
             world.follow();
           }
@@ -351,7 +364,10 @@ test("whatever happens, in whatever order, a change ends, and money and machine 
         const asks = start.money !== "exempt";
         if (outcome === "committed") {
           expect(turnedBack).toBeNull();
-          expect([money, machine]).toEqual([asks ? "applied" : "exempt", start.machine === "none" ? "none" : "seen"]);
+          expect([money, machine]).toEqual([
+            asks ? "applied" : "exempt",
+            start.machine === "none" ? "none" : "seen",
+          ]);
           expect(asks ? world.price : "new").toBe("new");
           expect(world.has).toBe(start.machine === "none" ? "from" : "to");
           return;

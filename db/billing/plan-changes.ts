@@ -1,10 +1,12 @@
-import { and, asc, desc, eq, inArray, isNull, lte, or, sql } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, isNull, lte, notExists, or, sql } from "drizzle-orm";
 import type { PlanChange } from "#core/billing/plan-change.ts";
 import type { ChangedOfChange } from "#core/billing/plan-change-moves.ts";
 import type { Event } from "#core/contracts/events.ts";
 import type { Action } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { planChanges, resizeQuotes } from "#db/schema/billing.ts";
+import { findings } from "#db/schema/hosts.ts";
+import { vms } from "#db/schema/vms.ts";
 import { quoteFromRow } from "./quotes.ts";
 
 type Row = Readonly<{
@@ -17,7 +19,16 @@ export type ReadChange = Readonly<{ change: PlanChange; version: number }>;
 
 function changeFromRow({ change: row, quote: quoteRow }: Row): ReadChange {
   const { version, dueAt, heldUntil, ...change } = row;
-  const { from, to, when, billing, order, method, appliesAt, at: pricedFor } = quoteFromRow(quoteRow);
+  const {
+    from,
+    to,
+    when,
+    billing,
+    order,
+    method,
+    appliesAt,
+    at: pricedFor,
+  } = quoteFromRow(quoteRow);
   return {
     change: { ...change, from, to, when, billing, order, method, appliesAt, pricedFor },
     version,
@@ -161,12 +172,60 @@ export async function letGoOfPlanChange(
   return rows.length === 1;
 }
 
-/** Open changes that the sweep is to look at, those first that wait longest. */
-export async function planChangesDue(
-  db: Db,
-  now: Date,
+/** Open changes whose last deadline was before then, and that are neither done nor back. */
+const isHanging = (before: Date) =>
+  and(isOpen, lte(sql`coalesce(${planChanges.seeBy}, ${planChanges.payBy})`, before));
+
+/** Those that staff were not told of yet, with their VMs' hosts. */
+export async function untoldHangingChanges(
+  tx: Tx,
+  before: Date,
   limit: number,
-): Promise<readonly string[]> {
+): Promise<readonly (Pick<PlanChange, "vmId" | "money" | "machine"> & { hostId: string })[]> {
+  const told = tx
+    .select({ one: sql`1` })
+    .from(findings)
+    .where(
+      and(
+        eq(findings.vmId, planChanges.vmId),
+        eq(findings.kind, "plan_change_hangs"),
+        isNull(findings.endedAt),
+      ),
+    );
+  return tx
+    .select({
+      vmId: planChanges.vmId,
+      money: planChanges.money,
+      machine: planChanges.machine,
+      hostId: vms.hostId,
+    })
+    .from(planChanges)
+    .innerJoin(vms, eq(vms.id, planChanges.vmId))
+    .where(and(isHanging(before), notExists(told)))
+    .limit(limit);
+}
+
+/** Findings of changes that hung and have come to their end. */
+export async function overHangingFindings(
+  tx: Tx,
+  before: Date,
+  limit: number,
+): Promise<readonly { id: string }[]> {
+  const hanging = tx
+    .select({ one: sql`1` })
+    .from(planChanges)
+    .where(and(eq(planChanges.vmId, findings.vmId), isHanging(before)));
+  return tx
+    .select({ id: findings.id })
+    .from(findings)
+    .where(
+      and(eq(findings.kind, "plan_change_hangs"), isNull(findings.endedAt), notExists(hanging)),
+    )
+    .limit(limit);
+}
+
+/** Open changes that the sweep is to look at, those first that wait longest. */
+export async function planChangesDue(db: Db, now: Date, limit: number): Promise<readonly string[]> {
   const rows = await db
     .select({ id: planChanges.id })
     .from(planChanges)

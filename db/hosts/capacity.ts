@@ -231,7 +231,8 @@ export async function resizeReservation(
     .where(and(eq(reservations.vmId, vmId), isNull(reservations.releasedAt)))
     .for("update");
   if (!held) throw new Error(`no room is held for VM ${vmId}`);
-  const pick = (now: number, wanted: number) => (how === "exactly" ? wanted : Math.max(now, wanted));
+  const pick = (now: number, wanted: number) =>
+    how === "exactly" ? wanted : Math.max(now, wanted);
   const size: VmSize = {
     vcpus: pick(held.vcpus, to.vcpus),
     memoryMib: pick(held.memoryMib, to.memoryMib),

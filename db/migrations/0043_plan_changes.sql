@@ -60,5 +60,6 @@ CREATE UNIQUE INDEX "plan_changes_quote_key" ON "plan_changes" USING btree ("quo
 CREATE UNIQUE INDEX "plan_changes_action_key" ON "plan_changes" USING btree ("action_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "plan_changes_one_open_key" ON "plan_changes" USING btree ("vm_id") WHERE "plan_changes"."outcome" is null;--> statement-breakpoint
 CREATE INDEX "plan_changes_vm_idx" ON "plan_changes" USING btree ("vm_id","id");--> statement-breakpoint
+CREATE INDEX "plan_changes_deadline_idx" ON "plan_changes" USING btree (coalesce("see_by", "pay_by")) WHERE "plan_changes"."outcome" is null;--> statement-breakpoint
 CREATE INDEX "plan_changes_due_idx" ON "plan_changes" USING btree ("due_at") WHERE "plan_changes"."outcome" is null;--> statement-breakpoint
 ALTER TABLE "actions" ADD CONSTRAINT "actions_finished_when_ended" CHECK (("actions"."status" in ('success', 'error')) = ("actions"."finished_at" is not null));

@@ -208,6 +208,9 @@ export const planChanges = pgTable(
       .on(t.vmId)
       .where(sql`${t.outcome} is null`),
     index("plan_changes_vm_idx").on(t.vmId, t.id),
+    index("plan_changes_deadline_idx")
+      .on(sql`coalesce(${t.seeBy}, ${t.payBy})`)
+      .where(sql`${t.outcome} is null`),
     index("plan_changes_due_idx")
       .on(t.dueAt)
       .where(sql`${t.outcome} is null`),

@@ -146,10 +146,7 @@ export async function saveDesire(tx: Tx, vmId: string, desire: VmDesire): Promis
 export async function saveSize(
   tx: Tx,
   vmId: string,
-  to: Pick<
-    VmRow,
-    "vcpus" | "memoryMib" | "diskGib" | "bandwidthMbit" | "diskIops" | "generation"
-  >,
+  to: Pick<VmRow, "vcpus" | "memoryMib" | "diskGib" | "bandwidthMbit" | "diskIops" | "generation">,
 ): Promise<void> {
   const { vcpus, memoryMib, diskGib, bandwidthMbit, diskIops, generation } = to;
   await tx

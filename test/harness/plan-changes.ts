@@ -142,4 +142,3 @@ export async function standsAt(cp: ControlPlane, { vmId }: Pick<Vm, "vmId">) {
   );
   return { ...row, ...change };
 }
-

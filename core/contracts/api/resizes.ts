@@ -174,7 +174,15 @@ export const ResizeForStaff = z
     when: use(ChangeWhen),
     billing: use(ChangeBilling),
     reason: Label(500).openapi({ description: "For the audit." }),
-    dryRun: z.literal(true).openapi({ description: "Says what it would do, and does nothing." }),
+    dryRun: z
+      .boolean()
+      .default(false)
+      .openapi({ description: "Says what it would do, and does nothing." }),
+    hash: z
+      .string()
+      .regex(/^[0-9a-f]{64}$/)
+      .optional()
+      .openapi({ description: "A dry run's: refused when it would do something else by now." }),
   })
   .openapi("ResizeForStaff");
 

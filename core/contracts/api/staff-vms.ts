@@ -13,9 +13,7 @@ import { ActionView, VmView } from "./vms.ts";
 
 /* A VM as staff look at it: how it stands, and why. */
 
-const PlanBought = z
-  .object({ planId: idOut("plan"), planVersion: z.int() })
-  .openapi("PlanBought");
+const PlanBought = z.object({ planId: idOut("plan"), planVersion: z.int() }).openapi("PlanBought");
 
 const StaffAction = z
   .object({
@@ -42,7 +40,8 @@ const PlanChangeView = z
         "`asking`, `dropping` and `undoing`: the provider was asked, and its answer is not known yet, or the money is on its way.",
     }),
     machine: z.enum(CHANGE_MACHINE).openapi("ChangeMachine", {
-      description: "`applying` and `reverting`: its host was told, and has not shown that size yet.",
+      description:
+        "`applying` and `reverting`: its host was told, and has not shown that size yet.",
     }),
     turnedBack: z.enum(TURN_BACKS).nullable().openapi("TurnBack", {
       description: "Why it goes back, or went; null: it does not.",
@@ -95,7 +94,8 @@ export const StaffVmView = z
     deletedAt: Instant.nullable(),
     actions: z.array(use(StaffAction)).openapi({ description: "The newest 20." }),
     planChanges: z.array(use(PlanChangeView)).openapi({
-      description: "What was changed of what was bought, the newest 20: where money and machine are.",
+      description:
+        "What was changed of what was bought, the newest 20: where money and machine are.",
     }),
     findings: z.array(use(FindingView)).openapi({ description: "What is amiss with it now." }),
   })

@@ -58,9 +58,14 @@ export const staffResizeRoutes = (deps: Deps) =>
     const asked = { who, vmId: c.req.valid("param").id, ...wanted };
     if (dryRun) return c.json(toStaffResizeView(unwrap(await showStaffResize(deps, asked))), 200);
     const key = requestKey(c, c.req.valid("header")["idempotency-key"], c.req.valid("json"));
-    const begun = await resizeForStaff(deps, { ...asked, hash, reason, key }, RequestedAction, (of) => ({
-      action: toActionView(of.action, who, null, of.change),
-    }));
+    const begun = await resizeForStaff(
+      deps,
+      { ...asked, hash, reason, key },
+      RequestedAction,
+      (of) => ({
+        action: toActionView(of.action, who, null, of.change),
+      }),
+    );
     await ringNow(deps);
     return c.json(unwrap(begun), 202);
   });

@@ -100,29 +100,40 @@ describe("up", () => {
     ["disk", { size: { ...LARGE, diskGib: 20 } }],
     ["bandwidth", { limits: { ...LARGE_LIMITS, bandwidthMbit: 1000 } }],
     ["operations", { limits: { ...LARGE_LIMITS, diskIops: null } }],
-  ])("is not done while its %s are not seen, and goes back by itself within the hour", async (_, seen) => {
-    const { vm, changeId } = await aTakenQuote();
-    await isSeen(cp, vm, seen);
-    await later(cp, 59);
-    expect(await standsAt(cp, vm)).toMatchObject({ machine: "applying", outcome: null });
-    await later(cp, 2);
-    const back = { why: "not_seen", money: "undone", machine: "reverting", status: "running" };
-    const { held_disk: _d, ...small } = SMALL;
-    expect(await standsAt(cp, vm)).toMatchObject({ ...back, ...HELD_FOR_BOTH, version: 1, price: 500, vcpus: 1 });
-    expect(fake.undone).toContain(changeId);
-    expect(fake.price).toBe("price_from");
-    await isSeen(cp, vm);
-    await cp.pump();
-    const { disk, held_disk, ...rest } = { ...SMALL };
-    expect(await standsAt(cp, vm)).toMatchObject({
-      ...rest,
-      outcome: "reverted",
-      machine: "reverted",
-      status: "error",
-      error: "timed_out",
-    });
-    void small; void disk; void held_disk;
-  });
+  ])(
+    "is not done while its %s are not seen, and goes back by itself within the hour",
+    async (_, seen) => {
+      const { vm, changeId } = await aTakenQuote();
+      await isSeen(cp, vm, seen);
+      await later(cp, 59);
+      expect(await standsAt(cp, vm)).toMatchObject({ machine: "applying", outcome: null });
+      await later(cp, 2);
+      const back = { why: "not_seen", money: "undone", machine: "reverting", status: "running" };
+      const { held_disk: _d, ...small } = SMALL;
+      expect(await standsAt(cp, vm)).toMatchObject({
+        ...back,
+        ...HELD_FOR_BOTH,
+        version: 1,
+        price: 500,
+        vcpus: 1,
+      });
+      expect(fake.undone).toContain(changeId);
+      expect(fake.price).toBe("price_from");
+      await isSeen(cp, vm);
+      await cp.pump();
+      const { disk, held_disk, ...rest } = { ...SMALL };
+      expect(await standsAt(cp, vm)).toMatchObject({
+        ...rest,
+        outcome: "reverted",
+        machine: "reverted",
+        status: "error",
+        error: "timed_out",
+      });
+      void small;
+      void disk;
+      void held_disk;
+    },
+  );
 
   test("holds room for both sizes, and is refused where there is none", async () => {
     const vm = await aVmToResize(cp, { places: 1 });
@@ -148,7 +159,11 @@ describe("up", () => {
   test("that its host says it cannot make goes back at once", async () => {
     const { vm, changeId } = await aTakenQuote();
     const error = { code: "unsupported", detail: "memory is fixed" } as const;
-    await hostSees(cp, vm.world.hostId, vm.vmId, { observed: { size: SIZE }, error, settled: false });
+    await hostSees(cp, vm.world.hostId, vm.vmId, {
+      observed: { size: SIZE },
+      error,
+      settled: false,
+    });
     await cp.pump();
     expect(await standsAt(cp, vm)).toMatchObject({ why: "host_refused", money: "undone" });
     expect(fake.undone).toContain(changeId);
@@ -159,7 +174,13 @@ describe("a payment that waits", () => {
   test("leaves the VM unlocked, tells where to confirm it, and goes on once it is confirmed", async () => {
     fake.pays = "action_required";
     const { vm, action, changeId } = await aTakenQuote();
-    expect(await standsAt(cp, vm)).toMatchObject({ money: "waiting", machine: "waiting", status: "waiting", vcpus: 1, ...HELD_FOR_BOTH });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      money: "waiting",
+      machine: "waiting",
+      status: "waiting",
+      vcpus: 1,
+      ...HELD_FOR_BOTH,
+    });
     expect(await lockedBy(vm)).toEqual([]);
     const [row] = await cp.rows("select pay_url from plan_changes where action_id = $1", action.id);
     expect(row).toEqual({ pay_url: `http://pay.test/${changeId}` });
@@ -167,7 +188,11 @@ describe("a payment that waits", () => {
     fake.payNow(changeId);
     await later(cp, 2);
     expect(await standsAt(cp, vm)).toMatchObject({ money: "applied", machine: "waiting" });
-    await cp.rows("update actions set status = 'success', finished_at = $2 where vm_id = $1 and type = 'reboot'", vm.vmId, cp.clock.now());
+    await cp.rows(
+      "update actions set status = 'success', finished_at = $2 where vm_id = $1 and type = 'reboot'",
+      vm.vmId,
+      cp.clock.now(),
+    );
     await later(cp, 6);
     await isSeen(cp, vm);
     await cp.pump();
@@ -189,7 +214,13 @@ describe("a payment that waits", () => {
     fake.pays = "declined";
     const { vm, changeId } = await aTakenQuote();
     await later(cp, 60);
-    const back = { why: "not_paid", money: "dropped", machine: "untouched", outcome: "reverted", error: "not_paid" };
+    const back = {
+      why: "not_paid",
+      money: "dropped",
+      machine: "untouched",
+      outcome: "reverted",
+      error: "not_paid",
+    };
     expect(await standsAt(cp, vm)).toMatchObject({ ...SMALL, ...back });
     expect(fake.changes.get(changeId)?.state).toEqual({ kind: "not_there" });
   });
@@ -210,8 +241,14 @@ describe("a payment that waits", () => {
     fake.pays = "action_required";
     const { vm, changeId } = await aTakenQuote();
     fake.racesDrop = true;
-    valueOf(await dropPlanChange(cp.deps, { who: vm.world.buyer, vmId: vm.vmId, why: "cancelled" }));
-    expect(await standsAt(cp, vm)).toMatchObject({ ...SMALL, money: "undone", outcome: "reverted" });
+    valueOf(
+      await dropPlanChange(cp.deps, { who: vm.world.buyer, vmId: vm.vmId, why: "cancelled" }),
+    );
+    expect(await standsAt(cp, vm)).toMatchObject({
+      ...SMALL,
+      money: "undone",
+      outcome: "reverted",
+    });
     expect(fake.undone).toContain(changeId);
   });
 
@@ -222,7 +259,10 @@ describe("a payment that waits", () => {
     valueOf(await take(cp, vm, other.id));
     expect(fake.changes.get(changeId)?.state).toEqual({ kind: "not_there" });
     await cp.pump();
-    const rows = await cp.rows("select turned_back, money from plan_changes where vm_id = $1 order by id", vm.vmId);
+    const rows = await cp.rows(
+      "select turned_back, money from plan_changes where vm_id = $1 order by id",
+      vm.vmId,
+    );
     expect(rows).toEqual([
       { turned_back: "replaced", money: "dropped" },
       { turned_back: null, money: "waiting" },
@@ -232,7 +272,9 @@ describe("a payment that waits", () => {
   test("is not dropped once it is paid", async () => {
     const { vm } = await aTakenQuote();
     const asked = { who: vm.world.buyer, vmId: vm.vmId, why: "cancelled" } as const;
-    expect(await dropPlanChange(cp.deps, asked)).toMatchObject({ error: { code: "change_under_way" } });
+    expect(await dropPlanChange(cp.deps, asked)).toMatchObject({
+      error: { code: "change_under_way" },
+    });
     const other = await aStoredQuote(cp, vm);
     expect(await take(cp, vm, other.id)).toMatchObject({ error: { code: "vm_locked" } });
   });
@@ -285,14 +327,28 @@ describe("down", () => {
     const { change } = valueOf(await take(cp, vm, quote.id));
     await cp.pump();
     await later(cp, 7 * 60 - 1);
-    expect(await standsAt(cp, vm)).toMatchObject({ ...GROWN, machine: "waiting", status: "waiting" });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      ...GROWN,
+      machine: "waiting",
+      status: "waiting",
+    });
     await later(cp, 1);
-    expect(await standsAt(cp, vm)).toMatchObject({ machine: "applying", vcpus: 1, held_vcpus: 2, price: 900 });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      machine: "applying",
+      vcpus: 1,
+      held_vcpus: 2,
+      price: 900,
+    });
     expect(fake.changes.has(change.id)).toBe(false);
     await isSeen(cp, vm);
     await cp.pump();
     expect(fake.changes.get(change.id)).toMatchObject({ how: "none" });
-    expect(await standsAt(cp, vm)).toMatchObject({ ...SMALL, disk: 40, held_disk: 40, outcome: "committed" });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      ...SMALL,
+      disk: 40,
+      held_disk: 40,
+      outcome: "committed",
+    });
   });
 
   test("at renewal that is not seen in time leaves all as it was, and nothing is asked of the provider", async () => {
@@ -302,7 +358,12 @@ describe("down", () => {
     const { change } = valueOf(await take(cp, vm, quote.id));
     await cp.pump();
     await later(cp, 61);
-    expect(await standsAt(cp, vm)).toMatchObject({ why: "not_seen", machine: "reverting", money: "dropped", vcpus: 2 });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      why: "not_seen",
+      machine: "reverting",
+      money: "dropped",
+      vcpus: 2,
+    });
     await isSeen(cp, vm);
     await cp.pump();
     expect(await standsAt(cp, vm)).toMatchObject({ ...GROWN, outcome: "reverted" });
@@ -318,7 +379,12 @@ describe("down", () => {
     await isSeen(cp, vm);
     await cp.pump();
     expect(fake.changes.get(change.id)).toMatchObject({ how: "prorate", at: quote.at });
-    expect(await standsAt(cp, vm)).toMatchObject({ ...SMALL, disk: 40, held_disk: 40, outcome: "committed" });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      ...SMALL,
+      disk: 40,
+      held_disk: 40,
+      outcome: "committed",
+    });
   });
 });
 
@@ -333,7 +399,13 @@ test("another interval is paid, and then had: no machine is told of it", async (
   const before = await cp.rows("select generation from vms where id = $1", vm.vmId);
   valueOf(await take(cp, vm, quote.id));
   await cp.pump();
-  expect(await standsAt(cp, vm)).toMatchObject({ version: 2, price: 9000, vcpus: 1, machine: "none", outcome: "committed" });
+  expect(await standsAt(cp, vm)).toMatchObject({
+    version: 2,
+    price: 9000,
+    vcpus: 1,
+    machine: "none",
+    outcome: "committed",
+  });
   expect(await cp.rows("select generation from vms where id = $1", vm.vmId)).toEqual(before);
 });
 
@@ -344,25 +416,43 @@ describe("what comes between", () => {
   test.each([
     ["waits for its payment", "action_required", "dropped", "untouched"],
     ["is being made", "at_once", "undone", "gone"],
-  ] as const)("a delete while it %s gives back what was paid, and its room with the VM", async (_, pays, money, machine) => {
-    fake.pays = pays;
-    const { vm } = await aTakenQuote();
-    valueOf(await remove(vm));
-    await cp.pump();
-    expect(await standsAt(cp, vm)).toMatchObject({ why: "vm_deleted", money, machine, outcome: "reverted", error: "superseded" });
-    await hostSees(cp, vm.world.hostId, vm.vmId, { observed: null });
-    await cp.pump();
-    expect(await cp.rows("select allocated_vcpus, allocated_vms from hosts where id = $1", vm.world.hostId)).toEqual([
-      { allocated_vcpus: 0, allocated_vms: 0 },
-    ]);
-  });
+  ] as const)(
+    "a delete while it %s gives back what was paid, and its room with the VM",
+    async (_, pays, money, machine) => {
+      fake.pays = pays;
+      const { vm } = await aTakenQuote();
+      valueOf(await remove(vm));
+      await cp.pump();
+      expect(await standsAt(cp, vm)).toMatchObject({
+        why: "vm_deleted",
+        money,
+        machine,
+        outcome: "reverted",
+        error: "superseded",
+      });
+      await hostSees(cp, vm.world.hostId, vm.vmId, { observed: null });
+      await cp.pump();
+      expect(
+        await cp.rows(
+          "select allocated_vcpus, allocated_vms from hosts where id = $1",
+          vm.world.hostId,
+        ),
+      ).toEqual([{ allocated_vcpus: 0, allocated_vms: 0 }]);
+    },
+  );
 
   test("a VM that is lost is to be what it was, should it come back, and what was paid goes back", async () => {
     const { vm, changeId } = await aTakenQuote();
     const error = { code: "vm_missing", detail: "gone" } as const;
     await hostSees(cp, vm.world.hostId, vm.vmId, { observed: null, settled: false, error });
     await cp.pump();
-    expect(await standsAt(cp, vm)).toMatchObject({ ...SMALL, why: "vm_lost", money: "undone", machine: "gone", error: "vm_lost" });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      ...SMALL,
+      why: "vm_lost",
+      money: "undone",
+      machine: "gone",
+      error: "vm_lost",
+    });
     expect(fake.undone).toContain(changeId);
   });
 
@@ -401,11 +491,20 @@ describe("what comes between", () => {
     await later(cp, 61);
     await isSeen(cp, vm);
     await cp.pump();
-    expect(await standsAt(cp, vm)).toMatchObject({ money: "undoing", machine: "reverted", outcome: null, status: "error" });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      money: "undoing",
+      machine: "reverted",
+      outcome: null,
+      status: "error",
+    });
     expect(await lockedBy(vm)).toEqual([]);
     fake.refundPending = false;
     await later(cp, 2);
-    expect(await standsAt(cp, vm)).toMatchObject({ ...SMALL, money: "undone", outcome: "reverted" });
+    expect(await standsAt(cp, vm)).toMatchObject({
+      ...SMALL,
+      money: "undone",
+      outcome: "reverted",
+    });
   });
 });
 
@@ -416,14 +515,25 @@ test("staff's VMs, whose payer is nobody, are changed without any provider", asy
        interval = null, amount_minor = null, currency = null where vm_id = $1`,
     vm.vmId,
   );
-  const asked = { order: "machine_first", billing: "none", dueNow: null, credit: null, tax: null } as const;
+  const asked = {
+    order: "machine_first",
+    billing: "none",
+    dueNow: null,
+    credit: null,
+    tax: null,
+  } as const;
   const quote = await aStoredQuote(cp, vm, asked);
   const asks = fake.changes.size;
   valueOf(await take(cp, vm, quote.id));
   await cp.pump();
   await isSeen(cp, vm);
   await cp.pump();
-  expect(await standsAt(cp, vm)).toMatchObject({ ...GROWN, price: null, money: "exempt", outcome: "committed" });
+  expect(await standsAt(cp, vm)).toMatchObject({
+    ...GROWN,
+    price: null,
+    money: "exempt",
+    outcome: "committed",
+  });
   expect(fake.changes.size).toBe(asks);
   expect(await followPlanChanges(cp.deps)).toMatchObject({ failed: 0 });
   void aPrincipal;
