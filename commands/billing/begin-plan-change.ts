@@ -15,8 +15,6 @@ import {
 import { loadQuote, takeQuote } from "#db/billing/quotes.ts";
 import { loadResizing } from "#db/billing/resizing.ts";
 import { loadService, type Service } from "#db/billing/services.ts";
-import type { Tx } from "#db/client.ts";
-import { resizeReservation } from "#db/hosts/capacity.ts";
 import { recordChange } from "#db/record-change.ts";
 import { insertAction, runningActionOf } from "#db/vms/actions.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
@@ -24,6 +22,7 @@ import { stamp, type Deps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { basisOf, billedOf, stateOf } from "./resize-state.ts";
 import { dropPlanChange } from "./drop-plan-change.ts";
+import { holdRoom } from "./move-plan-change.ts";
 
 export type TakeRefusal = Refusal<
   | "vm_not_found"
@@ -159,13 +158,6 @@ const isAsQuoted = ({ from }: Quote, vm: VmRow, service: Service): boolean => {
   const machine = { vcpus, memoryMib, diskGib, bandwidthMbit, diskIops };
   return text(from) === text({ planId, planVersion, price, machine });
 };
-
-/** Both sizes are counted until the change ends: of each resource the larger. */
-export const holdRoom = async (
-  tx: Tx,
-  { vmId, method, to }: Pick<Quote, "vmId" | "method" | "to">,
-): Promise<boolean> =>
-  method === "none" || (await resizeReservation(tx, vmId, to.machine, "at_least"));
 
 /**
  * Before a quote is taken, and outside of any transaction: drops the change of before that still waits, for whoever may take this one,

@@ -1,5 +1,12 @@
 import type { PriceChangeState } from "#core/billing/price-changes.ts";
-import { nextChangeStep, type ChangeStep } from "#core/billing/plan-change-step.ts";
+import {
+  isAsking,
+  isRest,
+  nextChangeStep,
+  type AskingStep,
+  type ChangeStep,
+  type OwnStep,
+} from "#core/billing/plan-change-step.ts";
 import type { PlanChange } from "#core/billing/plan-change.ts";
 import {
   holdPlanChange,
@@ -14,15 +21,7 @@ import { inTransaction } from "#db/transaction.ts";
 import { loadVm, lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { priceAtProvider } from "./price-at-provider.ts";
-import {
-  ACTOR,
-  noteAnswer,
-  noteAsked,
-  noteGivenBack,
-  take,
-  turnBack,
-  type At,
-} from "./move-plan-change.ts";
+import { noteAnswer, noteAsked, noteGivenBack, take, type At } from "./move-plan-change.ts";
 import { seenOfChange } from "./see-plan-change.ts";
 
 /** Longer than a call of the provider takes: of two workers that ask it, one would not know what the other has done. */
@@ -48,22 +47,25 @@ export async function followPlanChange(
   const now = deps.clock.now();
   const until = new Date(+now + HELD_MS);
   if (!(await holdPlanChange(deps.db, id, { now, until }))) return "held";
-  let asked: ChangeStep["kind"] | undefined;
+  let asked: AskingStep["kind"] | undefined;
   for (let steps = 0; steps < MOST_STEPS; steps++) {
     const next = await stepOf(deps, id);
-    if (next.step.kind === "ended") return "ended";
-    const isAnswered =
-      asked !== undefined && (next.step.kind === asked || next.step.kind === "look");
-    if (next.step.kind === "wait" || isAnswered) {
+    const { step, change, version } = next;
+    if (step.kind === "ended") return "ended";
+    const isAnswered = asked !== undefined && (step.kind === asked || step.kind === "look");
+    if (step.kind === "wait" || isAnswered) {
       const dueAt = dueAfter(next, deps.clock.now());
-      if (await letGoOfPlanChange(deps.db, id, { version: next.version, dueAt })) return "waits";
+      if (await letGoOfPlanChange(deps.db, id, { version, dueAt })) return "waits";
       continue;
     }
-    asked = await carryOut(deps, next, until).catch(async (error: unknown) => {
-      const dueAt = new Date(+deps.clock.now() + AGAIN_MS);
-      await letGoOfPlanChange(deps.db, id, { version: next.version, dueAt });
-      throw error;
-    });
+    if (isAsking(step)) {
+      asked = step.kind;
+      await ask(deps, change, step, until).catch(async (error: unknown) => {
+        const dueAt = new Date(+deps.clock.now() + AGAIN_MS);
+        await letGoOfPlanChange(deps.db, id, { version, dueAt });
+        throw error;
+      });
+    } else await takeOwn(deps, change, step);
   }
   throw new Error(`change ${id} takes steps and does not come to an end`);
 }
@@ -89,48 +91,38 @@ async function stepOf(deps: Deps, id: string): Promise<Next> {
   });
 }
 
-/** @returns which call of the provider it was: one that changed nothing is not made again at once. */
-async function carryOut(
+/** Asks the provider, and writes down what it says. */
+async function ask(
   deps: Deps,
-  { change, step }: Next,
+  change: PlanChange,
+  { kind }: AskingStep,
   until: Date,
-): Promise<ChangeStep["kind"] | undefined> {
+): Promise<void> {
   // A call that began later might go on when another worker begins.
-  const isOurs = deps.clock.now() < until;
-  switch (step.kind) {
-    case "prepare": {
-      const prices = await pricesOf(deps, change);
-      await held(deps, change, (tx, found, at) => noteAsked(tx, found, prices, at));
-      return undefined;
-    }
-    case "ask":
-    case "look":
-    case "drop": {
-      if (!isOurs) throw new Error(`change ${change.id} was held for too long`);
-      const answer = await answerOf(deps, change, step.kind);
-      await held(deps, change, (tx, found, at) => noteAnswer(tx, found, answer, at));
-      return step.kind;
-    }
-    case "undo": {
-      const { id: changeId, fromPriceId: priceId } = change;
-      const subscriptionId = subscriptionOf(change);
-      if (priceId === null) throw new Error(`change ${changeId} was made without its old price`);
-      const isBack = await deps.payments.undoChange({ changeId, subscriptionId, priceId });
-      if (isBack) await held(deps, change, (tx, found, at) => noteGivenBack(tx, found, at));
-      return step.kind;
-    }
-    default:
-      await held(deps, change, async (tx, found, at) => {
-        // What was planned was planned by what was read: under the lock it is planned again.
-        const seen = await seenOfChange(tx, found.change, found.vm);
-        const next = nextChangeStep(found.change, seen, at.now);
-        if (next.kind !== step.kind) return;
-        if (next.kind === "turn_back") await turnBack(tx, { ...found, why: next.why }, at, ACTOR);
-        else await take(tx, found, next, at);
-      });
-      return undefined;
+  if (deps.clock.now() >= until) throw new Error(`change ${change.id} was held for too long`);
+  if (kind === "prepare") {
+    const prices = await pricesOf(deps, change);
+    await held(deps, change, (tx, found, at) => noteAsked(tx, found, prices, at));
+  } else if (kind === "undo") {
+    const { id: changeId, fromPriceId: priceId } = change;
+    const subscriptionId = subscriptionOf(change);
+    if (priceId === null) throw new Error(`change ${changeId} was made without its old price`);
+    if (await deps.payments.undoChange({ changeId, subscriptionId, priceId }))
+      await held(deps, change, noteGivenBack);
+  } else {
+    const answer = await answerOf(deps, change, kind);
+    await held(deps, change, (tx, found, at) => noteAnswer(tx, found, answer, at));
   }
 }
+
+/** What was planned was planned by what was read: under the lock it is planned again. */
+const takeOwn = (deps: Deps, change: PlanChange, step: OwnStep): Promise<void> =>
+  held(deps, change, async (tx, found, at) => {
+    const seen = await seenOfChange(tx, found.change, found.vm);
+    const next = nextChangeStep(found.change, seen, at.now);
+    if (next.kind === step.kind && !isAsking(next) && !isRest(next))
+      await take(tx, found, next, at);
+  });
 
 const subscriptionOf = ({ id, subscriptionId }: PlanChange): string => {
   if (subscriptionId === null) throw new Error(`change ${id} asks the provider of no subscription`);

@@ -12,9 +12,9 @@ import {
   wasTold,
   type ChangedOfChange,
 } from "#core/billing/plan-change-moves.ts";
-import type { ChangeStep } from "#core/billing/plan-change-step.ts";
+import type { OwnStep } from "#core/billing/plan-change-step.ts";
 import type { PriceChangeState } from "#core/billing/price-changes.ts";
-import type { MachineSize } from "#core/billing/quote.ts";
+import type { MachineSize, Quote } from "#core/billing/quote.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { MACHINE_IS_BACK } from "#core/vms/change-machine.ts";
 import { savePlanChange } from "#db/billing/plan-changes.ts";
@@ -25,14 +25,20 @@ import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { finishAction, startWaiting } from "#db/vms/actions.ts";
 import { saveSize, type VmRow } from "#db/vms/vms.ts";
-import { holdRoom } from "./begin-plan-change.ts";
 
 /* The steps of a change that are one transaction each, with its audit row and its events. The caller holds VM and change. */
 
 export type At = Readonly<{ now: Date; newId: () => string }>;
 type Found = Readonly<{ vm: VmRow; change: PlanChange }>;
 
-export const ACTOR: Actor = { kind: "system", id: "follow-plan-change" };
+const ACTOR: Actor = { kind: "system", id: "follow-plan-change" };
+
+/** Both sizes are counted until the change ends: of each resource the larger. */
+export const holdRoom = async (
+  tx: Tx,
+  { vmId, method, to }: Pick<Quote, "vmId" | "method" | "to">,
+): Promise<boolean> =>
+  method === "none" || (await resizeReservation(tx, vmId, to.machine, "at_least"));
 
 /** Saves what a step changes, and says so. */
 async function save(
@@ -78,11 +84,11 @@ async function desire(
   return { generation, ring };
 }
 
-/** Takes a step that asks nobody outside. */
+/** Takes a step that asks nobody outside. Of whoever turned it back `turnBack` is told. */
 export async function take(
   tx: Tx,
   found: Found,
-  step: Exclude<ChangeStep, { kind: "turn_back" }>,
+  step: OwnStep,
   at: At,
 ): Promise<void> {
   const { vm, change } = found;
@@ -114,10 +120,10 @@ export async function take(
       const events = await endAction(tx, change, at);
       return save(tx, found, step.kind, to, at, { events });
     }
+    case "turn_back":
+      return turnBack(tx, { ...found, why: step.why }, at, ACTOR);
     case "end":
       return end(tx, found, step.as, at);
-    default:
-      throw new Error(`${step.kind} is no step of one transaction`);
   }
 }
 

@@ -26,18 +26,29 @@ export type SeenOfChange = Readonly<{
   isRefused: boolean;
 }>;
 
-/**
- * What is to be done next. `ask`, `look`, `drop` and `undo` are calls of the provider; all else is one transaction. An answer that
- * changes nothing is waited for. `wait`: until then, unless somebody rings.
- */
-export type ChangeStep =
-  | Readonly<{ kind: "begin" | "prepare" | "apply" | "see" }>
-  | Readonly<{ kind: "keep_disk" | "see_old" | "let_go" }>
-  | Readonly<{ kind: "ask" | "look" | "drop" | "undo" }>
+/** A call of the provider. An answer that changes nothing is waited for. */
+export type AskingStep = Readonly<{ kind: "prepare" | "ask" | "look" | "drop" | "undo" }>;
+/** One transaction. */
+export type OwnStep =
+  | Readonly<{ kind: "begin" | "apply" | "see" | "keep_disk" | "see_old" | "let_go" }>
   | Readonly<{ kind: "turn_back"; why: TurnBack }>
-  | Readonly<{ kind: "end"; as: NonNullable<PlanChange["outcome"]> }>
-  | Readonly<{ kind: "wait"; until: Date | null }>
-  | Readonly<{ kind: "ended" }>;
+  | Readonly<{ kind: "end"; as: NonNullable<PlanChange["outcome"]> }>;
+/** `wait`: until then, unless somebody rings. */
+export type Rest = Readonly<{ kind: "wait"; until: Date | null }> | Readonly<{ kind: "ended" }>;
+
+/** What is to be done next. */
+export type ChangeStep = AskingStep | OwnStep | Rest;
+
+const ASKING: ReadonlySet<ChangeStep["kind"]> = new Set<AskingStep["kind"]>([
+  "prepare",
+  "ask",
+  "look",
+  "drop",
+  "undo",
+]);
+export const isAsking = (step: ChangeStep): step is AskingStep => ASKING.has(step.kind);
+export const isRest = (step: ChangeStep): step is Rest =>
+  step.kind === "wait" || step.kind === "ended";
 
 export function nextChangeStep(change: PlanChange, seen: SeenOfChange, now: Date): ChangeStep {
   if (change.outcome !== null) return { kind: "ended" };

@@ -18,7 +18,7 @@ type Row = Readonly<{
 export type ReadChange = Readonly<{ change: PlanChange; version: number }>;
 
 function changeFromRow({ change: row, quote: quoteRow }: Row): ReadChange {
-  const { version, dueAt, heldUntil, ...change } = row;
+  const { version, dueAt: _due, heldUntil: _held, ...change } = row;
   const {
     from,
     to,

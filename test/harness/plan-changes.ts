@@ -10,7 +10,7 @@ import { loadService } from "#db/billing/services.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVm } from "#db/vms/vms.ts";
 import type { ControlPlane } from "./control-plane.ts";
-import { anActiveVm, aNewVersion, aWorld, hostSees, valueOf, type World } from "./world.ts";
+import { anActiveVm, aNewVersion, aWorld, hostSees, type World } from "./world.ts";
 
 export const LARGE = { vcpus: 2, memoryMib: 2048, diskGib: 40 };
 export const LARGE_LIMITS = { bandwidthMbit: 2000, diskIops: 900 };
