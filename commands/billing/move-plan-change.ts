@@ -85,12 +85,7 @@ async function desire(
 }
 
 /** Takes a step that asks nobody outside. Of whoever turned it back `turnBack` is told. */
-export async function take(
-  tx: Tx,
-  found: Found,
-  step: OwnStep,
-  at: At,
-): Promise<void> {
+export async function take(tx: Tx, found: Found, step: OwnStep, at: At): Promise<void> {
   const { vm, change } = found;
   switch (step.kind) {
     case "begin":

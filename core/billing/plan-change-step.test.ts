@@ -19,7 +19,13 @@ import {
   onSee,
   onTurnBack,
 } from "./plan-change-moves.ts";
-import { isAsking, isRest, nextChangeStep, type AskingStep, type OwnStep } from "./plan-change-step.ts";
+import {
+  isAsking,
+  isRest,
+  nextChangeStep,
+  type AskingStep,
+  type OwnStep,
+} from "./plan-change-step.ts";
 import { mayBeDropped, type PlanChange } from "./plan-change.ts";
 import type { PriceChangeState } from "./price-changes.ts";
 
@@ -320,8 +326,8 @@ class World {
   }
 }
 
-const MONEY_ENDS = MONEY_IS_THERE.union(MONEY_IS_BACK);
-const MACHINE_ENDS = MACHINE_IS_THERE.union(MACHINE_IS_BACK);
+const MONEY_ENDS = new Set<string>([...MONEY_IS_THERE, ...MONEY_IS_BACK]);
+const MACHINE_ENDS = new Set<string>([...MACHINE_IS_THERE, ...MACHINE_IS_BACK]);
 const aYear = aPlanChange({ machine: "none", method: "none" });
 const STARTS: readonly PlanChange[] = [
   aPlanChange(),

@@ -87,7 +87,6 @@ export async function startControlPlane(
     releaseKey?: string;
     /** What Stripe does with a subscription whose renewal failed to the end. */
     afterLastRetry?: "cancel" | "unpaid";
-    prices?: object;
     /** Who may call the HTTP API; nobody when left out. */
     accounts?: (db: Db) => Accounts & LogIns;
   } = {},
@@ -117,7 +116,7 @@ export async function startControlPlane(
     sealer: createSealer("a secret of the tests, long enough"),
     log,
     metrics,
-    payments: stepped({ ...stripe.payments, ...options.prices }, "payments", steps) as never,
+    payments: stepped(stripe.payments, "payments", steps),
     queues: stepped(queues, "queues", steps),
     mail: stepped({ send: async (mail) => void mails.push(mail) }, "mail", steps),
     accounts: doors,

@@ -117,9 +117,64 @@ export async function isSeen(
   });
 }
 
+/** From now on its subscription is paid with another card, as Stripe's tests name them. */
+export async function paysWith(
+  cp: ControlPlane,
+  { vmId }: Pick<Vm, "vmId">,
+  token: "chargeCustomerFail" | "authenticationRequired",
+): Promise<void> {
+  const { dashboard } = cp.stripe;
+  const { id, customer } = await subscriptionOf(cp, vmId);
+  const method = await dashboard.paymentMethods.attach(`pm_card_${token}`, { customer });
+  await dashboard.subscriptions.update(id, { default_payment_method: method.id });
+  await cp.pump();
+}
+
+async function subscriptionOf(cp: ControlPlane, vmId: string) {
+  const [row] = await cp.rows("select subscription_id as id from services where vm_id = $1", vmId);
+  const id = String(row?.["id"]);
+  const { customer, items, status } = await cp.stripe.dashboard.subscriptions.retrieve(id);
+  const { unit_amount: price } = items.data[0]?.price ?? {};
+  return { id, customer: typeof customer === "string" ? customer : customer.id, price, status };
+}
+
+/** What a payer does on the page that the change's action shows. */
+export async function onItsPage(
+  cp: ControlPlane,
+  { vmId }: Pick<Vm, "vmId">,
+  form: { card: string } | { authenticate: "succeed" },
+): Promise<number> {
+  const [row] = await cp.rows(
+    "select pay_url as url from plan_changes where vm_id = $1 order by id desc limit 1",
+    vmId,
+  );
+  const body = new URLSearchParams(form);
+  const page = new Request(String(row?.["url"]), { method: "POST", body });
+  return (await cp.stripe.standIn.fetch(page)).status;
+}
+
+/** What the provider bills for it, what its cards have paid and did not get back, and what it owes or is owed. */
+export async function moneyOf(cp: ControlPlane, { vmId }: Pick<Vm, "vmId">) {
+  const { dashboard } = cp.stripe;
+  const { id, customer, price } = await subscriptionOf(cp, vmId);
+  const charges = await dashboard.charges.list({ customer, limit: 100 });
+  const invoices = await dashboard.invoices.list({ subscription: id, limit: 100 });
+  const found = await dashboard.customers.retrieve(customer);
+  const kept = charges.data
+    .filter(({ paid }) => paid)
+    .reduce((sum, { amount, amount_refunded: back }) => sum + amount - back, 0);
+  return {
+    billed: price,
+    kept,
+    balance: found.deleted === true ? null : found.balance,
+    open: invoices.data.filter(({ status }) => status === "open").length,
+  };
+}
+
 /** Time passes, and all that moves by itself does. */
 export async function later(cp: ControlPlane, minutes: number): Promise<void> {
   cp.clock.advanceMinutes(minutes);
+  cp.stripe.standIn.runDue();
   await followPlanChanges(cp.deps);
   await cp.pump();
 }
