@@ -9,6 +9,7 @@ import {
 } from "#core/billing/plan-change-step.ts";
 import type { PlanChange } from "#core/billing/plan-change.ts";
 import {
+  giveUpPlanChange,
   holdPlanChange,
   letGoOfPlanChange,
   loadPlanChange,
@@ -47,6 +48,15 @@ export async function followPlanChange(
   const now = deps.clock.now();
   const until = new Date(+now + HELD_MS);
   if (!(await holdPlanChange(deps.db, id, { now, until }))) return "held";
+  try {
+    return await goOn(deps, id, until);
+  } catch (error) {
+    await giveUpPlanChange(deps.db, id, new Date(+deps.clock.now() + AGAIN_MS));
+    throw error;
+  }
+}
+
+async function goOn(deps: Deps, id: string, until: Date): Promise<"ended" | "waits"> {
   let asked: AskingStep["kind"] | undefined;
   for (let steps = 0; steps < MOST_STEPS; steps++) {
     const next = await stepOf(deps, id);
@@ -60,11 +70,7 @@ export async function followPlanChange(
     }
     if (isAsking(step)) {
       asked = step.kind;
-      await ask(deps, change, step, until).catch(async (error: unknown) => {
-        const dueAt = new Date(+deps.clock.now() + AGAIN_MS);
-        await letGoOfPlanChange(deps.db, id, { version, dueAt });
-        throw error;
-      });
+      await ask(deps, change, step, until);
     } else await takeOwn(deps, change, step);
   }
   throw new Error(`change ${id} takes steps and does not come to an end`);

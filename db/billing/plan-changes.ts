@@ -172,6 +172,11 @@ export async function letGoOfPlanChange(
   return rows.length === 1;
 }
 
+/** What was to be done failed: the sweep looks at it then, unless somebody rings before. */
+export async function giveUpPlanChange(db: Db, id: string, dueAt: Date): Promise<void> {
+  await db.update(planChanges).set({ heldUntil: null, dueAt }).where(eq(planChanges.id, id));
+}
+
 /** Open changes whose last deadline was before then, and that are neither done nor back. */
 const isHanging = (before: Date) =>
   and(isOpen, lte(sql`coalesce(${planChanges.seeBy}, ${planChanges.payBy})`, before));
