@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => cp.drop());
 
-const Answer = z.object({ code: z.string().optional(), quote: z.unknown(), refusals: z.unknown() });
+const Answer = z.looseObject({ code: z.string().optional() });
 
 async function askerOf({ buyer }: World) {
   const { secret } = await aToken(accounts, buyer, { scopes: ["vms:read", "vms:write"] });
@@ -36,7 +36,7 @@ async function askerOf({ buyer }: World) {
       }),
     );
     const said: unknown = await answer.json();
-    return { status: answer.status, said, ...Answer.parse(said) };
+    return { ...Answer.parse(said), status: answer.status, said };
   };
 }
 

@@ -70,7 +70,7 @@ describe("taking a quote", () => {
 
   test("by an action that is not there when it commits takes nothing", async () => {
     const quote = await kept();
-    await expect(take(quote.id, v7())).rejects.toThrow("resize_quotes_taken_by");
+    await expect(take(quote.id, v7())).rejects.toThrow("Failed query: commit");
     expect(await loadQuote(cp.deps.db, quote.id)).toEqual(quote);
     const [row] = await cp.rows("select taken_by from resize_quotes where id = $1", quote.id);
     expect(row).toEqual({ taken_by: null });
