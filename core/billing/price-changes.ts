@@ -1,5 +1,5 @@
 import type { Money } from "#core/money.ts";
-import type { InvoiceState } from "./payments.ts";
+import type { InvoiceState, Payments } from "./payments.ts";
 import type { ServicePrice } from "./service.ts";
 
 /** What a line of a paid invoice debited for time of the present period, as far as no later line has credited it. */
@@ -134,3 +134,6 @@ export type PriceChanges = {
   /** `paid`: what it was for is paid; `open`: it may still be; `over`: it never will. */
   fetchChangeCheckout: (checkoutId: string) => Promise<"paid" | "open" | "over">;
 };
+
+/** The payment provider, whole. */
+export type PaymentProvider = Payments & PriceChanges;
