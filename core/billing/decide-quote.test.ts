@@ -160,6 +160,16 @@ describe("up", () => {
     expect(dueIn(course)).toBe(400n);
   });
 
+  test("to what its own plan costs by now: who changes loses the price of before", () => {
+    const newer = { ...OWN, version: 4, prices: [price("month", 1200n)] };
+    const course = courseOf({}, { target: newer });
+    expect(course).toMatchObject({ to: { planVersion: 4 }, method: "none", order: "pay_first" });
+    expect(dueIn(course)).toBe(200n);
+    // And back from the large one, it is the new price again.
+    const large = { planId: "large", planVersion: 7, price: price("month", 1500n) };
+    expect(courseOf({ bought: large }, { target: newer }).to.price).toEqual(price("month", 1200n));
+  });
+
   test("of a machine for the same money is made at once: nothing is to be paid", () => {
     const course = courseOf({}, { target: { prices: [price("month", 900n)] } });
     expect(course).toMatchObject({ when: "now", order: "machine_first", how: "prorate" });

@@ -34,15 +34,18 @@ function toLongMonth({ clock }: ControlPlane): void {
   clock.advance(Date.UTC(year, next, 1, 12) - +now);
 }
 
-/**
- * A VM that runs, of which its host has shown all; 10 of the 31 days of its first month are over. Its plan is sold by the year
- * too.
- */
-export async function aVmToResize(
-  cp: ControlPlane,
-  options: Parameters<typeof aWorld>[1] = {},
-): Promise<Resized> {
+type Options = Parameters<typeof aWorld>[1];
+
+/** 10 of the 31 days of its first month are over. */
+export async function aVmToResize(cp: ControlPlane, options: Options = {}): Promise<Resized> {
   toLongMonth(cp);
+  const vm = await aVmJustMade(cp, options);
+  cp.clock.advance(+vm.from + 10 * DAY_MS - +cp.clock.now());
+  return vm;
+}
+
+/** A VM that runs, of which its host has shown all. Its plan is sold by the year too. */
+export async function aVmJustMade(cp: ControlPlane, options: Options = {}): Promise<Resized> {
   const world = await aWorld(cp, { places: 10, ...options });
   const prices = [
     { interval: "month", amountMinor: "500", currency: "usd" },
@@ -55,7 +58,6 @@ export async function aVmToResize(
   const { subscriptionId } = await inTransaction(cp.deps.db, (tx) => loadService(tx, vmId));
   if (subscriptionId === null) throw new Error(`nothing bills for VM ${vmId}`);
   const { period } = await cp.deps.payments.fetchBilled(subscriptionId);
-  cp.clock.advance(+period.from + 10 * DAY_MS - +cp.clock.now());
   return { world, vmId, subscriptionId, ...period };
 }
 
