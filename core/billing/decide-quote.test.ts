@@ -4,7 +4,7 @@ import { ALL_CAPABILITIES } from "#test/builders.ts";
 import { decideCourse, dueOf, RESTART_SECONDS, type Course } from "./decide-quote.ts";
 import { moneyOf, NO_MONEY } from "./offer-quote.ts";
 import type { Billed, ChangePreview } from "./price-changes.ts";
-import type { QuoteRefusal } from "./quote.ts";
+import { QUOTE_REFUSALS, type QuoteRefusal } from "./quote.ts";
 import type { ResizeAsked, ResizeState, ResizeTarget } from "./resize.ts";
 
 /* 6a 2: what a quote offers, and all that stands against one. */
@@ -385,6 +385,12 @@ describe("no quote", () => {
   ];
   test.each(REFUSED)("%s (%#)", (code, state, asked, billed) => {
     expect(codesOf(state, asked, aBilled(billed))).toEqual([code]);
+  });
+
+  test("has a reason that is seen here, each of them", () => {
+    const elsewhere = ["ask_separately", "disk_shrinks", "figures_differ", "not_by_us"] as const;
+    const seen = new Set<QuoteRefusal>([...REFUSED.map(([code]) => code), ...elsewhere]);
+    expect([...seen].toSorted()).toEqual([...QUOTE_REFUSALS].toSorted());
   });
 
   test("is told with all that stands against it", () => {

@@ -108,11 +108,12 @@ describe("a quote", () => {
       await showStaffResize(cp.deps, { who: staff, vmId: vm.vmId, ...asked }),
     );
     // 339 go back, and 210 of 310 are charged.
-    expect(quote).toMatchObject({
-      order: "machine_first",
-      dueNow: usd(0n),
-      credit: usd(129n),
-    });
+    const atOnce = { when: "now", order: "machine_first", dueNow: usd(0n), credit: usd(129n) };
+    expect(quote).toMatchObject(atOnce);
+    // The plan's own rule, as it was when it was bought.
+    const lenient = await aVmToResize(cp, { downgrade: "now" });
+    await aNewVersion(cp, lenient.world.planId, { downgrade: "renewal" });
+    expect(await aQuoteOf(cp.deps, lenient, { planId: small.id })).toMatchObject(atOnce);
   });
 
   test("of a year is paid whole, less what is left of the month, and the machine stays", async () => {

@@ -1,5 +1,6 @@
 import { v7 } from "uuid";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import type { Downgrade } from "#core/billing/quote.ts";
 import type { QuotedResize } from "#core/contracts/api/resizes.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import { quoteResize, type Quoted, type WantedResize } from "#commands/billing/quote-resize.ts";
@@ -34,7 +35,7 @@ function toLongMonth({ clock }: ControlPlane): void {
   clock.advance(Date.UTC(year, next, 1, 12) - +now);
 }
 
-type Options = Parameters<typeof aWorld>[1];
+type Options = Parameters<typeof aWorld>[1] & { downgrade?: Downgrade };
 
 /** 10 of the 31 days of its first month are over. */
 export async function aVmToResize(cp: ControlPlane, options: Options = {}): Promise<Resized> {
@@ -46,12 +47,13 @@ export async function aVmToResize(cp: ControlPlane, options: Options = {}): Prom
 
 /** A VM that runs, of which its host has shown all. Its plan is sold by the year too. */
 export async function aVmJustMade(cp: ControlPlane, options: Options = {}): Promise<Resized> {
-  const world = await aWorld(cp, { places: 10, ...options });
+  const { downgrade = "renewal", ...ofWorld } = options;
+  const world = await aWorld(cp, { places: 10, ...ofWorld });
   const prices = [
     { interval: "month", amountMinor: "500", currency: "usd" },
     { interval: "year", amountMinor: "5000", currency: "usd" },
   ] as const;
-  await aNewVersion(cp, world.planId, { prices: [...prices] });
+  await aNewVersion(cp, world.planId, { prices: [...prices], downgrade });
   const { vmId } = await anActiveVm(cp, world);
   await hostSees(cp, world.hostId, vmId, { observed: { guest: GUEST, limits: LIMITS } });
   await cp.pump();
