@@ -1,4 +1,4 @@
-import Stripe from "stripe";
+import type Stripe from "stripe";
 import { makeOnce } from "./make-once.ts";
 import { instant, refundState } from "./stripe-states.ts";
 

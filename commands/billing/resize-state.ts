@@ -69,7 +69,7 @@ export const targetOf = (plan: Plan): ResizeTarget => ({
   size: plan.size,
   bandwidthMbit: plan.bandwidthMbit,
   diskIops: plan.diskIops,
-  prices: plan.prices,
+  prices: plan.prices.map(({ interval, amount }) => ({ interval, amount })),
 });
 
 /** What its subscription is billed for now; null: none pays for it. Asks the provider. */

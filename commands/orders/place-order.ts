@@ -22,13 +22,7 @@ import {
   keepBillingCustomer,
 } from "#db/billing/customers.ts";
 import { lastPaymentAt } from "#db/billing/invoices.ts";
-import {
-  loadImage,
-  loadLocation,
-  loadNewestPlan,
-  type Plan,
-  type PlanPrice,
-} from "#db/catalogue/catalogue.ts";
+import { loadImage, loadLocation, loadNewestPlan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { claimKey, keepAnswer, pointKey, type RequestKey } from "#db/messages/idempotency.ts";
 import {

@@ -4,7 +4,7 @@ import { ALL_CAPABILITIES } from "#test/builders.ts";
 import { decideCourse, dueOf, RESTART_SECONDS, type Course } from "./decide-quote.ts";
 import { moneyOf, NO_MONEY } from "./offer-quote.ts";
 import type { Billed, ChangePreview } from "./price-changes.ts";
-import type { QuoteRefusal } from "./quote.ts";
+import { QUOTE_REFUSALS, type QuoteRefusal } from "./quote.ts";
 import type { ResizeAsked, ResizeState, ResizeTarget } from "./resize.ts";
 
 /* 6a 2: what a quote offers, and all that stands against one. */
@@ -158,6 +158,16 @@ describe("up", () => {
     });
     // 20 of 30 days: 1000 of 1500, less 600 of 900.
     expect(dueIn(course)).toBe(400n);
+  });
+
+  test("to what its own plan costs by now: who changes loses the price of before", () => {
+    const newer = { ...OWN, version: 4, prices: [price("month", 1200n)] };
+    const course = courseOf({}, { target: newer });
+    expect(course).toMatchObject({ to: { planVersion: 4 }, method: "none", order: "pay_first" });
+    expect(dueIn(course)).toBe(200n);
+    // And back from the large one, it is the new price again.
+    const large = { planId: "large", planVersion: 7, price: price("month", 1500n) };
+    expect(courseOf({ bought: large }, { target: newer }).to.price).toEqual(price("month", 1200n));
   });
 
   test("of a machine for the same money is made at once: nothing is to be paid", () => {
@@ -375,6 +385,12 @@ describe("no quote", () => {
   ];
   test.each(REFUSED)("%s (%#)", (code, state, asked, billed) => {
     expect(codesOf(state, asked, aBilled(billed))).toEqual([code]);
+  });
+
+  test("has a reason that is seen here, each of them", () => {
+    const elsewhere = ["ask_separately", "disk_shrinks", "figures_differ", "not_by_us"] as const;
+    const seen = new Set<QuoteRefusal>([...REFUSED.map(([code]) => code), ...elsewhere]);
+    expect([...seen].toSorted()).toEqual([...QUOTE_REFUSALS].toSorted());
   });
 
   test("is told with all that stands against it", () => {

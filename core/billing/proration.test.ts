@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { BY_HAND, type HandRow } from "#test/harness/proration-by-hand.ts";
-import type { Billed, ChangedLine, ChangePreview } from "./price-changes.ts";
+import type { Billed, ChangedLine, ChangePreview, Debit } from "./price-changes.ts";
 import { compareWithPreview, netOf, prorate, type Proration } from "./proration.ts";
 import type { ServicePrice } from "./service.ts";
 
@@ -8,6 +8,13 @@ import type { ServicePrice } from "./service.ts";
 
 const eur = (minor: bigint) => ({ minor, currency: "eur" }) as const;
 
+const APRIL: Debit = {
+  lineId: "il_0",
+  amount: eur(1000n),
+  discount: eur(0n),
+  from: new Date("2026-04-10T00:00:00Z"),
+  until: new Date("2026-05-10T00:00:00Z"),
+};
 const aBilled = (over: Partial<Billed> = {}): Billed => ({
   subscriptionId: "sub_1",
   customerId: "cus_1",
@@ -16,15 +23,7 @@ const aBilled = (over: Partial<Billed> = {}): Billed => ({
   price: { interval: "month", amount: eur(1000n) },
   period: { from: new Date("2026-04-10T00:00:00Z"), until: new Date("2026-05-10T00:00:00Z") },
   isPaid: true,
-  debits: [
-    {
-      lineId: "il_0",
-      amount: eur(1000n),
-      discount: eur(0n),
-      from: new Date("2026-04-10T00:00:00Z"),
-      until: new Date("2026-05-10T00:00:00Z"),
-    },
-  ],
+  debits: [APRIL],
   discount: null,
   cancelsAt: null,
   pending: null,
@@ -88,7 +87,8 @@ describe("by hand", () => {
         null,
       ]);
       expect(lines.every(({ from }) => +from === Date.parse(step.at))).toBe(true);
-      if (step.until !== undefined) expect(period.until).toEqual(new Date(step.until));
+      const until = step.until === undefined ? billed.period.until : new Date(step.until);
+      expect(period.until).toEqual(until);
       // What was debited is what the next change credits; a new cycle is the present period from then on.
       const debit = lines.at(-1);
       if (debit === undefined) throw new Error("nothing was debited");
@@ -105,7 +105,7 @@ describe("by hand", () => {
 describe("a credit", () => {
   test("shows the discount that the debited line had, and the debit the discount of now", () => {
     const billed = aBilled({
-      debits: [{ ...aBilled().debits[0]!, discount: eur(200n) }],
+      debits: [{ ...APRIL, discount: eur(200n) }],
       discount: { percentOff: 50 },
     });
     const { lines } = made(billed, DOUBLE, "2026-04-25T00:00:00Z");
@@ -116,8 +116,7 @@ describe("a credit", () => {
   });
 
   test("follows each debit that stands", () => {
-    const [debit] = aBilled().debits;
-    const debits = [debit!, { ...debit!, lineId: "il_extra", amount: eur(60n) }];
+    const debits = [APRIL, { ...APRIL, lineId: "il_extra", amount: eur(60n) }];
     const { lines } = made(aBilled({ debits }), DOUBLE, "2026-04-25T00:00:00Z");
     expect(lines.map((line) => [line.credits, netOf(line)])).toEqual([
       ["il_0", -500n],
@@ -157,7 +156,7 @@ describe("it is refused", () => {
     [
       "before what was debited last",
       "outside_period",
-      aBilled({ debits: [{ ...aBilled().debits[0]!, from: new Date("2026-04-21T00:00:00Z") }] }),
+      aBilled({ debits: [{ ...APRIL, from: new Date("2026-04-21T00:00:00Z") }] }),
       DOUBLE,
       at,
     ],
@@ -234,14 +233,19 @@ describe("against the provider's preview", () => {
     ).toBe(true);
   });
 
-  const [credit, debit] = own.lines;
+  const ofKind = (kind: ChangedLine["kind"]) => {
+    const line = own.lines.find((each) => each.kind === kind);
+    if (line === undefined) throw new Error(`there is no ${kind}`);
+    return line;
+  };
+  const [credit, debit] = [ofKind("credit"), ofKind("debit")];
   test.each([
     ["two units in a line", preview(plus("debit", 2n))],
     ["two units less credit", preview(plus("credit", 2n))],
-    ["a line too many", preview((lines) => [...lines, { ...debit!, amount: eur(900n) }])],
+    ["a line too many", preview((lines) => [...lines, { ...debit, amount: eur(900n) }])],
     ["a line too few", preview((lines) => lines.slice(1))],
-    ["a credit of something else", preview(() => [{ ...credit!, credits: "il_9" }, debit!])],
-    ["another time", preview(() => [credit!, { ...debit!, until: new Date(0) }])],
+    ["a credit of something else", preview(() => [{ ...credit, credits: "il_9" }, debit])],
+    ["another time", preview(() => [credit, { ...debit, until: new Date(0) }])],
     ["a total that is not that of its lines", preview((lines) => lines, { total: 596n })],
   ])("%s: the figures differ", (_name, of) => {
     expect(compared(of)).toMatchObject({ ok: false, error: { code: "figures_differ" } });

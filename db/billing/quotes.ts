@@ -78,15 +78,24 @@ export function quoteFromRow(row: typeof resizeQuotes.$inferSelect): Quote {
     minor === null || row.currency === null
       ? null
       : { minor, currency: currencyFromRow(row.currency) };
-  const { id, vmId, askedBy, when, billing, order, method, downSeconds } = row;
-  const { at, appliesAt, basis, createdAt, expiresAt } = row;
   return {
-    ...{ id, vmId, askedBy, when, billing, order, method, downSeconds },
+    id: row.id,
+    vmId: row.vmId,
+    askedBy: row.askedBy,
     ...StoredOffer.parse(row.offered),
+    when: row.when,
+    billing: row.billing,
+    order: row.order,
+    method: row.method,
+    downSeconds: row.downSeconds,
     dueNow: money(row.dueNowMinor),
     credit: money(row.creditMinor),
     tax: money(row.taxMinor),
-    ...{ at, appliesAt, basis, createdAt, expiresAt },
+    at: row.at,
+    appliesAt: row.appliesAt,
+    basis: row.basis,
+    createdAt: row.createdAt,
+    expiresAt: row.expiresAt,
   };
 }
 

@@ -57,6 +57,9 @@ const metaData = (vm: DesiredVm) => MetaData.parse(read(seedFiles(vm)["meta-data
 
 const FOLDERS = { imageDir: "/i", diskDir: "/d", seedDir: "/s", consoleDir: "/c", trashDir: "/t" };
 
+const Vendor = z.object({
+  write_files: z.array(z.object({ path: z.string(), content: z.string() })).optional(),
+});
 const HOSTILE = [
   `"quoted' name`,
   "a]]>b",
@@ -127,14 +130,23 @@ describe("the seed", () => {
   );
 
   test("4b A4: a name of one label is no domain name, and a long one leaves the label alone", () => {
-    expect(read(seedFiles(aVm({ hostname: "web-1" }))["vendor-data"])).toEqual({
-      disable_root: false,
-      ssh_pwauth: false,
-    });
+    const vendor = read(seedFiles(aVm({ hostname: "web-1" }))["vendor-data"]);
+    expect(vendor).not.toHaveProperty("fqdn");
     const hostname = `${"a".repeat(63)}.${"b".repeat(63)}.example.com`;
     const files = seedFiles(aVm({ hostname }));
     expect(read(files["meta-data"])).toMatchObject({ "local-hostname": "a".repeat(63) });
     expect(read(files["vendor-data"])).toMatchObject({ fqdn: hostname });
+  });
+
+  // 6a 2: the kernel of Debian, of itself, leaves a vCPU that comes later unused.
+  test("has Linux take the vCPUs that come while it runs, and tells no other system", () => {
+    const [rule] = Vendor.parse(read(seedFiles(aVm())["vendor-data"])).write_files ?? [];
+    expect(rule?.path).toMatch(/^\/etc\/udev\/rules\.d\/[\w-]+\.rules$/);
+    expect(rule?.content).toMatch(/^SUBSYSTEM=="cpu", ACTION=="add".*ATTR{online}="1"\n$/);
+    const freebsd = { ...aVm().image, os: "freebsd" } as const;
+    expect(read(seedFiles(aVm({ image: freebsd }))["vendor-data"])).not.toHaveProperty(
+      "write_files",
+    );
   });
 
   // 4b A8: a Linux VM without a key may have a password.
@@ -144,6 +156,7 @@ describe("the seed", () => {
       fqdn: "web-1.example.com",
       prefer_fqdn_over_hostname: false,
       ssh_pwauth: false,
+      write_files: expect.any(Array),
     });
     const vendor = seedFiles(aVm({ sshKeys: [] }), "Vm1-a: 'b'\"#")["vendor-data"];
     expect(vendor.startsWith("#cloud-config\n")).toBe(true);

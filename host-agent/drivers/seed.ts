@@ -38,6 +38,7 @@ export function seedFiles(vm: DesiredVm, rootPassword: string | null = null): Se
       // The label is the host's name and the whole its domain name, also on systems that would take the whole for both: a
       // name of Linux has 64 characters.
       ...(hostname.includes(".") && { fqdn: hostname, prefer_fqdn_over_hostname: false }),
+      ...(vm.image.os === "linux" && { write_files: [TAKES_VCPUS] }),
       ssh_pwauth: rootPassword !== null,
       ...(rootPassword !== null && rootLogin(plainLine("password", rootPassword))),
     })}`,
@@ -50,6 +51,15 @@ export function seedFiles(vm: DesiredVm, rootPassword: string | null = null): Se
     }),
   };
 }
+
+/**
+ * A vCPU that comes while a Linux guest runs is seen by its kernel, and left unused until somebody says otherwise: some systems
+ * have this rule of udev's of themselves, and Debian and Ubuntu do not.
+ */
+const TAKES_VCPUS = {
+  path: "/etc/udev/rules.d/80-berth-vcpus.rules",
+  content: 'SUBSYSTEM=="cpu", ACTION=="add", TEST=="online", ATTR{online}=="0", ATTR{online}="1"\n',
+};
 
 /**
  * Root's password, and a door for it: most images' sshd takes root with a key only. In `bootcmd`, which user-data seldom has

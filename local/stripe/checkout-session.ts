@@ -1,11 +1,12 @@
 import type { Stripe } from "stripe";
 import { invalidRequest } from "./api-error.ts";
 import { lineItemsOf, type LineItemDraft } from "./checkout-line-items.ts";
-import { couponsAsked, discountAmounts, type DiscountAsked } from "./coupons.ts";
+import { couponsAsked, discountAmounts } from "./coupons.ts";
 import { currencyRefusal } from "./customer-currency.ts";
 import { sumOf } from "./invoice-lines.ts";
 import { changedMetadata } from "./params.ts";
 import type { Sandbox } from "./sandbox.ts";
+import type { DiscountAsked } from "./store.ts";
 
 const HALF_HOUR = 1800;
 const DAY = 86_400;

@@ -15,6 +15,7 @@ import {
   tree,
 } from "./params.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
+import type { DiscountAsked } from "./store.ts";
 
 /** Coupons and promotion codes. What limits them to products, customers or first purchases is refused. */
 
@@ -155,11 +156,6 @@ export const discountsParam = () =>
       promotion_code: text().optional(),
     }),
   );
-export type DiscountAsked = {
-  coupon?: string | undefined;
-  discount?: string | undefined;
-  promotion_code?: string | undefined;
-};
 
 /** The coupon that each asks for, checked: none is redeemed yet. */
 export function couponsAsked(

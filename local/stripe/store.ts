@@ -1,5 +1,11 @@
 import type { Stripe } from "stripe";
-import type { DiscountAsked } from "./coupons.ts";
+
+/** A coupon that is to be redeemed, by itself or by a code, or a discount that stays. */
+export type DiscountAsked = {
+  coupon?: string | undefined;
+  discount?: string | undefined;
+  promotion_code?: string | undefined;
+};
 
 /** What Checkout keeps to itself about a session until it is paid. */
 export type CheckoutDetail = {

@@ -1,7 +1,7 @@
 import type { Stripe } from "stripe";
 import { invalidRequest } from "./api-error.ts";
 import { finalizeAndCollect, methodToCharge, settle } from "./collection.ts";
-import { couponsAsked, redeem, type DiscountAsked } from "./coupons.ts";
+import { couponsAsked, redeem } from "./coupons.ts";
 import { composeInvoice, createInvoice } from "./create-invoice.ts";
 import { finalizeInvoice, voidInvoice } from "./invoices.ts";
 import { changedMetadata } from "./params.ts";
@@ -9,6 +9,7 @@ import { methodOf } from "./payment-methods.ts";
 import { cardError, charge, createPaymentIntent } from "./payments.ts";
 import { putPending } from "./pending-update.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
+import type { DiscountAsked } from "./store.ts";
 import {
   checkInvoiceRate,
   invoiceOfChange,

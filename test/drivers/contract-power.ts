@@ -1,10 +1,9 @@
 import { describe, expect, test } from "vitest";
-import { limitsOf } from "#core/hosts/limits.ts";
 import { eventually } from "./builders.ts";
 import type { ContractKit } from "./contract-kit.ts";
 
-/** Start, stop, reset, and what a VM is made of. */
-export function powerAndSizeContract(kit: ContractKit): void {
+/** Start, stop, reset, and the seed. */
+export function powerContract(kit: ContractKit): void {
   const { created, started, look, code, outcome, patience } = kit;
 
   describe("power", () => {
@@ -101,81 +100,6 @@ export function powerAndSizeContract(kit: ContractKit): void {
       await kit.driver.eraseSeed(vm);
       expect(await look(vm)).toMatchObject({ power: "off", complete: true, seeded: false });
       await kit.driver.start(vm);
-      await kit.driver.destroy(vm);
-    });
-  });
-
-  describe("resize", () => {
-    const bigger = { vcpus: 2, memoryMib: 192, diskGib: 2 };
-
-    test("of a VM that is off gives it the size, twice too", async () => {
-      const vm = await created();
-      await kit.driver.resize({ ...vm, size: bigger });
-      await kit.driver.resize({ ...vm, size: bigger });
-      expect(await look(vm)).toMatchObject({ power: "off", size: bigger });
-      await kit.driver.start(vm);
-      expect(await look(vm)).toMatchObject({ power: "running", size: bigger });
-      await kit.driver.destroy(vm);
-    });
-
-    test("to less memory and fewer vCPUs works while it is off", async () => {
-      const vm = await created({ size: { ...bigger, diskGib: 1 } });
-      await kit.driver.resize({ ...vm, size: { vcpus: 1, memoryMib: 128, diskGib: 1 } });
-      expect(await look(vm)).toMatchObject({ size: { vcpus: 1, memoryMib: 128, diskGib: 1 } });
-      await kit.driver.destroy(vm);
-    });
-
-    test("to a smaller disk is refused and changes nothing", async () => {
-      const vm = await created({ size: { vcpus: 1, memoryMib: 128, diskGib: 2 } });
-      const smaller = { vcpus: 2, memoryMib: 192, diskGib: 1 };
-      await expect(kit.driver.resize({ ...vm, size: smaller })).rejects.toEqual(
-        code("unsupported"),
-      );
-      expect(await look(vm)).toMatchObject({ size: vm.size });
-      await kit.driver.destroy(vm);
-    });
-
-    test("beyond what the host's hypervisor supports is refused and changes nothing, off and on", async () => {
-      const vm = await created();
-      const limits = limitsOf(await kit.driver.facts());
-      const sizes = [
-        { ...bigger, vcpus: limits.vmVcpus + 1 },
-        { ...bigger, memoryMib: limits.vmMemoryMib + limits.vmMemoryStepMib },
-        // What is between the steps of its memory is as much refused, where there are steps.
-        ...(limits.vmMemoryStepMib > 1 ? [{ ...bigger, memoryMib: bigger.memoryMib + 1 }] : []),
-        { ...bigger, diskGib: limits.vmDiskGib + 1 },
-      ];
-      for (const power of ["off", "running"]) {
-        if (power === "running") await kit.driver.start(vm);
-        const before = await look(vm);
-        for (const size of sizes)
-          await expect(kit.driver.resize({ ...vm, size })).rejects.toEqual(code("beyond_limits"));
-        expect(await look(vm)).toMatchObject({
-          power,
-          size: vm.size,
-          bootEpoch: before?.bootEpoch,
-        });
-      }
-      await kit.driver.destroy(vm);
-    });
-
-    test("of a running VM is done whole, or refused as a whole", async () => {
-      const vm = await started();
-      const { capabilities } = await kit.driver.facts();
-      const attempts = [
-        { allowed: capabilities.hotDiskGrow, size: { ...vm.size, diskGib: 2 } },
-        { allowed: capabilities.hotResize, size: { ...bigger, diskGib: 2 } },
-      ];
-      for (const { allowed, size } of attempts) {
-        const before = await look(vm);
-        const came = await outcome(kit.driver.resize({ ...vm, size }));
-        expect(allowed ? ["done", "must_be_off"] : ["must_be_off"]).toContain(came);
-        expect(await look(vm)).toMatchObject({
-          power: "running",
-          bootEpoch: before?.bootEpoch,
-          size: came === "done" ? size : before?.size,
-        });
-      }
       await kit.driver.destroy(vm);
     });
   });

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HostFacts } from "#core/contracts/agent/report.ts";
 import { SECRETS } from "./builders.ts";
 import { createContractKit, type ContractKit, type OpenedDriver } from "./contract-kit.ts";
-import { powerAndSizeContract } from "./contract-power.ts";
+import { powerContract } from "./contract-power.ts";
+import { sizeContract } from "./contract-resize.ts";
 import { safetyContract } from "./contract-safety.ts";
 
 export type { OpenedDriver };
@@ -29,7 +30,8 @@ export function driverContract(
 
     const kit = createContractKit(opened);
     creationContract(kit);
-    powerAndSizeContract(kit);
+    powerContract(kit);
+    sizeContract(kit);
     safetyContract(kit);
   });
 }

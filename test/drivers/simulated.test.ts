@@ -35,11 +35,18 @@ function onWorld(world: SimulatedWorld, over: Partial<SimulatedOptions> = {}) {
 
 driverContract("simulated, in memory", async () => onWorld(memoryWorld()));
 
-driverContract("simulated, in files, as Hyper-V without hot resize", async () => {
+driverContract("simulated, in files, as Hyper-V without hot resize and limits", async () => {
   const folder = await temporary();
   const opened = onWorld(folderWorld(folder), {
     hypervisor: "hyperv",
-    capabilities: { hotResize: false, hotDiskGrow: false, gracefulStop: false },
+    capabilities: {
+      hotResize: false,
+      hotMemory: false,
+      hotDiskGrow: false,
+      gracefulStop: false,
+      bandwidthLimit: false,
+      iopsLimit: false,
+    },
     delays: { ...NO_DELAYS, disk: 5, seed: 5, define: 5, firmStop: 5, undefine: 5, guestReady: 30 },
   });
   return { ...opened, close: () => rm(folder, { recursive: true, force: true }) };
@@ -50,7 +57,7 @@ test("a simulated host of a hypervisor can do what the driver of that hypervisor
     const { driver } = onWorld(memoryWorld(), { hypervisor });
     expect((await driver.facts()).capabilities).toEqual(CAPABILITIES[hypervisor]);
   }
-  expect(CAPABILITIES.hyperv).toMatchObject({ hotResize: true, hotDiskGrow: true });
+  expect(CAPABILITIES.hyperv).toMatchObject({ hotMemory: true, hotDiskGrow: true });
 });
 
 /** A clock that stands still until it is moved. */

@@ -58,6 +58,12 @@ const read = (xml: string): unknown =>
   new XMLParser({ ignoreAttributes: false, attributeNamePrefix: "@", parseTagValue: false }).parse(
     xml,
   );
+const Cpus = z.object({
+  domain: z.object({
+    vcpu: z.unknown(),
+    cpu: z.object({ topology: z.record(z.string(), z.string()).optional() }).optional(),
+  }),
+});
 const nic = (over: Partial<(typeof VM.nics)[number]>) =>
   VM.nics.map((one) => ({ ...one, ...over }));
 
@@ -65,14 +71,15 @@ describe("the definition of a domain", () => {
   test("carries the tag and the size, and reads back as they were", () => {
     // libvirt adds what it would otherwise answer itself.
     const answered = define().replace(
-      "<vcpu>",
-      '<currentMemory unit="KiB">524288</currentMemory><vcpu>',
+      "<vcpu ",
+      '<currentMemory unit="KiB">524288</currentMemory><vcpu ',
     );
     expect(parseDomain(answered)).toMatchObject({
       name: `berth-${VM.vmId}`,
       own: {
         tag: { vmId: VM.vmId, ownerEpoch: 7 },
         vcpus: 2,
+        mostVcpus: 8,
         memoryMib: 512,
         diskGib: 10,
         nics: 1,
@@ -86,10 +93,40 @@ describe("the definition of a domain", () => {
         name: `berth-${VM.vmId}`,
         metadata: { "berth:vm": { "@id": VM.vmId, "@ownerEpoch": "7", "@diskGib": "10" } },
         memory: { "#text": "512", "@unit": "MiB" },
-        vcpu: "2",
+        vcpu: { "#text": "8", "@current": "2" },
         cpu: { "@mode": "host-model" },
       },
     });
+  });
+
+  // 6a 2
+  test("has room for vCPUs on one socket, as far as a VM may have them, and exactly its memory", () => {
+    const cpus = (vcpus: number, over: Partial<DesiredVm["image"]> = {}, place = {}) => {
+      const vm = { size: { ...VM.size, vcpus }, image: { ...VM.image, ...over } };
+      const { domain } = Cpus.parse(read(define(vm, place)));
+      const {
+        "@cores": cores,
+        "@sockets": sockets,
+        "@threads": threads,
+      } = domain.cpu?.topology ?? {};
+      return [domain.vcpu, cores && `${sockets}x${cores}x${threads}`];
+    };
+    const roomy = (current: string, most: string) => [
+      { "#text": most, "@current": current },
+      `1x${most}x1`,
+    ];
+    expect(cpus(1)).toEqual(roomy("1", "8"));
+    expect(cpus(3)).toEqual(roomy("3", "12"));
+    expect(cpus(64)).toEqual(roomy("64", "255"));
+    expect(cpus(255)).toEqual(["255", undefined]);
+    expect(cpus(1, {}, { accelerator: "tcg" })).toEqual(roomy("1", "8"));
+    expect(define()).not.toContain("currentMemory");
+    // A guest that takes none while it runs has what was ordered.
+    for (const os of ["windows", "freebsd"] as const)
+      expect(cpus(2, { os })).toEqual(["2", undefined]);
+    const signed = { firmware: "uefi", secureBoot: "uefi-ca" } as const;
+    expect(cpus(2, signed)).toEqual(["2", undefined]);
+    expect(cpus(2, { firmware: "uefi", secureBoot: "off" })).toEqual(roomy("2", "8"));
   });
 
   test("runs under emulation where there is no hardware for it", () => {

@@ -1,6 +1,7 @@
 import { create } from "xmlbuilder2";
 import type { DesiredVm, HostImage, Nic } from "#core/contracts/agent/desired.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
+import { LIMITS } from "#core/hosts/limits.ts";
 import type { DiskBus } from "#core/vms/image-hardware.ts";
 import { DriverError, type VmRef } from "../driver.ts";
 import { plainLine } from "../seed.ts";
@@ -39,9 +40,8 @@ export const tagXml = (vm: VmRef, diskGib: number, installation: string): string
 /**
  * The whole definition of a VM, in libvirt's domain format (https://libvirt.org/formatdomain.html).
  *
- * vCPUs and memory are exactly what was ordered, without head-room to hot-plug: a balloon that hides memory from
- * the guest would let it take back more than is paid for, and vCPUs appear only in guests that expect them. So
- * the driver declares `hotResize: false` and a resize goes through a stop.
+ * Memory is exactly what was ordered: a balloon that hides some from the guest would let it take back more than is paid for.
+ * vCPUs have room to grow into, in guests that take them while they run (`mostVcpus`).
  *
  * Throws `unsupported` for a VLAN that this host has no bridge for.
  */
@@ -49,6 +49,7 @@ export function domainXml(vm: DesiredVm, place: DomainPlace): string {
   const { files, network, accelerator, installation } = place;
   const hardware = accelerator === "hardware";
   const windows = vm.image.os === "windows";
+  const most = mostVcpus(vm);
   const definition = {
     domain: {
       "@type": hardware ? "kvm" : "qemu",
@@ -62,7 +63,7 @@ export function domainXml(vm: DesiredVm, place: DomainPlace): string {
         },
       },
       memory: { "@unit": "MiB", "#": vm.size.memoryMib },
-      vcpu: vm.size.vcpus,
+      vcpu: most === vm.size.vcpus ? most : { "@current": vm.size.vcpus, "#": most },
       os: boot(vm.image),
       features: {
         acpi: {},
@@ -72,7 +73,12 @@ export function domainXml(vm: DesiredVm, place: DomainPlace): string {
         ...(checksSignatures(vm.image) && { smm: { "@state": "on" } }),
       },
       // The same model on every host of a pool with these features, so that guests can move between them.
-      ...(hardware && { cpu: { "@mode": "host-model" } }),
+      ...((hardware || most > vm.size.vcpus) && {
+        cpu: {
+          ...(hardware && { "@mode": "host-model" }),
+          ...(most > vm.size.vcpus && { topology: oneSocketOf(most) }),
+        },
+      }),
       clock: windows ? windowsClock(hardware) : { "@offset": "utc" },
       // A crashed guest is off, and whoever wants it running starts it again.
       on_poweroff: "destroy",
@@ -104,6 +110,23 @@ export function domainXml(vm: DesiredVm, place: DomainPlace): string {
   };
   return create(verbatim(definition)).end({ headless: true });
 }
+
+/** So many at least, and else four times what was ordered: each one that may come costs the guest's kernel some 200 KiB. */
+const LEAST_MOST_VCPUS = 8;
+const GROWTH = 4;
+
+/**
+ * The most vCPUs that a VM may have without being defined anew. Linux takes them while it runs; FreeBSD never does, Windows only in
+ * some editions, and a firmware that checks signatures must agree to each, which not every build of OVMF can.
+ */
+function mostVcpus({ size, image }: Pick<DesiredVm, "size" | "image">): number {
+  if (image.os !== "linux" || checksSignatures(image)) return size.vcpus;
+  const roomy = Math.max(LEAST_MOST_VCPUS, GROWTH * size.vcpus);
+  return Math.max(size.vcpus, Math.min(LIMITS.kvm.vmVcpus, roomy));
+}
+
+/** Systems count sockets for their licences, and not cores. */
+const oneSocketOf = (cores: number) => ({ "@sockets": 1, "@cores": cores, "@threads": 1 });
 
 const checksSignatures = ({ secureBoot }: HostImage): boolean =>
   secureBoot !== undefined && secureBoot !== "off";
@@ -269,6 +292,8 @@ function source(nic: Nic, network: KvmNetwork) {
 
 /** libvirt counts in kilobytes a second. */
 function bandwidth(mbit: number) {
-  const average = { "@average": Math.ceil((mbit * 1000) / 8) };
+  const average = { "@average": kilobytesOf(mbit) };
   return { inbound: average, outbound: average };
 }
+
+export const kilobytesOf = (mbit: number): number => Math.ceil((mbit * 1000) / 8);

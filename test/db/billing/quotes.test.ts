@@ -1,12 +1,16 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { quoteResize } from "#commands/billing/quote-resize.ts";
 import { purgeOldRows } from "#commands/purge-old-rows.ts";
 import { KEPT_MS } from "#core/retention.ts";
 import { insertQuote, loadQuote, takeQuote } from "#db/billing/quotes.ts";
 import { inTransaction } from "#db/transaction.ts";
+import { toQuotedView } from "#functions/quote-views.ts";
 import { aQuote } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
 import { aProvisionedVm, aWorld } from "#test/harness/world.ts";
+import { aLargePlan, aVmJustMade } from "./resize-builders.ts";
 
 /* 6a 2: what was offered stays as it was, and is taken once. */
 
@@ -57,6 +61,30 @@ describe("a quote that is kept", () => {
   );
 });
 
+test("a quote is made once, at whichever step it is cut short and asked for again by the same key", async () => {
+  const faults = await runEachStep(cp, {
+    arrange: async () => {
+      const vm = await aVmJustMade(cp);
+      const { id: planId } = await aLargePlan(cp);
+      return { vm, planId, key: v7() };
+    },
+    act: ({ vm, planId, key }) =>
+      quoteResize(
+        cp.deps,
+        {
+          who: vm.world.buyer,
+          vmId: vm.vmId,
+          wanted: { planId, keepDisk: false },
+          key: { accountId: vm.world.buyer.accountId, key, requestHash: "same" },
+        },
+        toQuotedView,
+      ),
+    emits: [],
+  });
+  expect(differencesOf(faults)).toEqual([]);
+  expect(faults.undisturbed.filter((line) => line.startsWith("resize_quotes "))).toHaveLength(1);
+});
+
 describe("taking a quote", () => {
   test("gives it to one action, once, whose row may come after it", async () => {
     const quote = await kept();
@@ -70,7 +98,7 @@ describe("taking a quote", () => {
 
   test("by an action that is not there when it commits takes nothing", async () => {
     const quote = await kept();
-    await expect(take(quote.id, v7())).rejects.toThrow("resize_quotes_taken_by");
+    await expect(take(quote.id, v7())).rejects.toThrow("Failed query: commit");
     expect(await loadQuote(cp.deps.db, quote.id)).toEqual(quote);
     const [row] = await cp.rows("select taken_by from resize_quotes where id = $1", quote.id);
     expect(row).toEqual({ taken_by: null });
@@ -80,8 +108,7 @@ describe("taking a quote", () => {
     const [row] = await cp.rows("select id from resize_quotes where taken_by is not null");
     cp.clock.advance(2 * KEPT_MS.quotes);
     await purgeOldRows(cp.deps);
-    const left = await cp.rows("select id from resize_quotes");
-    expect(left).toEqual([{ id: row?.["id"] }]);
+    expect(await cp.rows("select id from resize_quotes")).toEqual([{ id: row?.["id"] }]);
     await expect(cp.database.asOwner("delete from resize_quotes")).rejects.toThrow("append-only");
   });
 });
