@@ -32,7 +32,6 @@ export type TakeRefusal = Refusal<
   | "quote_expired"
   | "quote_outdated"
   | "quote_taken"
-  | "change_waiting"
   | "no_capacity"
 >;
 
@@ -76,7 +75,7 @@ export async function beginPlanChange(
     if (running && quote.when === "now")
       return refuse("vm_locked", `a ${running.type} is running; wait for it to end`);
     if (await openChangeOf(tx, vm.id))
-      return refuse("change_waiting", "another change of this VM is under way");
+      return refuse("vm_locked", "another change of this VM is under way: wait for it to end");
     if (quote.when === "now" && !(await holdRoom(tx, quote)))
       return refuse("no_capacity", "its host has no room for that size now");
 

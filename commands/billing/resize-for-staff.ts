@@ -11,7 +11,7 @@ import { claimKey, keepAnswer, type RequestKey } from "#db/messages/idempotency.
 import { inTransaction } from "#db/transaction.ts";
 import { loadActionWithOwner } from "#db/vms/actions.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { beginPlanChange, makeWay, type TakeRefusal } from "./begin-plan-change.ts";
+import { beginPlanChange, makeWay } from "./begin-plan-change.ts";
 import { hashOf } from "#commands/vms/repair-vm.ts";
 import { findForResize, offer, type WantedResize } from "./quote-resize.ts";
 import { effectsOf } from "./resize-effects.ts";
@@ -91,7 +91,7 @@ export async function resizeForStaff<A>(
   answer: z.ZodType<A>,
   render: (begun: Begun) => A,
 ): Promise<
-  Result<A, TakeRefusal | Refusal<"plan_changed" | "resize_refused" | "idempotency_key_reused">>
+  Result<A, Refusal<"vm_not_found" | "plan_changed" | "resize_refused" | "idempotency_key_reused">>
 > {
   const { who, vmId, key, reason } = asked;
   const at = stamp(deps);
@@ -110,12 +110,18 @@ export async function resizeForStaff<A>(
   async function begin(
     of: Deps,
     wanted: StaffResize & { id: string; hash?: string | undefined },
-  ): Promise<Result<Begun, TakeRefusal | Refusal<"plan_changed" | "resize_refused">>> {
+  ): Promise<Result<Begun, Refusal<"vm_not_found" | "plan_changed" | "resize_refused">>> {
     const kept = await loadQuote(of.db, wanted.id);
     const quoted = kept ? ok(kept) : await quoteForStaff(of, wanted);
     if (!quoted.ok) return quoted;
     const taken = { who, vmId, quoteId: quoted.value.id };
-    return beginPlanChange(of, { ...taken, ...(await makeWay(of, taken)), reason });
+    const done = await beginPlanChange(of, { ...taken, ...(await makeWay(of, taken)), reason });
+    if (done.ok) return done;
+    // It could be done a moment ago.
+    const { code, detail } = done.error;
+    return code === "vm_not_found"
+      ? refuse(code, detail)
+      : refuse("plan_changed", `${code}: ${detail}`);
   }
 }
 

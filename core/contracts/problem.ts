@@ -77,7 +77,6 @@ export const STATUS_BY_CODE = {
   quote_expired: 409,
   quote_outdated: 409,
   quote_taken: 409,
-  change_waiting: 409,
   change_under_way: 409,
   vm_lost: 409,
   vm_not_lost: 409,

@@ -39,9 +39,6 @@ export const MACHINE_IS_BACK: ReadonlySet<ChangeMachine> = new Set([
   "reverted",
   "gone",
 ]);
-/** Its host was told of a size, and nobody knows yet which one it has. */
-export const MACHINE_IS_BETWEEN: ReadonlySet<ChangeMachine> = new Set(["applying", "reverting"]);
-
 export function moveMachine(
   machine: ChangeMachine,
   move: MachineMove,

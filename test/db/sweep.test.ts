@@ -37,6 +37,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "forget_spent_agent_tokens",
       "tell_silent_hosts",
       "end_silent_findings",
+      "tell_hanging_changes",
       "follow_rollouts",
       "note_old_agents",
       "relay_outbox",

@@ -14,7 +14,6 @@ import { anActiveVm, aNewVersion, aWorld, hostSees, type World } from "./world.t
 
 export const LARGE = { vcpus: 2, memoryMib: 2048, diskGib: 40 };
 export const LARGE_LIMITS = { bandwidthMbit: 2000, diskIops: 900 };
-export const SMALL_LIMITS = { bandwidthMbit: 1000, diskIops: null };
 
 /** A VM that runs, of the first version of its plan; a second one is twice as large, and sold for 900 a month. */
 export async function aVmToResize(
@@ -101,7 +100,7 @@ export async function take(cp: ControlPlane, { world, vmId }: Vm, quoteId: strin
 /** Its host shows it as it is desired now, or otherwise. */
 export async function isSeen(
   cp: ControlPlane,
-  { world, vmId }: Vm,
+  { world, vmId }: Pick<Vm, "world" | "vmId">,
   over: Partial<{ generation: number; size: typeof LARGE; limits: object; power: string }> = {},
 ): Promise<void> {
   const vm = await loadVm(cp.deps.db, vmId);

@@ -125,13 +125,11 @@ const RequestPower = z
   .openapi("RequestPower");
 const TakeQuote = z
   .strictObject({
-    type: z.literal("resize"),
+    type: z.literal("resize").openapi("ResizeActionType"),
     quoteId: idIn("quote").openapi({ description: "Of this VM, and yours: it is taken once." }),
   })
   .openapi("TakeQuote");
-export const RequestAction = z
-  .discriminatedUnion("type", [RequestPower, TakeQuote])
-  .openapi("RequestAction");
+export const RequestAction = z.union([RequestPower, TakeQuote]).openapi("RequestAction");
 
 export const RequestedAction = z.object({ action: ActionView }).openapi("RequestedAction");
 

@@ -119,7 +119,6 @@ const actRoute = (deps: Deps) =>
         "quote_expired",
         "quote_outdated",
         "quote_taken",
-        "change_waiting",
         "no_capacity",
         "payment_provider_unavailable",
       ),

@@ -33,20 +33,7 @@ const resizeRoute = (deps: Deps) =>
     responses: {
       200: { description: "What it would do", content: json(StaffResizePlan) },
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems(
-        "vm_not_found",
-        "plan_changed",
-        "resize_refused",
-        "vm_locked",
-        "vm_lost",
-        "quote_not_found",
-        "quote_expired",
-        "quote_outdated",
-        "quote_taken",
-        "change_waiting",
-        "no_capacity",
-        "payment_provider_unavailable",
-      ),
+      ...problems("vm_not_found", "plan_changed", "resize_refused", "payment_provider_unavailable"),
     },
   });
 
