@@ -10,6 +10,7 @@ import {
   type RefundState,
   type SubscriptionState,
 } from "#core/billing/payments.ts";
+import type { Billed, ChangedLine } from "#core/billing/price-changes.ts";
 import { isCurrency, type Money } from "#core/money.ts";
 
 /** What Stripe's objects say, in the words of the port. */
@@ -21,7 +22,7 @@ export const seconds = (at: Date) => Math.floor(+at / 1000);
 const moneyOrNull = (minor: number, currency: string): Money | null =>
   isCurrency(currency) ? { minor: BigInt(minor), currency } : null;
 
-function money(minor: number, currency: string): Money {
+export function money(minor: number, currency: string): Money {
   const amount = moneyOrNull(minor, currency);
   if (amount === null)
     throw new ForeignCurrency(`Stripe answered in ${currency}, which we do not sell in`);
@@ -190,6 +191,39 @@ export function givenShown(
     return undefined;
   const minor = BigInt(Math.abs(amount));
   return { giveBackId, way, id, from: new Date(from), until: new Date(until), minor };
+}
+
+/** What a line credits, by their ids. */
+export const creditedBy = (line: Stripe.InvoiceLineItem): readonly string[] =>
+  line.parent?.subscription_item_details?.proration_details?.credited_items?.invoice_line_items ??
+  [];
+
+/** A line of what a change comes to. Only one that is credited alone is named. */
+export function changedLine(line: Stripe.InvoiceLineItem): ChangedLine {
+  const isProration = line.parent?.subscription_item_details?.proration === true;
+  const [credits, ...others] = creditedBy(line);
+  const off = (line.discount_amounts ?? []).reduce((sum, { amount }) => sum + amount, 0);
+  return {
+    kind: !isProration
+      ? "recurring"
+      : credits !== undefined || line.amount < 0
+        ? "credit"
+        : "debit",
+    amount: money(line.amount, line.currency),
+    discount: money(off, line.currency),
+    from: instant(line.period.start),
+    until: instant(line.period.end),
+    credits: credits === undefined || others.length > 0 ? null : credits,
+  };
+}
+
+/** What a discount takes off, of a subscription that was fetched with its discounts' coupons. */
+export function discountOf(discount: string | Stripe.Discount): NonNullable<Billed["discount"]> {
+  const coupon = typeof discount === "string" ? null : discount.source.coupon;
+  if (coupon === null || typeof coupon === "string")
+    throw new Error("a subscription was fetched without its discounts");
+  if (coupon.percent_off !== null) return { percentOff: coupon.percent_off };
+  return { amountOff: money(coupon.amount_off ?? 0, coupon.currency ?? "") };
 }
 
 /** The payment of an invoice that was fetched with its `payments`; null: there is none. */

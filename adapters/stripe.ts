@@ -6,13 +6,16 @@ import {
   type CheckoutState,
   type PaidPeriod,
   type Payments,
-  UnknownToProvider,
   type SubscriptionState,
   type UndeliveredAsked,
   type UndeliveredPage,
 } from "#core/billing/payments.ts";
+import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.ts";
 import { ok, refuse } from "#core/result.ts";
 import { makeOnce } from "./make-once.ts";
+import { isMissing, withOutages } from "./stripe-outages.ts";
+import { createPriceChanges } from "./stripe-price-changes.ts";
+import { refundAll, refundsOf } from "./stripe-refunds.ts";
 import {
   checkoutState,
   givenMetadata,
@@ -45,14 +48,11 @@ export type StripeOptions = Readonly<{
   maxNetworkRetries?: number;
 }>;
 
-/** A bank that sent a refund back rarely takes it the next minute: a day later, and after three it is a person's turn. */
-const REFUND_AGAIN_MS = 24 * 60 * 60_000;
-const MOST_REFUNDS = 3;
 /** Of undelivered events: the most that Stripe gives. */
 const PAGE = 100;
 
-/** The payment provider's port, on the official client with its own pinned API version. */
-export function createStripePayments(options: StripeOptions): Payments {
+/** The payment provider's ports, on the official client with its own pinned API version. */
+export function createStripePayments(options: StripeOptions): PaymentProvider {
   const stripe = new Stripe(options.apiKey, {
     timeout: TIMEOUT_MS,
     maxNetworkRetries: options.maxNetworkRetries ?? 2,
@@ -121,11 +121,6 @@ export function createStripePayments(options: StripeOptions): Payments {
       next: more ? (data.at(-1)?.id ?? null) : null,
     };
   };
-
-  /** Of an order's refunds, which have all failed. */
-  const mayTryAgain = (failed: readonly Stripe.Refund[]): boolean =>
-    failed.length < MOST_REFUNDS &&
-    failed.every((r) => +options.now() - +instant(r.created) >= REFUND_AGAIN_MS);
 
   const payments: Payments = {
     ensureCustomer: async ({ accountId, currency, attempt, email, name }) => {
@@ -279,28 +274,10 @@ export function createStripePayments(options: StripeOptions): Payments {
       const paymentIntent = paymentIntentOf(invoice);
       if (paymentIntent === null)
         throw new Error(`invoice ${invoiceId} shows no payment to give back`);
-      const listMine = async () =>
-        (await refundsOf(stripe, { payment_intent: paymentIntent }))
-          .filter((r) => r.metadata?.["order_id"] === orderId)
-          .toSorted((a, b) => b.created - a.created);
-      const mine = await listMine();
-      const [last] = mine;
-      if (last !== undefined && (refundState(last).status !== "failed" || !mayTryAgain(mine)))
-        return refundState(last);
-      const refund = await makeOnce({
-        // A refund that failed at the bank may be tried again, under a key of its own.
-        key: `refund-${orderId}-${mine.length}`,
-        now: options.now(),
-        // Two keys never give the money back twice: Stripe refuses more than is left of the charge, and this is all of it.
-        make: (idempotencyKey) =>
-          stripe.refunds.create(
-            { payment_intent: paymentIntent, metadata: { order_id: orderId } },
-            { idempotencyKey },
-          ),
-        find: async () => {
-          const now = await listMine();
-          return now.length > mine.length ? now[0] : undefined;
-        },
+      const refund = await refundAll(stripe, options.now(), {
+        paymentIntent,
+        marked: ["order_id", orderId],
+        key: `refund-${orderId}`,
       });
       return refundState(refund);
     },
@@ -419,56 +396,39 @@ export function createStripePayments(options: StripeOptions): Payments {
       }
     },
   };
-  return withOutages(payments);
+  return allWithOutages(payments, createPriceChanges(stripe, options.now));
 }
 
-const refundsOf = async (
-  stripe: Stripe,
-  of: { payment_intent: string },
-): Promise<readonly Stripe.Refund[]> => (await stripe.refunds.list({ ...of, limit: 100 })).data;
-
-const isMissing = (error: unknown): error is Stripe.errors.StripeInvalidRequestError =>
-  error instanceof Stripe.errors.StripeInvalidRequestError && error.code === "resource_missing";
-
-/**
- * Tells an outage of Stripe's (no connection, a 5xx, too many requests), and an object that it does not know, from a bug
- * of ours.
- */
-function withOutages(payments: Payments): Payments {
-  const wrap =
-    <A extends unknown[], R>(call: (...args: A) => Promise<R>) =>
-    (...args: A): Promise<R> =>
-      call(...args).catch((cause: unknown) => {
-        if (
-          cause instanceof Stripe.errors.StripeConnectionError ||
-          cause instanceof Stripe.errors.StripeAPIError ||
-          cause instanceof Stripe.errors.StripeRateLimitError
-        )
-          throw new ProviderUnavailable(`Stripe: ${cause.message}`, { cause });
-        if (isMissing(cause) && cause.statusCode === 404)
-          throw new UnknownToProvider(`Stripe: ${cause.message}`, { cause });
-        throw cause;
-      });
+/** Each call, but for the one that asks nobody, tells an outage from a bug. */
+function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvider {
   return {
-    ensureCustomer: wrap(payments.ensureCustomer),
-    ensurePrice: wrap(payments.ensurePrice),
-    createCheckout: wrap(payments.createCheckout),
-    fetchCheckout: wrap(payments.fetchCheckout),
-    expireCheckout: wrap(payments.expireCheckout),
-    fetchSubscription: wrap(payments.fetchSubscription),
-    fetchInvoice: wrap(payments.fetchInvoice),
-    cancelSubscription: wrap(payments.cancelSubscription),
-    pauseCollection: wrap(payments.pauseCollection),
-    resumeCollection: wrap(payments.resumeCollection),
-    refundInvoice: wrap(payments.refundInvoice),
-    paidPeriods: wrap(payments.paidPeriods),
-    giveCredit: wrap(payments.giveCredit),
-    refundPart: wrap(payments.refundPart),
-    orderOfPayment: wrap(payments.orderOfPayment),
-    fetchRefund: wrap(payments.fetchRefund),
-    undeliveredEvents: wrap(payments.undeliveredEvents),
-    eventsSince: wrap(payments.eventsSince),
+    ensureCustomer: withOutages(payments.ensureCustomer),
+    ensurePrice: withOutages(payments.ensurePrice),
+    createCheckout: withOutages(payments.createCheckout),
+    fetchCheckout: withOutages(payments.fetchCheckout),
+    expireCheckout: withOutages(payments.expireCheckout),
+    fetchSubscription: withOutages(payments.fetchSubscription),
+    fetchInvoice: withOutages(payments.fetchInvoice),
+    cancelSubscription: withOutages(payments.cancelSubscription),
+    pauseCollection: withOutages(payments.pauseCollection),
+    resumeCollection: withOutages(payments.resumeCollection),
+    refundInvoice: withOutages(payments.refundInvoice),
+    paidPeriods: withOutages(payments.paidPeriods),
+    giveCredit: withOutages(payments.giveCredit),
+    refundPart: withOutages(payments.refundPart),
+    orderOfPayment: withOutages(payments.orderOfPayment),
+    fetchRefund: withOutages(payments.fetchRefund),
+    undeliveredEvents: withOutages(payments.undeliveredEvents),
+    eventsSince: withOutages(payments.eventsSince),
     verifyWebhook: payments.verifyWebhook,
+    fetchBilled: withOutages(changes.fetchBilled),
+    previewChange: withOutages(changes.previewChange),
+    changePrice: withOutages(changes.changePrice),
+    fetchChange: withOutages(changes.fetchChange),
+    dropChange: withOutages(changes.dropChange),
+    undoChange: withOutages(changes.undoChange),
+    createChangeCheckout: withOutages(changes.createChangeCheckout),
+    fetchChangeCheckout: withOutages(changes.fetchChangeCheckout),
   };
 }
 

@@ -1,5 +1,5 @@
 import type { Accounts } from "#core/accounts/accounts.ts";
-import type { Payments } from "#core/billing/payments.ts";
+import type { PaymentProvider } from "#core/billing/price-changes.ts";
 import type { UnpaidLimits } from "#core/orders/unpaid-limits.ts";
 import type { PlaneMetrics } from "#core/plane-metrics.ts";
 import type {
@@ -23,7 +23,7 @@ export type Deps = Readonly<{
   sealer: Sealer;
   log: Log;
   metrics: PlaneMetrics;
-  payments: Payments;
+  payments: PaymentProvider;
   queues: Queues;
   mail: Mail;
   accounts: Accounts;

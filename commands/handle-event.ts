@@ -1,6 +1,7 @@
 import { assertNever } from "#core/result.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
+import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { makeGiveBack } from "#commands/billing/make-give-back.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
@@ -19,6 +20,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return cancelSubscription(deps, event.data.subscriptionId);
     case "give_back.fell_due.v1":
       return makeGiveBack(deps, event.data.giveBackId);
+    case "plan_change.fell_due.v1":
+      return followPlanChange(deps, event.data.planChangeId);
     case "vm.create_refused.v1":
       return judgeOrder(deps, event.data.orderId);
     case "account.link_asked_for.v1":
@@ -35,6 +38,9 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "billing.frozen.v1":
     case "billing.resumed.v1":
     case "give_back.made.v1":
+    case "plan_change.began.v1":
+    case "plan_change.committed.v1":
+    case "plan_change.reverted.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":

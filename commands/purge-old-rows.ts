@@ -37,6 +37,7 @@ export async function purgeOldRows(
     spentCodes: await purge("spentCodes"),
     attempts: await purge("attempts"),
     knownNetworks: await purge("knownNetworks"),
+    quotes: await purge("quotes"),
     rateLimits: await purge("rateLimits"),
     hostKinds: await inTransaction(deps.db, (tx) => forgetUnusedKinds(tx, BATCH)),
   };

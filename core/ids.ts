@@ -13,6 +13,7 @@ export const ID_PREFIX = {
   location: "loc",
   order: "ord",
   plan: "plan",
+  quote: "quote",
   vm: "vm",
 } as const;
 export type IdKind = keyof typeof ID_PREFIX;

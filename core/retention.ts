@@ -25,6 +25,8 @@ export const KEPT_MS = {
   attempts: 0,
   /** Networks from which an account was logged in, after the last time. */
   knownNetworks: 90 * DAY_MS,
+  /** Quotes that nobody took, after they ran out: while somebody may still ask what they were offered. */
+  quotes: 30 * DAY_MS,
   /** Counters of log-ins' rate limits, after the last request. The longest window is an hour. */
   rateLimits: DAY_MS,
 } as const;

@@ -1,4 +1,4 @@
-import { and, asc, isNotNull, lt, sql, type SQL } from "drizzle-orm";
+import { and, asc, isNotNull, isNull, lt, sql, type SQL } from "drizzle-orm";
 import type { PgColumn, PgTable } from "drizzle-orm/pg-core";
 import type { Kept } from "#core/retention.ts";
 import {
@@ -9,6 +9,7 @@ import {
   spentCodes,
   verifications,
 } from "#db/schema/accounts.ts";
+import { resizeQuotes } from "#db/schema/billing.ts";
 import { idempotencyKeys, inbox, outbox } from "#db/schema/messages.ts";
 import type { Db } from "./client.ts";
 
@@ -58,6 +59,11 @@ const OLD: Readonly<Record<Kept, Old>> = {
     from: knownNetworks,
     by: knownNetworks.seenAt,
     where: (before) => lt(knownNetworks.seenAt, before),
+  },
+  quotes: {
+    from: resizeQuotes,
+    by: resizeQuotes.expiresAt,
+    where: (before) => and(isNull(resizeQuotes.takenBy), lt(resizeQuotes.expiresAt, before)),
   },
   rateLimits: {
     from: authRateLimits,

@@ -23,7 +23,7 @@ import { agentUsageOperations, agentUsageRoutes } from "#functions/routes/agent/
 import { agentVmOperations, agentVmRoutes } from "#functions/routes/agent/vms.ts";
 import { describeLogIns, logInRoutes, type LogInDeps } from "#functions/routes/public/accounts.ts";
 import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
-import { invoiceRoutes } from "#functions/routes/customer/billing.ts";
+import { invoiceRoutes, resizeRoutes } from "#functions/routes/customer/billing.ts";
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
 import { publicPages } from "#functions/routes/health.ts";
 import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
@@ -32,6 +32,7 @@ import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
 import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { staffOrderRoutes } from "#functions/routes/staff/orders.ts";
+import { staffResizeRoutes } from "#functions/routes/staff/billing.ts";
 import { staffVmRoutes } from "#functions/routes/staff/vms.ts";
 import { usageRoutes } from "#functions/routes/customer/usage.ts";
 import { vmRoutes } from "#functions/routes/customer/vms.ts";
@@ -178,6 +179,8 @@ export function createApi(deps: Deps) {
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
   app.route("/", staffVmRoutes(deps));
+  app.route("/", staffResizeRoutes(deps));
+  app.route("/", resizeRoutes(deps));
   app.route("/", staffOrderRoutes(deps));
   describeAgents(deps.clock, app.openAPIRegistry);
 

@@ -1,5 +1,6 @@
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
-import type { StaffVmView } from "#core/contracts/api/staff-vms.ts";
+import type { PlanChange } from "#core/billing/plan-change.ts";
+import type { PlanChangeView, StaffVmView } from "#core/contracts/api/staff-vms.ts";
 import { toWireId } from "#core/ids.ts";
 import type { VmView } from "#commands/vms/show-vm.ts";
 import type { StaffVm } from "#commands/vms/show-staff-vm.ts";
@@ -15,8 +16,29 @@ export const toListedVm = (view: VmView, now: Date, who: Pick<AccountPrincipal, 
   deletedAt: iso(view.vm.deletedAt),
 });
 
+const toPlanChangeView = (change: PlanChange): PlanChangeView => ({
+  actionId: toWireId("action", change.actionId),
+  quoteId: toWireId("quote", change.quoteId),
+  from: { planId: toWireId("plan", change.from.planId), planVersion: change.from.planVersion },
+  to: { planId: toWireId("plan", change.to.planId), planVersion: change.to.planVersion },
+  when: change.when,
+  billing: change.billing,
+  order: change.order,
+  method: change.method,
+  money: change.money,
+  machine: change.machine,
+  turnedBack: change.turnedBack,
+  outcome: change.outcome,
+  invoiceId: change.invoiceId,
+  payBy: iso(change.payBy),
+  seeBy: iso(change.seeBy),
+  appliesAt: change.appliesAt.toISOString(),
+  createdAt: change.createdAt.toISOString(),
+  endedAt: iso(change.endedAt),
+});
+
 export function toStaffVmView(
-  { view, host, hostSilentSince, actions, findings }: StaffVm,
+  { view, host, hostSilentSince, actions, changes, findings }: StaffVm,
   now: Date,
   who: Pick<AccountPrincipal, "role">,
 ): StaffVmView {
@@ -39,9 +61,15 @@ export function toStaffVmView(
     observedAt: iso(vm.observedAt),
     deletedAt: iso(vm.deletedAt),
     actions: actions.map(({ action, waitsFor }) => ({
-      ...toActionView(action, who, vm),
+      ...toActionView(
+        action,
+        who,
+        vm,
+        changes.find((change) => change.actionId === action.id) ?? null,
+      ),
       waitsFor: waitsFor && { ...waitsFor },
     })),
+    planChanges: changes.map(toPlanChangeView),
     findings: findings.map(toFindingView),
   };
 }

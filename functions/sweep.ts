@@ -6,8 +6,10 @@ import { endSilentFindings, tellSilentHosts } from "#commands/hosts/note-finding
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
+import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
 import { settleLosses } from "#commands/billing/settle-losses.ts";
+import { tellHangingChanges } from "#commands/billing/tell-hanging-changes.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { createMeasure } from "#commands/measure.ts";
@@ -38,6 +40,7 @@ export const SWEEPS = {
   forget_spent_agent_tokens: forgetSpentAgentTokens,
   tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
+  tell_hanging_changes: tellHangingChanges,
   follow_rollouts: followRollouts,
   note_old_agents: noteOldAgents,
   relay_outbox: relayOutbox,
@@ -53,6 +56,7 @@ export const SWEEPS = {
   freeze_billing: freezeBilling,
   settle_losses: settleLosses,
   make_give_backs: retryGiveBacks,
+  follow_plan_changes: followPlanChanges,
 } as const satisfies Record<string, (deps: Deps) => Promise<object>>;
 
 /** Runs every sweep. One that fails does not keep the others from running; then the whole is reported as failed. */

@@ -15,6 +15,8 @@ import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
 import { ACTION_ERROR_WORDS, type Action } from "#core/vms/action.ts";
+import { progressOfChange, stepsOfChange } from "#core/billing/change-steps.ts";
+import type { PlanChange } from "#core/billing/plan-change.ts";
 import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
 import { shownError } from "#core/vms/last-error.ts";
 import { guestState, vmStatus } from "#core/vms/status.ts";
@@ -92,24 +94,26 @@ export const toVmView = (
 });
 
 /**
- * `seen` is what its host has shown of the VM; null for an action that has just been requested. Staff read what the host said,
+ * `seen` is what its host has shown of the VM; null for an action that has just been requested. `change` is what a resize carries out. Staff read what the host said,
  * everybody else what its code means.
  */
 export const toActionView = (
   a: Action,
   who: Pick<AccountPrincipal, "role">,
   seen: SeenOfVm | null = null,
+  change: PlanChange | null = null,
 ): ActionView => ({
   id: toWireId("action", a.id),
   vmId: toWireId("vm", a.vmId),
   type: a.type,
   status: a.status,
-  progress: progressOf(a, seen),
-  steps: stepsOf(a, seen).map((step) => ({
+  progress: change ? progressOfChange(change) : progressOf(a, seen),
+  steps: (change ? stepsOfChange(change) : stepsOf(a, seen)).map((step) => ({
     ...step,
     startedAt: iso(step.startedAt),
     finishedAt: iso(step.finishedAt),
   })),
+  payUrl: change?.payUrl ?? null,
   startedAt: a.startedAt.toISOString(),
   finishedAt: iso(a.finishedAt),
   error:

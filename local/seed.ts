@@ -80,6 +80,7 @@ export async function seedCatalogue(deps: Deps): Promise<{ locationId: string }>
         trafficGib: 20 * 1024,
         bandwidthMbit: mbit,
         diskIops: null,
+        downgrade: "renewal",
         prices: [
           { interval: "month", amountMinor: month.toString(), currency: "usd" },
           { interval: "year", amountMinor: year.toString(), currency: "usd" },

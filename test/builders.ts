@@ -11,6 +11,7 @@ import type {
 } from "#core/contracts/agent/report.ts";
 import type { UsageSample } from "#core/contracts/agent/usage.ts";
 import { SCOPES_OF_ROLE, type AccountPrincipal, type Role } from "#core/accounts/accounts.ts";
+import { QUOTE_LIFE_MS, type Quote } from "#core/billing/quote.ts";
 import type { SubscriptionState } from "#core/billing/payments.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { Order } from "#core/orders/order.ts";
@@ -248,3 +249,45 @@ export const aSubscription = (over: Partial<SubscriptionState> = {}): Subscripti
   version: null,
   ...over,
 });
+
+/** Twice as large for the rest of a month, which is paid first: 30 days, of which 10 are over. */
+export const aQuote = (over: Partial<Quote> = {}): Quote => {
+  const until = minutesAfter(20 * 24 * 60);
+  const usd = (minor: bigint) => ({ minor, currency: "usd" }) as const;
+  return {
+    id: v7(),
+    vmId: v7(),
+    askedBy: v7(),
+    from: {
+      planId: v7(),
+      planVersion: 3,
+      price: { interval: "month", amount: usd(600n) },
+      machine: { vcpus: 1, memoryMib: 1024, diskGib: 20, bandwidthMbit: 1000, diskIops: null },
+    },
+    to: {
+      planId: v7(),
+      planVersion: 5,
+      price: { interval: "month", amount: usd(1500n) },
+      machine: { vcpus: 2, memoryMib: 3072, diskGib: 40, bandwidthMbit: null, diskIops: 700 },
+    },
+    when: "now",
+    billing: "prorate",
+    order: "pay_first",
+    method: "restart",
+    downSeconds: 150,
+    dueNow: usd(714n),
+    credit: usd(0n),
+    tax: usd(114n),
+    lines: [
+      { kind: "credit", amount: usd(-400n), from: AT, until, credits: "il_1" },
+      { kind: "debit", amount: usd(1000n), from: AT, until, credits: null },
+    ],
+    differsBy: usd(-1n),
+    at: AT,
+    appliesAt: AT,
+    basis: "a".repeat(64),
+    createdAt: AT,
+    expiresAt: new Date(+AT + QUOTE_LIFE_MS),
+    ...over,
+  };
+};

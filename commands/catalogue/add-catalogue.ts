@@ -28,13 +28,23 @@ export const isOfAnyPlatform = (size: VmSize): boolean =>
 
 /** What staff ask to sell, as a version of a plan. */
 export const soldAs = (
-  { vcpus, memoryMib, diskGib, trafficGib, bandwidthMbit, diskIops, prices }: AddPlanVersion,
+  {
+    vcpus,
+    memoryMib,
+    diskGib,
+    trafficGib,
+    bandwidthMbit,
+    diskIops,
+    downgrade,
+    prices,
+  }: AddPlanVersion,
   newId: () => string,
 ): Sold => ({
   size: { vcpus, memoryMib, diskGib },
   trafficGib,
   bandwidthMbit,
   diskIops,
+  downgrade,
   prices: prices.map((p) => ({
     id: newId(),
     interval: p.interval,

@@ -43,12 +43,13 @@ export async function addPlanVersion(
 }
 
 /** What a customer buys, without the ids of its rows. */
-const meaning = ({ size, trafficGib, bandwidthMbit, diskIops, prices }: Sold): string =>
+const meaning = ({ size, trafficGib, bandwidthMbit, diskIops, downgrade, prices }: Sold): string =>
   canonicalJson({
     size,
     trafficGib,
     bandwidthMbit,
     diskIops,
+    downgrade,
     prices: prices
       .map(({ interval, amount }) => `${interval} ${amount.minor} ${amount.currency}`)
       .toSorted(),

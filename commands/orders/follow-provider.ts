@@ -4,6 +4,7 @@ import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
 import { removalAskedAt } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
+import { ringChangeOf } from "#db/billing/plan-changes.ts";
 import { loadService, saveEntitled } from "#db/billing/services.ts";
 import { releaseReservation } from "#db/hosts/capacity.ts";
 import type { Tx } from "#db/client.ts";
@@ -71,7 +72,9 @@ export async function followProvider(
         if (!mine) return "repeat";
         if (order?.version !== before.version) throw new StaleLook(orderId);
         if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
-        return bringInLine(tx, order, checkout, at, by.actor);
+        const result = await bringInLine(tx, order, checkout, at, by.actor);
+        await ringForChange(tx, order, at, by.actor);
+        return result;
       });
       // The money is ours by the books and not by right: only a person can tell, and give it back.
       if (billedAfterDelete)
@@ -84,6 +87,22 @@ export async function followProvider(
       if (!(error instanceof StaleLook) || looks >= MAX_LOOKS) throw error;
     }
   }
+}
+
+/** What the provider says of its subscription, or of an invoice, may be what a change of its plan waits for. */
+async function ringForChange(
+  tx: Tx,
+  { vmId }: Order,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<void> {
+  const events = await ringChangeOf(tx, vmId, at.now);
+  if (events.length > 0)
+    await recordChange(
+      tx,
+      { actor, action: "plan_change.ring", subject: { kind: "vm", id: vmId }, events },
+      at,
+    );
 }
 
 /**

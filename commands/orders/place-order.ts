@@ -7,7 +7,7 @@ import type { Currency } from "#core/money.ts";
 import { networkOf } from "#core/network/caller-network.ts";
 import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
-import type { BillingInterval, Order } from "#core/orders/order.ts";
+import type { Order } from "#core/orders/order.ts";
 import {
   decideHold,
   decideNetworkHold,
@@ -22,15 +22,7 @@ import {
   keepBillingCustomer,
 } from "#db/billing/customers.ts";
 import { lastPaymentAt } from "#db/billing/invoices.ts";
-import {
-  loadImage,
-  loadLocation,
-  loadNewestPlan,
-  loadPlan,
-  rememberStripePrice,
-  type Plan,
-  type PlanPrice,
-} from "#db/catalogue/catalogue.ts";
+import { loadImage, loadLocation, loadNewestPlan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { claimKey, keepAnswer, pointKey, type RequestKey } from "#db/messages/idempotency.ts";
 import {
@@ -44,6 +36,7 @@ import {
 import { lockNetworkHolds, ranOutSince } from "#db/orders/newcomers-holds.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { priceAtProvider, priceFor } from "#commands/billing/price-at-provider.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
 import { takePlace, type NoPlaceCode } from "#commands/hosts/take-place.ts";
 import { readUserData } from "./read-user-data.ts";
@@ -269,9 +262,6 @@ async function holdOrder(
   return ok({ orderId, again: false });
 }
 
-const priceFor = (plan: Plan, interval: BillingInterval): PlanPrice | undefined =>
-  plan.prices.find((p) => p.interval === interval);
-
 /** A minute and a half more than Stripe's least: our clocks need not agree, and the calls before the session take time. */
 const holdFrom = (now: Date) => new Date(+now + ORDER_HOLD_MS + 90_000);
 /** What the call for the session may take: as long as a request lives. Stripe measures the hold when it has the call. */
@@ -292,7 +282,7 @@ async function openCheckout(
   const payer = { accountId: buyer.accountId, currency: order.currency };
   const [customerId, priceId] = await Promise.all([
     ensureCustomer(deps, buyer, payer),
-    ensurePrice(deps, order, order.billingInterval),
+    priceAtProvider(deps, { ...order, interval: order.billingInterval }),
   ]);
   // Those calls may have been slow: what held before them may not hold any more.
   const held = await heldLongEnough(deps, order);
@@ -351,24 +341,4 @@ async function ensureCustomer(
   const made = await deps.payments.ensureCustomer({ ...payer, attempt, email, name });
   // Two repeats of one order name one customer, and so get one session.
   return keepBillingCustomer(deps.db, payer, made);
-}
-
-async function ensurePrice(
-  deps: Deps,
-  ordered: Order,
-  interval: "month" | "year",
-): Promise<string> {
-  const plan = await loadPlan(deps.db, ordered);
-  const price = priceFor(plan, interval);
-  if (!price) throw new Error(`order ${ordered.id} is of no price by the ${interval}`);
-  if (price.stripePriceId !== null) return price.stripePriceId;
-  const stripeId = await deps.payments.ensurePrice({
-    planPriceId: price.id,
-    planId: plan.id,
-    planName: plan.name,
-    amount: price.amount,
-    interval,
-  });
-  await rememberStripePrice(deps.db, price.id, stripeId);
-  return stripeId;
 }

@@ -1,4 +1,6 @@
+import type { PlanChange } from "#core/billing/plan-change.ts";
 import type { Refusal, Result } from "#core/result.ts";
+import { changesOfActions } from "#db/billing/plan-changes.ts";
 import { listActions, type ActionFilter, type ActionOfVm } from "#db/vms/actions.ts";
 import { listStaffVmViews, type VmFilter, type VmSort, type VmView } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -32,10 +34,17 @@ export const listStaffActions = (
   filter: ActionFilter,
   { down }: { down: boolean },
   page: PageRequest,
-): Listed<ActionOfVm> =>
+): Listed<ActionOfVm & { change: PlanChange | null }> =>
   orderedPage(
     { list: "actions", sort: `startedAt ${down}`, filter },
     page,
-    (at) => listActions(deps.db, filter, down, at),
+    async (at) => {
+      const rows = await listActions(deps.db, filter, down, at);
+      const changes = await changesOfActions(
+        deps.db,
+        rows.map(({ action }) => action),
+      );
+      return rows.map((row) => ({ ...row, change: changes.get(row.action.id) ?? null }));
+    },
     ({ action }) => ({ key: "", id: action.id }),
   );

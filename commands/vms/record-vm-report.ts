@@ -18,6 +18,7 @@ import { actionIsDone, whyActionFailed } from "#core/vms/decide-action.ts";
 import { foundOfHost, foundOfVms } from "#core/vms/found-in-report.ts";
 import { isLost, judgeReport, whatChanged } from "#core/vms/judge-report.ts";
 import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
+import { ringChangeOf } from "#db/billing/plan-changes.ts";
 import { endLoss, openLoss } from "#db/billing/losses.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
@@ -259,7 +260,9 @@ async function applyReport(
     guestReady && vm.guestReadyAt === null ? activateOrder(tx, vm) : nothing,
     ended ? finishAction(tx, ended.id, { error, now: at.now }) : nothing,
   ]);
-  const events: Event[] = [];
+  // What is seen of a VM while its size is to change is looked at by whoever follows that (`follow-plan-change.ts`).
+  const events: Event[] =
+    changed && running?.type === "resize" ? [...(await ringChangeOf(tx, vm.id, at.now))] : [];
   const wasRefused = isRefusedForGood(vm);
   if (vm.presence === "present" && !wasRefused && isRefusedForGood({ ...vm, ...changed })) {
     const orderId = await orderIdOfVm(tx, vm.id);

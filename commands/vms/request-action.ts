@@ -4,6 +4,7 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { decideDeletedOrder } from "#core/orders/deleted-order.ts";
 import { EFFECT_OF_ACTION, type Action, type ActionType } from "#core/vms/action.ts";
 import { decideAction } from "#core/vms/decide-action.ts";
+import { ringChangeOf } from "#db/billing/plan-changes.ts";
 import { loadService, saveEntitled, type Service } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
@@ -32,7 +33,7 @@ export type ActionRefusal = Refusal<
  */
 export async function requestAction(
   deps: Deps,
-  input: { who: AccountPrincipal; vmId: string; type: Exclude<ActionType, "create"> },
+  input: { who: AccountPrincipal; vmId: string; type: Exclude<ActionType, "create" | "resize"> },
 ): Promise<Result<Action, ActionRefusal>> {
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx): Promise<Result<Action, ActionRefusal>> => {
@@ -81,8 +82,12 @@ export async function requestAction(
     await insertAction(tx, action, { power: vm.desiredPower, stopMode: vm.stopMode });
     await saveDesire(tx, vm.id, decided.value);
     if (input.type === "delete") events.push(...(await giveBackWhatWasNotMade(tx, vm, at.now)));
+    // What it was to become it is not any more: what was paid for that goes back.
     if (EFFECT_OF_ACTION[input.type].kind === "absent")
-      events.push(...(await cancellationOf(tx, service)));
+      events.push(
+        ...(await ringChangeOf(tx, vm.id, at.now)),
+        ...(await cancellationOf(tx, service)),
+      );
     await recordChange(
       tx,
       {

@@ -1,6 +1,8 @@
 import { silentBefore } from "#core/hosts/place-vm.ts";
+import type { PlanChange } from "#core/billing/plan-change.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { waitsFor, type WaitsFor } from "#core/vms/waits-for.ts";
+import { latestChangesOf } from "#db/billing/plan-changes.ts";
 import { listFindings, type Finding } from "#db/hosts/findings.ts";
 import { loadHost, loadServed, type Host } from "#db/hosts/hosts.ts";
 import { latestActionsOf, type KeptAction } from "#db/vms/actions.ts";
@@ -14,6 +16,8 @@ export type StaffVm = Readonly<{
   hostSilentSince: Date | null;
   /** The newest, each with what it waits for; null of one that has ended. */
   actions: readonly (KeptAction & { waitsFor: WaitsFor | null })[];
+  /** The newest, of what was bought. */
+  changes: readonly PlanChange[];
   findings: readonly Finding[];
 }>;
 
@@ -29,10 +33,11 @@ export async function showStaffVm(
   const { hostId } = view.vm;
   const open = { state: "open", kind: null } as const;
   const page = { limit: MOST_SHOWN, before: null };
-  const [host, served, actions, findings, away] = await Promise.all([
+  const [host, served, actions, changes, findings, away] = await Promise.all([
     loadHost(db, hostId),
     loadServed(db, hostId),
     latestActionsOf(db, vmId, MOST_SHOWN),
+    latestChangesOf(db, vmId, MOST_SHOWN),
     listFindings(db, { ...open, hostId: null, vmId }, page),
     listFindings(db, { ...open, hostId, vmId: null, kind: "hypervisor_away" }, page),
   ]);
@@ -48,6 +53,7 @@ export async function showStaffVm(
     host,
     hostSilentSince: isSilent ? host.lastSeenAt : null,
     actions: actions.map((kept) => ({ ...kept, waitsFor: waitsFor(kept, view.vm, stands) })),
+    changes,
     findings,
   });
 }

@@ -1,7 +1,9 @@
 import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
+import type { PlanChange } from "#core/billing/plan-change.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
 import type { SeenOfVm } from "#core/vms/action-steps.ts";
+import { changesOfActions } from "#db/billing/plan-changes.ts";
 import { loadActionWithOwner } from "#db/vms/actions.ts";
 import { listVmViews, loadVm, loadVmView, type VmView } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -42,10 +44,18 @@ export async function showAction(
   deps: Read,
   who: AccountPrincipal,
   actionId: string,
-): Promise<Result<{ action: Action; seen: SeenOfVm | null }, Refusal<"action_not_found">>> {
+): Promise<
+  Result<
+    { action: Action; seen: SeenOfVm | null; change: PlanChange | null },
+    Refusal<"action_not_found">
+  >
+> {
   const found = await loadActionWithOwner(deps.db, actionId);
   if (!found || !mayTouch(who, found.accountId))
     return refuse("action_not_found", "no such action");
-  const vm = await loadVm(deps.db, found.action.vmId);
-  return ok({ action: found.action, seen: vm ?? null });
+  const [vm, changes] = await Promise.all([
+    loadVm(deps.db, found.action.vmId),
+    changesOfActions(deps.db, [found.action]),
+  ]);
+  return ok({ action: found.action, seen: vm ?? null, change: changes.get(actionId) ?? null });
 }

@@ -20,6 +20,7 @@ export const LIMIT_NAMES = [
   "confirmation",
   "code",
   "mail",
+  "quote",
 ] as const;
 export type LimitName = (typeof LIMIT_NAMES)[number];
 
@@ -46,6 +47,8 @@ export const LIMITS = {
   code: { atOnce: 10, everyMs: 30 * SECOND_MS },
   /** Mails with a link, to one address. What is asked for beyond is not mailed; whoever asks is told the same. */
   mail: { atOnce: 5, everyMs: 12 * MINUTE_MS },
+  /** Quotes of a change of plan: each costs calls of the payment provider, whose own limit all customers share. */
+  quote: { atOnce: 30, everyMs: 2 * MINUTE_MS },
 } as const satisfies Record<LimitName, Limit>;
 
 /** A bucket that runs out later than this is full. */

@@ -18,6 +18,7 @@ const FINDING = "0199f0a2-b3c4-7d5e-8f90-000000000007";
 const GIVE_BACK = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const RELEASE = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const ROLLOUT = "0199f0a2-b3c4-7d5e-8f90-000000000009";
+const PLAN_CHANGE = "0199f0a2-b3c4-7d5e-8f90-00000000000a";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -36,6 +37,10 @@ const DATA: Record<EventName, Record<string, string>> = {
   "billing.resumed.v1": { orderId: ORDER, vmId: VM },
   "give_back.fell_due.v1": { giveBackId: GIVE_BACK },
   "give_back.made.v1": { giveBackId: GIVE_BACK, vmId: VM },
+  "plan_change.began.v1": { planChangeId: PLAN_CHANGE, vmId: VM },
+  "plan_change.fell_due.v1": { planChangeId: PLAN_CHANGE },
+  "plan_change.committed.v1": { planChangeId: PLAN_CHANGE, vmId: VM },
+  "plan_change.reverted.v1": { planChangeId: PLAN_CHANGE, vmId: VM },
   "vm.change_requested.v1": { vmId: VM, hostId: HOST },
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },

@@ -40,6 +40,11 @@ export const ENDS_AFTER_SILENCE_MS = {
   agent_old: null,
   /** It was told to upgrade its agent, and could not or did not: its agent's own word, or ours when its time was over. */
   upgrade_failed: 7 * 24 * HOUR_MS,
+  /** A quote for a VM came to other figures than the payment provider's: nobody was offered it. */
+  figures_differ: 7 * 24 * HOUR_MS,
+  /** A change of a VM's plan is neither done nor taken back an hour after its last deadline: somebody pays for what he has not, or has
+   * what he does not pay for (invariants 21 and 22). */
+  plan_change_hangs: null,
   /** An agent's own word (`HOST_FINDINGS`), which is over when the VM is seen whole. */
   disk_layer_missing: null,
 } as const satisfies Record<string, number | null>;

@@ -1,7 +1,21 @@
 import { EFFECT_OF_ACTION, type Action } from "./action.ts";
 
-/** What an action goes through. `make` and `boot` are a new VM's; any other action is carried out in one step. */
-export const ACTION_STEPS = ["request", "make", "boot", "carry_out"] as const;
+/**
+ * What an action goes through. `make` and `boot` are a new VM's; those from `reserve` on a resize's (`core/billing/change-steps.ts`);
+ * any other action is carried out in one step.
+ */
+export const ACTION_STEPS = [
+  "request",
+  "make",
+  "boot",
+  "carry_out",
+  "reserve",
+  "pay",
+  "apply",
+  "verify",
+  "commit",
+  "revert",
+] as const;
 /** `pending`: not begun, and once the action has ended, never. */
 export const STEP_STATUSES = ["pending", "running", "success", "error"] as const;
 

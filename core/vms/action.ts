@@ -13,13 +13,16 @@ export const ACTION_TYPES = [
   "adopt_disk",
   "restore_trash",
   "recreate",
+  /** Of a quote that was taken: a change of plan (`core/billing/plan-change.ts`), which may leave the machine as it is. */
+  "resize",
 ] as const;
 export type ActionType = (typeof ACTION_TYPES)[number];
 
 /** The actions a customer may ask for with `POST /v1/vms/{id}/actions`. */
 export const REQUESTABLE_ACTIONS = ["start", "shutdown", "stop", "reboot", "reset"] as const;
 
-export const ACTION_STATUSES = ["running", "success", "error"] as const;
+/** `waiting`: for money, or for a renewal. Only one that is `running` keeps others from its VM. */
+export const ACTION_STATUSES = ["waiting", "running", "success", "error"] as const;
 export type ActionStatus = (typeof ACTION_STATUSES)[number];
 
 export const ACTION_ERROR_CODES = [
@@ -35,6 +38,12 @@ export const ACTION_ERROR_CODES = [
   "cancelled",
   /** Staff gave it up though its host was told of it: whether and how far it was done is not known. */
   "abandoned",
+  /** Whoever asked for it dropped it before it was paid and begun, or took another quote. */
+  "dropped",
+  /** What it asked for was not paid in time, or nothing is billed for the VM any more. */
+  "not_paid",
+  /** There was no room for it on its host. */
+  "no_room",
 ] as const;
 export type ActionErrorCode = (typeof ACTION_ERROR_CODES)[number];
 
@@ -48,6 +57,9 @@ export const ACTION_ERROR_WORDS = {
   vm_lost: "The VM is not there any more. Our staff have been told.",
   cancelled: "Our staff called it off before it was begun.",
   abandoned: "Our staff gave it up; it may have been carried out.",
+  dropped: "It was dropped before it was begun. Nothing was changed.",
+  not_paid: "It was not paid. All is as it was before.",
+  no_room: "There was no room for it on the VM's host. All is as it was before.",
 } as const satisfies Record<ActionErrorCode, string>;
 
 /** How long a power action may run before it is an error that the customer sees. */
@@ -58,7 +70,9 @@ export type ActionEffect =
   | { kind: "power"; power: DesiredPower; stopMode: StopMode }
   | { kind: "once"; action: OneShotAction }
   | { kind: "absent" }
-  | { kind: "repair"; repair: Repair };
+  | { kind: "repair"; repair: Repair }
+  /** Its own row says what it asks for, and when. */
+  | { kind: "change" };
 
 export const EFFECT_OF_ACTION = {
   create: { kind: "power", power: "running", stopMode: "graceful" },
@@ -71,6 +85,7 @@ export const EFFECT_OF_ACTION = {
   adopt_disk: { kind: "repair", repair: "adopt_disk" },
   restore_trash: { kind: "repair", repair: "restore_trash" },
   recreate: { kind: "repair", repair: "recreate" },
+  resize: { kind: "change" },
 } as const satisfies Record<ActionType, ActionEffect>;
 
 /**
@@ -89,6 +104,7 @@ export const DELETE_TAKES_OVER = {
   adopt_disk: true,
   restore_trash: true,
   recreate: true,
+  resize: true,
 } as const satisfies Record<ActionType, boolean>;
 
 export type Action = Readonly<{

@@ -5,7 +5,7 @@ import type { DesiredPower, ObservedPower, StopMode } from "./vm.ts";
 
 /**
  * What staff's calling off makes of what an action asked for: the power that should have been before is desired again, or the
- * work is asked for no longer. `no`: money hangs on it, and its end is another action's or the order's.
+ * work is asked for no longer. `no`: money hangs on it, and its end is another action's, the order's or the change's.
  */
 export const CALLING_OFF = {
   create: "no",
@@ -18,6 +18,7 @@ export const CALLING_OFF = {
   adopt_disk: "withdraw",
   restore_trash: "withdraw",
   recreate: "withdraw",
+  resize: "no",
 } as const satisfies Record<ActionType, "no" | "power_back" | "withdraw">;
 
 /**
@@ -63,7 +64,7 @@ export function callOff(
   const { action, hostGeneration, prior } = kept;
   const { presence, power, stopMode, generation } = vm;
   const desire: VmDesire = { presence, power, stopMode, generation };
-  if (action.status !== "running") {
+  if (action.status !== "running" && action.status !== "waiting") {
     const code = action.error?.code;
     return code === "cancelled" || code === "abandoned"
       ? ok({ end: null, desire })
@@ -73,7 +74,7 @@ export function callOff(
   if (way === "no" || presence === "absent")
     return refuse(
       "action_not_cancellable",
-      WHY_NOT[action.type === "create" ? "create" : "delete"],
+      WHY_NOT[action.type === "create" || action.type === "resize" ? action.type : "delete"],
     );
   const code = END_OF_CALL[wasGiven(hostGeneration, served) ? "given" : "kept_from"][how];
   if (code === null)
@@ -96,4 +97,5 @@ const WHY_NOT = {
   create:
     "a VM that is being made is not called off: delete it, and what was paid for it goes back",
   delete: "a delete is not called off: its subscription has ended with it",
+  resize: "a resize ends by itself, at the new size or at the old one: drop it while it waits",
 } as const;

@@ -34,29 +34,31 @@ describe("asking for an action", () => {
     });
   });
 
-  test.each(ACTION_TYPES)(
-    "%s is refused while a delete runs, and of a VM that is to go",
-    (type) => {
-      expect(decideAction(aVm(), { type: "delete" }, type, AT)).toMatchObject({
-        error: { code: "vm_locked" },
-      });
-      expect(decideAction(aVm({ presence: "absent" }), null, type, AT)).toMatchObject({
-        error: { code: "vm_not_found" },
+  /** A resize is begun by its quote (`begin-plan-change.ts`). */
+  const types = ACTION_TYPES.filter((type) => type !== "resize");
+  test.each(types)("%s is refused while a delete runs, and of a VM that is to go", (type) => {
+    expect(decideAction(aVm(), { type: "delete" }, type, AT)).toMatchObject({
+      error: { code: "vm_locked" },
+    });
+    expect(decideAction(aVm({ presence: "absent" }), null, type, AT)).toMatchObject({
+      error: { code: "vm_not_found" },
+    });
+  });
+
+  const ends = types.filter((type) => type !== "delete");
+  test.each([...ends, "resize" as const])(
+    "while a %s runs all is refused but a delete, which takes over",
+    (running) => {
+      for (const type of ends)
+        expect(decideAction(aVm(), { type: running }, type, AT)).toMatchObject({
+          error: { code: "vm_locked" },
+        });
+      expect(decideAction(aVm(), { type: running }, "delete", AT)).toMatchObject({
+        ok: true,
+        value: { presence: "absent", generation: 5 },
       });
     },
   );
-
-  const ends = ACTION_TYPES.filter((type) => type !== "delete");
-  test.each(ends)("while a %s runs all is refused but a delete, which takes over", (running) => {
-    for (const type of ends)
-      expect(decideAction(aVm(), { type: running }, type, AT)).toMatchObject({
-        error: { code: "vm_locked" },
-      });
-    expect(decideAction(aVm(), { type: running }, "delete", AT)).toMatchObject({
-      ok: true,
-      value: { presence: "absent", generation: 5 },
-    });
-  });
 
   const repairs = ["adopt_disk", "restore_trash", "recreate"] as const;
   test.each(repairs)("5.1: %s is for a VM that its host has lost, whatever its power", (type) => {

@@ -19,7 +19,7 @@ export function decideAction(
     lostAt: Date | null;
   },
   runningAction: Pick<Action, "type"> | null,
-  type: ActionType,
+  type: Exclude<ActionType, "resize">,
   now: Date,
 ): Result<
   VmDesire,
@@ -89,6 +89,8 @@ export function actionIsDone(
     case "reboot":
     case "reset":
       return false; // these end by the agent's own report on the action
+    case "resize":
+      return false; // its money has a say too (`core/billing/plan-change-step.ts`)
   }
 }
 
@@ -100,7 +102,7 @@ export function whyActionFailed(
   action: Pick<Action, "type" | "generation">,
   seen: { generation: number; lost: boolean; code: string | null },
 ): "vm_lost" | "host_refused" | null {
-  if (action.type === "create") return null;
+  if (action.type === "create" || action.type === "resize") return null;
   if (EFFECT_OF_ACTION[action.type].kind === "repair")
     return seen.generation >= action.generation && FINAL_OF_A_REPAIR.has(seen.code ?? "")
       ? "host_refused"

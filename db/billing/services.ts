@@ -45,6 +45,19 @@ export async function loadService(tx: Tx, vmId: string): Promise<Service> {
   return serviceFromRow(row);
 }
 
+/** Whether it is billed, as the provider last said. */
+export async function billingOf(
+  tx: Tx,
+  vmId: string,
+): Promise<{ frozenAt: Date | null; subscriptionStatus: string | null }> {
+  const [row] = await tx
+    .select({ frozenAt: services.frozenAt, subscriptionStatus: services.subscriptionStatus })
+    .from(services)
+    .where(eq(services.vmId, vmId));
+  if (!row) throw new Error(`nothing was bought of VM ${vmId}`);
+  return row;
+}
+
 /** What was bought is written before its VM is: no VM is without it. */
 export async function insertService(tx: Tx, { price, ...row }: Service, now: Date): Promise<void> {
   await serviceInserted(tx, {
@@ -76,6 +89,26 @@ const serviceInserted = prepared("service_inserted", (db, at: Slots<Inserted>) =
     updatedAt: at.updatedAt,
   }),
 );
+
+/** What was bought from now on. */
+export async function saveBought(
+  tx: Tx,
+  vmId: string,
+  { planId, planVersion, price }: Pick<Service, "planId" | "planVersion" | "price">,
+  now: Date,
+): Promise<void> {
+  await tx
+    .update(services)
+    .set({
+      planId,
+      planVersion,
+      interval: price?.interval ?? null,
+      amountMinor: price?.amount.minor ?? null,
+      currency: price?.amount.currency ?? null,
+      updatedAt: now,
+    })
+    .where(eq(services.vmId, vmId));
+}
 
 /** What follows the money: until when it may run, and what pays for it, as the provider last said. */
 export async function saveEntitled(

@@ -1,4 +1,5 @@
 import { and, asc, desc, eq, isNull, sql } from "drizzle-orm";
+import type { Downgrade } from "#core/billing/quote.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { Money } from "#core/money.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
@@ -16,6 +17,8 @@ export type Sold = Readonly<{
   trafficGib: number;
   bandwidthMbit: number | null;
   diskIops: number | null;
+  /** When a VM of it becomes one of a cheaper plan. */
+  downgrade: Downgrade;
   prices: readonly PlanPrice[];
 }>;
 /** One version of a plan. What is on sale of it is the newest; who bought an older one keeps that. */
@@ -72,6 +75,7 @@ const planFromRows = (
   trafficGib: v.trafficGib,
   bandwidthMbit: v.bandwidthMbit,
   diskIops: v.diskIops,
+  downgrade: v.downgrade,
   available: plan.available,
   prices: prices
     .filter((r) => r.planId === plan.id && r.planVersion === v.version)
@@ -200,6 +204,7 @@ export async function insertPlanVersion(tx: Tx, p: Plan, now: Date): Promise<voi
     trafficGib: p.trafficGib,
     bandwidthMbit: p.bandwidthMbit,
     diskIops: p.diskIops,
+    downgrade: p.downgrade,
     createdAt: now,
   });
   if (p.prices.length > 0)

@@ -213,6 +213,59 @@ const reservationHeld = prepared("reservation_held", (db, at: Slots<{ vmId: stri
     .where(and(eq(reservations.vmId, at.vmId), isNull(reservations.releasedAt))),
 );
 
+/**
+ * Makes the room that is held for a VM another one: exactly so much of each resource, or at least so much. Growing needs
+ * the room to be there, shrinking always may.
+ *
+ * @returns false where it is not there, and nothing changes.
+ */
+export async function resizeReservation(
+  tx: Tx,
+  vmId: string,
+  to: VmSize,
+  how: "exactly" | "at_least",
+): Promise<boolean> {
+  const [held] = await tx
+    .select()
+    .from(reservations)
+    .where(and(eq(reservations.vmId, vmId), isNull(reservations.releasedAt)))
+    .for("update");
+  if (!held) throw new Error(`no room is held for VM ${vmId}`);
+  const pick = (now: number, wanted: number) =>
+    how === "exactly" ? wanted : Math.max(now, wanted);
+  const size: VmSize = {
+    vcpus: pick(held.vcpus, to.vcpus),
+    memoryMib: pick(held.memoryMib, to.memoryMib),
+    diskGib: pick(held.diskGib, to.diskGib),
+  };
+  const more = {
+    vcpus: size.vcpus - held.vcpus,
+    memoryMib: size.memoryMib - held.memoryMib,
+    diskGib: size.diskGib - held.diskGib,
+  };
+  // What shrinks, or stays, asks for no room: its host may have less by now than it has given away.
+  const fits = (free: SQL, by: number) => (by > 0 ? sql`${free} >= ${by}` : undefined);
+  const taken = await tx
+    .update(hosts)
+    .set({
+      allocatedVcpus: sql`${hosts.allocatedVcpus} + ${more.vcpus}`,
+      allocatedMemoryMib: sql`${hosts.allocatedMemoryMib} + ${more.memoryMib}`,
+      allocatedDiskGib: sql`${hosts.allocatedDiskGib} + ${more.diskGib}`,
+    })
+    .where(
+      and(
+        eq(hosts.id, held.hostId),
+        fits(FREE.vcpus, more.vcpus),
+        fits(FREE.memoryMib, more.memoryMib),
+        fits(FREE.diskGib, more.diskGib),
+      ),
+    )
+    .returning({ id: hosts.id });
+  if (taken.length === 0) return false;
+  await tx.update(reservations).set(size).where(eq(reservations.id, held.id));
+  return true;
+}
+
 /** Gives a VM's room back. Doing it again changes nothing. */
 export async function releaseReservation(tx: Tx, vmId: string, now: Date): Promise<void> {
   const released = await tx

@@ -47,6 +47,12 @@ export async function orderIdOfVm(tx: Tx, vmId: string): Promise<string | undefi
   return row?.id;
 }
 
+/** Of the order that led to the VM; undefined: none did. */
+export async function orderStateOfVm(tx: Tx, vmId: string): Promise<Order["state"] | undefined> {
+  const [row] = await tx.select({ state: orders.state }).from(orders).where(eq(orders.vmId, vmId));
+  return row?.state;
+}
+
 /** Which order led to what the subscription pays for. */
 export async function orderIdOfSubscription(
   db: Db,

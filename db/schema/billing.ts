@@ -5,6 +5,7 @@ import {
   foreignKey,
   index,
   integer,
+  jsonb,
   pgEnum,
   pgTable,
   primaryKey,
@@ -12,14 +13,18 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { CHANGE_MONEY } from "#core/billing/change-money.ts";
+import { CHANGE_OUTCOMES, TURN_BACKS } from "#core/billing/plan-change.ts";
 import { PAYERS } from "#core/billing/service.ts";
+import { CHANGE_MACHINE } from "#core/vms/change-machine.ts";
 import { GIVE_BACK_WAYS } from "#core/billing/give-back.ts";
 import { LEDGER_ACCOUNTS, LEDGER_KINDS } from "#core/billing/ledger.ts";
+import { CHANGE_BILLING, CHANGE_ORDERS, CHANGE_WHEN, RESIZE_METHODS } from "#core/billing/quote.ts";
 import { accounts } from "./accounts.ts";
 import { billingInterval, planVersions } from "./catalogue.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 import { orders } from "./orders.ts";
-import { vms } from "./vms.ts";
+import { actions, vms } from "./vms.ts";
 
 export const payer = pgEnum("payer", PAYERS);
 
@@ -81,6 +86,160 @@ export const services = pgTable(
       "services_stripe_has_a_price",
       sql`(${t.payer} <> 'stripe' or ${t.amountMinor} is not null)
         and (${t.payer} = 'stripe' or num_nonnulls(${t.subscriptionId}, ${t.subscriptionStatus}, ${t.subscriptionVersion}) = 0)`,
+    ),
+  ],
+);
+
+export const changeWhen = pgEnum("change_when", CHANGE_WHEN);
+export const changeBilling = pgEnum("change_billing", CHANGE_BILLING);
+export const changeOrder = pgEnum("change_order", CHANGE_ORDERS);
+export const resizeMethod = pgEnum("resize_method", RESIZE_METHODS);
+
+/**
+ * What was offered for a VM, to whom, until when. Never changed (a trigger refuses it) but for the action that takes it, once. One
+ * that nobody took is purged; one that was taken stays, as what is charged by.
+ */
+export const resizeQuotes = pgTable(
+  "resize_quotes",
+  {
+    id: uuid("id").primaryKey(),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    askedBy: uuid("asked_by")
+      .notNull()
+      .references(() => accounts.id),
+    when: changeWhen("when").notNull(),
+    billing: changeBilling("billing").notNull(),
+    order: changeOrder("order").notNull(),
+    method: resizeMethod("method").notNull(),
+    downSeconds: integer("down_seconds").notNull(),
+    /** Both sides of it, and the lines of its money, as `db/billing/quotes.ts` reads them: looked at whole, never searched. */
+    offered: jsonb("offered").notNull(),
+    /** null, all four: nothing is asked of the provider. */
+    dueNowMinor: minorUnits("due_now_minor"),
+    creditMinor: minorUnits("credit_minor"),
+    taxMinor: minorUnits("tax_minor"),
+    currency: currencyCode(),
+    at: instant("at").notNull(),
+    appliesAt: instant("applies_at").notNull(),
+    basis: text("basis").notNull(),
+    createdAt: instant("created_at").notNull(),
+    expiresAt: instant("expires_at").notNull(),
+    /** The action that carries it out. Its key is checked at the commit, so that the quote may be taken first. */
+    takenBy: uuid("taken_by").references(() => actions.id),
+    takenAt: instant("taken_at"),
+  },
+  (t) => [
+    uniqueIndex("resize_quotes_taken_by_key").on(t.takenBy),
+    // What nobody took, for the purge.
+    index("resize_quotes_untaken_idx")
+      .on(t.expiresAt)
+      .where(sql`${t.takenBy} is null`),
+    check("resize_quotes_taken_whole", sql`(${t.takenBy} is null) = (${t.takenAt} is null)`),
+    check(
+      "resize_quotes_money_is_whole",
+      sql`num_nonnulls(${t.dueNowMinor}, ${t.creditMinor}, ${t.taxMinor}, ${t.currency}) in (0, 4)
+        and ${t.dueNowMinor} >= 0 and ${t.creditMinor} >= 0`,
+    ),
+    check(
+      "resize_quotes_in_order",
+      sql`${t.at} <= ${t.appliesAt} and ${t.createdAt} < ${t.expiresAt} and ${t.downSeconds} >= 0`,
+    ),
+  ],
+);
+
+export const changeMoney = pgEnum("change_money", CHANGE_MONEY);
+export const changeMachine = pgEnum("change_machine", CHANGE_MACHINE);
+export const changeOutcome = pgEnum("change_outcome", CHANGE_OUTCOMES);
+export const turnBack = pgEnum("turn_back", TURN_BACKS);
+
+/**
+ * A change of what was bought, from the quote that was taken on: where its money is, where its machine is, and what became of
+ * both. What it changes, and from what, its quote says.
+ */
+export const planChanges = pgTable(
+  "plan_changes",
+  {
+    id: uuid("id").primaryKey(),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    quoteId: uuid("quote_id")
+      .notNull()
+      .references(() => resizeQuotes.id),
+    actionId: uuid("action_id")
+      .notNull()
+      .references(() => actions.id),
+    subscriptionId: text("subscription_id"),
+    money: changeMoney("money").notNull(),
+    machine: changeMachine("machine").notNull(),
+    turnedBack: turnBack("turned_back"),
+    /** null: it is open. */
+    outcome: changeOutcome("outcome"),
+    fromPriceId: text("from_price_id"),
+    toPriceId: text("to_price_id"),
+    invoiceId: text("invoice_id"),
+    payUrl: text("pay_url"),
+    /** The VM's generation that asks for the size which is to be seen. */
+    generation: integer("generation"),
+    payBy: instant("pay_by"),
+    seeBy: instant("see_by"),
+    createdAt: instant("created_at").notNull(),
+    reservedAt: instant("reserved_at"),
+    askedAt: instant("asked_at"),
+    pricedAt: instant("priced_at"),
+    appliedAt: instant("applied_at"),
+    seenAt: instant("seen_at"),
+    turnedBackAt: instant("turned_back_at"),
+    machineBackAt: instant("machine_back_at"),
+    endedAt: instant("ended_at"),
+    /** Moves with whatever changes it or rings for it: who has looked before has not seen that. */
+    version: integer("version").notNull().default(1),
+    /** When the sweep looks at it next; null: it waits for what rings. */
+    dueAt: instant("due_at"),
+    /** One asks the provider at a time: what was begun before then may still be under way. */
+    heldUntil: instant("held_until"),
+  },
+  (t) => [
+    uniqueIndex("plan_changes_quote_key").on(t.quoteId),
+    uniqueIndex("plan_changes_action_key").on(t.actionId),
+    uniqueIndex("plan_changes_one_open_key")
+      .on(t.vmId)
+      .where(sql`${t.outcome} is null`),
+    index("plan_changes_vm_idx").on(t.vmId, t.id),
+    index("plan_changes_deadline_idx")
+      .on(sql`coalesce(${t.seeBy}, ${t.payBy})`)
+      .where(sql`${t.outcome} is null`),
+    index("plan_changes_due_idx")
+      .on(t.dueAt)
+      .where(sql`${t.outcome} is null`),
+    check("plan_changes_ended_has_instant", sql`(${t.outcome} is null) = (${t.endedAt} is null)`),
+    check(
+      "plan_changes_turned_back_has_instant",
+      sql`(${t.turnedBack} is null) = (${t.turnedBackAt} is null)`,
+    ),
+    // Money and machine agree in the end, whatever failed.
+    check(
+      "plan_changes_committed_whole",
+      sql`${t.outcome} <> 'committed' or (${t.turnedBack} is null and ${t.money} in ('exempt', 'applied')
+        and ${t.machine} in ('none', 'seen'))`,
+    ),
+    check(
+      "plan_changes_reverted_whole",
+      sql`${t.outcome} <> 'reverted' or (${t.turnedBack} is not null and ${t.money} in ('exempt', 'dropped', 'undone')
+        and ${t.machine} in ('none', 'untouched', 'reverted', 'gone'))`,
+    ),
+    // A host that was told of a size has a generation to show it at, and a machine that has it was seen.
+    check(
+      "plan_changes_told_has_generation",
+      sql`${t.machine} not in ('applying', 'seen', 'reverting', 'reverted') or ${t.generation} is not null`,
+    ),
+    check("plan_changes_seen_has_instant", sql`${t.machine} <> 'seen' or ${t.seenAt} is not null`),
+    check(
+      "plan_changes_asked_has_prices",
+      sql`${t.money} in ('exempt', 'not_asked', 'dropped')
+        or num_nonnulls(${t.subscriptionId}, ${t.fromPriceId}, ${t.toPriceId}, ${t.askedAt}) = 4`,
     ),
   ],
 );

@@ -13,6 +13,7 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { DOWNGRADES } from "#core/billing/quote.ts";
 import { HYPERVISORS, type Hypervisor } from "#core/hosts/limits.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
 import { DISK_BUSES, FIRMWARES, SECURE_BOOTS } from "#core/vms/image-hardware.ts";
@@ -20,6 +21,7 @@ import { OS_FAMILIES } from "#core/vms/vm.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 
 export const billingInterval = pgEnum("billing_interval", BILLING_INTERVALS);
+export const downgrade = pgEnum("downgrade", DOWNGRADES);
 export const osFamily = pgEnum("os_family", OS_FAMILIES);
 export const imageFirmware = pgEnum("image_firmware", FIRMWARES);
 export const imageSecureBoot = pgEnum("image_secure_boot", SECURE_BOOTS);
@@ -71,6 +73,8 @@ export const planVersions = pgTable(
     trafficGib: integer("traffic_gib").notNull(),
     bandwidthMbit: integer("bandwidth_mbit"),
     diskIops: integer("disk_iops"),
+    /** When a VM of it becomes a smaller one. */
+    downgrade: downgrade("downgrade").notNull().default("renewal"),
     createdAt: instant("created_at").notNull(),
   },
   (t) => [

@@ -165,7 +165,7 @@ export const actions = pgTable(
       .where(sql`${t.status} <> 'success'`),
     check(
       "actions_finished_when_ended",
-      sql`(${t.status} = 'running') = (${t.finishedAt} is null)`,
+      sql`(${t.status} in ('success', 'error')) = (${t.finishedAt} is not null)`,
     ),
     check("actions_error_has_code", sql`(${t.status} = 'error') = (${t.errorCode} is not null)`),
   ],

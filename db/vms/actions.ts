@@ -1,4 +1,16 @@
-import { and, asc, desc, eq, inArray, lt, ne, or, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  desc,
+  eq,
+  inArray,
+  isNull,
+  lt,
+  notInArray,
+  or,
+  sql,
+  type SQLWrapper,
+} from "drizzle-orm";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import {
   ONE_SHOT_ACTIONS,
@@ -43,6 +55,12 @@ export async function insertAction(
   await actionBegun(tx, { ...begun, priorPower, priorStopMode });
 }
 
+/** The next generation of the document of the VM's host. */
+const nextOfHost = (
+  vmId: string | SQLWrapper,
+) => sql`(select ${hosts.desiredGeneration} + 1 from ${hosts} join ${vms} on ${vms.hostId} = ${hosts.id}
+        where ${vms.id} = ${vmId})`;
+
 const actionBegun = prepared(
   "action_begun",
   (
@@ -60,8 +78,7 @@ const actionBegun = prepared(
       type: at.type,
       status: at.status,
       generation: at.generation,
-      hostGeneration: sql`(select ${hosts.desiredGeneration} + 1 from ${hosts} join ${vms} on ${vms.hostId} = ${hosts.id}
-        where ${vms.id} = ${at.vmId})`,
+      hostGeneration: nextOfHost(at.vmId),
       priorPower: at.priorPower,
       priorStopMode: at.priorStopMode,
       startedAt: at.startedAt,
@@ -95,7 +112,22 @@ const actionsRunning = prepared("actions_running", (db, at: Slots<{ vmIds: reado
     .where(and(sql`${actions.vmId} = any(${at.vmIds}::uuid[])`, isRunning)),
 );
 
-/** Ends an action that runs. False when it has ended already: the first end stays. */
+/** An action that waited is begun: from now on it keeps others from its VM. As `insertAction` says of the host's generation. */
+export async function startWaiting(
+  tx: Tx,
+  action: Readonly<{ id: string; vmId: string; generation: number }>,
+): Promise<void> {
+  await tx
+    .update(actions)
+    .set({
+      status: "running",
+      generation: action.generation,
+      hostGeneration: nextOfHost(action.vmId),
+    })
+    .where(and(eq(actions.id, action.id), eq(actions.status, "waiting")));
+}
+
+/** Ends an action that waits or runs. False when it has ended already: the first end stays. */
 export async function finishAction(
   tx: Tx,
   id: string,
@@ -127,7 +159,7 @@ const actionEnded = prepared("action_ended", (db, at: Slots<End>) =>
       errorCode: at.code,
       errorMessage: at.message,
     })
-    .where(and(eq(actions.id, at.id), isRunning))
+    .where(and(eq(actions.id, at.id), isNull(actions.finishedAt)))
     .returning({ id: actions.id }),
 );
 
@@ -273,7 +305,7 @@ export async function removalAskedAt(tx: Tx, vmId: string): Promise<Date | undef
   return first ?? undefined;
 }
 
-/** Power actions that have run since before `before`: they will not end by themselves. */
+/** Power actions and repairs that have run since before `before`: they will not end by themselves. */
 export async function overdueActions(
   db: Db,
   before: Date,
@@ -286,8 +318,7 @@ export async function overdueActions(
       and(
         eq(actions.status, "running"),
         lt(actions.startedAt, before),
-        ne(actions.type, "create"),
-        ne(actions.type, "delete"),
+        notInArray(actions.type, ["create", "delete", "resize"]),
       ),
     )
     .orderBy(sql`${actions.startedAt}`)

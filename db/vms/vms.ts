@@ -142,6 +142,19 @@ export async function saveDesire(tx: Tx, vmId: string, desire: VmDesire): Promis
     .where(eq(vms.id, vmId));
 }
 
+/** What a change of plan makes of it. */
+export async function saveSize(
+  tx: Tx,
+  vmId: string,
+  to: Pick<VmRow, "vcpus" | "memoryMib" | "diskGib" | "bandwidthMbit" | "diskIops" | "generation">,
+): Promise<void> {
+  const { vcpus, memoryMib, diskGib, bandwidthMbit, diskIops, generation } = to;
+  await tx
+    .update(vms)
+    .set({ vcpus, memoryMib, diskGib, bandwidthMbit, diskIops, generation })
+    .where(eq(vms.id, vmId));
+}
+
 export async function saveLabel(tx: Tx, vmId: string, label: string | null): Promise<void> {
   await tx.update(vms).set({ label }).where(eq(vms.id, vmId));
 }

@@ -7,6 +7,7 @@ import { ApiError, invalidRequest } from "./api-error.ts";
 import { billingOperations } from "./billing-operations.ts";
 import type { CallFaults } from "./call-faults.ts";
 import { checkoutOperations } from "./checkout-operations.ts";
+import { couponOperations } from "./coupons.ts";
 import { customerBalanceOperations } from "./customer-balance.ts";
 import { customerOperations } from "./customers.ts";
 import { disputeOperations } from "./disputes.ts";
@@ -20,12 +21,15 @@ import { productOperations } from "./products.ts";
 import { refundOperations } from "./refunds.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { subscriptionOperations } from "./subscription-operations.ts";
+import { taxRateOperations } from "./tax-rates.ts";
 
 const OPERATIONS: readonly Operation[] = [
   ...customerOperations,
   ...customerBalanceOperations,
   ...productOperations,
   ...priceOperations,
+  ...couponOperations,
+  ...taxRateOperations,
   ...checkoutOperations,
   ...subscriptionOperations,
   ...billingOperations,

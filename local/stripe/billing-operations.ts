@@ -1,11 +1,13 @@
 import type { Stripe } from "stripe";
-import { invalidRequest } from "./api-error.ts";
+import { invalidRequest, noSuchReference } from "./api-error.ts";
 import { collect, finalizeAndCollect } from "./collection.ts";
+import { allLinesOf } from "./invoice-lines.ts";
 import { customerOf, intentIdOf, paymentOf, subscriptionIdOf, voidInvoice } from "./invoices.ts";
-import { listOperation, operation } from "./operation.ts";
+import { listOperation, operation, pageOf } from "./operation.ts";
 import { changedMetadata, choice, listParamsOf, metadata, paramsOf, text, tree } from "./params.ts";
 import { methodOf } from "./payment-methods.ts";
 import { cardError } from "./payments.ts";
+import { previewOperation } from "./preview.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 
 /** Invoices, what paid them, payment intents and charges. */
@@ -24,6 +26,11 @@ function payInvoice(sandbox: Sandbox, id: string, method: string | undefined): S
         ? { ok: true }
         : collect(sandbox, id, method ?? null);
   if ("decline" in outcome) throw cardError(outcome);
+  if ("asksForAction" in outcome)
+    throw invalidRequest(
+      "This payment requires additional user action before it can be completed successfully.",
+      { code: "invoice_payment_intent_requires_action", status: 402 },
+    );
   if (!outcome.ok)
     throw invalidRequest(
       "There is no default payment method set on this Customer or Invoice. Please set one to pay.",
@@ -33,6 +40,8 @@ function payInvoice(sandbox: Sandbox, id: string, method: string | undefined): S
 }
 
 export const billingOperations = [
+  // Before what takes an invoice's id in its place.
+  previewOperation,
   operation({
     method: "GET",
     path: "/v1/invoices/:id",
@@ -73,6 +82,20 @@ export const billingOperations = [
           code: "invoice_not_editable",
         });
       return voidInvoice(sandbox, id);
+    },
+  }),
+  operation({
+    method: "GET",
+    path: "/v1/invoices/:id/lines",
+    returns: "invoice",
+    params: listParamsOf<Stripe.InvoiceListLineItemsParams>()({}),
+    run: ({ sandbox, id, params }) => {
+      const lines = allLinesOf(sandbox, sandbox.find("invoice", id));
+      const { data, hasMore } = pageOf(lines, params, (cursor, param) => {
+        if (!lines.some((line) => line.id === cursor))
+          throw noSuchReference("line_item", cursor, param);
+      });
+      return { object: "list", data, has_more: hasMore, url: `/v1/invoices/${id}/lines` };
     },
   }),
   listOperation({

@@ -11,6 +11,8 @@ export type TestCard = Readonly<{
   declineOnceSaved: Decline | null;
   /** Asks the customer for 3D Secure while they are there. */
   authenticates: boolean;
+  /** And for each payment with it once it is saved. */
+  alwaysAuthenticates: boolean;
   disputed: boolean;
   refundsFail: boolean;
 }>;
@@ -26,6 +28,7 @@ const PLAIN = {
   decline: null,
   declineOnceSaved: null,
   authenticates: false,
+  alwaysAuthenticates: false,
   disputed: false,
   refundsFail: false,
 };
@@ -89,7 +92,19 @@ const TEST_CARDS: readonly TestCard[] = [
     token: "chargeCustomerFail",
     declineOnceSaved: GENERIC_DECLINE,
   },
-  { ...PLAIN, number: "4000002500003155", token: "authenticationRequired", authenticates: true },
+  {
+    ...PLAIN,
+    number: "4000002500003155",
+    token: "authenticationRequiredOnSetup",
+    authenticates: true,
+  },
+  {
+    ...PLAIN,
+    number: "4000002760003184",
+    token: "authenticationRequired",
+    authenticates: true,
+    alwaysAuthenticates: true,
+  },
   { ...PLAIN, number: "4000000000000259", token: "createDispute", disputed: true },
   { ...PLAIN, number: "4000000000005126", token: "refundFail", refundsFail: true },
 ];

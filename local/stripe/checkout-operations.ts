@@ -2,6 +2,7 @@ import type { Stripe } from "stripe";
 import { invalidRequest, noSuchReference } from "./api-error.ts";
 import { expireSession } from "./checkout-payment.ts";
 import { createSession } from "./checkout-session.ts";
+import { discountsParam } from "./coupons.ts";
 import { listOperation, operation, pageOf } from "./operation.ts";
 import {
   bool,
@@ -39,6 +40,7 @@ const createParams = paramsOf<Stripe.Checkout.SessionCreateParams>()({
       metadata: metadata().optional(),
     }),
   ),
+  discounts: discountsParam().optional(),
   customer: text().optional(),
   customer_email: text(800).optional(),
   customer_creation: choice(["always", "if_required"]).optional(),

@@ -1,12 +1,19 @@
 import type { Stripe } from "stripe";
 import { cardOf } from "./cards.ts";
+import { couponsAsked, redeem } from "./coupons.ts";
 import { customerDetails } from "./checkout-session.ts";
 import { settle } from "./collection.ts";
 import { createCustomer } from "./customers.ts";
 import { createInvoice } from "./create-invoice.ts";
 import { finalizeInvoice } from "./invoices.ts";
 import { attach, createPaymentMethod, testCardOf } from "./payment-methods.ts";
-import { charge, createPaymentIntent } from "./payments.ts";
+import {
+  askForAuthentication,
+  AUTHENTICATION_FAILURE,
+  charge,
+  createPaymentIntent,
+  failAuthentication,
+} from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 import type { CheckoutDetail, LineDraft } from "./store.ts";
 import { firstInvoice, putSubscription } from "./subscriptions.ts";
@@ -32,14 +39,7 @@ export function payWithCard(sandbox: Sandbox, id: string, typed: string): Checko
   const method = createPaymentMethod(sandbox, card, session.customer_details?.email ?? null);
   if (!card.authenticates) return pay(sandbox, session, method.id);
   const intent = intentOf(sandbox, session);
-  if (intent !== null) {
-    const { object } = sandbox.change("payment_intent", intent, {
-      status: "requires_action",
-      payment_method: method.id,
-      next_action: { type: "use_stripe_sdk", use_stripe_sdk: {} },
-    });
-    sandbox.emit("payment_intent.requires_action", object);
-  }
+  if (intent !== null) askForAuthentication(sandbox, intent, method.id);
   sandbox.change("checkout_detail", id, { authenticating: method.id });
   return { step: "authenticate" };
 }
@@ -61,24 +61,9 @@ export function answerAuthentication(
     };
   sandbox.change("checkout_detail", id, { authenticating: null });
   if (succeeded) return pay(sandbox, session, authenticating);
-  const message =
-    "We are unable to authenticate your payment method. Please choose a different payment method and try again.";
-  const code = "payment_intent_authentication_failure";
   const intent = intentOf(sandbox, session);
-  if (intent !== null) {
-    const { object } = sandbox.change("payment_intent", intent, {
-      status: "requires_payment_method",
-      payment_method: null,
-      next_action: null,
-      last_payment_error: {
-        type: "invalid_request_error",
-        code,
-        message,
-        payment_method: sandbox.find("payment_method", authenticating),
-      },
-    });
-    sandbox.emit("payment_intent.payment_failed", object);
-  }
+  const { code, message } =
+    intent === null ? AUTHENTICATION_FAILURE : failAuthentication(sandbox, intent, authenticating);
   return { step: "refused", status: 402, code, message };
 }
 
@@ -183,6 +168,8 @@ function startSubscription(
     price?.type === "recurring" ? [{ price, quantity: quantity ?? 1, metadata: {} }] : [],
   );
   const subscription = putSubscription(sandbox, {
+    discounts: (on) =>
+      redeem(sandbox, couponsAsked(sandbox, detail.discounts, session.currency ?? "usd"), on),
     customer: customer.id,
     currency: session.currency ?? "usd",
     items,

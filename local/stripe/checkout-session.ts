@@ -1,9 +1,12 @@
 import type { Stripe } from "stripe";
 import { invalidRequest } from "./api-error.ts";
 import { lineItemsOf, type LineItemDraft } from "./checkout-line-items.ts";
+import { couponsAsked, discountAmounts } from "./coupons.ts";
 import { currencyRefusal } from "./customer-currency.ts";
+import { sumOf } from "./invoice-lines.ts";
 import { changedMetadata } from "./params.ts";
 import type { Sandbox } from "./sandbox.ts";
+import type { DiscountAsked } from "./store.ts";
 
 const HALF_HOUR = 1800;
 const DAY = 86_400;
@@ -12,6 +15,7 @@ type MetadataParam = Record<string, string> | null | undefined;
 export type SessionDraft = {
   mode: "payment" | "subscription";
   line_items: LineItemDraft[];
+  discounts?: DiscountAsked[] | undefined;
   customer?: string | undefined;
   customer_email?: string | undefined;
   customer_creation?: "always" | "if_required" | undefined;
@@ -35,7 +39,8 @@ export type SessionDraft = {
 export function createSession(sandbox: Sandbox, draft: SessionDraft): Stripe.Checkout.Session {
   checkParties(sandbox, draft);
   const expiresAt = expiryOf(sandbox, draft.expires_at);
-  const lineItems = lineItemsOf(sandbox, draft.line_items, draft.mode);
+  const { lineItems, discounts } = itemsWithDiscounts(sandbox, draft);
+  const subtotal = lineItems.reduce((sum, item) => sum + item.amount_subtotal, 0);
   const total = lineItems.reduce((sum, item) => sum + item.amount_total, 0);
   const currency = lineItems[0]?.currency ?? "usd";
   const refused =
@@ -47,6 +52,7 @@ export function createSession(sandbox: Sandbox, draft: SessionDraft): Stripe.Che
   sandbox.store.put("checkout_detail", {
     id,
     lineItems,
+    discounts: draft.discounts ?? [],
     subscription: {
       metadata: changedMetadata({}, draft.subscription_data?.metadata),
       description: draft.subscription_data?.description ?? null,
@@ -62,10 +68,37 @@ export function createSession(sandbox: Sandbox, draft: SessionDraft): Stripe.Che
   const session = blankSession(sandbox, id, draft, expiresAt);
   return sandbox.store.put("checkout_session", {
     ...session,
-    amount_subtotal: total,
+    amount_subtotal: subtotal,
     amount_total: total,
     currency,
+    discounts,
+    total_details: { amount_discount: subtotal - total, amount_shipping: 0, amount_tax: 0 },
   });
+}
+
+/** The line items, with what coupons take off their first invoice. */
+function itemsWithDiscounts(
+  sandbox: Sandbox,
+  draft: SessionDraft,
+): { lineItems: Stripe.LineItem[]; discounts: Stripe.Checkout.Session.Discount[] } {
+  const items = lineItemsOf(sandbox, draft.line_items, draft.mode);
+  if (draft.discounts === undefined) return { lineItems: items, discounts: [] };
+  if (draft.mode === "payment")
+    throw invalidRequest("The local stand-in redeems coupons on subscriptions only.", {
+      param: "discounts",
+    });
+  const asked = couponsAsked(sandbox, draft.discounts, items[0]?.currency ?? "usd");
+  const counted = asked.map(({ coupon }) => ({ id: coupon.id, coupon }));
+  const taken = new Map<string, number>();
+  const lineItems = items.map((item) => {
+    const off = sumOf(discountAmounts(item.amount_subtotal, counted, taken));
+    return { ...item, amount_discount: off, amount_total: item.amount_subtotal - off };
+  });
+  const discounts = asked.map(({ coupon, promotionCode }) => ({
+    coupon: promotionCode === null ? coupon.id : null,
+    promotion_code: promotionCode,
+  }));
+  return { lineItems, discounts };
 }
 
 function checkParties(sandbox: Sandbox, draft: SessionDraft): void {

@@ -7,7 +7,9 @@ import {
   paymentOf,
   subscriptionIdOf,
 } from "./invoices.ts";
-import { charge, type PaymentOutcome } from "./payments.ts";
+import { testCardOf } from "./payment-methods.ts";
+import { askForAuthentication, charge, type PaymentOutcome } from "./payments.ts";
+import { applyPendingOf, isWaitedFor } from "./pending-update.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 import { endSubscription, isOver, moveSubscription } from "./subscription-states.ts";
 
@@ -21,30 +23,40 @@ const RETRY_DAYS = [1, 2, 4, 6, 8, 11, 14];
 export function finalizeAndCollect(
   sandbox: Sandbox,
   invoiceId: string,
-): PaymentOutcome | { ok: true } | { ok: false } {
+): PaymentOutcome | { ok: true } | { ok: false; asksForAction?: true } {
   const invoice = finalizeInvoice(sandbox, invoiceId, null);
   if (invoice.amount_due === 0) {
     settle(sandbox, invoiceId);
     return { ok: true };
+  }
+  if (invoice.collection_method === "send_invoice") {
+    sandbox.emit("invoice.sent", invoice);
+    return { ok: false };
   }
   return collect(sandbox, invoiceId, null);
 }
 
 /**
  * Charges an open invoice: with `methodId`, or else with what the invoice, the subscription or the customer has as
- * default. `{ok: false}` alone: there is nothing to charge.
+ * default. `{ok: false}` alone: there is nothing to charge; `asksForAction`: the bank asks the customer, on the invoice's page.
  */
 export function collect(
   sandbox: Sandbox,
   invoiceId: string,
   methodId: string | null,
-): PaymentOutcome | { ok: false } {
+): PaymentOutcome | { ok: false; asksForAction?: true } {
   const invoice = sandbox.find("invoice", invoiceId);
   const payment = paymentOf(sandbox, invoiceId);
   if (payment === undefined) throw new Error(`open invoice ${invoiceId} has no payment`);
   const method = methodId ?? defaultMethodOf(sandbox, invoice);
+  const intent = intentIdOf(payment);
+  if (method !== null && testCardOf(sandbox, method).alwaysAuthenticates) {
+    askForAuthentication(sandbox, intent, method);
+    recordFailure(sandbox, invoiceId, { asksForAction: true });
+    return { ok: false, asksForAction: true };
+  }
   const outcome: PaymentOutcome | { ok: false } =
-    method === null ? { ok: false } : charge(sandbox, intentIdOf(payment), method, true);
+    method === null ? { ok: false } : charge(sandbox, intent, method, true);
   if (outcome.ok) settle(sandbox, invoiceId);
   else recordFailure(sandbox, invoiceId);
   return outcome;
@@ -59,15 +71,25 @@ export function settle(sandbox: Sandbox, invoiceId: string): Stripe.Invoice {
     // Stripe looks at the latest invoice alone: paying an older one revives nothing.
     if (idOrNull(subscription.latest_invoice) === invoiceId)
       moveSubscription(sandbox, subscriptionId, "pay");
+    applyPendingOf(sandbox, paid);
   }
   return paid;
 }
 
-function recordFailure(sandbox: Sandbox, invoiceId: string): void {
+/**
+ * An attempt to charge the invoice failed, or waits for the customer. One that a change waits for is not tried again, and its
+ * subscription goes on as if nobody had asked (https://docs.stripe.com/billing/subscriptions/pending-updates-reference).
+ */
+export function recordFailure(
+  sandbox: Sandbox,
+  invoiceId: string,
+  { asksForAction } = { asksForAction: false },
+): void {
   const invoice = sandbox.find("invoice", invoiceId);
+  const isWaited = isWaitedFor(sandbox, invoice);
   const finalizedAt = invoice.status_transitions.finalized_at ?? sandbox.now();
   const retries =
-    invoice.billing_reason === "subscription_create" || invoice.auto_advance === false
+    invoice.billing_reason === "subscription_create" || invoice.auto_advance === false || isWaited
       ? []
       : RETRY_DAYS;
   const next = retries
@@ -79,7 +101,9 @@ function recordFailure(sandbox: Sandbox, invoiceId: string): void {
     next_payment_attempt: next ?? null,
     ...(next === undefined ? { auto_advance: false } : {}),
   });
+  if (asksForAction) sandbox.emit("invoice.payment_action_required", object);
   sandbox.emit("invoice.payment_failed", object);
+  if (isWaited) return;
   const subscriptionId = subscriptionIdOf(object);
   if (subscriptionId === null) return;
   moveSubscription(sandbox, subscriptionId, "fail");

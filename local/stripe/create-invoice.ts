@@ -1,13 +1,20 @@
 import type { Stripe } from "stripe";
-import { lineOf } from "./invoice-lines.ts";
+import { activeDiscounts, dropUsedDiscounts } from "./coupons.ts";
+import { lineOf, sumOf } from "./invoice-lines.ts";
 import type { Period } from "./periods.ts";
 import type { Sandbox } from "./sandbox.ts";
 import type { LineDraft } from "./store.ts";
+import { sumOfTaxes } from "./tax-rates.ts";
 
 export type InvoiceDraft = Readonly<{
   customer: string;
   currency: string;
-  reason: "subscription_create" | "subscription_cycle" | "subscription_update" | "manual";
+  reason:
+    | "subscription_create"
+    | "subscription_cycle"
+    | "subscription_update"
+    | "manual"
+    | "upcoming";
   subscription: Stripe.Subscription | null;
   lines: readonly LineDraft[];
   /** For a renewal the period that ended; its lines carry the one that begins. */
@@ -15,16 +22,72 @@ export type InvoiceDraft = Readonly<{
   finalizesAt: number | null;
   metadata: Record<string, string>;
   description: string | null;
+  /** A change waits for it, which may never count: what counts once is not used up yet. */
+  isWaitedFor?: boolean;
 }>;
+
+/** An invoice shows its first ten lines; the others are listed (https://docs.stripe.com/api/invoices/line_item). */
+const EMBEDDED_LINES = 10;
 
 /** A draft. Its lines are worth what they say; a customer's credit is taken off when it is finalised. */
 export function createInvoice(sandbox: Sandbox, draft: InvoiceDraft): Stripe.Invoice {
+  const { invoice, lines } = composeInvoice(sandbox, draft, {
+    id: sandbox.ids.next("in"),
+    newLineId: () => sandbox.ids.next("il"),
+  });
+  const credits = draft.lines.flatMap(({ proration }) =>
+    proration === undefined || proration.credits === null
+      ? []
+      : [[proration.id, proration.credits.lines] as const],
+  );
+  sandbox.store.put("invoice_lines", {
+    id: invoice.id,
+    lines,
+    credits: Object.fromEntries(credits),
+  });
+  sandbox.store.put("invoice", invoice);
+  if (draft.subscription !== null && draft.isWaitedFor !== true)
+    dropUsedDiscounts(sandbox, draft.subscription.id);
+  sandbox.emit("invoice.created", invoice);
+  return invoice;
+}
+
+/** The invoice that `draft` would be, with all its lines. Changes nothing. */
+export function composeInvoice(
+  sandbox: Sandbox,
+  draft: InvoiceDraft,
+  named: { id: string; newLineId: () => string },
+): { invoice: Stripe.Invoice; lines: Stripe.InvoiceLineItem[] } {
+  const { subscription } = draft;
   const customer = sandbox.find("customer", draft.customer);
-  const id = sandbox.ids.next("in");
-  const lines = draft.lines.map((line) => lineOf(sandbox, line, { ...draft, invoice: id }));
-  const total = lines.reduce((sum, line) => sum + line.amount, 0);
+  const discounts = subscription === null ? [] : activeDiscounts(sandbox, subscription);
+  const taxRates = subscription?.default_tax_rates ?? [];
+  const { id } = named;
+  const taken = new Map<string, number>();
+  const lines = draft.lines.map((line) =>
+    lineOf(sandbox, line, {
+      ...draft,
+      invoice: id,
+      discounts,
+      taken,
+      taxRates,
+      newId: named.newLineId,
+    }),
+  );
+  const subtotal = sumOf(lines);
+  const off = discounts.map((discount) => ({
+    discount: discount.id,
+    amount: sumOf(
+      lines.flatMap((line) =>
+        (line.discount_amounts ?? []).filter((each) => each.discount === discount.id),
+      ),
+    ),
+  }));
+  const taxes = sumOfTaxes(lines);
+  const withoutTax = subtotal - sumOf(off);
+  const total = withoutTax + sumOf(taxes);
   const due = Math.max(0, total);
-  const invoice = sandbox.store.put("invoice", {
+  const invoice: Stripe.Invoice = {
     id,
     object: "invoice",
     account_country: "US",
@@ -48,7 +111,7 @@ export function createInvoice(sandbox: Sandbox, draft: InvoiceDraft): Stripe.Inv
     },
     automatically_finalizes_at: draft.finalizesAt,
     billing_reason: draft.reason,
-    collection_method: "charge_automatically",
+    collection_method: subscription?.collection_method ?? "charge_automatically",
     created: sandbox.now(),
     currency: draft.currency,
     custom_fields: null,
@@ -63,10 +126,13 @@ export function createInvoice(sandbox: Sandbox, draft: InvoiceDraft): Stripe.Inv
     customer_tax_ids: [],
     default_payment_method: null,
     default_source: null,
-    default_tax_rates: [],
+    default_tax_rates: taxRates,
     description: draft.description,
-    discounts: [],
-    due_date: null,
+    discounts: discounts.map((each) => each.id),
+    due_date:
+      subscription?.days_until_due == null
+        ? null
+        : sandbox.now() + subscription.days_until_due * 86_400,
     effective_at: null,
     ending_balance: null,
     footer: null,
@@ -78,8 +144,8 @@ export function createInvoice(sandbox: Sandbox, draft: InvoiceDraft): Stripe.Inv
     latest_revision: null,
     lines: {
       object: "list",
-      data: lines,
-      has_more: false,
+      data: lines.slice(0, EMBEDDED_LINES),
+      has_more: lines.length > EMBEDDED_LINES,
       url: `/v1/invoices/${id}/lines`,
     },
     livemode: false,
@@ -88,13 +154,13 @@ export function createInvoice(sandbox: Sandbox, draft: InvoiceDraft): Stripe.Inv
     number: null,
     on_behalf_of: null,
     parent:
-      draft.subscription === null
+      subscription === null
         ? null
         : {
             quote_details: null,
             subscription_details: {
-              metadata: draft.subscription.metadata,
-              subscription: draft.subscription.id,
+              metadata: subscription.metadata,
+              subscription: subscription.id,
             },
             type: "subscription_details",
           },
@@ -120,16 +186,15 @@ export function createInvoice(sandbox: Sandbox, draft: InvoiceDraft): Stripe.Inv
       paid_at: null,
       voided_at: null,
     },
-    subtotal: total,
-    subtotal_excluding_tax: total,
+    subtotal,
+    subtotal_excluding_tax: subtotal,
     test_clock: null,
     total,
-    total_discount_amounts: [],
-    total_excluding_tax: total,
-    total_pretax_credit_amounts: [],
-    total_taxes: [],
+    total_discount_amounts: off,
+    total_excluding_tax: withoutTax,
+    total_pretax_credit_amounts: off.map((each) => ({ ...each, type: "discount" })),
+    total_taxes: taxes,
     webhooks_delivered_at: null,
-  });
-  sandbox.emit("invoice.created", invoice);
-  return invoice;
+  };
+  return { invoice, lines };
 }

@@ -11,7 +11,7 @@ export function moveBalance(
   move: {
     amount: number;
     currency: string;
-    type: "adjustment" | "applied_to_invoice";
+    type: "adjustment" | "applied_to_invoice" | "unapplied_from_invoice";
     invoice: string | null;
     metadata: Record<string, string>;
   },

@@ -6,6 +6,7 @@ import { failRefund, refundFailsAt } from "./refunds.ts";
 import { idOrNull, type Sandbox } from "./sandbox.ts";
 import { endSubscription, moveSubscription } from "./subscription-states.ts";
 import { periodEndOf, renew } from "./subscriptions.ts";
+import { dropPending } from "./update-subscription.ts";
 
 /** Work that time alone brings about. */
 type DueWork = Readonly<{ at: number; run: () => void }>;
@@ -53,7 +54,9 @@ function* waiting(sandbox: Sandbox): Generator<DueWork> {
       yield { at, run: () => giveUpIncomplete(sandbox, id) };
       continue;
     }
-    // A planned end comes before the renewal of the same instant.
+    // A change that waits is over, and a planned end comes, before the renewal of the same instant.
+    const waiting = subscription.pending_update;
+    if (waiting !== null) yield { at: waiting.expires_at, run: () => expirePending(sandbox, id) };
     if (cancelAt !== null)
       yield {
         at: cancelAt,
@@ -72,6 +75,12 @@ function* waiting(sandbox: Sandbox): Generator<DueWork> {
     const at = refundFailsAt(sandbox, refund);
     if (at !== null) yield { at, run: () => failRefund(sandbox, refund.id) };
   }
+}
+
+/** A change that nobody paid for: its invoice is void, and it never counts. */
+function expirePending(sandbox: Sandbox, id: string): void {
+  dropPending(sandbox, sandbox.find("subscription", id));
+  sandbox.emit("customer.subscription.pending_update_expired", sandbox.find("subscription", id));
 }
 
 /** A first payment that never came: Stripe gives it up after 23 hours and voids its invoice. */

@@ -7,7 +7,7 @@ type EmbeddedKind = "subscription_item" | "line_item" | "item";
 type AnyKind = Kind | EmbeddedKind;
 
 /**
- * What may be expanded in a kind (https://docs.stripe.com/expand). `to`: an id that becomes its object.
+ * What may be expanded in a kind (https://docs.stripe.com/expand). `to`: an id that becomes its object, or several of them.
  * `included`: a list that is left out unless asked for. `inside`: an object or list that is always there.
  */
 type Rule =
@@ -52,9 +52,12 @@ const RULES: Partial<Record<AnyKind, Record<string, Rule>>> = {
   subscription: {
     ...CUSTOMER,
     default_payment_method: { to: "payment_method" },
+    discounts: { to: "discount" },
     latest_invoice: { to: "invoice" },
     items: { inside: "subscription_item", isList: true },
   },
+  discount: { "source.coupon": { to: "coupon" } },
+  promotion_code: { "promotion.coupon": { to: "coupon" } },
   subscription_item: { price: { inside: "price", isList: false } },
   invoice: {
     ...CUSTOMER,
@@ -177,11 +180,14 @@ function follow(sandbox: Sandbox, wire: Wire, [step, ...rest]: Expansion): Wire 
     const { rule } = step;
     if ("to" in rule) {
       if (value === null || value === undefined) return value;
-      const target =
-        typeof value === "string"
-          ? (sandbox.store.get(rule.to, value) ?? deletedCustomer(sandbox, value))
-          : value;
-      return target === undefined ? value : follow(sandbox, asWire(target), rest);
+      const expandOne = (one: unknown): unknown => {
+        const target =
+          typeof one === "string"
+            ? (sandbox.store.get(rule.to, one) ?? deletedCustomer(sandbox, one))
+            : one;
+        return target === undefined ? one : follow(sandbox, asWire(target), rest);
+      };
+      return Array.isArray(value) ? value.map(expandOne) : expandOne(value);
     }
     if ("included" in rule && (value === undefined || value === null)) {
       const { data, url } = rule.list(sandbox, String(wire["id"]));

@@ -155,6 +155,7 @@ export const CARDS = {
   insufficient: "4000000000009995",
   failsLater: "4000000000000341",
   authenticates: "4000002500003155",
+  alwaysAuthenticates: "4000002760003184",
   disputed: "4000000000000259",
   refundFails: "4000000000005126",
 } as const;
@@ -192,6 +193,22 @@ export async function aSubscription(
   const session = await aPaidSession(harness, card);
   await deliveredTypes(harness);
   return { id: ref(session.subscription), customer: ref(session.customer) };
+}
+
+/** Sends the form of an invoice's page. */
+export async function submitInvoice(
+  standIn: StripeStandIn,
+  invoice: string,
+  form: Record<string, string>,
+): Promise<Response> {
+  const url = `${PUBLIC_URL}/i/${invoice}`;
+  return standIn.fetch(new Request(url, { method: "POST", body: new URLSearchParams(form) }));
+}
+
+/** The id of the one item of a subscription. */
+export async function itemOf(stripe: Stripe, subscription: string): Promise<string> {
+  const { items } = await stripe.subscriptions.retrieve(subscription);
+  return ref(items.data[0]);
 }
 
 /** Delivers what is due, and returns the types of what the receiver got since last time. */

@@ -2,6 +2,8 @@ import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Stripe } from "stripe";
 import { answerAuthentication, payWithCard, type CheckoutOutcome } from "./checkout-payment.ts";
+import { allLinesOf } from "./invoice-lines.ts";
+import { answerForInvoice, asksForAction, payInvoiceWithCard } from "./invoice-payment.ts";
 import { currencyRefusal } from "./customer-currency.ts";
 import { authenticationPage, invoicePage, messagePage, payPage } from "./pages.ts";
 import type { Sandbox } from "./sandbox.ts";
@@ -24,7 +26,9 @@ export function createHostedPages(deps: { sandbox: Sandbox; catchUp: () => void 
     if (session?.status !== "open") return closedPage(c, session);
     const { authenticating, lineItems } = sandbox.find("checkout_detail", session.id);
     return c.html(
-      authenticating === null ? payPage(session, lineItems, null) : authenticationPage(session),
+      authenticating === null
+        ? payPage(session, lineItems, null)
+        : authenticationPage(dueOf(session)),
     );
   });
   pages.post("/c/pay/:id", bodyLimit({ maxSize: LARGEST_FORM }), async (c) => {
@@ -33,13 +37,43 @@ export function createHostedPages(deps: { sandbox: Sandbox; catchUp: () => void 
     if (session?.status !== "open") return closedPage(c, session);
     return outcomePage(c, sandbox, session.id, submit(sandbox, session, form));
   });
-  pages.get("/i/:id", (c) => {
-    const invoice = sandbox.store.get("invoice", c.req.param("id"));
-    return invoice === undefined || invoice.status === "draft"
-      ? c.html(messagePage("Not found", "There is no such invoice.", null), 404)
-      : c.html(invoicePage(invoice));
+  pages.get("/i/:id", (c) => showInvoice(c, sandbox, c.req.param("id")));
+  pages.post("/i/:id", bodyLimit({ maxSize: LARGEST_FORM }), async (c) => {
+    const form = new URLSearchParams(await c.req.text());
+    const id = c.req.param("id");
+    if (sandbox.store.get("invoice", id)?.status !== "open") return showInvoice(c, sandbox, id);
+    const answer = form.get("authenticate");
+    const outcome =
+      answer === "succeed" || answer === "fail"
+        ? answerForInvoice(sandbox, id, answer === "succeed")
+        : payInvoiceWithCard(sandbox, id, form.get("card") ?? "");
+    if (outcome.step === "done") return c.redirect(outcome.redirectTo, 303);
+    if (outcome.step === "authenticate") return showInvoice(c, sandbox, id);
+    c.header("x-stripe-error-code", outcome.code);
+    const invoice = sandbox.find("invoice", id);
+    return c.html(
+      invoicePage(invoice, allLinesOf(sandbox, invoice), outcome.message),
+      outcome.status,
+    );
   });
   return pages;
+}
+
+const dueOf = ({ amount_total: amount, currency }: Stripe.Checkout.Session) => ({
+  amount: amount ?? 0,
+  currency: currency ?? "usd",
+});
+
+/** The invoice, or the bank's question about its payment. */
+function showInvoice(c: Context, sandbox: Sandbox, id: string): Response | Promise<Response> {
+  const invoice = sandbox.store.get("invoice", id);
+  if (invoice === undefined || invoice.status === "draft")
+    return c.html(messagePage("Not found", "There is no such invoice.", null), 404);
+  return c.html(
+    invoice.status === "open" && asksForAction(sandbox, id)
+      ? authenticationPage({ amount: invoice.amount_remaining, currency: invoice.currency })
+      : invoicePage(invoice, allLinesOf(sandbox, invoice), null),
+  );
 }
 
 function submit(
@@ -76,7 +110,7 @@ function outcomePage(
 ): Response | Promise<Response> {
   const session = sandbox.find("checkout_session", id);
   if (outcome.step === "done") return c.redirect(outcome.redirectTo, 303);
-  if (outcome.step === "authenticate") return c.html(authenticationPage(session));
+  if (outcome.step === "authenticate") return c.html(authenticationPage(dueOf(session)));
   const { lineItems } = sandbox.find("checkout_detail", id);
   // For callers that are no browsers: Stripe's own code.
   c.header("x-stripe-error-code", outcome.code);

@@ -1,6 +1,7 @@
 import type { Stripe } from "stripe";
 import { moveBalance } from "./customer-balance.ts";
 import { createPaymentIntent } from "./payments.ts";
+import { dropPendingOf } from "./pending-update.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 
 /**
@@ -15,6 +16,7 @@ export function finalizeInvoice(
   const draft = sandbox.find("invoice", id);
   const now = sandbox.now();
   const customerId = idOf(customerOf(draft));
+  const { balance: before } = sandbox.find("customer", customerId);
   const { due, balance } =
     paidBy === null ? withBalance(sandbox, draft) : { due: draft.total, balance: null };
   const { object } = sandbox.change("invoice", id, {
@@ -27,6 +29,7 @@ export function finalizeInvoice(
     ending_balance: balance,
     hosted_invoice_url: `${sandbox.settings.publicUrl}/i/${id}`,
     next_payment_attempt: null,
+    starting_balance: before,
     status_transitions: { ...draft.status_transitions, finalized_at: now },
   });
   sandbox.emit("invoice.finalized", object);
@@ -74,6 +77,7 @@ export function voidInvoice(sandbox: Sandbox, id: string): Stripe.Invoice {
     });
     const { object } = sandbox.change("payment_intent", intent, {
       status: "canceled",
+      next_action: null,
       canceled_at: sandbox.now(),
       cancellation_reason: "void_invoice",
     });
@@ -85,7 +89,9 @@ export function voidInvoice(sandbox: Sandbox, id: string): Stripe.Invoice {
     next_payment_attempt: null,
     status_transitions: { ...before.status_transitions, voided_at: sandbox.now() },
   });
+  giveBalanceBack(sandbox, object);
   sandbox.emit("invoice.voided", object);
+  dropPendingOf(sandbox, object);
   return object;
 }
 
@@ -138,24 +144,44 @@ function linkPayment(sandbox: Sandbox, invoice: Stripe.Invoice, paidBy: string |
   });
 }
 
+/** Stripe charges no less than this (https://docs.stripe.com/currencies); the same number for the currencies Berth sells in. */
+const LEAST_CHARGE = 50;
+
 /**
- * A customer's negative balance is credit: it pays first. A negative total (a downgrade's proration) adds to it.
+ * What is left to pay of a total with the customer's balance, and what that is afterwards. A negative balance is credit, which
+ * pays first; a positive one is asked for too. A total below nothing adds to the credit, and one that is too small to be
+ * charged to what is owed.
  */
+export function duesOf(total: number, balance: number): { due: number; balance: number } {
+  const due = total + balance;
+  return due < LEAST_CHARGE ? { due: 0, balance: due } : { due, balance: 0 };
+}
+
 function withBalance(sandbox: Sandbox, invoice: Stripe.Invoice): { due: number; balance: number } {
   const customer = sandbox.find("customer", idOf(customerOf(invoice)));
-  const used =
-    invoice.total < 0 ? invoice.total : Math.min(invoice.total, Math.max(0, -customer.balance));
-  const balance =
-    used === 0
-      ? customer.balance
-      : moveBalance(sandbox, customer.id, {
-          amount: used,
-          currency: invoice.currency,
-          type: "applied_to_invoice",
-          invoice: invoice.id,
-          metadata: {},
-        }).ending_balance;
-  return { due: Math.max(0, invoice.total - used), balance };
+  const after = duesOf(invoice.total, customer.balance);
+  if (after.balance !== customer.balance)
+    moveBalance(sandbox, customer.id, {
+      amount: after.balance - customer.balance,
+      currency: invoice.currency,
+      type: "applied_to_invoice",
+      invoice: invoice.id,
+      metadata: {},
+    });
+  return after;
+}
+
+/** What the balance paid of an invoice that is void goes back to it. */
+function giveBalanceBack(sandbox: Sandbox, invoice: Stripe.Invoice): void {
+  const used = (invoice.ending_balance ?? invoice.starting_balance) - invoice.starting_balance;
+  if (used !== 0)
+    moveBalance(sandbox, idOf(customerOf(invoice)), {
+      amount: -used,
+      currency: invoice.currency,
+      type: "unapplied_from_invoice",
+      invoice: invoice.id,
+      metadata: {},
+    });
 }
 
 function nextNumber(sandbox: Sandbox, customerId: string): string {

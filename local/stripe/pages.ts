@@ -125,6 +125,29 @@ function cadence(price: Stripe.Price | null): string {
   return count === 1 ? `per ${interval}` : `every ${count} ${interval}s`;
 }
 
+/** Where a card's number is typed. `error` is why the last attempt did not succeed. */
+const cardForm = (label: string, error: string | null): Html =>
+  html`${error === null ? "" : html`<p class="error" role="alert" id="error">${error}</p>`}
+    <form method="post">
+      <label for="card">Card number</label>
+      <input
+        id="card"
+        name="card"
+        inputmode="numeric"
+        autocomplete="cc-number"
+        required
+        autofocus
+        placeholder="4242 4242 4242 4242"
+        aria-describedby="hint${error === null ? "" : " error"}"
+        ${error === null ? "" : html` aria-invalid="true"`}
+      />
+      <p class="hint" id="hint">
+        Use a Stripe test number: 4242 4242 4242 4242 succeeds, 4000 0000 0000 0002 is declined,
+        4000 0025 0000 3155 asks for 3D Secure.
+      </p>
+      <button>${label}</button>
+    </form>`;
+
 /** The page on which an open session is paid. `error` is why the last attempt did not succeed. */
 export const payPage = (
   session: Stripe.Checkout.Session,
@@ -158,40 +181,25 @@ export const payPage = (
           </tr>
         </tfoot>
       </table>
-      ${error === null ? "" : html`<p class="error" role="alert" id="error">${error}</p>`}
-      <form method="post">
-        <label for="card">Card number</label>
-        <input
-          id="card"
-          name="card"
-          inputmode="numeric"
-          autocomplete="cc-number"
-          required
-          autofocus
-          placeholder="4242 4242 4242 4242"
-          aria-describedby="hint${error === null ? "" : " error"}"
-          ${error === null ? "" : html` aria-invalid="true"`}
-        />
-        <p class="hint" id="hint">
-          Use a Stripe test number: 4242 4242 4242 4242 succeeds, 4000 0000 0000 0002 is declined,
-          4000 0025 0000 3155 asks for 3D Secure.
-        </p>
-        <button>
-          ${session.mode === "subscription" ? `Subscribe for ${total}` : `Pay ${total}`}
-        </button>
-      </form>
+      ${cardForm(session.mode === "subscription" ? `Subscribe for ${total}` : `Pay ${total}`, error)}
       ${session.cancel_url === null ? "" : html`<p><a href="${session.cancel_url}">Cancel and go back</a></p>`}`,
   );
 };
 
 /** The bank's question, for cards that ask it. */
-export const authenticationPage = (session: Stripe.Checkout.Session): Html =>
+export const authenticationPage = ({
+  amount,
+  currency,
+}: {
+  amount: number;
+  currency: string;
+}): Html =>
   page(
     "Confirm it's you",
     html`<h1>Confirm it's you</h1>
       <p>
-        Your bank asks you to confirm the payment of
-        ${money(session.amount_total ?? 0, session.currency ?? "usd")}. This stands for 3D Secure.
+        Your bank asks you to confirm the payment of ${money(amount, currency)}.
+        ${"This stands for 3D Secure."}
       </p>
       <form method="post">
         <button name="authenticate" value="succeed">Complete authentication</button>
@@ -212,8 +220,12 @@ export const messagePage = (
       ${next === null ? "" : html`<p><a href="${next.href}">${next.label}</a></p>`}`,
   );
 
-/** An invoice as its customer sees it. */
-export const invoicePage = (invoice: Stripe.Invoice): Html =>
+/** An invoice as its customer sees it, with a form to pay it while it is open. `error` is why the last attempt did not succeed. */
+export const invoicePage = (
+  invoice: Stripe.Invoice,
+  lines: readonly Stripe.InvoiceLineItem[],
+  error: string | null,
+): Html =>
   page(
     `Invoice ${invoice.number ?? ""}`,
     html`<h1>Invoice ${invoice.number ?? ""}</h1>
@@ -230,7 +242,7 @@ export const invoicePage = (invoice: Stripe.Invoice): Html =>
           </tr>
         </thead>
         <tbody>
-          ${invoice.lines.data.map(
+          ${lines.map(
             (line) =>
               html`<tr>
                 <td>${line.description}</td>
@@ -248,5 +260,10 @@ export const invoicePage = (invoice: Stripe.Invoice): Html =>
             <td>${money(invoice.amount_remaining, invoice.currency)}</td>
           </tr>
         </tfoot>
-      </table>`,
+      </table>
+      ${
+        invoice.status === "open"
+          ? cardForm(`Pay ${money(invoice.amount_remaining, invoice.currency)}`, error)
+          : ""
+      }`,
   );

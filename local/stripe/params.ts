@@ -75,6 +75,15 @@ export const int = (bounds: { min?: number; max?: number } = {}) =>
     return number;
   });
 
+/** A number with up to four decimals. */
+export const decimal = (bounds: { min: number; max: number }) =>
+  z.string().transform((value, ctx): number => {
+    const number = Number(value);
+    if (!/^\d{1,9}(\.\d{1,4})?$/.test(value) || number < bounds.min || number > bounds.max)
+      return problem(ctx, `Invalid decimal: ${value}`, "parameter_invalid_decimal");
+    return number;
+  });
+
 export const bool = () =>
   z.string().transform((value, ctx): boolean => {
     if (value === "true" || value === "1") return true;

@@ -61,6 +61,38 @@ export function createPaymentMethod(
   return method;
 }
 
+/** Stripe's ready-made account of a bank, for debits (https://docs.stripe.com/testing). */
+const BANK_ACCOUNT = "pm_usBankAccount";
+
+/** It pays at once here, where a bank takes days: what matters is that it knows no pending change. */
+function createBankAccount(sandbox: Sandbox): Stripe.PaymentMethod {
+  const method = sandbox.store.put("payment_method", {
+    id: sandbox.ids.next("pm"),
+    object: "payment_method",
+    allow_redisplay: "unspecified",
+    billing_details: billingDetails(null, null),
+    created: sandbox.now(),
+    customer: null,
+    customer_account: null,
+    livemode: false,
+    metadata: {},
+    type: "us_bank_account",
+    us_bank_account: {
+      account_holder_type: "individual",
+      account_type: "checking",
+      bank_name: "STRIPE TEST BANK",
+      financial_connections_account: null,
+      fingerprint: fingerprintOf(BANK_ACCOUNT),
+      last4: "6789",
+      networks: null,
+      routing_number: "110000000",
+      status_details: null,
+    },
+  });
+  sandbox.store.put("card_on_file", { id: method.id, number: "4242424242424242" });
+  return method;
+}
+
 /** The same number always has the same fingerprint, which is how a merchant recognises a card. */
 const fingerprintOf = (number: string): string =>
   createHash("sha256").update(number).digest("base64url").slice(0, 16);
@@ -86,6 +118,7 @@ export function attach(
 function methodNamed(sandbox: Sandbox, id: string): Stripe.PaymentMethod {
   const found = sandbox.store.get("payment_method", id);
   if (found !== undefined) return found;
+  if (id === BANK_ACCOUNT) return createBankAccount(sandbox);
   const card = cardOfToken(id);
   if (card === undefined) throw noSuchReference("PaymentMethod", id, "payment_method");
   return createPaymentMethod(sandbox, card);
@@ -120,7 +153,7 @@ export const paymentMethodOperations = [
     of: "payment_method",
     params: listParamsOf<Stripe.PaymentMethodListParams>()({
       customer: text().optional(),
-      type: choice(["card"]).optional(),
+      type: choice(["card", "us_bank_account"]).optional(),
     }),
     keep: (params) => (method) =>
       params.customer !== undefined && idOrNull(method.customer) === params.customer,

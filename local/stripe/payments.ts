@@ -120,6 +120,42 @@ export function charge(
   return { ok: true, intent: object, charge: sandbox.find("charge", made.id) };
 }
 
+/** The bank asks the customer before it pays (3D Secure). */
+export function askForAuthentication(sandbox: Sandbox, intentId: string, methodId: string): void {
+  const { object } = sandbox.change("payment_intent", intentId, {
+    status: "requires_action",
+    payment_method: methodId,
+    next_action: { type: "use_stripe_sdk", use_stripe_sdk: {} },
+  });
+  sandbox.emit("payment_intent.requires_action", object);
+}
+
+export const AUTHENTICATION_FAILURE = {
+  code: "payment_intent_authentication_failure",
+  message:
+    "We are unable to authenticate your payment method. Please choose a different payment method and try again.",
+} as const;
+
+/** The customer's answer was no. */
+export function failAuthentication(
+  sandbox: Sandbox,
+  intentId: string,
+  methodId: string,
+): typeof AUTHENTICATION_FAILURE {
+  const { object } = sandbox.change("payment_intent", intentId, {
+    status: "requires_payment_method",
+    payment_method: null,
+    next_action: null,
+    last_payment_error: {
+      type: "invalid_request_error",
+      ...AUTHENTICATION_FAILURE,
+      payment_method: sandbox.find("payment_method", methodId),
+    },
+  });
+  sandbox.emit("payment_intent.payment_failed", object);
+  return AUTHENTICATION_FAILURE;
+}
+
 /** The answer to a call whose payment was declined: 402, with what a caller needs to go on. */
 export const cardError = (outcome: Extract<PaymentOutcome, { ok: false }>): ApiError =>
   new ApiError(402, {

@@ -1,10 +1,19 @@
 import type { Stripe } from "stripe";
 
+/** A coupon that is to be redeemed, by itself or by a code, or a discount that stays. */
+export type DiscountAsked = {
+  coupon?: string | undefined;
+  discount?: string | undefined;
+  promotion_code?: string | undefined;
+};
+
 /** What Checkout keeps to itself about a session until it is paid. */
 export type CheckoutDetail = {
   /** The session's id. */
   id: string;
   lineItems: Stripe.LineItem[];
+  /** What is redeemed on the subscription that payment makes. */
+  discounts: DiscountAsked[];
   /** Metadata and description for the subscription, the payment intent or the invoice that payment makes. */
   subscription: { metadata: Record<string, string>; description: string | null };
   payment: {
@@ -32,13 +41,28 @@ type PendingProrations = {
 export type LineDraft = Readonly<{
   price: Stripe.Price;
   quantity: number;
-  /** Unit amount × quantity, unless it is a proration. */
-  amount?: number;
   description?: string;
   period: Readonly<{ start: number; end: number }>;
   subscriptionItem: string | null;
-  proration?: boolean;
+  /** Of a part of a period. Its amount is what is left after discounts. */
+  proration?: ProrationDraft;
 }>;
+type ProrationDraft = Readonly<{
+  /** The line's id to be, by which a later credit names it, also while it waits for an invoice. */
+  id: string;
+  amount: number;
+  /** Of a credit: what it credits. */
+  credits: { lines: readonly string[]; invoice: string | null } | null;
+  taxRates: readonly Stripe.TaxRate[];
+}>;
+
+/** All lines of an invoice, which itself shows the first ten alone, and what each credit among them credits. */
+type InvoiceLines = {
+  /** The invoice's id. */
+  id: string;
+  lines: readonly Stripe.InvoiceLineItem[];
+  credits: Readonly<Record<string, readonly string[]>>;
+};
 
 /** Payments of a customer that the control surface made fail. */
 type ArmedFailure = {
@@ -54,6 +78,10 @@ export type Objects = {
   deleted_customer: Stripe.DeletedCustomer;
   product: Stripe.Product;
   price: Stripe.Price;
+  coupon: Stripe.Coupon;
+  promotion_code: Stripe.PromotionCode;
+  discount: Stripe.Discount;
+  tax_rate: Stripe.TaxRate;
   checkout_session: Stripe.Checkout.Session;
   checkout_detail: CheckoutDetail;
   payment_method: Stripe.PaymentMethod;
@@ -62,6 +90,7 @@ export type Objects = {
   subscription: Stripe.Subscription;
   pending_prorations: PendingProrations;
   invoice: Stripe.Invoice;
+  invoice_lines: InvoiceLines;
   invoice_payment: Stripe.InvoicePayment;
   payment_intent: Stripe.PaymentIntent;
   charge: Stripe.Charge;
@@ -86,6 +115,10 @@ export class Store {
     deleted_customer: new Map(),
     product: new Map(),
     price: new Map(),
+    coupon: new Map(),
+    promotion_code: new Map(),
+    discount: new Map(),
+    tax_rate: new Map(),
     checkout_session: new Map(),
     checkout_detail: new Map(),
     payment_method: new Map(),
@@ -94,6 +127,7 @@ export class Store {
     subscription: new Map(),
     pending_prorations: new Map(),
     invoice: new Map(),
+    invoice_lines: new Map(),
     invoice_payment: new Map(),
     payment_intent: new Map(),
     charge: new Map(),
@@ -135,6 +169,10 @@ export class Store {
       deleted_customer: this.all("deleted_customer"),
       product: this.all("product"),
       price: this.all("price"),
+      coupon: this.all("coupon"),
+      promotion_code: this.all("promotion_code"),
+      discount: this.all("discount"),
+      tax_rate: this.all("tax_rate"),
       checkout_session: this.all("checkout_session"),
       checkout_detail: this.all("checkout_detail"),
       payment_method: this.all("payment_method"),
@@ -143,6 +181,7 @@ export class Store {
       subscription: this.all("subscription"),
       pending_prorations: this.all("pending_prorations"),
       invoice: this.all("invoice"),
+      invoice_lines: this.all("invoice_lines"),
       invoice_payment: this.all("invoice_payment"),
       payment_intent: this.all("payment_intent"),
       charge: this.all("charge"),
@@ -167,6 +206,10 @@ const KINDS = [
   "deleted_customer",
   "product",
   "price",
+  "coupon",
+  "promotion_code",
+  "discount",
+  "tax_rate",
   "checkout_session",
   "checkout_detail",
   "payment_method",
@@ -175,6 +218,7 @@ const KINDS = [
   "subscription",
   "pending_prorations",
   "invoice",
+  "invoice_lines",
   "invoice_payment",
   "payment_intent",
   "charge",

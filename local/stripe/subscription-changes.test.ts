@@ -98,9 +98,11 @@ describe("pausing collection", () => {
       "void subscription_cycle",
       "paid subscription_create",
     ]);
-    expect(
-      await refusal(stripe.subscriptions.update(id, { billing_cycle_anchor: { type: "now" } })),
-    ).toMatchObject({ param: "proration_behavior" });
+    // A second later, and with prorations: what was paid for the month that had just begun is credited, to the second.
+    clock.advance(1000);
+    await stripe.subscriptions.update(id, { billing_cycle_anchor: { type: "now" } });
+    const [again] = (await stripe.invoices.list({ subscription: id })).data;
+    expect(again?.lines.data.map(({ amount }) => amount)).toEqual([-1250, 1250]);
   });
 });
 

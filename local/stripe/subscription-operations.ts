@@ -13,9 +13,11 @@ import {
   text,
   tree,
 } from "./params.ts";
-import { createSubscription, updateSubscription } from "./change-subscription.ts";
+import { discountsParam } from "./coupons.ts";
+import { createSubscription } from "./create-subscription.ts";
 import { idOrNull } from "./sandbox.ts";
 import { endSubscription, isOver, SUBSCRIPTION_STATES } from "./subscription-states.ts";
+import { updateSubscription } from "./update-subscription.ts";
 
 const quantity = () => int({ min: 0, max: 999_999 }).optional();
 const cancellationDetails = tree({
@@ -54,7 +56,11 @@ export const subscriptionOperations = [
       cancel_at: clearable(int()).optional(),
       cancel_at_period_end: bool().optional(),
       cancellation_details: cancellationDetails.optional(),
+      collection_method: choice(["charge_automatically", "send_invoice"]).optional(),
+      days_until_due: int({ min: 0 }).optional(),
       default_payment_method: text().optional(),
+      default_tax_rates: clearable(listOf(text())).optional(),
+      discounts: clearable(discountsParam()).optional(),
       description: clearable(text(500)).optional(),
       items: listOf(
         tree({
@@ -68,7 +74,11 @@ export const subscriptionOperations = [
       metadata: metadata().optional(),
       // Its other behaviours keep drafts and mark invoices uncollectible: nobody asks for them.
       pause_collection: clearable(tree({ behavior: choice(["void"]) })).optional(),
-      payment_behavior: choice(["allow_incomplete", "error_if_incomplete"]).optional(),
+      payment_behavior: choice([
+        "allow_incomplete",
+        "error_if_incomplete",
+        "pending_if_incomplete",
+      ]).optional(),
       proration_behavior: choice(["create_prorations", "always_invoice", "none"]).optional(),
       proration_date: int().optional(),
     }),

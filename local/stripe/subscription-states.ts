@@ -1,6 +1,6 @@
 import type { Stripe } from "stripe";
-import { subscriptionIdOf } from "./invoices.ts";
-import type { Sandbox } from "./sandbox.ts";
+import { subscriptionIdOf, voidInvoice } from "./invoices.ts";
+import { idOrNull, type Sandbox } from "./sandbox.ts";
 
 /** The states a subscription takes here. `trialing` and `paused` are not: Berth sells neither. */
 export const SUBSCRIPTION_STATES = [
@@ -57,6 +57,8 @@ export function endSubscription(
 ): Stripe.Subscription {
   const before = sandbox.find("subscription", id);
   if (nextState(before.status, "cancel") === undefined) return before;
+  const waitedFor = before.pending_update === null ? null : idOrNull(before.latest_invoice);
+  if (waitedFor !== null) voidInvoice(sandbox, waitedFor);
   const { object } = sandbox.change("subscription", id, {
     status: "canceled",
     canceled_at: before.canceled_at ?? sandbox.now(),

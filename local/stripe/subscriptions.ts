@@ -1,7 +1,7 @@
 import type { Stripe } from "stripe";
 import { unitAmountOf } from "./prices.ts";
 import { voidInvoice } from "./invoices.ts";
-import { createInvoice } from "./create-invoice.ts";
+import { createInvoice, type InvoiceDraft } from "./create-invoice.ts";
 import { periodFrom, type Period, type Recurrence } from "./periods.ts";
 import { idOf, type Sandbox } from "./sandbox.ts";
 import type { LineDraft } from "./store.ts";
@@ -22,6 +22,7 @@ export function putSubscription(
     defaultPaymentMethod: string | null;
     metadata: Record<string, string>;
     description: string | null;
+    discounts?: (on: { customer: string; subscription: string }) => string[];
     status: "active" | "incomplete";
   },
 ): Stripe.Subscription {
@@ -52,7 +53,7 @@ export function putSubscription(
     default_source: null,
     default_tax_rates: [],
     description: given.description,
-    discounts: [],
+    discounts: given.discounts?.({ customer: given.customer, subscription: id }) ?? [],
     ended_at: null,
     invoice_settings: {
       account_tax_ids: null,
@@ -133,7 +134,7 @@ export function firstInvoice(
     currency: subscription.currency,
     reason: "subscription_create",
     subscription,
-    lines: [...linesOf(subscription), ...extra],
+    lines: [...linesOf(subscription.items.data), ...extra],
     period: { start: now, end: now },
     finalizesAt: null,
     metadata: {},
@@ -144,8 +145,8 @@ export function firstInvoice(
 }
 
 /** One line for each item, for the item's present period. */
-const linesOf = (subscription: Stripe.Subscription): LineDraft[] =>
-  subscription.items.data.map((item) => ({
+export const linesOf = (items: readonly Stripe.SubscriptionItem[]): LineDraft[] =>
+  items.map((item) => ({
     price: item.price,
     quantity: item.quantity ?? 1,
     period: { start: item.current_period_start, end: item.current_period_end },
@@ -156,14 +157,12 @@ const linesOf = (subscription: Stripe.Subscription): LineDraft[] =>
 export const periodEndOf = (subscription: Stripe.Subscription): number =>
   Math.min(...subscription.items.data.map((item) => item.current_period_end));
 
-/** The next period begins where the last one ended, and its invoice is made as a draft. */
-export function renew(sandbox: Sandbox, id: string): void {
-  const before = sandbox.find("subscription", id);
-  const ended: Period = {
-    start: Math.min(...before.items.data.map((item) => item.current_period_start)),
-    end: periodEndOf(before),
-  };
-  const data = before.items.data.map((item) => {
+/** What the next renewal makes of the subscription: its items in their next period, and the invoice, with what waits for it. */
+export function renewalOf(
+  sandbox: Sandbox,
+  before: Stripe.Subscription,
+): { items: Stripe.SubscriptionItem[]; draft: InvoiceDraft } {
+  const items = before.items.data.map((item) => {
     const period = periodFrom(
       before.billing_cycle_anchor,
       item.current_period_end,
@@ -171,59 +170,45 @@ export function renew(sandbox: Sandbox, id: string): void {
     );
     return { ...item, current_period_start: period.start, current_period_end: period.end };
   });
-  const advanced = { ...before, items: { ...before.items, data } };
+  const waiting = sandbox.store.get("pending_prorations", before.id)?.lines ?? [];
+  return {
+    items,
+    draft: {
+      customer: idOf(before.customer),
+      currency: before.currency,
+      reason: "subscription_cycle",
+      subscription: before,
+      lines: [...waiting, ...linesOf(items)],
+      period: {
+        start: Math.min(...before.items.data.map((item) => item.current_period_start)),
+        end: periodEndOf(before),
+      },
+      finalizesAt: null,
+      metadata: {},
+      description: null,
+    },
+  };
+}
+
+/** The next period begins where the last one ended, and its invoice is made as a draft. */
+export function renew(sandbox: Sandbox, id: string): void {
+  const before = sandbox.find("subscription", id);
   // An unpaid subscription goes on making invoices, and they stay drafts until somebody pays. Those of one whose collection
   // is paused are void as soon as they are made (https://docs.stripe.com/billing/subscriptions/pause-payment).
   const paused = before.pause_collection !== null;
   const charges = before.status !== "unpaid" && !paused;
-  const pending = sandbox.store.get("pending_prorations", id)?.lines ?? [];
+  const next = renewalOf(sandbox, before);
   sandbox.store.remove("pending_prorations", id);
   const invoice = createInvoice(sandbox, {
-    customer: idOf(before.customer),
-    currency: before.currency,
-    reason: "subscription_cycle",
-    subscription: before,
-    lines: [...pending, ...linesOf(advanced)],
-    period: ended,
+    ...next.draft,
     finalizesAt: charges ? sandbox.now() + sandbox.settings.renewalDraftSeconds : null,
-    metadata: {},
-    description: null,
   });
   const { object, previous } = sandbox.change("subscription", id, {
-    items: advanced.items,
+    items: { ...before.items, data: next.items },
     latest_invoice: invoice.id,
   });
   sandbox.emit("customer.subscription.updated", object, previous);
   if (paused) voidInvoice(sandbox, invoice.id);
-}
-
-/** Anchors the subscription's cycle at now: its period begins anew. Returns the period's invoice, a draft. */
-export function beginCycle(sandbox: Sandbox, id: string): Stripe.Invoice {
-  const before = sandbox.find("subscription", id);
-  const now = sandbox.now();
-  const data = before.items.data.map((item) => {
-    const period = periodFrom(now, now, recurrenceOf(item.price));
-    return { ...item, current_period_start: period.start, current_period_end: period.end };
-  });
-  const anchored = { ...before, items: { ...before.items, data } };
-  const invoice = createInvoice(sandbox, {
-    customer: idOf(before.customer),
-    currency: before.currency,
-    reason: "subscription_update",
-    subscription: before,
-    lines: linesOf(anchored),
-    period: { start: now, end: now },
-    finalizesAt: null,
-    metadata: {},
-    description: null,
-  });
-  const { object, previous } = sandbox.change("subscription", id, {
-    billing_cycle_anchor: now,
-    items: anchored.items,
-    latest_invoice: invoice.id,
-  });
-  sandbox.emit("customer.subscription.updated", object, previous);
-  return invoice;
 }
 
 export function recurrenceOf(price: Stripe.Price): Recurrence {
@@ -232,7 +217,7 @@ export function recurrenceOf(price: Stripe.Price): Recurrence {
 }
 
 /** The older object that Stripe still shows beside the price. */
-function planOf(price: Stripe.Price): Stripe.Plan {
+export function planOf(price: Stripe.Price): Stripe.Plan {
   const recurrence = recurrenceOf(price);
   return {
     id: price.id,

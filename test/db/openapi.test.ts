@@ -2,7 +2,9 @@ import fc from "fast-check";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import type { Quote } from "#core/billing/quote.ts";
 import { idIn, toWireId } from "#core/ids.ts";
+import { insertQuote, loadQuote } from "#db/billing/quotes.ts";
 import { insertUnknownVm } from "#db/hosts/restores.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { aSample, hostFacts, minutesAfter } from "#test/builders.ts";
@@ -10,8 +12,18 @@ import { anAgentKey } from "#test/harness/agent-requests.ts";
 import { callsOf, exampleOf, noId, noneLike, rightCallersOf } from "#test/harness/api-calls.ts";
 import type { Operation } from "#test/harness/api-document.ts";
 import { CALLERS, openApiWorld, type ApiWorld } from "#test/harness/api-world.ts";
-import { aProvisionedVm, MONTH, reportOf, SIZE } from "#test/harness/world.ts";
+import { isSeen } from "#test/harness/plan-changes.ts";
+import {
+  anActiveVm,
+  aProvisionedVm,
+  GUEST,
+  hostSees,
+  MONTH,
+  reportOf,
+  SIZE,
+} from "#test/harness/world.ts";
 import { PASSWORD, totpOf } from "./accounts/account-builders.ts";
+import { aLargePlan } from "./billing/resize-builders.ts";
 
 /*
  * The API is held against its own document: every operation is driven from it, by everybody, with requests that fit and
@@ -175,6 +187,8 @@ describe("the API and its document", () => {
     const { token } = z.object({ token: z.object({ id: z.string() }) }).parse(made);
     await api.does("revokeToken", "customer", { parameters: { id: token.id } });
     await usageOf(otherVm);
+    await quotesOf(String(vm));
+    await resizes();
     expect(api.faults.splice(0)).toEqual([]);
   });
 
@@ -576,6 +590,94 @@ async function restored(): Promise<void> {
   await api.refuses("adoptVm", "staff", "plan_changed", stale);
   await api.does("adoptVm", "staff", adopt);
   await api.refuses("adoptVm", "staff", "vm_not_found", adopt);
+}
+
+/** Quotes for a VM of which its host has shown all, and what stands against them. */
+async function quotesOf(vm: string): Promise<void> {
+  const { cp } = api;
+  const limits = { bandwidthMbit: 1000, diskIops: null };
+  const vmId = idIn("vm").parse(vm);
+  await hostSees(cp, api.onAgent().hostId, vmId, { observed: { guest: GUEST, limits } });
+  const planId = toWireId("plan", (await aLargePlan(cp)).id);
+  const key = { parameters: { id: vm, "idempotency-key": v7() } };
+  await api.does("quoteResize", "customer", { ...key, body: { planId } });
+  const other = { ...key, body: { planId, keepDisk: true } };
+  await api.refuses("quoteResize", "customer", "idempotency_key_reused", other);
+  const word = { reason: "asked for by phone", when: "now", billing: "none", dryRun: true };
+  const calls = [
+    ["quoteResize", "customer", { planId }],
+    ["listResizeOptions", "customer", undefined],
+    ["resizeForStaff", "staff", { planId, ...word }],
+  ] as const;
+  for (const [id, who, body] of calls) {
+    const asking = (of: string) => ({ parameters: { id: of }, ...(body && { body }) });
+    await api.does(id, who, asking(vm));
+    await api.refuses(id, who, "vm_not_found", asking(noId("vm")));
+    cp.stripe.trouble.outage = true;
+    await api.refuses(id, who, "payment_provider_unavailable", asking(vm));
+    cp.stripe.trouble.outage = false;
+  }
+}
+
+/** Quotes that are taken, dropped and carried out, by their customer and by staff. */
+async function resizes(): Promise<void> {
+  const { cp } = api;
+  const [{ vmId }, other] = [
+    await anActiveVm(cp, api.onAgent()),
+    await anActiveVm(cp, api.onAgent()),
+  ];
+  const [vm, otherVm] = [toWireId("vm", vmId), toWireId("vm", other.vmId)];
+  const planId = toWireId("plan", (await aLargePlan(cp)).id);
+  for (const each of [vmId, other.vmId]) await isSeen(cp, { world: api.onAgent(), vmId: each });
+  const aQuote = async () => {
+    const body = { planId };
+    const made = await api.does("quoteResize", "customer", { parameters: { id: vm }, body });
+    const { quote } = z.object({ quote: z.object({ id: z.string() }).nullable() }).parse(made);
+    return quote?.id ?? expect.unreachable(JSON.stringify(made));
+  };
+  const take = (quoteId: string) => ({
+    parameters: { id: vm },
+    body: { type: "resize", quoteId },
+  });
+  /** As one that was offered, but for this. */
+  const butFor = async (over: Partial<Quote>) => {
+    const found = await loadQuote(cp.deps.db, idIn("quote").parse(await aQuote()));
+    if (!found) throw new Error("the quote is not kept");
+    return toWireId("quote", (await insertQuote(cp.deps.db, { ...found, id: v7(), ...over })).id);
+  };
+  const refuses = async (code: string, quoteId: string) =>
+    api.refuses("requestAction", "customer", code, take(quoteId));
+  await refuses("quote_not_found", noId("quote"));
+  const past = (ms: number) => new Date(+cp.clock.now() - ms);
+  await refuses("quote_expired", await butFor({ createdAt: past(2), expiresAt: past(1) }));
+  await refuses("quote_outdated", await butFor({ basis: "of another period" }));
+  const quoteId = await aQuote();
+  cp.stripe.trouble.outage = true;
+  await refuses("payment_provider_unavailable", quoteId);
+  cp.stripe.trouble.outage = false;
+  await api.does("requestAction", "customer", take(quoteId));
+  await refuses("quote_taken", quoteId);
+  const ofIt = { parameters: { id: vm } };
+  await api.does("cancelResize", "customer", ofIt);
+  await api.does("cancelResize", "staff", ofIt);
+  const none = { parameters: { id: otherVm } };
+  await api.refuses("cancelResize", "customer", "change_not_found", none);
+  await api.does("requestAction", "customer", take(await aQuote()));
+  await cp.pump();
+  await api.refuses("cancelResize", "customer", "change_under_way", ofIt);
+  await isSeen(cp, { world: api.onAgent(), vmId });
+  await cp.pump();
+
+  const word = { reason: "asked for by phone", when: "now", billing: "none" };
+  const asked = { parameters: { id: vm, "idempotency-key": v7() }, body: { planId, ...word } };
+  await api.refuses("resizeForStaff", "staff", "resize_refused", asked);
+  const ofOther = { ...asked, parameters: { id: otherVm, "idempotency-key": v7() } };
+  const stale = { parameters: none.parameters, body: { ...ofOther.body, hash: "0".repeat(64) } };
+  await api.refuses("resizeForStaff", "staff", "plan_changed", stale);
+  const first = await api.does("resizeForStaff", "staff", ofOther);
+  expect(await api.does("resizeForStaff", "staff", ofOther)).toEqual(first);
+  const reused = { ...ofOther, body: { ...ofOther.body, reason: "another" } };
+  await api.refuses("resizeForStaff", "staff", "idempotency_key_reused", reused);
 }
 
 /** What a VM's host measured. */

@@ -3,20 +3,24 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { purgeOldRows } from "#commands/purge-old-rows.ts";
 import { KEPT_MS, type Kept } from "#core/retention.ts";
+import { insertQuote } from "#db/billing/quotes.ts";
 import { inTransaction } from "#db/transaction.ts";
+import { aQuote } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
-import { aBuyer } from "#test/harness/world.ts";
+import { aBuyer, aProvisionedVm, aWorld } from "#test/harness/world.ts";
 
 /* 4b B7, C2: what nobody needs any more goes, when its time is over and not before. */
 
 let cp: ControlPlane;
 let accountId: string;
+let quoted: { vmId: string; askedBy: string };
 beforeAll(async () => {
   cp = await startControlPlane();
   // Log-ins go by the machine's clock, so the product's is brought to it, and stands.
   const [row] = await cp.rows("select now() as now");
   cp.clock.advance(Date.parse(String(row?.["now"])) - +cp.clock.now());
   ({ accountId } = await aBuyer(cp));
+  quoted = { vmId: (await aProvisionedVm(cp, await aWorld(cp))).vmId, askedBy: accountId };
 });
 afterAll(() => cp.drop());
 
@@ -107,6 +111,12 @@ const MADE: readonly Made[] = [
         aHash(),
         ago(age),
       ),
+  },
+  {
+    what: "quotes",
+    table: "resize_quotes",
+    make: async (age: number) =>
+      insertQuote(cp.deps.db, aQuote({ ...quoted, expiresAt: ago(age) })),
   },
   {
     what: "rateLimits",

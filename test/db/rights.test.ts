@@ -14,7 +14,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-/** Of a price the provider's id alone is written later. */
+/** Of a price the provider's id alone is written later, and of a quote which action takes it. */
 const APPEND_ONLY = [
   "account_notes",
   "audit_log",
@@ -22,6 +22,7 @@ const APPEND_ONLY = [
   "ledger_transactions",
   "plan_prices",
   "plan_versions",
+  "resize_quotes",
 ];
 /** Written by the migrations alone. */
 const GIVEN = ["installation"];
@@ -41,6 +42,7 @@ const DELETED_FROM = [
   "orders",
   "outbox",
   "reservations",
+  "resize_quotes",
   "sessions",
   "spent_agent_tokens",
   "spent_codes",

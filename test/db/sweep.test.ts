@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import type { Payments } from "#core/billing/payments.ts";
+import type { PaymentProvider } from "#core/billing/price-changes.ts";
 import { createSweep, SWEEPS } from "#functions/sweep.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { aPlacedOrder, aWorld } from "#test/harness/world.ts";
@@ -13,7 +13,7 @@ beforeEach(async () => {
 afterEach(() => cp.drop());
 
 /** The provider, of which every call comes to this. */
-const providerThat = (call: () => Promise<never>): Payments =>
+const providerThat = (call: () => Promise<never>): PaymentProvider =>
   new Proxy(cp.deps.payments, { get: () => call });
 const ended = () =>
   cp.log.lines.flatMap(({ event, outcome }) =>
@@ -37,6 +37,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "forget_spent_agent_tokens",
       "tell_silent_hosts",
       "end_silent_findings",
+      "tell_hanging_changes",
       "follow_rollouts",
       "note_old_agents",
       "relay_outbox",

@@ -123,6 +123,7 @@ export async function openApiWorld() {
     invoice: await wire("invoice", "invoices"),
     location: [toWireId("location", world.locationId)],
     order: made.map((o) => toWireId("order", o.orderId)),
+    quote: [],
     plan: [toWireId("plan", world.planId)],
     vm: made.map((o) => toWireId("vm", o.vmId)),
   };

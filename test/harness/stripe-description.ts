@@ -32,6 +32,7 @@ const NEW_FIELDS: Readonly<Record<string, readonly string[]>> = {
   product: ["tax_details", "type"],
   recurring: ["trial_period_days"],
   subscription_item: ["current_trial", "plan"],
+  subscriptions_resource_pending_update: ["cancel_at_period_end"],
   subscriptions_resource_trial_settings_end_behavior: ["billing_cycle_anchor"],
 };
 export const KNOWN_DIFFERENCES: readonly KnownDifference[] = [

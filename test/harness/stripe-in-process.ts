@@ -1,5 +1,6 @@
 import type { Clock, Log } from "#core/ports.ts";
-import { PROVIDER_EVENTS, type Payments } from "#core/billing/payments.ts";
+import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
+import type { PaymentProvider } from "#core/billing/price-changes.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import type { Stripe } from "stripe";
 import { clientOver } from "#local/stripe/harness.ts";
@@ -21,7 +22,7 @@ export const CARD = {
 /** Stripe's stand-in in this process, behind the real adapter and the official client. */
 export type StripeInProcess = Readonly<{
   standIn: StripeStandIn;
-  payments: Payments;
+  payments: PaymentProvider;
   /** `outage`: no call gets through. `behindMs`: how far Stripe's clock is behind ours. */
   trouble: { outage: boolean; behindMs: number };
   /** `POST /v1/refunds` and the like, each call that got through. */

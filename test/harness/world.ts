@@ -100,6 +100,7 @@ export async function aWorld(
         trafficGib: 1024,
         bandwidthMbit: 1000,
         diskIops: null,
+        downgrade: "renewal",
         available: true,
         prices: [
           {
@@ -163,13 +164,13 @@ export async function aNewVersion(
 ): Promise<number> {
   const newest = await loadNewestPlan(cp.deps.db, planId);
   if (!newest) throw new Error(`there is no plan ${planId}`);
-  const { size, trafficGib, bandwidthMbit, diskIops } = newest;
+  const { size, trafficGib, bandwidthMbit, diskIops, downgrade } = newest;
   const prices = newest.prices.map(({ interval, amount }) => ({
     interval,
     amountMinor: amount.minor.toString(),
     currency: amount.currency,
   }));
-  const wanted = { ...size, trafficGib, bandwidthMbit, diskIops, prices, ...over };
+  const wanted = { ...size, trafficGib, bandwidthMbit, diskIops, downgrade, prices, ...over };
   return valueOf(await addPlanVersion(cp.deps, SYSTEM, planId, wanted)).version;
 }
 

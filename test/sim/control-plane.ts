@@ -2,7 +2,7 @@ import { drizzle } from "drizzle-orm/node-postgres";
 import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import { NO_METRICS } from "#core/metrics.ts";
 import { LOOSE_UNPAID_LIMITS, UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
-import type { Payments } from "#core/billing/payments.ts";
+import type { PaymentProvider } from "#core/billing/price-changes.ts";
 import { openPool } from "#db/open-pool.ts";
 import { createWholeApi } from "#functions/app.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
@@ -63,7 +63,7 @@ export function createInvoker(sim: Sim): Invoke {
 export function createControlPlane(
   sim: Sim,
   server: DbServer,
-  ports: { queues: SimQueues; payments: () => Payments; strictWithNewcomers: boolean },
+  ports: { queues: SimQueues; payments: () => PaymentProvider; strictWithNewcomers: boolean },
 ): ControlPlane {
   const { scheduler, log, ids } = sim;
   const pool = openPool(

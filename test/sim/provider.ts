@@ -1,5 +1,6 @@
 import { createStripePayments } from "#adapters/stripe.ts";
-import { PROVIDER_EVENTS, type Payments } from "#core/billing/payments.ts";
+import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
+import type { PaymentProvider } from "#core/billing/price-changes.ts";
 import { seededIds } from "#local/stripe/ids.ts";
 import { createStripeStandIn, type StripeStandIn } from "#local/stripe/stand-in.ts";
 import type { Dice } from "./dice.ts";
@@ -14,7 +15,7 @@ const WEBHOOK_URL = "http://berth.test/webhooks/stripe";
 
 /** Stripe: the stand-in behind the real client, its webhooks, and all that may happen on the way to and from it. */
 export type Provider = Readonly<{
-  payments: Payments;
+  payments: PaymentProvider;
   standIn: StripeStandIn;
   /** A person's browser posts the Checkout page. Answers its status. */
   pay: (checkoutUrl: string, card: string) => Promise<number>;

@@ -13,6 +13,7 @@ describe("a plan that is added", () => {
     trafficGib: 1000,
     bandwidthMbit: 200,
     diskIops: 900,
+    downgrade: "now",
     prices: [
       { interval: "month", amountMinor: "500", currency: "eur" },
       { interval: "year", amountMinor: "5000", currency: "eur" },

@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { DOWNGRADES } from "#core/billing/quote.ts";
 import { HOST_IMAGE_STATES } from "#core/hosts/image-fetch.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { Currency, MoneyView } from "#core/money.ts";
@@ -22,6 +23,11 @@ import { use } from "#core/contracts/named.ts";
 
 export const BillingInterval = z.enum(BILLING_INTERVALS).openapi("BillingInterval");
 
+const Downgrade = z.enum(DOWNGRADES).openapi("Downgrade", {
+  description:
+    "When a VM of it becomes one of a cheaper plan: when its period is renewed, or at once.",
+});
+
 export const PlanPrice = z
   .object({ interval: BillingInterval, amount: MoneyView })
   .openapi("PlanPrice");
@@ -36,6 +42,7 @@ export const PlanView = z
     ...VmSize.shape,
     trafficGib: z.int(),
     bandwidthMbit: z.int().nullable(),
+    downgrade: use(Downgrade),
     prices: z.array(PlanPrice),
     locations: z.array(
       z
@@ -87,6 +94,7 @@ export const AddPlan = z
     trafficGib: z.int().nonnegative().max(MOST_COUNT),
     bandwidthMbit: z.int().positive().max(400_000).nullable().default(null),
     diskIops: z.int().positive().max(10_000_000).nullable().default(null),
+    downgrade: use(Downgrade).default("renewal"),
     prices: z
       .array(
         z

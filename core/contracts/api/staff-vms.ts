@@ -1,13 +1,19 @@
 import { z } from "@hono/zod-openapi";
+import { CHANGE_MONEY } from "#core/billing/change-money.ts";
+import { CHANGE_OUTCOMES, TURN_BACKS } from "#core/billing/plan-change.ts";
 import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
 import { idIn, idOut } from "#core/ids.ts";
+import { CHANGE_MACHINE } from "#core/vms/change-machine.ts";
 import { WAITS_FOR_CODES } from "#core/vms/waits-for.ts";
 import { FindingView } from "./findings.ts";
 import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
+import { ChangeBilling, ChangeOrder, ChangeWhen, ResizeMethod } from "./resizes.ts";
 import { ActionView, VmView } from "./vms.ts";
 
 /* A VM as staff look at it: how it stands, and why. */
+
+const PlanBought = z.object({ planId: idOut("plan"), planVersion: z.int() }).openapi("PlanBought");
 
 const StaffAction = z
   .object({
@@ -18,6 +24,40 @@ const StaffAction = z
       .openapi("WaitsFor", { description: "What it waits for; null: it has ended." }),
   })
   .openapi("StaffAction");
+
+const PlanChangeView = z
+  .object({
+    actionId: idOut("action"),
+    quoteId: idOut("quote"),
+    from: use(PlanBought),
+    to: use(PlanBought),
+    when: use(ChangeWhen),
+    billing: use(ChangeBilling),
+    order: use(ChangeOrder),
+    method: use(ResizeMethod),
+    money: z.enum(CHANGE_MONEY).openapi("ChangeMoney", {
+      description:
+        "`asking`, `dropping` and `undoing`: the provider was asked, and its answer is not known yet, or the money is on its way.",
+    }),
+    machine: z.enum(CHANGE_MACHINE).openapi("ChangeMachine", {
+      description:
+        "`applying` and `reverting`: its host was told, and has not shown that size yet.",
+    }),
+    turnedBack: z.enum(TURN_BACKS).nullable().openapi("TurnBack", {
+      description: "Why it goes back, or went; null: it does not.",
+    }),
+    outcome: z.enum(CHANGE_OUTCOMES).nullable().openapi("ChangeOutcome", {
+      description: "null: it is under way, or waits.",
+    }),
+    invoiceId: z.string().nullable().openapi({ description: "The provider's, of the difference." }),
+    payBy: Instant.nullable(),
+    seeBy: Instant.nullable(),
+    appliesAt: Instant,
+    createdAt: Instant,
+    endedAt: Instant.nullable(),
+  })
+  .openapi("PlanChange");
+export type PlanChangeView = z.infer<typeof PlanChangeView>;
 
 export const StaffVmView = z
   .object({
@@ -53,6 +93,10 @@ export const StaffVmView = z
     observedAt: Instant.nullable(),
     deletedAt: Instant.nullable(),
     actions: z.array(use(StaffAction)).openapi({ description: "The newest 20." }),
+    planChanges: z.array(use(PlanChangeView)).openapi({
+      description:
+        "What was changed of what was bought, the newest 20: where money and machine are.",
+    }),
     findings: z.array(use(FindingView)).openapi({ description: "What is amiss with it now." }),
   })
   .openapi("StaffVm");

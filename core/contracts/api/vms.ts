@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { PlanPrice } from "./catalogue.ts";
-import { idOut } from "#core/ids.ts";
+import { idIn, idOut } from "#core/ids.ts";
 import { ACTION_STEPS, STEP_STATUSES } from "#core/vms/action-steps.ts";
 import {
   ACTION_ERROR_CODES,
@@ -47,9 +47,13 @@ export const ActionView = z
       )
       .openapi({
         description:
-          "In order. `make` and `boot` are a new VM's; another action is carried out in one step. A step that is " +
-          "`pending` when the action has ended was never begun.",
+          "In order. `make` and `boot` are a new VM's, those from `reserve` on a resize's; another action is carried out in one " +
+          "step. A step that is `pending` when the action has ended was never begun.",
       }),
+    payUrl: z.string().nullable().openapi({
+      description:
+        "Where its payment is confirmed, or paid with another card, while a resize waits for that; null: there is nothing to do.",
+    }),
     startedAt: Instant,
     finishedAt: Instant.nullable(),
     error: use(ActionError).nullable(),
@@ -116,9 +120,16 @@ export const ChangeVm = z
   })
   .openapi("ChangeVm");
 
-export const RequestAction = z
+const RequestPower = z
   .strictObject({ type: z.enum(REQUESTABLE_ACTIONS).openapi("RequestableAction") })
-  .openapi("RequestAction");
+  .openapi("RequestPower");
+const TakeQuote = z
+  .strictObject({
+    type: z.literal("resize").openapi("ResizeActionType"),
+    quoteId: idIn("quote").openapi({ description: "Of this VM, and yours: it is taken once." }),
+  })
+  .openapi("TakeQuote");
+export const RequestAction = z.union([RequestPower, TakeQuote]).openapi("RequestAction");
 
 export const RequestedAction = z.object({ action: ActionView }).openapi("RequestedAction");
 

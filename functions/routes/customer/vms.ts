@@ -15,6 +15,8 @@ import { answerOnce } from "#commands/messages/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { relabelVm } from "#commands/vms/relabel-vm.ts";
+import { beginPlanChange, makeWay } from "#commands/billing/begin-plan-change.ts";
+import { dropPlanChange } from "#commands/billing/drop-plan-change.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { listVms, showAction, showVm } from "#commands/vms/show-vm.ts";
 import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
@@ -90,10 +92,12 @@ const actRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, OWNERS, "vms:write"),
     operationId: "requestAction",
-    summary: "Start, shut down, stop, reboot or reset a VM",
+    summary: "Start, shut down, stop, reboot, reset or resize a VM",
     description:
       "`shutdown` asks the guest and cuts the power after a grace of 90 s; `stop` cuts it at once; `reboot` asks " +
-      "the guest; `reset` presses the reset button. With an Idempotency-Key the request may be sent again when its " +
+      "the guest; `reset` presses the reset button. `resize` takes a quote: the action waits for its payment (`payUrl`: where to " +
+      "confirm it, within an hour) or for the renewal, is then carried out, and ends once the new size was seen; until its host " +
+      "is told other actions may run, and `/resize/cancel` drops it. What fails leaves all as it was, and gives back what was paid. With an Idempotency-Key the request may be sent again when its " +
       "answer got lost: nothing is done twice, and the answer is the first one.",
     tags: ["VMs"],
     method: "post",
@@ -105,7 +109,35 @@ const actRoute = (deps: Deps) =>
     },
     responses: {
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems("vm_not_found", "vm_locked", "vm_lost", "vm_not_running", "vm_suspended"),
+      ...problems(
+        "vm_not_found",
+        "vm_locked",
+        "vm_lost",
+        "vm_not_running",
+        "vm_suspended",
+        "quote_not_found",
+        "quote_expired",
+        "quote_outdated",
+        "quote_taken",
+        "no_capacity",
+        "payment_provider_unavailable",
+      ),
+    },
+  });
+const dropRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:write"),
+    operationId: "cancelResize",
+    summary: "Drop a resize that waits for its payment or for the renewal",
+    description:
+      "Its invoice is void, and what was paid all the same goes back. Asking again is harmless. One that is paid, or whose host was told, ends by itself.",
+    tags: ["VMs"],
+    method: "post",
+    path: "/v1/vms/{id}/resize/cancel",
+    request: { params: vmParam },
+    responses: {
+      202: { description: "Dropped", content: json(RequestedAction) },
+      ...problems("vm_not_found", "change_not_found", "change_under_way"),
     },
   });
 const passwordRoute = (deps: Deps) =>
@@ -180,14 +212,35 @@ export const vmRoutes = (deps: Deps) =>
     })
     .openapi(actRoute(deps), async (c) => {
       const who = c.get("who");
-      const { type } = c.req.valid("json");
-      const key = requestKey(c, c.req.valid("header")["idempotency-key"], { type });
+      const vmId = c.req.valid("param").id;
+      const asked = c.req.valid("json");
+      const key = requestKey(c, c.req.valid("header")["idempotency-key"], asked);
+      if (asked.type === "resize") {
+        const taken = { who, vmId, quoteId: asked.quoteId };
+        const { basisHolds } = await makeWay(deps, taken);
+        const begun = await answerOnce(deps, key, RequestedAction, async (within) => {
+          const change = await beginPlanChange(within, { ...taken, basisHolds });
+          return change.ok
+            ? ok({ action: toActionView(change.value.action, who, null, change.value.change) })
+            : change;
+        });
+        await ringNow(deps);
+        return c.json(unwrap(begun), 202);
+      }
+      const { type } = asked;
       const requested = await answerOnce(deps, key, RequestedAction, async (within) => {
-        const action = await requestAction(within, { who, vmId: c.req.valid("param").id, type });
+        const action = await requestAction(within, { who, vmId, type });
         return action.ok ? ok({ action: toActionView(action.value, who) }) : action;
       });
       await ringNow(deps);
       return c.json(unwrap(requested), 202);
+    })
+    .openapi(dropRoute(deps), async (c) => {
+      const who = c.get("who");
+      const asked = { who, vmId: c.req.valid("param").id, why: "cancelled" as const };
+      const { action, change } = unwrap(await dropPlanChange(deps, asked));
+      await ringNow(deps);
+      return c.json({ action: toActionView(action, who, null, change) }, 202);
     })
     .openapi(passwordRoute(deps), async (c) => {
       const taken = await takeInitialPassword(deps, c.get("who"), c.req.valid("param").id);
@@ -195,5 +248,5 @@ export const vmRoutes = (deps: Deps) =>
     })
     .openapi(actionRoute(deps), async (c) => {
       const shown = unwrap(await showAction(deps, c.get("who"), c.req.valid("param").id));
-      return c.json(toActionView(shown.action, c.get("who"), shown.seen), 200);
+      return c.json(toActionView(shown.action, c.get("who"), shown.seen, shown.change), 200);
     });

@@ -71,6 +71,7 @@ const toPlanView = ({ plan, locations }: PlanOffer): z.infer<typeof PlanView> =>
   ...plan.size,
   trafficGib: plan.trafficGib,
   bandwidthMbit: plan.bandwidthMbit,
+  downgrade: plan.downgrade,
   prices: plan.prices.map((p) => ({ interval: p.interval, amount: toMoneyView(p.amount) })),
   locations: locations.map((l) => ({
     locationId: toWireId("location", l.locationId),

@@ -18,6 +18,7 @@ const aPlan = (over: object = {}) => ({
   trafficGib: 2000,
   bandwidthMbit: 300,
   diskIops: 700,
+  downgrade: "renewal" as const,
   prices: [
     { interval: "month" as const, amountMinor: "1299", currency: "eur" as const },
     { interval: "year" as const, amountMinor: "12990", currency: "eur" as const },

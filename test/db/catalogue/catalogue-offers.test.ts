@@ -37,7 +37,15 @@ const anImage = (hypervisors: readonly ("kvm" | "hyperv")[], minMemoryMib = 256)
 };
 const aPlan = async (size: typeof SIZE) => {
   const id = v7();
-  const plan = { id, name: id, size, trafficGib: 1, bandwidthMbit: null, diskIops: null };
+  const plan = {
+    id,
+    name: id,
+    size,
+    trafficGib: 1,
+    bandwidthMbit: null,
+    diskIops: null,
+    downgrade: "renewal",
+  } as const;
   await inTransaction(cp.deps.db, (tx) =>
     insertPlan(tx, { ...plan, available: true, prices: [] }, cp.deps.clock.now()),
   );

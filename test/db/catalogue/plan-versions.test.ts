@@ -6,6 +6,7 @@ import { showPlans } from "#commands/catalogue/show-catalogue.ts";
 import { stamp } from "#commands/deps.ts";
 import { expireOrder } from "#commands/orders/follow-provider.ts";
 import { showVm } from "#commands/vms/show-vm.ts";
+import { DOWNGRADES } from "#core/billing/quote.ts";
 import { AddPlanVersion } from "#core/contracts/api/catalogue.ts";
 import { loadNewestPlan, loadPlan, loadPlanVersions } from "#db/catalogue/catalogue.ts";
 import { lockOrder } from "#db/orders/orders.ts";
@@ -44,6 +45,7 @@ const OTHER = AddPlanVersion.parse({
   trafficGib: 77,
   bandwidthMbit: 88,
   diskIops: 99,
+  downgrade: "now",
   prices: [{ interval: "month", amountMinor: "812", currency: "usd" }],
 });
 
@@ -69,6 +71,7 @@ describe("a plan that staff change", () => {
       trafficGib: 77,
       bandwidthMbit: 88,
       diskIops: 99,
+      downgrade: "now",
       prices: [{ interval: "month", amount: { minor: 812n, currency: "usd" } }],
     });
     expect(await loadPlan(cp.deps.db, { planId, planVersion: 1 })).toEqual(first);
@@ -168,6 +171,7 @@ test("a plan changed under a customer changes neither size, traffic, limits nor 
     trafficGib: count(9000),
     bandwidthMbit: fc.option(count(40_000)),
     diskIops: fc.option(count(40_000)),
+    downgrade: fc.constantFrom(...DOWNGRADES),
     prices: fc.uniqueArray(
       fc.record({
         interval: fc.constantFrom("hour" as const, "month" as const, "year" as const),

@@ -44,7 +44,7 @@ const announces = async (hostId: string, announced: Announced) =>
 const understoodOn = async (hostId: string) =>
   (await cp.rows("select understands from hosts where id = $1", hostId))[0]?.["understands"];
 const code = (of: string) => ({ ok: false, error: { code: of } });
-const act = (world: World, vmId: string, type: Exclude<ActionType, "create">) =>
+const act = (world: World, vmId: string, type: Exclude<ActionType, "create" | "resize">) =>
   requestAction(cp.deps, { who: world.buyer, vmId, type });
 
 describe("what an agent announces", () => {

@@ -40,7 +40,8 @@ async function aPlan(memoryMib: number): Promise<string> {
   const price = { id: v7(), interval: "month" as const, stripePriceId: null };
   await inTransaction(cp.deps.db, async (tx) => {
     const amount = { minor: MONTH, currency: "usd" as const };
-    const rest = { trafficGib: 1024, bandwidthMbit: 1000, diskIops: null, available: true };
+    const limits = { bandwidthMbit: 1000, diskIops: null, downgrade: "renewal" } as const;
+    const rest = { trafficGib: 1024, ...limits, available: true };
     const prices = [{ ...price, amount }];
     await insertPlan(
       tx,

@@ -1,7 +1,8 @@
 import { gzipSync } from "node:zlib";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { ProviderUnavailable, type Payments } from "#core/billing/payments.ts";
+import { ProviderUnavailable } from "#core/billing/payments.ts";
+import type { PaymentProvider } from "#core/billing/price-changes.ts";
 import type { DriverCapabilities } from "#core/contracts/agent/report.ts";
 import { LOOSE_UNPAID_LIMITS } from "#core/orders/unpaid-limits.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
@@ -414,7 +415,7 @@ test("two customers that were made at Stripe for one account at once: every orde
   const world = await aWorld(cp);
   let made = 0;
   const bothMade = Promise.withResolvers<void>();
-  const payments: Payments = {
+  const payments: PaymentProvider = {
     ...cp.deps.payments,
     // As after a 500 that hides whether the other one made it.
     ensureCustomer: async ({ email, name }) => {

@@ -2,6 +2,7 @@ import { Stripe } from "stripe";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { CheckoutState, Payments } from "#core/billing/payments.ts";
+import type { PaymentProvider } from "#core/billing/price-changes.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { followProvider } from "#commands/orders/follow-provider.ts";
 import { refundOrder } from "#commands/orders/refund-order.ts";
@@ -82,6 +83,7 @@ test("4b A5: who buys in a second currency is a second customer, which Stripe as
         trafficGib: 512,
         bandwidthMbit: 500,
         diskIops: null,
+        downgrade: "renewal",
         available: true,
         prices: [
           {
@@ -110,7 +112,7 @@ async function answered(order: AnOrder, over: (real: CheckoutState) => Partial<C
     const state = await look;
     return { ...state, ...over(state) };
   };
-  const payments: Payments = {
+  const payments: PaymentProvider = {
     ...real,
     fetchCheckout: (id) => told(real.fetchCheckout(id)),
     expireCheckout: (id) => told(real.fetchCheckout(id)),

@@ -1,0 +1,161 @@
+import { GRACEFUL_STOP_MS } from "#core/vms/plan-vm-step.ts";
+import { howToResize } from "#core/vms/resize-method.ts";
+import type { Billed, PriceChangeHow } from "./price-changes.ts";
+import { netOf, prorate, type Proration } from "./proration.ts";
+import { QUOTE_LIFE_MS, type Bought, type Downgrade, type Quote } from "./quote.ts";
+import { sameMachine, whyNoQuote, type Refused } from "./quote-refusals.ts";
+import type { ResizeAsked, ResizeState, ResizeTarget } from "./resize.ts";
+import type { ServicePrice } from "./service.ts";
+
+/** How a change would go. */
+export type Course = Readonly<
+  Pick<
+    Quote,
+    | "from"
+    | "to"
+    | "when"
+    | "billing"
+    | "order"
+    | "method"
+    | "downSeconds"
+    | "at"
+    | "appliesAt"
+    | "expiresAt"
+  >
+> &
+  Readonly<{
+    /** What the payment provider is asked for; null: nothing. */
+    how: PriceChangeHow | null;
+    /** By our own figures; null: nothing of the present period is charged or credited. */
+    own: Proration | null;
+  }>;
+
+/** A guest that shuts down in its grace, or is cut off at its end, and then boots: most are up again well before. */
+export const RESTART_SECONDS = GRACEFUL_STOP_MS / 1000 + 60;
+
+/**
+ * How a change would be made, or all that stands against it. The provider's own figures come after it, as they cost a call.
+ *
+ * What costs less comes by the rule of the plan that was bought, a shorter interval at renewal, and all else at once. What is due is
+ * paid first. So nobody runs what costs more than is paid: while a change waits for money the machine is the cheaper one, and
+ * while it waits for its machine what is paid is the dearer price (docs/adr/0051).
+ */
+export function decideCourse(
+  state: ResizeState,
+  asked: ResizeAsked,
+  billed: Billed | null,
+  now: Date,
+): { course: Course } | { refusals: readonly Refused[] } {
+  const from = state.bought;
+  const to = asked.target && sideOf(state, asked, asked.target);
+  const way = to && !sameMachine(from.machine, to.machine) ? wayOf(state, to) : null;
+  const refusals = whyNoQuote({ state, asked, to, billed, way }, now);
+  if (to === null || refusals.length > 0) return { refusals };
+  // The provider prorates to whole seconds.
+  const at = new Date(Math.floor(+now / 1000) * 1000);
+  const money =
+    billed === null || from.price === null || to.price === null || isOneVersion(from, to)
+      ? unpriced(at, now)
+      : priced(state, asked, { billed, from: from.price, to: to.price }, { at, now });
+  if ("refusals" in money) return money;
+  // A VM that is off is changed as it lies there.
+  const method = way === null ? "none" : way.method === "none" ? "live" : way.method;
+  const downSeconds = method === "restart" ? RESTART_SECONDS : 0;
+  return { course: { from, to, method, downSeconds, ...money } };
+}
+
+type Priced = Omit<Course, "from" | "to" | "method" | "downSeconds">;
+
+/** The same version at the same price: only the disk that was kept small grows to what is paid for. */
+const isOneVersion = (from: Bought, to: Bought): boolean =>
+  from.planId === to.planId &&
+  from.planVersion === to.planVersion &&
+  from.price?.interval === to.price?.interval;
+
+/** No price changes, or whoever pays keeps it: there is no renewal to wait for. */
+const unpriced = (at: Date, now: Date): Priced => ({
+  when: "now",
+  billing: "none",
+  order: "machine_first",
+  at,
+  appliesAt: at,
+  expiresAt: new Date(+now + QUOTE_LIFE_MS),
+  how: null,
+  own: null,
+});
+
+function priced(
+  { downgrade }: ResizeState,
+  { staff }: ResizeAsked,
+  { billed, from, to }: Readonly<{ billed: Billed; from: ServicePrice; to: ServicePrice }>,
+  { at, now }: Readonly<{ at: Date; now: Date }>,
+): Priced | { refusals: readonly Refused[] } {
+  const isOtherInterval = from.interval !== to.interval;
+  const when = staff?.when ?? whenOf(from, to, downgrade);
+  // Another interval begins a period of its own, which is billed as it begins; of the same one the next period has the new price.
+  const billing =
+    when === "renewal" ? (isOtherInterval ? "prorate" : "none") : (staff?.billing ?? "prorate");
+  const isProrated = when === "now" && billing === "prorate";
+  const prorated = isProrated ? prorate(billed, to, at) : null;
+  if (prorated?.ok === false)
+    return { refusals: [{ code: "invoice_open", detail: prorated.error.detail }] };
+  const own = prorated?.value ?? null;
+  const isDue = own !== null && dueOf(own) > 0n;
+  if (isDue && billed.paysBy === "other") return { refusals: [PAYS_OTHERWISE] };
+  return {
+    when,
+    billing,
+    order: isDue ? "pay_first" : "machine_first",
+    at,
+    appliesAt: when === "renewal" ? billed.period.until : at,
+    // What was worked out is of this period.
+    expiresAt: new Date(Math.min(+now + QUOTE_LIFE_MS, +billed.period.until)),
+    how: isDue ? "pay_first" : isProrated ? "prorate" : "none",
+    own,
+  };
+}
+
+/** What is due is waited for as a change of the subscription, which bank debits and invoices that are sent do not know. */
+const PAYS_OTHERWISE: Refused = {
+  code: "not_by_card",
+  detail:
+    "what is due is taken from a card, and it is paid otherwise: pay by card, or have it changed at the renewal",
+};
+
+/** By our own figures, before tax and balance; negative: a credit. */
+export const dueOf = ({ lines }: Proration): bigint =>
+  lines.reduce((sum, line) => sum + netOf(line), 0n);
+
+const whenOf = (from: ServicePrice, to: ServicePrice, downgrade: Downgrade): Quote["when"] => {
+  if (from.interval !== to.interval) return to.interval === "year" ? "now" : "renewal";
+  return to.amount.minor < from.amount.minor ? downgrade : "now";
+};
+
+/** What would be had. null: it is not sold by that interval. By the hour is billed by usage, which is not sold yet. */
+function sideOf(
+  { bought }: ResizeState,
+  { interval, keepDisk }: ResizeAsked,
+  target: ResizeTarget,
+): Bought | null {
+  const wanted = interval ?? bought.price?.interval ?? null;
+  const price = target.prices.find((p) => p.interval === wanted && p.interval !== "hour") ?? null;
+  if (bought.price !== null && price === null) return null;
+  const disk = keepDisk ? bought.machine.diskGib : target.size.diskGib;
+  const { vcpus, memoryMib } = target.size;
+  return {
+    planId: target.planId,
+    planVersion: target.version,
+    price: bought.price && price,
+    machine: {
+      vcpus,
+      memoryMib,
+      // One that has grown beyond its plan stays so.
+      diskGib: Math.max(disk, bought.machine.diskGib),
+      bandwidthMbit: target.bandwidthMbit,
+      diskIops: target.diskIops,
+    },
+  };
+}
+
+const wayOf = ({ host, seen, power }: ResizeState, { machine }: Bought) =>
+  host.means && howToResize(seen, machine, host.means, power);

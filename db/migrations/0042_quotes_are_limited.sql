@@ -1,0 +1,1 @@
+ALTER TYPE "public"."attempt_limit" ADD VALUE 'quote';
