@@ -101,6 +101,7 @@ function priced(
     return { refusals: [{ code: "invoice_open", detail: prorated.error.detail }] };
   const own = prorated?.value ?? null;
   const isDue = own !== null && dueOf(own) > 0n;
+  if (isDue && billed.paysBy === "other") return { refusals: [PAYS_OTHERWISE] };
   return {
     when,
     billing,
@@ -113,6 +114,13 @@ function priced(
     own,
   };
 }
+
+/** What is due is waited for as a change of the subscription, which bank debits and invoices that are sent do not know. */
+const PAYS_OTHERWISE: Refused = {
+  code: "not_by_card",
+  detail:
+    "what is due is taken from a card, and it is paid otherwise: pay by card, or have it changed at the renewal",
+};
 
 /** By our own figures, before tax and balance; negative: a credit. */
 export const dueOf = ({ lines }: Proration): bigint =>

@@ -94,5 +94,6 @@ export const QUOTE_REFUSALS = [
   "billing_frozen",
   "figures_differ",
   "not_by_us",
+  "not_by_card",
 ] as const;
 export type QuoteRefusal = (typeof QUOTE_REFUSALS)[number];
