@@ -94,8 +94,8 @@ describe.skipIf(!ground.available)(`6a 2: a real guest that is resized${why}`, (
     expect([cpus, gib]).toEqual([3, 3]);
     expect(mib).toBeCloseTo(memoryBefore, -1);
     for (const of of ["--live", "--config"]) expect(await iopsOf(vm, of)).toBe("700");
-    expect(await host.virsh("vcpucount", vm.vmId, "--live", "--active")).toBe("3\n\n");
-    expect(await host.virsh("vcpucount", vm.vmId, "--config", "--current")).toBe("3\n\n");
+    for (const of of ["--live", "--config"])
+      expect((await host.virsh("vcpucount", vm.vmId, of, "--active")).trim()).toBe("3");
   });
 
   test("its bandwidth is limited where the kernel can, and else the host says why not", async () => {
