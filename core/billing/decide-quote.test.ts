@@ -381,6 +381,7 @@ describe("no quote", () => {
     ["invoice_open", {}, {}, { period: { ...PERIOD, until: NOW } }],
     ["cancels_at_period_end", {}, {}, { cancelsAt: PERIOD.until }],
     ["cancels_at_period_end", {}, {}, { status: "canceled" }],
+    ["not_by_card", {}, {}, { paysBy: "other" }],
     ["change_waiting", {}, {}, { pending: { changeId: "change-1", until: PERIOD.until } }],
   ];
   test.each(REFUSED)("%s (%#)", (code, state, asked, billed) => {
@@ -429,6 +430,10 @@ describe("no quote", () => {
       expect(codesOf(state(free[field]), { target: SMALLER })).toEqual([]);
     },
   );
+
+  test("is needed for a card where nothing is due", () => {
+    expect(codesOf({}, { target: SMALLER }, aBilled({ paysBy: "other" }))).toEqual([]);
+  });
 
   test("lives longer than the period that it was worked out for", () => {
     const soon = new Date(+PERIOD.until - 60_000);
