@@ -7,10 +7,12 @@ import type {
   PriceChangeState,
 } from "#core/billing/price-changes.ts";
 import { makeOnce } from "./make-once.ts";
-import { fetchBilled, itemOf, linesOf } from "./stripe-billed.ts";
+import { fetchBilled, itemOf, linesOf, withAllLines } from "./stripe-billed.ts";
 import { refundAll } from "./stripe-refunds.ts";
 import {
   changedLine,
+  creditedInvoices,
+  FROM_CREDIT,
   idOf,
   instant,
   invoiceState,
@@ -179,8 +181,9 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
   };
 
   /**
-   * What the change's invoice had moved goes back. Taking the price back credited the customer with what the change came to: as far
-   * as a card had paid it, that goes to the card and not to the balance, which ends as it began.
+   * What the change's invoice had moved goes back: to the card what that had paid, and the balance is again what it was before. Taking
+   * the price back within its period gave the customer credit for all that the change came to, so as much is taken out of that as
+   * the card gets. Where the period is over, that credit is for the next one, and stays.
    */
   const giveAllBack = async (
     changeId: string,
@@ -190,15 +193,16 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     const paymentIntent = paymentIntentOf(
       await stripe.invoices.retrieve(invoice.id, { expand: ["payments"] }),
     );
-    if (paymentIntent !== null && invoice.amount_paid > 0) {
-      const isBack = await isRefunded(stripe, now(), { changeId, paymentIntent });
-      if (!isBack) return false;
-    }
     const undo = await invoiceOf(subscriptionId, undoing(changeId));
-    const moved = movedBalance(invoice) + (undo === null ? 0 : movedBalance(undo));
-    if (moved === 0 || invoice.customer === null) return true;
+    const isReversed =
+      undo !== null && creditedInvoices(await withAllLines(stripe, undo)).has(invoice.id);
+    const amount = 0 - movedBalance(invoice) - (isReversed ? movedBalance(undo) : 0);
+    if (paymentIntent !== null && invoice.amount_paid > 0) {
+      const of = { changeId, paymentIntent, fromCredit: isReversed ? amount : 0 };
+      if (!(await isRefunded(stripe, now(), of))) return false;
+    }
+    if (amount === 0 || invoice.customer === null) return true;
     const customerId = idOf(invoice.customer);
-    const marked = { [UNDONE]: changeId };
     const find = async () => {
       const page = { limit: 100 };
       for await (const each of stripe.customers.listBalanceTransactions(customerId, page))
@@ -212,7 +216,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       make: (idempotencyKey) =>
         stripe.customers.createBalanceTransaction(
           customerId,
-          { amount: -moved, currency: invoice.currency, metadata: marked },
+          { amount, currency: invoice.currency, metadata: { [UNDONE]: changeId } },
           { idempotencyKey },
         ),
       find,
@@ -372,13 +376,14 @@ async function voidOpen(stripe: Stripe, invoiceId: string): Promise<void> {
 async function isRefunded(
   stripe: Stripe,
   now: Date,
-  { changeId, paymentIntent }: { changeId: string; paymentIntent: string },
+  of: { changeId: string; paymentIntent: string; fromCredit: number },
 ): Promise<boolean> {
   try {
     const refund = await refundAll(stripe, now, {
-      paymentIntent,
-      marked: [UNDONE, changeId],
-      key: `undo-refund-${changeId}`,
+      paymentIntent: of.paymentIntent,
+      marked: UNDONE,
+      metadata: { [UNDONE]: of.changeId, [FROM_CREDIT]: String(of.fromCredit) },
+      key: `undo-refund-${of.changeId}`,
     });
     return refundState(refund).status === "succeeded";
   } catch (error) {
