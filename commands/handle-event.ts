@@ -38,6 +38,15 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":
+    case "vm.protection_changed.v1":
+    case "vm.suspended.v1":
+    case "vm.unsuspended.v1":
+    case "vm.destroy_request_changed.v1":
+    case "service.end_told.v1":
+    case "account.closed.v1":
+    case "account.reopened.v1":
+    case "account.impersonation_began.v1":
+    case "account.impersonation_ended.v1":
     case "vm.initial_password_taken.v1":
     case "vm.initial_password_expired.v1":
     case "action.finished.v1":
