@@ -257,6 +257,16 @@ export function createStripePayments(options: StripeOptions): Payments {
       );
       return fetchSubscription(subscriptionId);
     },
+    endWithPeriod: async (subscriptionId, { ends, saidAt }) => {
+      const before = await stripe.subscriptions.retrieve(subscriptionId);
+      if (before.ended_at !== null) return { cancelAt: instant(before.ended_at) };
+      const after = await stripe.subscriptions.update(
+        subscriptionId,
+        { cancel_at_period_end: ends },
+        { idempotencyKey: `end-${ends}-${subscriptionId}-${+saidAt}` },
+      );
+      return { cancelAt: after.cancel_at === null ? null : instant(after.cancel_at) };
+    },
     resumeCollection: async (subscriptionId, { since, anew }) => {
       const now = await fetchSubscription(subscriptionId);
       if (isOver(now)) return now;
@@ -459,6 +469,7 @@ function withOutages(payments: Payments): Payments {
     fetchInvoice: wrap(payments.fetchInvoice),
     cancelSubscription: wrap(payments.cancelSubscription),
     pauseCollection: wrap(payments.pauseCollection),
+    endWithPeriod: wrap(payments.endWithPeriod),
     resumeCollection: wrap(payments.resumeCollection),
     refundInvoice: wrap(payments.refundInvoice),
     paidPeriods: wrap(payments.paidPeriods),

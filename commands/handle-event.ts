@@ -1,6 +1,7 @@
 import { assertNever } from "#core/result.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
+import { tellEnd } from "#commands/billing/end-with-period.ts";
 import { makeGiveBack } from "#commands/billing/make-give-back.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
@@ -17,6 +18,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return refundOrder(deps, event.data.orderId);
     case "subscription.cancellation_fell_due.v1":
       return cancelSubscription(deps, event.data.subscriptionId);
+    case "service.end_said.v1":
+      return tellEnd(deps, event.data.vmId);
     case "give_back.fell_due.v1":
       return makeGiveBack(deps, event.data.giveBackId);
     case "vm.create_refused.v1":

@@ -5,6 +5,14 @@
 export const SUSPENSIONS = ["abuse", "bandwidth", "dispute", "staff"] as const;
 export type Suspension = (typeof SUSPENSIONS)[number];
 
+/** The set with this reason in it, or without. In one order, so that the same set is always the same. */
+export const withReason = (
+  before: readonly Suspension[],
+  reason: Suspension,
+  is: boolean,
+): readonly Suspension[] =>
+  SUSPENSIONS.filter((each) => (each === reason ? is : before.includes(each)));
+
 /** All that a customer may read in `suspended`. */
 export const SUSPENSION_REASONS = ["overdue", ...SUSPENSIONS] as const;
 export type SuspensionReason = (typeof SUSPENSION_REASONS)[number];

@@ -18,6 +18,7 @@ const FINDING = "0199f0a2-b3c4-7d5e-8f90-000000000007";
 const GIVE_BACK = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const RELEASE = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const ROLLOUT = "0199f0a2-b3c4-7d5e-8f90-000000000009";
+const REQUEST = "0199f0a2-b3c4-7d5e-8f90-00000000000a";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -40,6 +41,16 @@ const DATA: Record<EventName, Record<string, string>> = {
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },
   "vm.relabelled.v1": { vmId: VM },
+  "vm.protection_changed.v1": { vmId: VM },
+  "vm.suspended.v1": { vmId: VM },
+  "vm.unsuspended.v1": { vmId: VM },
+  "vm.destroy_request_changed.v1": { vmId: VM, requestId: REQUEST },
+  "service.end_said.v1": { vmId: VM },
+  "service.end_told.v1": { vmId: VM },
+  "account.closed.v1": { accountId: ACCOUNT },
+  "account.reopened.v1": { accountId: ACCOUNT },
+  "account.impersonation_began.v1": { accountId: ACCOUNT },
+  "account.impersonation_ended.v1": { accountId: ACCOUNT },
   "vm.initial_password_taken.v1": { vmId: VM },
   "vm.initial_password_expired.v1": { vmId: VM },
   "action.finished.v1": { actionId: ACTION, vmId: VM },

@@ -10,8 +10,10 @@ const aVm = (over: Partial<Vm> = {}): Vm => ({
   stopMode: "graceful",
   generation: 4,
   observedPower: "running",
-  entitledUntil: minutesAfter(60),
+  runsUntil: minutesAfter(60),
   lostAt: null,
+  suspensions: [],
+  deleteProtected: false,
   ...over,
 });
 const OFF = { power: "off", observedPower: "off" } as const;
@@ -28,7 +30,7 @@ describe("asking for an action", () => {
     { type: "reset", vm: {}, desire: {} },
   ] as const)("$type desires $desire", ({ type, vm, desire }) => {
     const before = { presence: "present", power: "running", stopMode: "graceful", generation: 4 };
-    expect(decideAction(aVm(vm), null, type, AT)).toEqual({
+    expect(decideAction(aVm(vm), null, type, "owner", AT)).toEqual({
       ok: true,
       value: { ...before, ...desire },
     });
@@ -37,10 +39,10 @@ describe("asking for an action", () => {
   test.each(ACTION_TYPES)(
     "%s is refused while a delete runs, and of a VM that is to go",
     (type) => {
-      expect(decideAction(aVm(), { type: "delete" }, type, AT)).toMatchObject({
+      expect(decideAction(aVm(), { type: "delete" }, type, "owner", AT)).toMatchObject({
         error: { code: "vm_locked" },
       });
-      expect(decideAction(aVm({ presence: "absent" }), null, type, AT)).toMatchObject({
+      expect(decideAction(aVm({ presence: "absent" }), null, type, "owner", AT)).toMatchObject({
         error: { code: "vm_not_found" },
       });
     },
@@ -49,10 +51,10 @@ describe("asking for an action", () => {
   const ends = ACTION_TYPES.filter((type) => type !== "delete");
   test.each(ends)("while a %s runs all is refused but a delete, which takes over", (running) => {
     for (const type of ends)
-      expect(decideAction(aVm(), { type: running }, type, AT)).toMatchObject({
+      expect(decideAction(aVm(), { type: running }, type, "owner", AT)).toMatchObject({
         error: { code: "vm_locked" },
       });
-    expect(decideAction(aVm(), { type: running }, "delete", AT)).toMatchObject({
+    expect(decideAction(aVm(), { type: running }, "delete", "owner", AT)).toMatchObject({
       ok: true,
       value: { presence: "absent", generation: 5 },
     });
@@ -60,8 +62,10 @@ describe("asking for an action", () => {
 
   const repairs = ["adopt_disk", "restore_trash", "recreate"] as const;
   test.each(repairs)("5.1: %s is for a VM that its host has lost, whatever its power", (type) => {
-    expect(decideAction(aVm(), null, type, AT)).toMatchObject({ error: { code: "vm_not_lost" } });
-    expect(decideAction(aVm({ lostAt: AT, power: "off" }), null, type, AT)).toMatchObject({
+    expect(decideAction(aVm(), null, type, "owner", AT)).toMatchObject({
+      error: { code: "vm_not_lost" },
+    });
+    expect(decideAction(aVm({ lostAt: AT, power: "off" }), null, type, "owner", AT)).toMatchObject({
       value: { presence: "present", power: "off", generation: 5 },
     });
   });
@@ -70,10 +74,12 @@ describe("asking for an action", () => {
   test.each(others)(
     "5.1: of a VM that its host has lost, %s is refused; only a delete is not",
     (type) => {
-      expect(decideAction(aVm({ lostAt: AT }), null, type, AT)).toMatchObject({
+      expect(decideAction(aVm({ lostAt: AT }), null, type, "owner", AT)).toMatchObject({
         error: { code: "vm_lost" },
       });
-      expect(decideAction(aVm({ lostAt: AT }), null, "delete", AT)).toMatchObject({ ok: true });
+      expect(decideAction(aVm({ lostAt: AT }), null, "delete", "owner", AT)).toMatchObject({
+        ok: true,
+      });
     },
   );
 
@@ -83,21 +89,21 @@ describe("asking for an action", () => {
     { name: "not seen running", vm: { observedPower: "starting" } },
     { name: "unknown", vm: { observedPower: null } },
   ] as const)("reboot of a VM that is $name is refused", ({ vm }) => {
-    expect(decideAction(aVm(vm), null, "reboot", AT)).toMatchObject({
+    expect(decideAction(aVm(vm), null, "reboot", "owner", AT)).toMatchObject({
       error: { code: "vm_not_running" },
     });
   });
 
   test("start is refused once the grace of its entitlement is over; stop and delete are not", () => {
     const grace = 3 * 1440;
-    const renewing = aVm({ ...OFF, entitledUntil: minutesAfter(-grace) });
-    expect(decideAction(renewing, null, "start", AT)).toMatchObject({ ok: true });
-    const unpaid = aVm({ ...OFF, entitledUntil: minutesAfter(-grace - 1) });
-    expect(decideAction(unpaid, null, "start", AT)).toMatchObject({
+    const renewing = aVm({ ...OFF, runsUntil: minutesAfter(-grace) });
+    expect(decideAction(renewing, null, "start", "owner", AT)).toMatchObject({ ok: true });
+    const unpaid = aVm({ ...OFF, runsUntil: minutesAfter(-grace - 1) });
+    expect(decideAction(unpaid, null, "start", "owner", AT)).toMatchObject({
       error: { code: "vm_suspended" },
     });
-    expect(decideAction(unpaid, null, "stop", AT)).toMatchObject({ ok: true });
-    expect(decideAction(unpaid, null, "delete", AT)).toMatchObject({ ok: true });
+    expect(decideAction(unpaid, null, "stop", "owner", AT)).toMatchObject({ ok: true });
+    expect(decideAction(unpaid, null, "delete", "owner", AT)).toMatchObject({ ok: true });
   });
 });
 

@@ -98,8 +98,14 @@ export const services = pgTable(
     index("services_to_end_idx")
       .on(t.cancelAt)
       .where(sql`${t.endWanted} and not ${t.vmIsToGo}`),
-    check("services_granted_is_whole", sql`(${t.grantedDays} > 0) = (${t.grantedUntil} is not null)`),
-    check("services_end_was_said", sql`not (${t.endWanted} or ${t.endUntold}) or ${t.endSaidAt} is not null`),
+    check(
+      "services_granted_is_whole",
+      sql`(${t.grantedDays} > 0) = (${t.grantedUntil} is not null)`,
+    ),
+    check(
+      "services_end_was_said",
+      sql`not (${t.endWanted} or ${t.endUntold}) or ${t.endSaidAt} is not null`,
+    ),
     check(
       "services_price_is_whole",
       sql`num_nonnulls(${t.interval}, ${t.amountMinor}, ${t.currency}) in (0, 3) and ${t.amountMinor} > 0`,

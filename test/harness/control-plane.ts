@@ -72,6 +72,7 @@ const noAccounts: Accounts & LogIns = {
   createAccount: () => Promise.reject(new Error("this test has no accounts")),
   authenticate: async () => ok(undefined),
   createToken: () => Promise.reject(new Error("this test has no accounts")),
+  newSession: () => Promise.reject(new Error("this test has no accounts")),
   listTokens: async () => [],
   revokeToken: async () => false,
   revokeAllTokens: async () => undefined,
