@@ -163,3 +163,42 @@ test.each([
   const said = { generation: 5, lost: false, ...seen };
   expect(whyActionFailed({ type, generation: 5 }, said)).toBe(why);
 });
+
+// 6a item 6
+describe("a suspended VM", () => {
+  const suspended = aVm({ suspensions: ["staff"] });
+  test.each(["start", "reboot", "reset"] as const)("is not asked to %s, and says why", (type) => {
+    for (const by of ["owner", "staff"] as const) {
+      const refused = decideAction(suspended, null, type, by, AT);
+      expect(refused).toMatchObject({ error: { code: "vm_suspended" } });
+      expect(refused).toMatchObject({ error: { detail: expect.stringContaining("staff") } });
+    }
+  });
+
+  test.each(["shutdown", "stop"] as const)("may be told to be off for good: %s", (type) => {
+    expect(decideAction(suspended, null, type, "owner", AT)).toMatchObject({
+      value: { power: "off" },
+    });
+  });
+
+  test.each([
+    ["staff", true],
+    ["bandwidth", true],
+    ["abuse", false],
+    ["dispute", false],
+  ] as const)("for %s is deleted by its owner: %s", (reason, may) => {
+    const vm = aVm({ suspensions: [reason] });
+    expect(decideAction(vm, null, "delete", "owner", AT).ok).toBe(may);
+    expect(decideAction(vm, null, "delete", "staff", AT).ok).toBe(true);
+  });
+});
+
+describe("a protected VM", () => {
+  test.each(["delete", "recreate"] as const)("is not asked to be destroyed by %s", (type) => {
+    const vm = aVm({ deleteProtected: true, lostAt: AT });
+    for (const by of ["owner", "staff", "system"] as const)
+      expect(decideAction(vm, null, type, by, AT)).toMatchObject({
+        error: { code: "vm_protected" },
+      });
+  });
+});

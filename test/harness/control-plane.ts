@@ -86,6 +86,8 @@ export async function startControlPlane(
     unpaidLimits?: UnpaidLimits;
     /** Of an installation that signs releases of the agent. */
     releaseKey?: string;
+    /** One of staff alone may destroy what is a customer's. */
+    oneMayDestroy?: boolean;
     /** What Stripe does with a subscription whose renewal failed to the end. */
     afterLastRetry?: "cancel" | "unpaid";
     /** Who may call the HTTP API; nobody when left out. */
@@ -130,6 +132,7 @@ export async function startControlPlane(
       publicUrl: "http://berth.test",
       unpaidLimits: options.unpaidLimits ?? LOOSE_UNPAID_LIMITS,
       releaseKey: options.releaseKey,
+      oneMayDestroy: options.oneMayDestroy,
       intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 },
     },
   };
