@@ -46,7 +46,7 @@ export const unpaidStops: MakeCheck = (scene) => {
 
 /**
  * 6. What staff have suspended does not run for longer than a resync and a stop, however it is paid for, as long as nothing has gone
- * wrong yet in the run (at rest 16 sees it in any case); and nobody but staff lifts it.
+ * wrong yet in the run that an agent could notice (at rest 16 sees it in any case); and nobody but staff lifts it.
  */
 export const suspendedStops: MakeCheck = (scene) => {
   const since = new Map<string, number>();
@@ -63,7 +63,7 @@ export const suspendedStops: MakeCheck = (scene) => {
           : undefined;
       }),
     onStep: () =>
-      scene.sim.faults.counts.size > 0
+      [...scene.sim.faults.counts.keys()].some((kind) => !LEAVES_AGENTS_ALONE.test(kind))
         ? undefined
         : first(machines(scene), ({ host, vm }) => {
             const at = since.get(vm.vmId);
@@ -75,6 +75,9 @@ export const suspendedStops: MakeCheck = (scene) => {
           }),
   };
 };
+
+/** A doorbell is but a doorbell: agents resync without. */
+const LEAVES_AGENTS_ALONE = /^(queue|doorbell|webhook|payment|stripe)\./;
 
 const byStaff = ({ mirror }: Scene, action: string, vmId: string): boolean =>
   mirror.audit.changed.some(

@@ -548,11 +548,4 @@ export const MUTANTS: readonly Mutant[] = [
     replace: "if (+at.now === 0) await recordChange(",
     plan: "suspended-and-paid",
   },
-  {
-    name: "suspension: lifted, its VM stays off",
-    file: "core/billing/suspension.ts",
-    find: "each === reason ? is : before.includes(each)",
-    replace: "each === reason ? is || before.length > 0 : before.includes(each)",
-    plan: "suspended-and-paid",
-  },
 ];
