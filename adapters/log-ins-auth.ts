@@ -97,6 +97,7 @@ export const createAuth = (options: AuthOptions, { hash, verify }: PasswordHashe
       cookieCache: { enabled: false },
       additionalFields: {
         secondFactor: { type: "boolean", required: false, input: false },
+        impersonatedBy: { type: "string", required: false, input: false },
       },
     },
     verification: { storeIdentifier: "hashed" },

@@ -1,4 +1,4 @@
-import { parse, parseSigned } from "hono/utils/cookie";
+import { parse, parseSigned, serializeSigned } from "hono/utils/cookie";
 import type { SessionCookies } from "#core/ports.ts";
 
 /**
@@ -14,6 +14,11 @@ export const cookiePrefix = (secure: boolean): string => `${secure ? "__Host-" :
 export function createSessionCookies(options: { secret: string; secure: boolean }): SessionCookies {
   const name = `${cookiePrefix(options.secure)}.session_token`;
   return {
+    cookieOf: async (token) => {
+      // Without the attributes: those are a browser's, and nobody sets this one in a browser that is logged in as staff.
+      const signed = await serializeSigned(name, token, options.secret);
+      return signed.split(";")[0] ?? signed;
+    },
     tokenIn: async (headers) => {
       const cookies = headers.get("cookie") ?? "";
       if (parse(cookies, name)[name] === undefined) return { kind: "none" };

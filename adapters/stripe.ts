@@ -265,6 +265,16 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       );
       return fetchSubscription(subscriptionId);
     },
+    endWithPeriod: async (subscriptionId, { ends, saidAt }) => {
+      const before = await stripe.subscriptions.retrieve(subscriptionId);
+      if (before.ended_at !== null) return { cancelAt: instant(before.ended_at) };
+      const after = await stripe.subscriptions.update(
+        subscriptionId,
+        { cancel_at_period_end: ends },
+        { idempotencyKey: `end-${ends}-${subscriptionId}-${+saidAt}` },
+      );
+      return { cancelAt: after.cancel_at === null ? null : instant(after.cancel_at) };
+    },
     resumeCollection: async (subscriptionId, { since, anew }) => {
       const now = await fetchSubscription(subscriptionId);
       if (isOver(now)) return now;
@@ -432,6 +442,7 @@ function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvi
     fetchInvoice: withOutages(payments.fetchInvoice),
     cancelSubscription: withOutages(payments.cancelSubscription),
     pauseCollection: withOutages(payments.pauseCollection),
+    endWithPeriod: withOutages(payments.endWithPeriod),
     resumeCollection: withOutages(payments.resumeCollection),
     refundInvoice: withOutages(payments.refundInvoice),
     paidPeriods: withOutages(payments.paidPeriods),

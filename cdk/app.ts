@@ -23,6 +23,7 @@ const Context = z.object({
   alarmEmail: z.email().optional(),
   mailFrom: z.email().optional(),
   releaseKey: PublicKeyX.optional(),
+  oneMayDestroy: z.literal("yes").optional(),
   entranceKey: z.enum(ENTRANCE_KEYS).default("a"),
   domain: z
     .union([
@@ -53,6 +54,7 @@ export function createApp(props: {
     alarmEmail: given("alarmEmail"),
     mailFrom: given("mailFrom"),
     releaseKey: given("releaseKey"),
+    oneMayDestroy: given("oneMayDestroy"),
     entranceKey: given("entranceKey"),
     domain: { name: given("domainName"), certificateArn: given("certificateArn") },
   });

@@ -37,6 +37,8 @@ export type BerthStackProps = StackProps &
     mailFrom?: string | undefined;
     /** The public key of whoever signs the agents' releases; without one agents are told of none. */
     releaseKey?: string | undefined;
+    /** One member of staff alone may destroy what is a customer's; two unless given. */
+    oneMayDestroy?: "yes" | undefined;
   }>;
 
 /** The whole control plane of one stage (design §9). */
@@ -155,6 +157,8 @@ export class BerthStack extends Stack {
     for (const each of [api, agent])
       if (props.releaseKey !== undefined)
         each.function.addEnvironment("BERTH_RELEASE_KEY", props.releaseKey);
+    if (props.oneMayDestroy !== undefined)
+      api.function.addEnvironment("BERTH_ONE_MAY_DESTROY", props.oneMayDestroy);
     const logInLogin = database.loginOf("LogIn");
     const logIn = new BerthFunction(this, "LogIn", {
       home: shared.home,

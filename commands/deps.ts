@@ -45,6 +45,8 @@ export type Settings = Readonly<{
   unpaidLimits?: UnpaidLimits;
   /** Whose signature agents' releases bear (`PublicKeyX`); left out: this installation signs none. */
   releaseKey?: string | undefined;
+  /** One member of staff alone may destroy what is a customer's; two unless given (ADR 0048). */
+  oneMayDestroy?: boolean | undefined;
   /** What agents are told to do, in seconds. */
   intervals: { resyncSeconds: number; usageSampleSeconds: number; usageFlushSeconds: number };
 }>;

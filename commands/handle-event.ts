@@ -1,6 +1,7 @@
 import { assertNever } from "#core/result.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
+import { tellEnd } from "#commands/billing/end-with-period.ts";
 import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { makeGiveBack } from "#commands/billing/make-give-back.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
@@ -18,6 +19,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return refundOrder(deps, event.data.orderId);
     case "subscription.cancellation_fell_due.v1":
       return cancelSubscription(deps, event.data.subscriptionId);
+    case "service.end_said.v1":
+      return tellEnd(deps, event.data.vmId);
     case "give_back.fell_due.v1":
       return makeGiveBack(deps, event.data.giveBackId);
     case "plan_change.fell_due.v1":
@@ -44,6 +47,15 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":
+    case "vm.protection_changed.v1":
+    case "vm.suspended.v1":
+    case "vm.unsuspended.v1":
+    case "vm.destroy_request_changed.v1":
+    case "service.end_told.v1":
+    case "account.closed.v1":
+    case "account.reopened.v1":
+    case "account.impersonation_began.v1":
+    case "account.impersonation_ended.v1":
     case "vm.initial_password_taken.v1":
     case "vm.initial_password_expired.v1":
     case "action.finished.v1":

@@ -46,6 +46,8 @@ export const Environment = z.object({
   BERTH_STRIPE_API_URL: z.url().optional(),
   /** Whose signature agents' releases bear: public, so no secret. */
   BERTH_RELEASE_KEY: PublicKeyX.optional(),
+  /** "yes": one member of staff alone may destroy what is a customer's; two unless set (ADR 0048). */
+  BERTH_ONE_MAY_DESTROY: z.literal("yes").optional(),
 });
 /** Of every Lambda that is called over HTTP: what CloudFront sends with each request. */
 const ENTRANCE = { BERTH_ENTRANCE_SECRET_ARN: z.string() };
@@ -144,6 +146,7 @@ async function createRuntime(): Promise<Deps> {
       publicUrl: publicUrlOf(env),
       intervals: INTERVALS,
       releaseKey: env.BERTH_RELEASE_KEY,
+      oneMayDestroy: env.BERTH_ONE_MAY_DESTROY === "yes",
     },
   };
 }

@@ -67,4 +67,6 @@ export type SessionCookies = {
   tokenIn: (
     headers: Headers,
   ) => Promise<{ kind: "none" } | { kind: "token"; token: string } | { kind: "forged" }>;
+  /** The cookie of a session's token, as a `Cookie` header has it. */
+  cookieOf: (token: string) => Promise<string>;
 };

@@ -5,7 +5,12 @@ import { list, runNamed } from "./named.ts";
 import { auditLog, type actorKind } from "./schema/audit.ts";
 import { outbox } from "./schema/messages.ts";
 
-export type Actor = Readonly<{ kind: (typeof actorKind.enumValues)[number]; id: string }>;
+export type Actor = Readonly<{
+  kind: (typeof actorKind.enumValues)[number];
+  id: string;
+  /** As whom a member of staff did it. */
+  onBehalfOf?: string;
+}>;
 export type SubjectKind =
   | "order"
   | "vm"
@@ -34,6 +39,11 @@ type At = Readonly<{ now: Date; newId: () => string }>;
 export const recordChange = (tx: Tx, change: Change, at: At): Promise<void> =>
   recordChanges(tx, [change], at);
 
+const detailOf = ({ actor, detail }: Pick<Change, "actor" | "detail">) => ({
+  ...detail,
+  ...(actor.onBehalfOf !== undefined && { on_behalf_of: actor.onBehalfOf }),
+});
+
 /** The same of many changes, by one statement too. */
 export async function recordChanges(tx: Tx, changes: readonly Change[], at: At): Promise<void> {
   if (changes.length === 0) return;
@@ -57,7 +67,7 @@ export async function recordChanges(tx: Tx, changes: readonly Change[], at: At):
         ${list(rows, (r) => r.id)}::uuid[], ${list(rows, (r) => r.actor.kind)}::actor_kind[],
         ${list(rows, (r) => r.actor.id)}::text[], ${list(rows, (r) => r.action)}::text[],
         ${list(rows, (r) => r.subject.kind)}::text[], ${list(rows, (r) => r.subject.id)}::uuid[],
-        ${list(rows, (r) => JSON.stringify(r.detail ?? {}))}::jsonb[]
+        ${list(rows, (r) => JSON.stringify(detailOf(r)))}::jsonb[]
       ) as n (id, actor_kind, actor_id, action, subject_kind, subject_id, detail)
     )
     insert into ${outbox} (id, name, data, created_at, sent_at)

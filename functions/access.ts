@@ -158,6 +158,8 @@ export function forAccounts(deps: GuardDeps, roles: readonly Role[], scope: Scop
   };
 }
 
+export const NOT_AS_SOMEBODY_ELSE = "this is for the account's owner: you act as somebody else";
+
 /** For who is logged in with a browser, whatever the role: what a token must never do, such as a change of password. */
 export function forSessions(deps: GuardDeps) {
   const guard: MiddlewareHandler<AccountEnv> = async (c, next) => {
@@ -165,6 +167,7 @@ export function forSessions(deps: GuardDeps) {
     if (!who) throw new ProblemError("unauthenticated", "log in first");
     if (who.via !== "session")
       throw new ProblemError("forbidden", "this needs a log-in, and no API token does");
+    if (who.impersonator !== undefined) throw new ProblemError("forbidden", NOT_AS_SOMEBODY_ELSE);
     refuseForeignWrite(c.req.raw, who, deps.settings.publicUrl);
     c.set("who", who);
     await next();
@@ -175,9 +178,6 @@ export function forSessions(deps: GuardDeps) {
     middleware: guard,
   };
 }
-
-/** The actor of what a member of staff does. */
-export const asStaff = (who: AccountPrincipal) => ({ kind: "staff", id: who.accountId }) as const;
 
 /** What hands something out asks for nothing long; reports and samples do. */
 const LIMIT_BY_USES = { once: limitOf(BODY_LIMIT), many: limitOf(AGENT_BODY_LIMIT) };

@@ -27,12 +27,14 @@ import { invoiceRoutes, resizeRoutes } from "#functions/routes/customer/billing.
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
 import { publicPages } from "#functions/routes/health.ts";
 import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
+import { staffBillingRoutes } from "#functions/routes/staff/billing.ts";
 import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
 import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { staffOrderRoutes } from "#functions/routes/staff/orders.ts";
 import { staffResizeRoutes } from "#functions/routes/staff/billing.ts";
+import { staffDestroyRoutes } from "#functions/staff-destroys.ts";
 import { staffVmRoutes } from "#functions/routes/staff/vms.ts";
 import { usageRoutes } from "#functions/routes/customer/usage.ts";
 import { vmRoutes } from "#functions/routes/customer/vms.ts";
@@ -181,6 +183,8 @@ export function createApi(deps: Deps) {
   app.route("/", staffVmRoutes(deps));
   app.route("/", staffResizeRoutes(deps));
   app.route("/", resizeRoutes(deps));
+  app.route("/", staffDestroyRoutes(deps));
+  app.route("/", staffBillingRoutes(deps));
   app.route("/", staffOrderRoutes(deps));
   describeAgents(deps.clock, app.openAPIRegistry);
 

@@ -5,6 +5,7 @@ import type { FoundView } from "#core/contracts/api/search.ts";
 import { isIdKind, toWireId } from "#core/ids.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import { toMoneyView } from "#core/money.ts";
+import type { ForcedPlan } from "#commands/forced.ts";
 import type { Note } from "#commands/accounts/add-note.ts";
 import type { AccountDetails } from "#commands/accounts/show-account.ts";
 import { toInvoiceView, toOrderView, toTokenView, toVmView } from "./views.ts";
@@ -45,6 +46,12 @@ export const toAccountView = (a: AccountRow): AccountView => ({
   secondFactor: a.twoFactorEnabled,
   closedAt: a.bannedAt?.toISOString() ?? null,
   createdAt: a.createdAt.toISOString(),
+});
+
+export const toForcedView = ({ effects, hash }: ForcedPlan, { dryRun }: { dryRun: boolean }) => ({
+  effects: [...effects],
+  hash,
+  done: !dryRun,
 });
 
 const PLACE_OF = {
@@ -91,6 +98,7 @@ export const toAccountDetailsView = (
     address: s.ipAddress,
     userAgent: s.userAgent,
     secondFactor: s.secondFactor,
+    impersonatedBy: s.impersonatedBy === null ? null : toWireId("account", s.impersonatedBy),
   })),
   tokens: d.tokens.map(toTokenView),
   notes: d.notes.map(toNoteView),

@@ -5,6 +5,7 @@ import { noteOldAgents } from "#commands/fleet/note-old-agents.ts";
 import { endSilentFindings, tellSilentHosts } from "#commands/hosts/note-findings.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
+import { endServices, retryEnds } from "#commands/billing/end-with-period.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
@@ -53,6 +54,8 @@ export const SWEEPS = {
   expire_orders: expireOrders,
   retry_refunds: retryRefunds,
   retry_cancellations: retryCancellations,
+  retry_ends: retryEnds,
+  end_services: endServices,
   freeze_billing: freezeBilling,
   settle_losses: settleLosses,
   make_give_backs: retryGiveBacks,

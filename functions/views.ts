@@ -9,7 +9,8 @@ import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.
 import type { RestoreView } from "#core/contracts/api/restores.ts";
 import type { UsageView } from "#core/contracts/api/usage.ts";
 import type { AccountPrincipal, TokenView } from "#core/accounts/accounts.ts";
-import { isPastGrace } from "#core/billing/entitlement.ts";
+import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
+import { SUSPENSION_WORDS, type SuspensionReason } from "#core/billing/suspension.ts";
 import { agentAge } from "#core/fleet/agent-age.ts";
 import { toWireId } from "#core/ids.ts";
 import { toMoneyView } from "#core/money.ts";
@@ -50,8 +51,10 @@ export const toOrderView = (o: Order): OrderView => ({
   paidAt: iso(o.paidAt),
 });
 
-const isSuspended = ({ bought }: VmView, now: Date): boolean =>
-  isPastGrace(bought.entitledUntil, now);
+const suspendedFor = ({ bought }: VmView, now: Date): SuspensionReason[] => [
+  ...(isPastGrace(runsUntil(bought), now) ? (["overdue"] as const) : []),
+  ...bought.suspensions,
+];
 
 /** `who` reads it: staff get a host's own words, everybody else what they mean. */
 export const toVmView = (
@@ -69,7 +72,7 @@ export const toVmView = (
     observedPower: v.vm.observedPower,
     hostLastSeenAt: v.hostLastSeenAt,
     runningAction: v.runningAction?.type ?? null,
-    suspended: isSuspended(v, now),
+    suspended: suspendedFor(v, now).length > 0,
     lostAt: v.vm.lostAt,
     now,
   }),
@@ -77,7 +80,8 @@ export const toVmView = (
   lastError: shownError(v.vm, who),
   power: { desired: v.vm.desiredPower, observed: v.vm.observedPower },
   guest: guestState(v.vm),
-  suspended: isSuspended(v, now) ? ["overdue"] : [],
+  suspended: suspendedFor(v, now),
+  suspendedBecause: suspendedFor(v, now).map((reason) => SUSPENSION_WORDS[reason]),
   lockedBy: v.runningAction ? toWireId("action", v.runningAction.id) : null,
   planId: toWireId("plan", v.bought.planId),
   planVersion: v.bought.planVersion,
@@ -89,7 +93,10 @@ export const toVmView = (
   locationId: toWireId("location", v.vm.locationId),
   size: { vcpus: v.vm.vcpus, memoryMib: v.vm.memoryMib, diskGib: v.vm.diskGib },
   addresses: [...v.addresses],
-  entitledUntil: v.bought.entitledUntil.toISOString(),
+  entitledUntil: runsUntil(v.bought).toISOString(),
+  cancelled: v.bought.endWanted,
+  cancelAt: v.bought.endWanted ? iso(v.bought.cancelAt) : null,
+  deleteProtected: v.vm.deleteProtected,
   createdAt: v.vm.createdAt.toISOString(),
 });
 

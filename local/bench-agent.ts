@@ -36,7 +36,12 @@ libvirt, as npm run test:kvm does.
 const SIZE = { vcpus: 1, memoryMib: 96, diskGib: 1 };
 const AT_ONCE = 4;
 /** As docs/agent.md starts it: what it seldom needs does not lie in memory, and one heap of malloc's is enough. */
-const FLAGS = ["--max-semi-space-size=2", "--v8-pool-size=1", "--optimize-for-size", "--liftoff-only"];
+const FLAGS = [
+  "--max-semi-space-size=2",
+  "--v8-pool-size=1",
+  "--optimize-for-size",
+  "--liftoff-only",
+];
 const ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
 
 async function main(args: readonly string[]): Promise<void> {

@@ -20,7 +20,7 @@ and Stripe's events since are taken in again. Run again with the same instant it
 With --adopt it makes a VM known again that a host holds and the database does not.
 
   --run      do it; without it this is a dry run, which changes nothing
-  --hash     of an adoption's dry run: refused when it would be another by now
+  --hash     of an adoption's dry run: without it, or when it would be another by now, it is refused
   --url      where the product is; else BERTH_API_URL, else what .local/stack.json says
   --json     the answer as it is
   --help     this

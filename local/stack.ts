@@ -53,6 +53,8 @@ export type StackOptions = Readonly<{
   intervals: Settings["intervals"];
   /** Whose signature agents' releases bear; left out: they are told of none. */
   releaseKey?: string | undefined;
+  /** One member of staff alone may destroy what is a customer's; two when left out. */
+  oneMayDestroy?: boolean;
   sweepSeconds: number;
   /** For demos and tests: quicker, and gone with the folder. */
   throwaway: boolean;
@@ -191,6 +193,7 @@ async function start(
       unpaidLimits: LOOSE_UNPAID_LIMITS,
       intervals: options.intervals,
       releaseKey: options.releaseKey,
+      oneMayDestroy: options.oneMayDestroy,
     },
   };
   const logIns = createLogIns({

@@ -24,6 +24,7 @@ environment
   BERTH_PORT        the API's port; Stripe, SQS and Postgres take the next three (8787)
   BERTH_LOCAL_DIR   where everything is kept (.local)
   BERTH_RELEASE_KEY whose signature agents' releases bear, as the x of an Ed25519 key's JWK (none)
+  BERTH_ONE_MAY_DESTROY "yes": one member of staff alone deletes a customer's VM; two unless set
 `;
 
 async function main(args: readonly string[]): Promise<void> {
@@ -123,6 +124,7 @@ async function run(options: {
     log: (clock) => createLineLog((line) => logFile.write(line), clock),
     intervals: { resyncSeconds: 15, usageSampleSeconds: 10, usageFlushSeconds: 20 },
     releaseKey: options.releaseKey,
+    oneMayDestroy: process.env["BERTH_ONE_MAY_DESTROY"] === "yes",
     sweepSeconds: 10,
     throwaway: false,
     signal: asked,

@@ -34,6 +34,7 @@ function uncallable(): Deps {
       fetchInvoice: never,
       cancelSubscription: never,
       pauseCollection: never,
+      endWithPeriod: never,
       resumeCollection: never,
       paidPeriods: never,
       giveCredit: never,
@@ -58,6 +59,7 @@ function uncallable(): Deps {
     accounts: {
       authenticate: never,
       createToken: never,
+      newSession: never,
       listTokens: never,
       revokeToken: never,
       revokeAllTokens: never,

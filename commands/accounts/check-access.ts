@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import {
   scopesOf,
+  scopesOfImpersonator,
   scopesOfSession,
   type Account,
   type AccountPrincipal,
@@ -82,7 +83,13 @@ export function createAccounts(ports: AccessPorts): Accounts {
     const found = await findSession(db, token);
     if (found === undefined || found.expiresAt <= ports.sessionClock.now())
       return refuse("token_invalid", "The session is unknown or has ended.");
-    return principalOf(found.account, scopesOfSession(found.account, found.secondFactor));
+    const { account, impersonator } = found;
+    if (impersonator === null)
+      return principalOf(account, scopesOfSession(account, found.secondFactor));
+    if (!isStillStaff(impersonator))
+      return refuse("token_invalid", "The session is unknown or has ended.");
+    const who = principalOf(account, scopesOfImpersonator(account));
+    return who.ok ? ok({ ...who.value, impersonator: impersonator.accountId }) : who;
   }
 
   async function authenticate(headers: Headers, callerAddress?: string): Authenticated {
@@ -116,6 +123,12 @@ export function createAccounts(ports: AccessPorts): Accounts {
   return {
     authenticate: (headers, callerAddress) => guarded(() => authenticate(headers, callerAddress)),
     createToken: (owner, input) => guarded(() => createToken(owner, input)),
+    newSession: async (minutes) => {
+      const token = ports.secrets.newSecret(TOKEN_BYTES);
+      const createdAt = ports.sessionClock.now();
+      const expiresAt = new Date(+createdAt + minutes * 60_000);
+      return { token, cookie: await ports.cookies.cookieOf(token), createdAt, expiresAt };
+    },
     listTokens: (accountId) =>
       guarded(async () => (await listApiTokens(db, accountId)).map(toTokenView)),
     revokeToken: (accountId, tokenId) =>
@@ -123,6 +136,10 @@ export function createAccounts(ports: AccessPorts): Accounts {
     revokeAllTokens: (accountId) => guarded(() => deleteAllApiTokens(db, accountId)),
   };
 }
+
+/** Whoever may not act as customers any more, does not go on with it either. */
+const isStillStaff = (account: Account): boolean =>
+  account.bannedAt === null && scopesOf(account).includes("accounts:impersonate");
 
 type Authenticated = ReturnType<Accounts["authenticate"]>;
 

@@ -12,7 +12,7 @@ import { inTransaction } from "#db/transaction.ts";
 import { loadActionWithOwner } from "#db/vms/actions.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { beginPlanChange, makeWay } from "./begin-plan-change.ts";
-import { hashOf } from "#commands/vms/repair-vm.ts";
+import { hashOf, refuseOther } from "#commands/forced.ts";
 import { findForResize, offer, type WantedResize } from "./quote-resize.ts";
 import { effectsOf } from "./resize-effects.ts";
 
@@ -68,9 +68,8 @@ export async function quoteForStaff(
       "resize_refused",
       refusals.map(({ code, detail }) => `${code}: ${detail}`).join("; "),
     );
-  if (asked.hash !== undefined && asked.hash !== hash)
-    return refuse("plan_changed", "it would do something else by now: look at a dry run again");
-  return ok(await insertQuote(deps.db, quote));
+  const same = refuseOther({ hash: hash ?? "" }, asked.hash);
+  return same.ok ? ok(await insertQuote(deps.db, quote)) : same;
 }
 
 type Begun = Readonly<{ action: Action; change: PlanChange }>;

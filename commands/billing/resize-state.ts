@@ -1,4 +1,4 @@
-import { isPastGrace } from "#core/billing/entitlement.ts";
+import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
 import type { Billed } from "#core/billing/price-changes.ts";
 import type { Bought } from "#core/billing/quote.ts";
 import type { ResizeState, ResizeTarget } from "#core/billing/resize.ts";
@@ -7,7 +7,7 @@ import { seenSizeFromRow } from "#core/vms/seen-size.ts";
 import type { Resizing } from "#db/billing/resizing.ts";
 import type { Plan } from "#db/catalogue/catalogue.ts";
 import { factsOf } from "#db/hosts/hosts.ts";
-import { hashOf } from "#commands/vms/repair-vm.ts";
+import { hashOf } from "#commands/forced.ts";
 import type { Deps } from "#commands/deps.ts";
 
 /** What our rows say, as the decision looks at it. */
@@ -29,7 +29,8 @@ export function stateOf(found: Resizing, now: Date): ResizeState {
     planDiskGib: plan.diskGib,
     downgrade: plan.downgrade,
     isFrozen: found.frozenAt !== null,
-    isSuspended: isPastGrace(service.entitledUntil, now),
+    isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
+    isToEnd: service.endWanted,
     isDelivered: isDelivered(found),
     isLost: vm.lostAt !== null,
     running: found.running,

@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import { UnknownToProvider, type CheckoutState } from "#core/billing/payments.ts";
 import type { Order } from "#core/orders/order.ts";
@@ -13,6 +12,7 @@ import { insertOrder, loadOrder } from "#db/orders/orders.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { loadVm } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { hashOf, refuseOther, type Asked, type ForcedPlan } from "#commands/forced.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { followProvider } from "./follow-provider.ts";
 
@@ -23,8 +23,6 @@ export type Adoption = Readonly<{
   accountId: string;
   planId: string;
 }>;
-/** What an adoption comes to; `hash` names it, and a call that carries it is refused once it would be something else. */
-export type AdoptionPlan = Readonly<{ effects: readonly string[]; hash: string }>;
 type AdoptRefusal = Refusal<"vm_not_found" | "adoption_refused" | "plan_changed">;
 type Planned = Readonly<{
   vm: UnknownVm;
@@ -44,14 +42,14 @@ type Planned = Readonly<{
 export async function adoptVm(
   deps: Deps,
   by: Actor,
-  asked: Adoption & { dryRun: boolean; hash?: string | undefined },
-): Promise<Result<AdoptionPlan, AdoptRefusal>> {
+  asked: Adoption & Asked,
+): Promise<Result<ForcedPlan, AdoptRefusal>> {
   const planned = await plan(deps, asked);
   if (!planned.ok) return planned;
   const { effects, hash, order } = planned.value;
-  if (asked.hash !== undefined && asked.hash !== hash)
-    return refuse("plan_changed", "it would do something else by now: look at a dry run again");
   if (asked.dryRun) return ok({ effects, hash });
+  const same = refuseOther({ hash }, asked.hash);
+  if (!same.ok) return same;
   const written = await write(deps, by, planned.value);
   if (!written.ok) return written;
   await followProvider(deps, order.id, { actor: by });
@@ -93,7 +91,7 @@ async function plan(deps: Deps, asked: Adoption): Promise<Result<Planned, AdoptR
   ];
   const { vmId, checkoutId, accountId, planId } = asked;
   const of = { vmId, checkoutId, accountId, planId, effects };
-  const hash = createHash("sha256").update(canonicalJson(of)).digest("hex");
+  const hash = hashOf(of);
   return ok({ vm, order, plan: sold, effects, hash });
 }
 

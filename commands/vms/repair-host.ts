@@ -6,7 +6,8 @@ import type { Db } from "#db/client.ts";
 import { loadHost } from "#db/hosts/hosts.ts";
 import { lostVmsOf } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
-import { hashOf, planOf, repairVm, type RepairRefusal } from "./repair-vm.ts";
+import { hashOf, refuseOther } from "#commands/forced.ts";
+import { planOf, repairVm, type RepairRefusal } from "./repair-vm.ts";
 
 /** Of one VM: what would be done, or why it cannot be; and once it was asked for, its action. */
 export type RepairOfOne = Readonly<{
@@ -49,8 +50,8 @@ export async function repairHost(
   const planned = await planAll(deps.db, asked);
   if (!planned.ok) return planned;
   const { repair, hashes } = planned.value;
-  if (asked.hash !== undefined && asked.hash !== repair.hash)
-    return refuse("plan_changed", "it would do something else by now: look at a dry run again");
+  const same = refuseOther(repair, asked.hash);
+  if (!same.ok) return same;
   const vms: RepairOfOne[] = [];
   for (const one of repair.vms) {
     const { vmId } = one;

@@ -1,6 +1,4 @@
-import { createHash } from "node:crypto";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
-import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
 import { planRepair, type RepairWay } from "#core/vms/plan-repair.ts";
@@ -11,10 +9,11 @@ import { factsOf, loadHost, type Host } from "#db/hosts/hosts.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
+import { hashOf, refuseOther, type ForcedPlan } from "#commands/forced.ts";
 import { requestAction, type ActionRefusal } from "./request-action.ts";
 
-/** What a repair would do. `hash` names it: a repair that carries it is refused when it would do something else by now. */
-export type RepairPlan = Readonly<{ how: RepairWay; effects: readonly string[]; hash: string }>;
+/** What a repair would do. */
+export type RepairPlan = ForcedPlan & Readonly<{ how: RepairWay }>;
 export type RepairRefusal =
   | Refusal<"vm_not_found" | "vm_not_lost" | "repair_unavailable" | "plan_changed">
   | ActionRefusal;
@@ -35,8 +34,8 @@ export async function repairVm(
   return inTransaction(deps.db, async (tx): Promise<Result<Action, RepairRefusal>> => {
     const planned = await plan(tx, asked);
     if (!planned.ok) return planned;
-    if (asked.hash !== undefined && asked.hash !== planned.value.hash)
-      return refuse("plan_changed", "it would do something else by now: look at a dry run again");
+    const same = refuseOther(planned.value, asked.hash);
+    if (!same.ok) return same;
     const type = asked.how === "give_up" ? "delete" : asked.how;
     return requestAction({ ...deps, db: tx }, { who: asked.who, vmId: asked.vmId, type });
   });
@@ -68,7 +67,3 @@ export function planOf(
     hash: hashOf({ vmId, how, hostId, generation, effects: planned.value }),
   });
 }
-
-/** Of what somebody was shown: what differs in anything has another. */
-export const hashOf = (shown: unknown): string =>
-  createHash("sha256").update(canonicalJson(shown)).digest("hex");

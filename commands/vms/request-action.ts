@@ -1,9 +1,10 @@
-import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
+import { actorOf, mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { runsUntil } from "#core/billing/entitlement.ts";
 import { decideDeletedOrder } from "#core/orders/deleted-order.ts";
-import { EFFECT_OF_ACTION, type Action, type ActionType } from "#core/vms/action.ts";
-import { decideAction } from "#core/vms/decide-action.ts";
+import { DESTROYS, EFFECT_OF_ACTION, type Action, type ActionType } from "#core/vms/action.ts";
+import { decideAction, type Asker } from "#core/vms/decide-action.ts";
 import { ringChangeOf } from "#db/billing/plan-changes.ts";
 import { loadService, saveEntitled, type Service } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
@@ -23,24 +24,42 @@ export type ActionRefusal = Refusal<
   | "vm_not_lost"
   | "vm_not_running"
   | "vm_suspended"
+  | "vm_protected"
+  | "second_person_required"
   | "unsupported_by_agent"
 >;
+
+/** A job of ours that asks for it. */
+export type Job = Readonly<{ job: string }>;
 
 /**
  * Begins an action on a VM: writes what the VM should be (or the work to be done once), and rings its host. A
  * delete takes over from what runs, which ends as `superseded`; one that is repeated answers with the delete that runs.
- * A VM of another customer is "not found".
+ * A VM of another customer is "not found". What destroys a customer's data by staff's word takes two of them: `confirmed` is said by
+ * `confirmDestroy` alone.
  */
 export async function requestAction(
   deps: Deps,
-  input: { who: AccountPrincipal; vmId: string; type: Exclude<ActionType, "create" | "resize"> },
+  input: {
+    who: AccountPrincipal | Job;
+    vmId: string;
+    type: Exclude<ActionType, "create" | "resize">;
+    confirmed?: true;
+  },
 ): Promise<Result<Action, ActionRefusal>> {
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx): Promise<Result<Action, ActionRefusal>> => {
     const vm = await lockVm(tx, input.vmId);
-    if (!vm || !mayTouch(input.who, vm.accountId)) return refuse("vm_not_found", "no such VM");
+    if (!vm || !("job" in input.who || mayTouch(input.who, vm.accountId)))
+      return refuse("vm_not_found", "no such VM");
     const running = await runningActionOf(tx, vm.id);
     if (running?.type === "delete" && input.type === "delete") return ok(running);
+    const by = askerOf(input.who);
+    if (needsSecond(deps, by, input))
+      return refuse(
+        "second_person_required",
+        "what is a customer's is destroyed by two of staff: ask for it (a destroy request), and another one confirms it",
+      );
     const service = await loadService(tx, vm.id);
     const decided = decideAction(
       {
@@ -50,10 +69,13 @@ export async function requestAction(
         generation: vm.generation,
         observedPower: vm.observedPower,
         lostAt: vm.lostAt,
-        entitledUntil: service.entitledUntil,
+        runsUntil: runsUntil(service),
+        suspensions: service.suspensions,
+        deleteProtected: vm.deleteProtected,
       },
       running ?? null,
       input.type,
+      by,
       at.now,
     );
     if (!decided.ok) return decided;
@@ -91,10 +113,7 @@ export async function requestAction(
     await recordChange(
       tx,
       {
-        actor: {
-          kind: input.who.role === "staff" ? "staff" : "account",
-          id: input.who.accountId,
-        },
+        actor: "job" in input.who ? { kind: "system", id: input.who.job } : actorOf(input.who),
         action: `vm.${input.type}`,
         subject: { kind: "vm", id: vm.id },
         detail: { action_id: action.id, generation: action.generation },
@@ -106,6 +125,16 @@ export async function requestAction(
     return ok(action);
   });
 }
+
+const askerOf = (who: AccountPrincipal | Job): Asker =>
+  "job" in who ? "system" : actorOf(who).kind === "staff" ? "staff" : "owner";
+
+const needsSecond = (
+  { settings }: Pick<Deps, "settings">,
+  by: Asker,
+  { type, confirmed }: { type: ActionType; confirmed?: true },
+): boolean =>
+  by === "staff" && DESTROYS.has(type) && confirmed !== true && settings.oneMayDestroy !== true;
 
 /** What the action asks that the agent of the VM's host would refuse the VM for: it says so before anything is desired. */
 async function unknownToAgent(tx: Tx, vmId: string, type: ActionType): Promise<readonly string[]> {

@@ -1,4 +1,4 @@
-import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import { actorOf, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
   decideTakePassword,
@@ -13,7 +13,7 @@ import { loadVm } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
 type Taken = Readonly<{ username: string; password: string }>;
-type TakeRefusal = Refusal<"vm_not_found" | TakePasswordCode>;
+type TakeRefusal = Refusal<"vm_not_found" | "forbidden" | TakePasswordCode>;
 
 /**
  * Shows a VM's first password to its owner and erases it, in one transaction: nobody gets it twice, and nobody but
@@ -24,6 +24,8 @@ export async function takeInitialPassword(
   who: AccountPrincipal,
   vmId: string,
 ): Promise<Result<Taken, TakeRefusal>> {
+  if (who.impersonator !== undefined)
+    return refuse("forbidden", "a VM's first password is for its owner alone");
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx): Promise<Result<Taken, TakeRefusal>> => {
     const vm = await loadVm(tx, vmId);
@@ -43,7 +45,7 @@ export async function takeInitialPassword(
     await recordChange(
       tx,
       {
-        actor: { kind: "account", id: who.accountId },
+        actor: actorOf(who),
         action: "vm.take_initial_password",
         subject: { kind: "vm", id: vm.id },
         events: [{ name: "vm.initial_password_taken.v1", data: { vmId: vm.id } }],

@@ -16,6 +16,9 @@ export const SCOPES = [
   "repairs:write",
   "accounts:read",
   "accounts:write",
+  "accounts:close",
+  "accounts:impersonate",
+  "contracts:write",
   "audit:read",
   "services:write",
   "tokens:read",
@@ -44,6 +47,9 @@ export const SCOPES_OF_ROLE = {
     "repairs:write",
     "accounts:read",
     "accounts:write",
+    "accounts:close",
+    "accounts:impersonate",
+    "contracts:write",
     "audit:read",
     "tokens:read",
     "tokens:write",
@@ -66,6 +72,9 @@ export const SCOPES_OF_STAFF = {
     "repairs:write",
     "accounts:read",
     "accounts:write",
+    "accounts:close",
+    "accounts:impersonate",
+    "contracts:write",
     "audit:read",
     "tokens:read",
     "tokens:write",
@@ -77,6 +86,8 @@ export const SCOPES_OF_STAFF = {
     "billing:read",
     "accounts:read",
     "accounts:write",
+    "accounts:close",
+    "contracts:write",
     "audit:read",
     "tokens:read",
     "tokens:write",
@@ -114,6 +125,18 @@ export const scopesOfSession = (whose: Whose, secondFactor: boolean): readonly S
     ? scopesOf(whose).filter((scope) => !isWriting(scope))
     : scopesOf(whose);
 
+/** How long staff may act as a customer at most; the database holds it too. */
+export const IMPERSONATION_MINUTES = 60;
+
+/** What staff who act as a customer may not do as them: buy, and whatever would outlive the hour. */
+const NOT_FOR_IMPERSONATORS: ReadonlySet<Scope> = new Set<Scope>([
+  "orders:write",
+  "tokens:read",
+  "tokens:write",
+]);
+export const scopesOfImpersonator = (whose: Whose): readonly Scope[] =>
+  scopesOf(whose).filter((scope) => !NOT_FOR_IMPERSONATORS.has(scope));
+
 /** What an account may be called, and how it may be locked. RFC 5321 §4.5.3.1.3, less the angle brackets. */
 export const MAX_EMAIL_LENGTH = 254;
 export const MAX_NAME_LENGTH = 200;
@@ -131,6 +154,8 @@ export type AccountPrincipal = Readonly<{
   staffRole?: StaffRole;
   scopes: readonly Scope[];
   via: "session" | "token";
+  /** Who of staff acts as this account; absent: nobody does. */
+  impersonator?: string;
   /** The token that it came by; absent for a session. What it makes lasts no longer than it. */
   token?: Readonly<{ id: string; makers: readonly string[]; expiresAt: Date | null }>;
 }>;
@@ -144,6 +169,14 @@ export type TokenView = Readonly<{
   createdAt: Date;
   expiresAt: Date | null;
   lastUsedAt: Date | null;
+}>;
+
+export type NewSession = Readonly<{
+  token: string;
+  /** As a `Cookie` header has it. */
+  cookie: string;
+  createdAt: Date;
+  expiresAt: Date;
 }>;
 
 /** Who may speak to us: checks sessions and API tokens, and keeps the tokens. */
@@ -173,6 +206,8 @@ export type Accounts = {
   listTokens: (accountId: string) => Promise<readonly TokenView[]>;
   /** Ends a token, and all that it made. False when the account has no such token. */
   revokeToken: (accountId: string, tokenId: string) => Promise<boolean>;
+  /** What a session of so many minutes is opened by, for whoever writes it down: its secret, and the cookie that carries that. */
+  newSession: (minutes: number) => Promise<NewSession>;
   /** Ends all tokens of the account. */
   revokeAllTokens: (accountId: string) => Promise<void>;
 };
@@ -200,6 +235,12 @@ export type LogIns = {
 /** An account as it is now, of those that are not closed. */
 export type Account = Pick<AccountPrincipal, "accountId" | "email" | "name" | "role"> &
   Readonly<{ staffRole: StaffRole | null; bannedAt: Date | null }>;
+
+/** Whom the audit log names for what `who` does. Of staff who act as a customer: them, and for whom. */
+export const actorOf = ({ accountId, role, impersonator }: AccountPrincipal) =>
+  impersonator === undefined
+    ? { kind: role === "staff" ? ("staff" as const) : ("account" as const), id: accountId }
+    : { kind: "staff" as const, id: impersonator, onBehalfOf: accountId };
 
 /** True when `who` may see and change what this account owns: the account itself, or staff. */
 export const mayTouch = (who: AccountPrincipal, ownerId: string): boolean =>

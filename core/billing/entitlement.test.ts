@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { aSubscription, AT, minutesAfter } from "#test/builders.ts";
-import { ENTITLEMENT_GRACE_MS, entitledUntil } from "./entitlement.ts";
+import { ENTITLEMENT_GRACE_MS, entitledUntil, granted, runsUntil } from "./entitlement.ts";
 
 const DAY = 1440;
 const paidUntil = minutesAfter(10 * DAY);
@@ -39,4 +39,39 @@ test.each(["canceled", "incomplete_expired", "unpaid"])(
 
 test.each(["past_due", "paused", "a_status_of_next_year"])("%s leaves what was paid", (status) => {
   expect(entitledUntil(aSubscription({ status, paidUntil }), paidUntil, AT)).toEqual(paidUntil);
+});
+
+// 6a item 6
+describe("how long a host lets a VM run", () => {
+  const day = (n: number) => new Date(+AT + n * 24 * 60 * 60_000);
+  const paid = {
+    entitledUntil: day(10),
+    grantedDays: 0,
+    grantedUntil: null,
+    neverSuspendUntil: null,
+  };
+
+  test("is what is paid, while staff say nothing", () => {
+    expect(runsUntil(paid)).toEqual(day(10));
+  });
+
+  test("is by what staff granted longer, whatever is paid after it", () => {
+    const more = { ...paid, ...granted({ ...paid, until: runsUntil(paid) }, 5, AT) };
+    expect(runsUntil(more)).toEqual(day(15));
+    expect(runsUntil({ ...more, entitledUntil: day(40) })).toEqual(day(45));
+  });
+
+  test("begins with the grant where the lease had ended", () => {
+    const over = { ...paid, entitledUntil: day(-20) };
+    const more = { ...over, ...granted({ ...over, until: runsUntil(over) }, 5, AT) };
+    expect(runsUntil(more)).toEqual(day(5));
+    const twice = { ...more, ...granted({ ...more, until: runsUntil(more) }, 2, day(1)) };
+    expect(runsUntil(twice)).toEqual(day(7));
+    expect(runsUntil({ ...twice, entitledUntil: day(11) })).toEqual(day(18));
+  });
+
+  test("reaches to the end of a mark, and no longer", () => {
+    expect(runsUntil({ ...paid, neverSuspendUntil: day(30) })).toEqual(day(30));
+    expect(runsUntil({ ...paid, neverSuspendUntil: day(3) })).toEqual(day(10));
+  });
 });

@@ -10,8 +10,45 @@ export const ENTITLEMENT_GRACE_MS = 3 * 24 * 60 * 60_000;
 export const isPastGrace = (until: Date, now: Date): boolean =>
   +now > +until + ENTITLEMENT_GRACE_MS;
 
+/**
+ * Until when its host lets a VM run, but for the grace: what is paid, or staff's word where that reaches further. What they
+ * granted stands behind what is paid, so that a payment neither takes it away nor has it count anew; `grantedUntil` is for
+ * a VM whose lease had ended when they did.
+ */
+export function runsUntil(service: {
+  entitledUntil: Date;
+  grantedDays: number;
+  grantedUntil: Date | null;
+  neverSuspendUntil: Date | null;
+}): Date {
+  const { entitledUntil: paid, grantedDays, grantedUntil, neverSuspendUntil } = service;
+  const behindPaid = +paid + grantedDays * DAY_MS;
+  return new Date(Math.max(behindPaid, +(grantedUntil ?? 0), +(neverSuspendUntil ?? 0)));
+}
+const DAY_MS = 24 * 60 * 60_000;
+
+/** How much staff may grant at once, and leave standing for one VM in all: goodwill, and no way to give a VM away. */
+export const MAX_GRANT_DAYS = 31;
+export const MAX_GRANTED_DAYS = 93;
+/** How far ahead a VM may be kept from being stopped for debt. */
+export const MAX_NEVER_SUSPEND_DAYS = 92;
+
+/** What `days` more come to, of a lease that may have ended. */
+export function granted(
+  before: { grantedDays: number; grantedUntil: Date | null; until: Date },
+  days: number,
+  now: Date,
+): { grantedDays: number; grantedUntil: Date } {
+  const from = Math.max(+before.until, +now);
+  return {
+    grantedDays: before.grantedDays + days,
+    grantedUntil: new Date(from + days * DAY_MS),
+  };
+}
+
 /** The statuses in which a subscription is over for good (Stripe, "Subscription statuses"). */
-const ENDED = new Set(["canceled", "incomplete_expired", "unpaid"]);
+export const ENDED_STATUSES = ["canceled", "incomplete_expired", "unpaid"] as const;
+const ENDED: ReadonlySet<string> = new Set(ENDED_STATUSES);
 
 /**
  * Until when a VM may run. A period that is not paid adds nothing; the end of the subscription takes back what

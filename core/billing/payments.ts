@@ -207,6 +207,14 @@ export type Payments = {
    * is left.
    */
   pauseCollection: (subscriptionId: string, since: Date) => Promise<SubscriptionState>;
+  /**
+   * Ends it with the period that runs, or has it go on; `saidAt` tells one such word from another. Answers when it ends; null: it goes
+   * on. One that has ended is left.
+   */
+  endWithPeriod: (
+    subscriptionId: string,
+    of: { ends: boolean; saidAt: Date },
+  ) => Promise<{ cancelAt: Date | null }>;
   /** Bills for it again; `anew`: a period begins now, and is charged, as the one that was paid last is over. */
   resumeCollection: (
     subscriptionId: string,

@@ -52,7 +52,8 @@ const ofTheVm = (vm: ResizeState, { staff }: ResizeAsked): readonly Refused[] =>
 
 function ofTheMoney({ state, billed }: Weighed, now: Date): readonly Refused[] {
   if (state.payer !== "stripe") return [];
-  const ends = billed === null || billed.cancelsAt !== null || ENDED.has(billed.status);
+  const ends =
+    state.isToEnd || billed === null || billed.cancelsAt !== null || ENDED.has(billed.status);
   const isPaid = billed?.status === "active" && billed.isPaid && now < billed.period.until;
   return [
     ...against(

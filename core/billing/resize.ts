@@ -16,6 +16,8 @@ export type ResizeState = Readonly<{
   downgrade: Downgrade;
   isFrozen: boolean;
   isSuspended: boolean;
+  /** Its owner, or staff, have said that it ends with its period; the provider may not know it yet. */
+  isToEnd: boolean;
   isDelivered: boolean;
   isLost: boolean;
   /** The action that runs on it. */

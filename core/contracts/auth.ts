@@ -131,6 +131,9 @@ const Session = z
     createdAt: Instant,
     ipAddress: z.string().nullable(),
     userAgent: z.string().nullable(),
+    impersonatedBy: z.uuid().nullable().openapi({
+      description: "Who of our staff acts as you in it; null: nobody does.",
+    }),
   })
   .openapi("Session");
 

@@ -19,6 +19,7 @@ const GIVE_BACK = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const RELEASE = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const ROLLOUT = "0199f0a2-b3c4-7d5e-8f90-000000000009";
 const PLAN_CHANGE = "0199f0a2-b3c4-7d5e-8f90-00000000000a";
+const REQUEST = "0199f0a2-b3c4-7d5e-8f90-00000000000b";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -45,6 +46,16 @@ const DATA: Record<EventName, Record<string, string>> = {
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },
   "vm.relabelled.v1": { vmId: VM },
+  "vm.protection_changed.v1": { vmId: VM },
+  "vm.suspended.v1": { vmId: VM },
+  "vm.unsuspended.v1": { vmId: VM },
+  "vm.destroy_request_changed.v1": { vmId: VM, requestId: REQUEST },
+  "service.end_said.v1": { vmId: VM },
+  "service.end_told.v1": { vmId: VM },
+  "account.closed.v1": { accountId: ACCOUNT },
+  "account.reopened.v1": { accountId: ACCOUNT },
+  "account.impersonation_began.v1": { accountId: ACCOUNT },
+  "account.impersonation_ended.v1": { accountId: ACCOUNT },
   "vm.initial_password_taken.v1": { vmId: VM },
   "vm.initial_password_expired.v1": { vmId: VM },
   "action.finished.v1": { actionId: ACTION, vmId: VM },
@@ -85,6 +96,7 @@ test("only what somebody must do leaves the record", () => {
     "subscription.cancellation_fell_due.v1",
     "give_back.fell_due.v1",
     "vm.create_refused.v1",
+    "service.end_said.v1",
     "account.link_asked_for.v1",
   ]);
   expect(to("doorbell")).toEqual(["vm.change_requested.v1"]);

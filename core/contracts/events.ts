@@ -25,6 +25,12 @@ export const EVENTS = {
   "vm.create_refused.v1": z.object({ orderId: id, vmId: id }),
   "vm.deleted.v1": z.object({ vmId: id }),
   "vm.relabelled.v1": z.object({ vmId: id }),
+  "vm.protection_changed.v1": z.object({ vmId: id }),
+  "vm.suspended.v1": z.object({ vmId: id }),
+  "vm.unsuspended.v1": z.object({ vmId: id }),
+  "vm.destroy_request_changed.v1": z.object({ vmId: id, requestId: id }),
+  "service.end_said.v1": z.object({ vmId: id }),
+  "service.end_told.v1": z.object({ vmId: id }),
   "vm.initial_password_taken.v1": z.object({ vmId: id }),
   "vm.initial_password_expired.v1": z.object({ vmId: id }),
   "action.finished.v1": z.object({ actionId: id, vmId: id }),
@@ -37,6 +43,10 @@ export const EVENTS = {
   "host.upgrade_ended.v1": z.object({ hostId: id, rolloutId: id }),
   "account.link_asked_for.v1": z.object({ linkId: id }),
   "account.email_proven.v1": z.object({ accountId: id }),
+  "account.closed.v1": z.object({ accountId: id }),
+  "account.reopened.v1": z.object({ accountId: id }),
+  "account.impersonation_began.v1": z.object({ accountId: id }),
+  "account.impersonation_ended.v1": z.object({ accountId: id }),
 } as const;
 export type EventName = keyof typeof EVENTS;
 export type Event = { [N in EventName]: { name: N; data: z.infer<(typeof EVENTS)[N]> } }[EventName];
@@ -69,6 +79,12 @@ export const EVENT_ROUTE = {
   "vm.create_refused.v1": "work",
   "vm.deleted.v1": "record",
   "vm.relabelled.v1": "record",
+  "vm.protection_changed.v1": "record",
+  "vm.suspended.v1": "record",
+  "vm.unsuspended.v1": "record",
+  "vm.destroy_request_changed.v1": "record",
+  "service.end_said.v1": "work",
+  "service.end_told.v1": "record",
   "vm.initial_password_taken.v1": "record",
   "vm.initial_password_expired.v1": "record",
   "action.finished.v1": "record",
@@ -81,6 +97,10 @@ export const EVENT_ROUTE = {
   "host.upgrade_ended.v1": "record",
   "account.link_asked_for.v1": "work",
   "account.email_proven.v1": "record",
+  "account.closed.v1": "record",
+  "account.reopened.v1": "record",
+  "account.impersonation_began.v1": "record",
+  "account.impersonation_ended.v1": "record",
 } as const satisfies Record<EventName, "doorbell" | "work" | "record">;
 
 /** An event on the queue of work. `id` is the outbox row's. */

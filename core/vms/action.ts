@@ -32,6 +32,8 @@ export const ACTION_ERROR_CODES = [
   "payment_refunded",
   /** A delete took over from it: whatever it was at, the VM is to go. */
   "superseded",
+  /** The VM was suspended while it ran, and may not do it any more. */
+  "suspended",
   /** Its host says that the VM is not there any more. */
   "vm_lost",
   /** Staff called it off before its host was told of it: nobody has done anything of it. */
@@ -54,6 +56,7 @@ export const ACTION_ERROR_WORDS = {
   not_running: "The VM was not running.",
   payment_refunded: "It could not be delivered, and the payment goes back.",
   superseded: "The VM was deleted while this ran.",
+  suspended: "The VM was suspended while this ran.",
   vm_lost: "The VM is not there any more. Our staff have been told.",
   cancelled: "Our staff called it off before it was begun.",
   abandoned: "Our staff gave it up; it may have been carried out.",
@@ -106,6 +109,28 @@ export const DELETE_TAKES_OVER = {
   recreate: true,
   resize: true,
 } as const satisfies Record<ActionType, boolean>;
+
+/**
+ * What becomes of an action that runs when its VM is suspended. A VM that is being made is to be there first, so that nobody
+ * takes the suspension for a VM that could not be made; a repair brings it back off.
+ */
+export const SUSPENSION_MEETS = {
+  create: "waits",
+  start: "ends_it",
+  shutdown: "ends_it",
+  stop: "ends_it",
+  reboot: "ends_it",
+  reset: "ends_it",
+  delete: "goes_on",
+  adopt_disk: "goes_on",
+  restore_trash: "goes_on",
+  recreate: "goes_on",
+  // What is off is given its size too, and money that was paid for it is not left between the two.
+  resize: "goes_on",
+} as const satisfies Record<ActionType, "waits" | "ends_it" | "goes_on">;
+
+/** What takes a customer's data away for good. */
+export const DESTROYS: ReadonlySet<ActionType> = new Set(["delete", "recreate"]);
 
 export type Action = Readonly<{
   id: string;

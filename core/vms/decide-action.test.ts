@@ -10,8 +10,10 @@ const aVm = (over: Partial<Vm> = {}): Vm => ({
   stopMode: "graceful",
   generation: 4,
   observedPower: "running",
-  entitledUntil: minutesAfter(60),
+  runsUntil: minutesAfter(60),
   lostAt: null,
+  suspensions: [],
+  deleteProtected: false,
   ...over,
 });
 const OFF = { power: "off", observedPower: "off" } as const;
@@ -28,7 +30,7 @@ describe("asking for an action", () => {
     { type: "reset", vm: {}, desire: {} },
   ] as const)("$type desires $desire", ({ type, vm, desire }) => {
     const before = { presence: "present", power: "running", stopMode: "graceful", generation: 4 };
-    expect(decideAction(aVm(vm), null, type, AT)).toEqual({
+    expect(decideAction(aVm(vm), null, type, "owner", AT)).toEqual({
       ok: true,
       value: { ...before, ...desire },
     });
@@ -37,10 +39,10 @@ describe("asking for an action", () => {
   /** A resize is begun by its quote (`begin-plan-change.ts`). */
   const types = ACTION_TYPES.filter((type) => type !== "resize");
   test.each(types)("%s is refused while a delete runs, and of a VM that is to go", (type) => {
-    expect(decideAction(aVm(), { type: "delete" }, type, AT)).toMatchObject({
+    expect(decideAction(aVm(), { type: "delete" }, type, "owner", AT)).toMatchObject({
       error: { code: "vm_locked" },
     });
-    expect(decideAction(aVm({ presence: "absent" }), null, type, AT)).toMatchObject({
+    expect(decideAction(aVm({ presence: "absent" }), null, type, "owner", AT)).toMatchObject({
       error: { code: "vm_not_found" },
     });
   });
@@ -50,10 +52,10 @@ describe("asking for an action", () => {
     "while a %s runs all is refused but a delete, which takes over",
     (running) => {
       for (const type of ends)
-        expect(decideAction(aVm(), { type: running }, type, AT)).toMatchObject({
+        expect(decideAction(aVm(), { type: running }, type, "owner", AT)).toMatchObject({
           error: { code: "vm_locked" },
         });
-      expect(decideAction(aVm(), { type: running }, "delete", AT)).toMatchObject({
+      expect(decideAction(aVm(), { type: running }, "delete", "owner", AT)).toMatchObject({
         ok: true,
         value: { presence: "absent", generation: 5 },
       });
@@ -62,8 +64,10 @@ describe("asking for an action", () => {
 
   const repairs = ["adopt_disk", "restore_trash", "recreate"] as const;
   test.each(repairs)("5.1: %s is for a VM that its host has lost, whatever its power", (type) => {
-    expect(decideAction(aVm(), null, type, AT)).toMatchObject({ error: { code: "vm_not_lost" } });
-    expect(decideAction(aVm({ lostAt: AT, power: "off" }), null, type, AT)).toMatchObject({
+    expect(decideAction(aVm(), null, type, "owner", AT)).toMatchObject({
+      error: { code: "vm_not_lost" },
+    });
+    expect(decideAction(aVm({ lostAt: AT, power: "off" }), null, type, "owner", AT)).toMatchObject({
       value: { presence: "present", power: "off", generation: 5 },
     });
   });
@@ -72,10 +76,12 @@ describe("asking for an action", () => {
   test.each(others)(
     "5.1: of a VM that its host has lost, %s is refused; only a delete is not",
     (type) => {
-      expect(decideAction(aVm({ lostAt: AT }), null, type, AT)).toMatchObject({
+      expect(decideAction(aVm({ lostAt: AT }), null, type, "owner", AT)).toMatchObject({
         error: { code: "vm_lost" },
       });
-      expect(decideAction(aVm({ lostAt: AT }), null, "delete", AT)).toMatchObject({ ok: true });
+      expect(decideAction(aVm({ lostAt: AT }), null, "delete", "owner", AT)).toMatchObject({
+        ok: true,
+      });
     },
   );
 
@@ -85,21 +91,21 @@ describe("asking for an action", () => {
     { name: "not seen running", vm: { observedPower: "starting" } },
     { name: "unknown", vm: { observedPower: null } },
   ] as const)("reboot of a VM that is $name is refused", ({ vm }) => {
-    expect(decideAction(aVm(vm), null, "reboot", AT)).toMatchObject({
+    expect(decideAction(aVm(vm), null, "reboot", "owner", AT)).toMatchObject({
       error: { code: "vm_not_running" },
     });
   });
 
   test("start is refused once the grace of its entitlement is over; stop and delete are not", () => {
     const grace = 3 * 1440;
-    const renewing = aVm({ ...OFF, entitledUntil: minutesAfter(-grace) });
-    expect(decideAction(renewing, null, "start", AT)).toMatchObject({ ok: true });
-    const unpaid = aVm({ ...OFF, entitledUntil: minutesAfter(-grace - 1) });
-    expect(decideAction(unpaid, null, "start", AT)).toMatchObject({
+    const renewing = aVm({ ...OFF, runsUntil: minutesAfter(-grace) });
+    expect(decideAction(renewing, null, "start", "owner", AT)).toMatchObject({ ok: true });
+    const unpaid = aVm({ ...OFF, runsUntil: minutesAfter(-grace - 1) });
+    expect(decideAction(unpaid, null, "start", "owner", AT)).toMatchObject({
       error: { code: "vm_suspended" },
     });
-    expect(decideAction(unpaid, null, "stop", AT)).toMatchObject({ ok: true });
-    expect(decideAction(unpaid, null, "delete", AT)).toMatchObject({ ok: true });
+    expect(decideAction(unpaid, null, "stop", "owner", AT)).toMatchObject({ ok: true });
+    expect(decideAction(unpaid, null, "delete", "owner", AT)).toMatchObject({ ok: true });
   });
 });
 
@@ -158,4 +164,43 @@ test.each([
 ] as const)("$type, of which is seen $seen, fails as $why", ({ type, seen, why }) => {
   const said = { generation: 5, lost: false, ...seen };
   expect(whyActionFailed({ type, generation: 5 }, said)).toBe(why);
+});
+
+// 6a item 6
+describe("a suspended VM", () => {
+  const suspended = aVm({ suspensions: ["staff"] });
+  test.each(["start", "reboot", "reset"] as const)("is not asked to %s, and says why", (type) => {
+    for (const by of ["owner", "staff"] as const) {
+      const refused = decideAction(suspended, null, type, by, AT);
+      expect(refused).toMatchObject({ error: { code: "vm_suspended" } });
+      expect(refused).toMatchObject({ error: { detail: expect.stringContaining("staff") } });
+    }
+  });
+
+  test.each(["shutdown", "stop"] as const)("may be told to be off for good: %s", (type) => {
+    expect(decideAction(suspended, null, type, "owner", AT)).toMatchObject({
+      value: { power: "off" },
+    });
+  });
+
+  test.each([
+    ["staff", true],
+    ["bandwidth", true],
+    ["abuse", false],
+    ["dispute", false],
+  ] as const)("for %s is deleted by its owner: %s", (reason, may) => {
+    const vm = aVm({ suspensions: [reason] });
+    expect(decideAction(vm, null, "delete", "owner", AT).ok).toBe(may);
+    expect(decideAction(vm, null, "delete", "staff", AT).ok).toBe(true);
+  });
+});
+
+describe("a protected VM", () => {
+  test.each(["delete", "recreate"] as const)("is not asked to be destroyed by %s", (type) => {
+    const vm = aVm({ deleteProtected: true, lostAt: AT });
+    for (const by of ["owner", "staff", "system"] as const)
+      expect(decideAction(vm, null, type, by, AT)).toMatchObject({
+        error: { code: "vm_protected" },
+      });
+  });
 });

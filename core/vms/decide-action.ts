@@ -1,6 +1,13 @@
 import { isPastGrace } from "#core/billing/entitlement.ts";
+import { keepsData, type Suspension } from "#core/billing/suspension.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { DELETE_TAKES_OVER, EFFECT_OF_ACTION, type ActionType, type Action } from "./action.ts";
+import {
+  DELETE_TAKES_OVER,
+  DESTROYS,
+  EFFECT_OF_ACTION,
+  type ActionType,
+  type Action,
+} from "./action.ts";
 import type { DesiredPower, ObservedPower, Presence, StopMode } from "./vm.ts";
 
 export type VmDesire = Readonly<{
@@ -14,22 +21,35 @@ export type VmDesire = Readonly<{
 export function decideAction(
   vm: VmDesire & {
     observedPower: ObservedPower | null;
-    entitledUntil: Date;
+    /** Until when its host lets it run, but for the grace. */
+    runsUntil: Date;
+    /** Why it may not run though it is paid. */
+    suspensions: readonly Suspension[];
+    deleteProtected: boolean;
     /** Since when its host says that it is not there. */
     lostAt: Date | null;
   },
   runningAction: Pick<Action, "type"> | null,
   type: Exclude<ActionType, "resize">,
+  by: Asker,
   now: Date,
 ): Result<
   VmDesire,
   Refusal<
-    "vm_locked" | "vm_lost" | "vm_not_lost" | "vm_not_running" | "vm_suspended" | "vm_not_found"
+    | "vm_locked"
+    | "vm_lost"
+    | "vm_not_lost"
+    | "vm_not_running"
+    | "vm_suspended"
+    | "vm_protected"
+    | "vm_not_found"
   >
 > {
   if (vm.presence === "absent") return refuse("vm_not_found", "this VM is deleted");
   if (runningAction && !(type === "delete" && DELETE_TAKES_OVER[runningAction.type]))
     return refuse("vm_locked", `a ${runningAction.type} is running; wait for it to end`);
+  if (DESTROYS.has(type) && vm.deleteProtected)
+    return refuse("vm_protected", "it is protected from deletion: take that off first");
   const effect = EFFECT_OF_ACTION[type];
   const desire: VmDesire = {
     presence: vm.presence,
@@ -37,6 +57,8 @@ export function decideAction(
     stopMode: vm.stopMode,
     generation: vm.generation,
   };
+  if (effect.kind === "absent" && by === "owner" && keepsData(vm.suspensions))
+    return refuse("vm_suspended", `${whySuspended(vm.suspensions)}; until then it stays`);
   if (effect.kind === "absent")
     return ok({ ...desire, presence: "absent", generation: vm.generation + 1 });
   if (effect.kind === "repair")
@@ -45,12 +67,15 @@ export function decideAction(
       : ok({ ...desire, generation: vm.generation + 1 });
   if (vm.lostAt !== null)
     return refuse("vm_lost", "its host says that this VM is not there any more; it can be deleted");
+  const isToRun = effect.kind === "once" || effect.power === "running";
+  if (isToRun && vm.suspensions.length > 0)
+    return refuse("vm_suspended", whySuspended(vm.suspensions));
   if (effect.kind === "once")
     return vm.power === "running" && vm.observedPower === "running"
       ? ok(desire)
       : refuse("vm_not_running", `a VM that is off cannot ${type}`);
   // As long as its host would let it run: a renewal is charged an hour after the period has ended.
-  if (effect.power === "running" && isPastGrace(vm.entitledUntil, now))
+  if (effect.power === "running" && isPastGrace(vm.runsUntil, now))
     return refuse("vm_suspended", "its entitlement has ended; pay first");
   return ok({
     ...desire,
@@ -59,6 +84,12 @@ export function decideAction(
     generation: vm.generation + 1,
   });
 }
+
+/** Who asks: whose VM it is, staff, or a job of ours. */
+export type Asker = "owner" | "staff" | "system";
+
+const whySuspended = (suspensions: readonly Suspension[]): string =>
+  `it is suspended (${suspensions.join(", ")}): ask our support, who can lift it`;
 
 /** Whether what was seen at `generation` finishes an action that asked for `action.generation`. */
 export function actionIsDone(

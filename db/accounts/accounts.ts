@@ -56,6 +56,26 @@ export async function changeStaffRole(
   await tx.update(accounts).set({ staffRole, updatedAt: now }).where(eq(accounts.id, accountId));
 }
 
+/** The account, held until the transaction ends; undefined: there is none. */
+export async function loadAccountHeld(tx: Tx, accountId: string): Promise<Account | undefined> {
+  const [row] = await tx
+    .select()
+    .from(accounts)
+    .where(eq(accounts.id, accountId))
+    .for("no key update");
+  return row && accountFromRow(row);
+}
+
+/** In force at the account's next request. */
+export async function saveClosed(
+  tx: Tx,
+  accountId: string,
+  bannedAt: Date | null,
+  now: Date,
+): Promise<void> {
+  await tx.update(accounts).set({ bannedAt, updatedAt: now }).where(eq(accounts.id, accountId));
+}
+
 /** Whatever locks the account waits from here on. */
 export async function lockAccount(tx: Tx, accountId: string): Promise<void> {
   await tx

@@ -1,5 +1,20 @@
-import { and, asc, eq, isNotNull, isNull, lte, or, sql, type SQL } from "drizzle-orm";
+import {
+  and,
+  arrayOverlaps,
+  asc,
+  eq,
+  inArray,
+  isNotNull,
+  isNull,
+  lte,
+  not,
+  or,
+  sql,
+  type SQL,
+} from "drizzle-orm";
+import { ENDED_STATUSES } from "#core/billing/entitlement.ts";
 import type { Payer, ServicePrice } from "#core/billing/service.ts";
+import { keepsData, SUSPENSIONS, type Suspension } from "#core/billing/suspension.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
@@ -19,8 +34,19 @@ export type Service = Readonly<{
   subscriptionStatus: string | null;
   /** What an event about it must say otherwise to be worth a look; null: each is worth one. */
   subscriptionVersion: string | null;
-  /** The right to run ends then. */
+  /** The right to run ends then, by what is paid. What staff granted comes on top (`runsUntil`). */
   entitledUntil: Date;
+  grantedDays: number;
+  grantedUntil: Date | null;
+  neverSuspendUntil: Date | null;
+  /** Why it may not run though it is paid. */
+  suspensions: readonly Suspension[];
+  /** It is to end with the period that is paid; when that was last said or taken back; whether the provider is still to be told. */
+  endWanted: boolean;
+  endSaidAt: Date | null;
+  endUntold: boolean;
+  /** When it ends, as the provider says; null: it goes on. */
+  cancelAt: Date | null;
 }>;
 
 export const serviceFromRow = (row: typeof services.$inferSelect): Service => ({
@@ -38,8 +64,8 @@ const priceFromRow = ({
     ? null
     : { interval, amount: { minor, currency: currencyFromRow(currency) } };
 
-/** What was bought of a VM: there is none without. */
-export async function loadService(tx: Tx, vmId: string): Promise<Service> {
+/** What was bought of a VM: there is none without. Throws when there is. */
+export async function loadService(tx: Db | Tx, vmId: string): Promise<Service> {
   const [row] = await tx.select().from(services).where(eq(services.vmId, vmId));
   if (!row) throw new Error(`nothing was bought of VM ${vmId}`);
   return serviceFromRow(row);
@@ -59,7 +85,11 @@ export async function billingOf(
 }
 
 /** What was bought is written before its VM is: no VM is without it. */
-export async function insertService(tx: Tx, { price, ...row }: Service, now: Date): Promise<void> {
+export async function insertService(
+  tx: Tx,
+  { price, ...row }: NewService,
+  now: Date,
+): Promise<void> {
   await serviceInserted(tx, {
     ...row,
     interval: price?.interval ?? null,
@@ -69,10 +99,21 @@ export async function insertService(tx: Tx, { price, ...row }: Service, now: Dat
   });
 }
 
-type Inserted = Omit<
-  typeof services.$inferSelect,
-  "vmIsToGo" | "frozenAt" | "freezeUnsure" | "triedAt"
+/** What was bought, before anybody changed anything about it. */
+export type NewService = Pick<
+  Service,
+  | "vmId"
+  | "planId"
+  | "planVersion"
+  | "payer"
+  | "price"
+  | "subscriptionId"
+  | "subscriptionStatus"
+  | "subscriptionVersion"
+  | "entitledUntil"
 >;
+type Inserted = Omit<NewService, "price"> &
+  Pick<typeof services.$inferSelect, "interval" | "amountMinor" | "currency" | "updatedAt">;
 const serviceInserted = prepared("service_inserted", (db, at: Slots<Inserted>) =>
   db.insert(services).values({
     vmId: at.vmId,
@@ -121,6 +162,77 @@ export async function saveEntitled(
     .update(services)
     .set({ ...to, updatedAt: now })
     .where(eq(services.vmId, vmId));
+}
+
+/** What staff change of it. */
+export async function saveStaffsWord(
+  tx: Tx,
+  vmId: string,
+  to: Partial<Pick<Service, "suspensions" | "grantedDays" | "grantedUntil" | "neverSuspendUntil">>,
+  now: Date,
+): Promise<void> {
+  const { suspensions, ...rest } = to;
+  await tx
+    .update(services)
+    .set({ ...rest, ...(suspensions && { suspensions: [...suspensions] }), updatedAt: now })
+    .where(eq(services.vmId, vmId));
+}
+
+/** The same as `loadService`, held until the transaction ends. */
+export async function lockService(tx: Tx, vmId: string): Promise<Service> {
+  const [row] = await tx.select().from(services).where(eq(services.vmId, vmId)).for("update");
+  if (!row) throw new Error(`nothing was bought of VM ${vmId}`);
+  return serviceFromRow(row);
+}
+
+export async function saveEnd(
+  tx: Tx,
+  vmId: string,
+  to: Partial<Pick<Service, "endWanted" | "endSaidAt" | "endUntold" | "cancelAt">>,
+): Promise<void> {
+  await tx.update(services).set(to).where(eq(services.vmId, vmId));
+}
+
+/** Those whose end was said and not told yet. */
+export async function endsToTell(db: Db, limit: number): Promise<readonly string[]> {
+  const rows = await db
+    .select({ vmId: services.vmId })
+    .from(services)
+    .where(sql`${services.endUntold}`)
+    .orderBy(asc(sql`coalesce(${services.triedAt}, ${services.endSaidAt})`))
+    .limit(limit);
+  return rows.map(({ vmId }) => vmId);
+}
+
+/** VMs whose last period is over (`isPeriodOver`), and whose data nothing holds back (`keepsData`). */
+export async function servicesToEnd(db: Db, now: Date, limit: number): Promise<readonly string[]> {
+  const rows = await db
+    .select({ vmId: services.vmId })
+    .from(services)
+    .where(
+      and(
+        sql`${services.endWanted} and not ${services.vmIsToGo}`,
+        lte(services.cancelAt, now),
+        or(
+          isNull(services.subscriptionId),
+          inArray(services.subscriptionStatus, [...ENDED_STATUSES]),
+        ),
+        not(
+          arrayOverlaps(
+            services.suspensions,
+            [...SUSPENSIONS].filter((s) => keepsData([s])),
+          ),
+        ),
+      ),
+    )
+    .orderBy(asc(services.cancelAt))
+    .limit(limit);
+  return rows.map(({ vmId }) => vmId);
+}
+
+/** What the provider was asked failed: the next sweep takes it after those that were not tried as lately. */
+export async function markTried(db: Db, vmId: string, now: Date): Promise<void> {
+  await db.update(services).set({ triedAt: now }).where(eq(services.vmId, vmId));
 }
 
 /** The service that the subscription pays for. */

@@ -81,6 +81,8 @@ export const sessions = pgTable(
     userAgent: text("user_agent"),
     /** Ours: a second factor was shown for it. */
     secondFactor: boolean("second_factor").notNull().default(false),
+    /** Ours: who of staff acts in it as this account; null: nobody does, it is their own. */
+    impersonatedBy: uuid("impersonated_by").references(() => accounts.id, { onDelete: "cascade" }),
     expiresAt: instant("expires_at").notNull(),
     createdAt: instant("created_at").notNull(),
     updatedAt: instant("updated_at").notNull(),
@@ -89,6 +91,14 @@ export const sessions = pgTable(
     unique("sessions_token_unique").on(t.token),
     index("sessions_account_id_idx").on(t.userId),
     index("sessions_expires_at_idx").on(t.expiresAt),
+    index("sessions_impersonated_by_idx")
+      .on(t.impersonatedBy)
+      .where(sql`${t.impersonatedBy} is not null`),
+    // better-auth lengthens sessions that are used: one of these never.
+    check(
+      "sessions_impersonation_is_short",
+      sql`${t.impersonatedBy} is null or ${t.expiresAt} <= ${t.createdAt} + interval '1 hour'`,
+    ),
   ],
 );
 

@@ -17,6 +17,7 @@ import { CHANGE_MONEY } from "#core/billing/change-money.ts";
 import { CHANGE_OUTCOMES, TURN_BACKS } from "#core/billing/plan-change.ts";
 import { PAYERS } from "#core/billing/service.ts";
 import { CHANGE_MACHINE } from "#core/vms/change-machine.ts";
+import { SUSPENSIONS } from "#core/billing/suspension.ts";
 import { GIVE_BACK_WAYS } from "#core/billing/give-back.ts";
 import { LEDGER_ACCOUNTS, LEDGER_KINDS } from "#core/billing/ledger.ts";
 import { CHANGE_BILLING, CHANGE_ORDERS, CHANGE_WHEN, RESIZE_METHODS } from "#core/billing/quote.ts";
@@ -27,6 +28,7 @@ import { orders } from "./orders.ts";
 import { actions, vms } from "./vms.ts";
 
 export const payer = pgEnum("payer", PAYERS);
+export const suspension = pgEnum("suspension", SUSPENSIONS);
 
 /**
  * What was bought: of each VM its plan's version, its price, who pays and until when it may run. However it was bought: an order
@@ -49,6 +51,24 @@ export const services = pgTable(
     subscriptionVersion: text("subscription_version"),
     /** The right to run ends then. */
     entitledUntil: instant("entitled_until").notNull(),
+    /** What staff added to it, for good, and until when it may run by that alone. */
+    grantedDays: integer("granted_days").notNull().default(0),
+    grantedUntil: instant("granted_until"),
+    /** It is not stopped for debt before then. */
+    neverSuspendUntil: instant("never_suspend_until"),
+    /** Why it may not run though it is paid: a set, in no order. */
+    suspensions: suspension("suspensions")
+      .array()
+      .notNull()
+      .default(sql`'{}'`),
+    /** It is to end with the period that is paid. */
+    endWanted: boolean("end_wanted").notNull().default(false),
+    /** When that was last said, or taken back; null: never. */
+    endSaidAt: instant("end_said_at"),
+    /** The provider was not told of it yet, or nobody knows whether it was. */
+    endUntold: boolean("end_untold").notNull().default(false),
+    /** When it ends, as the provider says; null: it goes on. */
+    cancelAt: instant("cancel_at"),
     /** Its VM is to be gone, or is: what bills for it is to end. Kept by triggers on this table and on `vms`. */
     vmIsToGo: boolean("vm_is_to_go").notNull().default(false),
     /** Since when nothing is billed for it, as its VM is lost; null: it is billed. */
@@ -77,6 +97,20 @@ export const services = pgTable(
         sql`${t.vmIsToGo} and ${t.subscriptionId} is not null
           and ${t.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
       ),
+    index("services_end_untold_idx")
+      .on(sql`coalesce(${t.triedAt}, ${t.endSaidAt})`)
+      .where(sql`${t.endUntold}`),
+    index("services_to_end_idx")
+      .on(t.cancelAt)
+      .where(sql`${t.endWanted} and not ${t.vmIsToGo}`),
+    check(
+      "services_granted_is_whole",
+      sql`(${t.grantedDays} > 0) = (${t.grantedUntil} is not null)`,
+    ),
+    check(
+      "services_end_was_said",
+      sql`not (${t.endWanted} or ${t.endUntold}) or ${t.endSaidAt} is not null`,
+    ),
     check(
       "services_price_is_whole",
       sql`num_nonnulls(${t.interval}, ${t.amountMinor}, ${t.currency}) in (0, 3) and ${t.amountMinor} > 0`,

@@ -12,6 +12,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { ACTION_ERROR_CODES, ACTION_STATUSES, ACTION_TYPES } from "#core/vms/action.ts";
+import { DESTROY_ENDS, DESTROY_KINDS } from "#core/vms/destroy-request.ts";
 import { INITIAL_PASSWORD_STATES } from "#core/vms/initial-password.ts";
 import { DESIRED_POWER, OBSERVED_POWER, PRESENCE, STOP_MODES } from "#core/vms/vm.ts";
 import { accounts } from "./accounts.ts";
@@ -53,6 +54,8 @@ export const vms = pgTable(
     rootPassword: boolean("root_password").notNull().default(false),
     /** What its owner calls it. Nothing follows from it: not even its host hears of it. */
     label: text("label"),
+    /** Its owner wants it deleted by nobody: what would destroy it is refused until this is taken off. */
+    deleteProtected: boolean("delete_protected").notNull().default(false),
     createdAt: instant("created_at").notNull(),
 
     presence: presence("presence").notNull(),
@@ -130,6 +133,46 @@ export const vms = pgTable(
     ),
     check("vms_generation_positive", sql`${t.generation} > 0 and ${t.ownerEpoch} > 0`),
     check("vms_deleted_was_asked", sql`${t.deletedAt} is null or ${t.presence} = 'absent'`),
+  ],
+);
+
+export const destroyKind = pgEnum("destroy_kind", DESTROY_KINDS);
+export const destroyEnd = pgEnum("destroy_end", DESTROY_ENDS);
+
+/** What one member of staff asks to have destroyed of a customer's, until another one confirms it. */
+export const destroyRequests = pgTable(
+  "destroy_requests",
+  {
+    id: uuid("id").primaryKey(),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    how: destroyKind("how").notNull(),
+    reason: text("reason").notNull(),
+    askedBy: uuid("asked_by")
+      .notNull()
+      .references(() => accounts.id),
+    askedAt: instant("asked_at").notNull(),
+    expiresAt: instant("expires_at").notNull(),
+    end: destroyEnd("end"),
+    endedAt: instant("ended_at"),
+    /** null of one that ran out. */
+    endedBy: uuid("ended_by").references(() => accounts.id),
+  },
+  (t) => [
+    uniqueIndex("destroy_requests_one_open_key")
+      .on(t.vmId)
+      .where(sql`${t.end} is null`),
+    index("destroy_requests_open_idx")
+      .on(t.id)
+      .where(sql`${t.end} is null`),
+    check("destroy_requests_reason_length", sql`length(${t.reason}) between 1 and 1000`),
+    check("destroy_requests_ended_whole", sql`(${t.end} is null) = (${t.endedAt} is null)`),
+    // The rule itself, where nothing can pass it by.
+    check(
+      "destroy_requests_by_two",
+      sql`(${t.end} is distinct from 'confirmed') or (${t.endedBy} is not null and ${t.endedBy} <> ${t.askedBy})`,
+    ),
   ],
 );
 

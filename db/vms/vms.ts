@@ -1,4 +1,5 @@
 import { and, asc, desc, eq, isNotNull, isNull, lt, notExists, sql, type SQL } from "drizzle-orm";
+import { runsUntil } from "#core/billing/entitlement.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { askedHardware } from "#core/vms/image-hardware.ts";
 import { givesRootPassword, wordsOf, type WordyVm } from "#core/vms/words.ts";
@@ -155,6 +156,14 @@ export async function saveSize(
     .where(eq(vms.id, vmId));
 }
 
+export async function saveProtection(
+  tx: Tx,
+  vmId: string,
+  deleteProtected: boolean,
+): Promise<void> {
+  await tx.update(vms).set({ deleteProtected }).where(eq(vms.id, vmId));
+}
+
 export async function saveLabel(tx: Tx, vmId: string, label: string | null): Promise<void> {
   await tx.update(vms).set({ label }).where(eq(vms.id, vmId));
 }
@@ -232,7 +241,7 @@ export type VmView = Readonly<{
   vm: VmRow;
   /** null: no order led to it. */
   orderId: string | null;
-  bought: Pick<Service, "planId" | "planVersion" | "price" | "entitledUntil">;
+  bought: Service;
   hostLastSeenAt: Date | null;
   runningAction: { id: string; type: ActionType } | null;
   addresses: readonly string[];
@@ -341,7 +350,11 @@ const DESIRED = {
   firstSeenAt: vms.firstSeenAt,
   power: vms.desiredPower,
   stopMode: vms.stopMode,
-  until: services.entitledUntil,
+  entitledUntil: services.entitledUntil,
+  grantedDays: services.grantedDays,
+  grantedUntil: services.grantedUntil,
+  neverSuspendUntil: services.neverSuspendUntil,
+  suspensions: services.suspensions,
   hostname: vms.hostname,
   size: { vcpus: vms.vcpus, memoryMib: vms.memoryMib, diskGib: vms.diskGib },
   image: images,
@@ -379,9 +392,10 @@ export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonl
     ownerEpoch: vm.ownerEpoch,
     presence: vm.presence,
     mayCreate: vm.firstSeenAt === null,
-    power: vm.power,
+    // What its owner asked for stays as it is: lifting brings back the power that was found. Every agent knows "off".
+    power: vm.suspensions.length > 0 ? "off" : vm.power,
     stopMode: vm.stopMode,
-    entitledUntil: vm.until.toISOString(),
+    entitledUntil: runsUntil(vm).toISOString(),
     hostname: vm.hostname,
     size: vm.size,
     image: {

@@ -14,6 +14,7 @@ import type { Operation } from "#test/harness/api-document.ts";
 import { CALLERS, openApiWorld, type ApiWorld } from "#test/harness/api-world.ts";
 import { isSeen } from "#test/harness/plan-changes.ts";
 import {
+  aBuyer,
   anActiveVm,
   aProvisionedVm,
   GUEST,
@@ -83,6 +84,9 @@ const SEEN_ELSEWHERE = new Set([
   "action_not_cancellable",
   "vm_not_running",
   "vm_suspended",
+  // Of a VM that two of staff would destroy: test/db/vms/destroy-by-two.test.ts
+  "vm_protected",
+  "vm_cancelled", // test/db/billing/end-with-period.test.ts
 ]);
 
 describe("the API and its document", () => {
@@ -282,6 +286,81 @@ describe("the API and its document", () => {
     expect(api.faults.splice(0)).toEqual([]);
   });
 
+  // 6a item 6
+  test("agree on what staff do about what was bought, and about accounts", async () => {
+    const [vm, , making] = api.there.vm;
+    const id = { id: vm };
+    const suspension = { reason: "staff", note: "as told" };
+    await forced("suspendVm", id, suspension);
+    await api.refuses("suspendVm", "staff", "vm_locked", {
+      parameters: { id: making },
+      body: { ...suspension, dryRun: true },
+    });
+    await forced("unsuspendVm", id, suspension);
+    const reason = "we were down";
+    await forced("extendEntitlement", id, { days: 1, reason });
+    const until = minutesAfter(1440, api.cp.clock.now()).toISOString();
+    await forced("keepFromSuspension", id, { until, reason });
+    for (const [op, over] of [
+      ["extendEntitlement", { days: 366, reason }],
+      ["keepFromSuspension", { until: "2099-01-01T00:00:00.000Z", reason }],
+    ] as const)
+      await api.refuses(op, "staff", "grant_too_long", { parameters: id, body: over });
+    await forced("cancelVmForCustomer", id, { reason });
+    await forced("uncancelVmForCustomer", id, { reason });
+    for (const [op, body] of [
+      ["suspendVm", suspension],
+      ["unsuspendVm", suspension],
+      ["extendEntitlement", { days: 1, reason }],
+      ["keepFromSuspension", { until, reason }],
+      ["cancelVmForCustomer", { reason }],
+      ["uncancelVmForCustomer", { reason }],
+    ] as const) {
+      const nowhere = { parameters: { id: noId("vm") }, body };
+      await api.refuses(op, "staff", "vm_not_found", nowhere);
+    }
+    for (const op of ["cancelVm", "uncancelVm"]) {
+      await api.does(op, "customer", { parameters: id });
+      await api.refuses(op, "other_customer", "vm_not_found", { parameters: id });
+    }
+    await api.refuses("deleteVm", "staff", "second_person_required", { parameters: id });
+    const ask = { how: "delete", reason };
+    const asked = z
+      .object({ id: z.string() })
+      .parse(await forced("askToDestroyVm", id, ask, { how: "delete", reason: "other" }));
+    await api.refuses("askToDestroyVm", "staff", "destroy_request_open", {
+      parameters: id,
+      body: ask,
+    });
+    for (const [code, parameters, how] of [
+      ["vm_not_found", { id: noId("vm") }, "delete"],
+      ["vm_not_lost", { id: api.doomed[0] }, "recreate"],
+    ] as const)
+      await api.refuses("askToDestroyVm", "staff", code, { parameters, body: { how, reason } });
+    await api.does("listDestroyRequests", "staff");
+    const request = { parameters: { id: asked.id }, body: {} };
+    const none = { parameters: { id: v7() }, body: {} };
+    await api.refuses("confirmDestroyRequest", "staff", "same_person", request);
+    await api.refuses("confirmDestroyRequest", "staff", "destroy_request_not_found", none);
+    const { body: _, ...nothing } = none;
+    await api.refuses("withdrawDestroyRequest", "staff", "destroy_request_not_found", nothing);
+    await api.does("withdrawDestroyRequest", "staff", { parameters: { id: asked.id } });
+    await api.refuses("confirmDestroyRequest", "staff", "destroy_request_ended", request);
+    const buyer = await aBuyer(api.cp);
+    const account = { id: toWireId("account", buyer.accountId) };
+    await api.does("impersonate", "staff", { parameters: account, body: { reason } });
+    await api.does("endImpersonation", "staff", { parameters: account });
+    await forced("closeAccount", account, { reason });
+    const closed = { parameters: account, body: { reason } };
+    await api.refuses("impersonate", "staff", "account_closed", closed);
+    await forced("reopenAccount", account, { reason });
+    for (const op of ["impersonate", "closeAccount", "reopenAccount"]) {
+      const nobody = { parameters: { id: noId("account") }, body: { reason } };
+      await api.refuses(op, "staff", "account_not_found", nobody);
+    }
+    expect(api.faults.splice(0)).toEqual([]);
+  });
+
   test("agree on the releases of the agent, and how they come to hosts", async () => {
     const Made = z.object({ id: z.string() });
     const version = "1.2.3";
@@ -362,6 +441,11 @@ describe("the API and its document", () => {
     await api.does("repairVm", "staff", lost);
     const stale = { ...lost, body: { how: "adopt_disk", hash: "0".repeat(64) } };
     await api.refuses("repairVm", "staff", "plan_changed", stale);
+    const hashOf = async (how: string) =>
+      Hashed.parse(await api.does("repairVm", "staff", { ...lost, body: { how, dryRun: true } }))
+        .hash;
+    const recreates = { ...lost, body: { how: "recreate", hash: await hashOf("recreate") } };
+    await api.refuses("repairVm", "staff", "second_person_required", recreates);
     const ofHost = { parameters: { id: toWireId("host", api.world.hostId) } };
     await api.does("repairHost", "staff", { ...ofHost, body: { how: "recreate", dryRun: true } });
     const staleOfHost = { ...ofHost, body: stale.body };
@@ -372,21 +456,26 @@ describe("the API and its document", () => {
       body: { how: "adopt_disk" },
     });
     const repair = async (how: string) => {
-      const begun = await api.does("repairVm", "staff", { ...lost, body: { how } });
+      const body = { how, hash: await hashOf(how) };
+      const begun = await api.does("repairVm", "staff", { ...lost, body });
       const { action } = z.object({ action: z.object({ id: z.string() }) }).parse(begun);
       return { ...lost.parameters, actionId: action.id };
     };
     const adoption = { parameters: await repair("adopt_disk"), body: {} };
-    await api.refuses("repairVm", "staff", "vm_locked", { ...lost, body: { how: "recreate" } });
+    const twice = { how: "adopt_disk", hash: await hashOf("adopt_disk") };
+    await api.refuses("repairVm", "staff", "vm_locked", { ...lost, body: twice });
+    await twoRecreate(lost.parameters);
     await api.does("cancelAction", "staff", adoption);
     const other = { ...adoption.parameters, actionId: noId("action") };
     await api.refuses("cancelAction", "staff", "action_not_found", { parameters: other, body: {} });
-    const recreation = { parameters: await repair("recreate"), body: {} };
+    const recreation = { parameters: await repair("adopt_disk"), body: {} };
     await api.does("readDesired", "agent");
     await api.refuses("cancelAction", "staff", "action_may_be_under_way", recreation);
     await api.does("cancelAction", "staff", { ...recreation, body: { abandon: true } });
     const itsHost = { parameters: { id: toWireId("host", api.onAgent().hostId) } };
-    await api.does("repairHost", "staff", { ...itsHost, body: { how: "adopt_disk" } });
+    const all = { ...itsHost, body: { how: "adopt_disk", dryRun: true } };
+    const { hash } = Hashed.parse(await api.does("repairHost", "staff", all));
+    await api.does("repairHost", "staff", { ...itsHost, body: { how: "adopt_disk", hash } });
     const staffs = await api.does("showStaffVm", "staff", { parameters: lost.parameters });
     const made = z.object({ actions: z.array(z.object({ id: z.string() })) }).parse(staffs);
     const ended = { ...lost.parameters, actionId: made.actions.at(-1)?.id };
@@ -530,6 +619,58 @@ describe("the API and its document", () => {
   });
 });
 
+const Hashed = z.object({ hash: z.string() });
+
+/** A force as it is meant to be made: refused without a hash, shown dry, and done by its hash. */
+async function forced(
+  id: string,
+  parameters: Record<string, unknown>,
+  body: Record<string, unknown>,
+  other = body,
+): Promise<unknown> {
+  await api.refuses(id, "staff", "plan_changed", { parameters, body: other });
+  const dry = await api.does(id, "staff", { parameters, body: { ...body, dryRun: true } });
+  const { hash } = Hashed.parse(dry);
+  return api.does(id, "staff", { parameters, body: { ...body, hash } });
+}
+
+/** Two of staff have a lost VM made anew, on which something runs; and then one that is not lost any more, is gone, and is. */
+async function twoRecreate(parameters: Record<string, unknown>): Promise<void> {
+  const { cp } = api;
+  const asked = await forced("askToDestroyVm", parameters, { how: "recreate", reason: "as asked" });
+  const { id } = z.object({ id: z.string() }).parse(asked);
+  const other = await aBuyer(cp);
+  await cp.rows("update destroy_requests set asked_by = $2 where id = $1", id, other.accountId);
+  const of = { parameters: { id } };
+  const refuses = (code: string, body: object) =>
+    api.refuses("confirmDestroyRequest", "staff", code, { ...of, body });
+  const hash = async () =>
+    Hashed.parse(
+      await api.does("confirmDestroyRequest", "staff", { ...of, body: { dryRun: true } }),
+    ).hash;
+  await refuses("plan_changed", {});
+  await refuses("vm_locked", { hash: await hash() });
+  const vmId = idIn("vm").parse(parameters["id"]);
+  await cp.rows("update vms set lost_at = null where id = $1", vmId);
+  await refuses("vm_not_lost", {});
+  await cp.rows("update vms set presence = 'absent' where id = $1", vmId);
+  await refuses("vm_not_found", {});
+  const back = "update vms set presence = 'present', lost_at = $2 where id = $1";
+  await cp.rows(back, vmId, cp.clock.now());
+  const running =
+    "update actions set status = 'success', finished_at = $2 where vm_id = $1 and status = 'running' returning id";
+  const [held] = await cp.rows(running, vmId, cp.clock.now());
+  await api.does("confirmDestroyRequest", "staff", { ...of, body: { hash: await hash() } });
+  await cp.rows(
+    "update actions set status = 'success', finished_at = $2 where vm_id = $1 and status = 'running'",
+    vmId,
+    cp.clock.now(),
+  );
+  const again = "update actions set status = 'running', finished_at = null where id = $1";
+  await cp.rows(again, held?.["id"]);
+  await api.refuses("withdrawDestroyRequest", "staff", "destroy_request_ended", of);
+}
+
 /** The database was restored: a dry run, as the true one ends everybody's session, and a VM that is adopted. */
 async function restored(): Promise<void> {
   const { cp, world, people } = api;
@@ -588,7 +729,9 @@ async function restored(): Promise<void> {
   await api.refuses("adoptVm", "staff", "adoption_refused", another);
   const stale = { ...adopt, body: { ...body, hash: "0".repeat(64) } };
   await api.refuses("adoptVm", "staff", "plan_changed", stale);
-  await api.does("adoptVm", "staff", adopt);
+  const dry = await api.does("adoptVm", "staff", { ...adopt, body: { ...body, dryRun: true } });
+  const { hash } = Hashed.parse(dry);
+  await api.does("adoptVm", "staff", { ...adopt, body: { ...body, hash } });
   await api.refuses("adoptVm", "staff", "vm_not_found", adopt);
 }
 
@@ -671,7 +814,14 @@ async function resizes(): Promise<void> {
   const word = { reason: "asked for by phone", when: "now", billing: "none" };
   const asked = { parameters: { id: vm, "idempotency-key": v7() }, body: { planId, ...word } };
   await api.refuses("resizeForStaff", "staff", "resize_refused", asked);
-  const ofOther = { ...asked, parameters: { id: otherVm, "idempotency-key": v7() } };
+  const shown = { parameters: none.parameters, body: { ...asked.body, dryRun: true } };
+  const { hash } = z
+    .object({ hash: z.string() })
+    .parse(await api.does("resizeForStaff", "staff", shown));
+  const ofOther = {
+    parameters: { id: otherVm, "idempotency-key": v7() },
+    body: { ...asked.body, hash },
+  };
   const stale = { parameters: none.parameters, body: { ...ofOther.body, hash: "0".repeat(64) } };
   await api.refuses("resizeForStaff", "staff", "plan_changed", stale);
   const first = await api.does("resizeForStaff", "staff", ofOther);

@@ -72,6 +72,7 @@ const noAccounts: Accounts & LogIns = {
   createAccount: () => Promise.reject(new Error("this test has no accounts")),
   authenticate: async () => ok(undefined),
   createToken: () => Promise.reject(new Error("this test has no accounts")),
+  newSession: () => Promise.reject(new Error("this test has no accounts")),
   listTokens: async () => [],
   revokeToken: async () => false,
   revokeAllTokens: async () => undefined,
@@ -85,6 +86,8 @@ export async function startControlPlane(
     unpaidLimits?: UnpaidLimits;
     /** Of an installation that signs releases of the agent. */
     releaseKey?: string;
+    /** One of staff alone may destroy what is a customer's. */
+    oneMayDestroy?: boolean;
     /** What Stripe does with a subscription whose renewal failed to the end. */
     afterLastRetry?: "cancel" | "unpaid";
     /** Who may call the HTTP API; nobody when left out. */
@@ -129,6 +132,7 @@ export async function startControlPlane(
       publicUrl: "http://berth.test",
       unpaidLimits: options.unpaidLimits ?? LOOSE_UNPAID_LIMITS,
       releaseKey: options.releaseKey,
+      oneMayDestroy: options.oneMayDestroy,
       intervals: { resyncSeconds: 60, usageSampleSeconds: 60, usageFlushSeconds: 300 },
     },
   };

@@ -42,6 +42,7 @@ export const simAccounts: Accounts = {
     return who ? ok(who) : refuse("token_invalid", "no such token");
   },
   createToken: unused,
+  newSession: unused,
   listTokens: unused,
   revokeToken: unused,
   revokeAllTokens: unused,

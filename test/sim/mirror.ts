@@ -83,6 +83,7 @@ const ROWS = {
     subscription_id: z.string().nullable(),
     subscription_status: z.string().nullable(),
     entitled_until: at,
+    suspensions: z.array(z.string()),
   }),
   losses: z.object({
     id: z.string(),

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
 import { createSigner, loadIdentity } from "#host-agent/channel/identity.ts";
+import type { Suspension } from "#core/billing/suspension.ts";
 import type { RepairWay } from "#core/vms/plan-repair.ts";
 import { toWireId } from "#core/ids.ts";
 import { PEOPLE, tokenOf, type PersonName } from "./accounts.ts";
@@ -203,6 +204,22 @@ export class People {
     const { hash } = z.object({ hash: z.string() }).parse(JSON.parse(dry.text));
     const key = `repair-key-${++this.#count}`;
     await this.#askOnce({ who: "grace", path, key, body: { how, hash }, answer: null });
+  }
+
+  /** Staff suspend a VM or lift that: as soon as it is made, and by what a dry run showed. */
+  async suspend(vmId: string, verb: "suspend" | "unsuspend", reason: Suspension): Promise<void> {
+    const path = `/staff/v1/vms/${toWireId("vm", vmId)}/${verb}`;
+    const body = { reason, note: "as somebody has told us" };
+    for (let tries = 0; tries < MOST_WAITS; tries++) {
+      const dry = await this.#insist("grace", "POST", path, { ...body, dryRun: true });
+      if (dry?.status === 404) return;
+      if (dry?.status === 200) {
+        const { hash } = z.object({ hash: z.string() }).parse(JSON.parse(dry.text));
+        const done = await this.#insist("grace", "POST", path, { ...body, hash });
+        if (done?.status === 200) return;
+      }
+      await this.#sim.scheduler.sleep(60_000, undefined, "staff ask again");
+    }
   }
 
   /** Staff sell a plan as another: larger, and dearer, by so much. */

@@ -1,4 +1,5 @@
 import fc from "fast-check";
+import type { Suspension } from "#core/billing/suspension.ts";
 import type { RepairWay } from "#core/vms/plan-repair.ts";
 import { CHANCE_KINDS, type ChanceKind } from "./faults.ts";
 
@@ -42,6 +43,15 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
         repair: RepairWay | null;
       }>
     | Readonly<{
+        do: "suspend";
+        vm: number;
+        reason: Suspension;
+        /** So long it stays so. */
+        days: number;
+        /** False: nobody ever lifts it. */
+        lift: boolean;
+      }>
+    | Readonly<{
         do: "cut_power";
         host: number;
         autostart: boolean;
@@ -83,6 +93,7 @@ export const STEP_KINDS = [
   "strike",
   "plant",
   "lose",
+  "suspend",
   "cut_power",
   "vanish",
   "old_agent",
@@ -315,6 +326,17 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         "give_up",
         null,
       ),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant("suspend" as const),
+      ...gap,
+      vm: index,
+      reason: fc.constantFrom<Suspension>("staff", "abuse"),
+      days: fc.constantFrom(0, 0, 0, 33),
+      lift: fc.boolean(),
     }),
   },
   {

@@ -51,6 +51,8 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return plant(world, step.order);
     case "lose":
       return lose(world, step, (vmId, how) => begin(people.repair(vmId, how)));
+    case "suspend":
+      return suspend(world, step, begin);
     case "cut_power":
       return strikesIn(world, step.inSteps, `cut_power ${step.host}`, () => {
         sim.faults.count(step.flushed ? "host.rebooted" : "host.power_lost");
@@ -161,6 +163,22 @@ async function lose(
   // Over a month, as a jump of a month goes: a stride costs as much of a run as anything in it.
   if (step.days > 0) await jump(world, step.days, step.days > 4 ? 72 : 24);
   if (step.repair !== null) repair(vm.vmId, step.repair);
+}
+
+/** Staff suspend a VM; so many days later they lift it, if they ever do. Whatever is paid meanwhile changes nothing of it. */
+async function suspend(
+  world: World,
+  step: Extract<Step, { do: "suspend" }>,
+  begin: (work: Promise<void>) => void,
+): Promise<void> {
+  const made = () =>
+    world.mirror.vms.all().filter((vm) => vm.presence === "present" && vm.first_seen_at !== null);
+  for (let tries = 0; made().length === 0 && tries < 6; tries++) await world.run(UNTIL_IT_RUNS_MS);
+  const vm = made()[step.vm % Math.max(1, made().length)];
+  if (vm === undefined) return;
+  begin(world.people.suspend(vm.id, "suspend", step.reason));
+  if (step.days > 0) await jump(world, step.days, 72);
+  if (step.lift) begin(world.people.suspend(vm.id, "unsuspend", step.reason));
 }
 
 const STRUCK = {

@@ -50,6 +50,9 @@ const LogIn = z
     address: z.string().nullable(),
     userAgent: z.string().nullable(),
     secondFactor: z.boolean(),
+    impersonatedBy: idOut("account")
+      .nullable()
+      .openapi({ description: "Who of staff acts in it; null: its owner does." }),
   })
   .openapi("AccountLogIn");
 

@@ -13,7 +13,7 @@ import { idIn, idOut } from "#core/ids.ts";
 import { MoneyView } from "#core/money.ts";
 import { VmSize } from "#core/vms/vm.ts";
 import { BillingInterval, PlanPrice } from "./catalogue.ts";
-import { Label } from "./values.ts";
+import { FORCED, REASON } from "./forced.ts";
 
 export const QuoteResize = z
   .strictObject({
@@ -172,16 +172,8 @@ export const ResizeForStaff = z
     keepDisk: z.boolean().default(false),
     when: use(ChangeWhen),
     billing: use(ChangeBilling),
-    reason: Label(500).openapi({ description: "For the audit." }),
-    dryRun: z
-      .boolean()
-      .default(false)
-      .openapi({ description: "Says what it would do, and does nothing." }),
-    hash: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .optional()
-      .openapi({ description: "A dry run's: refused when it would do something else by now." }),
+    ...REASON,
+    ...FORCED,
   })
   .openapi("ResizeForStaff");
 

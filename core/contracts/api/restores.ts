@@ -1,5 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { idIn, idOut } from "#core/ids.ts";
+import { FORCED } from "./forced.ts";
 import { Instant } from "#core/contracts/values.ts";
 
 const dryRun = z
@@ -73,12 +74,7 @@ export const AdoptVm = z
     checkoutId: z.string().regex(/^cs_[A-Za-z0-9_]{1,200}$/),
     accountId: idIn("account"),
     planId: idIn("plan"),
-    dryRun,
-    hash: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .optional()
-      .openapi({ description: "A dry run's: refused when the adoption would be another by now." }),
+    ...FORCED,
   })
   .openapi("AdoptVm");
 export const AdoptionView = z

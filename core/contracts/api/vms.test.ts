@@ -14,8 +14,7 @@ test.each([
   { label: "" },
   { label: "l".repeat(101) },
   { label: "two\nlines" },
-  { label: undefined },
-  {},
+  { deleteProtected: null },
   { label: "the shop", power: "off" },
 ])("a VM may not be changed by %j", (change) => {
   expect(ChangeVm.safeParse(change).success).toBe(false);

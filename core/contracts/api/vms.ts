@@ -9,8 +9,10 @@ import {
   REQUESTABLE_ACTIONS,
 } from "#core/vms/action.ts";
 import { REPAIR_WAYS } from "#core/vms/plan-repair.ts";
+import { SUSPENSION_REASONS } from "#core/billing/suspension.ts";
 import { GUEST_STATES, VM_STATUSES } from "#core/vms/status.ts";
 import { REPAIRS, VmSize } from "#core/vms/vm.ts";
+import { FORCED } from "./forced.ts";
 import { pageOf } from "./page.ts";
 import { Label } from "./values.ts";
 import { use } from "#core/contracts/named.ts";
@@ -90,9 +92,12 @@ export const VmView = z
       description:
         "Whether the guest itself was seen to be up. `silent`: it ran and said nothing, and was delivered as it is.",
     }),
-    suspended: z
-      .array(z.enum(["overdue"]).openapi("SuspensionReason"))
-      .openapi({ description: "Why it may not run; empty when it may." }),
+    suspended: z.array(z.enum(SUSPENSION_REASONS).openapi("SuspensionReason")).openapi({
+      description: "Why it may not run; empty when it may. A payment ends `overdue`, and no other.",
+    }),
+    suspendedBecause: z
+      .array(z.string())
+      .openapi({ description: "The same in words, in the same order." }),
     lockedBy: idOut("action")
       .nullable()
       .openapi({ description: "The action that runs now; others are refused until it ends." }),
@@ -109,6 +114,16 @@ export const VmView = z
     size: VmSize,
     addresses: z.array(z.string()),
     entitledUntil: Instant.nullable(),
+    cancelled: z
+      .boolean()
+      .openapi({ description: "It ends with the period that is paid, unless that is taken back." }),
+    cancelAt: Instant.nullable().openapi({
+      description:
+        "When it ends; null while it goes on, or while the payment provider has not said yet.",
+    }),
+    deleteProtected: z
+      .boolean()
+      .openapi({ description: "A delete is refused, staff's too, until this is taken off." }),
     createdAt: Instant,
   })
   .openapi("Vm");
@@ -116,7 +131,10 @@ export type VmView = z.infer<typeof VmView>;
 
 export const ChangeVm = z
   .strictObject({
-    label: Label(100).nullable().openapi({ description: "null takes it away" }),
+    label: Label(100).nullable().optional().openapi({ description: "null takes it away" }),
+    deleteProtected: z.boolean().optional().openapi({
+      description: "Refused while the VM is to end with its period: take that back first.",
+    }),
   })
   .openapi("ChangeVm");
 
@@ -140,17 +158,7 @@ const RepairWayName = z.enum(REPAIR_WAYS).openapi("RepairWay", {
 export const RepairVm = z
   .strictObject({
     how: use(RepairWayName),
-    dryRun: z
-      .boolean()
-      .default(false)
-      .openapi({ description: "Says what it would do, and does nothing." }),
-    hash: z
-      .string()
-      .regex(/^[0-9a-f]{64}$/)
-      .optional()
-      .openapi({
-        description: "A dry run's: refused when the repair would do something else by now.",
-      }),
+    ...FORCED,
   })
   .openapi("RepairVm");
 export const RepairPlanView = z

@@ -11,10 +11,11 @@ import {
 import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { ok } from "#core/result.ts";
+import { sayEnd } from "#commands/billing/end-with-period.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
-import { relabelVm } from "#commands/vms/relabel-vm.ts";
+import { changeVm } from "#commands/vms/change-vm.ts";
 import { beginPlanChange, makeWay } from "#commands/billing/begin-plan-change.ts";
 import { dropPlanChange } from "#commands/billing/drop-plan-change.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
@@ -61,14 +62,14 @@ const changeRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, OWNERS, "vms:write"),
     operationId: "changeVm",
-    summary: "Call a VM something else",
+    summary: "Call a VM something else, or protect it from being deleted",
     tags: ["VMs"],
     method: "patch",
     path: "/v1/vms/{id}",
     request: { params: vmParam, body: { required: true, content: json(ChangeVm) } },
     responses: {
       200: { description: "The VM as it is now", content: json(VmView) },
-      ...problems("vm_not_found"),
+      ...problems("vm_not_found", "vm_cancelled"),
     },
   });
 const deleteRoute = (deps: Deps) =>
@@ -85,7 +86,37 @@ const deleteRoute = (deps: Deps) =>
     request: { params: vmParam },
     responses: {
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems("vm_not_found"),
+      ...problems("vm_not_found", "vm_suspended", "vm_protected", "second_person_required"),
+    },
+  });
+const cancelRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:write"),
+    operationId: "cancelVm",
+    summary: "End a VM with the period that is paid",
+    description:
+      "No further period is charged, and the VM is deleted when this one is over; `cancelAt` says when. It can be taken back until then.",
+    tags: ["VMs"],
+    method: "post",
+    path: "/v1/vms/{id}/cancel",
+    request: { params: vmParam },
+    responses: {
+      200: { description: "The VM as it is now", content: json(VmView) },
+      ...problems("vm_not_found", "vm_protected"),
+    },
+  });
+const uncancelRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:write"),
+    operationId: "uncancelVm",
+    summary: "Have a VM go on that was to end with its period",
+    tags: ["VMs"],
+    method: "delete",
+    path: "/v1/vms/{id}/cancel",
+    request: { params: vmParam },
+    responses: {
+      200: { description: "The VM as it is now", content: json(VmView) },
+      ...problems("vm_not_found", "vm_cancelled"),
     },
   });
 const actRoute = (deps: Deps) =>
@@ -196,9 +227,9 @@ export const vmRoutes = (deps: Deps) =>
       return c.json(toVmView(unwrap(vm), deps.clock.now(), c.get("who")), 200);
     })
     .openapi(changeRoute(deps), async (c) => {
-      const { label } = c.req.valid("json");
       const vmId = c.req.valid("param").id;
-      const changed = unwrap(await relabelVm(deps, { who: c.get("who"), vmId, label }));
+      const wish = { who: c.get("who"), vmId, ...c.req.valid("json") };
+      const changed = unwrap(await changeVm(deps, wish));
       return c.json(toVmView(changed, deps.clock.now(), c.get("who")), 200);
     })
     .openapi(deleteRoute(deps), async (c) => {
@@ -209,6 +240,18 @@ export const vmRoutes = (deps: Deps) =>
       });
       await ringNow(deps);
       return c.json({ action: toActionView(unwrap(action), c.get("who")) }, 202);
+    })
+    .openapi(cancelRoute(deps), async (c) => {
+      const wish = { who: c.get("who"), vmId: c.req.valid("param").id, ends: true };
+      const said = unwrap(await sayEnd(deps, wish));
+      await ringNow(deps);
+      return c.json(toVmView(said, deps.clock.now(), c.get("who")), 200);
+    })
+    .openapi(uncancelRoute(deps), async (c) => {
+      const wish = { who: c.get("who"), vmId: c.req.valid("param").id, ends: false };
+      const said = unwrap(await sayEnd(deps, wish));
+      await ringNow(deps);
+      return c.json(toVmView(said, deps.clock.now(), c.get("who")), 200);
     })
     .openapi(actRoute(deps), async (c) => {
       const who = c.get("who");

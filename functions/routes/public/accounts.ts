@@ -28,9 +28,15 @@ import type { Deps } from "#commands/deps.ts";
 import { askForLink } from "#commands/accounts/ask-for-link.ts";
 import { createSlowDown, rememberNetwork } from "#commands/accounts/slow-down.ts";
 import { proveEmail, resetPassword } from "#commands/accounts/use-link.ts";
-import { forAnybody, forSessions, type AccountEnv, type GuardDeps } from "#functions/access.ts";
+import {
+  forAnybody,
+  forSessions,
+  NOT_AS_SOMEBODY_ELSE,
+  type AccountEnv,
+  type GuardDeps,
+} from "#functions/access.ts";
 import { callerAddressOf } from "#functions/caller-address.ts";
-import { problems, unwrap } from "#functions/problems.ts";
+import { ProblemError, problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 
 /** What log-ins stand on. */
@@ -58,6 +64,8 @@ type AuthOperation = Readonly<{
   codes?: readonly ProblemCode[];
   /** How often one address may call it; `log_in_route` when left out. */
   limit?: LimitName;
+  /** Whoever has a session is known by it here too: not for staff who act as somebody else. */
+  bySession?: true;
   /** Something is guessed at here: a password for an account, or what confirms the wish of who is logged in. */
   guesses?: "password" | "confirmation";
   /** Serves it in better-auth's place; the answer is `Done`. */
@@ -116,7 +124,9 @@ const OPERATIONS: readonly AuthOperation[] = [
     operationId: "showSession",
     summary: "Who is logged in here; prolongs the session",
     who: "anybody",
+    bySession: true,
     answer: CurrentSession,
+    codes: ["forbidden"],
   },
   {
     path: "/list-sessions",
@@ -252,6 +262,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     summary: "Finish a log-in, or the set-up, with a code of the app",
     description: "Who asks is known by the cookie of `sign-in`, or by the session.",
     who: "anybody",
+    bySession: true,
     body: VerifyTotp,
     answer: LoggedIn,
     limit: "second_factor",
@@ -262,12 +273,20 @@ const OPERATIONS: readonly AuthOperation[] = [
     operationId: "verifyBackupCode",
     summary: "Finish a log-in with a backup code",
     who: "anybody",
+    bySession: true,
     body: VerifyBackupCode,
     answer: LoggedIn,
     limit: "second_factor",
     codes: ["unauthenticated", "forbidden"],
   },
 ];
+
+/** better-auth would lengthen the session, and take what outlives it: those who act as somebody else do not come to it. */
+async function refuseImpersonator(deps: GuardDeps, headers: Headers): Promise<void> {
+  const found = await deps.accounts.authenticate(headers, callerAddressOf(headers));
+  if (found.ok && found.value?.impersonator !== undefined)
+    throw new ProblemError("forbidden", NOT_AS_SOMEBODY_ELSE);
+}
 
 type Answers = Record<
   number,
@@ -340,6 +359,7 @@ export const logInRoutes = (deps: LogInDeps) => {
         callerAddress: callerAddressOf(headers),
       };
       await refuseTooMany(operation, asked);
+      if (operation.bySession) await refuseImpersonator(deps, headers);
       if (operation.serve !== undefined) {
         await operation.serve(deps, asked);
         return c.json({ status: true });

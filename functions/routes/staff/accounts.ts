@@ -1,6 +1,8 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { AccountPage, AccountQuery } from "#core/contracts/api/accounts.ts";
 import { AuditPage, AuditQuery } from "#core/contracts/api/audit.ts";
+import { ForcedView } from "#core/contracts/api/forced.ts";
+import { ForcedByReason, Impersonate, ImpersonationView } from "#core/contracts/api/staff-acts.ts";
 import { SearchQuery, SearchResult } from "#core/contracts/api/search.ts";
 import { AccountDetailsView, AddNote, NoteView } from "#core/contracts/api/account-details.ts";
 import { idIn, toActorId } from "#core/ids.ts";
@@ -8,6 +10,8 @@ import { ok } from "#core/result.ts";
 import { listAccounts } from "#commands/accounts/list-accounts.ts";
 import { addNote } from "#commands/accounts/add-note.ts";
 import { showAccount } from "#commands/accounts/show-account.ts";
+import { closeAccount } from "#commands/accounts/close-account.ts";
+import { endImpersonation, impersonate } from "#commands/accounts/impersonate.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import { search } from "#commands/accounts/search.ts";
 import { showAudit } from "#commands/accounts/show-audit.ts";
@@ -21,6 +25,7 @@ import {
   toAccountDetailsView,
   toAccountView,
   toAuditView,
+  toForcedView,
   toFoundView,
   toNoteView,
 } from "#functions/desk-views.ts";
@@ -113,6 +118,69 @@ const searchRoute = (deps: Deps) =>
     responses: { 200: { description: "What was found", content: json(SearchResult) } },
   });
 
+const forcedRoute = (
+  deps: Deps,
+  of: { operationId: string; summary: string; description?: string; verb: string },
+) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "accounts:close"),
+    operationId: of.operationId,
+    summary: of.summary,
+    ...(of.description !== undefined && { description: of.description }),
+    tags: ["Staff"],
+    method: "post",
+    path: `/staff/v1/accounts/{id}/${of.verb}`,
+    request: { params: accountParam, body: { required: true, content: json(ForcedByReason) } },
+    responses: {
+      200: { description: "What it comes to", content: json(ForcedView) },
+      ...problems("account_not_found", "plan_changed"),
+    },
+  });
+
+const closeRoute = (deps: Deps) =>
+  forcedRoute(deps, {
+    operationId: "closeAccount",
+    summary: "Close an account",
+    description:
+      "Its sessions and tokens end at once. Its VMs run on and are charged. Of staff's accounts, an owner's to do.",
+    verb: "close",
+  });
+const reopenRoute = (deps: Deps) =>
+  forcedRoute(deps, {
+    operationId: "reopenAccount",
+    summary: "Open an account again",
+    verb: "reopen",
+  });
+
+const impersonateRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "accounts:impersonate"),
+    operationId: "impersonate",
+    summary: "Act as a customer, for an hour at most",
+    description:
+      "The customer sees it among their sessions. Neither orders nor tokens, passwords or second factors can be touched in it, and " +
+      "the audit log names both.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/accounts/{id}/impersonation",
+    request: { params: accountParam, body: { required: true, content: json(Impersonate) } },
+    responses: {
+      201: { description: "Begun", content: json(ImpersonationView) },
+      ...problems("account_not_found", "account_closed"),
+    },
+  });
+const endImpersonationRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "accounts:impersonate"),
+    operationId: "endImpersonation",
+    summary: "Act as this customer no more",
+    tags: ["Staff"],
+    method: "delete",
+    path: "/staff/v1/accounts/{id}/impersonation",
+    request: { params: accountParam },
+    responses: { 204: { description: "Ended, if there was one" } },
+  });
+
 const instant = (text: string | undefined): Date | null =>
   text === undefined ? null : new Date(text);
 
@@ -130,6 +198,25 @@ export const staffAccountRoutes = (deps: Deps) =>
       const who = c.get("who");
       const account = unwrap(await showAccount(deps, who, c.req.valid("param").id));
       return c.json(toAccountDetailsView(account, deps.clock.now(), who), 200);
+    })
+    .openapi(closeRoute(deps), async (c) => {
+      const asked = { ...c.req.valid("json"), accountId: c.req.valid("param").id, closes: true };
+      const closed = await closeAccount(deps, { ...asked, who: c.get("who") });
+      return c.json(toForcedView(unwrap(closed), asked), 200);
+    })
+    .openapi(reopenRoute(deps), async (c) => {
+      const asked = { ...c.req.valid("json"), accountId: c.req.valid("param").id, closes: false };
+      const opened = await closeAccount(deps, { ...asked, who: c.get("who") });
+      return c.json(toForcedView(unwrap(opened), asked), 200);
+    })
+    .openapi(impersonateRoute(deps), async (c) => {
+      const asked = { ...c.req.valid("json"), accountId: c.req.valid("param").id };
+      const begun = unwrap(await impersonate(deps, { ...asked, who: c.get("who") }));
+      return c.json({ ...begun, expiresAt: begun.expiresAt.toISOString() }, 201);
+    })
+    .openapi(endImpersonationRoute(deps), async (c) => {
+      await endImpersonation(deps, { who: c.get("who"), accountId: c.req.valid("param").id });
+      return c.body(null, 204);
     })
     .openapi(noteRoute(deps), async (c) => {
       const body = c.req.valid("json");

@@ -21,7 +21,8 @@ import { setImageSource } from "#commands/catalogue/set-image-source.ts";
 import { showHostsOfImage } from "#commands/hosts/exchange-images.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
-import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
+import { actorOf } from "#core/accounts/accounts.ts";
+import { forAccounts, type AccountEnv } from "#functions/access.ts";
 import { requestKey } from "#functions/idempotency-key.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { toImageOrigin } from "#functions/host-views.ts";
@@ -129,7 +130,7 @@ export const staffCatalogueRoutes = (deps: Deps) =>
       const body = c.req.valid("json");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
       const added = await answerOnce(deps, key, AddedPlan, async (within) =>
-        wire("plan", await addPlan(within, asStaff(c.get("who")), body)),
+        wire("plan", await addPlan(within, actorOf(c.get("who")), body)),
       );
       return c.json(unwrap(added), 201);
     })
@@ -138,7 +139,7 @@ export const staffCatalogueRoutes = (deps: Deps) =>
       const body = c.req.valid("json");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
       const added = await answerOnce(deps, key, AddedPlanVersion, async (within) => {
-        const made = await addPlanVersion(within, asStaff(c.get("who")), id, body);
+        const made = await addPlanVersion(within, actorOf(c.get("who")), id, body);
         return made.ok ? ok({ id: toWireId("plan", id), version: made.value.version }) : made;
       });
       return c.json(unwrap(added), 201);
@@ -147,13 +148,13 @@ export const staffCatalogueRoutes = (deps: Deps) =>
       const body = c.req.valid("json");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
       const added = await answerOnce(deps, key, AddedImage, async (within) =>
-        wire("image", await addImage(within, asStaff(c.get("who")), body)),
+        wire("image", await addImage(within, actorOf(c.get("who")), body)),
       );
       return c.json(unwrap(added), 201);
     })
     .openapi(sourceRoute(deps), async (c) => {
       const source = { ...c.req.valid("json"), imageId: c.req.valid("param").id };
-      const set = unwrap(await setImageSource(deps, asStaff(c.get("who")), source));
+      const set = unwrap(await setImageSource(deps, actorOf(c.get("who")), source));
       const locationIds = set.locationIds?.map((id) => toWireId("location", id)) ?? null;
       return c.json({ ...set, imageId: toWireId("image", set.imageId), locationIds }, 200);
     })
@@ -172,7 +173,7 @@ export const staffCatalogueRoutes = (deps: Deps) =>
       const body = c.req.valid("json");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
       const added = await answerOnce(deps, key, AddedLocation, async (within) =>
-        wire("location", await addLocation(within, asStaff(c.get("who")), body)),
+        wire("location", await addLocation(within, actorOf(c.get("who")), body)),
       );
       return c.json(unwrap(added), 201);
     });

@@ -25,7 +25,8 @@ import {
 } from "#commands/fleet/register-release.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
-import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
+import { actorOf } from "#core/accounts/accounts.ts";
+import { forAccounts, type AccountEnv } from "#functions/access.ts";
 import { requestKey } from "#functions/idempotency-key.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
@@ -130,7 +131,7 @@ export const staffFleetRoutes = (deps: Deps) =>
       const body = c.req.valid("json");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
       const registered = await answerOnce(deps, key, ReleaseView, async (once) =>
-        mapped(await registerRelease(once, asStaff(c.get("who")), body), toReleaseView),
+        mapped(await registerRelease(once, actorOf(c.get("who")), body), toReleaseView),
       );
       return c.json(unwrap(registered), 201);
     })
@@ -143,7 +144,7 @@ export const staffFleetRoutes = (deps: Deps) =>
       const body = c.req.valid("json");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
       const begun = await answerOnce(deps, key, RolloutView, async (once) =>
-        mapped(await beginRollout(once, asStaff(c.get("who")), body), toRolloutView),
+        mapped(await beginRollout(once, actorOf(c.get("who")), body), toRolloutView),
       );
       return c.json(unwrap(begun), 201);
     })
@@ -158,7 +159,7 @@ export const staffFleetRoutes = (deps: Deps) =>
     })
     .openapi(changeRoute(deps), async (c) => {
       const { id } = c.req.valid("param");
-      const changed = await changeRollout(deps, asStaff(c.get("who")), id, c.req.valid("json"));
+      const changed = await changeRollout(deps, actorOf(c.get("who")), id, c.req.valid("json"));
       return c.json(toRolloutView(unwrap(changed)), 200);
     });
 

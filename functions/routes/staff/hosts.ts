@@ -9,7 +9,8 @@ import { allReleases, type AgentRelease } from "#commands/fleet/register-release
 import type { Deps } from "#commands/deps.ts";
 import { showFindings } from "#commands/hosts/show-findings.ts";
 import { showHost, showHosts } from "#commands/hosts/show-hosts.ts";
-import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
+import { actorOf } from "#core/accounts/accounts.ts";
+import { forAccounts, type AccountEnv } from "#functions/access.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
 import { newRouter } from "#functions/router.ts";
 import { problems, unwrap } from "#functions/problems.ts";
@@ -142,7 +143,7 @@ export const staffHostRoutes = (deps: Deps) =>
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
       return c.json(
         toAddedHost(
-          unwrap(await addHost(deps, asStaff(c.get("who")), body, key)),
+          unwrap(await addHost(deps, actorOf(c.get("who")), body, key)),
           await allReleases(deps),
         ),
         201,
@@ -150,7 +151,7 @@ export const staffHostRoutes = (deps: Deps) =>
     })
     .openapi(changeRoute(deps), async (c) => {
       const { id } = c.req.valid("param");
-      const changed = await changeHost(deps, asStaff(c.get("who")), id, c.req.valid("json"));
+      const changed = await changeHost(deps, actorOf(c.get("who")), id, c.req.valid("json"));
       return c.json(toHostView(unwrap(changed), await allReleases(deps)), 200);
     })
     .openapi(findingsRoute(deps), async (c) => {
@@ -162,7 +163,7 @@ export const staffHostRoutes = (deps: Deps) =>
     .openapi(tokenRoute(deps), async (c) => {
       const { id } = c.req.valid("param");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], null);
-      const issued = unwrap(await issueJoinToken(deps, asStaff(c.get("who")), id, key));
+      const issued = unwrap(await issueJoinToken(deps, actorOf(c.get("who")), id, key));
       return c.json(toAddedHost(issued, await allReleases(deps)), 201);
     });
 

@@ -4,7 +4,8 @@ import { idIn } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import { addPool } from "#commands/network/add-pool.ts";
-import { asStaff, type AccountEnv } from "#functions/access.ts";
+import { actorOf } from "#core/accounts/accounts.ts";
+import type { AccountEnv } from "#functions/access.ts";
 import { requestKey } from "#functions/idempotency-key.ts";
 import { unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
@@ -33,7 +34,7 @@ export const staffNetworkRoutes = (deps: Deps) =>
     const locationId = c.req.valid("param").id;
     const key = requestKey(c, c.req.valid("header")["idempotency-key"], body);
     const pool = await answerOnce(deps, key, AddedPool, (within) =>
-      addPool(within, asStaff(c.get("who")), { locationId, ...body }),
+      addPool(within, actorOf(c.get("who")), { locationId, ...body }),
     );
     return c.json(unwrap(pool), 201);
   });

@@ -7,7 +7,8 @@ import { recordRestore } from "#commands/hosts/record-restore.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { adoptVm } from "#commands/orders/adopt-vm.ts";
 import { listOrders } from "#commands/orders/list-orders.ts";
-import { asStaff, forAccounts, type AccountEnv } from "#functions/access.ts";
+import { actorOf } from "#core/accounts/accounts.ts";
+import { forAccounts, type AccountEnv } from "#functions/access.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
 import { toOrderView, toRestoreView } from "#functions/views.ts";
@@ -39,7 +40,7 @@ const adoptRoute = (deps: Deps) =>
     summary: "Make a VM known again that a restored database has lost",
     description:
       "Of `unknownVms` of a restore, with the session that it was paid by. A dry run says what would be done, and names it by " +
-      "a hash that the real call may carry.",
+      "a hash that the real call carries.",
     tags: ["Staff"],
     method: "post",
     path: "/staff/v1/vms/{id}/adopt",
@@ -84,12 +85,12 @@ export const staffOrderRoutes = (deps: Deps) =>
     .openapi(restoreRoute(deps), async (c) => {
       const { restoredTo, dryRun } = c.req.valid("json");
       const asked = { restoredTo: new Date(restoredTo), dryRun };
-      const state = unwrap(await recordRestore(deps, asStaff(c.get("who")), asked));
+      const state = unwrap(await recordRestore(deps, actorOf(c.get("who")), asked));
       return c.json(toRestoreView(asked.restoredTo, state), 200);
     })
     .openapi(adoptRoute(deps), async (c) => {
       const asked = { vmId: c.req.valid("param").id, ...c.req.valid("json") };
-      const adopted = unwrap(await adoptVm(deps, asStaff(c.get("who")), asked));
+      const adopted = unwrap(await adoptVm(deps, actorOf(c.get("who")), asked));
       if (!asked.dryRun) await ringNow(deps);
       return c.json({ ...adopted, effects: [...adopted.effects] }, 200);
     });

@@ -40,8 +40,8 @@ const repairRoute = (deps: Deps) =>
     operationId: "repairVm",
     summary: "Bring back, or give up, a VM that its host has lost",
     description:
-      "Of a VM whose status is `lost`. A dry run says what would be done, and names it by a hash that the real call may " +
-      "carry. The action ends when the VM is seen whole again, or with the host's refusal.",
+      "Of a VM whose status is `lost`. A dry run says what would be done, and names it by a hash that the real call " +
+      "carries. The action ends when the VM is seen whole again, or with the host's refusal.",
     tags: ["Staff"],
     method: "post",
     path: "/staff/v1/vms/{id}/repair",
@@ -53,7 +53,15 @@ const repairRoute = (deps: Deps) =>
     responses: {
       200: { description: "What it would do", content: json(RepairPlanView) },
       202: { description: "Begun", content: json(RequestedAction) },
-      ...problems("vm_not_found", "vm_not_lost", "vm_locked", "repair_unavailable", "plan_changed"),
+      ...problems(
+        "vm_not_found",
+        "vm_not_lost",
+        "vm_locked",
+        "vm_protected",
+        "second_person_required",
+        "repair_unavailable",
+        "plan_changed",
+      ),
     },
   });
 

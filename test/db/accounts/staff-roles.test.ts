@@ -22,16 +22,25 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   addPlanVersion: [O],
   addPool: [O],
   adoptVm: [O],
+  askToDestroyVm: [S, O],
   beginAgentRollout: [O],
   cancelAction: [S, O],
+  cancelVmForCustomer: [S, B],
   changeAgentRollout: [O],
   changeHost: [O],
+  closeAccount: [S, B],
+  confirmDestroyRequest: [S, O],
+  endImpersonation: [S],
+  extendEntitlement: [S, B],
+  impersonate: [S],
   issueJoinToken: [O],
+  keepFromSuspension: [S, B],
   listAccounts: [S, B],
   listActions: [S, B, O],
   listAgentReleases: [S, O],
   listAgentRollouts: [S, O],
   listAudit: [S, B, O],
+  listDestroyRequests: [S, B, O],
   listFindings: [S, O],
   listHosts: [S, O],
   listHostsOfImage: [S, O],
@@ -39,6 +48,7 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   listStaffVms: [S, B, O],
   recordRestore: [O],
   registerAgentRelease: [O],
+  reopenAccount: [S, B],
   repairHost: [O],
   repairVm: [S, O],
   search: [S, B, O],
@@ -47,6 +57,10 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   showAgentRollout: [S, O],
   showHost: [S, O],
   showStaffVm: [S, O],
+  suspendVm: [S, B],
+  uncancelVmForCustomer: [S, B],
+  unsuspendVm: [S, B],
+  withdrawDestroyRequest: [S, O],
 };
 
 let cp: ControlPlane;
@@ -79,9 +93,78 @@ async function ask(op: Operation, token: string): Promise<{ status: number; code
       ...(op.body === null ? {} : { body: "{}" }),
     }),
   );
-  const { code } = z.looseObject({ code: z.string().optional() }).parse(await answer.json());
+  const text = await answer.text();
+  const { code } = z
+    .looseObject({ code: z.string().optional() })
+    .parse(JSON.parse(text === "" ? "{}" : text));
   return { status: answer.status, ...(code === undefined ? {} : { code }) };
 }
+
+/**
+ * What staff force upon what is a customer's, or upon their hosts, and can do harm with. Each is shown dry before it is done, and
+ * done by the hash of what was shown.
+ */
+const FORCES: ReadonlySet<string> = new Set([
+  "adoptVm",
+  "askToDestroyVm",
+  "cancelVmForCustomer",
+  "closeAccount",
+  "confirmDestroyRequest",
+  "extendEntitlement",
+  "keepFromSuspension",
+  "reopenAccount",
+  "repairHost",
+  "repairVm",
+  "suspendVm",
+  "uncancelVmForCustomer",
+  "unsuspendVm",
+]);
+/** What changes something and forces nothing: it adds, or takes back what staff themselves began. */
+const NO_FORCES: ReadonlySet<string> = new Set([
+  "addAccountNote",
+  "addHost",
+  "addImage",
+  "addLocation",
+  "addPlan",
+  "addPlanVersion",
+  "addPool",
+  "beginAgentRollout",
+  "cancelAction", // it has a word of its own for what may be under way: `abandon`
+  "changeAgentRollout",
+  "changeHost",
+  "endImpersonation",
+  "impersonate",
+  "issueJoinToken",
+  "recordRestore", // says what has happened; its dry run says how far the product is with it
+  "registerAgentRelease",
+  "setImageSource",
+  "withdrawDestroyRequest",
+]);
+
+describe("every force of staff's", () => {
+  const writes = () => ofStaff().filter(({ method }) => method !== "GET");
+  test("is told from what forces nothing: a new operation is one or the other", () => {
+    const known = (id: string) => [FORCES.has(id), NO_FORCES.has(id)];
+    const unclear = writes().filter(({ id }) => known(id).filter(Boolean).length !== 1);
+    expect(unclear.map(({ id }) => id)).toEqual([]);
+    expect(FORCES.size + NO_FORCES.size).toBe(writes().length);
+  });
+
+  test("takes a dry run and its hash, and is refused without", () => {
+    const forces = writes().filter(({ id }) => FORCES.has(id));
+    const shapes = forces.map(({ id, body, codes }) => {
+      const { properties = {} } = Body.parse(body === null ? {} : document.resolve(body));
+      return { id, dryRun: "dryRun" in properties, hash: "hash" in properties, codes };
+    });
+    for (const shape of shapes)
+      expect(shape).toMatchObject({
+        dryRun: true,
+        hash: true,
+        codes: expect.arrayContaining(["plan_changed"]),
+      });
+  });
+});
+const Body = z.looseObject({ properties: z.record(z.string(), z.unknown()).optional() });
 
 describe("every operation of staff's", () => {
   test("is for staff only, and names the scope that it needs", () => {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { makeGiveBack, retryGiveBacks } from "#commands/billing/make-give-back.ts";
 import { settleLosses } from "#commands/billing/settle-losses.ts";
-import { repairVm } from "#commands/vms/repair-vm.ts";
+import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
 import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -17,7 +17,7 @@ let cp: ControlPlane;
 let world: World;
 let vmId: string;
 beforeEach(async () => {
-  cp = await startControlPlane();
+  cp = await startControlPlane({ oneMayDestroy: true });
   ({ world, vmId } = await aVm());
 });
 afterEach(() => cp.drop());
@@ -33,10 +33,11 @@ const lose = (of = { world, vmId }) =>
     error: { code: "vm_missing", detail: "gone" },
   });
 const isBack = () => hostSees(cp, world.hostId, vmId);
-const giveUp = async (of = vmId) =>
-  valueOf(
-    await repairVm(cp.deps, { who: aPrincipal({ role: "staff" }), vmId: of, how: "give_up" }),
-  );
+const giveUp = async (of = vmId) => {
+  const asked = { who: aPrincipal({ role: "staff" }), vmId: of, how: "give_up" } as const;
+  const { hash } = valueOf(await showRepair(cp.deps, asked));
+  return valueOf(await repairVm(cp.deps, { ...asked, hash }));
+};
 /** Time passes, and what falls due at the provider is followed. */
 async function days(count: number): Promise<void> {
   cp.clock.advanceDays(count);

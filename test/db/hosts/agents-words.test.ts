@@ -28,7 +28,7 @@ import {
 
 let cp: ControlPlane;
 beforeAll(async () => {
-  cp = await startControlPlane();
+  cp = await startControlPlane({ oneMayDestroy: true });
 });
 afterAll(() => cp.drop());
 
@@ -146,7 +146,8 @@ describe("an action on a VM whose agent was put back to an older one", () => {
         code("unsupported_by_agent"),
       );
       await announces(world.hostId, NEWEST);
-      valueOf(await repairVm(cp.deps, { who, vmId, how }));
+      const { hash } = valueOf(await showRepair(cp.deps, { vmId, how }));
+      valueOf(await repairVm(cp.deps, { who, vmId, how, hash }));
     },
   );
 });

@@ -4,7 +4,7 @@ import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { settleLosses } from "#commands/billing/settle-losses.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { showVm } from "#commands/vms/show-vm.ts";
-import { insertService, type Service } from "#db/billing/services.ts";
+import { insertService, type NewService } from "#db/billing/services.ts";
 import { reserve } from "#db/hosts/capacity.ts";
 import { leaseAddress } from "#db/network/addresses.ts";
 import { inTransaction } from "#db/transaction.ts";
@@ -31,7 +31,7 @@ afterAll(() => cp.drop());
 
 const DAY_MS = 24 * 60 * 60_000;
 
-const granted = (world: World, over: Partial<Service> = {}): Service => ({
+const granted = (world: World, over: Partial<NewService> = {}): NewService => ({
   vmId: v7(),
   planId: world.planId,
   planVersion: 1,
@@ -106,7 +106,7 @@ test("a VM that no order led to is made, seen, lost, found and deleted, and no m
 
 describe("what was bought", () => {
   const price = { interval: "month", amount: { minor: 700n, currency: "usd" } } as const;
-  test.each<[string, Partial<Service>, string]>([
+  test.each<[string, Partial<NewService>, string]>([
     ["by Stripe has a price", { payer: "stripe" }, "services_stripe_has_a_price"],
     [
       "by nobody has no subscription",

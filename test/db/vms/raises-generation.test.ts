@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { extendEntitlement } from "#commands/billing/grant-time.ts";
+import { suspendVm } from "#commands/billing/suspend-vm.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
 import { PROVISIONING_DEADLINE_MS } from "#core/orders/decide-order.ts";
-import { anAgentReport } from "#test/builders.ts";
+import { anAgentReport, aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { CARD } from "#test/harness/stripe-in-process.ts";
 import {
@@ -75,6 +77,20 @@ const CHANGES: Record<string, (world: World) => Promise<() => Promise<unknown>>>
     await aProvisionedVm(cp, world);
     cp.clock.advance(PROVISIONING_DEADLINE_MS + 1);
     return () => watchProvisioning(cp.deps);
+  },
+  // 6a item 6
+  "a suspension": async (world) => {
+    const { vmId } = await anActiveVm(cp, world);
+    const who = aPrincipal({ role: "staff" });
+    const of = { who, vmId, reason: "staff", note: "why" } as const;
+    const { hash } = valueOf(await suspendVm(cp.deps, { ...of, dryRun: true }));
+    return () => suspendVm(cp.deps, { ...of, dryRun: false, hash });
+  },
+  "time that staff grant": async (world) => {
+    const { vmId } = await anActiveVm(cp, world);
+    const of = { who: aPrincipal({ role: "staff" }), vmId, reason: "why", days: 1 };
+    const { hash } = valueOf(await extendEntitlement(cp.deps, { ...of, dryRun: true }));
+    return () => extendEntitlement(cp.deps, { ...of, dryRun: false, hash });
   },
   "a month that is paid": async (world) => {
     await anActiveVm(cp, world);

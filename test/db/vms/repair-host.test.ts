@@ -9,7 +9,7 @@ import { anActiveVm, aWorld, hostSees, valueOf } from "#test/harness/world.ts";
 
 let cp: ControlPlane;
 beforeAll(async () => {
-  cp = await startControlPlane();
+  cp = await startControlPlane({ oneMayDestroy: true });
 });
 afterAll(() => cp.drop());
 
@@ -27,6 +27,11 @@ async function aRebuiltHost(lost: number, facts: Parameters<typeof aWorld>[1] = 
   }
   const { vmId: well } = await anActiveVm(cp, world);
   return { hostId: world.hostId, ids, well };
+}
+/** By the hash of a dry run. */
+async function repairs(asked: { hostId: string; how: "adopt_disk" | "recreate" }) {
+  const { hash } = valueOf(await showHostRepair(cp.deps, asked));
+  return repairHost(cp.deps, { ...asked, who, hash });
 }
 const adopt = (hostId: string) => ({ hostId, how: "adopt_disk" }) as const;
 
@@ -51,9 +56,9 @@ test("all that it has lost is repaired, as the dry run said, and nothing else", 
 
 test("repeated, it begins nothing twice, and goes on with those that are lost by then", async () => {
   const { hostId, ids, well } = await aRebuiltHost(1);
-  valueOf(await repairHost(cp.deps, { ...adopt(hostId), who }));
+  valueOf(await repairs(adopt(hostId)));
   await hostSees(cp, hostId, well, { observed: null, settled: false, error: MISSING });
-  const again = valueOf(await repairHost(cp.deps, { ...adopt(hostId), who }));
+  const again = valueOf(await repairs(adopt(hostId)));
   expect(again.vms.map(({ vmId }) => vmId)).toEqual([well]);
   expect(
     await cp.rows(
@@ -77,7 +82,7 @@ test("one that cannot be repaired in this way says why, each for itself", async 
     facts: { capabilities: { ...ALL_CAPABILITIES, rootPassword: false } },
   });
   await cp.rows("update vms set root_password = true where id = $1", ids[0]);
-  const { vms } = valueOf(await repairHost(cp.deps, { hostId, how: "recreate", who }));
+  const { vms } = valueOf(await repairs({ hostId, how: "recreate" }));
   expect(vms.map(({ refusal, action }) => [refusal?.code, action?.type])).toEqual([
     ["repair_unavailable", undefined],
     [undefined, "recreate"],

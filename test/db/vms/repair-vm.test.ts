@@ -14,7 +14,7 @@ import { anActiveVm, aWorld, hostSees, valueOf } from "#test/harness/world.ts";
 
 let cp: ControlPlane;
 beforeAll(async () => {
-  cp = await startControlPlane();
+  cp = await startControlPlane({ oneMayDestroy: true });
 });
 afterAll(() => cp.drop());
 
@@ -34,8 +34,13 @@ async function aLostVm(facts: Parameters<typeof aWorld>[1] = {}) {
     vmId,
     orderId,
     sees,
-    repairs: (how: RepairWay, hash?: string) =>
-      repairVm(cp.deps, { who: staff, vmId, how, ...(hash === undefined ? {} : { hash }) }),
+    /** By the hash of a dry run, or by this one. */
+    repairs: async (how: RepairWay, hash?: string) => {
+      const shown = await showRepair(cp.deps, { vmId, how });
+      return shown.ok
+        ? repairVm(cp.deps, { who: staff, vmId, how, hash: hash ?? shown.value.hash })
+        : shown;
+    },
     /** What its host is asked for. */
     desired: async () => {
       const desired = await desiredVmsOf(cp.deps.db, world.hostId);

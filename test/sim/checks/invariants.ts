@@ -18,7 +18,7 @@ import {
 import type { MakeCheck } from "./scene.ts";
 import { guestsEarnNothing, ordersAreKept, soldIsMakeable } from "./promises.ts";
 import { lostIsNotBilled } from "./losses.ts";
-import { bytesCountOnce, unpaidStops, usageIsWhole } from "./time.ts";
+import { bytesCountOnce, suspendedStops, unpaidStops, usageIsWhole } from "./time.ts";
 
 /**
  * Every invariant, by its number. `pending`: what is still missing of the capability that it speaks of; when that is
@@ -35,6 +35,7 @@ export const INVARIANTS: readonly Readonly<{
   { number: 4, make: followsTheProvider, pending: null },
   { number: 5, make: cancelledStaysCancelled, pending: null },
   { number: 6, make: unpaidStops, pending: null },
+  { number: 6, make: suspendedStops, pending: null },
   {
     number: 7,
     make: dataIsKept,

@@ -217,8 +217,10 @@ export const agentsConverge: MakeCheck = (scene) => ({
       if (isWhole !== (row.lost_at === null))
         return `VM ${row.id} ${isWhole ? "is there, and counts as lost" : "is not whole, and is not told as lost"}`;
       if (!vm || !isWhole) return undefined;
-      const until = (scene.mirror.services.get(row.id)?.entitled_until ?? 0) + GRACE_MS;
-      const wanted = row.desired_power === "running" && nowOf(scene) <= until;
+      const service = scene.mirror.services.get(row.id);
+      const until = (service?.entitled_until ?? 0) + GRACE_MS;
+      const mayRun = nowOf(scene) <= until && service?.suspensions.length === 0;
+      const wanted = row.desired_power === "running" && mayRun;
       const is = runs(vm, nowOf(scene)) && vm.run?.paused === false && !vm.run.failed;
       return is === wanted ? undefined : `VM ${row.id} ${wanted ? "does not run" : "runs"}`;
     }),

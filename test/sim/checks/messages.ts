@@ -176,7 +176,8 @@ function unrecorded(scene: Scene): string | undefined {
       if (after === null) return "what was bought was removed";
       if (
         before?.entitled_until === after.entitled_until &&
-        before.subscription_status === after.subscription_status
+        before.subscription_status === after.subscription_status &&
+        before.suspensions.join() === after.suspensions.join()
       )
         return undefined;
       return recorded(

@@ -45,6 +45,47 @@ export const unpaidStops: MakeCheck = (scene) => {
 };
 
 /**
+ * 6. What staff have suspended does not run for longer than a resync and a stop, however it is paid for, as long as nothing has gone
+ * wrong yet in the run that an agent could notice (at rest 16 sees it in any case); and nobody but staff lifts it.
+ */
+export const suspendedStops: MakeCheck = (scene) => {
+  const since = new Map<string, number>();
+  return {
+    invariant: 6,
+    onCommit: () =>
+      first(scene.mirror.services.changed, ({ before, after }) => {
+        if (after === null) return undefined;
+        if (after.suspensions.length === 0) since.delete(after.vm_id);
+        else if (!since.has(after.vm_id)) since.set(after.vm_id, nowOf(scene));
+        const isLifted = before?.suspensions.some((each) => !after.suspensions.includes(each));
+        return isLifted === true && !byStaff(scene, "vm.unsuspend", after.vm_id)
+          ? `VM ${after.vm_id} was suspended, and is lifted by nobody of staff`
+          : undefined;
+      }),
+    onStep: () =>
+      [...scene.sim.faults.counts.keys()].some((kind) => !LEAVES_AGENTS_ALONE.test(kind))
+        ? undefined
+        : first(machines(scene), ({ host, vm }) => {
+            const at = since.get(vm.vmId);
+            if (at === undefined || host.upSince === null || !runs(vm, nowOf(scene)))
+              return undefined;
+            return nowOf(scene) > Math.max(at, host.upSince) + RECONCILE_MS + STOP_MS
+              ? `VM ${vm.vmId} is suspended, and runs`
+              : undefined;
+          }),
+  };
+};
+
+/** A doorbell is but a doorbell: agents resync without. */
+const LEAVES_AGENTS_ALONE = /^(queue|doorbell|webhook|payment|stripe)\./;
+
+const byStaff = ({ mirror }: Scene, action: string, vmId: string): boolean =>
+  mirror.audit.changed.some(
+    ({ after }) =>
+      after?.action === action && after.subject_id === vmId && after.actor_kind === "staff",
+  );
+
+/**
  * 10. A VM's usage has no gap and no overlap, ends by now, and begins before the VM was gone. In the end it reaches
  * from when the VM was first known to run (unless its agent was kept from its work then) to the present.
  */

@@ -526,4 +526,26 @@ export const MUTANTS: readonly Mutant[] = [
     replace: `reporter.strangers(strangers, full);
       for (const each of strangers) await driver.destroy(each).catch(() => undefined);`,
   },
+  {
+    name: "suspension: its host is told the power that was asked for",
+    file: "db/vms/vms.ts",
+    find: `power: vm.suspensions.length > 0 ? "off" : vm.power,`,
+    replace: "power: vm.power,",
+    plan: "suspended-and-paid",
+  },
+  {
+    name: "suspension: a payment lifts staff's too",
+    file: "commands/orders/follow-provider.ts",
+    find: "const seen = { subscriptionStatus: status, subscriptionVersion: version, entitledUntil: until };",
+    replace:
+      "const seen = { subscriptionStatus: status, subscriptionVersion: version, entitledUntil: until, suspensions: [] };",
+    plan: "suspended-and-paid",
+  },
+  {
+    name: "suspension: it is written down nowhere",
+    file: "commands/billing/suspend-vm.ts",
+    find: "await recordChange(",
+    replace: "if (+at.now === 0) await recordChange(",
+    plan: "suspended-and-paid",
+  },
 ];

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { relabelVm } from "#commands/vms/relabel-vm.ts";
+import { changeVm } from "#commands/vms/change-vm.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
@@ -18,7 +18,7 @@ test("a VM is called what its owner calls it, once, and its host hears nothing o
       const { vmId } = await anActiveVm(cp, world);
       return { who: world.buyer, vmId, label: "web, the old one" };
     },
-    act: (wish) => relabelVm(cp.deps, wish),
+    act: (wish) => changeVm(cp.deps, wish),
     emits: ["vm.relabelled.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
@@ -32,7 +32,7 @@ test("another customer's VM is not found, and keeps its name", async () => {
   const world = await aWorld(cp);
   const { vmId } = await anActiveVm(cp, world);
   const who = await aBuyer(cp);
-  expect(await relabelVm(cp.deps, { who, vmId, label: "mine" })).toMatchObject({
+  expect(await changeVm(cp.deps, { who, vmId, label: "mine" })).toMatchObject({
     error: { code: "vm_not_found" },
   });
   expect(await cp.rows("select label from vms where id = $1", vmId)).toEqual([{ label: null }]);
@@ -42,11 +42,11 @@ test("a VM that is gone is not found by its owner either, nor is one that never 
   const world = await aWorld(cp);
   const { vmId } = await anActiveVm(cp, world);
   const who = world.buyer;
-  valueOf(await relabelVm(cp.deps, { who, vmId, label: "the old one" }));
+  valueOf(await changeVm(cp.deps, { who, vmId, label: "the old one" }));
   valueOf(await requestAction(cp.deps, { who, vmId, type: "delete" }));
   await hostSees(cp, world.hostId, vmId, { observed: null });
   for (const id of [vmId, world.hostId])
-    expect(await relabelVm(cp.deps, { who, vmId: id, label: "again" })).toMatchObject({
+    expect(await changeVm(cp.deps, { who, vmId: id, label: "again" })).toMatchObject({
       error: { code: "vm_not_found" },
     });
   expect(await cp.rows("select label from vms where id = $1", vmId)).toEqual([
