@@ -381,6 +381,7 @@ describe("no quote", () => {
     ["invoice_open", {}, {}, { period: { ...PERIOD, until: NOW } }],
     ["cancels_at_period_end", {}, {}, { cancelsAt: PERIOD.until }],
     ["cancels_at_period_end", {}, {}, { status: "canceled" }],
+    ["not_by_card", {}, {}, { paysBy: "other" }],
     ["change_waiting", {}, {}, { pending: { changeId: "change-1", until: PERIOD.until } }],
   ];
   test.each(REFUSED)("%s (%#)", (code, state, asked, billed) => {
