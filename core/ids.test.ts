@@ -14,6 +14,7 @@ const KINDS: IdKind[] = [
   "location",
   "order",
   "plan",
+  "quote",
   "vm",
 ];
 

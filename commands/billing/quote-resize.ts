@@ -14,6 +14,7 @@ import { loadNewestPlan } from "#db/catalogue/catalogue.ts";
 import { claimKey, keepAnswer, type RequestKey } from "#db/messages/idempotency.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { logFindings, openFindings } from "#commands/hosts/note-findings.ts";
 import { priceAtProvider } from "./price-at-provider.ts";
 import { basisOf, billedOf, stateOf, targetOf } from "./resize-state.ts";
@@ -48,24 +49,41 @@ export async function quoteResize(
   render: (quoted: Quoted) => QuotedResize,
 ): Promise<Result<QuotedResize, NoVm | Refusal<"idempotency_key_reused">>> {
   const { who, vmId, wanted, key } = input;
-  const found = await findForResize(deps, who, vmId);
-  if (!found.ok) return found;
-  const make = async (id: string) => {
-    const quoted = await offer(deps, found.value, { who, id, wanted, staff: null });
-    return render(
-      quoted.quote === null
-        ? quoted
-        : { ...quoted, quote: await insertQuote(deps.db, quoted.quote) },
-    );
-  };
+  const begun = await begin(deps, { who, vmId, key });
+  if (!begun.ok) return begun;
+  if ("answer" in begun.value) return ok(begun.value.answer);
+  const { found, id } = begun.value;
+  const quoted = await offer(deps, found, { who, id, wanted, staff: null });
+  const made = render(
+    quoted.quote === null ? quoted : { ...quoted, quote: await insertQuote(deps.db, quoted.quote) },
+  );
+  return ok(key === undefined ? made : QuotedResize.parse(await keepAnswer(deps.db, key, made)));
+}
+
+type Begun = Readonly<{ answer: QuotedResize }> | Readonly<{ found: Resizing; id: string }>;
+
+/** The key's first answer, or the VM with the id that the quote is to have. What is not found leaves the key unused. */
+async function begin(
+  deps: Deps,
+  { who, vmId, key }: { who: AccountPrincipal; vmId: string; key: RequestKey | undefined },
+): Promise<Result<Begun, NoVm | Refusal<"idempotency_key_reused">>> {
   const at = stamp(deps);
   const newId = at.newId();
-  if (key === undefined) return ok(await make(newId));
-  const claim = await inTransaction(deps.db, (tx) => claimKey(tx, key, newId, at.now));
-  if (!claim.ok) return claim;
-  if (claim.value.kind === "answered") return ok(QuotedResize.parse(claim.value.response));
-  const made = await make(claim.value.kind === "resume" ? claim.value.resourceId : newId);
-  return ok(QuotedResize.parse(await keepAnswer(deps.db, key, made)));
+  const find = async (db: Deps["db"], id: string): Promise<Result<Begun, NoVm>> => {
+    const found = await findForResize({ db }, who, vmId);
+    return found.ok ? ok({ found: found.value, id }) : found;
+  };
+  if (key === undefined) return find(deps.db, newId);
+  return undoOnRefusal(
+    deps.db,
+    async (tx): Promise<Result<Begun, NoVm | Refusal<"idempotency_key_reused">>> => {
+      const claim = await claimKey(tx, key, newId, at.now);
+      if (!claim.ok) return claim;
+      if (claim.value.kind === "answered")
+        return ok({ answer: QuotedResize.parse(claim.value.response) });
+      return find(tx, claim.value.kind === "resume" ? claim.value.resourceId : newId);
+    },
+  );
 }
 
 /** What may be resized by this account; anybody else's and what is gone is "not found". */

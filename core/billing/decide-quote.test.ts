@@ -431,6 +431,10 @@ describe("no quote", () => {
     },
   );
 
+  test("is needed for a card where nothing is due", () => {
+    expect(codesOf({}, { target: SMALLER }, aBilled({ paysBy: "other" }))).toEqual([]);
+  });
+
   test("lives longer than the period that it was worked out for", () => {
     const soon = new Date(+PERIOD.until - 60_000);
     expect(courseOf({}, {}, aBilled(), soon).expiresAt).toEqual(PERIOD.until);

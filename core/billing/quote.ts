@@ -22,7 +22,7 @@ export const DOWNGRADES = ["renewal", "now"] as const;
 export type Downgrade = (typeof DOWNGRADES)[number];
 /** `prorate`: what is left of the present period is credited and debited; `none`: the new price counts from the next one. */
 export const CHANGE_BILLING = ["prorate", "none"] as const;
-/** How the machine gets there. `none`: it stays as it is. `move` comes with part 6b. */
+/** How the machine gets there. `live`: also one that is off. `none`: it stays as it is. `move` comes with part 6b. */
 export const RESIZE_METHODS = ["live", "restart", "move", "none"] as const;
 export type ResizeMethod = (typeof RESIZE_METHODS)[number];
 /** Up: paid, then made. Down: made, seen, and then priced (design §11). */
@@ -63,7 +63,7 @@ export type Quote = Readonly<{
   at: Date;
   /** When it happens: `at`, or the end of the period. */
   appliesAt: Date;
-  /** Of what it was worked out from (plan versions, price, machine, period, debits): another one by then, and it is not taken. */
+  /** Of what it was worked out from (versions, price, machine, host, period, debits): another one by then, and it is not taken. */
   basis: string;
   createdAt: Date;
   expiresAt: Date;

@@ -193,6 +193,35 @@ test("5 item 2: of an agent of before releases the control plane knows the words
   expectQuiet();
 });
 
+test("6a 2: what a VM is limited to is not known of an agent of before, which goes on; the next one says it, and sets it", async () => {
+  start("before");
+  await plane.enrolled();
+  const vmId = await plane.order();
+  await settles(vmId, "running");
+  const { rows } = plane.cp;
+  // As a resize will change it.
+  await rows(
+    "update vms set disk_iops = 700, bandwidth_mbit = 200, disk_gib = 21, generation = generation + 1",
+  );
+  await rows("update hosts set desired_generation = desired_generation + 1");
+  await settles(vmId, "running");
+  const grown = { seen_vcpus: 1, seen_memory_mib: 1024, seen_disk_gib: 21 };
+  await until("its size is seen", async () => (await plane.row(vmId))["seen_disk_gib"] === 21);
+  const untold = { seen_limits_known: false, seen_bandwidth_mbit: null, seen_disk_iops: null };
+  expect(await plane.row(vmId)).toMatchObject({ ...grown, ...untold });
+  await hasUsage(vmId);
+  await agent?.stop();
+  start("new");
+  await until("its limits are", async () => (await plane.row(vmId))["seen_disk_iops"] === 700);
+  const told = { seen_limits_known: true, seen_bandwidth_mbit: 200, seen_disk_iops: 700 };
+  expect(await plane.row(vmId)).toMatchObject({ ...grown, ...told, last_error_code: null });
+  expect(await plane.machine.vm(vmId)).toMatchObject({
+    starts: 1,
+    limits: { bandwidthMbit: 200, diskIops: 700 },
+  });
+  expectQuiet();
+});
+
 const UNKNOWN: readonly ((vm: object) => object)[] = [
   (vm) => ({ ...vm, needs: ["second-disk"] }),
   (vm) => ({ ...vm, stopMode: "suspend" }),

@@ -10,7 +10,7 @@ import { runAt } from "#host-agent/drivers/simulated/guest.ts";
 import { folderWorld } from "#host-agent/drivers/simulated/world.ts";
 import { eventually } from "#test/drivers/builders.ts";
 import { startControlPlane } from "#test/harness/control-plane.ts";
-import { aProvisionedVm, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";
+import { aNewVersion, aProvisionedVm, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";
 
 /** Ten times what the slowest wait takes on a slow, busy machine: nothing here depends on how long it is. */
 const PATIENCE_MS = 120_000;
@@ -52,6 +52,8 @@ export async function startCompatPlane() {
   });
   const folder = await mkdtemp(path.join(tmpdir(), "berth-compat-"));
   const world = await aWorld(cp, { places: 0 });
+  // The oldest agents read a simulated machine strictly: one that is limited would be none to them.
+  await aNewVersion(cp, world.planId, { bandwidthMbit: null });
   const { host, joinToken } = valueOf(
     await addHost(cp.deps, SYSTEM, {
       name: v7(),

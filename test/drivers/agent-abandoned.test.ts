@@ -66,15 +66,38 @@ function createHost() {
   return host;
 }
 
-type Chapter = { name: string; over: Partial<DesiredVm>; ends: string };
-const BIGGER = { vcpus: 8, memoryMib: 512, diskGib: 2 };
+type Chapter = {
+  name: string;
+  over: Partial<DesiredVm>;
+  ends: string;
+  /** Its guest runs on. */
+  live?: true;
+};
 const ACTION = "0190f000-0000-7000-8000-00000000000a";
+const limited = (bandwidthMbit: number, diskIops: number): Partial<DesiredVm> => ({
+  nics: aDesiredVm().nics.map((nic) => ({ ...nic, bandwidthMbit })),
+  diskIops,
+});
+const LARGER = { vcpus: 2, memoryMib: 128, diskGib: 2 };
+/** Past what it was started with. */
+const LARGEST = { vcpus: 8, memoryMib: 512, diskGib: 2 };
 /** A whole life: each chapter is a change of desire, and how the VM must be after it. */
 const LIFE: readonly Chapter[] = [
   { name: "create and start", over: {}, ends: "on 1/128/1" },
   { name: "reset", over: { pendingActions: [{ id: ACTION, type: "reset" }] }, ends: "on 1/128/1" },
-  { name: "resize behind a stop", over: { size: BIGGER, pendingActions: [] }, ends: "on 8/512/2" },
-  { name: "stop", over: { power: "off" }, ends: "off 8/512/2" },
+  // 6a 2
+  {
+    name: "resize while it runs",
+    over: { size: LARGER, ...limited(40, 700), pendingActions: [] },
+    ends: "on 2/128/2 40/700",
+    live: true,
+  },
+  {
+    name: "resize behind a stop",
+    over: { size: LARGEST, ...limited(80, 300) },
+    ends: "on 8/512/2 80/300",
+  },
+  { name: "stop", over: { power: "off" }, ends: "off 8/512/2 80/300" },
   { name: "destroy", over: { presence: "absent" }, ends: "gone" },
 ];
 
@@ -82,7 +105,10 @@ async function howItIs(host: ReturnType<typeof createHost>, vmId: string): Promi
   const vm = await host.world.vm(vmId);
   if (vm === null) return "gone";
   const { vcpus, memoryMib, diskGib } = vm.size;
-  return `${runAt(vm, host.clock.now().getTime()) ? "on" : "off"} ${vcpus}/${memoryMib}/${diskGib}`;
+  const { bandwidthMbit = null, diskIops = null } = vm.limits ?? {};
+  const limits = bandwidthMbit === null ? "" : ` ${bandwidthMbit}/${diskIops}`;
+  const power = runAt(vm, host.clock.now().getTime()) ? "on" : "off";
+  return `${power} ${vcpus}/${memoryMib}/${diskGib}${limits}`;
 }
 
 test.each(LIFE.map((chapter, at) => [chapter.name, at] as const))(
@@ -117,6 +143,8 @@ test.each(LIFE.map((chapter, at) => [chapter.name, at] as const))(
         (place) => (host.done.get(place) ?? 0) > 1,
       );
       expect(repeated).toEqual([]);
+      if (chapter.live)
+        expect([...host.done.keys()].filter((at) => at.startsWith("stop"))).toEqual([]);
     }
     // Each chapter is several steps; a story in which nothing could be cut would prove nothing.
     expect(lives).toBeGreaterThan(5);

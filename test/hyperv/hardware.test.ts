@@ -179,6 +179,54 @@ describe.skipIf(noPwsh !== null)(
       expect((await only()).HardDrives[0]?.MaximumIOPS).toBe(0);
     });
 
+    test("6a 2: limits are changed while it runs, as PowerShell is told, and seen as Hyper-V has them", async () => {
+      const driver = await open();
+      const vm = aDesiredVm({ image: world.image });
+      await driver.create(vm);
+      await driver.start(vm);
+      const nics = vm.nics.map((nic) => ({ ...nic, bandwidthMbit: 40 }));
+      await world.record();
+      await driver.resize({ ...vm, nics, diskIops: 700 });
+      const told = new Set((await world.recorded()).map(({ cmdlet }) => cmdlet));
+      expect([...told]).toEqual(
+        expect.arrayContaining(["Set-VMNetworkAdapter", "Set-VMHardDiskDrive"]),
+      );
+      expect([...told].filter((cmdlet) => /^(Stop|Start|Restart)-VM$/.test(cmdlet))).toEqual([]);
+      const made = await only();
+      expect(made.NetworkAdapters[0]?.BandwidthSetting?.MaximumBandwidth).toBe(40_000_000);
+      expect(made.HardDrives[0]?.MaximumIOPS).toBe(700);
+      const limits = { bandwidthMbit: 40, diskIops: 700 };
+      expect(await driver.list()).toMatchObject([{ power: "running", limits }]);
+      // An adapter that nobody ever limited has no setting of bandwidth at all.
+      const free = {
+        ...made,
+        NetworkAdapters: [{ ...made.NetworkAdapters[0], BandwidthSetting: null }],
+      };
+      await writeFile(
+        path.join(world.env["BERTH_HYPERV_STATE"] ?? "", "vms", `${made.Id}.json`),
+        JSON.stringify(free),
+      );
+      expect(await world.open().list()).toMatchObject([
+        { limits: { bandwidthMbit: null, diskIops: 700 } },
+      ]);
+    });
+
+    test("6a 2: what grows while it runs is its memory, where that is static", async () => {
+      const driver = await open();
+      expect((await driver.facts()).capabilities).toMatchObject({
+        hotResize: true,
+        hotVcpus: false,
+        hotMemory: true,
+      });
+      const dynamic = world.open({ dynamicMemoryMinimumPercent: 50 });
+      const facts = await dynamic.facts();
+      expect(facts.capabilities).toMatchObject({ hotResize: false, hotMemory: false });
+      expect(facts.missing).toContainEqual({
+        capability: "hotMemory",
+        why: "its VMs have dynamic memory, whose bounds change with a restart",
+      });
+    });
+
     test("with dynamic memory a VM may shrink to the share that the host says, and is seen as ordered", async () => {
       world = await aWorld();
       const driver = world.open({ dynamicMemoryMinimumPercent: 50 });

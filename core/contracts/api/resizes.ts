@@ -142,8 +142,7 @@ const ResizeOption = z
     planVersion: z.int(),
     planName: z.string(),
     price: PlanPrice,
-    /** As a quote of it would have them, while the disk of the plan is taken. */
-    possible: z.boolean(),
+    possible: z.boolean().openapi({ description: "With the disk of that plan, not a kept one." }),
     refusals: z.array(ResizeRefusal),
     when: use(ChangeWhen)
       .nullable()

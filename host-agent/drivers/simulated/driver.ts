@@ -192,7 +192,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
         // vCPUs and memory live in the definition, so a later order's count; the disk is what it is.
         const size = { ...vm.size, diskGib: record.size.diskGib };
         const definition = { macs: vm.nics.map((nic) => nic.mac) };
-        record = { ...record, size, limits: desiredLimits(vm), definition };
+        record = limitedAs(vm, { ...record, size, definition });
         await save(vm, record);
       }
       await step("create", "done", vm.vmId, 0, signal);
@@ -215,7 +215,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       await step("adopt", "define", vm.vmId, delays.define, signal);
       const seed = record.seed ?? { hostname: vm.hostname, erased: true };
       const definition = { macs: vm.nics.map((nic) => nic.mac) };
-      await world.putVm({ ...record, size: vm.size, limits: desiredLimits(vm), seed, definition });
+      await world.putVm(limitedAs(vm, { ...record, size: vm.size, seed, definition }));
     },
 
     async restore(vm, signal) {
@@ -239,8 +239,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       await step("restore", "define", vm.vmId, delays.define, signal);
       const seed = held.seed ?? { hostname: vm.hostname, erased: true };
       const definition = { macs: vm.nics.map((nic) => nic.mac) };
-      const limits = desiredLimits(vm);
-      await world.putVm({ ...held, size: vm.size, limits, seed, definition, run: null });
+      await world.putVm(limitedAs(vm, { ...held, size: vm.size, seed, definition, run: null }));
       await step("restore", "leave_trash", vm.vmId, 0, signal);
       await world.removeTrash(newest.serial);
     },
@@ -313,18 +312,16 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
 
     async resize(vm, signal) {
       const record = await must(vm);
-      const limits = desiredLimits(vm);
-      const { size } = record;
-      if (sizeIsSeen(wholeSize(vm), { size, limits: record.limits ?? UNLIMITED }) === "seen")
-        return;
-      refuseLimits(limits, record.limits ?? UNLIMITED, can);
+      const { size, limits = UNLIMITED } = record;
+      if (sizeIsSeen(wholeSize(vm), { size, limits }) === "seen") return;
+      refuseLimits(desiredLimits(vm), limits, can);
       if (vm.size.diskGib < record.size.diskGib)
         throw new DriverError("unsupported", "a disk never shrinks");
       refuseBeyondLimits(vm.size, most);
       const run = runAt(record, now());
       if (run !== null) refuseColdResize(vm, record, can, run);
       await step("resize", "apply", vm.vmId, delays.resize, signal);
-      await world.putVm({ ...record, size: vm.size, limits });
+      await world.putVm(limitedAs(vm, { ...record, size: vm.size }));
     },
 
     async eraseSeed(ref, signal) {
@@ -419,6 +416,13 @@ function blank(vm: DesiredVm, installation: string | null): VmRecord {
     run: null,
     starts: 0,
   };
+}
+
+/** One that is limited to nothing says nothing of it, as before there were limits. */
+function limitedAs(vm: DesiredVm, { limits: _, ...record }: VmRecord): VmRecord {
+  const limits = desiredLimits(vm);
+  const isLimited = limits.bandwidthMbit !== null || limits.diskIops !== null;
+  return isLimited ? { ...record, limits } : record;
 }
 
 /** What its host cannot hold it to is refused, as long as it is not so already. */

@@ -116,6 +116,36 @@ describe("a quote", () => {
     expect(await aQuoteOf(cp.deps, lenient, { planId: small.id })).toMatchObject(atOnce);
   });
 
+  test("has the provider's tax, balance and coupon, on figures that are ours before them", async () => {
+    const { dashboard } = cp.stripe;
+    const vm = await aVmToResize(cp);
+    const { id: planId } = await aLargePlan(cp);
+    const rate = await dashboard.taxRates.create({
+      display_name: "VAT",
+      inclusive: false,
+      percentage: 10,
+    });
+    await dashboard.subscriptions.update(vm.subscriptionId, { default_tax_rates: [rate.id] });
+    // A tenth of what is debited. What goes back bore no tax.
+    const taxed = await aQuoteOf(cp.deps, vm, { planId });
+    expect(taxed).toMatchObject({ dueNow: usd(816n), tax: usd(105n), differsBy: usd(0n) });
+    const { customerId } = await cp.deps.payments.fetchBilled(vm.subscriptionId);
+    await dashboard.customers.createBalanceTransaction(customerId, {
+      amount: -300,
+      currency: "usd",
+    });
+    expect(await aQuoteOf(cp.deps, vm, { planId })).toMatchObject({ dueNow: usd(516n) });
+    const coupon = await dashboard.coupons.create({ percent_off: 20, duration: "forever" });
+    await dashboard.subscriptions.update(vm.subscriptionId, {
+      discounts: [{ coupon: coupon.id }],
+      default_tax_rates: "",
+    });
+    // What is debited has a fifth off, and what was debited had not: 840 less 339, of which 300 are there.
+    const discounted = await aQuoteOf(cp.deps, vm, { planId });
+    expect(discounted).toMatchObject({ dueNow: usd(201n), tax: usd(0n), differsBy: usd(0n) });
+    expect(discounted.lines.map(({ amount }) => amount.minor)).toEqual([-339n, 840n]);
+  });
+
   test("of a year is paid whole, less what is left of the month, and the machine stays", async () => {
     const vm = await aVmToResize(cp);
     const quote = await aQuoteOf(cp.deps, vm, {

@@ -103,6 +103,21 @@ test("two requests with one key at once are one quote", async () => {
   expect(await vm.count()).toBe(1);
 });
 
+test("what was answered is answered again when the VM is gone, and what was not found leaves its key unused", async () => {
+  const vm = await aCustomersVm();
+  const [key, unused] = [v7(), v7()];
+  const body = { planId: vm.planId };
+  const first = await vm.ask("POST", vm.quotes, body, key);
+  const present = (presence: string) =>
+    cp.rows("update vms set presence = $2 where id = $1", vm.vmId, presence);
+  await present("absent");
+  expect(await vm.ask("POST", vm.quotes, body, key)).toEqual(first);
+  expect(await vm.ask("POST", vm.quotes, body, unused)).toMatchObject({ status: 404 });
+  await present("present");
+  const other = { ...body, keepDisk: true };
+  expect(await vm.ask("POST", vm.quotes, other, unused)).toMatchObject({ status: 201 });
+});
+
 test("another customer's VM is not found", async () => {
   const vm = await aCustomersVm();
   const other = await aCustomersVm();

@@ -1,16 +1,12 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { quoteResize } from "#commands/billing/quote-resize.ts";
 import { purgeOldRows } from "#commands/purge-old-rows.ts";
 import { KEPT_MS } from "#core/retention.ts";
 import { insertQuote, loadQuote, takeQuote } from "#db/billing/quotes.ts";
 import { inTransaction } from "#db/transaction.ts";
-import { toQuotedView } from "#functions/quote-views.ts";
 import { aQuote } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
-import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
 import { aProvisionedVm, aWorld } from "#test/harness/world.ts";
-import { aLargePlan, aVmJustMade } from "./resize-builders.ts";
 
 /* 6a 2: what was offered stays as it was, and is taken once. */
 
@@ -59,30 +55,6 @@ describe("a quote that is kept", () => {
       ).rejects.toThrow("append-only");
     },
   );
-});
-
-test("a quote is made once, at whichever step it is cut short and asked for again by the same key", async () => {
-  const faults = await runEachStep(cp, {
-    arrange: async () => {
-      const vm = await aVmJustMade(cp);
-      const { id: planId } = await aLargePlan(cp);
-      return { vm, planId, key: v7() };
-    },
-    act: ({ vm, planId, key }) =>
-      quoteResize(
-        cp.deps,
-        {
-          who: vm.world.buyer,
-          vmId: vm.vmId,
-          wanted: { planId, keepDisk: false },
-          key: { accountId: vm.world.buyer.accountId, key, requestHash: "same" },
-        },
-        toQuotedView,
-      ),
-    emits: [],
-  });
-  expect(differencesOf(faults)).toEqual([]);
-  expect(faults.undisturbed.filter((line) => line.startsWith("resize_quotes "))).toHaveLength(1);
 });
 
 describe("taking a quote", () => {
