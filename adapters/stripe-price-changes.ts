@@ -7,11 +7,10 @@ import type {
   PriceChangeState,
 } from "#core/billing/price-changes.ts";
 import { makeOnce } from "./make-once.ts";
-import { fetchBilled, itemOf, linesOf, withAllLines } from "./stripe-billed.ts";
+import { fetchBilled, itemOf, linesOf } from "./stripe-billed.ts";
 import { refundAll } from "./stripe-refunds.ts";
 import {
   changedLine,
-  creditedInvoices,
   FROM_CREDIT,
   idOf,
   instant,
@@ -194,8 +193,9 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       await stripe.invoices.retrieve(invoice.id, { expand: ["payments"] }),
     );
     const undo = await invoiceOf(subscriptionId, undoing(changeId));
+    // Taken back from the change's own instant on, and not from a later period's.
     const isReversed =
-      undo !== null && creditedInvoices(await withAllLines(stripe, undo)).has(invoice.id);
+      undo !== null && (await instantOf(stripe, undo)) === (await instantOf(stripe, invoice));
     const amount = 0 - movedBalance(invoice) - (isReversed ? movedBalance(undo) : 0);
     if (paymentIntent !== null && invoice.amount_paid > 0) {
       const of = { changeId, paymentIntent, fromCredit: isReversed ? amount : 0 };
