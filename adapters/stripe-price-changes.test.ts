@@ -336,6 +336,16 @@ describe("a change", () => {
     expect(await presentPrice(of)).toBe(of.priceId);
   });
 
+  it("of a subscription that has ended is not made, and none of it waits", async () => {
+    const of = await bought(FAILS);
+    await change(of, await aPrice(3000));
+    await dashboard.subscriptions.cancel(of.id);
+    expect(await payments.fetchChange(named(of))).toEqual({ kind: "not_there" });
+    const other = { changeId: "chg_2" };
+    expect(await change(of, await aPrice(3000), other)).toEqual({ kind: "not_there" });
+    expect(await invoices(of)).toEqual(["void 1000", "paid 1000"]);
+  });
+
   it("that prorates counts at once, and gives what is over as credit", async () => {
     const of = await bought();
     const next = await aPrice(400);
@@ -450,6 +460,20 @@ describe("taking a change back", () => {
     await change(of, await aPrice(3000), { how: "none" });
     expect(await undo(of)).toBe(true);
     expect([await presentPrice(of), await invoices(of)]).toEqual([of.priceId, ["paid 1000"]]);
+  });
+
+  it("of a subscription that has ended since gives all of it back too", async () => {
+    const of = await bought();
+    const credit = { amount: -300, currency: "eur" };
+    await dashboard.customers.createBalanceTransaction(of.customer, credit);
+    await change(of, await aPrice(3000));
+    await dashboard.subscriptions.cancel(of.id);
+    for (let n = 0; n < 2; n++) {
+      expect(await undo(of)).toBe(true);
+      expect([await cards(of), await balance(of)]).toEqual([{ paid: 1700, back: 700 }, -300]);
+      expect(await payments.fetchChange(named(of))).toEqual({ kind: "not_there" });
+    }
+    expect(await invoices(of)).toEqual(["paid 1000", "paid 1000"]);
   });
 
   it("in the period after is as good as what is left of that", async () => {

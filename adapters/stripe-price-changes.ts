@@ -7,11 +7,10 @@ import type {
   PriceChangeState,
 } from "#core/billing/price-changes.ts";
 import { makeOnce } from "./make-once.ts";
-import { fetchBilled, itemOf, linesOf, withAllLines } from "./stripe-billed.ts";
+import { fetchBilled, itemOf, linesOf } from "./stripe-billed.ts";
 import { refundAll } from "./stripe-refunds.ts";
 import {
   changedLine,
-  creditedInvoices,
   FROM_CREDIT,
   idOf,
   instant,
@@ -100,6 +99,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     // It was made before, and dropped or taken back since: Stripe would forget its key after a day, and make it again.
     if (subscription.metadata[UNDONE] === changeId) return known;
     if ((await invoiceOf(subscriptionId, changeId)) !== null) return known;
+    if (isOver(subscription)) return known;
     const item = itemOf(subscription);
     if (how === "none") await refuseOtherInterval(stripe, item.price, priceId);
     await ask(subscription, changeId);
@@ -125,7 +125,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
         },
       });
     } catch (error) {
-      if (isOutsidePeriod(error)) return { kind: "not_there" };
+      if (isTooLate(error)) return { kind: "not_there" };
       // A decline is told by where the change is now.
       if (!(error instanceof Stripe.errors.StripeCardError)) throw error;
     }
@@ -145,12 +145,20 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     return fetchChange(change);
   };
 
-  /** The price of before, from the instant that the change counted from; or from now on, where that period is over. */
+  /**
+   * The price of before, from the instant that the change counted from; or from now on, where that period is over. What has ended
+   * has no price any more, and is only told that the change is undone.
+   */
   const setPriceBack = async (
     subscription: Stripe.Subscription,
     { changeId, priceId }: { changeId: string; priceId: string },
     invoice: Stripe.Invoice | null,
   ): Promise<void> => {
+    const metadata = { [MADE]: "", [UNDONE]: changeId };
+    if (isOver(subscription)) {
+      await stripe.subscriptions.update(subscription.id, { metadata });
+      return;
+    }
     const item = itemOf(subscription);
     await refuseOtherInterval(stripe, item.price, priceId);
     // An invoice that is void has debited and credited nothing.
@@ -169,7 +177,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
             items: [{ id: item.id, price: priceId }],
             proration_behavior: isProrated ? "always_invoice" : "none",
             ...(isPresent ? { proration_date: at } : {}),
-            metadata: { [MADE]: "", [UNDONE]: changeId },
+            metadata,
           },
           { idempotencyKey },
         ),
@@ -194,8 +202,9 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       await stripe.invoices.retrieve(invoice.id, { expand: ["payments"] }),
     );
     const undo = await invoiceOf(subscriptionId, undoing(changeId));
+    // Taken back from the change's own instant on, and not from a later period's.
     const isReversed =
-      undo !== null && creditedInvoices(await withAllLines(stripe, undo)).has(invoice.id);
+      undo !== null && (await instantOf(stripe, undo)) === (await instantOf(stripe, invoice));
     const amount = 0 - movedBalance(invoice) - (isReversed ? movedBalance(undo) : 0);
     if (paymentIntent !== null && invoice.amount_paid > 0) {
       const of = { changeId, paymentIntent, fromCredit: isReversed ? amount : 0 };
@@ -341,8 +350,13 @@ async function refuseOtherInterval(
     throw new Error(`price ${priceId} is of another interval than ${present.id}`);
 }
 
-const isOutsidePeriod = (error: unknown): boolean =>
-  error instanceof Stripe.errors.StripeInvalidRequestError && error.param === "proration_date";
+/** The period that the instant is in is over, or the subscription is. */
+const isTooLate = (error: unknown): boolean =>
+  error instanceof Stripe.errors.StripeInvalidRequestError &&
+  (error.param === "proration_date" || error.code === "invalid_canceled_subscription_fields");
+
+const isOver = ({ status }: Stripe.Subscription): boolean =>
+  status === "canceled" || status === "incomplete_expired";
 
 function asksForAction(invoice: Stripe.Invoice): boolean {
   return (invoice.payments?.data ?? []).some(({ payment: { payment_intent: intent } }) => {

@@ -140,8 +140,10 @@ export async function turnBack(
   ];
   if (!wasTold(change) || vm.presence === "absent")
     return save(tx, { vm, change }, "turn_back", to, at, { events, actor });
-  // Also one that is lost: should it come back, it is to be as it was. A disk that was seen to have grown stays.
-  const diskGib = Math.max(change.from.machine.diskGib, vm.seenDiskGib ?? 0);
+  // Also one that is lost: should it come back, it is to be as it was. A disk that has grown stays, and of one that is lost nobody
+  // can see whether it has.
+  const mayHave = vm.seenDiskGib ?? (isGone ? change.to.machine.diskGib : 0);
+  const diskGib = Math.max(change.from.machine.diskGib, mayHave);
   const { generation, ring } = await desire(tx, vm, { ...change.from.machine, diskGib });
   await save(tx, { vm, change }, "turn_back", { ...to, generation }, at, {
     events: [...events, ring],

@@ -73,7 +73,8 @@ export async function followProvider(
         if (order?.version !== before.version) throw new StaleLook(orderId);
         if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
         const result = await bringInLine(tx, order, checkout, at, by.actor);
-        await ringForChange(tx, order, at, by.actor);
+        // Of what has only just been bought nothing is changed yet.
+        if (result !== "fulfilled") await ringForChange(tx, order, at, by.actor);
         return result;
       });
       // The money is ours by the books and not by right: only a person can tell, and give it back.

@@ -95,6 +95,7 @@ test("only what somebody must do leaves the record", () => {
     "order.refund_fell_due.v1",
     "subscription.cancellation_fell_due.v1",
     "give_back.fell_due.v1",
+    "plan_change.fell_due.v1",
     "vm.create_refused.v1",
     "service.end_said.v1",
     "account.link_asked_for.v1",

@@ -776,7 +776,8 @@ async function resizes(): Promise<void> {
     const body = { planId };
     const made = await api.does("quoteResize", "customer", { parameters: { id: vm }, body });
     const { quote } = z.object({ quote: z.object({ id: z.string() }).nullable() }).parse(made);
-    return quote?.id ?? expect.unreachable(JSON.stringify(made));
+    if (quote === null) throw new Error(`no quote: ${JSON.stringify(made)}`);
+    return quote.id;
   };
   const take = (quoteId: string) => ({
     parameters: { id: vm },

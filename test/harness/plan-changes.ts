@@ -16,11 +16,12 @@ export const LARGE = { vcpus: 2, memoryMib: 2048, diskGib: 40 };
 export const LARGE_LIMITS = { bandwidthMbit: 2000, diskIops: 900 };
 
 /** A VM that runs, of the first version of its plan; a second one is twice as large, and sold for 900 a month. */
-export async function aVmToResize(
+export const aVmToResize = async (
   cp: ControlPlane,
   options: Parameters<typeof aWorld>[1] = {},
-): Promise<Vm> {
-  const world = await aWorld(cp, { places: 4, ...options });
+): Promise<Vm> => aVmToResizeIn(cp, await aWorld(cp, { places: 4, ...options }));
+
+export async function aVmToResizeIn(cp: ControlPlane, world: World): Promise<Vm> {
   const { vmId, orderId } = await anActiveVm(cp, world);
   const version = await aNewVersion(cp, world.planId, {
     ...LARGE,

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { extendEntitlement } from "#commands/billing/grant-time.ts";
 import { suspendVm } from "#commands/billing/suspend-vm.ts";
+import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { recordVmReport } from "#commands/vms/record-vm-report.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
@@ -8,6 +9,7 @@ import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
 import { PROVISIONING_DEADLINE_MS } from "#core/orders/decide-order.ts";
 import { anAgentReport, aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { aStoredQuote, aVmToResizeIn, take } from "#test/harness/plan-changes.ts";
 import { CARD } from "#test/harness/stripe-in-process.ts";
 import {
   aPaidOrder,
@@ -72,6 +74,12 @@ const CHANGES: Record<string, (world: World) => Promise<() => Promise<unknown>>>
     const { vmId } = await anActiveVm(cp, world);
     await act(world, vmId, "delete");
     return () => hostSees(cp, world.hostId, vmId, { observed: null });
+  },
+  "a resize that is paid": async (world) => {
+    const vm = await aVmToResizeIn(cp, world);
+    const quote = await aStoredQuote(cp, vm);
+    const { change } = valueOf(await take(cp, vm, quote.id));
+    return () => followPlanChange(cp.deps, change.id);
   },
   "an order that is undone at its deadline": async (world) => {
     await aProvisionedVm(cp, world);
