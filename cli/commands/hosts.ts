@@ -1,0 +1,292 @@
+import type { Answered } from "../api/client.ts";
+import { Failure } from "../failure.ts";
+import { catalogueId, hostId, isId, maybe, vmId } from "../names.ts";
+import { listed as joined, mib, NOTHING, when } from "../output/format.ts";
+import { toned, type Block, type Column } from "../output/shown.ts";
+import { listed, RANGE } from "../pages.ts";
+import type { Session } from "../session.ts";
+import { command, flag, mustBeOneOf, oneOf, optional, required } from "./command.ts";
+import { vmBlock } from "./vms.ts";
+
+const HOST = required("a host's name or id", { names: "host", value: "host" });
+
+type Finding = Answered<"listFindings">["value"]["items"][number];
+type Details = Answered<"showHost">["value"];
+
+const FINDING_COLUMNS: readonly Column[] = [
+  { title: "KIND", keep: true },
+  { title: "SUBJECT" },
+  { title: "SINCE", keep: true },
+  { title: "ENDED" },
+  { title: "WHAT IS AMISS" },
+];
+const findingRow = (finding: Finding) => [
+  finding.kind,
+  finding.subject,
+  when(finding.firstSeenAt),
+  when(finding.endedAt),
+  finding.detail,
+];
+const findingsBlock = (findings: readonly Finding[]): readonly Block[] =>
+  findings.length === 0
+    ? []
+    : [{ kind: "table", columns: FINDING_COLUMNS, rows: findings.map(findingRow) }];
+
+const room = (of: { vcpus: number; memoryMib: number; diskGib: number; vms?: number }): string =>
+  [
+    `${of.vcpus} vCPU`,
+    mib(of.memoryMib),
+    `${of.diskGib} GiB disk`,
+    ...(of.vms === undefined ? [] : [`${of.vms} VMs`]),
+  ].join(", ");
+
+const hostBlock = (host: Details): Block => ({
+  kind: "fields",
+  fields: [
+    ["id", host.id],
+    ["name", host.name],
+    ["state", toned(host.state)],
+    ["location", host.locationId],
+    ["group", host.group ?? NOTHING],
+    ["hypervisor", `${host.hypervisor ?? "not known"} ${host.hypervisorVersion ?? ""}`.trim()],
+    ["system", host.osVersion ?? NOTHING],
+    ["agent", host.agentVersion ?? NOTHING],
+    ["has", room(host.capacity)],
+    ["given away", room(host.allocated)],
+    ["at most", room(host.ceiling)],
+    ["last seen", when(host.lastSeenAt)],
+    ...(host.silentSince === null
+      ? []
+      : ([["silent since", { text: when(host.silentSince), tone: "bad" }]] as const)),
+    ["images", host.images === null ? NOTHING : joined(host.images.map(({ file }) => file))],
+    ["lacks", joined(host.missing.map(({ capability }) => capability))],
+  ],
+});
+
+/** Why a host gets no VMs, and what is amiss with it. */
+const whyHost = (host: Details): readonly Block[] => [
+  {
+    kind: "lines",
+    title: host.whyNoVms.length === 0 ? "It gets VMs." : "It gets no VMs:",
+    lines: host.whyNoVms.map(({ code, detail }) => `${code}: ${detail}`),
+  },
+  ...(host.whyNotAll.length === 0
+    ? []
+    : ([
+        {
+          kind: "lines",
+          title: "Not all plans and images:",
+          lines: host.whyNotAll.map(({ code, detail }) => `${code}: ${detail}`),
+        },
+      ] as const)),
+  ...(host.hints.length === 0
+    ? []
+    : ([
+        {
+          kind: "lines",
+          title: "Better known:",
+          lines: host.hints.map(({ code, detail }) => `${code}: ${detail}`),
+        },
+      ] as const)),
+  ...findingsBlock(host.findings),
+];
+
+/** How a VM stands, what its actions wait for, and what is amiss with it and its host. */
+async function whyVm(session: Session, id: string) {
+  const client = await session.client();
+  const { value: vm, raw } = await client.call("showStaffVm", { path: { id } });
+  const waiting = vm.actions.filter(({ waitsFor }) => waitsFor !== null);
+  const blocks: readonly Block[] = [
+    vmBlock({
+      ...vm,
+      lastError: vm.lastError && { code: vm.lastError.code, message: vm.lastError.detail },
+    }),
+    {
+      kind: "fields",
+      fields: [
+        ["on host", `${vm.host.name} (${vm.host.id})`],
+        ["host seen", when(vm.host.lastSeenAt)],
+        ...(vm.host.silentSince === null
+          ? []
+          : ([["silent since", { text: when(vm.host.silentSince), tone: "bad" }]] as const)),
+        ["generation", `wanted ${vm.generation.wanted}, seen ${vm.generation.seen}`],
+        ["observed", when(vm.observedAt)],
+        ...(vm.lastError === null
+          ? []
+          : ([
+              ["error since", `${when(vm.lastError.since)}, ${vm.lastError.times} times`],
+            ] as const)),
+      ],
+    },
+    {
+      kind: "lines",
+      title: waiting.length === 0 ? "Nothing is under way." : "Under way:",
+      lines: waiting.map(
+        ({ id, type, waitsFor }) => `${type} ${id} waits: ${waitsFor?.code}, ${waitsFor?.detail}`,
+      ),
+    },
+    ...findingsBlock(vm.findings),
+  ];
+  return { json: raw, ids: [id], blocks };
+}
+
+export const hostCommands = [
+  command("host list", "Hosts, with the room that they have", {
+    staff: true,
+    options: {
+      ...RANGE,
+      location: optional("at which location", { names: "location", value: "location" }),
+      state: oneOf("only those that are so", ["enrolling", "active", "draining", "retired"]),
+      group: optional("only those of this group", { value: "group" }),
+      sort: oneOf("in which order", ["createdAt", "-createdAt", "name", "-name"]),
+    },
+    run: async (session, _, { limit, all, cursor, location, ...query }) => {
+      const range = { limit, all, cursor };
+      const locationId = await maybe(location, (n) => catalogueId(session, "location", n));
+      const { items, json, next } = await listed(
+        session,
+        "listHosts",
+        { query: { ...query, locationId } },
+        range,
+      );
+      return {
+        json,
+        ids: items.map(({ id }) => id),
+        next,
+        blocks: [
+          {
+            kind: "table",
+            columns: [
+              "NAME",
+              "STATE",
+              "HYPERVISOR",
+              "VMS",
+              "MEMORY GIVEN",
+              "SEEN",
+              "AMISS",
+              "ID",
+            ].map((title) => ({ title, keep: title === "NAME" })),
+            rows: items.map((host) => [
+              host.name,
+              toned(host.state),
+              host.hypervisor ?? NOTHING,
+              String(host.allocated.vms),
+              `${mib(host.allocated.memoryMib)} of ${mib(host.capacity.memoryMib)}`,
+              when(host.lastSeenAt),
+              host.openFindings === 0
+                ? NOTHING
+                : { text: String(host.openFindings), tone: "bad" as const },
+              host.id,
+            ]),
+          },
+        ],
+      };
+    },
+  }),
+
+  command("host show", "One host, and what is amiss with it", {
+    staff: true,
+    args: { host: HOST },
+    run: async (session, { host }) => {
+      const id = await hostId(session, host);
+      const client = await session.client();
+      const { value, raw } = await client.call("showHost", { path: { id } });
+      return { json: raw, ids: [id], blocks: [hostBlock(value), ...whyHost(value)] };
+    },
+  }),
+
+  command("host repair", "Bring back all VMs that a host has lost", {
+    staff: true,
+    args: {
+      host: HOST,
+      how: mustBeOneOf(
+        "on their disks, on those in its trash, or anew without what was on them",
+        ["adopt_disk", "restore_trash", "recreate"],
+        "how",
+      ),
+    },
+    options: {
+      dryRun: flag("say what it would do, and do nothing"),
+      hash: optional("a dry run's: refused when it would do something else by now", {
+        value: "hash",
+      }),
+      yes: flag("do not ask"),
+    },
+    run: async (session, { host, how }, { dryRun, hash, yes }) => {
+      const id = await hostId(session, host);
+      if (!dryRun && hash === undefined)
+        await session.confirm(`${how} all that ${host} has lost?`, yes);
+      const client = await session.client();
+      const { value, raw } = await client.call("repairHost", {
+        path: { id },
+        body: { how, ...(dryRun ? { dryRun: true } : hash === undefined ? {} : { hash }) },
+      });
+      return {
+        json: raw,
+        ids: value.vms.map(({ vmId }) => vmId),
+        next: dryRun ? `berth host repair ${host} ${how} --hash ${value.hash}` : undefined,
+        blocks: [
+          {
+            kind: "table",
+            columns: ["VM", "HOST NAME", dryRun ? "IT WOULD" : "ACTION"].map((title, n) => ({
+              title,
+              keep: n === 0,
+            })),
+            rows: value.vms.map((vm) => [
+              vm.vmId,
+              vm.hostname,
+              vm.refused === null
+                ? (vm.action?.id ?? vm.effects.join("; "))
+                : { text: `${vm.refused.code}: ${vm.refused.detail}`, tone: "bad" as const },
+            ]),
+          },
+        ],
+      };
+    },
+  }),
+
+  command("finding list", "What is amiss, and what was", {
+    staff: true,
+    options: {
+      ...RANGE,
+      state: oneOf("only what is so still, or what has ended", ["open", "ended"]),
+      host: optional("of which host", { names: "host", value: "host" }),
+      vm: optional("of which VM", { names: "vm", value: "vm" }),
+      kind: optional("only these, such as vm_lost", { value: "kind" }),
+    },
+    run: async (session, _, { limit, all, cursor, state, host, vm, kind }) => {
+      const query = {
+        state,
+        kind,
+        hostId: await maybe(host, (name) => hostId(session, name)),
+        vmId: await maybe(vm, (name) => vmId(session, name)),
+      };
+      const range = { limit, all, cursor };
+      const { items, json, next } = await listed(session, "listFindings", { query }, range);
+      return { json, ids: items.map(({ id }) => id), next, blocks: findingsBlock(items) };
+    },
+  }),
+
+  command("why", "Why a VM or a host is as it is: what it waits for, what is amiss", {
+    staff: true,
+    args: {
+      what: required("a VM's id, host name or address, or a host's name or id", {
+        names: "vm",
+        value: "what",
+      }),
+    },
+    run: async (session, { what }) => {
+      const id = isId("host", what) ? what : await vmId(session, what).catch(orHost(session, what));
+      if (!isId("host", id)) return whyVm(session, id);
+      const client = await session.client();
+      const { value, raw } = await client.call("showHost", { path: { id } });
+      return { json: raw, ids: [id], blocks: whyHost(value) };
+    },
+  }),
+];
+
+/** What no VM is called may be a host. */
+const orHost = (session: Session, name: string) => (error: unknown) => {
+  if (error instanceof Failure && error.code === "vm_not_found") return hostId(session, name);
+  throw error;
+};
