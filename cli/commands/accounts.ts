@@ -1,7 +1,7 @@
 import type { Answered } from "../api/client.ts";
 import { accountId } from "../names.ts";
 import { listed as joined, money, NOTHING, when, yesNo } from "../output/format.ts";
-import { toned, type Block } from "../output/shown.ts";
+import { columnsOf, toned, type Block } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import { INVOICE_COLUMNS, invoiceRow } from "./billing.ts";
 import { command, count, flag, oneOf, optional, required, several } from "./command.ts";
@@ -14,12 +14,8 @@ const ACCOUNT = required("an account's id or e-mail address", {
 
 type Details = Answered<"showAccount">["value"];
 
-const table = (titles: readonly string[], keep: string, rows: readonly (readonly string[])[]) =>
-  ({
-    kind: "table",
-    columns: titles.map((title) => ({ title, keep: title === keep })),
-    rows,
-  }) as const;
+const table = (titles: readonly string[], rows: readonly (readonly string[])[]) =>
+  ({ kind: "table", columns: columnsOf(...titles), rows }) as const;
 
 const whoBlock = (account: Details): Block => ({
   kind: "fields",
@@ -73,8 +69,7 @@ export const accountCommands = [
         next,
         blocks: [
           table(
-            ["ID", "NAME", "BEGINS", "LAST USED", "ENDS", "MAY"],
-            "ID",
+            ["ID!", "NAME", "BEGINS", "LAST USED?", "ENDS?", "MAY"],
             items.map((token) => [
               token.id,
               token.name,
@@ -156,8 +151,7 @@ export const accountCommands = [
         next: value.more ? "there are more: --limit, or more exactly" : undefined,
         blocks: [
           table(
-            ["KIND", "ID", "NAME", "FOUND BY", "GONE", "ACCOUNT"],
-            "ID",
+            ["KIND!", "ID!", "NAME", "FOUND BY", "GONE", "ACCOUNT?"],
             value.items.map((found) => [
               found.kind,
               found.id,
@@ -190,8 +184,7 @@ export const accountCommands = [
         next,
         blocks: [
           table(
-            ["ID", "E-MAIL", "NAME", "ROLE", "CLOSED", "SINCE"],
-            "ID",
+            ["ID!", "E-MAIL", "NAME", "ROLE", "CLOSED?", "SINCE?"],
             items.map((account) => [
               account.id,
               account.email,
@@ -219,10 +212,7 @@ export const accountCommands = [
       if (value.orders?.length)
         blocks.push({
           kind: "table",
-          columns: ["ORDER", "HOST NAME", "STATE", "TOTAL", "PLACED"].map((title, n) => ({
-            title,
-            keep: n === 0,
-          })),
+          columns: columnsOf("ORDER!", "HOST NAME", "STATE", "TOTAL", "PLACED?"),
           rows: value.orders.map((order) => [
             order.id,
             order.hostname,
@@ -240,8 +230,7 @@ export const accountCommands = [
       if (value.logIns.length > 0)
         blocks.push(
           table(
-            ["LOGGED IN", "FROM", "SECOND FACTOR", "WITH"],
-            "LOGGED IN",
+            ["LOGGED IN!", "FROM", "SECOND FACTOR", "WITH"],
             value.logIns.map((logIn) => [
               when(logIn.createdAt),
               logIn.address ?? NOTHING,
@@ -299,8 +288,7 @@ export const accountCommands = [
         next,
         blocks: [
           table(
-            ["AT", "WHO", "DID", "TO", "DETAIL"],
-            "AT",
+            ["AT!", "WHO", "DID", "TO", "DETAIL"],
             items.map((entry) => [
               when(entry.at),
               `${entry.actor.kind} ${entry.actor.id}`,

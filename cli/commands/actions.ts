@@ -1,7 +1,7 @@
 import type { Answered } from "../api/client.ts";
 import { maybe, vmId } from "../names.ts";
 import { NOTHING, when } from "../output/format.ts";
-import { toned, type Block, type Column, type Shown } from "../output/shown.ts";
+import { columnsOf, toned, type Block, type Shown } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { WATCH, watchAction } from "../watch.ts";
@@ -40,7 +40,7 @@ const blocksOf = (action: Action["value"]): readonly Block[] => [
   },
   {
     kind: "table",
-    columns: ["STEP", "STATUS", "BEGAN", "ENDED"].map((title) => ({ title, keep: true })),
+    columns: columnsOf("STEP!", "STATUS!", "BEGAN!", "ENDED!"),
     rows: action.steps.map((step) => [
       step.name,
       toned(step.status),
@@ -70,9 +70,7 @@ export async function showAction(
   return { json: action.raw, ids: [id], blocks: blocksOf(action.value), failed };
 }
 
-const COLUMNS: readonly Column[] = ["ID", "TYPE", "STATUS", "DONE", "BEGAN", "ERROR", "VM"].map(
-  (title) => ({ title, keep: title === "ID" }),
-);
+const COLUMNS = columnsOf("ID!", "TYPE", "STATUS!", "DONE", "ERROR", "BEGAN?", "VM?");
 
 const ACTION = required("an action's id", { value: "action" });
 
@@ -125,8 +123,8 @@ export const actionCommands = [
               action.type,
               toned(action.status),
               `${action.progress}%`,
-              when(action.startedAt),
               action.error?.code ?? NOTHING,
+              when(action.startedAt),
               action.vmId,
             ]),
           },

@@ -1,26 +1,26 @@
 import type { Answered } from "../api/client.ts";
 import { money, NOTHING, when } from "../output/format.ts";
-import { toned, type Block, type Column, type Cell } from "../output/shown.ts";
+import { columnsOf, toned, type Block, type Column, type Cell } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import { command, required } from "./command.ts";
 
 type Invoice = Answered<"showInvoice">["value"];
 
-export const INVOICE_COLUMNS: readonly Column[] = [
+export const INVOICE_COLUMNS: readonly Column[] = columnsOf(
+  "ID!",
   "NUMBER",
   "STATUS",
   "TOTAL",
   "PAID",
-  "MADE",
-  "ID",
-].map((title) => ({ title, keep: title === "ID" }));
+  "MADE?",
+);
 export const invoiceRow = (invoice: Invoice): readonly Cell[] => [
+  invoice.id,
   invoice.number ?? NOTHING,
   toned(invoice.status),
   money(invoice.total),
   money(invoice.paid),
   when(invoice.createdAt),
-  invoice.id,
 ];
 
 const blockOf = (invoice: Invoice): Block => ({

@@ -1,5 +1,6 @@
 import { listed, RANGE } from "../pages.ts";
 import { listed as joined, mib, money } from "../output/format.ts";
+import { columnsOf } from "../output/shown.ts";
 import { command } from "./command.ts";
 
 /** A catalogue is shown by names, which are short; ids stand in `--json`. */
@@ -19,8 +20,15 @@ export const catalogueCommands = [
         blocks: [
           {
             kind: "table",
-            columns: ["NAME", "VCPUS", "MEMORY", "DISK", "TRAFFIC", "PRICE", "ROOM IN", "ID"].map(
-              (title) => ({ title, keep: title === "NAME" }),
+            columns: columnsOf(
+              "NAME!",
+              "VCPUS",
+              "MEMORY",
+              "DISK",
+              "TRAFFIC",
+              "PRICE",
+              "ROOM IN",
+              "ID?",
             ),
             rows: plans.items.map((plan) => [
               plan.name,
@@ -53,9 +61,7 @@ export const catalogueCommands = [
         blocks: [
           {
             kind: "table",
-            columns: ["NAME", "SYSTEM", "LEAST MEMORY", "LEAST DISK", "LOCATIONS", "ID"].map(
-              (title) => ({ title, keep: title === "NAME" }),
-            ),
+            columns: columnsOf("NAME!", "SYSTEM", "LEAST MEMORY", "LEAST DISK", "LOCATIONS", "ID?"),
             rows: images.items.map((image) => [
               image.name,
               image.os,
@@ -81,7 +87,7 @@ export const catalogueCommands = [
         blocks: [
           {
             kind: "table",
-            columns: ["NAME", "CITY", "COUNTRY", "ID"].map((title) => ({ title })),
+            columns: columnsOf("NAME!", "CITY", "COUNTRY", "ID?"),
             rows: items.map(({ name, city, country, id }) => [name, city, country, id]),
           },
         ],

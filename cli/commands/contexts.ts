@@ -3,7 +3,7 @@ import { createClient } from "../api/client.ts";
 import { CONTEXT_NAME, loadContexts, originOf, saveContexts, type Context } from "../contexts.ts";
 import { Failure } from "../failure.ts";
 import { makeToken } from "../log-in.ts";
-import type { Shown } from "../output/shown.ts";
+import { columnsOf, type Shown } from "../output/shown.ts";
 import type { Session } from "../session.ts";
 import { command, flag, optional, required } from "./command.ts";
 
@@ -105,7 +105,7 @@ export const contextCommands = [
         blocks: [
           {
             kind: "table",
-            columns: ["", "NAME", "ADDRESS", "WHO", "ROLE"].map((title) => ({ title })),
+            columns: columnsOf("", "NAME!", "ADDRESS!", "WHO", "ROLE"),
             rows: rows.map(([name, { url, email, role }]) => [
               name === current ? "*" : "",
               name,

@@ -2,7 +2,7 @@ import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
 import { catalogueId, hostId, isId, maybe, vmId } from "../names.ts";
 import { listed as joined, mib, NOTHING, when } from "../output/format.ts";
-import { toned, type Block, type Column } from "../output/shown.ts";
+import { columnsOf, toned, type Block } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { command, flag, mustBeOneOf, oneOf, optional, required } from "./command.ts";
@@ -13,13 +13,7 @@ const HOST = required("a host's name or id", { names: "host", value: "host" });
 type Finding = Answered<"listFindings">["value"]["items"][number];
 type Details = Answered<"showHost">["value"];
 
-const FINDING_COLUMNS: readonly Column[] = [
-  { title: "KIND", keep: true },
-  { title: "SUBJECT" },
-  { title: "SINCE", keep: true },
-  { title: "ENDED" },
-  { title: "WHAT IS AMISS" },
-];
+const FINDING_COLUMNS = columnsOf("KIND!", "SUBJECT", "SINCE!", "ENDED?", "WHAT IS AMISS");
 const findingRow = (finding: Finding) => [
   finding.kind,
   finding.subject,
@@ -228,10 +222,7 @@ export const hostCommands = [
         blocks: [
           {
             kind: "table",
-            columns: ["VM", "HOST NAME", dryRun ? "IT WOULD" : "ACTION"].map((title, n) => ({
-              title,
-              keep: n === 0,
-            })),
+            columns: columnsOf("VM!", "HOST NAME", dryRun ? "IT WOULD" : "ACTION"),
             rows: value.vms.map((vm) => [
               vm.vmId,
               vm.hostname,
@@ -263,7 +254,12 @@ export const hostCommands = [
       };
       const range = { limit, all, cursor };
       const { items, json, next } = await listed(session, "listFindings", { query }, range);
-      return { json, ids: items.map(({ id }) => id), next, blocks: findingsBlock(items) };
+      return {
+        json,
+        ids: items.map(({ id }) => id),
+        next,
+        blocks: [{ kind: "table", columns: FINDING_COLUMNS, rows: items.map(findingRow) }],
+      };
     },
   }),
 

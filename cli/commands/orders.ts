@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { Failure } from "../failure.ts";
 import { catalogueId, accountId, maybe } from "../names.ts";
 import { money, NOTHING, when } from "../output/format.ts";
-import { toned, type Block } from "../output/shown.ts";
+import { columnsOf, toned, type Block } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Answered } from "../api/client.ts";
 import type { Session } from "../session.ts";
@@ -187,10 +187,7 @@ export const orderCommands = [
         blocks: [
           {
             kind: "table",
-            columns: ["ID", "HOST NAME", "STATE", "TOTAL", "PLACED", "ACCOUNT"].map((title) => ({
-              title,
-              keep: title === "ID",
-            })),
+            columns: columnsOf("ID!", "HOST NAME", "STATE", "TOTAL", "PLACED!", "ACCOUNT?"),
             rows: items.map((order) => [
               order.id,
               order.hostname,

@@ -10,7 +10,7 @@ import {
   size,
   when,
 } from "../output/format.ts";
-import { toned, type Block, type Column } from "../output/shown.ts";
+import { columnsOf, toned, type Block, type Column } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { WATCH } from "../watch.ts";
@@ -22,21 +22,21 @@ type Vm = Answered<"showVm">["value"];
 /** Of a VM that is named by its id, its host name or its label. */
 export const VM = required("a VM's id, host name or label", { names: "vm", value: "vm" });
 
-export const VM_COLUMNS: readonly Column[] = [
-  { title: "ID", keep: true },
-  { title: "HOST NAME" },
-  { title: "STATUS" },
-  { title: "ADDRESS" },
-  { title: "SIZE" },
-  { title: "LABEL" },
-];
+export const VM_COLUMNS: readonly Column[] = columnsOf(
+  "ID!",
+  "HOST NAME",
+  "STATUS!",
+  "ADDRESS",
+  "LABEL?",
+  "SIZE?",
+);
 export const vmRow = (vm: Vm) => [
   vm.id,
   vm.hostname,
   toned(vm.status),
   joined(vm.addresses),
-  size(vm.size),
   vm.label ?? NOTHING,
+  size(vm.size),
 ];
 
 export const vmBlock = (vm: Vm): Block => ({
@@ -224,10 +224,7 @@ export const vmCommands = [
         blocks: [
           {
             kind: "table",
-            columns: ["FROM", "CPU", "RECEIVED", "SENT", "READ", "WRITTEN"].map((title) => ({
-              title,
-              keep: true,
-            })),
+            columns: columnsOf("FROM!", "CPU", "RECEIVED", "SENT", "READ", "WRITTEN"),
             rows: [
               ...value.buckets.map((bucket) => row(when(bucket.from), bucket)),
               row("in all", value.totals),

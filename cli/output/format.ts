@@ -29,8 +29,8 @@ export function bytes(count: string): string {
     tenths /= STEP;
     unit++;
   }
-  const text = unit === 0 ? String(tenths / 10n) : `${tenths / 10n}.${tenths % 10n}`;
-  return `${text} ${UNITS[unit]}`;
+  const tenth = tenths % 10n;
+  return `${tenths / 10n}${tenth === 0n ? "" : `.${tenth}`} ${UNITS[unit]}`;
 }
 export const mib = (count: number): string => bytes((BigInt(count) * STEP * STEP).toString());
 

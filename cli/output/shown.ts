@@ -4,8 +4,19 @@ import type { Failure } from "../failure.ts";
 export type Tone = "good" | "bad" | "wait" | "faint";
 export type Cell = string | Readonly<{ text: string; tone: Tone }>;
 
-/** `keep`: never cut, since it is copied from here. */
-export type Column = Readonly<{ title: string; keep?: boolean }>;
+/**
+ * `keep`: never cut, since it is copied from here, or half of it says nothing. `spare`: left out where the terminal is too
+ * narrow for all columns.
+ */
+export type Column = Readonly<{ title: string; keep?: boolean; spare?: boolean }>;
+
+/** Columns by their titles: `!` after one keeps it, `?` spares it. */
+export const columnsOf = (...titles: readonly string[]): readonly Column[] =>
+  titles.map((title) => ({
+    title: title.replace(/[!?]$/, ""),
+    keep: title.endsWith("!"),
+    spare: title.endsWith("?"),
+  }));
 export type Block =
   | Readonly<{ kind: "table"; columns: readonly Column[]; rows: readonly (readonly Cell[])[] }>
   | Readonly<{ kind: "fields"; title?: string; fields: readonly (readonly [string, Cell])[] }>

@@ -46,6 +46,11 @@ async function tableOf(
   const natural = titles.map((title, n) =>
     Math.max(title.length, ...texts.map((row) => widthOf(row[n] ?? ""))),
   );
+  const spared = spare(natural, columns, screen.columns);
+  if (spared !== undefined) {
+    const without = <T>(all: readonly T[]) => all.filter((_, n) => n !== spared);
+    return tableOf(without(columns), rows.map(without), screen);
+  }
   const widths = fittedWidths(natural, columns, screen.columns);
   if (widths === undefined) return stacked(columns, rows, screen);
   const line = (cells: readonly string[], toneAt: (n: number) => Tone | "title" | undefined) =>
@@ -63,6 +68,19 @@ async function tableOf(
   ];
 }
 
+const wholeOf = (widths: readonly number[]): number =>
+  widths.reduce((sum, width) => sum + width, GAP.length * (widths.length - 1));
+
+/** The last column that may be left out, where the table is too wide. */
+function spare(
+  natural: readonly number[],
+  columns: readonly Column[],
+  room: number,
+): number | undefined {
+  const last = columns.findLastIndex((column) => column.spare === true);
+  return wholeOf(natural) > room && last >= 0 ? last : undefined;
+}
+
 /** The widest give way first; undefined when the terminal is too narrow for all columns. */
 function fittedWidths(
   natural: readonly number[],
@@ -71,9 +89,8 @@ function fittedWidths(
 ): readonly number[] | undefined {
   const widths = [...natural];
   const least = natural.map((width, n) => (columns[n]?.keep ? width : Math.min(width, LEAST)));
-  const over = () => widths.reduce((sum, w) => sum + w, GAP.length * (widths.length - 1)) - room;
-  if (least.reduce((sum, w) => sum + w, GAP.length * (least.length - 1)) > room) return undefined;
-  while (over() > 0) {
+  if (wholeOf(least) > room) return undefined;
+  while (wholeOf(widths) > room) {
     const spare = widths.map((width, n) => width - (least[n] ?? 0));
     const widest = widths
       .map((width, n) => ((spare[n] ?? 0) > 0 ? width : 0))
