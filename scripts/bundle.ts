@@ -73,7 +73,9 @@ async function quickest(once: () => Promise<number>): Promise<number> {
   for (let n = 0; n < LOADS; n++) best = Math.min(best, await once());
   return best;
 }
-const loadMs = (file: string): Promise<number> => quickest(() => loadOnce(file));
+function loadMs(file: string): Promise<number> {
+  return quickest(() => loadOnce(file));
+}
 
 /** From Node's own start on, until the command line has said its version. */
 async function startMs(file: string): Promise<number> {

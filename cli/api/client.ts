@@ -163,7 +163,13 @@ const reasonOf = (cause: unknown): string => {
 };
 
 const withValues = (path: string, values: Readonly<Record<string, string>>): string =>
-  path.replaceAll(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(values[name] ?? ""));
+  path.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
+    const value = values[name] ?? "";
+    // It would name another path, however it is escaped (WHATWG URL, double-dot segments).
+    if (/^\.{0,2}$/.test(value))
+      throw new Failure("usage", "id_invalid", `"${value}" is no ${name}`);
+    return encodeURIComponent(value);
+  });
 
 function queryOf(query: object | undefined): string {
   const search = new URLSearchParams();

@@ -150,16 +150,16 @@ export const hostCommands = [
         blocks: [
           {
             kind: "table",
-            columns: [
-              "NAME",
-              "STATE",
+            columns: columnsOf(
+              "NAME!",
+              "STATE!",
               "HYPERVISOR",
               "VMS",
               "MEMORY GIVEN",
-              "SEEN",
+              "SEEN!",
               "AMISS",
-              "ID",
-            ].map((title) => ({ title, keep: title === "NAME" })),
+              "ID?",
+            ),
             rows: items.map((host) => [
               host.name,
               toned(host.state),
