@@ -156,14 +156,14 @@ describe("an action that is watched", () => {
   it("has a bar on a terminal, drawn over itself and taken away", async () => {
     const ran = await world.run(["vm", "power", VM, "reboot", "--watch"], { typed: [] });
     expect(ran.code).toBe(0);
-    expect(ran.stderr.split("\r\u001b[2K").slice(1)).toEqual(
-      [
-        `reboot ${VM}  ███████░░░░░░░░░░░░░░░░░`,
-        `reboot ${VM}  ██████████████░░░░░░░░░░`,
-        `reboot ${VM}  ████████████████████████`,
-        "",
-      ].map((line, n) => (n === 3 ? line : expect.stringContaining(line))),
-    );
+    const drawn = ran.stderr.split("\r\u001b[2K").map((line) => line.replace(/ +\d+%.*/, ""));
+    expect(drawn).toEqual([
+      "",
+      `reboot ${VM}  ███████░░░░░░░░░░░░░░░░░`,
+      `reboot ${VM}  ██████████████░░░░░░░░░░`,
+      `reboot ${VM}  ████████████████████████`,
+      "",
+    ]);
     expect(ran.stderr).not.toContain("\n");
   });
 
