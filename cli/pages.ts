@@ -51,7 +51,7 @@ export async function listed<N extends ListName>(
       return {
         items,
         json: { items: raw, nextCursor },
-        next: nextCursor === null ? undefined : "there are more: --all, or --limit",
+        next: nextCursor === null ? undefined : "--all or --limit shows more",
       };
     at = nextCursor;
   }

@@ -236,7 +236,7 @@ describe("a list", () => {
 
   it("says to a person that there is more", async () => {
     pages();
-    expect((await world.run(["token", "list"], { typed: [] })).stderr).toContain("--all");
+    expect((await world.run(["token", "list"], { typed: [] })).stderr).toContain("next: --all");
     expect((await world.run(["token", "list"])).stderr).toBe("");
   });
 });

@@ -80,7 +80,7 @@ async function write(shown: Shown, common: Common, { stdout, stderr, env }: Worl
     );
   }
   if (shown.next !== undefined && stderr.isTty && !common.quiet && !common.json)
-    stderr.write(`${plain(shown.next)}\n`);
+    stderr.write(`  next: ${plain(shown.next)}\n`);
 }
 
 /** On stderr: for people its words, the code and the way out; with `--json`, the same as data. */

@@ -35,7 +35,7 @@ const BY_CODE: Partial<Record<ProblemCode, string>> = {
   too_many_unpaid_orders: "pay what is open, or let it expire",
   vm_locked: "berth vm show names the action that runs: berth action watch waits for it",
   vm_lost: "its host has lost it: staff see why with berth why, and mend it with berth vm repair",
-  vm_not_running: "berth vm power start",
+  vm_not_running: "berth vm power VM start",
   vm_suspended: "berth invoice list shows what is open",
   vm_not_lost: "berth vm show says how it stands",
   plan_changed: "it would do something else by now: ask for the dry run again",

@@ -115,7 +115,7 @@ export const accountCommands = [
             ],
           },
         ],
-        next: "the secret is shown this once",
+        next: "keep the secret: it is shown this once",
       };
     },
   }),
@@ -148,7 +148,7 @@ export const accountCommands = [
       return {
         json: raw,
         ids: value.items.map(({ id }) => id),
-        next: value.more ? "there are more: --limit, or more exactly" : undefined,
+        next: value.more ? "--limit shows more; or say it more exactly" : undefined,
         blocks: [
           table(
             ["KIND!", "ID!", "NAME", "FOUND BY", "GONE", "ACCOUNT?"],

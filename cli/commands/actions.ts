@@ -57,8 +57,10 @@ export async function showAction(
   session: Session,
   begun: Action,
   { watch, timeout }: Watch,
+  /** What the VM was called on the command line. */
+  name: string,
 ): Promise<Shown> {
-  const { id, type, vmId } = begun.value;
+  const { id, type } = begun.value;
   if (!watch)
     return {
       json: begun.raw,
@@ -66,7 +68,7 @@ export async function showAction(
       blocks: blocksOf(begun.value),
       next: `berth action watch ${id}`,
     };
-  const { action, failed } = await watchAction(session, id, `${type} ${vmId}`, timeout);
+  const { action, failed } = await watchAction(session, id, `${type} ${name}`, timeout);
   return { json: action.raw, ids: [id], blocks: blocksOf(action.value), failed };
 }
 

@@ -154,7 +154,7 @@ export const vmCommands = [
         body: { type: how },
         key: idempotencyKey,
       });
-      return showAction(session, { value: value.action, raw: Object(raw).action }, watch);
+      return showAction(session, { value: value.action, raw: Object(raw).action }, watch, vm);
     },
   }),
 
@@ -192,7 +192,7 @@ export const vmCommands = [
             ],
           },
         ],
-        next: "it was shown this once, and is kept nowhere: change it",
+        next: "change it: it was shown this once, and is kept nowhere",
       };
     },
   }),
@@ -230,8 +230,8 @@ export const vmCommands = [
               row("in all", value.totals),
             ],
           },
+          { kind: "fields", fields: [["measured until", when(value.measuredUntil)]] },
         ],
-        next: `measured until ${when(value.measuredUntil)}`,
       };
     },
   }),
@@ -243,7 +243,7 @@ export const vmCommands = [
       const id = await vmId(session, vm);
       await session.confirm(`Delete ${vm} and all that is on it?`, yes);
       const { value, raw } = await (await session.client()).call("deleteVm", { path: { id } });
-      return showAction(session, { value: value.action, raw: Object(raw).action }, watch);
+      return showAction(session, { value: value.action, raw: Object(raw).action }, watch, vm);
     },
   }),
 
@@ -275,7 +275,7 @@ export const vmCommands = [
         dryRun ? { dryRun: true } : hash === undefined ? {} : { hash },
       );
       if ("action" in value)
-        return showAction(session, { value: value.action, raw: Object(raw).action }, watch);
+        return showAction(session, { value: value.action, raw: Object(raw).action }, watch, vm);
       return {
         json: raw,
         ids: [value.hash],

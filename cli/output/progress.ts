@@ -33,11 +33,11 @@ export function createProgress(
       const full = Math.round((Math.min(100, Math.max(0, percent)) / 100) * BAR);
       const bar = "█".repeat(full) + "░".repeat(BAR - full);
       const seconds = Math.round((+clock.now() - began) / 1000);
-      const text = plain(
-        `${title}  ${bar} ${String(percent).padStart(3)}%  ${doing}  ${seconds} s`,
-      );
-      // Longer than its line it would stand on two, of which only one is drawn over. Each of its characters is one column.
-      drawn = text.slice(0, stderr.columns - 1);
+      const tail = `${bar} ${String(percent).padStart(3)}%  ${doing}  ${seconds} s`;
+      // Longer than its line it would stand on two, of which only one is drawn over.
+      const room = Math.max(0, stderr.columns - tail.length - 3);
+      const name = title.length > room ? `${title.slice(0, Math.max(0, room - 1))}…` : title;
+      drawn = plain(`${name}  ${tail}`).slice(0, stderr.columns - 1);
       stderr.write(`\r\u001b[2K${drawn}`);
     },
     end: () => {
