@@ -154,7 +154,10 @@ describe("an action that is watched", () => {
   });
 
   it("has a bar on a terminal, drawn over itself and taken away", async () => {
-    const ran = await world.run(["vm", "power", VM, "reboot", "--watch"], { typed: [] });
+    const ran = await world.run(["vm", "power", VM, "reboot", "--watch"], {
+      typed: [],
+      columns: 120,
+    });
     expect(ran.code).toBe(0);
     const drawn = ran.stderr.split("\r\u001b[2K").map((line) => line.replace(/ +\d+%.*/, ""));
     expect(drawn).toEqual([

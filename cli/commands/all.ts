@@ -6,6 +6,7 @@ import { catalogueCommands } from "./catalogue.ts";
 import type { Command } from "./command.ts";
 import { completionCommands } from "./completion.ts";
 import { contextCommands } from "./contexts.ts";
+import { fleetCommands } from "./fleet.ts";
 import { hostCommands } from "./hosts.ts";
 import { orderCommands } from "./orders.ts";
 import { vmCommands } from "./vms.ts";
@@ -20,6 +21,7 @@ export const COMMANDS: readonly Command[] = [
   ...billingCommands,
   ...accountCommands,
   ...hostCommands,
+  ...fleetCommands,
   ...apiCommands,
   ...completionCommands,
 ];
@@ -39,4 +41,6 @@ export const GROUPS: Readonly<Record<string, string>> = {
   audit: "Who changed what",
   host: "Hosts",
   finding: "What is amiss",
+  release: "Releases of the agent",
+  rollout: "Bringing them to hosts",
 };

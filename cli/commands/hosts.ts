@@ -2,7 +2,7 @@ import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
 import { catalogueId, hostId, isId, maybe, vmId } from "../names.ts";
 import { listed as joined, mib, NOTHING, when } from "../output/format.ts";
-import { columnsOf, toned, type Block } from "../output/shown.ts";
+import { columnsOf, toned, type Block, type Shown } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { command, flag, mustBeOneOf, oneOf, optional, required } from "./command.ts";
@@ -55,6 +55,23 @@ const hostBlock = (host: Details): Block => ({
     ["images", host.images === null ? NOTHING : joined(host.images.map(({ file }) => file))],
     ["lacks", joined(host.missing.map(({ capability }) => capability))],
   ],
+});
+
+const joinTokenShown = (added: Answered<"addHost">["value"], raw: unknown): Shown => ({
+  json: raw,
+  ids: [added.host.id],
+  blocks: [
+    {
+      kind: "fields",
+      fields: [
+        ["id", added.host.id],
+        ["name", added.host.name],
+        ["join token", added.joinToken],
+        ["good until", when(added.joinTokenExpiresAt)],
+      ],
+    },
+  ],
+  next: "on the host: berth-agent enroll, with this token",
 });
 
 /** Why a host gets no VMs, and what is amiss with it. */
@@ -186,6 +203,58 @@ export const hostCommands = [
       const client = await session.client();
       const { value, raw } = await client.call("showHost", { path: { id } });
       return { json: raw, ids: [id], blocks: [hostBlock(value), ...whyHost(value)] };
+    },
+  }),
+
+  command("host add", "Add a host: prints what its agent enrols with, good once", {
+    staff: true,
+    args: { name: required("what it is called", { value: "name" }) },
+    options: {
+      location: required("where it stands", { names: "location", value: "location" }),
+      group: optional("hosts that are treated alike", { value: "group" }),
+      testOnly: flag("for no customer's VMs"),
+      idempotencyKey: optional("the same key and request add one host", { value: "key" }),
+    },
+    run: async (session, { name }, { location, group, testOnly, idempotencyKey }) => {
+      const locationId = await catalogueId(session, "location", location);
+      const client = await session.client();
+      const { value, raw } = await client.call("addHost", {
+        key: idempotencyKey,
+        body: { name, locationId, group, testOnly },
+      });
+      return joinTokenShown(value, raw);
+    },
+  }),
+
+  command("host join-token", "Another token for a host's agent to enrol with, good once", {
+    staff: true,
+    args: { host: HOST },
+    run: async (session, { host }) => {
+      const id = await hostId(session, host);
+      const client = await session.client();
+      const { value, raw } = await client.call("issueJoinToken", { path: { id } });
+      return joinTokenShown(value, raw);
+    },
+  }),
+
+  command("host group", "Put a host into a group, or out of any", {
+    staff: true,
+    args: {
+      host: HOST,
+      group: optional("the group; left out, it is in none", { value: "group" }),
+    },
+    run: async (session, { host, group }) => {
+      const id = await hostId(session, host);
+      const client = await session.client();
+      const { value, raw } = await client.call("changeHost", {
+        path: { id },
+        body: { group: group ?? null },
+      });
+      return {
+        json: raw,
+        ids: [id],
+        blocks: [{ kind: "lines", lines: [`${value.name} is in ${value.group ?? "no group"}`] }],
+      };
     },
   }),
 
