@@ -3,6 +3,7 @@ import { writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
+import { bundleCli } from "#cdk/bundle/bundle.ts";
 import { EXAMPLE_SSH_KEY } from "#local/client.ts";
 import { LOCAL_PASSWORD } from "#local/seed.ts";
 import { aCliWorld, type CliWorld } from "#test/harness/cli-world.ts";
@@ -55,13 +56,13 @@ const order = (hostname: string, ...more: readonly string[]) =>
 const Vm = z.object({ id: z.string(), status: z.string(), hostname: z.string() });
 const Ended = z.object({ id: z.string(), type: z.string(), status: z.literal("success") });
 
-/** The program, as a process of its own. */
+/** The program as it is handed out, one file with nothing beside it, as a process of its own. */
 const berth = (env: NodeJS.ProcessEnv, ...words: readonly string[]) =>
   new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
     const child = execFile(
       process.execPath,
-      [path.join(import.meta.dirname, "../../cli/main.ts"), ...words],
-      { env: { NODE_COMPILE_CACHE: process.env["NODE_COMPILE_CACHE"], ...env } },
+      [path.join(stack.folder, "cli/berth.mjs"), ...words],
+      { env, cwd: stack.folder },
       (_, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
     );
     child.stdin?.end();
@@ -184,6 +185,7 @@ test("what ends badly has the code of its kind", async () => {
 });
 
 test("the program itself answers in a pipe, and tells the shell how it ended", async () => {
+  await bundleCli(path.join(stack.folder, "cli"));
   const env = { BERTH_URL: stack.apiUrl, BERTH_TOKEN: stack.tokens.customer };
   const [me, none] = await Promise.all([
     berth(env, "whoami", "--json"),
