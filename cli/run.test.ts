@@ -56,7 +56,7 @@ describe("what ends badly (6a item 7)", () => {
       1,
       "failed",
       200,
-      anAction({ status: "error", error: { code: "host_refused", message: "no" } }),
+      anAction({ status: "error", finishedAt: at, error: { code: "host_refused", message: "no" } }),
     ],
     [2, "invalid_request", 400, aProblem("invalid_request", 400)],
     [3, "token_invalid", 401, aProblem("token_invalid", 401)],
@@ -176,6 +176,20 @@ describe("an action that is watched", () => {
       `reboot ${VM}: 30% carry out\nreboot ${VM}: 60% carry out\nreboot ${VM}: 100% success\n`,
     );
     expect(JSON.parse(ran.stdout)).toMatchObject({ id: ACTION, status: "success" });
+  });
+
+  it("is waited for in a state that only a newer server knows", async () => {
+    let looks = 0;
+    answers[`GET /v1/actions/${ACTION}`] = () => [
+      200,
+      ++looks < 3
+        ? anAction({ status: "waiting", progress: 10, steps: [] })
+        : anAction({ status: "success", progress: 100, finishedAt: at }),
+    ];
+    const ran = await world.run(["action", "watch", ACTION]);
+    expect(ran.code).toBe(0);
+    expect(ran.stderr).toContain("10% waiting\n");
+    expect(looks).toBe(3);
   });
 
   it("is silent with --quiet but for its id", async () => {

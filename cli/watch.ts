@@ -61,10 +61,11 @@ export async function watchAction(
     title,
     timeout,
     () => client.call("showAction", { path: { id } }),
-    ({ value: { status, progress, steps } }) => ({
+    ({ value: { status, progress, steps, finishedAt } }) => ({
       percent: progress,
       doing: steps.find((step) => step.status === "running")?.name.replaceAll("_", " ") ?? status,
-      ended: status !== "running",
+      // Whatever else it may be called on a newer server.
+      ended: finishedAt !== null,
     }),
   );
   return { action: seen, failed: timedOut ? stillRunning(id) : failureOf(seen.value) };
@@ -76,7 +77,7 @@ const stillRunning = (id: string) =>
   });
 
 function failureOf({ id, status, error }: Answered<"showAction">["value"]): Failure | undefined {
-  if (status === "success" || status === "running") return undefined;
+  if (status !== "error") return undefined;
   return new Failure("failed", error?.code ?? "action_failed", error?.message ?? "it failed", {
     wayOut: `berth action show ${id}`,
   });
