@@ -134,8 +134,8 @@ describe("what is offered", () => {
   it("groups and commands, then verbs, then choices", async () => {
     expect(await offered("v")).toEqual(["vm"]);
     expect(await offered("wh")).toEqual(["whoami", "why"]);
-    expect(await offered("vm", "re")).toEqual(["rename", "repair"]);
-    expect(await offered("vm", "c")).toEqual(["create"]);
+    expect(await offered("vm", "ren")).toEqual(["rename"]);
+    expect(await offered("vm", "crea")).toEqual(["create"]);
     expect(await offered("vm", "power", "web-2", "s")).toEqual(["start", "shutdown", "stop"]);
     expect(await offered("completion", "")).toEqual(["bash", "zsh", "fish"]);
     expect(world.asked).toEqual([]);
