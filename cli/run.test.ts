@@ -143,6 +143,47 @@ describe("what destroys", () => {
   });
 });
 
+describe("what staff force", () => {
+  const asked = () =>
+    world.asked.map(({ init: { body } }) => JSON.parse(typeof body === "string" ? body : "null"));
+  beforeEach(() => {
+    answers[`POST /staff/v1/vms/${VM}/repair`] = () =>
+      asked().at(-1)?.dryRun === true
+        ? [200, { how: "recreate", effects: ["what was on it is lost"], hash: "h-1" }]
+        : [202, { action: anAction({ type: "recreate" }) }];
+  });
+  const repair = ["vm", "repair", VM, "recreate"];
+
+  it("is looked at, shown, asked, and done by the look's hash", async () => {
+    const ran = await world.run(repair, { typed: ["y"] });
+    expect(ran.code).toBe(0);
+    expect(ran.stderr).toMatch(/^It would:\nwhat was on it is lost\nrecreate vm_.*\[y\/N\] /);
+    expect(asked()).toEqual([
+      { how: "recreate", dryRun: true },
+      { how: "recreate", hash: "h-1" },
+    ]);
+  });
+
+  it("is looked at alone with --dry-run, and done without another look by its hash", async () => {
+    const looked = await world.run([...repair, "--dry-run", "--json"]);
+    expect(JSON.parse(looked.stdout)).toMatchObject({ hash: "h-1" });
+    expect(await world.run([...repair, "--hash", "h-1"])).toMatchObject({ code: 0 });
+    expect(asked()).toEqual([
+      { how: "recreate", dryRun: true },
+      { how: "recreate", hash: "h-1" },
+    ]);
+  });
+
+  it("is not done when the person says no, or cannot be asked", async () => {
+    expect(await world.run(repair, { typed: ["n"] })).toMatchObject({ code: 1 });
+    expect(await world.run(repair)).toMatchObject({ code: 2 });
+    expect(asked()).toEqual([
+      { how: "recreate", dryRun: true },
+      { how: "recreate", dryRun: true },
+    ]);
+  });
+});
+
 describe("an action that is watched", () => {
   beforeEach(() => {
     let looks = 0;

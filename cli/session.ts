@@ -1,6 +1,8 @@
 import { createClient, type Client } from "./api/client.ts";
 import { loadContexts, originOf, type Context, type Contexts } from "./contexts.ts";
 import { Failure } from "./failure.ts";
+import type { Block } from "./output/shown.ts";
+import { render } from "./output/table.ts";
 import type { World } from "./world.ts";
 
 /** What stands before or after every command. */
@@ -20,6 +22,8 @@ export type Session = Readonly<{
   origin: () => Promise<URL>;
   role: () => Promise<string>;
   isStaff: () => Promise<boolean>;
+  /** Shows, on stderr, what it is about that is asked next. */
+  explain: (blocks: readonly Block[]) => Promise<void>;
   /** Asks the person before something is destroyed, unless `yes` was given; refuses where nobody can be asked. */
   confirm: (question: string, yes: boolean | undefined) => Promise<void>;
 }>;
@@ -43,6 +47,11 @@ export function createSession(world: World, common: Common): Session {
     origin: async () => (await whom()).url,
     role,
     isStaff: async () => (await role()) === "staff",
+    explain: async (blocks) => {
+      const { isTty, columns, write } = world.stderr;
+      const kind = isTty ? "terminal" : "pipe";
+      write(await render(blocks, { kind, columns, colour: false }));
+    },
     confirm: async (question, yes) => {
       if (yes) return;
       if (!world.stdin.isTty)

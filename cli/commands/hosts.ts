@@ -1,5 +1,6 @@
 import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
+import { byHash, FORCED } from "../forced.ts";
 import { catalogueId, hostId, isId, maybe, vmId } from "../names.ts";
 import { listed as joined, mib, NOTHING, when } from "../output/format.ts";
 import { columnsOf, toned, type Block, type Shown } from "../output/shown.ts";
@@ -268,30 +269,31 @@ export const hostCommands = [
         "how",
       ),
     },
-    options: {
-      dryRun: flag("say what it would do, and do nothing"),
-      hash: optional("a dry run's: refused when it would do something else by now", {
-        value: "hash",
-      }),
-      yes: flag("do not ask"),
-    },
-    run: async (session, { host, how }, { dryRun, hash, yes }) => {
+    options: { ...FORCED },
+    run: async (session, { host, how }, forced) => {
       const id = await hostId(session, host);
-      if (!dryRun && hash === undefined)
-        await session.confirm(`${how} all that ${host} has lost?`, yes);
       const client = await session.client();
-      const { value, raw } = await client.call("repairHost", {
-        path: { id },
-        body: { how, ...(dryRun ? { dryRun: true } : hash === undefined ? {} : { hash }) },
-      });
+      const { answer, done } = await byHash(
+        session,
+        forced,
+        `${how} all that ${host} has lost?`,
+        (more) => client.call("repairHost", { path: { id }, body: { how, ...more } }),
+        ({ value: { hash, vms } }) => ({
+          hash,
+          effects: vms.map(
+            (vm) => `${vm.hostname}: ${vm.refused?.detail ?? vm.effects.join("; ")}`,
+          ),
+        }),
+      );
+      const { value, raw } = answer;
       return {
         json: raw,
         ids: value.vms.map(({ vmId }) => vmId),
-        next: dryRun ? `berth host repair ${host} ${how} --hash ${value.hash}` : undefined,
+        next: done ? undefined : `berth host repair ${host} ${how} --hash ${value.hash}`,
         blocks: [
           {
             kind: "table",
-            columns: columnsOf("VM!", "HOST NAME", dryRun ? "IT WOULD" : "ACTION"),
+            columns: columnsOf("VM!", "HOST NAME", done ? "ACTION" : "IT WOULD"),
             rows: value.vms.map((vm) => [
               vm.vmId,
               vm.hostname,

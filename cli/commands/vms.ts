@@ -14,6 +14,7 @@ import { columnsOf, toned, type Block, type Column } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { WATCH } from "../watch.ts";
+import { byHash, FORCED } from "../forced.ts";
 import { showAction } from "./actions.ts";
 import { command, flag, mustBeOneOf, oneOf, optional, required } from "./command.ts";
 
@@ -257,30 +258,25 @@ export const vmCommands = [
         "how",
       ),
     },
-    options: {
-      dryRun: flag("say what it would do, and do nothing"),
-      hash: optional("a dry run's: refused when it would do something else by now", {
-        value: "hash",
-      }),
-      yes: flag("do not ask"),
-      ...WATCH,
-    },
+    options: { ...FORCED, ...WATCH },
     run: async (session, { vm, how }, { dryRun, hash, yes, ...watch }) => {
       const id = await vmId(session, vm);
       const client = await session.client();
-      const repair = (more: object) =>
-        client.call("repairVm", { path: { id }, body: { how, ...more } });
-      if (!dryRun && hash === undefined) await session.confirm(`${how} ${vm}?`, yes);
-      const { value, raw } = await repair(
-        dryRun ? { dryRun: true } : hash === undefined ? {} : { hash },
+      const { answer, done } = await byHash(
+        session,
+        { dryRun, hash, yes },
+        `${how} ${vm}?`,
+        (more) => client.call("repairVm", { path: { id }, body: { how, ...more } }),
+        ({ value }) => ("action" in value ? { effects: [], hash: "" } : value),
       );
+      const { value, raw } = answer;
       if ("action" in value)
         return showAction(session, { value: value.action, raw: Object(raw).action }, watch, vm);
       return {
         json: raw,
         ids: [value.hash],
         blocks: [{ kind: "lines", title: "It would:", lines: value.effects }],
-        next: `berth vm repair ${vm} ${how} --hash ${value.hash}`,
+        next: done ? undefined : `berth vm repair ${vm} ${how} --hash ${value.hash}`,
       };
     },
   }),
