@@ -33,6 +33,7 @@ export default defineConfig({
           "core/**/*.test.ts",
           "adapters/**/*.test.ts",
           "host-agent/**/*.test.ts",
+          "cli/**/*.test.ts",
           "local/**/*.test.ts",
           "test/unit/**/*.test.ts",
         ],

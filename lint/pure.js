@@ -1,7 +1,7 @@
 import { placeOf } from "./place.js";
 
 /** Where the machine's own time and chance come in. */
-const SYSTEM = new Set(["host-agent/system.ts"]);
+const SYSTEM = new Set(["host-agent/system.ts", "cli/system.ts"]);
 
 const TIME = "take `now` as an argument, or from the injected clock";
 const CHANCE = "take ids and randomness from what is injected";

@@ -42,6 +42,7 @@ const AGENT_ROOMS = new Set([
   "drivers",
   "upgrade",
 ]);
+const CLI_ROOMS = new Set(["api", "commands", "completion", "output"]);
 /** What puts the areas together: they are handed what it makes, and import none of it. */
 const WIRING = new Set(["commands/runtime.ts", "commands/handle-event.ts"]);
 
@@ -64,6 +65,8 @@ function misplaced(place) {
   const agent = place.startsWith("host-agent/") ? roomIn(place.slice("host-agent/".length)) : null;
   if (agent !== null && !AGENT_ROOMS.has(agent))
     return `host-agent/${agent} is no room of the agent`;
+  const cli = place.startsWith("cli/") ? roomIn(place.slice("cli/".length)) : null;
+  if (cli !== null && !CLI_ROOMS.has(cli)) return `cli/${cli} is no room of the command line`;
   return undefined;
 }
 

@@ -1,16 +1,17 @@
 import { execFile } from "node:child_process";
-import { readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { parseArgs, promisify } from "node:util";
 import packageJson from "../package.json" with { type: "json" };
 import { packArchive, packDeb, packWindows } from "./pack-release.ts";
 import { ReleaseKey, signManifest } from "./sign-manifest.ts";
-import { bundleAgent, bundleFunctions } from "#cdk/bundle/bundle.ts";
+import { bundleAgent, bundleCli, bundleFunctions } from "#cdk/bundle/bundle.ts";
 
 /**
- * `npm run bundle`: every Lambda and the host agent, as they are deployed, into `dist/`. Prints the size of each
- * program, and the quickest of a few loads of each Lambda's by a fresh process, with the AWS SDK beside it.
+ * `npm run bundle`: every Lambda, the host agent and the command line, as they are handed out, into `dist/`. Prints the
+ * size of each program, and the quickest of a few loads of each Lambda's by a fresh process, with the AWS SDK beside it, and
+ * of a few starts of the command line.
  *
  * Of the agent also, in `dist/release/`: an archive with its Node and, on Linux, a Debian package; and `dist/windows/`, a folder for
  * a Windows host.
@@ -30,6 +31,9 @@ const functions = await bundleFunctions(dist);
 for (const { file, bytes } of Object.values(functions)) print(file, bytes, await loadMs(file));
 const agent = await bundleAgent(path.join(dist, "agent"));
 print(agent.file, agent.bytes);
+const cli = await bundleCli(path.join(dist, "cli"));
+await chmod(cli.file, 0o755);
+print(cli.file, cli.bytes, await quickest(() => startMs(cli.file)));
 await release(agent.folder);
 
 async function release(agentFolder: string): Promise<void> {
@@ -64,10 +68,20 @@ function print(file: string, bytes: number, ms?: number): void {
 }
 
 /** The quickest says most of the program and least of what else the machine does. */
-async function loadMs(file: string): Promise<number> {
+async function quickest(once: () => Promise<number>): Promise<number> {
   let best = Infinity;
-  for (let n = 0; n < LOADS; n++) best = Math.min(best, await loadOnce(file));
+  for (let n = 0; n < LOADS; n++) best = Math.min(best, await once());
   return best;
+}
+function loadMs(file: string): Promise<number> {
+  return quickest(() => loadOnce(file));
+}
+
+/** From Node's own start on, until the command line has said its version. */
+async function startMs(file: string): Promise<number> {
+  const began = performance.now();
+  await promisify(execFile)(process.execPath, [file, "--version"]);
+  return performance.now() - began;
 }
 
 async function loadOnce(file: string): Promise<number> {

@@ -5,11 +5,14 @@ import { createApi } from "#functions/app.ts";
 import { documentOf } from "#functions/document.ts";
 
 /**
- * What docs/openapi.json is to hold, from the routes as they are. Needs no database and no network: the routes' shapes
- * are read, and none of them is called.
+ * The API as its routes describe it. Needs no database and no network: the routes' shapes are read, and none of them is
+ * called.
  */
-export const openapiText = (): string =>
-  `${JSON.stringify(documentOf(createApi(uncallable())), null, 2)}\n`;
+export const describedApi = () => createApi(uncallable());
+
+/** What docs/openapi.json is to hold, from the routes as they are. */
+export const openapiText = (api: ReturnType<typeof describedApi>): string =>
+  `${JSON.stringify(documentOf(api), null, 2)}\n`;
 
 /** Everything the API stands on, none of which answers. The pool connects at its first query, and there is none. */
 function uncallable(): Deps {

@@ -1,25 +1,33 @@
 /**
- * Writes docs/openapi.json from the routes (`npm run openapi`); with `--check` it only tells whether the file is
- * true.
+ * Writes what is made of the routes (`npm run openapi`): docs/openapi.json, and the command line's typed client. With
+ * `--check` it only tells whether the files are true.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
-import { openapiText } from "./openapi-text.ts";
+import { describedApi, openapiText } from "./openapi-text.ts";
+import { operationsText } from "./operations-text.ts";
 
-const file = path.resolve(import.meta.dirname, "../docs/openapi.json");
-const made = openapiText();
+const root = path.resolve(import.meta.dirname, "..");
+const api = describedApi();
+const made = {
+  "docs/openapi.json": openapiText(api),
+  "cli/api/operations.ts": await operationsText(api),
+};
 
-if (!process.argv.includes("--check")) {
-  writeFileSync(file, made);
-  process.stdout.write(`wrote ${path.relative(process.cwd(), file)}\n`);
-} else if (made !== present()) {
-  process.stderr.write(
-    `docs/openapi.json is not what the routes say${firstDifference(made, present())}; run npm run openapi\n`,
-  );
-  process.exitCode = 1;
+for (const [name, text] of Object.entries(made)) {
+  const file = path.join(root, name);
+  if (!process.argv.includes("--check")) {
+    writeFileSync(file, text);
+    process.stdout.write(`wrote ${name}\n`);
+  } else if (text !== present(file)) {
+    process.stderr.write(
+      `${name} is not what the routes say${firstDifference(text, present(file))}; run npm run openapi\n`,
+    );
+    process.exitCode = 1;
+  }
 }
 
-function present(): string {
+function present(file: string): string {
   try {
     return readFileSync(file, "utf8");
   } catch {

@@ -1,6 +1,7 @@
 import { cp, rm, stat } from "node:fs/promises";
 import path from "node:path";
 import { build, type BuildOptions, type Metafile, type Plugin } from "esbuild";
+import packageJson from "../../package.json" with { type: "json" };
 import { FUNCTION_ENTRIES, type FunctionName } from "../functions.ts";
 import { leanPackages, ourSources, requiredHttp } from "./lean-packages.ts";
 
@@ -107,6 +108,17 @@ export async function bundleFunctions(outDir: string): Promise<FunctionBundles> 
 /** Another program of ours, bundled as the agent is: one that measures it. */
 export const bundleAsAgent = (entry: string, folder: string): Promise<Bundle> =>
   bundle(entry, path.join(folder, "program.mjs"), {});
+
+/**
+ * The command line, in one file that a customer's Node runs: whoever has a token needs nothing else of ours. Its first line
+ * names Node, as `cli/main.ts` does.
+ */
+export const bundleCli = (folder: string): Promise<Bundle> =>
+  bundle("cli/main.ts", path.join(folder, "berth.mjs"), {
+    target: "node22",
+    sourcemap: false,
+    plugins: [...OPTIONS.plugins, ofVersion(packageJson.version)],
+  });
 
 /**
  * The host agent, whole: a host has Node 24 and nothing of npm. The Hyper-V driver's scripts lie beside it. It says that it is

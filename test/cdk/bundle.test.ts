@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import {
   bundleAgent,
+  bundleCli,
   bundleFunctions,
   type Bundle,
   type FunctionBundles,
@@ -26,11 +27,13 @@ const OUT = path.join(ROOT, ".cache", "test-bundles");
 let world: LambdaWorld;
 let bundles: FunctionBundles;
 let agent: Bundle;
+let cli: Bundle;
 beforeAll(async () => {
-  [world, bundles, agent] = await Promise.all([
+  [world, bundles, agent, cli] = await Promise.all([
     startLambdaWorld(),
     bundleFunctions(OUT),
     bundleAgent(path.join(OUT, "agent")),
+    bundleCli(path.join(OUT, "cli")),
   ]);
 });
 afterAll(() => world.stop());
@@ -52,6 +55,12 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
 const LATER_PARTS = 2;
 test.each(FUNCTION_NAMES)("the bundle of %s is no larger than it may be", (name) => {
   expect(bundles[name].bytes).toBeLessThanOrEqual(BASE_BYTES[name] * (1 + LATER_PARTS / 10));
+});
+
+// 6a item 7: ADR 0049 has its figures.
+test("the command line is one small file, with these packages and no other", async () => {
+  expect(cli.bytes).toBeLessThanOrEqual(350_000);
+  await expect(`${cli.packages.join("\n")}\n`).toMatchFileSnapshot("packages/cli.txt");
 });
 
 test.each(FUNCTION_NAMES)("the bundle of %s holds these packages and no other", async (name) => {

@@ -1,0 +1,132 @@
+/* Written by `npm run openapi`, of the routes. */
+import type { z } from "zod";
+import type { Operation } from "./operation.ts";
+import type * as accountDetails from "#core/contracts/api/account-details.ts";
+import type * as accounts from "#core/contracts/api/accounts.ts";
+import type * as audit from "#core/contracts/api/audit.ts";
+import type * as billing from "#core/contracts/api/billing.ts";
+import type * as catalogue from "#core/contracts/api/catalogue.ts";
+import type * as findings from "#core/contracts/api/findings.ts";
+import type * as fleet from "#core/contracts/api/fleet.ts";
+import type * as hostStanding from "#core/contracts/api/host-standing.ts";
+import type * as hosts from "#core/contracts/api/hosts.ts";
+import type * as network from "#core/contracts/api/network.ts";
+import type * as orders from "#core/contracts/api/orders.ts";
+import type * as page from "#core/contracts/api/page.ts";
+import type * as restores from "#core/contracts/api/restores.ts";
+import type * as search from "#core/contracts/api/search.ts";
+import type * as staffVms from "#core/contracts/api/staff-vms.ts";
+import type * as usage from "#core/contracts/api/usage.ts";
+import type * as vms from "#core/contracts/api/vms.ts";
+
+/** What each operation takes, and what it answers. */
+export type Operations = {
+  addAccountNote: { path: { id: string }; query: {}; body: z.input<typeof accountDetails.AddNote>; answer: z.output<typeof accountDetails.NoteView> };
+  addHost: { path: {}; query: {}; body: z.input<typeof hosts.AddHost>; answer: z.output<typeof hosts.AddedHost> };
+  addImage: { path: {}; query: {}; body: z.input<typeof catalogue.AddImage>; answer: z.output<typeof catalogue.AddedImage> };
+  addLocation: { path: {}; query: {}; body: z.input<typeof catalogue.AddLocation>; answer: z.output<typeof catalogue.AddedLocation> };
+  addPlan: { path: {}; query: {}; body: z.input<typeof catalogue.AddPlan>; answer: z.output<typeof catalogue.AddedPlan> };
+  addPlanVersion: { path: { id: string }; query: {}; body: z.input<typeof catalogue.AddPlanVersion>; answer: z.output<typeof catalogue.AddedPlanVersion> };
+  addPool: { path: { id: string }; query: {}; body: z.input<typeof network.AddPool>; answer: z.output<typeof network.AddedPool> };
+  adoptVm: { path: { id: string }; query: {}; body: z.input<typeof restores.AdoptVm>; answer: z.output<typeof restores.AdoptionView> };
+  beginAgentRollout: { path: {}; query: {}; body: z.input<typeof fleet.BeginRollout>; answer: z.output<typeof fleet.RolloutView> };
+  cancelAction: { path: { id: string ; actionId: string }; query: {}; body: z.input<typeof staffVms.CallOffAction>; answer: z.output<typeof vms.RequestedAction> };
+  changeAgentRollout: { path: { id: string }; query: {}; body: z.input<typeof fleet.ChangeRollout>; answer: z.output<typeof fleet.RolloutView> };
+  changeHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.ChangeHost>; answer: z.output<typeof hosts.HostView> };
+  changeVm: { path: { id: string }; query: {}; body: z.input<typeof vms.ChangeVm>; answer: z.output<typeof vms.VmView> };
+  createToken: { path: {}; query: {}; body: z.input<typeof accounts.CreateToken>; answer: z.output<typeof accounts.CreatedToken> };
+  deleteVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.RequestedAction> };
+  issueJoinToken: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof hosts.AddedHost> };
+  listAccounts: { path: {}; query: z.input<typeof accounts.AccountQuery>; body: undefined; answer: z.output<typeof accounts.AccountPage> };
+  listActions: { path: {}; query: z.input<typeof staffVms.StaffActionQuery>; body: undefined; answer: z.output<typeof staffVms.StaffActionPage> };
+  listAgentReleases: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof fleet.ReleasePage> };
+  listAgentRollouts: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof fleet.RolloutPage> };
+  listAudit: { path: {}; query: z.input<typeof audit.AuditQuery>; body: undefined; answer: z.output<typeof audit.AuditPage> };
+  listFindings: { path: {}; query: z.input<typeof findings.FindingQuery>; body: undefined; answer: z.output<typeof findings.FindingPage> };
+  listHosts: { path: {}; query: z.input<typeof hosts.HostQuery>; body: undefined; answer: z.output<typeof hostStanding.HostStandingPage> };
+  listHostsOfImage: { path: { id: string }; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.HostImagePage> };
+  listImages: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.ImagePage> };
+  listInvoices: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof billing.InvoicePage> };
+  listLocations: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.LocationPage> };
+  listOrders: { path: {}; query: z.input<typeof orders.OrderQuery>; body: undefined; answer: z.output<typeof orders.OrderPage> };
+  listPlans: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.PlanPage> };
+  listStaffVms: { path: {}; query: z.input<typeof staffVms.StaffVmQuery>; body: undefined; answer: z.output<typeof staffVms.StaffVmPage> };
+  listTokens: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof accounts.TokenPage> };
+  listVms: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof vms.VmPage> };
+  placeOrder: { path: {}; query: {}; body: z.input<typeof orders.PlaceOrder>; answer: z.output<typeof orders.PlacedOrder> };
+  recordRestore: { path: {}; query: {}; body: z.input<typeof restores.RecordRestore>; answer: z.output<typeof restores.RestoreView> };
+  registerAgentRelease: { path: {}; query: {}; body: z.input<typeof fleet.RegisterRelease>; answer: z.output<typeof fleet.ReleaseView> };
+  repairHost: { path: { id: string }; query: {}; body: z.input<typeof vms.RepairHost>; answer: z.output<typeof vms.HostRepairView> };
+  repairVm: { path: { id: string }; query: {}; body: z.input<typeof vms.RepairVm>; answer: z.output<typeof vms.RepairPlanView> | z.output<typeof vms.RequestedAction> };
+  requestAction: { path: { id: string }; query: {}; body: z.input<typeof vms.RequestAction>; answer: z.output<typeof vms.RequestedAction> };
+  revokeToken: { path: { id: string }; query: {}; body: undefined; answer: null };
+  search: { path: {}; query: z.input<typeof search.SearchQuery>; body: undefined; answer: z.output<typeof search.SearchResult> };
+  setImageSource: { path: { id: string }; query: {}; body: z.input<typeof catalogue.SetImageSource>; answer: z.output<typeof catalogue.ImageSourceView> };
+  showAccount: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof accountDetails.AccountDetailsView> };
+  showAction: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.ActionView> };
+  showAgentRollout: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof fleet.RolloutView> };
+  showHost: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof hostStanding.HostDetailsView> };
+  showInvoice: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof billing.InvoiceView> };
+  showMe: { path: {}; query: {}; body: undefined; answer: z.output<typeof accounts.Me> };
+  showOrder: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof orders.OrderView> };
+  showStaffVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof staffVms.StaffVmView> };
+  showUsage: { path: { id: string }; query: z.input<typeof usage.UsageQuery>; body: undefined; answer: z.output<typeof usage.UsageView> };
+  showVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
+  takeInitialPassword: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.InitialPasswordView> };
+};
+
+/** How each is called. A schema is loaded with the first answer that it checks. */
+export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operations[N]["answer"]> } = {
+  addAccountNote: { method: "POST", path: "/staff/v1/accounts/{id}/notes", keyed: true, answers: { 201: () => import("#core/contracts/api/account-details.ts").then((m) => m.NoteView) } },
+  addHost: { method: "POST", path: "/staff/v1/hosts", keyed: true, answers: { 201: () => import("#core/contracts/api/hosts.ts").then((m) => m.AddedHost) } },
+  addImage: { method: "POST", path: "/staff/v1/images", keyed: true, answers: { 201: () => import("#core/contracts/api/catalogue.ts").then((m) => m.AddedImage) } },
+  addLocation: { method: "POST", path: "/staff/v1/locations", keyed: true, answers: { 201: () => import("#core/contracts/api/catalogue.ts").then((m) => m.AddedLocation) } },
+  addPlan: { method: "POST", path: "/staff/v1/plans", keyed: true, answers: { 201: () => import("#core/contracts/api/catalogue.ts").then((m) => m.AddedPlan) } },
+  addPlanVersion: { method: "POST", path: "/staff/v1/plans/{id}/versions", keyed: true, answers: { 201: () => import("#core/contracts/api/catalogue.ts").then((m) => m.AddedPlanVersion) } },
+  addPool: { method: "POST", path: "/staff/v1/locations/{id}/pools", keyed: true, answers: { 201: () => import("#core/contracts/api/network.ts").then((m) => m.AddedPool) } },
+  adoptVm: { method: "POST", path: "/staff/v1/vms/{id}/adopt", keyed: false, answers: { 200: () => import("#core/contracts/api/restores.ts").then((m) => m.AdoptionView) } },
+  beginAgentRollout: { method: "POST", path: "/staff/v1/agent-rollouts", keyed: true, answers: { 201: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
+  cancelAction: { method: "POST", path: "/staff/v1/vms/{id}/actions/{actionId}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  changeAgentRollout: { method: "PATCH", path: "/staff/v1/agent-rollouts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
+  changeHost: { method: "PATCH", path: "/staff/v1/hosts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/hosts.ts").then((m) => m.HostView) } },
+  changeVm: { method: "PATCH", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
+  createToken: { method: "POST", path: "/v1/tokens", keyed: true, answers: { 201: () => import("#core/contracts/api/accounts.ts").then((m) => m.CreatedToken) } },
+  deleteVm: { method: "DELETE", path: "/v1/vms/{id}", keyed: false, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  issueJoinToken: { method: "POST", path: "/staff/v1/hosts/{id}/join-tokens", keyed: true, answers: { 201: () => import("#core/contracts/api/hosts.ts").then((m) => m.AddedHost) } },
+  listAccounts: { method: "GET", path: "/staff/v1/accounts", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.AccountPage) } },
+  listActions: { method: "GET", path: "/staff/v1/actions", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffActionPage) } },
+  listAgentReleases: { method: "GET", path: "/staff/v1/agent-releases", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.ReleasePage) } },
+  listAgentRollouts: { method: "GET", path: "/staff/v1/agent-rollouts", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutPage) } },
+  listAudit: { method: "GET", path: "/staff/v1/audit", keyed: false, answers: { 200: () => import("#core/contracts/api/audit.ts").then((m) => m.AuditPage) } },
+  listFindings: { method: "GET", path: "/staff/v1/findings", keyed: false, answers: { 200: () => import("#core/contracts/api/findings.ts").then((m) => m.FindingPage) } },
+  listHosts: { method: "GET", path: "/staff/v1/hosts", keyed: false, answers: { 200: () => import("#core/contracts/api/host-standing.ts").then((m) => m.HostStandingPage) } },
+  listHostsOfImage: { method: "GET", path: "/staff/v1/images/{id}/hosts", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.HostImagePage) } },
+  listImages: { method: "GET", path: "/v1/images", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.ImagePage) } },
+  listInvoices: { method: "GET", path: "/v1/invoices", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoicePage) } },
+  listLocations: { method: "GET", path: "/v1/locations", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.LocationPage) } },
+  listOrders: { method: "GET", path: "/staff/v1/orders", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderPage) } },
+  listPlans: { method: "GET", path: "/v1/plans", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.PlanPage) } },
+  listStaffVms: { method: "GET", path: "/staff/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffVmPage) } },
+  listTokens: { method: "GET", path: "/v1/tokens", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.TokenPage) } },
+  listVms: { method: "GET", path: "/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmPage) } },
+  placeOrder: { method: "POST", path: "/v1/orders", keyed: true, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 202: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder) } },
+  recordRestore: { method: "POST", path: "/staff/v1/restores", keyed: false, answers: { 200: () => import("#core/contracts/api/restores.ts").then((m) => m.RestoreView) } },
+  registerAgentRelease: { method: "POST", path: "/staff/v1/agent-releases", keyed: true, answers: { 201: () => import("#core/contracts/api/fleet.ts").then((m) => m.ReleaseView) } },
+  repairHost: { method: "POST", path: "/staff/v1/hosts/{id}/repair", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.HostRepairView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.HostRepairView) } },
+  repairVm: { method: "POST", path: "/staff/v1/vms/{id}/repair", keyed: true, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.RepairPlanView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  requestAction: { method: "POST", path: "/v1/vms/{id}/actions", keyed: true, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  revokeToken: { method: "DELETE", path: "/v1/tokens/{id}", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
+  search: { method: "GET", path: "/staff/v1/search", keyed: false, answers: { 200: () => import("#core/contracts/api/search.ts").then((m) => m.SearchResult) } },
+  setImageSource: { method: "POST", path: "/staff/v1/images/{id}/sources", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.ImageSourceView) } },
+  showAccount: { method: "GET", path: "/staff/v1/accounts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/account-details.ts").then((m) => m.AccountDetailsView) } },
+  showAction: { method: "GET", path: "/v1/actions/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.ActionView) } },
+  showAgentRollout: { method: "GET", path: "/staff/v1/agent-rollouts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
+  showHost: { method: "GET", path: "/staff/v1/hosts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/host-standing.ts").then((m) => m.HostDetailsView) } },
+  showInvoice: { method: "GET", path: "/v1/invoices/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoiceView) } },
+  showMe: { method: "GET", path: "/v1/me", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.Me) } },
+  showOrder: { method: "GET", path: "/v1/orders/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderView) } },
+  showStaffVm: { method: "GET", path: "/staff/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffVmView) } },
+  showUsage: { method: "GET", path: "/v1/vms/{id}/usage", keyed: false, answers: { 200: () => import("#core/contracts/api/usage.ts").then((m) => m.UsageView) } },
+  showVm: { method: "GET", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
+  takeInitialPassword: { method: "POST", path: "/v1/vms/{id}/initial-password", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.InitialPasswordView) } },
+};

@@ -1,0 +1,46 @@
+import { accountCommands } from "./accounts.ts";
+import { actionCommands } from "./actions.ts";
+import { apiCommands } from "./api.ts";
+import { billingCommands } from "./billing.ts";
+import { catalogueCommands } from "./catalogue.ts";
+import type { Command } from "./command.ts";
+import { completionCommands } from "./completion.ts";
+import { contextCommands } from "./contexts.ts";
+import { fleetCommands } from "./fleet.ts";
+import { hostCommands } from "./hosts.ts";
+import { orderCommands } from "./orders.ts";
+import { vmCommands } from "./vms.ts";
+
+/** Every command there is: a new one is a row in the file of its area. */
+export const COMMANDS: readonly Command[] = [
+  ...contextCommands,
+  ...catalogueCommands,
+  ...orderCommands,
+  ...vmCommands,
+  ...actionCommands,
+  ...billingCommands,
+  ...accountCommands,
+  ...hostCommands,
+  ...fleetCommands,
+  ...apiCommands,
+  ...completionCommands,
+];
+
+/** What stands before a verb, as help says it. */
+export const GROUPS: Readonly<Record<string, string>> = {
+  context: "Which Berth, and as whom",
+  plan: "What is on sale",
+  image: "What VMs are made from",
+  location: "Where VMs run",
+  order: "Orders",
+  vm: "VMs",
+  action: "What is done with VMs",
+  invoice: "Invoices",
+  token: "API tokens",
+  account: "Accounts",
+  audit: "Who changed what",
+  host: "Hosts",
+  finding: "What is amiss",
+  release: "Releases of the agent",
+  rollout: "Bringing them to hosts",
+};

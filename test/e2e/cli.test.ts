@@ -1,0 +1,197 @@
+import { execFile } from "node:child_process";
+import { writeFile } from "node:fs/promises";
+import path from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { bundleCli } from "#cdk/bundle/bundle.ts";
+import { EXAMPLE_SSH_KEY } from "#local/client.ts";
+import { LOCAL_PASSWORD } from "#local/seed.ts";
+import { aCliWorld, type CliWorld } from "#test/harness/cli-world.ts";
+import { pay } from "#test/harness/customer.ts";
+import { openStack, type TestStack } from "#test/harness/stack.ts";
+
+/*
+ * `berth` on a whole stack (6a item 7): the program itself where it ends as a process, and otherwise the same code in this one,
+ * which costs a tenth. Time is the stack's: what is waited for is waited for really, and shortly.
+ */
+
+let stack: TestStack;
+let world: CliWorld;
+let keyFile: string;
+beforeAll(async () => {
+  stack = await openStack();
+  world = await aCliWorld((url, init) => fetch(url, { ...init, redirect: "manual" }), {
+    sleep: (ms) => new Promise((resolve) => setTimeout(resolve, Math.min(ms, 20))),
+  });
+  keyFile = path.join(stack.folder, "key.pub");
+  await writeFile(keyFile, EXAMPLE_SSH_KEY);
+  for (const who of ["customer", "staff"] as const)
+    await world.run(["context", "add", who, stack.apiUrl], { piped: stack.tokens[who] });
+});
+afterAll(async () => {
+  await world.close();
+  await stack.close();
+});
+
+const as = (who: "customer" | "staff", ...words: readonly string[]) =>
+  world.run([...words, "--context", who]);
+/** The answer as data; the command has to end well. */
+async function answer<T extends z.ZodType>(
+  schema: T,
+  who: "customer" | "staff",
+  ...words: readonly string[]
+): Promise<z.output<T>> {
+  const ran = await as(who, ...words, "--json", "--quiet");
+  expect(ran).toMatchObject({ code: 0, stderr: "" });
+  return schema.parse(JSON.parse(ran.stdout));
+}
+
+const Placed = z.object({ order: z.object({ id: z.string() }), checkoutUrl: z.string() });
+const ordering = (hostname: string, ...more: readonly string[]) => {
+  const what = ["--plan", "xs", "--image", "tiny-linux", "--location", "local"];
+  return ["order", "create", hostname, ...what, ...more];
+};
+const order = (hostname: string, ...more: readonly string[]) =>
+  answer(Placed, "customer", ...ordering(hostname, "--ssh-key", keyFile, ...more));
+const Vm = z.object({ id: z.string(), status: z.string(), hostname: z.string() });
+const Ended = z.object({ id: z.string(), type: z.string(), status: z.literal("success") });
+
+/** The program as it is handed out, one file with nothing beside it, as a process of its own. */
+const berth = (env: NodeJS.ProcessEnv, ...words: readonly string[]) =>
+  new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) => {
+    const child = execFile(
+      process.execPath,
+      [path.join(stack.folder, "cli/berth.mjs"), ...words],
+      { env, cwd: stack.folder },
+      (_, stdout, stderr) => resolve({ code: child.exitCode, stdout, stderr }),
+    );
+    child.stdin?.end();
+  });
+
+describe("a customer and a member of staff", () => {
+  test("order, pay, watch, look, act and delete, each by the names that they know", async () => {
+    const placed = await order("shop-1.example.com", "--idempotency-key", "shop-1-once");
+    // Sent again by a script that lost the answer.
+    const again = await order("shop-1.example.com", "--idempotency-key", "shop-1-once");
+    expect(again.order.id).toBe(placed.order.id);
+    await pay(placed.checkoutUrl);
+    const Active = z.object({ state: z.literal("active"), vmId: z.string() });
+    const active = await answer(Active, "customer", "order", "watch", placed.order.id);
+
+    const listed = await answer(z.object({ items: z.array(Vm) }), "customer", "vm", "list");
+    expect(listed.items).toMatchObject([{ id: active.vmId, hostname: "shop-1.example.com" }]);
+    expect((await as("customer", "vm", "list")).stdout).toContain(
+      `${active.vmId}\tshop-1.example.com\trunning\t`,
+    );
+    await answer(Ended, "customer", "vm", "power", "shop-1.example.com", "reboot", "--watch");
+    await as("customer", "vm", "rename", active.vmId, "the shop");
+    await answer(Ended, "customer", "vm", "power", "the-shop", "shutdown", "--watch");
+    const off = await answer(Vm, "customer", "vm", "show", "the shop");
+    expect(off.status).toBe("off");
+    const invoices = await as("customer", "invoice", "list");
+    expect(invoices.stdout).toContain("paid\t2.00 USD\t2.00 USD");
+    expect((await as("customer", "vm", "usage", active.vmId, "--by", "day")).stdout).toContain(
+      "in all",
+    );
+
+    const found = await as("staff", "search", "shop-1");
+    expect(found.stdout).toContain(`vm\t${active.vmId}\tshop-1.example.com\thostname`);
+    expect((await as("staff", "why", "shop-1.example.com")).stdout).toContain(
+      "Nothing is under way.",
+    );
+    const host = (await as("staff", "host", "list", "--quiet", "--limit", "1")).stdout.trim();
+    expect((await as("staff", "why", host)).stdout).toContain("It gets VMs.");
+    await as("staff", "account", "note", "ada@customer.example", "Called on Monday.");
+    const account = await as("staff", "account", "show", "ada@customer.example");
+    expect(account.stdout).toContain("Called on Monday.");
+    expect(account.stdout).toContain(active.vmId);
+    const audit = await as("staff", "audit", "list", "--subject", active.vmId);
+    expect(audit.stdout).toContain("\tvm.reboot\t");
+    const filtered = await as(
+      "staff",
+      "vm",
+      "list",
+      "--account",
+      "ada@customer.example",
+      "--sort",
+      "hostname",
+      "--quiet",
+    );
+    expect(filtered.stdout).toBe(`${active.vmId}\n`);
+    const actions = await as("staff", "action", "list", "--vm", active.vmId, "--type", "reboot");
+    expect(actions.stdout).toContain("reboot\tsuccess");
+
+    await answer(Ended, "customer", "vm", "delete", "the-shop", "--yes", "--watch");
+    expect(await as("customer", "vm", "show", "the-shop")).toMatchObject({ code: 4 });
+  });
+
+  test("log in with a password: what is kept is a token that can be revoked", async () => {
+    const ran = await world.run(["login", stack.apiUrl, "--name", "typed"], {
+      typed: ["ada@customer.example", LOCAL_PASSWORD],
+    });
+    expect(ran).toMatchObject({ code: 0 });
+    const tokens = await world.run(["token", "list", "--context", "typed"]);
+    const [id = ""] =
+      tokens.stdout
+        .split("\n")
+        .find((line) => line.includes("berth on desk-1"))
+        ?.split("\t") ?? [];
+    expect(await world.run(["token", "revoke", id, "--context", "typed", "--yes"])).toMatchObject({
+      code: 0,
+    });
+    expect(await world.run(["whoami", "--context", "typed"])).toMatchObject({ code: 3 });
+    const wrong = await world.run(["login", stack.apiUrl, "--email", "ada@customer.example"], {
+      typed: ["not the password"],
+    });
+    expect(wrong).toMatchObject({ code: 3 });
+  });
+
+  test("every list that there is can be read", async () => {
+    for (const words of ["plan", "image", "location", "vm", "token", "invoice"])
+      expect(await as("customer", words, "list", "--all", "--json")).toMatchObject({
+        code: 0,
+        stderr: "",
+      });
+    for (const words of ["vm", "order", "action", "account", "audit", "host", "finding"])
+      expect(await as("staff", words, "list", "--all", "--json")).toMatchObject({
+        code: 0,
+        stderr: "",
+      });
+  });
+});
+
+test("what ends badly has the code of its kind", async () => {
+  const unpaid = await order("late-1.example.com");
+  const none = `vm_${"0".repeat(32)}`;
+  const { apiUrl: BERTH_URL, tokens } = stack;
+  const ends = [
+    await as("customer", "vm", "delete", none),
+    await world.run(["whoami"], { env: { BERTH_URL, BERTH_TOKEN: "wrong" } }),
+    await as("customer", "vm", "show", none),
+    await as("customer", ...ordering("late-1.example.com", "--password")),
+    await world.run(["vm", "delete", none, "--yes"], {
+      env: { BERTH_URL: "http://127.0.0.1:1", BERTH_TOKEN: tokens.customer },
+    }),
+    await as("customer", "order", "watch", unpaid.order.id, "--timeout", "1", "--quiet"),
+  ];
+  expect(ends.map(({ code, stderr }) => [code, /\((\w+)\)$/m.exec(stderr)?.[1]])).toEqual([
+    [2, "not_confirmed"],
+    [3, "token_invalid"],
+    [4, "vm_not_found"],
+    [5, "order_open"],
+    [6, "no_answer"],
+    [7, "still_running"],
+  ]);
+});
+
+test("the program itself answers in a pipe, and tells the shell how it ended", async () => {
+  await bundleCli(path.join(stack.folder, "cli"));
+  const env = { BERTH_URL: stack.apiUrl, BERTH_TOKEN: stack.tokens.customer };
+  const [me, none] = await Promise.all([
+    berth(env, "whoami", "--json"),
+    berth(env, "vm", "show", `vm_${"0".repeat(32)}`),
+  ]);
+  expect(me).toMatchObject({ code: 0, stderr: "" });
+  expect(JSON.parse(me.stdout)).toMatchObject({ email: "ada@customer.example" });
+  expect(none).toMatchObject({ code: 4, stdout: "" });
+});

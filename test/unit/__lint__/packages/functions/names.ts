@@ -1,0 +1,1 @@
+import "commander"; // refused: functions/names.ts may not import the SDK commander

@@ -1,0 +1,2 @@
+import "node:timers/promises";
+export const now = () => new Date();
