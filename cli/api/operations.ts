@@ -8,13 +8,16 @@ import type * as billing from "#core/contracts/api/billing.ts";
 import type * as catalogue from "#core/contracts/api/catalogue.ts";
 import type * as findings from "#core/contracts/api/findings.ts";
 import type * as fleet from "#core/contracts/api/fleet.ts";
+import type * as forced from "#core/contracts/api/forced.ts";
 import type * as hostStanding from "#core/contracts/api/host-standing.ts";
 import type * as hosts from "#core/contracts/api/hosts.ts";
 import type * as network from "#core/contracts/api/network.ts";
 import type * as orders from "#core/contracts/api/orders.ts";
 import type * as page from "#core/contracts/api/page.ts";
+import type * as resizes from "#core/contracts/api/resizes.ts";
 import type * as restores from "#core/contracts/api/restores.ts";
 import type * as search from "#core/contracts/api/search.ts";
+import type * as staffActs from "#core/contracts/api/staff-acts.ts";
 import type * as staffVms from "#core/contracts/api/staff-vms.ts";
 import type * as usage from "#core/contracts/api/usage.ts";
 import type * as vms from "#core/contracts/api/vms.ts";
@@ -29,19 +32,30 @@ export type Operations = {
   addPlanVersion: { path: { id: string }; query: {}; body: z.input<typeof catalogue.AddPlanVersion>; answer: z.output<typeof catalogue.AddedPlanVersion> };
   addPool: { path: { id: string }; query: {}; body: z.input<typeof network.AddPool>; answer: z.output<typeof network.AddedPool> };
   adoptVm: { path: { id: string }; query: {}; body: z.input<typeof restores.AdoptVm>; answer: z.output<typeof restores.AdoptionView> };
+  askToDestroyVm: { path: { id: string }; query: {}; body: z.input<typeof staffActs.AskToDestroy>; answer: z.output<typeof forced.ForcedView> | z.output<typeof staffActs.DestroyRequestView> };
   beginAgentRollout: { path: {}; query: {}; body: z.input<typeof fleet.BeginRollout>; answer: z.output<typeof fleet.RolloutView> };
   cancelAction: { path: { id: string ; actionId: string }; query: {}; body: z.input<typeof staffVms.CallOffAction>; answer: z.output<typeof vms.RequestedAction> };
+  cancelResize: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.RequestedAction> };
+  cancelVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
+  cancelVmForCustomer: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
   changeAgentRollout: { path: { id: string }; query: {}; body: z.input<typeof fleet.ChangeRollout>; answer: z.output<typeof fleet.RolloutView> };
   changeHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.ChangeHost>; answer: z.output<typeof hosts.HostView> };
   changeVm: { path: { id: string }; query: {}; body: z.input<typeof vms.ChangeVm>; answer: z.output<typeof vms.VmView> };
+  closeAccount: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
+  confirmDestroyRequest: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ConfirmDestroy>; answer: z.output<typeof forced.ForcedView> | z.output<typeof vms.RequestedAction> };
   createToken: { path: {}; query: {}; body: z.input<typeof accounts.CreateToken>; answer: z.output<typeof accounts.CreatedToken> };
   deleteVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.RequestedAction> };
+  endImpersonation: { path: { id: string }; query: {}; body: undefined; answer: null };
+  extendEntitlement: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ExtendEntitlement>; answer: z.output<typeof forced.ForcedView> };
+  impersonate: { path: { id: string }; query: {}; body: z.input<typeof staffActs.Impersonate>; answer: z.output<typeof staffActs.ImpersonationView> };
   issueJoinToken: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof hosts.AddedHost> };
+  keepFromSuspension: { path: { id: string }; query: {}; body: z.input<typeof staffActs.KeepFromSuspension>; answer: z.output<typeof forced.ForcedView> };
   listAccounts: { path: {}; query: z.input<typeof accounts.AccountQuery>; body: undefined; answer: z.output<typeof accounts.AccountPage> };
   listActions: { path: {}; query: z.input<typeof staffVms.StaffActionQuery>; body: undefined; answer: z.output<typeof staffVms.StaffActionPage> };
   listAgentReleases: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof fleet.ReleasePage> };
   listAgentRollouts: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof fleet.RolloutPage> };
   listAudit: { path: {}; query: z.input<typeof audit.AuditQuery>; body: undefined; answer: z.output<typeof audit.AuditPage> };
+  listDestroyRequests: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof staffActs.DestroyRequestPage> };
   listFindings: { path: {}; query: z.input<typeof findings.FindingQuery>; body: undefined; answer: z.output<typeof findings.FindingPage> };
   listHosts: { path: {}; query: z.input<typeof hosts.HostQuery>; body: undefined; answer: z.output<typeof hostStanding.HostStandingPage> };
   listHostsOfImage: { path: { id: string }; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.HostImagePage> };
@@ -50,15 +64,19 @@ export type Operations = {
   listLocations: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.LocationPage> };
   listOrders: { path: {}; query: z.input<typeof orders.OrderQuery>; body: undefined; answer: z.output<typeof orders.OrderPage> };
   listPlans: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.PlanPage> };
+  listResizeOptions: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof resizes.ResizeOptions> };
   listStaffVms: { path: {}; query: z.input<typeof staffVms.StaffVmQuery>; body: undefined; answer: z.output<typeof staffVms.StaffVmPage> };
   listTokens: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof accounts.TokenPage> };
   listVms: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof vms.VmPage> };
   placeOrder: { path: {}; query: {}; body: z.input<typeof orders.PlaceOrder>; answer: z.output<typeof orders.PlacedOrder> };
+  quoteResize: { path: { id: string }; query: {}; body: z.input<typeof resizes.QuoteResize>; answer: z.output<typeof resizes.QuotedResize> };
   recordRestore: { path: {}; query: {}; body: z.input<typeof restores.RecordRestore>; answer: z.output<typeof restores.RestoreView> };
   registerAgentRelease: { path: {}; query: {}; body: z.input<typeof fleet.RegisterRelease>; answer: z.output<typeof fleet.ReleaseView> };
+  reopenAccount: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
   repairHost: { path: { id: string }; query: {}; body: z.input<typeof vms.RepairHost>; answer: z.output<typeof vms.HostRepairView> };
   repairVm: { path: { id: string }; query: {}; body: z.input<typeof vms.RepairVm>; answer: z.output<typeof vms.RepairPlanView> | z.output<typeof vms.RequestedAction> };
   requestAction: { path: { id: string }; query: {}; body: z.input<typeof vms.RequestAction>; answer: z.output<typeof vms.RequestedAction> };
+  resizeForStaff: { path: { id: string }; query: {}; body: z.input<typeof resizes.ResizeForStaff>; answer: z.output<typeof resizes.StaffResizePlan> | z.output<typeof vms.RequestedAction> };
   revokeToken: { path: { id: string }; query: {}; body: undefined; answer: null };
   search: { path: {}; query: z.input<typeof search.SearchQuery>; body: undefined; answer: z.output<typeof search.SearchResult> };
   setImageSource: { path: { id: string }; query: {}; body: z.input<typeof catalogue.SetImageSource>; answer: z.output<typeof catalogue.ImageSourceView> };
@@ -72,7 +90,12 @@ export type Operations = {
   showStaffVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof staffVms.StaffVmView> };
   showUsage: { path: { id: string }; query: z.input<typeof usage.UsageQuery>; body: undefined; answer: z.output<typeof usage.UsageView> };
   showVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
+  suspendVm: { path: { id: string }; query: {}; body: z.input<typeof staffActs.SuspendVm>; answer: z.output<typeof forced.ForcedView> };
   takeInitialPassword: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.InitialPasswordView> };
+  uncancelVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
+  uncancelVmForCustomer: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
+  unsuspendVm: { path: { id: string }; query: {}; body: z.input<typeof staffActs.SuspendVm>; answer: z.output<typeof forced.ForcedView> };
+  withdrawDestroyRequest: { path: { id: string }; query: {}; body: undefined; answer: null };
 };
 
 /** How each is called. A schema is loaded with the first answer that it checks. */
@@ -85,19 +108,30 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   addPlanVersion: { method: "POST", path: "/staff/v1/plans/{id}/versions", keyed: true, answers: { 201: () => import("#core/contracts/api/catalogue.ts").then((m) => m.AddedPlanVersion) } },
   addPool: { method: "POST", path: "/staff/v1/locations/{id}/pools", keyed: true, answers: { 201: () => import("#core/contracts/api/network.ts").then((m) => m.AddedPool) } },
   adoptVm: { method: "POST", path: "/staff/v1/vms/{id}/adopt", keyed: false, answers: { 200: () => import("#core/contracts/api/restores.ts").then((m) => m.AdoptionView) } },
+  askToDestroyVm: { method: "POST", path: "/staff/v1/vms/{id}/destroy-requests", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView), 201: () => import("#core/contracts/api/staff-acts.ts").then((m) => m.DestroyRequestView) } },
   beginAgentRollout: { method: "POST", path: "/staff/v1/agent-rollouts", keyed: true, answers: { 201: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
   cancelAction: { method: "POST", path: "/staff/v1/vms/{id}/actions/{actionId}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  cancelResize: { method: "POST", path: "/v1/vms/{id}/resize/cancel", keyed: false, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  cancelVm: { method: "POST", path: "/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
+  cancelVmForCustomer: { method: "POST", path: "/staff/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   changeAgentRollout: { method: "PATCH", path: "/staff/v1/agent-rollouts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
   changeHost: { method: "PATCH", path: "/staff/v1/hosts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/hosts.ts").then((m) => m.HostView) } },
   changeVm: { method: "PATCH", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
+  closeAccount: { method: "POST", path: "/staff/v1/accounts/{id}/close", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
+  confirmDestroyRequest: { method: "POST", path: "/staff/v1/destroy-requests/{id}/confirm", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   createToken: { method: "POST", path: "/v1/tokens", keyed: true, answers: { 201: () => import("#core/contracts/api/accounts.ts").then((m) => m.CreatedToken) } },
   deleteVm: { method: "DELETE", path: "/v1/vms/{id}", keyed: false, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  endImpersonation: { method: "DELETE", path: "/staff/v1/accounts/{id}/impersonation", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
+  extendEntitlement: { method: "POST", path: "/staff/v1/vms/{id}/extend", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
+  impersonate: { method: "POST", path: "/staff/v1/accounts/{id}/impersonation", keyed: false, answers: { 201: () => import("#core/contracts/api/staff-acts.ts").then((m) => m.ImpersonationView) } },
   issueJoinToken: { method: "POST", path: "/staff/v1/hosts/{id}/join-tokens", keyed: true, answers: { 201: () => import("#core/contracts/api/hosts.ts").then((m) => m.AddedHost) } },
+  keepFromSuspension: { method: "POST", path: "/staff/v1/vms/{id}/never-suspend", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   listAccounts: { method: "GET", path: "/staff/v1/accounts", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.AccountPage) } },
   listActions: { method: "GET", path: "/staff/v1/actions", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffActionPage) } },
   listAgentReleases: { method: "GET", path: "/staff/v1/agent-releases", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.ReleasePage) } },
   listAgentRollouts: { method: "GET", path: "/staff/v1/agent-rollouts", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutPage) } },
   listAudit: { method: "GET", path: "/staff/v1/audit", keyed: false, answers: { 200: () => import("#core/contracts/api/audit.ts").then((m) => m.AuditPage) } },
+  listDestroyRequests: { method: "GET", path: "/staff/v1/destroy-requests", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-acts.ts").then((m) => m.DestroyRequestPage) } },
   listFindings: { method: "GET", path: "/staff/v1/findings", keyed: false, answers: { 200: () => import("#core/contracts/api/findings.ts").then((m) => m.FindingPage) } },
   listHosts: { method: "GET", path: "/staff/v1/hosts", keyed: false, answers: { 200: () => import("#core/contracts/api/host-standing.ts").then((m) => m.HostStandingPage) } },
   listHostsOfImage: { method: "GET", path: "/staff/v1/images/{id}/hosts", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.HostImagePage) } },
@@ -106,15 +140,19 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   listLocations: { method: "GET", path: "/v1/locations", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.LocationPage) } },
   listOrders: { method: "GET", path: "/staff/v1/orders", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderPage) } },
   listPlans: { method: "GET", path: "/v1/plans", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.PlanPage) } },
+  listResizeOptions: { method: "GET", path: "/v1/vms/{id}/resize-options", keyed: false, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.ResizeOptions) } },
   listStaffVms: { method: "GET", path: "/staff/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffVmPage) } },
   listTokens: { method: "GET", path: "/v1/tokens", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.TokenPage) } },
   listVms: { method: "GET", path: "/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmPage) } },
   placeOrder: { method: "POST", path: "/v1/orders", keyed: true, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 202: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder) } },
+  quoteResize: { method: "POST", path: "/v1/vms/{id}/resize-quotes", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize), 201: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize) } },
   recordRestore: { method: "POST", path: "/staff/v1/restores", keyed: false, answers: { 200: () => import("#core/contracts/api/restores.ts").then((m) => m.RestoreView) } },
   registerAgentRelease: { method: "POST", path: "/staff/v1/agent-releases", keyed: true, answers: { 201: () => import("#core/contracts/api/fleet.ts").then((m) => m.ReleaseView) } },
+  reopenAccount: { method: "POST", path: "/staff/v1/accounts/{id}/reopen", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   repairHost: { method: "POST", path: "/staff/v1/hosts/{id}/repair", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.HostRepairView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.HostRepairView) } },
   repairVm: { method: "POST", path: "/staff/v1/vms/{id}/repair", keyed: true, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.RepairPlanView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   requestAction: { method: "POST", path: "/v1/vms/{id}/actions", keyed: true, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  resizeForStaff: { method: "POST", path: "/staff/v1/vms/{id}/resize", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.StaffResizePlan), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   revokeToken: { method: "DELETE", path: "/v1/tokens/{id}", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
   search: { method: "GET", path: "/staff/v1/search", keyed: false, answers: { 200: () => import("#core/contracts/api/search.ts").then((m) => m.SearchResult) } },
   setImageSource: { method: "POST", path: "/staff/v1/images/{id}/sources", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.ImageSourceView) } },
@@ -128,5 +166,10 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   showStaffVm: { method: "GET", path: "/staff/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffVmView) } },
   showUsage: { method: "GET", path: "/v1/vms/{id}/usage", keyed: false, answers: { 200: () => import("#core/contracts/api/usage.ts").then((m) => m.UsageView) } },
   showVm: { method: "GET", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
+  suspendVm: { method: "POST", path: "/staff/v1/vms/{id}/suspend", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   takeInitialPassword: { method: "POST", path: "/v1/vms/{id}/initial-password", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.InitialPasswordView) } },
+  uncancelVm: { method: "DELETE", path: "/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
+  uncancelVmForCustomer: { method: "POST", path: "/staff/v1/vms/{id}/uncancel", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
+  unsuspendVm: { method: "POST", path: "/staff/v1/vms/{id}/unsuspend", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
+  withdrawDestroyRequest: { method: "DELETE", path: "/staff/v1/destroy-requests/{id}", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
 };
