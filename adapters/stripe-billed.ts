@@ -22,6 +22,14 @@ export async function linesOf(
   return lines;
 }
 
+/** The invoice with all its lines. */
+export async function withAllLines(
+  stripe: Stripe,
+  invoice: Stripe.Invoice,
+): Promise<Stripe.Invoice> {
+  return { ...invoice, lines: { ...invoice.lines, data: [...(await linesOf(stripe, invoice))] } };
+}
+
 /** What the subscription is billed for now. One with several discounts shows the first: then the figures differ from Stripe's own. */
 export async function fetchBilled(stripe: Stripe, subscriptionId: string): Promise<Billed> {
   const subscription = await stripe.subscriptions.retrieve(subscriptionId, {

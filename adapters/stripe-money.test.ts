@@ -198,6 +198,7 @@ describe("a refund", () => {
   it("4b A5: of an invoice that a discount paid gives nothing back, and that is that", async () => {
     answer(anInvoice({ total: 0, amount_paid: 0 }));
     expect(await payments().refundInvoice(wanted)).toEqual({
+      fromCredit: 0n,
       id: "in_1",
       orderId: "order-1",
       paymentId: null,

@@ -11,6 +11,7 @@ import { fetchBilled, itemOf, linesOf } from "./stripe-billed.ts";
 import { refundAll } from "./stripe-refunds.ts";
 import {
   changedLine,
+  FROM_CREDIT,
   idOf,
   instant,
   invoiceState,
@@ -98,6 +99,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     // It was made before, and dropped or taken back since: Stripe would forget its key after a day, and make it again.
     if (subscription.metadata[UNDONE] === changeId) return known;
     if ((await invoiceOf(subscriptionId, changeId)) !== null) return known;
+    if (isOver(subscription)) return known;
     const item = itemOf(subscription);
     if (how === "none") await refuseOtherInterval(stripe, item.price, priceId);
     await ask(subscription, changeId);
@@ -123,7 +125,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
         },
       });
     } catch (error) {
-      if (isOutsidePeriod(error)) return { kind: "not_there" };
+      if (isTooLate(error)) return { kind: "not_there" };
       // A decline is told by where the change is now.
       if (!(error instanceof Stripe.errors.StripeCardError)) throw error;
     }
@@ -143,12 +145,20 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     return fetchChange(change);
   };
 
-  /** The price of before, from the instant that the change counted from; or from now on, where that period is over. */
+  /**
+   * The price of before, from the instant that the change counted from; or from now on, where that period is over. What has ended
+   * has no price any more, and is only told that the change is undone.
+   */
   const setPriceBack = async (
     subscription: Stripe.Subscription,
     { changeId, priceId }: { changeId: string; priceId: string },
     invoice: Stripe.Invoice | null,
   ): Promise<void> => {
+    const metadata = { [MADE]: "", [UNDONE]: changeId };
+    if (isOver(subscription)) {
+      await stripe.subscriptions.update(subscription.id, { metadata });
+      return;
+    }
     const item = itemOf(subscription);
     await refuseOtherInterval(stripe, item.price, priceId);
     // An invoice that is void has debited and credited nothing.
@@ -167,7 +177,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
             items: [{ id: item.id, price: priceId }],
             proration_behavior: isProrated ? "always_invoice" : "none",
             ...(isPresent ? { proration_date: at } : {}),
-            metadata: { [MADE]: "", [UNDONE]: changeId },
+            metadata,
           },
           { idempotencyKey },
         ),
@@ -179,8 +189,9 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
   };
 
   /**
-   * What the change's invoice had moved goes back. Taking the price back credited the customer with what the change came to: as far
-   * as a card had paid it, that goes to the card and not to the balance, which ends as it began.
+   * What the change's invoice had moved goes back: to the card what that had paid, and the balance is again what it was before. Taking
+   * the price back within its period gave the customer credit for all that the change came to, so as much is taken out of that as
+   * the card gets. Where the period is over, that credit is for the next one, and stays.
    */
   const giveAllBack = async (
     changeId: string,
@@ -190,15 +201,17 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     const paymentIntent = paymentIntentOf(
       await stripe.invoices.retrieve(invoice.id, { expand: ["payments"] }),
     );
-    if (paymentIntent !== null && invoice.amount_paid > 0) {
-      const isBack = await isRefunded(stripe, now(), { changeId, paymentIntent });
-      if (!isBack) return false;
-    }
     const undo = await invoiceOf(subscriptionId, undoing(changeId));
-    const moved = movedBalance(invoice) + (undo === null ? 0 : movedBalance(undo));
-    if (moved === 0 || invoice.customer === null) return true;
+    // Taken back from the change's own instant on, and not from a later period's.
+    const isReversed =
+      undo !== null && (await instantOf(stripe, undo)) === (await instantOf(stripe, invoice));
+    const amount = 0 - movedBalance(invoice) - (isReversed ? movedBalance(undo) : 0);
+    if (paymentIntent !== null && invoice.amount_paid > 0) {
+      const of = { changeId, paymentIntent, fromCredit: isReversed ? amount : 0 };
+      if (!(await isRefunded(stripe, now(), of))) return false;
+    }
+    if (amount === 0 || invoice.customer === null) return true;
     const customerId = idOf(invoice.customer);
-    const marked = { [UNDONE]: changeId };
     const find = async () => {
       const page = { limit: 100 };
       for await (const each of stripe.customers.listBalanceTransactions(customerId, page))
@@ -212,7 +225,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       make: (idempotencyKey) =>
         stripe.customers.createBalanceTransaction(
           customerId,
-          { amount: -moved, currency: invoice.currency, metadata: marked },
+          { amount, currency: invoice.currency, metadata: { [UNDONE]: changeId } },
           { idempotencyKey },
         ),
       find,
@@ -333,8 +346,13 @@ async function refuseOtherInterval(
     throw new Error(`price ${priceId} is of another interval than ${present.id}`);
 }
 
-const isOutsidePeriod = (error: unknown): boolean =>
-  error instanceof Stripe.errors.StripeInvalidRequestError && error.param === "proration_date";
+/** The period that the instant is in is over, or the subscription is. */
+const isTooLate = (error: unknown): boolean =>
+  error instanceof Stripe.errors.StripeInvalidRequestError &&
+  (error.param === "proration_date" || error.code === "invalid_canceled_subscription_fields");
+
+const isOver = ({ status }: Stripe.Subscription): boolean =>
+  status === "canceled" || status === "incomplete_expired";
 
 function asksForAction(invoice: Stripe.Invoice): boolean {
   return (invoice.payments?.data ?? []).some(({ payment: { payment_intent: intent } }) => {
@@ -368,13 +386,14 @@ async function voidOpen(stripe: Stripe, invoiceId: string): Promise<void> {
 async function isRefunded(
   stripe: Stripe,
   now: Date,
-  { changeId, paymentIntent }: { changeId: string; paymentIntent: string },
+  of: { changeId: string; paymentIntent: string; fromCredit: number },
 ): Promise<boolean> {
   try {
     const refund = await refundAll(stripe, now, {
-      paymentIntent,
-      marked: [UNDONE, changeId],
-      key: `undo-refund-${changeId}`,
+      paymentIntent: of.paymentIntent,
+      marked: UNDONE,
+      metadata: { [UNDONE]: of.changeId, [FROM_CREDIT]: String(of.fromCredit) },
+      key: `undo-refund-${of.changeId}`,
     });
     return refundState(refund).status === "succeeded";
   } catch (error) {

@@ -12,7 +12,7 @@ export const refundsOf = async (
 ): Promise<readonly Stripe.Refund[]> => (await stripe.refunds.list({ ...of, limit: 100 })).data;
 
 /**
- * Gives back all that is left of a payment, once. Ours are told from others by what is written down with them (`marked`). One that
+ * Gives back all that is left of a payment, once. Ours are told from others by what is written down with them under `marked`. One that
  * failed is made anew a day after, three in all; until then and from then on the answer is the failed one.
  */
 export async function refundAll(
@@ -20,13 +20,14 @@ export async function refundAll(
   now: Date,
   {
     paymentIntent,
-    marked: [name, value],
+    marked,
+    metadata,
     key,
-  }: { paymentIntent: string; marked: readonly [name: string, value: string]; key: string },
+  }: { paymentIntent: string; marked: string; metadata: Record<string, string>; key: string },
 ): Promise<Stripe.Refund> {
   const listMine = async () =>
     (await refundsOf(stripe, { payment_intent: paymentIntent }))
-      .filter((refund) => refund.metadata?.[name] === value)
+      .filter((refund) => refund.metadata?.[marked] === metadata[marked])
       .toSorted((a, b) => b.created - a.created);
   const mine = await listMine();
   const [last] = mine;
@@ -38,10 +39,7 @@ export async function refundAll(
     now,
     // Two keys never give the money back twice: Stripe refuses more than is left of the charge, and this is all of it.
     make: (idempotencyKey) =>
-      stripe.refunds.create(
-        { payment_intent: paymentIntent, metadata: { [name]: value } },
-        { idempotencyKey },
-      ),
+      stripe.refunds.create({ payment_intent: paymentIntent, metadata }, { idempotencyKey }),
     find: async () => {
       const then = await listMine();
       return then.length > mine.length ? then[0] : undefined;

@@ -141,6 +141,7 @@ describe("an invoice", () => {
 describe("a refund", () => {
   it("is of its own amount and payment", () => {
     expect(refundState(aRefund())).toEqual({
+      fromCredit: 0n,
       id: "re_1",
       orderId: "order-of-refund",
       paymentId: "pi_1",
@@ -152,6 +153,13 @@ describe("a refund", () => {
       paymentId: null,
       orderId: null,
     });
+  });
+
+  it("6a 2: says what is taken out of the customer's credit with it", () => {
+    const metadata = { from_credit: "-12" };
+    expect(refundState(aRefund({ metadata })).fromCredit).toBe(-12n);
+    const scribbled = { from_credit: "some" };
+    expect(refundState(aRefund({ metadata: scribbled })).fromCredit).toBe(0n);
   });
 
   it.each([
@@ -353,6 +361,18 @@ describe("an event", () => {
     expect(providerEvent(anEvent({ object: "invoice", id: "in_1", ...more })).object.version).toBe(
       null,
     );
+  });
+
+  it.each(["applied", "expired"])("6a 2: of a change that is %s says no version", (how) => {
+    const type = `customer.subscription.pending_update_${how}`;
+    const object = {
+      object: "subscription",
+      id: "sub_1",
+      status: "active",
+      latest_invoice: "in_1",
+    };
+    const event = cut<Stripe.Event>({ id: "evt_1", object: "event", type, data: { object } });
+    expect(providerEvent(event).object.version).toBeNull();
   });
 
   it.each(["in_\0", "in 1", "", "x".repeat(256), "in_é"])(

@@ -45,13 +45,22 @@ export function providerEvent(event: Stripe.Event): ProviderEvent {
     object: {
       kind,
       id: isId(object.id) ? object.id : null,
-      version: kind === "subscription" ? subscriptionVersion(object) : null,
+      version:
+        kind === "subscription" && !CHANGE_EVENTS.has(event.type)
+          ? subscriptionVersion(object)
+          : null,
     },
     awaited:
       kind === "checkout.session" ||
       (kind === "invoice" && object.billing_reason === "subscription_create"),
   };
 }
+
+/** They tell of a change of price, which a subscription's version does not. */
+const CHANGE_EVENTS: ReadonlySet<string> = new Set([
+  "customer.subscription.pending_update_applied",
+  "customer.subscription.pending_update_expired",
+]);
 
 /** What is read of the object in an event; nothing is known of what it holds. */
 type Snapshot = Readonly<{
@@ -102,8 +111,16 @@ export function refundState(refund: Stripe.Refund): RefundState {
         : status === "failed" || status === "canceled"
           ? "failed"
           : "pending",
+    fromCredit: minorUnits(refund.metadata?.[FROM_CREDIT]),
   };
 }
+
+/** Staff may write anything into metadata. */
+const minorUnits = (text: string | undefined): bigint =>
+  text !== undefined && /^-?\d{1,15}$/.test(text) ? BigInt(text) : 0n;
+
+/** Written down with a refund: how much is taken out of the customer's credit with it. */
+export const FROM_CREDIT = "from_credit";
 
 /** The subscription, when it is known until when it is paid. */
 export const subscriptionState = (
@@ -133,44 +150,54 @@ export function latestInvoiceOf(subscription: Stripe.Subscription): Stripe.Invoi
  * period that another one asks for, and one whose total is negative is `paid` at once, whether that other one is or not.
  */
 export function endOfPaid(invoice: Stripe.Invoice): Date | undefined {
-  const time = timeOf(
-    invoice,
-    (line) => line.parent?.subscription_item_details?.proration !== true,
+  const ends = invoice.lines.data
+    .filter((line) => isTime(line) && line.amount >= 0)
+    .filter((line) => line.parent?.subscription_item_details?.proration !== true)
+    .map((line) => line.period.end);
+  return invoice.status !== "paid" || ends.length === 0 ? undefined : instant(Math.max(...ends));
+}
+
+const isTime = (line: Stripe.InvoiceLineItem): boolean =>
+  line.parent?.type === "subscription_item_details";
+
+/** The invoices of which a line of this one credits something. */
+export const creditedInvoices = (invoice: Stripe.Invoice): ReadonlySet<string> =>
+  new Set(
+    invoice.lines.data.flatMap((line) => {
+      const of = line.parent?.subscription_item_details?.proration_details?.credited_items;
+      return of ? [of.invoice] : [];
+    }),
   );
-  return time && instant(time.end);
-}
 
-/** The time that such lines of a paid invoice are of, in Unix seconds, without those that give money back; undefined: none. */
-function timeOf(
-  invoice: Stripe.Invoice,
-  counts: (line: Stripe.InvoiceLineItem) => boolean = () => true,
-): { start: number; end: number } | undefined {
-  const periods = invoice.lines.data
-    .filter((line) => line.parent?.type === "subscription_item_details" && line.amount >= 0)
-    .filter(counts)
-    .map((line) => line.period);
-  if (invoice.status !== "paid" || periods.length === 0) return undefined;
-  return {
-    start: Math.min(...periods.map((period) => period.start)),
-    end: Math.max(...periods.map((period) => period.end)),
-  };
-}
-
-/** What a paid invoice bought, and how it was paid, without what went back of it; undefined: it bought no time. */
+/** What a paid invoice was for, with all its lines, and how it was paid, without what went back of it; undefined: for no time. */
 export function paidPeriod(
   invoice: Stripe.Invoice,
 ): Omit<PaidPeriod, "charged" | "refunded" | "given"> | undefined {
-  const time = timeOf(invoice);
-  if (time === undefined || invoice.customer === null) return undefined;
+  const lines = invoice.lines.data.filter(isTime);
+  if (invoice.status !== "paid" || lines.length === 0 || invoice.customer === null)
+    return undefined;
+  const from = instant(Math.min(...lines.map((line) => line.period.start)));
+  const until = instant(Math.max(...lines.map((line) => line.period.end)));
+  const parts = lines.map((line) => ({
+    from: instant(line.period.start),
+    until: instant(line.period.end),
+    minor: BigInt(line.amount - sum(line.discount_amounts) + sum(line.taxes)),
+  }));
+  // What else it asks for is for the whole of that time.
+  const rest = BigInt(invoice.total) - parts.reduce((all, { minor }) => all + minor, 0n);
   return {
     invoiceId: invoice.id,
     customerId: idOf(invoice.customer),
     paymentId: paymentIntentOf(invoice),
-    from: instant(time.start),
-    until: instant(time.end),
+    from,
+    until,
     total: money(invoice.total, invoice.currency),
+    parts: rest === 0n ? parts : [...parts, { from, until, minor: rest }],
   };
 }
+
+const sum = (amounts: readonly { amount: number }[] | null | undefined): number =>
+  (amounts ?? []).reduce((all, { amount }) => all + amount, 0);
 
 /** What is written down with each credit, and with each refund of a part. */
 export const givenMetadata = ({ giveBackId, invoiceId, from, until }: GivenFor) => ({
@@ -202,7 +229,7 @@ export const creditedBy = (line: Stripe.InvoiceLineItem): readonly string[] =>
 export function changedLine(line: Stripe.InvoiceLineItem): ChangedLine {
   const isProration = line.parent?.subscription_item_details?.proration === true;
   const [credits, ...others] = creditedBy(line);
-  const off = (line.discount_amounts ?? []).reduce((sum, { amount }) => sum + amount, 0);
+  const off = sum(line.discount_amounts);
   return {
     kind: !isProration
       ? "recurring"

@@ -13,11 +13,13 @@ import {
 import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.ts";
 import { ok, refuse } from "#core/result.ts";
 import { makeOnce } from "./make-once.ts";
+import { withAllLines } from "./stripe-billed.ts";
 import { isMissing, withOutages } from "./stripe-outages.ts";
 import { createPriceChanges } from "./stripe-price-changes.ts";
 import { refundAll, refundsOf } from "./stripe-refunds.ts";
 import {
   checkoutState,
+  creditedInvoices,
   givenMetadata,
   givenShown,
   endOfPaid,
@@ -67,18 +69,29 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
     ...(options.fetchFn ? { httpClient: Stripe.createFetchHttpClient(options.fetchFn) } : {}),
   });
 
+  /** The end of the time that a paid invoice bought; undefined: it bought none, or with credit of what is not paid. */
+  const boughtUntil = async (invoice: Stripe.Invoice): Promise<Date | undefined> => {
+    const whole = await withAllLines(stripe, invoice);
+    const end = endOfPaid(whole);
+    if (end === undefined) return undefined;
+    for (const id of creditedInvoices(whole))
+      if ((await stripe.invoices.retrieve(id)).status !== "paid") return undefined;
+    return end;
+  };
   /**
    * The end of the last period that is paid, or the subscription's start when none is. While the latest invoice is not
    * paid, or is of no period, the invoices before it say so: Stripe goes on from one unpaid period to the next. Its list begins
    * with the newest (docs.stripe.com/api/invoices/list), and the newest that bought time is the last one.
+   *
+   * Time that was bought with the credit of another invoice is paid only if that one is: Stripe credits what was never paid too.
    */
   const paidUntil = async (subscription: Stripe.Subscription): Promise<Date> => {
     const latest = latestInvoiceOf(subscription);
-    const end = latest === null ? undefined : endOfPaid(latest);
+    const end = latest === null ? undefined : await boughtUntil(latest);
     if (end !== undefined) return end;
     const paid = { subscription: subscription.id, status: "paid" as const, limit: 10 };
     for await (const invoice of stripe.invoices.list(paid)) {
-      const before = endOfPaid(invoice);
+      const before = await boughtUntil(invoice);
       if (before !== undefined) return before;
     }
     return instant(subscription.start_date);
@@ -270,13 +283,21 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       const invoice = await stripe.invoices.retrieve(invoiceId, { expand: ["payments"] });
       // It cost nothing: a discount took all of it off. What a customer's balance paid is a debt still, and is told below.
       if (invoice.total === 0)
-        return { id: invoice.id, orderId, paymentId: null, amount: null, status: "succeeded" };
+        return {
+          id: invoice.id,
+          orderId,
+          paymentId: null,
+          amount: null,
+          status: "succeeded",
+          fromCredit: 0n,
+        };
       const paymentIntent = paymentIntentOf(invoice);
       if (paymentIntent === null)
         throw new Error(`invoice ${invoiceId} shows no payment to give back`);
       const refund = await refundAll(stripe, options.now(), {
         paymentIntent,
-        marked: ["order_id", orderId],
+        marked: "order_id",
+        metadata: { order_id: orderId },
         key: `refund-${orderId}`,
       });
       return refundState(refund);
@@ -286,7 +307,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       const periods: PaidPeriod[] = [];
       const paid = { subscription: subscriptionId, status: "paid" as const, limit: 100 };
       for await (const invoice of stripe.invoices.list({ ...paid, expand: ["data.payments"] })) {
-        const period = paidPeriod(invoice);
+        const period = paidPeriod(await withAllLines(stripe, invoice));
         if (period === undefined) continue;
         // Each period begins where the one that was paid before it had ended, or later.
         if (period.until <= from) break;

@@ -7,8 +7,8 @@ import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 
 /**
- * Books a refund that staff made in the provider's dashboard, with its own amount; or books it back when the bank sent
- * it back. The order's state stays: what was given back, and for which month, is staff's decision, and no order is
+ * Books a refund that names no order (staff made it in the provider's dashboard, or a change of price was taken back) with its
+ * own amount; or books it back when the bank sent it back. The order's state stays: what was given back, and for which month, is staff's decision, and no order is
  * `refunded` by a part of its money. So there is no event of it either: the ledger and the audit log are its record.
  * May be repeated.
  *
@@ -51,9 +51,10 @@ async function bookAsItIs(
   refund: BookedRefund,
   at: { now: Date; newId: () => string },
 ): Promise<"refund_booked" | "refund_reversed" | "unchanged"> {
+  const { id, amount, fromCredit } = refund;
   // Also for one that failed: whoever looked before it did, and comes to book it later, finds it booked.
-  const made = await post(tx, refundMade(orderId, refund.id, refund.amount), at);
+  const made = await post(tx, refundMade(orderId, id, amount, fromCredit), at);
   if (refund.status !== "failed") return made === "posted" ? "refund_booked" : "unchanged";
-  const reversed = await post(tx, refundReversed(orderId, refund.id, refund.amount), at);
+  const reversed = await post(tx, refundReversed(orderId, id, amount, fromCredit), at);
   return reversed === "posted" ? "refund_reversed" : "unchanged";
 }

@@ -59,18 +59,22 @@ describe("whether a loss is settled, and up to when", () => {
 });
 
 describe("what is owed", () => {
-  const aPeriod = (over: Partial<PaidPeriod> = {}): PaidPeriod => ({
-    invoiceId: "in_1",
-    customerId: "cus_1",
-    paymentId: "pi_1",
-    from: day(1),
-    until: day(31),
-    total: { minor: 900n, currency: "eur" },
-    charged: 900n,
-    refunded: 0n,
-    given: [],
-    ...over,
-  });
+  const aPeriod = (over: Partial<PaidPeriod> = {}): PaidPeriod => {
+    const { from = day(1), until = day(31), total = { minor: 900n, currency: "eur" } } = over;
+    return {
+      invoiceId: "in_1",
+      customerId: "cus_1",
+      paymentId: "pi_1",
+      from,
+      until,
+      total,
+      parts: [{ from, until, minor: total.minor }],
+      charged: 900n,
+      refunded: 0n,
+      given: [],
+      ...over,
+    };
+  };
   const minors = (
     time: Parameters<typeof owedFor>[0],
     periods: readonly PaidPeriod[],
@@ -129,5 +133,99 @@ describe("what is owed", () => {
   ])("is credit of an invoice $name", ({ period, given }) => {
     const got = minors(ahead, [aPeriod(period)], given);
     expect(got.map(([way, payee]) => [way, payee])).toEqual([["balance", "cus_1"]]);
+  });
+
+  // 6a 2. 900 for 30 days; the change at their half credits 450 and debits what is left at the new price.
+  describe("beside a change of price at its half", () => {
+    const eur = (minor: bigint) => ({ minor, currency: "eur" }) as const;
+    const half = { from: day(16), until: day(31) };
+    const changed = (debit: bigint, over: Partial<PaidPeriod> = {}): PaidPeriod =>
+      aPeriod({
+        invoiceId: "in_2",
+        paymentId: "pi_2",
+        ...half,
+        total: eur(debit - 450n),
+        parts: [
+          { ...half, minor: -450n },
+          { ...half, minor: debit },
+        ],
+        charged: debit > 450n ? debit - 450n : 0n,
+        ...over,
+      });
+    // 10 of the 15 days are left.
+    const left = { way: "card", from: day(21), until: null } as const;
+
+    test.each([
+      // 1800 × 10 / 30 = 600, of which the first invoice has 300.
+      [
+        "up",
+        [changed(900n), aPeriod()],
+        [
+          ["card", "pi_2", 300n],
+          ["card", "pi_1", 300n],
+        ],
+      ],
+      // 600 × 10 / 30 = 200: what was credited is credit already.
+      ["down", [changed(300n), aPeriod()], [["card", "pi_1", 200n]]],
+      // To nothing.
+      ["down to what costs nothing", [changed(0n), aPeriod()], []],
+    ] as const)("%s, is what the new price is worth", (_name, periods, expected) => {
+      expect(minors(left, periods)).toEqual(expected);
+    });
+
+    test("that was taken back, is what the old price is worth", () => {
+      const back = changed(450n, {
+        invoiceId: "in_3",
+        total: eur(-450n),
+        parts: [
+          { ...half, minor: -900n },
+          { ...half, minor: 450n },
+        ],
+        charged: 0n,
+      });
+      const refunded = changed(900n, { refunded: 450n });
+      expect(minors(left, [back, refunded, aPeriod()])).toEqual([["card", "pi_1", 300n]]);
+    });
+
+    test("to a year, is what that is worth", () => {
+      const year = { from: day(16), until: day(16 + 360) };
+      const begun = aPeriod({
+        invoiceId: "in_2",
+        paymentId: "pi_2",
+        ...year,
+        total: eur(7200n - 450n),
+        parts: [
+          { ...half, minor: -450n },
+          { ...year, minor: 7200n },
+        ],
+        charged: 6750n,
+      });
+      // 7200 × 355 / 360 = 7100, of which the second invoice was paid 6750.
+      expect(minors(left, [begun, aPeriod()])).toEqual([
+        ["card", "pi_2", 6750n],
+        ["card", "pi_1", 350n],
+      ]);
+    });
+
+    test("from a year to a month, is what the month is worth", () => {
+      const year = { from: day(1), until: day(361) };
+      const rest = { from: day(16), until: day(361) };
+      const month = { from: day(16), until: day(46) };
+      const total = eur(900n - 6900n);
+      const begun = aPeriod({
+        invoiceId: "in_2",
+        paymentId: null,
+        ...rest,
+        total,
+        parts: [
+          { ...rest, minor: -6900n },
+          { ...month, minor: 900n },
+        ],
+        charged: 0n,
+      });
+      const paid = aPeriod({ ...year, total: eur(7200n), charged: 7200n });
+      // 900 × 25 / 30 = 750; the rest of the year is credit already.
+      expect(minors(left, [begun, paid])).toEqual([["card", "pi_1", 750n]]);
+    });
   });
 });

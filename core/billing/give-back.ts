@@ -57,6 +57,9 @@ export function whatToSettle(
  * What is owed for a time that was paid and could not be used: of each invoice its share, to the cent below, and never more than
  * is left of what was paid. What no card can get back goes to the balance. `forgotten` were given by a database that was restored
  * to before it (docs/adr/0040): what they were for is not owed once more.
+ *
+ * `periods`: the newest first. What one of them credits is that much less that an older one is worth; and what it is worth beyond
+ * what was paid for it, an older one has paid.
  */
 export function owedFor(
   time: { way: GiveBackWay; from: Date; until: Date | null },
@@ -64,6 +67,7 @@ export function owedFor(
   givenOf: (invoiceId: string) => Given,
   forgotten: readonly GivenShown[] = [],
 ): readonly Owed[] {
+  let carried = 0n;
   return periods.flatMap((period): Owed[] => {
     const from = period.given
       .filter((given) => forgotten.includes(given) && given.until > time.from)
@@ -71,9 +75,11 @@ export function owedFor(
     const until = time.until !== null && time.until < period.until ? time.until : period.until;
     if (from >= until) return [];
     const { total, charged, refunded } = period;
+    const worth = shareOf(period, from, until) + carried;
+    const paid = total.minor > 0n ? total.minor : 0n;
+    carried = worth < 0n ? worth : worth - least(worth, paid);
     const given = givenOf(period.invoiceId);
-    const share = (total.minor * BigInt(+until - +from)) / BigInt(+period.until - +period.from);
-    const minor = least(share, total.minor - refunded - given.unseen);
+    const minor = least(worth, total.minor - refunded - given.unseen);
     if (minor <= 0n) return [];
     const byCard =
       time.way === "card" && minor <= charged - refunded - given.unseenByCard
@@ -93,5 +99,15 @@ export function owedFor(
   });
 }
 
+/** What an invoice asked for this time: of each of its parts the share that lies in it, to the cent below. */
+const shareOf = ({ parts }: PaidPeriod, from: Date, until: Date): bigint =>
+  parts.reduce((sum, part) => {
+    const begin = +later(part.from, from);
+    const end = Math.min(+part.until, +until);
+    if (begin >= end) return sum;
+    return sum + floorDivide(part.minor * BigInt(end - begin), BigInt(+part.until - +part.from));
+  }, 0n);
+
+const floorDivide = (a: bigint, b: bigint): bigint => (a < 0n && a % b !== 0n ? a / b - 1n : a / b);
 const later = (a: Date, b: Date): Date => (a > b ? a : b);
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);

@@ -89,3 +89,26 @@ test.each([
   ]);
   expect(entries.every((e) => e.minor !== 0n)).toBe(true);
 });
+
+test("6a 2: a refund that the customer's credit had already costs us nothing, and its reversal gives that back", () => {
+  const refunded = { minor: 700n, currency: "eur" } as const;
+  const balances = (of: { entries: readonly { account: string; minor: bigint }[] }) =>
+    Object.fromEntries(
+      ["stripe_balance", "customer_refunds", "customer_credit"].map((account) => [
+        account,
+        of.entries
+          .filter((entry) => entry.account === account)
+          .reduce((sum, entry) => sum + entry.minor, 0n),
+      ]),
+    );
+  expect(balances(refundMade("o", "re_1", refunded, 650n))).toEqual({
+    stripe_balance: -700n,
+    customer_refunds: 50n,
+    customer_credit: 650n,
+  });
+  expect(balances(refundReversed("o", "re_1", refunded, 650n))).toEqual({
+    stripe_balance: 700n,
+    customer_refunds: -50n,
+    customer_credit: -650n,
+  });
+});

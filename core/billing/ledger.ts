@@ -60,15 +60,25 @@ export const creditGiven = (
   entries: move(credit, "customer_revenue", "customer_credit"),
 });
 
+/** What a refund costs us, and what is taken out of the customer's credit with it. */
+const shares = ({ minor, currency }: Money, fromCredit: bigint) => ({
+  cost: { minor: minor - fromCredit, currency },
+  credit: { minor: fromCredit, currency },
+});
+
 export const refundMade = (
   orderId: string,
   refundId: string,
   refunded: Money,
+  fromCredit = 0n,
 ): LedgerTransaction => ({
   kind: "refund",
   reference: refundId,
   orderId,
-  entries: move(refunded, "customer_refunds", "stripe_balance"),
+  entries: [
+    ...move(shares(refunded, fromCredit).cost, "customer_refunds", "stripe_balance"),
+    ...move(shares(refunded, fromCredit).credit, "customer_credit", "stripe_balance"),
+  ].filter(({ minor }) => minor !== 0n),
 });
 
 /** The bank sent the refund back: the money is with us again, and owed. */
@@ -76,9 +86,13 @@ export const refundReversed = (
   orderId: string,
   refundId: string,
   refunded: Money,
+  fromCredit = 0n,
 ): LedgerTransaction => ({
   kind: "refund_reversal",
   reference: refundId,
   orderId,
-  entries: move(refunded, "stripe_balance", "customer_refunds"),
+  entries: [
+    ...move(shares(refunded, fromCredit).cost, "stripe_balance", "customer_refunds"),
+    ...move(shares(refunded, fromCredit).credit, "stripe_balance", "customer_credit"),
+  ].filter(({ minor }) => minor !== 0n),
 });

@@ -43,6 +43,8 @@ export type RefundState = Readonly<{
   amount: Money | null;
   /** One that succeeded may still fail: the bank sends it back up to 30 days later (docs.stripe.com/refunds). */
   status: "succeeded" | "pending" | "failed";
+  /** In minor units, what is taken out of the customer's credit with it: a change of price that was taken back had given that. */
+  fromCredit: bigint;
 }>;
 
 /** A refund of money that is in our books. */
@@ -71,6 +73,8 @@ export type PaidPeriod = Readonly<{
   from: Date;
   until: Date;
   total: Money;
+  /** What of `total` is for which time; negative where it credits what another invoice was for. */
+  parts: readonly Readonly<{ from: Date; until: Date; minor: bigint }>[];
   /** What a card paid, and what of that went back. */
   charged: bigint;
   refunded: bigint;
@@ -117,7 +121,10 @@ export const PROVIDER_EVENTS = [
   "checkout.session.expired",
   "customer.subscription.updated",
   "customer.subscription.deleted",
+  "customer.subscription.pending_update_applied",
+  "customer.subscription.pending_update_expired",
   "invoice.paid",
+  "invoice.payment_action_required",
   "invoice.payment_failed",
   "refund.created",
   "refund.updated",
