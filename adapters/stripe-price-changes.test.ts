@@ -457,8 +457,12 @@ describe("taking a change back", () => {
 
   it("without a proration sets the price back", async () => {
     const of = await bought();
-    await change(of, await aPrice(3000), { how: "none" });
+    const next = await aPrice(3000);
+    await change(of, next, { how: "none" });
     expect(await undo(of)).toBe(true);
+    // A day later its key is forgotten, and it is not made again.
+    clock.advanceDays(2);
+    expect(await change(of, next, { how: "none" })).toEqual({ kind: "not_there" });
     expect([await presentPrice(of), await invoices(of)]).toEqual([of.priceId, ["paid 1000"]]);
   });
 
