@@ -240,10 +240,8 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       await voidOpen(stripe, invoice.id);
       invoice = await stripe.invoices.retrieve(invoice.id);
     }
-    const subscription = await retrieve(subscriptionId);
-    // One that has ended is billed at no price any more, and can't be changed.
-    if (found.kind === "applied" && !HAS_ENDED.has(subscription.status))
-      await setPriceBack(subscription, { changeId, priceId }, invoice);
+    if (found.kind === "applied")
+      await setPriceBack(await retrieve(subscriptionId), { changeId, priceId }, invoice);
     // What the balance had paid of an invoice that is void is back on it.
     if (invoice === null || invoice.status === "void") return true;
     return giveAllBack(changeId, subscriptionId, invoice);
@@ -327,8 +325,6 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     },
   };
 }
-
-const HAS_ENDED: ReadonlySet<string> = new Set(["canceled", "incomplete_expired"]);
 
 const PARAMS_OF = {
   pay_first: {
