@@ -7,6 +7,7 @@ const KINDS: IdKind[] = [
   "agent_release",
   "agent_rollout",
   "action",
+  "destroy_request",
   "finding",
   "host",
   "image",

@@ -6,6 +6,7 @@ export const ID_PREFIX = {
   agent_release: "rel",
   agent_rollout: "roll",
   action: "act",
+  destroy_request: "dreq",
   finding: "fnd",
   host: "host",
   image: "img",

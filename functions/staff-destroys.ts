@@ -25,7 +25,7 @@ import { newRouter } from "#functions/router.ts";
 import { toActionView } from "#functions/views.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
-const requestParam = z.object({ id: z.uuid() });
+const requestParam = z.object({ id: idIn("destroy_request") });
 
 const askRoute = (deps: Deps) =>
   createRoute({
@@ -138,7 +138,7 @@ export const staffDestroyRoutes = (deps: Deps) =>
     });
 
 const toView = (r: DestroyRequest): z.infer<typeof DestroyRequestView> => ({
-  id: r.id,
+  id: toWireId("destroy_request", r.id),
   vmId: toWireId("vm", r.vmId),
   how: r.how,
   reason: r.reason,

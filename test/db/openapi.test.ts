@@ -339,7 +339,7 @@ describe("the API and its document", () => {
       await api.refuses("askToDestroyVm", "staff", code, { parameters, body: { how, reason } });
     await api.does("listDestroyRequests", "staff");
     const request = { parameters: { id: asked.id }, body: {} };
-    const none = { parameters: { id: v7() }, body: {} };
+    const none = { parameters: { id: noId("destroy_request") }, body: {} };
     await api.refuses("confirmDestroyRequest", "staff", "same_person", request);
     await api.refuses("confirmDestroyRequest", "staff", "destroy_request_not_found", none);
     const { body: _, ...nothing } = none;
@@ -640,7 +640,8 @@ async function twoRecreate(parameters: Record<string, unknown>): Promise<void> {
   const asked = await forced("askToDestroyVm", parameters, { how: "recreate", reason: "as asked" });
   const { id } = z.object({ id: z.string() }).parse(asked);
   const other = await aBuyer(cp);
-  await cp.rows("update destroy_requests set asked_by = $2 where id = $1", id, other.accountId);
+  const uuid = idIn("destroy_request").parse(id);
+  await cp.rows("update destroy_requests set asked_by = $2 where id = $1", uuid, other.accountId);
   const of = { parameters: { id } };
   const refuses = (code: string, body: object) =>
     api.refuses("confirmDestroyRequest", "staff", code, { ...of, body });

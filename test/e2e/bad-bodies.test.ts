@@ -140,7 +140,9 @@ describe("every operation that takes a body", () => {
                 ? toWireId("plan", v7())
                 : op.path.startsWith("/staff/v1/accounts/")
                   ? toWireId("account", v7())
-                  : locationId;
+                  : op.path.startsWith("/staff/v1/destroy-requests/")
+                    ? toWireId("destroy_request", v7())
+                    : locationId;
       const target = op.path
         .replace("{actionId}", toWireId("action", v7()))
         .replace(/\{[^}]+\}/, id);

@@ -79,6 +79,7 @@ beforeAll(async () => {
     "/staff/v1/agent-rollouts/": await aRollout(agents.agent.hostId),
     "/staff/v1/vms/": vmId,
     "/staff/v1/accounts/": toWireId("account", v7()),
+    "/staff/v1/destroy-requests/": toWireId("destroy_request", v7()),
     "/staff/v1/locations/": locationId,
     "/staff/v1/images/": await firstOf("/v1/images"),
     "/staff/v1/plans/": await firstOf("/v1/plans"),

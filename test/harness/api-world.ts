@@ -118,6 +118,7 @@ export async function openApiWorld() {
     agent_rollout: [],
     action: await wire("action", "actions"),
     finding: [],
+    destroy_request: [],
     host: [world.hostId, agents.other_agent.hostId].map((id) => toWireId("host", id)),
     image: [toWireId("image", world.imageId)],
     invoice: await wire("invoice", "invoices"),

@@ -44,7 +44,7 @@ export const AskToDestroy = z
 export const ConfirmDestroy = z.strictObject({ ...FORCED }).openapi("ConfirmDestroy");
 export const DestroyRequestView = z
   .object({
-    id: z.uuid(),
+    id: idOut("destroy_request"),
     vmId: idOut("vm"),
     how: use(DestroyKindName),
     reason: z.string(),
