@@ -17,6 +17,7 @@ const anAction = (over: object = {}) => ({
   status: "running",
   progress: 50,
   steps: [{ name: "carry_out", status: "running", startedAt: at, finishedAt: null }],
+  payUrl: null,
   startedAt: at,
   finishedAt: null,
   error: null,
