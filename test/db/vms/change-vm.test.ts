@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { changeVm } from "#commands/vms/change-vm.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
+import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
+import { emits } from "#test/harness/emits.ts";
 import { aBuyer, anActiveVm, aWorld, hostSees, valueOf } from "#test/harness/world.ts";
 
 let cp: ControlPlane;
@@ -52,4 +54,30 @@ test("a VM that is gone is not found by its owner either, nor is one that never 
   expect(await cp.rows("select label from vms where id = $1", vmId)).toEqual([
     { label: "the old one" },
   ]);
+});
+
+// 6a item 6
+test("staff call it something else too, and the audit log says who did", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, world);
+  const who = aPrincipal({ role: "staff" });
+  valueOf(await changeVm(cp.deps, { who, vmId, label: "support's" }));
+  const audit = "select actor_kind, actor_id from audit_log where subject_id = $1 and action = $2";
+  expect(await cp.rows(audit, vmId, "vm.relabel")).toEqual([
+    { actor_kind: "staff", actor_id: who.accountId },
+  ]);
+});
+
+test("its protection is put on and taken off, each once, and leaves its name", async () => {
+  const world = await aWorld(cp);
+  const { vmId } = await anActiveVm(cp, world);
+  const who = world.buyer;
+  valueOf(await changeVm(cp.deps, { who, vmId, label: "mine" }));
+  const set = (deleteProtected: boolean) => changeVm(cp.deps, { who, vmId, deleteProtected });
+  for (const is of [true, false]) {
+    const { vm } = valueOf(await emits(cp, ["vm.protection_changed.v1"], () => set(is)));
+    expect(vm).toMatchObject({ deleteProtected: is, label: "mine" });
+    valueOf(await emits(cp, [], () => set(is)));
+  }
+  valueOf(await emits(cp, [], () => changeVm(cp.deps, { who, vmId })));
 });
