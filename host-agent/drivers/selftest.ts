@@ -1,5 +1,6 @@
 import type { DesiredVm, HostImage } from "#core/contracts/agent/desired.ts";
 import type { Clock, IdSource } from "#core/ports.ts";
+import { sizeIsSeen, wholeSize } from "#core/vms/seen-size.ts";
 import type { SelftestStep, VmDriver } from "./driver.ts";
 
 /** One step of a self-test: its name, and what does it and says what came of it. */
@@ -62,7 +63,11 @@ async function seenAs(
   signal?: AbortSignal,
 ): Promise<string> {
   const found = (await driver.list(signal)).find((other) => other.vmId === vm.vmId);
+  const { limits = null } = found ?? {};
+  // A host that told its limits otherwise than they were set would have them set over and over.
+  const limited = sizeIsSeen(wholeSize(vm), { size: vm.size, limits }) !== "differs";
   const fits =
+    limited &&
     found?.power === wanted.power &&
     found.complete &&
     found.size.memoryMib === (wanted.memoryMib ?? vm.size.memoryMib) &&

@@ -172,6 +172,8 @@ function mortal(n: number, at: "before" | "after"): Libvirt & { commands: () => 
     ...real,
     commands: () => commands,
     async run(args, call) {
+      // Whether a guest's agent does its part changes nothing. While it boots, one may seem to be there.
+      if (args.includes("--guest")) return await real.run(args, call);
       commands += 1;
       if (commands === n && at === "before") throw new Error("the agent died");
       const answer = await real.run(args, call);
