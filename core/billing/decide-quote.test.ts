@@ -440,7 +440,7 @@ describe("no quote", () => {
     expect(courseOf({}, {}, aBilled(), soon).expiresAt).toEqual(PERIOD.until);
   });
 
-  test("for an instant that the provider has passed already", () => {
+  test("a moment after another change, by the provider's clock", () => {
     const later = {
       lineId: "il_2",
       amount: usd(1n),
@@ -448,7 +448,7 @@ describe("no quote", () => {
       from: new Date(+AT + 1000),
       until: PERIOD.until,
     };
-    expect(codesOf({}, {}, aBilled({ debits: [later] }))).toEqual(["invoice_open"]);
+    expect(codesOf({}, {}, aBilled({ debits: [later] }))).toEqual(["change_waiting"]);
   });
 });
 

@@ -97,8 +97,10 @@ function priced(
     when === "renewal" ? (isOtherInterval ? "prorate" : "none") : (staff?.billing ?? "prorate");
   const isProrated = when === "now" && billing === "prorate";
   const prorated = isProrated ? prorate(billed, to, at) : null;
-  if (prorated?.ok === false)
-    return { refusals: [{ code: "invoice_open", detail: prorated.error.detail }] };
+  if (prorated?.ok === false) {
+    const { code, detail } = prorated.error;
+    return { refusals: [code === "outside_period" ? JUST_CHANGED : { code, detail }] };
+  }
   const own = prorated?.value ?? null;
   const isDue = own !== null && dueOf(own) > 0n;
   if (isDue && billed.paysBy === "other") return { refusals: [PAYS_OTHERWISE] };
@@ -114,6 +116,12 @@ function priced(
     own,
   };
 }
+
+/** By the provider's clock it was billed for something else a moment ago: ours may be behind. */
+const JUST_CHANGED: Refused = {
+  code: "change_waiting",
+  detail: "what it is billed for has only just changed: ask again in a moment",
+};
 
 /** What is due is waited for as a change of the subscription, which bank debits and invoices that are sent do not know. */
 const PAYS_OTHERWISE: Refused = {

@@ -1,6 +1,7 @@
 import type { Money } from "#core/money.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Billed, ChangedLine, ChangePreview, Debit } from "./price-changes.ts";
+import type { QuoteRefusal } from "./quote.ts";
 import type { ServicePrice } from "./service.ts";
 
 /** What a change comes to by our own figures, before tax and what the customer's balance pays. */
@@ -11,10 +12,9 @@ export type Proration = Readonly<{
   period: Readonly<{ from: Date; until: Date }>;
 }>;
 
+/** `outside_period`: what was looked at is old by now; look again. The others are a quote's. */
 export type ProrationRefusal =
-  | "invoice_open"
-  | "currency_differs"
-  | "interval_not_sold"
+  | Extract<QuoteRefusal, "invoice_open" | "currency_differs" | "interval_not_sold">
   | "outside_period";
 
 /** What a line comes to, before tax. */
@@ -71,7 +71,10 @@ export function prorate(
 export function compareWithPreview(
   own: Proration,
   preview: ChangePreview,
-): Result<{ lines: readonly ChangedLine[]; differsBy: bigint }, Refusal<"figures_differ">> {
+): Result<
+  { lines: readonly ChangedLine[]; differsBy: bigint },
+  Refusal<Extract<QuoteRefusal, "figures_differ">>
+> {
   const theirs = [...preview.lines];
   const pairs = own.lines.map((line): [bigint, bigint] => {
     const index = theirs.findIndex((each) => isSameLine(line, each));

@@ -419,10 +419,11 @@ function blank(vm: DesiredVm, installation: string | null): VmRecord {
 }
 
 /** One that is limited to nothing says nothing of it, as before there were limits. */
-function limitedAs(vm: DesiredVm, { limits: _, ...record }: VmRecord): VmRecord {
+function limitedAs(vm: DesiredVm, record: VmRecord): VmRecord {
   const limits = desiredLimits(vm);
+  const { limits: _, ...free } = record;
   const isLimited = limits.bandwidthMbit !== null || limits.diskIops !== null;
-  return isLimited ? { ...record, limits } : record;
+  return isLimited ? { ...record, limits } : free;
 }
 
 /** What its host cannot hold it to is refused, as long as it is not so already. */
