@@ -94,6 +94,13 @@ describe("a context (6a item 7)", () => {
     expect((await world.run(["vm", "list"])).stderr).toContain("contexts_broken");
   });
 
+  it("that cannot be kept is told so, and no stack", async () => {
+    await writeFile(world.configFolder, "a file where a folder should be");
+    const ran = await add("prod");
+    expect(ran).toMatchObject({ code: 1, stdout: "" });
+    expect(ran.stderr).toContain("(contexts_unwritable)\n  next: XDG_CONFIG_HOME");
+  });
+
   it("never shows its token", async () => {
     const said = [
       await add("prod"),

@@ -26,7 +26,7 @@ export const contextsFile = (world: Pick<World, "configFolder">): string =>
 /** None where there is no file. One that others may read is refused, as ssh refuses such a key. */
 export async function loadContexts(world: Pick<World, "configFolder">): Promise<Contexts> {
   const file = contextsFile(world);
-  const found = await stat(file).catch(absent);
+  const found = await stat(file).catch(absent(file));
   if (found === undefined) return NONE;
   if (process.platform !== "win32" && (found.mode & 0o077) !== 0)
     throw new Failure(
@@ -51,11 +51,23 @@ export async function saveContexts(
   contexts: Contexts,
 ): Promise<void> {
   const file = contextsFile(world);
+  try {
+    await writeFor(file, `${JSON.stringify(contexts, null, 2)}\n`);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Failure("failed", "contexts_unwritable", `${file} cannot be written: ${why}`, {
+      cause,
+      wayOut: "XDG_CONFIG_HOME names another folder for it",
+    });
+  }
+}
+
+async function writeFor(file: string, text: string): Promise<void> {
   await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
   const unfinished = `${file}.${process.pid}.tmp`;
   const handle = await open(unfinished, "w", 0o600);
   try {
-    await handle.writeFile(`${JSON.stringify(contexts, null, 2)}\n`);
+    await handle.writeFile(text);
     await handle.sync();
   } finally {
     await handle.close();
@@ -83,10 +95,11 @@ function wordOf(value: unknown): string {
   throw new TypeError("a string is missing");
 }
 
-function absent(error: unknown): undefined {
-  if (Object(error).code === "ENOENT") return undefined;
-  throw error;
-}
+const NOT_THERE: ReadonlySet<unknown> = new Set(["ENOENT", "ENOTDIR"]);
+const absent = (file: string) => (cause: unknown) => {
+  if (NOT_THERE.has(Object(cause).code)) return undefined;
+  throw new Failure("usage", "contexts_unreadable", `${file} cannot be read`, { cause });
+};
 
 const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 

@@ -5,6 +5,7 @@ import { createInterface } from "node:readline/promises";
 import { Writable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { setTimeout as wait } from "node:timers/promises";
+import { Failure } from "./failure.ts";
 import type { Out, World } from "./world.ts";
 
 /** How long one request may take. */
@@ -56,8 +57,9 @@ async function askedLine(question: string, hidden: boolean): Promise<string> {
     return await new Promise<string>((resolve, reject) => {
       reader.once("line", resolve);
       // Ctrl-C, Ctrl-D: nothing was typed.
-      reader.once("SIGINT", () => reject(new Error("it was broken off")));
-      reader.once("close", () => reject(new Error("it was broken off")));
+      const broken = () => reject(new Failure("failed", "broken_off", "nothing was done"));
+      reader.once("SIGINT", broken);
+      reader.once("close", broken);
     });
   } finally {
     reader.close();
