@@ -1,6 +1,7 @@
 import type { Answered } from "./api/client.ts";
 import { count, flag } from "./commands/command.ts";
 import { Failure } from "./failure.ts";
+import { plain } from "./output/format.ts";
 import { createProgress, type Step } from "./output/progress.ts";
 import type { Session } from "./session.ts";
 
@@ -24,15 +25,22 @@ export async function until<T>(
   title: string,
   timeout: number | undefined,
   look: () => Promise<T>,
-  tell: (seen: T) => Step & Readonly<{ ended: boolean }>,
+  /** `note`: what a person has to know meanwhile; said once. */
+  tell: (seen: T) => Step & Readonly<{ ended: boolean; note?: string | undefined }>,
 ): Promise<Readonly<{ seen: T; timedOut: boolean }>> {
   const { world, common } = session;
   const end = +world.clock.now() + (timeout ?? USUAL_SECONDS) * 1_000;
   const progress = createProgress(world, title, common.quiet);
+  let noted: string | undefined;
   try {
     for (let wait = FIRST_MS; ; wait = Math.min(LAST_MS, wait * SLOWER)) {
       const seen = await look();
-      const { ended, ...step } = tell(seen);
+      const { ended, note, ...step } = tell(seen);
+      if (note !== undefined && note !== noted) {
+        progress.end();
+        world.stderr.write(`${plain(note)}\n`);
+        noted = note;
+      }
       progress.show(step);
       if (ended) return { seen, timedOut: false };
       if (+world.clock.now() + wait > end) return { seen, timedOut: true };
@@ -61,7 +69,8 @@ export async function watchAction(
     title,
     timeout,
     () => client.call("showAction", { path: { id } }),
-    ({ value: { status, progress, steps, finishedAt } }) => ({
+    ({ value: { status, progress, steps, finishedAt, payUrl } }) => ({
+      note: payUrl === null ? undefined : `pay at ${payUrl}`,
       percent: progress,
       doing: steps.find((step) => step.status === "running")?.name.replaceAll("_", " ") ?? status,
       // Whatever else it may be called on a newer server.

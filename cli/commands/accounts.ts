@@ -7,7 +7,7 @@ import { INVOICE_COLUMNS, invoiceRow } from "./billing.ts";
 import { command, count, flag, oneOf, optional, required, several } from "./command.ts";
 import { VM_COLUMNS, vmRow } from "./vms.ts";
 
-const ACCOUNT = required("an account's id or e-mail address", {
+export const ACCOUNT = required("an account's id or e-mail address", {
   names: "account",
   value: "account",
 });

@@ -20,6 +20,7 @@ const TYPES = [
   "adopt_disk",
   "restore_trash",
   "recreate",
+  "resize",
 ] as const;
 
 const blocksOf = (action: Action["value"]): readonly Block[] => [
@@ -31,6 +32,7 @@ const blocksOf = (action: Action["value"]): readonly Block[] => [
       ["type", action.type],
       ["status", toned(action.status)],
       ["progress", `${action.progress}%`],
+      ...(action.payUrl === null ? [] : ([["pay at", action.payUrl]] as const)),
       ["began", when(action.startedAt)],
       ["ended", when(action.finishedAt)],
       ...(action.error === null
@@ -100,7 +102,7 @@ export const actionCommands = [
     options: {
       ...RANGE,
       vm: optional("of which VM", { names: "vm", value: "vm" }),
-      status: oneOf("only those that are so", ["running", "success", "error"]),
+      status: oneOf("only those that are so", ["waiting", "running", "success", "error"]),
       type: oneOf("only these", TYPES),
       sort: oneOf("by when they began", ["startedAt", "-startedAt"]),
     },

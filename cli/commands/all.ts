@@ -6,9 +6,11 @@ import { catalogueCommands } from "./catalogue.ts";
 import type { Command } from "./command.ts";
 import { completionCommands } from "./completion.ts";
 import { contextCommands } from "./contexts.ts";
+import { deskCommands } from "./desk.ts";
 import { fleetCommands } from "./fleet.ts";
 import { hostCommands } from "./hosts.ts";
 import { orderCommands } from "./orders.ts";
+import { resizeCommands } from "./resize.ts";
 import { vmCommands } from "./vms.ts";
 
 /** Every command there is: a new one is a row in the file of its area. */
@@ -17,9 +19,11 @@ export const COMMANDS: readonly Command[] = [
   ...catalogueCommands,
   ...orderCommands,
   ...vmCommands,
+  ...resizeCommands,
   ...actionCommands,
   ...billingCommands,
   ...accountCommands,
+  ...deskCommands,
   ...hostCommands,
   ...fleetCommands,
   ...apiCommands,
@@ -38,6 +42,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   invoice: "Invoices",
   token: "API tokens",
   account: "Accounts",
+  "destroy-request": "Destroying by two",
   audit: "Who changed what",
   host: "Hosts",
   finding: "What is amiss",

@@ -50,6 +50,11 @@ export const vmBlock = (vm: Vm): Block => ({
     ["power", `wanted ${vm.power.desired}, seen ${vm.power.observed ?? "not yet"}`],
     ["guest", toned(vm.guest)],
     ...(vm.suspended.length === 0 ? [] : ([["suspended for", joined(vm.suspended)]] as const)),
+    ...(vm.suspendedBecause.length === 0
+      ? []
+      : ([["because", vm.suspendedBecause.join(" ")]] as const)),
+    ...(vm.cancelled ? ([["ends", when(vm.cancelAt)]] as const) : []),
+    ["delete", vm.deleteProtected ? "protected" : "as asked for"],
     ...(vm.lostSince === null ? [] : ([["lost since", when(vm.lostSince)]] as const)),
     ...(vm.lastError === null
       ? []

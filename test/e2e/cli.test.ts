@@ -88,11 +88,43 @@ describe("a customer and a member of staff", () => {
     await answer(Ended, "customer", "vm", "power", "the-shop", "shutdown", "--watch");
     const off = await answer(Vm, "customer", "vm", "show", "the shop");
     expect(off.status).toBe("off");
+    await answer(Ended, "customer", "vm", "power", active.vmId, "start", "--watch");
+    const Quoted = z.object({ quote: z.object({ id: z.string() }) });
+    const { quote } = await answer(
+      Quoted,
+      "customer",
+      "vm",
+      "resize",
+      active.vmId,
+      "--plan",
+      "s",
+      "--dry-run",
+    );
+    await answer(Ended, "customer", "vm", "resize", active.vmId, "--quote", quote.id, "--watch");
+    const options = await as("customer", "vm", "resize-options", active.vmId);
+    expect(options.stdout).toMatch(/^XS\t2\.00 USD a month\t-3\.00 USD\t.*disk_shrinks/m);
+    const smaller = await as("customer", "vm", "resize", active.vmId, "--plan", "xs");
+    expect(smaller).toMatchObject({ code: 5 });
     const invoices = await as("customer", "invoice", "list");
     expect(invoices.stdout).toContain("paid\t2.00 USD\t2.00 USD");
     expect((await as("customer", "vm", "usage", active.vmId, "--by", "day")).stdout).toContain(
       "in all",
     );
+
+    await as("customer", "vm", "protect", active.vmId);
+    expect((await as("customer", "vm", "delete", active.vmId, "--yes")).stderr).toContain(
+      "next: berth vm unprotect",
+    );
+    await as("customer", "vm", "unprotect", active.vmId);
+    const Forced = z.object({ done: z.literal(true) });
+    const why = ["abuse", "--reason", "It sends spam.", "--yes"];
+    await answer(Forced, "staff", "vm", "suspend", active.vmId, ...why);
+    expect((await as("customer", "vm", "show", active.vmId)).stdout).toContain(
+      "suspended for\tabuse\n",
+    );
+    await answer(Forced, "staff", "vm", "unsuspend", active.vmId, ...why);
+    await as("customer", "vm", "cancel", active.vmId, "--yes");
+    await as("customer", "vm", "uncancel", active.vmId);
 
     const found = await as("staff", "search", "shop-1");
     expect(found.stdout).toContain(`vm\t${active.vmId}\tshop-1.example.com\thostname`);
