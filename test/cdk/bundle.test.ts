@@ -51,8 +51,8 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   // 6a item 6
   "add-staff": 300_000,
 };
-/** 4b is one, and 5. */
-const LATER_PARTS = 2;
+/** 4b is one, and 5, and 6a. */
+const LATER_PARTS = 3;
 test.each(FUNCTION_NAMES)("the bundle of %s is no larger than it may be", (name) => {
   expect(bundles[name].bytes).toBeLessThanOrEqual(BASE_BYTES[name] * (1 + LATER_PARTS / 10));
 });
@@ -268,7 +268,9 @@ describe("what is left out", () => {
 async function stripeCalls(): Promise<string[]> {
   const folder = path.join(ROOT, "adapters");
   const sources = await Promise.all(
-    (await readdir(folder)).map((name) => readFile(path.join(folder, name), "utf8")),
+    (await readdir(folder))
+      .filter((name) => !name.endsWith(".test.ts"))
+      .map((name) => readFile(path.join(folder, name), "utf8")),
   );
   const found = sources.flatMap((s) => [...s.matchAll(/\bstripe\.((?:\w+\.)*\w+)\(/g)]);
   return [...new Set(found.map((m) => m[1] ?? ""))];
