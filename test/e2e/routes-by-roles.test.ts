@@ -205,7 +205,7 @@ const walk = async (
 
 /** What else than a power action asks of something with an id. */
 const BODY_OF_ITS_OWN: Readonly<Record<string, object>> = {
-  quoteResize: { planId: `plan_${"0".repeat(32)}` },
+  "/v1/vms/{id}/resize-quotes": { planId: `plan_${"0".repeat(32)}` },
 };
 const isOpen = ({ access }: Operation) => access.who === "anybody" || access.who === "join_token";
 const forRole = (role: Role) => (op: Operation) => {
@@ -332,7 +332,7 @@ describe("every operation of the API", () => {
       const answer = await new StackClient(stack.apiUrl, tokens.other_customer).request(
         op.method,
         target,
-        BODY_OF_ITS_OWN[op.id] ?? { POST: { type: "stop" }, PATCH: { label: "mine" } }[op.method],
+        BODY_OF_ITS_OWN[op.path] ?? { POST: { type: "stop" }, PATCH: { label: "mine" } }[op.method],
       );
       expect({ target, status: answer.status }).toEqual({ target, status: 404 });
     }
