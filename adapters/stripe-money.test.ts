@@ -287,12 +287,15 @@ describe("the order of a payment", () => {
     });
   });
 
+  it("is the one that it names itself, where it paid no invoice", async () => {
+    answer(list(), { id: "pi_1", object: "payment_intent", metadata: { order_id: "order-1" } });
+    expect(await payments().orderOfPayment("pi_1")).toBe("order-1");
+    answer(list(), { id: "pi_2", object: "payment_intent", metadata: {} });
+    expect(await payments().orderOfPayment("pi_2")).toBeNull();
+  });
+
   it("is none where no invoice of ours was paid", async () => {
-    const none = [
-      list(),
-      list({ invoice: "in_1" }),
-      list({ invoice: { id: "in_1", deleted: true } }),
-    ];
+    const none = [list({ invoice: "in_1" }), list({ invoice: { id: "in_1", deleted: true } })];
     for (const paid of [...none, list({ invoice: anInvoice({ parent: null }) })]) {
       answer(paid);
       expect(await payments().orderOfPayment("pi_1")).toBeNull();

@@ -393,8 +393,10 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
         limit: 1,
       });
       const invoice = paid.data[0]?.invoice;
-      if (invoice === undefined || typeof invoice === "string" || invoice.deleted === true)
-        return null;
+      // What was paid on a change's own page is on no invoice, and names its order itself.
+      if (invoice === undefined)
+        return (await stripe.paymentIntents.retrieve(paymentId)).metadata["order_id"] ?? null;
+      if (typeof invoice === "string" || invoice.deleted === true) return null;
       return invoiceState(invoice).orderId;
     },
     fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
@@ -459,8 +461,7 @@ function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvi
     fetchChange: withOutages(changes.fetchChange),
     dropChange: withOutages(changes.dropChange),
     undoChange: withOutages(changes.undoChange),
-    createChangeCheckout: withOutages(changes.createChangeCheckout),
-    fetchChangeCheckout: withOutages(changes.fetchChangeCheckout),
+    changePaidByPage: withOutages(changes.changePaidByPage),
   };
 }
 

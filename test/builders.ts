@@ -273,6 +273,7 @@ export const aQuote = (over: Partial<Quote> = {}): Quote => {
     when: "now",
     billing: "prorate",
     order: "pay_first",
+    paysBy: "card",
     method: "restart",
     downSeconds: 150,
     dueNow: usd(714n),

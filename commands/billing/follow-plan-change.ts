@@ -7,7 +7,8 @@ import {
   type ChangeStep,
   type OwnStep,
 } from "#core/billing/plan-change-step.ts";
-import type { PlanChange } from "#core/billing/plan-change.ts";
+import { paidByPage, type PlanChange } from "#core/billing/plan-change.ts";
+import type { Money } from "#core/money.ts";
 import {
   giveUpPlanChange,
   holdPlanChange,
@@ -19,6 +20,8 @@ import {
 } from "#db/billing/plan-changes.ts";
 import type { Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";
+import { loadPlan } from "#db/catalogue/catalogue.ts";
+import { orderIdOfVm } from "#db/orders/orders.ts";
 import { loadVm, lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { priceAtProvider } from "./price-at-provider.ts";
@@ -110,10 +113,10 @@ async function ask(
     const prices = await pricesOf(deps, change);
     await held(deps, change, (tx, found, at) => noteAsked(tx, found, prices, at));
   } else if (kind === "undo") {
-    const { id: changeId, fromPriceId: priceId } = change;
+    const { id: changeId, fromPriceId: priceId, paysBy } = change;
     const subscriptionId = subscriptionOf(change);
     if (priceId === null) throw new Error(`change ${changeId} was made without its old price`);
-    if (await deps.payments.undoChange({ changeId, subscriptionId, priceId }))
+    if (await deps.payments.undoChange({ changeId, subscriptionId, paysBy, priceId }))
       await held(deps, change, noteGivenBack);
   } else {
     const answer = await answerOf(deps, change, kind);
@@ -150,26 +153,51 @@ const held = (
   });
 };
 
-function answerOf(
+async function answerOf(
   deps: Deps,
   change: PlanChange,
   what: "ask" | "look" | "drop",
 ): Promise<PriceChangeState> {
+  const { paysBy } = change;
   const of = { changeId: change.id, subscriptionId: subscriptionOf(change) };
-  if (what === "look") return deps.payments.fetchChange(of);
-  if (what === "drop") return deps.payments.dropChange(of);
+  const amount = paidByPage(change);
+  if (what === "drop") return deps.payments.dropChange({ ...of, paysBy });
+  // What is paid on its page is gone on with by who looks.
+  if (what === "look" && amount === null) return deps.payments.fetchChange(of);
   if (change.toPriceId === null) throw new Error(`change ${change.id} asks for no price`);
   // What was quoted for now; what was to come with the renewal is worked out from when it is asked for.
   const at = wholeSeconds(
     change.when === "now" ? change.pricedFor : (change.askedAt ?? change.pricedFor),
   );
-  return deps.payments.changePrice({ ...of, priceId: change.toPriceId, at, how: howOf(change) });
+  const asked = { ...of, priceId: change.toPriceId, at };
+  if (amount === null) return deps.payments.changePrice({ ...asked, how: howOf(change) });
+  return deps.payments.changePaidByPage({ ...asked, page: await pageOf(deps, change, amount) });
 }
 
 const wholeSeconds = (at: Date) => new Date(Math.floor(+at / 1000) * 1000);
 
-const howOf = ({ billing, order }: PlanChange) =>
-  billing === "none" ? "none" : order === "pay_first" ? "pay_first" : "prorate";
+const howOf = ({ billing, order, paysBy }: PlanChange) =>
+  billing === "none"
+    ? "none"
+    : order === "pay_first" && paysBy === "card"
+      ? "pay_first"
+      : "prorate";
+
+/** Where it is paid, for as long as it waits for that. */
+async function pageOf(deps: Deps, { id, vmId, to, payBy }: PlanChange, amount: Money) {
+  const orderId = await inTransaction(deps.db, (tx) => orderIdOfVm(tx, vmId));
+  if (orderId === undefined || payBy === null)
+    throw new Error(`change ${id} has no order, or waits for no payment`);
+  const { name } = await loadPlan(deps.db, to);
+  return {
+    amount,
+    orderId,
+    description: `${name}: the rest of the present period`,
+    successUrl: `${deps.settings.publicUrl}/checkout/done`,
+    cancelUrl: `${deps.settings.publicUrl}/checkout/cancelled`,
+    expiresAt: payBy,
+  };
+}
 
 /** The provider's prices of before and after. */
 async function pricesOf(

@@ -74,7 +74,7 @@ export async function followProvider(
         if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
         const result = await bringInLine(tx, order, checkout, at, by.actor);
         // Of what has only just been bought nothing is changed yet.
-        if (result !== "fulfilled") await ringForChange(tx, order, at, by.actor);
+        if (result !== "fulfilled") await ringForChange(tx, order.vmId, at, by.actor);
         return result;
       });
       // The money is ours by the books and not by right: only a person can tell, and give it back.
@@ -91,9 +91,9 @@ export async function followProvider(
 }
 
 /** What the provider says of its subscription, or of an invoice, may be what a change of its plan waits for. */
-async function ringForChange(
+export async function ringForChange(
   tx: Tx,
-  { vmId }: Order,
+  vmId: string,
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<void> {

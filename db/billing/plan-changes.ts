@@ -25,12 +25,26 @@ function changeFromRow({ change: row, quote: quoteRow }: Row): ReadChange {
     when,
     billing,
     order,
+    paysBy,
     method,
     appliesAt,
+    dueNow,
     at: pricedFor,
   } = quoteFromRow(quoteRow);
   return {
-    change: { ...change, from, to, when, billing, order, method, appliesAt, pricedFor },
+    change: {
+      ...change,
+      from,
+      to,
+      when,
+      billing,
+      order,
+      paysBy,
+      method,
+      appliesAt,
+      dueNow,
+      pricedFor,
+    },
     version,
   };
 }
@@ -72,6 +86,15 @@ export async function loadPlanChange(db: Db | Tx, id: string): Promise<ReadChang
 /** Of a VM: the one that is open. */
 export async function openChangeOf(db: Db | Tx, vmId: string): Promise<PlanChange | undefined> {
   const [row] = await changes(db).where(and(eq(planChanges.vmId, vmId), isOpen));
+  return row && changeFromRow(row).change;
+}
+
+/** The open one that is paid on this page. */
+export async function openChangeOfCheckout(
+  db: Db | Tx,
+  checkoutId: string,
+): Promise<PlanChange | undefined> {
+  const [row] = await changes(db).where(and(eq(planChanges.checkoutId, checkoutId), isOpen));
   return row && changeFromRow(row).change;
 }
 
