@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import {
+  bigint,
   boolean,
   check,
   foreignKey,
@@ -283,6 +284,15 @@ export const planChanges = pgTable(
     ),
   ],
 );
+
+/**
+ * VMs whose size, price or plan was changed by whatever statement, kept by triggers: each is held against what was bought of it within
+ * a minute, and leaves. No key on the VM: of two changes that overlap neither waits for the other, nor hides it.
+ */
+export const boughtChanges = pgTable("bought_changes", {
+  seq: bigint("seq", { mode: "bigint" }).primaryKey().generatedAlwaysAsIdentity(),
+  vmId: uuid("vm_id").notNull(),
+});
 
 /** A time in which a VM was not there, and could not be used for what was paid. */
 export const losses = pgTable(
