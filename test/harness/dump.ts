@@ -13,6 +13,7 @@ const VOLATILE: Record<string, readonly string[]> = {
   inbox: ["body", "outcome", "rung_at"],
   orders: ["tried_at"],
   services: ["tried_at"],
+  bought_changes: ["seq"],
   plan_changes: ["version", "due_at", "held_until"],
   hosts: ["heard_in"],
   usage_hours: ["hour"],
