@@ -607,7 +607,10 @@ async function paysByBank({ id, customer }: Bought): Promise<void> {
 const AT_HALF = new Date("2026-03-17T00:00:00Z");
 /** Half of what the price of 30.00 is above that of 10.00. */
 const byPage = (of: Bought, priceId: string, minor = 1000n) => ({
-  ...{ changeId: "chg_1", subscriptionId: of.id, priceId, at: AT_HALF },
+  changeId: "chg_1",
+  subscriptionId: of.id,
+  priceId,
+  at: AT_HALF,
   page: {
     amount: { minor, currency: "eur" as const },
     orderId: "order-1",
