@@ -479,6 +479,8 @@ describe("the API and its document", () => {
     const recreation = { parameters: await repair("adopt_disk"), body: {} };
     await api.does("readDesired", "agent");
     await api.refuses("cancelAction", "staff", "action_may_be_under_way", recreation);
+    const abandons = { ...recreation, body: { abandon: true } };
+    await api.refuses("cancelAction", "staff", "plan_changed", abandons);
     await cancels(recreation, { abandon: true });
     const itsHost = { parameters: { id: toWireId("host", api.onAgent().hostId) } };
     const all = { ...itsHost, body: { how: "adopt_disk", dryRun: true } };

@@ -149,6 +149,9 @@ export const CallOffAction = z
   })
   .openapi("CallOffAction");
 
-export const CalledOffView = ForcedView.extend({
-  action: ActionView.nullable().openapi({ description: "As it ended; null of a dry run." }),
-}).openapi("CalledOff");
+export const CalledOffView = z
+  .object({
+    ...ForcedView.shape,
+    action: use(ActionView).nullable().openapi({ description: "As it ended; null of a dry run." }),
+  })
+  .openapi("CalledOff");
