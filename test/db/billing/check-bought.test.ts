@@ -1,3 +1,4 @@
+import { drizzle } from "drizzle-orm/node-postgres";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import { checkBought } from "#commands/billing/check-bought.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
@@ -92,4 +93,27 @@ test("what is unchanged is not looked at, and two that look at once find it once
   await cp.rows("update vms set vcpus = 2 where id = $1", vm.vmId);
   const both = await Promise.all([checkBought(cp.deps), checkBought(cp.deps)]);
   expect(both.reduce((sum, { opened }) => sum + opened, 0)).toBe(1);
+});
+
+test("looks at what was changed by its keys, and never at all VMs", async () => {
+  const vm = await aVmToResize(cp);
+  await cp.rows("update vms set vcpus = 2 where id = $1", vm.vmId);
+  const asked: [string, unknown[]][] = [];
+  const logger = { logQuery: (text: string, values: unknown[]) => void asked.push([text, values]) };
+  await checkBought({ ...cp.deps, db: drizzle(cp.database.pool, { logger }) });
+  const looks = asked.filter(([text]) => /from "(bought_changes|vms|findings)"/.test(text));
+  expect(looks).toHaveLength(3);
+  const client = await cp.database.pool.connect();
+  try {
+    // Where an index serves, nothing else is then taken, however few rows there are.
+    for (const way of ["seqscan", "bitmapscan"]) await client.query(`set enable_${way} = off`);
+    for (const [text, values] of looks) {
+      const { rows } = await client.query<{ "QUERY PLAN": string }>(`explain ${text}`, values);
+      const plan = rows.map((row) => row["QUERY PLAN"]).join("\n");
+      expect(plan).not.toMatch(/Seq Scan on (vms|services|plan_changes|findings|bought_changes)/);
+    }
+  } finally {
+    await client.query("reset all");
+    client.release();
+  }
 });
