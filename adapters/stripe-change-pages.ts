@@ -1,7 +1,7 @@
 import Stripe from "stripe";
 import type { ChangePage, PagePayment, PriceChangeState } from "#core/billing/price-changes.ts";
 import { makeOnce } from "./make-once.ts";
-import { idOf, instant, money, seconds } from "./stripe-states.ts";
+import { instant, money, seconds } from "./stripe-states.ts";
 
 /*
  * Pages on which a change of price is paid once, before it is made: for subscriptions whose changes cannot wait for a payment
@@ -9,6 +9,8 @@ import { idOf, instant, money, seconds } from "./stripe-states.ts";
  */
 
 const CHANGE = "change_id";
+/** Not `order_id`, which is that of a page where an order is paid. */
+export const PAID_FOR_ORDER = "paid_for_order_id";
 /** The shortest time for which Stripe opens a session, and a minute for the call (docs.stripe.com/api/checkout/sessions/create). */
 const SHORTEST_MS = 31 * 60_000;
 
@@ -76,8 +78,8 @@ export function createChangePages(stripe: Stripe, now: () => Date) {
             expires_at: seconds(page.expiresAt),
             adaptive_pricing: { enabled: false },
             excluded_payment_method_types: [...TAKE_DAYS],
-            metadata: { [CHANGE]: changeId },
-            payment_intent_data: { metadata: { [CHANGE]: changeId, order_id: page.orderId } },
+            metadata: { [CHANGE]: changeId, [PAID_FOR_ORDER]: page.orderId },
+            payment_intent_data: { metadata: { [CHANGE]: changeId } },
           },
           { idempotencyKey },
         ),
@@ -96,7 +98,10 @@ export function createChangePages(stripe: Stripe, now: () => Date) {
       why: "unpaid",
     } as const;
     if (page.status !== "complete" || page.payment_intent === null) return waiting;
-    const intent = await stripe.paymentIntents.retrieve(idOf(page.payment_intent));
+    const whole = { expand: ["payment_intent"] };
+    const { payment_intent: intent } = await stripe.checkout.sessions.retrieve(page.id, whole);
+    if (intent === null || typeof intent === "string")
+      throw new Error(`checkout session ${page.id} was fetched without its payment`);
     const { id, status, amount_received: received, currency } = intent;
     if (page.payment_status !== "unpaid" || status === "succeeded")
       return { kind: "paid", payment: { id, amount: money(received, currency) } };

@@ -287,10 +287,14 @@ describe("the order of a payment", () => {
     });
   });
 
-  it("is the one that it names itself, where it paid no invoice", async () => {
-    answer(list(), { id: "pi_1", object: "payment_intent", metadata: { order_id: "order-1" } });
+  it("is the one that its page names, where it paid no invoice", async () => {
+    const page = { id: "cs_1", object: "checkout.session" };
+    answer(list(), list({ ...page, metadata: { paid_for_order_id: "order-1" } }));
     expect(await payments().orderOfPayment("pi_1")).toBe("order-1");
-    answer(list(), { id: "pi_2", object: "payment_intent", metadata: {} });
+    expect(asked.at(-1)?.query).toMatchObject({ payment_intent: "pi_1" });
+    answer(list(), list({ ...page, metadata: { order_id: "order-1" } }));
+    expect(await payments().orderOfPayment("pi_1")).toBeNull();
+    answer(list(), list());
     expect(await payments().orderOfPayment("pi_2")).toBeNull();
   });
 
