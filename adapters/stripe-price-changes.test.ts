@@ -66,7 +66,11 @@ const change = async (
     how: "pay_first",
     ...over,
   });
-const named = (of: Bought, changeId = "chg_1") => ({ changeId, subscriptionId: of.id });
+const named = (of: Bought, changeId = "chg_1") => ({
+  changeId,
+  subscriptionId: of.id,
+  paysBy: "card" as const,
+});
 const presentPrice = async (of: Bought) =>
   ref((await dashboard.subscriptions.retrieve(of.id)).items.data[0]?.price);
 const balance = async (of: Bought): Promise<number> => {
@@ -278,6 +282,7 @@ describe("a change", () => {
     expect(made).toEqual({
       kind: "waiting",
       invoiceId: expect.stringMatching(/^in_/),
+      checkoutId: null,
       payUrl: expect.stringContaining("/i/in_"),
       until: new Date("2026-03-17T23:00:00Z"),
       why: "declined",
@@ -285,7 +290,7 @@ describe("a change", () => {
     expect(await presentPrice(of)).toBe(of.priceId);
     expect(await change(of, next)).toEqual(made);
     if (made.kind !== "waiting") throw new Error("it does not wait");
-    await submitInvoice(stripe.standIn, made.invoiceId, { card: "4242424242424242" });
+    await submitInvoice(stripe.standIn, made.invoiceId ?? "", { card: "4242424242424242" });
     expect(await payments.fetchChange(named(of))).toMatchObject({
       kind: "applied",
       invoice: { id: made.invoiceId, paid: { minor: 1000n } },
@@ -359,7 +364,11 @@ describe("a change", () => {
   it("without a proration costs nothing now, and is of no other interval", async () => {
     const of = await bought();
     const next = await aPrice(3000);
-    expect(await change(of, next, { how: "none" })).toEqual({ kind: "applied", invoice: null });
+    expect(await change(of, next, { how: "none" })).toEqual({
+      kind: "applied",
+      invoice: null,
+      payment: null,
+    });
     expect(await invoices(of)).toEqual(["paid 1000"]);
     const year = await aPrice(30_000, "year");
     await expect(change(of, year, { changeId: "chg_2", how: "none" })).rejects.toThrow("interval");
@@ -538,7 +547,7 @@ describe("until when it is paid, beside changes", () => {
     expect(await paid(of)).toEqual({ ...period, hasVersion: false });
     const again = await change(of, next, { changeId: "chg_2" });
     if (again.kind !== "waiting") throw new Error("it does not wait");
-    await submitInvoice(stripe.standIn, again.invoiceId, { card: "4242424242424242" });
+    await submitInvoice(stripe.standIn, again.invoiceId ?? "", { card: "4242424242424242" });
     expect(await paid(of)).toEqual({ ...period, hasVersion: true });
   });
 
@@ -547,7 +556,7 @@ describe("until when it is paid, beside changes", () => {
     const made = await change(of, await aPrice(10_000, "year"));
     expect(await paid(of)).toEqual({ ...period, hasVersion: false });
     if (made.kind !== "waiting") throw new Error("it does not wait");
-    await submitInvoice(stripe.standIn, made.invoiceId, { card: "4242424242424242" });
+    await submitInvoice(stripe.standIn, made.invoiceId ?? "", { card: "4242424242424242" });
     expect(await paid(of)).toMatchObject({ until: "2027-03-17T00:00:00.000Z" });
     expect(await payments.fetchBilled(of.id)).toMatchObject({ isPaid: true });
   });
@@ -590,36 +599,121 @@ describe("until when it is paid, beside changes", () => {
   });
 });
 
-describe("a page where the difference is paid", () => {
-  const checkout = async (of: Bought) =>
-    payments.createChangeCheckout({
-      changeId: "chg_1",
-      customerId: of.customer,
-      amount: { minor: 1234n, currency: "eur" },
-      description: "Change of plan",
-      successUrl: "http://berth.test/paid",
-      cancelUrl: "http://berth.test/",
-      expiresAt: new Date(+clock.now() + 3_600_000),
-    });
+/** From now on it is paid by debits of a bank. */
+async function paysByBank({ id, customer }: Bought): Promise<void> {
+  const bank = await dashboard.paymentMethods.attach("pm_usBankAccount", { customer });
+  await dashboard.subscriptions.update(id, { default_payment_method: bank.id });
+}
+const AT_HALF = new Date("2026-03-17T00:00:00Z");
+/** Half of what the price of 30.00 is above that of 10.00. */
+const byPage = (of: Bought, priceId: string, minor = 1000n) => ({
+  changeId: "chg_1",
+  subscriptionId: of.id,
+  priceId,
+  at: AT_HALF,
+  page: {
+    amount: { minor, currency: "eur" as const },
+    orderId: "order-1",
+    description: "Change of plan",
+    successUrl: "http://berth.test/paid",
+    cancelUrl: "http://berth.test/",
+    expiresAt: new Date(+AT_HALF + 3_600_000),
+  },
+});
+const ofPage = (of: Bought) => ({ ...named(of), paysBy: "other" as const });
+/** Opens the page of a change, and pays it. */
+async function paidOnPage(of: Bought, priceId: string, minor?: bigint): Promise<void> {
+  const opened = await payments.changePaidByPage(byPage(of, priceId, minor));
+  if (opened.kind !== "waiting") throw new Error(opened.kind);
+  expect(await stripe.pay(opened.payUrl ?? "")).toBe(303);
+}
 
-  it("is open, paid, and one for each change", async () => {
+describe("a change whose payer has no card on file (6a 2)", () => {
+  const PAID = { id: expect.stringMatching(/^pi_/), amount: { minor: 1000n, currency: "eur" } };
+
+  it("waits on one page, and is made of what was paid there", async () => {
     const of = await bought();
-    const made = await checkout(of);
+    await paysByBank(of);
+    const next = await aPrice(3000);
+    const opened = await payments.changePaidByPage(byPage(of, next));
+    expect(opened).toMatchObject({ kind: "waiting", invoiceId: null, why: "unpaid" });
     clock.advanceMinutes(1);
-    expect(await checkout(of)).toEqual(made);
-    expect(await payments.fetchChangeCheckout(made.id)).toBe("open");
-    expect(await stripe.pay(made.url, "4000000000000002")).toBe(402);
-    expect(await stripe.pay(made.url)).toBe(303);
-    expect(await payments.fetchChangeCheckout(made.id)).toBe("paid");
-    expect((await checkout(of)).id).toBe(made.id);
-    expect(await cards(of)).toEqual({ paid: 2234, back: 0 });
+    expect(await payments.changePaidByPage(byPage(of, next))).toEqual(opened);
+    expect(await presentPrice(of)).toBe(of.priceId);
+    await paidOnPage(of, next);
+    const made = await payments.changePaidByPage(byPage(of, next));
+    expect(made).toMatchObject({ kind: "applied", invoice: { status: "paid" }, payment: PAID });
+    expect(await payments.changePaidByPage(byPage(of, next))).toEqual(made);
+    expect(await balance(of)).toBe(0);
+    expect(await cards(of)).toEqual({ paid: 2000, back: 0 });
+    expect(await invoices(of)).toEqual(["paid 1000", "paid 1000"]);
+    if (made.kind !== "applied") throw new Error(made.kind);
+    expect(await payments.orderOfPayment(made.payment?.id ?? "")).toBe("order-1");
   });
 
-  it("is over after its time", async () => {
+  it("has no page after its time, and none is opened for less than Stripe opens one for", async () => {
     const of = await bought();
-    const { id } = await checkout(of);
+    const next = await aPrice(3000);
+    clock.advanceMinutes(30);
+    expect(await payments.changePaidByPage(byPage(of, next))).toEqual({ kind: "not_there" });
+    clock.advanceMinutes(-30);
+    expect(await payments.changePaidByPage(byPage(of, next))).toMatchObject({ kind: "waiting" });
     clock.advanceMinutes(61);
-    expect(await payments.fetchChangeCheckout(id)).toBe("over");
+    stripe.standIn.runDue();
+    expect(await payments.changePaidByPage(byPage(of, next))).toEqual({ kind: "not_there" });
+    expect(await payments.dropChange(ofPage(of))).toEqual({ kind: "not_there" });
+  });
+
+  it("that is dropped has its page closed", async () => {
+    const of = await bought();
+    const next = await aPrice(3000);
+    const opened = await payments.changePaidByPage(byPage(of, next));
+    expect(await payments.dropChange(ofPage(of))).toEqual({ kind: "not_there" });
+    if (opened.kind !== "waiting") throw new Error(opened.kind);
+    expect(await stripe.pay(opened.payUrl ?? "")).not.toBe(303);
+  });
+
+  it("that is dropped just as it is paid goes back, and whoever comes late makes nothing of it", async () => {
+    const of = await bought();
+    const next = await aPrice(3000);
+    await paidOnPage(of, next);
+    expect(await payments.dropChange(ofPage(of))).toEqual({ kind: "paid", payment: PAID });
+    expect(await payments.undoChange({ ...ofPage(of), priceId: of.priceId })).toBe(true);
+    expect(await cards(of)).toEqual({ paid: 2000, back: 1000 });
+    expect(await payments.changePaidByPage(byPage(of, next))).toEqual({ kind: "not_there" });
+    expect(await presentPrice(of)).toBe(of.priceId);
+    expect(await balance(of)).toBe(0);
+  });
+
+  it("that is paid when its period is over is not made, and its payment goes back", async () => {
+    const of = await bought();
+    const next = await aPrice(3000);
+    await paidOnPage(of, next);
+    clock.advanceDays(16);
+    stripe.standIn.runDue();
+    const late = await payments.changePaidByPage(byPage(of, next));
+    expect(late).toEqual({ kind: "paid", payment: PAID });
+    expect(await payments.undoChange({ ...ofPage(of), priceId: of.priceId })).toBe(true);
+    expect(await cards(of)).toMatchObject({ back: 1000 });
+    expect(await balance(of)).toBe(0);
+  });
+
+  it("whose credit another invoice has taken asks for the rest, and is not made before that is paid", async () => {
+    const of = await bought();
+    const sent = { collection_method: "send_invoice", days_until_due: 14 } as const;
+    await dashboard.subscriptions.update(of.id, sent);
+    const next = await aPrice(3000);
+    await paidOnPage(of, next, 600n);
+    const rest = await payments.changePaidByPage(byPage(of, next, 600n));
+    expect(rest).toMatchObject({ kind: "waiting", why: "unpaid" });
+    if (rest.kind !== "waiting") throw new Error(rest.kind);
+    await submitInvoice(stripe.standIn, rest.invoiceId ?? "", { card: "4242424242424242" });
+    expect(await payments.changePaidByPage(byPage(of, next, 600n))).toMatchObject({
+      kind: "applied",
+    });
+    expect(await payments.undoChange({ ...ofPage(of), priceId: of.priceId })).toBe(true);
+    expect(await cards(of)).toEqual({ paid: 2000, back: 1000 });
+    expect(await balance(of)).toBe(0);
   });
 });
 
@@ -695,6 +789,61 @@ describe("a call that fails", () => {
         invoices: ["paid -1000", "paid 1000", "paid 1000"],
       },
     },
+    "of a page that is opened": {
+      before: paysByBank,
+      act: async (provider, of, next) => provider.changePaidByPage(byPage(of, next)),
+      writes: 1,
+      after: {
+        result: { kind: "waiting" },
+        is: "old",
+        cards: { paid: 1000, back: 0 },
+        balance: 0,
+        invoices: ["paid 1000"],
+      },
+    },
+    "of a change that was paid on its page": {
+      before: async (of, next) => {
+        await paysByBank(of);
+        await paidOnPage(of, next);
+      },
+      act: async (provider, of, next) => provider.changePaidByPage(byPage(of, next)),
+      writes: 3,
+      after: {
+        result: { kind: "applied" },
+        is: "new",
+        cards: { paid: 2000, back: 0 },
+        balance: 0,
+        invoices: ["paid 1000", "paid 1000"],
+      },
+    },
+    "of a page that is closed": {
+      before: async (of, next) => payments.changePaidByPage(byPage(of, next)),
+      act: async (provider, of) => provider.dropChange(ofPage(of)),
+      writes: 1,
+      after: { result: { kind: "not_there" }, is: "old", cards: { paid: 1000, back: 0 } },
+    },
+    "of what was paid on a page, and is not made": {
+      before: paidOnPage,
+      act: async (provider, of) => provider.undoChange({ ...ofPage(of), priceId: of.priceId }),
+      writes: 2,
+      after: { result: true, is: "old", cards: { paid: 2000, back: 1000 }, balance: 0 },
+    },
+    "of a change that was paid on its page and is taken back": {
+      before: async (of, next) => {
+        await paysByBank(of);
+        await paidOnPage(of, next);
+        await payments.changePaidByPage(byPage(of, next));
+      },
+      act: async (provider, of) => provider.undoChange({ ...ofPage(of), priceId: of.priceId }),
+      writes: 4,
+      after: {
+        result: true,
+        is: "old",
+        cards: { paid: 2000, back: 1000 },
+        balance: 0,
+        invoices: ["paid -1000", "paid 1000", "paid 1000"],
+      },
+    },
   };
 
   /** A provider whose `nth` write fails in this way. */
@@ -764,7 +913,11 @@ describe("a call that fails", () => {
     expect(seen).toMatchObject(scenario.after);
   });
 
-  const AGED = ["of a change that is paid", "of a change that is taken back"];
+  const AGED = [
+    "of a change that is paid",
+    "of a change that is taken back",
+    "of a change that was paid on its page and is taken back",
+  ];
   it.each(
     AGED.flatMap((name) =>
       Array.from({ length: SCENARIOS[name]?.writes ?? 0 }, (_, nth) => ({ name, nth })),

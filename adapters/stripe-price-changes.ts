@@ -2,11 +2,13 @@ import Stripe from "stripe";
 import type {
   Billed,
   ChangePreview,
+  PagePayment,
   PriceChangeHow,
   PriceChanges,
   PriceChangeState,
 } from "#core/billing/price-changes.ts";
 import { makeOnce } from "./make-once.ts";
+import { createChangePages } from "./stripe-change-pages.ts";
 import { fetchBilled, itemOf, linesOf } from "./stripe-billed.ts";
 import { refundAll } from "./stripe-refunds.ts";
 import {
@@ -35,6 +37,7 @@ const undoing = (changeId: string): string => `undo_${changeId}`;
 
 /** The part of the payment provider that changes prices. */
 export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChanges {
+  const pages = createChangePages(stripe, now);
   const retrieve = (subscriptionId: string) => stripe.subscriptions.retrieve(subscriptionId);
 
   /** The invoice that a change made at once, as what was asked for stands on it; null: it made none. */
@@ -60,6 +63,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       return {
         kind: "waiting",
         invoiceId: invoice.id,
+        checkoutId: null,
         payUrl: invoice.hosted_invoice_url ?? null,
         until: instant(pending.expires_at),
         why: asksForAction(invoice) ? "action_required" : "declined",
@@ -67,7 +71,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     }
     if (subscription.metadata[MADE] !== changeId) return { kind: "not_there" };
     const invoice = await invoiceOf(subscription.id, changeId);
-    return { kind: "applied", invoice: invoice && invoiceState(invoice) };
+    return { kind: "applied", invoice: invoice && invoiceState(invoice), payment: null };
   };
   const fetchChange: PriceChanges["fetchChange"] = async ({ changeId, subscriptionId }) =>
     stateOf(await retrieve(subscriptionId), changeId);
@@ -133,9 +137,46 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     return stateNow();
   };
 
+  const changePaidByPage: PriceChanges["changePaidByPage"] = async ({ page, ...change }) => {
+    const { changeId, subscriptionId, at } = change;
+    const subscription = await retrieve(subscriptionId);
+    if (subscription.metadata[UNDONE] === changeId) return { kind: "not_there" };
+    const customerId = idOf(subscription.customer);
+    const found =
+      (await pages.find({ changeId, customerId })) ??
+      (isOver(subscription) ? undefined : await pages.open({ changeId, customerId, page }));
+    if (found === undefined) return { kind: "not_there" };
+    const state = await pages.stateOf(found);
+    if (state.kind !== "paid" || isOver(subscription)) return state;
+    const { current_period_start: start, current_period_end: end } = itemOf(subscription);
+    const isPresent = seconds(at) >= start && seconds(at) < end;
+    if (subscription.metadata[MADE] !== changeId && !isPresent) return state;
+    await pages.giveCredit({ changeId, customerId, amount: state.payment.amount });
+    const made = await changePrice({ ...change, how: "prorate" });
+    if (made.kind !== "applied") return state;
+    const { invoice } = made;
+    if (invoice?.status !== "open") return { ...made, payment: state.payment };
+    // Something else was paid from the balance meanwhile: the rest of it is asked for on the invoice's own page.
+    return {
+      kind: "waiting",
+      invoiceId: invoice.id,
+      checkoutId: found.id,
+      payUrl: invoice.hostedUrl,
+      until: page.expiresAt,
+      why: "unpaid",
+    };
+  };
+
   const dropChange: PriceChanges["dropChange"] = async (change) => {
     const found = await fetchChange(change);
-    if (found.kind !== "waiting") return found;
+    if (change.paysBy === "other" && found.kind !== "waiting") {
+      const { changeId, subscriptionId } = change;
+      const { customer } = await retrieve(subscriptionId);
+      const of = { changeId, customerId: idOf(customer) };
+      if (found.kind !== "applied") return pages.close(of);
+      return { ...found, payment: (await pages.paidFor(of))?.payment ?? null };
+    }
+    if (found.kind !== "waiting" || found.invoiceId === null) return found;
     try {
       await stripe.invoices.voidInvoice(found.invoiceId);
     } catch (error) {
@@ -143,6 +184,13 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
     }
     return fetchChange(change);
+  };
+
+  const sayUndone = async (subscription: Stripe.Subscription, changeId: string): Promise<void> => {
+    if (subscription.metadata[UNDONE] === changeId) return;
+    await stripe.subscriptions.update(subscription.id, {
+      metadata: { [MADE]: "", [UNDONE]: changeId },
+    });
   };
 
   /**
@@ -155,10 +203,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     invoice: Stripe.Invoice | null,
   ): Promise<void> => {
     const metadata = { [MADE]: "", [UNDONE]: changeId };
-    if (isOver(subscription)) {
-      await stripe.subscriptions.update(subscription.id, { metadata });
-      return;
-    }
+    if (isOver(subscription)) return sayUndone(subscription, changeId);
     const item = itemOf(subscription);
     await refuseOtherInterval(stripe, item.price, priceId);
     // An invoice that is void has debited and credited nothing.
@@ -189,32 +234,45 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
   };
 
   /**
-   * What the change's invoice had moved goes back: to the card what that had paid, and the balance is again what it was before. Taking
+   * What the change had moved goes back: to the card what that had paid, and the balance is again what it was before. Taking
    * the price back within its period gave the customer credit for all that the change came to, so as much is taken out of that as
-   * the card gets. Where the period is over, that credit is for the next one, and stays.
+   * the card gets. Where the period is over, that credit is for the next one, and stays. What was paid on a page goes back too,
+   * and the credit that was given for it is taken out as far as no invoice that stays took it.
    */
   const giveAllBack = async (
-    changeId: string,
-    subscriptionId: string,
-    invoice: Stripe.Invoice,
+    { changeId, subscriptionId }: { changeId: string; subscriptionId: string },
+    customerId: string,
+    invoice: Stripe.Invoice | null,
+    page: { payment: PagePayment; credited: number } | null,
   ): Promise<boolean> => {
-    const paymentIntent = paymentIntentOf(
-      await stripe.invoices.retrieve(invoice.id, { expand: ["payments"] }),
-    );
     const undo = await invoiceOf(subscriptionId, undoing(changeId));
     // Taken back from the change's own instant on, and not from a later period's.
     const isReversed =
-      undo !== null && (await instantOf(stripe, undo)) === (await instantOf(stripe, invoice));
-    const amount = 0 - movedBalance(invoice) - (isReversed ? movedBalance(undo) : 0);
-    if (paymentIntent !== null && invoice.amount_paid > 0) {
-      const of = { changeId, paymentIntent, fromCredit: isReversed ? amount : 0 };
+      invoice !== null &&
+      undo !== null &&
+      (await instantOf(stripe, undo)) === (await instantOf(stripe, invoice));
+    const byInvoice =
+      0 - (invoice === null ? 0 : movedBalance(invoice)) - (isReversed ? movedBalance(undo) : 0);
+    const amount = byInvoice + (page?.credited ?? 0);
+    if (invoice !== null && invoice.amount_paid > 0) {
+      const whole = await stripe.invoices.retrieve(invoice.id, { expand: ["payments"] });
+      const paymentIntent = paymentIntentOf(whole);
+      const of = { changeId, paymentIntent, fromCredit: isReversed ? byInvoice : 0 };
+      if (paymentIntent !== null && !(await isRefunded(stripe, now(), { ...of, paymentIntent })))
+        return false;
+    }
+    if (page !== null) {
+      // Our books have all that was paid there as credit, and the invoice as paid by it.
+      const paid = Number(page.payment.amount.minor);
+      const fromCredit = isReversed || invoice === null ? paid : paid - page.credited;
+      const of = { changeId, paymentIntent: page.payment.id, fromCredit };
       if (!(await isRefunded(stripe, now(), of))) return false;
     }
-    if (amount === 0 || invoice.customer === null) return true;
-    const customerId = idOf(invoice.customer);
+    const currency = invoice?.currency ?? page?.payment.amount.currency;
+    if (amount === 0 || currency === undefined) return true;
     const find = async () => {
-      const page = { limit: 100 };
-      for await (const each of stripe.customers.listBalanceTransactions(customerId, page))
+      const listed = { limit: 100 };
+      for await (const each of stripe.customers.listBalanceTransactions(customerId, listed))
         if (each.metadata?.[UNDONE] === changeId) return each;
       return undefined;
     };
@@ -225,7 +283,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       make: (idempotencyKey) =>
         stripe.customers.createBalanceTransaction(
           customerId,
-          { amount, currency: invoice.currency, metadata: { [UNDONE]: changeId } },
+          { amount, currency, metadata: { [UNDONE]: changeId } },
           { idempotencyKey },
         ),
       find,
@@ -233,18 +291,26 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     return true;
   };
 
-  const undoChange: PriceChanges["undoChange"] = async ({ changeId, subscriptionId, priceId }) => {
-    const found = await dropChange({ changeId, subscriptionId });
+  const undoChange: PriceChanges["undoChange"] = async ({ priceId, ...change }) => {
+    const { changeId, subscriptionId, paysBy } = change;
+    const found = await dropChange(change);
+    // A payment is on its way to us, and can go back only once it is here.
+    if (found.kind === "waiting" && paysBy === "other") return false;
     let invoice = await invoiceOf(subscriptionId, changeId);
     if (invoice?.status === "open") {
       await voidOpen(stripe, invoice.id);
       invoice = await stripe.invoices.retrieve(invoice.id);
     }
-    if (found.kind === "applied")
-      await setPriceBack(await retrieve(subscriptionId), { changeId, priceId }, invoice);
+    const subscription = await retrieve(subscriptionId);
+    if (found.kind === "applied") await setPriceBack(subscription, { changeId, priceId }, invoice);
+    const customerId = idOf(subscription.customer);
+    const page = paysBy === "other" ? await pages.paidFor({ changeId, customerId }) : null;
+    // Whoever comes late with what was paid does not make the change of it any more.
+    if (page !== null && found.kind !== "applied") await sayUndone(subscription, changeId);
     // What the balance had paid of an invoice that is void is back on it.
-    if (invoice === null || invoice.status === "void") return true;
-    return giveAllBack(changeId, subscriptionId, invoice);
+    const moved = invoice?.status === "void" ? null : invoice;
+    if (moved === null && page === null) return true;
+    return giveAllBack(change, customerId, moved, page);
   };
 
   return {
@@ -265,64 +331,10 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
       );
     },
     changePrice,
+    changePaidByPage,
     fetchChange,
     dropChange,
     undoChange,
-    createChangeCheckout: async (input) => {
-      const { changeId, customerId, amount } = input;
-      const find = async () => {
-        const page = { customer: customerId, limit: 100 };
-        for await (const session of stripe.checkout.sessions.list(page))
-          if (session.metadata?.[MADE] === changeId && session.status !== "expired") return session;
-        return undefined;
-      };
-      const expiresAt = seconds(input.expiresAt);
-      const session =
-        (await find()) ??
-        (await makeOnce({
-          key: `change-checkout-${changeId}-${expiresAt}`,
-          now: now(),
-          make: (idempotencyKey) =>
-            stripe.checkout.sessions.create(
-              {
-                mode: "payment",
-                customer: customerId,
-                line_items: [
-                  {
-                    price_data: {
-                      currency: amount.currency,
-                      unit_amount: Number(amount.minor),
-                      product_data: { name: input.description },
-                    },
-                    quantity: 1,
-                  },
-                ],
-                success_url: input.successUrl,
-                cancel_url: input.cancelUrl,
-                expires_at: expiresAt,
-                adaptive_pricing: { enabled: false },
-                metadata: { [MADE]: changeId },
-                payment_intent_data: { metadata: { [MADE]: changeId } },
-              },
-              { idempotencyKey },
-            ),
-          find,
-        }));
-      // One that is paid has no page any more.
-      return { id: session.id, url: session.url ?? input.successUrl };
-    },
-    fetchChangeCheckout: async (checkoutId) => {
-      const session = await stripe.checkout.sessions.retrieve(checkoutId, {
-        expand: ["payment_intent"],
-      });
-      if (session.status !== "complete") return session.status === "expired" ? "over" : "open";
-      if (session.payment_status !== "unpaid") return "paid";
-      // A debit that is on its way for days: it settles, or it fails and the intent waits for another method, which nobody offers.
-      const intent = session.payment_intent;
-      const status = intent === null || typeof intent === "string" ? null : intent.status;
-      if (status === "succeeded") return "paid";
-      return status === "canceled" || status === "requires_payment_method" ? "over" : "open";
-    },
   };
 }
 
@@ -393,7 +405,7 @@ async function isRefunded(
       paymentIntent: of.paymentIntent,
       marked: UNDONE,
       metadata: { [UNDONE]: of.changeId, [FROM_CREDIT]: String(of.fromCredit) },
-      key: `undo-refund-${of.changeId}`,
+      key: `undo-refund-${of.changeId}-${of.paymentIntent}`,
     });
     return refundState(refund).status === "succeeded";
   } catch (error) {

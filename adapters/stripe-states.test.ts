@@ -66,6 +66,7 @@ const aSubscription = (over: object = {}): Stripe.Subscription =>
     metadata: { order_id: "order-of-subscription" },
     start_date: CREATED + 7,
     created: CREATED + 8,
+    cancel_at: null,
     latest_invoice: anInvoice(),
     ...over,
   });
@@ -183,9 +184,15 @@ describe("a subscription", () => {
       orderId: "order-of-subscription",
       status: "past_due",
       paidUntil: until,
+      cancelAt: null,
       version: "past_due in_1",
     });
     expect(subscriptionState(aSubscription({ metadata: {} }), until).orderId).toBeNull();
+    const ends = { cancel_at: 1_775_044_817 };
+    expect(subscriptionState(aSubscription(ends), until)).toMatchObject({
+      cancelAt: new Date("2026-04-01T12:00:17Z"),
+      version: "past_due in_1 2026-04-01T12:00:17.000Z",
+    });
   });
 
   it("4b C1: has no version while its latest invoice may still be paid, or when there is none", () => {
@@ -351,6 +358,11 @@ describe("an event", () => {
   it.each([
     [{ status: "active", latest_invoice: "in_1" }, "active in_1"],
     [{ status: "past_due", latest_invoice: "in_2" }, "past_due in_2"],
+    [
+      { status: "active", latest_invoice: "in_1", cancel_at: 1_775_044_817 },
+      "active in_1 2026-04-01T12:00:17.000Z",
+    ],
+    [{ status: "active", latest_invoice: "in_1", cancel_at: 1e300 }, "active in_1"],
     [{ status: "active", latest_invoice: null }, null],
     [{ status: "active", latest_invoice: { id: "in_1" } }, null],
     [{ status: "active or so", latest_invoice: "in_1" }, null],

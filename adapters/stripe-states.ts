@@ -68,16 +68,24 @@ type Snapshot = Readonly<{
   id?: unknown;
   status?: unknown;
   latest_invoice?: unknown;
+  cancel_at?: unknown;
   billing_reason?: unknown;
 }>;
 
 /**
- * All of a subscription that `subscriptionState` reads and that can change: its status, and which invoice is its latest. null
- * when it says neither. An id stands here for the invoice: in an event it is never expanded.
+ * All of a subscription that `subscriptionState` reads and that can change: its status, which invoice is its latest, and when it is
+ * to end. null when it says neither of the first two. An id stands here for the invoice: in an event it is never expanded.
  */
-function subscriptionVersion({ status, latest_invoice: invoice }: Snapshot): string | null {
-  return isId(status) && isId(invoice) ? `${status} ${invoice}` : null;
+function subscriptionVersion(of: Snapshot): string | null {
+  const { status, latest_invoice: invoice, cancel_at: cancelAt } = of;
+  if (!isId(status) || !isId(invoice)) return null;
+  const end = isSeconds(cancelAt) ? [instant(cancelAt).toISOString()] : [];
+  return [status, invoice, ...end].join(" ");
 }
+
+/** Of an instant that there is. */
+const isSeconds = (of: unknown): of is number =>
+  typeof of === "number" && Number.isInteger(of) && of >= 0 && of < 1e11;
 
 export const isId = (id: unknown): id is string => typeof id === "string" && ID.test(id);
 
@@ -131,6 +139,7 @@ export const subscriptionState = (
   orderId: subscription.metadata["order_id"] ?? null,
   status: subscription.status,
   paidUntil,
+  cancelAt: subscription.cancel_at === null ? null : instant(subscription.cancel_at),
   version:
     latestInvoiceOf(subscription)?.status === "paid"
       ? subscriptionVersion({ ...subscription, latest_invoice: latestInvoiceOf(subscription)?.id })

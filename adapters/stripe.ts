@@ -14,6 +14,7 @@ import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.
 import { ok, refuse } from "#core/result.ts";
 import { makeOnce } from "./make-once.ts";
 import { withAllLines } from "./stripe-billed.ts";
+import { PAID_FOR_ORDER } from "./stripe-change-pages.ts";
 import { isMissing, withOutages } from "./stripe-outages.ts";
 import { createPriceChanges } from "./stripe-price-changes.ts";
 import { refundAll, refundsOf } from "./stripe-refunds.ts";
@@ -393,8 +394,13 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
         limit: 1,
       });
       const invoice = paid.data[0]?.invoice;
-      if (invoice === undefined || typeof invoice === "string" || invoice.deleted === true)
-        return null;
+      // What was paid on a change's own page is on no invoice: the page names its order.
+      if (invoice === undefined) {
+        const page = { payment_intent: paymentId, limit: 1 };
+        const [session] = (await stripe.checkout.sessions.list(page)).data;
+        return session?.metadata?.[PAID_FOR_ORDER] ?? null;
+      }
+      if (typeof invoice === "string" || invoice.deleted === true) return null;
       return invoiceState(invoice).orderId;
     },
     fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
@@ -459,8 +465,7 @@ function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvi
     fetchChange: withOutages(changes.fetchChange),
     dropChange: withOutages(changes.dropChange),
     undoChange: withOutages(changes.undoChange),
-    createChangeCheckout: withOutages(changes.createChangeCheckout),
-    fetchChangeCheckout: withOutages(changes.fetchChangeCheckout),
+    changePaidByPage: withOutages(changes.changePaidByPage),
   };
 }
 

@@ -5,6 +5,7 @@ import { noteOldAgents } from "#commands/fleet/note-old-agents.ts";
 import { endSilentFindings, tellSilentHosts } from "#commands/hosts/note-findings.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
+import { checkBought } from "#commands/billing/check-bought.ts";
 import { endServices, retryEnds } from "#commands/billing/end-with-period.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
@@ -42,6 +43,7 @@ export const SWEEPS = {
   tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
   tell_hanging_changes: tellHangingChanges,
+  check_bought: checkBought,
   follow_rollouts: followRollouts,
   note_old_agents: noteOldAgents,
   relay_outbox: relayOutbox,

@@ -246,6 +246,7 @@ export const aSubscription = (over: Partial<SubscriptionState> = {}): Subscripti
   orderId: null,
   status: "active",
   paidUntil: new Date("2026-04-01T12:00:00.000Z"),
+  cancelAt: null,
   version: null,
   ...over,
 });
@@ -273,6 +274,7 @@ export const aQuote = (over: Partial<Quote> = {}): Quote => {
     when: "now",
     billing: "prorate",
     order: "pay_first",
+    paysBy: "card",
     method: "restart",
     downSeconds: 150,
     dueNow: usd(714n),

@@ -34,7 +34,7 @@ export type Operations = {
   adoptVm: { path: { id: string }; query: {}; body: z.input<typeof restores.AdoptVm>; answer: z.output<typeof restores.AdoptionView> };
   askToDestroyVm: { path: { id: string }; query: {}; body: z.input<typeof staffActs.AskToDestroy>; answer: z.output<typeof forced.ForcedView> | z.output<typeof staffActs.DestroyRequestView> };
   beginAgentRollout: { path: {}; query: {}; body: z.input<typeof fleet.BeginRollout>; answer: z.output<typeof fleet.RolloutView> };
-  cancelAction: { path: { id: string ; actionId: string }; query: {}; body: z.input<typeof staffVms.CallOffAction>; answer: z.output<typeof vms.RequestedAction> };
+  cancelAction: { path: { id: string ; actionId: string }; query: {}; body: z.input<typeof staffVms.CallOffAction>; answer: z.output<typeof staffVms.CalledOffView> };
   cancelResize: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.RequestedAction> };
   cancelVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
   cancelVmForCustomer: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
@@ -110,7 +110,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   adoptVm: { method: "POST", path: "/staff/v1/vms/{id}/adopt", keyed: false, answers: { 200: () => import("#core/contracts/api/restores.ts").then((m) => m.AdoptionView) } },
   askToDestroyVm: { method: "POST", path: "/staff/v1/vms/{id}/destroy-requests", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView), 201: () => import("#core/contracts/api/staff-acts.ts").then((m) => m.DestroyRequestView) } },
   beginAgentRollout: { method: "POST", path: "/staff/v1/agent-rollouts", keyed: true, answers: { 201: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
-  cancelAction: { method: "POST", path: "/staff/v1/vms/{id}/actions/{actionId}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  cancelAction: { method: "POST", path: "/staff/v1/vms/{id}/actions/{actionId}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.CalledOffView) } },
   cancelResize: { method: "POST", path: "/v1/vms/{id}/resize/cancel", keyed: false, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   cancelVm: { method: "POST", path: "/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
   cancelVmForCustomer: { method: "POST", path: "/staff/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },

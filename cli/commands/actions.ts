@@ -1,4 +1,5 @@
 import type { Answered } from "../api/client.ts";
+import { byHash, FORCED } from "../forced.ts";
 import { maybe, vmId } from "../names.ts";
 import { NOTHING, when } from "../output/format.ts";
 import { columnsOf, toned, type Block, type Shown } from "../output/shown.ts";
@@ -142,17 +143,29 @@ export const actionCommands = [
     args: { action: ACTION },
     options: {
       abandon: flag("give it up also when its host may have begun it"),
-      yes: flag("do not ask"),
+      ...FORCED,
     },
-    run: async (session, { action: id }, { abandon, yes }) => {
+    run: async (session, { action: id }, { abandon = false, ...forced }) => {
       const client = await session.client();
       const { value: found } = await client.call("showAction", { path: { id } });
-      await session.confirm(`Call off ${found.type} of ${found.vmId}?`, yes);
-      const { value, raw } = await client.call("cancelAction", {
-        path: { id: found.vmId, actionId: id },
-        body: { abandon: abandon ?? false },
-      });
-      return { json: Object(raw).action, ids: [id], blocks: blocksOf(value.action) };
+      const path = { id: found.vmId, actionId: id };
+      const { answer, done } = await byHash(
+        session,
+        forced,
+        `call off ${found.type} of ${found.vmId}?`,
+        (more) => client.call("cancelAction", { path, body: { abandon, ...more } }),
+        ({ value }) => value,
+      );
+      const { action, effects, hash } = answer.value;
+      return {
+        json: answer.raw,
+        ids: [done ? id : hash],
+        blocks:
+          action === null
+            ? [{ kind: "lines", title: "It would:", lines: effects }]
+            : blocksOf(action),
+        next: done ? undefined : `the same with --hash ${hash} does it`,
+      };
     },
   }),
 ];

@@ -11,7 +11,8 @@ import {
   type Service,
 } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
-import { recordChange } from "#db/record-change.ts";
+import { outdateLooks } from "#db/orders/orders.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVmView, lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -126,6 +127,8 @@ export async function tellEnd(deps: Deps, vmId: string): Promise<string> {
   });
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {
+    // Who looked before it was told has seen what is so no longer.
+    await outdateLooks(tx, vmId);
     const now = await lockService(tx, vmId);
     if (!now.endUntold || +(now.endSaidAt ?? 0) !== +(said.endSaidAt ?? 0)) return "said_anew";
     // It has ended there meanwhile: what was taken back too late is not.
@@ -144,6 +147,31 @@ export async function tellEnd(deps: Deps, vmId: string): Promise<string> {
     );
     return "told";
   });
+}
+
+/**
+ * Follows an end that somebody planned at the provider itself, or took back there, as if its owner had said so here. Part of the caller's
+ * transaction, which holds its order.
+ */
+export async function followEnd(
+  tx: Tx,
+  vmId: string,
+  end: Readonly<{ endWanted: boolean; cancelAt: Date | null }>,
+  at: { now: Date; newId: () => string },
+  actor: Actor,
+): Promise<void> {
+  await saveEnd(tx, vmId, { ...end, endSaidAt: at.now });
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: "service.end_seen",
+      subject: { kind: "vm", id: vmId },
+      detail: { ends: end.endWanted, cancel_at: end.cancelAt?.toISOString() ?? null },
+      events: [{ name: "service.end_told.v1", data: { vmId } }],
+    },
+    at,
+  );
 }
 
 const AT_ONCE = 50;

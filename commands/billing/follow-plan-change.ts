@@ -7,10 +7,12 @@ import {
   type ChangeStep,
   type OwnStep,
 } from "#core/billing/plan-change-step.ts";
-import type { PlanChange } from "#core/billing/plan-change.ts";
+import { paidByPage, type PlanChange } from "#core/billing/plan-change.ts";
+import type { Money } from "#core/money.ts";
 import {
   giveUpPlanChange,
   holdPlanChange,
+  isHeldUntil,
   letGoOfPlanChange,
   loadPlanChange,
   lockPlanChange,
@@ -19,6 +21,8 @@ import {
 } from "#db/billing/plan-changes.ts";
 import type { Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";
+import { loadPlan } from "#db/catalogue/catalogue.ts";
+import { orderIdOfVm } from "#db/orders/orders.ts";
 import { loadVm, lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { priceAtProvider } from "./price-at-provider.ts";
@@ -51,12 +55,12 @@ export async function followPlanChange(
   try {
     return await goOn(deps, id, until);
   } catch (error) {
-    await giveUpPlanChange(deps.db, id, new Date(+deps.clock.now() + AGAIN_MS));
+    await giveUpPlanChange(deps.db, id, { dueAt: new Date(+deps.clock.now() + AGAIN_MS), until });
     throw error;
   }
 }
 
-async function goOn(deps: Deps, id: string, until: Date): Promise<"ended" | "waits"> {
+async function goOn(deps: Deps, id: string, until: Date): Promise<"ended" | "waits" | "held"> {
   let asked: AskingStep["kind"] | undefined;
   for (let steps = 0; steps < MOST_STEPS; steps++) {
     const next = await stepOf(deps, id);
@@ -65,12 +69,13 @@ async function goOn(deps: Deps, id: string, until: Date): Promise<"ended" | "wai
     const isAnswered = asked !== undefined && (step.kind === asked || step.kind === "look");
     if (step.kind === "wait" || isAnswered) {
       const dueAt = dueAfter(next, deps.clock.now());
-      if (await letGoOfPlanChange(deps.db, id, { version, dueAt })) return "waits";
+      if (await letGoOfPlanChange(deps.db, id, { version, dueAt, until })) return "waits";
+      if (!(await isMine(deps, id, until))) return "held";
       continue;
     }
     if (isAsking(step)) {
       asked = step.kind;
-      await ask(deps, change, step, until);
+      if (!(await ask(deps, change, step, until))) return "held";
     } else await takeOwn(deps, change, step);
   }
   throw new Error(`change ${id} takes steps and does not come to an end`);
@@ -97,27 +102,60 @@ async function stepOf(deps: Deps, id: string): Promise<Next> {
   });
 }
 
-/** Asks the provider, and writes down what it says. */
+const isMine = (deps: Deps, id: string, until: Date): Promise<boolean> =>
+  inTransaction(deps.db, (tx) => isHeldUntil(tx, id, until));
+
+/**
+ * Asks the provider, and writes down what it says. false: it answered so late that another worker has taken the change meanwhile, and
+ * nothing is written down: that one has asked, too, or will.
+ */
 async function ask(
   deps: Deps,
   change: PlanChange,
   { kind }: AskingStep,
   until: Date,
-): Promise<void> {
+): Promise<boolean> {
+  let isOurs = true;
+  const note = (work: Work) =>
+    held(deps, change, async (tx, found, at) => {
+      isOurs = await isHeldUntil(tx, change.id, until);
+      if (isOurs) await work(tx, found, at);
+    });
   // A call that began later might go on when another worker begins.
   if (deps.clock.now() >= until) throw new Error(`change ${change.id} was held for too long`);
   if (kind === "prepare") {
     const prices = await pricesOf(deps, change);
-    await held(deps, change, (tx, found, at) => noteAsked(tx, found, prices, at));
+    await note((tx, found, at) => noteAsked(tx, found, prices, at));
   } else if (kind === "undo") {
-    const { id: changeId, fromPriceId: priceId } = change;
+    const { id: changeId, fromPriceId: priceId, paysBy } = change;
     const subscriptionId = subscriptionOf(change);
     if (priceId === null) throw new Error(`change ${changeId} was made without its old price`);
-    if (await deps.payments.undoChange({ changeId, subscriptionId, priceId }))
-      await held(deps, change, noteGivenBack);
+    if (await deps.payments.undoChange({ changeId, subscriptionId, paysBy, priceId }))
+      await note(noteGivenBack);
   } else {
     const answer = await answerOf(deps, change, kind);
-    await held(deps, change, (tx, found, at) => noteAnswer(tx, found, answer, at));
+    await note((tx, found, at) => noteAnswer(tx, found, answer, at));
+    if (!isOurs && answer.kind !== "not_there") await undoLate(deps, change);
+  }
+  return isOurs;
+}
+
+/**
+ * The provider did what was asked so late that the change was dropped meanwhile, and that found nothing to drop: it goes back now, as
+ * nobody looks at its money any more.
+ */
+async function undoLate(deps: Deps, { id }: PlanChange): Promise<void> {
+  const { change } = (await loadPlanChange(deps.db, id)) ?? {};
+  if (change?.money !== "dropped" || change.fromPriceId === null) return;
+  const { fromPriceId: priceId, paysBy } = change;
+  const of = { changeId: id, subscriptionId: subscriptionOf(change), paysBy, priceId };
+  const told = { plan_change_id: id, subscription_id: of.subscriptionId };
+  try {
+    const isBack = await deps.payments.undoChange(of);
+    // A person looks whether it came back whole.
+    deps.log.error("follow_plan_change.answered_late", { ...told, is_back: isBack });
+  } catch (error) {
+    deps.log.error("follow_plan_change.answered_late", { ...told, is_back: false, error });
   }
 }
 
@@ -135,12 +173,10 @@ const subscriptionOf = ({ id, subscriptionId }: PlanChange): string => {
   return subscriptionId;
 };
 
+type Work = (tx: Tx, found: { vm: VmRow; change: PlanChange }, at: At) => Promise<void>;
+
 /** One transaction with the VM and the change held. */
-const held = (
-  deps: Deps,
-  { id, vmId }: PlanChange,
-  work: (tx: Tx, found: { vm: VmRow; change: PlanChange }, at: At) => Promise<void>,
-): Promise<void> => {
+const held = (deps: Deps, { id, vmId }: PlanChange, work: Work): Promise<void> => {
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {
     const vm = await lockVm(tx, vmId);
@@ -150,26 +186,51 @@ const held = (
   });
 };
 
-function answerOf(
+async function answerOf(
   deps: Deps,
   change: PlanChange,
   what: "ask" | "look" | "drop",
 ): Promise<PriceChangeState> {
+  const { paysBy } = change;
   const of = { changeId: change.id, subscriptionId: subscriptionOf(change) };
-  if (what === "look") return deps.payments.fetchChange(of);
-  if (what === "drop") return deps.payments.dropChange(of);
+  const amount = paidByPage(change);
+  if (what === "drop") return deps.payments.dropChange({ ...of, paysBy });
+  // What is paid on its page is gone on with by who looks.
+  if (what === "look" && amount === null) return deps.payments.fetchChange(of);
   if (change.toPriceId === null) throw new Error(`change ${change.id} asks for no price`);
   // What was quoted for now; what was to come with the renewal is worked out from when it is asked for.
   const at = wholeSeconds(
     change.when === "now" ? change.pricedFor : (change.askedAt ?? change.pricedFor),
   );
-  return deps.payments.changePrice({ ...of, priceId: change.toPriceId, at, how: howOf(change) });
+  const asked = { ...of, priceId: change.toPriceId, at };
+  if (amount === null) return deps.payments.changePrice({ ...asked, how: howOf(change) });
+  return deps.payments.changePaidByPage({ ...asked, page: await pageOf(deps, change, amount) });
 }
 
 const wholeSeconds = (at: Date) => new Date(Math.floor(+at / 1000) * 1000);
 
-const howOf = ({ billing, order }: PlanChange) =>
-  billing === "none" ? "none" : order === "pay_first" ? "pay_first" : "prorate";
+const howOf = ({ billing, order, paysBy }: PlanChange) =>
+  billing === "none"
+    ? "none"
+    : order === "pay_first" && paysBy === "card"
+      ? "pay_first"
+      : "prorate";
+
+/** Where it is paid, for as long as it waits for that. */
+async function pageOf(deps: Deps, { id, vmId, to, payBy }: PlanChange, amount: Money) {
+  const orderId = await inTransaction(deps.db, (tx) => orderIdOfVm(tx, vmId));
+  if (orderId === undefined || payBy === null)
+    throw new Error(`change ${id} has no order, or waits for no payment`);
+  const { name } = await loadPlan(deps.db, to);
+  return {
+    amount,
+    orderId,
+    description: `${name}: the rest of the present period`,
+    successUrl: `${deps.settings.publicUrl}/checkout/done`,
+    cancelUrl: `${deps.settings.publicUrl}/checkout/cancelled`,
+    expiresAt: payBy,
+  };
+}
 
 /** The provider's prices of before and after. */
 async function pricesOf(

@@ -13,16 +13,19 @@ import {
   type ChangedOfChange,
 } from "#core/billing/plan-change-moves.ts";
 import type { OwnStep } from "#core/billing/plan-change-step.ts";
-import type { PriceChangeState } from "#core/billing/price-changes.ts";
+import { creditPaid } from "#core/billing/ledger.ts";
+import type { PagePayment, PriceChangeState } from "#core/billing/price-changes.ts";
 import type { MachineSize, Quote } from "#core/billing/quote.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { MACHINE_IS_BACK } from "#core/vms/change-machine.ts";
+import { post } from "#db/billing/ledger.ts";
 import { savePlanChange } from "#db/billing/plan-changes.ts";
 import { saveBought } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
 import { resizeReservation } from "#db/hosts/capacity.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
+import { orderIdOfVm } from "#db/orders/orders.ts";
 import { finishAction, startWaiting } from "#db/vms/actions.ts";
 import { saveSize, type VmRow } from "#db/vms/vms.ts";
 
@@ -201,7 +204,12 @@ export async function noteAsked(
     await save(tx, found, "ask", onAsk(found.change, prices, at.now), at);
 }
 
-const STEP_OF_ANSWER = { waiting: "wait", applied: "price", not_there: "lapse" } as const;
+const STEP_OF_ANSWER = {
+  waiting: "wait",
+  applied: "price",
+  paid: "collect",
+  not_there: "lapse",
+} as const;
 
 export async function noteAnswer(
   tx: Tx,
@@ -209,8 +217,23 @@ export async function noteAnswer(
   answer: PriceChangeState,
   at: At,
 ): Promise<void> {
+  if (answer.kind === "applied" || answer.kind === "paid")
+    await bookPage(tx, found.change, answer.payment, at);
   const changed = onAnswer(found.change, answer, at.now);
   if (changed) await save(tx, found, STEP_OF_ANSWER[answer.kind], changed, at);
+}
+
+/** What was paid on its page is in our books whatever becomes of the change: its refund is booked as well. */
+async function bookPage(
+  tx: Tx,
+  { id, vmId }: PlanChange,
+  payment: PagePayment | null,
+  at: At,
+): Promise<void> {
+  if (payment === null) return;
+  const orderId = await orderIdOfVm(tx, vmId);
+  if (orderId === undefined) throw new Error(`change ${id} was paid for no order`);
+  await post(tx, creditPaid(orderId, payment.id, payment.amount), at);
 }
 
 export async function noteGivenBack(tx: Tx, found: Found, at: At): Promise<void> {

@@ -7,6 +7,7 @@ import {
 } from "#core/billing/payments.ts";
 import { serviceOfSubscription } from "#db/billing/services.ts";
 import { invoiceStatus } from "#db/billing/invoices.ts";
+import { openChangeOfCheckout } from "#db/billing/plan-changes.ts";
 import type { Db, Tx } from "#db/client.ts";
 import {
   claimDelivery,
@@ -24,8 +25,8 @@ import {
 } from "#db/orders/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { bookStaffRefund } from "./book-staff-refund.ts";
-import type { Deps } from "#commands/deps.ts";
-import { followProvider, type Followed } from "./follow-provider.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { followProvider, ringForChange, type Followed } from "./follow-provider.ts";
 import { reverseRefund } from "./reverse-refund.ts";
 
 /** Longer than most looks take: two that overlap cost calls, and no more. */
@@ -50,6 +51,7 @@ export async function applyBillingEvent(
   | Followed
   | "refund_booked"
   | "refund_reversed"
+  | "change_rung"
   | "ignored"
   | "known"
   | "taken"
@@ -74,12 +76,30 @@ export async function applyBillingEvent(
 
 async function look(deps: Deps, delivery: Taken, order: Order | undefined) {
   if (delivery.objectKind === "refund") return applyRefund(deps, delivery);
+  const change = order ? undefined : await changeOfSession(deps, delivery);
+  if (change) return ringForPage(deps, delivery, change.vmId);
   const subject = order
     ? { orderId: order.id, order }
     : await unlessForeign(deps, findSubject(deps, delivery));
   if (subject)
     return followProvider(deps, subject.orderId, { ...subject, ...claimOf(deps, delivery) });
   return setAside(deps, delivery, "ignored");
+}
+
+/** The change of a plan that is paid on the page that the delivery is about: whoever follows it looks at the page. */
+const changeOfSession = async (deps: Deps, { objectKind, objectId }: InboxEntry) =>
+  objectKind === "checkout.session" && objectId !== null
+    ? openChangeOfCheckout(deps.db, objectId)
+    : undefined;
+
+function ringForPage(deps: Deps, delivery: Taken, vmId: string): Promise<"change_rung" | "repeat"> {
+  const { actor, claim } = claimOf(deps, delivery);
+  const at = stamp(deps);
+  return inTransaction(deps.db, async (tx) => {
+    if (!(await claim(tx))) return "repeat";
+    await ringForChange(tx, vmId, at, actor);
+    return "change_rung";
+  });
 }
 
 /** Whose change it is, and what makes it one that is made once. */

@@ -1,3 +1,4 @@
+import { endAtProvider } from "#core/billing/end-at-provider.ts";
 import { entitledUntil } from "#core/billing/entitlement.ts";
 import type { CheckoutState, InvoiceState } from "#core/billing/payments.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
@@ -15,6 +16,7 @@ import { together } from "#db/together.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVm } from "#db/vms/vms.ts";
 import { bookInvoice } from "#commands/billing/book-invoice.ts";
+import { followEnd } from "#commands/billing/end-with-period.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { fulfilOrder } from "./fulfil-order.ts";
 
@@ -23,6 +25,7 @@ export type Followed =
   | "refunding"
   | "expired"
   | "entitlement_changed"
+  | "end_changed"
   | "unchanged"
   | "repeat"
   | "order_unknown"
@@ -74,7 +77,7 @@ export async function followProvider(
         if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
         const result = await bringInLine(tx, order, checkout, at, by.actor);
         // Of what has only just been bought nothing is changed yet.
-        if (result !== "fulfilled") await ringForChange(tx, order, at, by.actor);
+        if (result !== "fulfilled") await ringForChange(tx, order.vmId, at, by.actor);
         return result;
       });
       // The money is ours by the books and not by right: only a person can tell, and give it back.
@@ -91,9 +94,9 @@ export async function followProvider(
 }
 
 /** What the provider says of its subscription, or of an invoice, may be what a change of its plan waits for. */
-async function ringForChange(
+export async function ringForChange(
   tx: Tx,
-  { vmId }: Order,
+  vmId: string,
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<void> {
@@ -207,7 +210,7 @@ async function followSubscription(
   checkout: CheckoutState,
   at: { now: Date; newId: () => string },
   actor: Actor,
-): Promise<"entitlement_changed" | "unchanged"> {
+): Promise<"entitlement_changed" | "end_changed" | "unchanged"> {
   const vm = await loadVm(tx, order.vmId);
   // A VM that is to go is not entitled again, whatever its subscription still says (invariant 5).
   if (!vm || vm.presence === "absent" || !checkout.subscription) return "unchanged";
@@ -216,11 +219,15 @@ async function followSubscription(
   const { status, version } = checkout.subscription;
   const extended = +until !== +before.entitledUntil;
   const isSame = !extended && status === before.subscriptionStatus;
-  if (isSame && version === before.subscriptionVersion) return "unchanged";
+  const isProtected = vm.deleteProtected;
+  const end = endAtProvider(before, checkout.subscription, { isProtected });
+  if (isSame && end === null && version === before.subscriptionVersion) return "unchanged";
   await saveOrder(tx, order); // moves its version: an older look at the provider must not follow this one
   const seen = { subscriptionStatus: status, subscriptionVersion: version, entitledUntil: until };
   await saveEntitled(tx, vm.id, seen, at.now);
-  if (isSame) return "unchanged"; // only what we have looked at is another
+  if (end !== null) await followEnd(tx, vm.id, end, at, actor);
+  // Where nothing else is another, only what we have looked at is.
+  if (isSame) return end === null ? "unchanged" : "end_changed";
   await recordChange(
     tx,
     {

@@ -383,7 +383,6 @@ describe("no quote", () => {
     ["cancels_at_period_end", {}, {}, { cancelsAt: PERIOD.until }],
     ["cancels_at_period_end", { isToEnd: true }, {}, {}],
     ["cancels_at_period_end", {}, {}, { status: "canceled" }],
-    ["not_by_card", {}, {}, { paysBy: "other" }],
     ["change_waiting", {}, {}, { pending: { changeId: "change-1", until: PERIOD.until } }],
   ];
   test.each(REFUSED)("%s (%#)", (code, state, asked, billed) => {
@@ -433,8 +432,12 @@ describe("no quote", () => {
     },
   );
 
-  test("is needed for a card where nothing is due", () => {
-    expect(codesOf({}, { target: SMALLER }, aBilled({ paysBy: "other" }))).toEqual([]);
+  test("is offered to who pays otherwise than by card too, who pays it on a page first", () => {
+    const bank = aBilled({ paysBy: "other" });
+    expect(codesOf({}, { target: SMALLER }, bank)).toEqual([]);
+    const up = { order: "pay_first", paysBy: "other", how: "prorate" };
+    expect(courseOf({}, {}, bank)).toMatchObject(up);
+    expect(courseOf()).toMatchObject({ order: "pay_first", paysBy: "card", how: "pay_first" });
   });
 
   test("lives longer than the period that it was worked out for", () => {

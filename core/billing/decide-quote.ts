@@ -16,6 +16,7 @@ export type Course = Readonly<
     | "when"
     | "billing"
     | "order"
+    | "paysBy"
     | "method"
     | "downSeconds"
     | "at"
@@ -77,6 +78,7 @@ const unpriced = (at: Date, now: Date): Priced => ({
   when: "now",
   billing: "none",
   order: "machine_first",
+  paysBy: "card",
   at,
   appliesAt: at,
   expiresAt: new Date(+now + QUOTE_LIFE_MS),
@@ -103,16 +105,16 @@ function priced(
   }
   const own = prorated?.value ?? null;
   const isDue = own !== null && dueOf(own) > 0n;
-  if (isDue && billed.paysBy === "other") return { refusals: [PAYS_OTHERWISE] };
   return {
     when,
     billing,
     order: isDue ? "pay_first" : "machine_first",
+    paysBy: billed.paysBy,
     at,
     appliesAt: when === "renewal" ? billed.period.until : at,
     // What was worked out is of this period.
     expiresAt: new Date(Math.min(+now + QUOTE_LIFE_MS, +billed.period.until)),
-    how: isDue ? "pay_first" : isProrated ? "prorate" : "none",
+    how: isDue && billed.paysBy === "card" ? "pay_first" : isProrated ? "prorate" : "none",
     own,
   };
 }
@@ -121,13 +123,6 @@ function priced(
 const JUST_CHANGED: Refused = {
   code: "change_waiting",
   detail: "what it is billed for has only just changed: ask again in a moment",
-};
-
-/** What is due is waited for as a change of the subscription, which bank debits and invoices that are sent do not know. */
-const PAYS_OTHERWISE: Refused = {
-  code: "not_by_card",
-  detail:
-    "what is due is taken from a card, and it is paid otherwise: pay by card, or have it changed at the renewal",
 };
 
 /** By our own figures, before tax and balance; negative: a credit. */

@@ -49,6 +49,7 @@ export function granted(
 /** The statuses in which a subscription is over for good (Stripe, "Subscription statuses"). */
 export const ENDED_STATUSES = ["canceled", "incomplete_expired", "unpaid"] as const;
 const ENDED: ReadonlySet<string> = new Set(ENDED_STATUSES);
+export const isOver = (status: string): boolean => ENDED.has(status);
 
 /**
  * Until when a VM may run. A period that is not paid adds nothing; the end of the subscription takes back what

@@ -48,6 +48,17 @@ export const paymentReceived = (
   ].filter(({ minor }) => minor !== 0n),
 });
 
+/**
+ * What a change of price comes to is paid on a page before the change is made: it is credit, until the change's invoice takes it. What
+ * of it goes back is taken out of credit again.
+ */
+export const creditPaid = (orderId: string, paymentId: string, paid: Money): LedgerTransaction => ({
+  kind: "payment",
+  reference: paymentId,
+  orderId,
+  entries: move(paid, "stripe_balance", "customer_credit"),
+});
+
 /** Time that was paid for and could not be used becomes credit, which pays the customer's next invoices. */
 export const creditGiven = (
   orderId: string,

@@ -12,6 +12,8 @@ export type SubscriptionState = Readonly<{
    * before it has charged, and says `active` meanwhile, so neither its status nor its period proves anything.
    */
   paidUntil: Date;
+  /** When it is to end, or has ended by such a plan: whoever planned it, there or by our word. null: it goes on, or was ended at once. */
+  cancelAt: Date | null;
   /**
    * Names all that the subscription itself says to us; a snapshot of it in an event says its own (`ProviderEvent`). null while
    * its latest invoice is not paid: `paidUntil` may then move on, and the subscription says nothing of it.

@@ -17,7 +17,16 @@ export type ChangedOfChange = Partial<
     PlanChange,
     | keyof Pick<
         Quote,
-        "vmId" | "from" | "to" | "when" | "billing" | "order" | "method" | "appliesAt"
+        | "vmId"
+        | "from"
+        | "to"
+        | "when"
+        | "billing"
+        | "order"
+        | "paysBy"
+        | "method"
+        | "appliesAt"
+        | "dueNow"
       >
     | "id"
     | "quoteId"
@@ -56,6 +65,13 @@ export function onAnswer(
   now: Date,
 ): ChangedOfChange | null {
   if (answer.kind === "not_there") return { money: money(change, "lapse"), payUrl: null };
+  if (answer.kind === "paid") {
+    // It goes back once it is turned back: until then there is nobody to pay, and nothing that holds.
+    if (change.money === "dropping") return { money: money(change, "apply") };
+    return change.payUrl === null && change.money === "waiting"
+      ? null
+      : { money: money(change, "wait"), payUrl: null };
+  }
   if (answer.kind === "applied") {
     const isKept = change.money === "dropping" && isOtherInterval(change);
     return {
@@ -70,10 +86,14 @@ export function onAnswer(
   const to = {
     money: money(change, "wait"),
     invoiceId: answer.invoiceId,
+    checkoutId: answer.checkoutId,
     payUrl: change.turnedBack === null ? answer.payUrl : null,
   };
   const isKnown =
-    to.money === change.money && to.invoiceId === change.invoiceId && to.payUrl === change.payUrl;
+    to.money === change.money &&
+    to.invoiceId === change.invoiceId &&
+    to.checkoutId === change.checkoutId &&
+    to.payUrl === change.payUrl;
   return isKnown ? null : to;
 }
 

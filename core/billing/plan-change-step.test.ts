@@ -26,7 +26,7 @@ import {
   type AskingStep,
   type OwnStep,
 } from "./plan-change-step.ts";
-import { mayBeDropped, type PlanChange } from "./plan-change.ts";
+import { mayBeDropped, paidByPage, type PlanChange } from "./plan-change.ts";
 import type { PriceChangeState } from "./price-changes.ts";
 
 /* 6a 2: the two states of a change, and their planner. */
@@ -182,11 +182,16 @@ const PRICES = { fromPriceId: "price_old", toPriceId: "price_new" };
 const WAITING: PriceChangeState = {
   kind: "waiting",
   invoiceId: "in_7",
+  checkoutId: null,
   payUrl: "http://pay/7",
   until: minutesAfter(60 * 23),
   why: "action_required",
 };
-const APPLIED: PriceChangeState = { kind: "applied", invoice: null };
+const PAID: PriceChangeState = {
+  kind: "paid",
+  payment: { id: "pi_7", amount: { minor: 400n, currency: "usd" } },
+};
+const APPLIED: PriceChangeState = { kind: "applied", invoice: null, payment: null };
 
 /* What happens around a change, in any order. */
 const HAPPENINGS = [
@@ -206,6 +211,7 @@ const HAPPENINGS = [
   "busy",
   "idle",
   "drops",
+  "period_ends",
   "provider_away",
   "provider_back",
 ] as const;
@@ -214,8 +220,10 @@ type Happening = (typeof HAPPENINGS)[number];
 /** A world in which a change is followed: a provider with a price, a host with a size, and who pays. */
 class World {
   now = AT;
-  price: "old" | "waiting" | "new" = "old";
+  /** `paid`: on its page, and nothing was made of that yet. */
+  price: "old" | "waiting" | "paid" | "new" = "old";
   willPay = false;
+  isTooLate = false;
   away = false;
   seen = aSeenChange();
   desired: "from" | "to" = "from";
@@ -223,6 +231,9 @@ class World {
   change: PlanChange;
   constructor(change: PlanChange) {
     this.change = change;
+  }
+  get isByPage(): boolean {
+    return paidByPage(this.change) !== null;
   }
 
   happens(what: Happening): void {
@@ -234,7 +245,7 @@ class World {
       day: () => later(1440),
       pays: () => {
         this.willPay = true;
-        if (this.price === "waiting") this.price = "new";
+        if (this.price === "waiting") this.price = this.isByPage ? "paid" : "new";
       },
       declines: () => (this.willPay = false),
       host_obeys: () => (this.has = this.desired),
@@ -251,6 +262,7 @@ class World {
         const isOpen = this.change.outcome === null;
         if (isOpen && mayBeDropped(this.change)) this.turnBack("cancelled");
       },
+      period_ends: () => (this.isTooLate = true),
       provider_away: () => (this.away = true),
       provider_back: () => (this.away = false),
     };
@@ -283,12 +295,15 @@ class World {
     const { change, now } = this;
     if (kind === "prepare") return this.becomes(onAsk(change, PRICES, now));
     if (kind === "undo") {
-      if (change.to.price?.interval !== "month") throw new Error("a new cycle is not taken back");
+      if (this.price === "new" && change.to.price?.interval !== "month")
+        throw new Error("a new cycle is not taken back");
       this.price = "old";
       return this.becomes(onGivenBack(change));
     }
     const isPaid = this.willPay || change.order === "machine_first";
-    if (kind === "ask" && this.price === "old") this.price = isPaid ? "new" : "waiting";
+    if (kind === "ask" && this.price === "old")
+      this.price = isPaid && !this.isByPage ? "new" : "waiting";
+    else if (kind !== "drop" && this.price === "paid" && !this.isTooLate) this.price = "new";
     if (kind === "drop" && this.price === "waiting") this.price = "old";
     this.becomes(onAnswer(change, this.answer(), now) ?? {});
   }
@@ -322,20 +337,29 @@ class World {
   }
 
   private answer(): PriceChangeState {
-    return this.price === "new" ? APPLIED : this.price === "old" ? { kind: "not_there" } : WAITING;
+    const answers: Record<typeof this.price, PriceChangeState> = {
+      old: { kind: "not_there" },
+      waiting: WAITING,
+      paid: PAID,
+      new: APPLIED,
+    };
+    return answers[this.price];
   }
 }
 
 const MONEY_ENDS = new Set<string>([...MONEY_IS_THERE, ...MONEY_IS_BACK]);
 const MACHINE_ENDS = new Set<string>([...MACHINE_IS_THERE, ...MACHINE_IS_BACK]);
 const aYear = aPlanChange({ machine: "none", method: "none" });
+const YEARLY = { interval: "year", amount: { minor: 5000n, currency: "usd" } } as const;
 const STARTS: readonly PlanChange[] = [
   aPlanChange(),
   {
     ...aYear,
-    to: { ...aYear.to, price: { interval: "year", amount: { minor: 5000n, currency: "usd" } } },
+    to: { ...aYear.to, price: YEARLY },
   },
   aPlanChange({ machine: "none" }),
+  aPlanChange({ paysBy: "other" }),
+  { ...aYear, paysBy: "other", to: { ...aYear.to, price: YEARLY } },
   aPlanChange({ order: "machine_first", payBy: null, seeBy: minutesAfter(60) }),
   aPlanChange({ money: "exempt", order: "machine_first", payBy: null, seeBy: minutesAfter(60) }),
   aPlanChange({

@@ -1,6 +1,8 @@
 import type { ActionErrorCode } from "#core/vms/action.ts";
 import type { ChangeMachine } from "#core/vms/change-machine.ts";
 import type { ChangeMoney } from "./change-money.ts";
+import type { Money } from "#core/money.ts";
+import { LEAST_CHARGE_MINOR } from "./price-changes.ts";
 import type { Quote } from "./quote.ts";
 
 /** For how long a change waits for its payment, with a page to confirm it on or to pay with another card. */
@@ -55,7 +57,19 @@ export type ChangeOutcome = (typeof CHANGE_OUTCOMES)[number];
 
 /** A change of what was bought, from the quote that was taken on. Its two states meet in `plan-change-step.ts` only. */
 export type PlanChange = Readonly<
-  Pick<Quote, "vmId" | "from" | "to" | "when" | "billing" | "order" | "method" | "appliesAt">
+  Pick<
+    Quote,
+    | "vmId"
+    | "from"
+    | "to"
+    | "when"
+    | "billing"
+    | "order"
+    | "paysBy"
+    | "method"
+    | "appliesAt"
+    | "dueNow"
+  >
 > &
   Readonly<{
     id: string;
@@ -73,6 +87,8 @@ export type PlanChange = Readonly<
     fromPriceId: string | null;
     toPriceId: string | null;
     invoiceId: string | null;
+    /** The page on which it is paid first, where no card is charged. */
+    checkoutId: string | null;
     /** Where its payer confirms it, or pays with another card, as long as it waits. */
     payUrl: string | null;
     /** The VM's generation that asks for the size which is to be seen. */
@@ -97,6 +113,19 @@ export const mayBeDropped = (change: Pick<PlanChange, "money" | "machine" | "tur
   change.turnedBack === null &&
   change.money !== "applied" &&
   (change.machine === "waiting" || change.machine === "none");
+
+/**
+ * What is to be paid on a page before the price is changed; null: nothing. Less than the least charge is carried to the next invoice
+ * by the provider, as it is where a card pays.
+ */
+export const paidByPage = ({
+  order,
+  paysBy,
+  dueNow,
+}: Pick<PlanChange, "order" | "paysBy" | "dueNow">): Money | null =>
+  order === "pay_first" && paysBy === "other" && dueNow && dueNow.minor >= LEAST_CHARGE_MINOR
+    ? dueNow
+    : null;
 
 /** Another interval begins a period of its own, which is paid as it begins: once it holds, it is not taken back. */
 export const isOtherInterval = ({ from, to }: Pick<PlanChange, "from" | "to">): boolean =>

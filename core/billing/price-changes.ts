@@ -13,6 +13,8 @@ export type Debit = Readonly<{
   until: Date;
 }>;
 
+export const PAYS_BY = ["card", "other"] as const;
+
 /** What a subscription is billed for now, as the provider says. */
 export type Billed = Readonly<{
   subscriptionId: string;
@@ -36,7 +38,7 @@ export type Billed = Readonly<{
    * `card`: a change may wait for its payment (`pending_if_incomplete`); `other`: bank debits and invoices that are sent know no
    * pending change: there the difference is paid by Checkout first (facts/stripe §8).
    */
-  paysBy: "card" | "other";
+  paysBy: (typeof PAYS_BY)[number];
 }>;
 
 export type ChangedLine = Readonly<{
@@ -70,19 +72,42 @@ export type ChangePreview = Readonly<{
 export const PRICE_CHANGES = ["pay_first", "prorate", "none"] as const;
 export type PriceChangeHow = (typeof PRICE_CHANGES)[number];
 
+/** What was paid on a change's own page, by the id of the payment. */
+export type PagePayment = Readonly<{ id: string; amount: Money }>;
+
 /** Where a change of price is at the provider. */
 export type PriceChangeState =
-  | Readonly<{ kind: "applied"; invoice: InvoiceState | null }>
-  /** `payUrl`: where the customer confirms it, or pays with another card. */
+  | Readonly<{ kind: "applied"; invoice: InvoiceState | null; payment: PagePayment | null }>
+  /** `payUrl`: where the customer confirms it, or pays with another card; or pays it at all, where no card is charged. */
   | Readonly<{
       kind: "waiting";
-      invoiceId: string;
+      invoiceId: string | null;
+      checkoutId: string | null;
       payUrl: string | null;
       until: Date;
-      why: "action_required" | "declined";
+      why: "action_required" | "declined" | "unpaid";
     }>
+  /** It was paid on its page, and the price does not hold: it is too late for it, or it was never asked for. */
+  | Readonly<{ kind: "paid"; payment: PagePayment }>
   /** It was never made, was dropped, or its time is over: the old price holds. */
   | Readonly<{ kind: "not_there" }>;
+
+/** A page where what a change comes to is paid once, before the price is changed. */
+export type ChangePage = Readonly<{
+  /** At least `LEAST_CHARGE_MINOR`. */
+  amount: Money;
+  /** Of the subscription that is changed: a refund of the payment is booked there. */
+  orderId: string;
+  description: string;
+  successUrl: string;
+  cancelUrl: string;
+  expiresAt: Date;
+}>;
+
+/** The least that is taken as a payment of its own, in the currencies that we sell in. Less goes to the next invoice. */
+export const LEAST_CHARGE_MINOR = 50n;
+
+type OfChange = Readonly<{ changeId: string; subscriptionId: string; paysBy: Billed["paysBy"] }>;
 
 /** The part of the payment provider that changes what a subscription is billed for. Each call may be repeated. */
 export type PriceChanges = {
@@ -107,8 +132,23 @@ export type PriceChanges = {
   }) => Promise<PriceChangeState>;
   /** Where the change is now. */
   fetchChange: (input: { changeId: string; subscriptionId: string }) => Promise<PriceChangeState>;
-  /** Voids what a waiting change asks for, so that it never applies. `applied`: the payer was faster. */
-  dropChange: (input: { changeId: string; subscriptionId: string }) => Promise<PriceChangeState>;
+  /**
+   * As `changePrice` with `prorate`, for who pays otherwise than by card: what is due is paid on a page first, is given to the
+   * customer's balance as credit, and pays the change's invoice from there. Asked again it goes on. `not_there` also where the page
+   * would be open for too short a time.
+   */
+  changePaidByPage: (input: {
+    changeId: string;
+    subscriptionId: string;
+    priceId: string;
+    at: Date;
+    page: ChangePage;
+  }) => Promise<PriceChangeState>;
+  /**
+   * Voids what a waiting change asks for, or closes its page, so that it never applies. `applied`, `paid`: the payer was faster;
+   * `waiting`: a payment is on its way, and nobody can stop it.
+   */
+  dropChange: (input: OfChange) => Promise<PriceChangeState>;
   /**
    * Takes a change back: the price of before (`priceId`) holds again from the change's own instant, and all that its invoice had moved
    * goes back to where it came from: card to card, balance to balance; a credit that it gave is taken back. What was debited is
@@ -116,23 +156,7 @@ export type PriceChanges = {
    *
    * @returns false while the money is still on its way, or failed to go back: ask again.
    */
-  undoChange: (input: {
-    changeId: string;
-    subscriptionId: string;
-    priceId: string;
-  }) => Promise<boolean>;
-  /** A page where the difference is paid once, for who has no card on file. Once for each `changeId`. */
-  createChangeCheckout: (input: {
-    changeId: string;
-    customerId: string;
-    amount: Money;
-    description: string;
-    successUrl: string;
-    cancelUrl: string;
-    expiresAt: Date;
-  }) => Promise<{ id: string; url: string }>;
-  /** `paid`: what it was for is paid; `open`: it may still be; `over`: it never will. */
-  fetchChangeCheckout: (checkoutId: string) => Promise<"paid" | "open" | "over">;
+  undoChange: (input: OfChange & { priceId: string }) => Promise<boolean>;
 };
 
 /** The payment provider, whole. */

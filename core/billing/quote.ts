@@ -1,5 +1,6 @@
 import type { Money } from "#core/money.ts";
 import type { VmSize } from "#core/vms/vm.ts";
+import type { Billed } from "./price-changes.ts";
 import type { ServicePrice } from "./service.ts";
 
 /** What a plan gives a machine: null: no limit. */
@@ -49,6 +50,8 @@ export type Quote = Readonly<{
   when: (typeof CHANGE_WHEN)[number];
   billing: (typeof CHANGE_BILLING)[number];
   order: (typeof CHANGE_ORDERS)[number];
+  /** `other`: what is due now is paid on a page first. */
+  paysBy: Billed["paysBy"];
   method: ResizeMethod;
   /** For how long the VM is expected to be down. */
   downSeconds: number;
@@ -94,6 +97,5 @@ export const QUOTE_REFUSALS = [
   "billing_frozen",
   "figures_differ",
   "not_by_us",
-  "not_by_card",
 ] as const;
 export type QuoteRefusal = (typeof QUOTE_REFUSALS)[number];

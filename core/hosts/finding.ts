@@ -45,6 +45,10 @@ export const ENDS_AFTER_SILENCE_MS = {
   /** A change of a VM's plan is neither done nor taken back an hour after its last deadline: somebody pays for what he has not, or has
    * what he does not pay for (invariants 21 and 22). */
   plan_change_hangs: null,
+  /** A VM is to have another size, or other limits, than the version of its plan that was bought, and no change of it is open. */
+  size_not_bought: null,
+  /** What is paid for a VM is no price of the version of its plan that was bought, and no change of it is open. */
+  price_not_bought: null,
   /** An agent's own word (`HOST_FINDINGS`), which is over when the VM is seen whole. */
   disk_layer_missing: null,
 } as const satisfies Record<string, number | null>;

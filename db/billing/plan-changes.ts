@@ -25,12 +25,26 @@ function changeFromRow({ change: row, quote: quoteRow }: Row): ReadChange {
     when,
     billing,
     order,
+    paysBy,
     method,
     appliesAt,
+    dueNow,
     at: pricedFor,
   } = quoteFromRow(quoteRow);
   return {
-    change: { ...change, from, to, when, billing, order, method, appliesAt, pricedFor },
+    change: {
+      ...change,
+      from,
+      to,
+      when,
+      billing,
+      order,
+      paysBy,
+      method,
+      appliesAt,
+      dueNow,
+      pricedFor,
+    },
     version,
   };
 }
@@ -72,6 +86,15 @@ export async function loadPlanChange(db: Db | Tx, id: string): Promise<ReadChang
 /** Of a VM: the one that is open. */
 export async function openChangeOf(db: Db | Tx, vmId: string): Promise<PlanChange | undefined> {
   const [row] = await changes(db).where(and(eq(planChanges.vmId, vmId), isOpen));
+  return row && changeFromRow(row).change;
+}
+
+/** The open one that is paid on this page. */
+export async function openChangeOfCheckout(
+  db: Db | Tx,
+  checkoutId: string,
+): Promise<PlanChange | undefined> {
+  const [row] = await changes(db).where(and(eq(planChanges.checkoutId, checkoutId), isOpen));
   return row && changeFromRow(row).change;
 }
 
@@ -158,23 +181,48 @@ export async function holdPlanChange(
   return rows.length === 1;
 }
 
-/** Lets it go, until the sweep looks at it then. false: something happened since this version was read, and nothing is let go. */
+/** Whether whoever took it until then has it still: where the time ran out, until another one took it. The caller holds its row. */
+export async function isHeldUntil(tx: Tx, id: string, until: Date): Promise<boolean> {
+  const rows = await tx
+    .select({ id: planChanges.id })
+    .from(planChanges)
+    .where(and(eq(planChanges.id, id), eq(planChanges.heldUntil, until)));
+  return rows.length === 1;
+}
+
+/**
+ * Lets go of what was taken until `until`, until the sweep looks at it then. false: something happened since this version was read, and
+ * nothing is let go, or another one has it by now.
+ */
 export async function letGoOfPlanChange(
   db: Db,
   id: string,
-  { version, dueAt }: { version: number; dueAt: Date },
+  { version, dueAt, until }: { version: number; dueAt: Date; until: Date },
 ): Promise<boolean> {
   const rows = await db
     .update(planChanges)
     .set({ heldUntil: null, dueAt })
-    .where(and(eq(planChanges.id, id), eq(planChanges.version, version)))
+    .where(
+      and(
+        eq(planChanges.id, id),
+        eq(planChanges.version, version),
+        eq(planChanges.heldUntil, until),
+      ),
+    )
     .returning({ id: planChanges.id });
   return rows.length === 1;
 }
 
-/** What was to be done failed: the sweep looks at it then, unless somebody rings before. */
-export async function giveUpPlanChange(db: Db, id: string, dueAt: Date): Promise<void> {
-  await db.update(planChanges).set({ heldUntil: null, dueAt }).where(eq(planChanges.id, id));
+/** What was to be done failed: the sweep looks at it then, unless somebody rings before, or another one has it by now. */
+export async function giveUpPlanChange(
+  db: Db,
+  id: string,
+  { dueAt, until }: { dueAt: Date; until: Date },
+): Promise<void> {
+  await db
+    .update(planChanges)
+    .set({ heldUntil: null, dueAt })
+    .where(and(eq(planChanges.id, id), eq(planChanges.heldUntil, until)));
 }
 
 /** Open changes whose last deadline was before then, and that are neither done nor back. */

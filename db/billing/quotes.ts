@@ -86,6 +86,7 @@ export function quoteFromRow(row: typeof resizeQuotes.$inferSelect): Quote {
     when: row.when,
     billing: row.billing,
     order: row.order,
+    paysBy: row.paysBy,
     method: row.method,
     downSeconds: row.downSeconds,
     dueNow: money(row.dueNowMinor),

@@ -94,6 +94,14 @@ export async function saveOrder(tx: Tx, order: Order): Promise<void> {
   if (done.length !== 1) throw new StaleVersion(order.id);
 }
 
+/** A look at the provider that was made before this is not followed: it is made again. Of a VM that no order led to nothing happens. */
+export async function outdateLooks(tx: Tx, vmId: string): Promise<void> {
+  await tx
+    .update(orders)
+    .set({ version: sql`${orders.version} + 1` })
+    .where(eq(orders.vmId, vmId));
+}
+
 /**
  * Remembers the order's Checkout Session; the first one stays. `url` is null when the session can no longer be paid.
  *

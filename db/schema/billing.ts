@@ -1,5 +1,6 @@
 import { sql } from "drizzle-orm";
 import {
+  bigint,
   boolean,
   check,
   foreignKey,
@@ -20,6 +21,7 @@ import { CHANGE_MACHINE } from "#core/vms/change-machine.ts";
 import { SUSPENSIONS } from "#core/billing/suspension.ts";
 import { GIVE_BACK_WAYS } from "#core/billing/give-back.ts";
 import { LEDGER_ACCOUNTS, LEDGER_KINDS } from "#core/billing/ledger.ts";
+import { PAYS_BY } from "#core/billing/price-changes.ts";
 import { CHANGE_BILLING, CHANGE_ORDERS, CHANGE_WHEN, RESIZE_METHODS } from "#core/billing/quote.ts";
 import { accounts } from "./accounts.ts";
 import { billingInterval, planVersions } from "./catalogue.ts";
@@ -127,6 +129,7 @@ export const services = pgTable(
 export const changeWhen = pgEnum("change_when", CHANGE_WHEN);
 export const changeBilling = pgEnum("change_billing", CHANGE_BILLING);
 export const changeOrder = pgEnum("change_order", CHANGE_ORDERS);
+export const paysBy = pgEnum("pays_by", PAYS_BY);
 export const resizeMethod = pgEnum("resize_method", RESIZE_METHODS);
 
 /**
@@ -146,6 +149,8 @@ export const resizeQuotes = pgTable(
     when: changeWhen("when").notNull(),
     billing: changeBilling("billing").notNull(),
     order: changeOrder("order").notNull(),
+    /** The default is for a function of the release before, which offers nothing that is due to who pays otherwise. */
+    paysBy: paysBy("pays_by").notNull().default("card"),
     method: resizeMethod("method").notNull(),
     downSeconds: integer("down_seconds").notNull(),
     /** Both sides of it, and the lines of its money, as `db/billing/quotes.ts` reads them: looked at whole, never searched. */
@@ -214,6 +219,7 @@ export const planChanges = pgTable(
     fromPriceId: text("from_price_id"),
     toPriceId: text("to_price_id"),
     invoiceId: text("invoice_id"),
+    checkoutId: text("checkout_id"),
     payUrl: text("pay_url"),
     /** The VM's generation that asks for the size which is to be seen. */
     generation: integer("generation"),
@@ -238,6 +244,7 @@ export const planChanges = pgTable(
   (t) => [
     uniqueIndex("plan_changes_quote_key").on(t.quoteId),
     uniqueIndex("plan_changes_action_key").on(t.actionId),
+    uniqueIndex("plan_changes_checkout_key").on(t.checkoutId),
     uniqueIndex("plan_changes_one_open_key")
       .on(t.vmId)
       .where(sql`${t.outcome} is null`),
@@ -277,6 +284,15 @@ export const planChanges = pgTable(
     ),
   ],
 );
+
+/**
+ * VMs whose size, price or plan was changed by whatever statement, kept by triggers: each is held against what was bought of it within
+ * a minute, and leaves. No key on the VM: of two changes that overlap neither waits for the other, nor hides it.
+ */
+export const boughtChanges = pgTable("bought_changes", {
+  seq: bigint("seq", { mode: "bigint" }).primaryKey().generatedAlwaysAsIdentity(),
+  vmId: uuid("vm_id").notNull(),
+});
 
 /** A time in which a VM was not there, and could not be used for what was paid. */
 export const losses = pgTable(

@@ -49,6 +49,8 @@ const createParams = paramsOf<Stripe.Checkout.SessionCreateParams>()({
   cancel_url: url().optional(),
   expires_at: int().optional(),
   adaptive_pricing: tree({ enabled: bool().optional() }).optional(),
+  // Its pages take cards and nothing else.
+  excluded_payment_method_types: listOf(text(40)).optional(),
   metadata: metadata().optional(),
   subscription_data: tree({
     metadata: metadata().optional(),

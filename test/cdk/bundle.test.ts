@@ -53,8 +53,11 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
 };
 /** 4b is one, and 5, and 6a. */
 const LATER_PARTS = 3;
+/** ADR 0050: changes that are paid on a page are followed by whoever drops one, too. */
+const MORE_BYTES: Partial<Record<FunctionName, number>> = { api: 10_000 };
 test.each(FUNCTION_NAMES)("the bundle of %s is no larger than it may be", (name) => {
-  expect(bundles[name].bytes).toBeLessThanOrEqual(BASE_BYTES[name] * (1 + LATER_PARTS / 10));
+  const most = BASE_BYTES[name] * (1 + LATER_PARTS / 10) + (MORE_BYTES[name] ?? 0);
+  expect(bundles[name].bytes).toBeLessThanOrEqual(most);
 });
 
 // 6a item 7: ADR 0049 has its figures.

@@ -465,13 +465,23 @@ describe("the API and its document", () => {
     const twice = { how: "adopt_disk", hash: await hashOf("adopt_disk") };
     await api.refuses("repairVm", "staff", "vm_locked", { ...lost, body: twice });
     await twoRecreate(lost.parameters);
-    await api.does("cancelAction", "staff", adoption);
+    const cancels = async (of: typeof adoption, body: object = {}) => {
+      const dry = await api.does("cancelAction", "staff", {
+        ...of,
+        body: { ...body, dryRun: true },
+      });
+      const { hash } = Hashed.parse(dry);
+      await api.does("cancelAction", "staff", { ...of, body: { ...body, hash } });
+    };
+    await cancels(adoption);
     const other = { ...adoption.parameters, actionId: noId("action") };
     await api.refuses("cancelAction", "staff", "action_not_found", { parameters: other, body: {} });
     const recreation = { parameters: await repair("adopt_disk"), body: {} };
     await api.does("readDesired", "agent");
     await api.refuses("cancelAction", "staff", "action_may_be_under_way", recreation);
-    await api.does("cancelAction", "staff", { ...recreation, body: { abandon: true } });
+    const abandons = { ...recreation, body: { abandon: true } };
+    await api.refuses("cancelAction", "staff", "plan_changed", abandons);
+    await cancels(recreation, { abandon: true });
     const itsHost = { parameters: { id: toWireId("host", api.onAgent().hostId) } };
     const all = { ...itsHost, body: { how: "adopt_disk", dryRun: true } };
     const { hash } = Hashed.parse(await api.does("repairHost", "staff", all));

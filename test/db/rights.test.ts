@@ -31,6 +31,7 @@ const DELETED_FROM = [
   "api_tokens",
   "attempts",
   "auth_rate_limits",
+  "bought_changes",
   "held_images",
   "host_kinds",
   "idempotency_keys",

@@ -38,6 +38,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "tell_silent_hosts",
       "end_silent_findings",
       "tell_hanging_changes",
+      "check_bought",
       "follow_rollouts",
       "note_old_agents",
       "relay_outbox",

@@ -74,6 +74,7 @@ export const aSubscription = (over: object = {}) => ({
   status: "active",
   metadata: { order_id: "order-1" },
   start_date: SECONDS - 7 * DAY,
+  cancel_at: null,
   latest_invoice: anInvoice(),
   ...over,
 });

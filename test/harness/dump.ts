@@ -13,6 +13,7 @@ const VOLATILE: Record<string, readonly string[]> = {
   inbox: ["body", "outcome", "rung_at"],
   orders: ["tried_at"],
   services: ["tried_at"],
+  bought_changes: ["seq"],
   plan_changes: ["version", "due_at", "held_until"],
   hosts: ["heard_in"],
   usage_hours: ["hour"],
@@ -140,7 +141,7 @@ function sinceStart(text: string, startedAt: Date): string {
 function atProvider({ stripe }: ControlPlane): readonly string[] {
   const { store } = stripe.standIn;
   return [
-    ...store.all("customer").map((o) => `stripe customer ${o.id}`),
+    ...store.all("customer").map((o) => `stripe customer ${o.id} ${o.balance}`),
     ...store.all("price").map((o) => `stripe price ${o.id} ${o.unit_amount}`),
     ...store.all("checkout_session").map((o) => `stripe checkout ${o.id} ${o.status}`),
     ...store.all("subscription").map((o) => `stripe subscription ${o.id} ${o.status}`),

@@ -72,6 +72,7 @@ export async function aStoredQuote(
     when: "now",
     billing: "prorate",
     order: "pay_first",
+    paysBy: "card",
     method: "live",
     downSeconds: 0,
     dueNow: usd(400n),
@@ -127,6 +128,24 @@ export async function paysWith(
   const { id, customer } = await subscriptionOf(cp, vmId);
   const method = await dashboard.paymentMethods.attach(`pm_card_${token}`, { customer });
   await dashboard.subscriptions.update(id, { default_payment_method: method.id });
+  await cp.pump();
+}
+
+/** From now on it is paid otherwise than by card. */
+export async function paysOtherwise(
+  cp: ControlPlane,
+  { vmId }: Pick<Vm, "vmId">,
+  how: "bank" | "sent" = "bank",
+): Promise<void> {
+  const { dashboard } = cp.stripe;
+  const { id, customer } = await subscriptionOf(cp, vmId);
+  if (how === "sent") {
+    const sent = { collection_method: "send_invoice", days_until_due: 14 } as const;
+    await dashboard.subscriptions.update(id, sent);
+  } else {
+    const bank = await dashboard.paymentMethods.attach("pm_usBankAccount", { customer });
+    await dashboard.subscriptions.update(id, { default_payment_method: bank.id });
+  }
   await cp.pump();
 }
 

@@ -185,7 +185,10 @@ export class People {
     const action = actions.find((a) => a.vm_id === vm?.id && a.status === "running");
     if (vm === undefined || action === undefined) return;
     const path = `/staff/v1/vms/${toWireId("vm", vm.id)}/actions/${toWireId("action", action.id)}`;
-    await this.#insist("grace", "POST", `${path}/cancel`, { abandon });
+    const dry = await this.#insist("grace", "POST", `${path}/cancel`, { abandon, dryRun: true });
+    if (dry?.status !== 200) return;
+    const { hash } = z.object({ hash: z.string() }).parse(JSON.parse(dry.text));
+    await this.#insist("grace", "POST", `${path}/cancel`, { abandon, hash });
   }
 
   /** Staff bring back, or give up, a VM once it is told as lost; what its host cannot do they do in another way. */

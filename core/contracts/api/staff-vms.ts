@@ -7,6 +7,7 @@ import { idIn, idOut } from "#core/ids.ts";
 import { CHANGE_MACHINE } from "#core/vms/change-machine.ts";
 import { WAITS_FOR_CODES } from "#core/vms/waits-for.ts";
 import { FindingView } from "./findings.ts";
+import { FORCED, ForcedView } from "./forced.ts";
 import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { ChangeBilling, ChangeOrder, ChangeWhen, ResizeMethod } from "./resizes.ts";
 import { ActionView, VmView } from "./vms.ts";
@@ -141,8 +142,16 @@ export const StaffActionPage = pageOf("ActionPage", ActionView);
 
 export const CallOffAction = z
   .strictObject({
+    ...FORCED,
     abandon: z.boolean().default(false).openapi({
       description: "Give it up also when its host may have begun it; it then ends as `abandoned`.",
     }),
   })
   .openapi("CallOffAction");
+
+export const CalledOffView = z
+  .object({
+    ...ForcedView.shape,
+    action: use(ActionView).nullable().openapi({ description: "As it ended; null of a dry run." }),
+  })
+  .openapi("CalledOff");

@@ -52,10 +52,14 @@ export const ActionView = z
           "In order. `make` and `boot` are a new VM's, those from `reserve` on a resize's; another action is carried out in one " +
           "step. A step that is `pending` when the action has ended was never begun.",
       }),
-    payUrl: z.string().nullable().openapi({
-      description:
-        "Where its payment is confirmed, or paid with another card, while a resize waits for that; null: there is nothing to do.",
-    }),
+    payUrl: z
+      .string()
+      .nullable()
+      .openapi({
+        description:
+          "Where its payment is confirmed, or paid with another card, or paid at all where no card is on file, while a resize waits for that; " +
+          "null: there is nothing to do.",
+      }),
     startedAt: Instant,
     finishedAt: Instant.nullable(),
     error: use(ActionError).nullable(),

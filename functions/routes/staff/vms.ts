@@ -1,6 +1,7 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import {
+  CalledOffView,
   CallOffAction,
   StaffActionPage,
   StaffActionQuery,
@@ -26,6 +27,7 @@ import { repairHost, showHostRepair, type HostRepair } from "#commands/vms/repai
 import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
 import { showStaffVm } from "#commands/vms/show-staff-vm.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { toForcedView } from "#functions/desk-views.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
 import { problems, unwrap } from "#functions/problems.ts";
 import { newRouter } from "#functions/router.ts";
@@ -148,13 +150,14 @@ const cancelRoute = (deps: Deps) =>
       body: { required: true, content: json(CallOffAction) },
     },
     responses: {
-      200: { description: "The action as it ended", content: json(RequestedAction) },
+      200: { description: "What it would do, or has done", content: json(CalledOffView) },
       ...problems(
         "vm_not_found",
         "action_not_found",
         "action_ended",
         "action_not_cancellable",
         "action_may_be_under_way",
+        "plan_changed",
       ),
     },
   });
@@ -186,10 +189,11 @@ export const staffVmRoutes = (deps: Deps) =>
     .openapi(cancelRoute(deps), async (c) => {
       const who = c.get("who");
       const { id: vmId, actionId } = c.req.valid("param");
-      const { abandon } = c.req.valid("json");
-      const ended = unwrap(await callOffAction(deps, { who, vmId, actionId, abandon }));
-      await ringNow(deps);
-      return c.json({ action: toActionView(ended, who) }, 200);
+      const asked = c.req.valid("json");
+      const called = unwrap(await callOffAction(deps, { ...asked, who, vmId, actionId }));
+      if (called.done !== null) await ringNow(deps);
+      const action = called.done && toActionView(called.done, who);
+      return c.json({ ...toForcedView(called, asked), action }, 200);
     })
     .openapi(repairHostRoute(deps), async (c) => {
       const who = c.get("who");

@@ -108,6 +108,7 @@ async function ask(op: Operation, token: string): Promise<{ status: number; code
 const FORCES: ReadonlySet<string> = new Set([
   "adoptVm",
   "askToDestroyVm",
+  "cancelAction",
   "cancelVmForCustomer",
   "closeAccount",
   "confirmDestroyRequest",
@@ -131,7 +132,6 @@ const NO_FORCES: ReadonlySet<string> = new Set([
   "addPlanVersion",
   "addPool",
   "beginAgentRollout",
-  "cancelAction", // it has a word of its own for what may be under way: `abandon`
   "changeAgentRollout",
   "changeHost",
   "endImpersonation",

@@ -57,7 +57,7 @@ test("a change that waits, and its payment, move no lease; a subscription that w
   expect(await kept()).toEqual({ ...PAID, unsettled: true });
   if (made.kind !== "waiting") throw new Error("it does not wait");
   expect(
-    (await submitInvoice(cp.stripe.standIn, made.invoiceId, { card: CARD.works })).status,
+    (await submitInvoice(cp.stripe.standIn, made.invoiceId ?? "", { card: CARD.works })).status,
   ).toBe(303);
   await cp.pump();
   expect(await kept()).toEqual({ ...PAID, unsettled: false });
@@ -88,7 +88,8 @@ test("what a change moved and what went back of it is in the books as it is at t
   const before = subscription.items.data[0]?.price.id ?? "";
   expect(await change("chg_1", await priceOf(5000))).toMatchObject({ kind: "applied" });
   const undo = { changeId: "chg_1", subscriptionId: subscription.id, priceId: before };
-  expect(await cp.deps.payments.undoChange(undo)).toBe(true);
+  const paysBy = "card";
+  expect(await cp.deps.payments.undoChange({ ...undo, paysBy })).toBe(true);
   await cp.pump();
   const [charge] = cp.stripe.standIn.store.all("charge").toReversed();
   expect(charge?.amount_refunded).toBe(charge?.amount);

@@ -2,7 +2,16 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
-import { aStoredQuote, aVmToResize, isSeen, paysWith, take } from "#test/harness/plan-changes.ts";
+import {
+  aStoredQuote,
+  aVmToResize,
+  isSeen,
+  onItsPage,
+  paysOtherwise,
+  paysWith,
+  take,
+} from "#test/harness/plan-changes.ts";
+import { CARD } from "#test/harness/stripe-in-process.ts";
 import { valueOf } from "#test/harness/world.ts";
 
 /* 6a 2: each step of a resize run twice and failed at, with the world looked at afterwards. */
@@ -111,5 +120,46 @@ test("what was not paid is void once, and its room free", async () => {
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
     expect.arrayContaining(lines(/^plan_changes .*"dropped"/, /^actions .*"not_paid"/)),
+  );
+});
+
+/** Its payer has no card on file, and has paid on its page: nobody has looked since. */
+async function aPaidPage(): Promise<string> {
+  const vm = await aVmToResize(cp);
+  await paysOtherwise(cp, vm);
+  const quote = await aStoredQuote(cp, vm, { paysBy: "other" });
+  const { change } = valueOf(await take(cp, vm, quote.id));
+  await cp.pump();
+  expect(await onItsPage(cp, vm, { card: CARD.works })).toBe(303);
+  return change.id;
+}
+
+test("what was paid on its page is one credit and one change of price", async () => {
+  const each = await runEachStep(cp, {
+    arrange: aPaidPage,
+    act: follow,
+    again,
+    emits: ["vm.change_requested.v1"],
+  });
+  expect(differencesOf(each)).toEqual([]);
+  expect(each.undisturbed).toEqual(
+    expect.arrayContaining(lines(/^plan_changes .*"applying"/, /^stripe customer .* 0$/)),
+  );
+});
+
+test("what was paid on its page as its hour ended goes back once", async () => {
+  const each = await runEachStep(cp, {
+    arrange: async () => {
+      const id = await aPaidPage();
+      cp.clock.advanceMinutes(61);
+      return id;
+    },
+    act: follow,
+    again,
+    emits: ["plan_change.fell_due.v1", "action.finished.v1", "plan_change.reverted.v1"],
+  });
+  expect(differencesOf(each)).toEqual([]);
+  expect(each.undisturbed).toEqual(
+    expect.arrayContaining(lines(/^plan_changes .*"undone"/, /^stripe refund/)),
   );
 });

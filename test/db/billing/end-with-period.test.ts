@@ -7,8 +7,11 @@ import {
   tellEnd,
 } from "#commands/billing/end-with-period.ts";
 import { suspendVm, unsuspendVm } from "#commands/billing/suspend-vm.ts";
+import { followProvider } from "#commands/orders/follow-provider.ts";
 import { changeVm } from "#commands/vms/change-vm.ts";
 import { ProviderUnavailable } from "#core/billing/payments.ts";
+import { orderIdOfSubscription } from "#db/orders/orders.ts";
+import { loadVmView } from "#db/vms/vms.ts";
 import { toVmView } from "#functions/views.ts";
 import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -58,6 +61,81 @@ async function aMonth(): Promise<void> {
   cp.stripe.standIn.runDue();
   await cp.pump();
 }
+
+/* 6a: what a customer does in Stripe's own portal. */
+describe("a VM that is cancelled at Stripe itself", () => {
+  const atPortal = async ({ atStripe }: Awaited<ReturnType<typeof aVm>>, ends: boolean) => {
+    const { id } = await atStripe();
+    await cp.stripe.dashboard.subscriptions.update(id, { cancel_at_period_end: ends });
+    cp.clock.advanceMinutes(1);
+    await cp.pump();
+  };
+
+  test("is shown so, and is deleted when its period is over", async () => {
+    const vm = await aVm();
+    await atPortal(vm, true);
+    const seen = await vm.row();
+    expect(seen).toMatchObject({ end_wanted: true, end_untold: false, presence: "present" });
+    expect(seen["cancel_at"]).toEqual(seen["entitled_until"]);
+    const view = await loadVmView(cp.deps.db, vm.vmId);
+    const shown = view && toVmView(view, cp.clock.now(), vm.world.buyer);
+    expect(shown).toMatchObject({ cancelled: true, cancelAt: expect.any(String) });
+    expect(
+      await cp.rows("select actor_kind, detail from audit_log where action = 'service.end_seen'"),
+    ).toMatchObject([{ actor_kind: "provider", detail: { ends: true } }]);
+    expect(await endServices(cp.deps)).toEqual({ ended: 0, refused: 0 });
+    await aMonth();
+    expect(await endServices(cp.deps)).toEqual({ ended: 1, refused: 0 });
+    expect(await vm.row()).toMatchObject({ presence: "absent" });
+  });
+
+  test("goes on when that is taken back, there or here", async () => {
+    const vm = await aVm();
+    const goesOn = { end_wanted: false, end_untold: false, cancel_at: null };
+    await atPortal(vm, true);
+    await atPortal(vm, false);
+    expect(await vm.row()).toMatchObject(goesOn);
+    await atPortal(vm, true);
+    valueOf(await vm.says(false));
+    await cp.pump();
+    expect(await vm.row()).toMatchObject(goesOn);
+    expect(await vm.atStripe()).toMatchObject({ ends: false });
+    valueOf(await vm.says(true));
+    await cp.pump();
+    await atPortal(vm, false);
+    expect(await vm.row()).toMatchObject(goesOn);
+  });
+
+  test("is not deleted while its owner protects it", async () => {
+    const vm = await aVm();
+    const who = vm.world.buyer;
+    valueOf(await changeVm(cp.deps, { who, vmId: vm.vmId, deleteProtected: true }));
+    await atPortal(vm, true);
+    await aMonth();
+    expect(await endServices(cp.deps)).toEqual({ ended: 0, refused: 0 });
+    expect(await vm.row()).toMatchObject({ end_wanted: false, presence: "present" });
+  });
+
+  test("a look from before our own word was told takes nothing back", async () => {
+    const vm = await aVm();
+    const { id } = await vm.atStripe();
+    const { payments } = cp.deps;
+    let first = true;
+    const fetchCheckout = async (checkoutId: string) => {
+      const seen = await payments.fetchCheckout(checkoutId);
+      if (first) {
+        first = false;
+        valueOf(await vm.says(true));
+        await tellEnd(cp.deps, vm.vmId);
+      }
+      return seen;
+    };
+    const slow = { ...cp.deps, payments: { ...payments, fetchCheckout } };
+    const orderId = await orderIdOfSubscription(cp.deps.db, id);
+    await followProvider(slow, orderId ?? "", { actor: { kind: "system", id: "test" } });
+    expect(await vm.row()).toMatchObject({ end_wanted: true, end_untold: false });
+  });
+});
 
 describe("a VM that its customer cancels", () => {
   test("runs on until its period is over, is charged for no other, and is deleted then", async () => {

@@ -7,6 +7,7 @@ import { loadQuote, takeQuote } from "#db/billing/quotes.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { paysOtherwise } from "#test/harness/plan-changes.ts";
 import { aBuyer, aNewVersion, valueOf } from "#test/harness/world.ts";
 import { aLargePlan, aVmToResize, quoted, type Resized } from "./resize-builders.ts";
 
@@ -80,6 +81,16 @@ describe("a quote", () => {
     ]);
     expect(await loadQuote(cp.deps.db, quote.id)).toEqual(quote);
     expect(await stateOf(vm)).toEqual(before);
+  });
+
+  test("is the same for who pays by debit, who pays it on a page first", async () => {
+    const vm = await aVmToResize(cp);
+    await paysOtherwise(cp, vm);
+    const large = await aLargePlan(cp);
+    const quote = await aQuoteOf(cp.deps, vm, { planId: large.id });
+    const due = { order: "pay_first", paysBy: "other", dueNow: usd(711n), differsBy: usd(0n) };
+    expect(quote).toMatchObject(due);
+    expect(await loadQuote(cp.deps.db, quote.id)).toEqual(quote);
   });
 
   test("of a smaller plan at once is a credit, and at renewal nothing now", async () => {

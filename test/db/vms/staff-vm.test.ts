@@ -5,6 +5,7 @@ import { requestAction } from "#commands/vms/request-action.ts";
 import { showStaffVm } from "#commands/vms/show-staff-vm.ts";
 import { PROTOCOL, UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import { toWireId } from "#core/ids.ts";
+import { ok } from "#core/result.ts";
 import { toStaffVmView } from "#functions/staff-vm-view.ts";
 import { aPrincipal } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -38,8 +39,15 @@ async function aVmWith(type: "reboot" | "shutdown") {
   const { id: actionId } = valueOf(await requestAction(cp.deps, { who, vmId, type }));
   return { ...world, vmId, actionId, generation: (await shown(vmId)).generation.wanted };
 }
-const callOff = (of: { vmId: string; actionId: string }, abandon = false) =>
-  callOffAction(cp.deps, { who: staff, vmId: of.vmId, actionId: of.actionId, abandon });
+/** As staff do it: a dry run, and then by its hash. */
+async function callOff({ vmId, actionId }: { vmId: string; actionId: string }, abandon = false) {
+  const asked = { who: staff, vmId, actionId, abandon };
+  const dry = await callOffAction(cp.deps, { ...asked, dryRun: true });
+  if (!dry.ok) return dry;
+  const { hash } = dry.value;
+  const called = valueOf(await callOffAction(cp.deps, { ...asked, dryRun: false, hash }));
+  return ok(called.done);
+}
 
 describe("a VM that staff look at", () => {
   test("has its host, its generations, and the host's error with its age and its times", async () => {
@@ -123,6 +131,31 @@ describe("an action that staff call off", () => {
       pendingActions: [],
       generation: of.generation,
     });
+  });
+
+  test("is shown first, and is not done by what was shown once its host was told of it", async () => {
+    const of = await aVmWith("shutdown");
+    const asked = { who: staff, vmId: of.vmId, actionId: of.actionId, abandon: true };
+    const look = { ...asked, dryRun: true };
+    const dry = valueOf(await emits(cp, [], () => callOffAction(cp.deps, look)));
+    expect(dry).toMatchObject({
+      done: null,
+      effects: [
+        "the shutdown is asked for no longer: its host was not told of it",
+        "it is to be running again, as it was before the shutdown",
+      ],
+    });
+    const changed = { error: { code: "plan_changed" } };
+    expect(await callOffAction(cp.deps, { ...asked, dryRun: false })).toMatchObject(changed);
+    await fetches(of.hostId);
+    const late = { ...asked, dryRun: false, hash: dry.hash };
+    expect(await callOffAction(cp.deps, late)).toMatchObject(changed);
+    expect((await shown(of.vmId)).lockedBy).toBe(toWireId("action", of.actionId));
+    const now = valueOf(await callOffAction(cp.deps, look));
+    expect(now.effects[0]).toBe(
+      "the shutdown is waited for no longer; its host may have carried it out, or still do",
+    );
+    expect(valueOf(await callOff(of, true))).toMatchObject({ error: { code: "abandoned" } });
   });
 
   test("is one of this VM, and none that has ended", async () => {

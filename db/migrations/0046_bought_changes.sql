@@ -1,0 +1,4 @@
+CREATE TABLE "bought_changes" (
+	"seq" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "bought_changes_seq_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+	"vm_id" uuid NOT NULL
+);
