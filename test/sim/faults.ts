@@ -60,6 +60,10 @@ const PLANNED = [
   "host.agent_upgraded",
   "payment.declined",
   "payment.renewal_declined",
+  "resize.taken",
+  "resize.paid_by_hand",
+  "resize.committed",
+  "resize.reverted",
   "db.restored",
 ] as const;
 

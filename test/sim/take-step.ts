@@ -77,6 +77,10 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return begin(people.cancelAtProvider(step.vm));
     case "change_plan":
       return begin(people.changePlan(step.plan, step.by));
+    case "resize":
+      return begin(people.resize(step));
+    case "resize_by_staff":
+      return begin(people.resizeByStaff(step));
     case "jump":
       return jump(world, step.days, step.strideHours);
     case "restore":
