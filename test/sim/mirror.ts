@@ -78,6 +78,7 @@ const ROWS = {
   }),
   resize_quotes: z.object({
     id: z.string(),
+    applies_at: at,
     offered: z.object({
       from: bought,
       to: bought,
@@ -349,10 +350,10 @@ export class Mirror {
   }
 
   /** What was offered, of a change. */
-  offerOf(change: Row<"plan_changes">): Row<"resize_quotes">["offered"] {
+  offerOf(change: Row<"plan_changes">): Row<"resize_quotes">["offered"] & { appliesAt: number } {
     const quote = this.resizeQuotes.get(change.quote_id);
     if (quote === undefined) throw new Error(`change ${change.id} has no quote`);
-    return quote.offered;
+    return { ...quote.offered, appliesAt: quote.applies_at };
   }
 
   /** What brings all tables back to what they hold now. */

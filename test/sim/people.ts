@@ -246,7 +246,11 @@ export class People {
     const subscription = this.#mirror.services.get(vm.id)?.subscription_id ?? null;
     if (step.onFile !== null && subscription !== null)
       await this.#provider.putOnFile(subscription, ON_FILE[step.onFile]);
-    const actionId = await this.#takeOffer(vm, step, step.to);
+    const quoteId = await this.#offer(vm, step);
+    // While a change waits nothing is offered: whoever takes another one has it by then.
+    const other = step.then === "another" ? { ...step, to: step.to + 1 } : null;
+    const otherId = other && (await this.#offer(vm, other));
+    const actionId = quoteId && (await this.#takeOffer(vm, quoteId, step.double));
     if (actionId === null) return;
     this.#sim.faults.count("resize.taken");
     await this.#sim.scheduler.sleep(step.thenAfterMs, undefined, "thinks");
@@ -265,7 +269,7 @@ export class People {
         await this.#insist(who, "POST", `${path}/resize/cancel`);
         return;
       case "another":
-        await this.#takeOffer(vm, step, step.to + 1);
+        if (otherId !== null) await this.#takeOffer(vm, otherId, step.double);
         return;
       case "delete":
         await this.#insist(who, "DELETE", path);
@@ -285,34 +289,33 @@ export class People {
     return pick(there(), index);
   }
 
-  /** @returns the action that it began; null: nothing was offered, or it could not be taken. */
-  async #takeOffer(vm: Row<"vms">, step: ResizeStep, to: number): Promise<string | null> {
-    const who = ownerOf(vm);
-    const path = `/v1/vms/${toWireId("vm", vm.id)}`;
-    const askTwice = async (asked: Keyed) => {
-      await Promise.all([this.#askOnce(asked), step.double ? this.#askOnce(asked) : null]);
-      return asked.answer;
-    };
-    const offered = await askTwice({
-      who,
-      path: `${path}/resize-quotes`,
-      key: `quote-key-${++this.#count}`,
-      body: this.#wanted(vm, { ...step, to }),
-      answer: null,
-    });
-    const { quote, refusals } = Quoted.parse(JSON.parse(offered ?? '{"quote":null}'));
-    if (quote === null) {
-      this.#sim.scheduler.trace(`no offer: ${refusals.map(({ code }) => code).join(" ")}`);
-      return null;
-    }
-    const taken = await askTwice({
-      who,
-      path: `${path}/actions`,
-      key: `resize-key-${++this.#count}`,
-      body: { type: "resize", quoteId: quote.id },
-      answer: null,
-    });
-    return taken === null ? null : Requested.parse(JSON.parse(taken)).action.id;
+  /** @returns the quote's id; null: nothing was offered. */
+  async #offer(vm: Row<"vms">, step: ResizeStep): Promise<string | null> {
+    const answer = await this.#askForVm(vm, "resize-quotes", this.#wanted(vm, step), step.double);
+    if (answer === null) return null;
+    const { quote, refusals } = Quoted.parse(JSON.parse(answer));
+    if (quote !== null) return quote.id;
+    this.#sim.scheduler.trace(`no offer: ${refusals.map(({ code }) => code).join(" ")}`);
+    return null;
+  }
+
+  /** @returns the action that it began; null: it could not be taken. */
+  async #takeOffer(vm: Row<"vms">, quoteId: string, double: boolean): Promise<string | null> {
+    const answer = await this.#askForVm(vm, "actions", { type: "resize", quoteId }, double);
+    return answer === null ? null : Requested.parse(JSON.parse(answer)).action.id;
+  }
+
+  async #askForVm(
+    vm: Row<"vms">,
+    what: string,
+    body: unknown,
+    double: boolean,
+  ): Promise<string | null> {
+    const path = `/v1/vms/${toWireId("vm", vm.id)}/${what}`;
+    const key = `resize-key-${++this.#count}`;
+    const asked: Keyed = { who: ownerOf(vm), path, key, body, answer: null };
+    await Promise.all([this.#askOnce(asked), double ? this.#askOnce(asked) : null]);
+    return asked.answer;
   }
 
   #wanted(

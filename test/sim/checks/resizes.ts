@@ -296,7 +296,8 @@ export const ordersAreKept: MakeCheck = (scene) => ({
     }) ??
     first(scene.mirror.vms.changed, ({ after }) => {
       const service = after && scene.mirror.services.get(after.id);
-      if (!after || !service) return undefined;
+      // One that is to go is told of no size any more.
+      if (!after || !service || after.presence === "absent") return undefined;
       const sold = soldAs(scene, service.plan_id, service.plan_version);
       const changes = scene.mirror.planChanges
         .all()
