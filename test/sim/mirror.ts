@@ -79,6 +79,7 @@ const ROWS = {
   resize_quotes: z.object({
     id: z.string(),
     applies_at: at,
+    order: z.enum(["pay_first", "machine_first"]),
     offered: z.object({
       from: bought,
       to: bought,
@@ -350,10 +351,10 @@ export class Mirror {
   }
 
   /** What was offered, of a change. */
-  offerOf(change: Row<"plan_changes">): Row<"resize_quotes">["offered"] & { appliesAt: number } {
+  offerOf(change: Row<"plan_changes">) {
     const quote = this.resizeQuotes.get(change.quote_id);
     if (quote === undefined) throw new Error(`change ${change.id} has no quote`);
-    return { ...quote.offered, appliesAt: quote.applies_at };
+    return { ...quote.offered, order: quote.order, appliesAt: quote.applies_at };
   }
 
   /** What brings all tables back to what they hold now. */

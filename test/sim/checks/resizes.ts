@@ -224,6 +224,18 @@ export const sizesArePaid: MakeCheck = (scene) => {
   const over = new Map<string, { since: number; sweeps: number; swept: number | null }>();
   return {
     invariant: 22,
+    onCommit: () =>
+      first(scene.mirror.planChanges.changed, ({ before, after }) => {
+        if (after?.machine !== "applying" || before?.machine === "applying") return undefined;
+        const { to, order } = scene.mirror.offerOf(after);
+        const service = scene.mirror.services.get(after.vm_id);
+        const subscription = service && subscriptionOf(scene, service);
+        if (order !== "pay_first" || subscription === undefined) return undefined;
+        const billed = billedAs(scene, subscription);
+        return billed?.planId === to.planId && billed.version === to.planVersion
+          ? undefined
+          : `the host of VM ${after.vm_id} is told of a size that is not paid`;
+      }),
     onStep: () => {
       const { began } = scene.swept;
       if (began === null || scene.mirror.planChanges.rows.size === 0) return undefined;
@@ -324,7 +336,7 @@ const isAsBought = (a: Row<"services">, b: Row<"services">): boolean =>
   a.interval === b.interval &&
   a.amount_minor === b.amount_minor;
 
-/** 14. A VM is never larger than what its host holds for it, in any resource. */
+/** 14. A VM is never larger than what its host holds for it, in any resource; in the end no more is held than it is to have. */
 export const roomIsHeld: MakeCheck = (scene) => ({
   invariant: 14,
   onStep: () => {
@@ -345,6 +357,16 @@ export const roomIsHeld: MakeCheck = (scene) => ({
         : `VM ${vm.vmId} is ${inWords(trueSize(vm))}, and ${host.name} holds ${held?.vcpus}/${held?.memory_mib}/${held?.disk_gib} for it`;
     });
   },
+  atRest: () =>
+    first(scene.mirror.reservations.all(), (held) => {
+      const row = scene.mirror.vms.get(held.vm_id);
+      if (held.released_at !== null || row?.presence !== "present") return undefined;
+      return held.vcpus === row.vcpus &&
+        held.memory_mib === row.memory_mib &&
+        held.disk_gib === row.disk_gib
+        ? undefined
+        : `VM ${row.id} is to be ${inWords(machineOf(row))}, and ${held.vcpus}/${held.memory_mib}/${held.disk_gib} is held for it`;
+    }),
 });
 
 const wasLost = ({ mirror }: Scene, vmId: string): boolean =>
