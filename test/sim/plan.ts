@@ -471,7 +471,13 @@ const wanted = fc.oneof(
     }),
   },
 );
-const resized = { ...gap, vm: index, keepDisk: fc.boolean() };
+const resized = {
+  // Most are over by what comes after; some are not.
+  gapMs: fc.constantFrom(0, 3 * SECOND, 2 * MINUTE, 8 * MINUTE, 8 * MINUTE),
+  gapSteps,
+  vm: index,
+  keepDisk: fc.boolean(),
+};
 /** A resize, and what of the hosts or of time hits it in the middle. */
 const resize: fc.Arbitrary<readonly Step[]> = fc
   .tuple(
@@ -533,16 +539,27 @@ const resize: fc.Arbitrary<readonly Step[]> = fc
   )
   .map(([to, how, hit]) => [{ ...how, ...to }, ...(hit === null ? [] : [hit])]);
 
-/** In about half of all plans there are none. */
-const resizes: fc.Arbitrary<readonly Readonly<{ at: number; steps: readonly Step[] }>[]> = fc.oneof(
+/**
+ * Before all else, in two plans of three: a VM that is delivered, and what is asked of it. Everything that comes after strikes
+ * in the middle of that. Later in a plan few VMs live for long enough.
+ */
+const resizes: fc.Arbitrary<readonly Step[]> = fc.oneof(
   { weight: 1, arbitrary: fc.constant([]) },
   {
-    weight: 1,
-    arbitrary: fc.array(fc.record({ at: fc.nat(5), steps: resize }), {
-      minLength: 1,
-      maxLength: 3,
-      size: "max",
-    }),
+    weight: 2,
+    arbitrary: fc
+      .tuple(
+        order.map((each) => ({
+          ...each,
+          plan: 0,
+          card: "good" as const,
+          guest: "honest" as const,
+          payAfterMs: 0,
+          gapMs: 3 * MINUTE,
+        })),
+        fc.array(resize, { minLength: 1, maxLength: 3, size: "max" }),
+      )
+      .map(([first, asked]) => [first, ...asked.flat()]),
   },
 );
 
@@ -592,10 +609,7 @@ export const planArbitrary: fc.Arbitrary<Plan> = fc
     resizes,
   })
   .map(({ restored, resizes: asked, ...plan }) => {
-    const steps = asked.reduce<Step[]>(
-      (before, each) => before.toSpliced(1 + each.at, 0, ...each.steps),
-      plan.steps,
-    );
+    const steps = [...asked, ...plan.steps];
     return restored === null
       ? { ...plan, steps }
       : { ...plan, steps: steps.toSpliced(steps.length - restored.beforeLast, 0, restored.step) };

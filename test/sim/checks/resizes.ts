@@ -17,7 +17,11 @@ const SWEEPS = 12;
 
 /** What a version of a plan gives; undefined: it came in hours that are lost. */
 export function soldAs(scene: Scene, planId: string, version: number): Machine | undefined {
-  if (version === 1) return PLANS.find(({ id }) => id === planId);
+  if (version === 1) {
+    const { vcpus, memoryMib, diskGib, bandwidthMbit, diskIops } =
+      PLANS.find(({ id }) => id === planId) ?? PLANS[0];
+    return { vcpus, memoryMib, diskGib, bandwidthMbit, diskIops };
+  }
   const row = scene.mirror.planVersions.get(`${planId}/${version}`);
   return row && machineOf(row);
 }
