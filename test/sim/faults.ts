@@ -61,9 +61,6 @@ const PLANNED = [
   "payment.declined",
   "payment.renewal_declined",
   "resize.taken",
-  "resize.paid_by_hand",
-  "resize.committed",
-  "resize.reverted",
   "db.restored",
 ] as const;
 

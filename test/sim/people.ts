@@ -339,7 +339,6 @@ export class People {
       const { payUrl } = Waiting.parse({ action: JSON.parse(shown.text) }).action;
       if (payUrl !== null) {
         await this.#provider.payInvoice(payUrl, form);
-        this.#sim.faults.count("resize.paid_by_hand");
         return;
       }
       await this.#sim.scheduler.sleep(30_000, undefined, "looks for what to pay");

@@ -89,7 +89,11 @@ export class Backups {
       actions: before.actions.filter(({ id }) => mirror.actions.get(id) === undefined),
       lostChanges: new Set(
         [...before.planChanges.values()]
-          .filter((change) => mirror.planChanges.get(change.id) !== change)
+          // Whoever followed it may have done no more than look.
+          .filter(
+            (change) =>
+              JSON.stringify(mirror.planChanges.get(change.id)) !== JSON.stringify(change),
+          )
           .map(({ vm_id: vmId }) => vmId),
       ),
       lostOrders: new Set([...before.orders.keys()].filter((id) => !mirror.orders.get(id))),

@@ -87,8 +87,6 @@ export async function simulate(
     sim.found.violation ??=
       error instanceof Violation ? error : new Violation(0, `threw ${describe(error)}`);
   }
-  for (const { outcome } of world.mirror.planChanges.all())
-    if (outcome !== null) sim.faults.count(`resize.${outcome}`);
   const { violation } = sim.found;
   const orders: Record<string, number> = {};
   for (const { state } of world.mirror.orders.all()) orders[state] = (orders[state] ?? 0) + 1;
