@@ -559,7 +559,10 @@ export class SimHost {
 const withoutLimits =
   (driver: VmDriver): VmDriver["list"] =>
   async (signal) =>
-    (await driver.list(signal)).map(({ limits: _, hotVcpus: __, ...observed }) => observed);
+    (await driver.list(signal)).map((observed) => {
+      const { limits: _limits, hotVcpus: _hotVcpus, ...known } = observed;
+      return known;
+    });
 
 /** An Ed25519 key of a text (RFC 8410: the 32 bytes behind a fixed header). */
 function seededKey(text: string): object {

@@ -248,15 +248,15 @@ export class People {
       await this.#provider.putOnFile(subscription, ON_FILE[step.onFile]);
     const quoteId = await this.#offer(vm, step);
     // While a change waits nothing is offered: whoever takes another one has it by then.
-    const other = step.then === "another" ? { ...step, to: (step.to % 2) + 1 } : null;
+    const other = step.next === "another" ? { ...step, to: (step.to % 2) + 1 } : null;
     const otherId = other && (await this.#offer(vm, other));
     const actionId = quoteId && (await this.#takeOffer(vm, quoteId, step.double));
     if (actionId === null) return;
     this.#sim.faults.count("resize.taken");
-    await this.#sim.scheduler.sleep(step.thenAfterMs, undefined, "thinks");
+    await this.#sim.scheduler.sleep(step.nextAfterMs, undefined, "thinks");
     const who = ownerOf(vm);
     const path = `/v1/vms/${toWireId("vm", vm.id)}`;
-    switch (step.then) {
+    switch (step.next) {
       case "wait":
         return;
       case "confirm":
