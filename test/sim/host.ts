@@ -504,7 +504,7 @@ export class SimHost {
 
   #driverOf(life: Incarnation, clock: Clock, installation: InstallationId): VmDriver {
     const { hypervisor, cpuThreads, memoryMib, diskGib } = this.#shape;
-    return createSimulatedDriver({
+    const driver = createSimulatedDriver({
       world: this.#worldOf(life),
       clock,
       ids: this.#sim.ids,
@@ -516,6 +516,7 @@ export class SimHost {
       faults: (point, signal) => this.#atPoint(life, point, signal),
       installation,
     });
+    return this.agentOf === "today" ? driver : { ...driver, list: withoutLimits(driver) };
   }
 
   async #atPoint(
@@ -553,6 +554,15 @@ export class SimHost {
     }
   }
 }
+
+/** As agents of before looked: what a VM is limited to, and how far it could grow, they do not know. */
+const withoutLimits =
+  (driver: VmDriver): VmDriver["list"] =>
+  async (signal) =>
+    (await driver.list(signal)).map((observed) => {
+      const { limits: _limits, hotVcpus: _hotVcpus, ...known } = observed;
+      return known;
+    });
 
 /** An Ed25519 key of a text (RFC 8410: the 32 bytes behind a fixed header). */
 function seededKey(text: string): object {
