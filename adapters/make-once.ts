@@ -24,3 +24,11 @@ export async function makeOnce<T>(call: {
     return made ?? call.make(`${call.key}-${Math.floor(+call.now / MINUTE_MS)}`);
   }
 }
+
+/**
+ * Of a call that may be made again and again, as it asks for a state and makes nothing: the client's own tries share this key, and
+ * the next call has another. Left to itself the client draws one.
+ */
+export const keyOfCall = (what: string, id: string, now: Date): { idempotencyKey: string } => ({
+  idempotencyKey: `${what}-${id}-${+now}`,
+});

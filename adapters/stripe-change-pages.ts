@@ -1,6 +1,6 @@
 import Stripe from "stripe";
 import type { ChangePage, PagePayment, PriceChangeState } from "#core/billing/price-changes.ts";
-import { makeOnce } from "./make-once.ts";
+import { keyOfCall, makeOnce } from "./make-once.ts";
 import { instant, money, seconds } from "./stripe-states.ts";
 
 /*
@@ -116,7 +116,7 @@ export function createChangePages(stripe: Stripe, now: () => Date) {
     if (page === undefined) return { kind: "not_there" };
     if (page.status === "open")
       try {
-        await stripe.checkout.sessions.expire(page.id);
+        await stripe.checkout.sessions.expire(page.id, {}, keyOfCall("expire", page.id, now()));
       } catch (error) {
         // The payer was faster, or its time: what it is now says which.
         if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;

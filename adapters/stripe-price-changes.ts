@@ -7,7 +7,7 @@ import type {
   PriceChanges,
   PriceChangeState,
 } from "#core/billing/price-changes.ts";
-import { makeOnce } from "./make-once.ts";
+import { keyOfCall, makeOnce } from "./make-once.ts";
 import { createChangePages } from "./stripe-change-pages.ts";
 import { fetchBilled, itemOf, linesOf } from "./stripe-billed.ts";
 import { refundAll } from "./stripe-refunds.ts";
@@ -178,7 +178,8 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     }
     if (found.kind !== "waiting" || found.invoiceId === null) return found;
     try {
-      await stripe.invoices.voidInvoice(found.invoiceId);
+      const { invoiceId } = found;
+      await stripe.invoices.voidInvoice(invoiceId, {}, keyOfCall("void", invoiceId, now()));
     } catch (error) {
       // The payer was faster, or the time: what it is now says which.
       if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;
@@ -188,9 +189,9 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
 
   const sayUndone = async (subscription: Stripe.Subscription, changeId: string): Promise<void> => {
     if (subscription.metadata[UNDONE] === changeId) return;
-    await stripe.subscriptions.update(subscription.id, {
-      metadata: { [MADE]: "", [UNDONE]: changeId },
-    });
+    const metadata = { [MADE]: "", [UNDONE]: changeId };
+    const key = keyOfCall("say-undone", changeId, now());
+    await stripe.subscriptions.update(subscription.id, { metadata }, key);
   };
 
   /**
@@ -298,7 +299,7 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     if (found.kind === "waiting" && paysBy === "other") return false;
     let invoice = await invoiceOf(subscriptionId, changeId);
     if (invoice?.status === "open") {
-      await voidOpen(stripe, invoice.id);
+      await voidOpen(stripe, invoice.id, now());
       invoice = await stripe.invoices.retrieve(invoice.id);
     }
     const subscription = await retrieve(subscriptionId);
@@ -385,9 +386,9 @@ async function instantOf(stripe: Stripe, invoice: Stripe.Invoice): Promise<numbe
   return starts.length === 0 ? undefined : Math.min(...starts);
 }
 
-async function voidOpen(stripe: Stripe, invoiceId: string): Promise<void> {
+async function voidOpen(stripe: Stripe, invoiceId: string, now: Date): Promise<void> {
   try {
-    await stripe.invoices.voidInvoice(invoiceId);
+    await stripe.invoices.voidInvoice(invoiceId, {}, keyOfCall("void", invoiceId, now));
   } catch (error) {
     // It was paid, or made void, since we looked.
     if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;

@@ -12,7 +12,7 @@ import {
 } from "#core/billing/payments.ts";
 import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.ts";
 import { ok, refuse } from "#core/result.ts";
-import { makeOnce } from "./make-once.ts";
+import { keyOfCall, makeOnce } from "./make-once.ts";
 import { withAllLines } from "./stripe-billed.ts";
 import { PAID_FOR_ORDER } from "./stripe-change-pages.ts";
 import { isMissing, withOutages } from "./stripe-outages.ts";
@@ -225,7 +225,8 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       const now = await fetchCheckout(checkoutId);
       if (now.status !== "open") return now;
       try {
-        await stripe.checkout.sessions.expire(checkoutId);
+        const key = keyOfCall("expire", checkoutId, options.now());
+        await stripe.checkout.sessions.expire(checkoutId, {}, key);
       } catch (error) {
         // The payer was faster, or another expiry: what it is now says which.
         if (!(error instanceof Stripe.errors.StripeInvalidRequestError)) throw error;

@@ -551,24 +551,22 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "resize: what was paid for a size that nobody saw counts as given back",
     file: "commands/billing/follow-plan-change.ts",
-    find: "if (await deps.payments.undoChange({ changeId, subscriptionId, priceId }))",
+    find: "if (await deps.payments.undoChange({ changeId, subscriptionId, paysBy, priceId }))",
     replace: "if (priceId !== '')",
     plan: "resize-not-seen",
   },
   {
     name: "resize: the money goes back, and the new price stays",
     file: "adapters/stripe-price-changes.ts",
-    find: `if (found.kind === "applied")
-      await setPriceBack(`,
-    replace: `if (found.kind === "waiting")
-      await setPriceBack(`,
+    find: 'if (found.kind === "applied") await setPriceBack(',
+    replace: 'if (found.kind === "waiting") await setPriceBack(',
     plan: "resize-not-seen",
   },
   {
     name: "resize: what taking it back gave is kept as credit, beside the refund",
     file: "adapters/stripe-price-changes.ts",
-    find: "if (amount === 0 || invoice.customer === null) return true;",
-    replace: "if (amount !== 1 || invoice.customer === null) return true;",
+    find: "if (amount === 0 || currency === undefined) return true;",
+    replace: "if (amount !== 1 || currency === undefined) return true;",
     plan: "resize-not-seen",
   },
   {
@@ -623,7 +621,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "resize: what is dropped can still be paid",
     file: "adapters/stripe-price-changes.ts",
-    find: "await stripe.invoices.voidInvoice(found.invoiceId);",
+    find: 'await stripe.invoices.voidInvoice(invoiceId, {}, keyOfCall("void", invoiceId, now()));',
     replace: `if (found.invoiceId !== "") return { kind: "not_there" };`,
     plan: "resize-declined",
   },
