@@ -409,6 +409,8 @@ export class SimHost {
     const mayLack = this.hasLostVms || this.wentBack !== null;
     if (mayLack && /^vm_(refused|step)$/.test(event) && what.includes("vm_missing")) return true;
     if (this.hasLostVms && event === "vm_refused" && what.startsWith("unsupported")) return true;
+    // A resize was taken back while its host was away, or its word was: the disk had grown by then, and the next report says so.
+    if (event === "vm_refused" && what.includes("a disk never shrinks")) return true;
     // It was taken away between the agent's look and what the driver did about it.
     if (this.hasLostVms && event === "vm_step" && /there is no VM|is not complete/.test(what))
       return true;
