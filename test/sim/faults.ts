@@ -60,7 +60,6 @@ const PLANNED = [
   "host.agent_upgraded",
   "payment.declined",
   "payment.renewal_declined",
-  "resize.taken",
   "db.restored",
 ] as const;
 

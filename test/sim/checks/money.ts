@@ -245,20 +245,18 @@ export const refundsWithinCaptures: MakeCheck = (scene) => ({
   onCommit: () =>
     first(scene.mirror.giveBacks.changed, ({ before, after }) => {
       if (before !== null || after === null) return undefined;
-      const twice = scene.mirror.giveBacks.all().some(
-        (o) =>
-          o.id !== after.id &&
-          o.vm_id === after.vm_id &&
-          // One whose price has changed has several invoices for one time, each for its own part.
-          (o.invoice_id === after.invoice_id || !hasChanged(scene, after.vm_id)) &&
-          o.from < after.until &&
-          after.from < o.until,
-      );
+      const twice = scene.mirror.giveBacks
+        .all()
+        .some(
+          (o) =>
+            o.id !== after.id &&
+            o.vm_id === after.vm_id &&
+            o.from < after.until &&
+            after.from < o.until,
+        );
       if (twice) return `a time of VM ${after.vm_id} is given back twice`;
       const invoice = scene.provider.standIn.store.get("invoice", after.invoice_id);
       const [line] = invoice?.lines.data ?? [];
-      // Of one whose price has changed, what one invoice credits is that much less that an older one is worth (core/billing/give-back.ts).
-      if (hasChanged(scene, after.vm_id)) return undefined;
       if (invoice === undefined || line === undefined) return `${after.invoice_id} is no invoice`;
       const period = BigInt(line.period.end - line.period.start) * 1000n;
       return after.amount_minor * period > BigInt(invoice.total) * BigInt(after.until - after.from)
@@ -293,14 +291,11 @@ function givenTooMuch({ mirror, provider }: Scene): string | undefined {
     const back = given
       .filter(({ id }) => mirror.giveBacks.get(id)?.invoice_id === invoice.id)
       .reduce((sum, { amount }) => sum + amount, 0n);
-    return back > 0n && back > BigInt(invoice.total)
+    return back > BigInt(invoice.total)
       ? `invoice ${invoice.id} came to ${invoice.total}, and ${back} of it went back`
       : undefined;
   });
 }
-
-const hasChanged = ({ mirror }: Scene, vmId: string): boolean =>
-  mirror.planChanges.all().some((change) => change.vm_id === vmId);
 
 /** Of a loss that is over: each paid period that it lay in by more than a cent's time has given its share back. */
 function notGivenBack(scene: Scene, loss: Row<"losses">): string | undefined {
@@ -314,7 +309,6 @@ function notGivenBack(scene: Scene, loss: Row<"losses">): string | undefined {
   const isOver = vm?.presence === "absent" || (loss.until !== null && loss.until <= paidUntil);
   if (!isOver) return undefined;
   if (loss.settled_at === null) return `the loss of VM ${loss.vm_id} is over, and is not settled`;
-  if (hasChanged(scene, loss.vm_id)) return undefined;
   return first(provider.standIn.store.all("invoice"), (invoice) => {
     const [line] = invoice.lines.data;
     const ofIt = invoice.parent?.subscription_details?.metadata?.["order_id"] === order.id;
