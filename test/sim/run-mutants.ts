@@ -66,6 +66,10 @@ export async function tryMutant(
     verdict = { ...verdict, detail: error instanceof Error ? error.message : String(error) };
   });
   if (caughtBy === null || (await holds(name, caughtBy))) return verdict;
+  // A world that breaks by itself is for `npm run sim` to tell: it says nothing of the defect, and the next ones may.
+  const following = (verdict.seed ?? Infinity) + 1;
+  const left = how.from + how.seeds - following;
+  if (left > 0) return tryMutant(name, { from: following, seeds: left });
   return {
     ...verdict,
     caught: false,
