@@ -1,3 +1,4 @@
+import { REPAIRS } from "#core/vms/vm.ts";
 import type { Row } from "../mirror.ts";
 import { first, isThere, nowOf, subscriptionsOf, type MakeCheck, type Scene } from "./scene.ts";
 
@@ -58,7 +59,14 @@ export const lostIsNotBilled: MakeCheck = (scene) => {
           ? undefined
           : `VM ${row.id} is not there for ${Math.round((now - known.since) / 3_600_000)} h, and ${subscription.id} bills for it`;
       }),
-    atRest: () => first(scene.mirror.vms.all(), (row) => stillFrozen(scene, row)),
+    atRest: () =>
+      first(scene.mirror.vms.all(), (row) => stillFrozen(scene, row)) ??
+      // What it ends with is still to come: its loss is settled, and what is owed for it given back.
+      first(scene.mirror.actions.all(), ({ status, type, vm_id: vmId }) =>
+        status === "running" && REPAIRS.some((each) => each === type)
+          ? `VM ${vmId} is still being repaired`
+          : undefined,
+      ),
   };
 };
 

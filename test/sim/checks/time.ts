@@ -134,6 +134,8 @@ export const usageIsWhole: MakeCheck = (scene) => {
             begin &&
             !ran.wasLate &&
             begin.from_at > ran.at &&
+            // One that began before the oldest that is taken is cut to begin there, the first one too.
+            !begin.bounded &&
             !isLost(vmId, ran.at, begin.from_at) &&
             !wasLostVm(scene, vmId)
           )
