@@ -1,3 +1,4 @@
+import { Role } from "#core/contracts/api/accounts.ts";
 import type { Answered } from "../api/client.ts";
 import { accountId } from "../names.ts";
 import { listed as joined, money, NOTHING, when, yesNo } from "../output/format.ts";
@@ -170,7 +171,7 @@ export const accountCommands = [
     staff: true,
     options: {
       ...RANGE,
-      role: oneOf("only those", ["customer", "staff", "integration"]),
+      role: oneOf("only those", Role.options),
       email: optional("what their e-mail address begins with", { value: "text" }),
       closed: oneOf("only those that are closed, or that are not", ["true", "false"]),
       sort: oneOf("in which order", ["createdAt", "-createdAt", "email", "-email"]),

@@ -1,3 +1,4 @@
+import { ActionView } from "#core/contracts/api/vms.ts";
 import type { Answered } from "../api/client.ts";
 import { byHash, FORCED } from "../forced.ts";
 import { maybe, vmId } from "../names.ts";
@@ -10,19 +11,7 @@ import { command, flag, oneOf, optional, required } from "./command.ts";
 
 type Action = Answered<"showAction">;
 
-const TYPES = [
-  "create",
-  "start",
-  "shutdown",
-  "stop",
-  "reboot",
-  "reset",
-  "delete",
-  "adopt_disk",
-  "restore_trash",
-  "recreate",
-  "resize",
-] as const;
+const { type: TYPE, status: STATUS } = ActionView.shape;
 
 const blocksOf = (action: Action["value"]): readonly Block[] => [
   {
@@ -103,8 +92,8 @@ export const actionCommands = [
     options: {
       ...RANGE,
       vm: optional("of which VM", { names: "vm", value: "vm" }),
-      status: oneOf("only those that are so", ["waiting", "running", "success", "error"]),
-      type: oneOf("only these", TYPES),
+      status: oneOf("only those that are so", STATUS.options),
+      type: oneOf("only these", TYPE.options),
       sort: oneOf("by when they began", ["startedAt", "-startedAt"]),
     },
     run: async (session, _, { vm, status, type, sort, ...range }) => {

@@ -1,3 +1,4 @@
+import { HostView } from "#core/contracts/api/hosts.ts";
 import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
 import { byHash, FORCED } from "../forced.ts";
@@ -148,7 +149,7 @@ export const hostCommands = [
     options: {
       ...RANGE,
       location: optional("at which location", { names: "location", value: "location" }),
-      state: oneOf("only those that are so", ["enrolling", "active", "draining", "retired"]),
+      state: oneOf("only those that are so", HostView.shape.state.options),
       group: optional("only those of this group", { value: "group" }),
       sort: oneOf("in which order", ["createdAt", "-createdAt", "name", "-name"]),
     },

@@ -1,3 +1,5 @@
+import { BillingInterval } from "#core/contracts/api/catalogue.ts";
+import { OrderView } from "#core/contracts/api/orders.ts";
 import { readFile } from "node:fs/promises";
 import { Failure } from "../failure.ts";
 import { catalogueId, accountId, maybe } from "../names.ts";
@@ -10,17 +12,6 @@ import { until, WATCH } from "../watch.ts";
 import { command, flag, oneOf, optional, required, several } from "./command.ts";
 
 type Order = Answered<"showOrder">["value"];
-
-const INTERVALS = ["month", "year", "hour"] as const;
-const STATES = [
-  "awaiting_payment",
-  "expired",
-  "paid",
-  "active",
-  "completed",
-  "refunding",
-  "refunded",
-] as const;
 
 const blockOf = (order: Order, checkoutUrl?: string): Block => ({
   kind: "fields",
@@ -85,7 +76,7 @@ export const orderCommands = [
         value: "image",
       }),
       location: required("a location's name or id", { names: "location", value: "location" }),
-      interval: oneOf("how it is paid (month)", INTERVALS),
+      interval: oneOf("how it is paid (month)", BillingInterval.options),
       sshKey: several("the file of a public key; may be given again", {
         names: "file",
         value: "file",
@@ -169,7 +160,7 @@ export const orderCommands = [
         names: "account",
         value: "account",
       }),
-      state: oneOf("only those that are so", STATES),
+      state: oneOf("only those that are so", OrderView.shape.state.options),
       sort: oneOf("by when they were placed", ["createdAt", "-createdAt"]),
     },
     run: async (session, _, { account, state, sort, ...range }) => {

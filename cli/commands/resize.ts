@@ -1,3 +1,5 @@
+import { BillingInterval } from "#core/contracts/api/catalogue.ts";
+import { ChangeBilling, ChangeWhen } from "#core/contracts/api/resizes.ts";
 import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
 import { byHash, FORCED } from "../forced.ts";
@@ -79,11 +81,14 @@ const OPTIONS = {
     names: "plan",
     value: "plan",
   }),
-  interval: oneOf("how it is to be paid (as it is)", ["month", "year", "hour"]),
+  interval: oneOf("how it is to be paid (as it is)", BillingInterval.options),
   keepDisk: flag("the disk stays as small as it is, so that the way down stays open"),
   quote: optional("take a quote of a dry run, without asking", { value: "quote" }),
-  when: oneOf("staff: at once, or at the renewal (now)", ["now", "renewal"]),
-  billing: oneOf("staff: charge for the rest of the period, or not (prorate)", ["prorate", "none"]),
+  when: oneOf("staff: at once, or at the renewal (now)", ChangeWhen.options),
+  billing: oneOf(
+    "staff: charge for the rest of the period, or not (prorate)",
+    ChangeBilling.options,
+  ),
   reason: optional("staff: why, for the audit", { value: "text" }),
   idempotencyKey: optional("the same key and request act once", { value: "key" }),
   ...FORCED,
