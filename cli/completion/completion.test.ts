@@ -147,7 +147,7 @@ describe("what is offered", () => {
 
   it("options by their names and the values that they take", async () => {
     expect(await offered("vm", "power", "web-2", "reboot", "--wa")).toEqual(["--watch"]);
-    expect(await offered("order", "create", "--interval", "")).toEqual(["month", "year", "hour"]);
+    expect(await offered("order", "create", "--interval", "")).toEqual(["hour", "month", "year"]);
     // Once each, but for what may be given again.
     expect(await offered("vm", "list", "--all", "--al")).toEqual([]);
     expect(await offered("order", "create", "--ssh-key", "f", "--ssh-")).toEqual(["--ssh-key"]);
