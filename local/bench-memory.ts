@@ -6,9 +6,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 import { atMost, type BenchRow } from "./bench-row.ts";
 import { until } from "./client.ts";
-import { freePort } from "./free-port.ts";
 import { PlainError } from "./main.ts";
-import { busyPort, portsFrom } from "./ports.ts";
+import { freePorts } from "./ports.ts";
 import { endLeftoverPostgres } from "./postgres-leftover.ts";
 import { dataFolderOf } from "./postgres-place.ts";
 
@@ -24,9 +23,9 @@ export async function measureMemory(asked: AbortSignal): Promise<readonly BenchR
   if (process.platform !== "linux") return [];
   const folder = await mkdtemp(path.join(os.tmpdir(), "berth-bench-"));
   await chmod(folder, 0o711);
-  const base = await freeBase();
+  const ports = await freePorts();
   const started = spawn("npm", ["start"], {
-    env: { ...process.env, BERTH_LOCAL_DIR: folder, BERTH_PORT: String(base) },
+    env: { ...process.env, BERTH_LOCAL_DIR: folder, BERTH_PORT: String(ports.api) },
     stdio: ["ignore", "ignore", "inherit"],
     detached: true, // a group of its own, to which npm's child belongs
   });
@@ -38,7 +37,7 @@ export async function measureMemory(asked: AbortSignal): Promise<readonly BenchR
     });
     await sleep(SETTLE_MS, undefined, { signal: asked });
     const all = await processes();
-    const postgres = all.find(({ args }) => args.includes(`-p ${portsFrom(base).postgres} `));
+    const postgres = all.find(({ args }) => args.includes(`-p ${ports.postgres} `));
     const ours = [started.pid, postgres?.pid].flatMap((root) => withChildren(all, root));
     const name = "memory of npm start after a minute";
     return [atMost(300, { name, unit: "MB", floor: null, ours: await megabytesOf(ours) })];
@@ -63,14 +62,6 @@ async function endGroup(group: number): Promise<void> {
   };
   if (signal("SIGTERM"))
     await until("the end of npm start", STOP_LIMIT_MS, async () => !signal(0) || undefined);
-}
-
-/** The first of four free neighbours. */
-async function freeBase(): Promise<number> {
-  for (;;) {
-    const base = await freePort();
-    if (base <= 65_532 && (await busyPort(portsFrom(base))) === undefined) return base;
-  }
 }
 
 type Process = Readonly<{ pid: number; parent: number; args: string }>;

@@ -6,9 +6,8 @@ import { z } from "zod";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { until } from "#local/client.ts";
 import { loadSaved } from "#local/saved-secrets.ts";
-import { busyPort, portsFrom } from "#local/ports.ts";
+import { busyPort, freePorts, portsFrom } from "#local/ports.ts";
 import { dataFolderOf } from "#local/postgres-place.ts";
-import { freeBase } from "#test/harness/free-base.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aFolder } from "#test/harness/stack.ts";
 
@@ -20,7 +19,7 @@ let base: number;
 beforeEach(async () => {
   root = await aFolder();
   folder = path.join(root, "local");
-  base = await freeBase();
+  base = (await freePorts()).api;
 });
 afterEach(async () => {
   for (const pid of await processesOf(root)) process.kill(pid, "SIGKILL");

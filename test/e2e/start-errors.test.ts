@@ -10,7 +10,6 @@ import { freePorts, type Ports } from "#local/ports.ts";
 import { CorruptFolder, loadSaved, save } from "#local/saved-secrets.ts";
 import { anActiveVm } from "#test/harness/customer.ts";
 import { runSql } from "#test/harness/database.ts";
-import { freeBase } from "#test/harness/free-base.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aFolder, openStack } from "#test/harness/stack.ts";
 
@@ -30,7 +29,7 @@ const start = (env: Record<string, string>, ...args: string[]) =>
       (error, _, stderr) => resolve({ code: error?.code ?? 0, stderr }),
     );
   });
-const aFreeBase = async () => String(await freeBase());
+const aFreeBase = async () => String((await freePorts()).api);
 
 describe("npm start fails with one clear line", () => {
   test("when its port is busy", async () => {

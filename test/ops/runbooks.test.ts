@@ -6,7 +6,7 @@ import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { EXAMPLE_SSH_KEY, until } from "#local/client.ts";
-import { freeBase } from "#test/harness/free-base.ts";
+import { freePorts } from "#local/ports.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { blocksRunBy } from "#test/harness/runbooks.ts";
 import { aFolder } from "#test/harness/stack.ts";
@@ -33,7 +33,7 @@ beforeAll(async () => {
     env: {
       ...process.env,
       BERTH_LOCAL_DIR: path.join(folder, ".local"),
-      BERTH_PORT: String(await freeBase()),
+      BERTH_PORT: String((await freePorts()).api),
     },
     stdio: ["ignore", "pipe", "inherit"],
   });

@@ -91,6 +91,8 @@ export class SimHost {
   oldSince: number | null = null;
   /** Whether its clock was ever another one than the control plane's. */
   clockWasSet = false;
+  /** How far its clock was off, at the most, when an agent began: until its first answer that agent has no other. */
+  bornOffMs = 0;
   /** Whether it has told of a size or of images that it does not have. */
   hasBoasted = false;
   /** Whether somebody ever took VMs away from it. */
@@ -216,6 +218,7 @@ export class SimHost {
     // As the agent's `main.ts` puts them together: what is told or promised to the control plane is in its time.
     const uptimeMs = () => scheduler.now().getTime();
     const planeTime = createPlaneTime({ clock, uptimeMs, log });
+    this.bornOffMs = Math.max(this.bornOffMs, Math.abs(this.#aheadMs));
     const signingClock: Clock = { now: () => planeTime.signingNow(), sleep: clock.sleep };
     const heard = (date: Date) => planeTime.heard(date);
     let installation: Installation | null = null;

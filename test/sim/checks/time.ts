@@ -3,7 +3,10 @@ import type { Row } from "../mirror.ts";
 import { isLostVm, lostSamples, wasLostVm } from "./lost-hour.ts";
 import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
-/** As near as a host whose clock is off comes to our time: what it counts is given an instant so near to the true one. */
+/**
+ * As near as a host whose clock is off comes to our time: what it counts is given an instant so near to the true one.
+ * What an agent counts before its first answer has the host's own time, which is off as it was when the agent began.
+ */
 const CORRECTED_MS = 6_000;
 /** So long the samples themselves are kept, from where they begin: one of a host that slept may be days long. */
 const KEPT_MS = 39 * 24 * 3_600_000;
@@ -197,7 +200,10 @@ export const bytesCountOnce: MakeCheck = (scene) => ({
     const runsOf = new Map(scene.hosts.flatMap((h) => [...h.world.runs]));
     const slackOf = new Map(
       scene.hosts.flatMap((h) =>
-        [...h.world.runs.keys()].map((epoch) => [epoch, h.clockWasSet ? CORRECTED_MS : 0]),
+        [...h.world.runs.keys()].map((epoch) => [
+          epoch,
+          h.clockWasSet ? CORRECTED_MS + h.bornOffMs : 0,
+        ]),
       ),
     );
     const lostOf = Map.groupBy(lostSamples(scene), (s) => s.boot_epoch);
