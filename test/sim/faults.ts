@@ -60,6 +60,7 @@ const PLANNED = [
   "host.agent_upgraded",
   "payment.declined",
   "payment.renewal_declined",
+  "resize.taken",
   "db.restored",
 ] as const;
 

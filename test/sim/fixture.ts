@@ -8,10 +8,55 @@ const POOL_ID = id(101);
 /** A block with five addresses to give away: few enough to run out. */
 export const ADDRESSES = Array.from({ length: 5 }, (_, n) => `198.18.0.${n + 2}`);
 
+/** The third is only resized to: its disk is the first one's, so that there is a way down, and it has less bandwidth than that. */
 export const PLANS = [
-  { id: id(200), name: "small", vcpus: 1, memoryMib: 1024, diskGib: 10, month: 500, year: 5000 },
-  { id: id(201), name: "large", vcpus: 4, memoryMib: 8192, diskGib: 80, month: 4000, year: 40_000 },
+  {
+    id: id(200),
+    name: "small",
+    vcpus: 1,
+    memoryMib: 1024,
+    diskGib: 10,
+    bandwidthMbit: 1000,
+    diskIops: 2000,
+    downgrade: "renewal",
+    month: 500,
+    year: 5000,
+  },
+  {
+    id: id(201),
+    name: "large",
+    vcpus: 4,
+    memoryMib: 8192,
+    diskGib: 80,
+    bandwidthMbit: 4000,
+    diskIops: null,
+    downgrade: "renewal",
+    month: 4000,
+    year: 40_000,
+  },
+  {
+    id: id(202),
+    name: "medium",
+    vcpus: 2,
+    memoryMib: 2048,
+    diskGib: 10,
+    bandwidthMbit: 500,
+    diskIops: 5000,
+    downgrade: "now",
+    month: 1200,
+    year: 12_000,
+  },
 ] as const;
+const priceId = (plan: number, interval: "month" | "year") =>
+  id((interval === "month" ? 210 : 220) + plan);
+/** The prices of the first versions. */
+export const PRICES = PLANS.flatMap((plan, n) =>
+  (["month", "year"] as const).map((interval) => ({
+    id: priceId(n, interval),
+    planId: plan.id,
+    interval,
+  })),
+);
 /** Windows asks for a firmware, and so for a word that an older agent does not know. */
 export const IMAGES = [
   { id: id(300), name: "linux", os: "linux", hypervisors: "{kvm,hyperv}", firmware: null },
@@ -42,12 +87,12 @@ const STANDING = `
 const CHANGING = `
   insert into ip_addresses (address, pool_id, location_id) values
     ${ADDRESSES.map((address) => values(address, POOL_ID, LOCATION_ID)).join(",")};
-  insert into plan_versions (plan_id, version, vcpus, memory_mib, disk_gib, traffic_gib, bandwidth_mbit, created_at) values
-    ${PLANS.map((p) => values(p.id, 1, p.vcpus, p.memoryMib, p.diskGib, 1024, 1000, MADE)).join(",")};
+  insert into plan_versions (plan_id, version, vcpus, memory_mib, disk_gib, traffic_gib, bandwidth_mbit, disk_iops, downgrade, created_at) values
+    ${PLANS.map((p) => values(p.id, 1, p.vcpus, p.memoryMib, p.diskGib, 1024, p.bandwidthMbit, p.diskIops, p.downgrade, MADE)).join(",")};
   insert into plan_prices (id, plan_id, plan_version, "interval", amount_minor, currency, created_at) values
     ${PLANS.flatMap((p, n) => [
-      values(id(210 + n), p.id, 1, "month", p.month, "usd", MADE),
-      values(id(220 + n), p.id, 1, "year", p.year, "usd", MADE),
+      values(priceId(n, "month"), p.id, 1, "month", p.month, "usd", MADE),
+      values(priceId(n, "year"), p.id, 1, "year", p.year, "usd", MADE),
     ]).join(",")}
 `;
 

@@ -412,6 +412,8 @@ export class SimHost {
     const mayLack = this.hasLostVms || this.wentBack !== null;
     if (mayLack && /^vm_(refused|step)$/.test(event) && what.includes("vm_missing")) return true;
     if (this.hasLostVms && event === "vm_refused" && what.startsWith("unsupported")) return true;
+    // A resize was taken back while its host was away, or its word was: the disk had grown by then, and the next report says so.
+    if (event === "vm_refused" && what.includes("a disk never shrinks")) return true;
     // It was taken away between the agent's look and what the driver did about it.
     if (this.hasLostVms && event === "vm_step" && /there is no VM|is not complete/.test(what))
       return true;
@@ -507,7 +509,7 @@ export class SimHost {
 
   #driverOf(life: Incarnation, clock: Clock, installation: InstallationId): VmDriver {
     const { hypervisor, cpuThreads, memoryMib, diskGib } = this.#shape;
-    return createSimulatedDriver({
+    const driver = createSimulatedDriver({
       world: this.#worldOf(life),
       clock,
       ids: this.#sim.ids,
@@ -519,6 +521,7 @@ export class SimHost {
       faults: (point, signal) => this.#atPoint(life, point, signal),
       installation,
     });
+    return this.agentOf === "today" ? driver : { ...driver, list: withoutLimits(driver) };
   }
 
   async #atPoint(
@@ -556,6 +559,15 @@ export class SimHost {
     }
   }
 }
+
+/** As agents of before looked: what a VM is limited to, and how far it could grow, they do not know. */
+const withoutLimits =
+  (driver: VmDriver): VmDriver["list"] =>
+  async (signal) =>
+    (await driver.list(signal)).map((observed) => {
+      const { limits: _limits, hotVcpus: _hotVcpus, ...known } = observed;
+      return known;
+    });
 
 /** An Ed25519 key of a text (RFC 8410: the 32 bytes behind a fixed header). */
 function seededKey(text: string): object {

@@ -6,6 +6,22 @@ const at = z.string().transform((text) => Date.parse(text));
 const maybeAt = at.nullable();
 const big = z.union([z.number(), z.string()]).transform(BigInt);
 
+/** A side of a quote, as it is stored. */
+const bought = z.object({
+  planId: z.string(),
+  planVersion: z.number(),
+  price: z
+    .object({ interval: z.string(), amount: z.object({ minor: z.string().transform(Number) }) })
+    .nullable(),
+  machine: z.object({
+    vcpus: z.number(),
+    memoryMib: z.number(),
+    diskGib: z.number(),
+    bandwidthMbit: z.number().nullable(),
+    diskIops: z.number().nullable(),
+  }),
+});
+
 /** The tables that the invariants speak of, by the columns that they speak of. */
 const ROWS = {
   orders: z.object({
@@ -43,6 +59,7 @@ const ROWS = {
     memory_mib: z.number(),
     disk_gib: z.number(),
     bandwidth_mbit: z.number().nullable(),
+    disk_iops: z.number().nullable(),
   }),
   plan_versions: z.object({
     plan_id: z.string(),
@@ -51,6 +68,35 @@ const ROWS = {
     memory_mib: z.number(),
     disk_gib: z.number(),
     bandwidth_mbit: z.number().nullable(),
+    disk_iops: z.number().nullable(),
+  }),
+  plan_prices: z.object({
+    id: z.string(),
+    plan_id: z.string(),
+    plan_version: z.number(),
+    interval: z.string(),
+  }),
+  resize_quotes: z.object({
+    id: z.string(),
+    applies_at: at,
+    order: z.enum(["pay_first", "machine_first"]),
+    offered: z.object({
+      from: bought,
+      to: bought,
+      lines: z.array(z.object({ amount: z.object({ minor: big }) })),
+    }),
+  }),
+  plan_changes: z.object({
+    id: z.string(),
+    vm_id: z.string(),
+    quote_id: z.string(),
+    action_id: z.string(),
+    money: z.string(),
+    machine: z.string(),
+    turned_back: z.string().nullable(),
+    outcome: z.enum(["committed", "reverted"]).nullable(),
+    reserved_at: maybeAt,
+    priced_at: maybeAt,
   }),
   hosts: z.object({
     id: z.string(),
@@ -245,6 +291,9 @@ export class Mirror {
   readonly vms = new TableMirror(ROWS.vms);
   /** Those that came in the run: the first ones are the fixture's. */
   readonly planVersions = new TableMirror(ROWS.plan_versions, ["plan_id", "version"]);
+  readonly planPrices = new TableMirror(ROWS.plan_prices);
+  readonly resizeQuotes = new TableMirror(ROWS.resize_quotes);
+  readonly planChanges = new TableMirror(ROWS.plan_changes);
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
   readonly services = new TableMirror(ROWS.services, ["vm_id"]);
@@ -267,6 +316,9 @@ export class Mirror {
     orders: this.orders,
     vms: this.vms,
     plan_versions: this.planVersions,
+    plan_prices: this.planPrices,
+    resize_quotes: this.resizeQuotes,
+    plan_changes: this.planChanges,
     hosts: this.hosts,
     reservations: this.reservations,
     services: this.services,
@@ -296,6 +348,13 @@ export class Mirror {
   /** The order that led to the VM, or may yet. */
   orderOf(vmId: string): Row<"orders"> | undefined {
     return this.orders.all().find((order) => order.vm_id === vmId);
+  }
+
+  /** What was offered, of a change. */
+  offerOf(change: Row<"plan_changes">) {
+    const quote = this.resizeQuotes.get(change.quote_id);
+    if (quote === undefined) throw new Error(`change ${change.id} has no quote`);
+    return { ...quote.offered, order: quote.order, appliesAt: quote.applies_at };
   }
 
   /** What brings all tables back to what they hold now. */

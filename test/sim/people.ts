@@ -11,7 +11,7 @@ import type { Guests } from "./guests.ts";
 import type { SimHost } from "./host.ts";
 import type { Mirror, Row } from "./mirror.ts";
 import { fetchOver } from "./network.ts";
-import type { By, Card, Lie, Power, RepeatedBody, Step } from "./plan.ts";
+import type { By, Card, Lie, OnFile, Power, RepeatedBody, Step } from "./plan.ts";
 import type { Provider } from "./provider.ts";
 import type { Restore } from "./restore.ts";
 import { Violation, type Sim } from "./sim.ts";
@@ -24,6 +24,12 @@ const CARDS: Record<Card, string> = {
   fails_later: "4000000000000341",
 };
 const CUSTOMERS = ["ada", "bob"] as const satisfies readonly PersonName[];
+/** Stripe's ready-made cards. */
+const ON_FILE: Record<OnFile, string> = {
+  good: "pm_card_visa",
+  asks: "pm_card_authenticationRequired",
+  declines: "pm_card_chargeCustomerFail",
+};
 /** How often a program of a customer's asks again before it gives up. */
 const MOST_TRIES = 6;
 /** How many minutes staff wait for a VM to be told as lost: a host that runs it still defines it again. */
@@ -31,6 +37,15 @@ const MOST_WAITS = 15;
 const SSH_KEY =
   "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKqP0kX9y0m0x9Jf5dJ0qCq0y8n3q7r5W2s1t4u6v8wx a@b";
 const Placed = z.object({ checkoutUrl: z.string(), order: z.object({ id: z.string() }) });
+
+const Quoted = z.object({
+  quote: z.object({ id: z.string() }).nullable(),
+  refusals: z.array(z.object({ code: z.string() })).default([]),
+});
+const Requested = z.object({ action: z.object({ id: z.string() }) });
+const Waiting = z.object({ action: z.object({ payUrl: z.string().nullable() }) });
+/** How often a customer looks whether there is something to pay, or to confirm. */
+const MOST_PAY_LOOKS = 8;
 
 /** Of what is said of a restore, what staff go by. */
 const Told = z.object({
@@ -55,6 +70,8 @@ type Keyed = {
 type Answer = { status: number; text: string };
 type HostsPlane = ReturnType<typeof createHttpControlPlane>;
 type OrderStep = Extract<Step, { do: "order" }>;
+type ResizeStep = Extract<Step, { do: "resize" }>;
+type StaffResizeStep = Extract<Step, { do: "resize_by_staff" }>;
 
 /** Customers, staff, and a host that lies. All speak HTTP over the same bad network, and ask again as programs do. */
 export class People {
@@ -225,9 +242,133 @@ export class People {
     }
   }
 
+  /** A customer has a resize offered, takes it, and does what there is to do about it. */
+  async resize(step: ResizeStep): Promise<void> {
+    const vm = await this.#delivered(step.vm);
+    if (vm === undefined) return;
+    const subscription = this.#mirror.services.get(vm.id)?.subscription_id ?? null;
+    if (step.onFile !== null && subscription !== null)
+      await this.#provider.putOnFile(subscription, ON_FILE[step.onFile]);
+    const quoteId = await this.#offer(vm, step);
+    // While a change waits nothing is offered: whoever takes another one has it by then.
+    const other = step.next === "another" ? { ...step, to: (step.to % 2) + 1 } : null;
+    const otherId = other && (await this.#offer(vm, other));
+    const actionId = quoteId && (await this.#takeOffer(vm, quoteId, step.double));
+    if (actionId === null) return;
+    this.#sim.faults.count("resize.taken");
+    await this.#sim.scheduler.sleep(step.nextAfterMs, undefined, "thinks");
+    const who = ownerOf(vm);
+    const path = `/v1/vms/${toWireId("vm", vm.id)}`;
+    switch (step.next) {
+      case "wait":
+        return;
+      case "confirm":
+        return this.#payFor(who, actionId, { authenticate: "succeed" });
+      case "refuse":
+        return this.#payFor(who, actionId, { authenticate: "fail" });
+      case "other_card":
+        return this.#payFor(who, actionId, { card: CARDS.good });
+      case "drop":
+        await this.#insist(who, "POST", `${path}/resize/cancel`);
+        return;
+      case "another":
+        if (otherId !== null) await this.#takeOffer(vm, otherId, step.double);
+        return;
+      case "delete":
+        await this.#insist(who, "DELETE", path);
+    }
+  }
+
+  /** A VM that is delivered, as soon as there is one, for as long as that is worth waiting for. */
+  async #delivered(index: number): Promise<Row<"vms"> | undefined> {
+    const there = () =>
+      this.#mirror.vms
+        .all()
+        .filter(
+          (vm) => vm.presence === "present" && this.#mirror.orderOf(vm.id)?.state === "active",
+        );
+    for (let tries = 0; there().length === 0 && tries < MOST_WAITS; tries++)
+      await this.#sim.scheduler.sleep(60_000, undefined, "waits for a VM");
+    return pick(there(), index);
+  }
+
+  /** @returns the quote's id; null: nothing was offered. */
+  async #offer(vm: Row<"vms">, step: ResizeStep): Promise<string | null> {
+    const answer = await this.#askForVm(vm, "resize-quotes", this.#wanted(vm, step), step.double);
+    if (answer === null) return null;
+    const { quote, refusals } = Quoted.parse(JSON.parse(answer));
+    if (quote !== null) return quote.id;
+    this.#sim.scheduler.trace(`no offer: ${refusals.map(({ code }) => code).join(" ")}`);
+    return null;
+  }
+
+  /** @returns the action that it began; null: it could not be taken. */
+  async #takeOffer(vm: Row<"vms">, quoteId: string, double: boolean): Promise<string | null> {
+    const answer = await this.#askForVm(vm, "actions", { type: "resize", quoteId }, double);
+    return answer === null ? null : Requested.parse(JSON.parse(answer)).action.id;
+  }
+
+  async #askForVm(
+    vm: Row<"vms">,
+    what: string,
+    body: unknown,
+    double: boolean,
+  ): Promise<string | null> {
+    const path = `/v1/vms/${toWireId("vm", vm.id)}/${what}`;
+    const key = `resize-key-${++this.#count}`;
+    const asked: Keyed = { who: ownerOf(vm), path, key, body, answer: null };
+    await Promise.all([this.#askOnce(asked), double ? this.#askOnce(asked) : null]);
+    return asked.answer;
+  }
+
+  #wanted(
+    vm: Row<"vms">,
+    { to, interval, keepDisk }: Pick<ResizeStep, "to" | "interval" | "keepDisk">,
+  ) {
+    const planId = this.#mirror.services.get(vm.id)?.plan_id;
+    const is = PLANS.findIndex(({ id }) => id === planId);
+    return {
+      planId: toWireId("plan", (PLANS[(is + to) % PLANS.length] ?? PLANS[0]).id),
+      ...(interval !== null && { billingInterval: interval }),
+      keepDisk,
+    };
+  }
+
+  /** Opens the page where a resize waits for its payment, if it does, and answers there. */
+  async #payFor(who: PersonName, actionId: string, form: Record<string, string>): Promise<void> {
+    for (let looks = 0; looks < MOST_PAY_LOOKS; looks++) {
+      const shown = await this.#insist(who, "GET", `/v1/actions/${actionId}`);
+      if (shown?.status !== 200) return;
+      const { payUrl } = Waiting.parse({ action: JSON.parse(shown.text) }).action;
+      if (payUrl !== null) {
+        await this.#provider.payInvoice(payUrl, form);
+        return;
+      }
+      await this.#sim.scheduler.sleep(30_000, undefined, "looks for what to pay");
+    }
+  }
+
+  /** Staff resize a VM, by what a dry run showed. */
+  async resizeByStaff(step: StaffResizeStep): Promise<void> {
+    const vm = await this.#delivered(step.vm);
+    if (vm === undefined) return;
+    const path = `/staff/v1/vms/${toWireId("vm", vm.id)}/resize`;
+    const { when, billing } = step;
+    const body = { ...this.#wanted(vm, step), when, billing, reason: "as somebody has asked us" };
+    const dry = await this.#insist("grace", "POST", path, { ...body, dryRun: true });
+    if (dry?.status !== 200) return;
+    const { hash } = z.object({ hash: z.string().nullable() }).parse(JSON.parse(dry.text));
+    if (hash === null) return;
+    const key = `resize-key-${++this.#count}`;
+    const asked: Keyed = { who: "grace", path, key, body: { ...body, hash }, answer: null };
+    await this.#askOnce(asked);
+    if (asked.answer !== null) this.#sim.faults.count("resize.taken");
+  }
+
   /** Staff sell a plan as another: larger, and dearer, by so much. */
   async changePlan(index: number, by: number): Promise<void> {
-    const { id, vcpus, memoryMib, diskGib, month, year } = PLANS[index === 1 ? 1 : 0];
+    const plan = PLANS[index === 1 ? 1 : 0];
+    const { id, vcpus, memoryMib, diskGib, bandwidthMbit, diskIops, month, year } = plan;
     const path = `/staff/v1/plans/${toWireId("plan", id)}/versions`;
     const price = (interval: "month" | "year", minor: number) => ({
       interval,
@@ -239,7 +380,8 @@ export class People {
       memoryMib: memoryMib + 128 * by,
       diskGib: diskGib + by,
       trafficGib: 1024,
-      bandwidthMbit: 1000 + by,
+      bandwidthMbit: bandwidthMbit + by,
+      diskIops,
       prices: [price("month", month), price("year", year)],
     };
     const key = `plan-key-${++this.#count}`;
@@ -457,8 +599,8 @@ export class People {
   }
 }
 
-/** 200: an order that was open already. */
-const isTaken = ({ status }: Answer): boolean => status === 200 || status === 202;
+/** 200: an order that was open already, or no offer. */
+const isTaken = ({ status }: Answer): boolean => status === 200 || status === 201 || status === 202;
 
 const pick = <T>(list: readonly T[], index: number): T | undefined =>
   list.length === 0 ? undefined : list[index % list.length];

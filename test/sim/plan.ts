@@ -66,6 +66,8 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
     | Readonly<{ do: "fail_renewals"; who: number; count: number; days: number }>
     | Readonly<{ do: "cancel_at_provider"; vm: number }>
     | Readonly<{ do: "change_plan"; plan: number; by: number }>
+    | Resize
+    | ResizeByStaff
     | Readonly<{ do: "jump"; days: number; strideHours: number }>
     | Readonly<{
         do: "restore";
@@ -101,9 +103,48 @@ export const STEP_KINDS = [
   "fail_renewals",
   "cancel_at_provider",
   "change_plan",
+  "resize",
+  "resize_by_staff",
   "jump",
   "restore",
 ] as const satisfies readonly Step["do"][];
+type Resized = Readonly<{
+  vm: number;
+  /** Which plan it is to have: so many further than its own. */
+  to: number;
+  /** null: paid for as it is. */
+  interval: "month" | "year" | null;
+  keepDisk: boolean;
+}>;
+/** A customer has it offered, and takes it. */
+type Resize = Resized &
+  Readonly<{
+    do: "resize";
+    double: boolean;
+    /** What their payment method has become by then; null: it is what it was. */
+    onFile: OnFile | null;
+    /** What they do about it then, so long after. */
+    next: AfterTaken;
+    nextAfterMs: number;
+  }>;
+type ResizeByStaff = Resized &
+  Readonly<{
+    do: "resize_by_staff";
+    when: "now" | "renewal";
+    billing: "prorate" | "none";
+  }>;
+/** A card that pays; one whose bank asks each time; one that it declines. */
+export type OnFile = "good" | "asks" | "declines";
+/** `confirm`, `refuse`: they answer the bank, if it asks. `another`: they take another offer meanwhile. */
+export type AfterTaken =
+  | "wait"
+  | "confirm"
+  | "refuse"
+  | "other_card"
+  | "drop"
+  | "another"
+  | "delete";
+
 /** Under the same key the same body or another one; or the same body under a key of its own: a second click. */
 export type RepeatedBody = "same" | "other" | "second_click";
 export type Card = "good" | "declined" | "insufficient" | "fails_later";
@@ -416,6 +457,114 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 );
 
+/** Another size, or another interval: both at once are two changes. */
+const wanted = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({ to: fc.integer({ min: 1, max: 2 }), interval: fc.constant(null) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      to: fc.constant(0),
+      interval: fc.constantFrom("month" as const, "year" as const, "year" as const),
+    }),
+  },
+);
+const resized = {
+  // Most are over by what comes after; some are not.
+  gapMs: fc.constantFrom(0, 3 * SECOND, 2 * MINUTE, 8 * MINUTE, 8 * MINUTE),
+  gapSteps,
+  vm: index,
+  keepDisk: fc.boolean(),
+};
+/** A resize, and what of the hosts or of time hits it in the middle. */
+const resize: fc.Arbitrary<readonly Step[]> = fc
+  .tuple(
+    wanted,
+    fc.oneof(
+      {
+        weight: 3,
+        arbitrary: fc.record({
+          do: fc.constant("resize" as const),
+          ...resized,
+          double: fc.boolean(),
+          onFile: fc.constantFrom<OnFile | null>(null, null, null, "good", "asks", "declines"),
+          next: fc.constantFrom<AfterTaken>(
+            "wait",
+            "wait",
+            "confirm",
+            "confirm",
+            "refuse",
+            "other_card",
+            "drop",
+            "another",
+            "delete",
+          ),
+          nextAfterMs: fc.constantFrom(0, 0, 5 * SECOND, 90 * SECOND, 70 * MINUTE),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("resize_by_staff" as const),
+          ...resized,
+          when: fc.constantFrom("now" as const, "now" as const, "renewal" as const),
+          billing: fc.constantFrom("prorate" as const, "none" as const),
+        }),
+      },
+    ),
+    fc.oneof(
+      { weight: 4, arbitrary: fc.constant(null) },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("vanish" as const),
+          ...gap,
+          host: fc.nat(1),
+          forMs: fc.constantFrom(8 * MINUTE, 150 * MINUTE),
+          inSteps,
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("jump" as const),
+          ...gap,
+          days: fc.constantFrom(1, 4, 33),
+          strideHours: fc.constant(72),
+        }),
+      },
+    ),
+  )
+  .map(([to, how, hit]) => [{ ...how, ...to }, ...(hit === null ? [] : [hit])]);
+
+/**
+ * Before all else, in one plan of three: a VM that is delivered, and what is asked of it. Everything that comes after strikes
+ * in the middle of that. Later in a plan few VMs live for long enough.
+ */
+const resizes: fc.Arbitrary<readonly Step[]> = fc.oneof(
+  // A failure that takes none of them is shrunk to a plan without.
+  { withCrossShrink: true },
+  { weight: 2, arbitrary: fc.constant([]) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(
+        order.map((each) => ({
+          ...each,
+          plan: 0,
+          card: "good" as const,
+          guest: "honest" as const,
+          payAfterMs: 0,
+          gapMs: 3 * MINUTE,
+        })),
+        fc.array(resize, { minLength: 1, maxLength: 2, size: "max" }),
+      )
+      .map(([first, asked]) => [first, ...asked.flat()]),
+  },
+);
+
 /** The database goes back to an earlier state, before so many of the plan's last steps. */
 const restore = fc.record({
   beforeLast: fc.nat(5),
@@ -458,12 +607,12 @@ export const planArbitrary: fc.Arbitrary<Plan> = fc
       { weight: RESTORES_IN - 1, arbitrary: fc.constant(null) },
       { weight: 1, arbitrary: restore },
     ),
+    // Likewise.
+    resizes,
   })
-  .map(({ restored, ...plan }) =>
-    restored === null
-      ? plan
-      : {
-          ...plan,
-          steps: plan.steps.toSpliced(plan.steps.length - restored.beforeLast, 0, restored.step),
-        },
-  );
+  .map(({ restored, resizes: asked, ...plan }) => {
+    const steps = [...asked, ...plan.steps];
+    return restored === null
+      ? { ...plan, steps }
+      : { ...plan, steps: steps.toSpliced(steps.length - restored.beforeLast, 0, restored.step) };
+  });

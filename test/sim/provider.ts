@@ -1,3 +1,4 @@
+import { z } from "zod";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 import type { PaymentProvider } from "#core/billing/price-changes.ts";
@@ -19,6 +20,10 @@ export type Provider = Readonly<{
   standIn: StripeStandIn;
   /** A person's browser posts the Checkout page. Answers its status. */
   pay: (checkoutUrl: string, card: string) => Promise<number>;
+  /** A person's browser posts the page of an invoice: a card, or an answer to the bank's question. Answers its status. */
+  payInvoice: (url: string, form: Record<string, string>) => Promise<number>;
+  /** The customer puts another card on file, by Stripe's name of it, for what this subscription asks. */
+  putOnFile: (subscription: string, card: string) => Promise<void>;
   /** The next so many payments of this customer fail. */
   failPayments: (customer: string, count: number) => void;
   /** The customer ends the subscription at the provider. */
@@ -125,6 +130,15 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
     alarm = { at: next, cancel };
   }
 
+  const post = (path: string, form: Record<string, string>) =>
+    standIn.fetch(
+      new Request(`${ORIGIN}${path}`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${API_KEY}` },
+        body: new URLSearchParams(form),
+      }),
+    );
+
   return {
     payments: createStripePayments({
       apiKey: API_KEY,
@@ -140,6 +154,19 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
         new Request(checkoutUrl, { method: "POST", body: new URLSearchParams({ card }) }),
       );
       return answer.status;
+    },
+    payInvoice: async (url, form) => {
+      await scheduler.turn("browser pays an invoice");
+      const body = new URLSearchParams(form);
+      return (await standIn.fetch(new Request(url, { method: "POST", body }))).status;
+    },
+    putOnFile: async (id, card) => {
+      await scheduler.turn("browser puts a card on file");
+      const customer = standIn.store.get("subscription", id)?.customer;
+      if (typeof customer !== "string") return;
+      const attached = await post(`/v1/payment_methods/${card}/attach`, { customer });
+      const method = z.object({ id: z.string() }).parse(await attached.json());
+      await post(`/v1/subscriptions/${id}`, { default_payment_method: method.id });
     },
     failPayments: (customer, count) => {
       const failing = new Request(`${ORIGIN}/_local/fail-payments`, {

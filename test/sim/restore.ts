@@ -26,6 +26,9 @@ export type Restore = {
   readonly actions: readonly Row<"actions">[];
   readonly samples: readonly Row<"usage_samples">[];
   readonly giveBacks: ReadonlyMap<string, Row<"give_backs">>;
+  readonly planChanges: ReadonlyMap<string, Row<"plan_changes">>;
+  /** VMs of which a change was begun, or went on, in what it knows no more. */
+  readonly lostChanges: ReadonlySet<string>;
   /** Orders that it does not know any more at all. */
   readonly lostOrders: ReadonlySet<string>;
 };
@@ -73,6 +76,7 @@ export class Backups {
       actions: mirror.actions.all(),
       samples: mirror.samples.all(),
       giveBacks: new Map(mirror.giveBacks.rows),
+      planChanges: new Map(mirror.planChanges.rows),
     };
     for (const socket of server.open) socket.cut();
     server.postgres.restore(backup.database);
@@ -83,6 +87,15 @@ export class Backups {
       at,
       said: null,
       actions: before.actions.filter(({ id }) => mirror.actions.get(id) === undefined),
+      lostChanges: new Set(
+        [...before.planChanges.values()]
+          // Whoever followed it may have done no more than look.
+          .filter(
+            (change) =>
+              JSON.stringify(mirror.planChanges.get(change.id)) !== JSON.stringify(change),
+          )
+          .map(({ vm_id: vmId }) => vmId),
+      ),
       lostOrders: new Set([...before.orders.keys()].filter((id) => !mirror.orders.get(id))),
     };
     restores.push(restore);

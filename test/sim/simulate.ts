@@ -240,6 +240,15 @@ const needsWhatIsNew = ({ mirror }: World, host: SimHost): boolean =>
         held.host_id === host.hostId &&
         held.released_at === null &&
         asksFirmware(mirror.orderOf(held.vm_id)?.image_id),
+    ) ||
+  // Nor does it show the size that it gives.
+  mirror.planChanges
+    .all()
+    .some(
+      ({ vm_id: vmId, machine, outcome }) =>
+        outcome === null &&
+        (machine === "applying" || machine === "reverting") &&
+        mirror.vms.get(vmId)?.host_id === host.hostId,
     );
 
 /** Faults stop, staff mend what only they can, and within the limit all is as it should be, and stays so. */
@@ -322,6 +331,7 @@ function businessState({ mirror }: World): ReadonlySet<string> {
       ...mirror.services
         .all()
         .map((s) => ["entitled", s.vm_id, new Date(s.entitled_until).toISOString()]),
+      ...mirror.planChanges.all().map((c) => ["changed", c.id, c.outcome]),
       ...mirror.ledgerTransactions.all().map((t) => ["booked", t.kind, t.reference]),
     ].map((line) => line.join(" ")),
   );

@@ -1,3 +1,4 @@
+import { BEGINS_BEFORE_RENEWAL_MS } from "#core/billing/plan-change.ts";
 import { assertNever } from "#core/result.ts";
 import type { RepairWay } from "#core/vms/plan-repair.ts";
 import { loseVm } from "#host-agent/drivers/simulated/host-events.ts";
@@ -10,6 +11,7 @@ import { FOREIGN } from "./sim-world.ts";
 import type { World } from "./world.ts";
 
 const HOUR = 3_600_000;
+const MINUTE = 60_000;
 
 /** Begins a step of the plan. What people do goes on by itself; only a jump in time is over when this returns. */
 export async function takeStep(world: World, step: Step): Promise<void> {
@@ -77,6 +79,10 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return begin(people.cancelAtProvider(step.vm));
     case "change_plan":
       return begin(people.changePlan(step.plan, step.by));
+    case "resize":
+      return begin(people.resize(step));
+    case "resize_by_staff":
+      return begin(people.resizeByStaff(step));
     case "jump":
       return jump(world, step.days, step.strideHours);
     case "restore":
@@ -304,13 +310,26 @@ export async function jump(world: World, days: number, strideHours: number): Pro
   const { scheduler } = world.sim;
   // Nobody lets a restored database lie for days.
   while (world.restores.some(({ said }) => said === null)) await world.run(60_000);
-  for (let left = days * 24 * HOUR; left > 0; left -= strideHours * HOUR) {
-    scheduler.skip(Math.min(left, strideHours * HOUR));
+  const until = scheduler.now().getTime() + days * 24 * HOUR;
+  for (let now = until - days * 24 * HOUR; now < until; now = scheduler.now().getTime()) {
+    const renewal = nextRenewal(world, now);
+    const next = Math.min(until, now + strideHours * HOUR, renewal);
+    scheduler.skip(next - now);
     for (const host of world.hosts) host.disturbed();
-    await world.run(AWAKE_MS);
+    await world.run(next === renewal ? AWAKE_AT_THE_END_MS : AWAKE_MS);
   }
   await world.run(AWAKE_AT_THE_END_MS);
 }
+/** When the next change begins that waits for its renewal: nobody's stride goes past that. */
+const nextRenewal = ({ mirror }: World, now: number): number =>
+  Math.min(
+    ...mirror.planChanges
+      .all()
+      .filter((change) => change.outcome === null && change.reserved_at === null)
+      .map((change) => mirror.offerOf(change).appliesAt - BEGINS_BEFORE_RENEWAL_MS + MINUTE)
+      .filter((begins) => begins > now),
+  );
+
 /** How long the world is awake between two strides: everybody is at work once. */
 const AWAKE_MS = 45_000;
 /** Long enough for invariant 6 to be owed. */

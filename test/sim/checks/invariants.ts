@@ -16,7 +16,14 @@ import {
   refundsWithinCaptures,
 } from "./money.ts";
 import type { MakeCheck } from "./scene.ts";
-import { guestsEarnNothing, ordersAreKept, soldIsMakeable } from "./promises.ts";
+import { guestsEarnNothing, soldIsMakeable } from "./promises.ts";
+import {
+  chargedAsOffered,
+  chargesAreServed,
+  ordersAreKept,
+  roomIsHeld,
+  sizesArePaid,
+} from "./resizes.ts";
 import { lostIsNotBilled } from "./losses.ts";
 import { bytesCountOnce, suspendedStops, unpaidStops, usageIsWhole } from "./time.ts";
 
@@ -44,11 +51,13 @@ export const INVARIANTS: readonly Readonly<{
   // There is no table of balances that could differ: a balance is the fold, wherever one is read.
   { number: 8, make: ledgerBalances, pending: null },
   { number: 9, make: refundsWithinCaptures, pending: "rated usage" },
+  { number: 9, make: chargedAsOffered, pending: null },
   { number: 10, make: usageIsWhole, pending: null },
   { number: 11, make: bytesCountOnce, pending: null },
   { number: 12, make: null, pending: "meter events" },
   { number: 13, make: addressesHaveOneOwner, pending: null },
   { number: 14, make: hostsAreNotOversold, pending: null },
+  { number: 14, make: roomIsHeld, pending: null },
   { number: 15, make: generationsGrow, pending: null },
   { number: 16, make: agentsConverge, pending: null },
   { number: 17, make: oneHostHasIt, pending: "migration: owner epochs that move" },
@@ -56,7 +65,9 @@ export const INVARIANTS: readonly Readonly<{
   { number: 18, make: () => ({ invariant: 18 }), pending: null },
   { number: 19, make: hostsKeepToTheirOwn, pending: null },
   { number: 20, make: changesAreRecorded, pending: null },
-  { number: 22, make: ordersAreKept, pending: "resizes, and their deadlines" },
+  { number: 21, make: chargesAreServed, pending: null },
+  { number: 22, make: ordersAreKept, pending: null },
+  { number: 22, make: sizesArePaid, pending: null },
   { number: 25, make: lostIsNotBilled, pending: null },
   { number: 26, make: guestsEarnNothing, pending: null },
   { number: 27, make: soldIsMakeable, pending: null },

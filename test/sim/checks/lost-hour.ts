@@ -39,6 +39,13 @@ export const lostSamples = ({ restores, mirror }: Scene): readonly Row<"usage_sa
     samples.filter((s) => mirror.samples.get(`${s.vm_id}/${s.boot_epoch}/${s.seq}`) === undefined),
   );
 
+/**
+ * A VM of which a change went on in the lost hours: what the provider and its host were told then, the database knows no more, and
+ * nothing asks them (docs/adr/0052).
+ */
+export const hasLostChange = ({ restores }: Scene, vmId: string): boolean =>
+  restores.some(({ lostChanges }) => lostChanges.has(vmId));
+
 /** Since the provider has told again of what went back in the lost hours, nothing excuses an order that does not know it. */
 export const mayNotKnowYet = ({ restores }: Scene, orderId: string): boolean =>
   restores.some(({ orders }) => {

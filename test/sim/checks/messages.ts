@@ -54,7 +54,9 @@ function secondOf(scene: Scene, order: Row<"orders">): string | undefined {
     );
   return first && `order ${order.id} is order ${first.id} once more, which is open`;
 }
-const isPower = (type: string | undefined) => type !== "create" && type !== "delete";
+/** A resize begins by its quote, which is taken once. */
+const isPower = (type: string | undefined) =>
+  type !== "create" && type !== "delete" && type !== "resize";
 
 /** 4. Whatever came of the deliveries, what we hold is what the provider says. */
 export const followsTheProvider: MakeCheck = (scene) => ({
@@ -100,7 +102,12 @@ function entitledAsPaid(scene: Scene, vmId: string): string | undefined {
         i.status === "paid" &&
         i.parent?.subscription_details?.subscription === service.subscription_id,
     )
-    .flatMap((i) => i.lines.data.map((line) => line.period.end * 1000));
+    // A proration pays for no time beyond what its period has.
+    .flatMap((i) =>
+      i.lines.data
+        .filter((line) => line.parent?.subscription_item_details?.proration !== true)
+        .map((line) => line.period.end * 1000),
+    );
   const paidUntil = Math.max(0, ...paid);
   const is = `VM ${vmId} is entitled until ${new Date(service.entitled_until).toISOString()}`;
   if (subscription && OVER.has(subscription.status))
@@ -176,6 +183,9 @@ function unrecorded(scene: Scene): string | undefined {
       if (after === null) return "what was bought was removed";
       if (
         before?.entitled_until === after.entitled_until &&
+        before.plan_id === after.plan_id &&
+        before.plan_version === after.plan_version &&
+        before.amount_minor === after.amount_minor &&
         before.subscription_status === after.subscription_status &&
         before.suspensions.join() === after.suspensions.join()
       )
@@ -192,7 +202,8 @@ function unrecorded(scene: Scene): string | undefined {
       return recorded(
         `action ${after.id} became ${after.status}`,
         [after.id, after.vm_id, orderIdOf(after.vm_id)],
-        before === null ? after.vm_id : after.id,
+        // Of one whose host is told what it waited to be told, its VM changes.
+        before === null || after.status === "running" ? after.vm_id : after.id,
       );
     })
   );

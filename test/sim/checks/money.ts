@@ -1,3 +1,4 @@
+import type { Stripe } from "stripe";
 import {
   first,
   machines,
@@ -202,7 +203,7 @@ export const ledgerBalances: MakeCheck = (scene) => ({
           : `invoice ${invoice.id} is booked with ${is}`;
       }) ??
       first(provider.standIn.store.all("refund"), (refund) => {
-        if (isLostOrder(scene, refund.metadata?.["order_id"])) return undefined;
+        if (isLostOrder(scene, orderOfRefund(scene, refund))) return undefined;
         const [transaction] = booked("refund", refund.id);
         if (!transaction) return `refund ${refund.id} is not booked`;
         return amount(transaction.id) === BigInt(-refund.amount)
@@ -214,13 +215,33 @@ export const ledgerBalances: MakeCheck = (scene) => ({
   },
 });
 
-/** What customers' balances say at the provider is what the ledger says that we owe them. */
+/** Written down with it, or else with the invoice that its payment paid: a change's refund names the change. */
+function orderOfRefund({ provider }: Scene, refund: Stripe.Refund): string | undefined {
+  const { store } = provider.standIn;
+  const named = refund.metadata?.["order_id"];
+  if (named !== undefined) return named;
+  const paid = store
+    .all("invoice_payment")
+    .find(({ payment }) => payment.payment_intent === refund.payment_intent)?.invoice;
+  return store.all("invoice").find(({ id }) => id === paid)?.parent?.subscription_details
+    ?.metadata?.["order_id"];
+}
+
+/**
+ * What customers' balances say at the provider is what the ledger says that we owe them: with what an invoice that nobody
+ * has paid has taken from them, which is booked with its payment, and comes back when it is voided.
+ */
 function creditIsBooked({ mirror, provider }: Scene): string | undefined {
   const owed = mirror.ledgerEntries
     .all()
     .filter((e) => e.account === "customer_credit")
     .reduce((sum, e) => sum + e.amount_minor, 0n);
-  const balance = provider.standIn.store.all("customer").reduce((sum, c) => sum + c.balance, 0);
+  const held = provider.standIn.store
+    .all("invoice")
+    .filter(({ status }) => status === "open" || status === "uncollectible")
+    .reduce((sum, i) => sum + (i.ending_balance ?? i.starting_balance) - i.starting_balance, 0);
+  const balance =
+    provider.standIn.store.all("customer").reduce((sum, c) => sum + c.balance, 0) - held;
   return owed === BigInt(balance)
     ? undefined
     : `customers' balances come to ${balance}, and ${owed} is booked`;
@@ -245,18 +266,20 @@ export const refundsWithinCaptures: MakeCheck = (scene) => ({
   onCommit: () =>
     first(scene.mirror.giveBacks.changed, ({ before, after }) => {
       if (before !== null || after === null) return undefined;
-      const twice = scene.mirror.giveBacks
-        .all()
-        .some(
-          (o) =>
-            o.id !== after.id &&
-            o.vm_id === after.vm_id &&
-            o.from < after.until &&
-            after.from < o.until,
-        );
+      const twice = scene.mirror.giveBacks.all().some(
+        (o) =>
+          o.id !== after.id &&
+          o.vm_id === after.vm_id &&
+          // One whose price has changed has several invoices for one time, each for its own part.
+          (o.invoice_id === after.invoice_id || !hasChanged(scene, after.vm_id)) &&
+          o.from < after.until &&
+          after.from < o.until,
+      );
       if (twice) return `a time of VM ${after.vm_id} is given back twice`;
       const invoice = scene.provider.standIn.store.get("invoice", after.invoice_id);
       const [line] = invoice?.lines.data ?? [];
+      // Of one whose price has changed, what one invoice credits is that much less that an older one is worth (core/billing/give-back.ts).
+      if (hasChanged(scene, after.vm_id)) return undefined;
       if (invoice === undefined || line === undefined) return `${after.invoice_id} is no invoice`;
       const period = BigInt(line.period.end - line.period.start) * 1000n;
       return after.amount_minor * period > BigInt(invoice.total) * BigInt(after.until - after.from)
@@ -291,11 +314,14 @@ function givenTooMuch({ mirror, provider }: Scene): string | undefined {
     const back = given
       .filter(({ id }) => mirror.giveBacks.get(id)?.invoice_id === invoice.id)
       .reduce((sum, { amount }) => sum + amount, 0n);
-    return back > BigInt(invoice.total)
+    return back > 0n && back > BigInt(invoice.total)
       ? `invoice ${invoice.id} came to ${invoice.total}, and ${back} of it went back`
       : undefined;
   });
 }
+
+const hasChanged = ({ mirror }: Scene, vmId: string): boolean =>
+  mirror.planChanges.all().some((change) => change.vm_id === vmId);
 
 /** Of a loss that is over: each paid period that it lay in by more than a cent's time has given its share back. */
 function notGivenBack(scene: Scene, loss: Row<"losses">): string | undefined {
@@ -309,6 +335,7 @@ function notGivenBack(scene: Scene, loss: Row<"losses">): string | undefined {
   const isOver = vm?.presence === "absent" || (loss.until !== null && loss.until <= paidUntil);
   if (!isOver) return undefined;
   if (loss.settled_at === null) return `the loss of VM ${loss.vm_id} is over, and is not settled`;
+  if (hasChanged(scene, loss.vm_id)) return undefined;
   return first(provider.standIn.store.all("invoice"), (invoice) => {
     const [line] = invoice.lines.data;
     const ofIt = invoice.parent?.subscription_details?.metadata?.["order_id"] === order.id;

@@ -1,5 +1,5 @@
 import type { SimHost } from "../host.ts";
-import { asksFirmware, IMAGES, PLANS } from "../fixture.ts";
+import { asksFirmware, IMAGES } from "../fixture.ts";
 import { isBeingProvenAgain } from "./lost-hour.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
@@ -34,44 +34,6 @@ export const guestsEarnNothing: MakeCheck = (scene) => ({
       return troubled === null || troubled < (after.paid_at ?? Infinity)
         ? `VM ${vm.id} ran on a host that did all that it was asked, and its order is paid back`
         : undefined;
-    }),
-});
-
-/** What a VM of a plan's version is to be. */
-function soldAs(scene: Scene, planId: string, version: number) {
-  const plan = PLANS.find(({ id }) => id === planId);
-  if (version > 1) return scene.mirror.planVersions.get(`${planId}/${version}`);
-  return (
-    plan && { ...plan, memory_mib: plan.memoryMib, disk_gib: plan.diskGib, bandwidth_mbit: 1000 }
-  );
-}
-
-/**
- * 22. Nobody runs at more than is paid, nor at less: what was bought is what was ordered, at that price, however its plan has
- * changed since; and the VM is of that size, and as fast.
- */
-export const ordersAreKept: MakeCheck = (scene) => ({
-  invariant: 22,
-  onCommit: () =>
-    first(scene.mirror.services.changed, ({ after }) => {
-      if (after === null) return undefined;
-      const order = scene.mirror.orderOf(after.vm_id);
-      return order?.plan_id === after.plan_id &&
-        order.plan_version === after.plan_version &&
-        order.total_minor === after.amount_minor
-        ? undefined
-        : `VM ${after.vm_id} was bought as another than was ordered`;
-    }) ??
-    first(scene.mirror.vms.changed, ({ after }) => {
-      const service = after && scene.mirror.services.get(after.id);
-      if (!after || !service) return undefined;
-      const sold = soldAs(scene, service.plan_id, service.plan_version);
-      return sold?.vcpus === after.vcpus &&
-        sold.memory_mib === after.memory_mib &&
-        sold.disk_gib === after.disk_gib &&
-        sold.bandwidth_mbit === after.bandwidth_mbit
-        ? undefined
-        : `VM ${after.id} is not of the size that was bought`;
     }),
 });
 

@@ -15,16 +15,12 @@ export type Mutant = Readonly<{
   plan?: string;
 }>;
 
-export const editsOf = (mutant: Mutant): readonly Readonly<{ find: string; replace: string }>[] =>
-  mutant.also ? [mutant, mutant.also] : [mutant];
-
 const ROOT = path.join(import.meta.dirname, "../../..");
 
-/** Loads the mutant's file with its defect from now on, in this thread alone. Throws when the text is not there once. */
-export function plant(mutant: Mutant): void {
-  const file = path.join(ROOT, mutant.file);
-  let source = readFileSync(file, "utf8");
-  for (const { find, replace } of editsOf(mutant)) {
+/** Its file's source with its defect. Throws when the text is not there once. */
+export function withDefect(mutant: Mutant): string {
+  let source = readFileSync(path.join(ROOT, mutant.file), "utf8");
+  for (const { find, replace } of mutant.also ? [mutant, mutant.also] : [mutant]) {
     const parts = source.split(find);
     if (parts.length !== 2)
       throw new Error(
@@ -32,7 +28,13 @@ export function plant(mutant: Mutant): void {
       );
     source = parts.join(replace);
   }
-  const url = pathToFileURL(file).href;
+  return source;
+}
+
+/** Loads the mutant's file with its defect from now on, in this thread alone. */
+export function plant(mutant: Mutant): void {
+  const source = withDefect(mutant);
+  const url = pathToFileURL(path.join(ROOT, mutant.file)).href;
   registerHooks({
     load(loading, context, nextLoad) {
       const loaded = nextLoad(loading, context);
