@@ -16,15 +16,6 @@ export type InOrder = Readonly<{
 /** Names are ordered and looked for by their bytes: one index serves both, whatever the database's language. */
 export const byBytes = (column: SQLWrapper): SQL => sql`${column} collate "C"`;
 
-/** What comes after a place, by one comparison of rows, which an index answers. */
-export function isAfter({ by, type = "text", id, down }: InOrder, place: Keyset | null) {
-  if (place === null) return undefined;
-  const than = sql.raw(down ? "<" : ">");
-  return by === undefined
-    ? sql`${id} ${than} ${place.id}::uuid`
-    : sql`(${by}, ${id}) ${than} (${place.key}::${sql.raw(type)}, ${place.id}::uuid)`;
-}
-
 export function inOrder({ by, id, down }: InOrder): SQL[] {
   const way = sql.raw(down ? "desc" : "asc");
   return [...(by === undefined ? [] : [sql`${by} ${way}`]), sql`${id} ${way}`];
