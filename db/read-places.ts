@@ -1,9 +1,10 @@
 import { and, eq, ne, sql, type Column, type SQL, type SQLWrapper } from "drizzle-orm";
 import type { Db } from "#db/client.ts";
-import { inOrder, type InOrder, type Keyset, type KeysetPage } from "#db/keyset.ts";
+import { inOrder, isAfter, type InOrder, type Keyset, type KeysetPage } from "#db/keyset.ts";
+import { list } from "#db/named.ts";
 
 /** A column, or what an index has in the place of one, with the value that all rows of something have in it. */
-type Having = Readonly<{ column: SQLWrapper; value: unknown }>;
+type Having = Readonly<{ column: SQLWrapper; value: string | boolean }>;
 
 /** What one filter leaves of a list. */
 export type Narrowing = Readonly<{
@@ -44,7 +45,7 @@ export type Places = Readonly<{ ids: readonly string[]; end: Keyset | null }>;
 export type ReadPage<T> = Readonly<{ rows: readonly T[]; end: Keyset | null }>;
 
 /** So many rows are looked through at the most by each statement, whatever the filters. */
-export const MOST_LOOKED_THROUGH = 5000;
+const MOST_LOOKED_THROUGH = 5000;
 
 /** All that has this value. `usual`: what most of the list has, and its index leaves out. */
 export const having = (
@@ -68,12 +69,8 @@ export const having = (
  * if each leaves much, the list is looked through from the page's place on, no further than `most` rows: the page may then have
  * fewer items than it could hold, or none, and tells where it ended.
  */
-export async function readPlaces(
-  db: Db,
-  list: PlacesOf,
-  page: KeysetPage,
-  most = MOST_LOOKED_THROUGH,
-): Promise<Places> {
+export async function readPlaces(db: Db, list: PlacesOf, page: KeysetPage): Promise<Places> {
+  const { most = MOST_LOOKED_THROUGH } = page;
   const [first, ...more] = list.narrowings;
   const isServed = first === undefined || (first.index === "ordered" && more.length === 0);
   if (isServed) return lookThrough(db, list, page, page.limit);
@@ -123,13 +120,14 @@ async function readWhole(
   { limit, after }: KeysetPage,
 ): Promise<readonly string[]> {
   const { order, table } = list;
+  const left = and(narrowing.where, within(list, undefined, null));
   const passes = allOf([others(list, narrowing), within(list, undefined, after)]);
   // Apart, so that Postgres does not go by the list's order, however it takes the filters.
   const rows = ofParts(
     list,
     (part) =>
       sql`(select ${order.id} as id, ${order.by ?? sql`null`} as key, ${passes} as passes
-        from ${narrowing.from?.rows ?? table} where ${allOf([narrowing.where, part?.where])} offset 0)`,
+        from ${narrowing.from?.rows ?? table} where ${allOf([left, part?.where])} offset 0)`,
   );
   const way = listed(inOrder(asRead(order)));
   const found = await db
@@ -165,7 +163,7 @@ async function lookThrough(
     (one) =>
       sql`(select ${leads?.column ?? sql`0`} as lead, ${order.id} as id, ${order.by ?? sql`null::text`} as key, ${passes} as passes
         from ${table}
-        where ${allOf([by?.having ? by.indexed : by?.where, one?.where, within(list, leads, after)])}
+        where ${allOf([by?.having ? by.indexed : by?.where, one?.having === leads ? undefined : one?.where, within(list, leads, after)])}
         order by ${listed(led(leads?.column ?? order.id, order))} limit ${most})`,
   );
   const way = listed(led(sql`lead`, asRead(order)));
@@ -195,32 +193,22 @@ async function lookThrough(
 }
 
 /**
- * From where to where an index is read that has `leads` first and then the list's order: each end one comparison of rows, by which
- * Postgres finds the place and knows where to stop. An equality would say the same of `leads`, and leave it to Postgres which index
- * it takes.
+ * From where to where an index is read that has `leads` first and then the list's order. `leads` by `any`, and not by an equality:
+ * Postgres would leave what is equal out of the order, and go by whichever index has the rest of it.
  */
 function within(
   { order, between }: PlacesOf,
   leads: Having | undefined,
   after: Keyset | null,
 ): SQL | undefined {
-  const { by, type = "text", id, down } = order;
-  const bound = (than: string, ends: readonly (readonly [SQLWrapper, SQL])[]) => {
-    const all = [...(leads ? [[leads.column, sql`${leads.value}`] as const] : []), ...ends];
-    if (all.length === 0) return undefined;
-    const columns = listed(all.map(([column]) => sql`${column}`));
-    return sql`(${columns}) ${sql.raw(than)} (${listed(all.map(([, value]) => value))})`;
-  };
-  const keyed = (key: string): readonly (readonly [SQLWrapper, SQL])[] =>
-    by === undefined ? [] : [[by, sql`${key}::${sql.raw(type)}`]];
-  const place = after && ([...keyed(after.key), [id, sql`${after.id}::uuid`]] as const);
+  const { by, type = "text" } = order;
   const { from = null, to = null } = between ?? {};
+  const key = (value: string) => sql`${value}::${sql.raw(type)}`;
   return and(
-    place && !down ? bound(">", place) : bound(">=", from === null ? [] : keyed(from)),
-    place && down ? bound("<", place) : to === null ? bound("<=", []) : bound("<", keyed(to)),
-    // A place comes from outside.
-    place && from !== null && by ? sql`${by} >= ${from}::${sql.raw(type)}` : undefined,
-    place && to !== null && by ? sql`${by} < ${to}::${sql.raw(type)}` : undefined,
+    leads && sql`${leads.column} = any(${list([leads.value], (value) => value)})`,
+    by && from !== null ? sql`${by} >= ${key(from)}` : undefined,
+    by && to !== null ? sql`${by} < ${key(to)}` : undefined,
+    isAfter(order, after),
   );
 }
 

@@ -17,6 +17,7 @@ const USAGE = `npm run bench:staff -- [options]: what staff's lists and search t
   --json        the figures as data, and nothing else
   --check       exit code 1 when one misses its goal
   --vms <n>     how many VMs there are (1000000)
+  --calls <n>   how often each is called (100); of fewer, "ours" is the longest
   --help
 
 Each list in each of its orders, with each filter, each two of them and all at once, the second page of what has one, an account's
@@ -25,7 +26,6 @@ the API do not exceed, one after the other. The floor is the same of a statement
 them: no answer of the database takes less.
 `;
 
-const CALLS = 100;
 const WARM_UP = 5;
 const MOST_MS = 100;
 /** With fewer, some of what is asked for is not there. */
@@ -42,12 +42,14 @@ async function main(args: readonly string[]): Promise<void> {
     throw new PlainError(
       `--vms is a number that ${VMS_OF_A_HOST} divides, ${LEAST_VMS} at the least`,
     );
+  const calls = Number(values.calls);
+  if (!Number.isInteger(calls) || calls < 1) throw new PlainError("--calls is a number from 1 on");
   await benchOnStack(values, { hosts: [], sweepSeconds: 24 * 3600, throwaway: true }, (stack) =>
-    measure(stack, vms),
+    measure(stack, vms, calls),
   );
 }
 
-async function measure(stack: Stack, vms: number): Promise<readonly BenchRow[]> {
+async function measure(stack: Stack, vms: number, calls: number): Promise<readonly BenchRow[]> {
   const fleet = await openFleet(stack, "bench_staff");
   try {
     await fill(fleet, { hosts: vms / VMS_OF_A_HOST, vms });
@@ -57,7 +59,7 @@ async function measure(stack: Stack, vms: number): Promise<readonly BenchRow[]> 
     const rows: BenchRow[] = [];
     try {
       for await (const { name, target } of askedOf(skewed, vms, fleet.staffId, ask)) {
-        const took = await byTurns([floor.once, () => ask(target)]);
+        const took = await byTurns([floor.once, () => ask(target)], calls);
         const [ofFloor = [], ours = []] = took;
         const typical = percentile(ours, 0.5).toFixed(1);
         rows.push(
@@ -120,10 +122,13 @@ async function asOwner({ deps, staffId }: Fleet) {
 }
 
 /** What each of these calls took, in ms: by turns, so that all meet the same machine. */
-async function byTurns(calls: readonly (() => Promise<unknown>)[]): Promise<readonly number[][]> {
-  const took = calls.map((): number[] => []);
-  for (let n = 0; n < WARM_UP + CALLS; n++)
-    for (const [nth, once] of calls.entries()) {
+async function byTurns(
+  each: readonly (() => Promise<unknown>)[],
+  calls: number,
+): Promise<readonly number[][]> {
+  const took = each.map((): number[] => []);
+  for (let n = 0; n < WARM_UP + calls; n++)
+    for (const [nth, once] of each.entries()) {
       const began = performance.now();
       await once();
       if (n >= WARM_UP) took[nth]?.push(performance.now() - began);
@@ -151,6 +156,7 @@ function parse(args: readonly string[]) {
       options: {
         ...BENCH_OPTIONS,
         vms: { type: "string", default: "1000000" },
+        calls: { type: "string", default: "100" },
       },
     }).values;
   } catch (error) {

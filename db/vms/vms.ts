@@ -351,7 +351,7 @@ function narrowingsOf({ accountId, hostId, locationId, planId, presence }: VmFil
       from: {
         counted: sql`select from ${services} where ${services.planId} = ${planId}::uuid`,
         rows: sql`(select ${services.vmId} as of_plan from ${services} where ${services.planId} = ${planId}::uuid offset 0) as bought
-          join ${vms} on ${vms.id} = of_plan`,
+          join lateral (select * from ${vms} where ${vms.id} = of_plan offset 0) as vms on true`,
       },
     });
   if (locationId !== null) narrowings.push(having(vms.locationId, locationId, "ordered"));
