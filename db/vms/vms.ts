@@ -1,16 +1,4 @@
-import {
-  and,
-  asc,
-  desc,
-  eq,
-  inArray,
-  isNotNull,
-  isNull,
-  lt,
-  notExists,
-  sql,
-  type SQL,
-} from "drizzle-orm";
+import { and, asc, desc, eq, inArray, isNotNull, isNull, lt, notExists, sql } from "drizzle-orm";
 import { runsUntil } from "#core/billing/entitlement.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { askedHardware } from "#core/vms/image-hardware.ts";
