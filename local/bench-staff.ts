@@ -8,7 +8,7 @@ import { memoryOfPostgres } from "./bench-memory.ts";
 import { atMost, noGoal, percentile, type BenchRow } from "./bench-row.ts";
 import { BENCH_OPTIONS, benchOnStack } from "./bench-stack.ts";
 import { askedOf } from "./bench-staff-asks.ts";
-import { skew } from "./bench-staff-rows.ts";
+import { skew, withoutIndexes } from "./bench-staff-rows.ts";
 import { PlainError, runMain } from "./main.ts";
 import type { Stack } from "./stack.ts";
 
@@ -52,8 +52,10 @@ async function main(args: readonly string[]): Promise<void> {
 async function measure(stack: Stack, vms: number, calls: number): Promise<readonly BenchRow[]> {
   const fleet = await openFleet(stack, "bench_staff");
   try {
-    await fill(fleet, { hosts: vms / VMS_OF_A_HOST, vms });
-    const skewed = await skew(fleet, vms);
+    const skewed = await withoutIndexes(fleet, async () => {
+      await fill(fleet, { hosts: vms / VMS_OF_A_HOST, vms });
+      return skew(fleet, vms);
+    });
     const ask = await asOwner(fleet);
     const floor = await openFloor(fleet, vms);
     const rows: BenchRow[] = [];
