@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Keyset } from "#db/keyset.ts";
+import type { ReadPage } from "#db/read-places.ts";
 import type { Page, PageRequest } from "./page.ts";
 
 /** A list in one order, with what it is narrowed down to: a cursor of it is good for no other. */
@@ -53,16 +54,16 @@ function readCursor(
 export async function orderedPage<T>(
   of: OrderedList,
   { limit, cursor }: PageRequest,
-  read: (page: { limit: number; after: Keyset | null }) => Promise<readonly T[]>,
+  read: (page: { limit: number; after: Keyset | null }) => Promise<ReadPage<T>>,
   placeOf: (item: T) => Keyset,
 ): Promise<Result<Page<T>, Refusal<"cursor_invalid">>> {
   const after = readCursor(cursor, of);
   if (!after.ok) return after;
-  const rows = await read({ limit: limit + 1, after: after.value });
+  const { rows, end } = await read({ limit: limit + 1, after: after.value });
   const items = rows.slice(0, limit);
   const last = items.at(-1);
-  if (last === undefined || rows.length <= limit) return ok({ items, nextCursor: null });
-  const { key, id } = placeOf(last);
-  const place = [tagOf(of), key, id].join("\n");
+  const at = rows.length > limit && last !== undefined ? placeOf(last) : end;
+  if (at === null) return ok({ items, nextCursor: null });
+  const place = [tagOf(of), at.key, at.id].join("\n");
   return ok({ items, nextCursor: Buffer.from(place, "utf8").toString("base64url") });
 }

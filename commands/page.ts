@@ -11,17 +11,20 @@ export const cursorToId = (cursor: string | null): string | null => {
   return UUID.test(id) ? id : null;
 };
 
-/** Cuts a page out of rows that were read with one more than asked, to see whether there are more. */
-export function cutPage<T>(rows: readonly T[], limit: number, idOf: (row: T) => string): Page<T> {
+/**
+ * Cuts a page out of rows that were read with one more than asked, to see whether there are more. `end`: the id at which the look
+ * for them ended, though more may come.
+ */
+export function cutPage<T>(
+  rows: readonly T[],
+  limit: number,
+  idOf: (row: T) => string,
+  end: string | null = null,
+): Page<T> {
   const items = rows.slice(0, limit);
   const last = items.at(-1);
-  return {
-    items,
-    nextCursor:
-      rows.length > limit && last !== undefined
-        ? Buffer.from(idOf(last), "utf8").toString("base64url")
-        : null,
-  };
+  const at = rows.length > limit && last !== undefined ? idOf(last) : end;
+  return { items, nextCursor: at && Buffer.from(at, "utf8").toString("base64url") };
 }
 
 /**

@@ -2,8 +2,8 @@ import { sql, type SQL, type SQLWrapper } from "drizzle-orm";
 
 /** A place in a list: the key by which it is ordered, as text (empty where it goes by the ids), and the item's id. */
 export type Keyset = Readonly<{ key: string; id: string }>;
-/** As many as a page has, after this place. */
-export type KeysetPage = Readonly<{ limit: number; after: Keyset | null }>;
+/** As many as a page has, after this place; `most`: so many rows are looked through for it at the most (`read-places.ts`). */
+export type KeysetPage = Readonly<{ limit: number; after: Keyset | null; most?: number }>;
 
 /** An order of a list: by what an index has, with `id` behind it; without `by`, by `id` alone. */
 export type InOrder = Readonly<{

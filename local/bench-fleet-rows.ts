@@ -13,7 +13,7 @@ export const VMS_OF_A_HOST = 50;
 const MOST_IN_A_POOL = 2 ** 16 - 3;
 
 /** The nth id of its sort: in their order, as UUIDv7 are. */
-const idOf = (sort: number, n: string) =>
+export const idOf = (sort: number, n: string): string =>
   `('018f${String(sort).padStart(4, "0")}-0000-7000-8000-' || lpad(to_hex(${n}), 12, '0'))::uuid`;
 const ID = {
   account: (n: string) => idOf(1, n),
@@ -58,13 +58,16 @@ export const hear = (fleet: Fleet): Promise<void> =>
     await client.query("vacuum (analyze) hosts");
   });
 
-async function asOwner(fleet: Fleet, work: (client: pg.Client) => Promise<void>): Promise<void> {
+export async function asOwner<T>(
+  fleet: Pick<Fleet, "ownerUrl">,
+  work: (client: pg.Client) => Promise<T>,
+): Promise<T> {
   const client = new pg.Client({ connectionString: fleet.ownerUrl });
   // Whoever stops the benchmark stops the database first.
   client.on("error", () => undefined);
   await client.connect();
   try {
-    await work(client);
+    return await work(client);
   } finally {
     await client.end();
   }

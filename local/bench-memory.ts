@@ -51,6 +51,14 @@ export async function measureMemory(asked: AbortSignal): Promise<readonly BenchR
   }
 }
 
+/** What the Postgres on this port takes with all its processes, in MB; null where there is no /proc to read it from. */
+export async function memoryOfPostgres(port: number): Promise<number | null> {
+  if (process.platform !== "linux") return null;
+  const all = await processes();
+  const postgres = all.find(({ args }) => args.includes(`-p ${port} `));
+  return megabytesOf(withChildren(all, postgres?.pid));
+}
+
 /** npm may be gone before what it started has stopped: whoever is left of the group is waited for. */
 async function endGroup(group: number): Promise<void> {
   const signal = (name: "SIGTERM" | 0): boolean => {

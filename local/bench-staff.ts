@@ -1,12 +1,14 @@
 import { parseArgs } from "node:util";
 import pg from "pg";
 import { SCOPES_OF_STAFF } from "#core/accounts/accounts.ts";
-import { toWireId } from "#core/ids.ts";
 import { createApi } from "#functions/app.ts";
 import { openFleet, type Fleet } from "./bench-fleet-database.ts";
-import { fill, hostId, payerId, vmId, VMS_OF_A_HOST } from "./bench-fleet-rows.ts";
+import { asOwner as asDatabaseOwner, fill, vmId, VMS_OF_A_HOST } from "./bench-fleet-rows.ts";
+import { memoryOfPostgres } from "./bench-memory.ts";
 import { atMost, noGoal, percentile, type BenchRow } from "./bench-row.ts";
 import { BENCH_OPTIONS, benchOnStack } from "./bench-stack.ts";
+import { askedOf } from "./bench-staff-asks.ts";
+import { skew, withoutIndexes } from "./bench-staff-rows.ts";
 import { PlainError, runMain } from "./main.ts";
 import type { Stack } from "./stack.ts";
 
@@ -15,16 +17,19 @@ const USAGE = `npm run bench:staff -- [options]: what staff's lists and search t
   --json        the figures as data, and nothing else
   --check       exit code 1 when one misses its goal
   --vms <n>     how many VMs there are (1000000)
+  --calls <n>   how often each is called (100); of fewer, "ours" is the longest
   --help
 
-Each list in each of its orders, its first page and its second, with and without filters, and each way to search: "ours" is the
-time that 99 of 100 calls of the API do not exceed, one after the other. The floor is the same of a statement that reads one row
-by its key, by turns with them: no answer of the database takes less.
+Each list in each of its orders, with each filter, each two of them and all at once, the second page of what has one, an account's
+page, and each way to search, of rows that are spread as unevenly as after some years: "ours" is the time that 99 of 100 calls of
+the API do not exceed, one after the other. The floor is the same of a statement that reads one row by its key, by turns with
+them: no answer of the database takes less.
 `;
 
-const CALLS = 100;
 const WARM_UP = 5;
 const MOST_MS = 100;
+/** With fewer, some of what is asked for is not there. */
+const LEAST_VMS = 10_000;
 
 async function main(args: readonly string[]): Promise<void> {
   const values = parse(args);
@@ -33,23 +38,30 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   const vms = Number(values.vms);
-  if (!Number.isInteger(vms) || vms < 100 || vms % VMS_OF_A_HOST !== 0)
-    throw new PlainError(`--vms is a number that ${VMS_OF_A_HOST} divides, 100 at the least`);
+  if (!Number.isInteger(vms) || vms < LEAST_VMS || vms % VMS_OF_A_HOST !== 0)
+    throw new PlainError(
+      `--vms is a number that ${VMS_OF_A_HOST} divides, ${LEAST_VMS} at the least`,
+    );
+  const calls = Number(values.calls);
+  if (!Number.isInteger(calls) || calls < 1) throw new PlainError("--calls is a number from 1 on");
   await benchOnStack(values, { hosts: [], sweepSeconds: 24 * 3600, throwaway: true }, (stack) =>
-    measure(stack, vms),
+    measure(stack, vms, calls),
   );
 }
 
-async function measure(stack: Stack, vms: number): Promise<readonly BenchRow[]> {
+async function measure(stack: Stack, vms: number, calls: number): Promise<readonly BenchRow[]> {
   const fleet = await openFleet(stack, "bench_staff");
   try {
-    await fill(fleet, { hosts: vms / VMS_OF_A_HOST, vms });
+    const skewed = await withoutIndexes(fleet, async () => {
+      await fill(fleet, { hosts: vms / VMS_OF_A_HOST, vms });
+      return skew(fleet, vms);
+    });
     const ask = await asOwner(fleet);
     const floor = await openFloor(fleet, vms);
     const rows: BenchRow[] = [];
     try {
-      for (const { name, target } of await askedOf(fleet, vms, ask)) {
-        const took = await byTurns([floor.once, () => ask(target)]);
+      for await (const { name, target } of askedOf(skewed, vms, fleet.staffId, ask)) {
+        const took = await byTurns([floor.once, () => ask(target)], calls);
         const [ofFloor = [], ours = []] = took;
         const typical = percentile(ours, 0.5).toFixed(1);
         rows.push(
@@ -64,14 +76,24 @@ async function measure(stack: Stack, vms: number): Promise<readonly BenchRow[]> 
     } finally {
       await floor.close();
     }
-    const mebibytes = process.memoryUsage().rss / 2 ** 20;
-    return [
-      ...rows,
-      noGoal({ name: "memory, API and all", unit: "MiB", floor: null, ours: mebibytes }),
-    ];
+    return [...rows, ...(await memory(fleet))];
   } finally {
     await fleet.close();
   }
+}
+
+/** What this process had at the most, which is the API and the benchmark, what Postgres has now, and what there is on its disk. */
+async function memory({ ownerUrl }: Fleet): Promise<readonly BenchRow[]> {
+  const size = await asDatabaseOwner({ ownerUrl }, (client) =>
+    client.query<{ bytes: string }>("select pg_database_size(current_database()) as bytes"),
+  );
+  const postgres = await memoryOfPostgres(Number(new URL(ownerUrl).port));
+  const row = (name: string, ours: number) => noGoal({ name, unit: "MB", floor: null, ours });
+  return [
+    row("memory of the API and the benchmark, at the most", process.resourceUsage().maxRSS / 1024),
+    ...(postgres === null ? [] : [row("memory of Postgres and its processes", postgres)]),
+    row("size of the database", Number(size.rows[0]?.bytes) / 2 ** 20),
+  ];
 }
 
 /** Calls of an API of this process, as an owner with a token. */
@@ -102,10 +124,13 @@ async function asOwner({ deps, staffId }: Fleet) {
 }
 
 /** What each of these calls took, in ms: by turns, so that all meet the same machine. */
-async function byTurns(calls: readonly (() => Promise<unknown>)[]): Promise<readonly number[][]> {
-  const took = calls.map((): number[] => []);
-  for (let n = 0; n < WARM_UP + CALLS; n++)
-    for (const [nth, once] of calls.entries()) {
+async function byTurns(
+  each: readonly (() => Promise<unknown>)[],
+  calls: number,
+): Promise<readonly number[][]> {
+  const took = each.map((): number[] => []);
+  for (let n = 0; n < WARM_UP + calls; n++)
+    for (const [nth, once] of each.entries()) {
       const began = performance.now();
       await once();
       if (n >= WARM_UP) took[nth]?.push(performance.now() - began);
@@ -126,78 +151,6 @@ async function openFloor({ ownerUrl }: Fleet, vms: number) {
   };
 }
 
-/** What is asked: each as a person would, and what an index answers worst. */
-async function askedOf(
-  { locationId, customerId }: Fleet,
-  vms: number,
-  ask: Awaited<ReturnType<typeof asOwner>>,
-): Promise<readonly { name: string; target: string }[]> {
-  const middle = Math.floor(vms / 2);
-  const host = toWireId("host", hostId(Math.floor(middle / VMS_OF_A_HOST)));
-  const account = toWireId("account", payerId(1));
-  const customer = toWireId("account", customerId);
-  const location = toWireId("location", locationId);
-  const vm = toWireId("vm", vmId(middle));
-  const lists = [
-    ...["createdAt", "-createdAt", "email", "-email"].map((s) => `/staff/v1/accounts?sort=${s}`),
-    "/staff/v1/accounts?role=staff",
-    "/staff/v1/accounts?role=integration",
-    "/staff/v1/accounts?email=bench-4&sort=email",
-    "/staff/v1/accounts?email=nobody",
-    "/staff/v1/accounts?closed=true",
-    ...["createdAt", "-createdAt", "hostname", "-hostname"].map((s) => `/staff/v1/vms?sort=${s}`),
-    ...["hostname", "-createdAt"].flatMap((s) => [
-      `/staff/v1/vms?sort=${s}&hostId=${host}`,
-      `/staff/v1/vms?sort=${s}&accountId=${account}`,
-      `/staff/v1/vms?sort=${s}&accountId=${customer}`,
-      `/staff/v1/vms?sort=${s}&locationId=${location}`,
-      `/staff/v1/vms?sort=${s}&presence=lost`,
-      `/staff/v1/vms?sort=${s}&presence=gone`,
-    ]),
-    "/staff/v1/orders?sort=createdAt",
-    "/staff/v1/orders?sort=-createdAt",
-    "/staff/v1/orders?state=active",
-    "/staff/v1/orders?state=refunding",
-    `/staff/v1/orders?accountId=${account}`,
-    "/staff/v1/actions?sort=-startedAt",
-    "/staff/v1/actions?status=running",
-    "/staff/v1/actions?status=error&type=reboot",
-    "/staff/v1/actions?type=reboot&sort=startedAt",
-    `/staff/v1/actions?vmId=${vm}`,
-    ...["createdAt", "-createdAt", "name", "-name"].map((s) => `/staff/v1/hosts?sort=${s}`),
-    "/staff/v1/hosts?group=nobodys&sort=name",
-    "/staff/v1/hosts?state=draining",
-    "/staff/v1/audit",
-    `/staff/v1/audit?subject=${vm}`,
-    "/staff/v1/audit?actor=bench",
-    "/staff/v1/audit?actor=nobody",
-  ];
-  const pages = [];
-  for (const list of lists) {
-    const { nextCursor } = await ask(list);
-    const cursor = `${list.includes("?") ? "&" : "?"}cursor=${nextCursor}`;
-    if (nextCursor) pages.push({ name: `${list}, its second page`, target: `${list}${cursor}` });
-  }
-  const searches = [
-    vm,
-    vmId(middle),
-    "10.0.10.2",
-    `vm-${middle}`,
-    "vm-",
-    "v",
-    `bench-${middle / 10}@`,
-    "bench",
-    `cs_${middle}`,
-    `sub_${middle}`,
-    `in_${middle}`,
-    "cus_nobody",
-    "nothing of the sort",
-    "%",
-  ].map((q) => `/staff/v1/search?q=${encodeURIComponent(q)}`);
-  const first = [...lists, ...searches].map((target) => ({ name: target, target }));
-  return [...first, ...pages];
-}
-
 function parse(args: readonly string[]) {
   try {
     return parseArgs({
@@ -205,6 +158,7 @@ function parse(args: readonly string[]) {
       options: {
         ...BENCH_OPTIONS,
         vms: { type: "string", default: "1000000" },
+        calls: { type: "string", default: "100" },
       },
     }).values;
   } catch (error) {

@@ -36,25 +36,32 @@ export async function showAccount(
   const account = await loadAccountRow(db, accountId);
   if (!account) return refuse("account_not_found", "no such account");
   const may = (scope: Scope) => who.scopes.includes(scope);
-  const none = { accountId, hostId: null, locationId: null, planId: null } as const;
   const [money, orders, vms, sessions, tokens, notes] = await Promise.all([
     may("billing:read") ? readMoney(db, accountId) : null,
-    may("orders:read")
-      ? listOrders(db, { accountId, state: null }, true, { limit: SHOWN.orders, after: null })
-      : null,
-    may("vms:read")
-      ? listStaffVmViews(
-          db,
-          { ...none, presence: "here" },
-          { by: "createdAt", down: true },
-          { limit: SHOWN.vms, after: null },
-        )
-      : null,
+    may("orders:read") ? newestOrders(db, accountId) : null,
+    may("vms:read") ? newestVms(db, accountId) : null,
     latestSessionsOf(db, accountId, SHOWN.sessions),
     deps.accounts.listTokens(accountId),
     latestNotesOf(db, accountId, SHOWN.notes),
   ]);
   return ok({ account, money, orders, vms, sessions, tokens, notes });
+}
+
+async function newestOrders(db: Deps["db"], accountId: string) {
+  const page = { limit: SHOWN.orders, after: null };
+  return (await listOrders(db, { accountId, state: null }, true, page)).rows;
+}
+
+async function newestVms(db: Deps["db"], accountId: string) {
+  const filter = {
+    accountId,
+    hostId: null,
+    locationId: null,
+    planId: null,
+    presence: "here",
+  } as const;
+  const page = { limit: SHOWN.vms, after: null };
+  return (await listStaffVmViews(db, filter, { by: "createdAt", down: true }, page)).rows;
 }
 
 async function readMoney(db: Deps["db"], accountId: string) {

@@ -10,9 +10,10 @@ export async function showFindings(
   filter: FindingFilter,
   page: PageRequest,
 ): Promise<Page<Finding>> {
-  const rows = await listFindings(deps.db, filter, {
+  const after = cursorToId(page.cursor);
+  const { rows, end } = await listFindings(deps.db, filter, {
     limit: page.limit + 1,
-    before: cursorToId(page.cursor),
+    after: after === null ? null : { key: "", id: after },
   });
-  return cutPage(rows, page.limit, (f) => f.id);
+  return cutPage(rows, page.limit, (f) => f.id, end && end.id);
 }

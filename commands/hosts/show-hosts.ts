@@ -75,10 +75,10 @@ export async function showHost(
     listFindings(
       deps.db,
       { state: "open", hostId, vmId: null, kind: null },
-      { limit: MOST_FINDINGS_SHOWN, before: null },
+      { limit: MOST_FINDINGS_SHOWN, after: null },
     ),
   ]);
-  return ok({ ...standing, images, findings });
+  return ok({ ...standing, images, findings: findings.rows });
 }
 
 async function standingOf(

@@ -39,12 +39,13 @@ export const listStaffActions = (
     { list: "actions", sort: `startedAt ${down}`, filter },
     page,
     async (at) => {
-      const rows = await listActions(deps.db, filter, down, at);
+      const { rows, end } = await listActions(deps.db, filter, down, at);
       const changes = await changesOfActions(
         deps.db,
         rows.map(({ action }) => action),
       );
-      return rows.map((row) => ({ ...row, change: changes.get(row.action.id) ?? null }));
+      const changed = rows.map((row) => ({ ...row, change: changes.get(row.action.id) ?? null }));
+      return { rows: changed, end };
     },
     ({ action }) => ({ key: "", id: action.id }),
   );

@@ -32,7 +32,7 @@ export async function showStaffVm(
   if (!view) return refuse("vm_not_found", "no such VM");
   const { hostId } = view.vm;
   const open = { state: "open", kind: null } as const;
-  const page = { limit: MOST_SHOWN, before: null };
+  const page = { limit: MOST_SHOWN, after: null };
   const [host, served, actions, changes, findings, away] = await Promise.all([
     loadHost(db, hostId),
     loadServed(db, hostId),
@@ -45,7 +45,7 @@ export async function showStaffVm(
   const isSilent = host.lastSeenAt === null || host.lastSeenAt < silentBefore(deps.clock.now());
   const stands = {
     isSilent,
-    isHypervisorAway: away.length > 0,
+    isHypervisorAway: away.rows.length > 0,
     served: served?.served?.generation ?? null,
   };
   return ok({
@@ -54,6 +54,6 @@ export async function showStaffVm(
     hostSilentSince: isSilent ? host.lastSeenAt : null,
     actions: actions.map((kept) => ({ ...kept, waitsFor: waitsFor(kept, view.vm, stands) })),
     changes,
-    findings,
+    findings: findings.rows,
   });
 }

@@ -1,6 +1,7 @@
-import { and, eq, gte, lt } from "drizzle-orm";
+import { inArray } from "drizzle-orm";
 import type { Db } from "#db/client.ts";
-import { inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
+import { inOrder, type KeysetPage } from "#db/keyset.ts";
+import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
 import { auditLog } from "#db/schema/audit.ts";
 
 export type AuditEntry = Readonly<typeof auditLog.$inferSelect>;
@@ -21,19 +22,17 @@ export async function listAudit(
   db: Db,
   { subject, actor, from, to }: AuditFilter,
   page: KeysetPage,
-): Promise<readonly AuditEntry[]> {
-  return db
+): Promise<ReadPage<AuditEntry>> {
+  const narrowings: Narrowing[] = [];
+  if (subject !== null) narrowings.push(having(auditLog.subjectId, subject, "ordered"));
+  if (actor !== null) narrowings.push(having(auditLog.actorId, actor, "ordered"));
+  const between = { from: from && from.toISOString(), to: to && to.toISOString() };
+  const list = { table: auditLog, order: NEWEST, between, narrowings };
+  const { ids, end } = await readPlaces(db, list, page);
+  const rows = await db
     .select()
     .from(auditLog)
-    .where(
-      and(
-        subject === null ? undefined : eq(auditLog.subjectId, subject),
-        actor === null ? undefined : eq(auditLog.actorId, actor),
-        from === null ? undefined : gte(auditLog.at, from),
-        to === null ? undefined : lt(auditLog.at, to),
-        isAfter(NEWEST, page.after),
-      ),
-    )
-    .orderBy(...inOrder(NEWEST))
-    .limit(page.limit);
+    .where(inArray(auditLog.id, [...ids]))
+    .orderBy(...inOrder(NEWEST));
+  return { rows, end };
 }

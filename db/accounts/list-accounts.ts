@@ -1,7 +1,8 @@
-import { and, eq, isNotNull, isNull, sql } from "drizzle-orm";
+import { eq, inArray, sql } from "drizzle-orm";
 import type { Role, StaffRole } from "#core/accounts/accounts.ts";
 import type { Db } from "#db/client.ts";
-import { byBytes, inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
+import { byBytes, inOrder, type KeysetPage } from "#db/keyset.ts";
+import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
 import { accounts } from "#db/schema/accounts.ts";
 
 /** An account as staff see it. */
@@ -36,27 +37,41 @@ const COLUMNS = {
   createdAt: accounts.createdAt,
 };
 
+const isClosed = sql`(${accounts.bannedAt} is not null)`;
+
+function narrowingsOf({ role, email, closed }: AccountFilter, by: AccountSort["by"]) {
+  const narrowings: Narrowing[] = [];
+  if (email !== null)
+    narrowings.push({
+      where: sql`${byBytes(accounts.email)} ^@ ${email}`,
+      index: by === "email" ? "ordered" : "apart",
+      first: byBytes(accounts.email),
+    });
+  if (role !== null) narrowings.push(having(accounts.role, role, "ordered"));
+  if (closed !== null)
+    narrowings.push({
+      where: sql`${isClosed} = ${closed}`,
+      index: "ordered",
+      having: { column: isClosed, value: closed },
+    });
+  return narrowings;
+}
+
 export async function listAccounts(
   db: Db,
-  { role, email, closed }: AccountFilter,
+  filter: AccountFilter,
   { by, down }: AccountSort,
   page: KeysetPage,
-): Promise<readonly AccountRow[]> {
+): Promise<ReadPage<AccountRow>> {
   const order = { id: accounts.id, down, ...(by === "email" && { by: byBytes(accounts.email) }) };
-  const isClosed = closed ? isNotNull(accounts.bannedAt) : isNull(accounts.bannedAt);
-  return db
+  const narrowings = narrowingsOf(filter, by);
+  const { ids, end } = await readPlaces(db, { table: accounts, order, narrowings }, page);
+  const rows = await db
     .select(COLUMNS)
     .from(accounts)
-    .where(
-      and(
-        role === null ? undefined : eq(accounts.role, role),
-        email === null ? undefined : sql`${byBytes(accounts.email)} ^@ ${email}`,
-        closed === null ? undefined : isClosed,
-        isAfter(order, page.after),
-      ),
-    )
-    .orderBy(...inOrder(order))
-    .limit(page.limit);
+    .where(inArray(accounts.id, [...ids]))
+    .orderBy(...inOrder(order));
+  return { rows, end };
 }
 
 export async function loadAccountRow(db: Db, id: string): Promise<AccountRow | undefined> {

@@ -1,4 +1,4 @@
-import { sql, type SQL } from "drizzle-orm";
+import { isNotNull, isNull, sql, type SQL } from "drizzle-orm";
 import type { FoundKind, Match, Sought } from "#core/accounts/read-search.ts";
 import type { Db } from "#db/client.ts";
 import { byBytes } from "#db/keyset.ts";
@@ -99,7 +99,11 @@ function probesOf(sought: Sought, kinds: readonly FoundKind[]): readonly Probe[]
       ];
     case "beginning":
       return [
-        beginning("vm", "hostname", byBytes(vms.hostname), sought.text),
+        // As its indexes have them; those that are here before those that are gone.
+        ...[isNull(vms.deletedAt), isNotNull(vms.deletedAt)].map((part): Probe => {
+          const names = beginning("vm", "hostname", byBytes(vms.hostname), sought.text);
+          return { ...names, where: sql`${part} and ${names.where}` };
+        }),
         {
           ...beginning("vm", "label", byBytes(sql`lower(${vms.label})`), sought.text),
           where: sql`${vms.label} is not null and lower(${vms.label}) collate "C" ^@ ${sought.text}`,

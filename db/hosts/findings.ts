@@ -2,13 +2,11 @@ import {
   and,
   asc,
   count,
-  desc,
   eq,
   gte,
   inArray,
   isNotNull,
   isNull,
-  lt,
   notExists,
   or,
   sql,
@@ -20,8 +18,10 @@ import {
   type Found,
 } from "#core/hosts/finding.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { inOrder, type KeysetPage } from "#db/keyset.ts";
 import { list } from "#db/named.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
+import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
 import { findings, hosts } from "#db/schema/hosts.ts";
 import { hostFromRow, isSilent, type Host } from "./hosts.ts";
 
@@ -175,24 +175,24 @@ export type FindingFilter = Readonly<{
 export async function listFindings(
   db: Db,
   filter: FindingFilter,
-  page: { limit: number; before: string | null },
-): Promise<readonly Finding[]> {
-  return db
+  page: KeysetPage,
+): Promise<ReadPage<Finding>> {
+  const narrowings: Narrowing[] = [];
+  if (filter.vmId !== null) narrowings.push(having(findings.vmId, filter.vmId, "ordered"));
+  if (filter.hostId !== null) narrowings.push(having(findings.hostId, filter.hostId, "ordered"));
+  if (filter.kind !== null) narrowings.push(having(findings.kind, filter.kind, "ordered"));
+  if (filter.state !== null)
+    narrowings.push(
+      filter.state === "open"
+        ? { where: isNull(findings.endedAt), index: "ordered", first: findings.id }
+        : { where: isNotNull(findings.endedAt), index: null },
+    );
+  const order = { id: findings.id, down: true };
+  const { ids, end } = await readPlaces(db, { table: findings, order, narrowings }, page);
+  const rows = await db
     .select()
     .from(findings)
-    .where(
-      and(
-        filter.state === null
-          ? undefined
-          : filter.state === "open"
-            ? isNull(findings.endedAt)
-            : isNotNull(findings.endedAt),
-        filter.hostId === null ? undefined : eq(findings.hostId, filter.hostId),
-        filter.vmId === null ? undefined : eq(findings.vmId, filter.vmId),
-        filter.kind === null ? undefined : eq(findings.kind, filter.kind),
-        page.before === null ? undefined : lt(findings.id, page.before),
-      ),
-    )
-    .orderBy(desc(findings.id))
-    .limit(page.limit);
+    .where(inArray(findings.id, [...ids]))
+    .orderBy(...inOrder(order));
+  return { rows, end };
 }

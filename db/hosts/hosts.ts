@@ -1,11 +1,12 @@
-import { and, eq, gt, isNull, sql } from "drizzle-orm";
+import { and, eq, gt, inArray, isNull, sql } from "drizzle-orm";
 import { HostFacts, type ReportSerial } from "#core/contracts/agent/report.ts";
 import type { Capacity, Ceiling } from "#core/hosts/capacity.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
 import type { HostState } from "#core/hosts/place-vm.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { byBytes, inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
+import { byBytes, inOrder, type KeysetPage } from "#db/keyset.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
+import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
 import { hosts, joinTokens } from "#db/schema/hosts.ts";
 
 export type Host = Readonly<{
@@ -138,22 +139,20 @@ export async function listHosts(
   { locationId, state, group }: HostFilter,
   { by, down }: HostSort,
   page: KeysetPage,
-): Promise<readonly Host[]> {
+): Promise<ReadPage<Host>> {
   const order = { id: hosts.id, down, ...(by === "name" && { by: byBytes(hosts.name) }) };
+  const byId = by === "createdAt" ? "ordered" : "apart";
+  const narrowings: Narrowing[] = [];
+  if (group !== null) narrowings.push(having(hosts.hostGroup, group, byId));
+  if (state !== null) narrowings.push(having(hosts.state, state, byId, "active"));
+  if (locationId !== null) narrowings.push(having(hosts.locationId, locationId, byId));
+  const { ids, end } = await readPlaces(db, { table: hosts, order, narrowings }, page);
   const rows = await db
     .select()
     .from(hosts)
-    .where(
-      and(
-        locationId === null ? undefined : eq(hosts.locationId, locationId),
-        state === null ? undefined : eq(hosts.state, state),
-        group === null ? undefined : eq(hosts.hostGroup, group),
-        isAfter(order, page.after),
-      ),
-    )
-    .orderBy(...inOrder(order))
-    .limit(page.limit);
-  return rows.map(hostFromRow);
+    .where(inArray(hosts.id, [...ids]))
+    .orderBy(...inOrder(order));
+  return { rows: rows.map(hostFromRow), end };
 }
 
 /** Of hosts in use: not heard of since `since`. By `hosts_heard_idx`. */

@@ -1,31 +1,29 @@
-import { and, eq } from "drizzle-orm";
+import { inArray } from "drizzle-orm";
 import type { Order } from "#core/orders/order.ts";
 import type { Db } from "#db/client.ts";
-import { inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
+import { inOrder, type KeysetPage } from "#db/keyset.ts";
+import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
 import { orders } from "#db/schema/orders.ts";
 import { orderFromRow } from "./orders.ts";
 
 export type OrderFilter = Readonly<{ accountId: string | null; state: Order["state"] | null }>;
 
-/** In the order in which they were made, as their ids have it; by `orders_state_idx` those of a state that few are in. */
+/** In the order in which they were made, as their ids have it. */
 export async function listOrders(
   db: Db,
   { accountId, state }: OrderFilter,
   down: boolean,
   page: KeysetPage,
-): Promise<readonly Order[]> {
+): Promise<ReadPage<Order>> {
   const order = { id: orders.id, down };
+  const narrowings: Narrowing[] = [];
+  if (accountId !== null) narrowings.push(having(orders.accountId, accountId, "ordered"));
+  if (state !== null) narrowings.push(having(orders.state, state, "ordered"));
+  const { ids, end } = await readPlaces(db, { table: orders, order, narrowings }, page);
   const rows = await db
     .select()
     .from(orders)
-    .where(
-      and(
-        accountId === null ? undefined : eq(orders.accountId, accountId),
-        state === null ? undefined : eq(orders.state, state),
-        isAfter(order, page.after),
-      ),
-    )
-    .orderBy(...inOrder(order))
-    .limit(page.limit);
-  return rows.map(orderFromRow);
+    .where(inArray(orders.id, [...ids]))
+    .orderBy(...inOrder(order));
+  return { rows: rows.map(orderFromRow), end };
 }

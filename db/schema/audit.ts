@@ -18,8 +18,8 @@ export const auditLog = pgTable(
     detail: jsonb("detail").notNull(),
   },
   (t) => [
-    index("audit_log_subject_idx").on(t.subjectId, t.at),
     // Staff look it through by these, the newest first.
+    index("audit_log_subject_idx").on(t.subjectId, t.at, t.id),
     index("audit_log_actor_idx").on(t.actorId, t.at, t.id),
     index("audit_log_at_idx").on(t.at, t.id),
   ],

@@ -147,8 +147,13 @@ export const hosts = pgTable(
       )
       .where(sql`${t.state} = 'active'`),
     index("hosts_kind_idx").on(t.kindId),
+    // Staff's lists. Most hosts are active, and are found without.
+    index("hosts_location_idx").on(t.locationId, t.id),
+    index("hosts_state_idx")
+      .on(t.state, t.id)
+      .where(sql`${t.state} <> 'active'`),
     index("hosts_group_idx")
-      .on(t.hostGroup)
+      .on(t.hostGroup, t.id)
       .where(sql`${t.hostGroup} is not null`),
     // Few versions on many hosts: which there are, and who has one that is too old.
     index("hosts_agent_version_idx")
@@ -297,6 +302,7 @@ export const findings = pgTable(
       .on(t.id)
       .where(sql`${t.endedAt} is null`),
     index("findings_host_idx").on(t.hostId, t.id),
+    index("findings_kind_idx").on(t.kind, t.id),
     index("findings_vm_idx")
       .on(t.vmId, t.id)
       .where(sql`${t.vmId} is not null`),

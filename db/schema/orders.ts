@@ -66,6 +66,7 @@ export const orders = pgTable(
     uniqueIndex("orders_vm_key").on(t.vmId),
     uniqueIndex("orders_checkout_key").on(t.checkoutId),
     index("orders_account_idx").on(t.accountId, t.id),
+    index("orders_state_idx").on(t.state, t.id),
     index("orders_unpaid_idx")
       .on(t.expiresAt)
       .where(sql`${t.state} = 'awaiting_payment'`),

@@ -105,20 +105,36 @@ export const vms = pgTable(
     deletedAt: instant("deleted_at"),
   },
   (t) => [
-    index("vms_account_idx").on(t.accountId, t.id),
-    index("vms_host_idx")
-      .on(t.hostId)
-      .where(sql`${t.deletedAt} is null`),
-    // Staff's lists: the newest first or by name, of all or of one of these. Names are looked for by their beginnings too.
-    index("vms_of_host_idx").on(t.hostId, t.id),
-    index("vms_of_location_idx").on(t.locationId, t.id),
-    index("vms_gone_idx")
-      .on(t.id)
-      .where(sql`${t.deletedAt} is not null`),
-    index("vms_hostname_idx").on(sql`${t.hostname} collate "C"`, t.id),
+    // Lists: the newest first or by name, of all or of one of these; those that are gone apart, of which there is no end. Names are
+    // looked for by their beginnings too. Not a part's own index for the first: the primary key has its order too, and is gone by.
+    index("vms_by_id_idx").on(sql`(${t.deletedAt} is not null)`, t.id),
+    ...[
+      { which: "here", where: sql`${t.deletedAt} is null` },
+      { which: "gone", where: sql`${t.deletedAt} is not null` },
+    ].flatMap(({ which, where }) => [
+      index(`vms_${which}_by_name_idx`)
+        .on(sql`${t.hostname} collate "C"`, t.id)
+        .where(where),
+      ...[
+        { whose: "account", by: t.accountId },
+        { whose: "host", by: t.hostId },
+        { whose: "location", by: t.locationId },
+      ].flatMap(({ whose, by }) => [
+        index(`vms_${which}_of_${whose}_idx`).on(by, t.id).where(where),
+        index(`vms_${which}_of_${whose}_by_name_idx`)
+          .on(by, sql`${t.hostname} collate "C"`, t.id)
+          .where(where),
+      ]),
+    ]),
     index("vms_label_idx")
       .on(sql`lower(${t.label}) collate "C"`, t.id)
       .where(sql`${t.label} is not null`),
+    index("vms_lost_by_id_idx")
+      .on(sql`(${t.lostAt} is not null)`, t.id)
+      .where(sql`${t.lostAt} is not null and ${t.deletedAt} is null`),
+    index("vms_lost_by_name_idx")
+      .on(sql`(${t.lostAt} is not null)`, sql`${t.hostname} collate "C"`, t.id)
+      .where(sql`${t.lostAt} is not null and ${t.deletedAt} is null`),
     index("vms_lost_idx")
       .on(t.lostAt)
       .where(sql`${t.lostAt} is not null`),

@@ -21,8 +21,9 @@ import {
 } from "#core/vms/vm.ts";
 import type { Action, ActionErrorCode } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
+import { inOrder, type KeysetPage } from "#db/keyset.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
+import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 
@@ -219,23 +220,20 @@ export async function listActions(
   { vmId, status, type }: ActionFilter,
   down: boolean,
   page: KeysetPage,
-): Promise<readonly ActionOfVm[]> {
+): Promise<ReadPage<ActionOfVm>> {
   const order = { id: actions.id, down };
+  const narrowings: Narrowing[] = [];
+  if (vmId !== null) narrowings.push(having(actions.vmId, vmId, "ordered"));
+  if (status !== null) narrowings.push(having(actions.status, status, "ordered", "success"));
+  if (type !== null) narrowings.push(having(actions.type, type, "ordered"));
+  const { ids, end } = await readPlaces(db, { table: actions, order, narrowings }, page);
   const rows = await db
     .select({ action: actions, vm: vms })
     .from(actions)
     .innerJoin(vms, eq(vms.id, actions.vmId))
-    .where(
-      and(
-        vmId === null ? undefined : eq(actions.vmId, vmId),
-        status === null ? undefined : eq(actions.status, status),
-        type === null ? undefined : eq(actions.type, type),
-        isAfter(order, page.after),
-      ),
-    )
-    .orderBy(...inOrder(order))
-    .limit(page.limit);
-  return rows.map(({ action, vm }) => ({ action: actionFromRow(action), vm }));
+    .where(inArray(actions.id, [...ids]))
+    .orderBy(...inOrder(order));
+  return { rows: rows.map(({ action, vm }) => ({ action: actionFromRow(action), vm })), end };
 }
 
 export async function loadActionWithOwner(

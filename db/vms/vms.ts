@@ -1,4 +1,4 @@
-import { and, asc, desc, eq, isNotNull, isNull, lt, notExists, sql, type SQL } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, isNotNull, isNull, lt, notExists, sql } from "drizzle-orm";
 import { runsUntil } from "#core/billing/entitlement.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { askedHardware } from "#core/vms/image-hardware.ts";
@@ -11,9 +11,10 @@ import { serviceFromRow, type Service } from "#db/billing/services.ts";
 import { pendingWorkOf } from "./actions.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { byBytes, inOrder, isAfter, type KeysetPage } from "#db/keyset.ts";
+import { byBytes, inOrder, type KeysetPage } from "#db/keyset.ts";
 import { list, runNamed } from "#db/named.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
+import { having, readPlaces, type Narrowing, type Part, type ReadPage } from "#db/read-places.ts";
 import { images, locations } from "#db/schema/catalogue.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { ipLeases } from "#db/schema/network.ts";
@@ -99,6 +100,7 @@ export async function lostVmsOf(
       and(
         eq(vms.hostId, hostId),
         eq(vms.presence, "present"),
+        isNull(vms.deletedAt),
         isNotNull(vms.lostAt),
         notExists(
           db
@@ -306,35 +308,59 @@ export type VmFilter = Readonly<{
 }>;
 export type VmSort = Readonly<{ by: "createdAt" | "hostname"; down: boolean }>;
 
-const PRESENT: Record<VmFilter["presence"], SQL | undefined> = {
-  here: isNull(vms.deletedAt),
-  lost: and(isNull(vms.deletedAt), isNotNull(vms.lostAt)),
-  gone: isNotNull(vms.deletedAt),
-  any: undefined,
+/** Indexes have those that are here apart from those that are gone: of the first there is an end, of the others not. */
+const isGone = sql`(${vms.deletedAt} is not null)`;
+const isLost = sql`(${vms.lostAt} is not null)`;
+const HERE = { where: isNull(vms.deletedAt), having: { column: isGone, value: false } };
+const GONE = { where: isNotNull(vms.deletedAt), having: { column: isGone, value: true } };
+const PRESENT: Record<VmFilter["presence"], readonly Part[]> = {
+  here: [HERE],
+  lost: [HERE],
+  gone: [GONE],
+  any: [HERE, GONE],
 };
+
+function narrowingsOf({ accountId, hostId, locationId, planId, presence }: VmFilter) {
+  const narrowings: Narrowing[] = [];
+  if (hostId !== null) narrowings.push(having(vms.hostId, hostId, "ordered"));
+  if (presence === "lost")
+    narrowings.push({
+      where: isNotNull(vms.lostAt),
+      index: "ordered",
+      having: { column: isLost, value: true },
+      indexed: isNotNull(vms.lostAt),
+    });
+  if (accountId !== null) narrowings.push(having(vms.accountId, accountId, "ordered"));
+  if (planId !== null)
+    narrowings.push({
+      // Not `exists`: for that, Postgres may read all of the plan's VMs first.
+      where: sql`(select ${services.planId} from ${services} where ${services.vmId} = ${vms.id}) = ${planId}::uuid`,
+      index: "apart",
+      from: {
+        counted: sql`select from ${services} where ${services.planId} = ${planId}::uuid`,
+        rows: sql`(select ${services.vmId} as of_plan from ${services} where ${services.planId} = ${planId}::uuid offset 0) as bought
+          join lateral (select * from ${vms} where ${vms.id} = of_plan offset 0) as vms on true`,
+      },
+    });
+  if (locationId !== null) narrowings.push(having(vms.locationId, locationId, "ordered"));
+  return narrowings;
+}
 
 /** Everybody's VMs, in the order in which their orders were made, as their ids have it, or by name. */
 export async function listStaffVmViews(
   db: Db,
-  { accountId, hostId, locationId, planId, presence }: VmFilter,
+  filter: VmFilter,
   { by, down }: VmSort,
   page: KeysetPage,
-): Promise<readonly VmView[]> {
+): Promise<ReadPage<VmView>> {
   const order = { id: vms.id, down, ...(by === "hostname" && { by: byBytes(vms.hostname) }) };
+  const parts = PRESENT[filter.presence];
+  const narrowings = narrowingsOf(filter);
+  const { ids, end } = await readPlaces(db, { table: vms, order, parts, narrowings }, page);
   const rows = await view(db)
-    .where(
-      and(
-        accountId === null ? undefined : eq(vms.accountId, accountId),
-        hostId === null ? undefined : eq(vms.hostId, hostId),
-        locationId === null ? undefined : eq(vms.locationId, locationId),
-        planId === null ? undefined : eq(services.planId, planId),
-        PRESENT[presence],
-        isAfter(order, page.after),
-      ),
-    )
-    .orderBy(...inOrder(order))
-    .limit(page.limit);
-  return rows.map(viewFromRow);
+    .where(inArray(vms.id, [...ids]))
+    .orderBy(...inOrder(order));
+  return { rows: rows.map(viewFromRow), end };
 }
 
 export async function loadVmView(db: Db | Tx, id: string): Promise<VmView | undefined> {

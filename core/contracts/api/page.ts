@@ -52,9 +52,9 @@ export const pageOf = <T extends z.ZodType>(name: string, item: T) =>
   z
     .object({
       items: z.array(item),
-      nextCursor: z
-        .string()
-        .nullable()
-        .openapi({ description: "The `cursor` of the next page; null on the last." }),
+      nextCursor: z.string().nullable().openapi({
+        description:
+          "The `cursor` of the next page; null on the last. A page may have fewer items than asked for, or none, and not be the last.",
+      }),
     })
     .openapi(name);
