@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { HOST_STATES, rankHosts, type HostCandidate, type VmDemand } from "./place-vm.ts";
+import { HOST_STATES } from "./host-state.ts";
+import { rankHosts, type HostCandidate, type VmDemand } from "./place-vm.ts";
 import { whyNotKnown, whyNoVms } from "./why-no-vms.ts";
 import { PLAIN_HARDWARE } from "#core/vms/image-hardware.ts";
 import { aHeldImage, aHostCandidate, ALL_CAPABILITIES, AT, minutesAfter } from "#test/builders.ts";
