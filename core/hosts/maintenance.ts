@@ -27,7 +27,6 @@ export type AskedWindow = Readonly<{
 const HOUR_MS = 60 * 60_000;
 /** Customers are told two days before, unless staff say otherwise. */
 export const USUAL_NOTICE_HOURS = 48;
-export const MOST_NOTICE_HOURS = 30 * 24;
 /** Whoever needs longer says so again: until its end nobody is alarmed when the host is silent. */
 const LONGEST_HOURS = 72;
 const FURTHEST_DAYS = 90;
