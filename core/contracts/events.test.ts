@@ -103,6 +103,7 @@ test("only what somebody must do leaves the record", () => {
     "plan_change.fell_due.v1",
     "vm.create_refused.v1",
     "service.end_said.v1",
+    "maintenance.notice_fell_due.v1",
     "account.link_asked_for.v1",
   ]);
   expect(to("doorbell")).toEqual(["vm.change_requested.v1"]);
