@@ -3,7 +3,7 @@ import type { Capacity } from "#core/hosts/capacity.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { takesNewVms } from "./in-state.ts";
+import { isInUse, takesNewVms } from "./in-state.ts";
 import type { KindHere } from "./kinds.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
 import { hostKinds, hosts } from "#db/schema/hosts.ts";
@@ -17,10 +17,10 @@ const FREE = {
   vms: sql<number>`(${hosts.capacityVms} - ${hosts.allocatedVms})`,
 };
 
-/** That a host that takes new VMs has room for one more VM of this size. */
-const hasRoom = (size: VmSize) =>
+/** That a host has room for one more VM of this size, and takes new ones. `isThere`: it lies there already, and is not new. */
+const hasRoom = (size: VmSize, isThere = false) =>
   and(
-    takesNewVms,
+    isThere ? isInUse : takesNewVms,
     sql`${FREE.memoryMib} >= ${size.memoryMib}`,
     sql`${FREE.vcpus} >= ${size.vcpus}`,
     sql`${FREE.diskGib} >= ${size.diskGib}`,
@@ -169,7 +169,15 @@ export async function kindsWithRoom(
  */
 export async function reserve(
   tx: Tx,
-  input: { id: string; vmId: string; hostId: string; size: VmSize; now: Date },
+  input: {
+    id: string;
+    vmId: string;
+    hostId: string;
+    size: VmSize;
+    /** Its host holds the VM: a restored database did not know. */
+    isThere?: boolean;
+    now: Date;
+  },
 ): Promise<boolean> {
   const { vcpus, memoryMib, diskGib } = input.size;
   const taken = await tx
@@ -180,7 +188,7 @@ export async function reserve(
       allocatedDiskGib: sql`${hosts.allocatedDiskGib} + ${diskGib}`,
       allocatedVms: sql`${hosts.allocatedVms} + 1`,
     })
-    .where(and(eq(hosts.id, input.hostId), hasRoom(input.size)))
+    .where(and(eq(hosts.id, input.hostId), hasRoom(input.size, input.isThere)))
     .returning({ id: hosts.id });
   if (taken.length === 0) return false;
   await tx.insert(reservations).values({
