@@ -276,6 +276,28 @@ describe("a maintenance", () => {
     expect(differencesOf(run)).toEqual([]);
   });
 
+  test("begins once, is told of once and missed once by sweeps that run beside each other", async () => {
+    const world = await aCustomersWorld();
+    await plans(cp, world.hostId, { startsAt: from(12), endsAt: from(13), noticeHours: 11 });
+    const atOnce = async () => {
+      await Promise.all([follows(), follows(), follows()]);
+      await cp.pump();
+    };
+    cp.clock.advanceMinutes(60);
+    await atOnce();
+    cp.clock.advanceMinutes(660);
+    await atOnce();
+    cp.clock.advanceMinutes(61);
+    await atOnce();
+    expect(mailsTo(world)).toEqual(["told"]);
+    expect(alarms(world.hostId)).toEqual(["opened maintenance_overran"]);
+    const begun = await cp.rows(
+      "select detail ->> 'from' as was from audit_log where subject_id = $1 and action = 'host.begin_maintenance'",
+      world.hostId,
+    );
+    expect(begun).toEqual([{ was: "active" }]);
+  });
+
   test("is said so in the outbox", async () => {
     const { hostId } = await aCustomersWorld();
     const window = { startsAt: from(12), endsAt: from(13), noticeHours: 12 };
