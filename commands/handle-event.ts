@@ -6,6 +6,7 @@ import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { makeGiveBack } from "#commands/billing/make-give-back.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
+import { sendNotice } from "#commands/hosts/tell-of-maintenance.ts";
 import { judgeOrder } from "#commands/orders/watch-provisioning.ts";
 import { refundOrder } from "#commands/orders/refund-order.ts";
 
@@ -29,6 +30,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return judgeOrder(deps, event.data.orderId);
     case "account.link_asked_for.v1":
       return sendLink(deps, event.data.linkId);
+    case "maintenance.notice_fell_due.v1":
+      return sendNotice(deps, event.data.noticeId);
     case "account.email_proven.v1":
     case "order.placed.v1":
     case "order.paid.v1":
@@ -61,6 +64,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "action.finished.v1":
     case "finding.opened.v1":
     case "finding.ended.v1":
+    case "host.state_changed.v1":
+    case "maintenance.changed.v1":
     case "agent_release.registered.v1":
     case "agent_rollout.began.v1":
     case "agent_rollout.changed.v1":

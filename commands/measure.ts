@@ -1,6 +1,7 @@
 import type { EventName } from "#core/contracts/events.ts";
 import { TOLD_FINDINGS } from "#core/hosts/finding.ts";
-import { HOST_STATES, silentBefore } from "#core/hosts/place-vm.ts";
+import { HOST_STATES } from "#core/hosts/host-state.ts";
+import { silentBefore } from "#core/hosts/place-vm.ts";
 import type { OrderState } from "#core/orders/order.ts";
 import { OPEN_ORDER_STATES } from "#core/plane-metrics.ts";
 import {

@@ -1,5 +1,5 @@
 import { TOLD_FINDINGS } from "./hosts/finding.ts";
-import { HOST_STATES } from "./hosts/place-vm.ts";
+import { HOST_STATES } from "./hosts/host-state.ts";
 import type { Metrics } from "./metrics.ts";
 import { ORDER_STATES } from "./orders/order.ts";
 import { WORK_QUEUES } from "./ports.ts";

@@ -1,7 +1,7 @@
 import { and, count, eq, gt, isNull, lte, min, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { EventName } from "#core/contracts/events.ts";
-import type { HostState } from "#core/hosts/place-vm.ts";
+import type { HostState } from "#core/hosts/host-state.ts";
 import type { OpenOrderState } from "#core/plane-metrics.ts";
 import type { Db } from "./client.ts";
 import { isSilent } from "./hosts/hosts.ts";

@@ -35,6 +35,7 @@ import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { staffOrderRoutes } from "#functions/routes/staff/orders.ts";
 import { staffResizeRoutes } from "#functions/routes/staff/billing.ts";
 import { staffDestroyRoutes } from "#functions/staff-destroys.ts";
+import { staffHostMoveRoutes } from "#functions/staff-host-moves.ts";
 import { staffVmRoutes } from "#functions/routes/staff/vms.ts";
 import { usageRoutes } from "#functions/routes/customer/usage.ts";
 import { vmRoutes } from "#functions/routes/customer/vms.ts";
@@ -177,6 +178,7 @@ export function createApi(deps: Deps) {
   app.route("/", invoiceRoutes(deps));
   app.route("/", staffAccountRoutes(deps));
   app.route("/", staffHostRoutes(deps));
+  app.route("/", staffHostMoveRoutes(deps));
   app.route("/", staffFleetRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));

@@ -5,6 +5,7 @@ import {
   type HostHint,
   type HostStandingView,
 } from "#core/contracts/api/host-standing.ts";
+import type { MaintenanceView } from "#core/contracts/api/hosts.ts";
 import type { MissingCapability } from "#core/contracts/agent/report.ts";
 import { LACKING, WHY_NOT_HERE, type WhyNotHere } from "#core/hosts/why-not-here.ts";
 import { toWireId } from "#core/ids.ts";
@@ -40,6 +41,17 @@ const HINTS_OF = {
   images_not_told: ({ facts }) => facts !== null && facts.images === undefined,
 } as const satisfies Record<HostHint, (s: HostStanding) => boolean>;
 
+const toMaintenanceView = ({
+  window,
+  told,
+}: NonNullable<HostDetails["maintenance"]>): MaintenanceView => ({
+  startsAt: window.startsAt.toISOString(),
+  endsAt: window.endsAt.toISOString(),
+  noticeHours: window.noticeHours,
+  begunAt: window.begunAt?.toISOString() ?? null,
+  told,
+});
+
 /** The host that an image came from. */
 export const toImageOrigin = (host: Readonly<{ id: string; name: string }> | null) =>
   host && { id: toWireId("host", host.id), name: host.name };
@@ -49,6 +61,7 @@ export const toHostDetailsView = (
   releases: readonly AgentRelease[],
 ): HostDetailsView => ({
   ...toHostStandingView(d, releases),
+  maintenance: d.maintenance && toMaintenanceView(d.maintenance),
   capabilities: Object.fromEntries(
     Object.entries(d.facts?.capabilities ?? {}).map(([name, can]) => [name, can === true]),
   ),

@@ -2,6 +2,7 @@ import type { Context, ScheduledEvent } from "aws-lambda";
 import { forgetSpentAgentTokens } from "#commands/hosts/forget-agent-tokens.ts";
 import { followRollouts } from "#commands/fleet/follow-rollouts.ts";
 import { noteOldAgents } from "#commands/fleet/note-old-agents.ts";
+import { followMaintenance } from "#commands/hosts/follow-maintenance.ts";
 import { endSilentFindings, tellSilentHosts } from "#commands/hosts/note-findings.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
@@ -40,6 +41,7 @@ export const SWEEPS = {
   expire_initial_passwords: expireInitialPasswords,
   forget_old_links: forgetOldLinks,
   forget_spent_agent_tokens: forgetSpentAgentTokens,
+  follow_maintenance: followMaintenance,
   tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
   tell_hanging_changes: tellHangingChanges,

@@ -199,6 +199,7 @@ export const toHostView = (h: Host, releases: readonly AgentRelease[]): HostView
     hypervisorVersion: versions?.hypervisorVersion ?? null,
     osVersion: versions?.osVersion ?? null,
     ceiling: { ...h.ceiling },
+    cpuOvercommit: h.cpuOvercommit,
     capacity: { ...h.capacity },
     allocated: { ...h.allocated },
     desiredGeneration: h.desiredGeneration,

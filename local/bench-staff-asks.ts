@@ -6,7 +6,7 @@ import type { FindingQuery } from "#core/contracts/api/findings.ts";
 import type { HostQuery } from "#core/contracts/api/hosts.ts";
 import type { OrderQuery } from "#core/contracts/api/orders.ts";
 import type { StaffActionQuery, StaffVmQuery } from "#core/contracts/api/staff-vms.ts";
-import { HOST_STATES } from "#core/hosts/place-vm.ts";
+import { HOST_STATES } from "#core/hosts/host-state.ts";
 import { toWireId } from "#core/ids.ts";
 import { ORDER_STATES } from "#core/orders/order.ts";
 import { ACTION_STATUSES, ACTION_TYPES } from "#core/vms/action.ts";

@@ -24,6 +24,7 @@ import type * as vms from "#core/contracts/api/vms.ts";
 
 /** What each operation takes, and what it answers. */
 export type Operations = {
+  activateHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.MoveHost>; answer: z.output<typeof forced.ForcedView> };
   addAccountNote: { path: { id: string }; query: {}; body: z.input<typeof accountDetails.AddNote>; answer: z.output<typeof accountDetails.NoteView> };
   addHost: { path: {}; query: {}; body: z.input<typeof hosts.AddHost>; answer: z.output<typeof hosts.AddedHost> };
   addImage: { path: {}; query: {}; body: z.input<typeof catalogue.AddImage>; answer: z.output<typeof catalogue.AddedImage> };
@@ -35,6 +36,7 @@ export type Operations = {
   askToDestroyVm: { path: { id: string }; query: {}; body: z.input<typeof staffActs.AskToDestroy>; answer: z.output<typeof forced.ForcedView> | z.output<typeof staffActs.DestroyRequestView> };
   beginAgentRollout: { path: {}; query: {}; body: z.input<typeof fleet.BeginRollout>; answer: z.output<typeof fleet.RolloutView> };
   cancelAction: { path: { id: string ; actionId: string }; query: {}; body: z.input<typeof staffVms.CallOffAction>; answer: z.output<typeof staffVms.CalledOffView> };
+  cancelMaintenance: { path: { id: string }; query: {}; body: z.input<typeof hosts.MoveHost>; answer: z.output<typeof forced.ForcedView> };
   cancelResize: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.RequestedAction> };
   cancelVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
   cancelVmForCustomer: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
@@ -43,6 +45,7 @@ export type Operations = {
   changeVm: { path: { id: string }; query: {}; body: z.input<typeof vms.ChangeVm>; answer: z.output<typeof vms.VmView> };
   closeAccount: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
   confirmDestroyRequest: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ConfirmDestroy>; answer: z.output<typeof forced.ForcedView> | z.output<typeof vms.RequestedAction> };
+  cordonHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.MoveHost>; answer: z.output<typeof forced.ForcedView> };
   createToken: { path: {}; query: {}; body: z.input<typeof accounts.CreateToken>; answer: z.output<typeof accounts.CreatedToken> };
   deleteVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.RequestedAction> };
   endImpersonation: { path: { id: string }; query: {}; body: undefined; answer: null };
@@ -69,6 +72,7 @@ export type Operations = {
   listTokens: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof accounts.TokenPage> };
   listVms: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof vms.VmPage> };
   placeOrder: { path: {}; query: {}; body: z.input<typeof orders.PlaceOrder>; answer: z.output<typeof orders.PlacedOrder> };
+  planMaintenance: { path: { id: string }; query: {}; body: z.input<typeof hosts.PlanMaintenance>; answer: z.output<typeof forced.ForcedView> };
   quoteResize: { path: { id: string }; query: {}; body: z.input<typeof resizes.QuoteResize>; answer: z.output<typeof resizes.QuotedResize> };
   recordRestore: { path: {}; query: {}; body: z.input<typeof restores.RecordRestore>; answer: z.output<typeof restores.RestoreView> };
   registerAgentRelease: { path: {}; query: {}; body: z.input<typeof fleet.RegisterRelease>; answer: z.output<typeof fleet.ReleaseView> };
@@ -77,6 +81,7 @@ export type Operations = {
   repairVm: { path: { id: string }; query: {}; body: z.input<typeof vms.RepairVm>; answer: z.output<typeof vms.RepairPlanView> | z.output<typeof vms.RequestedAction> };
   requestAction: { path: { id: string }; query: {}; body: z.input<typeof vms.RequestAction>; answer: z.output<typeof vms.RequestedAction> };
   resizeForStaff: { path: { id: string }; query: {}; body: z.input<typeof resizes.ResizeForStaff>; answer: z.output<typeof resizes.StaffResizePlan> | z.output<typeof vms.RequestedAction> };
+  retireHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.MoveHost>; answer: z.output<typeof forced.ForcedView> };
   revokeToken: { path: { id: string }; query: {}; body: undefined; answer: null };
   search: { path: {}; query: z.input<typeof search.SearchQuery>; body: undefined; answer: z.output<typeof search.SearchResult> };
   setImageSource: { path: { id: string }; query: {}; body: z.input<typeof catalogue.SetImageSource>; answer: z.output<typeof catalogue.ImageSourceView> };
@@ -100,6 +105,7 @@ export type Operations = {
 
 /** How each is called. A schema is loaded with the first answer that it checks. */
 export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operations[N]["answer"]> } = {
+  activateHost: { method: "POST", path: "/staff/v1/hosts/{id}/activate", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   addAccountNote: { method: "POST", path: "/staff/v1/accounts/{id}/notes", keyed: true, answers: { 201: () => import("#core/contracts/api/account-details.ts").then((m) => m.NoteView) } },
   addHost: { method: "POST", path: "/staff/v1/hosts", keyed: true, answers: { 201: () => import("#core/contracts/api/hosts.ts").then((m) => m.AddedHost) } },
   addImage: { method: "POST", path: "/staff/v1/images", keyed: true, answers: { 201: () => import("#core/contracts/api/catalogue.ts").then((m) => m.AddedImage) } },
@@ -111,6 +117,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   askToDestroyVm: { method: "POST", path: "/staff/v1/vms/{id}/destroy-requests", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView), 201: () => import("#core/contracts/api/staff-acts.ts").then((m) => m.DestroyRequestView) } },
   beginAgentRollout: { method: "POST", path: "/staff/v1/agent-rollouts", keyed: true, answers: { 201: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
   cancelAction: { method: "POST", path: "/staff/v1/vms/{id}/actions/{actionId}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.CalledOffView) } },
+  cancelMaintenance: { method: "POST", path: "/staff/v1/hosts/{id}/maintenance/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   cancelResize: { method: "POST", path: "/v1/vms/{id}/resize/cancel", keyed: false, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   cancelVm: { method: "POST", path: "/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
   cancelVmForCustomer: { method: "POST", path: "/staff/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
@@ -119,6 +126,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   changeVm: { method: "PATCH", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
   closeAccount: { method: "POST", path: "/staff/v1/accounts/{id}/close", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   confirmDestroyRequest: { method: "POST", path: "/staff/v1/destroy-requests/{id}/confirm", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  cordonHost: { method: "POST", path: "/staff/v1/hosts/{id}/cordon", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   createToken: { method: "POST", path: "/v1/tokens", keyed: true, answers: { 201: () => import("#core/contracts/api/accounts.ts").then((m) => m.CreatedToken) } },
   deleteVm: { method: "DELETE", path: "/v1/vms/{id}", keyed: false, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   endImpersonation: { method: "DELETE", path: "/staff/v1/accounts/{id}/impersonation", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
@@ -145,6 +153,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   listTokens: { method: "GET", path: "/v1/tokens", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.TokenPage) } },
   listVms: { method: "GET", path: "/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmPage) } },
   placeOrder: { method: "POST", path: "/v1/orders", keyed: true, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 202: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder) } },
+  planMaintenance: { method: "POST", path: "/staff/v1/hosts/{id}/maintenance", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   quoteResize: { method: "POST", path: "/v1/vms/{id}/resize-quotes", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize), 201: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize) } },
   recordRestore: { method: "POST", path: "/staff/v1/restores", keyed: false, answers: { 200: () => import("#core/contracts/api/restores.ts").then((m) => m.RestoreView) } },
   registerAgentRelease: { method: "POST", path: "/staff/v1/agent-releases", keyed: true, answers: { 201: () => import("#core/contracts/api/fleet.ts").then((m) => m.ReleaseView) } },
@@ -153,6 +162,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   repairVm: { method: "POST", path: "/staff/v1/vms/{id}/repair", keyed: true, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.RepairPlanView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   requestAction: { method: "POST", path: "/v1/vms/{id}/actions", keyed: true, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   resizeForStaff: { method: "POST", path: "/staff/v1/vms/{id}/resize", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.StaffResizePlan), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  retireHost: { method: "POST", path: "/staff/v1/hosts/{id}/retire", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   revokeToken: { method: "DELETE", path: "/v1/tokens/{id}", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
   search: { method: "GET", path: "/staff/v1/search", keyed: false, answers: { 200: () => import("#core/contracts/api/search.ts").then((m) => m.SearchResult) } },
   setImageSource: { method: "POST", path: "/staff/v1/images/{id}/sources", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.ImageSourceView) } },

@@ -8,6 +8,7 @@ import { completionCommands } from "./completion.ts";
 import { contextCommands } from "./contexts.ts";
 import { deskCommands } from "./desk.ts";
 import { fleetCommands } from "./fleet.ts";
+import { hostMoveCommands } from "./host-moves.ts";
 import { hostCommands } from "./hosts.ts";
 import { orderCommands } from "./orders.ts";
 import { resizeCommands } from "./resize.ts";
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   ...accountCommands,
   ...deskCommands,
   ...hostCommands,
+  ...hostMoveCommands,
   ...fleetCommands,
   ...apiCommands,
   ...completionCommands,

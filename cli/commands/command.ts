@@ -104,14 +104,14 @@ export const several = (
   many: true,
   ...about,
 });
-export const count = (summary: string, most: number): Param<number | undefined> => ({
+export const count = (summary: string, most: number, least = 1): Param<number | undefined> => ({
   summary,
   value: "n",
   required: false,
   read: (text) => {
     const number = Number(text);
-    if (!/^\d+$/.test(text) || number < 1 || number > most)
-      throw new TypeError(`a whole number from 1 to ${most}`);
+    if (!/^\d+$/.test(text) || number < least || number > most)
+      throw new TypeError(`a whole number from ${least} to ${most}`);
     return number;
   },
 });

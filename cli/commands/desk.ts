@@ -13,13 +13,13 @@ import { VM, vmBlock } from "./vms.ts";
 
 /* What staff do about what a customer bought, each by a dry run and its hash (ADR 0048). */
 
-const REASON = required("why, for the audit", { value: "text" });
+export const REASON = required("why, for the audit", { value: "text" });
 const REQUEST = required("the request's id", { value: "request" });
 
 type Force = Answered<"suspendVm">;
 
 /** A force operation, looked at or done. */
-async function forced(
+export async function forced(
   session: Session,
   options: Parameters<typeof byHash>[1],
   question: string,

@@ -7,10 +7,10 @@ import { listed as joined, mib, NOTHING, when } from "../output/format.ts";
 import { columnsOf, toned, type Block, type Shown } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
-import { command, flag, mustBeOneOf, oneOf, optional, required } from "./command.ts";
+import { command, count, flag, mustBeOneOf, oneOf, optional, required } from "./command.ts";
 import { vmBlock } from "./vms.ts";
 
-const HOST = required("a host's name or id", { names: "host", value: "host" });
+export const HOST = required("a host's name or id", { names: "host", value: "host" });
 
 type Finding = Answered<"listFindings">["value"]["items"][number];
 type Details = Answered<"showHost">["value"];
@@ -36,6 +36,13 @@ const room = (of: { vcpus: number; memoryMib: number; diskGib: number; vms?: num
     ...(of.vms === undefined ? [] : [`${of.vms} VMs`]),
   ].join(", ");
 
+const maintenanceOf = ({ maintenance }: Details): string => {
+  if (maintenance === null) return NOTHING;
+  const { startsAt, endsAt, begunAt, told } = maintenance;
+  const since = begunAt === null ? `from ${when(startsAt)}` : `since ${when(begunAt)}`;
+  return `${since} until ${when(endsAt)}, ${told} customers told`;
+};
+
 const hostBlock = (host: Details): Block => ({
   kind: "fields",
   fields: [
@@ -50,6 +57,8 @@ const hostBlock = (host: Details): Block => ({
     ["has", room(host.capacity)],
     ["given away", room(host.allocated)],
     ["at most", room(host.ceiling)],
+    ["overcommit", String(host.cpuOvercommit)],
+    ["maintenance", maintenanceOf(host)],
     ["last seen", when(host.lastSeenAt)],
     ...(host.silentSince === null
       ? []
@@ -256,6 +265,42 @@ export const hostCommands = [
         json: raw,
         ids: [id],
         blocks: [{ kind: "lines", lines: [`${value.name} is in ${value.group ?? "no group"}`] }],
+      };
+    },
+  }),
+
+  command("host set", "Change a host's name, its mark for tests, or what it may give away", {
+    staff: true,
+    args: { host: HOST },
+    options: {
+      name: optional("what it is called from now on", { value: "name" }),
+      overcommit: count("vCPUs that it may give away, a CPU thread", 32),
+      testOnly: oneOf("whether it is for tests", ["yes", "no"]),
+    },
+    run: async (session, { host }, { name, overcommit, testOnly }) => {
+      const id = await hostId(session, host);
+      const client = await session.client();
+      const { value, raw } = await client.call("changeHost", {
+        path: { id },
+        body: {
+          name,
+          cpuOvercommit: overcommit,
+          testOnly: testOnly === undefined ? undefined : testOnly === "yes",
+        },
+      });
+      const given = `${room(value.allocated)} of ${room(value.capacity)} are given away`;
+      return {
+        json: raw,
+        ids: [id],
+        blocks: [
+          {
+            kind: "lines",
+            lines: [
+              `${value.name}: overcommit ${value.cpuOvercommit}, ${value.testOnly ? "" : "not "}for tests`,
+              given,
+            ],
+          },
+        ],
       };
     },
   }),

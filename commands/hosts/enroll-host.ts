@@ -1,6 +1,7 @@
 import type { EnrollAnswer, EnrollRequest } from "#core/contracts/agent/channel.ts";
 import { ourWords, type Announced } from "#core/contracts/agent/protocol.ts";
 import { trustedCapacity } from "#core/hosts/capacity.ts";
+import { nextHostState } from "#core/hosts/host-state.ts";
 import { jumpOf } from "#core/hosts/facts-jump.ts";
 import { isFitForCustomers } from "#core/hosts/place-vm.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
@@ -55,10 +56,12 @@ export async function enrollHost(
       return host.publicKey === request.publicKey.x
         ? ok(answer(host.id, host.identityEpoch, installation))
         : invalid();
-    if (host.state === "retired") return refuse("host_wrong_state", "this host is retired");
+    const state = nextHostState(host.state, "enroll");
+    if (state === undefined) return refuse("host_wrong_state", `this host is ${host.state}`);
     before = host;
     const { identityEpoch } = await saveEnrolment(tx, host.id, {
       publicKey: request.publicKey.x,
+      state,
       facts,
       understands: announced ? ourWords(announced) : null,
       capacity: trustedCapacity(facts, host),

@@ -19,6 +19,7 @@ const MOST_SILENT = 1000;
 
 type At = { now: Date; newId: () => string };
 export type NotedFindings = Readonly<{ opened: readonly Finding[]; ended: readonly Finding[] }>;
+export const NOTHING_NOTED: NotedFindings = { opened: [], ended: [] };
 
 /**
  * Writes down what a host's report tells of what is amiss, in the report's own transaction: each is opened once and ended

@@ -1,4 +1,5 @@
 import type { HostFacts } from "#core/contracts/agent/report.ts";
+import type { MaintenanceWindow } from "#core/hosts/maintenance.ts";
 import { silentBefore, type HostCandidate, type HostKind } from "#core/hosts/place-vm.ts";
 import { demandsOf, whyNotKnown, whyNoVms, type WhyNoVms } from "#core/hosts/why-no-vms.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
@@ -14,6 +15,7 @@ import {
   type HostSort,
 } from "#db/hosts/hosts.ts";
 import { kindsById } from "#db/hosts/kinds.ts";
+import { countTold, openWindowOf } from "#db/hosts/maintenance.ts";
 import type { Deps } from "#commands/deps.ts";
 import { orderedPage } from "#commands/keyset.ts";
 import type { Page, PageRequest } from "#commands/page.ts";
@@ -33,6 +35,8 @@ export type HostDetails = HostStanding &
   Readonly<{
     /** null: its agent does not say. */
     images: Awaited<ReturnType<typeof heldImagesOf>> | null;
+    /** What is planned, or goes on, and how many customers were told of it. */
+    maintenance: Readonly<{ window: MaintenanceWindow; told: number }> | null;
     /** The newest of what is open. */
     findings: readonly Finding[];
   }>;
@@ -70,7 +74,8 @@ export async function showHost(
   const host = await loadHost(deps.db, hostId);
   const [standing] = host ? await standingOf(deps, [host]) : [];
   if (!standing) return refuse("host_not_found", "no such host");
-  const [images, findings] = await Promise.all([
+  const [window, images, findings] = await Promise.all([
+    openWindowOf(deps.db, hostId),
     standing.facts?.images === undefined ? null : heldImagesOf(deps.db, hostId),
     listFindings(
       deps.db,
@@ -78,7 +83,8 @@ export async function showHost(
       { limit: MOST_FINDINGS_SHOWN, after: null },
     ),
   ]);
-  return ok({ ...standing, images, findings: findings.rows });
+  const maintenance = window ? { window, told: await countTold(deps.db, window) } : null;
+  return ok({ ...standing, maintenance, images, findings: findings.rows });
 }
 
 async function standingOf(

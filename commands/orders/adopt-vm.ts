@@ -147,7 +147,7 @@ async function write(
   const at = stamp(deps);
   return undoOnRefusal(deps.db, async (tx): Promise<Result<undefined, AdoptRefusal>> => {
     await insertOrder(tx, order);
-    const place = { vmId: vm.vmId, hostId: vm.hostId, size: sold.size, now: at.now };
+    const place = { vmId: vm.vmId, hostId: vm.hostId, size: sold.size, isThere: true, now: at.now };
     if (!(await reserve(tx, { id: at.newId(), ...place })))
       return refused("its host has no room for it by its ceiling: raise that first");
     await leaseThis(tx, {

@@ -138,7 +138,7 @@ async function placeWhereItIs(
   at: { now: Date; newId: () => string },
 ): Promise<{ hostId: string } | undefined> {
   const { vmId, hostId } = there;
-  const place = { id: at.newId(), vmId, hostId, size: plan.size, now: at.now };
+  const place = { id: at.newId(), vmId, hostId, size: plan.size, isThere: true, now: at.now };
   return (await reserve(tx, place)) ? { hostId } : undefined;
 }
 

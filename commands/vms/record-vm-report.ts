@@ -140,7 +140,9 @@ export async function recordVmReport(
     if (restored !== "never") await keepUnknownVms(tx, held, strangers, at);
     const told = { vms: counted.map(({ seen }) => seen), strangers, findings: ofItsVms };
     const ofVms = foundOfVms(told, bound, { now: at.now, restored, open });
-    const itself = { id: hostId, testOnly: heard.testOnly };
+    const until = held.maintenanceUntil;
+    const isAtWork = until === null || until < at.now;
+    const itself = { id: hostId, testOnly: heard.testOnly, isAtWork };
     const ofHost = foundOfHost(itself, { ...report, findings: ofItself }, open);
     const noted = await noteFindings(
       tx,

@@ -44,6 +44,7 @@ export async function showStaffVm(
   if (!host) throw new Error(`the host of VM ${vmId} vanished`);
   const isSilent = host.lastSeenAt === null || host.lastSeenAt < silentBefore(deps.clock.now());
   const stands = {
+    isInMaintenance: host.state === "maintenance",
     isSilent,
     isHypervisorAway: away.rows.length > 0,
     served: served?.served?.generation ?? null,

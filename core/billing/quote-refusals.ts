@@ -1,4 +1,5 @@
 import { lacksRoom } from "#core/hosts/capacity.ts";
+import { takesNew } from "#core/hosts/host-state.ts";
 import type { ResizeHow } from "#core/vms/resize-method.ts";
 import type { Billed } from "./price-changes.ts";
 import type { Bought, MachineSize, QuoteRefusal } from "./quote.ts";
@@ -163,7 +164,7 @@ function hasRoom(
     diskGib: Math.max(0, to.diskGib - from.diskGib),
   };
   const grows = more.vcpus + more.memoryMib + more.diskGib > 0;
-  return !grows || (state === "active" && lacksRoom({ ...free, vms: 1 }, more).length === 0);
+  return !grows || (takesNew(state) && lacksRoom({ ...free, vms: 1 }, more).length === 0);
 }
 
 export const sameMachine = (a: MachineSize, b: MachineSize): boolean =>

@@ -1,4 +1,4 @@
-import type { HostState } from "#core/hosts/place-vm.ts";
+import type { HostState } from "#core/hosts/host-state.ts";
 import type { Capacity } from "#core/hosts/capacity.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import type { ResizedFrom, ResizeMeans } from "#core/vms/resize-method.ts";

@@ -20,6 +20,8 @@ const RELEASE = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const ROLLOUT = "0199f0a2-b3c4-7d5e-8f90-000000000009";
 const PLAN_CHANGE = "0199f0a2-b3c4-7d5e-8f90-00000000000a";
 const REQUEST = "0199f0a2-b3c4-7d5e-8f90-00000000000b";
+const WINDOW = "0199f0a2-b3c4-7d5e-8f90-00000000000c";
+const NOTICE = "0199f0a2-b3c4-7d5e-8f90-00000000000d";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -52,6 +54,9 @@ const DATA: Record<EventName, Record<string, string>> = {
   "vm.destroy_request_changed.v1": { vmId: VM, requestId: REQUEST },
   "service.end_said.v1": { vmId: VM },
   "service.end_told.v1": { vmId: VM },
+  "host.state_changed.v1": { hostId: HOST },
+  "maintenance.changed.v1": { windowId: WINDOW, hostId: HOST },
+  "maintenance.notice_fell_due.v1": { noticeId: NOTICE },
   "account.closed.v1": { accountId: ACCOUNT },
   "account.reopened.v1": { accountId: ACCOUNT },
   "account.impersonation_began.v1": { accountId: ACCOUNT },
@@ -98,6 +103,7 @@ test("only what somebody must do leaves the record", () => {
     "plan_change.fell_due.v1",
     "vm.create_refused.v1",
     "service.end_said.v1",
+    "maintenance.notice_fell_due.v1",
     "account.link_asked_for.v1",
   ]);
   expect(to("doorbell")).toEqual(["vm.change_requested.v1"]);

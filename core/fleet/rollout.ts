@@ -1,5 +1,6 @@
 import { refuse, ok, type Refusal, type Result } from "#core/result.ts";
-import { silentBefore, type HostState } from "#core/hosts/place-vm.ts";
+import type { HostState } from "#core/hosts/host-state.ts";
+import { silentBefore } from "#core/hosts/place-vm.ts";
 
 /* How a version of the agent comes to many hosts: so many at a time, and no further once too many could not take it. */
 

@@ -30,6 +30,8 @@ export const ENDS_AFTER_SILENCE_MS = {
   desired_refused: HOUR_MS,
   /** It was not heard of for five minutes. */
   host_silent: null,
+  /** Its maintenance was to have ended by the time that was announced. */
+  maintenance_overran: null,
   /** Its agent speaks, and does not reach the hypervisor. */
   hypervisor_away: null,
   /** What is to be done for a VM fails again and again, for a quarter of an hour. */

@@ -12,7 +12,8 @@ import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import { wordsOf } from "#core/vms/words.ts";
 import { PLAIN_HARDWARE, type ImageHardware } from "#core/vms/image-hardware.ts";
 import { capacityOf } from "./capacity.ts";
-import { HOST_STATES, needsOf, rankHosts, whyNoHost, type VmDemand } from "./place-vm.ts";
+import { HOST_STATES } from "./host-state.ts";
+import { needsOf, rankHosts, whyNoHost, type VmDemand } from "./place-vm.ts";
 
 const DEMAND: VmDemand = {
   size: { vcpus: 1, memoryMib: 1024, diskGib: 20 },

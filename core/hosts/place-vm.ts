@@ -4,10 +4,8 @@ import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 import { notUnderstood, wordsOf } from "#core/vms/words.ts";
 import { lacksRoom, type Capacity } from "./capacity.ts";
 import { limitsOnHost, PREFERRED, withinLimits, type Hypervisor, type Platform } from "./limits.ts";
+import type { HostState } from "./host-state.ts";
 import { LACKING, type WhyNotHere } from "./why-not-here.ts";
-
-export const HOST_STATES = ["enrolling", "active", "draining", "retired"] as const;
-export type HostState = (typeof HOST_STATES)[number];
 
 /** What active hosts of a location have in common that are all one to placement but for their room. */
 export type HostKind = Readonly<{
@@ -128,7 +126,9 @@ export const silentBefore = (now: Date): Date => new Date(+now - HOST_SILENT_MS)
 const AGAINST_STATE = {
   enrolling: "not_enrolled",
   active: null,
-  draining: "cordoned",
+  cordoned: "cordoned",
+  draining: "draining",
+  maintenance: "maintenance",
   retired: "retired",
 } as const satisfies Record<HostState, WhyNotHere | null>;
 

@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { HOST_STATES, rankHosts, type HostCandidate, type VmDemand } from "./place-vm.ts";
+import { HOST_STATES } from "./host-state.ts";
+import { rankHosts, type HostCandidate, type VmDemand } from "./place-vm.ts";
 import { whyNotKnown, whyNoVms } from "./why-no-vms.ts";
 import { PLAIN_HARDWARE } from "#core/vms/image-hardware.ts";
 import { aHeldImage, aHostCandidate, ALL_CAPABILITIES, AT, minutesAfter } from "#test/builders.ts";
@@ -38,7 +39,9 @@ const room = { vcpus: 64, memoryMib: 65_536, diskGib: 1000, vms: 100 };
 describe("why a host gets no VMs", () => {
   test.each<[string, Partial<HostCandidate>, VmDemand]>([
     ["not_enrolled", { state: "enrolling", lastSeenAt: null }, DEMAND],
-    ["cordoned", { state: "draining" }, DEMAND],
+    ["cordoned", { state: "cordoned" }, DEMAND],
+    ["draining", { state: "draining" }, DEMAND],
+    ["maintenance", { state: "maintenance" }, DEMAND],
     ["retired", { state: "retired" }, DEMAND],
     ["silent", { lastSeenAt: minutesAfter(-6) }, DEMAND],
     ["silent", { lastSeenAt: null }, DEMAND],
@@ -86,7 +89,7 @@ describe("why a host gets no VMs", () => {
   });
 
   test("tells all of what is nearest to it, and not what stands against others besides", () => {
-    const over = { state: "draining", free: { ...room, vms: 0 } } as const;
+    const over = { state: "cordoned", free: { ...room, vms: 0 } } as const;
     expect(why(over, [WINDOWS, DEMAND])).toEqual({
       all: ["cordoned", "full_vms"],
       some: ["cordoned", "other_hypervisor", "full_vms"],
@@ -94,7 +97,7 @@ describe("why a host gets no VMs", () => {
   });
 
   test("says that nothing is sold, and what else there is, where there is nothing to place", () => {
-    expect(why({ state: "draining" }, []).all).toEqual(["cordoned", "nothing_sold"]);
+    expect(why({ state: "cordoned" }, []).all).toEqual(["cordoned", "nothing_sold"]);
     expect(whyNotKnown({ state: "active", lastSeenAt: AT }, AT).all).toEqual(["facts_unreadable"]);
     expect(whyNotKnown({ state: "enrolling", lastSeenAt: null }, AT).all).toEqual(["not_enrolled"]);
   });

@@ -25,6 +25,8 @@ export const LACKING = {
 export const WHY_NOT_HERE_CODES = [
   "not_enrolled",
   "cordoned",
+  "draining",
+  "maintenance",
   "retired",
   "silent",
   "facts_unreadable",
@@ -65,7 +67,9 @@ export type WhyNotHere = (typeof WHY_NOT_HERE_CODES)[number];
 /** What each means to staff. */
 export const WHY_NOT_HERE = {
   not_enrolled: "its agent has not enrolled yet",
-  cordoned: "it is draining: staff let it take nothing more",
+  cordoned: "staff let it take nothing more",
+  draining: "it is emptied: what is on it moves away, and nothing more comes",
+  maintenance: "somebody is at it",
   retired: "it is retired",
   silent: "for five minutes or longer its agent has told nothing of it",
   facts_unreadable:

@@ -114,9 +114,12 @@ function whyFailing(vm: Shown, seen: ReceivedVmReport, now: Date): string | null
 const agentsKind = (code: string): string =>
   code in ENDS_AFTER_SILENCE_MS && !AGENTS_OWN_KINDS.has(code) ? `agents_${code}` : code;
 
-/** Of the host itself: its clock, its hypervisor, its images, and the document that it was given. */
+/**
+ * Of the host itself: its clock, its hypervisor, its images, and the document that it was given. `isAtWork`: no announced
+ * maintenance of it goes on, in which its hypervisor may be away.
+ */
 export function foundOfHost(
-  host: { id: string; testOnly: boolean },
+  host: { id: string; testOnly: boolean; isAtWork: boolean },
   report: Pick<
     ReceivedReport,
     "clockOffsetSeconds" | "facts" | "refusedDesired" | "hypervisorAway"
@@ -136,9 +139,10 @@ export function foundOfHost(
     if (isClockOff(clockOffsetSeconds))
       aboutHost("clock_off", `its clock is ${toldOffset(clockOffsetSeconds)} ours`);
     else over.push(key("clock_off", host.id));
-  if (hypervisorAway)
-    aboutHost("hypervisor_away", `${hypervisorAway.code}: ${hypervisorAway.detail}`);
-  else over.push(key("hypervisor_away", host.id));
+  if (hypervisorAway) {
+    if (host.isAtWork)
+      aboutHost("hypervisor_away", `${hypervisorAway.code}: ${hypervisorAway.detail}`);
+  } else over.push(key("hypervisor_away", host.id));
   if (refusedDesired)
     aboutHost(
       "desired_refused",

@@ -23,7 +23,7 @@ const VM = {
   lastErrorDetail: null,
   lostAt: null,
 } as const;
-const HOST = { isSilent: false, isHypervisorAway: false, served: 31 };
+const HOST = { isInMaintenance: false, isSilent: false, isHypervisorAway: false, served: 31 };
 type Case = {
   action?: Partial<Action>;
   vm?: Partial<Parameters<typeof waitsFor>[1]>;
@@ -32,6 +32,10 @@ type Case = {
 const failing = (lastErrorCode: string) => ({ vm: { lastErrorCode, lastErrorDetail: "its word" } });
 
 const CASES: Readonly<Record<WaitsForCode, readonly Case[]>> = {
+  host_in_maintenance: [
+    { host: { isInMaintenance: true, isSilent: true } },
+    { host: { isInMaintenance: true, isHypervisorAway: true } },
+  ],
   hypervisor_away: [
     { host: { isHypervisorAway: true, isSilent: true } },
     failing("hypervisor_unavailable"),
@@ -45,7 +49,12 @@ const CASES: Readonly<Record<WaitsForCode, readonly Case[]>> = {
   host_to_report: [{ vm: { observedGeneration: 6, lastErrorCode: "out_of_disk" } }],
   guest_to_speak: [{ action: { type: "create" }, vm: { observedPower: "running" } }],
   guest_to_shut_down: [{ action: { type: "shutdown" }, vm: { observedPower: "running" } }],
-  host_to_finish: [{}, { action: { type: "create" } }, { action: { type: "shutdown" } }],
+  host_to_finish: [
+    {},
+    { host: { isInMaintenance: true } },
+    { action: { type: "create" } },
+    { action: { type: "shutdown" } },
+  ],
 };
 
 test.each(WAITS_FOR_CODES)("an action waits for %s", (code) => {

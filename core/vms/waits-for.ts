@@ -4,6 +4,7 @@ import type { KnownOfVm } from "./judge-report.ts";
 
 /** What an action that runs waits for. Stable. Only one action of a VM runs at a time, so none waits for another. */
 export const WAITS_FOR_CODES = [
+  "host_in_maintenance",
   "hypervisor_away",
   "host_silent",
   "host_to_fetch",
@@ -19,6 +20,7 @@ export const WAITS_FOR_CODES = [
 export type WaitsForCode = (typeof WAITS_FOR_CODES)[number];
 
 const WORDS = {
+  host_in_maintenance: "somebody is at its host, which speaks again when that is over",
   hypervisor_away: "its host's agent does not reach the hypervisor",
   host_silent: "its host was not heard of for five minutes or longer",
   host_to_fetch: "its host has not fetched it yet; it does with its next poll",
@@ -53,7 +55,12 @@ export function waitsFor(
     | "lastErrorDetail"
     | "lostAt"
   >,
-  host: { isSilent: boolean; isHypervisorAway: boolean; served: number | null },
+  host: {
+    isInMaintenance: boolean;
+    isSilent: boolean;
+    isHypervisorAway: boolean;
+    served: number | null;
+  },
 ): WaitsFor | null {
   if (action.status !== "running") return null;
   const code = codeOf();
@@ -63,6 +70,8 @@ export function waitsFor(
   return { code, detail };
 
   function codeOf(): WaitsForCode {
+    if (host.isInMaintenance && (host.isSilent || host.isHypervisorAway))
+      return "host_in_maintenance";
     if (host.isHypervisorAway) return "hypervisor_away";
     if (host.isSilent) return "host_silent";
     if (!wasGiven(hostGeneration, host.served)) return "host_to_fetch";

@@ -4,6 +4,7 @@ import type { Db } from "#db/client.ts";
 import { byBytes } from "#db/keyset.ts";
 import { accounts } from "#db/schema/accounts.ts";
 import { billingCustomers, invoices, services } from "#db/schema/billing.ts";
+import { isRetired } from "#db/hosts/in-state.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { ipLeases } from "#db/schema/network.ts";
 import { orders } from "#db/schema/orders.ts";
@@ -38,7 +39,7 @@ const ROWS = {
       from ${invoices} where ${where} order by ${by}`,
   host: (matched: Match, where: SQL, by: SQL) =>
     sql`(select 'host' as kind, ${hosts.id} as id, ${hosts.name} as title, ${matched}::text as matched,
-      null::uuid as account_id, ${hosts.state} = 'retired' as gone from ${hosts} where ${where} order by ${by}`,
+      null::uuid as account_id, ${isRetired} as gone from ${hosts} where ${where} order by ${by}`,
 } satisfies Record<FoundKind, (matched: Match, where: SQL, by: SQL) => SQL>;
 
 const IDS = {

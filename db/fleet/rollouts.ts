@@ -1,6 +1,7 @@
-import { and, asc, desc, eq, inArray, isNull, lt, ne, sql } from "drizzle-orm";
+import { and, asc, desc, eq, inArray, isNull, lt, not, sql } from "drizzle-orm";
 import type { RolloutHost, RolloutOutcome, RolloutStep } from "#core/fleet/rollout.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { isInUse, isRetired } from "#db/hosts/in-state.ts";
 import { list } from "#db/named.ts";
 import { agentReleases, findings, hosts } from "#db/schema/hosts.ts";
 import { agentRolloutHosts, agentRollouts } from "#db/schema/fleet.ts";
@@ -99,7 +100,7 @@ export async function insertRollout(
         .from(hosts)
         .where(
           and(
-            ne(hosts.state, "retired"),
+            not(isRetired),
             "group" in of
               ? eq(hosts.hostGroup, of.group)
               : sql`${hosts.id} = any(${sql.param([...of.ids])}::uuid[])`,
@@ -199,10 +200,7 @@ async function setWanted(
 
 /** The versions that agents of hosts in use have, each once. */
 export async function agentVersionsInUse(db: Db): Promise<readonly string[]> {
-  const rows = await db
-    .selectDistinct({ version: hosts.agentVersion })
-    .from(hosts)
-    .where(inArray(hosts.state, ["active", "draining"]));
+  const rows = await db.selectDistinct({ version: hosts.agentVersion }).from(hosts).where(isInUse);
   return rows.flatMap(({ version }) => (version === null ? [] : [version]));
 }
 
@@ -220,13 +218,7 @@ export async function untoldOldAgents(
       findings,
       and(eq(findings.hostId, hosts.id), eq(findings.kind, "agent_old"), isNull(findings.endedAt)),
     )
-    .where(
-      and(
-        inArray(hosts.state, ["active", "draining"]),
-        inArray(hosts.agentVersion, [...versions]),
-        isNull(findings.id),
-      ),
-    )
+    .where(and(isInUse, inArray(hosts.agentVersion, [...versions]), isNull(findings.id)))
     .orderBy(asc(hosts.id))
     .limit(limit);
 }
@@ -245,7 +237,7 @@ export async function pastOldAgents(
       and(
         eq(findings.kind, "agent_old"),
         isNull(findings.endedAt),
-        sql`(${hosts.state} not in ('active', 'draining')
+        sql`(not (${isInUse})
           or coalesce(${hosts.agentVersion} <> all (${sql.param([...versions])}::text[]), true))`,
       ),
     )

@@ -3,6 +3,7 @@ import type { Capacity } from "#core/hosts/capacity.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { isInUse, takesNewVms } from "./in-state.ts";
 import type { KindHere } from "./kinds.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
 import { hostKinds, hosts } from "#db/schema/hosts.ts";
@@ -16,10 +17,10 @@ const FREE = {
   vms: sql<number>`(${hosts.capacityVms} - ${hosts.allocatedVms})`,
 };
 
-/** That an active host has room for one more VM of this size. */
-const hasRoom = (size: VmSize) =>
+/** That a host has room for one more VM of this size, and takes new ones. `isThere`: it lies there already, and is not new. */
+const hasRoom = (size: VmSize, isThere = false) =>
   and(
-    eq(hosts.state, "active"),
+    isThere ? isInUse : takesNewVms,
     sql`${FREE.memoryMib} >= ${size.memoryMib}`,
     sql`${FREE.vcpus} >= ${size.vcpus}`,
     sql`${FREE.diskGib} >= ${size.diskGib}`,
@@ -91,7 +92,7 @@ export async function hostsAmong(
     .where(
       and(
         sql`${hosts.id} = any(${sql.param([...hostIds])}::uuid[])`,
-        eq(hosts.state, "active"),
+        takesNewVms,
         inArray(hosts.kindId, kindIds(kinds)),
         gte(hosts.lastSeenAt, heardSince),
       ),
@@ -116,11 +117,7 @@ export async function haveFreeRoom(
     })
     .from(hosts)
     .where(
-      and(
-        inArray(hosts.kindId, kindIds(kinds)),
-        eq(hosts.state, "active"),
-        gte(hosts.lastSeenAt, heardSince),
-      ),
+      and(inArray(hosts.kindId, kindIds(kinds)), takesNewVms, gte(hosts.lastSeenAt, heardSince)),
     )
     .as("added");
   const [reached] = await db
@@ -172,7 +169,15 @@ export async function kindsWithRoom(
  */
 export async function reserve(
   tx: Tx,
-  input: { id: string; vmId: string; hostId: string; size: VmSize; now: Date },
+  input: {
+    id: string;
+    vmId: string;
+    hostId: string;
+    size: VmSize;
+    /** Its host holds the VM: a restored database did not know. */
+    isThere?: boolean;
+    now: Date;
+  },
 ): Promise<boolean> {
   const { vcpus, memoryMib, diskGib } = input.size;
   const taken = await tx
@@ -183,7 +188,7 @@ export async function reserve(
       allocatedDiskGib: sql`${hosts.allocatedDiskGib} + ${diskGib}`,
       allocatedVms: sql`${hosts.allocatedVms} + 1`,
     })
-    .where(and(eq(hosts.id, input.hostId), hasRoom(input.size)))
+    .where(and(eq(hosts.id, input.hostId), hasRoom(input.size, input.isThere)))
     .returning({ id: hosts.id });
   if (taken.length === 0) return false;
   await tx.insert(reservations).values({
@@ -215,7 +220,7 @@ const reservationHeld = prepared("reservation_held", (db, at: Slots<{ vmId: stri
 
 /**
  * Makes the room that is held for a VM another one: exactly so much of each resource, or at least so much. Growing needs
- * the room to be there, shrinking always may.
+ * the room to be there, and a host that takes new VMs; shrinking always may.
  *
  * @returns false where it is not there, and nothing changes.
  */
@@ -243,8 +248,9 @@ export async function resizeReservation(
     memoryMib: size.memoryMib - held.memoryMib,
     diskGib: size.diskGib - held.diskGib,
   };
-  // What shrinks, or stays, asks for no room: its host may have less by now than it has given away.
+  // What shrinks, or stays, asks for no room: its host may have less by now than it has given away, or take nothing new.
   const fits = (free: SQL, by: number) => (by > 0 ? sql`${free} >= ${by}` : undefined);
+  const grows = more.vcpus > 0 || more.memoryMib > 0 || more.diskGib > 0;
   const taken = await tx
     .update(hosts)
     .set({
@@ -255,6 +261,7 @@ export async function resizeReservation(
     .where(
       and(
         eq(hosts.id, held.hostId),
+        grows ? takesNewVms : undefined,
         fits(FREE.vcpus, more.vcpus),
         fits(FREE.memoryMib, more.memoryMib),
         fits(FREE.diskGib, more.diskGib),

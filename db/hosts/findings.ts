@@ -23,6 +23,7 @@ import { list } from "#db/named.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
 import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
 import { findings, hosts } from "#db/schema/hosts.ts";
+import { isRetired } from "./in-state.ts";
 import { hostFromRow, isSilent, type Host } from "./hosts.ts";
 
 export type Finding = typeof findings.$inferSelect;
@@ -109,7 +110,7 @@ export async function silentFindingIds(db: Db, limit: number): Promise<readonly 
         isNull(findings.endedAt),
         or(
           // A host that is retired is silent for good.
-          sql`${findings.kind} = 'host_silent' and ${hosts.state} = 'retired'`,
+          and(eq(findings.kind, "host_silent"), isRetired),
           sql`case when silence.of_kind is null then ${TOLD_ONCE_KEPT_MS}::float8 else silence.ms end
           < extract(epoch from ${hosts.lastSeenAt} - ${findings.lastSeenAt}) * 1000`,
         ),

@@ -2,11 +2,12 @@ import { and, eq, gt, inArray, isNull, sql } from "drizzle-orm";
 import { HostFacts, type ReportSerial } from "#core/contracts/agent/report.ts";
 import type { Capacity, Ceiling } from "#core/hosts/capacity.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
-import type { HostState } from "#core/hosts/place-vm.ts";
+import type { HostState } from "#core/hosts/host-state.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { byBytes, inOrder, type KeysetPage } from "#db/keyset.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
 import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
+import { isInUse } from "./in-state.ts";
 import { hosts, joinTokens } from "#db/schema/hosts.ts";
 
 export type Host = Readonly<{
@@ -42,6 +43,8 @@ export type Host = Readonly<{
   restoredGeneration: number | null;
   /** Until then it is told to destroy nothing; null: it was never held back. */
   destroysHeldUntil: Date | null;
+  /** Until when it was announced that somebody is at it; null: it is not in maintenance. */
+  maintenanceUntil: Date | null;
   lastSeenAt: Date | null;
   createdAt: Date;
 }>;
@@ -89,6 +92,7 @@ export const hostFromRow = (r: typeof hosts.$inferSelect): Host => ({
   clockOffsetSeconds: r.clockOffsetSeconds,
   restoredGeneration: r.restoredGeneration,
   destroysHeldUntil: r.destroysHeldUntil,
+  maintenanceUntil: r.maintenanceUntil,
   lastSeenAt: r.lastSeenAt,
   createdAt: r.createdAt,
 });
@@ -155,10 +159,13 @@ export async function listHosts(
   return { rows: rows.map(hostFromRow), end };
 }
 
-/** Of hosts in use: not heard of since `since`. By `hosts_heard_idx`. */
+/**
+ * Of hosts in use: not heard of since `since`, and not in a maintenance that was to go on until then. By `hosts_heard_idx`.
+ */
 export const isSilent = (since: Date) =>
   and(
-    sql`${hosts.state} in ('active', 'draining')`,
+    isInUse,
+    sql`coalesce(${hosts.maintenanceUntil} < ${since.toISOString()}::timestamptz, true)`,
     // Of the two minutes in which `since` lies, some were heard of after it.
     sql`${hosts.heardIn} <= ${since.toISOString()}::timestamptz`,
     sql`${hosts.lastSeenAt} < ${since.toISOString()}::timestamptz`,
@@ -196,26 +203,45 @@ const capacityFrom = (c: Capacity) => ({
 export async function saveCeiling(
   tx: Tx,
   hostId: string,
-  ceiling: Ceiling,
+  { ceiling, cpuOvercommit }: Pick<Host, "ceiling" | "cpuOvercommit">,
   capacity: Capacity | null,
 ): Promise<Host> {
   const [row] = await tx
     .update(hosts)
-    .set({ ...ceilingColumns(ceiling), ...(capacity === null ? {} : capacityFrom(capacity)) })
+    .set({
+      ...ceilingColumns(ceiling),
+      cpuOvercommit,
+      ...(capacity === null ? {} : capacityFrom(capacity)),
+    })
     .where(eq(hosts.id, hostId))
     .returning();
   if (!row) throw new Error(`host ${hostId} vanished`);
   return hostFromRow(row);
 }
 
-export async function saveGroup(tx: Tx, hostId: string, group: string | null): Promise<Host> {
+/** What staff say of it besides. */
+export async function saveStaffsWordOfHost(
+  tx: Tx,
+  hostId: string,
+  change: Partial<Pick<Host, "name" | "testOnly" | "group">>,
+): Promise<Host> {
+  const { group, ...rest } = change;
   const [row] = await tx
     .update(hosts)
-    .set({ hostGroup: group })
+    .set({ ...rest, ...(group !== undefined && { hostGroup: group }) })
     .where(eq(hosts.id, hostId))
     .returning();
   if (!row) throw new Error(`host ${hostId} vanished`);
   return hostFromRow(row);
+}
+
+/** `maintenanceUntil`: of `maintenance` alone, until when it was announced. The caller holds the host. */
+export async function saveHostState(
+  tx: Tx,
+  hostId: string,
+  to: Pick<Host, "state" | "maintenanceUntil">,
+): Promise<void> {
+  await tx.update(hosts).set(to).where(eq(hosts.id, hostId));
 }
 
 /** A new identity: the old key is worth nothing as soon as `authenticate-agent.ts` looks again, some seconds later. */
@@ -224,6 +250,7 @@ export async function saveEnrolment(
   hostId: string,
   e: {
     publicKey: string;
+    state: HostState;
     facts: HostFacts;
     understands: readonly string[] | null;
     capacity: Capacity;
@@ -235,7 +262,7 @@ export async function saveEnrolment(
     .set({
       publicKey: e.publicKey,
       identityEpoch: sql`${hosts.identityEpoch} + 1`,
-      state: sql`case when ${hosts.state} = 'enrolling' then 'active'::host_state else ${hosts.state} end`,
+      state: e.state,
       hypervisor: e.facts.hypervisor,
       accelerator: e.facts.accelerator,
       facts: e.facts,

@@ -1,8 +1,9 @@
-import { and, asc, eq, gt, inArray, isNull, or, sql } from "drizzle-orm";
+import { and, asc, eq, gt, isNull, or, sql } from "drizzle-orm";
 import { alias } from "drizzle-orm/pg-core";
 import { MOST_IMAGES, type ImageFetch } from "#core/contracts/agent/images.ts";
 import type { ImageCameFrom } from "#core/hosts/image-fetch.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { isInUse } from "./in-state.ts";
 import { images, imageSources } from "#db/schema/catalogue.ts";
 import { heldImages, hosts, imageFetches, imageServers } from "#db/schema/hosts.ts";
 
@@ -11,7 +12,7 @@ const SUM = sql<string>`${images.sha256} ->> ${imageSources.hypervisor}::text`;
 const shouldHold = and(
   eq(imageSources.hypervisor, hosts.hypervisor),
   or(isNull(imageSources.locationIds), sql`${hosts.locationId} = any(${imageSources.locationIds})`),
-  inArray(hosts.state, ["active", "draining"]),
+  isInUse,
 );
 const TOLD = {
   state: imageFetches.state,

@@ -1,7 +1,8 @@
-import { and, asc, eq, gt, gte, inArray, lte, ne, or, sql, type SQL } from "drizzle-orm";
+import { and, asc, eq, gt, gte, lte, ne, or, sql, type SQL } from "drizzle-orm";
 import { alias, unionAll } from "drizzle-orm/pg-core";
 import { placeOf, type ImageServer } from "#core/hosts/image-peers.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { isInUse } from "./in-state.ts";
 import { heldImages, hosts, imageFetches, imageServers } from "#db/schema/hosts.ts";
 
 /** Looked at for one host, on either side of its place on the ring: who serves beyond these is not named to it. */
@@ -68,7 +69,7 @@ export async function imageServersFor(
           ne(hosts.id, asker.id),
           eq(hosts.hypervisor, asker.hypervisor),
           or(eq(hosts.locationId, asker.locationId), eq(hosts.hostGroup, asker.hostGroup)),
-          inArray(hosts.state, ["active", "draining"]),
+          isInUse,
           gte(hosts.lastSeenAt, heardSince),
         ),
       )

@@ -4,6 +4,7 @@ import { HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import { platformOf } from "#core/hosts/limits.ts";
 import type { HostKind } from "#core/hosts/place-vm.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { takesNewVms } from "./in-state.ts";
 import { hostKinds, hosts } from "#db/schema/hosts.ts";
 
 /** A kind that a location has an active host of, and its own images' files that were asked for. */
@@ -26,7 +27,7 @@ const anActiveOne = (db: Db | Tx) =>
   db
     .select({ id: hosts.id })
     .from(hosts)
-    .where(and(eq(hosts.kindId, hostKinds.id), eq(hosts.state, "active")))
+    .where(and(eq(hosts.kindId, hostKinds.id), takesNewVms))
     .orderBy(sql`(${hosts.capacityMemoryMib} - ${hosts.allocatedMemoryMib}) desc`, asc(hosts.id))
     .limit(1);
 

@@ -16,7 +16,8 @@ import {
 } from "drizzle-orm/pg-core";
 import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
 import { IMAGE_SOURCES } from "#core/hosts/image-peers.ts";
-import { HOST_STATES } from "#core/hosts/place-vm.ts";
+import { HOST_STATES } from "#core/hosts/host-state.ts";
+import { accounts } from "./accounts.ts";
 import { hypervisor, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";
 
@@ -124,6 +125,8 @@ export const hosts = pgTable(
     reportSeq: integer("report_seq"),
     /** The host's clock less ours, as its agent last said; null: it does not say. */
     clockOffsetSeconds: integer("clock_offset_seconds"),
+    /** Until when it was announced that somebody is at it: it may be silent as long. null: it is not in maintenance. */
+    maintenanceUntil: instant("maintenance_until"),
     lastSeenAt: instant("last_seen_at"),
     /** The two minutes in which that was: an index of these moves with every other report, and with none in between. */
     heardIn: instant("heard_in").generatedAlwaysAs(
@@ -158,10 +161,10 @@ export const hosts = pgTable(
     // Few versions on many hosts: which there are, and who has one that is too old.
     index("hosts_agent_version_idx")
       .on(t.agentVersion)
-      .where(sql`${t.state} in ('active', 'draining')`),
+      .where(sql`${t.state} not in ('enrolling', 'retired')`),
     index("hosts_heard_idx")
       .on(t.heardIn)
-      .where(sql`${t.state} in ('active', 'draining')`),
+      .where(sql`${t.state} not in ('enrolling', 'retired')`),
     check(
       "hosts_never_oversold",
       sql`${t.allocatedVcpus} between 0 and ${t.capacityVcpus}
@@ -182,9 +185,83 @@ export const hosts = pgTable(
       "hosts_report_serial_whole",
       sql`(${t.reportProcess} is null) = (${t.reportSeq} is null)`,
     ),
+    // As text: a migration may not use a state that it adds.
+    check(
+      "hosts_maintenance_ends",
+      sql`(${t.state}::text = 'maintenance') = (${t.maintenanceUntil} is not null)`,
+    ),
     check(
       "hosts_active_is_enrolled",
-      sql`${t.state} = 'enrolling' or (${t.publicKey} is not null and ${t.hypervisor} is not null)`,
+      sql`${t.state} in ('enrolling', 'retired') or (${t.publicKey} is not null and ${t.hypervisor} is not null)`,
+    ),
+  ],
+);
+
+/**
+ * Times in which somebody is at a host (`core/hosts/maintenance.ts`). Rows are for good. Whoever changes one holds its host's row.
+ */
+export const maintenanceWindows = pgTable(
+  "maintenance_windows",
+  {
+    id: uuid("id").primaryKey(),
+    hostId: uuid("host_id")
+      .notNull()
+      .references(() => hosts.id),
+    startsAt: instant("starts_at").notNull(),
+    endsAt: instant("ends_at").notNull(),
+    noticeHours: integer("notice_hours").notNull(),
+    /** When customers are told of it: so many hours before it begins. */
+    noticeAt: instant("notice_at").notNull(),
+    revision: integer("revision").notNull().default(1),
+    begunAt: instant("begun_at"),
+    endedAt: instant("ended_at"),
+    cancelledAt: instant("cancelled_at"),
+    createdAt: instant("created_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("maintenance_windows_one_open_key")
+      .on(t.hostId)
+      .where(sql`${t.endedAt} is null and ${t.cancelledAt} is null`),
+    index("maintenance_windows_notice_idx")
+      .on(t.noticeAt)
+      .where(sql`${t.endedAt} is null and ${t.cancelledAt} is null`),
+    check("maintenance_windows_in_order", sql`${t.startsAt} < ${t.endsAt}`),
+    check(
+      "maintenance_windows_notice_before",
+      sql`${t.noticeHours} >= 0 and ${t.noticeAt} <= ${t.startsAt}`,
+    ),
+    check(
+      "maintenance_windows_one_end",
+      sql`(${t.endedAt} is null or ${t.begunAt} is not null) and (${t.cancelledAt} is null or ${t.begunAt} is null)`,
+    ),
+  ],
+);
+
+/** Who is told, or was, of which revision of a window: once each. Rows are for good. */
+export const maintenanceNotices = pgTable(
+  "maintenance_notices",
+  {
+    id: uuid("id").primaryKey(),
+    windowId: uuid("window_id")
+      .notNull()
+      .references(() => maintenanceWindows.id),
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    revision: integer("revision").notNull(),
+    createdAt: instant("created_at").notNull(),
+    /** When nothing more is to be done of it: it was mailed, or there was nothing to say any more. */
+    settledAt: instant("settled_at"),
+    mailed: boolean("mailed").notNull().default(false),
+  },
+  (t) => [
+    uniqueIndex("maintenance_notices_once_key").on(t.windowId, t.accountId, t.revision),
+    index("maintenance_notices_unsettled_idx")
+      .on(t.createdAt)
+      .where(sql`${t.settledAt} is null`),
+    check(
+      "maintenance_notices_mailed_is_settled",
+      sql`not ${t.mailed} or ${t.settledAt} is not null`,
     ),
   ],
 );

@@ -178,7 +178,7 @@ export async function uninstall(
     "the program: apt-get remove berth-agent (releases go with it; the state folder stays even when purged)",
   );
   say(
-    "before that, tell the control plane to place nothing here: PATCH /staff/v1/hosts/{id} to draining",
+    "before that, tell the control plane to place nothing here: POST /staff/v1/hosts/{id}/cordon",
   );
 }
 

@@ -361,6 +361,49 @@ describe("the API and its document", () => {
     expect(api.faults.splice(0)).toEqual([]);
   });
 
+  test("agree on hosts' states and maintenance (6b item 4)", async () => {
+    const place = { locationId: api.there.location[0] };
+    const Host = z.object({ host: z.object({ id: z.string() }) });
+    const added = Host.parse(
+      await api.does("addHost", "staff", { body: { name: "r9", ...place } }),
+    );
+    const taken = { parameters: { id: added.host.id }, body: { name: "r1" } };
+    await api.refuses("changeHost", "staff", "name_taken", taken);
+    const [used] = await api.cp.rows("select id from hosts where allocated_vms > 0");
+    const id = { id: toWireId("host", String(used?.["id"])) };
+    const reason = "a fan is loud";
+    const at = (hours: number) => minutesAfter(hours * 60, api.cp.clock.now()).toISOString();
+    const shown = await api.does("showHost", "staff", { parameters: id });
+    const { testOnly } = z.object({ testOnly: z.boolean() }).parse(shown);
+    const marked = { parameters: id, body: { testOnly: !testOnly } };
+    await api.refuses("changeHost", "staff", "host_not_empty", marked);
+    const window = { startsAt: at(60), endsAt: at(61), reason };
+    await forced("planMaintenance", id, window);
+    await api.does("showHost", "staff", { parameters: id });
+    for (const [code, over] of [
+      ["maintenance_invalid", { endsAt: at(59) }],
+      ["notice_too_short", { startsAt: at(1), endsAt: at(2) }],
+    ] as const)
+      await api.refuses("planMaintenance", "staff", code, {
+        parameters: id,
+        body: { ...window, ...over },
+      });
+    await forced("cancelMaintenance", id, { reason });
+    const none = { parameters: id, body: { reason } };
+    await api.refuses("cancelMaintenance", "staff", "no_maintenance", none);
+    await forced("cordonHost", id, { reason });
+    await api.refuses("retireHost", "staff", "host_not_empty", none);
+    await forced("activateHost", id, { reason });
+    await api.refuses("retireHost", "staff", "host_wrong_state", none);
+    await forced("retireHost", { id: added.host.id }, { reason });
+    for (const op of ["cordonHost", "activateHost", "retireHost", "cancelMaintenance"])
+      await api.refuses(op, "staff", "host_not_found", {
+        parameters: { id: noId("host") },
+        body: { reason },
+      });
+    expect(api.faults.splice(0)).toEqual([]);
+  });
+
   test("agree on the releases of the agent, and how they come to hosts", async () => {
     const Made = z.object({ id: z.string() });
     const version = "1.2.3";

@@ -192,6 +192,38 @@ describe("a customer and a member of staff", () => {
   });
 });
 
+test("staff cordon a host, plan its maintenance, and take both back (6b item 4)", async () => {
+  const Host = z.object({
+    state: z.string(),
+    cpuOvercommit: z.number(),
+    maintenance: z.object({ noticeHours: z.number() }).nullable(),
+  });
+  const host = (await as("staff", "host", "list", "--quiet", "--limit", "1")).stdout.trim();
+  const shown = () => answer(Host, "staff", "host", "show", host);
+  const { cpuOvercommit } = await shown();
+  const moves = async (verb: string, ...more: readonly string[]) => {
+    const ran = await as("staff", "host", verb, host, "--reason", "a fan", "--yes", ...more);
+    expect(ran).toMatchObject({ code: 0 });
+  };
+  await moves("cordon");
+  const at = (hours: number) => new Date(Date.now() + hours * 3_600_000).toISOString();
+  await moves("maintenance", "--start", at(200), "--end", at(201), "--notice-hours", "36");
+  const more = String(cpuOvercommit + 1);
+  const set = await as("staff", "host", "set", host, "--overcommit", more);
+  expect(set).toMatchObject({ code: 0 });
+  expect(await shown()).toMatchObject({
+    state: "cordoned",
+    cpuOvercommit: cpuOvercommit + 1,
+    maintenance: { noticeHours: 36 },
+  });
+  expect(await as("staff", "host", "retire", host, "--reason", "a fan", "--dry-run")).toMatchObject(
+    { code: 0 },
+  );
+  await moves("cancel-maintenance");
+  await moves("activate");
+  expect(await shown()).toMatchObject({ state: "active", maintenance: null });
+});
+
 test("what ends badly has the code of its kind", async () => {
   const unpaid = await order("late-1.example.com");
   const none = `vm_${"0".repeat(32)}`;

@@ -6,7 +6,7 @@ import { WHY_NOT_HERE_CODES } from "#core/hosts/why-not-here.ts";
 import { idOut } from "#core/ids.ts";
 import { ImageOrigin } from "./catalogue.ts";
 import { FindingView } from "./findings.ts";
-import { HostView } from "./hosts.ts";
+import { HostView, MaintenanceView } from "./hosts.ts";
 import { pageOf } from "./page.ts";
 
 /* A host as staff look at it: how it stands, and why. */
@@ -49,6 +49,9 @@ export const HOST_HINTS = {
 export const HostDetailsView = z
   .object({
     ...STANDING,
+    maintenance: use(MaintenanceView).nullable().openapi({
+      description: "The one that is planned, or goes on.",
+    }),
     capabilities: z
       .record(z.string(), z.boolean())
       .openapi({ description: "What it can do; empty before it has said so." }),

@@ -1,9 +1,11 @@
 import { z } from "@hono/zod-openapi";
 import { USUAL_CEILING } from "#core/hosts/capacity.ts";
 import { AGENT_AGES } from "#core/fleet/agent-age.ts";
-import { HOST_STATES } from "#core/hosts/place-vm.ts";
+import { HOST_STATES } from "#core/hosts/host-state.ts";
 import { idIn, idOut } from "#core/ids.ts";
+import { USUAL_NOTICE_HOURS } from "#core/hosts/maintenance.ts";
 import { HostGroup } from "./fleet.ts";
+import { FORCED, REASON } from "./forced.ts";
 import { OrderedPageQuery, sortBy } from "./page.ts";
 import { use } from "#core/contracts/named.ts";
 import { Hypervisor, Instant } from "#core/contracts/values.ts";
@@ -21,7 +23,11 @@ const CEILING = {
   diskGib: room,
 };
 
-const HostStateName = z.enum(HOST_STATES).openapi("HostState");
+const HostStateName = z.enum(HOST_STATES).openapi("HostState", {
+  description:
+    "`cordoned`: nothing new comes to it. `draining`: the same, while what is on it moves away. `maintenance`: somebody is at it, until " +
+    "the end that was announced nobody is alarmed when it is silent. `retired`: it is gone for good.",
+});
 
 export const HostView = z
   .object({
@@ -58,6 +64,7 @@ export const HostView = z
       .object({ vcpus: z.int(), memoryMib: z.int(), diskGib: z.int() })
       .openapi("HostCeiling"),
     allocated: CapacityView,
+    cpuOvercommit: z.int(),
     desiredGeneration: z.int(),
     clockOffsetSeconds: z.int().nullable().openapi({
       description:
@@ -76,15 +83,18 @@ export const HostQuery = OrderedPageQuery.extend({
   sort: sortBy(["createdAt", "name"], "createdAt"),
 });
 
+const HostName = z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/);
+const CpuOvercommit = z.int().min(1).max(32);
+
 export const AddHost = z
   .strictObject({
-    name: z.string().regex(/^[a-z0-9][a-z0-9.-]{0,62}$/),
+    name: HostName,
     locationId: idIn("location"),
     group: HostGroup.optional().openapi({
       description: "Hosts that staff treat alike, as in a rollout of the agent.",
     }),
     testOnly: z.boolean().default(false),
-    cpuOvercommit: z.int().min(1).max(32).default(4),
+    cpuOvercommit: CpuOvercommit.default(4),
     ceiling: z
       .strictObject(CEILING)
       .optional()
@@ -98,6 +108,14 @@ export const AddHost = z
 
 export const ChangeHost = z
   .strictObject({
+    name: HostName.optional(),
+    testOnly: z.boolean().optional().openapi({
+      description: "Changes only while nothing has room on it.",
+    }),
+    cpuOvercommit: CpuOvercommit.optional().openapi({
+      description:
+        "A lower one takes nothing back of what is given away: it only gets nothing more.",
+    }),
     ceiling: z
       .strictObject(CEILING)
       .partial()
@@ -108,6 +126,46 @@ export const ChangeHost = z
     }),
   })
   .openapi("ChangeHost");
+
+/** What moves a host from one state to another: a force, by its reason (ADR 0055). */
+export const MoveHost = z.strictObject({ ...REASON, ...FORCED }).openapi("MoveHost");
+
+export const MOST_NOTICE_HOURS = 30 * 24;
+
+export const PlanMaintenance = z
+  .strictObject({
+    startsAt: Instant.optional().openapi({
+      description: "Left out: as it is planned already, or now.",
+    }),
+    endsAt: Instant.openapi({
+      description:
+        "Until then nobody is alarmed when it is silent; later it is a finding that it goes on.",
+    }),
+    noticeHours: z
+      .int()
+      .min(0)
+      .max(MOST_NOTICE_HOURS)
+      .optional()
+      .openapi({
+        description:
+          `Customers are told so long before it begins. Left out: as it is planned already, or ${USUAL_NOTICE_HOURS}. 0 is for what ` +
+          "cannot wait: they are told at its beginning.",
+      }),
+    ...REASON,
+    ...FORCED,
+  })
+  .openapi("PlanMaintenance");
+
+export const MaintenanceView = z
+  .object({
+    startsAt: Instant,
+    endsAt: Instant,
+    noticeHours: z.int(),
+    begunAt: Instant.nullable(),
+    told: z.int().openapi({ description: "So many customers were mailed its times." }),
+  })
+  .openapi("Maintenance");
+export type MaintenanceView = z.infer<typeof MaintenanceView>;
 
 export const AddedHost = z
   .object({

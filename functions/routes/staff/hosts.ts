@@ -74,17 +74,17 @@ const changeRoute = (deps: Deps) =>
   createRoute({
     ...forAccounts(deps, STAFF, "staff:write"),
     operationId: "changeHost",
-    summary: "Change the most that a host may give away, or its group",
+    summary: "Change a host's name, its group, its mark for tests, or what it may give away",
     description:
-      "A host that says it has grown gets nothing more until its ceiling is raised here. A lower ceiling takes nothing back " +
-      "of what is given away.",
+      "A host that says it has grown gets nothing more until its ceiling is raised here. A lower ceiling or overcommit takes " +
+      "nothing back of what is given away.",
     tags: ["Staff"],
     method: "patch",
     path: "/staff/v1/hosts/{id}",
     request: { params: hostParam, body: { required: true, content: json(ChangeHost) } },
     responses: {
       200: { description: "The host as it is now", content: json(HostView) },
-      ...problems("host_not_found", "host_wrong_state"),
+      ...problems("host_not_found", "host_wrong_state", "host_not_empty", "name_taken"),
     },
   });
 const tokenRoute = (deps: Deps) =>

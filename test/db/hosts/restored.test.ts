@@ -69,6 +69,9 @@ async function anActive(): Promise<AnOrder> {
   return order;
 }
 
+/** 6b item 4: nothing new comes to the host, and what lies there already is not new. */
+const cordon = () => cp.rows("update hosts set state = 'cordoned' where id = $1", world.hostId);
+
 describe("a host that holds a later document than the restored database knows", () => {
   test("refuses for ever what it is given, until staff say that it was restored; then its counters are above all that it holds", async () => {
     const { vmId } = await anActive();
@@ -255,6 +258,7 @@ describe("after a restore", () => {
     valueOf(await say(kept.at));
     await host.pass();
     expect(await findings("vm_unknown_after_restore")).toEqual([order.vmId]);
+    await cordon();
     await catchUp();
     await host.pass();
     expect((await vmOf(order.vmId))?.["generation"]).toBeGreaterThan(held);
@@ -284,6 +288,7 @@ describe("after a restore", () => {
     valueOf(await say(kept.at));
     await host.pass();
     await catchUp();
+    await cordon();
     expect(await findings("vm_unknown_after_restore")).toEqual([lost.vmId]);
     expect(await address()).toBe(had);
     const { unknownVms, unknownCheckouts } = valueOf(await say(kept.at));

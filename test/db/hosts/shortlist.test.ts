@@ -3,6 +3,7 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import { HostFacts, type HeldImage } from "#core/contracts/agent/report.ts";
+import type { HostState } from "#core/hosts/host-state.ts";
 import { platformOf } from "#core/hosts/limits.ts";
 import {
   rankHosts,
@@ -10,7 +11,6 @@ import {
   silentBefore,
   whyNoHost,
   type HostCandidate,
-  type HostState,
   type VmDemand,
 } from "#core/hosts/place-vm.ts";
 import { whyNoVms } from "#core/hosts/why-no-vms.ts";
@@ -60,7 +60,7 @@ const anyHost = fc.record({
   images: fc.option(anyImages),
   understands: mostly<string[] | null>([...UNDERSTOOD], [], ["root-password"], null),
   testOnly: fc.boolean(),
-  state: mostly<HostState>("active", "enrolling", "draining"),
+  state: mostly<HostState>("active", "enrolling", "cordoned", "draining"),
   silentMinutes: mostly<number | null>(0, 5, 6, null),
   free: fc.record({
     vcpus: fc.nat(8),

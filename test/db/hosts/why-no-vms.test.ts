@@ -92,7 +92,7 @@ describe("a host", () => {
     await told(hostId, { ...memory, accelerator: "tcg" });
     await hinders(["emulation_without_test_mark"]);
     await told(hostId, memory);
-    await cp.rows("update hosts set state = 'draining' where id = $1", hostId);
+    await cp.rows("update hosts set state = 'cordoned' where id = $1", hostId);
     await hinders(["cordoned"]);
     await cp.rows("update hosts set state = 'active' where id = $1", hostId);
     const lastHeard = cp.clock.now().toISOString();

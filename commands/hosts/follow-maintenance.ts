@@ -1,0 +1,93 @@
+import { nextHostState } from "#core/hosts/host-state.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { lockHost } from "#db/hosts/hosts.ts";
+import {
+  hostsToBegin,
+  openWindowOf,
+  unsettledNotices,
+  untoldOverrunHosts,
+  windowsToTellOf,
+} from "#db/hosts/maintenance.ts";
+import type { Actor } from "#db/record-change.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
+import { cancelWindow } from "./move-host.ts";
+import { logFindings, openFindings } from "./note-findings.ts";
+import { beginMaintenance } from "./plan-maintenance.ts";
+import { sendNotice, tellOfWindow } from "./tell-of-maintenance.ts";
+
+const SWEEP: Actor = { kind: "system", id: "follow-maintenance" };
+/** So many hosts, windows and mails a minute. */
+const MOST = 200;
+/** A mail that was not sent by then had its message lost. */
+const MAILED_WITHIN_MS = 5 * 60_000;
+
+/**
+ * What time brings: windows begin, customers are told before that, also those who came meanwhile, and staff hear of what goes on
+ * beyond its announced end. Runs every minute.
+ */
+export async function followMaintenance(
+  deps: Deps,
+): Promise<{ begun: number; told: number; overran: number; mailed: number }> {
+  const told = await tellCustomers(deps);
+  const begun = await beginDue(deps);
+  return { begun, told, overran: await tellOverruns(deps), mailed: await mailAgain(deps) };
+}
+
+async function tellCustomers(deps: Deps): Promise<number> {
+  const at = stamp(deps);
+  return inTransaction(deps.db, async (tx) => {
+    let told = 0;
+    for (const window of await windowsToTellOf(tx, at.now, MOST))
+      told += await tellOfWindow(tx, window, "all", at, SWEEP);
+    return told;
+  });
+}
+
+async function beginDue(deps: Deps): Promise<number> {
+  const at = stamp(deps);
+  let begun = 0;
+  for (const hostId of await hostsToBegin(deps.db, at.now, MOST))
+    await inTransaction(deps.db, async (tx) => {
+      const host = await lockHost(tx, hostId);
+      const window = await openWindowOf(tx, hostId);
+      if (!host || !window || window.begunAt !== null || window.startsAt > at.now) return;
+      // Nobody swept while it was to be: it did not take place, and who was told of it has seen so.
+      if (window.endsAt <= at.now || nextHostState(host.state, "begin_maintenance") === undefined) {
+        await cancelWindow(tx, window, { at, by: SWEEP, reason: "its time is over" });
+        return;
+      }
+      await beginMaintenance(tx, host, window, at, SWEEP);
+      begun++;
+    });
+  return begun;
+}
+
+async function tellOverruns(deps: Deps): Promise<number> {
+  const at = stamp(deps);
+  const opened = await inTransaction(deps.db, async (tx) => {
+    const overrun = await untoldOverrunHosts(tx, at.now, MOST);
+    const found = overrun.map(({ hostId, until }) => ({
+      kind: "maintenance_overran",
+      subject: hostId,
+      vmId: null,
+      detail: `its maintenance was announced until ${until.toISOString()}`,
+      hostId,
+    }));
+    return openFindings(tx, found, at, SWEEP);
+  });
+  logFindings(deps, { opened, ended: [] });
+  return opened.length;
+}
+
+async function mailAgain(deps: Deps): Promise<number> {
+  const before = new Date(+deps.clock.now() - MAILED_WITHIN_MS);
+  let mailed = 0;
+  for (const noticeId of await unsettledNotices(deps.db, before, MOST)) {
+    try {
+      if ((await sendNotice(deps, noticeId)) === "mailed") mailed++;
+    } catch (error) {
+      deps.log.error("follow_maintenance.mail_failed", { notice_id: noticeId, error });
+    }
+  }
+  return mailed;
+}
