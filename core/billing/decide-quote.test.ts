@@ -64,6 +64,7 @@ const aState = ({ host, bought, image, ...over }: StateOver = {}): ResizeState =
   },
   planDiskGib: 40,
   downgrade: "renewal",
+  isPriceKept: false,
   isFrozen: false,
   isSuspended: false,
   isToEnd: false,
@@ -289,7 +290,7 @@ describe("another interval", () => {
   });
 
   test("cannot go without a proration, staff's word or not", () => {
-    const staff = { when: "now", billing: "none" } as const;
+    const staff = { when: "now", billing: "none", price: "new" } as const;
     expect(codesOf({}, { target: OWN, interval: "year", staff })).toEqual(["ask_separately"]);
   });
 });
@@ -312,7 +313,7 @@ describe("what is not paid to us", () => {
     (payer) => {
       const state = { payer, bought: { price: null } };
       expect(codesOf(state, {}, null)).toEqual(["not_by_us"]);
-      const staff = { when: "renewal", billing: "prorate" } as const;
+      const staff = { when: "renewal", billing: "prorate", price: "new" } as const;
       const course = courseOf(state, { staff }, null);
       expect(course).toMatchObject({
         to: { price: null },
@@ -326,13 +327,15 @@ describe("what is not paid to us", () => {
   );
 
   test("is no other customer's: staff change when, and what the present period is charged, of what is", () => {
-    expect(courseOf({}, { staff: { when: "renewal", billing: "prorate" } })).toMatchObject({
+    expect(
+      courseOf({}, { staff: { when: "renewal", billing: "prorate", price: "new" } }),
+    ).toMatchObject({
       when: "renewal",
       billing: "none",
       how: "none",
       order: "machine_first",
     });
-    expect(courseOf({}, { staff: { when: "now", billing: "none" } })).toMatchObject({
+    expect(courseOf({}, { staff: { when: "now", billing: "none", price: "new" } })).toMatchObject({
       when: "now",
       billing: "none",
       how: "none",

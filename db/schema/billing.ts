@@ -47,6 +47,8 @@ export const services = pgTable(
     interval: billingInterval("interval"),
     amountMinor: minorUnits("amount_minor"),
     currency: currencyCode(),
+    /** Staff let whoever pays keep the price of before: it is no price of this version. */
+    priceKept: boolean("price_kept").notNull().default(false),
     subscriptionId: text("subscription_id"),
     subscriptionStatus: text("subscription_status"),
     /** Its `version` when we last looked (core/billing/payments.ts); null: an event of it may tell us something. */
