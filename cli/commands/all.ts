@@ -10,6 +10,7 @@ import { deskCommands } from "./desk.ts";
 import { fleetCommands } from "./fleet.ts";
 import { hostCommands } from "./hosts.ts";
 import { orderCommands } from "./orders.ts";
+import { planMigrationCommands } from "./plan-migrations.ts";
 import { resizeCommands } from "./resize.ts";
 import { vmCommands } from "./vms.ts";
 
@@ -26,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   ...deskCommands,
   ...hostCommands,
   ...fleetCommands,
+  ...planMigrationCommands,
   ...apiCommands,
   ...completionCommands,
 ];
@@ -48,4 +50,5 @@ export const GROUPS: Readonly<Record<string, string>> = {
   finding: "What is amiss",
   release: "Releases of the agent",
   rollout: "Bringing them to hosts",
+  "plan-migration": "Bringing VMs to another plan",
 };

@@ -90,7 +90,7 @@ test("at no time are more at once than may be, none begins after too many failur
       fc.array(happens, { maxLength: 120 }),
       (size, maxParallel, stopAfterFailures, events) => {
         const vms: MigrationVmState[] = Array.from({ length: size }, () => "waiting");
-        let state: "running" | "paused" | "done" = "running";
+        let state = "running" as "running" | "paused" | "done";
         let failures = 0;
         const isBusy = (of: MigrationVmState) => of === "judging" || of === "running";
         const busy = () => vms.filter(isBusy).length;
