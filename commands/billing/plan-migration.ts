@@ -60,8 +60,14 @@ export async function planMigration(
     [asked.fromPlanId, asked.toPlanId].map((id) => loadNewestPlan(deps.db, id)),
   );
   if (!from || !to) return noPlan();
-  const id = newId();
   const target = targetOf(to);
+  const pageAfter = (after: string | null) =>
+    vmsToMigrate(deps.db, asked, { toVersion: target.version, after, limit: PAGE_OF_MIGRATION });
+  let ids = await pageAfter(null);
+  // What a filter names is there where a VM is: nothing is written of what is nowhere.
+  if (ids.length === 0)
+    return refuse("plan_migration_without_vms", "no VM is of that plan and fits the filter");
+  const id = newId();
   await insertMigration(deps.db, {
     ...asked,
     id,
@@ -73,13 +79,7 @@ export async function planMigration(
   });
   const rules = rulesOf(asked, target);
   const judge = createJudge(asked, target, now);
-  let seen = 0;
-  for (let after: string | null = null; ;) {
-    const ids: readonly string[] = await vmsToMigrate(deps.db, asked, {
-      toVersion: target.version,
-      after,
-      limit: PAGE_OF_MIGRATION,
-    });
+  for (let seen = 0; ids.length > 0; ids = await pageAfter(ids.at(-1) ?? null)) {
     const found = await loadResizings(deps.db, ids);
     const rows = found.map((resizing) => plannedOf(asked, resizing, judge(resizing), now));
     await insertPlannedVms(deps.db, id, rows);
@@ -90,10 +90,7 @@ export async function planMigration(
         "plan_migration_too_large",
         `these are more than ${MOST_OF_MIGRATION} VMs: narrow them down by a filter`,
       );
-    after = ids.at(-1) ?? null;
-    if (ids.length < PAGE_OF_MIGRATION) break;
   }
-  if (seen === 0) return refuse("plan_migration_without_vms", "no VM is of that plan");
   const planned = moveMigration("planning", "plan");
   if (!planned.ok) throw new Error(planned.error.detail);
   await saveMigration(deps.db, id, { state: planned.value, hash: rules.hash() });

@@ -326,6 +326,35 @@ describe("what is not paid to us", () => {
     },
   );
 
+  test("keeps its price by staff's word, at once or at the renewal, and nobody is asked for money (6b 5)", () => {
+    const keep = { billing: "prorate", price: "keep" } as const;
+    const kept = { price: price("month", 900n), priceKept: true, planId: "large" };
+    for (const target of [{}, { prices: [] }, { prices: [price("year", 1n)] }]) {
+      const course = courseOf({}, { staff: { ...keep, when: "now" }, target: aTarget(target) });
+      expect(course).toMatchObject({ to: kept, when: "now", how: null, order: "machine_first" });
+      expect(moneyOf(course, null)).toEqual({ ok: true, value: NO_MONEY });
+    }
+    expect(courseOf({}, { staff: { ...keep, when: "renewal" } })).toMatchObject({
+      to: kept,
+      when: "renewal",
+      billing: "none",
+      appliesAt: PERIOD.until,
+      how: null,
+    });
+  });
+
+  test("keeps a price that was kept, as long as its version is what it has (6b 5)", () => {
+    const has = { planId: "large", planVersion: 7, machine: { ...MACHINE, diskGib: 10 } };
+    const kept = { bought: has, planDiskGib: 80, isPriceKept: true };
+    expect(courseOf(kept, {})).toMatchObject({
+      to: { price: price("month", 900n), priceKept: true },
+    });
+    expect(courseOf({ ...kept, isPriceKept: false }, {}).to.priceKept).toBeUndefined();
+    expect(courseOf({ isPriceKept: true }, {})).toMatchObject({
+      to: { price: price("month", 1500n) },
+    });
+  });
+
   test("is no other customer's: staff change when, and what the present period is charged, of what is", () => {
     expect(
       courseOf({}, { staff: { when: "renewal", billing: "prorate", price: "new" } }),

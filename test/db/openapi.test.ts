@@ -777,8 +777,6 @@ async function quotesOf(vm: string): Promise<void> {
 
 /** A plan migration, from its dry run to its stop, and what it is refused for. */
 async function migrations(): Promise<void> {
-  const { vmId } = await anActiveVm(api.cp, api.onAgent());
-  await isSeen(api.cp, { world: api.onAgent(), vmId });
   const [from] = api.there.plan;
   const body = {
     from: { planId: from },
