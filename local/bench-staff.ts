@@ -5,6 +5,7 @@ import { toWireId } from "#core/ids.ts";
 import { createApi } from "#functions/app.ts";
 import { openFleet, type Fleet } from "./bench-fleet-database.ts";
 import { fill, hostId, payerId, vmId, VMS_OF_A_HOST } from "./bench-fleet-rows.ts";
+import { measurePlanMigrations } from "./bench-plan-migrations.ts";
 import { atMost, noGoal, percentile, type BenchRow } from "./bench-row.ts";
 import { BENCH_OPTIONS, benchOnStack } from "./bench-stack.ts";
 import { PlainError, runMain } from "./main.ts";
@@ -64,6 +65,7 @@ async function measure(stack: Stack, vms: number): Promise<readonly BenchRow[]> 
     } finally {
       await floor.close();
     }
+    rows.push(...(await measurePlanMigrations(fleet, vms)));
     const mebibytes = process.memoryUsage().rss / 2 ** 20;
     return [
       ...rows,

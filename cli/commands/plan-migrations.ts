@@ -17,12 +17,12 @@ type Migration = Answered<"showPlanMigration">["value"];
 const MIGRATION = required("a plan migration's id", { value: "migration" });
 
 const OPTIONS = {
-  from: optional("the plan that VMs come from, by its name or id", {
+  from: required("the plan that VMs come from, by its name or id", {
     names: "plan",
     value: "plan",
   }),
   version: count("of that plan: this version alone (all but the one they come to)", 2 ** 31 - 1),
-  to: optional("the plan that they come to", { names: "plan", value: "plan" }),
+  to: required("the plan that they come to", { names: "plan", value: "plan" }),
   location: optional("those there alone", { names: "location", value: "location" }),
   host: optional("those on this host alone", { names: "host", value: "host" }),
   account: optional("those of this account alone", { names: "account", value: "account" }),
@@ -39,7 +39,7 @@ const OPTIONS = {
       return text;
     },
   }),
-  reason: optional("why, for the audit", { value: "text" }),
+  reason: required("why, for the audit", { value: "text" }),
   ...FORCED,
   ...WATCH,
 } as const;
@@ -90,10 +90,6 @@ const effectsOf = (m: Migration): readonly string[] => {
 
 async function create(session: Session, options: Values<typeof OPTIONS>): Promise<Shown> {
   const { from, to, reason, dryRun, hash, yes } = options;
-  if (from === undefined || to === undefined || reason === undefined)
-    throw new Failure("usage", "migration_incomplete", "from which plan to which, and why?", {
-      wayOut: '--from PLAN --to PLAN --reason "…"',
-    });
   const body = {
     from: { planId: await catalogueId(session, "plan", from), version: options.version },
     to: { planId: await catalogueId(session, "plan", to) },
@@ -186,20 +182,20 @@ async function shown(
   };
 }
 
-const changing = (verb: "pause" | "resume" | "stop" | "retry", summary: string) =>
+type Verb = "pause" | "resume" | "stop" | "retry";
+
+async function change(session: Session, id: string, verb: Verb, watch: Watched): Promise<Shown> {
+  const client = await session.client();
+  const changed = await client.call("changePlanMigration", { path: { id }, body: { do: verb } });
+  return shown(session, id, watch, changed);
+}
+
+const changing = (verb: Exclude<Verb, "stop">, summary: string) =>
   command(`plan-migration ${verb}`, summary, {
     staff: true,
     args: { migration: MIGRATION },
-    options: { yes: flag("do not ask before `stop`"), ...WATCH },
-    run: async (session, { migration: id }, { yes, ...watch }) => {
-      if (verb === "stop") await session.confirm(`Stop the plan migration ${id}?`, yes);
-      const client = await session.client();
-      const changed = await client.call("changePlanMigration", {
-        path: { id },
-        body: { do: verb },
-      });
-      return shown(session, id, watch, changed);
-    },
+    options: { ...WATCH },
+    run: (session, { migration }, watch) => change(session, migration, verb, watch),
   });
 
 export const planMigrationCommands = [
@@ -279,6 +275,16 @@ export const planMigrationCommands = [
 
   changing("pause", "Begin no more VMs of a plan migration for now"),
   changing("resume", "Go on with a plan migration"),
-  changing("stop", "End a plan migration: what was begun goes on to its end"),
+
+  command("plan-migration stop", "End a plan migration: what was begun goes on to its end", {
+    staff: true,
+    args: { migration: MIGRATION },
+    options: { yes: flag("do not ask"), ...WATCH },
+    run: async (session, { migration }, { yes, ...watch }) => {
+      await session.confirm(`Stop the plan migration ${migration}?`, yes);
+      return change(session, migration, "stop", watch);
+    },
+  }),
+
   changing("retry", "Let what failed of a plan migration have another turn"),
 ];
