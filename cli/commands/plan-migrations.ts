@@ -151,7 +151,7 @@ async function shown(
     timeout,
     () => client.call("showPlanMigration", { path: { id } }),
     ({ value: { state, vms } }) => {
-      const { refused, ...rest } = vms;
+      const { refused: _refused, ...rest } = vms;
       const all = Object.values(rest).reduce((sum, n) => sum + n, 0);
       const open = rest.waiting + rest.judging + rest.running;
       return {

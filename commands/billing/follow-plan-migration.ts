@@ -38,7 +38,7 @@ import type { Tx } from "#db/client.ts";
 import { recordChange, recordChanges, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { beginPlanChange } from "./begin-plan-change.ts";
+import { beginPlanChange, type TakeRefusal } from "./begin-plan-change.ts";
 import { isOf } from "./plan-migration.ts";
 import { findForResize, offer } from "./quote-resize.ts";
 
@@ -328,16 +328,23 @@ async function begin(
   if (begun.ok) return { as: "begun", planChangeId: begun.value.change.id };
   const { code, detail } = begun.error;
   const why = `${code}: ${detail}`;
-  switch (code) {
-    case "vm_not_found":
-      return { as: "left_out", detail: why };
-    case "vm_lost":
-    case "no_capacity":
-      return { as: "drifted", detail: why };
-    default:
-      return { as: "put_off", until: new Date(+deps.clock.now() + AGAIN_MS), detail: why };
-  }
+  const as = ENDS_BY[code];
+  return as === null
+    ? { as: "put_off", until: new Date(+deps.clock.now() + AGAIN_MS), detail: why }
+    : { as, detail: why };
 }
+
+/** What comes of a VM that could not be begun a moment after it was offered; null: it is asked about again. */
+const ENDS_BY = {
+  vm_not_found: "left_out",
+  vm_lost: "drifted",
+  no_capacity: "drifted",
+  vm_locked: null,
+  quote_not_found: null,
+  quote_expired: null,
+  quote_outdated: null,
+  quote_taken: null,
+} as const satisfies Record<TakeRefusal["code"], "drifted" | "left_out" | null>;
 
 /**
  * Mails owners what will become of their VMs; none of theirs has its turn before so many days later. What crashes between a mail and

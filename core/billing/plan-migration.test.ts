@@ -47,16 +47,16 @@ describe("the tables", () => {
   });
 
   test("a command that is true already changes nothing, and one that no row has is refused", () => {
-    for (const state of MIGRATION_STATES)
-      for (const command of MIGRATION_COMMANDS) {
+    const wrong = MIGRATION_STATES.flatMap((state) =>
+      MIGRATION_COMMANDS.filter((command) => {
         const moved = moveMigration(state, command);
         const moves: Partial<Record<string, MigrationState>> = MIGRATION_MOVES[state];
-        if (moved.ok) expect([state, moves[command]]).toContain(moved.value);
-        else {
-          expect(moves[command]).toBeUndefined();
-          expect(moved.error.code).toBe("plan_migration_wrong_state");
-        }
-      }
+        return moved.ok
+          ? moved.value !== state && moved.value !== moves[command]
+          : moves[command] !== undefined || moved.error.code !== "plan_migration_wrong_state";
+      }),
+    );
+    expect(wrong).toEqual([]);
     expect(moveMigration("paused", "pause")).toEqual({ ok: true, value: "paused" });
     expect(moveMigration("stopped", "resume")).toMatchObject({ ok: false });
     expect(moveMigration("planning", "begin")).toMatchObject({ ok: false });
@@ -94,23 +94,23 @@ test("at no time are more at once than may be, none begins after too many failur
         let failures = 0;
         const isBusy = (of: MigrationVmState) => of === "judging" || of === "running";
         const busy = () => vms.filter(isBusy).length;
+        const faults: string[] = [];
         const decide = () => {
           if (state === "done") return;
+          const before = state;
           const isAnyWaiting = vms.includes("waiting");
           const of = { state, maxParallel, stopAfterFailures, failures, busy: busy() };
           const decided = decideMigration({ ...of, isAnyWaiting });
-          if (decided.take > 0) {
-            expect(state).toBe("running");
-            expect(failures).toBeLessThan(stopAfterFailures);
-          }
+          const mayTake = before === "running" && failures < stopAfterFailures;
+          if (decided.take > 0 && !mayTake) faults.push(`takes while ${before} with ${failures}`);
           state = decided.state;
-          if (state === "done")
-            expect(vms.some((of2) => of2 === "waiting" || isBusy(of2))).toBe(false);
+          if (state === "done" && vms.some((vm) => vm === "waiting" || isBusy(vm)))
+            faults.push(`done with ${vms.join()}`);
           for (let n = 0; n < decided.take; n++) {
             const next = vms.indexOf("waiting");
             if (next >= 0) vms[next] = "judging";
           }
-          expect(busy()).toBeLessThanOrEqual(maxParallel);
+          if (busy() > maxParallel) faults.push(`${busy()} at once`);
         };
         const move = (n: number, by: MigrationVmMove) => {
           const from = vms[n];
@@ -138,7 +138,7 @@ test("at no time are more at once than may be, none begins after too many failur
             move(n, "commit");
           }
         }
-        expect(state).toBe("done");
+        expect({ state, faults }).toEqual({ state: "done", faults: [] });
       },
     ),
   );

@@ -97,9 +97,6 @@ export const MIGRATION_VM_MOVES = {
   left_out: {},
 } as const satisfies Record<MigrationVmState, Partial<Record<MigrationVmMove, MigrationVmState>>>;
 
-/** It has its turn: so many are at once, at most, and no VM is in two migrations. */
-export const MIGRATION_VM_IS_BUSY = ["judging", "running"] as const satisfies MigrationVmState[];
-
 /** What a migration comes to now: its state, and how many VMs more have their turn. */
 export function decideMigration(migration: {
   state: "running" | "paused";

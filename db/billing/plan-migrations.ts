@@ -1,6 +1,5 @@
 import { and, asc, desc, eq, exists, gt, inArray, isNull, lt, lte, or, sql } from "drizzle-orm";
 import {
-  MIGRATION_VM_IS_BUSY,
   type MigrationState,
   type MigrationVmState,
   type ShownMigration,
@@ -10,9 +9,8 @@ import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { list } from "#db/named.ts";
-import { planChanges, services } from "#db/schema/billing.ts";
+import { planChanges, planMigrations, planMigrationVms, services } from "#db/schema/billing.ts";
 import { findings } from "#db/schema/hosts.ts";
-import { planMigrations, planMigrationVms } from "#db/schema/plan-migrations.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 import { accounts } from "#db/schema/accounts.ts";
 
@@ -89,8 +87,6 @@ export const listMigrations = (
     .where(page.before === null ? undefined : lt(planMigrations.id, page.before))
     .orderBy(desc(planMigrations.id))
     .limit(page.limit);
-
-const isBusy = inArray(planMigrationVms.state, [...MIGRATION_VM_IS_BUSY]);
 
 /** Those that somebody is to follow: the open ones, and what was stopped while some of its VMs were at work. */
 export async function migrationsToFollow(db: Db): Promise<readonly string[]> {

@@ -1,5 +1,9 @@
 import { z } from "@hono/zod-openapi";
-import { MIGRATION_STATES, MIGRATION_VM_STATES } from "#core/billing/plan-migration.ts";
+import {
+  MIGRATION_STATES,
+  MIGRATION_VM_STATES,
+  type MigrationVmState,
+} from "#core/billing/plan-migration.ts";
 import { CHANGE_PRICES } from "#core/billing/quote.ts";
 import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
@@ -79,9 +83,17 @@ export const ChangePlanMigration = z
   })
   .openapi("ChangePlanMigration");
 
-const counts = Object.fromEntries(
-  MIGRATION_VM_STATES.map((of) => [of, z.int().nonnegative()]),
-) as Record<(typeof MIGRATION_VM_STATES)[number], z.ZodInt>;
+const vms = z.int().nonnegative();
+const counts = {
+  waiting: vms,
+  refused: vms,
+  judging: vms,
+  running: vms,
+  done: vms,
+  failed: vms,
+  drifted: vms,
+  left_out: vms,
+} as const satisfies Record<MigrationVmState, z.ZodType>;
 
 export const PlanMigrationView = z
   .object({

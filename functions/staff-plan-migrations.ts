@@ -1,5 +1,5 @@
 import { createRoute, z } from "@hono/zod-openapi";
-import { MIGRATION_VM_STATES } from "#core/billing/plan-migration.ts";
+import type { MigrationVmState } from "#core/billing/plan-migration.ts";
 import { PageQuery } from "#core/contracts/api/page.ts";
 import {
   ChangePlanMigration,
@@ -128,7 +128,10 @@ export const staffPlanMigrationRoutes = (deps: Deps) =>
         fromPlanId: from.planId,
         fromVersion: from.version ?? null,
         toPlanId: to.planId,
-        ...{ locationId, hostId, accountId, interval: billingInterval ?? null },
+        locationId,
+        hostId,
+        accountId,
+        interval: billingInterval ?? null,
       };
       const who = c.get("who");
       if (dryRun) {
@@ -161,7 +164,7 @@ export const staffPlanMigrationRoutes = (deps: Deps) =>
     });
 
 const toView = (m: CountedMigration): PlanMigrationView => {
-  const count = (of: (typeof MIGRATION_VM_STATES)[number]) => m.vms[of] ?? 0;
+  const count = (of: MigrationVmState) => m.vms[of] ?? 0;
   return {
     id: toWireId("plan_migration", m.id),
     state: m.state,
