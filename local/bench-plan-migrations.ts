@@ -20,6 +20,8 @@ const DRY_RUN_MS = 10_000;
 const MOST_OF_A_PAGE = 250;
 const MOST_OF_A_ROUND = 100;
 const AT_ONCE = 50;
+/** Of the job: whatever its size, the first of them are as the last. */
+const ROUNDS = 12;
 
 /** Four of five VMs of a fleet are there. */
 const PART_THERE = 0.8;
@@ -51,7 +53,7 @@ export async function measurePlanMigrations(
         ours: large.ofDryRun,
       }),
       growsAtMost(2, {
-        name: `a round of the job over ${most} VMs, median; floor: over ${few}`,
+        name: `a round of ${AT_ONCE} VMs of the job over ${most}, median; floor: over ${few}`,
         unit: "ms",
         floor: percentile(small.roundsMs, 0.5),
         ours: percentile(large.roundsMs, 0.5),
@@ -62,7 +64,12 @@ export async function measurePlanMigrations(
         floor: small.ofJob,
         ours: large.ofJob,
       }),
-      noGoal({ name: "VMs that the job brought there", unit: "VMs", floor: few, ours: large.done }),
+      noGoal({
+        name: "beginning it by its hash: all are judged again",
+        unit: "ms",
+        floor: large.readMs,
+        ours: large.beginMs,
+      }),
     ];
   } finally {
     await owner.end();
@@ -93,17 +100,18 @@ async function run(fleet: Fleet, owner: pg.Client, { size, from }: { size: numbe
   const waiting = await countOf(owner, id, "waiting");
   if (waiting !== size) throw new Error(`of ${size} VMs ${waiting} may come to the other plan`);
   const ofDryRun = await atOnce(owner, id);
-  const begun = await beginMigration(deps, who, asked, hash ?? undefined);
-  if (!begun.ok) throw new Error(begun.error.detail);
+  const beginMs = await timed(async () => {
+    const begun = await beginMigration(deps, who, asked, hash ?? undefined);
+    if (!begun.ok) throw new Error(begun.error.detail);
+  });
   const roundsMs: number[] = [];
-  for (let done = 0; done < size; done = await countOf(owner, id, "done")) {
+  for (let rounds = 0; rounds < ROUNDS; rounds++) {
     roundsMs.push(await timed(() => followMigration(deps, id)));
     await hostsDo(owner, id);
-    if (roundsMs.length > size) throw new Error("the job does not come to an end");
   }
-  await followMigration(deps, id);
   const done = await countOf(owner, id, "done");
-  return { readMs, dryRunMs, ofDryRun, roundsMs, ofJob: await atOnce(owner, id), done };
+  if (done !== AT_ONCE * (ROUNDS - 1)) throw new Error(`the job brought ${done} VMs there`);
+  return { readMs, dryRunMs, ofDryRun, beginMs, roundsMs, ofJob: await atOnce(owner, id, "done") };
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {
@@ -120,11 +128,12 @@ const countOf = async (owner: pg.Client, id: string, state: string): Promise<num
   return rows[0]?.n ?? 0;
 };
 
-/** The most rows of it that one transaction wrote last. */
-const atOnce = async (owner: pg.Client, id: string): Promise<number> => {
+/** The most rows of it that one transaction wrote last; of those that are there alone, where a state is given. */
+const atOnce = async (owner: pg.Client, id: string, state = "waiting"): Promise<number> => {
   const { rows } = await owner.query<{ n: number }>(
-    `select max(n)::int as n from (select count(*) as n from plan_migration_vms where migration_id = $1 group by xmin::text) as of_one`,
-    [id],
+    `select max(n)::int as n from (select count(*) as n from plan_migration_vms
+       where migration_id = $1 and state = $2 group by xmin::text) as of_one`,
+    [id, state],
   );
   return rows[0]?.n ?? 0;
 };

@@ -121,3 +121,16 @@ test("stopping ends as one that is stopped", async () => {
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(expect.arrayContaining(lines(/^plan_migrations .*"stopped"/)));
 });
+
+test("telling owners tells each of them, and whoever was told is not told again but after a crash", async () => {
+  const each = await runEachStep(cp, {
+    arrange: async () => begun(cp, await grown(1), { announceDays: 9 }),
+    act: follow,
+    again,
+    emits: [],
+  });
+  expect(differencesOf(each)).toEqual([]);
+  expect(each.undisturbed).toEqual(
+    expect.arrayContaining(lines(/^plan_migration_vms .*"waiting"/)),
+  );
+});
