@@ -3,6 +3,7 @@ import type { Event } from "#core/contracts/events.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
 import { tellEnd } from "#commands/billing/end-with-period.ts";
 import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
+import { followPlanMigration } from "#commands/billing/follow-plan-migration.ts";
 import { makeGiveBack } from "#commands/billing/make-give-back.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
@@ -26,6 +27,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return makeGiveBack(deps, event.data.giveBackId);
     case "plan_change.fell_due.v1":
       return followPlanChange(deps, event.data.planChangeId);
+    case "plan_migration.fell_due.v1":
+      return followPlanMigration(deps, event.data.planMigrationId);
     case "vm.create_refused.v1":
       return judgeOrder(deps, event.data.orderId);
     case "account.link_asked_for.v1":
@@ -47,6 +50,9 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "plan_change.began.v1":
     case "plan_change.committed.v1":
     case "plan_change.reverted.v1":
+    case "plan_migration.began.v1":
+    case "plan_migration.changed.v1":
+    case "plan_migration.vm_ended.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":

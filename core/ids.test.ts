@@ -15,6 +15,7 @@ const KINDS: IdKind[] = [
   "location",
   "order",
   "plan",
+  "plan_migration",
   "quote",
   "vm",
 ];

@@ -14,6 +14,7 @@ export const ID_PREFIX = {
   location: "loc",
   order: "ord",
   plan: "plan",
+  plan_migration: "pmig",
   quote: "quote",
   vm: "vm",
 } as const;

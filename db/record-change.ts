@@ -23,6 +23,7 @@ export type SubjectKind =
   | "account"
   | "link"
   | "plan"
+  | "plan_migration"
   | "image"
   | "location";
 export type Change = Readonly<{

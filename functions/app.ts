@@ -30,6 +30,7 @@ import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
 import { staffBillingRoutes } from "#functions/routes/staff/billing.ts";
 import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
+import { staffPlanMigrationRoutes } from "#functions/staff-plan-migrations.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
 import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { staffOrderRoutes } from "#functions/routes/staff/orders.ts";
@@ -180,6 +181,7 @@ export function createApi(deps: Deps) {
   app.route("/", staffHostRoutes(deps));
   app.route("/", staffHostMoveRoutes(deps));
   app.route("/", staffFleetRoutes(deps));
+  app.route("/", staffPlanMigrationRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
   app.route("/", staffVmRoutes(deps));

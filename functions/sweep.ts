@@ -10,6 +10,9 @@ import { checkBought } from "#commands/billing/check-bought.ts";
 import { endServices, retryEnds } from "#commands/billing/end-with-period.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
+import { followPlanMigrations } from "#commands/billing/follow-plan-migration.ts";
+import { forgetUnbegunMigrations } from "#commands/billing/forget-unbegun-migrations.ts";
+import { tellHangingMigrations } from "#commands/billing/tell-hanging-migrations.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
 import { settleLosses } from "#commands/billing/settle-losses.ts";
 import { tellHangingChanges } from "#commands/billing/tell-hanging-changes.ts";
@@ -45,6 +48,7 @@ export const SWEEPS = {
   tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
   tell_hanging_changes: tellHangingChanges,
+  tell_hanging_migrations: tellHangingMigrations,
   check_bought: checkBought,
   follow_rollouts: followRollouts,
   note_old_agents: noteOldAgents,
@@ -53,6 +57,7 @@ export const SWEEPS = {
   keep_usage_days: keepUsageDays,
   purge_expired_orders: purgeExpiredOrders,
   purge_old_rows: purgeOldRows,
+  forget_unbegun_migrations: forgetUnbegunMigrations,
   fetch_missed_events: fetchMissedEvents,
   fetch_events_again: fetchEventsAgain,
   expire_orders: expireOrders,
@@ -64,6 +69,7 @@ export const SWEEPS = {
   settle_losses: settleLosses,
   make_give_backs: retryGiveBacks,
   follow_plan_changes: followPlanChanges,
+  follow_plan_migrations: followPlanMigrations,
 } as const satisfies Record<string, (deps: Deps) => Promise<object>>;
 
 /** Runs every sweep. One that fails does not keep the others from running; then the whole is reported as failed. */

@@ -5,6 +5,7 @@ import { createApi } from "#functions/app.ts";
 import { openFleet, type Fleet } from "./bench-fleet-database.ts";
 import { asOwner as asDatabaseOwner, fill, vmId, VMS_OF_A_HOST } from "./bench-fleet-rows.ts";
 import { memoryOfPostgres } from "./bench-memory.ts";
+import { measurePlanMigrations } from "./bench-plan-migrations.ts";
 import { atMost, noGoal, percentile, type BenchRow } from "./bench-row.ts";
 import { BENCH_OPTIONS, benchOnStack } from "./bench-stack.ts";
 import { askedOf } from "./bench-staff-asks.ts";
@@ -76,6 +77,7 @@ async function measure(stack: Stack, vms: number, calls: number): Promise<readon
     } finally {
       await floor.close();
     }
+    rows.push(...(await measurePlanMigrations(fleet, vms)));
     return [...rows, ...(await memory(fleet))];
   } finally {
     await fleet.close();

@@ -14,6 +14,7 @@ import type * as hosts from "#core/contracts/api/hosts.ts";
 import type * as network from "#core/contracts/api/network.ts";
 import type * as orders from "#core/contracts/api/orders.ts";
 import type * as page from "#core/contracts/api/page.ts";
+import type * as planMigrations from "#core/contracts/api/plan-migrations.ts";
 import type * as resizes from "#core/contracts/api/resizes.ts";
 import type * as restores from "#core/contracts/api/restores.ts";
 import type * as search from "#core/contracts/api/search.ts";
@@ -42,6 +43,7 @@ export type Operations = {
   cancelVmForCustomer: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
   changeAgentRollout: { path: { id: string }; query: {}; body: z.input<typeof fleet.ChangeRollout>; answer: z.output<typeof fleet.RolloutView> };
   changeHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.ChangeHost>; answer: z.output<typeof hosts.HostView> };
+  changePlanMigration: { path: { id: string }; query: {}; body: z.input<typeof planMigrations.ChangePlanMigration>; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
   changeVm: { path: { id: string }; query: {}; body: z.input<typeof vms.ChangeVm>; answer: z.output<typeof vms.VmView> };
   closeAccount: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
   confirmDestroyRequest: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ConfirmDestroy>; answer: z.output<typeof forced.ForcedView> | z.output<typeof vms.RequestedAction> };
@@ -66,11 +68,14 @@ export type Operations = {
   listInvoices: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof billing.InvoicePage> };
   listLocations: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.LocationPage> };
   listOrders: { path: {}; query: z.input<typeof orders.OrderQuery>; body: undefined; answer: z.output<typeof orders.OrderPage> };
+  listPlanMigrationVms: { path: { id: string }; query: z.input<typeof planMigrations.PlanMigrationVmQuery>; body: undefined; answer: z.output<typeof planMigrations.PlanMigrationVmPage> };
+  listPlanMigrations: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof planMigrations.PlanMigrationPage> };
   listPlans: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.PlanPage> };
   listResizeOptions: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof resizes.ResizeOptions> };
   listStaffVms: { path: {}; query: z.input<typeof staffVms.StaffVmQuery>; body: undefined; answer: z.output<typeof staffVms.StaffVmPage> };
   listTokens: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof accounts.TokenPage> };
   listVms: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof vms.VmPage> };
+  migratePlans: { path: {}; query: {}; body: z.input<typeof planMigrations.MigratePlans>; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
   placeOrder: { path: {}; query: {}; body: z.input<typeof orders.PlaceOrder>; answer: z.output<typeof orders.PlacedOrder> };
   planMaintenance: { path: { id: string }; query: {}; body: z.input<typeof hosts.PlanMaintenance>; answer: z.output<typeof forced.ForcedView> };
   quoteResize: { path: { id: string }; query: {}; body: z.input<typeof resizes.QuoteResize>; answer: z.output<typeof resizes.QuotedResize> };
@@ -92,6 +97,7 @@ export type Operations = {
   showInvoice: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof billing.InvoiceView> };
   showMe: { path: {}; query: {}; body: undefined; answer: z.output<typeof accounts.Me> };
   showOrder: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof orders.OrderView> };
+  showPlanMigration: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
   showStaffVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof staffVms.StaffVmView> };
   showUsage: { path: { id: string }; query: z.input<typeof usage.UsageQuery>; body: undefined; answer: z.output<typeof usage.UsageView> };
   showVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
@@ -123,6 +129,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   cancelVmForCustomer: { method: "POST", path: "/staff/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   changeAgentRollout: { method: "PATCH", path: "/staff/v1/agent-rollouts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
   changeHost: { method: "PATCH", path: "/staff/v1/hosts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/hosts.ts").then((m) => m.HostView) } },
+  changePlanMigration: { method: "PATCH", path: "/staff/v1/plan-migrations/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
   changeVm: { method: "PATCH", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
   closeAccount: { method: "POST", path: "/staff/v1/accounts/{id}/close", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   confirmDestroyRequest: { method: "POST", path: "/staff/v1/destroy-requests/{id}/confirm", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
@@ -147,11 +154,14 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   listInvoices: { method: "GET", path: "/v1/invoices", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoicePage) } },
   listLocations: { method: "GET", path: "/v1/locations", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.LocationPage) } },
   listOrders: { method: "GET", path: "/staff/v1/orders", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderPage) } },
+  listPlanMigrationVms: { method: "GET", path: "/staff/v1/plan-migrations/{id}/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationVmPage) } },
+  listPlanMigrations: { method: "GET", path: "/staff/v1/plan-migrations", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationPage) } },
   listPlans: { method: "GET", path: "/v1/plans", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.PlanPage) } },
   listResizeOptions: { method: "GET", path: "/v1/vms/{id}/resize-options", keyed: false, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.ResizeOptions) } },
   listStaffVms: { method: "GET", path: "/staff/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffVmPage) } },
   listTokens: { method: "GET", path: "/v1/tokens", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.TokenPage) } },
   listVms: { method: "GET", path: "/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmPage) } },
+  migratePlans: { method: "POST", path: "/staff/v1/plan-migrations", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails), 202: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
   placeOrder: { method: "POST", path: "/v1/orders", keyed: true, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 202: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder) } },
   planMaintenance: { method: "POST", path: "/staff/v1/hosts/{id}/maintenance", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   quoteResize: { method: "POST", path: "/v1/vms/{id}/resize-quotes", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize), 201: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize) } },
@@ -173,6 +183,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   showInvoice: { method: "GET", path: "/v1/invoices/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoiceView) } },
   showMe: { method: "GET", path: "/v1/me", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.Me) } },
   showOrder: { method: "GET", path: "/v1/orders/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderView) } },
+  showPlanMigration: { method: "GET", path: "/staff/v1/plan-migrations/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
   showStaffVm: { method: "GET", path: "/staff/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffVmView) } },
   showUsage: { method: "GET", path: "/v1/vms/{id}/usage", keyed: false, answers: { 200: () => import("#core/contracts/api/usage.ts").then((m) => m.UsageView) } },
   showVm: { method: "GET", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },

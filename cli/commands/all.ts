@@ -11,6 +11,7 @@ import { fleetCommands } from "./fleet.ts";
 import { hostMoveCommands } from "./host-moves.ts";
 import { hostCommands } from "./hosts.ts";
 import { orderCommands } from "./orders.ts";
+import { planMigrationCommands } from "./plan-migrations.ts";
 import { resizeCommands } from "./resize.ts";
 import { vmCommands } from "./vms.ts";
 
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   ...hostCommands,
   ...hostMoveCommands,
   ...fleetCommands,
+  ...planMigrationCommands,
   ...apiCommands,
   ...completionCommands,
 ];
@@ -50,4 +52,5 @@ export const GROUPS: Readonly<Record<string, string>> = {
   finding: "What is amiss",
   release: "Releases of the agent",
   rollout: "Bringing them to hosts",
+  "plan-migration": "Bringing VMs to another plan",
 };

@@ -1,4 +1,4 @@
-import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
+import { mayTouch, type Asker } from "#core/accounts/accounts.ts";
 import { mayBeDropped, type PlanChange } from "#core/billing/plan-change.ts";
 import { onBegin } from "#core/billing/plan-change-moves.ts";
 import type { Bought, Quote } from "#core/billing/quote.ts";
@@ -37,7 +37,7 @@ export type TakeRefusal = Refusal<
 
 type Begun = Result<{ action: Action; change: PlanChange }, TakeRefusal>;
 
-type Asked = Readonly<{ who: AccountPrincipal; vmId: string; quoteId: string }>;
+type Asked = Readonly<{ who: Asker; vmId: string; quoteId: string }>;
 
 /** It waits for the renewal. */
 const NOT_BEGUN = { reservedAt: null, payBy: null, seeBy: null } as const;
@@ -140,6 +140,7 @@ const isOf = (quote: Quote, { who, vmId }: Asked): boolean =>
 const isOnePrice = ({ from, to }: Quote): boolean =>
   from.price === null ||
   to.price === null ||
+  to.priceKept === true ||
   (from.planId === to.planId &&
     from.planVersion === to.planVersion &&
     from.price.interval === to.price.interval);

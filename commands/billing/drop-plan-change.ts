@@ -1,4 +1,4 @@
-import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
+import { mayTouch, type Asker } from "#core/accounts/accounts.ts";
 import { mayBeDropped, type PlanChange } from "#core/billing/plan-change.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
@@ -22,7 +22,7 @@ type Dropped = Result<
  */
 export async function dropPlanChange(
   deps: Deps,
-  asked: { who: AccountPrincipal; vmId: string; why: "cancelled" | "replaced" },
+  asked: { who: Asker; vmId: string; why: "cancelled" | "replaced" },
 ): Promise<Dropped> {
   const turned = await turn(deps, asked);
   if (!turned.ok) return turned;
@@ -40,7 +40,7 @@ export async function dropPlanChange(
 
 function turn(
   deps: Deps,
-  asked: { who: AccountPrincipal; vmId: string; why: "cancelled" | "replaced" },
+  asked: { who: Asker; vmId: string; why: "cancelled" | "replaced" },
 ): Promise<Result<PlanChange, Refusal<"vm_not_found" | "change_not_found" | "change_under_way">>> {
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {

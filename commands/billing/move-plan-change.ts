@@ -20,6 +20,7 @@ import type { Event } from "#core/contracts/events.ts";
 import { MACHINE_IS_BACK } from "#core/vms/change-machine.ts";
 import { post } from "#db/billing/ledger.ts";
 import { savePlanChange } from "#db/billing/plan-changes.ts";
+import { migrationOfChange } from "#db/billing/plan-migrations.ts";
 import { saveBought } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
 import { resizeReservation } from "#db/hosts/capacity.ts";
@@ -185,6 +186,10 @@ async function end(tx: Tx, found: Found, as: "committed" | "reverted", at: At): 
     events.push(...(await endAction(tx, change, at)));
     events.push({ name: "plan_change.reverted.v1", data });
   }
+  // Whoever follows the migration that it is a part of has the next one's turn.
+  const planMigrationId = await migrationOfChange(tx, change.id);
+  if (planMigrationId !== undefined)
+    events.push({ name: "plan_migration.fell_due.v1", data: { planMigrationId } });
   await save(tx, found, as === "committed" ? "commit" : "revert", onEnd(as, at.now), at, {
     events,
   });

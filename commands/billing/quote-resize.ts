@@ -1,4 +1,4 @@
-import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
+import { mayTouch, type AccountPrincipal, type Asker } from "#core/accounts/accounts.ts";
 import { decideCourse, type Course } from "#core/billing/decide-quote.ts";
 import { moneyOf } from "#core/billing/offer-quote.ts";
 import type { Billed, ChangePreview } from "#core/billing/price-changes.ts";
@@ -89,7 +89,7 @@ async function begin(
 /** What may be resized by this account; anybody else's and what is gone is "not found". */
 export async function findForResize(
   deps: Pick<Deps, "db">,
-  who: AccountPrincipal,
+  who: Asker,
   vmId: string,
 ): Promise<Result<Resizing, NoVm>> {
   const found = await loadResizing(deps.db, vmId);

@@ -1,7 +1,7 @@
 import type { z } from "zod";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { PlanChange } from "#core/billing/plan-change.ts";
-import type { Quote } from "#core/billing/quote.ts";
+import type { ChangePrice, Quote } from "#core/billing/quote.ts";
 import type { Refused } from "#core/billing/quote-refusals.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
@@ -19,7 +19,7 @@ import { effectsOf } from "./resize-effects.ts";
 /** `id`: of the quote; a new one unless it is given. */
 export type StaffResize = Readonly<{ who: AccountPrincipal; vmId: string; id?: string }> &
   WantedResize &
-  Pick<Quote, "when" | "billing">;
+  Pick<Quote, "when" | "billing"> & { price?: ChangePrice };
 
 /** What a resize by staff would do. `hash` names it; null: it cannot be done. */
 export type StaffResizePlan = Readonly<{
@@ -34,7 +34,7 @@ export async function showStaffResize(
   deps: Deps,
   asked: StaffResize,
 ): Promise<Result<StaffResizePlan, Refusal<"vm_not_found">>> {
-  const { who, vmId, when, billing, planId, billingInterval, keepDisk } = asked;
+  const { who, vmId, when, billing, price = "new", planId, billingInterval, keepDisk } = asked;
   const wanted = { planId, billingInterval, keepDisk };
   const found = await findForResize(deps, who, vmId);
   if (!found.ok) return found;
@@ -43,7 +43,7 @@ export async function showStaffResize(
     who,
     id,
     wanted,
-    staff: { when, billing },
+    staff: { when, billing, price },
   });
   return ok(
     quote === null

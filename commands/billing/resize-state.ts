@@ -1,5 +1,6 @@
 import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
 import type { Billed } from "#core/billing/price-changes.ts";
+import type { HostFacts } from "#core/contracts/agent/report.ts";
 import type { Bought } from "#core/billing/quote.ts";
 import type { ResizeState, ResizeTarget } from "#core/billing/resize.ts";
 import { limitsOf } from "#core/hosts/limits.ts";
@@ -11,11 +12,14 @@ import { hashOf } from "#commands/forced.ts";
 import type { Deps } from "#commands/deps.ts";
 
 /** What our rows say, as the decision looks at it. */
-export function stateOf(found: Resizing, now: Date): ResizeState {
+export function stateOf(
+  found: Resizing,
+  now: Date,
+  facts: HostFacts | null = factsOf(found.host),
+): ResizeState {
   const { vm, service, host, image, plan } = found;
   const { planId, planVersion, price } = service;
   const { vcpus, memoryMib, diskGib, bandwidthMbit, diskIops } = vm;
-  const facts = factsOf(host);
   const seen = seenSizeFromRow(vm);
   return {
     vmId: vm.id,
@@ -28,6 +32,7 @@ export function stateOf(found: Resizing, now: Date): ResizeState {
     },
     planDiskGib: plan.diskGib,
     downgrade: plan.downgrade,
+    isPriceKept: service.priceKept,
     isFrozen: found.frozenAt !== null,
     isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
     isToEnd: service.endWanted,

@@ -1,5 +1,6 @@
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
 import { decideCourse, dueOf, type Course } from "#core/billing/decide-quote.ts";
+import { differenceOf } from "#core/billing/plan-migration.ts";
 import type { Bought } from "#core/billing/quote.ts";
 import type { Refused } from "#core/billing/quote-refusals.ts";
 import type { ServicePrice } from "#core/billing/service.ts";
@@ -57,14 +58,6 @@ export async function showResizeOptions(
   );
   return ok({ current, options });
 }
-
-const differenceOf = (before: ServicePrice | null, after: ServicePrice): Money | null => {
-  if (before === null || before.interval !== after.interval) return null;
-  const { minor, currency } = after.amount;
-  return before.amount.currency === currency
-    ? { minor: minor - before.amount.minor, currency }
-    : null;
-};
 
 const dueNowOf = ({ how, own, from }: Course): Money | null =>
   how === null || from.price === null

@@ -242,6 +242,9 @@ export const actorOf = ({ accountId, role, impersonator }: AccountPrincipal) =>
     ? { kind: role === "staff" ? ("staff" as const) : ("account" as const), id: accountId }
     : { kind: "staff" as const, id: impersonator, onBehalfOf: accountId };
 
+/** Who asks for something that is an account's: by themselves, or as staff. */
+export type Asker = Pick<AccountPrincipal, "accountId" | "role">;
+
 /** True when `who` may see and change what this account owns: the account itself, or staff. */
-export const mayTouch = (who: AccountPrincipal, ownerId: string): boolean =>
+export const mayTouch = (who: Asker, ownerId: string): boolean =>
   who.role === "staff" || who.accountId === ownerId;

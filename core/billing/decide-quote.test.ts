@@ -64,6 +64,7 @@ const aState = ({ host, bought, image, ...over }: StateOver = {}): ResizeState =
   },
   planDiskGib: 40,
   downgrade: "renewal",
+  isPriceKept: false,
   isFrozen: false,
   isSuspended: false,
   isToEnd: false,
@@ -289,7 +290,7 @@ describe("another interval", () => {
   });
 
   test("cannot go without a proration, staff's word or not", () => {
-    const staff = { when: "now", billing: "none" } as const;
+    const staff = { when: "now", billing: "none", price: "new" } as const;
     expect(codesOf({}, { target: OWN, interval: "year", staff })).toEqual(["ask_separately"]);
   });
 });
@@ -312,7 +313,7 @@ describe("what is not paid to us", () => {
     (payer) => {
       const state = { payer, bought: { price: null } };
       expect(codesOf(state, {}, null)).toEqual(["not_by_us"]);
-      const staff = { when: "renewal", billing: "prorate" } as const;
+      const staff = { when: "renewal", billing: "prorate", price: "new" } as const;
       const course = courseOf(state, { staff }, null);
       expect(course).toMatchObject({
         to: { price: null },
@@ -325,14 +326,45 @@ describe("what is not paid to us", () => {
     },
   );
 
+  test("keeps its price by staff's word, at once or at the renewal, and nobody is asked for money (6b 5)", () => {
+    const keep = { billing: "prorate", price: "keep" } as const;
+    const kept = { price: price("month", 900n), priceKept: true, planId: "large" };
+    for (const target of [{}, { prices: [] }, { prices: [price("year", 1n)] }]) {
+      const course = courseOf({}, { staff: { ...keep, when: "now" }, target: aTarget(target) });
+      expect(course).toMatchObject({ to: kept, when: "now", how: null, order: "machine_first" });
+      expect(moneyOf(course, null)).toEqual({ ok: true, value: NO_MONEY });
+    }
+    expect(courseOf({}, { staff: { ...keep, when: "renewal" } })).toMatchObject({
+      to: kept,
+      when: "renewal",
+      billing: "none",
+      appliesAt: PERIOD.until,
+      how: null,
+    });
+  });
+
+  test("keeps a price that was kept, as long as its version is what it has (6b 5)", () => {
+    const has = { planId: "large", planVersion: 7, machine: { ...MACHINE, diskGib: 10 } };
+    const kept = { bought: has, planDiskGib: 80, isPriceKept: true };
+    expect(courseOf(kept, {})).toMatchObject({
+      to: { price: price("month", 900n), priceKept: true },
+    });
+    expect(courseOf({ ...kept, isPriceKept: false }, {}).to.priceKept).toBeUndefined();
+    expect(courseOf({ isPriceKept: true }, {})).toMatchObject({
+      to: { price: price("month", 1500n) },
+    });
+  });
+
   test("is no other customer's: staff change when, and what the present period is charged, of what is", () => {
-    expect(courseOf({}, { staff: { when: "renewal", billing: "prorate" } })).toMatchObject({
+    expect(
+      courseOf({}, { staff: { when: "renewal", billing: "prorate", price: "new" } }),
+    ).toMatchObject({
       when: "renewal",
       billing: "none",
       how: "none",
       order: "machine_first",
     });
-    expect(courseOf({}, { staff: { when: "now", billing: "none" } })).toMatchObject({
+    expect(courseOf({}, { staff: { when: "now", billing: "none", price: "new" } })).toMatchObject({
       when: "now",
       billing: "none",
       how: "none",

@@ -3,7 +3,7 @@ import { howToResize } from "#core/vms/resize-method.ts";
 import type { Billed, PriceChangeHow } from "./price-changes.ts";
 import { netOf, prorate, type Proration } from "./proration.ts";
 import { QUOTE_LIFE_MS, type Bought, type Downgrade, type Quote } from "./quote.ts";
-import { sameMachine, whyNoQuote, type Refused } from "./quote-refusals.ts";
+import { sameMachine, whyNoQuote, type KnownBilled, type Refused } from "./quote-refusals.ts";
 import type { ResizeAsked, ResizeState, ResizeTarget } from "./resize.ts";
 import type { ServicePrice } from "./service.ts";
 
@@ -48,43 +48,75 @@ export function decideCourse(
   now: Date,
 ): { course: Course } | { refusals: readonly Refused[] } {
   const from = state.bought;
-  const to = asked.target && sideOf(state, asked, asked.target);
-  const way = to && !sameMachine(from.machine, to.machine) ? wayOf(state, to) : null;
-  const refusals = whyNoQuote({ state, asked, to, billed, way }, now);
+  const { to, how, refusals } = weighChange(state, asked, billed, now);
   if (to === null || refusals.length > 0) return { refusals };
   // The provider prorates to whole seconds.
   const at = new Date(Math.floor(+now / 1000) * 1000);
   const money =
-    billed === null || from.price === null || to.price === null || isOneVersion(from, to)
-      ? unpriced(at, now)
+    billed === null || from.price === null || to.price === null || isOnePrice(from, to)
+      ? unpriced(asked, billed, { at, now })
       : priced(state, asked, { billed, from: from.price, to: to.price }, { at, now });
   if ("refusals" in money) return money;
+  return { course: { from, to, ...how, ...money } };
+}
+
+/**
+ * What would be had, how its machine would get there, and all that stands against it. `billed`: what is known of its subscription.
+ */
+export function weighChange(
+  state: ResizeState,
+  asked: ResizeAsked,
+  billed: KnownBilled | null,
+  now: Date,
+): Readonly<{
+  to: Bought | null;
+  how: Pick<Quote, "method" | "downSeconds">;
+  refusals: readonly Refused[];
+}> {
+  const to = asked.target && sideOf(state, asked, asked.target);
+  const way = to && !sameMachine(state.bought.machine, to.machine) ? wayOf(state, to) : null;
   // A VM that is off is changed as it lies there.
   const method = way === null ? "none" : way.method === "none" ? "live" : way.method;
   const downSeconds = method === "restart" ? RESTART_SECONDS : 0;
-  return { course: { from, to, method, downSeconds, ...money } };
+  return {
+    to,
+    how: { method, downSeconds },
+    refusals: whyNoQuote({ state, asked, to, billed, way }, now),
+  };
 }
 
 type Priced = Omit<Course, "from" | "to" | "method" | "downSeconds">;
 
-/** The same version at the same price: only the disk that was kept small grows to what is paid for. */
-const isOneVersion = (from: Bought, to: Bought): boolean =>
-  from.planId === to.planId &&
-  from.planVersion === to.planVersion &&
-  from.price?.interval === to.price?.interval;
+/**
+ * The same price: staff let its owner keep it, or it is the same version, of which only the disk that was kept small grows to what is
+ * paid for.
+ */
+const isOnePrice = (from: Bought, to: Bought): boolean =>
+  to.priceKept === true ||
+  (from.planId === to.planId &&
+    from.planVersion === to.planVersion &&
+    from.price?.interval === to.price?.interval);
 
-/** No price changes, or whoever pays keeps it: there is no renewal to wait for. */
-const unpriced = (at: Date, now: Date): Priced => ({
-  when: "now",
-  billing: "none",
-  order: "machine_first",
-  paysBy: "card",
-  at,
-  appliesAt: at,
-  expiresAt: new Date(+now + QUOTE_LIFE_MS),
-  how: null,
-  own: null,
-});
+/** No price changes, or whoever pays keeps it: there is no renewal to wait for, unless staff say so of what is kept. */
+function unpriced(
+  { staff }: ResizeAsked,
+  billed: Billed | null,
+  { at, now }: Readonly<{ at: Date; now: Date }>,
+): Priced {
+  const isLater = billed !== null && staff?.price === "keep" && staff.when === "renewal";
+  const ends = isLater ? +billed.period.until : Infinity;
+  return {
+    when: isLater ? "renewal" : "now",
+    billing: "none",
+    order: "machine_first",
+    paysBy: "card",
+    at,
+    appliesAt: isLater ? billed.period.until : at,
+    expiresAt: new Date(Math.min(+now + QUOTE_LIFE_MS, ends)),
+    how: null,
+    own: null,
+  };
+}
 
 function priced(
   { downgrade }: ResizeState,
@@ -136,12 +168,20 @@ const whenOf = (from: ServicePrice, to: ServicePrice, downgrade: Downgrade): Quo
 
 /** What would be had. null: it is not sold by that interval. By the hour is billed by usage, which is not sold yet. */
 function sideOf(
-  { bought }: ResizeState,
-  { interval, keepDisk }: ResizeAsked,
+  { bought, isPriceKept }: ResizeState,
+  { interval, keepDisk, staff }: ResizeAsked,
   target: ResizeTarget,
 ): Bought | null {
   const wanted = interval ?? bought.price?.interval ?? null;
-  const price = target.prices.find((p) => p.interval === wanted && p.interval !== "hour") ?? null;
+  const isSame =
+    bought.planId === target.planId &&
+    bought.planVersion === target.version &&
+    bought.price?.interval === wanted;
+  // What is kept once is kept as long as the same is had.
+  const isKept = bought.price !== null && (staff?.price === "keep" || (isSame && isPriceKept));
+  const price = isKept
+    ? bought.price
+    : (target.prices.find((p) => p.interval === wanted && p.interval !== "hour") ?? null);
   if (bought.price !== null && price === null) return null;
   const disk = keepDisk ? bought.machine.diskGib : target.size.diskGib;
   const { vcpus, memoryMib } = target.size;
@@ -149,6 +189,7 @@ function sideOf(
     planId: target.planId,
     planVersion: target.version,
     price: bought.price && price,
+    ...(isKept && { priceKept: true }),
     machine: {
       vcpus,
       memoryMib,

@@ -8,13 +8,17 @@ import type { ResizeAsked, ResizeState } from "./resize.ts";
 /** Why there is no quote: a stable code, and words for people. */
 export type Refused = Readonly<{ code: QuoteRefusal; detail: string }>;
 
+/** What of a subscription stands for or against a change: the provider's word, or what we know of it ourselves. */
+export type KnownBilled = Pick<Billed, "status" | "isPaid" | "cancelsAt"> &
+  Readonly<{ period: Pick<Billed["period"], "until">; pending: object | null }>;
+
 export type Weighed = Readonly<{
   state: ResizeState;
   asked: ResizeAsked;
   /** null: there is no such plan, or no such price of it. */
   to: Bought | null;
   /** null: no subscription pays for it. */
-  billed: Billed | null;
+  billed: KnownBilled | null;
   /** null: its machine stays as it is, or its host has not said what it can. */
   way: ResizeHow | null;
 }>;

@@ -13,6 +13,8 @@ export type Bought = Readonly<{
   planVersion: number;
   /** null: whoever pays keeps the price, or there is none. */
   price: ServicePrice | null;
+  /** The price is that of before, and no price of this version: staff let its owner keep it (ADR 0056). Of what is to be had. */
+  priceKept?: boolean | undefined;
   /** With the disk that is kept small, or that has grown: not always the plan's. */
   machine: MachineSize;
 }>;
@@ -23,6 +25,9 @@ export const DOWNGRADES = ["renewal", "now"] as const;
 export type Downgrade = (typeof DOWNGRADES)[number];
 /** `prorate`: what is left of the present period is credited and debited; `none`: the new price counts from the next one. */
 export const CHANGE_BILLING = ["prorate", "none"] as const;
+/** `keep`: whoever pays goes on paying what he pays, whatever the version costs; by staff's word alone. */
+export const CHANGE_PRICES = ["new", "keep"] as const;
+export type ChangePrice = (typeof CHANGE_PRICES)[number];
 /** How the machine gets there. `live`: also one that is off. `none`: it stays as it is. `move` comes with part 6b. */
 export const RESIZE_METHODS = ["live", "restart", "move", "none"] as const;
 export type ResizeMethod = (typeof RESIZE_METHODS)[number];

@@ -3,7 +3,7 @@ import type { Capacity } from "#core/hosts/capacity.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import type { ResizedFrom, ResizeMeans } from "#core/vms/resize-method.ts";
 import type { ObservedPower, VmSize } from "#core/vms/vm.ts";
-import type { Bought, Downgrade, Quote } from "./quote.ts";
+import type { Bought, ChangePrice, Downgrade, Quote } from "./quote.ts";
 import type { Payer, ServicePrice } from "./service.ts";
 
 /** What stands before a change: what was bought, its machine, and where that is. */
@@ -14,6 +14,8 @@ export type ResizeState = Readonly<{
   /** Of the plan version that was bought: its disk, which the machine's may differ from, and when a VM of it becomes smaller. */
   planDiskGib: number;
   downgrade: Downgrade;
+  /** Its price is no price of its version: staff let its owner keep that of before. */
+  isPriceKept: boolean;
   isFrozen: boolean;
   isSuspended: boolean;
   /** Its owner, or staff, have said that it ends with its period; the provider may not know it yet. */
@@ -53,5 +55,5 @@ export type ResizeAsked = Readonly<{
   interval: BillingInterval | null;
   keepDisk: boolean;
   /** null: the customer asks; staff say how it is to be. */
-  staff: Readonly<Pick<Quote, "when" | "billing">> | null;
+  staff: Readonly<Pick<Quote, "when" | "billing"> & { price: ChangePrice }> | null;
 }>;

@@ -22,6 +22,7 @@ const PLAN_CHANGE = "0199f0a2-b3c4-7d5e-8f90-00000000000a";
 const REQUEST = "0199f0a2-b3c4-7d5e-8f90-00000000000b";
 const WINDOW = "0199f0a2-b3c4-7d5e-8f90-00000000000c";
 const NOTICE = "0199f0a2-b3c4-7d5e-8f90-00000000000d";
+const MIGRATION = "0199f0a2-b3c4-7d5e-8f90-00000000000e";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -44,6 +45,10 @@ const DATA: Record<EventName, Record<string, string>> = {
   "plan_change.fell_due.v1": { planChangeId: PLAN_CHANGE },
   "plan_change.committed.v1": { planChangeId: PLAN_CHANGE, vmId: VM },
   "plan_change.reverted.v1": { planChangeId: PLAN_CHANGE, vmId: VM },
+  "plan_migration.began.v1": { planMigrationId: MIGRATION },
+  "plan_migration.changed.v1": { planMigrationId: MIGRATION },
+  "plan_migration.fell_due.v1": { planMigrationId: MIGRATION },
+  "plan_migration.vm_ended.v1": { planMigrationId: MIGRATION, vmId: VM },
   "vm.change_requested.v1": { vmId: VM, hostId: HOST },
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },
@@ -101,6 +106,7 @@ test("only what somebody must do leaves the record", () => {
     "subscription.cancellation_fell_due.v1",
     "give_back.fell_due.v1",
     "plan_change.fell_due.v1",
+    "plan_migration.fell_due.v1",
     "vm.create_refused.v1",
     "service.end_said.v1",
     "maintenance.notice_fell_due.v1",

@@ -48,6 +48,7 @@ export const STATUS_BY_CODE = {
   no_initial_password: 404,
   quote_not_found: 404,
   change_not_found: 404,
+  plan_migration_not_found: 404,
   // What it asks for.
   idempotency_key_reused: 422,
   image_needs_more_memory: 422,
@@ -116,6 +117,9 @@ export const STATUS_BY_CODE = {
   rollout_open: 409,
   rollout_wrong_state: 409,
   rollout_without_hosts: 422,
+  plan_migration_wrong_state: 409,
+  plan_migration_without_vms: 422,
+  plan_migration_too_large: 422,
   report_stale: 409,
   password_not_ready: 409,
   // What was there, and is gone for good.

@@ -47,6 +47,8 @@ export const ENDS_AFTER_SILENCE_MS = {
   /** A change of a VM's plan is neither done nor taken back an hour after its last deadline: somebody pays for what he has not, or has
    * what he does not pay for (invariants 21 and 22). */
   plan_change_hangs: null,
+  /** A plan migration runs, VMs of it are at work or due, and nothing of it has moved for hours. At the host of the first of them. */
+  plan_migration_hangs: null,
   /** A VM is to have another size, or other limits, than the version of its plan that was bought, and no change of it is open. */
   size_not_bought: null,
   /** What is paid for a VM is no price of the version of its plan that was bought, and no change of it is open. */

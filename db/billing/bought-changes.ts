@@ -32,7 +32,7 @@ export type HeldAgainst = Readonly<{
 
 /**
  * Of these VMs. A disk is not looked at: it may be larger than the plan's, as none shrinks, and smaller, as its owner may keep it so. Who
- * has his VM of staff or of another system has a price of theirs, or none. What is to go differs in nothing.
+ * has his VM of staff or of another system has a price of theirs, or none; who was let keep his price has that. What is to go differs in nothing.
  */
 export async function heldAgainstBought(
   tx: Tx,
@@ -67,7 +67,7 @@ export async function heldAgainstBought(
       isChanging: sql<boolean>`${isOpen}`,
       sizeDiffers: sql<boolean>`${isThere} and (${vms.vcpus}, ${vms.memoryMib}, ${vms.bandwidthMbit}, ${vms.diskIops})
         is distinct from (${planVersions.vcpus}, ${planVersions.memoryMib}, ${planVersions.bandwidthMbit}, ${planVersions.diskIops})`,
-      priceDiffers: sql<boolean>`${isThere} and ${services.payer} = 'stripe' and not ${hasPrice}`,
+      priceDiffers: sql<boolean>`${isThere} and ${services.payer} = 'stripe' and not ${services.priceKept} and not ${hasPrice}`,
     })
     .from(vms)
     .innerJoin(services, eq(services.vmId, vms.id))

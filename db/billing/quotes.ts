@@ -17,6 +17,7 @@ const StoredBought = z.object({
   planId: z.uuid(),
   planVersion: z.int(),
   price: z.object({ interval: z.enum(BILLING_INTERVALS), amount: StoredMoney }).nullable(),
+  priceKept: z.boolean().optional(),
   machine: z.object({
     ...VmSize.shape,
     bandwidthMbit: z.int().nullable(),

@@ -1,10 +1,10 @@
-import { and, eq } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull } from "drizzle-orm";
 import type { Downgrade } from "#core/billing/quote.ts";
 import type { OrderState } from "#core/orders/order.ts";
 import type { ActionType } from "#core/vms/action.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { hostFromRow, type Host } from "#db/hosts/hosts.ts";
-import { services } from "#db/schema/billing.ts";
+import { planChanges, services } from "#db/schema/billing.ts";
 import { images, planVersions } from "#db/schema/catalogue.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { orders } from "#db/schema/orders.ts";
@@ -30,7 +30,29 @@ export type Resizing = Readonly<{
 
 /** By one statement, so that all of it is of one instant. */
 export async function loadResizing(db: Db | Tx, vmId: string): Promise<Resizing | undefined> {
-  const [row] = await db
+  const [row] = await resizings(db).where(eq(vms.id, vmId));
+  return row && resizingFromRow(row);
+}
+
+/** The same of many, by their ids; of what is gone there is none. `isChanging`: a change of it is open. */
+export async function loadResizings(
+  db: Db | Tx,
+  vmIds: readonly string[],
+): Promise<readonly (Resizing & { isChanging: boolean })[]> {
+  if (vmIds.length === 0) return [];
+  const rows = await resizings(db)
+    .where(inArray(vms.id, [...vmIds]))
+    .orderBy(asc(vms.id));
+  const open = await db
+    .select({ vmId: planChanges.vmId })
+    .from(planChanges)
+    .where(and(inArray(planChanges.vmId, [...vmIds]), isNull(planChanges.outcome)));
+  const changing = new Set(open.map(({ vmId }) => vmId));
+  return rows.map((row) => ({ ...resizingFromRow(row), isChanging: changing.has(row.vm.id) }));
+}
+
+const resizings = (db: Db | Tx) =>
+  db
     .select({
       vm: vms,
       service: services,
@@ -49,14 +71,11 @@ export async function loadResizing(db: Db | Tx, vmId: string): Promise<Resizing 
     .innerJoin(hosts, eq(hosts.id, vms.hostId))
     .innerJoin(images, eq(images.id, vms.imageId))
     .leftJoin(orders, eq(orders.vmId, vms.id))
-    .leftJoin(actions, and(eq(actions.vmId, vms.id), eq(actions.status, "running")))
-    .where(eq(vms.id, vmId));
-  return (
-    row && {
-      ...row,
-      service: serviceFromRow(row.service),
-      frozenAt: row.service.frozenAt,
-      host: hostFromRow(row.host),
-    }
-  );
-}
+    .leftJoin(actions, and(eq(actions.vmId, vms.id), eq(actions.status, "running")));
+
+const resizingFromRow = (row: Awaited<ReturnType<typeof resizings>>[number]): Resizing => ({
+  ...row,
+  service: serviceFromRow(row.service),
+  frozenAt: row.service.frozenAt,
+  host: hostFromRow(row.host),
+});

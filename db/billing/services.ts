@@ -29,6 +29,8 @@ export type Service = Readonly<{
   payer: Payer;
   /** null: whoever pays keeps the price, or there is none. */
   price: ServicePrice | null;
+  /** It is no price of that version: staff let whoever pays keep that of before (ADR 0056). */
+  priceKept: boolean;
   subscriptionId: string | null;
   /** As the provider last said; its statuses are open. */
   subscriptionStatus: string | null;
@@ -135,7 +137,12 @@ const serviceInserted = prepared("service_inserted", (db, at: Slots<Inserted>) =
 export async function saveBought(
   tx: Tx,
   vmId: string,
-  { planId, planVersion, price }: Pick<Service, "planId" | "planVersion" | "price">,
+  {
+    planId,
+    planVersion,
+    price,
+    priceKept = false,
+  }: Pick<Service, "planId" | "planVersion" | "price"> & { priceKept?: boolean | undefined },
   now: Date,
 ): Promise<void> {
   await tx
@@ -146,6 +153,7 @@ export async function saveBought(
       interval: price?.interval ?? null,
       amountMinor: price?.amount.minor ?? null,
       currency: price?.amount.currency ?? null,
+      priceKept,
       updatedAt: now,
     })
     .where(eq(services.vmId, vmId));

@@ -51,8 +51,8 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   // 6a item 6
   "add-staff": 300_000,
 };
-/** 4b is one, and 5, and 6a. */
-const LATER_PARTS = 3;
+/** 4b is one, and 5, and 6a, and 6b. */
+const LATER_PARTS = 4;
 /** ADR 0050: changes that are paid on a page are followed by whoever drops one, too. */
 const MORE_BYTES: Partial<Record<FunctionName, number>> = { api: 10_000 };
 test.each(FUNCTION_NAMES)("the bundle of %s is no larger than it may be", (name) => {

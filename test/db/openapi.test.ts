@@ -78,6 +78,7 @@ const SEEN_ELSEWHERE = new Set([
   "too_many_unpaid_orders",
   // Of a host whose agent is too old for it: test/db/vms/repair-vm.test.ts
   "repair_unavailable",
+  "plan_migration_too_large", // of more VMs than these worlds have
   "unsupported_by_agent", // test/db/hosts/agents-words.test.ts
   "vm_lost",
   // Of an action that makes a VM or deletes it: core/vms/call-off.test.ts
@@ -192,6 +193,7 @@ describe("the API and its document", () => {
     await api.does("revokeToken", "customer", { parameters: { id: token.id } });
     await usageOf(otherVm);
     await quotesOf(String(vm));
+    await migrations();
     await resizes();
     expect(api.faults.splice(0)).toEqual([]);
   });
@@ -814,6 +816,41 @@ async function quotesOf(vm: string): Promise<void> {
     await api.refuses(id, who, "payment_provider_unavailable", asking(vm));
     cp.stripe.trouble.outage = false;
   }
+}
+
+/** A plan migration, from its dry run to its stop, and what it is refused for. */
+async function migrations(): Promise<void> {
+  const [from] = api.there.plan;
+  const body = {
+    from: { planId: from },
+    to: { planId: toWireId("plan", (await aLargePlan(api.cp)).id) },
+    filter: { hostId: api.there.host[1] },
+    when: "now",
+    price: "new",
+    announceDays: 1,
+    reason: "the plan is sold no more",
+  };
+  const ask = (over: object) => ({ body: { ...body, ...over } });
+  const refuses = (code: string, over: object) =>
+    api.refuses("migratePlans", "staff", code, ask(over));
+  await refuses("plan_not_found", { dryRun: true, to: { planId: noId("plan") } });
+  await refuses("plan_migration_without_vms", { dryRun: true });
+  await refuses("plan_changed", {});
+  const Planned = z.object({ id: z.string(), hash: z.string() });
+  const dry = await api.does("migratePlans", "staff", ask({ dryRun: true, filter: {} }));
+  const { id: wire, hash } = Planned.parse(dry);
+  const id = { parameters: { id: wire } };
+  await api.refuses("changePlanMigration", "staff", "plan_migration_wrong_state", {
+    ...id,
+    body: { do: "resume" },
+  });
+  await api.does("migratePlans", "staff", ask({ filter: {}, hash }));
+  await api.does("showPlanMigration", "staff", id);
+  await api.does("listPlanMigrations", "staff");
+  await api.does("listPlanMigrationVms", "staff", { parameters: { ...id.parameters, limit: 1 } });
+  for (const of of ["pause", "stop"])
+    await api.does("changePlanMigration", "staff", { ...id, body: { do: of } });
+  api.there.plan_migration = [wire];
 }
 
 /** Quotes that are taken, dropped and carried out, by their customer and by staff. */

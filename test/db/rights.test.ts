@@ -42,6 +42,8 @@ const DELETED_FROM = [
   "mailed_links",
   "orders",
   "outbox",
+  "plan_migration_vms",
+  "plan_migrations",
   "reservations",
   "resize_quotes",
   "sessions",

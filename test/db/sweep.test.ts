@@ -38,6 +38,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "tell_silent_hosts",
       "end_silent_findings",
       "tell_hanging_changes",
+      "tell_hanging_migrations",
       "check_bought",
       "follow_rollouts",
       "note_old_agents",
@@ -46,6 +47,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "keep_usage_days",
       "purge_expired_orders",
       "purge_old_rows",
+      "forget_unbegun_migrations",
     ].map((name) => `sweep.${name} ok`),
   );
 });

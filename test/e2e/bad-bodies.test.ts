@@ -132,17 +132,19 @@ describe("every operation that takes a body", () => {
         ? vmId
         : op.path.startsWith("/staff/v1/hosts/")
           ? toWireId("host", agent.hostId)
-          : op.path.startsWith("/staff/v1/agent-rollouts/")
-            ? toWireId("agent_rollout", v7())
-            : op.path.startsWith("/staff/v1/images/")
-              ? toWireId("image", v7())
-              : op.path.startsWith("/staff/v1/plans/")
-                ? toWireId("plan", v7())
-                : op.path.startsWith("/staff/v1/accounts/")
-                  ? toWireId("account", v7())
-                  : op.path.startsWith("/staff/v1/destroy-requests/")
-                    ? toWireId("destroy_request", v7())
-                    : locationId;
+          : op.path.startsWith("/staff/v1/plan-migrations/")
+            ? toWireId("plan_migration", v7())
+            : op.path.startsWith("/staff/v1/agent-rollouts/")
+              ? toWireId("agent_rollout", v7())
+              : op.path.startsWith("/staff/v1/images/")
+                ? toWireId("image", v7())
+                : op.path.startsWith("/staff/v1/plans/")
+                  ? toWireId("plan", v7())
+                  : op.path.startsWith("/staff/v1/accounts/")
+                    ? toWireId("account", v7())
+                    : op.path.startsWith("/staff/v1/destroy-requests/")
+                      ? toWireId("destroy_request", v7())
+                      : locationId;
       const target = op.path
         .replace("{actionId}", toWireId("action", v7()))
         .replace(/\{[^}]+\}/, id);

@@ -178,6 +178,42 @@ describe("a customer and a member of staff", () => {
     expect(wrong).toMatchObject({ code: 3 });
   });
 
+  test("bring VMs of one plan to another, and look how far that is (6b 5)", async () => {
+    const placed = await order("migrated-1.example.com");
+    await pay(placed.checkoutUrl);
+    await answer(
+      z.object({ state: z.literal("active") }),
+      "staff",
+      "order",
+      "watch",
+      placed.order.id,
+    );
+    const Planned = z.object({ id: z.string(), hash: z.string(), state: z.string() });
+    const words = ["plan-migration", "create", "--from", "xs", "--to", "s", "--reason", "A test."];
+    const asked = [...words, "--announce-days", "30", "--max-parallel", "2"];
+    const dry = await answer(Planned, "staff", ...asked, "--dry-run");
+    expect(dry.state).toBe("planned");
+    const stale = await as("staff", ...asked, "--hash", "0".repeat(64));
+    expect(stale).toMatchObject({ code: 5 });
+    const begun = await answer(Planned, "staff", ...asked, "--hash", dry.hash);
+    expect(begun.id).toBe(dry.id);
+    const listed = await as("staff", "plan-migration", "list");
+    expect(listed.stdout).toContain(dry.id);
+    expect((await as("staff", "plan-migration", "show", dry.id)).stdout).toContain("30 days");
+    const vms = await as("staff", "plan-migration", "show", dry.id, "--vms", "left_out");
+    expect(vms).toMatchObject({ code: 0 });
+    for (const [verb, code] of [
+      ["retry", 0],
+      ["stop", 0],
+      ["resume", 5],
+    ] as const)
+      expect(
+        await as("staff", "plan-migration", verb, dry.id, ...(verb === "stop" ? ["--yes"] : [])),
+      ).toMatchObject({ code });
+    const watched = await as("staff", "plan-migration", "show", dry.id, "--watch", "--quiet");
+    expect(watched).toMatchObject({ code: 0 });
+  });
+
   test("every list that there is can be read", async () => {
     for (const words of ["plan", "image", "location", "vm", "token", "invoice"])
       expect(await as("customer", words, "list", "--all", "--json")).toMatchObject({

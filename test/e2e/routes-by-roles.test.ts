@@ -77,6 +77,7 @@ beforeAll(async () => {
     "/agent/v1/vms/": vmId,
     "/staff/v1/hosts/": hosts[0]?.id ?? "",
     "/staff/v1/agent-rollouts/": await aRollout(agents.agent.hostId),
+    "/staff/v1/plan-migrations/": toWireId("plan_migration", v7()),
     "/staff/v1/vms/": vmId,
     "/staff/v1/accounts/": toWireId("account", v7()),
     "/staff/v1/destroy-requests/": toWireId("destroy_request", v7()),

@@ -126,6 +126,7 @@ export async function openApiWorld() {
     order: made.map((o) => toWireId("order", o.orderId)),
     quote: [],
     plan: [toWireId("plan", world.planId)],
+    plan_migration: [],
     vm: made.map((o) => toWireId("vm", o.vmId)),
   };
   const uuids = [...made.map((o) => o.vmId), agents.agent.hostId, ...(await idsOf("actions"))];

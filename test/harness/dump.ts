@@ -15,6 +15,7 @@ const VOLATILE: Record<string, readonly string[]> = {
   services: ["tried_at"],
   bought_changes: ["seq"],
   plan_changes: ["version", "due_at", "held_until"],
+  plan_migrations: ["held_until"],
   hosts: ["heard_in"],
   usage_hours: ["hour"],
   usage_meters: ["measured"],
