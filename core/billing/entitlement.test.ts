@@ -37,6 +37,12 @@ test.each(["canceled", "incomplete_expired", "unpaid"])(
   },
 );
 
+test("an end that is told of again gives nothing more, however much of its period is left", () => {
+  const ended = aSubscription({ status: "canceled", paidUntil });
+  const until = entitledUntil(ended, paidUntil, AT);
+  expect(entitledUntil(ended, until, minutesAfter(60))).toEqual(until);
+});
+
 test.each(["past_due", "paused", "a_status_of_next_year"])("%s leaves what was paid", (status) => {
   expect(entitledUntil(aSubscription({ status, paidUntil }), paidUntil, AT)).toEqual(paidUntil);
 });

@@ -53,7 +53,7 @@ export const isOver = (status: string): boolean => ENDED.has(status);
 
 /**
  * Until when a VM may run. A period that is not paid adds nothing; the end of the subscription takes back what
- * is still ahead of `now`, and only that.
+ * is still ahead of `now`, and only that. However often it is told of, it gives back none of what it took.
  */
 export function entitledUntil(
   subscription: SubscriptionState,
@@ -62,5 +62,6 @@ export function entitledUntil(
 ): Date {
   const earned =
     before !== null && before > subscription.paidUntil ? before : subscription.paidUntil;
-  return ENDED.has(subscription.status) && earned > now ? now : earned;
+  if (!ENDED.has(subscription.status) || earned <= now) return earned;
+  return before !== null && before <= now ? before : now;
 }
