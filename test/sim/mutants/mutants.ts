@@ -141,6 +141,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "commands/vms/record-vm-report.ts",
     find: "new Map([...actions].filter(([vmId]) => bound.has(vmId)))",
     replace: "new Map(actions)",
+    plan: "told-of-while-it-is-resized",
   },
   {
     name: "report: the owner's epoch is not compared",
@@ -160,6 +161,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "db/vms/vms.ts",
     find: ".where(and(eq(vms.hostId, at.hostId), sql`${vms.id} = any(",
     replace: ".where(and(sql`${vms.id} = any(",
+    plan: "told-of-by-another-host",
   },
   {
     // The number is compared by the decision and by the update that keeps it; without one neither has anything to compare.
@@ -384,6 +386,7 @@ export const MUTANTS: readonly Mutant[] = [
     find: "const same = alike.find((order) => isWanted(order, wanted));",
     replace:
       "if (+now > 0) return { kind: 'new' };\n  const same = alike.find((order) => isWanted(order, wanted));",
+    plan: "second-click",
   },
   {
     name: "delete: a VM that is deleted before it was made is not paid back",
