@@ -35,6 +35,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "expire_initial_passwords",
       "forget_old_links",
       "forget_spent_agent_tokens",
+      "follow_maintenance",
       "tell_silent_hosts",
       "end_silent_findings",
       "tell_hanging_changes",
