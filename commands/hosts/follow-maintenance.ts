@@ -1,12 +1,13 @@
 import { nextHostState } from "#core/hosts/host-state.ts";
+import { noticeAt } from "#core/hosts/maintenance.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockHost } from "#db/hosts/hosts.ts";
 import {
   hostsToBegin,
+  hostsToTellOf,
   openWindowOf,
   unsettledNotices,
   untoldOverrunHosts,
-  windowsToTellOf,
 } from "#db/hosts/maintenance.ts";
 import type { Actor } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -35,12 +36,16 @@ export async function followMaintenance(
 
 async function tellCustomers(deps: Deps): Promise<number> {
   const at = stamp(deps);
-  return inTransaction(deps.db, async (tx) => {
-    let told = 0;
-    for (const window of await windowsToTellOf(tx, at.now, MOST))
-      told += await tellOfWindow(tx, window, "all", at, SWEEP);
-    return told;
-  });
+  let told = 0;
+  for (const hostId of await hostsToTellOf(deps.db, at.now, MOST))
+    told += await inTransaction(deps.db, async (tx) => {
+      await lockHost(tx, hostId);
+      const window = await openWindowOf(tx, hostId);
+      // It was moved, or cancelled, a moment ago: who is to hear of that was told with it.
+      if (window === undefined || noticeAt(window) > at.now) return 0;
+      return tellOfWindow(tx, window, "all", at, SWEEP);
+    });
+  return told;
 }
 
 async function beginDue(deps: Deps): Promise<number> {

@@ -4,6 +4,7 @@ import {
   count,
   countDistinct,
   eq,
+  exists,
   gt,
   isNull,
   lt,
@@ -72,19 +73,29 @@ export async function hostsToBegin(db: Db, now: Date, limit: number): Promise<re
   return rows.map(({ hostId }) => hostId);
 }
 
-/** Windows of which customers are to have been told by now. */
-export async function windowsToTellOf(
-  tx: Tx,
-  now: Date,
-  limit: number,
-): Promise<readonly MaintenanceWindow[]> {
-  const rows = await tx
-    .select()
+/** Hosts with a window of which a customer is to have been told by now, and was not; who came meanwhile, too. */
+export async function hostsToTellOf(db: Db, now: Date, limit: number): Promise<readonly string[]> {
+  const told = db
+    .select({ one: sql`1` })
+    .from(notices)
+    .where(
+      and(
+        eq(notices.windowId, windows.id),
+        eq(notices.accountId, vms.accountId),
+        eq(notices.revision, windows.revision),
+      ),
+    );
+  const untold = db
+    .select({ one: sql`1` })
+    .from(vms)
+    .where(and(eq(vms.hostId, windows.hostId), isNull(vms.deletedAt), notExists(told)));
+  const rows = await db
+    .select({ hostId: windows.hostId })
     .from(windows)
-    .where(and(isOpen, lte(windows.noticeAt, now), gt(windows.endsAt, now)))
+    .where(and(isOpen, lte(windows.noticeAt, now), gt(windows.endsAt, now), exists(untold)))
     .orderBy(asc(windows.noticeAt))
     .limit(limit);
-  return rows.map(fromRow);
+  return rows.map(({ hostId }) => hostId);
 }
 
 /**
