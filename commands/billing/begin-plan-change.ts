@@ -1,4 +1,4 @@
-import { mayTouch, type Asker } from "#core/accounts/accounts.ts";
+import { actorOf, mayTouch, type Asker } from "#core/accounts/accounts.ts";
 import { mayBeDropped, type PlanChange } from "#core/billing/plan-change.ts";
 import { onBegin } from "#core/billing/plan-change-moves.ts";
 import type { Bought, Quote } from "#core/billing/quote.ts";
@@ -105,10 +105,7 @@ export async function beginPlanChange(
     await recordChange(
       tx,
       {
-        actor: {
-          kind: asked.who.role === "staff" ? "staff" : "account",
-          id: asked.who.accountId,
-        },
+        actor: actorOf(asked.who),
         action: "vm.resize",
         subject: { kind: "vm", id: vm.id },
         detail: {

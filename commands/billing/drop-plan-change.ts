@@ -1,4 +1,4 @@
-import { mayTouch, type Asker } from "#core/accounts/accounts.ts";
+import { actorOf, mayTouch, type Asker } from "#core/accounts/accounts.ts";
 import { mayBeDropped, type PlanChange } from "#core/billing/plan-change.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
@@ -55,8 +55,7 @@ function turn(
     if (change.outcome !== null) return refuse("change_not_found", "no change of this VM waits");
     if (!mayBeDropped(change))
       return refuse("change_under_way", "it is paid, or its host was told: it ends by itself");
-    const kind = asked.who.role === "staff" ? "staff" : "account";
-    await turnBack(tx, { vm, change, why: asked.why }, at, { kind, id: asked.who.accountId });
+    await turnBack(tx, { vm, change, why: asked.why }, at, actorOf(asked.who));
     return ok(change);
   });
 }

@@ -236,14 +236,14 @@ export type LogIns = {
 export type Account = Pick<AccountPrincipal, "accountId" | "email" | "name" | "role"> &
   Readonly<{ staffRole: StaffRole | null; bannedAt: Date | null }>;
 
+/** Who asks for something that is an account's: by themselves, or as staff. */
+export type Asker = Pick<AccountPrincipal, "accountId" | "role" | "impersonator">;
+
 /** Whom the audit log names for what `who` does. Of staff who act as a customer: them, and for whom. */
-export const actorOf = ({ accountId, role, impersonator }: AccountPrincipal) =>
+export const actorOf = ({ accountId, role, impersonator }: Asker) =>
   impersonator === undefined
     ? { kind: role === "staff" ? ("staff" as const) : ("account" as const), id: accountId }
     : { kind: "staff" as const, id: impersonator, onBehalfOf: accountId };
-
-/** Who asks for something that is an account's: by themselves, or as staff. */
-export type Asker = Pick<AccountPrincipal, "accountId" | "role">;
 
 /** True when `who` may see and change what this account owns: the account itself, or staff. */
 export const mayTouch = (who: Asker, ownerId: string): boolean =>

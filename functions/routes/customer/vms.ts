@@ -21,10 +21,10 @@ import { dropPlanChange } from "#commands/billing/drop-plan-change.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { listVms, showAction, showVm } from "#commands/vms/show-vm.ts";
 import { takeInitialPassword } from "#commands/vms/take-initial-password.ts";
-import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { forAccounts, NOT_AS_SOMEBODY_ELSE, type AccountEnv } from "#functions/access.ts";
 import { OptionalIdempotencyKey, requestKey } from "#functions/idempotency-key.ts";
 import { newRouter } from "#functions/router.ts";
-import { problems, unwrap } from "#functions/problems.ts";
+import { ProblemError, problems, unwrap } from "#functions/problems.ts";
 import { toActionView, toVmView } from "#functions/views.ts";
 
 const json = <T extends z.ZodType>(schema: T) => ({ "application/json": { schema } });
@@ -259,6 +259,9 @@ export const vmRoutes = (deps: Deps) =>
       const asked = c.req.valid("json");
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], asked);
       if (asked.type === "resize") {
+        // It buys: whoever acts as somebody else has a resize of staff's own, with its reason.
+        if (who.impersonator !== undefined)
+          throw new ProblemError("forbidden", NOT_AS_SOMEBODY_ELSE);
         const taken = { who, vmId, quoteId: asked.quoteId };
         const { basisHolds } = await makeWay(deps, taken);
         const begun = await answerOnce(deps, key, RequestedAction, async (within) => {

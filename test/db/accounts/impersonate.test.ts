@@ -78,7 +78,7 @@ describe("staff who act as a customer", () => {
     );
   });
 
-  test("touch nothing that would outlive it: no orders, tokens, passwords, second factors, and no deletes", async () => {
+  test("touch nothing that would outlive it: no orders, resizes, tokens, passwords, second factors, and no deletes", async () => {
     const { as, customer, path } = await begun();
     const world = { ...(await aWorld(desk.cp)), buyer: customer };
     const { vmId } = await anActiveVm(desk.cp, world);
@@ -98,6 +98,13 @@ describe("staff who act as a customer", () => {
     ];
     expect(refused.map(({ status }) => status)).toEqual(refused.map(() => 403));
     expect(await as("DELETE", vm)).toMatchObject({ body: { code: "second_person_required" } });
+    const planId = toWireId("plan", world.planId);
+    const quotes = await as("POST", `${vm}/resize-quotes`, { planId });
+    expect(quotes.status).toBeLessThan(300);
+    const resize = { type: "resize", quoteId: toWireId("quote", desk.cp.deps.ids.newId()) };
+    expect(await as("POST", `${vm}/actions`, resize)).toMatchObject({
+      body: { code: "forbidden" },
+    });
   });
 
   test("are seen by the customer among their sessions, and by staff at the account's", async () => {

@@ -1,3 +1,4 @@
+import { v7 } from "uuid";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
 import { dropPlanChange } from "#commands/billing/drop-plan-change.ts";
@@ -157,6 +158,19 @@ describe("a payment that waits", () => {
   const asks = { pays: "authenticationRequired" } as const;
   const drop = ({ world: { buyer }, vmId }: Vm, who = buyer) =>
     dropPlanChange(cp.deps, { who, vmId, why: "cancelled" });
+
+  test("that staff drop who act as its owner is dropped by them, says the audit log", async () => {
+    const { vm } = await aTakenQuote(asks);
+    const { buyer } = vm.world;
+    const impersonator = v7();
+    valueOf(await drop(vm, { ...buyer, impersonator }));
+    const [row] = await cp.rows(
+      `select actor_kind, actor_id, detail ->> 'on_behalf_of' as for_whom from audit_log
+        where subject_id = $1 and detail ->> 'why' = 'cancelled'`,
+      vm.vmId,
+    );
+    expect(row).toEqual({ actor_kind: "staff", actor_id: impersonator, for_whom: buyer.accountId });
+  });
 
   test("locks nobody out, tells where to confirm it, and goes on once it is confirmed", async () => {
     const { vm } = await aTakenQuote(asks);
