@@ -53,6 +53,10 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "plan_migration.began.v1":
     case "plan_migration.changed.v1":
     case "plan_migration.vm_ended.v1":
+    case "move.began.v1":
+    case "move.released.v1":
+    case "move.turned_back.v1":
+    case "move.ended.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":

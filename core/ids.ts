@@ -12,6 +12,7 @@ export const ID_PREFIX = {
   image: "img",
   invoice: "inv",
   location: "loc",
+  move: "move",
   order: "ord",
   plan: "plan",
   plan_migration: "pmig",

@@ -3,7 +3,13 @@ import type { Event } from "#core/contracts/events.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { runsUntil } from "#core/billing/entitlement.ts";
 import { decideDeletedOrder } from "#core/orders/deleted-order.ts";
-import { DESTROYS, EFFECT_OF_ACTION, type Action, type ActionType } from "#core/vms/action.ts";
+import {
+  DESTROYS,
+  EFFECT_OF_ACTION,
+  type Action,
+  type ActionType,
+  type PlainAction,
+} from "#core/vms/action.ts";
 import { decideAction, type Asker } from "#core/vms/decide-action.ts";
 import { ringChangeOf } from "#db/billing/plan-changes.ts";
 import { loadService, saveEntitled, type Service } from "#db/billing/services.ts";
@@ -43,7 +49,7 @@ export async function requestAction(
   input: {
     who: AccountPrincipal | Job;
     vmId: string;
-    type: Exclude<ActionType, "create" | "resize">;
+    type: Exclude<PlainAction, "create">;
     confirmed?: true;
   },
 ): Promise<Result<Action, ActionRefusal>> {

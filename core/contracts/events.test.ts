@@ -23,6 +23,7 @@ const REQUEST = "0199f0a2-b3c4-7d5e-8f90-00000000000b";
 const WINDOW = "0199f0a2-b3c4-7d5e-8f90-00000000000c";
 const NOTICE = "0199f0a2-b3c4-7d5e-8f90-00000000000d";
 const MIGRATION = "0199f0a2-b3c4-7d5e-8f90-00000000000e";
+const MOVE = "0199f0a2-b3c4-7d5e-8f90-00000000000d";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -49,6 +50,10 @@ const DATA: Record<EventName, Record<string, string>> = {
   "plan_migration.changed.v1": { planMigrationId: MIGRATION },
   "plan_migration.fell_due.v1": { planMigrationId: MIGRATION },
   "plan_migration.vm_ended.v1": { planMigrationId: MIGRATION, vmId: VM },
+  "move.began.v1": { moveId: MOVE, vmId: VM },
+  "move.released.v1": { moveId: MOVE, vmId: VM },
+  "move.turned_back.v1": { moveId: MOVE, vmId: VM },
+  "move.ended.v1": { moveId: MOVE, vmId: VM },
   "vm.change_requested.v1": { vmId: VM, hostId: HOST },
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },

@@ -49,6 +49,8 @@ export const ENDS_AFTER_SILENCE_MS = {
   plan_change_hangs: null,
   /** A plan migration runs, VMs of it are at work or due, and nothing of it has moved for hours. At the host of the first of them. */
   plan_migration_hangs: null,
+  /** A move of a VM waits for a host's word for a quarter of an hour, and there is no way but to wait. At the host that it waits for. */
+  move_hangs: null,
   /** A VM is to have another size, or other limits, than the version of its plan that was bought, and no change of it is open. */
   size_not_bought: null,
   /** What is paid for a VM is no price of the version of its plan that was bought, and no change of it is open. */

@@ -15,8 +15,14 @@ export const ACTION_TYPES = [
   "recreate",
   /** Of a quote that was taken: a change of plan (`core/billing/plan-change.ts`), which may leave the machine as it is. */
   "resize",
+  /** Staff's: to another host (`core/moves/move.ts`). */
+  "migrate",
 ] as const;
 export type ActionType = (typeof ACTION_TYPES)[number];
+/** Those that are all in their request. The others are begun with a row of their own, which says how far they are. */
+export type PlainAction = Exclude<ActionType, "resize" | "migrate">;
+export const isPlain = (type: ActionType): type is PlainAction =>
+  type !== "resize" && type !== "migrate";
 
 /** The actions a customer may ask for with `POST /v1/vms/{id}/actions`. */
 export const REQUESTABLE_ACTIONS = ["start", "shutdown", "stop", "reboot", "reset"] as const;
@@ -46,6 +52,8 @@ export const ACTION_ERROR_CODES = [
   "not_paid",
   /** There was no room for it on its host. */
   "no_room",
+  /** It stayed on its host: what kept it is in its move. */
+  "not_moved",
 ] as const;
 export type ActionErrorCode = (typeof ACTION_ERROR_CODES)[number];
 
@@ -63,6 +71,7 @@ export const ACTION_ERROR_WORDS = {
   dropped: "It was dropped before it was begun. Nothing was changed.",
   not_paid: "It was not paid. All is as it was before.",
   no_room: "There was no room for it on the VM's host. All is as it was before.",
+  not_moved: "It could not be moved. All is as it was before.",
 } as const satisfies Record<ActionErrorCode, string>;
 
 /** How long a power action may run before it is an error that the customer sees. */
@@ -75,7 +84,8 @@ export type ActionEffect =
   | { kind: "absent" }
   | { kind: "repair"; repair: Repair }
   /** Its own row says what it asks for, and when. */
-  | { kind: "change" };
+  | { kind: "change" }
+  | { kind: "move" };
 
 export const EFFECT_OF_ACTION = {
   create: { kind: "power", power: "running", stopMode: "graceful" },
@@ -89,12 +99,13 @@ export const EFFECT_OF_ACTION = {
   restore_trash: { kind: "repair", repair: "restore_trash" },
   recreate: { kind: "repair", repair: "recreate" },
   resize: { kind: "change" },
+  migrate: { kind: "move" },
 } as const satisfies Record<ActionType, ActionEffect>;
 
 /**
  * Whether a delete takes over from an action that runs: whoever wants a VM gone does not wait for a guest that is silent.
- * What has to end first, since it would leave half of something on a second host, is `false`: the delete is refused until
- * then, and says so. A delete itself is not taken over by another one: it is the same.
+ * A move goes back first, or to its end, so that nothing of the VM is left on a second host, and then the VM goes. A delete itself is
+ * not taken over by another one: it is the same.
  */
 export const DELETE_TAKES_OVER = {
   create: true,
@@ -108,6 +119,7 @@ export const DELETE_TAKES_OVER = {
   restore_trash: true,
   recreate: true,
   resize: true,
+  migrate: true,
 } as const satisfies Record<ActionType, boolean>;
 
 /**
@@ -127,6 +139,8 @@ export const SUSPENSION_MEETS = {
   recreate: "goes_on",
   // What is off is given its size too, and money that was paid for it is not left between the two.
   resize: "goes_on",
+  // It arrives off.
+  migrate: "goes_on",
 } as const satisfies Record<ActionType, "waits" | "ends_it" | "goes_on">;
 
 /** What takes a customer's data away for good. */

@@ -19,6 +19,7 @@ export const CALLING_OFF = {
   restore_trash: "withdraw",
   recreate: "withdraw",
   resize: "no",
+  migrate: "no",
 } as const satisfies Record<ActionType, "no" | "power_back" | "withdraw">;
 
 /**
@@ -72,10 +73,7 @@ export function callOff(
   }
   const way = CALLING_OFF[action.type];
   if (way === "no" || presence === "absent")
-    return refuse(
-      "action_not_cancellable",
-      WHY_NOT[action.type === "create" || action.type === "resize" ? action.type : "delete"],
-    );
+    return refuse("action_not_cancellable", presence === "absent" ? GONE : whyNot(action.type));
   const code = END_OF_CALL[wasGiven(hostGeneration, served) ? "given" : "kept_from"][how];
   if (code === null)
     return refuse(
@@ -93,9 +91,16 @@ export function callOff(
 export const wasGiven = (hostGeneration: number | null, served: number | null): boolean =>
   hostGeneration === null || (served !== null && served >= hostGeneration);
 
+const whyNot = (type: ActionType): string => {
+  const why: Partial<Record<ActionType, string>> = WHY_NOT;
+  return why[type] ?? GONE;
+};
+
+const GONE = "a delete is not called off: its subscription has ended with it";
 const WHY_NOT = {
   create:
     "a VM that is being made is not called off: delete it, and what was paid for it goes back",
-  delete: "a delete is not called off: its subscription has ended with it",
+  delete: GONE,
   resize: "a resize ends by itself, at the new size or at the old one: drop it while it waits",
-} as const;
+  migrate: "a move is stopped by its own id, and ends where its VM is whole",
+} as const satisfies Partial<Record<ActionType, string>>;

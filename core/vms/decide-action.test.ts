@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { AT, minutesAfter } from "#test/builders.ts";
-import { ACTION_TIME_LIMIT_MS, ACTION_TYPES } from "./action.ts";
+import { ACTION_TIME_LIMIT_MS, ACTION_TYPES, isPlain } from "./action.ts";
 import { actionIsDone, decideAction, whyActionFailed } from "./decide-action.ts";
 
 type Vm = Parameters<typeof decideAction>[0];
@@ -36,8 +36,7 @@ describe("asking for an action", () => {
     });
   });
 
-  /** A resize is begun by its quote (`begin-plan-change.ts`). */
-  const types = ACTION_TYPES.filter((type) => type !== "resize");
+  const types = ACTION_TYPES.filter(isPlain);
   test.each(types)("%s is refused while a delete runs, and of a VM that is to go", (type) => {
     expect(decideAction(aVm(), { type: "delete" }, type, "owner", AT)).toMatchObject({
       error: { code: "vm_locked" },
@@ -48,7 +47,7 @@ describe("asking for an action", () => {
   });
 
   const ends = types.filter((type) => type !== "delete");
-  test.each([...ends, "resize" as const])(
+  test.each([...ends, "resize" as const, "migrate" as const])(
     "while a %s runs all is refused but a delete, which takes over",
     (running) => {
       for (const type of ends)

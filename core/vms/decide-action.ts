@@ -5,8 +5,8 @@ import {
   DELETE_TAKES_OVER,
   DESTROYS,
   EFFECT_OF_ACTION,
-  type ActionType,
   type Action,
+  type PlainAction,
 } from "./action.ts";
 import type { DesiredPower, ObservedPower, Presence, StopMode } from "./vm.ts";
 
@@ -30,7 +30,7 @@ export function decideAction(
     lostAt: Date | null;
   },
   runningAction: Pick<Action, "type"> | null,
-  type: Exclude<ActionType, "resize">,
+  type: PlainAction,
   by: Asker,
   now: Date,
 ): Result<
@@ -122,6 +122,8 @@ export function actionIsDone(
       return false; // these end by the agent's own report on the action
     case "resize":
       return false; // its money has a say too (`core/billing/plan-change-step.ts`)
+    case "migrate":
+      return false; // two hosts have (`core/moves/next-step.ts`)
   }
 }
 
@@ -133,6 +135,7 @@ export function whyActionFailed(
   action: Pick<Action, "type" | "generation">,
   seen: { generation: number; lost: boolean; code: string | null },
 ): "vm_lost" | "host_refused" | null {
+  if (EFFECT_OF_ACTION[action.type].kind === "move") return null;
   if (action.type === "create" || action.type === "resize") return null;
   if (EFFECT_OF_ACTION[action.type].kind === "repair")
     return seen.generation >= action.generation && FINAL_OF_A_REPAIR.has(seen.code ?? "")

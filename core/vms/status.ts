@@ -36,6 +36,7 @@ export function vmStatus(vm: {
   // Until it is seen whole again, whatever its host says or does not say meanwhile.
   if (vm.lostAt !== null) return "lost";
   if (vm.runningAction === "create") return "initializing";
+  if (vm.runningAction === "migrate") return "migrating";
   if (vm.observedPower === null) return "unknown";
   if (vm.hostLastSeenAt === null || +vm.now - +vm.hostLastSeenAt > OBSERVATION_FRESH_MS)
     return "unknown";

@@ -176,6 +176,8 @@ export async function reserve(
     size: VmSize;
     /** Its host holds the VM: a restored database did not know. */
     isThere?: boolean;
+    /** For a move of the VM to it. */
+    byMove?: boolean;
     now: Date;
   },
 ): Promise<boolean> {
@@ -198,10 +200,14 @@ export async function reserve(
     vcpus,
     memoryMib,
     diskGib,
+    byMove: input.byMove ?? false,
     createdAt: input.now,
   });
   return true;
 }
+
+const isHeldAtHome = and(isNull(reservations.releasedAt), eq(reservations.byMove, false));
+const isHeldByMove = and(isNull(reservations.releasedAt), eq(reservations.byMove, true));
 
 export async function heldReservation(
   tx: Tx,
@@ -215,7 +221,7 @@ const reservationHeld = prepared("reservation_held", (db, at: Slots<{ vmId: stri
   db
     .select({ hostId: reservations.hostId })
     .from(reservations)
-    .where(and(eq(reservations.vmId, at.vmId), isNull(reservations.releasedAt))),
+    .where(and(eq(reservations.vmId, at.vmId), isHeldAtHome)),
 );
 
 /**
@@ -233,7 +239,7 @@ export async function resizeReservation(
   const [held] = await tx
     .select()
     .from(reservations)
-    .where(and(eq(reservations.vmId, vmId), isNull(reservations.releasedAt)))
+    .where(and(eq(reservations.vmId, vmId), isHeldAtHome))
     .for("update");
   if (!held) throw new Error(`no room is held for VM ${vmId}`);
   const pick = (now: number, wanted: number) =>
@@ -273,13 +279,29 @@ export async function resizeReservation(
   return true;
 }
 
-/** Gives a VM's room back. Doing it again changes nothing. */
-export async function releaseReservation(tx: Tx, vmId: string, now: Date): Promise<void> {
-  const released = await tx
-    .update(reservations)
-    .set({ releasedAt: now })
+/** Gives a VM's room on its host back. Doing it again changes nothing. */
+export const releaseReservation = (tx: Tx, vmId: string, now: Date): Promise<void> =>
+  release(tx, and(eq(reservations.vmId, vmId), isHeldAtHome), now);
+
+/** Gives back what a VM's move holds at its other end. Doing it again changes nothing. */
+export const releaseHeldByMove = (tx: Tx, vmId: string, now: Date): Promise<void> =>
+  release(tx, and(eq(reservations.vmId, vmId), isHeldByMove), now);
+
+/** The VM has another host: what was held there for its move is its home now, and what it had is the move's. */
+export async function swapHomes(tx: Tx, vmId: string): Promise<void> {
+  const held = await tx
+    .select({ id: reservations.id, byMove: reservations.byMove })
+    .from(reservations)
     .where(and(eq(reservations.vmId, vmId), isNull(reservations.releasedAt)))
-    .returning();
+    .for("update");
+  if (held.length !== 2) throw new Error(`VM ${vmId} holds room on ${held.length} hosts, not two`);
+  // One after the other: the index would see two homes of it in between.
+  for (const { id, byMove } of held.toSorted((a, b) => Number(a.byMove) - Number(b.byMove)))
+    await tx.update(reservations).set({ byMove: !byMove }).where(eq(reservations.id, id));
+}
+
+async function release(tx: Tx, which: SQL | undefined, now: Date): Promise<void> {
+  const released = await tx.update(reservations).set({ releasedAt: now }).where(which).returning();
   for (const r of released)
     await tx
       .update(hosts)

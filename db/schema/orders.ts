@@ -103,13 +103,15 @@ export const reservations = pgTable(
     vcpus: integer("vcpus").notNull(),
     memoryMib: integer("memory_mib").notNull(),
     diskGib: integer("disk_gib").notNull(),
+    /** At the other end of a move: the VM is not this host's yet, or no longer. Beside the VM's home there is one at most. */
+    byMove: boolean("by_move").notNull().default(false),
     createdAt: instant("created_at").notNull(),
     releasedAt: instant("released_at"),
   },
   (t) => [
     uniqueIndex("reservations_held_vm_key")
       .on(t.vmId)
-      .where(sql`${t.releasedAt} is null`),
+      .where(sql`${t.releasedAt} is null and not ${t.byMove}`),
     index("reservations_vm_idx").on(t.vmId),
     index("reservations_host_idx").on(t.hostId),
   ],

@@ -87,6 +87,8 @@ const SimulatedConfig = z.strictObject({
       emulation: z.boolean().exactOptional(),
       adoptDisk: z.boolean().exactOptional(),
       restoreTrash: z.boolean().exactOptional(),
+      moveCold: z.boolean().exactOptional(),
+      moveLive: z.boolean().exactOptional(),
       bandwidthLimit: z.boolean().exactOptional(),
       iopsLimit: z.boolean().exactOptional(),
     } satisfies Record<keyof DriverCapabilities, unknown>)

@@ -123,6 +123,7 @@ export async function openApiWorld() {
     image: [toWireId("image", world.imageId)],
     invoice: await wire("invoice", "invoices"),
     location: [toWireId("location", world.locationId)],
+    move: [],
     order: made.map((o) => toWireId("order", o.orderId)),
     quote: [],
     plan: [toWireId("plan", world.planId)],

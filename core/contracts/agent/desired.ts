@@ -16,6 +16,8 @@ import {
   OsFamily,
   SecureBoot,
 } from "#core/contracts/values.ts";
+import { use } from "#core/contracts/named.ts";
+import { DesiredMove } from "./moves.ts";
 
 const Mac = z.string().regex(/^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/);
 
@@ -88,6 +90,8 @@ export const DesiredVm = z
     rootPassword: z.boolean().optional(),
     /** How a VM that was here, and is not, is brought back; left out: not at all. */
     repair: z.enum(REPAIRS).openapi("Repair").optional(),
+    /** It moves between this host and another one, which is named in it; left out: it does not, or this host has no part in it. */
+    move: use(DesiredMove).optional(),
     /**
      * Words for what an agent must understand to bring this VM about; left out while there are none. An agent that does
      * not know one of them refuses this VM alone (`unsupported_by_agent`).

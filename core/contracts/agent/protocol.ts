@@ -30,11 +30,20 @@ export const REPAIR = "repair";
 /** The disk of such a VM lies in the host's trash, and is to come back from there (`DesiredVm.repair`). */
 export const RESTORE_TRASH = "restore-trash";
 
+/** The VM moves from or to this host (`DesiredVm.move`): whoever passed that over might start what another host has. */
+export const MOVE = "move";
+
 /**
  * The words for `DesiredVm.needs` that this source's agent understands. A part that adds something which an agent must not
  * pass over adds its word here, and names it in each VM that has it.
  */
-export const UNDERSTOOD: readonly string[] = [ROOT_PASSWORD, IMAGE_HARDWARE, REPAIR, RESTORE_TRASH];
+export const UNDERSTOOD: readonly string[] = [
+  ROOT_PASSWORD,
+  IMAGE_HARDWARE,
+  REPAIR,
+  RESTORE_TRASH,
+  MOVE,
+];
 
 /** Who announces nothing speaks protocol 1, and gets its shapes (`protocol-1.ts`). */
 export type Announced = Readonly<{ protocol: 1 | 2; understands: readonly string[] }>;

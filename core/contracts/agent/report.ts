@@ -9,6 +9,7 @@ import {
   Sha256,
   Text,
 } from "#core/contracts/values.ts";
+import { MigrationAddress, MoveReport } from "./moves.ts";
 
 /** What an integer column holds. */
 const MOST_INT = 2 ** 31 - 1;
@@ -154,6 +155,10 @@ export const DriverCapabilities = z
     adoptDisk: z.boolean().optional(),
     /** It can bring a VM's disk back from its trash. Agents of before the word `restore-trash` do not say so. */
     restoreTrash: z.boolean().optional(),
+    /** It can give a VM's disk away and take one, while the VM is off. Agents of before the word `move` do not say so. */
+    moveCold: z.boolean().optional(),
+    /** And while it runs, with a host of the same hypervisor. */
+    moveLive: z.boolean().optional(),
     /** Where there is no hardware for its guests they may be emulated: slow, for tests only. Left out: it does not say. */
     emulation: z.boolean().optional(),
     bandwidthLimit: z.boolean(),
@@ -206,6 +211,8 @@ export const HostFacts = z
     agentVersion: Text(50),
     /** Left out by who cannot say: such a host is taken to hold every image. */
     images: z.array(use(HeldImage)).max(MOST_IMAGES).optional(),
+    /** Where its agent takes disks of VMs that move to it; left out: nowhere. */
+    migrationAddress: use(MigrationAddress).optional(),
   })
   .openapi("HostFacts");
 export type HostFacts = z.infer<typeof HostFacts>;
@@ -266,6 +273,7 @@ const ReceivedFinding = z
 
 /** A report holds so many at most. */
 export const MOST_FINDINGS = 100;
+const MOST_MOVES = 500;
 
 const RefusedDesired = z.object({
   generation: z.int().nonnegative(),
@@ -313,6 +321,8 @@ export const AgentReport = z.object({
   facts: HostFacts.nullable(),
   /** A desired document that the agent would not apply; left out while there is none. Somebody must look. */
   refusedDesired: RefusedDesired.optional(),
+  /** How far it is with its parts of moves; left out while there are none. */
+  moves: z.array(MoveReport).max(MOST_MOVES).optional(),
   /** Left out while there are none. */
   findings: z
     .array(z.union([Finding, OwnFinding]))
@@ -345,6 +355,10 @@ export const ReceivedReport = z
     refusedDesired: z
       .object({ ...RefusedDesired.shape, reason: Text(100) })
       .openapi("RefusedDesired")
+      .optional(),
+    moves: z
+      .array(orNull(use(MoveReport)))
+      .max(MOST_MOVES)
       .optional(),
     findings: z
       .array(orNull(use(ReceivedFinding)))

@@ -8,7 +8,7 @@ import { recordVmReport } from "#commands/vms/record-vm-report.ts";
 import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { ANNOUNCES_NOTHING, UNDERSTOOD, type Announced } from "#core/contracts/agent/protocol.ts";
-import type { ActionType } from "#core/vms/action.ts";
+import type { PlainAction } from "#core/vms/action.ts";
 import { anAgentReport, aPrincipal, hostFacts } from "#test/builders.ts";
 import { aSigningHost, send, signed, type Call } from "#test/harness/agent-requests.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -44,7 +44,7 @@ const announces = async (hostId: string, announced: Announced) =>
 const understoodOn = async (hostId: string) =>
   (await cp.rows("select understands from hosts where id = $1", hostId))[0]?.["understands"];
 const code = (of: string) => ({ ok: false, error: { code: of } });
-const act = (world: World, vmId: string, type: Exclude<ActionType, "create" | "resize">) =>
+const act = (world: World, vmId: string, type: Exclude<PlainAction, "create">) =>
   requestAction(cp.deps, { who: world.buyer, vmId, type });
 
 describe("what an agent announces", () => {

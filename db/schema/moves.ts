@@ -1,0 +1,127 @@
+import { sql } from "drizzle-orm";
+import {
+  bigint,
+  boolean,
+  check,
+  index,
+  integer,
+  pgEnum,
+  pgTable,
+  text,
+  uniqueIndex,
+  uuid,
+} from "drizzle-orm/pg-core";
+import { MOVE_FAILURES, MOVE_METHODS, MOVE_OUTCOMES, MOVE_STEPS } from "#core/moves/move.ts";
+import { DISK_FORMATS } from "#core/vms/disk-format.ts";
+import { instant } from "./columns.ts";
+import { hosts } from "./hosts.ts";
+import { actions, vms } from "./vms.ts";
+
+export const moveMethod = pgEnum("move_method", MOVE_METHODS);
+export const moveStep = pgEnum("move_step", MOVE_STEPS);
+export const moveOutcome = pgEnum("move_outcome", MOVE_OUTCOMES);
+export const moveFailure = pgEnum("move_failure", MOVE_FAILURES);
+export const diskFormat = pgEnum("disk_format", DISK_FORMATS);
+
+/**
+ * A VM's way from one host to another (`core/moves/move.ts`). Rows are for good: those that have released say who owned a VM until
+ * when, and no epoch of them is drawn again. Whoever changes one holds its VM's row.
+ */
+export const moves = pgTable(
+  "moves",
+  {
+    id: uuid("id").primaryKey(),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    actionId: uuid("action_id")
+      .notNull()
+      .references(() => actions.id),
+    sourceHostId: uuid("source_host_id")
+      .notNull()
+      .references(() => hosts.id),
+    destinationHostId: uuid("destination_host_id")
+      .notNull()
+      .references(() => hosts.id),
+    method: moveMethod("method").notNull(),
+    step: moveStep("step").notNull().default("prepare"),
+    outcome: moveOutcome("outcome"),
+    sourceEpoch: integer("source_epoch").notNull(),
+    epoch: integer("epoch").notNull(),
+    generation: integer("generation"),
+    /** What the two ends prove themselves to each other with, sealed; null once it has ended. */
+    sealedKey: text("sealed_key"),
+    address: text("address").notNull(),
+    port: integer("port").notNull(),
+    mbitPerSecond: integer("mbit_per_second"),
+    format: diskFormat("format").notNull(),
+    virtualBytes: bigint("virtual_bytes", { mode: "bigint" }),
+    exportBytes: bigint("export_bytes", { mode: "bigint" }),
+    baseFile: text("base_file"),
+    baseSha256: text("base_sha256"),
+    isDestinationReady: boolean("is_destination_ready").notNull().default(false),
+    sentSha256: text("sent_sha256"),
+    receivedSha256: text("received_sha256"),
+    copiedBytes: bigint("copied_bytes", { mode: "bigint" })
+      .notNull()
+      .default(sql`0`),
+    failureCode: moveFailure("failure_code"),
+    failureDetail: text("failure_detail"),
+    createdAt: instant("created_at").notNull(),
+    stepAt: instant("step_at").notNull(),
+    heardAt: instant("heard_at").notNull(),
+    stoppedAt: instant("stopped_at"),
+    releasedAt: instant("released_at"),
+    takenOverAt: instant("taken_over_at"),
+    pauseMs: integer("pause_ms"),
+    endedAt: instant("ended_at"),
+    /** When the sweep looks at it next; null: it waits for a host's word alone. */
+    dueAt: instant("due_at"),
+  },
+  (t) => [
+    uniqueIndex("moves_action_key").on(t.actionId),
+    uniqueIndex("moves_epoch_key").on(t.vmId, t.epoch),
+    uniqueIndex("moves_one_open_key")
+      .on(t.vmId)
+      .where(sql`${t.outcome} is null`),
+    index("moves_from_open_idx")
+      .on(t.sourceHostId)
+      .where(sql`${t.outcome} is null`),
+    index("moves_to_open_idx")
+      .on(t.destinationHostId)
+      .where(sql`${t.outcome} is null`),
+    // Who owned a VM before: what its host measured until then counts, however late it comes.
+    index("moves_owned_idx")
+      .on(t.sourceHostId, t.vmId)
+      .where(sql`${t.releasedAt} is not null`),
+    index("moves_due_idx")
+      .on(t.dueAt)
+      .where(sql`${t.outcome} is null`),
+    index("moves_vm_idx").on(t.vmId, t.id),
+    check("moves_between_two", sql`${t.sourceHostId} <> ${t.destinationHostId}`),
+    check("moves_epoch_is_new", sql`${t.epoch} > ${t.sourceEpoch}`),
+    // As text: a migration may not use a value that it adds.
+    check(
+      "moves_ended_whole",
+      sql`(${t.step}::text = 'ended') = (${t.outcome} is not null)
+        and (${t.outcome} is null) = (${t.endedAt} is null) and (${t.outcome} is null) = (${t.sealedKey} is not null)`,
+    ),
+    check(
+      "moves_released_whole",
+      sql`(${t.releasedAt} is null) = (${t.generation} is null)
+        and (${t.step}::text not in ('take_over', 'clean') or ${t.releasedAt} is not null)
+        and (${t.step}::text not in ('prepare', 'copy', 'release', 'hold', 'drop') or ${t.releasedAt} is null)
+        and (${t.outcome}::text is distinct from 'moved' or ${t.releasedAt} is not null)
+        and (${t.outcome}::text is distinct from 'turned_back' or ${t.releasedAt} is null)`,
+    ),
+    check(
+      "moves_turned_back_says_why",
+      sql`(${t.failureCode} is null) = (${t.failureDetail} is null)
+        and (${t.step}::text not in ('hold', 'drop') or ${t.failureCode} is not null)`,
+    ),
+    check(
+      "moves_disk_whole",
+      sql`num_nonnulls(${t.virtualBytes}, ${t.exportBytes}) in (0, 2) and num_nonnulls(${t.baseFile}, ${t.baseSha256}) in (0, 2)`,
+    ),
+  ],
+);
