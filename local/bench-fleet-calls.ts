@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { z } from "zod";
 import { SCOPES_OF_ROLE, type Scope } from "#core/accounts/accounts.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { createMeasure } from "#commands/measure.ts";
 import { createApi } from "#functions/app.ts";
 import { createSweep } from "#functions/sweep.ts";
@@ -121,7 +121,7 @@ export async function callsOf({ deps, customerId, staffId }: Fleet): Promise<rea
       read(host, { etag: undefined, announced: { protocol: 2, understands: [] }, atLeast: 0 }),
     ),
     repeated("a host's report of its VMs", () =>
-      recordVmReport(deps, host, anAgentReport({ vms: reported })),
+      recordReport(deps, host, anAgentReport({ vms: reported })),
     ),
     repeated("a sweep", createSweep(deps)),
     // A new one each time: one alone would ask once in ten seconds.

@@ -82,6 +82,8 @@ export const ALL_CAPABILITIES: DriverCapabilities = {
   diskBus: true,
   adoptDisk: true,
   restoreTrash: true,
+  moveCold: true,
+  moveLive: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };

@@ -114,7 +114,7 @@ async function standingOf(
   });
 }
 
-const candidateOf = (
+export const candidateOf = (
   { id, state, lastSeenAt, capacity, allocated }: Host,
   kind: HostKind,
 ): HostCandidate => ({

@@ -14,6 +14,7 @@ import { areDestroysHeld, withoutDestroy } from "#core/hosts/restored.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { desiredVmsOf } from "#db/vms/vms.ts";
+import { sealedAs } from "#core/moves/move.ts";
 import type { Deps } from "#commands/deps.ts";
 import { raiseAfterRestore } from "./raise-after-restore.ts";
 import { renderDesired } from "./render-desired.ts";
@@ -36,7 +37,9 @@ const MOST_HOSTS_REMEMBERED = 5_000;
  * that one is answered without the database, unless a doorbell named a later generation (`atLeast`), or the agent
  * announces something else than it did: one that was upgraded in place must get what is rendered for it now.
  */
-export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "ids" | "settings" | "log">) {
+export function createDesiredReader(
+  deps: Pick<Deps, "db" | "clock" | "ids" | "settings" | "log" | "sealer">,
+) {
   const freshMs = deps.settings.intervals.resyncSeconds * 1000 * FRESH_PART;
   const known = new Map<string, { etag: string; generation: number; at: number; for: string }>();
   return async (hostId: string, poll: Poll): Promise<DesiredAnswer> => {
@@ -67,7 +70,7 @@ export function createDesiredReader(deps: Pick<Deps, "db" | "clock" | "ids" | "s
  * agent that announces more than the one before it.
  */
 async function loadDesired(
-  deps: Pick<Deps, "db" | "clock" | "ids" | "log">,
+  deps: Pick<Deps, "db" | "clock" | "ids" | "log" | "sealer">,
   hostId: string,
   poll: Poll,
 ): Promise<DesiredDocument> {
@@ -82,7 +85,7 @@ async function loadDesired(
   // A generation that was not served yet is written down in any case: that reads everything once, and once is enough.
   if (before.served?.generation === before.generation) {
     // In no transaction: what was changed between its statements has not the hash that was served.
-    const vms = await read(deps.db, deps.clock.now(), hostId, before);
+    const vms = await read(deps, deps.db, hostId, before);
     const document = documentFor(announced, hostId, { ...before, vms });
     if (isServed(before, document)) return document;
   }
@@ -93,17 +96,16 @@ async function loadDesired(
 
 /** Reads the document and writes down that it is served. null: the host's database was restored, and its counters may have to be raised first. */
 async function serve(
-  deps: Pick<Deps, "db" | "clock" | "log">,
+  deps: Pick<Deps, "db" | "clock" | "log" | "sealer">,
   hostId: string,
   announced: Announced,
   when: "in_any_case" | "unless_restored",
 ): Promise<DesiredDocument | null> {
-  const now = deps.clock.now();
   // Under the host's row no command can finish that raises its generation (all do so last): what is read is whole.
   return inTransaction(deps.db, async (tx) => {
     const locked = foundOf(await lockServed(tx, hostId), hostId);
     if (when === "unless_restored" && locked.restoredGeneration !== null) return null;
-    const vms = await read(tx, now, hostId, locked);
+    const vms = await read(deps, tx, hostId, locked);
     let current = documentFor(announced, hostId, { ...locked, vms });
     if (isServed(locked, current)) return current;
     if (locked.served?.generation === locked.generation) {
@@ -116,9 +118,15 @@ async function serve(
   });
 }
 
-async function read(db: Db | Tx, now: Date, hostId: string, served: Served) {
-  const vms = await desiredVmsOf(db, hostId);
-  return areDestroysHeld(served, now) ? vms.map(withoutDestroy) : vms;
+async function read(
+  { clock, sealer }: Pick<Deps, "clock" | "sealer">,
+  db: Db | Tx,
+  hostId: string,
+  served: Served,
+) {
+  const openKey = (sealed: string, moveId: string) => sealer.open(sealed, sealedAs(moveId));
+  const vms = await desiredVmsOf(db, hostId, openKey);
+  return areDestroysHeld(served, clock.now()) ? vms.map(withoutDestroy) : vms;
 }
 
 function foundOf(served: Served | undefined, hostId: string): Served {

@@ -152,7 +152,10 @@ export async function recordVmReport(
       actor,
     );
     if (documentChanged) await bumpDesiredGeneration(tx, hostId);
-    return ok({ receipt: { accepted: counted.length, ignored }, jump, noted });
+    const speaksOfMoves =
+      (report.moves ?? []).length > 0 ||
+      seenVms.some(({ vmId }) => !bound.has(vmId) || running.get(vmId)?.type === "migrate");
+    return ok({ receipt: { accepted: counted.length, ignored }, speaksOfMoves, jump, noted });
   });
   if (!recorded.ok) {
     deps.log.error("agent_report.stale", { host_id: hostId, ...serial });
@@ -163,10 +166,14 @@ export async function recordVmReport(
   if (jump) deps.log.error("host.facts_jumped", { host_id: hostId, ...jump });
   if (unread.vms + unread.actions + unread.strangers + unread.findings > 0)
     deps.log.error("agent_report.unread", { host_id: hostId, ...unread });
-  return ok(recorded.value.receipt);
+  return ok({ receipt: recorded.value.receipt, speaksOfMoves: recorded.value.speaksOfMoves });
 }
 
-type Recorded = Result<ReportReceipt, Refusal<"report_stale">>;
+/** `speaksOfMoves`: of VMs that are another host's, or on their way (`record-report.ts` in `commands/moves/`). */
+type Recorded = Result<
+  Readonly<{ receipt: ReportReceipt; speaksOfMoves: boolean }>,
+  Refusal<"report_stale">
+>;
 
 function stale(serial: ReportSerial | null, last: ReportSerial | null) {
   const than = last ? `process ${last.process}, seq ${last.seq}` : "the newest";

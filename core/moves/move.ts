@@ -88,6 +88,9 @@ export type DiskOfMove = Readonly<{
   base: Readonly<{ file: string; sha256: string }> | null;
 }>;
 
+/** What the key of a move is sealed as. */
+export const sealedAs = (moveId: string): string => `move:${moveId}`;
+
 export type Move = Readonly<{
   id: string;
   vmId: string;

@@ -6,6 +6,8 @@ export type Word = Readonly<{
   role: MoveRole;
   /** What this part of the step is done with; null: nothing yet. */
   done: "ready" | "copied" | "released" | "held" | "gone" | null;
+  /** It is at work, and has not failed since. */
+  isAtWork?: boolean | undefined;
   disk?: DiskOfMove | undefined;
   sha256?: string | undefined;
   bytes?: bigint | undefined;

@@ -9,6 +9,8 @@ import type { SeenColumns } from "#core/vms/seen-size.ts";
 import type { OsFamily, Repair, VmSize } from "#core/vms/vm.ts";
 import { serviceFromRow, type Service } from "#db/billing/services.ts";
 import { pendingWorkOf } from "./actions.ts";
+import { asPartOfMove, NO_KEYS, type OpenKey } from "#db/moves/in-document.ts";
+import { openMovesOf } from "#db/moves/moves.ts";
 import { nicsOf } from "#db/network/addresses.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { byBytes, inOrder, type KeysetPage } from "#db/keyset.ts";
@@ -156,6 +158,16 @@ export async function saveSize(
     .update(vms)
     .set({ vcpus, memoryMib, diskGib, bandwidthMbit, diskIops, generation })
     .where(eq(vms.id, vmId));
+}
+
+/** The VM is another host's from now on, in a new epoch. What was seen of its boot is of the host before. */
+export async function saveOwner(
+  tx: Tx,
+  vmId: string,
+  owner: Pick<VmRow, "hostId" | "ownerEpoch" | "generation">,
+): Promise<void> {
+  const { hostId, ownerEpoch, generation } = owner;
+  await tx.update(vms).set({ hostId, ownerEpoch, generation }).where(eq(vms.id, vmId));
 }
 
 export async function saveProtection(
@@ -403,9 +415,45 @@ const vmsDesired = prepared("vms_desired", (db, at: Slots<{ hostId: string }>) =
     .orderBy(asc(vms.id)),
 );
 
-/** Every VM that a host should have. They are of one instant only while the caller holds the host's row. */
-export async function desiredVmsOf(db: Db | Tx, hostId: string): Promise<readonly DesiredVm[]> {
-  const rows = await vmsDesired(db, { hostId });
+/** Of moves from or to a host that is not, or no longer, their VMs' own. */
+const vmsMoving = prepared("vms_moving", (db, at: Slots<{ ids: readonly string[] }>) =>
+  db
+    .select(DESIRED)
+    .from(vms)
+    .innerJoin(images, eq(images.id, vms.imageId))
+    .innerJoin(locations, eq(locations.id, vms.locationId))
+    .innerJoin(services, eq(services.vmId, vms.id))
+    .where(sql`${vms.id} = any(${at.ids}::uuid[])`)
+    .orderBy(asc(vms.id)),
+);
+
+/**
+ * Every VM that a host should have, or that moves from or to it. They are of one instant only while the caller holds the host's row.
+ */
+export async function desiredVmsOf(
+  db: Db | Tx,
+  hostId: string,
+  openKey: OpenKey = NO_KEYS,
+): Promise<readonly DesiredVm[]> {
+  const [own, open] = await together([vmsDesired(db, { hostId }), openMovesOf(db, hostId)]);
+  const here = new Set(own.map((r) => r.vmId));
+  const elsewhere = open.flatMap(({ move }) => (here.has(move.vmId) ? [] : [move.vmId]));
+  const others = elsewhere.length === 0 ? [] : await vmsMoving(db, { ids: elsewhere });
+  const desired = await render(db, [...own, ...others]);
+  if (open.length === 0) return desired;
+  const moving = new Map(open.map((kept) => [kept.move.vmId, kept]));
+  return desired
+    .flatMap((vm) => {
+      const kept = moving.get(vm.vmId);
+      return kept ? (asPartOfMove(vm, kept, hostId, openKey) ?? []) : vm;
+    })
+    .toSorted((a, b) => (a.vmId < b.vmId ? -1 : 1));
+}
+
+async function render(
+  db: Db | Tx,
+  rows: Awaited<ReturnType<typeof vmsDesired>>,
+): Promise<readonly DesiredVm[]> {
   const bandwidth = new Map(rows.map((r) => [r.vmId, r.bandwidthMbit]));
   const ids = rows.map((r) => r.vmId);
   const [nics, pending] = await together([

@@ -4,7 +4,7 @@ import { createMeasure } from "#commands/measure.ts";
 import { METRICS_TYPE } from "#core/metrics-registry.ts";
 import { localMetrics } from "#local/metrics.ts";
 import { addHost } from "#commands/hosts/add-host.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { ReceivedReport, type AgentReport } from "#core/contracts/agent/report.ts";
 import { recordUsage } from "#commands/usage/record-usage.ts";
 import { batchHandler } from "#functions/batch.ts";
@@ -159,7 +159,7 @@ describe("hosts", () => {
   test("5.6: is told of findings by kind while they are open, and of words that nobody knows together", async () => {
     const amiss = (kind: string) => told(`berth_findings_open{kind="${kind}"}`);
     const report = (over: Partial<AgentReport>) =>
-      recordVmReport(cp.deps, world.hostId, anAgentReport(over));
+      recordReport(cp.deps, world.hostId, anAgentReport(over));
     const { vmId } = await aPaidFor();
     await report({ clockOffsetSeconds: 9999 });
     const word = (code: string) => ({ vmId, code, detail: "" });
@@ -167,7 +167,7 @@ describe("hosts", () => {
       ...anAgentReport(),
       findings: [word("a_newer_word"), word("another"), word("layers_left")],
     });
-    await recordVmReport(cp.deps, world.hostId, parsed);
+    await recordReport(cp.deps, world.hostId, parsed);
     await measured();
     expect(["clock_off", "layers_left", "other", "vm_lost"].map(amiss)).toEqual([1, 1, 2, 0]);
     await report({ clockOffsetSeconds: 0 });

@@ -2,7 +2,7 @@ import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { announcement, readAnnouncement } from "#core/contracts/agent/protocol.ts";
 import type { VmReport } from "#core/contracts/agent/report.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { createDesiredState } from "#host-agent/converge/desired.ts";
 import { anAgentReport, anObservedVm, aVmReport } from "#test/builders.ts";
 import type { ControlPlane } from "./control-plane.ts";
@@ -106,7 +106,7 @@ export function aDesiredHost(cp: ControlPlane, hostId: string): DesiredHost {
     const told = (document?.vms ?? []).map(bringAbout);
     const refusedDesired = desired.refused();
     return valueOf(
-      await recordVmReport(
+      await recordReport(
         cp.deps,
         hostId,
         anAgentReport({

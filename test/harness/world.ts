@@ -14,7 +14,7 @@ import {
   type AnsweredOrder,
   type PlaceOrderRefusal,
 } from "#commands/orders/place-order.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import {
   insertImage,
   insertLocation,
@@ -293,5 +293,5 @@ export async function hostSees(
   more: Partial<AgentReport> = {},
 ): Promise<{ accepted: number; ignored: number }> {
   const vms = [await reportOf(cp, vmId, seen)];
-  return valueOf(await recordVmReport(cp.deps, hostId, anAgentReport({ vms, ...more })));
+  return valueOf(await recordReport(cp.deps, hostId, anAgentReport({ vms, ...more })));
 }

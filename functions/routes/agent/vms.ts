@@ -9,7 +9,7 @@ import type { AgentDeps } from "#commands/deps.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { handInitialPassword } from "#commands/vms/hand-initial-password.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { type AgentEnv, type AgentGuard, type AgentGuards } from "#functions/access.ts";
 import { announcedBy, spoken } from "#functions/announced.ts";
 import { problems, unwrap } from "#functions/problems.ts";
@@ -106,7 +106,7 @@ export const agentVmRoutes = (deps: AgentDeps, guards: AgentGuards) => {
     })
     .openapi(reportRoute(guards.many), async (c) => {
       const report = c.req.valid("json");
-      const receipt = unwrap(await recordVmReport(deps, c.get("hostId"), report, announcedBy(c)));
+      const receipt = unwrap(await recordReport(deps, c.get("hostId"), report, announcedBy(c)));
       await ringNow(deps);
       return c.json(spoken(c, receipt, reportReceiptInProtocol1), 200);
     })

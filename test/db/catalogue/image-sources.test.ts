@@ -6,7 +6,7 @@ import { exchangeImages, showHostsOfImage } from "#commands/hosts/exchange-image
 import { AddImage } from "#core/contracts/api/catalogue.ts";
 import type { ImageFetch } from "#core/contracts/agent/images.ts";
 import { aHeldImage, anAgentReport, hostFacts } from "#test/builders.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { anEnrolledHost, aWorld, SYSTEM, valueOf, type World } from "#test/harness/world.ts";
 
@@ -158,10 +158,10 @@ describe("a host", () => {
     await wantedOf(world.hostId, [fetchOf(image.file, { state: "held", doneBytes: 4000 })]);
     expect(await stateOn(world.hostId, image.id)).toMatchObject({ state: "fetched" });
     const facts = hostFacts({ images: [aHeldImage({ file: image.file, sha256: SUM })] });
-    await recordVmReport(cp.deps, world.hostId, anAgentReport({ facts }));
+    await recordReport(cp.deps, world.hostId, anAgentReport({ facts }));
     expect(await stateOn(world.hostId, image.id)).toMatchObject({ state: "held" });
     const others = hostFacts({ images: [aHeldImage({ file: image.file, sha256: OTHER_SUM })] });
-    await recordVmReport(cp.deps, world.hostId, anAgentReport({ facts: others }));
+    await recordReport(cp.deps, world.hostId, anAgentReport({ facts: others }));
     expect(await stateOn(world.hostId, image.id)).toMatchObject({ state: "other_file" });
   });
 

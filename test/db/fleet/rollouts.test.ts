@@ -8,7 +8,7 @@ import { allReleases, registerRelease } from "#commands/fleet/register-release.t
 import { changeHost } from "#commands/hosts/change-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
 import { showHost } from "#commands/hosts/show-hosts.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import type { AgentReport } from "#core/contracts/agent/report.ts";
 import { UPGRADE_TIME_LIMIT_MS } from "#core/fleet/rollout.ts";
 import { openRolloutIds } from "#db/fleet/rollouts.ts";
@@ -42,7 +42,7 @@ async function aRelease() {
   return valueOf(await registerRelease(cp.deps, SYSTEM, { version, manifestUrl }));
 }
 const says = async (hostId: string, over: Partial<AgentReport> = {}) =>
-  valueOf(await recordVmReport(cp.deps, hostId, anAgentReport(over)));
+  valueOf(await recordReport(cp.deps, hostId, anAgentReport(over)));
 const comesTo = (hostId: string, agentVersion: string) =>
   says(hostId, { facts: hostFacts({ agentVersion }) });
 const wanted = async (hostId: string) =>

@@ -4,7 +4,7 @@ import { addHost } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { showImages } from "#commands/catalogue/show-catalogue.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { repairVm, showRepair } from "#commands/vms/repair-vm.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { ANNOUNCES_NOTHING, UNDERSTOOD, type Announced } from "#core/contracts/agent/protocol.ts";
@@ -40,7 +40,7 @@ const without = (...words: string[]): Announced => ({
 });
 /** Its agent reports, and announces this; whatever its driver can do, it can do still. */
 const announces = async (hostId: string, announced: Announced) =>
-  valueOf(await recordVmReport(cp.deps, hostId, anAgentReport(), announced));
+  valueOf(await recordReport(cp.deps, hostId, anAgentReport(), announced));
 const understoodOn = async (hostId: string) =>
   (await cp.rows("select understands from hosts where id = $1", hostId))[0]?.["understands"];
 const code = (of: string) => ({ ok: false, error: { code: of } });

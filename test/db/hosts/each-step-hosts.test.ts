@@ -4,7 +4,7 @@ import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
 import { recordUsage } from "#commands/usage/record-usage.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { anAgentReport, aSample, hostFacts, minutesAfter } from "#test/builders.ts";
@@ -64,7 +64,7 @@ test("the first report of a guest makes the order active once", async () => {
       const vms = [await reportOf(cp, vmId, { observed: { guest: GUEST } })];
       return { world, report: anAgentReport({ vms, facts: hostFacts({ agentVersion: "0.2.0" }) }) };
     },
-    act: ({ world, report }) => recordVmReport(cp.deps, world.hostId, report),
+    act: ({ world, report }) => recordReport(cp.deps, world.hostId, report),
     emits: ["order.activated.v1", "action.finished.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
@@ -81,7 +81,7 @@ test("the report that a VM is gone frees its place and ends its order once", asy
       const vms = [await reportOf(cp, vm.vmId, { observed: null })];
       return { world, report: anAgentReport({ vms }) };
     },
-    act: ({ world, report }) => recordVmReport(cp.deps, world.hostId, report),
+    act: ({ world, report }) => recordReport(cp.deps, world.hostId, report),
     emits: ["vm.deleted.v1", "action.finished.v1", "order.completed.v1"],
   });
   expect(differencesOf(each)).toEqual([]);

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import type { HeldImage, HostFacts } from "#core/contracts/agent/report.ts";
 import { aHeldImage, anAgentReport, hostFacts } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -152,7 +152,7 @@ describe("enrolling again", () => {
 
 describe("a report with facts", () => {
   const reported = (hostId: string, facts: HostFacts) =>
-    recordVmReport(cp.deps, hostId, anAgentReport({ facts }));
+    recordReport(cp.deps, hostId, anAgentReport({ facts }));
 
   test("gives away what the host has now, and never less than it has given away", async () => {
     const { host, joinToken } = await aHost();
@@ -184,7 +184,7 @@ describe("4b A3: what a host holds", () => {
     );
   const told = (hostId: string, images: HostFacts["images"]) => {
     const { images: _, ...facts } = hostFacts();
-    return recordVmReport(
+    return recordReport(
       cp.deps,
       hostId,
       anAgentReport({ facts: images === undefined ? facts : { ...facts, images } }),

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { tellSilentHosts, endSilentFindings } from "#commands/hosts/note-findings.ts";
 import { showHost } from "#commands/hosts/show-hosts.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import type { AgentReport, HostFacts } from "#core/contracts/agent/report.ts";
 import { ALL_CAPABILITIES, anAgentReport, hostFacts } from "#test/builders.ts";
@@ -22,7 +22,7 @@ const alarms = (hostId: string) =>
     .filter((line) => line["host_id"] === hostId && String(line["event"]).startsWith("finding."))
     .map(({ event, kind }) => `${String(event).slice("finding.".length)} ${String(kind)}`);
 const reports = async (hostId: string, over: Partial<AgentReport> = {}) =>
-  valueOf(await recordVmReport(cp.deps, hostId, anAgentReport(over)));
+  valueOf(await recordReport(cp.deps, hostId, anAgentReport(over)));
 const openOf = async (hostId: string) =>
   valueOf(await showHost(cp.deps, hostId)).findings.map(({ kind, detail }) => ({ kind, detail }));
 const events = async (hostId: string) => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { showHost } from "#commands/hosts/show-hosts.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { toHostView } from "#functions/views.ts";
 import { anAgentReport } from "#test/builders.ts";
 import {
@@ -68,7 +68,7 @@ describe("a request of a host whose clock is off", () => {
 describe("how far a host's clock is off", () => {
   const reports = async (hostId: string, clockOffsetSeconds?: number) =>
     valueOf(
-      await recordVmReport(
+      await recordReport(
         cp.deps,
         hostId,
         anAgentReport(clockOffsetSeconds === undefined ? {} : { clockOffsetSeconds }),

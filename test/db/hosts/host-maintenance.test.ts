@@ -4,7 +4,7 @@ import { tellSilentHosts } from "#commands/hosts/note-findings.ts";
 import { sendNotice } from "#commands/hosts/tell-of-maintenance.ts";
 import { showHost } from "#commands/hosts/show-hosts.ts";
 import { createMeasure } from "#commands/measure.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { anAgentReport } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
@@ -128,7 +128,7 @@ describe("a maintenance", () => {
     await plans(cp, hostId, { startsAt: from(12), endsAt: from(14), noticeHours: 12 });
     cp.clock.advanceMinutes(12 * 60 - 1);
     await follows();
-    valueOf(await recordVmReport(cp.deps, hostId, anAgentReport()));
+    valueOf(await recordReport(cp.deps, hostId, anAgentReport()));
     expect(await stateOf(cp, hostId)).toBe("active");
     cp.clock.advanceMinutes(1);
     expect(await follows()).toMatchObject({ begun: 1 });
@@ -144,7 +144,7 @@ describe("a maintenance", () => {
     cp.clock.advanceMinutes(6);
     for (let n = 0; n < 2; n++) await tell();
     expect(alarms(hostId)).toEqual(["opened host_silent", "opened maintenance_overran"]);
-    valueOf(await recordVmReport(cp.deps, hostId, anAgentReport()));
+    valueOf(await recordReport(cp.deps, hostId, anAgentReport()));
     expect(await stateOf(cp, hostId)).toBe("maintenance");
     await moves(cp, "activate", hostId);
     expect(alarms(hostId)).toEqual([
@@ -185,7 +185,7 @@ describe("a maintenance", () => {
     expect(mailsTo(world)).toEqual(["told"]);
     const hypervisorAway = { code: "hypervisor_unavailable", detail: "no libvirt" };
     const away = async () =>
-      valueOf(await recordVmReport(cp.deps, hostId, anAgentReport({ hypervisorAway })));
+      valueOf(await recordReport(cp.deps, hostId, anAgentReport({ hypervisorAway })));
     await away();
     expect(alarms(hostId)).toEqual([]);
     cp.clock.advanceMinutes(121);

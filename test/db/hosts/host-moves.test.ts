@@ -5,7 +5,7 @@ import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { changeHost } from "#commands/hosts/change-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { cordonHost, retireHost } from "#commands/hosts/move-host.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { HOST_STATES, takesNew } from "#core/hosts/host-state.ts";
 import { resizeReservation } from "#db/hosts/capacity.ts";
@@ -211,7 +211,7 @@ describe("a host is retired", () => {
     const { hostId } = await aWorld(cp);
     await moves(cp, "cordon", hostId);
     const strangers = [{ vmId: v7(), ownerEpoch: 1, power: "running" as const }];
-    valueOf(await recordVmReport(cp.deps, hostId, anAgentReport({ strangers })));
+    valueOf(await recordReport(cp.deps, hostId, anAgentReport({ strangers })));
     expect(await refusal(hostId)).toBe("host_not_empty: it holds 1 VMs that should not be there");
     await cp.rows("update findings set ended_at = now() where host_id = $1", hostId);
     await cp.rows("update hosts set restored_generation = 7 where id = $1", hostId);

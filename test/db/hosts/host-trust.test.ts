@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { changeHost } from "#commands/hosts/change-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { anAgentReport, hostFacts } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -48,7 +48,7 @@ const audited = (id: string, action: string) =>
   );
 const told = (id: string) => cp.log.errors.filter((line) => line["host_id"] === id);
 const reports = (hostId: string, facts: Partial<HostFacts>) =>
-  recordVmReport(cp.deps, hostId, anAgentReport({ facts: hostFacts(facts) }));
+  recordReport(cp.deps, hostId, anAgentReport({ facts: hostFacts(facts) }));
 
 async function aHost(facts: Partial<HostFacts> = {}) {
   const { host, joinToken } = valueOf(

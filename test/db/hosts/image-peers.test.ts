@@ -6,7 +6,7 @@ import { addImage } from "#commands/catalogue/add-catalogue.ts";
 import { setImageSource } from "#commands/catalogue/set-image-source.ts";
 import { exchangeImages, showHostsOfImage } from "#commands/hosts/exchange-images.ts";
 import { showHost } from "#commands/hosts/show-hosts.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { AddImage } from "#core/contracts/api/catalogue.ts";
 import type { ImageFetch, ImageServing } from "#core/contracts/agent/images.ts";
 import { aHeldImage, anAgentReport, hostFacts } from "#test/builders.ts";
@@ -73,7 +73,7 @@ async function aServer(
   return { hostId, serves };
 }
 const report = (hostId: string, facts: Parameters<typeof hostFacts>[0]) =>
-  recordVmReport(cp.deps, hostId, anAgentReport({ facts: hostFacts(facts) }));
+  recordReport(cp.deps, hostId, anAgentReport({ facts: hostFacts(facts) }));
 const anAsker = (locationId = world.locationId) =>
   anEnrolledHost(cp, { locationId, places: 1, facts: { images: [] } });
 const ask = async (hostId: string, file: string, more: object = {}) =>

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { forgetSpentAgentTokens } from "#commands/hosts/forget-agent-tokens.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import type { AgentReport, VmReport } from "#core/contracts/agent/report.ts";
 import { anAgentReport, hostFacts } from "#test/builders.ts";
 import { aSigningHost, send, signed, type Call } from "#test/harness/agent-requests.ts";
@@ -43,7 +43,7 @@ describe("a report", () => {
       (await cp.rows("select observed_power from vms where id = $1", vmId))[0]?.["observed_power"];
     const seen = async (is: "running" | "off") =>
       reportOf(cp, vmId, { observed: { power: is, bootEpoch: is === "off" ? null : "boot-1" } });
-    const tell = (report: AgentReport) => recordVmReport(cp.deps, world.hostId, report);
+    const tell = (report: AgentReport) => recordReport(cp.deps, world.hostId, report);
     return { ...world, vmId, power, seen, tell };
   }
 

@@ -1,7 +1,7 @@
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { showHost, showHosts } from "#commands/hosts/show-hosts.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { toHostDetailsView, toHostStandingView } from "#functions/host-views.ts";
 import { toWireId } from "#core/ids.ts";
@@ -21,7 +21,7 @@ const details = async (hostId: string) =>
   toHostDetailsView(valueOf(await showHost(cp.deps, hostId)), []);
 const why = async (hostId: string) => (await details(hostId)).whyNoVms.map(({ code }) => code);
 const told = async (hostId: string, facts: Partial<HostFacts>) =>
-  valueOf(await recordVmReport(cp.deps, hostId, anAgentReport({ facts: hostFacts(facts) })));
+  valueOf(await recordReport(cp.deps, hostId, anAgentReport({ facts: hostFacts(facts) })));
 
 describe("a host", () => {
   test("is shown with its versions, images, strangers, findings, and what it lacks with its reason", async () => {
@@ -38,7 +38,7 @@ describe("a host", () => {
     const strangers = [{ vmId, ownerEpoch: 4, power: "off" as const }];
     const since = cp.clock.now().toISOString();
     valueOf(
-      await recordVmReport(
+      await recordReport(
         cp.deps,
         hostId,
         anAgentReport({ facts, strangers, clockOffsetSeconds: 3 }),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { guestState } from "#core/vms/status.ts";
@@ -253,7 +253,7 @@ describe("a paid order whose VM is not seen within two hours", () => {
     const late = await reportOf(cp, vmId, { observed: { guest: GUEST } });
     cp.clock.advanceMinutes(121);
     await watchProvisioning(cp.deps);
-    await recordVmReport(cp.deps, world.hostId, anAgentReport({ vms: [late] }));
+    await recordReport(cp.deps, world.hostId, anAgentReport({ vms: [late] }));
     await cp.pump();
     expect(await order(orderId)).toMatchObject({ state: "refunded" });
     expect(await vm(vmId)).toMatchObject({ presence: "absent" });
@@ -270,7 +270,7 @@ describe("a report", () => {
     const before = await vm(vmId);
     expect(before).toMatchObject({ observed_power: "off" });
     const report = anAgentReport({ vms: [old] });
-    expect(valueOf(await recordVmReport(cp.deps, world.hostId, report))).toEqual({
+    expect(valueOf(await recordReport(cp.deps, world.hostId, report))).toEqual({
       accepted: 0,
       ignored: 1,
     });
@@ -315,7 +315,7 @@ describe("a report", () => {
     const world = await aWorld(cp);
     const { vmId } = await anActiveVm(cp, world);
     const before = await vm(vmId);
-    await recordVmReport(cp.deps, world.hostId, anAgentReport());
+    await recordReport(cp.deps, world.hostId, anAgentReport());
     expect(await vm(vmId)).toEqual(before);
   });
 
@@ -334,7 +334,7 @@ describe("a report", () => {
     const gone = await reportOf(cp, vmId, { observed: null });
     const older = await reportOf(cp, vmId, { generation: 1 });
     const report = anAgentReport({ vms: [gone, gone, older] });
-    expect(valueOf(await recordVmReport(cp.deps, world.hostId, report))).toEqual({
+    expect(valueOf(await recordReport(cp.deps, world.hostId, report))).toEqual({
       accepted: 1,
       ignored: 2,
     });
@@ -350,7 +350,7 @@ describe("a report", () => {
   test("of strangers is told to people, and touches nothing", async () => {
     const world = await aWorld(cp);
     const strangers = [{ vmId: "0199f0a2-b3c4-7d5e-8f90-a1b2c3d4e5f6", ownerEpoch: 1 }];
-    await recordVmReport(cp.deps, world.hostId, anAgentReport({ strangers }));
+    await recordReport(cp.deps, world.hostId, anAgentReport({ strangers }));
     expect(cp.log.errors).toContainEqual(
       expect.objectContaining({
         event: "finding.opened",
@@ -423,7 +423,7 @@ describe("an action", () => {
       const asked = { who: world.buyer, vmId, type: "reboot" } as const;
       const { id: actionId } = valueOf(await requestAction(cp.deps, asked));
       const report = anAgentReport({ actions: [{ actionId, vmId, outcome, error }] });
-      const told = () => recordVmReport(cp.deps, world.hostId, report);
+      const told = () => recordReport(cp.deps, world.hostId, report);
       await emits(cp, ["action.finished.v1"], told);
       await emits(cp, [], told);
       expect(await action(vmId, "reboot")).toMatchObject({

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { createDesiredReader } from "#commands/vms/read-desired.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
 import { anAgentReport } from "#test/builders.ts";
@@ -54,7 +54,7 @@ test("4b C4: an order that is paid, its host's document, and the report that it 
   const report = anAgentReport({ vms: [seen] });
   // Begin, the VM, its host, its action, its password, its order (two), the action, what changed, the VM, the host (two), commit.
   expect(
-    await statementsOf(async () => valueOf(await recordVmReport(cp.deps, world.hostId, report))),
+    await statementsOf(async () => valueOf(await recordReport(cp.deps, world.hostId, report))),
   ).toBe(13);
 });
 

@@ -6,7 +6,7 @@ import type { PaymentProvider } from "#core/billing/price-changes.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { followProvider } from "#commands/orders/follow-provider.ts";
 import { refundOrder } from "#commands/orders/refund-order.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { insertPlan } from "#db/catalogue/catalogue.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { anAgentReport } from "#test/builders.ts";
@@ -139,7 +139,7 @@ describe("4b A5: a bank debit, complete and not paid yet,", () => {
     expect(await stateOf(order.orderId)).toBe("expired");
     expect(await allocated(world)).toEqual({ allocated_memory_mib: 0 });
     expect(await unpaid.follow()).toBe("unchanged");
-    await recordVmReport(cp.deps, world.hostId, anAgentReport());
+    await recordReport(cp.deps, world.hostId, anAgentReport());
     const settled = await answered(order, () => ({ status: "complete", paid: true }));
     expect(await settled.follow()).toBe("fulfilled");
     expect(await stateOf(order.orderId)).toBe("paid");

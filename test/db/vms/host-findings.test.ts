@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { endSilentFindings } from "#commands/hosts/note-findings.ts";
 import { showFindings } from "#commands/hosts/show-findings.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { showVm } from "#commands/vms/show-vm.ts";
 import type { AgentReport } from "#core/contracts/agent/report.ts";
@@ -50,7 +50,7 @@ const alarms = (hostId: string) =>
     .filter((line) => line["host_id"] === hostId && String(line["event"]).startsWith("finding."))
     .map(({ event, kind }) => `${String(event)} ${String(kind)}`);
 const reports = async (hostId: string, over: Partial<AgentReport>) =>
-  valueOf(await recordVmReport(cp.deps, hostId, anAgentReport(over)));
+  valueOf(await recordReport(cp.deps, hostId, anAgentReport(over)));
 
 async function aDeletedVm(world: World): Promise<string> {
   const { vmId } = await anActiveVm(cp, world);
@@ -175,7 +175,7 @@ describe("4b B9: what a host found amiss with its VM", () => {
       { vmId, code: "vm_lost", detail: "or so it says" },
     ];
     const vms = [await reportOf(cp, vmId, { observed: { complete: false } })];
-    valueOf(await recordVmReport(cp.deps, world.hostId, { ...anAgentReport({ vms }), findings }));
+    valueOf(await recordReport(cp.deps, world.hostId, { ...anAgentReport({ vms }), findings }));
     await hostSees(cp, world.hostId, vmId);
     expect((await of(world.hostId)).map(({ kind, open }) => ({ kind, open }))).toEqual([
       { kind: "agents_vm_lost", open: true },

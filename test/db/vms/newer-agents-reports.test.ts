@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { ReceivedReport } from "#core/contracts/agent/report.ts";
 import { anAgentReport } from "#test/builders.ts";
@@ -52,7 +52,7 @@ test("what we have no word for in a report costs no other: each thing in it is r
     facts: { hypervisor: "bhyve" },
     refusedDesired: { generation: 1, hash: "", reason: "too_long" },
   });
-  expect(valueOf(await recordVmReport(cp.deps, world.hostId, report))).toEqual({
+  expect(valueOf(await recordReport(cp.deps, world.hostId, report))).toEqual({
     accepted: 2,
     ignored: 2,
   });

@@ -3,7 +3,7 @@ import { extendEntitlement } from "#commands/billing/grant-time.ts";
 import { suspendVm } from "#commands/billing/suspend-vm.ts";
 import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
 import { ACTION_TIME_LIMIT_MS } from "#core/vms/action.ts";
 import { PROVISIONING_DEADLINE_MS } from "#core/orders/decide-order.ts";
@@ -58,7 +58,7 @@ const CHANGES: Record<string, (world: World) => Promise<() => Promise<unknown>>>
     const { vmId } = await anActiveVm(cp, world);
     const { id: actionId } = await act(world, vmId, "reboot");
     const done = { actionId, vmId, outcome: "success", error: null } as const;
-    return () => recordVmReport(cp.deps, world.hostId, anAgentReport({ actions: [done] }));
+    return () => recordReport(cp.deps, world.hostId, anAgentReport({ actions: [done] }));
   },
   "an action that nobody confirmed in time": async (world) => {
     const { vmId } = await anActiveVm(cp, world);

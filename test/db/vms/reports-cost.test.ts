@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { anAgentReport, hostFacts } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { anActiveVm, aWorld, reportOf, valueOf } from "#test/harness/world.ts";
@@ -25,9 +25,7 @@ test("4b C1: a report saves all VMs that changed by one statement, and reads its
         ),
     );
     const before = cp.steps.statements;
-    valueOf(
-      await recordVmReport(cp.deps, world.hostId, anAgentReport({ vms, facts: hostFacts() })),
-    );
+    valueOf(await recordReport(cp.deps, world.hostId, anAgentReport({ vms, facts: hostFacts() })));
     const asked = cp.steps.statements - before;
     expect(
       await cp.rows(

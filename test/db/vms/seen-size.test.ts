@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { recordVmReport } from "#commands/vms/record-vm-report.ts";
+import { recordReport } from "#commands/moves/record-report.ts";
 import { ReceivedReport } from "#core/contracts/agent/report.ts";
 import { seenSizeFromRow } from "#core/vms/seen-size.ts";
 import { loadVm } from "#db/vms/vms.ts";
@@ -37,7 +37,7 @@ test("6a 2: what its host shows of each VM's size is kept, and what it does not 
     await reportOf(cp, old, { observed: { size } }),
     await reportOf(cp, half, { observed: { size, limits, complete: false } }),
   ];
-  valueOf(await recordVmReport(cp.deps, world.hostId, anAgentReport({ vms })));
+  valueOf(await recordReport(cp.deps, world.hostId, anAgentReport({ vms })));
   expect(await kept(limited)).toEqual({ size, limits, hotVcpus: 8 });
   expect(await kept(free)).toEqual({ size, limits: unlimited, hotVcpus: null });
   expect(await kept(old)).toEqual({ size, limits: null, hotVcpus: null });
@@ -55,7 +55,7 @@ test("6a 2: a size that no column holds costs only the VM that it is told of", a
     ...anAgentReport(),
     vms: [await reportOf(cp, vmId, { observed: { size: tooMuch } })],
   });
-  expect(valueOf(await recordVmReport(cp.deps, world.hostId, report))).toEqual({
+  expect(valueOf(await recordReport(cp.deps, world.hostId, report))).toEqual({
     accepted: 0,
     ignored: 1,
   });

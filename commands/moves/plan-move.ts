@@ -1,0 +1,158 @@
+import { needsOf, rankHosts, runsVm, silentBefore, type VmDemand } from "#core/hosts/place-vm.ts";
+import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
+import {
+  formatBetween,
+  preflight,
+  type Checked,
+  type End,
+  type MovingVm,
+} from "#core/moves/preflight.ts";
+import type { MoveMethod } from "#core/moves/move.ts";
+import { refuse, ok, type Refusal, type Result } from "#core/result.ts";
+import { loadService } from "#db/billing/services.ts";
+import { loadImage } from "#db/catalogue/catalogue.ts";
+import type { Tx } from "#db/client.ts";
+import { bestHosts } from "#db/hosts/capacity.ts";
+import { factsOf, loadHost, type Host } from "#db/hosts/hosts.ts";
+import { kindsById, kindsOfHosts } from "#db/hosts/kinds.ts";
+import { runningActionOf } from "#db/vms/actions.ts";
+import { lockVm, type VmRow } from "#db/vms/vms.ts";
+import { hashOf, type ForcedPlan } from "#commands/forced.ts";
+import { candidateOf } from "#commands/hosts/show-hosts.ts";
+
+/** Of so many of the best hosts of each kind the first is taken that a move can go to. */
+const LOOKED_AT = 5;
+
+export type AskedMove = Readonly<{
+  vmId: string;
+  /** Left out: the best that placement finds. */
+  hostId?: string | undefined;
+  method: MoveMethod | "auto";
+}>;
+
+/** What a move would do, by all that is known now. */
+export type MovePlan = Readonly<{
+  vm: VmRow;
+  source: Host;
+  /** null: no host was named, and placement finds none. */
+  destination: Host | null;
+  checks: readonly Checked[];
+  /** null: it cannot be moved there. */
+  way: Readonly<{ method: MoveMethod; ends: { source: End; destination: End } }> | null;
+}>;
+
+export type NotPlanned = Refusal<"vm_not_found" | "host_not_found">;
+
+/** Looks at a move, with its VM held. */
+export async function planMove(
+  tx: Tx,
+  asked: AskedMove,
+  now: Date,
+): Promise<Result<MovePlan, NotPlanned>> {
+  const vm = await lockVm(tx, asked.vmId);
+  if (!vm || vm.deletedAt !== null) return refuse("vm_not_found", "no such VM");
+  const [image, source, service, running] = [
+    await loadImage(tx, vm.imageId),
+    await loadHost(tx, vm.hostId),
+    await loadService(tx, vm.id),
+    await runningActionOf(tx, vm.id),
+  ];
+  if (!image || !source) throw new Error(`the host or the image of VM ${vm.id} vanished`);
+  const demand: VmDemand = {
+    size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: vm.diskGib },
+    image,
+    needs: needsOf(vm),
+  };
+  const destination =
+    asked.hostId === undefined
+      ? await bestFor(tx, vm, demand, now)
+      : ((await loadHost(tx, asked.hostId)) ?? null);
+  if (asked.hostId !== undefined && destination === null)
+    return refuse("host_not_found", "no such host");
+  if (destination === null)
+    return ok({
+      vm,
+      source,
+      destination,
+      checks: [
+        { check: "destination_host", ok: false, detail: "no host of its location can take it now" },
+      ],
+      way: null,
+    });
+  const ends = {
+    source: await endOf(tx, source, image.file),
+    destination: await endOf(tx, destination, image.file),
+  };
+  if (!ends.source || !ends.destination) {
+    const check = ends.source ? ("destination_host" as const) : ("source_host" as const);
+    const detail = "its agent has not enrolled, or what it last said cannot be read";
+    return ok({ vm, source, destination, checks: [{ check, ok: false, detail }], way: null });
+  }
+  const both = { source: ends.source, destination: ends.destination };
+  const moving: MovingVm = {
+    ...vm,
+    runningAction: running?.type ?? null,
+    isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
+  };
+  const { checks, method } = preflight(moving, demand, both, asked.method, now);
+  return ok({ vm, source, destination, checks, way: method && { method, ends: both } });
+}
+
+/** Where placement would put it, of those that can take what moves. Unlocked: the reservation decides. */
+async function bestFor(tx: Tx, vm: VmRow, demand: VmDemand, now: Date): Promise<Host | null> {
+  const wanted = { ...demand, needs: [...demand.needs, "moveCold" as const] };
+  const kinds = (
+    await kindsOfHosts(tx, { locationId: vm.locationId, files: [demand.image.file] })
+  ).filter((kind) => runsVm(kind, wanted));
+  const among = { kinds, heardSince: silentBefore(now) };
+  // One more: it may be among them itself.
+  const best = await bestHosts(tx, among, demand.size, LOOKED_AT + 1);
+  for (const { id } of rankHosts(best, wanted, now)) {
+    if (id === vm.hostId) continue;
+    const host = await loadHost(tx, id);
+    if (host && factsOf(host)?.migrationAddress) return host;
+  }
+  return null;
+}
+
+async function endOf(tx: Tx, host: Host, file: string): Promise<End | null> {
+  const facts = factsOf(host);
+  const kinds = host.kindId === null ? null : await kindsById(tx, [host.kindId], [file]);
+  const kind = kinds?.get(host.kindId ?? "");
+  return facts && kind ? { host, facts, candidate: candidateOf(host, kind) } : null;
+}
+
+/** The plan as staff are shown it; `hash` names it, and is null where it cannot be done. */
+export function toForced({ vm, destination, way, checks }: MovePlan): ForcedPlan | null {
+  if (way === null || destination === null) return null;
+  const effects = effectsOf(vm, destination, way.method);
+  const { id: vmId, hostId: from, ownerEpoch, generation } = vm;
+  const to = { host: destination.id, method: way.method, format: formatOf(way.ends) };
+  return {
+    effects,
+    hash: hashOf({
+      vmId,
+      from,
+      ownerEpoch,
+      generation,
+      to,
+      checks: checks.map(({ check }) => check),
+    }),
+  };
+}
+
+export const formatOf = ({ source, destination }: { source: End; destination: End }) => {
+  const format = formatBetween(source.facts, destination.facts);
+  if (format === null) throw new Error("these hosts have no format of disks in common");
+  return format;
+};
+
+const effectsOf = (vm: VmRow, to: Host, method: MoveMethod): readonly string[] => [
+  method === "live"
+    ? `it moves to ${to.name} while it runs; its guest pauses for a moment`
+    : vm.desiredPower === "running"
+      ? `it is shut down, copied to ${to.name}, and started there`
+      : `it is copied to ${to.name}, and stays off`,
+  "its address, MAC, name, label, usage and what was paid for it go with it",
+  "until it has ended, nothing else is done with it; a delete waits for its end",
+];

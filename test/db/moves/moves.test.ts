@@ -1,0 +1,194 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { followMove } from "#commands/moves/follow-move.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
+import { loadMove } from "#db/moves/moves.ts";
+import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { aMovableVm, beginShown, bringTo, hostSays, SHA, toldOf } from "#test/harness/moves.ts";
+import { hostSees, valueOf } from "#test/harness/world.ts";
+
+/* 6b item 3: a move between two hosts, by what they say. What the hosts do is in host-agent/moves. */
+
+let cp: ControlPlane;
+beforeAll(async () => {
+  cp = await startControlPlane();
+});
+afterAll(() => cp.drop());
+
+const moveOf = async (id: string) => {
+  const kept = await loadMove(cp.deps.db, id);
+  if (!kept) throw new Error("the move vanished");
+  return kept.move;
+};
+const actionOf = async (id: string) =>
+  (await cp.rows("select status, error_code from actions where id = $1", id))[0];
+const ownerOf = async (vmId: string) =>
+  (await cp.rows("select host_id, owner_epoch from vms where id = $1", vmId))[0];
+/** Of each host: how much it has given away, and that is what is held there. */
+const vmsAt = async (...hostIds: readonly string[]) =>
+  Promise.all(
+    hostIds.map(async (id) => {
+      const [host] = await cp.rows("select allocated_vms from hosts where id = $1", id);
+      const [held] = await cp.rows(
+        "select count(*)::int as n from reservations where host_id = $1 and released_at is null",
+        id,
+      );
+      expect(host?.["allocated_vms"]).toBe(held?.["n"]);
+      return Number(host?.["allocated_vms"]);
+    }),
+  );
+
+describe("a cold move of a VM that runs", () => {
+  test("goes through its steps by the words of both ends, and changes its owner with the source's word alone", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    const { move, action } = begun;
+    expect(move).toMatchObject({ step: "prepare", method: "cold", sourceEpoch: 1, epoch: 2 });
+    expect(await vmsAt(vm.from, vm.to)).toEqual([1, 1]);
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({
+      power: "running",
+      ownerEpoch: 1,
+      move: { role: "source", step: "prepare" },
+    });
+    const told = await toldOf(cp, vm.to, vm.vmId);
+    expect(told).toMatchObject({ power: "off", ownerEpoch: 2, mayCreate: false });
+    expect(told?.move?.key).toBe((await toldOf(cp, vm.from, vm.vmId))?.move?.key);
+
+    await bringTo(cp, vm, begun, "copy");
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ power: "off", ownerEpoch: 1 });
+    await bringTo(cp, vm, begun, "release");
+    expect(await ownerOf(vm.vmId)).toEqual({ host_id: vm.from, owner_epoch: 1 });
+
+    await bringTo(cp, vm, begun, "take_over");
+    expect(await ownerOf(vm.vmId)).toEqual({ host_id: vm.to, owner_epoch: 2 });
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ power: "off", ownerEpoch: 1 });
+    expect(await toldOf(cp, vm.to, vm.vmId)).toMatchObject({ power: "running", ownerEpoch: 2 });
+    expect(await actionOf(action.id)).toMatchObject({ status: "running" });
+
+    await bringTo(cp, vm, begun, "clean");
+    expect(await actionOf(action.id)).toMatchObject({ status: "success" });
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ presence: "absent", ownerEpoch: 1 });
+    expect(await vmsAt(vm.from, vm.to)).toEqual([1, 1]);
+
+    await bringTo(cp, vm, begun, "ended");
+    expect(await toldOf(cp, vm.from, vm.vmId)).toBeUndefined();
+    expect(await vmsAt(vm.from, vm.to)).toEqual([0, 1]);
+    const ended = await moveOf(move.id);
+    expect(ended).toMatchObject({ outcome: "moved", failure: null });
+    expect(+(ended.takenOverAt ?? 0) - +(ended.stoppedAt ?? 0)).toBe(20_000);
+    expect(await cp.rows("select sealed_key from moves where id = $1", move.id)).toEqual([
+      { sealed_key: null },
+    ]);
+  });
+
+  test("counts no word of a host for the other's part, nor of another step, nor of an end that it is not", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "copy");
+    const of = { move: begun.move, vmId: vm.vmId };
+    const released = { moves: [{ step: "release", done: "released" }] } as const;
+    await hostSays(cp, vm.from, released, of);
+    await hostSays(cp, vm.to, { moves: [{ step: "copy", done: "copied", sha256: SHA }] }, of);
+    expect(await moveOf(begun.move.id)).toMatchObject({ step: "copy", sentSha256: null });
+    await bringTo(cp, vm, begun, "release");
+    await hostSays(cp, vm.to, released, of);
+    await hostSays(cp, (await aMovableVm(cp)).to, released, of);
+    expect(await ownerOf(vm.vmId)).toEqual({ host_id: vm.from, owner_epoch: 1 });
+  });
+});
+
+describe("before the release, what fails leads back to the source", () => {
+  test("a host that refuses its part for good", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "copy");
+    const error = { code: "out_of_disk", detail: "no room", final: true };
+    const said = { moves: [{ step: "copy", error }] } as const;
+    await hostSays(cp, vm.to, said, { move: begun.move, vmId: vm.vmId });
+    expect(await moveOf(begun.move.id)).toMatchObject({
+      step: "hold",
+      failure: { code: "destination_refused", detail: "out_of_disk: no room" },
+    });
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({
+      power: "off",
+      move: { step: "hold" },
+    });
+    await bringTo(cp, vm, begun, "drop");
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ power: "running", ownerEpoch: 1 });
+    expect(await toldOf(cp, vm.to, vm.vmId)).toMatchObject({ presence: "absent", ownerEpoch: 2 });
+    expect(await actionOf(begun.action.id)).toEqual({ status: "error", error_code: "not_moved" });
+    await bringTo(cp, vm, begun, "ended");
+    expect(await vmsAt(vm.from, vm.to)).toEqual([1, 0]);
+    expect(await ownerOf(vm.vmId)).toEqual({ host_id: vm.from, owner_epoch: 1 });
+    // The next attempt has an epoch that no copy ever had.
+    await hostSees(cp, vm.from, vm.vmId, {});
+    expect((await beginShown(cp, vm)).move).toMatchObject({ sourceEpoch: 1, epoch: 3 });
+  });
+
+  test("an error that passes is no refusal, and by itself keeps no copy alive past its time", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "copy");
+    const of = { move: begun.move, vmId: vm.vmId };
+    const error = { code: "driver_failed", detail: "the line is cut", final: false };
+    cp.clock.advance(10 * 60_000);
+    await hostSays(cp, vm.from, { moves: [{ step: "copy", error }] }, of);
+    expect(await moveOf(begun.move.id)).toMatchObject({ step: "copy" });
+    await hostSays(cp, vm.from, { moves: [{ step: "copy", bytes: "5" }] }, of);
+    cp.clock.advance(10 * 60_000);
+    expect(await followMove(cp.deps, vm.vmId)).toBe("waits");
+    await hostSays(cp, vm.from, { moves: [{ step: "copy", error }] }, of);
+    cp.clock.advance(6 * 60_000);
+    expect(await followMove(cp.deps, vm.vmId)).toBe("went_on");
+    expect(await moveOf(begun.move.id)).toMatchObject({
+      step: "hold",
+      failure: { code: "not_copied_in_time" },
+    });
+  });
+
+  test("a checksum that differs", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "copy");
+    const of = { move: begun.move, vmId: vm.vmId };
+    const copied = (sha256: string) =>
+      ({ moves: [{ step: "copy", done: "copied", sha256 }] }) as const;
+    await hostSays(cp, vm.from, copied(SHA), of);
+    await hostSays(cp, vm.to, copied("cd".repeat(32)), of);
+    expect(await moveOf(begun.move.id)).toMatchObject({
+      step: "hold",
+      failure: { code: "checksum_differs" },
+    });
+  });
+});
+
+describe("a delete of a VM that moves", () => {
+  test("before the release ends the move at its source, and then goes there", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "copy");
+    valueOf(await requestAction(cp.deps, { who: vm.world.buyer, vmId: vm.vmId, type: "delete" }));
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ presence: "present", power: "off" });
+    expect(await followMove(cp.deps, vm.vmId)).toBe("went_on");
+    await bringTo(cp, vm, begun, "drop");
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ presence: "absent", ownerEpoch: 1 });
+    await bringTo(cp, vm, begun, "ended");
+    await hostSees(cp, vm.from, vm.vmId, { observed: null });
+    expect(
+      await cp.rows("select deleted_at is not null as gone from vms where id = $1", vm.vmId),
+    ).toEqual([{ gone: true }]);
+    expect(await vmsAt(vm.from, vm.to)).toEqual([0, 0]);
+  });
+
+  test("after it goes at its destination, and the source's copy goes too", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "take_over");
+    valueOf(await requestAction(cp.deps, { who: vm.world.buyer, vmId: vm.vmId, type: "delete" }));
+    await followMove(cp.deps, vm.vmId);
+    expect(await toldOf(cp, vm.to, vm.vmId)).toMatchObject({ presence: "absent", ownerEpoch: 2 });
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ presence: "absent", ownerEpoch: 1 });
+    await hostSees(cp, vm.to, vm.vmId, { observed: null });
+    await bringTo(cp, vm, begun, "ended");
+    expect(await vmsAt(vm.from, vm.to)).toEqual([0, 0]);
+  });
+});
