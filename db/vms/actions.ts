@@ -316,7 +316,7 @@ export async function overdueActions(
       and(
         eq(actions.status, "running"),
         lt(actions.startedAt, before),
-        notInArray(actions.type, ["create", "delete", "resize"]),
+        notInArray(actions.type, ["create", "delete", "resize", "migrate"]),
       ),
     )
     .orderBy(sql`${actions.startedAt}`)
