@@ -1,25 +1,23 @@
-import { randomBytes, randomUUID } from "node:crypto";
 import { once } from "node:events";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { connect, createServer, type AddressInfo, type Server, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
 import { connect as connectTls, createServer as createTlsServer } from "node:tls";
-import { setImmediate as turn } from "node:timers/promises";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "#core/ports.ts";
-import { eventually, realClock } from "#test/drivers/builders.ts";
-import { sumOf } from "#test/drivers/move-stream.ts";
+import { eventually, randomIds, realClock } from "#test/drivers/builders.ts";
+import { portOf, someBytes, sumOf, turns } from "#test/drivers/move-stream.ts";
 import { createVirtualClock, type VirtualClock } from "#test/drivers/virtual-clock.ts";
 import { connectTo, createMoveServer, type MoveHandler, type MoveServer } from "./channel.ts";
 import { receiveDisk } from "./receive-disk.ts";
 import { sendDisk } from "./send-disk.ts";
 
 const HOST = "127.0.0.1";
-const MOVE = randomUUID();
-const KEY = randomBytes(32);
+const MOVE = randomIds.newId();
+const KEY = someBytes(32);
 const coded = (code: string) => expect.objectContaining({ code });
 
 const PSK = {
@@ -97,10 +95,6 @@ async function dialPlain(): Promise<Socket> {
   return socket;
 }
 
-const portOf = (of: Server): number => {
-  const { port } = of.address() as AddressInfo;
-  return port;
-};
 /** Why it is over, once it is. */
 const overOf = (channel: Duplex): Promise<Error | null> =>
   new Promise((resolve) => {
@@ -112,7 +106,7 @@ const overOf = (channel: Duplex): Promise<Error | null> =>
 async function pass(clock: VirtualClock, ms: number): Promise<void> {
   for (let at = 0; at < ms; at += 1000) {
     await clock.advance(1000);
-    for (let n = 0; n < 5; n++) await turn();
+    await turns(5);
   }
 }
 
@@ -136,7 +130,7 @@ describe("who has a move's key", () => {
   });
 
   test("several moves and streams share the port, and each is its own move's", async () => {
-    const other = { moveId: randomUUID(), key: randomBytes(32) };
+    const other = { moveId: randomIds.newId(), key: someBytes(32) };
     keys.set(other.moveId, other.key);
     await listen();
     for (const moveId of [MOVE, other.moveId])
@@ -189,7 +183,7 @@ describe("who has a move's key", () => {
     const folder = await mkdtemp(path.join(tmpdir(), "berth-move-"));
     try {
       const [from, to] = [path.join(folder, "from"), path.join(folder, "to")];
-      const bytes = randomBytes(300_000);
+      const bytes = someBytes(300_000);
       await writeFile(from, bytes);
       const ends = { clock: realClock, signal: life.signal, progress: () => undefined };
       const received = Promise.withResolvers<unknown>();
@@ -218,15 +212,15 @@ describe("who has a move's key", () => {
 describe("who has none", () => {
   const { held, handler } = holding();
   beforeEach(() => handlers.set(`${MOVE} disk`, handler));
-  afterEach(() => expect(held).toEqual([]));
 
   test.each([
-    ["another key", { key: randomBytes(32) }],
-    ["a move that is not known", { moveId: randomUUID() }],
+    ["another key", { key: someBytes(32) }],
+    ["a move that is not known", { moveId: randomIds.newId() }],
     ["a key that is too short", { key: KEY.subarray(1) }],
   ])("has no way in: %s", async (_, over) => {
     await listen();
     await expect(dial(over)).rejects.toEqual(coded("not_admitted"));
+    expect(held).toEqual([]);
   });
 
   test("a key of the host's own that is too short is none", async () => {
@@ -261,6 +255,7 @@ describe("who has none", () => {
       const closed = once(socket, "close");
       await pass(clock, 10_000);
       await closed;
+      expect(held).toEqual([]);
     },
   );
 
@@ -278,6 +273,7 @@ describe("who has none", () => {
     expect(socket.destroyed).toBe(false);
     await pass(clock, 4000);
     await closed;
+    expect(held).toEqual([]);
   });
 
   test("a client that has the key, and does not say what for, is let go of as soon", async () => {
@@ -289,6 +285,7 @@ describe("who has none", () => {
     const closed = once(socket, "close");
     await pass(clock, 10_000);
     await closed;
+    expect(held).toEqual([]);
   });
 
   test("hundreds who say nothing keep nobody out", async () => {
@@ -386,7 +383,7 @@ describe("a cable that was cut", () => {
     for (let n = 0; n < 4; n++) {
       await pass(clock, 30_000);
       await new Promise((resolve) => channel.write("alive", resolve));
-      await turn();
+      await turns(1);
     }
     expect(end.destroyed).toBe(false);
     await pass(clock, 80_000);

@@ -137,10 +137,10 @@ export async function createMoveServer(ports: {
     for (const socket of connected) socket.destroy();
     await closed;
   }
+  signal.addEventListener("abort", () => void close(), { once: true });
   server.listen(listen.port, listen.host);
   await once(server, "listening", { signal });
   server.on("error", (error) => log.error("move_server_failed", { error: String(error) }));
-  signal.addEventListener("abort", () => void close(), { once: true });
   const bound = server.address();
   if (bound === null || typeof bound === "string") throw new Error("it listens on no port");
   return { port: bound.port, close };

@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -6,7 +5,7 @@ import path from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { realClock } from "#test/drivers/builders.ts";
-import { socketPair, sumOf } from "#test/drivers/move-stream.ts";
+import { socketPair, someBytes, sumOf } from "#test/drivers/move-stream.ts";
 import { createDiskFrames, type DiskFrames } from "./disk-frames.ts";
 import { receiveDisk } from "./receive-disk.ts";
 import { sendDisk } from "./send-disk.ts";
@@ -14,7 +13,7 @@ import { sendDisk } from "./send-disk.ts";
 /* Whoever has the key of a move may be another host's agent that was broken into: here one end tells no truth. */
 
 const SIZE = 1000;
-const BYTES = randomBytes(SIZE);
+const BYTES = someBytes(SIZE);
 const SUM = Buffer.from(sumOf(BYTES), "hex");
 const ends = { clock: realClock, progress: () => undefined, signal: new AbortController().signal };
 
@@ -105,7 +104,7 @@ describe("a sender that lies", () => {
   test("that says another checksum leaves an empty file", async () => {
     const { ended, heard } = await receiverOf(async (frames) => {
       await frames.send("data", 0, BYTES);
-      await frames.send("end", SIZE, randomBytes(32));
+      await frames.send("end", SIZE, someBytes(32));
     });
     expect([ended, heard]).toEqual([coded("wrong_checksum"), coded("wrong_checksum")]);
     expect((await stat(at("target"))).size).toBe(0);
@@ -183,7 +182,7 @@ describe("a receiver that lies", () => {
     const ended = await senderOf(async (frames) => {
       await frames.send("from", SIZE);
       await frames.head();
-      await frames.send("done", SIZE, randomBytes(32));
+      await frames.send("done", SIZE, someBytes(32));
     });
     expect(ended).toEqual(coded("wrong_checksum"));
   });

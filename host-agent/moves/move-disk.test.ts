@@ -1,4 +1,3 @@
-import { randomBytes } from "node:crypto";
 import { mkdtemp, readFile, rm, stat, symlink, link, truncate, writeFile } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
@@ -7,12 +6,13 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Clock } from "#core/ports.ts";
 import { eventually, realClock } from "#test/drivers/builders.ts";
-import { cutPair, patchwork, socketPair, sumOf } from "#test/drivers/move-stream.ts";
+import { cutPair, patchwork, socketPair, someBytes, sumOf } from "#test/drivers/move-stream.ts";
 import { createVirtualClock } from "#test/drivers/virtual-clock.ts";
 import { createDiskFrames } from "./disk-frames.ts";
 import { receiveDisk, type ReceiveDisk } from "./receive-disk.ts";
 import { receivedOf } from "./received-so-far.ts";
 import { sendDisk, type SendDisk } from "./send-disk.ts";
+import { MoveStreamError } from "./stream-error.ts";
 
 let folder: string;
 let source: string;
@@ -30,6 +30,7 @@ afterEach(async () => {
 });
 
 const MIB = 1024 ** 2;
+const RUNS = 15;
 const ends = () => ({ clock: realClock, signal: life.signal, progress: () => undefined });
 const send = (channel: Socket, over: Partial<SendDisk> = {}) =>
   sendDisk({ ...ends(), channel, path: source, mbitPerSecond: 1e6, ...over });
@@ -52,7 +53,7 @@ const agreed = (bytes: Buffer) => ({
 test.each([0, 1, MIB, 3 * MIB + 12_345])(
   "a file of %i bytes arrives whole, and both ends know it",
   async (size) => {
-    const bytes = randomBytes(size);
+    const bytes = someBytes(size);
     await writeFile(source, bytes);
     await writeFile(target, "what was here before is another attempt's");
     const far: number[] = [];
@@ -80,35 +81,37 @@ test("holes are not sent, and are holes on the other side: 64 MiB of them cost n
 
 test("a disk that is cut off at any byte, any number of times, is the same in the end", async () => {
   const digits = fc.string({ unit: fc.constantFrom("0", "1"), minLength: 1, maxLength: 40 });
-  const cuts = fc.array(fc.integer({ min: 0, max: 40 * 65_536 }), { maxLength: 4 });
-  let goneOn = 0;
+  /** Each after this part of all that is to be sent. */
+  const cuts = fc.array(fc.double({ min: 0, max: 0.99, noNaN: true }), {
+    minLength: 1,
+    maxLength: 4,
+  });
+  const faults: unknown[] = [];
   await fc.assert(
     fc.asyncProperty(digits, fc.nat(65_535), cuts, async (map, less, cutAt) => {
       const bytes = patchwork(map).subarray(less);
       await writeFile(source, bytes);
       const attempt = sumOf(bytes);
+      let both: PromiseSettledResult<unknown>[] = [];
+      const data = 65_536 * map.replaceAll("0", "").length - (map.startsWith("1") ? less : 0);
       for (const cut of [...cutAt, Infinity]) {
-        const [near, far] = await cutPair(cut);
-        const both = await Promise.allSettled([send(near), receive(far, { attempt })]);
-        const isWhole = both.every(({ status }) => status === "fulfilled");
-        if (isWhole) expect(both).toEqual([agreed(bytes), agreed(bytes)]);
-        else {
-          expect(cut).not.toBe(Infinity);
-          expect(both.filter(({ status }) => status === "rejected")).toContainEqual(
-            refused("cut_off"),
-          );
-          goneOn++;
-        }
+        const [near, far] = await cutPair(Math.floor(cut * (data + 1)));
+        both = await Promise.allSettled([send(near), receive(far, { attempt })]);
+        for (const end of both) if (end.status === "rejected") faults.push(end.reason);
       }
+      expect(both).toEqual([agreed(bytes), agreed(bytes)]);
       expect((await readFile(target)).equals(bytes)).toBe(true);
     }),
-    { numRuns: 25 },
+    { numRuns: RUNS, endOnFailure: true },
   );
-  expect(goneOn).toBeGreaterThan(0);
+  expect(faults.length).toBeGreaterThanOrEqual(RUNS);
+  expect(new Set(faults.map((fault) => fault instanceof MoveStreamError && fault.code))).toEqual(
+    new Set(["cut_off"]),
+  );
 });
 
 test("an answer that was lost is given again at once, and nothing is sent twice", async () => {
-  const bytes = randomBytes(2 * MIB);
+  const bytes = someBytes(2 * MIB);
   await writeFile(source, bytes);
   await move();
   const again = await move();
@@ -122,7 +125,7 @@ test.each([
   ["a note that makes no sense", {}, () => writeFile(receivedOf(target), '{"upTo":')],
   ["a note of another shape", {}, () => writeFile(receivedOf(target), '{"upTo":1e300}')],
 ])("%s is begun anew", async (_, over, change) => {
-  const bytes = randomBytes(2 * MIB);
+  const bytes = someBytes(2 * MIB);
   await writeFile(source, bytes);
   await move();
   await change();
@@ -147,10 +150,10 @@ test("what was written after the last note is not gone on from, though the sourc
 });
 
 test("a source that is another file after a cut is found out at the end; the next attempt begins anew", async () => {
-  await writeFile(source, randomBytes(2 * MIB));
+  await writeFile(source, someBytes(2 * MIB));
   const [near, far] = await cutPair(1.5 * MIB);
   await Promise.allSettled([send(near), receive(far)]);
-  const bytes = randomBytes(2 * MIB);
+  const bytes = someBytes(2 * MIB);
   await writeFile(source, bytes);
   const wrong = await move();
   expect([wrong.sent, wrong.received]).toEqual([
@@ -164,16 +167,16 @@ test("a source that is another file after a cut is found out at the end; the nex
 });
 
 test("what was whole and is another file now is found out, too", async () => {
-  await writeFile(source, randomBytes(MIB));
+  await writeFile(source, someBytes(MIB));
   await move();
-  await writeFile(source, randomBytes(MIB));
+  await writeFile(source, someBytes(MIB));
   const { sent, received } = await move();
   expect([sent, received]).toEqual([refused("wrong_checksum"), refused("wrong_checksum")]);
   expect((await stat(target)).size).toBe(0);
 });
 
 test("more than the receiver takes is refused before a byte of it, and nothing is made", async () => {
-  await writeFile(source, randomBytes(1001));
+  await writeFile(source, someBytes(1001));
   const { sent, received } = await move({ receive: { mostBytes: 1000 } });
   expect([sent, received]).toEqual([refused("too_big"), refused("too_big")]);
   await expect(stat(target)).rejects.toThrow("ENOENT");
@@ -183,7 +186,7 @@ test.each([
   ["a link", (place: string, other: string) => symlink(other, place)],
   ["a second name of a file", (place: string, other: string) => link(other, place)],
 ])("%s in the file's place is not written through", async (_, make) => {
-  await writeFile(source, randomBytes(1000));
+  await writeFile(source, someBytes(1000));
   const other = path.join(folder, "other");
   await writeFile(other, "precious");
   await make(target, other);
@@ -193,7 +196,7 @@ test.each([
 });
 
 test("a note that is a link to another's is not believed, nor written through", async () => {
-  const bytes = randomBytes(1000);
+  const bytes = someBytes(1000);
   await writeFile(source, bytes);
   const other = path.join(folder, "other");
   await writeFile(other, "precious");
@@ -220,7 +223,7 @@ test("no more goes in a second than is allowed", async () => {
       return time.sleep(ms, signal);
     },
   };
-  await writeFile(source, randomBytes(5 * MIB));
+  await writeFile(source, someBytes(5 * MIB));
   const [near, far] = await socketPair();
   let at = 0;
   // 1 MiB in a second.
@@ -240,7 +243,7 @@ test("no more goes in a second than is allowed", async () => {
 
 test("called off, both ends end with why, and what arrived is gone on from", async () => {
   const clock = createVirtualClock();
-  const bytes = randomBytes(4 * MIB);
+  const bytes = someBytes(4 * MIB);
   await writeFile(source, bytes);
   const why = new Error("the move is over");
   const off = new AbortController();
@@ -262,7 +265,7 @@ test("called off, both ends end with why, and what arrived is gone on from", asy
 });
 
 test("a receiver that takes nothing more holds the sender back: no more than a few MiB are on their way", async () => {
-  await writeFile(source, randomBytes(32 * MIB));
+  await writeFile(source, someBytes(32 * MIB));
   const [near, far] = await socketPair();
   let at = 0;
   const sent = send(near, { progress: (bytes) => (at = bytes) });
@@ -278,4 +281,22 @@ test("a receiver that takes nothing more holds the sender back: no more than a f
   expect(at).toBeLessThan(24 * MIB);
   far.destroy();
   await expect(sent).rejects.toEqual(coded("cut_off"));
+});
+
+test("an end that has nothing to say says every fifteen seconds that it is alive, as a channel needs it", async () => {
+  const clock = createVirtualClock();
+  await writeFile(source, someBytes(1000));
+  const [silent, other] = await socketPair();
+  const sent = send(silent, { clock }).catch((error: unknown) => error);
+  const heard = () => other.bytesRead;
+  other.resume();
+  await eventually("it has begun", () => heard() === 13);
+  await clock.advance(14_999);
+  expect(silent.bytesWritten).toBe(13);
+  for (let n = 1; n < 4; n++) {
+    await clock.advance(n === 1 ? 1 : 15_000);
+    await eventually("it is alive", () => heard() === 13 + 13 * n);
+  }
+  other.destroy();
+  expect(await sent).toEqual(coded("cut_off"));
 });

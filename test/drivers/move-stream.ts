@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
-import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+import { connect, createServer, type Server, type Socket } from "node:net";
+import { setImmediate as turn } from "node:timers/promises";
 
 /* What tests of the stream between two hosts share: real sockets on this machine. */
 
@@ -16,8 +17,7 @@ async function listening(onSocket: (socket: Socket) => void) {
   });
   server.listen(0, HOST);
   await once(server, "listening");
-  // A server that listens on a port has an address of this shape.
-  const { port } = server.address() as AddressInfo;
+  const port = portOf(server);
   const close = async () => {
     const closed = once(server, "close");
     server.close();
@@ -25,6 +25,12 @@ async function listening(onSocket: (socket: Socket) => void) {
     await closed;
   };
   return { port, close };
+}
+
+export function portOf(server: Server): number {
+  const bound = server.address();
+  if (bound === null || typeof bound === "string") throw new Error("it listens on no port");
+  return bound.port;
 }
 
 /** Two ends of a connection without TLS. */
@@ -59,8 +65,16 @@ export async function cutPair(after: number): Promise<readonly [Socket, Socket]>
 
 export const sumOf = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
 
-/** Random bytes where `map` says so, and zeros elsewhere: one digit for each 64 KiB. */
+/** Lets what waits for sockets and disks have its turn. */
+export async function turns(many: number): Promise<void> {
+  for (let n = 0; n < many; n++) await turn();
+}
+
+/** Any, and other ones each time. */
+export const someBytes = (size: number): Buffer => randomBytes(size);
+
+/** Random bytes for a 1 and zeros for a 0, 64 KiB each. */
 export const patchwork = (map: string): Buffer =>
   Buffer.concat(
-    [...map].map((digit) => (digit === "0" ? Buffer.alloc(65_536) : randomBytes(65_536))),
+    Array.from(map, (digit) => (digit === "0" ? Buffer.alloc(65_536) : randomBytes(65_536))),
   );
