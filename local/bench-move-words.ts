@@ -1,3 +1,4 @@
+import type { SecureContextOptions } from "node:tls";
 import { z } from "zod";
 
 /** What the receiving host of `npm run bench:move` is given, and what it says: where it listens, and what it has got. */
@@ -14,8 +15,8 @@ export type Said = z.infer<typeof Said>;
 
 export const HOST = "127.0.0.1";
 /** What both use: the floor has no other cipher, and no certificate to make. */
-export const TLS = {
+export const TLS: SecureContextOptions = {
   minVersion: "TLSv1.3",
   ciphers: "TLS_AES_128_GCM_SHA256",
   ca: [],
-} as const;
+};

@@ -5,7 +5,13 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import type { Duplex } from "node:stream";
 import { text } from "node:stream/consumers";
-import { connect as connectTls, createServer as createTlsServer } from "node:tls";
+import {
+  connect as connectTls,
+  createServer as createTlsServer,
+  getCACertificates,
+  setDefaultCACertificates,
+  type ConnectionOptions,
+} from "node:tls";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "#core/ports.ts";
 import { eventually, randomIds, realClock } from "#test/drivers/builders.ts";
@@ -20,12 +26,12 @@ const MOVE = randomIds.newId();
 const KEY = someBytes(32);
 const coded = (code: string) => expect.objectContaining({ code });
 
-const PSK = {
+const PSK: ConnectionOptions = {
   host: HOST,
   minVersion: "TLSv1.3",
   ciphers: "TLS_AES_128_GCM_SHA256",
   ca: [],
-} as const;
+};
 
 let life: AbortController;
 let logged: string[];
@@ -338,7 +344,8 @@ describe("a client", () => {
     await once(silent, "close");
   });
 
-  test("goes to nobody who has a certificate in the key's place", async () => {
+  test("goes to nobody who has a certificate in the key's place, though this machine trusts it", async () => {
+    const trusted = getCACertificates("default");
     const other = createTlsServer(
       { key: CERTIFIED, cert: CERTIFIED, minVersion: "TLSv1.3" },
       (socket) => socket.end("admitted\n"),
@@ -346,9 +353,18 @@ describe("a client", () => {
     other.on("tlsClientError", () => undefined);
     other.listen(0, HOST);
     await once(other, "listening");
-    await expect(dial({ port: portOf(other) })).rejects.toEqual(coded("not_admitted"));
-    other.close();
-    await once(other, "close");
+    try {
+      setDefaultCACertificates([CERTIFIED]);
+      const usual = connectTls({ host: HOST, port: portOf(other) });
+      await once(usual, "secureConnect");
+      usual.destroy();
+      await expect(dial({ port: portOf(other) })).rejects.toEqual(coded("not_admitted"));
+    } finally {
+      setDefaultCACertificates(trusted);
+      life.abort();
+      other.close();
+      await once(other, "close");
+    }
   });
 
   test("that is called off ends with why, before and after", async () => {

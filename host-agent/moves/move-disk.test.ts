@@ -6,7 +6,14 @@ import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import type { Clock } from "#core/ports.ts";
 import { eventually, realClock } from "#test/drivers/builders.ts";
-import { cutPair, patchwork, socketPair, someBytes, sumOf } from "#test/drivers/move-stream.ts";
+import {
+  cutPair,
+  patchwork,
+  socketPair,
+  someBytes,
+  sumOf,
+  turns,
+} from "#test/drivers/move-stream.ts";
 import { createVirtualClock } from "#test/drivers/virtual-clock.ts";
 import { createDiskFrames } from "./disk-frames.ts";
 import { receiveDisk, type ReceiveDisk } from "./receive-disk.ts";
@@ -120,7 +127,7 @@ test("an answer that was lost is given again at once, and nothing is sent twice"
 });
 
 test.each([
-  ["another attempt", { attempt: "a2" }, async () => undefined],
+  ["another attempt", { attempt: "a2" }, () => Promise.resolve()],
   ["a file of another size", {}, () => truncate(target, MIB)],
   ["a note that makes no sense", {}, () => writeFile(receivedOf(target), '{"upTo":')],
   ["a note of another shape", {}, () => writeFile(receivedOf(target), '{"upTo":1e300}')],
@@ -300,3 +307,31 @@ test("an end that has nothing to say says every fifteen seconds that it is alive
   other.destroy();
   expect(await sent).toEqual(coded("cut_off"));
 });
+
+test.each([
+  ["shrinks", () => truncate(source, 0)],
+  ["grows", () => truncate(source, 9 * MIB)],
+])(
+  "a source that %s while it is sent is told, and the receiver agrees on nothing",
+  async (_, change) => {
+    await writeFile(source, someBytes(8 * MIB));
+    const time = createVirtualClock();
+    const [near, far] = await socketPair();
+    let at = 0;
+    const both = Promise.allSettled([
+      send(near, { clock: time, mbitPerSecond: 8, progress: (bytes) => (at = bytes) }),
+      receive(far),
+    ]);
+    await eventually("the first block is sent", () => at > 0);
+    await change();
+    // By a second or so for each block.
+    const isOver = both.then(() => true);
+    const passing = eventually("it is over", async () => {
+      await time.advance(500);
+      return Promise.race([isOver, turns(1).then(() => false)]);
+    });
+    const [sent, received] = await both;
+    await passing;
+    expect([sent, received]).toEqual([refused("file_changed"), refused("cut_off")]);
+  },
+);
