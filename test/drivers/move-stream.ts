@@ -1,0 +1,66 @@
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { connect, createServer, type AddressInfo, type Socket } from "node:net";
+
+/* What tests of the stream between two hosts share: real sockets on this machine. */
+
+const HOST = "127.0.0.1";
+
+/** A listener whose connections are all ended with it. */
+async function listening(onSocket: (socket: Socket) => void) {
+  const open = new Set<Socket>();
+  const server = createServer((socket) => {
+    open.add(socket);
+    socket.on("error", () => undefined);
+    onSocket(socket);
+  });
+  server.listen(0, HOST);
+  await once(server, "listening");
+  // A server that listens on a port has an address of this shape.
+  const { port } = server.address() as AddressInfo;
+  const close = async () => {
+    const closed = once(server, "close");
+    server.close();
+    for (const socket of open) socket.destroy();
+    await closed;
+  };
+  return { port, close };
+}
+
+/** Two ends of a connection without TLS. */
+export async function socketPair(): Promise<readonly [Socket, Socket]> {
+  const arrived = Promise.withResolvers<Socket>();
+  const { port, close } = await listening(arrived.resolve);
+  const near = connect(port, HOST);
+  near.on("error", () => undefined);
+  const far = await arrived.promise;
+  far.once("close", () => void close());
+  return [near, far];
+}
+
+/** Two ends of a connection that is cut once so many bytes have gone from the near end to the far one. */
+export async function cutPair(after: number): Promise<readonly [Socket, Socket]> {
+  const [near, cutNear] = await socketPair();
+  const [cutFar, far] = await socketPair();
+  let left = after;
+  cutFar.pipe(cutNear);
+  cutNear.on("data", (chunk: Buffer) => {
+    const part = chunk.subarray(0, left);
+    if (left === 0) return;
+    left -= part.length;
+    // What has passed before the cut arrives.
+    cutFar.write(part, () => left === 0 && cutFar.end());
+  });
+  if (after === 0) cutFar.end();
+  cutNear.once("close", () => cutFar.destroy());
+  cutFar.once("close", () => cutNear.destroy());
+  return [near, far];
+}
+
+export const sumOf = (bytes: Buffer): string => createHash("sha256").update(bytes).digest("hex");
+
+/** Random bytes where `map` says so, and zeros elsewhere: one digit for each 64 KiB. */
+export const patchwork = (map: string): Buffer =>
+  Buffer.concat(
+    [...map].map((digit) => (digit === "0" ? Buffer.alloc(65_536) : randomBytes(65_536))),
+  );
