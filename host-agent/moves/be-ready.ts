@@ -1,6 +1,6 @@
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { BaseImage } from "#host-agent/drivers/move-calls.ts";
-import { movesOf, type MoveStepPorts } from "./do-step.ts";
+import { movesOf, type MoveStepPorts } from "./step-ports.ts";
 import type { Doing, Done } from "./move-worker.ts";
 
 const MIB = 1024 ** 2;

@@ -1,44 +1,10 @@
-import type { HostFacts } from "#core/contracts/agent/report.ts";
-import type { MigrationAddress } from "#core/contracts/agent/moves.ts";
-import type { Clock } from "#core/ports.ts";
-import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
-import type { MoveCalls } from "#host-agent/drivers/move-calls.ts";
-import type { Observer } from "#host-agent/converge/observer.ts";
-import { within } from "#host-agent/time-limit.ts";
+import { DriverError } from "#host-agent/drivers/driver.ts";
 import { beReady } from "./be-ready.ts";
-import type { MoveChannel } from "./move-channel.ts";
-import { fileOf, type MoveFolder, type MovingVm } from "./move-files.ts";
-import type { MoveNotes } from "./move-notes.ts";
+import { fileOf } from "./move-files.ts";
 import type { Doing, Done } from "./move-worker.ts";
 import { sendCopy } from "./send-copy.ts";
-import { takeCopy, type Takers } from "./take-copy.ts";
-
-/** Runs the work when its turn comes, and throws the signal's reason when that is aborted before. */
-export type Turn = <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
-
-export type MoveStepPorts = Readonly<{
-  driver: Pick<VmDriver, "moves" | "imageFolder">;
-  channel: MoveChannel;
-  folder: MoveFolder;
-  notes: MoveNotes;
-  observer: Pick<Observer, "look">;
-  /** As they were last read; null before that. */
-  facts: () => HostFacts | null;
-  /** Where others reach this host now; null: nowhere. */
-  address: () => Promise<MigrationAddress | null>;
-  /** Bytes that other disks on their way to this host will take yet. */
-  promised: (except: MovingVm) => number;
-  takers: Takers;
-  /** Those who send and those who take wait apart: else two hosts, each full of what it sends, would wait for each other. */
-  sending: Turn;
-  taking: Turn;
-  mbitPerSecond: number | null;
-  stepLimitMs: number;
-  clock: Clock;
-}>;
-
-/** The least that a host is taken to read and write of a disk, whatever else it does. */
-const LEAST_BYTES_PER_SECOND = 5 * 1024 ** 2;
+import { limited, movesOf, type MoveStepPorts } from "./step-ports.ts";
+import { takeCopy } from "./take-copy.ts";
 
 /** Does what the move asks of this host now. null: nothing. Throws `DriverError`, `MoveStreamError`, or the signal's reason. */
 export async function doMoveStep(ports: MoveStepPorts, doing: Doing): Promise<Done | null> {
@@ -55,8 +21,11 @@ export async function doMoveStep(ports: MoveStepPorts, doing: Doing): Promise<Do
       return isSource ? release(ports, doing) : null;
     case "hold":
       return isSource ? hold(ports, doing) : null;
-    default:
-      // The VM's presence and power say the rest.
+    case "take_over":
+    case "clean":
+    case "drop":
+    case "ended":
+      // The VM's presence and power say all.
       return null;
   }
 }
@@ -97,28 +66,9 @@ async function hold(ports: MoveStepPorts, { vm, signal, workerEnded }: Doing): P
   return { done: "held" };
 }
 
-/** Throws `unsupported` for a driver without them. */
-export function movesOf({ driver }: Pick<MoveStepPorts, "driver">): MoveCalls {
-  if (driver.moves === null)
-    throw new DriverError("unsupported", "this host's driver moves no VMs between hosts");
-  return driver.moves;
-}
-
 const briefly = <T>(
   ports: MoveStepPorts,
   what: string,
   signal: AbortSignal,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> => limited(ports, { what, bytes: 0n, signal }, work);
-
-/** What reads or writes a disk may take as long as its bytes do. */
-export function limited<T>(
-  { clock, stepLimitMs }: Pick<MoveStepPorts, "clock" | "stepLimitMs">,
-  { what, bytes, signal }: Readonly<{ what: string; bytes: bigint; signal: AbortSignal }>,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const ms = stepLimitMs + (Number(bytes) / LEAST_BYTES_PER_SECOND) * 1000;
-  const late = () =>
-    new DriverError("timed_out", `${what} took longer than ${Math.round(ms / 1000)} s`);
-  return within({ clock, ms, late, parent: signal }, work);
-}

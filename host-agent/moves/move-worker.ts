@@ -180,6 +180,5 @@ export function createMoveWorker(ports: MoveWorkerPorts): MoveWorker {
 }
 
 /** What a step is done for: when anything of it is another, it is another one. A changed limit is for the next attempt to send. */
-function stepKey({ ownerEpoch, move: { mbitPerSecond: _, ...move } }: MovingVm): string {
-  return JSON.stringify([ownerEpoch, move]);
-}
+const stepKey = ({ ownerEpoch, move }: MovingVm): string =>
+  JSON.stringify([ownerEpoch, { ...move, mbitPerSecond: null }]);

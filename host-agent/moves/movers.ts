@@ -11,10 +11,10 @@ import type { StateStore } from "#host-agent/state/state-store.ts";
 import { createSlots } from "#host-agent/time-limit.ts";
 import { doMoveStep } from "./do-step.ts";
 import type { MoveChannel } from "./move-channel.ts";
-import { attemptOf, type MoveFolder, type MovingVm } from "./move-files.ts";
+import type { MoveFolder, MovingVm } from "./move-files.ts";
 import { createMoveNotes } from "./move-notes.ts";
 import { createMoveWorker, type MoveWorker } from "./move-worker.ts";
-import type { Takers } from "./take-copy.ts";
+import type { Takers } from "./step-ports.ts";
 import { createTidier } from "./tidy-moves.ts";
 
 /** This host's parts of all moves, each alone: one that is slow or broken delays no other, and no pass. */

@@ -1,10 +1,8 @@
-import type { MoveReport } from "#core/contracts/agent/moves.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import { pause } from "#host-agent/time-limit.ts";
-import { limited, movesOf, type MoveStepPorts } from "./do-step.ts";
+import { copied, limited, movesOf, type MoveStepPorts } from "./step-ports.ts";
 import { attemptOf, fileOf } from "./move-files.ts";
 import type { Doing, Done } from "./move-worker.ts";
-import type { MovedFile } from "./send-disk.ts";
 
 /** What a line takes that nobody limits: the stream's own pace is then never the slower one. */
 const NOT_LIMITED_MBIT = 1_000_000;
@@ -49,12 +47,6 @@ export async function sendCopy(ports: MoveStepPorts, doing: Doing): Promise<Done
     return copied(moved);
   }, signal);
 }
-
-export const copied = ({ bytes, sha256 }: MovedFile): Done & Pick<MoveReport, "bytes"> => ({
-  done: "copied",
-  sha256,
-  bytes: String(bytes),
-});
 
 /** Its own worker stops it, as the document says. Throws `vm_missing`, `stale_epoch`. */
 async function untilOff(ports: MoveStepPorts, { vm, signal, waitFor }: Doing): Promise<void> {

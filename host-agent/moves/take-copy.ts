@@ -1,14 +1,10 @@
 import { DriverError } from "#host-agent/drivers/driver.ts";
-import { limited, movesOf, type MoveStepPorts } from "./do-step.ts";
+import { copied, limited, movesOf, type MoveStepPorts } from "./step-ports.ts";
 import type { IncomingDisk } from "./move-channel.ts";
 import { ownFault } from "./move-error.ts";
 import { attemptOf, fileOf } from "./move-files.ts";
 import type { Doing } from "./move-worker.ts";
-import { copied } from "./send-copy.ts";
 import type { MovedFile } from "./send-disk.ts";
-
-/** By moves, who takes what comes for them. */
-export type Takers = Map<string, (disk: IncomingDisk) => Promise<void>>;
 
 /**
  * The destination's part of a cold copy: takes the file, and has a VM made of it. It ends when it is aborted alone: the source's agent
@@ -25,7 +21,8 @@ export async function takeCopy(ports: MoveStepPorts, doing: Doing): Promise<neve
   await ports.folder.make(moves.folder);
   const path = fileOf(moves.folder, vm);
   const receiver = await createReceiver(ports, doing, path, Number(disk.exportBytes));
-  ports.takers.set(move.id, receiver.take);
+  const take = (incoming: IncomingDisk) => receiver.take(incoming);
+  ports.takers.set(move.id, take);
   try {
     const moved = await waitFor(receiver.received);
     await ports.taking(
@@ -38,7 +35,7 @@ export async function takeCopy(ports: MoveStepPorts, doing: Doing): Promise<neve
     doing.say(copied(moved));
     return await waitFor(untilAborted(signal));
   } finally {
-    if (ports.takers.get(move.id) === receiver.take) ports.takers.delete(move.id);
+    if (ports.takers.get(move.id) === take) ports.takers.delete(move.id);
     await receiver.end();
   }
 }
