@@ -5,17 +5,18 @@ import { MoveStreamError } from "./stream-error.ts";
 export interface ByteReader {
   /** All of `into`. */
   fill(into: Uint8Array): Promise<void>;
-  /** Up to a line feed, which is left out. Throws `bad_frame` for one of more than `most` bytes. */
+  /** Up to a line feed, which is left out; what comes after it stays with the channel. Throws `bad_frame` for more than `most` bytes. */
   line(most: number): Promise<string>;
-  /** Who reads next finds what was read and not used. */
+  /** It reads no more. */
   release(): void;
 }
 
 const LINE_FEED = 0x0a;
+const NOTHING = Buffer.alloc(0);
 const EVENTS = ["readable", "end", "close", "error"] as const;
 
 export function createByteReader(from: Duplex): ByteReader {
-  let rest: Buffer = Buffer.alloc(0);
+  let rest: Buffer = NOTHING;
   let wake = (): void => undefined;
   const woken = () => wake();
   for (const event of EVENTS) from.on(event, woken);
@@ -49,7 +50,9 @@ export function createByteReader(from: Duplex): ByteReader {
         const end = rest.subarray(0, most + 1).indexOf(LINE_FEED);
         if (end >= 0) {
           const text = rest.toString("latin1", 0, end);
-          rest = rest.subarray(end + 1);
+          // At once: a moment later the stream may have ended, as all of it was read.
+          if (end + 1 < rest.length) from.unshift(rest.subarray(end + 1));
+          rest = NOTHING;
           return text;
         }
         if (rest.length > most) throw new MoveStreamError("bad_frame", "its line has no end");
@@ -58,7 +61,6 @@ export function createByteReader(from: Duplex): ByteReader {
     },
     release() {
       for (const event of EVENTS) from.off(event, woken);
-      if (rest.length > 0) from.unshift(rest);
     },
   };
 }

@@ -1,15 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { once } from "node:events";
 import { mkdtemp, readFile, rm, stat, symlink, link, truncate, writeFile } from "node:fs/promises";
-import { connect, type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { setImmediate as turn } from "node:timers/promises";
 import fc from "fast-check";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import type { Clock } from "#core/ports.ts";
 import { eventually, realClock } from "#test/drivers/builders.ts";
 import { cutPair, patchwork, socketPair, sumOf } from "#test/drivers/move-stream.ts";
 import { createVirtualClock } from "#test/drivers/virtual-clock.ts";
+import { createDiskFrames } from "./disk-frames.ts";
 import { receiveDisk, type ReceiveDisk } from "./receive-disk.ts";
 import { receivedOf } from "./received-so-far.ts";
 import { sendDisk, type SendDisk } from "./send-disk.ts";
@@ -105,4 +105,177 @@ test("a disk that is cut off at any byte, any number of times, is the same in th
     { numRuns: 25 },
   );
   expect(goneOn).toBeGreaterThan(0);
+});
+
+test("an answer that was lost is given again at once, and nothing is sent twice", async () => {
+  const bytes = randomBytes(2 * MIB);
+  await writeFile(source, bytes);
+  await move();
+  const again = await move();
+  expect([again.sent, again.received]).toEqual([agreed(bytes), agreed(bytes)]);
+  expect(again.wire).toBeLessThan(1000);
+});
+
+test.each([
+  ["another attempt", { attempt: "a2" }, async () => undefined],
+  ["a file of another size", {}, () => truncate(target, MIB)],
+  ["a note that makes no sense", {}, () => writeFile(receivedOf(target), '{"upTo":')],
+  ["a note of another shape", {}, () => writeFile(receivedOf(target), '{"upTo":1e300}')],
+])("%s is begun anew", async (_, over, change) => {
+  const bytes = randomBytes(2 * MIB);
+  await writeFile(source, bytes);
+  await move();
+  await change();
+  const again = await move({ receive: over });
+  expect([again.sent, again.received]).toEqual([agreed(bytes), agreed(bytes)]);
+  expect(again.wire).toBeGreaterThan(bytes.length);
+});
+
+test("what was written after the last note is not gone on from, though the source has a hole there now", async () => {
+  const bytes = patchwork("1111");
+  await writeFile(source, bytes);
+  await move();
+  const note: unknown = JSON.parse(await readFile(receivedOf(target), "utf8"));
+  const half = { ...Object(note), upTo: 65_536, sha256: null };
+  await writeFile(receivedOf(target), JSON.stringify(half));
+  bytes.fill(0, 2 * 65_536);
+  await writeFile(source, bytes);
+  const { sent, received, wire } = await move();
+  expect([sent, received]).toEqual([agreed(bytes), agreed(bytes)]);
+  expect((await readFile(target)).equals(bytes)).toBe(true);
+  expect(wire).toBeLessThan(2 * 65_536);
+});
+
+test("a source that is another file after a cut is found out at the end; the next attempt begins anew", async () => {
+  await writeFile(source, randomBytes(2 * MIB));
+  const [near, far] = await cutPair(1.5 * MIB);
+  await Promise.allSettled([send(near), receive(far)]);
+  const bytes = randomBytes(2 * MIB);
+  await writeFile(source, bytes);
+  const wrong = await move();
+  expect([wrong.sent, wrong.received]).toEqual([
+    refused("wrong_checksum"),
+    refused("wrong_checksum"),
+  ]);
+  expect((await stat(target)).size).toBe(0);
+  const { sent, received } = await move();
+  expect([sent, received]).toEqual([agreed(bytes), agreed(bytes)]);
+  expect(await readFile(target)).toEqual(bytes);
+});
+
+test("what was whole and is another file now is found out, too", async () => {
+  await writeFile(source, randomBytes(MIB));
+  await move();
+  await writeFile(source, randomBytes(MIB));
+  const { sent, received } = await move();
+  expect([sent, received]).toEqual([refused("wrong_checksum"), refused("wrong_checksum")]);
+  expect((await stat(target)).size).toBe(0);
+});
+
+test("more than the receiver takes is refused before a byte of it, and nothing is made", async () => {
+  await writeFile(source, randomBytes(1001));
+  const { sent, received } = await move({ receive: { mostBytes: 1000 } });
+  expect([sent, received]).toEqual([refused("too_big"), refused("too_big")]);
+  await expect(stat(target)).rejects.toThrow("ENOENT");
+});
+
+test.each([
+  ["a link", (place: string, other: string) => symlink(other, place)],
+  ["a second name of a file", (place: string, other: string) => link(other, place)],
+])("%s in the file's place is not written through", async (_, make) => {
+  await writeFile(source, randomBytes(1000));
+  const other = path.join(folder, "other");
+  await writeFile(other, "precious");
+  await make(target, other);
+  const { sent, received } = await move();
+  expect([sent, received]).toEqual([refused("not_a_file"), refused("not_a_file")]);
+  expect(await readFile(other, "utf8")).toBe("precious");
+});
+
+test("a note that is a link to another's is not believed, nor written through", async () => {
+  const bytes = randomBytes(1000);
+  await writeFile(source, bytes);
+  const other = path.join(folder, "other");
+  await writeFile(other, "precious");
+  await symlink(other, receivedOf(target));
+  const { received } = await move();
+  expect(received).toEqual(agreed(bytes));
+  expect(await readFile(other, "utf8")).toBe("precious");
+});
+
+test("no link is read as a disk", async () => {
+  await writeFile(path.join(folder, "secret"), "shadow");
+  await symlink(path.join(folder, "secret"), source);
+  const { sent } = await move();
+  expect(sent).toEqual(refused("not_a_file"));
+});
+
+test("no more goes in a second than is allowed", async () => {
+  const time = createVirtualClock();
+  let waits = 0;
+  const clock: Clock = {
+    now: time.now,
+    sleep: (ms, signal) => {
+      if (ms <= 1000) waits++;
+      return time.sleep(ms, signal);
+    },
+  };
+  await writeFile(source, randomBytes(5 * MIB));
+  const [near, far] = await socketPair();
+  let at = 0;
+  // 1 MiB in a second.
+  const pace = { clock, mbitPerSecond: 8.388608, progress: (bytes: number) => (at = bytes) };
+  const both = Promise.all([send(near, pace), receive(far)]);
+  for (let second = 1; second < 5; second++) {
+    await eventually("the next block waits", () => waits === second);
+    expect(at).toBe(second * MIB);
+    await time.advance(999);
+    expect(at).toBe(second * MIB);
+    await time.advance(1);
+    await eventually("it is sent", () => at > second * MIB);
+  }
+  await both;
+  expect(waits).toBe(4);
+});
+
+test("called off, both ends end with why, and what arrived is gone on from", async () => {
+  const clock = createVirtualClock();
+  const bytes = randomBytes(4 * MIB);
+  await writeFile(source, bytes);
+  const why = new Error("the move is over");
+  const off = new AbortController();
+  const [near, far] = await socketPair();
+  let at = 0;
+  const both = Promise.allSettled([
+    send(near, { clock, mbitPerSecond: 8, signal: off.signal }),
+    receive(far, { signal: off.signal, progress: (done) => (at = done) }),
+  ]);
+  await eventually("the first block is there", () => at >= MIB);
+  off.abort(why);
+  expect(await both).toEqual([
+    { status: "rejected", reason: why },
+    { status: "rejected", reason: why },
+  ]);
+  const { received, wire } = await move();
+  expect(received).toEqual(agreed(bytes));
+  expect(wire).toBeLessThan(3 * MIB + 1000);
+});
+
+test("a receiver that takes nothing more holds the sender back: no more than a few MiB are on their way", async () => {
+  await writeFile(source, randomBytes(32 * MIB));
+  const [near, far] = await socketPair();
+  let at = 0;
+  const sent = send(near, { progress: (bytes) => (at = bytes) });
+  const frames = createDiskFrames(far);
+  await frames.head();
+  await frames.send("from", 0);
+  let before = -1;
+  const isStill = () => at === before || ((before = at), false);
+  await eventually("it stands still", isStill, 60_000, 200);
+  expect(at).toBeGreaterThan(0);
+  // Four blocks of ours, and what the system's buffers of both ends hold.
+  expect(near.writableLength).toBeLessThanOrEqual(4 * MIB + 100);
+  expect(at).toBeLessThan(24 * MIB);
+  far.destroy();
+  await expect(sent).rejects.toEqual(coded("cut_off"));
 });
