@@ -49,6 +49,11 @@ export async function importDisk(
     throw new DriverError("driver_failed", `${vm.vmId} is defined, and its disk is gone`);
 
   await refuseWhatHostCannot(host, vm, signal);
+  // A VHDX is whole, whatever its sender could have left to us.
+  const image =
+    from.format === "qcow2" && from.base !== null && !isPlaced
+      ? await heldBase(host, from.base)
+      : null;
   const place = {
     files,
     network: host.network,
@@ -58,7 +63,7 @@ export async function importDisk(
   const definition = domainXml(vm, place);
   if (!isTaken) await take(host, vm, from, taken, signal);
   if (!isPlaced) {
-    await finish(host, from, taken, signal);
+    await finish(host, image, taken, signal);
     await link(taken, files.disk);
     await syncFolder(host.folders.diskDir);
   }
@@ -95,16 +100,14 @@ async function take(
   await rename(part, taken);
 }
 
-/** Makes it a disk of this host's. Each step may be done again. */
+/** Makes it a disk of this host's, over the image that it lacks. Each step may be done again. */
 async function finish(
   host: KvmHost,
-  { format, base }: Received,
+  image: string | null,
   taken: string,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  // A VHDX is whole, whatever its sender could have left to us.
-  if (format === "qcow2" && base !== null) {
-    const image = await heldBase(host, base);
+  if (image !== null) {
     const words = ["rebase", "-q", "-u", "-f", "qcow2", "-F", "qcow2", "-b", image, taken];
     await runProgram("qemu-img", words, { signal });
   }

@@ -4,9 +4,9 @@ import { ImageFileName } from "#core/contracts/values.ts";
 import { DriverError, type VmRef } from "../driver.ts";
 import type { BaseImage, MovedDisk } from "../move-calls.ts";
 import { readQcow2 } from "./disks.ts";
-import { exists, filesOf, imageFile } from "./files.ts";
+import { exists, filesOf } from "./files.ts";
 import type { KvmHost } from "./host.ts";
-import { IMAGE_ENDING } from "./images.ts";
+import { IMAGE_ENDING, readImage } from "./images.ts";
 import { backingFileOf } from "./layers.ts";
 import type { Owned } from "./look.ts";
 
@@ -54,18 +54,18 @@ export async function describeDisk(
   };
 }
 
-/** As far as its sum is known: a large image is read through beside everything else, and until then the whole disk goes. */
+/** An image that is not what it was goes with the disk: no other host has the like. */
 async function baseOf(host: KvmHost, file: string): Promise<BaseImage | null> {
-  const sha256 = await host.shelf.sumOf({ file, path: imageFile(host.folders, file) });
+  const sha256 = await host.shelf.readSumOf(await readImage(host.folders, file));
   return sha256 === null ? null : { file, sha256 };
 }
 
-/** The path of an image that both ends hold. Throws `image_missing` when ours is another, or not read through. */
+/** The path of an image that both ends hold. Throws `image_missing` when ours is another. */
 export async function heldBase(host: KvmHost, base: BaseImage): Promise<string> {
-  const at = imageFile(host.folders, base.file);
-  if ((await host.shelf.sumOf({ file: base.file, path: at })) !== base.sha256)
+  const image = await readImage(host.folders, base.file);
+  if ((await host.shelf.readSumOf(image)) !== base.sha256)
     throw new DriverError("image_missing", `image ${base.file} is not here with that checksum`);
-  return at;
+  return image.path;
 }
 
 const MIB = 1024n ** 2n;
