@@ -36,8 +36,11 @@ export async function beReady(ports: MoveStepPorts, { vm }: Doing): Promise<Done
 }
 
 async function mustHold(ports: MoveStepPorts, { file, sha256 }: BaseImage): Promise<void> {
-  const told = ports.facts()?.images?.find((image) => image.file === file);
   const { imageFolder } = ports.driver;
+  const images = ports.facts()?.images;
+  // A host that cannot say is taken to hold every image; its driver looks again when it needs it.
+  if (imageFolder === null && images === undefined) return;
+  const told = images?.find((image) => image.file === file);
   const sum = imageFolder === null ? (told?.sha256 ?? null) : await imageFolder.sumOf(file);
   if (sum === sha256) return;
   if (sum === null && told?.sha256 === null)
