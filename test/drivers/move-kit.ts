@@ -14,6 +14,7 @@ import {
 } from "#host-agent/drivers/simulated/driver.ts";
 import { runAt } from "#host-agent/drivers/simulated/guest.ts";
 import { memoryWorld } from "#host-agent/drivers/simulated/world.ts";
+import type { MoveFolder } from "#host-agent/moves/move-files.ts";
 import type { MovePorts } from "#host-agent/moves/movers.ts";
 import { memoryStore } from "#host-agent/state/state-store.ts";
 import { aDesiredVm, randomIds } from "./builders.ts";
@@ -22,16 +23,28 @@ import { dyingAfter, mortalControlPlane, mortalStore, type Step } from "./mortal
 import { createMemoryDisk, createMoveLine, type MoveLine } from "./move-line.ts";
 import { createVirtualClock, type VirtualClock } from "./virtual-clock.ts";
 
+/** Time, as a story goes on in it. */
+type Story = { clock: VirtualClock };
+
 type OverHost = {
   driver?: Partial<SimulatedOptions>;
   moves?: Partial<MovePorts>;
   destroysPerHour?: number;
 };
 
+/** Of a dead agent, nothing more comes to its disk. */
+const mortalFolder = (folder: MoveFolder, step: Step): MoveFolder => ({
+  list: (at) => step("before list").then(() => folder.list(at)),
+  has: (file) => step("before has").then(() => folder.has(file)),
+  remove: (file) => step("before remove").then(() => folder.remove(file)),
+  make: (at) => step("before make").then(() => folder.make(at)),
+  freeBytes: (at) => step("before free").then(() => folder.freeBytes(at)),
+});
+
 /** A simulated host whose agent may die at any of its steps, and begin anew on what is left. */
 export function createMoveHost(
   name: string,
-  { clock, line }: { clock: VirtualClock; line: MoveLine },
+  { clock, line }: { clock: Story["clock"]; line: MoveLine },
   over: OverHost = {},
 ) {
   const plane = createFakeControlPlane();
@@ -63,7 +76,11 @@ export function createMoveHost(
       clock,
       random: () => 0.5,
       log,
-      moves: { channel: line.of(name, disk, dead.signal), folder: disk, ...over.moves },
+      moves: {
+        channel: line.of(name, disk, dead.signal),
+        folder: mortalFolder(disk, step),
+        ...over.moves,
+      },
       ...(over.destroysPerHour !== undefined && {
         settings: { destroysPerHour: over.destroysPerHour },
       }),
@@ -107,8 +124,10 @@ export function createMoveHost(
 export type MoveHost = ReturnType<typeof createMoveHost>;
 
 /** The control plane's side of one move, by core's own rules, with the rows in memory. */
-export function createMoveStory(over: { source?: OverHost; destination?: OverHost } = {}) {
-  const clock = createVirtualClock();
+export function createMoveStory(
+  over: { source?: OverHost; destination?: OverHost; clock?: VirtualClock } = {},
+) {
+  const clock = over.clock ?? createVirtualClock();
   const line = createMoveLine(clock);
   const source = createMoveHost("source", { clock, line }, over.source);
   const destination = createMoveHost("destination", { clock, line }, over.destination);
@@ -122,6 +141,11 @@ export function createMoveStory(over: { source?: OverHost; destination?: OverHos
   const read: Record<MoveRole, number> = { source: 0, destination: 0 };
   const seen = { isVmToGo: false, isVmLost: false, isAsWanted: false, isOff: false };
 
+  const addressOf = ({ plane }: MoveHost) =>
+    plane.reports.findLast(({ facts }) => facts?.migrationAddress)?.facts?.migrationAddress ?? {
+      host: "destination",
+      port: 7000,
+    };
   const render = (role: MoveRole): DesiredVm | null => {
     const epoch = role === "source" ? 3 : (move?.epoch ?? 0);
     const whole = { ...vm, generation, power, mayCreate: generation === 1 };
@@ -144,7 +168,7 @@ export function createMoveStory(over: { source?: OverHost; destination?: OverHos
           method: move.method,
           epoch: move.epoch,
           format: "simulated",
-          address: { host: "destination", port: 7000 },
+          address: addressOf(hosts.destination),
           key,
           mbitPerSecond: null,
           disk: move.disk && {
@@ -295,7 +319,7 @@ export function createMoveStory(over: { source?: OverHost; destination?: OverHos
       }
       throw new Error(`never: ${what}, at ${move?.step} ${JSON.stringify(move?.failure)}`);
     },
-    /** How often the VM was started on either host. */
+    /** What each host has of the VM's disk. */
     async disks() {
       const of = async (host: MoveHost) => (await host.world.vm(vm.vmId))?.disk ?? null;
       return { source: await of(source), destination: await of(destination) };

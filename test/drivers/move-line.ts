@@ -90,7 +90,7 @@ export function createMoveLine(clock: Clock) {
           },
         };
         try {
-          await take(incoming);
+          await Promise.race([take(incoming), aborted(over)]);
         } catch (cause) {
           signal.throwIfAborted();
           throw new MoveStreamError("cut_off", "the other host is gone", { cause });
@@ -102,4 +102,12 @@ export function createMoveLine(clock: Clock) {
   const ends = new WeakMap<MoveDoor, { disk: MemoryDisk; dead: AbortSignal }>();
   return line;
 }
+
+const aborted = (signal: AbortSignal) =>
+  new Promise<never>((_, reject) => {
+    const abort = () => reject(new Error("it is over", { cause: signal.reason }));
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  });
+
 export type MoveLine = ReturnType<typeof createMoveLine>;
