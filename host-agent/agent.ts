@@ -16,7 +16,7 @@ import { createMeter } from "#host-agent/meter/meter.ts";
 import { createObserver, type Observer } from "#host-agent/converge/observer.ts";
 import { createMoveChannel } from "#host-agent/moves/move-channel.ts";
 import { realMoveFolder } from "#host-agent/moves/move-files.ts";
-import { createMovers, type MovePorts } from "#host-agent/moves/movers.ts";
+import { createMovers, DEFAULT_MOVING, type MovePorts } from "#host-agent/moves/movers.ts";
 import { createPassQueue } from "#host-agent/converge/pass-queue.ts";
 import { createPlaneTime, type PlaneTime } from "#host-agent/channel/plane-time.ts";
 import { createReporter } from "#host-agent/channel/reporter.ts";
@@ -71,7 +71,6 @@ export type AgentSettings = {
 };
 /** What may change while the agent runs. */
 export type ChangeableSettings = Omit<AgentSettings, "stepLimitSeconds">;
-export const MOVES_AT_ONCE = 2;
 const DEFAULT_SETTINGS: AgentSettings = {
   concurrency: 8,
   destroysPerHour: 20,
@@ -157,8 +156,7 @@ export function createAgent(ports: AgentPorts): Agent {
   const movers = createMovers({
     channel: createMoveChannel({ listen: null, clock, log }),
     folder: realMoveFolder,
-    mbitPerSecond: null,
-    atOnce: MOVES_AT_ONCE,
+    ...DEFAULT_MOVING,
     ...ports.moves,
     driver,
     observer,

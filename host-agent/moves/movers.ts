@@ -42,6 +42,8 @@ export type MovePorts = Readonly<{
   atOnce: number;
 }>;
 
+export const DEFAULT_MOVING = { mbitPerSecond: null, atOnce: 2 } as const;
+
 export function createMovers(
   ports: MovePorts &
     Readonly<{
