@@ -136,8 +136,13 @@ export function createSync(ports: SyncPorts): Sync {
   /** To its own worker, unless it is in the hands of its move, or was, and is not out of them yet. */
   function give(vm: DesiredVm, look: Look, full: boolean): void {
     const { vmId } = vm;
-    const workerEnded = async () => workers.get(vmId)?.ended();
-    movers.give(vm, full, workerEnded);
+    movers.give(vm, full, {
+      ended: async () => workers.get(vmId)?.ended(),
+      atRest: async () => {
+        await later.get(vmId);
+        await workers.get(vmId)?.idle();
+      },
+    });
     if (isInHands(vm)) {
       workers.get(vmId)?.release();
       tellInHands(vm, look, full);

@@ -44,17 +44,17 @@ async function describe(ports: MoveStepPorts, { vm, signal }: Doing): Promise<Do
   };
 }
 
-async function release(ports: MoveStepPorts, { vm, signal, workerEnded }: Doing): Promise<Done> {
+async function release(ports: MoveStepPorts, { vm, signal, worker }: Doing): Promise<Done> {
   const moves = movesOf(ports);
-  await workerEnded();
+  await worker.ended();
   await briefly(ports, "release", signal, (inner) => moves.release(vm, inner));
   return { done: "released" };
 }
 
 /** Whatever was under way for the move has ended before this begins. */
-async function hold(ports: MoveStepPorts, { vm, signal, workerEnded }: Doing): Promise<Done> {
+async function hold(ports: MoveStepPorts, { vm, signal, worker }: Doing): Promise<Done> {
   const { moves } = ports.driver;
-  await workerEnded();
+  await worker.ended();
   // Without these calls nothing was ever given away.
   if (moves === null) return { done: "held" };
   await ports.folder.remove(fileOf(moves.folder, vm));

@@ -10,13 +10,20 @@ import type { MovingVm } from "./move-files.ts";
 export type Done = Pick<MoveReport, "done"> &
   Partial<Pick<MoveReport, "disk" | "sha256" | "bytes">>;
 
+/** The VM's own worker, as far as its move must know. */
+export type VmsWorker = Readonly<{
+  /** It has let go of the VM, and what it did is over. */
+  ended: () => Promise<void>;
+  /** It goes by what is wanted now, and has nothing under way. */
+  atRest: () => Promise<void>;
+}>;
+
 /** A step of a move as it is being done. */
 export type Doing = Readonly<{
   vm: MovingVm;
   /** Aborted when the move is at another step, or is named no more. */
   signal: AbortSignal;
-  /** The VM's own worker has let go of it, and has ended. */
-  workerEnded: () => Promise<void>;
+  worker: VmsWorker;
   /** Of somebody else's doing: meanwhile there is nothing for the agent to do. */
   waitFor: <T>(event: Promise<T>) => Promise<T>;
   /** What of the disk is at the destination. */
@@ -40,7 +47,7 @@ export type MoveWorkerPorts = Readonly<{
 
 /** This host's part of one VM's move: one step at a time, and none before the former one has ended, however it did. */
 export interface MoveWorker {
-  give(vm: MovingVm, again: boolean, workerEnded: () => Promise<void>): void;
+  give(vm: MovingVm, again: boolean, worker: VmsWorker): void;
   /** The move is named no more: what is under way is aborted. */
   release(): void;
   part(): MovingVm | null;
@@ -84,7 +91,7 @@ export function createMoveWorker(ports: MoveWorkerPorts): MoveWorker {
   }
 
   /** Until it is done, or cannot be. */
-  async function persist(vm: MovingVm, job: Job, workerEnded: () => Promise<void>) {
+  async function persist(vm: MovingVm, job: Job, worker: VmsWorker) {
     const signal = AbortSignal.any([job.stop.signal, ports.signal]);
     const { vmId, move } = vm;
     const fields = { vm_id: vmId, move_id: move.id, role: move.role, step: move.step };
@@ -98,7 +105,7 @@ export function createMoveWorker(ports: MoveWorkerPorts): MoveWorker {
     const doing: Doing = {
       vm,
       signal,
-      workerEnded,
+      worker,
       waitFor: (event) => waitIn(job, event),
       tell: (bytes) => {
         // It goes forward: what failed before is of the past.
@@ -132,14 +139,14 @@ export function createMoveWorker(ports: MoveWorkerPorts): MoveWorker {
     }
   }
 
-  function begin(vm: MovingVm, workerEnded: () => Promise<void>): void {
+  function begin(vm: MovingVm, worker: VmsWorker): void {
     present?.stop.abort();
     const former = [...jobs].map((job) => job.ended);
     const job: Job = { stop: new AbortController(), ended: Promise.resolve(), waits: false };
     present = job;
     jobs.add(job);
     job.ended = Promise.all(former)
-      .then(() => (job.stop.signal.aborted ? undefined : persist(vm, job, workerEnded)))
+      .then(() => (job.stop.signal.aborted ? undefined : persist(vm, job, worker)))
       .catch((error: unknown) => log.error("move_work_failed", { error: String(error) }))
       .finally(() => {
         jobs.delete(job);
@@ -151,12 +158,12 @@ export function createMoveWorker(ports: MoveWorkerPorts): MoveWorker {
   }
 
   return {
-    give(vm, again, workerEnded) {
+    give(vm, again, worker) {
       const isSame = part !== null && stepKey(part) === stepKey(vm);
       part = vm;
       if (!isSame) {
         word = null;
-        begin(vm, workerEnded);
+        begin(vm, worker);
       } else if (again && word !== null) ports.report(word, true);
     },
     release() {

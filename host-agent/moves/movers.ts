@@ -13,14 +13,14 @@ import { doMoveStep } from "./do-step.ts";
 import type { MoveChannel } from "./move-channel.ts";
 import type { MoveFolder, MovingVm } from "./move-files.ts";
 import { createMoveNotes } from "./move-notes.ts";
-import { createMoveWorker, type MoveWorker } from "./move-worker.ts";
+import { createMoveWorker, type MoveWorker, type VmsWorker } from "./move-worker.ts";
 import type { Takers } from "./step-ports.ts";
 import { createTidier } from "./tidy-moves.ts";
 
 /** This host's parts of all moves, each alone: one that is slow or broken delays no other, and no pass. */
 export interface Movers {
-  /** What is wanted of the VM now, a move of it or none. `workerEnded`: what it does is the VM's worker's no more. */
-  give(vm: DesiredVm, again: boolean, workerEnded: () => Promise<void>): void;
+  /** What is wanted of the VM now, a move of it or none. */
+  give(vm: DesiredVm, again: boolean, worker: VmsWorker): void;
   release(vmId: string): void;
   releaseUnnamed(named: ReadonlySet<string>): void;
   /** Whether the VM's worker may go by this look. null: it may; else when there is something to look for. */
@@ -133,10 +133,10 @@ export function createMovers(
   }
 
   return {
-    give(vm, again, workerEnded) {
+    give(vm, again, vmsWorker) {
       const { move } = vm;
       if (move === undefined) release(vm.vmId);
-      else workerFor(vm.vmId).give({ ...vm, move }, again, workerEnded);
+      else workerFor(vm.vmId).give({ ...vm, move }, again, vmsWorker);
     },
     release,
     releaseUnnamed(named) {

@@ -49,8 +49,13 @@ export async function sendCopy(ports: MoveStepPorts, doing: Doing): Promise<Done
 }
 
 /** Its own worker stops it, as the document says. Throws `vm_missing`, `stale_epoch`. */
-async function untilOff(ports: MoveStepPorts, { vm, signal, waitFor }: Doing): Promise<void> {
+async function untilOff(
+  ports: MoveStepPorts,
+  { vm, signal, waitFor, worker }: Doing,
+): Promise<void> {
   for (;;) {
+    // A start that it began before it was told otherwise may be under way, of a VM that is seen off.
+    await waitFor(worker.atRest());
     const seen = (await ports.observer.look()).vms.get(vm.vmId);
     if (seen === undefined) throw new DriverError("vm_missing", `VM ${vm.vmId} is not here`);
     if (seen.ownerEpoch !== vm.ownerEpoch)

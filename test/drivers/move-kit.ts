@@ -1,11 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { MoveReport } from "#core/contracts/agent/moves.ts";
-import type { Move, MoveRole } from "#core/moves/move.ts";
-import { nextMoveStep } from "#core/moves/move.ts";
+import { nextMoveStep, type Move, type MoveRole } from "#core/moves/move.ts";
 import { decideMove, learn, type SeenOfMove, type Word } from "#core/moves/next-step.ts";
 import { partOf } from "#core/moves/part.ts";
 import { createAgent, type Agent } from "#host-agent/agent.ts";
+import type { VmDriver } from "#host-agent/drivers/driver.ts";
 import { createMemoryDoorbell } from "#host-agent/channel/rings.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
 import {
@@ -29,6 +29,8 @@ type Story = { clock: VirtualClock };
 type OverHost = {
   driver?: Partial<SimulatedOptions>;
   moves?: Partial<MovePorts>;
+  /** Stands between the agent and its driver. */
+  wrap?: (driver: VmDriver) => VmDriver;
   destroysPerHour?: number;
 };
 
@@ -58,18 +60,19 @@ export function createMoveHost(
   function live(lives: number) {
     const dead = new AbortController();
     const mortal = dyingAfter(lives, () => dead.abort(new Error("its agent is dead")));
-    const step: Step = (place) => mortal.step(place);
+    const step: Step = () => mortal.step();
+    const driver = createSimulatedDriver({
+      world,
+      clock,
+      ids: randomIds,
+      delays: NO_DELAYS,
+      faults: ({ operation }) => step(operation),
+      moves: { folder, files: disk },
+      ...over.driver,
+    });
     const agent: Agent = createAgent({
       hostId: plane.hostId,
-      driver: createSimulatedDriver({
-        world,
-        clock,
-        ids: randomIds,
-        delays: NO_DELAYS,
-        faults: ({ operation }) => step(operation),
-        moves: { folder, files: disk },
-        ...over.driver,
-      }),
+      driver: over.wrap?.(driver) ?? driver,
       controlPlane: mortalControlPlane(plane, step),
       doorbell: createMemoryDoorbell,
       store: mortalStore(store, step),
