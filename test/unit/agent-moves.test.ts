@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { createTestHost } from "#test/drivers/agent-harness.ts";
+import { unreachable } from "#test/drivers/fake-control-plane.ts";
 import { sampled } from "#test/harness/extent.ts";
 import { createMoveStory, type MoveStory } from "#test/drivers/move-kit.ts";
 
@@ -178,6 +180,46 @@ describe("a cold move", () => {
     await story.until("it has ended", hasEnded(story));
     await expectMoved(story, serial);
   });
+});
+
+test("a host says that it moves VMs, and where those of others come to it", async () => {
+  const { source } = createMoveStory();
+  await source.agent.pass();
+  expect(source.plane.reports.at(0)?.facts).toMatchObject({
+    capabilities: { moveCold: true },
+    migrationAddress: { host: "source", port: 7000 },
+  });
+  const closed = createTestHost();
+  await closed.agent.pass();
+  const facts = closed.plane.reports.at(0)?.facts;
+  expect(facts?.capabilities.moveCold).toBe(false);
+  expect(facts).not.toHaveProperty("migrationAddress");
+});
+
+test("files and notes of moves that nobody names any more are removed, and nothing else", async () => {
+  const { source } = createMoveStory();
+  const attempt = `${crypto.randomUUID()}-4`;
+  const others = ["disk.qcow2", `move-${attempt}.bak`, `${attempt}.taken.qcow2`, "move-x-1.in"];
+  const left = [`move-${attempt}.in`, `move-${attempt}.in.received`, `move-${attempt}.out.part`];
+  for (const name of [...others, ...left]) await source.disk.write(`${source.folder}/${name}`, "");
+  await source.store.write(`moves/${attempt}.json`, `{"exported":true,"moved":null}`);
+  // Before it knows what is wanted it leaves everything.
+  source.plane.outage = unreachable();
+  await source.agent.pass();
+  expect(source.files()).toHaveLength(others.length + left.length);
+  source.plane.outage = null;
+  source.plane.want([]);
+  await source.agent.pass();
+  expect(source.files()).toEqual(others.map((name) => `${source.folder}/${name}`));
+  expect(await source.store.list("moves")).toEqual([]);
+});
+
+test("while a VM of the document cannot be read, its files stay", async () => {
+  const { source, vm } = createMoveStory();
+  await source.disk.write(`${source.folder}/move-${vm.vmId}-7.out`, "");
+  source.plane.want([{ ...vm, needs: ["a-word-of-tomorrow"] }]);
+  await source.agent.pass();
+  expect(source.files()).toHaveLength(1);
 });
 
 describe("an agent that dies in a move", () => {

@@ -63,6 +63,7 @@ const ALL_CAPABILITIES: DriverCapabilities = {
   diskBus: true,
   adoptDisk: true,
   restoreTrash: true,
+  moveCold: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };
