@@ -43,13 +43,32 @@ export async function pause(clock: Clock, ms: number, signal: AbortSignal): Prom
   }
 }
 
-/** At most `size()` holders at once, asked each time; the others wait in the order of their asking. */
-export function createSlots(size: () => number): <T>(work: () => Promise<T>) => Promise<T> {
+/**
+ * At most `size()` holders at once, asked each time; the others wait in the order of their asking. Who waits, and whose signal is
+ * aborted, waits no longer: its reason is thrown.
+ */
+export function createSlots(
+  size: () => number,
+): <T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T> {
   let taken = 0;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
+  let waiting: (() => void)[] = [];
+  const turn = (signal: AbortSignal | undefined) =>
+    new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        waiting = waiting.filter((other) => other !== enter);
+        reject(abortOf(signal));
+      };
+      const enter = () => {
+        signal?.removeEventListener("abort", leave);
+        resolve();
+      };
+      waiting.push(enter);
+      signal?.addEventListener("abort", leave, { once: true });
+    });
+  return async (work, signal) => {
+    signal?.throwIfAborted();
     if (waiting.length === 0 && taken < size()) taken += 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
+    else await turn(signal);
     try {
       return await work();
     } finally {
@@ -61,6 +80,9 @@ export function createSlots(size: () => number): <T>(work: () => Promise<T>) => 
     }
   };
 }
+
+const abortOf = (signal: AbortSignal | undefined): Error =>
+  signal?.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal?.reason });
 
 /** Seconds 1, 2, 4 … up to `most`, for the first, second, third … failure in a row. */
 export const backOffMs = (failures: number, mostMs = 60_000): number =>

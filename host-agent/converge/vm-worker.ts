@@ -32,6 +32,8 @@ export interface VmWorker {
   release(): void;
   /** It has not ended: a step of it may be under way, also when the VM was released meanwhile. */
   isWorking(): boolean;
+  /** Resolves when it has ended. */
+  ended(): Promise<void>;
   /** Resolves when the worker has ended, or waits for the hypervisor, the guest or its next attempt. */
   idle(): Promise<void>;
 }
@@ -51,6 +53,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
   let waiting = false;
   let wake = new AbortController();
   let idlers: (() => void)[] = [];
+  let enders: (() => void)[] = [];
   /** Looks up to this number may have been before the last step. */
   let staleUpTo = 0;
   let stoppingSince: Date | null = null;
@@ -289,6 +292,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       if (working === null) {
         waiting = false;
         becomeIdle();
+        for (const resolve of enders) resolve();
+        enders = [];
       }
     }
   }
@@ -309,6 +314,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       wake.abort();
     },
     isWorking: () => working !== null,
+    ended: () =>
+      working === null ? Promise.resolve() : new Promise((resolve) => enders.push(resolve)),
     idle: () =>
       working === null || waiting
         ? Promise.resolve()

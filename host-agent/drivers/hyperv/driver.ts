@@ -162,6 +162,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       ending: ".vhdx",
       sumOf: (file) => shelf.sumOf(imageAt({ file, virtualBytes: 1 })),
     },
+    moves: null,
     async facts(signal) {
       const facts = await look("facts", Facts, signal);
       if (!facts.switchPresent)

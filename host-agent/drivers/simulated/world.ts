@@ -44,6 +44,8 @@ export const VmRecord = z.object({
   unguarded: z.boolean().optional(),
   /** Somebody took its definition away while it ran: with its process the rest of that goes. */
   undefinedRun: z.boolean().optional(),
+  /** It was released to another host, and does not start here any more. */
+  released: z.boolean().optional(),
   starts: z.int().nonnegative(),
 });
 export type VmRecord = z.infer<typeof VmRecord>;

@@ -1,0 +1,23 @@
+import type { MoveCalls } from "../move-calls.ts";
+import { exportDisk } from "./export-disk.ts";
+import type { KvmHost } from "./host.ts";
+import { importDisk, movesFolder } from "./import-disk.ts";
+import { describeDisk } from "./movable-disk.ts";
+import { markReleased } from "./release-vm.ts";
+
+/** Gives every failure its stable code, and ends with the driver. */
+export type DriverCall = <T>(
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+) => Promise<T>;
+
+/** What moves between hosts ask of a KVM host. */
+export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
+  folder: movesFolder(host),
+  describe: (vm, signal) => call(signal, (signal) => describeDisk(host, vm, signal)),
+  exportDisk: (vm, to, signal) => call(signal, (signal) => exportDisk(host, vm, to, signal)),
+  importDisk: (vm, from, signal) => call(signal, (signal) => importDisk(host, vm, from, signal)),
+  release: (vm, signal) => call(signal, (signal) => markReleased(host, vm, true, signal)),
+  hold: (vm, signal) => call(signal, (signal) => markReleased(host, vm, false, signal)),
+  live: null,
+});
