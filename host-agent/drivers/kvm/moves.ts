@@ -19,5 +19,4 @@ export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
   importDisk: (vm, from, signal) => call(signal, (signal) => importDisk(host, vm, from, signal)),
   release: (vm, signal) => call(signal, (signal) => markReleased(host, vm, true, signal)),
   hold: (vm, signal) => call(signal, (signal) => markReleased(host, vm, false, signal)),
-  live: null,
 });
