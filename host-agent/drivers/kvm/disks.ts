@@ -46,11 +46,22 @@ export function gibOf(disk: Qcow2): number {
  * Makes a disk as a linked clone of an image, which is only ever read. It appears under its name whole or not at
  * all, once `allowed` has come true, and a disk that stands there already is kept as it is: it may be a customer's.
  */
-export async function cloneImage(
+export const cloneImage = (
   image: string,
   disk: string,
   sizeGib: number,
   allowed: Promise<unknown>,
+  signal?: AbortSignal,
+): Promise<void> => createDisk({ image, disk, sizeGib, allowed }, signal);
+
+/** The same; without an image it is an empty disk that stands alone. */
+export async function createDisk(
+  {
+    image,
+    disk,
+    sizeGib,
+    allowed,
+  }: { image: string | null; disk: string; sizeGib: number; allowed?: Promise<unknown> },
   signal?: AbortSignal,
 ): Promise<void> {
   const part = `${disk}.part`;
@@ -61,7 +72,11 @@ export async function cloneImage(
     await runProgram(
       "qemu-img",
       // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.
-      ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, part, `${sizeGib}G`],
+      [
+        ...["create", "-q", "-f", "qcow2"],
+        ...(image === null ? [] : ["-F", "qcow2", "-b", image]),
+        ...[part, `${sizeGib}G`],
+      ],
       { signal, timeoutMs: CLONE_TIMEOUT_MS },
     );
     await syncFile(part);
