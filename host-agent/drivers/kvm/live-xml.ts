@@ -105,10 +105,14 @@ export function liveXml(running: string, target: string, moved: VmRef): string {
       case "serial":
       case "console":
         // The terminal is one of the source's.
-        return withChildren(node, [
-          ...without(children, "source", "log"),
-          ...(named(children, "log").length > 0 ? [log] : []),
-        ]);
+        return element(
+          nameOf(node),
+          [
+            ...without(children, "source", "log"),
+            ...(named(children, "log").length > 0 ? [log] : []),
+          ],
+          Object.fromEntries(Object.entries(attributesOf(node)).filter(([name]) => name !== "tty")),
+        );
       case "interface": {
         const card = cards.get(macOf(node));
         if (card === undefined)
