@@ -1,4 +1,5 @@
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
+import path from "node:path";
 import { afterEach, beforeAll, afterAll, describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { filesOf } from "#host-agent/drivers/kvm/files.ts";
@@ -161,12 +162,29 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
     await countsOn(source, vm, await countOf(source, vm));
     await forwarded?.close();
 
-    await source.host.virsh("migrate-setspeed", vm.vmId, "0").catch(() => undefined);
     await source.host.virsh("migrate-setspeed", vm.vmId, "8796093022207");
     await source.live.migrateLive(vm, await joined(vm));
     expect(await verdictOf(vm)).toBe("moved");
     await source.host.driver.destroy(vm);
     await destination.host.driver.destroy(movedOf(vm));
+  });
+
+  test("whose agents lose each other in the middle counts on where it was, and leaves nothing at the other end that runs", async () => {
+    const vm = await counting();
+    const { came } = await inTheMiddle(vm);
+    await forwarded?.close();
+    expect(await came).toMatch(/^failed/);
+    await settled(vm, "rolled_back");
+    expect(await destination.live.seen(movedOf(vm))).toBe("none");
+    await countsOn(source, vm, await countOf(source, vm));
+    await source.host.driver.destroy(vm);
+    await destination.host.driver.destroy(movedOf(vm));
+    expect(await destination.host.driver.list()).toEqual([]);
+    console.info(
+      "LEFT",
+      await readdir(path.join(destination.libvirt.root, "var/lib/libvirt/qemu/berth-moves")),
+      await readdir(path.join(source.libvirt.root, "var/lib/libvirt/qemu/berth-moves")),
+    );
   });
 
   test("whose destination dies in the middle counts on where it was", async () => {

@@ -65,20 +65,16 @@ export async function createDisk(
   signal?: AbortSignal,
 ): Promise<void> {
   const part = `${disk}.part`;
+  // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.
+  const under = image === null ? [] : ["-F", "qcow2", "-b", image];
   try {
     // qemu-img keeps the rights of a file that is there; of its own it would make one that everybody reads.
     await writeFile(part, "", { mode: 0o600 });
     await chmod(part, await fileModeIn(path.dirname(disk)));
-    await runProgram(
-      "qemu-img",
-      // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.
-      [
-        ...["create", "-q", "-f", "qcow2"],
-        ...(image === null ? [] : ["-F", "qcow2", "-b", image]),
-        ...[part, `${sizeGib}G`],
-      ],
-      { signal, timeoutMs: CLONE_TIMEOUT_MS },
-    );
+    await runProgram("qemu-img", ["create", "-q", "-f", "qcow2", ...under, part, `${sizeGib}G`], {
+      signal,
+      timeoutMs: CLONE_TIMEOUT_MS,
+    });
     await syncFile(part);
     await allowed;
     // A link refuses a name that is taken; a rename would replace it.

@@ -133,7 +133,7 @@ export function liveXml(running: string, target: string, moved: VmRef): string {
     if (name === "seclabel") return [];
     return name === "devices" ? [withChildren(node, childrenOf(node).map(device))] : [node];
   });
-  return String(builder.build([withChildren(source, children)]));
+  return builder.build([withChildren(source, children)]);
 }
 
 const withChildren = (node: XmlNode, children: XmlNode[]): XmlNode =>

@@ -68,6 +68,14 @@ export async function migrateLive(
   // They bear the VM's tag, should a crash leave them behind.
   const file = filesOf(host.folders, ref).definition;
   const written = { live: `${file}.live`, lasting: `${file}.lasting` };
+  const options = {
+    xml: written.live,
+    "persistent-xml": written.lasting,
+    migrateuri: `unix://${qemu}`,
+    "disks-uri": `unix://${nbd}`,
+    domain: ref.vmId,
+    desturi: `qemu+unix:///system?socket=${libvirt}`,
+  };
   const command = [
     "migrate",
     "--live",
@@ -76,9 +84,7 @@ export async function migrateLive(
     base === null ? "--copy-storage-all" : "--copy-storage-inc",
     "--auto-converge",
     "--abort-on-error",
-    ...["--xml", written.live, "--persistent-xml", written.lasting],
-    ...["--migrateuri", `unix://${qemu}`, "--disks-uri", `unix://${nbd}`],
-    ...["--domain", ref.vmId, "--desturi", `qemu+unix:///system?socket=${libvirt}`],
+    ...Object.entries(options).flatMap(([name, value]) => [`--${name}`, value]),
   ];
   try {
     await writeFile(written.live, liveXml(running, target.definition, moved), { mode: 0o600 });
