@@ -7,6 +7,9 @@ import type {
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
 import type { MoveCalls } from "./move-calls.ts";
+import type { VmRef } from "./vm-ref.ts";
+
+export type { VmRef };
 
 /**
  * The one contract that every hypervisor's driver keeps, and that `test/drivers/contract.ts` checks.
@@ -132,9 +135,6 @@ export type InstallationId = () => string | null;
 /** Whether a tag is another Berth's. */
 export const isForeign = (tagged: string | null, own: string | null): boolean =>
   tagged !== null && own !== null && tagged !== own;
-
-/** Who a VM is to a driver: both must match the tag that the hypervisor holds. */
-export type VmRef = Readonly<{ vmId: string; ownerEpoch: number }>;
 
 export type VmCounters = Readonly<{
   vmId: string;

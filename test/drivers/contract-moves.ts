@@ -27,7 +27,7 @@ export function movesContract(kit: ContractKit): void {
       moved: (vm: DesiredVm): DesiredVm => ({ ...vm, ownerEpoch: vm.ownerEpoch + 1 }),
       exported: fileAt,
       /** Exports a VM that is off, and carries the file. */
-      async sent(vm: DesiredVm) {
+      sent: async (vm: DesiredVm) => {
         const { base } = await source.describe(vm);
         const file = fileAt(source, vm);
         await source.exportDisk(vm, { path: file, format, base });
@@ -73,7 +73,6 @@ export function movesContract(kit: ContractKit): void {
         const vm = await created({ ownerEpoch: 4 });
         await end.mark(vm);
         const { base } = withBase ? await source.describe(vm) : { base: null };
-        expect(base === null).toBe(!withBase);
         const file = end.exported(source, vm);
         // An earlier attempt's file is written over.
         for (let times = 0; times < 2; times++)
@@ -151,9 +150,9 @@ export function movesContract(kit: ContractKit): void {
       await expect(source.release(vm)).rejects.toEqual(code("must_be_off"));
       await kit.driver.stop(vm, "firm");
       for (let times = 0; times < 2; times++) await source.release(vm);
-      for (const driver of [kit.driver, await kit.host.reopen?.()])
-        if (driver !== undefined)
-          await expect(driver.start(vm)).rejects.toEqual(code("stale_epoch"));
+      const reopened = (await kit.host.reopen?.()) ?? kit.driver;
+      for (const driver of [kit.driver, reopened])
+        await expect(driver.start(vm)).rejects.toEqual(code("stale_epoch"));
       const bigger = { ...vm, size: { ...vm.size, memoryMib: vm.size.memoryMib + 64 } };
       await expect(kit.driver.resize(bigger)).rejects.toEqual(code("stale_epoch"));
       // It is reported as it is.
@@ -206,7 +205,7 @@ export function movesContract(kit: ContractKit): void {
     });
 
     test("an import never writes over a disk that was started", async (context) => {
-      const { source, destination, second, format, moved, ...end } = ends(context);
+      const { destination, second, moved, ...end } = ends(context);
       const vm = await created();
       const there = moved(vm);
       await second.create(there);

@@ -69,7 +69,7 @@ export async function openKvmTestHost({
   const options: KvmOptions = {
     ...dirs,
     uri,
-    ...(libvirt && { runDir: libvirt.runDir }),
+    ...(libvirt && { runDir: libvirt.runDir, root: libvirt.root }),
     network: bridge === null ? { kind: "user" } : { kind: "network", name: bridge.name },
     emulationAllowed: true,
     agentVersion: "test",

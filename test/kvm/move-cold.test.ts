@@ -1,4 +1,4 @@
-import { open, stat, truncate, writeFile } from "node:fs/promises";
+import { link, open, rename, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
@@ -235,8 +235,7 @@ describe.skipIf(!ground.available)(`moving a disk between KVM hosts, cold${why}`
       await carry(path.join(host.dirs.imageDir, `${host.imageName}.qcow2`), file);
       await writeFile(file, "");
       await hostile[what]?.(file);
-      const before = await readFile(file).then((bytes) => bytes.subarray(0, 65_536));
-      const base = await moves.describe(await written()).then((disk) => disk.base);
+      const before = await headOf(file);
       for (const from of [
         { path: file, format: "qcow2", base: null },
         { path: file, format: "qcow2", base },
@@ -280,6 +279,41 @@ describe.skipIf(!ground.available)(`moving a disk between KVM hosts, cold${why}`
       });
     await moves.importDisk(there, to);
     await host.driver.destroy(there);
+  });
+
+  test("an import that was cut off between its steps is ended by the same call, and leaves nothing when it is given up", async () => {
+    const vm = await written();
+    const to = { path: fileFor(vm, "cut"), format: "qcow2", base } as const;
+    await moves.exportDisk(vm, to);
+    const there = await comesBack(vm);
+    const taken = path.join(moves.folder, `${vm.vmId}.e2.taken.qcow2`);
+    /** As a kill leaves it after each of its steps. */
+    const steps = {
+      judged: async () => rename(to.path, taken),
+      whole: async () => link(diskOf(there), taken),
+      placed: async () => {
+        await link(diskOf(there), taken);
+        await host.virsh("undefine", there.vmId);
+      },
+    };
+    await steps.judged();
+    await moves.importDisk(there, to);
+    for (const step of [steps.placed, steps.whole]) {
+      await step();
+      await moves.importDisk(there, to);
+      expect(await exists(taken)).toBe(false);
+      expect(await host.driver.list()).toContainEqual(
+        expect.objectContaining({ vmId: vm.vmId, ownerEpoch: 2, complete: true }),
+      );
+    }
+    await host.driver.start(there);
+    await host.driver.destroy(there);
+
+    const later = { ...there, ownerEpoch: 3 };
+    const left = path.join(moves.folder, `${vm.vmId}.e3.taken.qcow2`);
+    await carry(path.join(host.dirs.imageDir, `${host.imageName}.qcow2`), left);
+    await host.driver.destroy(later);
+    expect(await exists(left)).toBe(false);
   });
 
   test("a VM that came whole, on no image, is adopted and brought back from the trash like any other", async () => {

@@ -46,24 +46,35 @@ export function gibOf(disk: Qcow2): number {
  * Makes a disk as a linked clone of an image, which is only ever read. It appears under its name whole or not at
  * all, once `allowed` has come true, and a disk that stands there already is kept as it is: it may be a customer's.
  */
-export async function cloneImage(
+export const cloneImage = (
   image: string,
   disk: string,
   sizeGib: number,
   allowed: Promise<unknown>,
   signal?: AbortSignal,
+): Promise<void> => createDisk({ image, disk, sizeGib, allowed }, signal);
+
+/** The same; without an image it is an empty disk that stands alone. */
+export async function createDisk(
+  {
+    image,
+    disk,
+    sizeGib,
+    allowed,
+  }: { image: string | null; disk: string; sizeGib: number; allowed?: Promise<unknown> },
+  signal?: AbortSignal,
 ): Promise<void> {
   const part = `${disk}.part`;
+  // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.
+  const under = image === null ? [] : ["-F", "qcow2", "-b", image];
   try {
     // qemu-img keeps the rights of a file that is there; of its own it would make one that everybody reads.
     await writeFile(part, "", { mode: 0o600 });
     await chmod(part, await fileModeIn(path.dirname(disk)));
-    await runProgram(
-      "qemu-img",
-      // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.
-      ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, part, `${sizeGib}G`],
-      { signal, timeoutMs: CLONE_TIMEOUT_MS },
-    );
+    await runProgram("qemu-img", ["create", "-q", "-f", "qcow2", ...under, part, `${sizeGib}G`], {
+      signal,
+      timeoutMs: CLONE_TIMEOUT_MS,
+    });
     await syncFile(part);
     await allowed;
     // A link refuses a name that is taken; a rename would replace it.

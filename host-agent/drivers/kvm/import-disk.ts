@@ -2,7 +2,7 @@ import { chmod, link, mkdir, rename, rm, stat, writeFile } from "node:fs/promise
 import path from "node:path";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DiskFormat } from "#core/vms/disk-format.ts";
-import { DriverError } from "../driver.ts";
+import { DriverError, type VmRef } from "../driver.ts";
 import type { BaseImage } from "../move-calls.ts";
 import { refuseWhatHostCannot } from "./create-vm.ts";
 import { GIB, needFreeSpace, syncFile } from "./disks.ts";
@@ -33,7 +33,7 @@ export async function importDisk(
   const domain = await host.owned(vm, signal);
   for (const file of await taggedFiles(host.folders, vm.vmId)) checkOwner(file.tag, vm);
   const files = filesOf(host.folders, vm);
-  const taken = path.join(movesFolder(host), `${fileStem(vm)}.taken.qcow2`);
+  const taken = takenFile(host, vm);
   const [isTaken, isReceived, isPlaced] = await Promise.all(
     [taken, from.path, files.disk].map(exists),
   );
@@ -76,6 +76,15 @@ export async function importDisk(
 /** Beside the disks, so that a move into place is a rename; in a folder of its own, so that nothing in it looks like a VM. */
 export const movesFolder = ({ folders }: Pick<KvmHost, "folders">): string =>
   path.join(folders.diskDir, "moves");
+
+const takenFile = (host: KvmHost, ref: VmRef): string =>
+  path.join(movesFolder(host), `${fileStem(ref)}.taken.qcow2`);
+
+/** Removes what an import that was given up has left. A disk in its place stays. */
+export async function forgetImport(host: KvmHost, ref: VmRef): Promise<void> {
+  const taken = takenFile(host, ref);
+  for (const file of [taken, `${taken}.part`]) await rm(file, { force: true });
+}
 
 /** Judges what was received, and gives it the name of what was. A VHDX is copied, and goes when the VM is whole. */
 async function take(

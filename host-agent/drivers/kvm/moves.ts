@@ -2,6 +2,8 @@ import type { MoveCalls } from "../move-calls.ts";
 import { exportDisk } from "./export-disk.ts";
 import type { KvmHost } from "./host.ts";
 import { importDisk, movesFolder } from "./import-disk.ts";
+import { readySockets } from "./live-sockets.ts";
+import { migrateLive, prepareLive, seenLive } from "./migrate-live.ts";
 import { describeDisk } from "./movable-disk.ts";
 import { markReleased } from "./release-vm.ts";
 
@@ -19,5 +21,11 @@ export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
   importDisk: (vm, from, signal) => call(signal, (signal) => importDisk(host, vm, from, signal)),
   release: (vm, signal) => call(signal, (signal) => markReleased(host, vm, true, signal)),
   hold: (vm, signal) => call(signal, (signal) => markReleased(host, vm, false, signal)),
-  live: null,
+  live: {
+    sockets: (end, moved, signal) => call(signal, () => readySockets(host, end, moved)),
+    prepareLive: (vm, base, signal) =>
+      call(signal, (signal) => prepareLive(host, vm, base, signal)),
+    migrateLive: (vm, to, signal) => call(signal, (signal) => migrateLive(host, vm, to, signal)),
+    seen: (vm, signal) => call(signal, (signal) => seenLive(host, vm, signal)),
+  },
 });

@@ -167,7 +167,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
             return vm === null ? null : stopped(vm, now());
           },
           isOff: (vm) => runAt(vm, now()) === null,
-          put: world.putVm,
+          put: (record) => world.putVm(record),
           step: (operation, name, vmId, signal) => step(operation, name, vmId, 0, signal),
           refuse,
           defined: (vm, disk) => defined(vm, { ...blank(vm, installation()), disk }),

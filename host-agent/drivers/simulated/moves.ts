@@ -74,7 +74,6 @@ export function simulatedMoves(moves: SimulatedMoves, hands: Hands): MoveCalls {
 
   return {
     folder,
-    live: null,
 
     async describe(ref, signal) {
       await step("describe", "read", ref.vmId, signal);
