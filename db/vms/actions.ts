@@ -303,7 +303,7 @@ export async function removalAskedAt(tx: Tx, vmId: string): Promise<Date | undef
   return first ?? undefined;
 }
 
-/** Power actions and repairs that have run since before `before`: they will not end by themselves. */
+/** Power actions and repairs that have run since before `before`: they will not end by themselves. What has a row of its own does. */
 export async function overdueActions(
   db: Db,
   before: Date,
@@ -316,7 +316,7 @@ export async function overdueActions(
       and(
         eq(actions.status, "running"),
         lt(actions.startedAt, before),
-        notInArray(actions.type, ["create", "delete", "resize"]),
+        notInArray(actions.type, ["create", "delete", "resize", "migrate"]),
       ),
     )
     .orderBy(sql`${actions.startedAt}`)
