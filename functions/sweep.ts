@@ -10,6 +10,8 @@ import { checkBought } from "#commands/billing/check-bought.ts";
 import { endServices, retryEnds } from "#commands/billing/end-with-period.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
+import { followMoves } from "#commands/moves/follow-move.ts";
+import { tellHangingMoves } from "#commands/moves/tell-hanging-moves.ts";
 import { followPlanMigrations } from "#commands/billing/follow-plan-migration.ts";
 import { forgetUnbegunMigrations } from "#commands/billing/forget-unbegun-migrations.ts";
 import { tellHangingMigrations } from "#commands/billing/tell-hanging-migrations.ts";
@@ -47,6 +49,8 @@ export const SWEEPS = {
   follow_maintenance: followMaintenance,
   tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
+  follow_moves: followMoves,
+  tell_hanging_moves: tellHangingMoves,
   tell_hanging_changes: tellHangingChanges,
   tell_hanging_migrations: tellHangingMigrations,
   check_bought: checkBought,

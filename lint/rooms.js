@@ -38,6 +38,7 @@ const AGENT_ROOMS = new Set([
   "doctor",
   "images",
   "meter",
+  "moves",
   "state",
   "drivers",
   "upgrade",

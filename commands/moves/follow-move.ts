@@ -21,7 +21,7 @@ import {
 import { inTransaction } from "#db/transaction.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type AgentDeps } from "#commands/deps.ts";
-import { takeMoveStep } from "./take-move-step.ts";
+import { freeLost, takeMoveStep } from "./take-move-step.ts";
 
 type MoveDeps = Pick<AgentDeps, "db" | "clock" | "ids" | "log">;
 export type FollowedMove = "ended" | "went_on" | "waits";
@@ -60,6 +60,7 @@ export async function followMove(
     for (let steps = 0; steps < MOST_STEPS; steps++) {
       const decision = decideMove(move, await look(tx, row, move, at.now), said, at.now);
       if (decision.kind === "wait") {
+        if (move.step === "take_over") await freeLost(tx, { move, vm: row }, at);
         await saveMove(tx, move.id, { dueAt: decision.until });
         return followed;
       }

@@ -84,6 +84,29 @@ async function endAction(tx: Tx, move: Move, now: Date): Promise<readonly Event[
   return isEnded ? [{ name: "action.finished.v1", data: { actionId, vmId } }] : [];
 }
 
+/**
+ * A VM that its new host has lost is free for a repair. Its move stays where it is, so that the source's copy stays too, until the VM is seen
+ * as it is to be.
+ */
+export async function freeLost(tx: Tx, { move, vm }: Found, at: At): Promise<void> {
+  if (vm.lostAt === null) return;
+  const { actionId, vmId } = move;
+  const message = "its new host does not find it any more; the copy at the one before is kept";
+  const error = { code: "vm_lost" as const, message };
+  if (!(await finishAction(tx, actionId, { error, now: at.now }))) return;
+  await recordChange(
+    tx,
+    {
+      actor: ACTOR,
+      action: "move.lost",
+      subject: { kind: "vm", id: vmId },
+      detail: { move_id: move.id },
+      events: [{ name: "action.finished.v1", data: { actionId, vmId } }],
+    },
+    at,
+  );
+}
+
 const EVENT_OF_STEP = {
   take_over: "move.released.v1",
   hold: "move.turned_back.v1",

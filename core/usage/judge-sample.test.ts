@@ -10,6 +10,8 @@ const VM = {
   bandwidthMbit: 100,
   createdAt: minutesAfter(-60 * 1440),
   deletedAt: null,
+  ownedFrom: null,
+  ownedUntil: null,
 };
 const COUNTERS = ["cpuNs", "rxBytes", "txBytes", "readBytes", "writeBytes"] as const;
 const minute = (from: number, to: number) => ({
@@ -105,6 +107,16 @@ describe("a sample", () => {
     const most = judgeSample(aSample({ rxBytes: ["9".repeat(15)] }), VM, null, AT);
     const many = judgeSample(aSample({ rxBytes: Array(8).fill("9".repeat(15)) }), VM, null, AT);
     expect(many).toEqual(most);
+  });
+
+  test("of when its host did not own the VM is refused, but for the clocks' difference", () => {
+    const error = "not_owned_then";
+    const until = { ...VM, ownedUntil: minutesAfter(-5) };
+    expect(judgeSample(aSample(minute(-5, -3.9)), until, null, AT)).toEqual({ ok: false, error });
+    expect(judgeSample(aSample(minute(-5, -4)), until, null, AT)).toMatchObject({ ok: true });
+    const from = { ...VM, ownedFrom: minutesAfter(-5) };
+    expect(judgeSample(aSample(minute(-7, -6)), from, null, AT)).toEqual({ ok: false, error });
+    expect(judgeSample(aSample(minute(-7, -5.9)), from, null, AT)).toMatchObject({ ok: true });
   });
 
   test("that begins when the VM was gone is refused, and one that ends then is not", () => {

@@ -26,6 +26,9 @@ export type MeteredVm = Readonly<{
   bandwidthMbit: number | null;
   createdAt: Date;
   deletedAt: Date | null;
+  /** When the host that measured it had it from, and until; null: it was made there, and it has it still. */
+  ownedFrom: Date | null;
+  ownedUntil: Date | null;
 }>;
 
 const COUNTERS = ["cpuNs", "rxBytes", "txBytes", "readBytes", "writeBytes"] as const;
@@ -47,7 +50,8 @@ export type SampleRefusal =
   | "too_old"
   | "not_forward"
   | "before_creation"
-  | "after_destruction";
+  | "after_destruction"
+  | "not_owned_then";
 
 const sum = (counts: readonly string[]) => counts.reduce((n, c) => n + BigInt(c), 0n);
 const lesser = (a: bigint, b: bigint) => (a < b ? a : b);
@@ -102,6 +106,12 @@ export function judgeSample(
   if (+from < +vm.createdAt - CLOCK_SKEW_MS) return { ok: false, error: "before_creation" };
   if (vm.deletedAt !== null && from >= vm.deletedAt)
     return { ok: false, error: "after_destruction" };
+  // Clocks of the two hosts may differ by as much; that nothing is counted twice, its meter sees to.
+  if (
+    (vm.ownedFrom !== null && +to <= +vm.ownedFrom - CLOCK_SKEW_MS) ||
+    (vm.ownedUntil !== null && +to > +vm.ownedUntil + CLOCK_SKEW_MS)
+  )
+    return { ok: false, error: "not_owned_then" };
 
   const ms = BigInt(+to - +from);
   let bounded = from !== began;

@@ -14,6 +14,8 @@ const aMeter = (over: Partial<Meter> = {}): Meter => ({
     bandwidthMbit: 1000,
     createdAt: minutesAfter(-60),
     deletedAt: null,
+    ownedFrom: null,
+    ownedUntil: null,
   },
   measured: [[+minutesAfter(-6), +AT]],
   spare: null,

@@ -4,13 +4,14 @@ import type { Meter, MeteredBoot } from "#core/usage/take-samples.ts";
 import { endOf } from "#core/usage/spans.ts";
 import type { Db } from "#db/client.ts";
 import { usageBoots, usageMeters } from "#db/schema/usage.ts";
+import { moves } from "#db/schema/moves.ts";
 import { vms } from "#db/schema/vms.ts";
 
 /** What a batch speaks of: its VMs, and their boots. */
 type Named = readonly { vmId: string; bootEpoch: string }[];
 
 /**
- * Loads the meters of those of the samples' VMs that this host owns. Nothing is locked, here and when the samples are
+ * Loads the meters of those of the samples' VMs that this host owns, or owned. Nothing is locked, here and when the samples are
  * stored, but the meters: nobody waits for usage but usage of the same VM, nor usage for anybody else.
  */
 export async function loadMeters(
@@ -26,6 +27,26 @@ export async function loadMeters(
   return fromRows(await metersOf(db, hostId, ids, bootEpochs));
 }
 
+/**
+ * The host owns the VM, or did: until it released it for a move, and what it measured till then counts however late it comes
+ * (invariant 24).
+ */
+const isOrWasOf = (hostId: string, ids: readonly string[]) =>
+  sql`(${vms.hostId} = ${hostId} or ${vms.id} in (
+    select ${moves.vmId} from ${moves} where ${moves.sourceHostId} = ${hostId} and ${moves.releasedAt} is not null
+      and ${moves.vmId} = any(${sql.param([...ids])}::uuid[])))`;
+
+/** Since when: null of the host that it was made on. */
+const ownedFrom = (hostId: string) =>
+  sql<Date | null>`(select min(m.released_at) from ${moves} m
+    where m.vm_id = ${vms.id} and m.destination_host_id = ${hostId} and m.released_at is not null
+      and not exists (select from ${moves} before where before.vm_id = m.vm_id and before.source_host_id = ${hostId}
+        and before.released_at < m.released_at))`.mapWith(moves.releasedAt);
+/** Until when: null of the host that it is on. */
+const ownedUntil = (hostId: string) =>
+  sql<Date | null>`(case when ${vms.hostId} <> ${hostId} then (select max(m.released_at) from ${moves} m
+    where m.vm_id = ${vms.id} and m.source_host_id = ${hostId}) end)`.mapWith(moves.releasedAt);
+
 const isVm = (ids: readonly string[]) => sql`${vms.id} = any(${sql.param([...ids])}::uuid[])`;
 
 /** A row for each VM and each of these boots of it that is known; by one statement, so that they fit each other. */
@@ -39,6 +60,8 @@ const metersOf = (db: Db, hostId: string, ids: readonly string[], bootEpochs: re
         diskGib: vms.diskGib,
         createdAt: vms.createdAt,
         deletedAt: vms.deletedAt,
+        ownedFrom: ownedFrom(hostId),
+        ownedUntil: ownedUntil(hostId),
       },
       bandwidthMbit: vms.bandwidthMbit,
       meter: usageMeters,
@@ -53,7 +76,7 @@ const metersOf = (db: Db, hostId: string, ids: readonly string[], bootEpochs: re
         sql`${usageBoots.bootEpoch} = any(${sql.param([...bootEpochs])}::text[])`,
       ),
     )
-    .where(and(eq(vms.hostId, hostId), isVm(ids)))
+    .where(and(isOrWasOf(hostId, ids), isVm(ids)))
     .prepare("meters_of")
     .execute();
 type Row = Awaited<ReturnType<typeof metersOf>>[number];
@@ -62,7 +85,7 @@ type Row = Awaited<ReturnType<typeof metersOf>>[number];
 const beginMeters = (db: Db, hostId: string, ids: readonly string[]) =>
   db.execute(sql`
     insert into ${usageMeters} (vm_id, measured)
-    select ${vms.id}, '{}' from ${vms} where ${vms.hostId} = ${hostId} and ${isVm(ids)} order by 1
+    select ${vms.id}, '{}' from ${vms} where ${isOrWasOf(hostId, ids)} and ${isVm(ids)} order by 1
     on conflict do nothing`);
 
 function fromRows(rows: readonly Row[]): ReadonlyMap<string, Meter> {

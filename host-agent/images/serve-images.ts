@@ -6,6 +6,7 @@ import { ImageTokenClaims, imagePathOf, type ImageServing } from "#core/contract
 import { Sha256 } from "#core/contracts/values.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { ImageFolder } from "#host-agent/drivers/driver.ts";
+import { createPace } from "#host-agent/pace.ts";
 
 /** How this host serves its images to others. */
 export type ServeImages = Readonly<{
@@ -34,8 +35,6 @@ const MOST_MS = 6 * 3_600_000;
 const CHUNK_BYTES = 256 * 1024;
 /** Beyond those who fetch: who is to come again must be told so. */
 const MORE_CONNECTIONS = 30;
-/** Its line is not made to stand still for less: timers are no finer than that. */
-const PACE_MS = 20;
 /** A host's clock may run past the control plane's by so much. */
 const CLOCK_SKEW_SECONDS = 60;
 
@@ -59,7 +58,7 @@ export function createImageServer(ports: {
   const { hostId, folder, options, clock, log, signal } = ports;
   const made = generateSecret("HS256", { extractable: true });
   const serving = new Map<string, ServerResponse>();
-  const pace = createPace(clock, (options.mbitPerSecond * 1_000_000) / 8);
+  const pace = createPace(clock, options.mbitPerSecond);
   let server: Server | null = null;
 
   /** Who asks, when a token of the control plane's says that it may have this image from here. */
@@ -233,15 +232,4 @@ function portOf(server: Server): number {
 
 function end(response: ServerResponse, status: number, headers: Record<string, string> = {}): void {
   response.writeHead(status, { ...headers, "content-length": 0 }).end();
-}
-
-/** Lets so many bytes a second pass, of all who ask, in the order of their asking. */
-function createPace(clock: Clock, bytesPerSecond: number) {
-  let freeAt = 0;
-  return async (bytes: number, signal: AbortSignal): Promise<void> => {
-    const now = clock.now().getTime();
-    const from = Math.max(now, freeAt);
-    freeAt = from + (bytes * 1000) / bytesPerSecond;
-    if (from - now >= PACE_MS) await clock.sleep(from - now, signal);
-  };
 }

@@ -1,8 +1,9 @@
+import { z } from "zod";
 import type { AgentReport, VmReport } from "#core/contracts/agent/report.ts";
 import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { MoveReport } from "#core/contracts/agent/moves.ts";
-import type { MoveStep } from "#core/moves/move.ts";
+import { MOVE_STEPS, type MoveStep } from "#core/moves/move.ts";
 import { beginMove, showMove, type BegunMove } from "#commands/moves/begin-move.ts";
 import { toForced } from "#commands/moves/plan-move.ts";
 import { recordReport } from "#commands/moves/record-report.ts";
@@ -92,7 +93,7 @@ export const hostSays = async (
           error: null,
           ...of,
         })),
-        vms: said.vm ? [aVmReport({ vmId, ...said.vm } as Parameters<typeof aVmReport>[0])] : [],
+        vms: said.vm ? [aVmReport({ vmId, ...said.vm })] : [],
         ...more,
       }),
       ANNOUNCED,
@@ -149,7 +150,7 @@ export async function bringTo(
   };
   for (;;) {
     const [row] = await cp.rows("select step from moves where id = $1", move.id);
-    const at = String(row?.["step"]) as MoveStep;
+    const at = z.enum(MOVE_STEPS).parse(row?.["step"]);
     if (at === step) return;
     const say = words[at];
     if (!say) throw new Error(`a move at ${at} does not come to ${step}`);

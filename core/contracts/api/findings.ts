@@ -12,7 +12,7 @@ export const FindingView = z
       description:
         "`vm_lost`, `vm_seen_after_delete`, `vm_unknown_after_restore`, `stranger`, `clock_off`, `image_changed`, " +
         "`image_fetch_failed`, `desired_refused`, `host_silent`, `maintenance_overran`, `hypervisor_away`, `step_failing`, `emulation_disagrees`, " +
-        "`agent_old`, `upgrade_failed`, `figures_differ`, `plan_change_hangs`, `plan_migration_hangs`, `size_not_bought`, `price_not_bought`, or a word of the host's agent, such as `saved_state_dropped`.",
+        "`agent_old`, `upgrade_failed`, `figures_differ`, `plan_change_hangs`, `plan_migration_hangs`, `move_hangs`, `size_not_bought`, `price_not_bought`, or a word of the host's agent, such as `saved_state_dropped`.",
     }),
     hostId: idOut("host"),
     vmId: idOut("vm").nullable(),

@@ -1,9 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { followMove } from "#commands/moves/follow-move.ts";
+import { stopMove } from "#commands/moves/stop-move.ts";
+import { tellHangingMoves } from "#commands/moves/tell-hanging-moves.ts";
+import { recordUsage } from "#commands/usage/record-usage.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { loadMove } from "#db/moves/moves.ts";
+import { aSample } from "#test/builders.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
-import { aMovableVm, beginShown, bringTo, hostSays, SHA, toldOf } from "#test/harness/moves.ts";
+import {
+  aMovableVm,
+  beginShown,
+  bringTo,
+  hostSays,
+  SHA,
+  toldOf,
+  type MovableVm,
+} from "#test/harness/moves.ts";
 import { hostSees, valueOf } from "#test/harness/world.ts";
 
 /* 6b item 3: a move between two hosts, by what they say. What the hosts do is in host-agent/moves. */
@@ -158,6 +170,102 @@ describe("before the release, what fails leads back to the source", () => {
       step: "hold",
       failure: { code: "checksum_differs" },
     });
+  });
+});
+
+describe("staff stop a move", () => {
+  const stop = async (vm: MovableVm, moveId: string) => {
+    const asked = { who: vm.staff, moveId, reason: "not today" };
+    const shown = await stopMove(cp.deps, { ...asked, dryRun: true });
+    return shown.ok
+      ? stopMove(cp.deps, { ...asked, dryRun: false, hash: shown.value.hash })
+      : shown;
+  };
+
+  test("before the release, and its VM stays where it is; a repeat changes nothing", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "copy");
+    expect(valueOf(await stop(vm, begun.move.id)).done).toMatchObject({
+      step: "hold",
+      failure: { code: "stopped" },
+    });
+    expect(valueOf(await stop(vm, begun.move.id)).effects).toEqual([
+      "nothing: it goes back already",
+    ]);
+    await bringTo(cp, vm, begun, "ended");
+    expect(await stop(vm, begun.move.id)).toMatchObject({ error: { code: "move_not_stoppable" } });
+    expect(await ownerOf(vm.vmId)).toEqual({ host_id: vm.from, owner_epoch: 1 });
+  });
+
+  test("not after it", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "take_over");
+    expect(await stop(vm, begun.move.id)).toMatchObject({ error: { code: "move_not_stoppable" } });
+  });
+});
+
+describe("a move that waits for a host's word", () => {
+  const findings = (vmId: string) =>
+    cp.rows(
+      "select host_id, detail, ended_at is null as open from findings where kind = 'move_hangs' and vm_id = $1",
+      vmId,
+    );
+
+  test("is told at that host after a quarter of an hour, once, until it goes on", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "take_over");
+    cp.clock.advance(14 * 60_000);
+    await tellHangingMoves(cp.deps);
+    expect(await findings(vm.vmId)).toEqual([]);
+    cp.clock.advance(60_000);
+    await tellHangingMoves(cp.deps);
+    await tellHangingMoves(cp.deps);
+    const detail = `move ${begun.move.id} waits for this host at take_over`;
+    expect(await findings(vm.vmId)).toEqual([{ host_id: vm.to, detail, open: true }]);
+    await bringTo(cp, vm, begun, "clean");
+    await tellHangingMoves(cp.deps);
+    expect(await findings(vm.vmId)).toEqual([{ host_id: vm.to, detail, open: false }]);
+  });
+
+  test("for one that its new host has lost: the VM is free for a repair, and the source's copy is kept", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "take_over");
+    const error = { code: "vm_missing", detail: "no disk" } as const;
+    await hostSees(cp, vm.to, vm.vmId, { observed: null, settled: false, error });
+    expect(await actionOf(begun.action.id)).toEqual({ status: "error", error_code: "vm_lost" });
+    expect(await moveOf(begun.move.id)).toMatchObject({ step: "take_over" });
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ presence: "present", power: "off" });
+    await bringTo(cp, vm, begun, "clean");
+  });
+});
+
+describe("usage of a VM that moved", () => {
+  const measures = async (hostId: string, vmId: string, from: number, to: number, boot: string) => {
+    const at = (minutes: number) => new Date(+cp.clock.now() + minutes * 60_000).toISOString();
+    const times = { from: at(from), to: at(to), seq: 1000 + from };
+    const samples = [aSample({ vmId, bootEpoch: boot, ...times })];
+    const { stored, refused } = await recordUsage(cp.deps, hostId, { samples });
+    return stored === 1 ? "stored" : refused[0]?.code;
+  };
+
+  test("is taken from whoever owned it then, however late it comes, and no time twice", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    expect(await measures(vm.to, vm.vmId, -9, -8, "b")).toBe("vm_not_here");
+    await bringTo(cp, vm, begun, "clean");
+    cp.clock.advance(10 * 60_000);
+    // Released ten minutes ago: the new owner's come first, and then what lay in the old one's spool.
+    expect(await measures(vm.to, vm.vmId, -8, -7, "b")).toBe("stored");
+    expect(await measures(vm.from, vm.vmId, -13, -12, "a")).toBe("stored");
+    expect(await measures(vm.from, vm.vmId, -5, -4, "a")).toBe("not_owned_then");
+    expect(await measures(vm.to, vm.vmId, -15, -14, "b")).toBe("not_owned_then");
+    expect(await measures(vm.to, vm.vmId, -13, -8.5, "b")).toBe("overlaps");
+    await bringTo(cp, vm, begun, "ended");
+    expect(await measures(vm.from, vm.vmId, -14, -13, "a")).toBe("stored");
   });
 });
 
