@@ -32,6 +32,7 @@ import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffPlanMigrationRoutes } from "#functions/staff-plan-migrations.ts";
 import { staffHostRoutes } from "#functions/routes/staff/hosts.ts";
+import { staffMoveRoutes } from "#functions/routes/staff/moves.ts";
 import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { staffOrderRoutes } from "#functions/routes/staff/orders.ts";
 import { staffResizeRoutes } from "#functions/routes/staff/billing.ts";
@@ -185,6 +186,7 @@ export function createApi(deps: Deps) {
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
   app.route("/", staffVmRoutes(deps));
+  app.route("/", staffMoveRoutes(deps));
   app.route("/", staffResizeRoutes(deps));
   app.route("/", resizeRoutes(deps));
   app.route("/", staffDestroyRoutes(deps));

@@ -4,6 +4,7 @@ import type { PlanChangeView, StaffVmView } from "#core/contracts/api/staff-vms.
 import { toWireId } from "#core/ids.ts";
 import type { VmView } from "#commands/vms/show-vm.ts";
 import type { StaffVm } from "#commands/vms/show-staff-vm.ts";
+import { toMoveView } from "./move-views.ts";
 import { toActionView, toFindingView, toVmView } from "./views.ts";
 
 const iso = (at: Date | null): string | null => at?.toISOString() ?? null;
@@ -38,7 +39,7 @@ const toPlanChangeView = (change: PlanChange): PlanChangeView => ({
 });
 
 export function toStaffVmView(
-  { view, host, hostSilentSince, actions, changes, findings }: StaffVm,
+  { view, host, hostSilentSince, actions, changes, moves, findings }: StaffVm,
   now: Date,
   who: Pick<AccountPrincipal, "role">,
 ): StaffVmView {
@@ -61,15 +62,14 @@ export function toStaffVmView(
     observedAt: iso(vm.observedAt),
     deletedAt: iso(vm.deletedAt),
     actions: actions.map(({ action, waitsFor }) => ({
-      ...toActionView(
-        action,
-        who,
-        vm,
-        changes.find((change) => change.actionId === action.id) ?? null,
-      ),
+      ...toActionView(action, who, vm, {
+        change: changes.find((change) => change.actionId === action.id) ?? null,
+        move: moves.find(({ move }) => move.actionId === action.id)?.move ?? null,
+      }),
       waitsFor: waitsFor && { ...waitsFor },
     })),
     planChanges: changes.map(toPlanChangeView),
+    moves: moves.map(toMoveView),
     findings: findings.map(toFindingView),
   };
 }

@@ -18,7 +18,9 @@ import type { Order } from "#core/orders/order.ts";
 import { ACTION_ERROR_WORDS, type Action } from "#core/vms/action.ts";
 import { progressOfChange, stepsOfChange } from "#core/billing/change-steps.ts";
 import type { PlanChange } from "#core/billing/plan-change.ts";
-import { progressOf, stepsOf, type SeenOfVm } from "#core/vms/action-steps.ts";
+import type { Move } from "#core/moves/move.ts";
+import { progressOfMove, stepsOfMove } from "#core/moves/move-steps.ts";
+import { progressOf, stepsOf, type ActionStep, type SeenOfVm } from "#core/vms/action-steps.ts";
 import { shownError } from "#core/vms/last-error.ts";
 import { guestState, vmStatus } from "#core/vms/status.ts";
 import type { AgentRelease } from "#commands/fleet/register-release.ts";
@@ -100,26 +102,37 @@ export const toVmView = (
   createdAt: v.vm.createdAt.toISOString(),
 });
 
+type CarriedBy = Readonly<{ change?: PlanChange | null; move?: Move | null }>;
+
+export const toStepViews = (steps: readonly ActionStep[]): ActionView["steps"] =>
+  steps.map((step) => ({
+    ...step,
+    startedAt: iso(step.startedAt),
+    finishedAt: iso(step.finishedAt),
+  }));
+
 /**
- * `seen` is what its host has shown of the VM; null for an action that has just been requested. `change` is what a resize carries out. Staff read what the host said,
- * everybody else what its code means.
+ * `seen` is what its host has shown of the VM; null for an action that has just been requested. `by` is what carries out a resize or a
+ * migration: of its steps nothing names a host. Staff read what the host said, everybody else what its code means.
  */
 export const toActionView = (
   a: Action,
   who: Pick<AccountPrincipal, "role">,
   seen: SeenOfVm | null = null,
-  change: PlanChange | null = null,
+  { change = null, move = null }: CarriedBy = {},
 ): ActionView => ({
   id: toWireId("action", a.id),
   vmId: toWireId("vm", a.vmId),
   type: a.type,
   status: a.status,
-  progress: change ? progressOfChange(change) : progressOf(a, seen),
-  steps: (change ? stepsOfChange(change) : stepsOf(a, seen)).map((step) => ({
-    ...step,
-    startedAt: iso(step.startedAt),
-    finishedAt: iso(step.finishedAt),
-  })),
+  progress: change ? progressOfChange(change) : move ? progressOfMove(move) : progressOf(a, seen),
+  steps: toStepViews(
+    change
+      ? stepsOfChange(change)
+      : move
+        ? stepsOfMove(move, a.status === "error" ? a.finishedAt : null)
+        : stepsOf(a, seen),
+  ),
   payUrl: change?.payUrl ?? null,
   startedAt: a.startedAt.toISOString(),
   finishedAt: iso(a.finishedAt),

@@ -11,6 +11,7 @@ import type * as fleet from "#core/contracts/api/fleet.ts";
 import type * as forced from "#core/contracts/api/forced.ts";
 import type * as hostStanding from "#core/contracts/api/host-standing.ts";
 import type * as hosts from "#core/contracts/api/hosts.ts";
+import type * as moves from "#core/contracts/api/moves.ts";
 import type * as network from "#core/contracts/api/network.ts";
 import type * as orders from "#core/contracts/api/orders.ts";
 import type * as page from "#core/contracts/api/page.ts";
@@ -67,6 +68,7 @@ export type Operations = {
   listImages: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.ImagePage> };
   listInvoices: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof billing.InvoicePage> };
   listLocations: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.LocationPage> };
+  listMoves: { path: {}; query: z.input<typeof moves.MoveQuery>; body: undefined; answer: z.output<typeof moves.MovePage> };
   listOrders: { path: {}; query: z.input<typeof orders.OrderQuery>; body: undefined; answer: z.output<typeof orders.OrderPage> };
   listPlanMigrationVms: { path: { id: string }; query: z.input<typeof planMigrations.PlanMigrationVmQuery>; body: undefined; answer: z.output<typeof planMigrations.PlanMigrationVmPage> };
   listPlanMigrations: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof planMigrations.PlanMigrationPage> };
@@ -76,6 +78,7 @@ export type Operations = {
   listTokens: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof accounts.TokenPage> };
   listVms: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof vms.VmPage> };
   migratePlans: { path: {}; query: {}; body: z.input<typeof planMigrations.MigratePlans>; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
+  migrateVm: { path: { id: string }; query: {}; body: z.input<typeof moves.MigrateVm>; answer: z.output<typeof moves.MovePlanView> | z.output<typeof moves.BegunMoveView> };
   placeOrder: { path: {}; query: {}; body: z.input<typeof orders.PlaceOrder>; answer: z.output<typeof orders.PlacedOrder> };
   planMaintenance: { path: { id: string }; query: {}; body: z.input<typeof hosts.PlanMaintenance>; answer: z.output<typeof forced.ForcedView> };
   quoteResize: { path: { id: string }; query: {}; body: z.input<typeof resizes.QuoteResize>; answer: z.output<typeof resizes.QuotedResize> };
@@ -96,11 +99,13 @@ export type Operations = {
   showHost: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof hostStanding.HostDetailsView> };
   showInvoice: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof billing.InvoiceView> };
   showMe: { path: {}; query: {}; body: undefined; answer: z.output<typeof accounts.Me> };
+  showMove: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof moves.MoveView> };
   showOrder: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof orders.OrderView> };
   showPlanMigration: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
   showStaffVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof staffVms.StaffVmView> };
   showUsage: { path: { id: string }; query: z.input<typeof usage.UsageQuery>; body: undefined; answer: z.output<typeof usage.UsageView> };
   showVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
+  stopMove: { path: { id: string }; query: {}; body: z.input<typeof moves.StopMove>; answer: z.output<typeof moves.StoppedMoveView> };
   suspendVm: { path: { id: string }; query: {}; body: z.input<typeof staffActs.SuspendVm>; answer: z.output<typeof forced.ForcedView> };
   takeInitialPassword: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.InitialPasswordView> };
   uncancelVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
@@ -153,6 +158,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   listImages: { method: "GET", path: "/v1/images", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.ImagePage) } },
   listInvoices: { method: "GET", path: "/v1/invoices", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoicePage) } },
   listLocations: { method: "GET", path: "/v1/locations", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.LocationPage) } },
+  listMoves: { method: "GET", path: "/staff/v1/moves", keyed: false, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.MovePage) } },
   listOrders: { method: "GET", path: "/staff/v1/orders", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderPage) } },
   listPlanMigrationVms: { method: "GET", path: "/staff/v1/plan-migrations/{id}/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationVmPage) } },
   listPlanMigrations: { method: "GET", path: "/staff/v1/plan-migrations", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationPage) } },
@@ -162,6 +168,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   listTokens: { method: "GET", path: "/v1/tokens", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.TokenPage) } },
   listVms: { method: "GET", path: "/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmPage) } },
   migratePlans: { method: "POST", path: "/staff/v1/plan-migrations", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails), 202: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
+  migrateVm: { method: "POST", path: "/staff/v1/vms/{id}/migrate", keyed: true, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.MovePlanView), 202: () => import("#core/contracts/api/moves.ts").then((m) => m.BegunMoveView) } },
   placeOrder: { method: "POST", path: "/v1/orders", keyed: true, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 202: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder) } },
   planMaintenance: { method: "POST", path: "/staff/v1/hosts/{id}/maintenance", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   quoteResize: { method: "POST", path: "/v1/vms/{id}/resize-quotes", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize), 201: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize) } },
@@ -182,11 +189,13 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   showHost: { method: "GET", path: "/staff/v1/hosts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/host-standing.ts").then((m) => m.HostDetailsView) } },
   showInvoice: { method: "GET", path: "/v1/invoices/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoiceView) } },
   showMe: { method: "GET", path: "/v1/me", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.Me) } },
+  showMove: { method: "GET", path: "/staff/v1/moves/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.MoveView) } },
   showOrder: { method: "GET", path: "/v1/orders/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderView) } },
   showPlanMigration: { method: "GET", path: "/staff/v1/plan-migrations/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
   showStaffVm: { method: "GET", path: "/staff/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffVmView) } },
   showUsage: { method: "GET", path: "/v1/vms/{id}/usage", keyed: false, answers: { 200: () => import("#core/contracts/api/usage.ts").then((m) => m.UsageView) } },
   showVm: { method: "GET", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
+  stopMove: { method: "POST", path: "/staff/v1/moves/{id}/stop", keyed: false, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.StoppedMoveView) } },
   suspendVm: { method: "POST", path: "/staff/v1/vms/{id}/suspend", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   takeInitialPassword: { method: "POST", path: "/v1/vms/{id}/initial-password", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.InitialPasswordView) } },
   uncancelVm: { method: "DELETE", path: "/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },

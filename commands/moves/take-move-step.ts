@@ -39,6 +39,10 @@ export async function takeMoveStep(
     heardAt: at.now,
     dueAt: null,
     ...(failure && { failure }),
+    ...(to === "copy" && { preparedAt: at.now }),
+    ...(to === "release" && { copiedAt: at.now }),
+    ...(to === "hold" && { turnedBackAt: at.now }),
+    ...(to === "drop" && { heldAt: at.now }),
     ...(to === "take_over" && { releasedAt: at.now, generation: vm.generation + 1 }),
     ...(to === "clean" && { takenOverAt: at.now }),
     ...(to === "ended" && {

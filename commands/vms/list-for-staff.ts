@@ -1,6 +1,8 @@
 import type { PlanChange } from "#core/billing/plan-change.ts";
+import type { Move } from "#core/moves/move.ts";
 import type { Refusal, Result } from "#core/result.ts";
 import { changesOfActions } from "#db/billing/plan-changes.ts";
+import { movesOfActions } from "#db/moves/moves.ts";
 import { listActions, type ActionFilter, type ActionOfVm } from "#db/vms/actions.ts";
 import { listStaffVmViews, type VmFilter, type VmSort, type VmView } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -34,18 +36,23 @@ export const listStaffActions = (
   filter: ActionFilter,
   { down }: { down: boolean },
   page: PageRequest,
-): Listed<ActionOfVm & { change: PlanChange | null }> =>
+): Listed<ActionOfVm & { change: PlanChange | null; move: Move | null }> =>
   orderedPage(
     { list: "actions", sort: `startedAt ${down}`, filter },
     page,
     async (at) => {
       const { rows, end } = await listActions(deps.db, filter, down, at);
-      const changes = await changesOfActions(
-        deps.db,
-        rows.map(({ action }) => action),
-      );
-      const changed = rows.map((row) => ({ ...row, change: changes.get(row.action.id) ?? null }));
-      return { rows: changed, end };
+      const actions = rows.map(({ action }) => action);
+      const [changes, moves] = [
+        await changesOfActions(deps.db, actions),
+        await movesOfActions(deps.db, actions),
+      ];
+      const carried = rows.map((row) => ({
+        ...row,
+        change: changes.get(row.action.id) ?? null,
+        move: moves.get(row.action.id) ?? null,
+      }));
+      return { rows: carried, end };
     },
     ({ action }) => ({ key: "", id: action.id }),
   );

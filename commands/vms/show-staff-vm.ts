@@ -5,9 +5,11 @@ import { waitsFor, type WaitsFor } from "#core/vms/waits-for.ts";
 import { latestChangesOf } from "#db/billing/plan-changes.ts";
 import { listFindings, type Finding } from "#db/hosts/findings.ts";
 import { loadHost, loadServed, type Host } from "#db/hosts/hosts.ts";
+import { latestMovesOf } from "#db/moves/moves.ts";
 import { latestActionsOf, type KeptAction } from "#db/vms/actions.ts";
 import { loadVmView, type VmView } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
+import { showKept, type ShownMove } from "#commands/moves/show-moves.ts";
 
 /** A VM as staff look at it: also one that is gone. */
 export type StaffVm = Readonly<{
@@ -18,10 +20,13 @@ export type StaffVm = Readonly<{
   actions: readonly (KeptAction & { waitsFor: WaitsFor | null })[];
   /** The newest, of what was bought. */
   changes: readonly PlanChange[];
+  /** The newest, from host to host. */
+  moves: readonly ShownMove[];
   findings: readonly Finding[];
 }>;
 
 const MOST_SHOWN = 20;
+const MOST_MOVES = 5;
 
 export async function showStaffVm(
   deps: Pick<Deps, "db" | "clock">,
@@ -33,11 +38,12 @@ export async function showStaffVm(
   const { hostId } = view.vm;
   const open = { state: "open", kind: null } as const;
   const page = { limit: MOST_SHOWN, after: null };
-  const [host, served, actions, changes, findings, away] = await Promise.all([
+  const [host, served, actions, changes, kept, findings, away] = await Promise.all([
     loadHost(db, hostId),
     loadServed(db, hostId),
     latestActionsOf(db, vmId, MOST_SHOWN),
     latestChangesOf(db, vmId, MOST_SHOWN),
+    latestMovesOf(db, vmId, MOST_MOVES),
     listFindings(db, { ...open, hostId: null, vmId }, page),
     listFindings(db, { ...open, hostId, vmId: null, kind: "hypervisor_away" }, page),
   ]);
@@ -49,12 +55,19 @@ export async function showStaffVm(
     isHypervisorAway: away.rows.length > 0,
     served: served?.served?.generation ?? null,
   };
+  const moves = await showKept(deps, kept);
+  /** Two hosts carry out a move, and it waits for either. */
+  const awaited = (of: KeptAction) =>
+    of.action.type === "migrate" && of.action.status === "running"
+      ? (moves.find(({ move }) => move.actionId === of.action.id)?.waitsFor ?? null)
+      : waitsFor(of, view.vm, stands);
   return ok({
     view,
     host,
     hostSilentSince: isSilent ? host.lastSeenAt : null,
-    actions: actions.map((kept) => ({ ...kept, waitsFor: waitsFor(kept, view.vm, stands) })),
+    actions: actions.map((of) => ({ ...of, waitsFor: awaited(of) })),
     changes,
+    moves,
     findings: findings.rows,
   });
 }

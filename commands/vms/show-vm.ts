@@ -1,9 +1,11 @@
 import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { PlanChange } from "#core/billing/plan-change.ts";
+import type { Move } from "#core/moves/move.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Action } from "#core/vms/action.ts";
 import type { SeenOfVm } from "#core/vms/action-steps.ts";
 import { changesOfActions } from "#db/billing/plan-changes.ts";
+import { movesOfActions } from "#db/moves/moves.ts";
 import { loadActionWithOwner } from "#db/vms/actions.ts";
 import { listVmViews, loadVm, loadVmView, type VmView } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -46,16 +48,19 @@ export async function showAction(
   actionId: string,
 ): Promise<
   Result<
-    { action: Action; seen: SeenOfVm | null; change: PlanChange | null },
+    { action: Action; seen: SeenOfVm | null; change: PlanChange | null; move: Move | null },
     Refusal<"action_not_found">
   >
 > {
   const found = await loadActionWithOwner(deps.db, actionId);
   if (!found || !mayTouch(who, found.accountId))
     return refuse("action_not_found", "no such action");
-  const [vm, changes] = await Promise.all([
-    loadVm(deps.db, found.action.vmId),
-    changesOfActions(deps.db, [found.action]),
+  const { action } = found;
+  const [vm, changes, moves] = await Promise.all([
+    loadVm(deps.db, action.vmId),
+    changesOfActions(deps.db, [action]),
+    movesOfActions(deps.db, [action]),
   ]);
-  return ok({ action: found.action, seen: vm ?? null, change: changes.get(actionId) ?? null });
+  const [change = null, move = null] = [changes.get(actionId), moves.get(actionId)];
+  return ok({ action, seen: vm ?? null, change, move });
 }

@@ -49,6 +49,7 @@ export const STATUS_BY_CODE = {
   quote_not_found: 404,
   change_not_found: 404,
   plan_migration_not_found: 404,
+  move_not_found: 404,
   // What it asks for.
   idempotency_key_reused: 422,
   image_needs_more_memory: 422,
@@ -86,6 +87,8 @@ export const STATUS_BY_CODE = {
   unsupported_by_agent: 409,
   plan_changed: 409,
   resize_refused: 409,
+  move_refused: 409,
+  move_not_stoppable: 409,
   adoption_refused: 409,
   restore_point_invalid: 422,
   vm_not_running: 409,

@@ -115,6 +115,9 @@ export type Move = Readonly<{
   copiedBytes: bigint;
   failure: Readonly<{ code: MoveFailure; detail: string }> | null;
   createdAt: Date;
+  /** When both ends were ready, and when what was sent was received; null, as all of these: not yet, or it never came to that. */
+  preparedAt: Date | null;
+  copiedAt: Date | null;
   /** When the present step began, and when something of it was last heard. */
   stepAt: Date;
   heardAt: Date;
@@ -123,6 +126,9 @@ export type Move = Readonly<{
   releasedAt: Date | null;
   /** It was seen at its destination in the power that is wanted of it. */
   takenOverAt: Date | null;
+  /** When it was given up, and when its source had it for itself again. */
+  turnedBackAt: Date | null;
+  heldAt: Date | null;
   /** Of a live move, as the hypervisor measured it. */
   pauseMs: number | null;
   endedAt: Date | null;

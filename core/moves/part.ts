@@ -13,8 +13,8 @@ export type PartOfMove = Readonly<{
 }>;
 
 /**
- * A host's part, by the step alone. Whose the VM is, is told by presence and power: exactly one of the two may start it, at every step
- * (invariant 17; the test walks them all).
+ * A host's part, by the step alone. Whose the VM is, is told by presence and power: never may both start it, at whatever steps the two
+ * read theirs (invariant 17; the test walks them all). While its disk is on the way, and until it is released or held, neither may.
  */
 export function partOf(move: Move, hostId: string): PartOfMove | null {
   const role = move.sourceHostId === hostId ? "source" : "destination";

@@ -1,8 +1,9 @@
 import { EFFECT_OF_ACTION, type Action } from "./action.ts";
 
 /**
- * What an action goes through. `make` and `boot` are a new VM's; those from `reserve` on a resize's (`core/billing/change-steps.ts`);
- * any other action is carried out in one step.
+ * What an action goes through. `make` and `boot` are a new VM's; those from `reserve` to `commit` a resize's
+ * (`core/billing/change-steps.ts`), those from `prepare` on a move's (`core/moves/move-steps.ts`), and `revert` is of both; any
+ * other action is carried out in one step.
  */
 export const ACTION_STEPS = [
   "request",
@@ -14,6 +15,10 @@ export const ACTION_STEPS = [
   "apply",
   "verify",
   "commit",
+  "prepare",
+  "copy",
+  "release",
+  "take_over",
   "revert",
 ] as const;
 /** `pending`: not begun, and once the action has ended, never. */

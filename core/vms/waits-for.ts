@@ -18,6 +18,8 @@ export const WAITS_FOR_CODES = [
   "host_to_finish",
 ] as const;
 export type WaitsForCode = (typeof WAITS_FOR_CODES)[number];
+/** Of a move, that a word of that end is awaited (`core/moves/waits-for-move.ts`). */
+export const MOVE_WAITS_FOR_CODES = ["move_source", "move_destination"] as const;
 
 const WORDS = {
   host_in_maintenance: "somebody is at its host, which speaks again when that is over",
@@ -41,7 +43,10 @@ const CODE_OF_ERROR: ReadonlyMap<string, WaitsForCode> = new Map([
   ["hypervisor_unavailable", "hypervisor_away"],
 ]);
 
-export type WaitsFor = Readonly<{ code: WaitsForCode; detail: string }>;
+export type WaitsFor = Readonly<{
+  code: WaitsForCode | (typeof MOVE_WAITS_FOR_CODES)[number];
+  detail: string;
+}>;
 
 /** null: it has ended. */
 export function waitsFor(

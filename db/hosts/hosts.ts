@@ -126,6 +126,20 @@ export async function loadHost(db: Db | Tx, id: string): Promise<Host | undefine
   return row && hostFromRow(row);
 }
 
+/** What staff read of hosts beside what is on them, by their ids. */
+export async function namesOfHosts(
+  db: Db | Tx,
+  ids: readonly string[],
+): Promise<ReadonlyMap<string, Pick<Host, "id" | "name" | "lastSeenAt">>> {
+  if (ids.length === 0) return new Map();
+  const { id, name, lastSeenAt } = hosts;
+  const rows = await db
+    .select({ id, name, lastSeenAt })
+    .from(hosts)
+    .where(inArray(id, [...ids]));
+  return new Map(rows.map((row) => [row.id, row]));
+}
+
 export async function lockHost(tx: Tx, id: string): Promise<Host | undefined> {
   const [row] = await tx.select().from(hosts).where(eq(hosts.id, id)).for("update");
   return row && hostFromRow(row);

@@ -1,5 +1,6 @@
 import { and, asc, desc, eq, inArray, isNotNull, isNull, lte, or, sql } from "drizzle-orm";
 import type { DiskOfMove, Move } from "#core/moves/move.ts";
+import type { Action } from "#core/vms/action.ts";
 import type { DiskFormat } from "#core/vms/disk-format.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
@@ -17,7 +18,7 @@ export type WayOfMove = Readonly<{
 }>;
 export type KeptMove = Readonly<{ move: Move; way: WayOfMove }>;
 
-function moveFromRow(row: Row): KeptMove {
+export function moveFromRow(row: Row): KeptMove {
   const {
     sealedKey,
     address: host,
@@ -129,16 +130,14 @@ export async function loadMove(db: Db | Tx, id: string): Promise<KeptMove | unde
   return row && moveFromRow(row);
 }
 
-/** That an action is of. */
+/** Of these actions those that are moves, by the actions' ids. */
 export async function movesOfActions(
   db: Db | Tx,
-  actionIds: readonly string[],
+  actions: readonly Pick<Action, "id" | "type">[],
 ): Promise<ReadonlyMap<string, Move>> {
-  if (actionIds.length === 0) return new Map();
-  const rows = await db
-    .select()
-    .from(moves)
-    .where(inArray(moves.actionId, [...actionIds]));
+  const ids = actions.flatMap(({ id, type }) => (type === "migrate" ? [id] : []));
+  if (ids.length === 0) return new Map();
+  const rows = await db.select().from(moves).where(inArray(moves.actionId, ids));
   return new Map(rows.map((row) => [row.actionId, moveFromRow(row).move]));
 }
 
@@ -147,14 +146,14 @@ export async function latestMovesOf(
   db: Db | Tx,
   vmId: string,
   limit: number,
-): Promise<readonly Move[]> {
+): Promise<readonly KeptMove[]> {
   const rows = await db
     .select()
     .from(moves)
     .where(eq(moves.vmId, vmId))
     .orderBy(desc(moves.id))
     .limit(limit);
-  return rows.map((row) => moveFromRow(row).move);
+  return rows.map(moveFromRow);
 }
 
 const openOfHost = prepared("moves_open_of_host", (db, at: Slots<{ hostId: string }>) =>

@@ -68,11 +68,15 @@ export const moves = pgTable(
     failureCode: moveFailure("failure_code"),
     failureDetail: text("failure_detail"),
     createdAt: instant("created_at").notNull(),
+    preparedAt: instant("prepared_at"),
+    copiedAt: instant("copied_at"),
     stepAt: instant("step_at").notNull(),
     heardAt: instant("heard_at").notNull(),
     stoppedAt: instant("stopped_at"),
     releasedAt: instant("released_at"),
     takenOverAt: instant("taken_over_at"),
+    turnedBackAt: instant("turned_back_at"),
+    heldAt: instant("held_at"),
     pauseMs: integer("pause_ms"),
     endedAt: instant("ended_at"),
     /** When the sweep looks at it next; null: it waits for a host's word alone. */
@@ -98,6 +102,12 @@ export const moves = pgTable(
       .on(t.dueAt)
       .where(sql`${t.outcome} is null`),
     index("moves_vm_idx").on(t.vmId, t.id),
+    // Staff's list, in its order: of a host, which is at either end, and those that are open.
+    index("moves_from_idx").on(t.sourceHostId, t.id),
+    index("moves_to_idx").on(t.destinationHostId, t.id),
+    index("moves_open_idx")
+      .on(t.id)
+      .where(sql`${t.outcome} is null`),
     check("moves_between_two", sql`${t.sourceHostId} <> ${t.destinationHostId}`),
     check("moves_epoch_is_new", sql`${t.epoch} > ${t.sourceEpoch}`),
     // As text: a migration may not use a value that it adds.

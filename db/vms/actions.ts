@@ -303,7 +303,7 @@ export async function removalAskedAt(tx: Tx, vmId: string): Promise<Date | undef
   return first ?? undefined;
 }
 
-/** Power actions and repairs that have run since before `before`: they will not end by themselves. */
+/** Power actions and repairs that have run since before `before`: they will not end by themselves. What has a row of its own does. */
 export async function overdueActions(
   db: Db,
   before: Date,

@@ -149,7 +149,7 @@ test("subscriptions to end are those that still bill for a VM which is to be gon
   expect(stays).toEqual(["stays"]);
 });
 
-test("overdue actions are those that run for longer than they may, but for making and deleting", async () => {
+test("overdue actions are those that run for longer than they may, but for those whose own row says when they end", async () => {
   const like = await anActiveVm(cp, await aWorld(cp));
   const action = async (type: string, startedAt: Date, status = "running") => {
     const id = v7();
@@ -171,6 +171,8 @@ test("overdue actions are those that run for longer than they may, but for makin
   await action("start", before(9), "success");
   await action("create", before(9));
   await action("delete", before(9));
+  await action("resize", before(9));
+  await action("migrate", before(9));
   const overdue = async (most: number) =>
     (await overdueActions(cp.deps.db, NOW, most)).map(({ id }) => id);
   expect(await overdue(9)).toEqual([first, second]);

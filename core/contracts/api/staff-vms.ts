@@ -5,9 +5,9 @@ import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { CHANGE_MACHINE } from "#core/vms/change-machine.ts";
-import { WAITS_FOR_CODES } from "#core/vms/waits-for.ts";
 import { FindingView } from "./findings.ts";
 import { FORCED, ForcedView } from "./forced.ts";
+import { MoveView, WaitsForView } from "./moves.ts";
 import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { ChangeBilling, ChangeOrder, ChangeWhen, ResizeMethod } from "./resizes.ts";
 import { ActionView, VmView } from "./vms.ts";
@@ -19,10 +19,9 @@ const PlanBought = z.object({ planId: idOut("plan"), planVersion: z.int() }).ope
 const StaffAction = z
   .object({
     ...ActionView.shape,
-    waitsFor: z
-      .object({ code: z.enum(WAITS_FOR_CODES).openapi("WaitsForCode"), detail: z.string() })
+    waitsFor: use(WaitsForView)
       .nullable()
-      .openapi("WaitsFor", { description: "What it waits for; null: it has ended." }),
+      .openapi({ description: "What it waits for; null: it has ended." }),
   })
   .openapi("StaffAction");
 
@@ -98,6 +97,7 @@ export const StaffVmView = z
       description:
         "What was changed of what was bought, the newest 20: where money and machine are.",
     }),
+    moves: z.array(use(MoveView)).openapi({ description: "From host to host, the newest 5." }),
     findings: z.array(use(FindingView)).openapi({ description: "What is amiss with it now." }),
   })
   .openapi("StaffVm");

@@ -49,8 +49,8 @@ export const ActionView = z
       )
       .openapi({
         description:
-          "In order. `make` and `boot` are a new VM's, those from `reserve` on a resize's; another action is carried out in one " +
-          "step. A step that is `pending` when the action has ended was never begun.",
+          "In order. `make` and `boot` are a new VM's, those from `reserve` to `commit` a resize's, those from `prepare` to " +
+          "`take_over` a move's to other hardware, and `revert` is of both; another action is carried out in one step. A step that is `pending` when the action has ended was never begun.",
       }),
     payUrl: z
       .string()

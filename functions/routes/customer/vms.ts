@@ -267,7 +267,7 @@ export const vmRoutes = (deps: Deps) =>
         const begun = await answerOnce(deps, key, RequestedAction, async (within) => {
           const change = await beginPlanChange(within, { ...taken, basisHolds });
           return change.ok
-            ? ok({ action: toActionView(change.value.action, who, null, change.value.change) })
+            ? ok({ action: toActionView(change.value.action, who, null, change.value) })
             : change;
         });
         await ringNow(deps);
@@ -286,7 +286,7 @@ export const vmRoutes = (deps: Deps) =>
       const asked = { who, vmId: c.req.valid("param").id, why: "cancelled" as const };
       const { action, change } = unwrap(await dropPlanChange(deps, asked));
       await ringNow(deps);
-      return c.json({ action: toActionView(action, who, null, change) }, 202);
+      return c.json({ action: toActionView(action, who, null, { change }) }, 202);
     })
     .openapi(passwordRoute(deps), async (c) => {
       const taken = await takeInitialPassword(deps, c.get("who"), c.req.valid("param").id);
@@ -294,5 +294,5 @@ export const vmRoutes = (deps: Deps) =>
     })
     .openapi(actionRoute(deps), async (c) => {
       const shown = unwrap(await showAction(deps, c.get("who"), c.req.valid("param").id));
-      return c.json(toActionView(shown.action, c.get("who"), shown.seen, shown.change), 200);
+      return c.json(toActionView(shown.action, c.get("who"), shown.seen, shown), 200);
     });

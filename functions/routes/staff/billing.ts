@@ -195,7 +195,7 @@ export const staffResizeRoutes = (deps: Deps) =>
       { ...asked, hash, reason, key },
       RequestedAction,
       (of) => ({
-        action: toActionView(of.action, who, null, of.change),
+        action: toActionView(of.action, who, null, of),
       }),
     );
     await ringNow(deps);

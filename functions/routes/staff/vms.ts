@@ -179,7 +179,9 @@ export const staffVmRoutes = (deps: Deps) =>
       const { vmId = null, status = null, type = null } = asked;
       const filter = { vmId, status, type };
       const page = unwrap(await listStaffActions(deps, filter, sort, { limit, cursor }));
-      const items = page.items.map(({ action, vm }) => toActionView(action, c.get("who"), vm));
+      const items = page.items.map(({ action, vm, ...by }) =>
+        toActionView(action, c.get("who"), vm, by),
+      );
       return c.json({ items, nextCursor: page.nextCursor }, 200);
     })
     .openapi(showRoute(deps), async (c) => {
