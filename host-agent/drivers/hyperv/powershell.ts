@@ -4,7 +4,7 @@ import path from "node:path";
 import { z } from "zod";
 import { AGENT_ERROR_CODES } from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
-import { pause } from "#host-agent/time-limit.ts";
+import { pause, WAITED_ENOUGH } from "#host-agent/time-limit.ts";
 import { DriverError } from "../driver.ts";
 
 /** How to start PowerShell, and what `agent.ps1` is told first. */
@@ -109,14 +109,14 @@ export function createWorker(options: WorkerOptions): Worker {
       if (signal.aborted) await current?.kill();
       throw error;
     } finally {
-      timer.abort();
+      timer.abort(WAITED_ENOUGH);
     }
   }
 
   return {
     call(op, fields, limits) {
       calls += 1;
-      resting.abort();
+      resting.abort(WAITED_ENOUGH);
       const turn = queue.then(() => run(op, fields, limits));
       queue = turn
         .catch(() => undefined)
@@ -128,7 +128,7 @@ export function createWorker(options: WorkerOptions): Worker {
     },
     async close() {
       closed = true;
-      resting.abort();
+      resting.abort(WAITED_ENOUGH);
       await current?.kill();
     },
   };
