@@ -1,6 +1,12 @@
 import type { Clock } from "#core/ports.ts";
 
 /**
+ * Why a wait ended that nobody waits for any more. Made once: an abort without a reason makes a DOMException with its stack,
+ * which costs more than the timer that it ends.
+ */
+export const WAITED_ENOUGH = new Error("nobody waits for it any more");
+
+/**
  * Runs `work` with a signal that is aborted with `late()` after `ms`, or with the parent's reason. It waits for
  * `work` to end, so that nothing goes on behind the caller's back, and then throws `late()` in place of what
  * the abort caused.
@@ -28,7 +34,7 @@ export async function within<T>(
   } catch (error) {
     throw tooLate ?? error;
   } finally {
-    timer.abort();
+    timer.abort(WAITED_ENOUGH);
     parent?.removeEventListener("abort", follow);
   }
 }

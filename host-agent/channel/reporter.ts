@@ -9,7 +9,7 @@ import { MOST_FINDINGS } from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { ControlPlaneError, IdentityRevoked, type ControlPlane } from "./control-plane.ts";
 import type { DesiredState } from "#host-agent/converge/desired.ts";
-import { backOffMs, pause } from "#host-agent/time-limit.ts";
+import { backOffMs, pause, WAITED_ENOUGH } from "#host-agent/time-limit.ts";
 
 /**
  * Sends what was found, at once; what comes while a report is on its way goes together in the next one. A report
@@ -95,7 +95,7 @@ export function createReporter(ports: {
   function wake(): void {
     due = true;
     resting = false;
-    retry.abort();
+    retry.abort(WAITED_ENOUGH);
     if (!sending) {
       sending = true;
       // One tick later, so that what is found together is sent together.

@@ -8,7 +8,7 @@ import type { MadeVms } from "./made-vms.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { Look, Observer } from "./observer.ts";
 import type { Reporter } from "#host-agent/channel/reporter.ts";
-import { backOffMs, pause } from "#host-agent/time-limit.ts";
+import { backOffMs, pause, WAITED_ENOUGH } from "#host-agent/time-limit.ts";
 import { doPendingActions } from "./vm-actions.ts";
 import { agentError, applyStep, driverError, type Doing, type StepPorts } from "./vm-step.ts";
 
@@ -84,7 +84,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     waiting = true;
     becomeIdle();
     wake = new AbortController();
-    const stop = () => wake.abort();
+    const stop = () => wake.abort(WAITED_ENOUGH);
     signal.addEventListener("abort", stop, { once: true });
     await pause(clock, ms, wake.signal);
     signal.removeEventListener("abort", stop);
@@ -306,12 +306,12 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       // A VM that waits or fails is not tried again because a doorbell rang for another one.
       if (working !== null && !changed && !again) return;
       given = look;
-      if (working !== null) wake.abort();
+      if (working !== null) wake.abort(WAITED_ENOUGH);
       else void run();
     },
     release() {
       desired = null;
-      wake.abort();
+      wake.abort(WAITED_ENOUGH);
     },
     isWorking: () => working !== null,
     ended: () =>

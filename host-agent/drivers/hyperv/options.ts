@@ -22,6 +22,8 @@ export type HypervOptions = Readonly<{
     script?: string;
     module?: string;
     env?: Readonly<Record<string, string>>;
+    /** After so long without a call it is ended, until the next one; left out: it stays. */
+    idleMs?: number;
   }>;
   accelerator?: HostFacts["accelerator"];
   /** Left out: it knows none. */
@@ -61,6 +63,7 @@ export function workerOptions(options: HypervOptions): WorkerOptions {
       switch: options.switch,
       dynamicMemoryMinimumPercent: options.dynamicMemoryMinimumPercent ?? null,
     },
+    idleMs: powershell.idleMs,
     startTimeoutMs: options.timeouts?.startMs ?? TIMEOUTS.startMs,
     clock: options.clock,
     log: options.log,
