@@ -45,9 +45,10 @@ export function createTidier(ports: {
 
   async function tidy(): Promise<void> {
     const { moves } = driver;
-    for (const name of moves === null ? [] : await folder.list(moves.folder)) {
+    if (moves === null) return;
+    for (const name of await folder.list(moves.folder)) {
       const attempt = attemptIn(name);
-      if (moves === null || attempt === null || isKept(attempt)) continue;
+      if (attempt === null || isKept(attempt)) continue;
       await folder.remove(path.join(moves.folder, name));
       log.info("move_file_removed", { file: name });
     }

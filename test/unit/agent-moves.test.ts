@@ -100,6 +100,7 @@ describe("a cold move", () => {
     await story.until("that is told", () =>
       story.source.words().some(({ error }) => error?.code === "unreachable" && !error.final),
     );
+    expect(story.source.files()).toHaveLength(1);
     story.line.isDown = false;
     await story.until("it has ended", hasEnded(story));
     await expectMoved(story, serial);
@@ -125,6 +126,7 @@ describe("a cold move", () => {
     // It was not heard by the control plane that turns back.
     story.turnBack();
     await story.until("it has ended", hasEnded(story));
+    expect(await story.destination.world.trash()).toMatchObject([{ serial }]);
     await expectBack(story, serial);
   });
 
