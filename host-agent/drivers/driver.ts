@@ -6,6 +6,7 @@ import type {
 } from "#core/contracts/agent/report.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
+import type { MoveCalls } from "./move-calls.ts";
 
 /**
  * The one contract that every hypervisor's driver keeps, and that `test/drivers/contract.ts` checks.
@@ -23,6 +24,9 @@ import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
 export interface VmDriver {
   /** Where images are fetched to; null: nowhere. */
   readonly imageFolder: ImageFolder | null;
+
+  /** What it offers to moves between hosts; null: nothing. */
+  readonly moves: MoveCalls | null;
 
   /** What this host is and can do. Called at start and every few minutes. */
   facts(signal?: AbortSignal): Promise<HostFacts>;

@@ -43,6 +43,7 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
       ending: IMAGE_ENDING,
       sumOf: (file) => host.shelf.sumOf({ file, path: imageFile(host.folders, file) }),
     },
+    moves: null,
     facts: (signal) => call(signal, (signal) => readHostFacts(host, signal)),
     list: (signal) => call(signal, (signal) => listVms(host, signal)),
     create: (vm, signal, secrets) => call(signal, (signal) => createVm(host, vm, signal, secrets)),

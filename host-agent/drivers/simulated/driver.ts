@@ -143,6 +143,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
   return {
     // Its images are names.
     imageFolder: null,
+    moves: null,
     async facts(signal) {
       await step("facts", "read", null, 0, signal);
       return {
