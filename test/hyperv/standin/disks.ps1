@@ -176,7 +176,8 @@ function Add-VMDvdDrive {
     Invoke-Cmdlet 'Add-VMDvdDrive' {
         foreach ($one in Select-StandinVm 'Add-VMDvdDrive' $VM $VMName) {
             Update-StandinVm 'Add-VMDvdDrive' $one.Id {
-                if (-not [System.IO.File]::Exists($Path)) { Stop-Cmdlet 'Add-VMDvdDrive' 'ObjectNotFound' "'$Path' does not exist." }
+                # Without a path the drive is empty.
+                if ($Path -and -not [System.IO.File]::Exists($Path)) { Stop-Cmdlet 'Add-VMDvdDrive' 'ObjectNotFound' "'$Path' does not exist." }
                 Assert-FreeLocation 'Add-VMDvdDrive' $_ $ControllerNumber $ControllerLocation
                 $_.DVDDrives += [DvdDrive]@{ VMId = $_.Id; Name = "DVD Drive on SCSI controller number $ControllerNumber at location $ControllerLocation"; ControllerNumber = $ControllerNumber; ControllerLocation = $ControllerLocation; Path = $Path; StandinMedium = Get-StandinMedium $Path }
             }

@@ -22,16 +22,19 @@ function Read-RealVhdx([string]$Cmdlet, [string]$Path) {
     try {
         $null = $reader.BaseStream.Seek(192KB + 8, 'Begin')
         $region = 0
-        for ($count = $reader.ReadUInt32(), $n = 0; $n -lt $count; $n++) {
+        $count = $reader.ReadUInt32()
+        for ($n = 0; $n -lt $count; $n++) {
             $null = $reader.BaseStream.Seek(192KB + 16 + 32 * $n, 'Begin')
             if ([guid]::new($reader.ReadBytes(16)) -eq $script:VhdxItems.Metadata) { $region = $reader.ReadUInt64() }
         }
         if ($region -eq 0) { Stop-Cmdlet $Cmdlet 'InvalidOperation' "'$Path' is corrupt." }
         $null = $reader.BaseStream.Seek($region + 10, 'Begin')
         $items = @{}
-        for ($count = $reader.ReadUInt16(), $n = 0; $n -lt $count; $n++) {
+        $count = $reader.ReadUInt16()
+        for ($n = 0; $n -lt $count; $n++) {
             $null = $reader.BaseStream.Seek($region + 32 + 32 * $n, 'Begin')
-            $items[[guid]::new($reader.ReadBytes(16))] = $region + $reader.ReadUInt32()
+            $item = [guid]::new($reader.ReadBytes(16))
+            $items[$item] = $region + $reader.ReadUInt32()
         }
         $null = $reader.BaseStream.Seek($items[$script:VhdxItems.Parameters] + 4, 'Begin')
         $flags = $reader.ReadUInt32()
