@@ -25,7 +25,7 @@ export interface VmDriver {
   /** Where images are fetched to; null: nowhere. */
   readonly imageFolder: ImageFolder | null;
 
-  /** What it offers to moves between hosts; null: nothing. */
+  /** What moves between hosts ask of it; null: no VM leaves this host or comes to it. */
   readonly moves: MoveCalls | null;
 
   /** What this host is and can do. Called at start and every few minutes. */

@@ -41,6 +41,9 @@ export interface MoveCalls {
 
   /** Takes that mark away. */
   hold(vm: VmRef, signal?: AbortSignal): Promise<void>;
+
+  /** Moves a VM while it runs; null: this driver cannot. */
+  readonly live: LiveCalls | null;
 }
 
 /** An image file that both ends hold, by its bytes. */
@@ -54,3 +57,6 @@ export type MovedDisk = Readonly<{
   /** The image that it stands on; null: it stands alone, or on something that is no image. */
   base: BaseImage | null;
 }>;
+
+/** The calls of a move whose guest runs on. */
+export type LiveCalls = never;

@@ -95,17 +95,18 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       if (CHANGES_LIMITS.has(op)) seenLimits.forget();
     }
   };
-  /** Each in a worker of its own, which ends with it: nothing waits behind a disk that is copied. */
-  const copies = new Set<Worker>();
+  /** For copies of disks, so that nothing waits behind one: who finds none of them idle begins another. */
+  const copiers: Worker[] = [];
+  const idle: Worker[] = [];
   const copy = async (op: string, vm: VmRef, fields: object, signal?: AbortSignal) => {
     const request = { ...fields, ...reference(vm), installation: installation() };
-    const worker = createWorker(workerOptions(options));
-    copies.add(worker);
+    const found = idle.pop();
+    const worker = found ?? createWorker(workerOptions(options));
+    if (found === undefined) copiers.push(worker);
     try {
       return await worker.call(op, request, { timeoutMs: limits.copyMs, signal });
     } finally {
-      copies.delete(worker);
-      await worker.close();
+      idle.push(worker);
     }
   };
   const changeCheckpoint = async (
@@ -335,7 +336,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       return (await look("calls", CmdletCalls, signal)).calls;
     },
     async close() {
-      await Promise.all([looks, jobs, ...copies].map((worker) => worker.close()));
+      await Promise.all([looks, jobs, ...copiers].map((worker) => worker.close()));
     },
   };
 }

@@ -163,6 +163,7 @@ function Restore-Guard($Request) {
 # All refusals come before the first change: done whole, or not at all.
 function Resize-OwnVm($Request) {
     $vm = Get-OwnVm $Request
+    Assert-NotReleased $vm
     $off = [string]$vm.State -eq 'Off'
     $disk = Get-SystemDisk $vm
     if ($null -eq $disk) { throw (New-Refusal 'driver_failed' 'the VM has no disk yet') }

@@ -89,13 +89,12 @@ function Import-OwnVm($Request) {
     $file = Get-MoveFile $Request
     $vm = Find-TrueVm $Request
     if (Test-Whole $vm $Request) {
-        # Received once more, after it was taken: the disk that may have been started is the VM's.
-        [System.IO.File]::Delete($file)
+        if ([System.IO.File]::Exists($file)) { throw (New-Refusal 'unsupported' 'the VM is here already, with a disk that may have been started') }
         return @{}
     }
     Assert-Folder $Request
     $places = $file, (Get-FreshDiskPath $Request.vmId), (Get-DiskPath $Request.vmId)
-    if (@($places | Where-Object { [System.IO.File]::Exists($_) }).Count -eq 0) { throw (New-Refusal 'vm_missing' 'neither the VM nor the disk that was received is here') }
+    if (@($places | Where-Object { [System.IO.File]::Exists($_) }).Count -eq 0) { throw (New-Refusal 'driver_failed' 'neither the VM nor the disk that was received is here') }
     Confirm-Folder $Request
     Confirm-ReceivedDisk $Request $file
     Complete-OwnVm $vm $Request

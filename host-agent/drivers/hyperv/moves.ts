@@ -70,6 +70,7 @@ export function createHypervMoves(host: {
     async hold(vm, signal) {
       await host.change("hold", vm, {}, signal);
     },
+    live: null,
   };
 }
 
