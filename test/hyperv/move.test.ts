@@ -305,16 +305,16 @@ describe.skipIf(skip !== null)(`moves of Hyper-V's VMs${skipped}`, () => {
 
   describe("killed in the middle", () => {
     /** Each kill costs a new PowerShell: of many edges so many are taken, other ones each day. */
-    const MOST_EDGES = 2;
-    const chosen = (operation: string, edges: number): readonly number[] =>
+    const chosen = (operation: string, edges: number, most: number): readonly number[] =>
       sampled(
         `edges of ${operation}`,
         Array.from({ length: edges }, (_, n) => n + 1),
-        MOST_EDGES,
+        most,
       );
     const cases = [
       {
         operation: "exportDisk",
+        kills: 2,
         given: (host: Host) => written(host),
         run: (host: Host, vm: DesiredVm) => host.moves.exportDisk(vm, out(host)),
         seen: async (host: Host) => {
@@ -325,6 +325,7 @@ describe.skipIf(skip !== null)(`moves of Hyper-V's VMs${skipped}`, () => {
       },
       {
         operation: "importDisk",
+        kills: 3,
         given: async (host: Host) => {
           await aVhdx(fileOn(host));
           return aDesiredVm({ image: host.world.image });
@@ -343,6 +344,7 @@ describe.skipIf(skip !== null)(`moves of Hyper-V's VMs${skipped}`, () => {
       },
       {
         operation: "release",
+        kills: 1,
         given: (host: Host) => written(host),
         run: (host: Host, vm: DesiredVm) => host.moves.release(vm),
         seen: async () => undefined,
@@ -350,6 +352,7 @@ describe.skipIf(skip !== null)(`moves of Hyper-V's VMs${skipped}`, () => {
       },
       {
         operation: "hold",
+        kills: 1,
         given: async (host: Host) => {
           const vm = await written(host);
           await host.moves.release(vm);
@@ -361,29 +364,27 @@ describe.skipIf(skip !== null)(`moves of Hyper-V's VMs${skipped}`, () => {
       },
     ];
 
-    test.concurrent.each(cases)("$operation goes on with the same call", async (one) => {
-      const host = await aHost();
-      try {
-        const whole = await one.given(host);
-        const edges = await host.world.countEdges(() => one.run(host, whole));
-        expect(edges).toBeGreaterThan(1);
-        await host.driver.destroy(whole);
-        for (const edge of chosen(one.operation, edges)) {
-          const vm = await one.given(host);
-          await host.world.killAt(edge);
-          const died = (await outcome(one.run(host, vm))) !== "done";
-          expect(died, `killed at edge ${edge} of ${edges}, and told as an error`).toBe(
-            !(await host.world.outlived()),
-          );
-          await one.run(host, vm);
-          await one.seen(host, vm);
-          expect(await look(host, vm)).toMatchObject({ power: "off", complete: true });
-          expect((await host.world.vms()).length, "no second VM was left behind").toBe(1);
-          expect(await outcome(host.driver.start(vm))).toBe(one.starts);
-          await host.driver.destroy(vm);
-        }
-      } finally {
-        await host.world.close();
+    test.each(cases)("$operation goes on with the same call", async (one) => {
+      const host = destination;
+      const { world, driver } = host;
+      const whole = await one.given(host);
+      const edges = await world.countEdges(() => one.run(host, whole));
+      expect(edges).toBeGreaterThan(1);
+      await driver.destroy(whole);
+      for (const edge of chosen(one.operation, edges, one.kills)) {
+        const vm = await one.given(host);
+        await world.killAt(edge);
+        const died = (await outcome(one.run(host, vm))) !== "done";
+        expect(died, `killed at edge ${edge} of ${edges}, and told as an error`).toBe(
+          !(await world.outlived()),
+        );
+        await one.run(host, vm);
+        await one.seen(host, vm);
+        expect(await look(host, vm)).toMatchObject({ power: "off", complete: true });
+        const left = (await world.vms()).filter(({ Name }) => Name === vm.vmId);
+        expect(left.length, "no second VM was left behind").toBe(1);
+        expect(await outcome(driver.start(vm))).toBe(one.starts);
+        await driver.destroy(vm);
       }
     });
   });
