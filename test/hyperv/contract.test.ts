@@ -57,8 +57,9 @@ for (const Windows of ["2012r2", "2022"] as const)
       const [world, second] = await Promise.all([aWorld({ Windows }), aWorld({ Windows })]);
       const driver = world.open();
       return {
+        // On one version: each call that is cut short costs a PowerShell, and moves ask for the same cmdlets on both.
         // Without qemu-img the stand-in's disks are none that could be moved.
-        ...(noQemuImg === null
+        ...(noQemuImg === null && Windows === "2022"
           ? { driver, moves: await openMoves(world, second, driver) }
           : { driver: { ...driver, moves: null } }),
         image: world.image,
