@@ -5,7 +5,7 @@ import type { InstallationId } from "../driver.ts";
 import type { WorkerOptions } from "./powershell.ts";
 
 export type HypervOptions = Readonly<{
-  /** The folder that holds `vms`, `trash` and `staging`: one volume, and Berth's alone. */
+  /** The folder that holds `vms`, `trash`, `staging` and `moves`: one volume, and Berth's alone. */
   root: string;
   /** The folder of the images, `<file>.vhdx`, read-only. */
   images: string;
@@ -37,6 +37,7 @@ export type Timeouts = Readonly<{
   readMs: number;
   jobMs: number;
   checkpointMs: number;
+  copyMs: number;
 }>;
 export const TIMEOUTS: Timeouts = {
   startMs: 60_000,
@@ -44,6 +45,8 @@ export const TIMEOUTS: Timeouts = {
   jobMs: 180_000,
   // Restoring and merging move data.
   checkpointMs: 900_000,
+  // A disk of 1 TB at 50 MB/s.
+  copyMs: 6 * 3_600_000,
 };
 
 export function workerOptions(options: HypervOptions): WorkerOptions {
