@@ -70,6 +70,9 @@ export interface LiveCalls {
    */
   sockets(end: "source" | "destination", moved: VmRef, signal?: AbortSignal): Promise<LiveSockets>;
 
+  /** Removes what is left of them on this host, once the move is over, whatever came of it. */
+  dropSockets(moved: VmRef, signal?: AbortSignal): Promise<void>;
+
   /**
    * At the destination: makes the disk that the guest's is copied into, with the VM's tag, and answers what the source has to know.
    * `base`: it is made over that image, and only what differs is sent. What is not wanted after all goes by `destroy`. Refuses what

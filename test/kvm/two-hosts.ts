@@ -46,6 +46,9 @@ export async function openLibvirtHost(name: string): Promise<LibvirtHost> {
   for (const part of ["run", "lib", "log", "cache"])
     await mkdir(path.join(dir, part), { mode: 0o755 });
   await cp("/etc/libvirt", path.join(dir, "etc"), { recursive: true });
+  // The domains, networks and pools of the machine's own libvirt are none of this host's.
+  for (const folder of ["qemu", "storage"])
+    await rm(path.join(dir, "etc", folder), { recursive: true, force: true });
   // Two hosts with one UUID take each other for themselves, and refuse to migrate. Guests of two hosts have one cgroup's name.
   await appendFile(path.join(dir, "etc/libvirtd.conf"), `\nhost_uuid = "${randomUUID()}"\n`);
   await appendFile(path.join(dir, "etc/qemu.conf"), "\ncgroup_controllers = [ ]\n");

@@ -1,7 +1,7 @@
 import { realpath } from "node:fs/promises";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { DriverError } from "../driver.ts";
-import { GIB, readQcow2 } from "./disks.ts";
+import { GIB, isBlank, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
 import { filesOf, imageFile, taggedFiles } from "./files.ts";
 import type { KvmHost } from "./host.ts";
@@ -46,7 +46,8 @@ export async function checkDisk(host: KvmHost, vm: DesiredVm, file: string): Pro
       "unsupported",
       `the disk at ${file} has ${disk.virtualSize} bytes, and the VM's has ${wanted}`,
     );
-  if (!disk.hasBackingFile) return;
+  // One that came whole from another host stands on nothing. An empty one is what somebody made in its place.
+  if (!disk.hasBackingFile && !(await isBlank(file))) return;
   const image = imageFile(host.folders, vm.image.file);
   const under = await backingFileOf(file);
   const isSame = under !== null && (await realOf(under)) === (await realOf(image));

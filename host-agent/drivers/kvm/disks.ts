@@ -37,6 +37,23 @@ export async function readQcow2(file: string): Promise<Qcow2 | null> {
   }
 }
 
+/** Whether nothing was ever written to a qcow2: its table of tables is empty. */
+export async function isBlank(file: string): Promise<boolean> {
+  const disk = await open(file, "r");
+  try {
+    const head = await disk.read({ buffer: Buffer.alloc(48), position: 0 });
+    if (head.bytesRead < 48) return true;
+    const [entries, position] = [head.buffer.readUInt32BE(36), head.buffer.readBigUInt64BE(40)];
+    // QEMU itself opens no larger one.
+    const bytes = Math.min(entries * 8, MOST_L1_BYTES);
+    const { buffer } = await disk.read({ buffer: Buffer.alloc(bytes), position });
+    return buffer.every((byte) => byte === 0);
+  } finally {
+    await disk.close();
+  }
+}
+const MOST_L1_BYTES = 32 * 1024 ** 2;
+
 /** The size of a disk in whole GiB, as a VM's size counts it; at least one. */
 export function gibOf(disk: Qcow2): number {
   return Math.max(1, Number(disk.virtualSize / GIB));

@@ -33,15 +33,20 @@ export async function readySockets(
   end: "source" | "destination",
   moved: VmRef,
 ): Promise<LiveSockets> {
-  const { libvirt, qemu, nbd } = hypervisorSockets(host, moved);
-  const here = (file: string) => path.join(host.root, file);
-  const folder = here(host.socketDir);
+  const folder = path.join(host.root, host.socketDir);
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const { uid, gid } = await stat(path.dirname(folder));
   await chown(folder, uid, gid);
-  const sockets = { libvirt, qemu: here(qemu), nbd: here(nbd) };
-  for (const socket of Object.values(sockets)) await rm(socket, { force: true });
+  const sockets = await dropSockets(host, moved);
   return end === "source" ? sockets : { ...sockets, libvirt: await ownLibvirt(host.uri) };
+}
+
+/** QEMU leaves the sockets that it listened on. Answers where those of a source lie. */
+export async function dropSockets(host: KvmHost, moved: VmRef): Promise<LiveSockets> {
+  const { libvirt, qemu, nbd } = hypervisorSockets(host, moved);
+  const here = { libvirt, qemu: path.join(host.root, qemu), nbd: path.join(host.root, nbd) };
+  for (const socket of Object.values(here)) await rm(socket, { force: true });
+  return here;
 }
 
 /** Of modular daemons, the one for QEMU (https://libvirt.org/daemons.html). */

@@ -38,7 +38,7 @@ export async function prepareLive(
   };
   const definition = domainXml(vm, place);
   await needFreeSpace(host.folders.diskDir, host.reserveDiskMib);
-  // One of an earlier attempt is written over by the copy, whose every cluster is sent.
+  // One of an earlier attempt is taken as it is: whatever that had sent is a part of what is sent now.
   await createDisk({ image, disk: files.disk, sizeGib: vm.size.diskGib }, signal);
   const disk = await readQcow2(files.disk);
   const isIt =

@@ -2,7 +2,7 @@ import type { MoveCalls } from "../move-calls.ts";
 import { exportDisk } from "./export-disk.ts";
 import type { KvmHost } from "./host.ts";
 import { importDisk, movesFolder } from "./import-disk.ts";
-import { readySockets } from "./live-sockets.ts";
+import { dropSockets, readySockets } from "./live-sockets.ts";
 import { migrateLive, prepareLive, seenLive } from "./migrate-live.ts";
 import { describeDisk } from "./movable-disk.ts";
 import { markReleased } from "./release-vm.ts";
@@ -23,6 +23,10 @@ export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
   hold: (vm, signal) => call(signal, (signal) => markReleased(host, vm, false, signal)),
   live: {
     sockets: (end, moved, signal) => call(signal, () => readySockets(host, end, moved)),
+    dropSockets: (moved, signal) =>
+      call(signal, async () => {
+        await dropSockets(host, moved);
+      }),
     prepareLive: (vm, base, signal) =>
       call(signal, (signal) => prepareLive(host, vm, base, signal)),
     migrateLive: (vm, to, signal) => call(signal, (signal) => migrateLive(host, vm, to, signal)),
