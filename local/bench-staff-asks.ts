@@ -5,6 +5,7 @@ import type { AuditQuery } from "#core/contracts/api/audit.ts";
 import type { FindingQuery } from "#core/contracts/api/findings.ts";
 import type { HostQuery } from "#core/contracts/api/hosts.ts";
 import type { OrderQuery } from "#core/contracts/api/orders.ts";
+import type { MoveQuery } from "#core/contracts/api/moves.ts";
 import type { StaffActionQuery, StaffVmQuery } from "#core/contracts/api/staff-vms.ts";
 import { HOST_STATES } from "#core/hosts/host-state.ts";
 import { toWireId } from "#core/ids.ts";
@@ -97,6 +98,15 @@ function listsOf(of: Skewed, staffId: string): readonly List[] {
         locationId: locations,
         state: HOST_STATES,
         group: ["old", "rack-1", "nobodys"],
+      },
+    ),
+    listOf<typeof MoveQuery>(
+      "/staff/v1/moves",
+      {},
+      {
+        vmId: vms,
+        hostId: hosts,
+        state: ["open", "ended"],
       },
     ),
     listOf<typeof AuditQuery>(

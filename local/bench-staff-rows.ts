@@ -102,6 +102,17 @@ export async function skew(fleet: Fleet, vms: number): Promise<Skewed> {
        case when n % 100 = 0 then '${fleet.staffId}' else 'sweep' end, 'vm.request_action', 'vm',
        case when n % 20 = 0 then '${vmId(of(0.6))}' else ${idOf(4, "n")} end, '{}'
      from generate_series(0, $1::int - 1) n`,
+    // A move for each hundred VMs: a tenth of one VM, a third from one host, and the newest go on.
+    `insert into moves (id, vm_id, action_id, source_host_id, destination_host_id, method, step, outcome, source_epoch, epoch,
+       generation, sealed_key, address, port, format, created_at, step_at, heard_at, released_at, ended_at)
+     select id, vm, id, source, destination, 'cold', (case when open then 'prepare' else 'ended' end)::move_step,
+       (case when not open then 'moved' end)::move_outcome, n + 1, n + 2, case when not open then 1 end, case when open then 'sealed' end,
+       '192.0.2.1', 1, 'qcow2', now(), now(), now(), case when not open then now() end, case when not open then now() end
+     from (select n, ${idOf(7, "n")} as id, n % 10 <> 9 and n > $1::int / 100 - 50 as open,
+         case when n % 10 = 9 then '${vmId(of(0.6))}' else ${idOf(4, "n * 2")} end as vm,
+         case when n % 3 = 1 then '${hostId(of(0.6) / VMS_OF_A_HOST)}' else ${idOf(2, `n % ($1::int / ${VMS_OF_A_HOST})`)} end as source,
+         ${idOf(2, `(n + 7) % ($1::int / ${VMS_OF_A_HOST})`)} as destination from generate_series(0, $1::int / 100) n) as made
+     where source <> destination`,
     `insert into findings (id, kind, host_id, subject, vm_id, first_seen_at, last_seen_at, ended_at, detail)
      select ${idOf(7, "n")}, case when n % 5000 = 4 then 'image_changed' when n % 2 = 0 then 'vm_lost' else 'host_silent' end,
        ${idOf(2, `n % ($1::int / ${VMS_OF_A_HOST})`)}, 'of ' || n, ${idOf(4, "n")}, now(), now(),

@@ -13,6 +13,17 @@ type Action = Answered<"showAction">;
 
 const { type: TYPE, status: STATUS } = ActionView.shape;
 
+export const stepsBlock = (steps: Action["value"]["steps"]): Block => ({
+  kind: "table",
+  columns: columnsOf("STEP!", "STATUS!", "BEGAN!", "ENDED!"),
+  rows: steps.map((step) => [
+    step.name,
+    toned(step.status),
+    when(step.startedAt),
+    when(step.finishedAt),
+  ]),
+});
+
 const blocksOf = (action: Action["value"]): readonly Block[] => [
   {
     kind: "fields",
@@ -30,16 +41,7 @@ const blocksOf = (action: Action["value"]): readonly Block[] => [
         : ([["error", `${action.error.code}: ${action.error.message}`]] as const)),
     ],
   },
-  {
-    kind: "table",
-    columns: columnsOf("STEP!", "STATUS!", "BEGAN!", "ENDED!"),
-    rows: action.steps.map((step) => [
-      step.name,
-      toned(step.status),
-      when(step.startedAt),
-      when(step.finishedAt),
-    ]),
-  },
+  stepsBlock(action.steps),
 ];
 
 type Watch = Readonly<{ watch?: boolean | undefined; timeout?: number | undefined }>;

@@ -10,6 +10,7 @@ import { deskCommands } from "./desk.ts";
 import { fleetCommands } from "./fleet.ts";
 import { hostMoveCommands } from "./host-moves.ts";
 import { hostCommands } from "./hosts.ts";
+import { moveCommands } from "./moves.ts";
 import { orderCommands } from "./orders.ts";
 import { planMigrationCommands } from "./plan-migrations.ts";
 import { resizeCommands } from "./resize.ts";
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   ...deskCommands,
   ...hostCommands,
   ...hostMoveCommands,
+  ...moveCommands,
   ...fleetCommands,
   ...planMigrationCommands,
   ...apiCommands,
@@ -49,6 +51,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   "destroy-request": "Destroying by two",
   audit: "Who changed what",
   host: "Hosts",
+  move: "Moving VMs between hosts",
   finding: "What is amiss",
   release: "Releases of the agent",
   rollout: "Bringing them to hosts",

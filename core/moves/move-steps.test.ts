@@ -7,7 +7,7 @@ import { waitsForOfMove } from "./waits-for-move.ts";
 
 /* 6b item 3: how far a move is, as its action shows it, and what it waits for. */
 
-const [T1, T2, T3, T4] = [1, 2, 3, 4].map((n) => minutesAfter(n));
+const [T1, T2, T3, T4] = [minutesAfter(1), minutesAfter(2), minutesAfter(3), minutesAfter(4)];
 const copying = { preparedAt: T1, disk: A_DISK } as const;
 const released = { ...copying, copiedAt: T2, releasedAt: T3 } as const;
 const back = { ...copying, turnedBackAt: T2 } as const;

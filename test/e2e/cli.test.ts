@@ -220,7 +220,7 @@ describe("a customer and a member of staff", () => {
         code: 0,
         stderr: "",
       });
-    for (const words of ["vm", "order", "action", "account", "audit", "host", "finding"])
+    for (const words of ["vm", "order", "action", "account", "audit", "host", "finding", "move"])
       expect(await as("staff", words, "list", "--all", "--json")).toMatchObject({
         code: 0,
         stderr: "",

@@ -78,6 +78,7 @@ beforeAll(async () => {
     "/staff/v1/hosts/": hosts[0]?.id ?? "",
     "/staff/v1/agent-rollouts/": await aRollout(agents.agent.hostId),
     "/staff/v1/plan-migrations/": toWireId("plan_migration", v7()),
+    "/staff/v1/moves/": toWireId("move", v7()),
     "/staff/v1/vms/": vmId,
     "/staff/v1/accounts/": toWireId("account", v7()),
     "/staff/v1/destroy-requests/": toWireId("destroy_request", v7()),

@@ -123,7 +123,7 @@ export const DISK = {
 export async function bringTo(
   cp: ControlPlane,
   vm: MovableVm,
-  { move }: BegunMove,
+  { move }: Readonly<{ move: Pick<Move, "id" | "sourceEpoch" | "epoch"> }>,
   step: MoveStep,
 ): Promise<void> {
   const of = { move, vmId: vm.vmId };

@@ -9,6 +9,7 @@ import type { Db } from "#db/client.ts";
 import { listFindings } from "#db/hosts/findings.ts";
 import { listHosts } from "#db/hosts/hosts.ts";
 import type { Keyset, KeysetPage } from "#db/keyset.ts";
+import { listMoves } from "#db/moves/list-moves.ts";
 import { listOrders } from "#db/orders/list-orders.ts";
 import type { ReadPage } from "#db/read-places.ts";
 import { listActions } from "#db/vms/actions.ts";
@@ -130,6 +131,19 @@ beforeAll(async () => {
     of.host,
     vmId,
   );
+  // Those that are open are the oldest; each is between two hosts.
+  await cp.rows(
+    `insert into moves (id, vm_id, action_id, source_host_id, destination_host_id, method, step, outcome, source_epoch, epoch,
+       generation, sealed_key, address, port, format, created_at, step_at, heard_at, released_at, ended_at)
+     select ${nth(8, "n")}, case when n between 101 and 700 then $1::uuid else ${nth(3, "n")} end, ${nth(5, "n")},
+       case when n < 500 then $2::uuid else ${nth(2, "n")} end,
+       case when n between 600 and 1100 then $2::uuid else ${nth(2, "n - 1")} end, 'cold',
+       (case when n <= 100 then 'prepare' else 'ended' end)::move_step, (case when n > 100 then 'moved' end)::move_outcome, n, n + 1,
+       case when n > 100 then 1 end, case when n <= 100 then 'sealed' end, '192.0.2.1', 1, 'qcow2', now(), now(), now(),
+       case when n > 100 then now() end, case when n > 100 then now() end from generate_series(2, ${ROWS}) n`,
+    vmId,
+    of.host,
+  );
   await cp.rows("vacuum analyze");
   explaining = await cp.database.pool.connect();
   for (const way of ["seqscan", "bitmapscan"]) await explaining.query(`set enable_${way} = off`);
@@ -190,6 +204,12 @@ const LISTS: Readonly<Record<string, () => readonly Read[]>> = {
       from: [null, new Date("2026-01-01T20:00:00Z")],
       to: [null, new Date("2026-01-01T14:00:00Z")],
     }).map((what) => ({ what, read: (page) => listAudit(db, what, page) })),
+  moves: () =>
+    combined({
+      vmId: [null, of.vm],
+      hostId: [null, of.host],
+      state: [null, "open", "ended"] as const,
+    }).map((what) => ({ what, read: (page) => listMoves(db, what, page) })),
   findings: () =>
     combined({
       state: [null, "open", "ended"] as const,
@@ -266,7 +286,8 @@ const Named = z
   .partial();
 /** Its key is that of the list's order, if it goes by one. */
 const placeOf = (row: object): Keyset => {
-  const named = Named.parse("vm" in row && !("action" in row) ? row.vm : row);
+  const shown = "vm" in row && !("action" in row) ? row.vm : "move" in row ? row.move : row;
+  const named = Named.parse(shown);
   const key = named.email ?? named.hostname ?? named.name ?? named.at?.toISOString() ?? "";
   return { key, id: idOf(row) };
 };
@@ -275,7 +296,7 @@ const Identified = z
   .union([z.object({ id: z.string() }), z.object({ vm: z.object({ id: z.string() }) })])
   .transform((one) => ("id" in one ? one.id : one.vm.id));
 const idOf = (row: object): string =>
-  Identified.parse("vm" in row && "action" in row ? row.action : row);
+  Identified.parse("vm" in row && "action" in row ? row.action : "move" in row ? row.move : row);
 
 describe.each(Object.keys(LISTS))("the list of %s", (name) => {
   const reads = () => LISTS[name]?.() ?? [];

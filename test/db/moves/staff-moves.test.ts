@@ -72,8 +72,7 @@ const nameOf = async (hostId: string) =>
 /** The same as the harness has it. */
 const begunOf = async (vm: MovableVm) => {
   const row = await rowOf(vm);
-  const move = { id: String(row?.["id"]), sourceEpoch: 1, epoch: Number(row?.["epoch"]) };
-  return { move } as Parameters<typeof bringTo>[2];
+  return { move: { id: String(row?.["id"]), sourceEpoch: 1, epoch: Number(row?.["epoch"]) } };
 };
 
 describe("a dry run", () => {
