@@ -17,6 +17,7 @@ import { memoryWorld } from "#host-agent/drivers/simulated/world.ts";
 import type { MoveFolder } from "#host-agent/moves/move-files.ts";
 import type { MovePorts } from "#host-agent/moves/movers.ts";
 import { memoryStore } from "#host-agent/state/state-store.ts";
+import { aMove } from "#test/move-builders.ts";
 import { aDesiredVm, randomIds } from "./builders.ts";
 import { createFakeControlPlane } from "./fake-control-plane.ts";
 import { dyingAfter, mortalControlPlane, mortalStore, type Step } from "./mortal.ts";
@@ -272,33 +273,18 @@ export function createMoveStory(
       await source.agent.pass();
       power = wanted;
       const now = clock.now();
-      move = {
+      move = aMove({
         id: randomUUID(),
         vmId: vm.vmId,
         actionId: randomUUID(),
         sourceHostId: source.plane.hostId,
         destinationHostId: destination.plane.hostId,
-        method: "cold",
-        step: "prepare",
-        outcome: null,
         sourceEpoch: 3,
         epoch: 7,
-        generation: null,
-        disk: null,
-        isDestinationReady: false,
-        sentSha256: null,
-        receivedSha256: null,
-        copiedBytes: 0n,
-        failure: null,
         createdAt: now,
         stepAt: now,
         heardAt: now,
-        stoppedAt: null,
-        releasedAt: null,
-        takenOverAt: null,
-        pauseMs: null,
-        endedAt: null,
-      };
+      });
       generation += 1;
       publish();
     },

@@ -167,6 +167,8 @@ afterAll(async () => {
 type Read = Readonly<{
   what: object;
   read: (page: KeysetPage) => Promise<ReadPage<object>>;
+  /** It is read by so many indexes, each to its end; one unless given. */
+  ways?: number;
 }>;
 const LISTS: Readonly<Record<string, () => readonly Read[]>> = {
   accounts: () =>
@@ -220,7 +222,12 @@ const LISTS: Readonly<Record<string, () => readonly Read[]>> = {
       vmId: [null, of.vm],
       hostId: [null, of.host],
       state: [null, "open", "ended"] as const,
-    }).map((what) => ({ what, read: (page) => listMoves(db, what, page) })),
+    }).map((what) => ({
+      what,
+      read: (page) => listMoves(db, what, page),
+      // A host is an end of a move in either of two columns.
+      ways: what.hostId === null ? 1 : 2,
+    })),
   findings: () =>
     combined({
       state: [null, "open", "ended"] as const,
@@ -313,20 +320,20 @@ describe.each(Object.keys(LISTS))("the list of %s", (name) => {
   const reads = () => LISTS[name]?.() ?? [];
 
   test("reads few rows, whatever it is asked for and wherever that is", async () => {
-    const most = [];
-    for (const one of reads()) {
-      const page = { limit: 5, most: MOST };
-      const { read, last } = await rowsRead(one, { ...page, after: null });
-      most.push({ ...one.what, rows: read });
-      if (last !== null)
-        most.push({
-          ...one.what,
-          last,
-          rows: (await rowsRead(one, { ...page, after: last })).read,
-        });
+    let most = 0;
+    const tooMany: object[] = [];
+    for (const { what, read, ways = 1 } of reads()) {
+      const count = async (after: Keyset | null) => {
+        const counted = await rowsRead({ what, read }, { limit: 5, most: MOST, after });
+        most = Math.max(most, counted.read);
+        if (counted.read > ways * MOST_READ) tooMany.push({ ...what, after, rows: counted.read });
+        return counted.last;
+      };
+      const last = await count(null);
+      if (last !== null) await count(last);
     }
-    expect(Math.max(...most.map(({ rows }) => rows))).toBeGreaterThan(5);
-    expect(most.filter(({ rows }) => rows > MOST_READ)).toEqual([]);
+    expect(most).toBeGreaterThan(5);
+    expect(tooMany).toEqual([]);
   });
 
   test("has each item once, in its order, though pages are short", async () => {
