@@ -3,7 +3,7 @@ import type { AgentReport, VmReport } from "#core/contracts/agent/report.ts";
 import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { MoveReport } from "#core/contracts/agent/moves.ts";
-import { MOVE_STEPS, type MoveStep } from "#core/moves/move.ts";
+import { MOVE_STEPS, type Move, type MoveStep } from "#core/moves/move.ts";
 import { beginMove, showMove, type BegunMove } from "#commands/moves/begin-move.ts";
 import { toForced } from "#commands/moves/plan-move.ts";
 import { recordReport } from "#commands/moves/record-report.ts";
