@@ -4,7 +4,7 @@ import { guarded } from "#core/accounts/without-values.ts";
 import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
 import { type Auth, type AuthOptions, createAuth } from "./log-ins-auth.ts";
-import { createPasswordHashes, type PasswordHashes } from "./password-hashes.ts";
+import { createPasswordHashes, type Hashing, type PasswordHashes } from "./password-hashes.ts";
 import { isServed, notServed, proofFor, withProblem } from "./log-ins-http.ts";
 
 const MIN_SECRET_LENGTH = 32;
@@ -12,14 +12,14 @@ const MIN_SECRET_LENGTH = 32;
 /**
  * Sign-up, log-in and sessions on better-auth, which lives by the machine's clock. A refused request of `handle` is
  * answered with a problem document whose `instance` is the request's `x-request-id`. A throw is an outage or a bug,
- * never a wrong password.
+ * never a wrong password. `hashing`: better-auth's own unless given.
  */
 export function createLogIns(
-  options: AuthOptions & Readonly<{ clock: Pick<Clock, "now"> }>,
+  options: AuthOptions & Readonly<{ clock: Pick<Clock, "now">; hashing?: Hashing | undefined }>,
 ): LogIns {
   if (options.secret.length < MIN_SECRET_LENGTH)
     throw new RangeError(`the secret of log-ins needs ${MIN_SECRET_LENGTH} characters or more`);
-  const hashes = createPasswordHashes();
+  const hashes = createPasswordHashes(options.hashing);
   const auth = createAuth(options, hashes);
   const handle = async (request: Request): Promise<Response> => {
     const requestId = request.headers.get("x-request-id") ?? options.ids.newId();

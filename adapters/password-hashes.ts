@@ -13,7 +13,7 @@ const BUSY = {
   message: "Too many passwords are being checked at this moment. Please try again.",
 };
 
-type Hashing = Readonly<{
+export type Hashing = Readonly<{
   hashPassword: typeof hashPassword;
   verifyPassword: typeof verifyPassword;
 }>;

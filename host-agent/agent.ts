@@ -14,6 +14,9 @@ import { createImageKeeper, type ImageKeeper } from "#host-agent/images/image-ke
 import { createImageServer, type ServeImages } from "#host-agent/images/serve-images.ts";
 import { createMeter } from "#host-agent/meter/meter.ts";
 import { createObserver, type Observer } from "#host-agent/converge/observer.ts";
+import { createMoveChannel } from "#host-agent/moves/move-channel.ts";
+import { realMoveFolder } from "#host-agent/moves/move-files.ts";
+import { createMovers, DEFAULT_MOVING, type MovePorts } from "#host-agent/moves/movers.ts";
 import { createPassQueue } from "#host-agent/converge/pass-queue.ts";
 import { createPlaneTime, type PlaneTime } from "#host-agent/channel/plane-time.ts";
 import { createReporter } from "#host-agent/channel/reporter.ts";
@@ -44,6 +47,8 @@ export type AgentPorts = {
   fetchImages?: typeof fetch;
   /** Where other hosts may fetch images from this one; left out: nowhere. */
   serveImages?: ServeImages | undefined;
+  /** How VMs move from and to this host; what is left out is as for a host that takes none, and gives what it is told to. */
+  moves?: Partial<MovePorts> | undefined;
   /** 0 to 1, to spread timers. */
   random: () => number;
   log: Log;
@@ -147,8 +152,25 @@ export function createAgent(ports: AgentPorts): Agent {
     signal,
     seen: (look) => meter.seen(look),
   });
+  const stepLimitMs = settings.stepLimitSeconds * 1000;
+  const movers = createMovers({
+    channel: createMoveChannel({ listen: null, clock, log }),
+    folder: realMoveFolder,
+    ...DEFAULT_MOVING,
+    ...ports.moves,
+    driver,
+    observer,
+    reporter,
+    store,
+    clock,
+    log,
+    metrics,
+    stepLimitMs,
+    signal,
+  });
   const sync = createSync({
     driver,
+    movers,
     desired,
     observer,
     reporter,
@@ -161,7 +183,7 @@ export function createAgent(ports: AgentPorts): Agent {
     metrics,
     signal,
     slot: createSlots(() => settings.concurrency),
-    stepLimitMs: settings.stepLimitSeconds * 1000,
+    stepLimitMs,
     initialPassword: (vmId, inner) => controlPlane.initialPassword(vmId, inner),
     beforePowerOff: async () => {
       try {

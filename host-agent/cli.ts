@@ -3,6 +3,7 @@ import { apiFault } from "./channel/plain-http.ts";
 import { DEFAULT_CONFIG, type AgentConfig, type ConfigFile } from "./config-file.ts";
 import { DEFAULT_SERVING, type ServeImages } from "./images/serve-images.ts";
 import { servingAddress } from "./images/serving-address.ts";
+import { DEFAULT_MOVING } from "./moves/movers.ts";
 import { listenAddress, type ListenAddress } from "./serve-metrics.ts";
 import { DRIVER_NAMES, type DriverName } from "./drivers/open-driver.ts";
 import type { LogLevel } from "./json-log.ts";
@@ -87,8 +88,19 @@ export type AgentOptions = DriverChoice & {
   metricsListen: ListenAddress | null;
   /** null: no other host may fetch images from this one. */
   serveImages: ServeImages | null;
+  /** null: no VM of another host comes to this one. */
+  moves: MoveOptions | null;
   settings: { destroysPerHour?: number; concurrency?: number; trashHours?: number };
 };
+
+/** How VMs of other hosts come to this one, and how those that leave it are sent. */
+export type MoveOptions = Readonly<{
+  address: string;
+  port: number;
+  /** Of each disk that is sent; null: not limited. */
+  mbitPerSecond: number | null;
+  atOnce: number;
+}>;
 
 /** The command line cannot be understood. The message says why, in one line. */
 export class UsageError extends Error {
@@ -206,6 +218,7 @@ export function parseCommand(
     logLevel: file.logLevel ?? "info",
     metricsListen,
     serveImages: servingOf(file),
+    moves: movingOf(file),
     settings: {
       ...(destroysPerHour === undefined ? {} : { destroysPerHour }),
       ...(concurrency === undefined ? {} : { concurrency }),
@@ -220,6 +233,14 @@ function servingOf({ serveImages }: AgentConfig): ServeImages | null {
   if (serveImages === undefined || at === null) return null;
   const { mbitPerSecond, hostsAtOnce } = { ...DEFAULT_SERVING, ...serveImages };
   return { ...at, mbitPerSecond, hostsAtOnce };
+}
+
+/** Its address, too. */
+function movingOf({ moves }: AgentConfig): MoveOptions | null {
+  const at = moves ? servingAddress(moves.listen) : null;
+  if (moves === undefined || at === null) return null;
+  const { mbitPerSecond, atOnce } = { ...DEFAULT_MOVING, ...moves };
+  return { ...at, mbitPerSecond, atOnce };
 }
 
 const NAMES = [

@@ -24,6 +24,7 @@ export function compareOptions(
     driverOptions: { ...more.fileOptions, ...more.driverOptions },
     metricsListen: more.metricsListen,
     serveImages: more.serveImages,
+    moves: more.moves,
   });
   const [before, after] = [fixed(started), fixed(next)];
   const names = [
@@ -34,6 +35,7 @@ export function compareOptions(
     "driverOptions",
     "metricsListen",
     "serveImages",
+    "moves",
   ] as const;
   return {
     changed,

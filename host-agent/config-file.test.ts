@@ -28,13 +28,14 @@ test("item 4: the documented example is well-formed, and everything in it arrive
     metricsListen: { host: "127.0.0.1", port: 9109 },
     // 12.7: no host is open to others unless that is asked for.
     serveImages: null,
+    moves: null,
     settings: { destroysPerHour: 20, concurrency: 8, trashHours: 168 },
   });
 });
 
 test("12.7: the example's words for serving images are well-formed when they are let in, and have their defaults", async () => {
   const example = path.join(import.meta.dirname, "../docs/agent.example.yaml");
-  const text = (await readFile(example, "utf8")).replaceAll(/^# (?=serveImages:| )/gm, "");
+  const text = (await readFile(example, "utf8")).replaceAll(/^# (?=serveImages:|moves:| )/gm, "");
   const serving = (of: string) => {
     const { values, faults } = parseConfig(FILE, of);
     expect(faults).toEqual([]);
@@ -53,6 +54,23 @@ test("12.7: the example's words for serving images are well-formed when they are
   });
 });
 
+test("the example's words for moves are well-formed when they are let in, and have their defaults", async () => {
+  const example = path.join(import.meta.dirname, "../docs/agent.example.yaml");
+  const text = (await readFile(example, "utf8")).replaceAll(/^# (?=serveImages:|moves:| )/gm, "");
+  const options = (of: string) => {
+    const { values, faults } = parseConfig(FILE, of);
+    expect(faults).toEqual([]);
+    const config = { path: FILE, values, faults, isThere: true };
+    const words = ["run", "--driver", "kvm", "--api", "https://a", "--state-dir", "/s"];
+    return parseCommand(words, {}, config);
+  };
+  const moves = { address: "10.0.0.5", port: 9111, mbitPerSecond: 800, atOnce: 2 };
+  expect(options(text)).toMatchObject({ moves });
+  expect(options("moves: { listen: 10.0.0.5:9111 }")).toMatchObject({
+    moves: { ...moves, mbitPerSecond: null },
+  });
+});
+
 const open = (listen: string) => `serveImages:\n  listen: ${JSON.stringify(listen)}\n`;
 test.each<readonly [string, string]>([
   ...[
@@ -67,6 +85,9 @@ test.each<readonly [string, string]>([
   [`${open("10.0.0.5:9110")}  mbitPerSecond: 1\n`, `${FILE}:3: serveImages.mbitPerSecond: `],
   [`${open("10.0.0.5:9110")}  hostsAtOnce: 0\n`, `${FILE}:3: serveImages.hostsAtOnce: `],
   ["serveImages: {}\n", `${FILE}:1: serveImages.listen: `],
+  ["moves: {}\n", `${FILE}:1: moves.listen: `],
+  ["moves:\n  listen: 0.0.0.0:9111\n", `${FILE}:2: moves.listen: it is ADDRESS:PORT`],
+  ["moves:\n  listen: 10.0.0.5:9111\n  atOnce: 0\n", `${FILE}:3: moves.atOnce: `],
   ["api: https://a.example\nconcurency: 4\n", `${FILE}:2: concurency: there is no such key`],
   ["# the host\n\nconcurrency: 0\n", `${FILE}:3: concurrency: `],
   ["metricsListen: everywhere\n", `${FILE}:1: metricsListen: it is a port`],

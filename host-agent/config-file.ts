@@ -11,6 +11,16 @@ const name = z.string().min(1);
 /** One to each: those who fetch let go of a host that brings less than half of it (`fetch-image.ts`). */
 const LEAST_MBIT = 10;
 const MOST_HOSTS_AT_ONCE = 10;
+const MOST_MOVES_AT_ONCE = 10;
+
+/** Where other hosts reach this one. */
+const servedAt = z
+  .string()
+  .refine(
+    (value) => servingAddress(value) !== null,
+    "it is ADDRESS:PORT, with an address of this host that others reach (no name, not 0.0.0.0, not 127.0.0.1)",
+  );
+const mbitPerSecond = z.int().min(LEAST_MBIT).max(100_000);
 
 /** `/etc/berth/agent.yaml`, as `docs/agent.md` tells it. The command line and the environment win over it. */
 export const AgentConfig = z.strictObject({
@@ -36,14 +46,16 @@ export const AgentConfig = z.strictObject({
     .exactOptional(),
   serveImages: z
     .strictObject({
-      listen: z
-        .string()
-        .refine(
-          (value) => servingAddress(value) !== null,
-          "it is ADDRESS:PORT, with an address of this host that others reach (no name, not 0.0.0.0, not 127.0.0.1)",
-        ),
-      mbitPerSecond: z.int().min(LEAST_MBIT).max(100_000).exactOptional(),
+      listen: servedAt,
+      mbitPerSecond: mbitPerSecond.exactOptional(),
       hostsAtOnce: z.int().min(1).max(MOST_HOSTS_AT_ONCE).exactOptional(),
+    })
+    .exactOptional(),
+  moves: z
+    .strictObject({
+      listen: servedAt,
+      mbitPerSecond: mbitPerSecond.exactOptional(),
+      atOnce: z.int().min(1).max(MOST_MOVES_AT_ONCE).exactOptional(),
     })
     .exactOptional(),
 });

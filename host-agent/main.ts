@@ -32,6 +32,7 @@ import {
   loadIdentity,
   type EnrolledIdentity,
 } from "#host-agent/channel/identity.ts";
+import { createMoveChannel } from "#host-agent/moves/move-channel.ts";
 import { createPlaneTime } from "#host-agent/channel/plane-time.ts";
 import { CorruptState } from "#host-agent/state/saved.ts";
 import { AlreadyRunning, holdAlone } from "#host-agent/state/single-instance.ts";
@@ -263,6 +264,13 @@ async function run(
     log,
     settings: options.settings,
     serveImages: options.serveImages ?? undefined,
+    moves: {
+      channel: createMoveChannel({ listen: options.moves, clock, log }),
+      ...(options.moves && {
+        mbitPerSecond: options.moves.mbitPerSecond,
+        atOnce: options.moves.atOnce,
+      }),
+    },
   });
   const reloading = reloadOnHangUp(args, options, agent);
   await notes.started();

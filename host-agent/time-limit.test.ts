@@ -39,3 +39,20 @@ test("item 4: more slots or fewer count from the next end on, and who waits is l
   end(4);
   await last[0];
 });
+
+test("who waits and is told to stop waits no longer, and keeps nobody from their turn", async () => {
+  const slot = createSlots(() => 1);
+  const { begun, begin, end } = works(slot);
+  const first = begin(0);
+  const stop = new AbortController();
+  const second = slot(async () => void begun.push(1), stop.signal);
+  const third = begin(2);
+  stop.abort(new Error("turned back"));
+  await expect(second).rejects.toThrow("turned back");
+  end(0);
+  await first;
+  expect(begun).toEqual([0, 2]);
+  end(2);
+  await third;
+  await expect(slot(async () => undefined, stop.signal)).rejects.toThrow("turned back");
+});

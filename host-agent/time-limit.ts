@@ -1,6 +1,12 @@
 import type { Clock } from "#core/ports.ts";
 
 /**
+ * Why a wait ended that nobody waits for any more. Made once: an abort without a reason makes a DOMException with its stack,
+ * which costs more than the timer that it ends.
+ */
+export const WAITED_ENOUGH = new Error("nobody waits for it any more");
+
+/**
  * Runs `work` with a signal that is aborted with `late()` after `ms`, or with the parent's reason. It waits for
  * `work` to end, so that nothing goes on behind the caller's back, and then throws `late()` in place of what
  * the abort caused.
@@ -28,7 +34,7 @@ export async function within<T>(
   } catch (error) {
     throw tooLate ?? error;
   } finally {
-    timer.abort();
+    timer.abort(WAITED_ENOUGH);
     parent?.removeEventListener("abort", follow);
   }
 }
@@ -43,13 +49,32 @@ export async function pause(clock: Clock, ms: number, signal: AbortSignal): Prom
   }
 }
 
-/** At most `size()` holders at once, asked each time; the others wait in the order of their asking. */
-export function createSlots(size: () => number): <T>(work: () => Promise<T>) => Promise<T> {
+/**
+ * At most `size()` holders at once, asked each time; the others wait in the order of their asking. Who waits, and whose signal is
+ * aborted, waits no longer: its reason is thrown.
+ */
+export function createSlots(
+  size: () => number,
+): <T>(work: () => Promise<T>, signal?: AbortSignal) => Promise<T> {
   let taken = 0;
-  const waiting: (() => void)[] = [];
-  return async (work) => {
+  let waiting: (() => void)[] = [];
+  const turn = (signal: AbortSignal | undefined) =>
+    new Promise<void>((resolve, reject) => {
+      const leave = () => {
+        waiting = waiting.filter((other) => other !== enter);
+        reject(abortOf(signal));
+      };
+      const enter = () => {
+        signal?.removeEventListener("abort", leave);
+        resolve();
+      };
+      waiting.push(enter);
+      signal?.addEventListener("abort", leave, { once: true });
+    });
+  return async (work, signal) => {
+    signal?.throwIfAborted();
     if (waiting.length === 0 && taken < size()) taken += 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
+    else await turn(signal);
     try {
       return await work();
     } finally {
@@ -61,6 +86,9 @@ export function createSlots(size: () => number): <T>(work: () => Promise<T>) => 
     }
   };
 }
+
+const abortOf = (signal: AbortSignal | undefined): Error =>
+  signal?.reason instanceof Error ? signal.reason : new Error("aborted", { cause: signal?.reason });
 
 /** Seconds 1, 2, 4 … up to `most`, for the first, second, third … failure in a row. */
 export const backOffMs = (failures: number, mostMs = 60_000): number =>

@@ -8,6 +8,7 @@ import type { VmDriver } from "#host-agent/drivers/driver.ts";
 import type { DriverPorts } from "#host-agent/drivers/open-driver.ts";
 import { CorruptState } from "#host-agent/state/saved.ts";
 import { createSigner, enroll, loadIdentity } from "#host-agent/channel/identity.ts";
+import { createMoveChannel } from "#host-agent/moves/move-channel.ts";
 import { createInstallation, type Installation } from "#host-agent/state/installation.ts";
 import { fileStore, type StateStore } from "#host-agent/state/state-store.ts";
 import { systemClock, systemRandom } from "#host-agent/system.ts";
@@ -20,6 +21,9 @@ export type LocalHost = Readonly<{
   /** Real VMs would outlive the stack: ends those of this host, when its agent has stopped. */
   atStop?: (driver: VmDriver) => Promise<void>;
 }>;
+
+/** All hosts of the stack are this machine. */
+const ANY_PORT_HERE = { address: "127.0.0.1", port: 0 } as const;
 
 export type RunningAgent = Readonly<{
   name: string;
@@ -109,6 +113,7 @@ async function startWith(
     store,
     installation,
     clock,
+    moves: { channel: createMoveChannel({ listen: ANY_PORT_HERE, clock: systemClock, log }) },
     random: systemRandom,
     log,
   });

@@ -67,7 +67,7 @@ async function measureCold(
   asked: AbortSignal,
 ): Promise<readonly BenchRow[]> {
   const disk = path.join(folder, "disk.qcow2");
-  await makeDisk(disk, gib);
+  await makeDisk(disk, gib, asked);
   const took = { floor: [] as Took[], ours: [] as Took[] };
   // The first of each is not counted: what it loads is there for the next ones.
   for (let n = 0; n <= rounds; n++)
@@ -97,16 +97,19 @@ async function measureCold(
 }
 
 /** A qcow2 image without a hole, as one that is full and does not compress. */
-async function makeDisk(disk: string, gib: number): Promise<void> {
+async function makeDisk(disk: string, gib: number, asked: AbortSignal): Promise<void> {
   const raw = `${disk}.raw`;
   const file = await open(raw, "w");
   try {
     const block = Buffer.alloc(MIB);
-    for (let n = 0; n < gib * 1024; n++) await file.write(randomFillSync(block));
+    for (let n = 0; n < gib * 1024; n++) {
+      asked.throwIfAborted();
+      await file.write(randomFillSync(block));
+    }
   } finally {
     await file.close();
   }
-  await run("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, disk]);
+  await run("qemu-img", ["convert", "-f", "raw", "-O", "qcow2", raw, disk], { signal: asked });
   await rm(raw);
 }
 
@@ -124,7 +127,12 @@ async function coldMove(
   const given: Given = { by, moveId: randomUUID(), key: randomBytes(32), path: target };
   const host = await startReceiver(given);
   try {
-    const sent = await (by === "floor" ? sendBarely : sendByBerth)(exported, given, host.port);
+    const sent = await (by === "floor" ? sendBarely : sendByBerth)(
+      exported,
+      given,
+      host.port,
+      signal,
+    );
     if ((await host.sha256) !== sent) throw new PlainError("what arrived is another file");
   } finally {
     await host.end();
@@ -159,19 +167,29 @@ async function startReceiver(given: Given) {
 }
 
 /** By Node's own file, hash and TLS, and nothing else. */
-async function sendBarely(file: string, { moveId, key }: Given, port: number): Promise<string> {
+async function sendBarely(
+  file: string,
+  { moveId, key }: Given,
+  port: number,
+  signal: AbortSignal,
+): Promise<string> {
   const hash = createHash("sha256");
   const pskCallback = () => ({ psk: key, identity: moveId });
   const socket = connect({ ...TLS, host: HOST, port, pskCallback });
   await once(socket, "secureConnect");
   const chunks = createReadStream(file, { highWaterMark: MIB });
   chunks.on("data", (chunk) => hash.update(chunk));
-  await pipeline(chunks, socket);
+  await pipeline(chunks, socket, { signal });
   return hash.digest("hex");
 }
 
-async function sendByBerth(file: string, { moveId, key }: Given, port: number): Promise<string> {
-  const ends = { clock: systemClock, signal: new AbortController().signal };
+async function sendByBerth(
+  file: string,
+  { moveId, key }: Given,
+  port: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const ends = { clock: systemClock, signal };
   const channel = await connectTo({ ...ends, host: HOST, port, moveId, key, kind: "disk" });
   const disk = { channel, path: file, mbitPerSecond: MBIT_PER_SECOND, progress: () => undefined };
   return (await sendDisk({ ...ends, ...disk })).sha256;

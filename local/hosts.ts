@@ -41,9 +41,9 @@ export const simulatedHosts = (): readonly LocalHost[] => [
   simulated("hyperv-1", "hyperv", "realistic"),
 ];
 
-const instant = (name: string, hypervisor: "kvm" | "hyperv"): LocalHost => ({
+export const instant = (name: string, hypervisor: "kvm" | "hyperv"): LocalHost => ({
   name,
-  open: async (_, ports) =>
+  open: async (folder, ports) =>
     createSimulatedDriver({
       ...ports,
       hypervisor,
@@ -51,6 +51,7 @@ const instant = (name: string, hypervisor: "kvm" | "hyperv"): LocalHost => ({
       host: SIZE,
       images: imageFilesFor(hypervisor).map(({ file }) => file),
       world: memoryWorld(),
+      moves: { folder: `${folder}/moves` },
     }),
 });
 

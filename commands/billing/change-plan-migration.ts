@@ -7,14 +7,16 @@ import {
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
   countMigrationVms,
-  listMigrations,
   listMigrationVms,
-  loadMigration,
-  lockMigration,
   putOffJudging,
   retryFailedVms,
-  saveMigration,
   totalsOfMigration,
+} from "#db/billing/migration-vms.ts";
+import {
+  listMigrations,
+  loadMigration,
+  lockMigration,
+  saveMigration,
   type PlanMigration,
 } from "#db/billing/plan-migrations.ts";
 import { recordChange } from "#db/record-change.ts";

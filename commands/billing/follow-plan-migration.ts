@@ -12,25 +12,27 @@ import { currencyFromRow } from "#db/currency-from-row.ts";
 import {
   endedChangesOf,
   endMigrationVms,
-  holdMigration,
-  isOpenState,
   judgingVms,
-  letGoOfMigration,
-  loadMigration,
   loadOfMigration,
   lockJudging,
-  lockMigration,
   markTold,
-  migrationsToFollow,
   putOffJudging,
-  saveMigration,
   saveMigrationVm,
   shownFromRow,
   takeMigrationVms,
   untoldVms,
   type MigrationVm,
-  type PlanMigration,
   type Untold,
+} from "#db/billing/migration-vms.ts";
+import {
+  holdMigration,
+  isOpenState,
+  letGoOfMigration,
+  loadMigration,
+  lockMigration,
+  migrationsToFollow,
+  saveMigration,
+  type PlanMigration,
 } from "#db/billing/plan-migrations.ts";
 import { insertQuote } from "#db/billing/quotes.ts";
 import { loadPlan } from "#db/catalogue/catalogue.ts";

@@ -20,7 +20,7 @@ import type { Event } from "#core/contracts/events.ts";
 import { MACHINE_IS_BACK } from "#core/vms/change-machine.ts";
 import { post } from "#db/billing/ledger.ts";
 import { savePlanChange } from "#db/billing/plan-changes.ts";
-import { migrationOfChange } from "#db/billing/plan-migrations.ts";
+import { migrationOfChange } from "#db/billing/migration-vms.ts";
 import { saveBought } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
 import { resizeReservation } from "#db/hosts/capacity.ts";

@@ -13,15 +13,17 @@ import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
-  insertMigration,
   insertPlannedVms,
+  pageOfMigrationVms,
+  shownFromRow,
+  vmsToMigrate,
+} from "#db/billing/migration-vms.ts";
+import {
+  insertMigration,
   loadMigration,
   lockMigration,
   migrationOfHash,
-  pageOfMigrationVms,
   saveMigration,
-  shownFromRow,
-  vmsToMigrate,
   type MigrationAsked,
   type PlanMigration,
 } from "#db/billing/plan-migrations.ts";

@@ -53,6 +53,8 @@ export const STEP_WITHIN_MS = {
   copy: 15 * 60_000,
   release: 10 * 60_000,
 } as const;
+/** So often a VM that was lost on its way is looked for. */
+const LOOK_AGAIN_MS = 60_000;
 /** A step that has not ended for so long is told to staff. */
 export const HANGS_AFTER_MS = 15 * 60_000;
 
@@ -102,7 +104,9 @@ export function decideMove(move: Move, seen: SeenOfMove, word: Word | null, now:
       return { kind: "wait", until: new Date(+since + STEP_WITHIN_MS[step]) };
     }
     case "take_over":
-      return seen.isAsWanted || seen.isVmToGo ? { kind: "go", by: "advance" } : WAIT;
+      if (seen.isAsWanted || seen.isVmToGo) return { kind: "go", by: "advance" };
+      // Its action has ended, so that nothing rings for it any more when it is there again.
+      return seen.isVmLost ? { kind: "wait", until: new Date(+now + LOOK_AGAIN_MS) } : WAIT;
     case "clean":
       return says(word, "source", "gone") ? { kind: "go", by: "advance" } : WAIT;
     case "hold":

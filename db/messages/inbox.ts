@@ -1,4 +1,4 @@
-import { and, asc, eq, inArray, isNull, lt, lte, or, sql } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, lt, lte, or, sql, type SQL } from "drizzle-orm";
 import type { ProviderEvent } from "#core/billing/payments.ts";
 import type { BillingQueue } from "#core/ports.ts";
 import { z } from "zod";
@@ -100,6 +100,36 @@ const alike = ({ messageId, objectKind, objectId }: InboxEntry) =>
         eq(inbox.objectId, objectId),
       );
 
+/** Those that `which` names, nobody has applied and nobody looks for. */
+const takeFree = (db: Db, which: SQL | undefined, at: Slots<{ now: Date; until: Date }>) => {
+  const free = db
+    .select({ id: inbox.messageId })
+    .from(inbox)
+    .where(
+      and(
+        eq(inbox.source, "stripe"),
+        which,
+        isNull(inbox.appliedAt),
+        or(isNull(inbox.lookedAtUntil), lte(inbox.lookedAtUntil, at.now)),
+      ),
+    )
+    .for("update", { skipLocked: true });
+  return db
+    .update(inbox)
+    .set({ lookedAtUntil: at.until })
+    .where(and(eq(inbox.source, "stripe"), inArray(inbox.messageId, free)))
+    .returning({ id: inbox.messageId });
+};
+type Until = { now: Date; until: Date };
+const oneTaken = prepared("delivery_taken", (db, at: Slots<Until & { messageId: string }>) =>
+  takeFree(db, eq(inbox.messageId, at.messageId), at),
+);
+const alikeTaken = prepared(
+  "deliveries_taken",
+  (db, at: Slots<Until & { objectKind: string; objectId: string }>) =>
+    takeFree(db, and(eq(inbox.objectKind, at.objectKind), eq(inbox.objectId, at.objectId)), at),
+);
+
 /**
  * Takes the delivery, and with it all others about its object that nobody has applied and nobody looks for: a look that begins
  * after this tells what any of them could tell. No look is kept waiting for another one.
@@ -108,25 +138,12 @@ const alike = ({ messageId, objectKind, objectId }: InboxEntry) =>
  */
 export async function takeAlike(
   db: Db,
-  delivery: InboxEntry,
-  { now, until }: { now: Date; until: Date },
+  { messageId, objectKind, objectId }: InboxEntry,
+  until: Until,
 ): Promise<readonly string[]> {
-  const free = db
-    .select({ id: inbox.messageId })
-    .from(inbox)
-    .where(
-      and(
-        alike(delivery),
-        isNull(inbox.appliedAt),
-        or(isNull(inbox.lookedAtUntil), lte(inbox.lookedAtUntil, now)),
-      ),
-    )
-    .for("update", { skipLocked: true });
-  const rows = await db
-    .update(inbox)
-    .set({ lookedAtUntil: until })
-    .where(and(eq(inbox.source, "stripe"), inArray(inbox.messageId, free)))
-    .returning({ id: inbox.messageId });
+  const rows = await (objectId === null
+    ? oneTaken(db, { messageId, ...until })
+    : alikeTaken(db, { objectKind, objectId, ...until }));
   return rows.map((row) => row.id);
 }
 

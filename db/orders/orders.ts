@@ -35,9 +35,13 @@ export async function lockOrder(tx: Tx, id: string): Promise<Order | undefined> 
   return row && orderFromRow(row);
 }
 
+const orderOfVmHeld = prepared("order_of_vm_held", (db, at: Slots<{ vmId: string }>) =>
+  db.select().from(orders).where(eq(orders.vmId, at.vmId)).for("update"),
+);
+
 /** The order that led to the VM, held until the transaction ends; undefined: none did. */
 export async function lockOrderOfVm(tx: Tx, vmId: string): Promise<Order | undefined> {
-  const [row] = await tx.select().from(orders).where(eq(orders.vmId, vmId)).for("update");
+  const [row] = await orderOfVmHeld(tx, { vmId });
   return row && orderFromRow(row);
 }
 

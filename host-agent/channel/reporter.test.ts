@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import type { MoveReport } from "#core/contracts/agent/moves.ts";
 import type { AgentReport, HostFacts, VmReport } from "#core/contracts/agent/report.ts";
 import { createSimulatedDriver } from "#host-agent/drivers/simulated/driver.ts";
 import { memoryWorld } from "#host-agent/drivers/simulated/world.ts";
@@ -200,4 +201,53 @@ test("VMs that nobody named are told when others are there than before, or when 
     [5],
     [],
   ]);
+});
+
+const aMove = (over: Partial<MoveReport> = {}): MoveReport => ({
+  moveId: randomIds.newId(),
+  vmId: randomIds.newId(),
+  step: "copy",
+  done: null,
+  error: null,
+  ...over,
+});
+
+test("a word of a move is sent when it is another one, or asked for again, and the newest after an outage", async () => {
+  const { reporter, clock, stored, answer } = aReporter();
+  const move = aMove({ bytes: "1" });
+  const told = () => stored.flatMap((report) => report.moves ?? []);
+  reporter.move(move, false);
+  await reporter.flushed();
+  reporter.move(move, false);
+  await reporter.flushed();
+  expect(told()).toEqual([move]);
+  reporter.move(move, true);
+  await reporter.flushed();
+  expect(told()).toEqual([move, move]);
+
+  answer.fails = () => unreachable();
+  reporter.move({ ...move, bytes: "2" }, false);
+  await clock.advance(100);
+  reporter.move({ ...move, bytes: "3" }, false);
+  answer.fails = () => null;
+  await clock.advance(60_000);
+  expect(told().slice(2)).toEqual([{ ...move, bytes: "3" }]);
+  // Of another move of the same VM nothing is known.
+  reporter.forgetMove(move.vmId);
+  reporter.move({ ...move, bytes: "3" }, false);
+  await reporter.flushed();
+  expect(told()).toHaveLength(4);
+});
+
+test("a word of a move that is refused alone keeps no other back", async () => {
+  const { reporter, stored, answer } = aReporter();
+  const [bad, good] = [aMove(), aMove()];
+  answer.fails = (report) =>
+    report.moves?.some(({ vmId }) => vmId === bad.vmId)
+      ? new ControlPlaneError(400, "invalid_request", "no")
+      : null;
+  reporter.move(bad, false);
+  reporter.move(good, false);
+  await reporter.flushed();
+  expect(stored.flatMap((report) => report.moves ?? [])).toEqual([good]);
 });

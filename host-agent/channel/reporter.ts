@@ -4,11 +4,12 @@ import type {
   HostFacts,
   VmReport,
 } from "#core/contracts/agent/report.ts";
+import type { MoveReport } from "#core/contracts/agent/moves.ts";
 import { MOST_FINDINGS } from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { ControlPlaneError, IdentityRevoked, type ControlPlane } from "./control-plane.ts";
 import type { DesiredState } from "#host-agent/converge/desired.ts";
-import { backOffMs, pause } from "#host-agent/time-limit.ts";
+import { backOffMs, pause, WAITED_ENOUGH } from "#host-agent/time-limit.ts";
 
 /**
  * Sends what was found, at once; what comes while a report is on its way goes together in the next one. A report
@@ -21,6 +22,10 @@ export interface Reporter {
   /** The VM is desired no longer: what is known of it is of no use. */
   forget(vmId: string): void;
   action(report: ActionReport): void;
+  /** How far the host's part of a VM's move is; as `vm`. */
+  move(report: MoveReport, again: boolean): void;
+  /** There is no move of the VM any more. */
+  forgetMove(vmId: string): void;
   strangers(list: AgentReport["strangers"], again: boolean): void;
   facts(facts: HostFacts): void;
   /** Each is sent once; the newest, when the control plane is away for long. */
@@ -47,6 +52,7 @@ function partsOf(report: AgentReport): readonly AgentReport[] {
   return [
     ...report.vms.map((vm) => ({ ...empty, vms: [vm] })),
     ...report.actions.map((action) => ({ ...empty, actions: [action] })),
+    ...(report.moves ?? []).map((move) => ({ ...empty, moves: [move] })),
     ...(report.strangers.length > 0 ? [{ ...empty, strangers: report.strangers }] : []),
     ...(report.facts === null ? [] : [{ ...empty, facts: report.facts }]),
     ...(report.findings ?? []).map((finding) => ({ ...empty, findings: [finding] })),
@@ -56,6 +62,8 @@ function partsOf(report: AgentReport): readonly AgentReport[] {
 
 /** A report holds so many VMs at most (the contract allows 2,000). */
 const VMS_A_REPORT = 500;
+/** And so many moves, as the contract allows. */
+const MOVES_A_REPORT = 500;
 
 export function createReporter(ports: {
   controlPlane: Pick<ControlPlane, "report">;
@@ -70,6 +78,8 @@ export function createReporter(ports: {
   const actions = new Map<string, ActionReport>();
   /** By VM, the report that the control plane acknowledged, as text. */
   const known = new Map<string, string>();
+  const moves = new Map<string, MoveReport>();
+  const knownMoves = new Map<string, string>();
   let strangers: AgentReport["strangers"] = [];
   let knownStrangers = "[]";
   let facts: HostFacts | null = null;
@@ -85,7 +95,7 @@ export function createReporter(ports: {
   function wake(): void {
     due = true;
     resting = false;
-    retry.abort();
+    retry.abort(WAITED_ENOUGH);
     if (!sending) {
       sending = true;
       // One tick later, so that what is found together is sent together.
@@ -107,7 +117,7 @@ export function createReporter(ports: {
       try {
         await deliver(report);
         failures = 0;
-        due ||= vms.size > 0;
+        due ||= vms.size > 0 || moves.size > 0;
       } catch (error) {
         if (error instanceof IdentityRevoked) ports.revoked(error);
         if (signal.aborted || error instanceof IdentityRevoked) break;
@@ -146,17 +156,21 @@ export function createReporter(ports: {
       log.error("report_refused", {
         vms: report.vms.map((vm) => vm.vmId),
         actions: report.actions.map((action) => action.actionId),
+        moves: (report.moves ?? []).map((move) => move.moveId),
         error: String(error),
       });
     }
     // What was given up counts as told: it would be refused again, and is sent anew when it changes.
     for (const vm of report.vms) known.set(vm.vmId, JSON.stringify(vm));
+    for (const move of report.moves ?? []) knownMoves.set(move.vmId, JSON.stringify(move));
     knownStrangers = JSON.stringify(report.strangers);
   }
 
   function take(): AgentReport {
     const taken = [...vms.values()].slice(0, VMS_A_REPORT);
     for (const vm of taken) vms.delete(vm.vmId);
+    const moving = [...moves.values()].slice(0, MOVES_A_REPORT);
+    for (const move of moving) moves.delete(move.vmId);
     const refused = desired.refused();
     const report: AgentReport = {
       desiredGeneration: desired.current()?.generation ?? 0,
@@ -164,6 +178,7 @@ export function createReporter(ports: {
       actions: [...actions.values()],
       strangers,
       facts,
+      ...(moving.length > 0 ? { moves: moving } : {}),
       ...(refused ? { refusedDesired: refused } : {}),
       ...(away ? { hypervisorAway: away } : {}),
       ...(findings.length > 0 ? { findings: [...findings] } : {}),
@@ -178,6 +193,7 @@ export function createReporter(ports: {
   function putBack(report: AgentReport): void {
     for (const vm of report.vms) if (!vms.has(vm.vmId)) vms.set(vm.vmId, vm);
     for (const action of report.actions) actions.set(action.actionId, action);
+    for (const move of report.moves ?? []) if (!moves.has(move.vmId)) moves.set(move.vmId, move);
     facts ??= report.facts;
     findings = [...(report.findings ?? []), ...findings].slice(-MOST_FINDINGS);
   }
@@ -196,6 +212,16 @@ export function createReporter(ports: {
     action(report) {
       actions.set(report.actionId, report);
       wake();
+    },
+    move(report, again) {
+      const { vmId } = report;
+      if (!again && !moves.has(vmId) && knownMoves.get(vmId) === JSON.stringify(report)) return;
+      moves.set(vmId, report);
+      wake();
+    },
+    forgetMove(vmId) {
+      moves.delete(vmId);
+      knownMoves.delete(vmId);
     },
     strangers(list, again) {
       strangers = list;

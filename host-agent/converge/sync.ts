@@ -1,10 +1,13 @@
 import type { HostFacts } from "#core/contracts/agent/report.ts";
+import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { limitsOf } from "#core/hosts/limits.ts";
+import { isInMovesHands } from "#core/moves/part.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { IdentityRevoked } from "#host-agent/channel/control-plane.ts";
 import type { DesiredState } from "./desired.ts";
 import { DriverError, type VmDriver, type VmRef } from "#host-agent/drivers/driver.ts";
 import { countError } from "#host-agent/metrics.ts";
+import type { Movers } from "#host-agent/moves/movers.ts";
 import { within } from "#host-agent/time-limit.ts";
 import type { Look, Observer } from "./observer.ts";
 import { namedIn, type ReadDocument, type RefusedVm } from "./read-document.ts";
@@ -39,13 +42,17 @@ export type SyncPorts = Omit<WorkerPorts, "capabilities" | "limits" | "entitleme
   desired: DesiredState;
   driver: VmDriver;
   observer: Observer;
+  movers: Movers;
   clock: Clock;
   log: Log;
 };
 
 export function createSync(ports: SyncPorts): Sync {
-  const { desired, driver, observer, reporter, journal, clock, log, metrics, signal } = ports;
+  const { desired, driver, observer, reporter, journal, movers } = ports;
+  const { clock, log, metrics, signal } = ports;
   const workers = new Map<string, VmWorker>();
+  /** VMs that are given to their workers when a move has let go of them. */
+  const later = new Map<string, Promise<void>>();
   let facts: HostFacts | null = null;
   let factsAt = 0;
   /** Since when the host could not be looked at. */
@@ -68,7 +75,7 @@ export function createSync(ports: SyncPorts): Sync {
     const now = clock.now().getTime();
     if (facts !== null && now - factsAt < FACTS_EVERY_MS) return;
     try {
-      facts = await driver.facts(signal);
+      facts = await movers.withMoves(await driver.facts(signal));
       factsAt = now;
       reporter.facts(facts);
     } catch (error) {
@@ -108,6 +115,7 @@ export function createSync(ports: SyncPorts): Sync {
 
   /** A VM that is named again while its worker still ends a step gets that same worker, never a second one. */
   function releaseUnnamed(named: ReadonlySet<string>): void {
+    movers.releaseUnnamed(named);
     for (const [vmId, worker] of workers) {
       if (named.has(vmId)) continue;
       worker.release();
@@ -119,8 +127,59 @@ export function createSync(ports: SyncPorts): Sync {
   /** It stays as it is, and what is seen of it is told. */
   function refuse({ vmId, generation, ownerEpoch, why }: RefusedVm, look: Look, full: boolean) {
     workers.get(vmId)?.release();
+    movers.release(vmId);
     const observed = look.vms.get(vmId) ?? null;
     const error = agentError({ code: "unsupported_by_agent", detail: why });
+    reporter.vm({ vmId, generation, ownerEpoch, observed, settled: false, error }, full);
+  }
+
+  /** To its own worker, unless it is in the hands of its move, or was, and is not out of them yet. */
+  function give(vm: DesiredVm, look: Look, full: boolean): void {
+    const { vmId } = vm;
+    movers.give(vm, full, {
+      ended: async () => workers.get(vmId)?.ended(),
+      atRest: async () => {
+        await later.get(vmId);
+        await workers.get(vmId)?.idle();
+      },
+    });
+    if (isInHands(vm)) {
+      workers.get(vmId)?.release();
+      tellInHands(vm, look, full);
+      return;
+    }
+    const free = movers.untilFree(vmId, look);
+    if (free === null) workerFor(vmId).give(vm, look, full);
+    else giveWhen(free, vmId);
+  }
+
+  /** By a look that knows what the move has done, and by what is wanted then. Where that fails, the next pass does it. */
+  function giveWhen(free: Promise<void>, vmId: string): void {
+    if (later.has(vmId)) return;
+    const given = free
+      .then(() => observer.look())
+      .then((look) => {
+        later.delete(vmId);
+        const vm = desired.current()?.vms.find((each) => each.vmId === vmId);
+        if (vm !== undefined && !signal.aborted) give(vm, look, false);
+      })
+      .catch((error: unknown) => {
+        later.delete(vmId);
+        if (!signal.aborted) log.error("look_failed", { error: String(error) });
+      });
+    later.set(vmId, given);
+  }
+
+  /** The source's is shown as it is. What lies at the destination is nobody's VM yet. */
+  function tellInHands(vm: DesiredVm, look: Look, full: boolean): void {
+    if (vm.move?.role !== "source") return;
+    const { vmId, generation, ownerEpoch } = vm;
+    const observed = look.vms.get(vmId) ?? null;
+    const missing = {
+      code: "vm_missing",
+      detail: "it was here, to be moved, and is gone",
+    } as const;
+    const error = observed === null ? agentError(missing) : null;
     reporter.vm({ vmId, generation, ownerEpoch, observed, settled: false, error }, full);
   }
 
@@ -172,14 +231,17 @@ export function createSync(ports: SyncPorts): Sync {
         });
       reporter.strangers(strangers, full);
       releaseUnnamed(named);
-      for (const vm of document.vms) workerFor(vm.vmId).give(vm, look, full);
+      for (const vm of document.vms) give(vm, look, full);
       for (const vm of document.refused) refuse(vm, look, full);
+      movers.tidy(document);
       // When every worker has the new document: one with the old would take a forgotten action for a new one.
       await journal.keepOnly(stillWanted(document));
       return taken;
     },
     async guard() {
-      const vms = (desired.current()?.vms ?? []).filter((vm) => vm.presence === "present");
+      const vms = (desired.current()?.vms ?? []).filter(
+        (vm) => vm.presence === "present" && !isInHands(vm),
+      );
       const late = () => new DriverError("timed_out", "the host's network was not seen in time");
       try {
         await within({ clock, ms: GUARD_LIMIT_MS, late, parent: signal }, (inner) =>
@@ -194,7 +256,13 @@ export function createSync(ports: SyncPorts): Sync {
       return vms.length;
     },
     async idle() {
-      await Promise.all([...workers.values()].map((worker) => worker.idle()));
+      do {
+        await Promise.all([...workers.values()].map((worker) => worker.idle()));
+        await movers.idle();
+        await Promise.all(later.values());
+      } while (later.size > 0);
     },
   };
 }
+
+const isInHands = ({ move }: DesiredVm): boolean => move !== undefined && isInMovesHands(move);

@@ -90,13 +90,17 @@ async function callDriver(
     case "erase_seed":
       return driver.eraseSeed(desired, signal);
     case "destroy":
-      await ports.destroyLimit.admit(desired.vmId);
+      if (!isElsewhere(desired)) await ports.destroyLimit.admit(desired.vmId);
       if (losesCounters) await ports.beforePowerOff();
       return driver.destroy(desired, signal);
     default:
       return assertNever(step);
   }
 }
+
+/** What goes is a copy that a move has left over: its VM is another host's, in writing. */
+const isElsewhere = ({ move }: DesiredVm): boolean =>
+  move !== undefined && move.step === (move.role === "source" ? "clean" : "drop");
 
 /** Anything that a driver throws without a code of its own is `driver_failed`. */
 export const driverError = (error: unknown): DriverError =>

@@ -8,7 +8,7 @@ import type { MadeVms } from "./made-vms.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import type { Look, Observer } from "./observer.ts";
 import type { Reporter } from "#host-agent/channel/reporter.ts";
-import { backOffMs, pause } from "#host-agent/time-limit.ts";
+import { backOffMs, pause, WAITED_ENOUGH } from "#host-agent/time-limit.ts";
 import { doPendingActions } from "./vm-actions.ts";
 import { agentError, applyStep, driverError, type Doing, type StepPorts } from "./vm-step.ts";
 
@@ -32,6 +32,8 @@ export interface VmWorker {
   release(): void;
   /** It has not ended: a step of it may be under way, also when the VM was released meanwhile. */
   isWorking(): boolean;
+  /** Resolves when it has ended. */
+  ended(): Promise<void>;
   /** Resolves when the worker has ended, or waits for the hypervisor, the guest or its next attempt. */
   idle(): Promise<void>;
 }
@@ -51,6 +53,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
   let waiting = false;
   let wake = new AbortController();
   let idlers: (() => void)[] = [];
+  let enders: (() => void)[] = [];
   /** Looks up to this number may have been before the last step. */
   let staleUpTo = 0;
   let stoppingSince: Date | null = null;
@@ -81,7 +84,7 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
     waiting = true;
     becomeIdle();
     wake = new AbortController();
-    const stop = () => wake.abort();
+    const stop = () => wake.abort(WAITED_ENOUGH);
     signal.addEventListener("abort", stop, { once: true });
     await pause(clock, ms, wake.signal);
     signal.removeEventListener("abort", stop);
@@ -289,6 +292,8 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       if (working === null) {
         waiting = false;
         becomeIdle();
+        for (const resolve of enders) resolve();
+        enders = [];
       }
     }
   }
@@ -301,14 +306,16 @@ export function createVmWorker(vmId: string, ports: WorkerPorts): VmWorker {
       // A VM that waits or fails is not tried again because a doorbell rang for another one.
       if (working !== null && !changed && !again) return;
       given = look;
-      if (working !== null) wake.abort();
+      if (working !== null) wake.abort(WAITED_ENOUGH);
       else void run();
     },
     release() {
       desired = null;
-      wake.abort();
+      wake.abort(WAITED_ENOUGH);
     },
     isWorking: () => working !== null,
+    ended: () =>
+      working === null ? Promise.resolve() : new Promise((resolve) => enders.push(resolve)),
     idle: () =>
       working === null || waiting
         ? Promise.resolve()

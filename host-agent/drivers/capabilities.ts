@@ -27,6 +27,7 @@ export const CAPABILITIES = {
     diskBus: true,
     adoptDisk: true,
     restoreTrash: true,
+    moveCold: true,
     bandwidthLimit: true,
     iopsLimit: true,
   },
@@ -48,6 +49,7 @@ export const CAPABILITIES = {
     // The driver has no calls for these yet.
     adoptDisk: false,
     restoreTrash: false,
+    moveCold: true,
     bandwidthLimit: true,
     iopsLimit: true,
   },

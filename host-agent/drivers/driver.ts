@@ -6,6 +6,10 @@ import type {
 } from "#core/contracts/agent/report.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
+import type { MoveCalls } from "./move-calls.ts";
+import type { VmRef } from "./vm-ref.ts";
+
+export type { VmRef };
 
 /**
  * The one contract that every hypervisor's driver keeps, and that `test/drivers/contract.ts` checks.
@@ -23,6 +27,9 @@ import type { OneShotAction, StopMode } from "#core/vms/vm.ts";
 export interface VmDriver {
   /** Where images are fetched to; null: nowhere. */
   readonly imageFolder: ImageFolder | null;
+
+  /** What moves between hosts ask of it; null: no VM leaves this host or comes to it. */
+  readonly moves: MoveCalls | null;
 
   /** What this host is and can do. Called at start and every few minutes. */
   facts(signal?: AbortSignal): Promise<HostFacts>;
@@ -128,9 +135,6 @@ export type InstallationId = () => string | null;
 /** Whether a tag is another Berth's. */
 export const isForeign = (tagged: string | null, own: string | null): boolean =>
   tagged !== null && own !== null && tagged !== own;
-
-/** Who a VM is to a driver: both must match the tag that the hypervisor holds. */
-export type VmRef = Readonly<{ vmId: string; ownerEpoch: number }>;
 
 export type VmCounters = Readonly<{
   vmId: string;

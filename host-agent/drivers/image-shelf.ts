@@ -107,6 +107,15 @@ export function createImageShelf({ store, log }: { store: StateStore; log: Log }
     },
 
     /**
+     * The same, and reads the file through where it was touched since: libvirt's giving it to QEMU's user is a touch too.
+     * null: it is not what it was first. Throws when it cannot be read.
+     */
+    async readSumOf(image: ImageFile): Promise<string | null> {
+      const sum = await lookUp(image, true);
+      return sum && sum.sha256 === sum.first ? sum.sha256 : null;
+    },
+
+    /**
      * Throws `image_missing` when the file is another one than VMs were made from before. Reads it through only when it was
      * touched since it last was: a new image is not waited for.
      */

@@ -1,6 +1,6 @@
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DiskFormat } from "#core/vms/disk-format.ts";
-import type { VmRef } from "./driver.ts";
+import type { VmRef } from "./vm-ref.ts";
 
 /**
  * What a driver offers to moves between hosts (docs/adr/0053). As with all of its calls: only VMs whose tag is that of the
@@ -41,6 +41,9 @@ export interface MoveCalls {
 
   /** Takes that mark away. */
   hold(vm: VmRef, signal?: AbortSignal): Promise<void>;
+
+  /** How it moves a VM while that runs; left out, or null: it cannot. */
+  readonly live?: LiveCalls | null;
 }
 
 /** An image file that both ends hold, by its bytes. */
@@ -54,3 +57,61 @@ export type MovedDisk = Readonly<{
   /** The image that it stands on; null: it stands alone, or on something that is no image. */
   base: BaseImage | null;
 }>;
+
+/**
+ * A move whose guest runs on, between two hosts of one kind that share nothing. The source's hypervisor does it, over three sockets that
+ * the agents join while it lasts (`host-agent/moves/forward-sockets.ts`). Nothing that it answers says what came of it: `seen` does, at
+ * both ends, and `judgeLive` of the two. `vm` is tagged with the destination's epoch at the destination, and with the source's there.
+ */
+export interface LiveCalls {
+  /**
+   * The sockets of this VM's move on this host, made ready for this end: at the source the agent listens on all three, at the destination
+   * it connects to them. `moved` is of the epoch that the destination will have, at both ends.
+   */
+  sockets(end: "source" | "destination", moved: VmRef, signal?: AbortSignal): Promise<LiveSockets>;
+
+  /** Removes what is left of them on this host, once the move is over, whatever came of it. */
+  dropSockets(moved: VmRef, signal?: AbortSignal): Promise<void>;
+
+  /**
+   * At the destination: makes the disk that the guest's is copied into, with the VM's tag, and answers what the source has to know.
+   * `base`: it is made over that image, and only what differs is sent. What is not wanted after all goes by `destroy`. Refuses what
+   * `importDisk` refuses of the VM.
+   */
+  prepareLive(vm: DesiredVm, base: BaseImage | null, signal?: AbortSignal): Promise<LiveTarget>;
+
+  /**
+   * At the source: moves the guest, and returns when the hypervisor says that it has. The source's copy stays defined, off and startable:
+   * `release` is the caller's. Aborted, it calls the move off first, and waits until the hypervisor has. Throws `unsupported` for a VM
+   * that does not run, and for a target that does not fit it. Whatever it throws, look.
+   */
+  migrateLive(
+    vm: VmRef,
+    to: Readonly<{ moved: VmRef; target: LiveTarget; base: BaseImage | null }>,
+    signal?: AbortSignal,
+  ): Promise<LiveReport>;
+
+  /** What this end shows of the VM in this epoch. Throws when it cannot be sure. */
+  seen(vm: VmRef, signal?: AbortSignal): Promise<LiveEnd>;
+}
+
+export const FORWARDED = ["libvirt", "qemu", "nbd"] as const;
+/** What a socket is for. */
+export type Forwarded = (typeof FORWARDED)[number];
+/** Where each lies on this host. */
+export type LiveSockets = Readonly<Record<Forwarded, string>>;
+
+/** The destination's word, which the source believes only as far as it can check it. */
+export type LiveTarget = Readonly<{
+  /** The VM as the destination will define it, in its hypervisor's own format. */
+  definition: string;
+}>;
+
+export type LiveReport = Readonly<{
+  /** For how long the guest stood still, as the hypervisor measured; null: it does not say. */
+  pauseMs: number | null;
+}>;
+
+/** One end of a live move: not there, there and off, there with its guest standing still, and running. */
+export const LIVE_ENDS = ["none", "off", "paused", "running"] as const;
+export type LiveEnd = (typeof LIVE_ENDS)[number];

@@ -1,3 +1,4 @@
+import path from "node:path";
 import { z } from "zod";
 import { HostImage } from "#core/contracts/agent/desired.ts";
 import { type DriverCapabilities } from "#core/contracts/agent/report.ts";
@@ -125,7 +126,13 @@ const OPENERS = {
       ]);
     const named = { realistic: REALISTIC_DELAYS, off: NO_DELAYS };
     const delays = typeof config.delays === "string" ? named[config.delays] : config.delays;
-    return createSimulatedDriver({ ...config, ...ports, world: folderWorld(config.world), delays });
+    return createSimulatedDriver({
+      ...config,
+      ...ports,
+      world: folderWorld(config.world),
+      moves: { folder: path.join(config.world, "moves") },
+      delays,
+    });
   },
 } satisfies Record<string, (options: unknown, ports: DriverPorts) => Promise<VmDriver>>;
 

@@ -35,47 +35,66 @@ export function runDue(sandbox: Sandbox, now: number, waits: (eventId: string) =
 /** When the next work is due, in Unix seconds; undefined: nothing waits for time. */
 export const nextDueAt = (sandbox: Sandbox): number | undefined => nextWork(sandbox)?.at;
 
+/** What comes next, as long as nothing has changed: it is asked for at every delivery, which changes nothing. */
+const lastNext = new WeakMap<Sandbox, { changes: number; next: DueWork | undefined }>();
+
 function nextWork(sandbox: Sandbox): DueWork | undefined {
-  let first: DueWork | undefined;
-  for (const work of waiting(sandbox)) if (first === undefined || work.at < first.at) first = work;
-  return first;
+  const { changes } = sandbox.store;
+  const last = lastNext.get(sandbox);
+  if (last?.changes === changes) return last.next;
+  const next = findNext(sandbox);
+  lastNext.set(sandbox, { changes, next });
+  return next;
 }
 
-function* waiting(sandbox: Sandbox): Generator<DueWork> {
+function findNext(sandbox: Sandbox): DueWork | undefined {
+  let first: Work | undefined;
+  let at = Infinity;
+  eachWaiting(sandbox, (instant, work, id) => {
+    if (instant >= at) return;
+    at = instant;
+    first = { run: work, id };
+  });
+  if (first === undefined) return undefined;
+  const { run, id } = first;
+  return { at, run: () => run(sandbox, id) };
+}
+
+type Run = (sandbox: Sandbox, id: string) => void;
+type Work = Readonly<{ run: Run; id: string }>;
+
+/** Walks over all that was ever made: tells what waits for time, and makes no object of it. */
+function eachWaiting(sandbox: Sandbox, tell: (at: number, run: Run, id: string) => void): void {
   const { store } = sandbox;
-  for (const session of store.all("checkout_session"))
-    if (session.status === "open")
-      yield { at: session.expires_at, run: () => void expireSession(sandbox, session.id) };
-  for (const subscription of store.all("subscription")) {
+  for (const session of store.each("checkout_session"))
+    if (session.status === "open") tell(session.expires_at, expireSession, session.id);
+  for (const subscription of store.each("subscription")) {
     const { id, status, cancel_at: cancelAt } = subscription;
     if (status === "canceled" || status === "incomplete_expired") continue;
     if (status === "incomplete") {
-      const at = subscription.created + HOURS_TO_COMPLETE * 3600;
-      yield { at, run: () => giveUpIncomplete(sandbox, id) };
+      tell(subscription.created + HOURS_TO_COMPLETE * 3600, giveUpIncomplete, id);
       continue;
     }
     // A change that waits is over, and a planned end comes, before the renewal of the same instant.
     const waiting = subscription.pending_update;
-    if (waiting !== null) yield { at: waiting.expires_at, run: () => expirePending(sandbox, id) };
-    if (cancelAt !== null)
-      yield {
-        at: cancelAt,
-        run: () => void endSubscription(sandbox, id, "cancellation_requested"),
-      };
-    yield { at: periodEndOf(subscription), run: () => renew(sandbox, id) };
+    if (waiting !== null) tell(waiting.expires_at, expirePending, id);
+    if (cancelAt !== null) tell(cancelAt, endAsAsked, id);
+    tell(periodEndOf(subscription), renew, id);
   }
-  for (const invoice of store.all("invoice")) {
+  for (const invoice of store.each("invoice")) {
     const { id, automatically_finalizes_at: finalizesAt, next_payment_attempt: retryAt } = invoice;
     if (invoice.status === "draft" && finalizesAt !== null)
-      yield { at: finalizesAt, run: () => void finalizeAndCollect(sandbox, id) };
-    if (invoice.status === "open" && retryAt !== null)
-      yield { at: retryAt, run: () => void collect(sandbox, id, null) };
+      tell(finalizesAt, finalizeAndCollect, id);
+    if (invoice.status === "open" && retryAt !== null) tell(retryAt, collectAgain, id);
   }
-  for (const refund of store.all("refund")) {
+  for (const refund of store.each("refund")) {
     const at = refundFailsAt(sandbox, refund);
-    if (at !== null) yield { at, run: () => failRefund(sandbox, refund.id) };
+    if (at !== null) tell(at, failRefund, refund.id);
   }
 }
+
+const endAsAsked: Run = (sandbox, id) => endSubscription(sandbox, id, "cancellation_requested");
+const collectAgain: Run = (sandbox, id) => collect(sandbox, id, null);
 
 /** A change that nobody paid for: its invoice is void, and it never counts. */
 function expirePending(sandbox: Sandbox, id: string): void {

@@ -9,7 +9,7 @@ const KEPT_SECONDS = 30 * 86_400;
 
 /** One that still waits to be delivered stays: here a month may pass at once, while the machine was off. */
 export function forgetOldEvents(sandbox: Sandbox, waits: (eventId: string) => boolean): void {
-  for (const event of sandbox.store.all("event")) {
+  for (const event of sandbox.store.each("event")) {
     if (event.created > sandbox.now() - KEPT_SECONDS) return;
     if (!waits(event.id)) sandbox.store.remove("event", event.id);
   }

@@ -1,4 +1,5 @@
 import type { Clock, Log } from "#core/ports.ts";
+import { WAITED_ENOUGH } from "#host-agent/time-limit.ts";
 import type { WebhookQueue } from "./webhooks.ts";
 
 const MOST_AT_ONCE = 8;
@@ -35,7 +36,7 @@ export class Pump {
 
   wake(): void {
     this.#awake = true;
-    this.#sleeping.abort();
+    this.#sleeping.abort(WAITED_ENOUGH);
   }
 
   /** Starts nothing more, and returns when what was under way has ended. */

@@ -137,6 +137,8 @@ export class Store {
     event: new Map(),
   };
   #onChange: () => void = () => {};
+  /** Counts what was changed so far, but for events: they are told, and nothing comes of them. */
+  changes = 0;
 
   /** Called after every change; one listener (the state file). */
   onChange(listener: () => void): void {
@@ -149,13 +151,23 @@ export class Store {
 
   put<K extends Kind>(kind: K, object: Objects[K]): Objects[K] {
     this.#tables[kind].set(object.id, object);
-    this.#onChange();
+    this.#count(kind);
     return object;
   }
 
   remove(kind: Kind, id: string): void {
     this.#tables[kind].delete(id);
+    this.#count(kind);
+  }
+
+  #count(kind: Kind): void {
+    if (kind !== "event") this.changes += 1;
     this.#onChange();
+  }
+
+  /** As `all`, and copies nothing: for who looks at few of them, or often. */
+  each<K extends Kind>(kind: K): Iterable<Objects[K]> {
+    return this.#tables[kind].values();
   }
 
   /** In the order they were made. */
@@ -198,6 +210,7 @@ export class Store {
       for (const object of objects ?? []) this.#tables[kind].set(object.id, object);
     };
     for (const kind of KINDS) fill(kind, dump[kind]);
+    this.changes += 1;
   }
 }
 

@@ -1,10 +1,9 @@
 import { fork } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { on, once } from "node:events";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { createServer, type Server } from "node:http";
 import { connect, createServer as createTcpServer, type AddressInfo } from "node:net";
-import os from "node:os";
 import path from "node:path";
 import { text } from "node:stream/consumers";
 import { TLSSocket } from "node:tls";
@@ -14,6 +13,7 @@ import { freePort } from "#local/free-port.ts";
 import { startPostgres } from "#local/postgres.ts";
 import { serveStripeStandIn } from "#local/stripe/serve.ts";
 import { runSql } from "#test/harness/database.ts";
+import { folderInMemory } from "#test/harness/folder-in-memory.ts";
 
 /** A self-signed certificate for `localhost`, valid to 2120, with its key. It protects nothing. */
 const CERTIFICATE = path.join(import.meta.dirname, "localhost.pem");
@@ -33,7 +33,7 @@ export type LambdaWorld = Readonly<{
 }>;
 
 export async function startLambdaWorld(): Promise<LambdaWorld> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), "berth-lambda-"));
+  const folder = await folderInMemory("berth-lambda-");
   const password = randomBytes(12).toString("hex");
   const postgres = await startPostgres({
     folder: path.join(folder, "data"),

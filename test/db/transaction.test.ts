@@ -1,5 +1,6 @@
+import { Socket } from "node:net";
 import { sql } from "drizzle-orm";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { together } from "#db/together.ts";
 import { inTransaction, sqlStateOf } from "#db/transaction.ts";
 import type { Tx } from "#db/client.ts";
@@ -64,6 +65,19 @@ describe("4b C4: statements that go out together", () => {
       together([number(tx, 7), number(tx, 5), number(tx, 3)]),
     );
     expect(answers).toEqual([7, 5, 3]);
+  });
+
+  test("are one write to their connection", async () => {
+    const writes = await inTransaction(cp.deps.db, async (tx) => {
+      const spies = [vi.spyOn(Socket.prototype, "_write"), vi.spyOn(Socket.prototype, "_writev")];
+      try {
+        await together([number(tx, 7), number(tx, 5), number(tx, 3)]);
+        return spies.map((spy) => spy.mock.calls.length);
+      } finally {
+        for (const spy of spies) spy.mockRestore();
+      }
+    });
+    expect(writes).toEqual([0, 1]);
   });
 
   test("are one failure, which is that of the one that failed, wherever it stands", async () => {

@@ -18,7 +18,7 @@ import { createFakeControlPlane } from "./fake-control-plane.ts";
 import { startHttpPlane } from "./http-plane.ts";
 
 /** Kills in the middle of creating, starting or destroying; those at rest come on top. */
-const KILLS = LONG ? 200 : 30;
+const KILLS = LONG ? 200 : 16;
 /** Each story is three agents and three kills, of which the first two are meant to hit work. */
 const MOST_STORIES = 2 * KILLS;
 /** As many at once as two cores carry. */

@@ -1,6 +1,7 @@
 import { expect } from "vitest";
 import type { DesiredVm, HostImage } from "#core/contracts/agent/desired.ts";
 import type { ObservedVm } from "#core/contracts/agent/report.ts";
+import type { DiskFormat } from "#core/vms/disk-format.ts";
 import { DriverError, type VmDriver, type VmRef } from "#host-agent/drivers/driver.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm } from "./builders.ts";
@@ -20,7 +21,24 @@ export type OpenedDriver = {
   openFor: (installation: string | null) => Promise<VmDriver>;
   /** Makes a VM under this id without Berth's tag, as a person at the host would. */
   plantForeign?: (vmId: string) => Promise<void>;
+  /** Where its driver has `moves`: what a test of them needs besides. */
+  moves?: OpenedMoves;
   close(): Promise<void>;
+};
+
+/** Ends of a move between hosts of one kind. */
+export type OpenedMoves = {
+  /** What leaves such a host and comes to it. */
+  format: DiskFormat;
+  /** Another host of the kind, with the same image. */
+  second: VmDriver;
+  /** Leaves a mark on the disk of a VM that is off, as its guest would. */
+  mark: (vm: VmRef) => Promise<void>;
+  /** The same for disks whose guests see the same; of a VM that is off, on either host. */
+  contentOf: (driver: VmDriver, vm: VmRef) => Promise<string>;
+  /** Carries a file as a channel between agents would, byte for byte. */
+  carry: (from: string, to: string) => Promise<void>;
+  isThere: (file: string) => Promise<boolean>;
 };
 
 /** What the contract's tests work with, on the host that `open` gave. */

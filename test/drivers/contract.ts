@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { HostFacts } from "#core/contracts/agent/report.ts";
 import { SECRETS } from "./builders.ts";
 import { createContractKit, type ContractKit, type OpenedDriver } from "./contract-kit.ts";
+import { movesContract } from "./contract-moves.ts";
 import { powerContract } from "./contract-power.ts";
 import { sizeContract } from "./contract-resize.ts";
 import { safetyContract } from "./contract-safety.ts";
@@ -33,6 +34,7 @@ export function driverContract(
     powerContract(kit);
     sizeContract(kit);
     safetyContract(kit);
+    movesContract(kit);
   });
 }
 

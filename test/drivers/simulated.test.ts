@@ -2,12 +2,14 @@ import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { describe, expect, test } from "vitest";
+import type { VmDriver, VmRef } from "#host-agent/drivers/driver.ts";
 import { CAPABILITIES } from "#host-agent/drivers/capabilities.ts";
 import {
   createSimulatedDriver,
   type SimulatedOptions,
 } from "#host-agent/drivers/simulated/driver.ts";
 import { NO_DELAYS } from "#host-agent/drivers/simulated/delays.ts";
+import { memoryFiles, type MoveFiles, realFiles } from "#host-agent/drivers/simulated/moves.ts";
 import { hanging, throwing, when } from "#host-agent/drivers/simulated/faults.ts";
 import { plantForeignVm, rebootHost, strikeVm } from "#host-agent/drivers/simulated/host-events.ts";
 import {
@@ -33,11 +35,47 @@ function onWorld(world: SimulatedWorld, over: Partial<SimulatedOptions> = {}) {
   };
 }
 
-driverContract("simulated, in memory", async () => onWorld(memoryWorld()));
+/** Two simulated hosts, and what carries between them. */
+function twoWorlds(
+  [world, other]: readonly [SimulatedWorld, SimulatedWorld],
+  files: MoveFiles,
+  folders: readonly [string, string],
+  over: Partial<SimulatedOptions> = {},
+) {
+  const opened = onWorld(world, { ...over, moves: { folder: folders[0], files } });
+  const second = onWorld(other, { ...over, moves: { folder: folders[1], files } }).driver;
+  const diskOf = async (at: SimulatedWorld, vm: VmRef) => {
+    const record = await at.vm(vm.vmId);
+    if (!record?.disk) throw new Error("there is no disk");
+    return { ...record, disk: record.disk };
+  };
+  return {
+    ...opened,
+    moves: {
+      format: "simulated" as const,
+      second,
+      mark: async (vm: VmRef) => {
+        const record = await diskOf(world, vm);
+        await world.putVm({ ...record, disk: { ...record.disk, serial: randomIds.newId() } });
+      },
+      contentOf: async (driver: VmDriver, vm: VmRef) =>
+        (await diskOf(driver === second ? other : world, vm)).disk.serial,
+      carry: async (from: string, to: string) => files.write(to, (await files.read(from)) ?? ""),
+      isThere: async (file: string) => (await files.read(file)) !== null,
+    },
+  };
+}
+
+driverContract("simulated, in memory", async () =>
+  twoWorlds([memoryWorld(), memoryWorld()], memoryFiles(), ["/first/moves", "/second/moves"]),
+);
 
 driverContract("simulated, in files, as Hyper-V without hot resize and limits", async () => {
   const folder = await temporary();
-  const opened = onWorld(folderWorld(folder), {
+  const [first, second] = [path.join(folder, "first"), path.join(folder, "second")] as const;
+  const worlds = [folderWorld(first), folderWorld(second)] as const;
+  const folders = [path.join(first, "moves"), path.join(second, "moves")] as const;
+  const opened = twoWorlds(worlds, realFiles, folders, {
     hypervisor: "hyperv",
     capabilities: {
       hotResize: false,
@@ -58,6 +96,40 @@ test("a simulated host of a hypervisor can do what the driver of that hypervisor
     expect((await driver.facts()).capabilities).toEqual(CAPABILITIES[hypervisor]);
   }
   expect(CAPABILITIES.hyperv).toMatchObject({ hotMemory: true, hotDiskGrow: true });
+});
+
+describe("a simulated disk that was received", () => {
+  const vm = aDesiredVm({ ownerEpoch: 2 });
+  const disk = { serial: "a", image: "tiny", everStarted: true, diskGib: 1 };
+  test.each([
+    ["no JSON", "{"],
+    ["nothing", ""],
+    ["no disk", "[]"],
+    ["more than a disk", JSON.stringify({ ...disk, backing: "/etc/shadow" })],
+    ["an image that is a path", JSON.stringify({ ...disk, image: "../../etc/shadow" })],
+    ["half of one", JSON.stringify({ ...disk, serial: undefined })],
+  ])("is refused when it is %s, and makes nothing", async (_what, text) => {
+    const files = memoryFiles();
+    const { driver } = onWorld(memoryWorld(), { moves: { folder: "/moves", files } });
+    const from = { path: "/moves/a", format: "simulated", base: null } as const;
+    await files.write(from.path, text);
+    const refused: unknown = expect.objectContaining({ code: "unsupported" });
+    await expect(driver.moves?.importDisk(vm, from)).rejects.toEqual(refused);
+    expect(await driver.list()).toEqual([]);
+    await files.write(from.path, JSON.stringify(disk));
+    await driver.moves?.importDisk(vm, from);
+    expect(await driver.list()).toMatchObject([{ complete: true, ownerEpoch: 2 }]);
+  });
+
+  test("of a base that this host does not hold is refused", async () => {
+    const files = memoryFiles();
+    const { driver } = onWorld(memoryWorld(), { moves: { folder: "/moves", files } });
+    const base = { file: "other", sha256: "0".repeat(64) };
+    await files.write("/moves/a", JSON.stringify(disk));
+    const from = { path: "/moves/a", format: "simulated", base } as const;
+    const missing: unknown = expect.objectContaining({ code: "image_missing" });
+    await expect(driver.moves?.importDisk(vm, from)).rejects.toEqual(missing);
+  });
 });
 
 /** A clock that stands still until it is moved. */

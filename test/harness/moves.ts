@@ -148,12 +148,13 @@ export async function bringTo(
     hold: () => hostSays(cp, vm.from, { moves: [{ step: "hold", done: "held" }] }, of),
     drop: () => hostSays(cp, vm.to, { vm: { ownerEpoch: epochs.to, observed: null } }, of),
   };
-  for (;;) {
+  for (let last: MoveStep | null = null; ;) {
     const [row] = await cp.rows("select step from moves where id = $1", move.id);
     const at = z.enum(MOVE_STEPS).parse(row?.["step"]);
     if (at === step) return;
     const say = words[at];
-    if (!say) throw new Error(`a move at ${at} does not come to ${step}`);
+    if (!say || at === last) throw new Error(`a move at ${at} does not come to ${step}`);
+    last = at;
     await say();
   }
 }

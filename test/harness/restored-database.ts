@@ -17,12 +17,12 @@ export async function snapshotOf(cp: ControlPlane): Promise<Snapshot> {
       `select pg_terminate_backend(pid) from pg_stat_activity where datname = '${name}'`,
     );
   await cutOff();
-  await runSql(admin, `create database ${kept} template ${name}`);
+  await runSql(admin, `create database ${kept} template ${name} strategy file_copy`);
   await reconnected(cp);
   return {
     restore: async () => {
       await runSql(admin, `drop database ${name} with (force)`);
-      await runSql(admin, `create database ${name} template ${kept}`);
+      await runSql(admin, `create database ${name} template ${kept} strategy file_copy`);
       await reconnected(cp);
     },
     drop: () => runSql(admin, `drop database ${kept}`),

@@ -130,25 +130,39 @@ function strings(s: Schema, now: () => Date): fc.Arbitrary<string> {
   // Any text: the filter of the whole schema keeps what fits.
   if (own.length < 2)
     own.push(
-      fc.string({ minLength, maxLength: Math.max(minLength, Math.min(maxLength, 60)) }),
-      fc.string({
-        minLength,
-        maxLength: Math.max(minLength, Math.min(maxLength, 20)),
-        unit: "binary",
-      }),
+      texts(minLength, Math.max(minLength, Math.min(maxLength, 60)), "grapheme-ascii"),
+      texts(minLength, Math.max(minLength, Math.min(maxLength, 20)), "binary"),
       fc.constant("x".repeat(Math.min(maxLength, 20_000))),
     );
   return fc.oneof(...own);
 }
 
+/** What is made of this once and then again: fast-check takes milliseconds to make ready for text, and keeps nothing of what it drew. */
+function onceEach<A extends readonly (string | number)[], T>(make: (...args: A) => T) {
+  const made = new Map<string, T>();
+  return (...args: A): T => {
+    const key = JSON.stringify(args);
+    const known = made.get(key);
+    if (known !== undefined) return known;
+    const value = make(...args);
+    made.set(key, value);
+    return value;
+  };
+}
+
+const texts = onceEach(
+  (minLength: number, maxLength: number, unit: "grapheme-ascii" | "binary"): fc.Arbitrary<string> =>
+    fc.string({ minLength, maxLength, unit }),
+);
+
 /** Undefined for a pattern that fast-check makes nothing of: look-ahead, classes by Unicode property. */
-function stringsLike(pattern: string): fc.Arbitrary<string> | undefined {
+const stringsLike = onceEach((pattern: string): fc.Arbitrary<string> | undefined => {
   try {
     return fc.stringMatching(new RegExp(pattern, "u"), { size: "small" });
   } catch {
     return undefined;
   }
-}
+});
 
 /** What may stand where something else is wanted. */
 const JUNK: readonly unknown[] = [

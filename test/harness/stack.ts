@@ -1,11 +1,10 @@
-import { chmod, mkdtemp, rm } from "node:fs/promises";
-import os from "node:os";
-import path from "node:path";
+import { rm } from "node:fs/promises";
 import type { LocalHost } from "#local/agents.ts";
 import { StackClient } from "#local/client.ts";
 import { instantHosts } from "#local/hosts.ts";
 import { freePorts, type Ports } from "#local/ports.ts";
 import { startStack, type Stack } from "#local/stack.ts";
+import { folderInMemory } from "./folder-in-memory.ts";
 
 export type TestStack = Stack & {
   folder: string;
@@ -19,11 +18,7 @@ export type TestStack = Stack & {
 };
 
 /** A fresh folder. */
-export async function aFolder(): Promise<string> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), "berth-e2e-"));
-  await chmod(folder, 0o711); // as root, Postgres runs as a user of its own
-  return folder;
-}
+export const aFolder = (): Promise<string> => folderInMemory("berth-e2e-");
 
 /**
  * The whole product, on a fresh folder and free ports, with hosts that take no time. With a `home` it goes on from

@@ -3,7 +3,8 @@
 # It declares Microsoft's parameters, types and parameter sets as far as it has them (a test compares every one with
 # the documentation), so that PowerShell's own binder refuses what the real cmdlets refuse, and it fails with the
 # real FullyQualifiedErrorIds. It knows no more parameters than are declared: it is stricter than the real one.
-# VMs lie in files under $env:BERTH_HYPERV_STATE; virtual disks are small files that say what they are.
+# VMs lie in files under $env:BERTH_HYPERV_STATE; virtual disks are small files that say what they are, until a
+# move makes one that others must read too.
 $ErrorActionPreference = 'Stop'
 
 . ([System.IO.Path]::Combine($PSScriptRoot, 'standin', 'types.ps1'))
@@ -12,7 +13,7 @@ $script:Windows = (Get-StandinHost).Windows
 
 # A line that ends in "# 2016+" is absent from the module of 2012 R2, one that ends in "# 2019+" from that of 2016 too,
 # and one that ends in "# 2012 R2" from all later.
-foreach ($file in 'vms', 'disks', 'network', 'checkpoints', 'host') {
+foreach ($file in 'vms', 'disks', 'vhdx', 'network', 'checkpoints', 'host') {
     $lines = [System.IO.File]::ReadAllLines([System.IO.Path]::Combine($PSScriptRoot, 'standin', "$file.ps1"))
     $others = switch ($script:Windows) { '2012r2' { '# 2016+', '# 2019+' } '2016' { '# 2012 R2', '# 2019+' } default { , '# 2012 R2' } }
     $lines = foreach ($line in $lines) {
@@ -22,5 +23,5 @@ foreach ($file in 'vms', 'disks', 'network', 'checkpoints', 'host') {
     }
     . ([scriptblock]::Create(($lines -join "`n")))
 }
-Export-ModuleMember -Function '*-V*', 'New-VHD', 'Get-VHD', 'Resize-VHD'
+Export-ModuleMember -Function '*-V*', 'New-VHD', 'Get-VHD', 'Resize-VHD', 'Convert-VHD'
 Import-Module -Name ([System.IO.Path]::Combine($PSScriptRoot, 'CimCmdlets.psm1')) -Scope Global

@@ -46,6 +46,18 @@ const REQUESTS: Record<string, Record<string, unknown>> = {
   unclaimed: { installation: GOOD_ID },
   claim: { ...aVm(), installation: GOOD_ID },
   counters: {},
+  describe: aVm(),
+  export: { ...aVm(), file: "export.vhdx" },
+  import: {
+    ...aVm(),
+    ...aSize(),
+    os: "linux",
+    firmware: "uefi",
+    secureBoot: "off",
+    file: "import.vhdx",
+  },
+  release: aVm(),
+  hold: aVm(),
   calls: {},
 };
 function aVm(): Record<string, unknown> {

@@ -50,6 +50,17 @@ describe("the Hyper-V host of `npm start`", () => {
       }),
   );
 
+  test.skipIf(noPwsh !== null)("needs no PowerShell to say that it holds no VM", () =>
+    onHost(startedHosts, async (driver) => {
+      await driver.facts();
+      await driver.close(); // from here on whatever asks PowerShell is refused
+      expect(await driver.list()).toEqual([]);
+      expect(await driver.counters()).toEqual([]);
+      await driver.guard([aDesiredVm()]);
+      expect(await driver.claim([aDesiredVm()])).toBe(0);
+    }),
+  );
+
   test("is simulated where there is no PowerShell, and can do what the real driver can", () =>
     onHost(simulatedHosts, async (driver) => {
       expect(await driver.facts()).toMatchObject({

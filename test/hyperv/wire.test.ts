@@ -1,11 +1,13 @@
 import path from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import type { Log } from "#core/ports.ts";
 import {
   childEnvironment,
   createWorker,
   type Worker,
+  type WorkerOptions,
 } from "#host-agent/drivers/hyperv/powershell.ts";
+import { createLocalClock } from "#local/clock.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { realClock } from "../drivers/builders.ts";
 
@@ -44,7 +46,11 @@ describe("the wire to PowerShell", () => {
     await Promise.all(workers.splice(0).map((worker) => worker.close()));
     told.length = 0;
   });
-  const open = (manner = "", executable = path.join(import.meta.dirname, "fake-worker.mjs")) => {
+  const open = (
+    manner = "",
+    executable = path.join(import.meta.dirname, "fake-worker.mjs"),
+    more: Partial<WorkerOptions> = {},
+  ) => {
     const worker = createWorker({
       executable,
       script: "agent.ps1",
@@ -54,6 +60,7 @@ describe("the wire to PowerShell", () => {
       startTimeoutMs: PATIENCE_MS,
       clock: realClock,
       log,
+      ...more,
     });
     workers.push(worker);
     return worker;
@@ -64,6 +71,7 @@ describe("the wire to PowerShell", () => {
     if (typeof answer === "object" && answer && "pid" in answer) return Number(answer.pid);
     throw new Error("no pid");
   };
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
   const runs = (pid: number) => {
     try {
       return process.kill(pid, 0);
@@ -77,6 +85,34 @@ describe("the wire to PowerShell", () => {
     const answers = await Promise.all(["a", "b", "c"].map((op) => worker.call(op, {}, patient)));
     expect(answers).toMatchObject([{ op: "a" }, { op: "b" }, { op: "c" }]);
     expect(await pidOf(worker)).toBe(await pidOf(worker));
+  });
+
+  test("a process that nothing was asked of for so long is ended, and the next call starts another", async () => {
+    const clock = createLocalClock();
+    const worker = open("", undefined, { clock, idleMs: 1_000_000 });
+    const pid = await pidOf(worker);
+    clock.advance(600_000);
+    expect(await pidOf(worker)).toBe(pid);
+    clock.advance(600_000); // of which that call was the beginning
+    expect(await pidOf(worker)).toBe(pid);
+    clock.advance(1_000_000);
+    await vi.waitFor(() => expect(runs(pid)).toBe(false), PATIENCE_MS);
+    expect(await pidOf(worker)).not.toBe(pid);
+  });
+
+  test("a process that is asked something is not idle, however long the answer takes", async () => {
+    const clock = createLocalClock();
+    const worker = open("", undefined, { clock, idleMs: 1000 });
+    const pid = await pidOf(worker);
+    const hanging = worker.call("hang", {}, { timeoutMs: 900_000 });
+    const behind = pidOf(worker);
+    await settled(); // the call is on its way
+    clock.advance(600_000);
+    await settled();
+    expect(runs(pid)).toBe(true);
+    clock.advance(300_000);
+    await expect(hanging).rejects.toMatchObject({ code: "timed_out" });
+    expect(await behind).not.toBe(pid);
   });
 
   test("what is no answer is skipped, and so is an answer to another question", async () => {
@@ -115,9 +151,7 @@ describe("the wire to PowerShell", () => {
     const abort = new AbortController();
     const call = worker.call("hang", {}, { ...patient, signal: abort.signal });
     // Once all that waits for nothing has run, the call is on its way.
-    await new Promise((resolve) => {
-      setImmediate(resolve);
-    });
+    await settled();
     abort.abort(new Error("the agent stops"));
     await expect(call).rejects.toThrow("the agent stops");
     expect(runs(pid)).toBe(false);

@@ -15,9 +15,16 @@ const repository = path.resolve(import.meta.dirname, "../..");
 /** PowerShell 7 in `.cache/pwsh`, or on the PATH; undefined where there is none. */
 export const pwsh: string | undefined = [
   path.join(repository, ".cache/pwsh/pwsh"),
-  ...(process.env["PATH"] ?? "").split(path.delimiter).map((folder) => path.join(folder, "pwsh")),
+  ...onPath("pwsh"),
 ].find(isExecutable);
 export const noPwsh = pwsh === undefined ? "no PowerShell 7: npm run pwsh:install" : null;
+/** The stand-in's disks become real ones by it, where something else reads them. */
+export const noQemuImg = onPath("qemu-img").some(isExecutable) ? null : "no qemu-img on the PATH";
+
+function onPath(program: string): string[] {
+  const folders = (process.env["PATH"] ?? "").split(path.delimiter);
+  return folders.map((folder) => path.join(folder, program));
+}
 
 function isExecutable(file: string): boolean {
   try {
@@ -83,6 +90,7 @@ export type StandinVm = {
   StandinSecureBoot: number;
   StandinSecureBootTemplate: string | null;
   StandinAppears: number;
+  Generation: number;
 };
 
 export type World = {

@@ -13,6 +13,7 @@ import { createKvmDriver } from "#host-agent/drivers/kvm/driver.ts";
 import type { Folders } from "#host-agent/drivers/kvm/files.ts";
 import type { KvmOptions } from "#host-agent/drivers/kvm/host.ts";
 import { openGround, URI } from "./libvirt-daemon.ts";
+import type { LibvirtHost } from "./two-hosts.ts";
 
 const run = promisify(execFile);
 
@@ -44,11 +45,16 @@ export type KvmTestHost = {
  */
 export async function openKvmTestHost({
   network = "user",
-}: { network?: "user" | "isolated" } = {}): Promise<
-  KvmTestHost | { available: false; reason: string }
-> {
+  libvirt,
+}: {
+  network?: "user" | "isolated";
+  /** A host of its own beside the machine's; it is closed with this one. Networks are the machine's only. */
+  libvirt?: LibvirtHost;
+} = {}): Promise<KvmTestHost | { available: false; reason: string }> {
   const ground = await openGround();
   if (!ground.available) return ground;
+  const uri = libvirt?.uri ?? URI;
+  const virsh = (...args: string[]) => virshAt(uri, args);
   const root = await mkdtemp(path.join(tmpdir(), "berth-kvm-"));
   const dirs = await makeFolders(root);
   const imageName = "tiny";
@@ -62,7 +68,8 @@ export async function openKvmTestHost({
   const bridge = network === "isolated" ? await openNetwork(root) : null;
   const options: KvmOptions = {
     ...dirs,
-    uri: URI,
+    uri,
+    ...(libvirt && { runDir: libvirt.runDir, root: libvirt.root }),
     network: bridge === null ? { kind: "user" } : { kind: "network", name: bridge.name },
     emulationAllowed: true,
     agentVersion: "test",
@@ -91,16 +98,18 @@ export async function openKvmTestHost({
     virsh,
     close: async () => {
       await driver.close();
-      for (const uuid of [...(await domainsIn(root)), ...foreign]) await removeDomain(uuid);
+      for (const uuid of [...(await domainsIn(uri, root)), ...foreign])
+        await removeDomain(uri, uuid);
       if (bridge !== null) await virsh("net-destroy", bridge.name);
+      await libvirt?.close();
       await rm(root, { recursive: true, force: true });
       await ground.close();
     },
   };
 }
 
-async function virsh(...args: string[]): Promise<string> {
-  const { stdout } = await run("virsh", ["-q", "-c", URI, ...args], {
+async function virshAt(uri: string, args: readonly string[]): Promise<string> {
+  const { stdout } = await run("virsh", ["-q", "-c", uri, ...args], {
     env: { ...process.env, LC_ALL: "C" },
   });
   return stdout;
@@ -142,7 +151,7 @@ async function openNetwork(root: string) {
     }).end({ headless: true });
     await writeFile(file, xml);
     try {
-      await virsh("net-create", file);
+      await virshAt(URI, ["net-create", file]);
       return { name, address, prefix: 24 };
     } catch (error) {
       // Another test has drawn these addresses.
@@ -164,18 +173,20 @@ function foreignDomain(uuid: string): string {
   }).end({ headless: true });
 }
 
-async function domainsIn(root: string): Promise<string[]> {
-  const uuids = (await virsh("list", "--all", "--uuid")).split(/\s+/).filter(Boolean);
+async function domainsIn(uri: string, root: string): Promise<string[]> {
+  const uuids = (await virshAt(uri, ["list", "--all", "--uuid"])).split(/\s+/).filter(Boolean);
   const mine = await Promise.all(
     // A domain of somebody else may go between the two questions.
-    uuids.map(async (uuid) => (await virsh("dumpxml", uuid).catch(() => "")).includes(`${root}/`)),
+    uuids.map(async (uuid) =>
+      (await virshAt(uri, ["dumpxml", uuid]).catch(() => "")).includes(`${root}/`),
+    ),
   );
   return uuids.filter((_, n) => mine[n]);
 }
 
-async function removeDomain(uuid: string): Promise<void> {
-  await virsh("destroy", uuid).catch(() => "it is off");
-  await virsh("undefine", uuid).catch(() => "it is gone");
+async function removeDomain(uri: string, uuid: string): Promise<void> {
+  await virshAt(uri, ["destroy", uuid]).catch(() => "it is off");
+  await virshAt(uri, ["undefine", uuid]).catch(() => "it is gone");
 }
 
 const clock: Clock = {

@@ -2,7 +2,7 @@ import { readdir } from "node:fs/promises";
 import { stripTypeScriptTypes } from "node:module";
 import path from "node:path";
 import { expect, test } from "vitest";
-import { sampled } from "#test/harness/extent.ts";
+import { LONG, sampled } from "#test/harness/extent.ts";
 import { MUTANTS } from "./mutants/mutants.ts";
 import { withDefect } from "./mutants/plant.ts";
 import { runSeeds } from "./pool.ts";
@@ -11,25 +11,30 @@ import type { SeedRequest, SeedResult } from "./seed-run.ts";
 
 const REGRESSIONS = path.join(import.meta.dirname, "regressions");
 
-/** Runs what is asked for on one thread, in this order. */
+type Asked = Pick<SeedRequest, "seed" | "path" | "shrink" | "plan">;
+
+/** Runs what is asked for on one thread, in this order; `more` is asked for what comes next with what has come. */
 async function runInTurn(
-  requests: readonly Pick<SeedRequest, "seed" | "path" | "shrink" | "plan">[],
-  mutant?: string,
+  requests: readonly Asked[],
+  { mutant, more }: { mutant?: string; more?: (so: readonly SeedResult[]) => Asked } = {},
 ): Promise<readonly SeedResult[]> {
   const results: SeedResult[] = [];
-  await runSeeds(
-    requests.map((request) => ({ ...request, keepTrace: true })),
-    {
-      threads: 1,
-      ...(mutant === undefined ? {} : { mutant }),
-      onResult: (result) => {
-        results.push(result);
-        return "go_on";
-      },
+  function* inTurn() {
+    for (const request of requests) yield { ...request, keepTrace: true };
+    if (more) yield { ...more(results), keepTrace: true };
+  }
+  await runSeeds(inTurn(), {
+    threads: 1,
+    ...(mutant === undefined ? {} : { mutant }),
+    onResult: (result) => {
+      results.push(result);
+      return "go_on";
     },
-  );
+  });
   return results;
 }
+/** A long one, with which the threads are at it for three times as long, in the whole run. */
+const ONE = LONG ? 7 : 5;
 const plainly = (seed: number) => ({ seed, path: null, shrink: false });
 const toldBy = ({ traceHash, trace, faults, steps }: SeedResult) => ({
   traceHash,
@@ -39,9 +44,10 @@ const toldBy = ({ traceHash, trace, faults, steps }: SeedResult) => ({
 });
 
 test("a seed has one trace, byte for byte, after whichever seeds and on whichever thread", async () => {
+  const [one, other] = [plainly(ONE), plainly(11)];
   const [[first, second, again], [secondAlone, firstAfter]] = await Promise.all([
-    runInTurn([plainly(7), plainly(11), plainly(7)]),
-    runInTurn([plainly(11), plainly(7)]),
+    runInTurn([one, other, one]),
+    runInTurn([other, one]),
   ]);
   if (!first || !second || !again || !secondAlone || !firstAfter) throw new Error("not all ran");
   expect(toldBy(again)).toEqual(toldBy(first));
@@ -53,16 +59,20 @@ test("a seed has one trace, byte for byte, after whichever seeds and on whicheve
 
 test("a planted defect is caught, becomes a few steps, and its printed path replays it", async () => {
   const mutant = "reservation: room is held and not counted";
-  const [found] = await runInTurn([{ seed: 3, path: null, shrink: true }], mutant);
+  const asPrinted = (by: SeedResult | undefined) => ({
+    seed: 3,
+    path: by?.failure?.path ?? "",
+    shrink: false,
+  });
+  const [found, replayed] = await runInTurn([{ seed: 3, path: null, shrink: true }], {
+    mutant,
+    more: ([first]) => asPrinted(first),
+  });
   const failure = found?.failure;
   expect(failure).toMatchObject({ invariant: 14 });
   expect(failure?.plan.steps.length).toBeLessThanOrEqual(5);
-  const [replayed] = await runInTurn(
-    [{ seed: 3, path: failure?.path ?? "", shrink: false }],
-    mutant,
-  );
   expect(replayed?.failure).toEqual(failure);
-  const [healthy] = await runInTurn([{ seed: 3, path: failure?.path ?? "", shrink: false }]);
+  const [healthy] = await runInTurn([asPrinted(found)]);
   expect(healthy?.failure).toBeNull();
 });
 

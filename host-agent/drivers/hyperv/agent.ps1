@@ -18,7 +18,7 @@ $WarningPreference = 'SilentlyContinue'
 $ConfirmPreference = 'None'
 [System.Threading.Thread]::CurrentThread.CurrentCulture = [System.Globalization.CultureInfo]::InvariantCulture
 
-foreach ($part in 'wire', 'requests', 'ownership', 'inventory', 'hardware', 'lifecycle', 'checkpoints', 'calls') {
+foreach ($part in 'wire', 'requests', 'ownership', 'inventory', 'hardware', 'lifecycle', 'checkpoints', 'moves', 'calls') {
     . ([System.IO.Path]::Combine($PSScriptRoot, "$part.ps1"))
 }
 
@@ -62,6 +62,11 @@ function Invoke-Request($Request) {
         'revert' { return Restore-OwnCheckpoint $Request }
         'delete-checkpoint' { return Remove-OwnCheckpoint $Request }
         'checkpoints' { return Get-OwnCheckpoints $Request }
+        'describe' { return Get-DiskMakeup $Request }
+        'export' { return Export-OwnDisk $Request }
+        'import' { return Import-OwnVm $Request }
+        'release' { return Set-Release $Request $true }
+        'hold' { return Set-Release $Request $false }
         'calls' { return Get-CmdletCalls }
     }
 }
@@ -72,12 +77,13 @@ function Set-AgentConfig($Request) {
         Vms     = [System.IO.Path]::Combine($root, 'vms')
         Trash   = [System.IO.Path]::Combine($root, 'trash')
         Staging = [System.IO.Path]::Combine($root, 'staging')
+        Moves   = [System.IO.Path]::Combine($root, 'moves')
         Images  = $Request.images
         Switch  = $Request.switch
         # Percent of a VM's memory that it may shrink to; null: memory is static.
         DynamicMemoryMinimumPercent = $Request.dynamicMemoryMinimumPercent
     }
-    foreach ($folder in $script:Config.Vms, $script:Config.Trash, $script:Config.Staging) {
+    foreach ($folder in $script:Config.Vms, $script:Config.Trash, $script:Config.Staging, $script:Config.Moves) {
         $null = [System.IO.Directory]::CreateDirectory($folder)
     }
     Connect-HyperV

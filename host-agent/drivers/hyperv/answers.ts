@@ -125,6 +125,13 @@ export function whyUnguarded(nic: z.infer<typeof Guarded>, address: string): str
     : "its rules allow another address than its own";
 }
 
+/** Of a disk that can be moved. `layerBytes`: of all files that it consists of; `image`: that it lies on and nothing else. */
+export const DiskMakeup = z.object({
+  virtualBytes: z.int().positive(),
+  layerBytes: z.int().nonnegative(),
+  image: z.string().nullable(),
+});
+
 export const Created = z.object({ needsSeed: z.boolean() });
 
 const Checkpoint = z.object({ checkpointId: z.uuid(), createdAt: z.iso.datetime() });

@@ -19,6 +19,7 @@ function Get-OnlyCheckpoint($Vm, [string]$CheckpointId) {
 
 function New-OwnCheckpoint($Request) {
     $vm = Get-OwnVm $Request
+    Assert-NotReleased $vm
     if ($null -ne (Get-OnlyCheckpoint $vm $Request.checkpointId)) { return @{} }
     Wait-Merge $vm
     if (@(Hyper-V\Get-VMSnapshot -VM $vm).Count -ge $Request.most) { throw (New-Refusal 'beyond_limits' "the VM has $($Request.most) checkpoints, which is all that it can have") }
@@ -31,6 +32,7 @@ function New-OwnCheckpoint($Request) {
 # let go. The size of the disk is read from the disk.
 function Restore-OwnCheckpoint($Request) {
     $vm = Get-OwnVm $Request
+    Assert-NotReleased $vm
     $checkpoint = Get-OnlyCheckpoint $vm $Request.checkpointId
     if ($null -eq $checkpoint) { throw (New-Refusal 'driver_failed' 'there is no such checkpoint') }
     Wait-Merge $vm

@@ -30,9 +30,11 @@ import { createImageShelf, type ImageFile } from "../image-shelf.ts";
 import { createDiskSums } from "./disk-sums.ts";
 import { createSeenLimits } from "./limits-seen.ts";
 import { TIMEOUTS, workerOptions, type HypervOptions } from "./options.ts";
-import { createWorker } from "./powershell.ts";
+import { createHypervMoves } from "./moves.ts";
+import { createWorker, type Worker } from "./powershell.ts";
 import { stageSeed } from "./seed-image.ts";
 import { emptyTrash, trashStamp } from "./trash.ts";
+import { hardware, reference, wholeHardware } from "./vm-request.ts";
 
 const BEFORE_2016 = "its Windows is older than Windows Server 2016";
 const DYNAMIC_MEMORY = "its VMs have dynamic memory, whose bounds change with a restart";
@@ -91,6 +93,20 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     } finally {
       // Whatever came of it.
       if (CHANGES_LIMITS.has(op)) seenLimits.forget();
+    }
+  };
+  /** For copies of disks, so that nothing waits behind one: who finds none of them idle begins another. */
+  const copiers: Worker[] = [];
+  const idle: Worker[] = [];
+  const copy = async (op: string, vm: VmRef, fields: object, signal?: AbortSignal) => {
+    const request = { ...fields, ...reference(vm), installation: installation() };
+    const found = idle.pop();
+    const worker = found ?? createWorker(workerOptions(options));
+    if (found === undefined) copiers.push(worker);
+    try {
+      return await worker.call(op, request, { timeoutMs: limits.copyMs, signal });
+    } finally {
+      idle.push(worker);
     }
   };
   const changeCheckpoint = async (
@@ -156,12 +172,17 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     if (await isThere(image.path)) await shelf.confirm(image);
   };
 
+  const sumOf = (file: string) => shelf.sumOf(imageAt({ file, virtualBytes: 1 }));
+
   return {
-    imageFolder: {
-      path: options.images,
-      ending: ".vhdx",
-      sumOf: (file) => shelf.sumOf(imageAt({ file, virtualBytes: 1 })),
-    },
+    imageFolder: { path: options.images, ending: ".vhdx", sumOf },
+    moves: createHypervMoves({
+      folder: path.join(options.root, "moves"),
+      change,
+      copy,
+      refuse: async (vm, signal) => refuseBeyondLimits(vm.size, await platformLimits(signal)),
+      sumOf,
+    }),
     async facts(signal) {
       const facts = await look("facts", Facts, signal);
       if (!facts.switchPresent)
@@ -205,8 +226,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
     async create(vm, signal, secrets) {
       refuseBeyondLimits(vm.size, await platformLimits(signal));
       await confirmImage(vm.image.file);
-      const { file, os, firmware = null, secureBoot = null } = vm.image;
-      const request = { ...hardware(vm), image: file, os, firmware, secureBoot };
+      const request = { ...wholeHardware(vm), image: vm.image.file };
       const ask = async (seeded: boolean) =>
         Created.parse(await change("create", vm, { ...request, seeded }, signal)).needsSeed;
       if (!(await ask(false))) return;
@@ -316,12 +336,12 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       return (await look("calls", CmdletCalls, signal)).calls;
     },
     async close() {
-      await Promise.all([looks.close(), jobs.close()]);
+      await Promise.all([looks, jobs, ...copiers].map((worker) => worker.close()));
     },
   };
 }
 
-const CHANGES_LIMITS: ReadonlySet<string> = new Set(["create", "resize", "revert"]);
+const CHANGES_LIMITS: ReadonlySet<string> = new Set(["create", "import", "resize", "revert"]);
 
 const isThere = (file: string): Promise<boolean> =>
   access(file).then(
@@ -330,23 +350,3 @@ const isThere = (file: string): Promise<boolean> =>
   );
 
 const LAYER_RETRY_MS = 15 * 60_000;
-
-const VM_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
-function reference(vm: VmRef) {
-  // It becomes a folder's name, here and in the script.
-  if (!VM_ID.test(vm.vmId)) throw new DriverError("unsupported", "not a VM id");
-  return { vmId: vm.vmId, epoch: vm.ownerEpoch };
-}
-
-function hardware(vm: DesiredVm) {
-  return {
-    ...vm.size,
-    iops: vm.diskIops,
-    nics: vm.nics.map((nic) => ({
-      mac: nic.mac.replaceAll(":", ""),
-      address: nic.ipv4.address,
-      vlan: nic.vlan,
-      bandwidthBits: nic.bandwidthMbit === null ? null : nic.bandwidthMbit * 1_000_000,
-    })),
-  };
-}

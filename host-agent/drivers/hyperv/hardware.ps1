@@ -6,7 +6,7 @@ function Confirm-Disk($Request) {
     $path = Get-DiskPath $Request.vmId
     if ([System.IO.File]::Exists($path)) { return }
     $image = Get-ImagePath $Request
-    $fresh = [System.IO.Path]::ChangeExtension($path, '.new.vhdx')
+    $fresh = Get-FreshDiskPath $Request.vmId
     if ([System.IO.File]::Exists($fresh)) { [System.IO.File]::Delete($fresh) }
     $wanted = [uint64]$Request.diskGib * 1GB
     $least = (Hyper-V\Get-VHD -Path $image).Size
@@ -71,11 +71,16 @@ function Set-VmDrives($Vm, $Request) {
         if ($Vm.Generation -eq 1) { Hyper-V\Add-VMHardDiskDrive -VM $Vm -ControllerType IDE -ControllerNumber 0 -ControllerLocation 0 -Path $disk }
         else { Hyper-V\Add-VMHardDiskDrive -VM $Vm -ControllerType SCSI -ControllerNumber 0 -ControllerLocation 0 -Path $disk }
     }
-    $seed = Get-SeedPath $Request.vmId
     # Out and in again, though the path be the same: Hyper-V gives the VM rights to the very file that it attaches, and
     # an earlier attempt may have attached an older seed.
     Dismount-Seed $Vm
     $drives = @(Hyper-V\Get-VMDvdDrive -VM $Vm)
+    if (-not (Test-Seed $Request.vmId)) {
+        # One that came from another host read its seed there. It has the drive all the same.
+        if ($drives.Count -eq 0) { Hyper-V\Add-VMDvdDrive -VM $Vm -ControllerNumber 0 -ControllerLocation 1 }
+        return
+    }
+    $seed = Get-SeedPath $Request.vmId
     if ($drives.Count -eq 0) { Hyper-V\Add-VMDvdDrive -VM $Vm -ControllerNumber 0 -ControllerLocation 1 -Path $seed }
     else { Hyper-V\Set-VMDvdDrive -VMDvdDrive $drives[0] -Path $seed }
 }
@@ -158,6 +163,7 @@ function Restore-Guard($Request) {
 # All refusals come before the first change: done whole, or not at all.
 function Resize-OwnVm($Request) {
     $vm = Get-OwnVm $Request
+    Assert-NotReleased $vm
     $off = [string]$vm.State -eq 'Off'
     $disk = Get-SystemDisk $vm
     if ($null -eq $disk) { throw (New-Refusal 'driver_failed' 'the VM has no disk yet') }
@@ -179,7 +185,6 @@ function Resize-OwnVm($Request) {
     if ($wanted -gt $size) { Hyper-V\Resize-VHD -Path $disk.Path -SizeBytes $wanted }
     Set-VmLimits $vm $Request
     # Last: until the Notes say the new size, the next look asks for the rest again.
-    $state = if ((Get-VmTag $vm).ready) { 'ready' } else { 'creating' }
-    Set-VmTag $vm $Request $Request.diskGib $state
+    Set-VmTag $vm $Request $Request.diskGib (Get-TagState (Get-VmTag $vm))
     @{}
 }

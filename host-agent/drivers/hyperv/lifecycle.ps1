@@ -3,43 +3,61 @@
 # The agent calls it twice: first without a seed, and when a seed is needed again with one in the staging folder. So a
 # VM that is whole already costs no seed, and no one-time password.
 function New-OwnVm($Request) {
-    if ($Request.secureBoot -ceq 'uefi-ca' -and -not $script:Modern) { throw (New-Refusal 'unsupported' 'this version of Windows has no secure boot for other systems than Windows') }
+    Assert-SecureBoot $Request
     $null = Get-ImagePath $Request
     if (-not $Request.seeded -and -not [System.IO.Directory]::Exists((Get-VmFolder $Request.vmId))) { return @{ needsSeed = $true } }
     $vm = Find-TrueVm $Request
-    if ($null -ne $vm) {
-        $tag = Get-VmTag $vm
-        if ($tag.ready) {
-            if (Test-Disk $Request.vmId) { return @{ needsSeed = $false } }
-            # It was whole once, so its disk held data: a fresh one in its place would hide the loss.
-            throw (New-Refusal 'driver_failed' 'a disk of this VM is missing')
-        }
-        if ([string]$vm.State -ne 'Off') {
-            throw (New-Refusal 'driver_failed' "the VM is $($vm.State) before it was complete")
-        }
-    }
-    $owner = Read-OwnerFile $Request.vmId
-    if ($null -ne $owner) { Assert-Epoch $owner $Request }
+    if (Test-Whole $vm $Request) { return @{ needsSeed = $false } }
+    Assert-Folder $Request
     if (-not $Request.seeded) { return @{ needsSeed = $true } }
-    if ($null -eq $owner) {
-        $null = [System.IO.Directory]::CreateDirectory((Get-VmFolder $Request.vmId))
-        Write-OwnerFile $Request.vmId $Request.epoch
-    }
+    Confirm-Folder $Request
     Confirm-Disk $Request
     Move-Seed $Request
-    # Again, as one may have come meanwhile. One that comes later still is seen by `list`, which asks for this call.
-    if ($null -eq $vm) { $vm = Find-TrueVm $Request }
-    if ($null -eq $vm) {
+    Complete-OwnVm $vm $Request
+    @{ needsSeed = $false }
+}
+
+function Assert-SecureBoot($Request) {
+    if ($Request.secureBoot -ceq 'uefi-ca' -and -not $script:Modern) { throw (New-Refusal 'unsupported' 'this version of Windows has no secure boot for other systems than Windows') }
+}
+
+# False where there is none yet, or a shell that may be completed.
+function Test-Whole($Vm, $Request) {
+    if ($null -eq $Vm) { return $false }
+    if ((Get-VmTag $Vm).ready) {
+        if (Test-Disk $Request.vmId) { return $true }
+        # It was whole once, so its disk held data: a fresh one in its place would hide the loss.
+        throw (New-Refusal 'driver_failed' 'a disk of this VM is missing')
+    }
+    if ([string]$Vm.State -ne 'Off') { throw (New-Refusal 'driver_failed' "the VM is $($Vm.State) before it was complete") }
+    $false
+}
+
+function Assert-Folder($Request) {
+    $owner = Read-OwnerFile $Request.vmId
+    if ($null -ne $owner) { Assert-Epoch $owner $Request }
+}
+
+function Confirm-Folder($Request) {
+    if ($null -ne (Read-OwnerFile $Request.vmId)) { return }
+    $null = [System.IO.Directory]::CreateDirectory((Get-VmFolder $Request.vmId))
+    Write-OwnerFile $Request.vmId $Request.epoch
+}
+
+# Makes the VM whole, whose folder, disk and seed are there. $Vm: the shell that an earlier attempt left, or null.
+function Complete-OwnVm($Vm, $Request) {
+    # Again, as one may have come meanwhile. One that comes later still is seen by `list`, which asks for the same call.
+    if ($null -eq $Vm) { $Vm = Find-TrueVm $Request }
+    if ($null -eq $Vm) {
         # Hyper-V puts the VM's files into a folder of the VM's name under -Path: the folder that is there already.
         $generation = if ($Request.firmware -ceq 'bios') { 1 } else { 2 }
-        $vm = Hyper-V\New-VM -Name $Request.vmId -Generation $generation -MemoryStartupBytes ([long]$Request.memoryMib * 1MB) -Path $script:Config.Vms -NoVHD
-        $script:KnownIds[$Request.vmId] = $vm.Id
+        $Vm = Hyper-V\New-VM -Name $Request.vmId -Generation $generation -MemoryStartupBytes ([long]$Request.memoryMib * 1MB) -Path $script:Config.Vms -NoVHD
+        $script:KnownIds[$Request.vmId] = $Vm.Id
     }
-    Set-VmTag $vm $Request $Request.diskGib 'creating'
-    $vm = Get-OwnVm $Request
-    Set-VmHardware $vm $Request
+    Set-VmTag $Vm $Request $Request.diskGib 'creating'
+    $Vm = Get-OwnVm $Request
+    Set-VmHardware $Vm $Request
     Set-VmTag (Get-OwnVm $Request) $Request $Request.diskGib 'ready'
-    @{ needsSeed = $false }
 }
 
 # Berth's VM of this id, or null, after whatever else carries its tag was removed: shells that never became whole.
@@ -75,6 +93,7 @@ function Move-Seed($Request) {
 # dropped, or a file of the disk that is gone, which no attempt brings back.
 function Start-OwnVm($Request) {
     $vm = Get-OwnVm $Request
+    Assert-NotReleased $vm
     $state = [string]$vm.State
     $started = @{ restoreFailed = $null; missingLayer = $null }
     if ($state -eq 'Running' -or $state -eq 'Starting' -or $state -eq 'Resuming') { return $started }
@@ -131,6 +150,7 @@ function Stop-OwnVm($Request) {
     $state = [string]$vm.State
     if ($state -eq 'Off') { return @{} }
     # A guest that sleeps must wake to be asked: the caller asks again.
+    if ($state -cin 'Paused', 'Saved', 'FastSaved') { Assert-NotReleased $vm }
     if ($state -eq 'Paused') { Hyper-V\Resume-VM -VM $vm }
     elseif ($state -eq 'Saved' -or $state -eq 'FastSaved') { Hyper-V\Start-VM -VM $vm }
     if ($state -ne 'Running') { return @{ asked = $false } }
@@ -204,8 +224,8 @@ function Remove-OwnVm($Request) {
         Hyper-V\Remove-VM -VM $vm -Force
     }
     $script:KnownIds.Remove($Request.vmId)
-    $staged = [System.IO.Path]::Combine($script:Config.Staging, "$($Request.vmId).iso")
-    if ([System.IO.File]::Exists($staged)) { [System.IO.File]::Delete($staged) }
+    # A seed that was not taken, a copy of its disk that was not finished.
+    foreach ($staged in "$($Request.vmId).iso", "$($Request.vmId).vhdx") { [System.IO.File]::Delete([System.IO.Path]::Combine($script:Config.Staging, $staged)) }
     $folder = Get-VmFolder $Request.vmId
     if (-not [System.IO.Directory]::Exists($folder)) { return @{} }
     $owner = Read-OwnerFile $Request.vmId

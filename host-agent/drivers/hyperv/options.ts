@@ -5,7 +5,7 @@ import type { InstallationId } from "../driver.ts";
 import type { WorkerOptions } from "./powershell.ts";
 
 export type HypervOptions = Readonly<{
-  /** The folder that holds `vms`, `trash` and `staging`: one volume, and Berth's alone. */
+  /** The folder that holds `vms`, `trash`, `staging` and `moves`: one volume, and Berth's alone. */
   root: string;
   /** The folder of the images, `<file>.vhdx`, read-only. */
   images: string;
@@ -22,6 +22,8 @@ export type HypervOptions = Readonly<{
     script?: string;
     module?: string;
     env?: Readonly<Record<string, string>>;
+    /** After so long without a call it is ended, until the next one; left out: it stays. */
+    idleMs?: number;
   }>;
   accelerator?: HostFacts["accelerator"];
   /** Left out: it knows none. */
@@ -35,6 +37,7 @@ export type Timeouts = Readonly<{
   readMs: number;
   jobMs: number;
   checkpointMs: number;
+  copyMs: number;
 }>;
 export const TIMEOUTS: Timeouts = {
   startMs: 60_000,
@@ -42,6 +45,8 @@ export const TIMEOUTS: Timeouts = {
   jobMs: 180_000,
   // Restoring and merging move data.
   checkpointMs: 900_000,
+  // A disk of 1 TB at 50 MB/s.
+  copyMs: 6 * 3_600_000,
 };
 
 export function workerOptions(options: HypervOptions): WorkerOptions {
@@ -61,6 +66,7 @@ export function workerOptions(options: HypervOptions): WorkerOptions {
       switch: options.switch,
       dynamicMemoryMinimumPercent: options.dynamicMemoryMinimumPercent ?? null,
     },
+    idleMs: powershell.idleMs,
     startTimeoutMs: options.timeouts?.startMs ?? TIMEOUTS.startMs,
     clock: options.clock,
     log: options.log,

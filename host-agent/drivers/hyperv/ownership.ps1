@@ -4,14 +4,18 @@
 # Two places, because between New-VM and Set-VM a kill leaves Notes empty, and because reverting a checkpoint brings
 # back the Notes of its time: the higher epoch of the two is the true one. A person may add lines to the Notes.
 
-$script:TagPattern = '(?m)^berth:1 vm=([0-9a-f-]{36}) epoch=([0-9]{1,9})(?: disk_gib=([0-9]{1,6}) state=(creating|ready))?\r?$'
+$script:TagPattern = '(?m)^berth:1 vm=([0-9a-f-]{36}) epoch=([0-9]{1,9})(?: disk_gib=([0-9]{1,6}) state=(creating|ready|released))?\r?$'
 # Which Berth's it is, in a line of its own: an agent of before reads the line above as ever, and leaves this one.
 $script:InstallationPattern = '(?m)^berth-installation:([0-9a-f-]{36})\r?$'
+# In the owner file: another host has taken over, and this copy starts no more.
+$script:ReleasedPattern = '(?m)^berth-released\r?$'
 # vmId -> Hyper-V's own Id, as last seen by this worker. Only a shortcut: whatever it finds is checked again.
 $script:KnownIds = @{}
 
 function Get-VmFolder([string]$VmId) { [System.IO.Path]::Combine($script:Config.Vms, $VmId) }
 function Get-DiskPath([string]$VmId) { [System.IO.Path]::Combine($script:Config.Vms, $VmId, 'disk.vhdx') }
+# A disk until it is whole, so that one of the final name always is.
+function Get-FreshDiskPath([string]$VmId) { [System.IO.Path]::ChangeExtension((Get-DiskPath $VmId), '.new.vhdx') }
 function Get-SeedPath([string]$VmId) { [System.IO.Path]::Combine($script:Config.Vms, $VmId, 'seed.iso') }
 function Get-OwnerPath([string]$VmId) { [System.IO.Path]::Combine($script:Config.Vms, $VmId, 'berth.owner') }
 
@@ -24,7 +28,9 @@ function Read-Tag([string]$Text) {
         vmId    = $match.Groups[1].Value
         epoch   = [int]$match.Groups[2].Value
         diskGib = if ($match.Groups[3].Success) { [int]$match.Groups[3].Value } else { 0 }
-        ready   = $match.Groups[4].Value -ceq 'ready'
+        # It was whole once, and is so still where it was released.
+        ready   = $match.Groups[4].Value -cin 'ready', 'released'
+        released = $match.Groups[4].Value -ceq 'released' -or [regex]::IsMatch([string]$Text, $script:ReleasedPattern)
     }
 }
 
@@ -42,11 +48,12 @@ function Read-OwnerFile([string]$VmId) {
 }
 
 # Under another name first: a kill leaves the whole file or none.
-function Write-OwnerFile([string]$VmId, [int]$Epoch) {
+function Write-OwnerFile([string]$VmId, [int]$Epoch, [bool]$Released = $false) {
     $path = Get-OwnerPath $VmId
     $fresh = "$path.new"
     $text = "berth:1 vm=$VmId epoch=$Epoch`n"
     if ($null -ne $script:Installation) { $text += "berth-installation:$script:Installation`n" }
+    if ($Released) { $text += "berth-released`n" }
     [System.IO.File]::WriteAllText($fresh, $text)
     if ([System.IO.File]::Exists($path)) { [System.IO.File]::Replace($fresh, $path, [NullString]::Value) }
     else { [System.IO.File]::Move($fresh, $path) }
@@ -66,6 +73,7 @@ function Get-VmTag($Vm) {
     }
     elseif ($null -ne $owner -and $owner.epoch -gt $tag.epoch) { $tag.epoch = $owner.epoch }
     if ($null -eq $tag.installation -and $null -ne $owner) { $tag.installation = $owner.installation }
+    if ($null -ne $owner -and $owner.released) { $tag.released = $true }
     if (Test-Foreign $tag) { return $null }
     $tag
 }
@@ -153,6 +161,14 @@ function Set-VmTag($Vm, $Request, [int]$DiskGib, [string]$State) {
     if ($notes -cne $Vm.Notes) { Hyper-V\Set-VM -VM $Vm -Notes $notes }
 }
 
+# As the Notes say it.
+function Get-TagState($Tag) { if (-not $Tag.ready) { 'creating' } elseif ($Tag.released) { 'released' } else { 'ready' } }
+
+# Once another host has taken over, nothing here may write to the disk.
+function Assert-NotReleased($Vm) {
+    if ((Get-VmTag $Vm).released) { throw (New-Refusal 'stale_epoch' 'this copy of the VM was released to another host') }
+}
+
 # The VMs that bear Berth's tag and no Berth's id: of before there was one. Those whose Notes are lost are left as they are.
 function Get-UnclaimedVms {
     @{ vms = @(foreach ($vm in @(Hyper-V\Get-VM)) {
@@ -166,7 +182,7 @@ function Add-Claim($Request) {
     $vm = Get-OwnVm $Request
     $tag = Get-VmTag $vm
     if ($tag.diskGib -eq 0) { return @{} }
-    Set-VmTag $vm $Request $tag.diskGib $(if ($tag.ready) { 'ready' } else { 'creating' })
-    Write-OwnerFile $Request.vmId $Request.epoch
+    Set-VmTag $vm $Request $tag.diskGib (Get-TagState $tag)
+    Write-OwnerFile $Request.vmId $Request.epoch $tag.released
     @{}
 }

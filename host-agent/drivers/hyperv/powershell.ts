@@ -4,6 +4,7 @@ import path from "node:path";
 import { z } from "zod";
 import { AGENT_ERROR_CODES } from "#core/contracts/agent/report.ts";
 import type { Clock, Log } from "#core/ports.ts";
+import { pause, WAITED_ENOUGH } from "#host-agent/time-limit.ts";
 import { DriverError } from "../driver.ts";
 
 /** How to start PowerShell, and what `agent.ps1` is told first. */
@@ -22,6 +23,8 @@ export type WorkerOptions = Readonly<{
   }>;
   /** Importing the module takes seconds on a real host. */
   startTimeoutMs: number;
+  /** After so long without a call PowerShell is ended, and the next call starts another. Left out: it stays. */
+  idleMs?: number | undefined;
   clock: Clock;
   log: Log;
 }>;
@@ -59,6 +62,18 @@ export function createWorker(options: WorkerOptions): Worker {
   let current: Process | null = null;
   let queue: Promise<unknown> = Promise.resolve();
   let closed = false;
+  let calls = 0;
+  let resting = new AbortController();
+
+  /** In one breath: a call that comes after it finds its process ended, and starts another. */
+  async function rest(): Promise<void> {
+    const { idleMs, clock } = options;
+    if (idleMs === undefined || closed) return;
+    resting = new AbortController();
+    const { signal } = resting;
+    await pause(clock, idleMs, signal);
+    if (!signal.aborted) await current?.kill();
+  }
 
   async function ready(signal: AbortSignal): Promise<Process> {
     if (current && !current.ended()) return current;
@@ -94,18 +109,26 @@ export function createWorker(options: WorkerOptions): Worker {
       if (signal.aborted) await current?.kill();
       throw error;
     } finally {
-      timer.abort();
+      timer.abort(WAITED_ENOUGH);
     }
   }
 
   return {
     call(op, fields, limits) {
+      calls += 1;
+      resting.abort(WAITED_ENOUGH);
       const turn = queue.then(() => run(op, fields, limits));
-      queue = turn.catch(() => undefined);
+      queue = turn
+        .catch(() => undefined)
+        .finally(() => {
+          calls -= 1;
+          if (calls === 0) void rest();
+        });
       return turn;
     },
     async close() {
       closed = true;
+      resting.abort(WAITED_ENOUGH);
       await current?.kill();
     },
   };

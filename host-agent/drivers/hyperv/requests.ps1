@@ -11,6 +11,8 @@ $script:Patterns = @{
     firmware = '\A(?:bios|uefi)\z'
     secureBoot = '\A(?:off|microsoft|uefi-ca)\z'
     stopMode = '\A(?:graceful|firm)\z'
+    # A file in the folder of moves: one part of a path, and no device of Windows'.
+    moveFile = '\A(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\z))[A-Za-z0-9][A-Za-z0-9._-]{0,199}\z'
     instant  = '\A[0-9]{8}T[0-9]{9}Z\z'
     # A switch is named by staff: letters, digits, blank and a few signs that mean nothing to PowerShell's wildcards.
     label    = '\A[\p{L}\p{N}][\p{L}\p{N} ._()-]{0,99}\z'
@@ -30,6 +32,7 @@ $script:Bounds = @{
 
 $script:VmFields = @{ vmId = 'uuid'; epoch = 'count' }
 $script:SizeFields = @{ vcpus = 'vcpus'; memoryMib = 'memoryMib'; diskGib = 'diskGib'; iops = 'iops?'; nics = 'nics' }
+$script:GuestFields = @{ os = 'os'; firmware = 'firmware?'; secureBoot = 'secureBoot?' }
 $script:NicFields = @{ mac = 'mac'; address = 'ipv4'; vlan = 'vlan?'; bandwidthBits = 'bandwidth?' }
 $script:Operations = @{
     'configure'         = @{ root = 'path'; images = 'path'; switch = 'label'; dynamicMemoryMinimumPercent = 'percent?' }
@@ -41,7 +44,7 @@ $script:Operations = @{
     'unclaimed'         = @{}
     'claim'             = $script:VmFields
     'guard'             = $script:VmFields + @{ nics = 'nics' }
-    'create'            = $script:VmFields + $script:SizeFields + @{ image = 'image'; os = 'os'; firmware = 'firmware?'; secureBoot = 'secureBoot?'; seeded = 'bool' }
+    'create'            = $script:VmFields + $script:SizeFields + $script:GuestFields + @{ image = 'image'; seeded = 'bool' }
     'start'             = $script:VmFields + @{ dropSavedState = 'bool' }
     'stop'              = $script:VmFields + @{ mode = 'stopMode' }
     'reset'             = $script:VmFields
@@ -53,6 +56,11 @@ $script:Operations = @{
     'revert'            = $script:VmFields + $script:SizeFields + @{ checkpointId = 'uuid' }
     'delete-checkpoint' = $script:VmFields + @{ checkpointId = 'uuid' }
     'checkpoints'       = $script:VmFields
+    'describe'          = $script:VmFields
+    'export'            = $script:VmFields + @{ file = 'moveFile' }
+    'import'            = $script:VmFields + $script:SizeFields + $script:GuestFields + @{ file = 'moveFile' }
+    'release'           = $script:VmFields
+    'hold'              = $script:VmFields
     'calls'             = @{}
 }
 

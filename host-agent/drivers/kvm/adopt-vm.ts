@@ -1,7 +1,7 @@
 import { realpath } from "node:fs/promises";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { DriverError } from "../driver.ts";
-import { GIB, readQcow2 } from "./disks.ts";
+import { GIB, isBlank, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
 import { filesOf, imageFile, taggedFiles } from "./files.ts";
 import type { KvmHost } from "./host.ts";
@@ -36,7 +36,7 @@ export async function adoptVm(host: KvmHost, vm: DesiredVm, signal?: AbortSignal
   host.log.info("vm_defined_again", { vm_id: vm.vmId, from: "its disk" });
 }
 
-/** Throws unless the disk is there, as large as the VM's, and lies on the VM's own image. */
+/** Throws unless the disk is there, as large as the VM's, and lies on the VM's own image, or on none: it came from another host. */
 export async function checkDisk(host: KvmHost, vm: DesiredVm, file: string): Promise<void> {
   const disk = await readQcow2(file);
   if (disk === null) throw new DriverError("vm_missing", `there is no whole disk at ${file}`);
@@ -46,6 +46,8 @@ export async function checkDisk(host: KvmHost, vm: DesiredVm, file: string): Pro
       "unsupported",
       `the disk at ${file} has ${disk.virtualSize} bytes, and the VM's has ${wanted}`,
     );
+  // One that came whole from another host stands on nothing. An empty one is what somebody made in its place.
+  if (!disk.hasBackingFile && !(await isBlank(file))) return;
   const image = imageFile(host.folders, vm.image.file);
   const under = await backingFileOf(file);
   const isSame = under !== null && (await realOf(under)) === (await realOf(image));

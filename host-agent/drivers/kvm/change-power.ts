@@ -6,6 +6,7 @@ import type { KvmHost } from "./host.ts";
 import type { Owned } from "./look.ts";
 import { isActive } from "./parse-domain.ts";
 import { dropBrokenState } from "./saved-state.ts";
+import { refuseReleased } from "./tag.ts";
 
 const START_TIMEOUT_MS = 120_000;
 const STOP_TIMEOUT_MS = 60_000;
@@ -13,6 +14,7 @@ const STOP_TIMEOUT_MS = 60_000;
 /** Powers a VM on, or resumes it. */
 export async function startVm(host: KvmHost, ref: VmRef, signal?: AbortSignal): Promise<void> {
   const domain = await defined(host, ref, signal);
+  refuseReleased(domain.own);
   if (domain.power === "running" || domain.power === "starting") return;
   const verb = isActive(domain.power) ? "resume" : "start";
   const start = () =>

@@ -1,7 +1,6 @@
 import type { VmRef } from "../driver.ts";
-import { tagXml } from "./domain-xml.ts";
+import { setTag } from "./domain-xml.ts";
 import type { KvmHost } from "./host.ts";
-import { TAG_KEY, TAG_NAMESPACE } from "./tag.ts";
 
 /**
  * Gives the tags of these VMs the id of this installation, where they bear none. libvirt changes nothing but the metadata, of
@@ -19,12 +18,8 @@ export async function claimVms(
   for (const { own, uuid, power, persistent } of await host.look.all(signal)) {
     if (own === null || own.installation !== null) continue;
     if (epochs.get(uuid) !== own.tag.ownerEpoch) continue;
-    const tag = tagXml(own.tag, own.diskGib, installation);
     const of = [...(persistent ? ["--config"] : []), ...(power === "off" ? [] : ["--live"])];
-    await host.libvirt.run(
-      ["metadata", uuid, TAG_NAMESPACE, "--key", TAG_KEY, "--set", tag, ...of],
-      { signal },
-    );
+    await host.libvirt.run([...setTag(uuid, { ...own, installation }), ...of], { signal });
     claimed += 1;
     host.log.info("vm_claimed", { vm_id: uuid });
   }

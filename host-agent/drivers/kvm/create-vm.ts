@@ -24,6 +24,7 @@ export async function createVm(
 ): Promise<void> {
   // Everything that can be refused is refused before anything is touched.
   await refuseWhatHostCannot(host, vm, signal);
+  await refuseWithoutImage(host, vm);
   const files = filesOf(host.folders, vm);
   const place = {
     files,
@@ -63,7 +64,8 @@ export async function createVm(
   if (domain === null) await host.define(vm, definition, signal);
 }
 
-async function refuseWhatHostCannot(
+/** What no VM of this kind could be on this host, wherever its disk comes from. */
+export async function refuseWhatHostCannot(
   host: KvmHost,
   vm: DesiredVm,
   signal: AbortSignal | undefined,
@@ -77,6 +79,14 @@ async function refuseWhatHostCannot(
   if (!(await host.limitsBandwidth()) && vm.nics.some((nic) => nic.bandwidthMbit !== null))
     throw new DriverError("unsupported", "this host cannot limit bandwidth");
   await refuseWithoutFirmware(host, vm);
+  if (vm.size.memoryMib < vm.image.minMemoryMib)
+    throw new DriverError(
+      "unsupported",
+      `image ${vm.image.file} needs ${vm.image.minMemoryMib} MiB of memory`,
+    );
+}
+
+async function refuseWithoutImage(host: KvmHost, vm: DesiredVm): Promise<void> {
   const image = await readImage(host.folders, vm.image.file);
   await host.shelf.confirm(image);
   // In bytes: the end of an image that is half a GiB too large would be cut off.
@@ -84,11 +94,6 @@ async function refuseWhatHostCannot(
     throw new DriverError(
       "unsupported",
       `image ${vm.image.file} needs ${Math.ceil(image.virtualBytes / Number(GIB))} GiB of disk`,
-    );
-  if (vm.size.memoryMib < vm.image.minMemoryMib)
-    throw new DriverError(
-      "unsupported",
-      `image ${vm.image.file} needs ${vm.image.minMemoryMib} MiB of memory`,
     );
 }
 

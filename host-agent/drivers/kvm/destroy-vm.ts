@@ -2,6 +2,7 @@ import type { VmRef } from "../driver.ts";
 import { powerOff } from "./change-power.ts";
 import { filesOf, taggedFiles } from "./files.ts";
 import type { KvmHost } from "./host.ts";
+import { forgetImport } from "./import-disk.ts";
 import { foreignLayers } from "./layers.ts";
 import { isActive } from "./parse-domain.ts";
 import { checkOwner } from "./tag.ts";
@@ -17,6 +18,7 @@ export async function destroyVm(host: KvmHost, ref: VmRef, signal?: AbortSignal)
   const domain = await host.owned(ref, signal);
   const held = await taggedFiles(host.folders, ref.vmId);
   for (const file of held) checkOwner(file.tag, ref);
+  await forgetImport(host, ref);
   if (domain === null && held.length === 0) return;
 
   // Asked while it runs, when libvirt knows the whole chain.

@@ -37,6 +37,23 @@ export async function readQcow2(file: string): Promise<Qcow2 | null> {
   }
 }
 
+/** Whether nothing was ever written to a qcow2: its table of tables is empty. */
+export async function isBlank(file: string): Promise<boolean> {
+  const disk = await open(file, "r");
+  try {
+    const head = await disk.read({ buffer: Buffer.alloc(48), position: 0 });
+    if (head.bytesRead < 48) return true;
+    const [entries, position] = [head.buffer.readUInt32BE(36), head.buffer.readBigUInt64BE(40)];
+    // QEMU itself opens no larger one.
+    const bytes = Math.min(entries * 8, MOST_L1_BYTES);
+    const { buffer } = await disk.read({ buffer: Buffer.alloc(bytes), position });
+    return buffer.every((byte) => byte === 0);
+  } finally {
+    await disk.close();
+  }
+}
+const MOST_L1_BYTES = 32 * 1024 ** 2;
+
 /** The size of a disk in whole GiB, as a VM's size counts it; at least one. */
 export function gibOf(disk: Qcow2): number {
   return Math.max(1, Number(disk.virtualSize / GIB));
@@ -46,24 +63,35 @@ export function gibOf(disk: Qcow2): number {
  * Makes a disk as a linked clone of an image, which is only ever read. It appears under its name whole or not at
  * all, once `allowed` has come true, and a disk that stands there already is kept as it is: it may be a customer's.
  */
-export async function cloneImage(
+export const cloneImage = (
   image: string,
   disk: string,
   sizeGib: number,
   allowed: Promise<unknown>,
   signal?: AbortSignal,
+): Promise<void> => createDisk({ image, disk, sizeGib, allowed }, signal);
+
+/** The same; without an image it is an empty disk that stands alone. */
+export async function createDisk(
+  {
+    image,
+    disk,
+    sizeGib,
+    allowed,
+  }: { image: string | null; disk: string; sizeGib: number; allowed?: Promise<unknown> },
+  signal?: AbortSignal,
 ): Promise<void> {
   const part = `${disk}.part`;
+  // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.
+  const under = image === null ? [] : ["-F", "qcow2", "-b", image];
   try {
     // qemu-img keeps the rights of a file that is there; of its own it would make one that everybody reads.
     await writeFile(part, "", { mode: 0o600 });
     await chmod(part, await fileModeIn(path.dirname(disk)));
-    await runProgram(
-      "qemu-img",
-      // Formats are always named: guessing them from a guest's bytes is CVE-2026-24708.
-      ["create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", image, part, `${sizeGib}G`],
-      { signal, timeoutMs: CLONE_TIMEOUT_MS },
-    );
+    await runProgram("qemu-img", ["create", "-q", "-f", "qcow2", ...under, part, `${sizeGib}G`], {
+      signal,
+      timeoutMs: CLONE_TIMEOUT_MS,
+    });
     await syncFile(part);
     await allowed;
     // A link refuses a name that is taken; a rename would replace it.

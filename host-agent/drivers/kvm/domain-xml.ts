@@ -6,7 +6,8 @@ import type { DiskBus } from "#core/vms/image-hardware.ts";
 import { DriverError, type VmRef } from "../driver.ts";
 import { plainLine } from "../seed.ts";
 import type { VmFiles } from "./files.ts";
-import { checkedId, domainName, TAG_NAMESPACE } from "./tag.ts";
+import type { OwnDomain } from "./parse-domain.ts";
+import { checkedId, domainName, TAG_KEY, TAG_NAMESPACE } from "./tag.ts";
 
 /** Where a host's VMs are plugged in. */
 export type KvmNetwork =
@@ -26,16 +27,20 @@ export type DomainPlace = Readonly<{
 }>;
 
 /** Berth's tag in a domain's metadata. */
-const tagOf = (vm: VmRef, diskGib: number, installation: string | null) => ({
+const tagOf = (vm: VmRef, tag: Omit<Tag, "tag">) => ({
   "@id": checkedId(vm.vmId),
   "@ownerEpoch": vm.ownerEpoch,
-  "@diskGib": diskGib,
-  ...(installation !== null && { "@installation": installation }),
+  "@diskGib": tag.diskGib,
+  ...(tag.installation !== null && { "@installation": tag.installation }),
+  ...(tag.released && { "@released": "yes" }),
 });
+type Tag = Pick<OwnDomain, "tag" | "diskGib" | "installation" | "released">;
 
-/** The tag alone, as `virsh metadata` takes it. */
-export const tagXml = (vm: VmRef, diskGib: number, installation: string): string =>
-  create(verbatim({ vm: tagOf(vm, diskGib, installation) })).end({ headless: true });
+/** The words by which virsh writes the whole tag anew; what they are for follows (`--config`, `--live`). */
+export const setTag = (uuid: string, tag: Tag): string[] => {
+  const xml = create(verbatim({ vm: tagOf(tag.tag, tag) })).end({ headless: true });
+  return ["metadata", uuid, TAG_NAMESPACE, "--key", TAG_KEY, "--set", xml];
+};
 
 /**
  * The whole definition of a VM, in libvirt's domain format (https://libvirt.org/formatdomain.html).
@@ -59,7 +64,7 @@ export function domainXml(vm: DesiredVm, place: DomainPlace): string {
       metadata: {
         "berth:vm": {
           "@xmlns:berth": TAG_NAMESPACE,
-          ...tagOf(vm, vm.size.diskGib, installation),
+          ...tagOf(vm, { diskGib: vm.size.diskGib, installation, released: false }),
         },
       },
       memory: { "@unit": "MiB", "#": vm.size.memoryMib },

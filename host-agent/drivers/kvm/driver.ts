@@ -11,6 +11,7 @@ import { readHostFacts } from "./host-facts.ts";
 import { imageFile } from "./files.ts";
 import { IMAGE_ENDING } from "./images.ts";
 import { listVms } from "./list-vms.ts";
+import { kvmMoves } from "./moves.ts";
 import { readCounters } from "./read-counters.ts";
 import { resizeVm } from "./resize-vm.ts";
 import { driverErrorOf } from "./run-program.ts";
@@ -43,6 +44,7 @@ export function createKvmDriver(options: KvmOptions): VmDriver {
       ending: IMAGE_ENDING,
       sumOf: (file) => host.shelf.sumOf({ file, path: imageFile(host.folders, file) }),
     },
+    moves: kvmMoves(host, call),
     facts: (signal) => call(signal, (signal) => readHostFacts(host, signal)),
     list: (signal) => call(signal, (signal) => listVms(host, signal)),
     create: (vm, signal, secrets) => call(signal, (signal) => createVm(host, vm, signal, secrets)),

@@ -17,6 +17,8 @@ import { createLook, type Look, type Owned } from "./look.ts";
 import { checkOwner } from "./tag.ts";
 
 export const DEFAULT_RESERVE_MIB = 1024;
+/** See `live-sockets.ts`. */
+const DEFAULT_SOCKET_DIR = "/var/lib/libvirt/qemu/berth-moves";
 
 export type KvmOptions = Folders &
   Readonly<{
@@ -37,6 +39,10 @@ export type KvmOptions = Folders &
     libvirt?: Libvirt;
     /** Left out: it knows none. */
     installation?: InstallationId;
+    /** Where the sockets of live moves lie, as libvirt names it: the same on both hosts of a move. */
+    socketDir?: string;
+    /** Where this process finds the file system that libvirt lives in; left out: it is its own. */
+    root?: string;
   }>;
 
 /** What every operation of the driver works with. */
@@ -53,6 +59,9 @@ export type KvmHost = Readonly<{
   folders: Folders;
   network: KvmNetwork;
   runDir: string;
+  uri: string;
+  socketDir: string;
+  root: string;
   agentVersion: string;
   installation: InstallationId;
   emulationAllowed: boolean;
@@ -95,6 +104,9 @@ export function openKvmHost(options: KvmOptions): KvmHost {
     folders: options,
     network,
     runDir,
+    uri: options.uri,
+    socketDir: options.socketDir ?? DEFAULT_SOCKET_DIR,
+    root: options.root ?? "/",
     agentVersion: options.agentVersion,
     installation,
     emulationAllowed: options.emulationAllowed,

@@ -40,9 +40,18 @@ describe("a domain's definition", () => {
         agentConnected: true,
         systemDevice: "vda",
         systemFile: null,
+        disks: 0,
+        released: false,
         seedDevice: "hdc",
       },
     });
+  });
+
+  test("that was released says so, whatever its mark says", () => {
+    const released = (mark: string) =>
+      parseDomain(domain(TAG.replace("/>", `${mark}/>`))).own?.released;
+    expect(released("")).toBe(false);
+    for (const mark of ["yes", "", "no", "2"]) expect(released(` released="${mark}"`)).toBe(true);
   });
 
   // 6a 2

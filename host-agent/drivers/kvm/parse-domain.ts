@@ -16,6 +16,8 @@ export type OwnDomain = Readonly<{
   tag: VmRef;
   /** Whose it is of the Berths on this host; null: it was made before VMs bore that. */
   installation: string | null;
+  /** It was released to another host, and does not start here any more. */
+  released: boolean;
   vcpus: number;
   /** So many vCPUs it may have without being defined anew. */
   mostVcpus: number;
@@ -30,6 +32,8 @@ export type OwnDomain = Readonly<{
   systemDevice: string;
   /** The file that its first disk's topmost layer is; null: it is none. */
   systemFile: string | null;
+  /** How many disks it has; drives are none. */
+  disks: number;
   seedDevice: string;
 }>;
 
@@ -74,6 +78,8 @@ const Tag = z.object({
   "@ownerEpoch": z.coerce.number().int().positive(),
   "@diskGib": z.coerce.number().int().positive(),
   "@installation": z.uuid().nullable().default(null),
+  // Whatever stands there: a mark that is not understood must not start a second copy.
+  "@released": z.string().optional(),
 });
 /** Anybody's domain: the metadata may be anything, and only what is wholly ours counts as a tag. */
 const AnyDomain = z.object({
@@ -122,6 +128,7 @@ export function parseDomain(xml: string): Domain {
     own: {
       tag: { vmId: uuid, ownerEpoch: tag["@ownerEpoch"] },
       installation: tag["@installation"],
+      released: tag["@released"] !== undefined,
       vcpus: domain.vcpu.now,
       mostVcpus: domain.vcpu.most,
       memoryMib: Math.round(domain.currentMemory / 1024),
@@ -133,6 +140,7 @@ export function parseDomain(xml: string): Domain {
       nics: domain.devices.interface.length,
       systemDevice: first("disk")?.target["@dev"] ?? "vda",
       systemFile: first("disk")?.source?.["@file"] ?? null,
+      disks: domain.devices.disk.filter((disk) => disk["@device"] === "disk").length,
       seedDevice: first("cdrom")?.target["@dev"] ?? "hdc",
       agentConnected: domain.devices.channel.some(
         ({ target }) =>

@@ -9,6 +9,7 @@ import { filesOf } from "./files.ts";
 import type { KvmHost } from "./host.ts";
 import type { Owned } from "./look.ts";
 import { isActive } from "./parse-domain.ts";
+import { refuseReleased } from "./tag.ts";
 
 /**
  * Gives a VM its size and its limits. While it is off, the disk first and the definition last, so that a VM whose definition has
@@ -16,6 +17,8 @@ import { isActive } from "./parse-domain.ts";
  */
 export async function resizeVm(host: KvmHost, vm: DesiredVm, signal?: AbortSignal): Promise<void> {
   const domain = await host.owned(vm, signal);
+  // It would be defined anew, without the mark.
+  if (domain !== null) refuseReleased(domain.own);
   refuseBeyondLimits(vm.size, LIMITS.kvm);
   const files = filesOf(host.folders, vm);
   const disk = await readQcow2(files.disk);

@@ -45,3 +45,8 @@ export function checkOwner(held: VmRef, asked: VmRef): void {
       `${asked.vmId} is held at owner epoch ${held.ownerEpoch}, asked for ${asked.ownerEpoch}`,
     );
 }
+
+/** Refuses what would change a copy that its host has released: another host has the VM, or is about to. */
+export function refuseReleased({ tag, released }: { tag: VmRef; released: boolean }): void {
+  if (released) throw new DriverError("stale_epoch", `${tag.vmId} was released to another host`);
+}

@@ -19,6 +19,7 @@ import { createFindings } from "../findings.ts";
 import { REALISTIC_DELAYS, type SimulatedDelays } from "./delays.ts";
 import { noFaults, type FaultHook } from "./faults.ts";
 import { countersAt, definitionAt, observe, runAt, UNLIMITED } from "./guest.ts";
+import { simulatedMoves, type SimulatedMoves } from "./moves.ts";
 import type { SimulatedWorld, VmRecord } from "./world.ts";
 
 export type SimulatedOptions = {
@@ -38,6 +39,8 @@ export type SimulatedOptions = {
   log?: Log;
   /** Left out: it knows none. */
   installation?: InstallationId;
+  /** Left out: it takes no part in moves. */
+  moves?: SimulatedMoves;
 };
 
 /** A running VM may grow to so many times the size it was started with. No vCPU is added to one on Hyper-V. */
@@ -60,6 +63,7 @@ const ALL_CAPABILITIES: DriverCapabilities = {
   diskBus: true,
   adoptDisk: true,
   restoreTrash: true,
+  moveCold: true,
   bandwidthLimit: true,
   iopsLimit: true,
 };
@@ -140,9 +144,36 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
     return off;
   }
 
+  /** Of a record without a definition, the one that is defined as `vm` says. */
+  const defined = (vm: DesiredVm, record: VmRecord): VmRecord =>
+    limitedAs(vm, {
+      ...record,
+      size: vm.size,
+      seed: record.seed ?? { hostname: vm.hostname, erased: true },
+      definition: { macs: vm.nics.map((nic) => nic.mac) },
+    });
+  const refuse = (vm: DesiredVm) => {
+    refuseBeyondLimits(vm.size, most);
+    refuseLimits(desiredLimits(vm), UNLIMITED, can);
+  };
+
   return {
     // Its images are names.
     imageFolder: null,
+    moves: options.moves
+      ? simulatedMoves(options.moves, {
+          find: async (ref) => {
+            const vm = await find(ref);
+            return vm === null ? null : stopped(vm, now());
+          },
+          isOff: (vm) => runAt(vm, now()) === null,
+          put: (record) => world.putVm(record),
+          step: (operation, name, vmId, signal) => step(operation, name, vmId, 0, signal),
+          refuse,
+          defined: (vm, disk) => defined(vm, { ...blank(vm, installation()), disk }),
+          sumOf: (file) => (options.images?.includes(file) === false ? null : sumOfImage(file)),
+        })
+      : null,
     async facts(signal) {
       await step("facts", "read", null, 0, signal);
       return {
@@ -168,10 +199,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
 
     async create(vm, signal, secrets) {
       let record: VmRecord = stopped((await find(vm)) ?? blank(vm, installation()), now());
-      if (record.definition === null) {
-        refuseBeyondLimits(vm.size, most);
-        refuseLimits(desiredLimits(vm), UNLIMITED, can);
-      }
+      if (record.definition === null) refuse(vm);
       if (record.disk === null) {
         if (options.images && !options.images.includes(vm.image.file))
           throw new DriverError("image_missing", `there is no image ${vm.image.file}`);
@@ -213,9 +241,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       const record = stopped(held, now());
       if (record.definition !== null) return;
       await step("adopt", "define", vm.vmId, delays.define, signal);
-      const seed = record.seed ?? { hostname: vm.hostname, erased: true };
-      const definition = { macs: vm.nics.map((nic) => nic.mac) };
-      await world.putVm(limitedAs(vm, { ...record, size: vm.size, seed, definition }));
+      await world.putVm(defined(vm, record));
     },
 
     async restore(vm, signal) {
@@ -225,9 +251,10 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
       const [newest] = (await world.trash())
         .filter((each) => each.held?.vmId === vm.vmId && each.held.ownerEpoch === vm.ownerEpoch)
         .toSorted((a, b) => b.trashedAt - a.trashedAt);
-      const held = newest?.held;
-      if (newest === undefined || held === undefined)
+      if (newest?.held === undefined)
         throw new DriverError("vm_missing", `there is no disk of VM ${vm.vmId} in the trash`);
+      // Whatever it was released for is over.
+      const { released: _, ...held } = newest.held;
       if (place !== null && place.disk !== null && place.disk.serial !== newest.serial)
         throw new DriverError("unsupported", `another disk of VM ${vm.vmId} lies in its place`);
       if (held.disk?.image !== vm.image.file || held.size.diskGib !== vm.size.diskGib)
@@ -237,15 +264,14 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
         await world.putVm({ ...held, definition: null, run: null });
       }
       await step("restore", "define", vm.vmId, delays.define, signal);
-      const seed = held.seed ?? { hostname: vm.hostname, erased: true };
-      const definition = { macs: vm.nics.map((nic) => nic.mac) };
-      await world.putVm(limitedAs(vm, { ...held, size: vm.size, seed, definition, run: null }));
+      await world.putVm(defined(vm, { ...held, run: null }));
       await step("restore", "leave_trash", vm.vmId, 0, signal);
       await world.removeTrash(newest.serial);
     },
 
     async start(ref, signal) {
       const vm = stopped(await must(ref), now());
+      refuseReleased(vm);
       if (vm.disk === null || vm.definition === null)
         throw new DriverError("driver_failed", `VM ${ref.vmId} is not complete`);
       const run = runAt(vm, now());
@@ -312,6 +338,7 @@ export function createSimulatedDriver(options: SimulatedOptions): VmDriver {
 
     async resize(vm, signal) {
       const record = await must(vm);
+      refuseReleased(record);
       const { size, limits = UNLIMITED } = record;
       if (sizeIsSeen(wholeSize(vm), { size, limits }) === "seen") return;
       refuseLimits(desiredLimits(vm), limits, can);
@@ -418,6 +445,12 @@ function blank(vm: DesiredVm, installation: string | null): VmRecord {
   };
 }
 
+/** Another host has it, or is about to. */
+function refuseReleased(vm: VmRecord): void {
+  if (vm.released)
+    throw new DriverError("stale_epoch", `VM ${vm.vmId} was released to another host`);
+}
+
 /** One that is limited to nothing says nothing of it, as before there were limits. */
 function limitedAs(vm: DesiredVm, record: VmRecord): VmRecord {
   const limits = desiredLimits(vm);
@@ -460,6 +493,7 @@ function refuseColdResize(
 const heldImage = (file: string): HeldImage => ({
   file,
   virtualBytes: 2 ** 30,
-  sha256: createHash("sha256").update(file).digest("hex"),
+  sha256: sumOfImage(file),
   changed: false,
 });
+const sumOfImage = (file: string): string => createHash("sha256").update(file).digest("hex");

@@ -44,6 +44,8 @@ export const VmRecord = z.object({
   unguarded: z.boolean().optional(),
   /** Somebody took its definition away while it ran: with its process the rest of that goes. */
   undefinedRun: z.boolean().optional(),
+  /** It was released to another host, and does not start here any more. */
+  released: z.boolean().optional(),
   starts: z.int().nonnegative(),
 });
 export type VmRecord = z.infer<typeof VmRecord>;
@@ -73,12 +75,25 @@ export const memoryWorld = (): SimulatedWorld => worldOn(memoryStore(), "memory"
 export const folderWorld = (folder: string): SimulatedWorld =>
   worldOn(fileStore(folder, { durable: false }), folder);
 
+/** By its name, what a text was when it was read last. */
+type LastRead<T> = Map<string, { text: string; record: T }>;
+
+/** A look reads every record, of which most are as they were: only what was written since is parsed again. Nothing changes a record. */
 function worldOn(store: StateStore, where: string): SimulatedWorld {
-  const load = async <T>(name: string, schema: z.ZodType<T>): Promise<T | null> => {
+  const vms: LastRead<VmRecord> = new Map();
+  const trash: LastRead<TrashRecord> = new Map();
+  const load = async <T>(name: string, schema: z.ZodType<T>, last: LastRead<T>) => {
     const text = await store.read(name);
-    if (text === null) return null;
+    if (text === null) {
+      last.delete(name);
+      return null;
+    }
+    const known = last.get(name);
+    if (known?.text === text) return known.record;
     try {
-      return schema.parse(JSON.parse(text));
+      const record = schema.parse(JSON.parse(text));
+      last.set(name, { text, record });
+      return record;
     } catch (cause) {
       throw new DriverError(
         "hypervisor_unavailable",
@@ -87,17 +102,21 @@ function worldOn(store: StateStore, where: string): SimulatedWorld {
       );
     }
   };
-  const loadAll = async <T>(folder: string, schema: z.ZodType<T>): Promise<T[]> => {
+  const loadAll = async <T>(
+    folder: string,
+    schema: z.ZodType<T>,
+    last: LastRead<T>,
+  ): Promise<T[]> => {
     const names = await store.list(folder);
-    const all = await Promise.all(names.map((name) => load(`${folder}/${name}`, schema)));
+    const all = await Promise.all(names.map((name) => load(`${folder}/${name}`, schema, last)));
     return all.filter((record) => record !== null);
   };
   return {
-    vms: () => loadAll("vms", VmRecord),
-    vm: (vmId) => load(`vms/${vmId}.json`, VmRecord),
+    vms: () => loadAll("vms", VmRecord, vms),
+    vm: (vmId) => load(`vms/${vmId}.json`, VmRecord, vms),
     putVm: (record) => store.write(`vms/${record.vmId}.json`, JSON.stringify(record)),
     removeVm: (vmId) => store.remove(`vms/${vmId}.json`),
-    trash: () => loadAll("trash", TrashRecord),
+    trash: () => loadAll("trash", TrashRecord, trash),
     putTrash: (record) => store.write(`trash/${record.serial}.json`, JSON.stringify(record)),
     removeTrash: (serial) => store.remove(`trash/${serial}.json`),
   };

@@ -1,8 +1,9 @@
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { expect } from "vitest";
 import { v7 } from "uuid";
 import { systemClock, systemSecrets } from "#adapters/clock.ts";
 import { createLogIns } from "#adapters/log-ins.ts";
+import type { Hashing } from "#adapters/password-hashes.ts";
 import { createSessionCookies } from "#adapters/session-cookies.ts";
 import { createAccounts } from "#commands/accounts/check-access.ts";
 import {
@@ -24,6 +25,15 @@ export const INVALID = { ok: false, error: { code: "token_invalid" } };
 
 const SECRET = "for tests only, and long enough for a secret";
 
+/**
+ * Hashes in no time: better-auth's own takes a processor for 50 ms and more, and these tests are about all else. Its own are what
+ * `accounts.test.ts`, every stack of `test/e2e/` and the bundles of `test/cdk/` hash with.
+ */
+const lightly: Hashing = {
+  hashPassword: async (password) => createHash("sha256").update(password).digest("hex"),
+  verifyPassword: async ({ hash, password }) => hash === (await lightly.hashPassword(password)),
+};
+
 /** Log-ins and the check of access over one database. */
 export type Doors = Accounts & LogIns;
 
@@ -41,6 +51,7 @@ export function accountsOn(
     ids: { newId: () => v7() },
     log: { info: write, error: write },
     production: false,
+    hashing: lightly,
     ...over,
   };
   const logIns = createLogIns({

@@ -328,7 +328,9 @@ describe("the log-in routes", () => {
   });
 });
 
-const anInstance = (over: Parameters<typeof accountsOn>[1] = {}) => accountsOn(database.db, over);
+/** With better-auth's own hashes. */
+const anInstance = (over: Parameters<typeof accountsOn>[1] = {}) =>
+  accountsOn(database.db, { hashing: undefined, ...over });
 
 async function insertsThatWait(): Promise<number> {
   const { rows } = await database.pool.query(

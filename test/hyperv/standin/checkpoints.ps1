@@ -74,10 +74,17 @@ function Remove-VMSnapshot {
                 # With the last one, the layers are merged into the disk.
                 if ($_.StandinSnapshots.Count -eq 0) {
                     foreach ($drive in $_.HardDrives) {
-                        $size = (Read-StandinVhd 'Remove-VMSnapshot' $drive.Path).Size
-                        while ($drive.Path.EndsWith('.avhdx')) { $drive.Path = (Read-StandinVhd 'Remove-VMSnapshot' $drive.Path).Parent }
+                        $top = $drive.Path
+                        $size = (Read-StandinVhd 'Remove-VMSnapshot' $top).Size
+                        $written = @()
+                        while ($drive.Path.EndsWith('.avhdx')) {
+                            $layer = Read-StandinVhd 'Remove-VMSnapshot' $drive.Path
+                            $written = @($layer.Written) + $written
+                            $drive.Path = $layer.Parent
+                        }
                         $base = Read-StandinVhd 'Remove-VMSnapshot' $drive.Path
-                        Write-StandinVhd $drive.Path $base.Type $size $base.Parent
+                        if (-not $base.Real) { Write-StandinVhd $drive.Path $base.Type $size $base.Parent (@($base.Written) + $written) }
+                        elseif ($written.Count -gt 0 -or $base.Size -ne $size) { Update-RealVhdx 'Remove-VMSnapshot' $top $drive.Path $base.Type $size }
                     }
                 }
             }

@@ -1,17 +1,22 @@
-# Virtual disks and drives. A virtual disk is a file of JSON: what it is, how large, and on which other it lies.
+# Virtual disks and drives. A virtual disk is a file of JSON: what it is, how large, on which other it lies, and what was
+# written to it. Or it is a real VHDX (vhdx.ps1).
 
-class StandinVhd { [string]$Type; [uint64]$Size; [string]$Parent }
+# Bytes at an offset, as text of Latin-1.
+class StandinWrite { [long]$Offset; [string]$Text }
+class StandinVhd { [string]$Type; [uint64]$Size; [string]$Parent; [StandinWrite[]]$Written; [bool]$Real }
 
 function Read-StandinVhd([string]$Cmdlet, [string]$Path) {
     if (-not [System.IO.File]::Exists($Path)) { Stop-Cmdlet $Cmdlet 'ObjectNotFound' "'$Path' does not exist." }
+    if ('.vhd', '.vhdx', '.avhd', '.avhdx' -notcontains [System.IO.Path]::GetExtension($Path)) { Stop-Cmdlet $Cmdlet 'InvalidParameter' "'$Path' is not an existing virtual hard disk file." }
+    if (Test-RealVhdx $Path) { return Read-RealVhdx $Cmdlet $Path }
     try { $vhd = Read-Json $Path ([StandinVhd]) } catch { Stop-Cmdlet $Cmdlet 'InvalidOperation' "'$Path' is not a virtual hard disk." }
     # A chain with a missing parent does not open.
     if ($vhd.Parent) { $null = Read-StandinVhd $Cmdlet $vhd.Parent }
     $vhd
 }
-function Write-StandinVhd([string]$Path, [string]$Type, [uint64]$Size, [string]$Parent) {
+function Write-StandinVhd([string]$Path, [string]$Type, [uint64]$Size, [string]$Parent, [StandinWrite[]]$Written = @()) {
     # Whole or not at all: VHDX keeps a log, and Hyper-V finishes or undoes what a crash cut short.
-    [System.IO.File]::WriteAllText("$Path.new", (ConvertTo-Stored ([StandinVhd]@{ Type = $Type; Size = $Size; Parent = $Parent })))
+    [System.IO.File]::WriteAllText("$Path.new", (ConvertTo-Stored ([StandinVhd]@{ Type = $Type; Size = $Size; Parent = $Parent; Written = $Written })))
     [System.IO.File]::Move("$Path.new", $Path, $true)
 }
 
@@ -45,9 +50,14 @@ function Get-VHD {
     Invoke-Cmdlet 'Get-VHD' {
         foreach ($one in $Path) {
             $vhd = Read-StandinVhd 'Get-VHD' $one
-            [VirtualHardDisk]@{ Path = $one; VhdFormat = 'VHDX'; VhdType = $vhd.Type; Size = $vhd.Size; FileSize = 4MB; ParentPath = $vhd.Parent }
+            [VirtualHardDisk]@{ Path = $one; VhdFormat = 'VHDX'; VhdType = $vhd.Type; Size = $vhd.Size; FileSize = Get-StandinFileSize $one $vhd; ParentPath = $vhd.Parent }
         }
     }
+}
+
+# A record stands for a file with a block for each piece that was written.
+function Get-StandinFileSize([string]$Path, $Vhd) {
+    if ($Vhd.Real) { [System.IO.FileInfo]::new($Path).Length } else { 4MB + @($Vhd.Written).Count * 1MB }
 }
 
 function Resize-VHD {
@@ -60,7 +70,8 @@ function Resize-VHD {
         foreach ($one in $Path) {
             $vhd = Read-StandinVhd 'Resize-VHD' $one
             if ($SizeBytes -lt $vhd.Size -or $SizeBytes -gt $script:VhdxMaximum) { Stop-Cmdlet 'Resize-VHD' 'InvalidParameter' 'The size is not valid.' }
-            Write-StandinVhd $one $vhd.Type $SizeBytes $vhd.Parent
+            if ($vhd.Real) { Update-RealVhdx 'Resize-VHD' $one $one $vhd.Type $SizeBytes }
+            else { Write-StandinVhd $one $vhd.Type $SizeBytes $vhd.Parent $vhd.Written }
         }
     }
 }
@@ -165,7 +176,8 @@ function Add-VMDvdDrive {
     Invoke-Cmdlet 'Add-VMDvdDrive' {
         foreach ($one in Select-StandinVm 'Add-VMDvdDrive' $VM $VMName) {
             Update-StandinVm 'Add-VMDvdDrive' $one.Id {
-                if (-not [System.IO.File]::Exists($Path)) { Stop-Cmdlet 'Add-VMDvdDrive' 'ObjectNotFound' "'$Path' does not exist." }
+                # Without a path the drive is empty.
+                if ($Path -and -not [System.IO.File]::Exists($Path)) { Stop-Cmdlet 'Add-VMDvdDrive' 'ObjectNotFound' "'$Path' does not exist." }
                 Assert-FreeLocation 'Add-VMDvdDrive' $_ $ControllerNumber $ControllerLocation
                 $_.DVDDrives += [DvdDrive]@{ VMId = $_.Id; Name = "DVD Drive on SCSI controller number $ControllerNumber at location $ControllerLocation"; ControllerNumber = $ControllerNumber; ControllerLocation = $ControllerLocation; Path = $Path; StandinMedium = Get-StandinMedium $Path }
             }

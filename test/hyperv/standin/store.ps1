@@ -58,17 +58,24 @@ function Set-PoweredOff($Vm) {
     $Vm.StandinGuestName = ''
 }
 
-# As the real module's errors read: "<id>,Microsoft.HyperV.PowerShell.Commands.<Cmdlet>", with "Command" on 2012 R2.
+# As the real module's errors read: "<id>,Microsoft.HyperV.PowerShell.Commands.<Cmdlet>", with "Command" on 2012 R2; those
+# of virtual disks are a module of their own.
 function Stop-Cmdlet([string]$Cmdlet, [string]$Id, [string]$Message) {
     $name = $Cmdlet.Replace('-', '') + $(if ($script:Windows -eq '2012r2') { 'Command' } else { '' })
+    $class = "Microsoft.HyperV.PowerShell.Commands.$name"
+    if ($Cmdlet.EndsWith('-VHD')) {
+        $name = $name.Replace('VHD', 'Vhd')
+        $class = if ($script:Windows -eq '2012r2') { "Microsoft.Vhd.PowerShell.$name" } else { "Microsoft.Vhd.PowerShell.Cmdlets.$name" }
+    }
     $category = switch ($Id) {
         'InvalidParameter' { 'InvalidArgument' }
         'ObjectNotFound' { 'ObjectNotFound' }
         'InvalidState' { 'InvalidOperation' }
         'AccessDenied' { 'PermissionDenied' }
+        'ObjectInUse' { 'ResourceBusy' }
         default { 'NotSpecified' }
     }
-    throw [System.Management.Automation.ErrorRecord]::new([VirtualizationException]::new($Message), "$Id,Microsoft.HyperV.PowerShell.Commands.$name", $category, $null)
+    throw [System.Management.Automation.ErrorRecord]::new([VirtualizationException]::new($Message), "$Id,$class", $category, $null)
 }
 function Assert-State([string]$Cmdlet, $Vm, [string[]]$States) {
     if ($States -notcontains [string]$Vm.State) { Stop-Cmdlet $Cmdlet 'InvalidState' "The operation cannot be performed while the virtual machine is in its current state ($($Vm.State))." }

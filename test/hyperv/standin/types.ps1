@@ -15,6 +15,7 @@ enum StartAction { Nothing = 2; StartIfRunning = 3; Start = 4 }
 enum StopAction { TurnOff = 2; Save = 3; ShutDown = 4 }
 enum CheckpointType { Disabled = 2; Production = 3; ProductionOnly = 4; Standard = 5 }
 enum ControllerType { IDE; SCSI }
+enum VhdType { Fixed = 2; Dynamic = 3; Differencing = 4 }
 enum SnapshotType { Standard; Recovery; Planned; Missing; Replica; AppConsistentReplica; SyncedReplica }
 enum VMSwitchType { Private; Internal; External }
 enum VMNetworkAdapterAclAction { Allow = 1; Deny = 2; Meter = 3 }

@@ -1,0 +1,35 @@
+import type { MoveCalls } from "../move-calls.ts";
+import { exportDisk } from "./export-disk.ts";
+import type { KvmHost } from "./host.ts";
+import { importDisk, movesFolder } from "./import-disk.ts";
+import { dropSockets, readySockets } from "./live-sockets.ts";
+import { migrateLive, prepareLive, seenLive } from "./migrate-live.ts";
+import { describeDisk } from "./movable-disk.ts";
+import { markReleased } from "./release-vm.ts";
+
+/** Gives every failure its stable code, and ends with the driver. */
+export type DriverCall = <T>(
+  signal: AbortSignal | undefined,
+  work: (signal: AbortSignal) => Promise<T>,
+) => Promise<T>;
+
+/** What moves between hosts ask of a KVM host. */
+export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
+  folder: movesFolder(host),
+  describe: (vm, signal) => call(signal, (signal) => describeDisk(host, vm, signal)),
+  exportDisk: (vm, to, signal) => call(signal, (signal) => exportDisk(host, vm, to, signal)),
+  importDisk: (vm, from, signal) => call(signal, (signal) => importDisk(host, vm, from, signal)),
+  release: (vm, signal) => call(signal, (signal) => markReleased(host, vm, true, signal)),
+  hold: (vm, signal) => call(signal, (signal) => markReleased(host, vm, false, signal)),
+  live: {
+    sockets: (end, moved, signal) => call(signal, () => readySockets(host, end, moved)),
+    dropSockets: (moved, signal) =>
+      call(signal, async () => {
+        await dropSockets(host, moved);
+      }),
+    prepareLive: (vm, base, signal) =>
+      call(signal, (signal) => prepareLive(host, vm, base, signal)),
+    migrateLive: (vm, to, signal) => call(signal, (signal) => migrateLive(host, vm, to, signal)),
+    seen: (vm, signal) => call(signal, (signal) => seenLive(host, vm, signal)),
+  },
+});
