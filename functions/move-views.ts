@@ -2,7 +2,7 @@ import type { MovePlanView, MoveView } from "#core/contracts/api/moves.ts";
 import { toWireId } from "#core/ids.ts";
 import { pauseOfMove, progressOfMove, stepsOfMove } from "#core/moves/move-steps.ts";
 import { toForced, type MovePlan } from "#commands/moves/plan-move.ts";
-import type { ShownMove } from "#commands/moves/show-moves.ts";
+import type { ShownMove } from "#core/moves/shown-move.ts";
 import { toStepViews } from "./views.ts";
 
 /* Moves on the wire, for staff. */

@@ -1,15 +1,15 @@
 import { silentBefore } from "#core/hosts/place-vm.ts";
 import type { PlanChange } from "#core/billing/plan-change.ts";
+import { hostsOfMoves, shownMove, type ShownMove } from "#core/moves/shown-move.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { waitsFor, type WaitsFor } from "#core/vms/waits-for.ts";
 import { latestChangesOf } from "#db/billing/plan-changes.ts";
 import { listFindings, type Finding } from "#db/hosts/findings.ts";
-import { loadHost, loadServed, type Host } from "#db/hosts/hosts.ts";
+import { loadHost, loadServed, namesOfHosts, type Host } from "#db/hosts/hosts.ts";
 import { latestMovesOf } from "#db/moves/moves.ts";
 import { latestActionsOf, type KeptAction } from "#db/vms/actions.ts";
 import { loadVmView, type VmView } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
-import { showKept, type ShownMove } from "#commands/moves/show-moves.ts";
 
 /** A VM as staff look at it: also one that is gone. */
 export type StaffVm = Readonly<{
@@ -55,7 +55,8 @@ export async function showStaffVm(
     isHypervisorAway: away.rows.length > 0,
     served: served?.served?.generation ?? null,
   };
-  const moves = await showKept(deps, kept);
+  const hosts = await namesOfHosts(db, hostsOfMoves(kept));
+  const moves = kept.map((of) => shownMove(of, hosts, deps.clock.now()));
   /** Two hosts carry out a move, and it waits for either. */
   const awaited = (of: KeptAction) =>
     of.action.type === "migrate" && of.action.status === "running"

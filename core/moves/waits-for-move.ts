@@ -27,7 +27,11 @@ function wordOf(move: Move): readonly [MoveRole, string] | null {
         : ["destination", "is to say the checksum of what it received and took"];
     case "ended":
       return null;
-    default:
+    case "release":
+    case "take_over":
+    case "clean":
+    case "hold":
+    case "drop":
       return WORD[step];
   }
 }

@@ -214,6 +214,22 @@ describe("a customer and a member of staff", () => {
     expect(watched).toMatchObject({ code: 0 });
   });
 
+  test("look at a move that cannot be yet, and are told all that stands against it (6b 3)", async () => {
+    const placed = await order("moving-1.example.com");
+    await pay(placed.checkoutUrl);
+    const Active = z.object({ state: z.literal("active") });
+    await answer(Active, "staff", "order", "watch", placed.order.id);
+    const words = ["vm", "migrate", "moving-1.example.com", "--reason", "A test."];
+    const looked = await as("staff", ...words, "--dry-run");
+    expect(looked).toMatchObject({ code: 5 });
+    expect(looked.stdout).toMatch(/^first boot\tno\tits first boot is not over/m);
+    expect(await as("staff", ...words, "--yes")).toMatchObject({ code: 5 });
+    const none = "move_0199f0a2b3c47d5e8f90a1b2c3d4e5f6";
+    expect(await as("staff", "move", "show", none)).toMatchObject({ code: 4 });
+    const stop = ["move", "stop", none, "--reason", "A test.", "--yes"];
+    expect(await as("staff", ...stop)).toMatchObject({ code: 4 });
+  });
+
   test("every list that there is can be read", async () => {
     for (const words of ["plan", "image", "location", "vm", "token", "invoice"])
       expect(await as("customer", words, "list", "--all", "--json")).toMatchObject({

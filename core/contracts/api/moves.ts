@@ -2,7 +2,8 @@ import { z } from "@hono/zod-openapi";
 import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
 import { idIn, idOut } from "#core/ids.ts";
-import { MOVE_FAILURES, MOVE_METHODS, MOVE_OUTCOMES, MOVE_STEPS } from "#core/moves/move.ts";
+import { MoveMethodName, MoveStepName } from "#core/contracts/agent/moves.ts";
+import { MOVE_FAILURES, MOVE_METHODS, MOVE_OUTCOMES } from "#core/moves/move.ts";
 import { MOVE_CHECKS } from "#core/moves/preflight.ts";
 import { MOVE_WAITS_FOR_CODES, WAITS_FOR_CODES } from "#core/vms/waits-for.ts";
 import { FORCED, ForcedView, REASON } from "./forced.ts";
@@ -14,11 +15,6 @@ import { ActionView } from "./vms.ts";
 
 /** Faster than any line between two hosts. */
 const MOST_MBIT = 400_000;
-
-const Method = z.enum(MOVE_METHODS).openapi("MoveMethod", {
-  description:
-    "`cold`: it is off while its disk is copied; `live`: it runs on, and pauses for a moment.",
-});
 
 export const MigrateVm = z
   .strictObject({
@@ -52,7 +48,9 @@ export const MovePlanView = z
     destination: use(HostOfMove).nullable().openapi({
       description: "null: no host was named, and placement finds none.",
     }),
-    method: use(Method).nullable().openapi({ description: "null, as `hash`: it cannot be done." }),
+    method: use(MoveMethodName)
+      .nullable()
+      .openapi({ description: "null, as `hash`: it cannot be done." }),
     checks: z.array(Checked).openapi({
       description: "All that a move stands on. It is refused if one is not `ok`.",
     }),
@@ -76,8 +74,11 @@ export const MoveView = z
     actionId: idOut("action"),
     source: use(HostOfMove),
     destination: use(HostOfMove),
-    method: use(Method),
-    step: z.enum(MOVE_STEPS).openapi("MoveStep", {
+    method: use(MoveMethodName).openapi({
+      description:
+        "`cold`: it is off while its disk is copied; `live`: it runs on, and pauses for a moment.",
+    }),
+    step: use(MoveStepName).openapi({
       description:
         "Up to `release` the VM is its source's, and from `take_over` on its destination's. `hold` and `drop` lead back; what " +
         "`clean` and `drop` put away keeps nobody from the VM.",

@@ -69,14 +69,14 @@ const WORDS: readonly Readonly<{
   arrange: () => Promise<State>;
   act: (state: State) => Promise<unknown>;
   emits: readonly EventName[];
-  then: readonly RegExp[];
+  leaves: readonly RegExp[];
 }>[] = [
   {
     says: "prepare: its source has looked",
     arrange: () => at("prepare"),
     act: ({ from, of }) => hostSays(cp, from, { moves: [{ done: "ready", disk: DISK }] }, of),
     emits: BOTH,
-    then: [/^moves .*"export_bytes":1073741824/],
+    leaves: [/^moves .*"export_bytes":1073741824/],
   },
   {
     says: "prepare: its destination is ready",
@@ -88,7 +88,7 @@ const WORDS: readonly Readonly<{
     },
     act: ({ to, of }) => hostSays(cp, to, { moves: [{ done: "ready" }] }, of),
     emits: BOTH,
-    then: [/^moves .*"step":"copy"/],
+    leaves: [/^moves .*"step":"copy"/],
   },
   {
     says: "copy: both have the same disk",
@@ -99,7 +99,7 @@ const WORDS: readonly Readonly<{
     },
     act: ({ to, of }) => hostSays(cp, to, { moves: [copied] }, of),
     emits: BOTH,
-    then: [/^moves .*"step":"release"/],
+    leaves: [/^moves .*"step":"release"/],
   },
   {
     says: "release: its source gives it away",
@@ -107,7 +107,7 @@ const WORDS: readonly Readonly<{
     act: ({ from, of }) =>
       hostSays(cp, from, { moves: [{ step: "release", done: "released" }] }, of),
     emits: ["move.released.v1", ...BOTH],
-    then: [
+    leaves: [
       /^moves .*"step":"take_over"/,
       /^vms .*"owner_epoch":2/,
       /^reservations .*"by_move":true/,
@@ -118,7 +118,7 @@ const WORDS: readonly Readonly<{
     arrange: () => at("take_over"),
     act: ({ to, vmId }) => hostSees(cp, to, vmId, {}),
     emits: ["action.finished.v1", ...BOTH],
-    then: [/^moves .*"step":"clean"/, /^actions .*"type":"migrate"/],
+    leaves: [/^moves .*"step":"clean"/, /^actions .*"type":"migrate"/],
   },
   {
     says: "clean: its source has put its copy away",
@@ -126,7 +126,7 @@ const WORDS: readonly Readonly<{
     act: ({ from, of, begun }) =>
       hostSays(cp, from, { vm: { ownerEpoch: begun.move.sourceEpoch, observed: null } }, of),
     emits: ["move.ended.v1", ...BOTH],
-    then: [/^moves .*"outcome":"moved"/, /^hosts .*"allocated_vms":0/],
+    leaves: [/^moves .*"outcome":"moved"/, /^hosts .*"allocated_vms":0/],
   },
   {
     says: "copy: its time is over",
@@ -137,14 +137,14 @@ const WORDS: readonly Readonly<{
     },
     act: ({ vmId }) => followMove(cp.deps, vmId),
     emits: ["move.turned_back.v1", ...BOTH],
-    then: [/^moves .*"failure_code":"not_copied_in_time"/],
+    leaves: [/^moves .*"failure_code":"not_copied_in_time"/],
   },
   {
     says: "hold: its source has it for itself again",
     arrange: () => turnedBack("hold"),
     act: ({ from, of }) => hostSays(cp, from, { moves: [{ step: "hold", done: "held" }] }, of),
     emits: ["action.finished.v1", ...BOTH],
-    then: [/^moves .*"step":"drop"/, /^actions .*"not_moved"/],
+    leaves: [/^moves .*"step":"drop"/, /^actions .*"not_moved"/],
   },
   {
     says: "drop: its destination has removed what it had",
@@ -152,7 +152,7 @@ const WORDS: readonly Readonly<{
     act: ({ to, of, begun }) =>
       hostSays(cp, to, { vm: { ownerEpoch: begun.move.epoch, observed: null } }, of),
     emits: ["move.ended.v1", ...BOTH],
-    then: [/^moves .*"outcome":"turned_back"/, /^vms .*"owner_epoch":1/],
+    leaves: [/^moves .*"outcome":"turned_back"/, /^vms .*"owner_epoch":1/],
   },
 ];
 
@@ -168,10 +168,10 @@ describe("a word that is said again, and one that we fail at anywhere, is heard 
   // Of the short form, two that are drawn.
   test.each(sampled("words of a move", WORDS, 2))(
     "$says",
-    async ({ arrange, act, emits, then }) => {
+    async ({ arrange, act, emits, leaves }) => {
       const each = await runEachStep(cp, { arrange, act, emits });
       expect(differencesOf(each)).toEqual([]);
-      expect(each.undisturbed).toEqual(expect.arrayContaining(lines(...then)));
+      expect(each.undisturbed).toEqual(expect.arrayContaining(lines(...leaves)));
     },
   );
 });
