@@ -83,6 +83,8 @@ const PASSES: ReadonlySet<DrainReason> = new Set<DrainReason>([
   "no_capacity",
 ]);
 
+export const doesPass = ({ reason }: WhyNotDrained): boolean => PASSES.has(reason);
+
 /** What comes of a VM at its turn. */
 export type DrainTurn =
   | Readonly<{ as: "begin" }>
@@ -110,7 +112,7 @@ export function whyNotNow({ checks, hasDestination }: Planned): WhyNotDrained | 
 
 /** Again in a while what passes, so many times; or it stays. `tries`: how often it was put off already. */
 export function putOffOrGiveUp(why: WhyNotDrained, tries: number, now: Date): DrainTurn {
-  return PASSES.has(why.reason) && tries + 1 < MOST_TRIES
+  return doesPass(why) && tries + 1 < MOST_TRIES
     ? { as: "put_off", until: new Date(+now + AGAIN_MS), why }
     : { as: "give_up", why };
 }
