@@ -7,6 +7,7 @@ import type { Command } from "./command.ts";
 import { completionCommands } from "./completion.ts";
 import { contextCommands } from "./contexts.ts";
 import { deskCommands } from "./desk.ts";
+import { drainCommands } from "./drains.ts";
 import { fleetCommands } from "./fleet.ts";
 import { hostMoveCommands } from "./host-moves.ts";
 import { hostCommands } from "./hosts.ts";
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   ...deskCommands,
   ...hostCommands,
   ...hostMoveCommands,
+  ...drainCommands,
   ...fleetCommands,
   ...planMigrationCommands,
   ...apiCommands,

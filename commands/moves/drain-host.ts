@@ -114,7 +114,8 @@ async function planVms(
 }
 
 const whereTo = ({ destination, way }: MovePlan): PlannedVm["to"] =>
-  destination && way && { host: { id: destination.id, name: destination.name }, method: way.method };
+  destination &&
+  way && { host: { id: destination.id, name: destination.name }, method: way.method };
 
 function take(
   taken: Map<string, NonNullable<ReturnType<Taken["get"]>>>,
@@ -147,8 +148,7 @@ async function begin(
   const to = host && nextHostState(host.state, "drain");
   if (!host || to === undefined || host.state !== planned.host.state)
     return refuse("plan_changed", "the host was brought into another state meanwhile");
-  if (before && host.state === "draining")
-    return refuse("plan_changed", "it is drained already");
+  if (before && host.state === "draining") return refuse("plan_changed", "it is drained already");
   if (!isSame(await vmsToMove(tx, host.id), planned.vms))
     return refuse("plan_changed", "it has other VMs than a moment ago");
   // Nobody has looked since it was stopped.

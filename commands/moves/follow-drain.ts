@@ -237,7 +237,10 @@ async function endVm(
   );
 }
 
-function toState(from: DrainVmState, command: Parameters<typeof nextDrainVmState>[1]): DrainVmState {
+function toState(
+  from: DrainVmState,
+  command: Parameters<typeof nextDrainVmState>[1],
+): DrainVmState {
   const to = nextDrainVmState(from, command);
   if (to === undefined) throw new Error(`a VM of a drain that is ${from} cannot ${command}`);
   return to;

@@ -97,13 +97,18 @@ describe("what came of a move", () => {
   const failure = { code: "destination_refused", detail: "out_of_disk" } as const;
   const going = { outcome: null, failure: null };
 
-  test.each(["prepare", "copy", "release", "take_over", "hold"] as const)("%s: not known", (step) => {
-    expect(cameOf({ ...going, step }, there)).toBeNull();
-  });
+  test.each(["prepare", "copy", "release", "take_over", "hold"] as const)(
+    "%s: not known",
+    (step) => {
+      expect(cameOf({ ...going, step }, there)).toBeNull();
+    },
+  );
 
   test("it arrived as soon as it was seen there", () => {
     expect(cameOf({ ...going, step: "clean" }, there)).toEqual({ as: "arrive" });
-    expect(cameOf({ step: "ended", outcome: "moved", failure: null }, there)).toEqual({ as: "arrive" });
+    expect(cameOf({ step: "ended", outcome: "moved", failure: null }, there)).toEqual({
+      as: "arrive",
+    });
   });
 
   test("it stays as soon as it is whole at its source again", () => {

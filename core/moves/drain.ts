@@ -10,6 +10,10 @@ import { MOVE_CHECKS, type Checked, type MoveCheck } from "./preflight.ts";
 export const DRAIN_METHODS = ["auto", "cold"] as const;
 export type DrainMethod = (typeof DRAIN_METHODS)[number];
 
+/** So many VMs move at once unless told otherwise, and at most: they share the source's disk and its line. */
+export const USUAL_PARALLEL = 2;
+export const MOST_PARALLEL = 20;
+
 /** `left`: some VMs stay, each with its reason. `stopped`: the host was brought into another state meanwhile. */
 export const DRAIN_OUTCOMES = ["empty", "left", "stopped"] as const;
 export type DrainOutcome = (typeof DRAIN_OUTCOMES)[number];
@@ -101,7 +105,9 @@ type Planned = Readonly<{
 /** What stands against a move, the first of it named; null: nothing. What does not pass goes before what does. */
 export function whyNotNow({ checks, hasDestination }: Planned): WhyNotDrained | null {
   const against = checks.filter(({ ok }) => !ok);
-  const [first] = against.toSorted((a, b) => Number(PASSES.has(a.check)) - Number(PASSES.has(b.check)));
+  const [first] = against.toSorted(
+    (a, b) => Number(PASSES.has(a.check)) - Number(PASSES.has(b.check)),
+  );
   if (first === undefined) return null;
   const isNowhere = !hasDestination && first.check === ("destination_host" satisfies MoveCheck);
   return {

@@ -1,4 +1,19 @@
-import { and, asc, count, desc, eq, exists, gt, isNull, lte, ne, notExists, notInArray, or, sql } from "drizzle-orm";
+import {
+  and,
+  asc,
+  count,
+  desc,
+  eq,
+  exists,
+  gt,
+  isNull,
+  lte,
+  ne,
+  notExists,
+  notInArray,
+  or,
+  sql,
+} from "drizzle-orm";
 import type {
   DrainMethod,
   DrainOutcome,
@@ -70,7 +85,11 @@ export async function latestDrainOf(db: Db | Tx, hostId: string): Promise<Drain 
 
 /** Those that have not ended, the oldest first. */
 export async function openDrains(db: Db): Promise<readonly string[]> {
-  const rows = await db.select({ id: drains.id }).from(drains).where(isOpen).orderBy(asc(drains.id));
+  const rows = await db
+    .select({ id: drains.id })
+    .from(drains)
+    .where(isOpen)
+    .orderBy(asc(drains.id));
   return rows.map(({ id }) => id);
 }
 
@@ -141,12 +160,10 @@ export async function isComingTo(tx: Tx, hostId: string): Promise<boolean> {
     .select({ one: sql`1` })
     .from(moves)
     .innerJoin(vms, eq(vms.id, moves.vmId))
-    .where(
-      and(eq(moves.destinationHostId, hostId), isNull(moves.outcome), ne(vms.hostId, hostId)),
-    );
-  const [row] = await tx.select({ is: sql<boolean>`${or(exists(ordered), exists(moving))}` }).from(
-    sql`(select 1) as one`,
-  );
+    .where(and(eq(moves.destinationHostId, hostId), isNull(moves.outcome), ne(vms.hostId, hostId)));
+  const [row] = await tx
+    .select({ is: sql<boolean>`${or(exists(ordered), exists(moving))}` })
+    .from(sql`(select 1) as one`);
   return row?.is === true;
 }
 
@@ -206,11 +223,7 @@ export async function nextToMove(
 }
 
 /** How often a VM that waits was put off; undefined: it does not wait. The caller holds the drain. */
-export async function triesOf(
-  tx: Tx,
-  drainId: string,
-  vmId: string,
-): Promise<number | undefined> {
+export async function triesOf(tx: Tx, drainId: string, vmId: string): Promise<number | undefined> {
   const [row] = await tx
     .select({ tries: drainVms.tries })
     .from(drainVms)

@@ -122,8 +122,8 @@ export const DISK = {
 /** Each end's words in turn, up to where the move is at `step`, with its VM that runs. */
 export async function bringTo(
   cp: ControlPlane,
-  vm: MovableVm,
-  { move }: BegunMove,
+  vm: Pick<MovableVm, "vmId" | "from" | "to">,
+  { move }: Pick<BegunMove, "move">,
   step: MoveStep,
 ): Promise<void> {
   const of = { move, vmId: vm.vmId };
