@@ -2,8 +2,7 @@ import type { DrainDetails, DrainPlanView, DrainView } from "#core/contracts/api
 import type { DrainVmState } from "#core/moves/drain.ts";
 import { toWireId } from "#core/ids.ts";
 import type { DrainPlan, PlannedVm } from "#commands/moves/drain-host.ts";
-import type { CountedDrain } from "#commands/moves/show-drain.ts";
-import type { ListedDrainVm } from "#db/moves/drains.ts";
+import type { CountedDrain, ListedDrainVm } from "#commands/moves/show-drain.ts";
 
 /* A host that is emptied, on the wire. */
 

@@ -1,5 +1,9 @@
-import { DrainHost, DrainQuery } from "#core/contracts/api/drains.ts";
-import { MOST_PARALLEL, USUAL_PARALLEL } from "#core/moves/drain.ts";
+import {
+  DrainMethodName,
+  DrainVmStateName,
+  MOST_PARALLEL,
+  USUAL_PARALLEL,
+} from "#core/contracts/api/drains.ts";
 import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
 import { byHash, FORCED } from "../forced.ts";
@@ -108,10 +112,7 @@ export const drainCommands = [
     staff: true,
     args: { host: HOST },
     options: {
-      method: oneOf(
-        "live where that can be, or all of them cold (auto)",
-        DrainHost.shape.method.unwrap().options,
-      ),
+      method: oneOf("live where that can be, or all of them cold (auto)", DrainMethodName.options),
       maxParallel: count(`so many at once, at most (${USUAL_PARALLEL})`, MOST_PARALLEL),
       reason: REASON,
       ...FORCED,
@@ -157,7 +158,7 @@ export const drainCommands = [
     staff: true,
     args: { host: HOST },
     options: {
-      vms: oneOf("those of its VMs alone", DrainQuery.shape.state.unwrap().options),
+      vms: oneOf("those of its VMs alone", DrainVmStateName.options),
       ...RANGE,
       ...WATCH,
     },

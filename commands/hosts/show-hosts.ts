@@ -16,8 +16,8 @@ import {
 } from "#db/hosts/hosts.ts";
 import { kindsById } from "#db/hosts/kinds.ts";
 import { countTold, openWindowOf } from "#db/hosts/maintenance.ts";
+import { countedDrainOf, type CountedDrain } from "#db/moves/drains.ts";
 import type { Deps } from "#commands/deps.ts";
-import { countedDrainOf, type CountedDrain } from "#commands/moves/show-drain.ts";
 import { orderedPage } from "#commands/keyset.ts";
 import type { Page, PageRequest } from "#commands/page.ts";
 

@@ -1,25 +1,16 @@
 import type { DrainVmState } from "#core/moves/drain.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import type { Db } from "#db/client.ts";
 import { loadHost } from "#db/hosts/hosts.ts";
 import {
-  countDrainVms,
-  latestDrainOf,
+  countedDrainOf,
   listDrainVms,
-  type Drain,
-  type DrainCounts,
+  type CountedDrain,
   type ListedDrainVm,
 } from "#db/moves/drains.ts";
 import type { Deps } from "#commands/deps.ts";
 import { cursorToId, cutPage, type Page, type PageRequest } from "#commands/page.ts";
 
-export type CountedDrain = Drain & Readonly<{ vms: DrainCounts }>;
-
-/** The newest of a host, and how far it is. */
-export async function countedDrainOf(db: Db, hostId: string): Promise<CountedDrain | null> {
-  const drain = await latestDrainOf(db, hostId);
-  return drain ? { ...drain, vms: await countDrainVms(db, drain.id) } : null;
-}
+export type { CountedDrain, ListedDrainVm };
 
 /** The newest of a host, with what became of its VMs. */
 export async function showDrain(

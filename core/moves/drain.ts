@@ -10,10 +10,6 @@ import { MOVE_CHECKS, type Checked, type MoveCheck } from "./preflight.ts";
 export const DRAIN_METHODS = ["auto", "cold"] as const;
 export type DrainMethod = (typeof DRAIN_METHODS)[number];
 
-/** So many VMs move at once unless told otherwise, and at most: they share the source's disk and its line. */
-export const USUAL_PARALLEL = 2;
-export const MOST_PARALLEL = 20;
-
 /** `left`: some VMs stay, each with its reason. `stopped`: the host was brought into another state meanwhile. */
 export const DRAIN_OUTCOMES = ["empty", "left", "stopped"] as const;
 export type DrainOutcome = (typeof DRAIN_OUTCOMES)[number];

@@ -23,8 +23,7 @@ import type {
 } from "#core/moves/drain.ts";
 import type { Move } from "#core/moves/move.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { drains, drainVms } from "#db/schema/drains.ts";
-import { moves } from "#db/schema/moves.ts";
+import { drains, drainVms, moves } from "#db/schema/moves.ts";
 import { reservations } from "#db/schema/orders.ts";
 import { vms } from "#db/schema/vms.ts";
 
@@ -271,6 +270,14 @@ export async function countDrainVms(db: Db | Tx, drainId: string): Promise<Drain
     .where(eq(drainVms.drainId, drainId))
     .groupBy(drainVms.state);
   return Object.fromEntries(rows.map(({ state, vms: n }) => [state, n]));
+}
+
+export type CountedDrain = Drain & Readonly<{ vms: DrainCounts }>;
+
+/** The newest of a host, and how far it is. */
+export async function countedDrainOf(db: Db, hostId: string): Promise<CountedDrain | null> {
+  const drain = await latestDrainOf(db, hostId);
+  return drain ? { ...drain, vms: await countDrainVms(db, drain.id) } : null;
 }
 
 export type ListedDrainVm = Readonly<{

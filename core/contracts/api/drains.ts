@@ -4,8 +4,6 @@ import {
   DRAIN_OUTCOMES,
   DRAIN_REASONS,
   DRAIN_VM_STATES,
-  MOST_PARALLEL,
-  USUAL_PARALLEL,
 } from "#core/moves/drain.ts";
 import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
@@ -16,14 +14,18 @@ import { PageQuery } from "./page.ts";
 
 /* A host that is emptied (ADR 0058). */
 
-const DrainMethodName = z.enum(DRAIN_METHODS).openapi("DrainMethod", {
+/** So many VMs move at once unless told otherwise, and at most: they share the source's disk and its line. */
+export const USUAL_PARALLEL = 2;
+export const MOST_PARALLEL = 20;
+
+export const DrainMethodName = z.enum(DRAIN_METHODS).openapi("DrainMethod", {
   description:
     "`auto`: live where both hosts can and the guest runs. `cold`: each is off meanwhile.",
 });
 const DrainReasonName = z.enum(DRAIN_REASONS).openapi("DrainReason", {
   description: "The check of a move that stands against it, or how its move failed.",
 });
-const DrainVmStateName = z.enum(DRAIN_VM_STATES).openapi("DrainVmState", {
+export const DrainVmStateName = z.enum(DRAIN_VM_STATES).openapi("DrainVmState", {
   description:
     "`stays`: it could not be moved. `gone`: it was deleted, or is another host's, without the drain's doing. `left_out`: the drain was " +
     "stopped before its turn.",

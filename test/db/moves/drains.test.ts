@@ -42,7 +42,9 @@ const ends = (move: Move) =>
     { move },
     "ended",
   );
-const statesOf = async (id: string) => (await drainRows(cp, id)).map((row) => row["state"]);
+/** In the order of the alphabet. */
+const statesOf = async (id: string) =>
+  (await drainRows(cp, id)).map((row) => String(row["state"])).toSorted((a, b) => (a < b ? -1 : 1));
 const stateOf = async (hostId: string) =>
   (await cp.rows("select state from hosts where id = $1", hostId))[0]?.["state"];
 const movesBack = async (of: HostToEmpty, command: typeof activateHost) => {
@@ -56,8 +58,8 @@ describe("what a dry run shows", () => {
     const of = await aHostToEmpty(cp, { vms: 3, others: [2, 1] });
     const shown = valueOf(await asksToDrain(cp, of));
     expect(shown.vms.map(({ vmId }) => vmId)).toEqual(of.vmIds);
-    const to = shown.vms.map((vm) => vm.to?.host.id);
-    expect(to.toSorted()).toEqual([of.others[0], of.others[0], of.others[1]].toSorted());
+    const goTo = (hostId?: string) => shown.vms.filter(({ to }) => to?.host.id === hostId).length;
+    expect(of.others.map(goTo)).toEqual([2, 1]);
     expect(shown.vms.map(({ why }) => why)).toEqual([null, null, null]);
     expect(shown.done).toBe(false);
     expect(await stateOf(of.from)).toBe("active");
@@ -93,12 +95,12 @@ describe("a drain", () => {
     expect(await stateOf(of.from)).toBe("draining");
     // Its bell is heard.
     await cp.pump();
-    expect((await statesOf(id)).toSorted()).toEqual(["moving", "moving", "waiting"]);
+    expect(await statesOf(id)).toEqual(["moving", "moving", "waiting"]);
     const [first] = await movesFrom(cp, of);
     if (!first) throw new Error("nothing moves");
     await arrives(first);
     await cp.pump();
-    expect((await statesOf(id)).toSorted()).toEqual(["moved", "moving", "moving"]);
+    expect(await statesOf(id)).toEqual(["moved", "moving", "moving"]);
     expect(await followDrain(cp.deps, id)).toBe("waits");
     for (const move of await movesFrom(cp, of)) await ends(move);
     await cp.pump();
@@ -113,7 +115,7 @@ describe("a drain", () => {
     const of = await aHostToEmpty(cp, { vms: 3, others: [3] });
     const { id } = await beginsToDrain(cp, of);
     await Promise.all([followDrain(cp.deps, id), followDrain(cp.deps, id), followDrains(cp.deps)]);
-    expect((await statesOf(id)).toSorted()).toEqual(["moving", "moving", "waiting"]);
+    expect(await statesOf(id)).toEqual(["moving", "moving", "waiting"]);
     expect(await movesFrom(cp, of)).toHaveLength(2);
   });
 
@@ -146,7 +148,7 @@ describe("a drain", () => {
     await movesBack(of, command);
     for (const move of moving) await arrives(move);
     expect(await followDrain(cp.deps, id)).toBe("ended");
-    expect((await statesOf(id)).toSorted()).toEqual(["left_out", "moved", "moved"]);
+    expect(await statesOf(id)).toEqual(["left_out", "moved", "moved"]);
     expect(await outcomeOf(cp, id)).toBe("stopped");
     expect(await cp.rows("select id from moves where source_host_id = $1", of.from)).toHaveLength(
       2,
