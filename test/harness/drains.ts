@@ -66,7 +66,8 @@ export const asksToDrain = (cp: ControlPlane, of: HostToEmpty, over: Over = {}) 
     who: of.staff,
     hostId: of.from,
     reason: "a fan is loud",
-    method: "auto",
+    // As `bringTo` brings them on.
+    method: "cold",
     maxParallel: 2,
     dryRun: true,
     ...over,

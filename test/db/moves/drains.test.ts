@@ -56,7 +56,8 @@ const movesBack = async (of: HostToEmpty, command: typeof activateHost) => {
 describe("what a dry run shows", () => {
   test("is each VM with where it goes and how, as if those before it were there already", async () => {
     const of = await aHostToEmpty(cp, { vms: 3, others: [2, 1] });
-    const shown = valueOf(await asksToDrain(cp, of));
+    const shown = valueOf(await asksToDrain(cp, of, { method: "auto" }));
+    expect(shown.vms.map(({ to }) => to?.method)).toEqual(["live", "live", "live"]);
     expect(shown.vms.map(({ vmId }) => vmId)).toEqual(of.vmIds);
     const goTo = (hostId?: string) => shown.vms.filter(({ to }) => to?.host.id === hostId).length;
     expect(of.others.map(goTo)).toEqual([2, 1]);
@@ -69,7 +70,7 @@ describe("what a dry run shows", () => {
   test("says of each that cannot move what stands against it, and whether that passes", async () => {
     const of = await aHostToEmpty(cp, { vms: 2, others: [1] });
     await cp.rows("update vms set lost_at = $2 where id = $1", of.vmIds[0], cp.clock.now());
-    const shown = valueOf(await asksToDrain(cp, of, { method: "cold" }));
+    const shown = valueOf(await asksToDrain(cp, of));
     expect(shown.vms.map(({ to, why }) => [to?.method, why?.reason, why?.passes])).toEqual([
       [undefined, "vm", false],
       ["cold", undefined, undefined],

@@ -31,7 +31,7 @@ test("beginning what a dry run showed ends as one that was begun", async () => {
   });
   expect(differencesOf(each)).toEqual([]);
   expect(each.undisturbed).toEqual(
-    expect.arrayContaining(lines(/^drains .*"auto"/, /^hosts .*"draining"/)),
+    expect.arrayContaining(lines(/^drains .*"cold"/, /^hosts .*"draining"/)),
   );
 });
 
