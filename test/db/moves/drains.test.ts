@@ -169,7 +169,7 @@ describe("a drain", () => {
     expect([await outcomeOf(cp, id), await outcomeOf(cp, next.id)]).toEqual(["stopped", null]);
   });
 
-  test("waits for what was ordered before, and moves it too", async () => {
+  test("waits for what was ordered before, and takes it up too", async () => {
     const of = await aHostToEmpty(cp, { vms: 0, others: [1] });
     const placed = valueOf(await sendOrder(cp, of.world));
     const { id } = await beginsToDrain(cp, of);
