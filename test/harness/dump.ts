@@ -21,7 +21,11 @@ const VOLATILE: Record<string, readonly string[]> = {
   usage_meters: ["measured"],
 };
 /** Columns of which only "is it set" counts. */
-const WHETHER: Record<string, readonly string[]> = { outbox: ["sent_at"], inbox: ["applied_at"] };
+const WHETHER: Record<string, readonly string[]> = {
+  outbox: ["sent_at"],
+  inbox: ["applied_at"],
+  moves: ["sealed_key"],
+};
 
 const IDS = new RegExp(
   [

@@ -16,8 +16,6 @@ afterEach(() => cp.drop());
 
 const lines = (...patterns: readonly RegExp[]) =>
   patterns.map((line) => expect.stringMatching(line));
-/** What is begun here is not followed by itself. */
-const settle = () => Promise.resolve();
 
 test("beginning what a dry run showed ends as one that was begun", async () => {
   const each = await runEachStep(cp, {
@@ -26,7 +24,6 @@ test("beginning what a dry run showed ends as one that was begun", async () => {
       return { of, hash: valueOf(await asksToDrain(cp, of)).hash };
     },
     act: ({ of, hash }) => asksToDrain(cp, of, { dryRun: false, hash }),
-    settle,
     emits: ["host.state_changed.v1", "drain.began.v1", "drain.fell_due.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
@@ -41,7 +38,6 @@ test("a round begins the move of a VM once", async () => {
       (await beginsToDrain(cp, await aHostToEmpty(cp, { vms: 2, others: [2] }), { maxParallel: 1 }))
         .id,
     act: (id) => followDrain(cp.deps, id),
-    settle,
     emits: ["move.began.v1", "vm.change_requested.v1", "vm.change_requested.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
@@ -65,7 +61,6 @@ test("a move that has ended is noted once, and the drain with it", async () => {
       return id;
     },
     act: (id) => followDrain(cp.deps, id),
-    settle,
     emits: ["drain.ended.v1"],
   });
   expect(differencesOf(each)).toEqual([]);
