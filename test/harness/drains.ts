@@ -34,7 +34,8 @@ export async function aHostToEmpty(
   cp: ControlPlane,
   { vms, others }: { vms: number; others: readonly number[] },
 ): Promise<HostToEmpty> {
-  const world = await aWorld(cp, { places: vms + 1, addresses: vms + 2 });
+  const own = { memoryMib: memoryFor(vms + 1) };
+  const world = await aWorld(cp, { places: vms + 1, addresses: vms + 2, facts: own });
   const vmIds: string[] = [];
   for (let n = 0; n < vms; n++) vmIds.push((await anActiveVm(cp, world)).vmId);
   const ids: string[] = [];
@@ -44,7 +45,7 @@ export async function aHostToEmpty(
   for (const [n, hostId] of [world.hostId, ...ids].entries()) {
     const places = n === 0 ? vms + 1 : (others[n - 1] ?? 0);
     const facts = hostFacts({
-      memoryMib: places * SIZE.memoryMib + 2048,
+      memoryMib: memoryFor(places),
       migrationAddress: { host: `192.0.2.${n + 1}`, port: 16_555 },
     });
     valueOf(await recordReport(cp.deps, hostId, anAgentReport({ facts }), ANNOUNCED));
@@ -58,6 +59,10 @@ export async function aHostToEmpty(
     vmIds: vmIds.sort(),
   };
 }
+
+/** Of a host with room for so many VMs: what it keeps for itself comes on top, of a large one a sixteenth. */
+const memoryFor = (places: number): number =>
+  Math.max(places * SIZE.memoryMib + 2048, Math.ceil((places * SIZE.memoryMib * 16) / 15));
 
 type Over = Partial<Parameters<typeof drainHost>[1]>;
 
