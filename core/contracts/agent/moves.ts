@@ -6,6 +6,10 @@ import { ImageFileName, Sha256 } from "#core/contracts/values.ts";
 const Bytes = z.string().regex(/^\d{1,18}$/);
 const Format = z.enum(DISK_FORMATS).openapi("DiskFormat");
 
+/** To staff as well. */
+export const MoveStepName = z.enum(MOVE_STEPS).openapi("MoveStep");
+export const MoveMethodName = z.enum(MOVE_METHODS).openapi("MoveMethod");
+
 /** Where a host's agent takes connections of other agents' moves. */
 export const MigrationAddress = z
   .object({ host: z.string().min(1).max(255), port: z.int().min(1).max(65_535) })
@@ -27,8 +31,8 @@ export const DesiredMove = z
   .object({
     id: z.uuid(),
     role: z.enum(MOVE_ROLES).openapi("MoveRole"),
-    step: z.enum(MOVE_STEPS).openapi("MoveStep"),
-    method: z.enum(MOVE_METHODS).openapi("MoveMethod"),
+    step: MoveStepName,
+    method: MoveMethodName,
     /** Of the copy at the destination. */
     epoch: z.int().positive(),
     /** In what the disk is sent. */
@@ -51,7 +55,7 @@ export const MoveReport = z
     moveId: z.uuid(),
     vmId: z.uuid(),
     /** The step that it speaks of: a word about another one does not count. */
-    step: z.enum(MOVE_STEPS),
+    step: MoveStepName,
     done: z.enum(["ready", "copied", "released", "held"]).openapi("MoveDone").nullable(),
     disk: Disk.optional(),
     /** Of the whole file that was sent, or received. */

@@ -7,7 +7,7 @@ import {
 } from "#core/moves/drain.ts";
 import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
-import { MOVE_METHODS, MOVE_STEPS } from "#core/moves/move.ts";
+import { MoveMethodName, MoveStepName } from "#core/contracts/agent/moves.ts";
 import { idOut } from "#core/ids.ts";
 import { FORCED, ForcedView, REASON } from "./forced.ts";
 import { PageQuery } from "./page.ts";
@@ -59,7 +59,7 @@ export const DrainPlanView = z
             destination: use(Named).nullable().openapi({
               description: "Where it would go now; it is chosen anew at its turn.",
             }),
-            method: z.enum(MOVE_METHODS).nullable(),
+            method: use(MoveMethodName).nullable(),
             against: z
               .object({
                 reason: use(DrainReasonName),
@@ -119,7 +119,7 @@ const DrainVmView = z
     detail: z.string().nullable(),
     moveId: idOut("move").nullable(),
     destinationHostId: idOut("host").nullable(),
-    step: z.enum(MOVE_STEPS).nullable().openapi({ description: "Where its move is." }),
+    step: use(MoveStepName).nullable().openapi({ description: "Where its move is." }),
     tries: z.int().openapi({ description: "So often it was put off." }),
     dueAt: Instant.openapi({ description: "Its turn comes no sooner." }),
     endedAt: Instant.nullable(),
