@@ -6,6 +6,7 @@ import { latestDrainOf } from "#db/moves/drains.ts";
 import { loadMove } from "#db/moves/moves.ts";
 import { anAgentReport, hostFacts } from "#test/builders.ts";
 import type { ControlPlane } from "./control-plane.ts";
+import type { MovableVm } from "./moves.ts";
 import { aMemberOfStaff } from "./plan-migrations.ts";
 import {
   anActiveVm,
@@ -110,6 +111,15 @@ export async function movesFrom(cp: ControlPlane, { from }: HostToEmpty): Promis
   }
   return moves;
 }
+
+/** As `bringTo` has it. */
+export const endsOf = ({ world, staff }: HostToEmpty, move: Move): MovableVm => ({
+  world,
+  staff,
+  vmId: move.vmId,
+  from: move.sourceHostId,
+  to: move.destinationHostId,
+});
 
 export const drainRows = (cp: ControlPlane, id: string) =>
   cp.rows(

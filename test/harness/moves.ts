@@ -3,7 +3,7 @@ import type { AgentReport, VmReport } from "#core/contracts/agent/report.ts";
 import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { MoveReport } from "#core/contracts/agent/moves.ts";
-import { MOVE_STEPS, type MoveStep } from "#core/moves/move.ts";
+import { MOVE_STEPS, type Move, type MoveStep } from "#core/moves/move.ts";
 import { beginMove, showMove, type BegunMove } from "#commands/moves/begin-move.ts";
 import { toForced } from "#commands/moves/plan-move.ts";
 import { recordReport } from "#commands/moves/record-report.ts";
@@ -122,8 +122,8 @@ export const DISK = {
 /** Each end's words in turn, up to where the move is at `step`, with its VM that runs. */
 export async function bringTo(
   cp: ControlPlane,
-  vm: Pick<MovableVm, "vmId" | "from" | "to">,
-  { move }: Pick<BegunMove, "move">,
+  vm: MovableVm,
+  { move }: Readonly<{ move: Pick<Move, "id" | "sourceEpoch" | "epoch"> }>,
   step: MoveStep,
 ): Promise<void> {
   const of = { move, vmId: vm.vmId };
@@ -148,12 +148,13 @@ export async function bringTo(
     hold: () => hostSays(cp, vm.from, { moves: [{ step: "hold", done: "held" }] }, of),
     drop: () => hostSays(cp, vm.to, { vm: { ownerEpoch: epochs.to, observed: null } }, of),
   };
-  for (;;) {
+  for (let last: MoveStep | null = null; ;) {
     const [row] = await cp.rows("select step from moves where id = $1", move.id);
     const at = z.enum(MOVE_STEPS).parse(row?.["step"]);
     if (at === step) return;
     const say = words[at];
-    if (!say) throw new Error(`a move at ${at} does not come to ${step}`);
+    if (!say || at === last) throw new Error(`a move at ${at} does not come to ${step}`);
+    last = at;
     await say();
   }
 }

@@ -12,6 +12,7 @@ import {
   asksToDrain,
   beginsToDrain,
   drainRows,
+  endsOf,
   movesFrom,
   outcomeOf,
   type HostToEmpty,
@@ -28,20 +29,8 @@ beforeAll(async () => {
 });
 afterAll(() => cp.drop());
 
-const arrives = (move: Move) =>
-  bringTo(
-    cp,
-    { vmId: move.vmId, from: move.sourceHostId, to: move.destinationHostId },
-    { move },
-    "clean",
-  );
-const ends = (move: Move) =>
-  bringTo(
-    cp,
-    { vmId: move.vmId, from: move.sourceHostId, to: move.destinationHostId },
-    { move },
-    "ended",
-  );
+const arrives = (of: HostToEmpty, move: Move) => bringTo(cp, endsOf(of, move), { move }, "clean");
+const ends = (of: HostToEmpty, move: Move) => bringTo(cp, endsOf(of, move), { move }, "ended");
 /** In the order of the alphabet. */
 const statesOf = async (id: string) =>
   (await drainRows(cp, id)).map((row) => String(row["state"])).toSorted((a, b) => (a < b ? -1 : 1));
@@ -99,11 +88,11 @@ describe("a drain", () => {
     expect(await statesOf(id)).toEqual(["moving", "moving", "waiting"]);
     const [first] = await movesFrom(cp, of);
     if (!first) throw new Error("nothing moves");
-    await arrives(first);
+    await arrives(of, first);
     await cp.pump();
     expect(await statesOf(id)).toEqual(["moved", "moving", "moving"]);
     expect(await followDrain(cp.deps, id)).toBe("waits");
-    for (const move of await movesFrom(cp, of)) await ends(move);
+    for (const move of await movesFrom(cp, of)) await ends(of, move);
     await cp.pump();
     expect(await statesOf(id)).toEqual(["moved", "moved", "moved"]);
     expect(await outcomeOf(cp, id)).toBe("empty");
@@ -147,7 +136,7 @@ describe("a drain", () => {
     await followDrain(cp.deps, id);
     const moving = await movesFrom(cp, of);
     await movesBack(of, command);
-    for (const move of moving) await arrives(move);
+    for (const move of moving) await arrives(of, move);
     expect(await followDrain(cp.deps, id)).toBe("ended");
     expect(await statesOf(id)).toEqual(["left_out", "moved", "moved"]);
     expect(await outcomeOf(cp, id)).toBe("stopped");
@@ -198,7 +187,7 @@ describe("a VM that cannot move now", () => {
       { state: "waiting", reason: "running_action", tries: 1 },
       { state: "moving" },
     ]);
-    for (const move of await movesFrom(cp, of)) await ends(move);
+    for (const move of await movesFrom(cp, of)) await ends(of, move);
     await hostSees(cp, of.from, busy, { observed: { power: "off", bootEpoch: null } });
     await minutesLater(of, id);
     expect(await drainRows(cp, id)).toMatchObject([
@@ -235,8 +224,7 @@ describe("a VM that cannot move now", () => {
     await followDrain(cp.deps, id);
     const [move] = await movesFrom(cp, of);
     if (!move) throw new Error("nothing moves");
-    const ends = { vmId: move.vmId, from: move.sourceHostId, to: move.destinationHostId };
-    await bringTo(cp, ends, { move }, "take_over");
+    await bringTo(cp, endsOf(of, move), { move }, "take_over");
     const error = { code: "vm_missing", detail: "no disk" } as const;
     await hostSees(cp, move.destinationHostId, move.vmId, {
       observed: null,
@@ -317,7 +305,7 @@ describe("a drain in which much fails", () => {
     fate: Fate,
     removes: (vmId: string) => Promise<unknown>,
   ): Promise<void> {
-    const vm = { vmId: move.vmId, from: move.sourceHostId, to: move.destinationHostId };
+    const vm = endsOf(of, move);
     if (fate === "refused") {
       await bringTo(cp, vm, { move }, "copy");
       const error = { code: "out_of_disk", detail: "no room", final: true };

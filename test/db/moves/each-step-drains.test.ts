@@ -1,7 +1,13 @@
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { followDrain } from "#commands/moves/follow-drain.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
-import { aHostToEmpty, asksToDrain, beginsToDrain, movesFrom } from "#test/harness/drains.ts";
+import {
+  aHostToEmpty,
+  asksToDrain,
+  beginsToDrain,
+  endsOf,
+  movesFrom,
+} from "#test/harness/drains.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
 import { bringTo } from "#test/harness/moves.ts";
 import { valueOf } from "#test/harness/world.ts";
@@ -52,10 +58,8 @@ test("a move that has ended is noted once, and the drain with it", async () => {
       const of = await aHostToEmpty(cp, { vms: 1, others: [1] });
       const { id } = await beginsToDrain(cp, of);
       await followDrain(cp.deps, id);
-      for (const move of await movesFrom(cp, of)) {
-        const ends = { from: move.sourceHostId, to: move.destinationHostId };
-        await bringTo(cp, { vmId: move.vmId, ...ends }, { move }, "clean");
-      }
+      for (const move of await movesFrom(cp, of))
+        await bringTo(cp, endsOf(of, move), { move }, "clean");
       return id;
     },
     act: (id) => followDrain(cp.deps, id),
