@@ -5,6 +5,7 @@ import { tellEnd } from "#commands/billing/end-with-period.ts";
 import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { followPlanMigration } from "#commands/billing/follow-plan-migration.ts";
 import { makeGiveBack } from "#commands/billing/make-give-back.ts";
+import { followDrain } from "#commands/moves/follow-drain.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
 import { sendNotice } from "#commands/hosts/tell-of-maintenance.ts";
@@ -29,6 +30,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return followPlanChange(deps, event.data.planChangeId);
     case "plan_migration.fell_due.v1":
       return followPlanMigration(deps, event.data.planMigrationId);
+    case "drain.fell_due.v1":
+      return followDrain(deps, event.data.drainId);
     case "vm.create_refused.v1":
       return judgeOrder(deps, event.data.orderId);
     case "account.link_asked_for.v1":
@@ -57,6 +60,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "move.released.v1":
     case "move.turned_back.v1":
     case "move.ended.v1":
+    case "drain.began.v1":
+    case "drain.ended.v1":
     case "vm.change_requested.v1":
     case "vm.deleted.v1":
     case "vm.relabelled.v1":

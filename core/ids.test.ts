@@ -8,6 +8,7 @@ const KINDS: IdKind[] = [
   "agent_rollout",
   "action",
   "destroy_request",
+  "drain",
   "finding",
   "host",
   "image",

@@ -7,6 +7,7 @@ export const ID_PREFIX = {
   agent_rollout: "roll",
   action: "act",
   destroy_request: "dreq",
+  drain: "drain",
   finding: "fnd",
   host: "host",
   image: "img",

@@ -37,6 +37,7 @@ import { staffNetworkRoutes } from "#functions/routes/staff/network.ts";
 import { staffOrderRoutes } from "#functions/routes/staff/orders.ts";
 import { staffResizeRoutes } from "#functions/routes/staff/billing.ts";
 import { staffDestroyRoutes } from "#functions/staff-destroys.ts";
+import { staffDrainRoutes } from "#functions/staff-drains.ts";
 import { staffHostMoveRoutes } from "#functions/staff-host-moves.ts";
 import { staffVmRoutes } from "#functions/routes/staff/vms.ts";
 import { usageRoutes } from "#functions/routes/customer/usage.ts";
@@ -181,6 +182,7 @@ export function createApi(deps: Deps) {
   app.route("/", staffAccountRoutes(deps));
   app.route("/", staffHostRoutes(deps));
   app.route("/", staffHostMoveRoutes(deps));
+  app.route("/", staffDrainRoutes(deps));
   app.route("/", staffFleetRoutes(deps));
   app.route("/", staffPlanMigrationRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));

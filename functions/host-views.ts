@@ -11,6 +11,7 @@ import { LACKING, WHY_NOT_HERE, type WhyNotHere } from "#core/hosts/why-not-here
 import { toWireId } from "#core/ids.ts";
 import type { AgentRelease } from "#commands/fleet/register-release.ts";
 import type { HostDetails, HostStanding } from "#commands/hosts/show-hosts.ts";
+import { toDrainView } from "./drain-views.ts";
 import { toFindingView, toHostView } from "./views.ts";
 
 const lackingCode = new Map<string, WhyNotHere>(Object.entries(LACKING));
@@ -62,6 +63,7 @@ export const toHostDetailsView = (
 ): HostDetailsView => ({
   ...toHostStandingView(d, releases),
   maintenance: d.maintenance && toMaintenanceView(d.maintenance),
+  drain: d.drain && toDrainView(d.drain),
   capabilities: Object.fromEntries(
     Object.entries(d.facts?.capabilities ?? {}).map(([name, can]) => [name, can === true]),
   ),

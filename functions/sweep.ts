@@ -10,6 +10,7 @@ import { checkBought } from "#commands/billing/check-bought.ts";
 import { endServices, retryEnds } from "#commands/billing/end-with-period.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
 import { followPlanChanges } from "#commands/billing/follow-plan-change.ts";
+import { followDrains } from "#commands/moves/follow-drain.ts";
 import { followMoves } from "#commands/moves/follow-move.ts";
 import { tellHangingMoves } from "#commands/moves/tell-hanging-moves.ts";
 import { followPlanMigrations } from "#commands/billing/follow-plan-migration.ts";
@@ -50,6 +51,7 @@ export const SWEEPS = {
   tell_silent_hosts: tellSilentHosts,
   end_silent_findings: endSilentFindings,
   follow_moves: followMoves,
+  follow_drains: followDrains,
   tell_hanging_moves: tellHangingMoves,
   tell_hanging_changes: tellHangingChanges,
   tell_hanging_migrations: tellHangingMigrations,

@@ -6,6 +6,7 @@ import type * as accounts from "#core/contracts/api/accounts.ts";
 import type * as audit from "#core/contracts/api/audit.ts";
 import type * as billing from "#core/contracts/api/billing.ts";
 import type * as catalogue from "#core/contracts/api/catalogue.ts";
+import type * as drains from "#core/contracts/api/drains.ts";
 import type * as findings from "#core/contracts/api/findings.ts";
 import type * as fleet from "#core/contracts/api/fleet.ts";
 import type * as forced from "#core/contracts/api/forced.ts";
@@ -51,6 +52,7 @@ export type Operations = {
   cordonHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.MoveHost>; answer: z.output<typeof forced.ForcedView> };
   createToken: { path: {}; query: {}; body: z.input<typeof accounts.CreateToken>; answer: z.output<typeof accounts.CreatedToken> };
   deleteVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.RequestedAction> };
+  drainHost: { path: { id: string }; query: {}; body: z.input<typeof drains.DrainHost>; answer: z.output<typeof drains.DrainPlanView> };
   endImpersonation: { path: { id: string }; query: {}; body: undefined; answer: null };
   extendEntitlement: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ExtendEntitlement>; answer: z.output<typeof forced.ForcedView> };
   impersonate: { path: { id: string }; query: {}; body: z.input<typeof staffActs.Impersonate>; answer: z.output<typeof staffActs.ImpersonationView> };
@@ -96,6 +98,7 @@ export type Operations = {
   showAccount: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof accountDetails.AccountDetailsView> };
   showAction: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.ActionView> };
   showAgentRollout: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof fleet.RolloutView> };
+  showDrain: { path: { id: string }; query: z.input<typeof drains.DrainQuery>; body: undefined; answer: z.output<typeof drains.DrainDetails> };
   showHost: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof hostStanding.HostDetailsView> };
   showInvoice: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof billing.InvoiceView> };
   showMe: { path: {}; query: {}; body: undefined; answer: z.output<typeof accounts.Me> };
@@ -141,6 +144,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   cordonHost: { method: "POST", path: "/staff/v1/hosts/{id}/cordon", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   createToken: { method: "POST", path: "/v1/tokens", keyed: true, answers: { 201: () => import("#core/contracts/api/accounts.ts").then((m) => m.CreatedToken) } },
   deleteVm: { method: "DELETE", path: "/v1/vms/{id}", keyed: false, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  drainHost: { method: "POST", path: "/staff/v1/hosts/{id}/drain", keyed: false, answers: { 200: () => import("#core/contracts/api/drains.ts").then((m) => m.DrainPlanView) } },
   endImpersonation: { method: "DELETE", path: "/staff/v1/accounts/{id}/impersonation", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
   extendEntitlement: { method: "POST", path: "/staff/v1/vms/{id}/extend", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   impersonate: { method: "POST", path: "/staff/v1/accounts/{id}/impersonation", keyed: false, answers: { 201: () => import("#core/contracts/api/staff-acts.ts").then((m) => m.ImpersonationView) } },
@@ -186,6 +190,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   showAccount: { method: "GET", path: "/staff/v1/accounts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/account-details.ts").then((m) => m.AccountDetailsView) } },
   showAction: { method: "GET", path: "/v1/actions/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.ActionView) } },
   showAgentRollout: { method: "GET", path: "/staff/v1/agent-rollouts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
+  showDrain: { method: "GET", path: "/staff/v1/hosts/{id}/drain", keyed: false, answers: { 200: () => import("#core/contracts/api/drains.ts").then((m) => m.DrainDetails) } },
   showHost: { method: "GET", path: "/staff/v1/hosts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/host-standing.ts").then((m) => m.HostDetailsView) } },
   showInvoice: { method: "GET", path: "/v1/invoices/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoiceView) } },
   showMe: { method: "GET", path: "/v1/me", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.Me) } },

@@ -7,6 +7,7 @@ import type { Command } from "./command.ts";
 import { completionCommands } from "./completion.ts";
 import { contextCommands } from "./contexts.ts";
 import { deskCommands } from "./desk.ts";
+import { drainCommands } from "./drains.ts";
 import { fleetCommands } from "./fleet.ts";
 import { hostMoveCommands } from "./host-moves.ts";
 import { hostCommands } from "./hosts.ts";
@@ -30,6 +31,7 @@ export const COMMANDS: readonly Command[] = [
   ...hostCommands,
   ...hostMoveCommands,
   ...moveCommands,
+  ...drainCommands,
   ...fleetCommands,
   ...planMigrationCommands,
   ...apiCommands,

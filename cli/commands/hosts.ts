@@ -43,6 +43,14 @@ const maintenanceOf = ({ maintenance }: Details): string => {
   return `${since} until ${when(endsAt)}, ${told} customers told`;
 };
 
+const drainOf = ({ drain }: Details): string => {
+  if (drain === null) return NOTHING;
+  const { moved, gone, left_out: leftOut, ...rest } = drain.vms;
+  const left = rest.waiting + rest.moving + rest.stays + leftOut;
+  const outcome = drain.outcome === null ? "goes on" : `ended ${drain.outcome}`;
+  return `${outcome}: ${moved + gone} away, ${left} here`;
+};
+
 const hostBlock = (host: Details): Block => ({
   kind: "fields",
   fields: [
@@ -59,6 +67,7 @@ const hostBlock = (host: Details): Block => ({
     ["at most", room(host.ceiling)],
     ["overcommit", String(host.cpuOvercommit)],
     ["maintenance", maintenanceOf(host)],
+    ["drain", drainOf(host)],
     ["last seen", when(host.lastSeenAt)],
     ...(host.silentSince === null
       ? []

@@ -16,6 +16,7 @@ import {
 } from "#db/hosts/hosts.ts";
 import { kindsById } from "#db/hosts/kinds.ts";
 import { countTold, openWindowOf } from "#db/hosts/maintenance.ts";
+import { countedDrainOf, type CountedDrain } from "#db/moves/drains.ts";
 import type { Deps } from "#commands/deps.ts";
 import { orderedPage } from "#commands/keyset.ts";
 import type { Page, PageRequest } from "#commands/page.ts";
@@ -37,6 +38,8 @@ export type HostDetails = HostStanding &
     images: Awaited<ReturnType<typeof heldImagesOf>> | null;
     /** What is planned, or goes on, and how many customers were told of it. */
     maintenance: Readonly<{ window: MaintenanceWindow; told: number }> | null;
+    /** How far it is emptied; null: it is not. */
+    drain: CountedDrain | null;
     /** The newest of what is open. */
     findings: readonly Finding[];
   }>;
@@ -74,9 +77,10 @@ export async function showHost(
   const host = await loadHost(deps.db, hostId);
   const [standing] = host ? await standingOf(deps, [host]) : [];
   if (!standing) return refuse("host_not_found", "no such host");
-  const [window, images, findings] = await Promise.all([
+  const [window, images, drain, findings] = await Promise.all([
     openWindowOf(deps.db, hostId),
     standing.facts?.images === undefined ? null : heldImagesOf(deps.db, hostId),
+    standing.host.state === "draining" ? countedDrainOf(deps.db, hostId) : null,
     listFindings(
       deps.db,
       { state: "open", hostId, vmId: null, kind: null },
@@ -84,7 +88,7 @@ export async function showHost(
     ),
   ]);
   const maintenance = window ? { window, told: await countTold(deps.db, window) } : null;
-  return ok({ ...standing, maintenance, images, findings: findings.rows });
+  return ok({ ...standing, maintenance, images, drain, findings: findings.rows });
 }
 
 async function standingOf(

@@ -1,4 +1,5 @@
 import { needsOf, rankHosts, runsVm, silentBefore, type VmDemand } from "#core/hosts/place-vm.ts";
+import type { Capacity } from "#core/hosts/capacity.ts";
 import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
 import {
   formatBetween,
@@ -28,7 +29,10 @@ export type AskedMove = Readonly<{
   /** Left out: the best that placement finds. */
   hostId?: string | undefined;
   method: MoveMethod | "auto";
+  /** What those before it in a plan of many would take, by host. */
+  taken?: Taken | undefined;
 }>;
+export type Taken = ReadonlyMap<string, Capacity>;
 
 /** What a move would do, by all that is known now. */
 export type MovePlan = Readonly<{
@@ -65,7 +69,7 @@ export async function planMove(
   };
   const destination =
     asked.hostId === undefined
-      ? await bestFor(tx, vm, demand, now)
+      ? await bestFor(tx, vm, demand, { now, taken: asked.taken ?? new Map() })
       : ((await loadHost(tx, asked.hostId)) ?? null);
   if (asked.hostId !== undefined && destination === null)
     return refuse("host_not_found", "no such host");
@@ -99,21 +103,37 @@ export async function planMove(
 }
 
 /** Where placement would put it, of those that can take what moves. Unlocked: the reservation decides. */
-async function bestFor(tx: Tx, vm: VmRow, demand: VmDemand, now: Date): Promise<Host | null> {
+async function bestFor(
+  tx: Tx,
+  vm: VmRow,
+  demand: VmDemand,
+  { now, taken }: { now: Date; taken: Taken },
+): Promise<Host | null> {
   const wanted = { ...demand, needs: [...demand.needs, "moveCold" as const] };
   const kinds = (
     await kindsOfHosts(tx, { locationId: vm.locationId, files: [demand.image.file] })
   ).filter((kind) => runsVm(kind, wanted));
   const among = { kinds, heardSince: silentBefore(now) };
-  // One more: it may be among them itself.
-  const best = await bestHosts(tx, among, demand.size, LOOKED_AT + 1);
-  for (const { id } of rankHosts(best, wanted, now)) {
+  // One more: it may be among them itself. And as many more as have less than they say.
+  const best = await bestHosts(tx, among, demand.size, LOOKED_AT + 1 + taken.size);
+  const left = best.map((of) => ({ ...of, free: less(of.free, taken.get(of.id)) }));
+  for (const { id } of rankHosts(left, wanted, now)) {
     if (id === vm.hostId) continue;
     const host = await loadHost(tx, id);
     if (host && factsOf(host)?.migrationAddress) return host;
   }
   return null;
 }
+
+const less = (free: Capacity, taken: Capacity | undefined): Capacity =>
+  taken === undefined
+    ? free
+    : {
+        vcpus: free.vcpus - taken.vcpus,
+        memoryMib: free.memoryMib - taken.memoryMib,
+        diskGib: free.diskGib - taken.diskGib,
+        vms: free.vms - taken.vms,
+      };
 
 async function endOf(tx: Tx, host: Host, file: string): Promise<End | null> {
   const facts = factsOf(host);

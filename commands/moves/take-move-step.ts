@@ -3,6 +3,7 @@ import { HAS_MOVED, type Move, type MoveStep } from "#core/moves/move.ts";
 import type { Tx } from "#db/client.ts";
 import { releaseHeldByMove, swapHomes } from "#db/hosts/capacity.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
+import { drainOfMove } from "#db/moves/drains.ts";
 import { saveMove, type ChangedOfMove } from "#db/moves/moves.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { finishAction } from "#db/vms/actions.ts";
@@ -73,15 +74,23 @@ async function changeOwner(tx: Tx, move: Move, vm: VmRow): Promise<VmRow> {
 }
 
 /** The VM is free again once it is whole at one end; what is left to be put away keeps nobody from it. */
-async function endAction(tx: Tx, move: Move, now: Date): Promise<readonly Event[]> {
-  const { actionId, vmId, failure, step } = move;
+async function endAction(tx: Tx, next: Move, now: Date): Promise<readonly Event[]> {
+  const { actionId, vmId, failure, step } = next;
   if (step !== "clean" && step !== "drop") return [];
   const error =
     step === "clean"
       ? null
       : { code: "not_moved" as const, message: `${failure?.code}: ${failure?.detail}` };
   const isEnded = await finishAction(tx, actionId, { error, now });
-  return isEnded ? [{ name: "action.finished.v1", data: { actionId, vmId } }] : [];
+  return isEnded
+    ? [{ name: "action.finished.v1", data: { actionId, vmId } }, ...(await drainDue(tx, next))]
+    : [];
+}
+
+/** A drain that waits for it goes on with the next VM at once. */
+async function drainDue(tx: Tx, { id }: Move): Promise<readonly Event[]> {
+  const drainId = await drainOfMove(tx, id);
+  return drainId === undefined ? [] : [{ name: "drain.fell_due.v1", data: { drainId } }];
 }
 
 /**
@@ -101,7 +110,10 @@ export async function freeLost(tx: Tx, { move, vm }: Found, at: At): Promise<voi
       action: "move.lost",
       subject: { kind: "vm", id: vmId },
       detail: { move_id: move.id },
-      events: [{ name: "action.finished.v1", data: { actionId, vmId } }],
+      events: [
+        { name: "action.finished.v1", data: { actionId, vmId } },
+        ...(await drainDue(tx, move)),
+      ],
     },
     at,
   );

@@ -24,6 +24,7 @@ const WINDOW = "0199f0a2-b3c4-7d5e-8f90-00000000000c";
 const NOTICE = "0199f0a2-b3c4-7d5e-8f90-00000000000d";
 const MIGRATION = "0199f0a2-b3c4-7d5e-8f90-00000000000e";
 const MOVE = "0199f0a2-b3c4-7d5e-8f90-00000000000d";
+const DRAIN = "0199f0a2-b3c4-7d5e-8f90-000000000d1a";
 const ACCOUNT = "0199f0a2-b3c4-7d5e-8f90-000000000006";
 
 /** What each event carries, all of it. Those that were stored once are read for good: a name's data never change. */
@@ -54,6 +55,9 @@ const DATA: Record<EventName, Record<string, string>> = {
   "move.released.v1": { moveId: MOVE, vmId: VM },
   "move.turned_back.v1": { moveId: MOVE, vmId: VM },
   "move.ended.v1": { moveId: MOVE, vmId: VM },
+  "drain.began.v1": { drainId: DRAIN, hostId: HOST },
+  "drain.fell_due.v1": { drainId: DRAIN },
+  "drain.ended.v1": { drainId: DRAIN, hostId: HOST },
   "vm.change_requested.v1": { vmId: VM, hostId: HOST },
   "vm.create_refused.v1": { orderId: ORDER, vmId: VM },
   "vm.deleted.v1": { vmId: VM },
@@ -112,6 +116,7 @@ test("only what somebody must do leaves the record", () => {
     "give_back.fell_due.v1",
     "plan_change.fell_due.v1",
     "plan_migration.fell_due.v1",
+    "drain.fell_due.v1",
     "vm.create_refused.v1",
     "service.end_said.v1",
     "maintenance.notice_fell_due.v1",

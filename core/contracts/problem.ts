@@ -50,6 +50,7 @@ export const STATUS_BY_CODE = {
   change_not_found: 404,
   plan_migration_not_found: 404,
   move_not_found: 404,
+  drain_not_found: 404,
   // What it asks for.
   idempotency_key_reused: 422,
   image_needs_more_memory: 422,

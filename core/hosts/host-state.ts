@@ -16,6 +16,7 @@ export type HostState = (typeof HOST_STATES)[number];
 export const HOST_COMMANDS = [
   "enroll",
   "cordon",
+  "drain",
   "begin_maintenance",
   "activate",
   "retire",
@@ -24,19 +25,22 @@ export type HostCommand = (typeof HOST_COMMANDS)[number];
 
 /**
  * Every legal move. A pair that is absent is refused; there is no other list. A move to where it is already changes nothing. An
- * active host is not retired at once: first it is cordoned, so that what comes meanwhile does not stand in the way.
+ * active host is not retired at once: first it is cordoned, so that what comes meanwhile does not stand in the way. One in maintenance is not
+ * emptied: somebody is at it.
  */
 export const HOST_MOVES = {
   enrolling: { enroll: "active", retire: "retired" },
   active: {
     enroll: "active",
     cordon: "cordoned",
+    drain: "draining",
     begin_maintenance: "maintenance",
     activate: "active",
   },
   cordoned: {
     enroll: "cordoned",
     cordon: "cordoned",
+    drain: "draining",
     begin_maintenance: "maintenance",
     activate: "active",
     retire: "retired",
@@ -44,6 +48,7 @@ export const HOST_MOVES = {
   draining: {
     enroll: "draining",
     cordon: "cordoned",
+    drain: "draining",
     begin_maintenance: "maintenance",
     activate: "active",
     retire: "retired",

@@ -395,12 +395,19 @@ describe("the API and its document", () => {
     await forced("cancelMaintenance", id, { reason });
     const none = { parameters: id, body: { reason } };
     await api.refuses("cancelMaintenance", "staff", "no_maintenance", none);
+    await api.refuses("showDrain", "staff", "drain_not_found", { parameters: id });
+    await forced("drainHost", id, { reason });
+    await api.cp.pump();
+    await api.does("showDrain", "staff", { parameters: { ...id, limit: 1 } });
+    await api.does("showHost", "staff", { parameters: id });
     await forced("cordonHost", id, { reason });
     await api.refuses("retireHost", "staff", "host_not_empty", none);
     await forced("activateHost", id, { reason });
     await api.refuses("retireHost", "staff", "host_wrong_state", none);
     await forced("retireHost", { id: added.host.id }, { reason });
-    for (const op of ["cordonHost", "activateHost", "retireHost", "cancelMaintenance"])
+    const nowhere = { parameters: { id: noId("host") } };
+    await api.refuses("showDrain", "staff", "host_not_found", nowhere);
+    for (const op of ["cordonHost", "drainHost", "activateHost", "retireHost", "cancelMaintenance"])
       await api.refuses(op, "staff", "host_not_found", {
         parameters: { id: noId("host") },
         body: { reason },

@@ -119,6 +119,7 @@ export async function openApiWorld() {
     action: await wire("action", "actions"),
     finding: [],
     destroy_request: [],
+    drain: [],
     host: [world.hostId, agents.other_agent.hostId].map((id) => toWireId("host", id)),
     image: [toWireId("image", world.imageId)],
     invoice: await wire("invoice", "invoices"),

@@ -5,6 +5,7 @@ import { Instant } from "#core/contracts/values.ts";
 import { WHY_NOT_HERE_CODES } from "#core/hosts/why-not-here.ts";
 import { idOut } from "#core/ids.ts";
 import { ImageOrigin } from "./catalogue.ts";
+import { DrainView } from "./drains.ts";
 import { FindingView } from "./findings.ts";
 import { HostView, MaintenanceView } from "./hosts.ts";
 import { pageOf } from "./page.ts";
@@ -51,6 +52,9 @@ export const HostDetailsView = z
     ...STANDING,
     maintenance: use(MaintenanceView).nullable().openapi({
       description: "The one that is planned, or goes on.",
+    }),
+    drain: use(DrainView).nullable().openapi({
+      description: "How far it is emptied; null unless it is `draining`.",
     }),
     capabilities: z
       .record(z.string(), z.boolean())
