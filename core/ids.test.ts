@@ -14,6 +14,7 @@ const KINDS: IdKind[] = [
   "image",
   "invoice",
   "location",
+  "move",
   "order",
   "plan",
   "plan_migration",

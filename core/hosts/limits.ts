@@ -1,8 +1,24 @@
+import type { DiskFormat } from "#core/vms/disk-format.ts";
 import type { OsFamily, VmSize } from "#core/vms/vm.ts";
 
 /** What a host may run: the words on the wire, in the database, and of the drivers. */
 export const HYPERVISORS = ["kvm", "hyperv"] as const;
 export type Hypervisor = (typeof HYPERVISORS)[number];
+
+/** As people write them. */
+export const HYPERVISOR_NAMES: Readonly<Record<Hypervisor, string>> = {
+  kvm: "KVM",
+  hyperv: "Hyper-V",
+};
+
+/** In what the disks of each lie, and go from one host of it to another. */
+const DISKS_OF: Readonly<Record<Hypervisor, DiskFormat>> = { kvm: "qcow2", hyperv: "vhdx" };
+/** Between two that differ: of the programs that convert disks, only KVM's hosts have one, and it writes and reads this. */
+const DISKS_BETWEEN: DiskFormat = "vhdx";
+
+/** In what a disk goes from a host of one hypervisor to one of another. */
+export const diskFormatBetween = (from: Hypervisor, to: Hypervisor): DiskFormat =>
+  from === to ? DISKS_OF[from] : DISKS_BETWEEN;
 
 /** Linux and FreeBSD run best on KVM, Windows on Hyper-V; the other may still serve when the image allows it. */
 export const PREFERRED: Readonly<Record<OsFamily, Hypervisor>> = {

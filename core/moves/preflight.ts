@@ -1,3 +1,4 @@
+import { diskFormatBetween, HYPERVISOR_NAMES } from "#core/hosts/limits.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { MOVE } from "#core/contracts/agent/protocol.ts";
 import {
@@ -106,8 +107,6 @@ export type Preflight = Readonly<{
   /** null: it cannot be moved there. */
   method: MoveMethod | null;
 }>;
-
-const HYPERVISOR_NAMES = { kvm: "KVM", hyperv: "Hyper-V" } as const;
 
 /** Looks at all that a move of the VM from one host to another stands on. It is refused if any check is not ok. */
 export function preflight(
@@ -224,7 +223,7 @@ export function formatBetween(source: HostFacts, destination: HostFacts): DiskFo
   const isSimulated = source.accelerator === "simulated";
   if (isSimulated !== (destination.accelerator === "simulated")) return null;
   if (isSimulated) return "simulated";
-  return source.hypervisor === "kvm" && destination.hypervisor === "kvm" ? "qcow2" : "vhdx";
+  return diskFormatBetween(source.hypervisor, destination.hypervisor);
 }
 
 function ofFormats(source: End, destination: End): Checked {

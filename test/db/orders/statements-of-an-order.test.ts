@@ -47,8 +47,8 @@ test("4b C4: an order that is paid, its host's document, and the report that it 
     atLeast: Number(host?.["desired_generation"]),
     announced: { protocol: 2, understands: [] } as const,
   };
-  // Begin, the host, its VMs, their addresses and actions, that it is served, commit.
-  expect(await statementsOf(() => read(world.hostId, poll))).toBe(7);
+  // Begin, the host, its VMs and what moves (in one go), their addresses and actions, that it is served, commit.
+  expect(await statementsOf(() => read(world.hostId, poll))).toBe(8);
 
   const seen = await reportOf(cp, vmId, { observed: { guest: GUEST } });
   const report = anAgentReport({ vms: [seen] });
