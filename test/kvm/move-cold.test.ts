@@ -1,4 +1,4 @@
-import { link, open, readFile, rename, stat, truncate, writeFile } from "node:fs/promises";
+import { link, open, rename, stat, truncate, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
