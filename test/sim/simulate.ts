@@ -5,6 +5,7 @@ import type { Check, Look, Scene } from "./checks/scene.ts";
 import { createControlPlane, createInvoker } from "./control-plane.ts";
 import type { DbServer } from "./db-socket.ts";
 import { Dice } from "./dice.ts";
+import { DiskLine } from "./disk-line.ts";
 import type { FaultKind } from "./faults.ts";
 import { LOCATION_ID, onlyAddresses, asksFirmware } from "./fixture.ts";
 import { Guests } from "./guests.ts";
@@ -131,6 +132,7 @@ async function createWorld(
   const hosts: SimHost[] = [];
   const queues = new SimQueues(sim, createInvoker(sim));
   const guests = new Guests(sim);
+  const line = new DiskLine(scheduler);
   let provider: Provider | null = null;
   const plane = createControlPlane(sim, server, {
     queues,
@@ -199,6 +201,7 @@ async function createWorld(
       queues,
       joinToken: added.value.joinToken,
       guests,
+      line,
     });
     hosts.push(host);
     await finish(host.start());
