@@ -56,7 +56,9 @@ export class DiskLine {
             signal,
           )),
       send: (of) =>
-        living(owner.isCut() ? Promise.reject(unreachable()) : owner.pass().then(() => channel.send(of))),
+        living(
+          owner.isCut() ? Promise.reject(unreachable()) : owner.pass().then(() => channel.send(of)),
+        ),
     };
   }
 }

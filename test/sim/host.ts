@@ -47,6 +47,14 @@ const REFUSALS: ReadonlySet<string> = new Set([
   "image_missing",
 ]);
 
+/** What a move comes to of itself where the other host is not there, or not as far yet. */
+const OF_THE_OTHER_END: ReadonlySet<string> = new Set([
+  "unreachable",
+  "not_admitted",
+  "refused",
+  "cut_off",
+]);
+
 /** So many vCPUs are sold for each of a host's threads. */
 export const CPU_OVERCOMMIT = 4;
 
@@ -431,7 +439,7 @@ export class SimHost {
   /** An honest agent reports trouble that we made, and what its driver refuses on purpose; anything else is a bug. */
   #isExplained(event: string, what: string): boolean {
     // A VM that has failed was struck, and waits for staff.
-    if (/simulated|operation was aborted|took longer than|in time|has failed/.test(what))
+    if (/\(simulated|operation was aborted|took longer than|in time|has failed/.test(what))
       return true;
     if (event.startsWith("clock_")) return this.clockWasSet;
     if (event === "desired_vm_refused" || /unsupported_by_agent/.test(what))
@@ -446,7 +454,15 @@ export class SimHost {
     if (this.hasLostVms && event === "vm_step" && /there is no VM|is not complete/.test(what))
       return true;
     if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
+    if (event === "move_step") return this.#isExplainedMove(what.split(" ")[0] ?? "");
     return /ControlPlaneError|AbortError|TimeoutError/.test(what);
+  }
+
+  /** One end may be ahead of the other, and either may be gone; all else that a move comes to was brought about here. */
+  #isExplainedMove(code: string): boolean {
+    if (OF_THE_OTHER_END.has(code)) return true;
+    if (code === "vm_missing") return this.hasLostVms || this.wentBack !== null;
+    return (code === "out_of_disk" || code === "image_missing") && this.wasDisturbed;
   }
 
   /** Nothing goes between it and the rest of the world from now on. */

@@ -252,6 +252,14 @@ const needsWhatIsNew = ({ mirror }: World, host: SimHost): boolean =>
         outcome === null &&
         (machine === "applying" || machine === "reverting") &&
         mirror.vms.get(vmId)?.host_id === host.hostId,
+    ) ||
+  // Nor does it know moves.
+  mirror.moves
+    .all()
+    .some(
+      (move) =>
+        move.outcome === null &&
+        (move.source_host_id === host.hostId || move.destination_host_id === host.hostId),
     );
 
 /** Faults stop, staff mend what only they can, and within the limit all is as it should be, and stays so. */

@@ -195,13 +195,12 @@ async function move(
   step: Extract<Step, { do: "move" }>,
   begin: (work: Promise<void>) => void,
 ): Promise<void> {
-  let hasBegun = false;
+  const under = { way: false };
   const began = () => {
-    hasBegun = true;
+    under.way = true;
   };
-  const work = world.people.move(step, began).finally(began);
-  begin(work);
-  while (!hasBegun) await world.runSteps(1);
+  begin(world.people.move(step, began).finally(began));
+  while (!under.way) await world.runSteps(1);
 }
 
 const STRUCK = {
