@@ -213,8 +213,8 @@ export class SimHost {
           this.wentBack.tookAt ??= scheduler.now().getTime();
       },
       error: (event, fields) => {
-        const { error, reason, detail, outcome, code } = fields;
-        const what = [outcome, code, error ?? detail].filter((each) => each !== undefined);
+        const { error, reason, detail, why, outcome, code } = fields;
+        const what = [outcome, code, error ?? detail ?? why].filter((each) => each !== undefined);
         scheduler.trace(`${this.name} ${event} ${what.map(String).join(" ")}`);
         if (life.dead) return;
         const broken = (invariant: number) => {

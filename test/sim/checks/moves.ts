@@ -1,6 +1,7 @@
 import type { SimHost } from "../host.ts";
 import type { Row } from "../mirror.ts";
 import { hasLostMove, isLostVm } from "./lost-hour.ts";
+import { FOREIGN } from "../sim-world.ts";
 import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
 /*
@@ -160,7 +161,8 @@ export const diskGoesWithIt: MakeCheck = (scene) => {
             putAway.delete(key);
             return undefined;
           }
-          if (putAway.has(key)) return undefined;
+          // Somebody made one by hand, under its id.
+          if (putAway.has(key) || serial.startsWith(FOREIGN)) return undefined;
           putAway.add(key);
           const row = scene.mirror.vms.get(vmId);
           if (row === undefined || isExempt(scene, row)) return undefined;
