@@ -234,6 +234,8 @@ export class SimHost {
           this.forgotten.add(String(fields["vm_id"]));
         else if (event === "desired_refused" && this.isAhead) return;
         else if (event === "desired_refused") broken(15);
+        // What today's agent cannot read it never comes to.
+        else if (event === "desired_vm_refused" && this.agentOf === "today") broken(16);
 
         // No fault of ours makes a report that cannot be taken.
         else if (event === "report_refused") broken(0);

@@ -71,6 +71,9 @@ const GUARDS: Readonly<Record<string, number>> = {
   services_pkey: 1,
   vms_pkey: 1,
   vms_deleted_was_asked: 7,
+  moves_epoch_key: 17,
+  moves_one_open_key: 17,
+  moves_released_whole: 17,
 };
 
 /** The invariant whose guard in the database refused this; 0 for any other error. */
