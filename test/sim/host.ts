@@ -241,7 +241,9 @@ export class SimHost {
         else if (event === "report_refused") broken(0);
         else if (/^usage_(sample_refused|sample_not_taken|not_taken|given_up)$/.test(event))
           broken(10);
-        else if (!this.#isExplained(event, what.map(String).join(" "))) broken(0);
+        else if (!this.#isExplained(event, what.map(String).join(" ")))
+          // What was there is gone, and nobody has taken it.
+          broken(event === "vm_refused" && code === "vm_missing" ? 7 : 0);
       },
     };
     const fetch = this.#keepingReports(

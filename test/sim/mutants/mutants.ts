@@ -694,14 +694,14 @@ export const MUTANTS: readonly Mutant[] = [
     file: "commands/moves/take-move-step.ts",
     find: "await swapHomes(tx, vm.id);",
     replace: "",
-    plan: "moved-there-and-back",
+    plan: "moved-once",
   },
   {
     name: "move: the room of the end that it leaves is never given back",
     file: "commands/moves/take-move-step.ts",
     find: `if (to === "ended") await releaseHeldByMove(tx, vm.id, at.now);`,
     replace: "",
-    plan: "moved-there-and-back",
+    plan: "moved-once",
   },
   {
     name: "move: the files of an attempt that is over stay",
@@ -730,12 +730,6 @@ export const MUTANTS: readonly Mutant[] = [
     find: "if (await lockOpenMove(tx, vm.id))",
     replace: "if ((await lockOpenMove(tx, vm.id))?.move.id === '')",
     plan: "deleted-before-its-copy-is-put-away",
-  },
-  {
-    name: "move: one that is turned back leaves its source's mark in place",
-    file: "core/moves/next-step.ts",
-    find: `return says(word, "source", "held") ? { kind: "go", by: "advance" } : WAIT;`,
-    replace: `return { kind: "go", by: "advance" };`,
   },
   {
     name: "move: of one that is turned back its source puts its copy away",
