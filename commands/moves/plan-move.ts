@@ -16,6 +16,7 @@ import type { Tx } from "#db/client.ts";
 import { bestHosts } from "#db/hosts/capacity.ts";
 import { factsOf, loadHost, type Host } from "#db/hosts/hosts.ts";
 import { kindsById, kindsOfHosts } from "#db/hosts/kinds.ts";
+import { lockOpenMove } from "#db/moves/moves.ts";
 import { runningActionOf } from "#db/vms/actions.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import { hashOf, type ForcedPlan } from "#commands/forced.ts";
@@ -55,11 +56,12 @@ export async function planMove(
 ): Promise<Result<MovePlan, NotPlanned>> {
   const vm = await lockVm(tx, asked.vmId);
   if (!vm || vm.deletedAt !== null) return refuse("vm_not_found", "no such VM");
-  const [image, source, service, running] = [
+  const [image, source, service, running, open] = [
     await loadImage(tx, vm.imageId),
     await loadHost(tx, vm.hostId),
     await loadService(tx, vm.id),
     await runningActionOf(tx, vm.id),
+    await lockOpenMove(tx, vm.id),
   ];
   if (!image || !source) throw new Error(`the host or the image of VM ${vm.id} vanished`);
   const demand: VmDemand = {
@@ -96,6 +98,7 @@ export async function planMove(
   const moving: MovingVm = {
     ...vm,
     runningAction: running?.type ?? null,
+    openMove: open?.move.step ?? null,
     isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
   };
   const { checks, method } = preflight(moving, demand, both, asked.method, now);

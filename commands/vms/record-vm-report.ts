@@ -20,6 +20,7 @@ import { isLost, judgeReport, whatChanged } from "#core/vms/judge-report.ts";
 import { INITIAL_PASSWORD_LIFE_MS } from "#core/vms/initial-password.ts";
 import { ringChangeOf } from "#db/billing/plan-changes.ts";
 import { endLoss, openLoss } from "#db/billing/losses.ts";
+import { lockOpenMove } from "#db/moves/moves.ts";
 import { finishAction, runningActionsOf } from "#db/vms/actions.ts";
 import type { Tx } from "#db/client.ts";
 import { loadHostWithFindings } from "#db/hosts/findings.ts";
@@ -235,6 +236,8 @@ async function applyReport(
   const isGone = seen.observed === null && vm.presence === "absent" && understood;
   if (isGone && seen.generation === vm.generation) {
     if (vm.deletedAt !== null) return { documentChanged: false, changed: undefined };
+    // Its other host is told of the copy there until that is put away, with its address: an agent reads no VM without one. It is said again.
+    if (await lockOpenMove(tx, vm.id)) return { documentChanged: false, changed: undefined };
     await finishVm(tx, vm, running, at, actor);
     return { documentChanged: true, changed: undefined };
   }

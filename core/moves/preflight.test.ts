@@ -29,6 +29,7 @@ const VM: MovingVm = {
   guestReadyAt: minutesAfter(-15),
   silentFrom: null,
   runningAction: null,
+  openMove: null,
   isSuspended: false,
 };
 
@@ -87,6 +88,12 @@ describe("it is refused, and told why, by one check alone", () => {
       { vm: { runningAction: "reboot" } },
       "running_action",
       /a reboot is running/,
+    ],
+    [
+      "one whose last move has left something to be put away",
+      { vm: { openMove: "clean" } },
+      "running_action",
+      /is at clean/,
     ],
     [
       "a first boot that goes on",

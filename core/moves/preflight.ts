@@ -13,7 +13,7 @@ import type { DiskFormat } from "#core/vms/disk-format.ts";
 import { SEED_GRACE_MS } from "#core/vms/plan-vm-step.ts";
 import { notUnderstood } from "#core/vms/words.ts";
 import type { DesiredPower, Presence } from "#core/vms/vm.ts";
-import type { MoveMethod } from "./move.ts";
+import type { MoveMethod, MoveStep } from "./move.ts";
 
 /** What is looked at before a move, in the order in which it is told. Stable. */
 export const MOVE_CHECKS = [
@@ -91,6 +91,8 @@ export type MovingVm = Readonly<{
   guestReadyAt: Date | null;
   silentFrom: Date | null;
   runningAction: ActionType | null;
+  /** Of a move whose action may have ended: what it left is still to be put away. null: there is none. */
+  openMove: MoveStep | null;
   /** It may not run, whatever was asked of it. */
   isSuspended: boolean;
 }>;
@@ -187,15 +189,18 @@ function ofVm(vm: MovingVm): Checked {
 function ofTime(vm: MovingVm, now: Date): readonly Checked[] {
   const upSince = vm.guestReadyAt ?? vm.silentFrom;
   const isBooted = upSince !== null && +now - +upSince >= SEED_GRACE_MS;
-  const { runningAction: running } = vm;
+  const { runningAction: running, openMove } = vm;
   return [
     fact("first_boot", isBooted, {
       ok: "its first boot is over",
       not: `its first boot is not over: it is within ${SEED_GRACE_MS / 60_000} minutes of when its guest was first seen`,
     }),
-    fact("running_action", running === null, {
+    fact("running_action", running === null && openMove === null, {
       ok: "nothing is done with it now",
-      not: `a ${running} is running`,
+      not:
+        running === null
+          ? `its last move is at ${openMove}: a host has still to put away what that left`
+          : `a ${running} is running`,
     }),
   ];
 }

@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { drizzle } from "drizzle-orm/node-postgres";
 import type { ChannelDeps, Deps } from "#commands/deps.ts";
 import { NO_METRICS } from "#core/metrics.ts";
@@ -40,6 +41,10 @@ export type ControlPlane = Readonly<{
   startSweeping: () => void;
 }>;
 
+/** As long and of the letters that real ones have, and the same in every run of a seed. */
+const secretOf = (text: string, bytes: number): string =>
+  createHash("sha512").update(text).digest().subarray(0, bytes).toString("base64url");
+
 /** One that was to be killed and had ended before it was, was not killed. */
 function countKill({ faults }: Sim, of: Death): void {
   if (of === "killed") faults.count("lambda.killed");
@@ -79,7 +84,7 @@ export function createControlPlane(
     db: drizzle(pool),
     clock: scheduler.clock,
     ids,
-    secrets: { newSecret: (bytes) => ids.newId().padEnd(bytes, "0") },
+    secrets: { newSecret: (bytes) => secretOf(ids.newId(), bytes) },
     sealer: { seal: (text) => text, open: (sealed) => sealed },
     log,
     metrics: NO_METRICS,

@@ -61,6 +61,8 @@ const PLANNED = [
   "payment.declined",
   "payment.renewal_declined",
   "resize.taken",
+  "move.begun",
+  "move.stopped",
   "db.restored",
 ] as const;
 

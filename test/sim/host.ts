@@ -1,5 +1,6 @@
 import { createHash, createPrivateKey } from "node:crypto";
 import { z } from "zod";
+import { createMemoryDisk } from "#test/drivers/move-line.ts";
 import { createAgent } from "#host-agent/agent.ts";
 import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
 import { DriverError, type InstallationId, type VmDriver } from "#host-agent/drivers/driver.ts";
@@ -14,6 +15,7 @@ import type { StateStore } from "#host-agent/state/state-store.ts";
 import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import type { Dice } from "./dice.ts";
+import { filesOf, type DiskLine, type Owner } from "./disk-line.ts";
 import type { Guests } from "./guests.ts";
 import { IMAGES } from "./fixture.ts";
 import { fetchOver, sendAgain, type Serve } from "./network.ts";
@@ -45,6 +47,14 @@ const REFUSALS: ReadonlySet<string> = new Set([
   "image_missing",
 ]);
 
+/** What a move comes to of itself where the other host is not there, or not as far yet. */
+const OF_THE_OTHER_END: ReadonlySet<string> = new Set([
+  "unreachable",
+  "not_admitted",
+  "refused",
+  "cut_off",
+]);
+
 /** So many vCPUs are sold for each of a host's threads. */
 export const CPU_OVERCOMMIT = 4;
 
@@ -54,7 +64,23 @@ type AgentOf = "today" | "before";
 /** What an agent of each version announces, and understands of a VM. */
 const WORDS: Readonly<Record<AgentOf, readonly string[]>> = { today: UNDERSTOOD, before: [] };
 
-const Held = z.object({ generation: z.number(), hash: z.string() });
+const Held = z.object({
+  generation: z.number(),
+  hash: z.string(),
+  vms: z.array(
+    z.object({
+      vmId: z.string(),
+      ownerEpoch: z.number(),
+      presence: z.string(),
+      power: z.string(),
+      move: z.object({ id: z.string(), role: z.string(), step: z.string() }).optional(),
+    }),
+  ),
+});
+export type HeldDocument = z.infer<typeof Held>;
+
+/** Where a host's files of moves lie. */
+export const MOVE_FOLDER = "/moves";
 
 /** So many of its latest reports can be sent again. */
 const REPORTS_KEPT = 8;
@@ -63,7 +89,7 @@ const REPORTS_KEPT = 8;
 const ON_ITS_WAY_MS = 120_000;
 
 /** One life of the agent's process. Whatever it still waits for when it is dead never comes. */
-type Incarnation = { number: number; dead: boolean };
+type Incarnation = { number: number; dead: boolean; over: AbortController };
 
 /**
  * A machine with its hypervisor, its disks and its agent. The agent dies and begins again over the same disks, at any
@@ -73,6 +99,8 @@ export class SimHost {
   readonly name: string;
   readonly world: SimWorld;
   readonly store = new SimStore();
+  /** The files of moves. */
+  readonly disk = createMemoryDisk();
   /** VMs of which a sample came too late to be taken. */
   readonly forgotten = new Set<string>();
   hostId = "";
@@ -110,12 +138,13 @@ export class SimHost {
   readonly #queues: SimQueues;
   readonly #joinToken: string;
   readonly #guests: Guests;
+  readonly #line: DiskLine;
   /** Its latest reports that were answered well, the last one first: as they went over the wire. */
   readonly #reports: (() => Request)[] = [];
   #aheadMs = 0;
-  #life: Incarnation = { number: 0, dead: true };
+  #life: Incarnation = { number: 0, dead: true, over: new AbortController() };
   #restarting = false;
-  #document: { text: string | null; held: z.infer<typeof Held> | null } = {
+  #document: { text: string | null; held: HeldDocument | null } = {
     text: null,
     held: null,
   };
@@ -123,7 +152,7 @@ export class SimHost {
   constructor(
     sim: Sim,
     shape: HostShape,
-    parts: { serve: Serve; queues: SimQueues; joinToken: string; guests: Guests },
+    parts: { serve: Serve; queues: SimQueues; joinToken: string; guests: Guests; line: DiskLine },
   ) {
     this.#sim = sim;
     this.#shape = shape;
@@ -133,6 +162,7 @@ export class SimHost {
     this.#queues = parts.queues;
     this.#joinToken = parts.joinToken;
     this.#guests = parts.guests;
+    this.#line = parts.line;
     this.images = [...shape.images];
     this.world = new SimWorld(shape.name, () => sim.scheduler.now().getTime());
   }
@@ -145,7 +175,7 @@ export class SimHost {
   }
 
   /** The desired document on its disk: what its agent goes by. */
-  heldDocument(): { generation: number; hash: string } | null {
+  heldDocument(): HeldDocument | null {
     const text = this.store.peek("desired-2.json");
     if (text === this.#document.text) return this.#document.held;
     const held = text === null ? null : Held.parse(JSON.parse(text));
@@ -163,7 +193,11 @@ export class SimHost {
   /** Its agent begins. Resolves when it has enrolled; it runs on by itself. */
   async start(): Promise<void> {
     const { scheduler, ids, log: simLog } = this.#sim;
-    const life: Incarnation = { number: this.#life.number + 1, dead: false };
+    const life: Incarnation = {
+      number: this.#life.number + 1,
+      dead: false,
+      over: new AbortController(),
+    };
     this.#life = life;
     const now = scheduler.now().getTime();
     this.oldSince = this.agentOf === "before" ? now : null;
@@ -179,8 +213,8 @@ export class SimHost {
           this.wentBack.tookAt ??= scheduler.now().getTime();
       },
       error: (event, fields) => {
-        const { error, reason, detail, outcome, code } = fields;
-        const what = [outcome, code, error ?? detail].filter((each) => each !== undefined);
+        const { error, reason, detail, why, outcome, code } = fields;
+        const what = [outcome, code, error ?? detail ?? why].filter((each) => each !== undefined);
         scheduler.trace(`${this.name} ${event} ${what.map(String).join(" ")}`);
         if (life.dead) return;
         const broken = (invariant: number) => {
@@ -200,12 +234,16 @@ export class SimHost {
           this.forgotten.add(String(fields["vm_id"]));
         else if (event === "desired_refused" && this.isAhead) return;
         else if (event === "desired_refused") broken(15);
+        // What today's agent cannot read it never comes to.
+        else if (event === "desired_vm_refused" && this.agentOf === "today") broken(16);
 
         // No fault of ours makes a report that cannot be taken.
         else if (event === "report_refused") broken(0);
         else if (/^usage_(sample_refused|sample_not_taken|not_taken|given_up)$/.test(event))
           broken(10);
-        else if (!this.#isExplained(event, what.map(String).join(" "))) broken(0);
+        else if (!this.#isExplained(event, what.map(String).join(" ")))
+          // What was there is gone, and nobody has taken it.
+          broken(event === "vm_refused" && code === "vm_missing" ? 7 : 0);
       },
     };
     const fetch = this.#keepingReports(
@@ -264,6 +302,7 @@ export class SimHost {
       clock,
       random: () => this.#dice.next(),
       log,
+      ...(this.agentOf === "today" && { moves: this.#movesOf(life) }),
     });
     agent.run(new AbortController().signal).then(
       () => undefined,
@@ -278,6 +317,7 @@ export class SimHost {
   /** The process is gone, between two of its instructions; something starts it again after a while. */
   killAgent(restartAfterMs: number): void {
     this.#life.dead = true;
+    this.#life.over.abort(new Error("its agent is dead (simulated)"));
     this.disturbed();
     this.upSince = null;
     this.store.abandon();
@@ -403,7 +443,7 @@ export class SimHost {
   /** An honest agent reports trouble that we made, and what its driver refuses on purpose; anything else is a bug. */
   #isExplained(event: string, what: string): boolean {
     // A VM that has failed was struck, and waits for staff.
-    if (/simulated|operation was aborted|took longer than|in time|has failed/.test(what))
+    if (/\(simulated|operation was aborted|took longer than|in time|has failed/.test(what))
       return true;
     if (event.startsWith("clock_")) return this.clockWasSet;
     if (event === "desired_vm_refused" || /unsupported_by_agent/.test(what))
@@ -418,9 +458,23 @@ export class SimHost {
     if (this.hasLostVms && event === "vm_step" && /there is no VM|is not complete/.test(what))
       return true;
     if (event === "vm_step" && REFUSALS.has(what.split(" ")[0] ?? "")) return true;
+    if (event === "move_step") return this.#isExplainedMove(what.split(" ")[0] ?? "");
     return /ControlPlaneError|AbortError|TimeoutError/.test(what);
   }
 
+  /** One end may be ahead of the other, and either may be gone; all else that a move comes to was brought about here. */
+  #isExplainedMove(code: string): boolean {
+    if (OF_THE_OTHER_END.has(code)) return true;
+    if (code === "vm_missing") return this.hasLostVms || this.wentBack !== null;
+    return (code === "out_of_disk" || code === "image_missing") && this.wasDisturbed;
+  }
+
+  /** Nothing goes between it and the rest of the world from now on. */
+  disconnect(): void {
+    this.cut = true;
+    this.troubledAt = Infinity;
+    this.#line.cut();
+  }
   /** Its network is back. */
   reconnect(): void {
     if (this.cut) this.troubledAt = this.#sim.scheduler.now().getTime();
@@ -493,6 +547,21 @@ export class SimHost {
     };
   }
 
+  #ownerOf(life: Incarnation): Owner {
+    return {
+      isDead: () => life.dead,
+      isCut: () => this.cut,
+      isFull: () => this.full,
+      pass: () => this.#pass(life),
+    };
+  }
+
+  #movesOf(life: Incarnation) {
+    const owner = { ...this.#ownerOf(life), dead: life.over.signal };
+    const folder = filesOf(this.disk, owner);
+    return { channel: this.#line.of(this.name, { ...this.disk, ...folder }, owner), folder };
+  }
+
   #worldOf(life: Incarnation): SimulatedWorld {
     const { world } = this;
     const living = async <T>(work: () => Promise<T>): Promise<T> => (life.dead ? forever : work());
@@ -520,6 +589,9 @@ export class SimHost {
       agentVersion: this.agentOf === "today" ? "1.1.0" : "1.0.0",
       faults: (point, signal) => this.#atPoint(life, point, signal),
       installation,
+      ...(this.agentOf === "today" && {
+        moves: { folder: MOVE_FOLDER, files: filesOf(this.disk, this.#ownerOf(life)) },
+      }),
     });
     return this.agentOf === "today" ? driver : { ...driver, list: withoutLimits(driver) };
   }

@@ -98,6 +98,22 @@ const ROWS = {
     reserved_at: maybeAt,
     priced_at: maybeAt,
   }),
+  moves: z.object({
+    id: z.string(),
+    vm_id: z.string(),
+    source_host_id: z.string(),
+    destination_host_id: z.string(),
+    step: z.string(),
+    outcome: z.string().nullable(),
+    source_epoch: z.number(),
+    epoch: z.number(),
+    sent_sha256: z.string().nullable(),
+    failure_code: z.string().nullable(),
+    created_at: at,
+    released_at: maybeAt,
+    taken_over_at: maybeAt,
+    ended_at: maybeAt,
+  }),
   hosts: z.object({
     id: z.string(),
     desired_generation: z.number(),
@@ -117,6 +133,7 @@ const ROWS = {
     vcpus: z.number(),
     memory_mib: z.number(),
     disk_gib: z.number(),
+    by_move: z.boolean(),
     released_at: maybeAt,
   }),
   services: z.object({
@@ -294,6 +311,7 @@ export class Mirror {
   readonly planPrices = new TableMirror(ROWS.plan_prices);
   readonly resizeQuotes = new TableMirror(ROWS.resize_quotes);
   readonly planChanges = new TableMirror(ROWS.plan_changes);
+  readonly moves = new TableMirror(ROWS.moves);
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
   readonly services = new TableMirror(ROWS.services, ["vm_id"]);
@@ -319,6 +337,7 @@ export class Mirror {
     plan_prices: this.planPrices,
     resize_quotes: this.resizeQuotes,
     plan_changes: this.planChanges,
+    moves: this.moves,
     hosts: this.hosts,
     reservations: this.reservations,
     services: this.services,

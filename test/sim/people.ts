@@ -42,6 +42,8 @@ const Quoted = z.object({
   quote: z.object({ id: z.string() }).nullable(),
   refusals: z.array(z.object({ code: z.string() })).default([]),
 });
+const Dry = z.object({ hash: z.string().nullable() });
+const Begun = z.object({ move: z.object({ id: z.string() }) });
 const Requested = z.object({ action: z.object({ id: z.string() }) });
 const Waiting = z.object({ action: z.object({ payUrl: z.string().nullable() }) });
 /** How often a customer looks whether there is something to pay, or to confirm. */
@@ -72,6 +74,7 @@ type HostsPlane = ReturnType<typeof createHttpControlPlane>;
 type OrderStep = Extract<Step, { do: "order" }>;
 type ResizeStep = Extract<Step, { do: "resize" }>;
 type StaffResizeStep = Extract<Step, { do: "resize_by_staff" }>;
+type MoveStep = Extract<Step, { do: "move" }>;
 
 /** Customers, staff, and a host that lies. All speak HTTP over the same bad network, and ask again as programs do. */
 export class People {
@@ -363,6 +366,65 @@ export class People {
     const asked: Keyed = { who: "grace", path, key, body: { ...body, hash }, answer: null };
     await this.#askOnce(asked);
     if (asked.answer !== null) this.#sim.faults.count("resize.taken");
+  }
+
+  /**
+   * Staff move a VM by what a dry run showed, as soon as one says that it can be (`began`), and perhaps stop that again. What a
+   * dry run allows may be refused a moment later.
+   */
+  async move(step: MoveStep, began: () => void): Promise<void> {
+    const vm = await this.#delivered(step.vm);
+    if (vm === undefined) return;
+    const path = `/staff/v1/vms/${toWireId("vm", vm.id)}/migrate`;
+    const begun = await this.#beginMove(vm, path, step);
+    began();
+    if (begun === null) return;
+    this.#sim.faults.count("move.begun");
+    if (step.stopAfterMs === null) return;
+    await this.#sim.scheduler.sleep(step.stopAfterMs, undefined, "thinks");
+    await this.#stopMove(begun);
+  }
+
+  /** @returns the move's id; null: it was never possible, or somebody was faster. */
+  async #beginMove(vm: Row<"vms">, path: string, step: MoveStep): Promise<string | null> {
+    for (let tries = 0; tries < MOST_LOOKS; tries++) {
+      const body = {
+        ...(step.named && this.#otherHost(vm.id)),
+        method: "auto",
+        ...(step.mbitPerSecond !== null && { mbitPerSecond: step.mbitPerSecond }),
+        reason: "its host is to be emptied",
+      };
+      const dry = await this.#insist("grace", "POST", path, { ...body, dryRun: true });
+      if (dry?.status === 404) return null;
+      const hash = dry?.status === 200 ? Dry.parse(JSON.parse(dry.text)).hash : null;
+      if (hash !== null) {
+        const key = `move-key-${++this.#count}`;
+        const asked: Keyed = { who: "grace", path, key, body: { ...body, hash }, answer: null };
+        await Promise.all([this.#askOnce(asked), step.double ? this.#askOnce(asked) : null]);
+        if (asked.answer !== null) return Begun.parse(JSON.parse(asked.answer)).move.id;
+      }
+      await this.#sim.scheduler.sleep(60_000, undefined, "staff ask again");
+    }
+    return null;
+  }
+
+  /** The next one after its own, of all hosts. */
+  #otherHost(vmId: string): { hostId: string } | null {
+    const ids = this.#mirror.hosts.all().map(({ id }) => id);
+    const at = this.#mirror.vms.get(vmId)?.host_id;
+    const next = ids[(ids.findIndex((id) => id === at) + 1) % ids.length];
+    return next === undefined ? null : { hostId: toWireId("host", next) };
+  }
+
+  async #stopMove(moveId: string): Promise<void> {
+    const path = `/staff/v1/moves/${moveId}/stop`;
+    const reason = "another day suits its customer better";
+    const dry = await this.#insist("grace", "POST", path, { reason, dryRun: true });
+    if (dry?.status !== 200) return;
+    const { hash } = Dry.parse(JSON.parse(dry.text));
+    if (hash === null) return;
+    const done = await this.#insist("grace", "POST", path, { reason, hash });
+    if (done?.status === 200) this.#sim.faults.count("move.stopped");
   }
 
   /** Staff sell a plan as another: larger, and dearer, by so much. */

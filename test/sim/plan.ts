@@ -68,6 +68,7 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
     | Readonly<{ do: "change_plan"; plan: number; by: number }>
     | Resize
     | ResizeByStaff
+    | Move
     | Readonly<{ do: "jump"; days: number; strideHours: number }>
     | Readonly<{
         do: "restore";
@@ -105,6 +106,7 @@ export const STEP_KINDS = [
   "change_plan",
   "resize",
   "resize_by_staff",
+  "move",
   "jump",
   "restore",
 ] as const satisfies readonly Step["do"][];
@@ -133,6 +135,18 @@ type ResizeByStaff = Resized &
     when: "now" | "renewal";
     billing: "prorate" | "none";
   }>;
+/** Staff move a VM. What follows in the plan strikes once that has begun, or was given up. */
+type Move = Readonly<{
+  do: "move";
+  vm: number;
+  /** Whether they name the host that it is to go to: else the best one is taken. */
+  named: boolean;
+  /** It is asked for twice. */
+  double: boolean;
+  mbitPerSecond: number | null;
+  /** They stop it so long after; null: they do not. */
+  stopAfterMs: number | null;
+}>;
 /** A card that pays; one whose bank asks each time; one that it declines. */
 export type OnFile = "good" | "asks" | "declines";
 /** `confirm`, `refuse`: they answer the bank, if it asks. `another`: they take another offer meanwhile. */
@@ -565,6 +579,104 @@ const resizes: fc.Arbitrary<readonly Step[]> = fc.oneof(
   },
 );
 
+/** What strikes while a VM moves, beside all that strikes by chance. */
+const struckMove: fc.Arbitrary<readonly Step[]> = fc
+  .tuple(
+    fc.record({
+      do: fc.constant("move" as const),
+      gapMs: fc.constantFrom(0, 0, 3 * SECOND, 3 * SECOND, 20 * SECOND, 2 * MINUTE),
+      gapSteps,
+      vm: index,
+      named: fc.boolean(),
+      double: fc.boolean(),
+      mbitPerSecond: fc.constantFrom(null, null, 100),
+      stopAfterMs: fc.constantFrom(null, null, null, 0, 2 * SECOND, 8 * SECOND, 60 * SECOND),
+    }),
+    fc.oneof(
+      { weight: 3, arbitrary: fc.constant(null) },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constant("vanish" as const),
+          ...gap,
+          host: fc.nat(1),
+          forMs: fc.constantFrom(30 * SECOND, 8 * MINUTE, 40 * MINUTE),
+          inSteps,
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({
+          do: fc.constant("cut_power" as const),
+          ...gap,
+          host: fc.nat(1),
+          autostart: fc.boolean(),
+          offMs: fc.constantFrom(30 * SECOND, 5 * MINUTE),
+          flushed: fc.boolean(),
+          inSteps,
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("delete" as const),
+          ...gap,
+          vm: fc.constant(0),
+          by,
+          double: fc.boolean(),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("suspend" as const),
+          ...gap,
+          vm: fc.constant(0),
+          reason: fc.constantFrom<Suspension>("staff", "abuse"),
+          days: fc.constant(0),
+          lift: fc.boolean(),
+        }),
+      },
+      {
+        weight: 1,
+        arbitrary: fc.record({
+          do: fc.constant("act" as const),
+          ...gap,
+          vm: fc.constant(0),
+          type: fc.constantFrom<Power>("start", "stop", "shutdown", "reboot"),
+          by,
+          double: fc.boolean(),
+        }),
+      },
+    ),
+  )
+  .map(([move, hit]) => (hit === null ? [move] : [move, hit]));
+
+/** Before all else, in one plan of four: a VM that is delivered, and its moves. */
+const moves: fc.Arbitrary<readonly Step[]> = fc.oneof(
+  // A failure that takes none of them is shrunk to a plan without.
+  { withCrossShrink: true },
+  { weight: 3, arbitrary: fc.constant([]) },
+  {
+    weight: 1,
+    arbitrary: fc
+      .tuple(
+        order.map((each) => ({
+          ...each,
+          plan: 0,
+          // Which both hosts hold.
+          image: 0,
+          card: "good" as const,
+          guest: "honest" as const,
+          payAfterMs: 0,
+          gapMs: 3 * MINUTE,
+        })),
+        fc.array(struckMove, { minLength: 1, maxLength: 3, size: "max" }),
+      )
+      .map(([first, asked]) => [first, ...asked.flat()]),
+  },
+);
+
 /** The database goes back to an earlier state, before so many of the plan's last steps. */
 const restore = fc.record({
   beforeLast: fc.nat(5),
@@ -609,9 +721,10 @@ export const planArbitrary: fc.Arbitrary<Plan> = fc
     ),
     // Likewise.
     resizes,
+    moves,
   })
-  .map(({ restored, resizes: asked, ...plan }) => {
-    const steps = [...asked, ...plan.steps];
+  .map(({ restored, resizes: asked, moves: moved, ...plan }) => {
+    const steps = [...moved, ...asked, ...plan.steps];
     return restored === null
       ? { ...plan, steps }
       : { ...plan, steps: steps.toSpliced(steps.length - restored.beforeLast, 0, restored.step) };

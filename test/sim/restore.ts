@@ -29,6 +29,8 @@ export type Restore = {
   readonly planChanges: ReadonlyMap<string, Row<"plan_changes">>;
   /** VMs of which a change was begun, or went on, in what it knows no more. */
   readonly lostChanges: ReadonlySet<string>;
+  /** VMs of which a move was begun, or went on, in what it knows no more. */
+  readonly lostMoves: ReadonlySet<string>;
   /** Orders that it does not know any more at all. */
   readonly lostOrders: ReadonlySet<string>;
 };
@@ -78,6 +80,7 @@ export class Backups {
       giveBacks: new Map(mirror.giveBacks.rows),
       planChanges: new Map(mirror.planChanges.rows),
     };
+    const movesBefore = mirror.moves.all();
     for (const socket of server.open) socket.cut();
     server.postgres.restore(backup.database);
     backup.mirror();
@@ -94,6 +97,11 @@ export class Backups {
             (change) =>
               JSON.stringify(mirror.planChanges.get(change.id)) !== JSON.stringify(change),
           )
+          .map(({ vm_id: vmId }) => vmId),
+      ),
+      lostMoves: new Set(
+        movesBefore
+          .filter(({ id, step }) => mirror.moves.get(id)?.step !== step)
           .map(({ vm_id: vmId }) => vmId),
       ),
       lostOrders: new Set([...before.orders.keys()].filter((id) => !mirror.orders.get(id))),

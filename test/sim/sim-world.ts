@@ -65,6 +65,9 @@ export class SimWorld implements SimulatedWorld {
     this.#vms.set(vmId, record);
     if (disk !== null) {
       const known = this.disks.get(disk.serial);
+      // It came again, by another move, while what it left here before lies in the trash.
+      const isBack = known !== undefined && this.#vms.get(vmId)?.disk?.serial !== disk.serial;
+      if (isBack) Object.assign(known, { trashedAt: null, goneAt: null });
       if (known) known.everStarted ||= disk.everStarted;
       else
         this.disks.set(disk.serial, {

@@ -5,6 +5,7 @@ import type { Check, Look, Scene } from "./checks/scene.ts";
 import { createControlPlane, createInvoker } from "./control-plane.ts";
 import type { DbServer } from "./db-socket.ts";
 import { Dice } from "./dice.ts";
+import { DiskLine } from "./disk-line.ts";
 import type { FaultKind } from "./faults.ts";
 import { LOCATION_ID, onlyAddresses, asksFirmware } from "./fixture.ts";
 import { Guests } from "./guests.ts";
@@ -131,6 +132,7 @@ async function createWorld(
   const hosts: SimHost[] = [];
   const queues = new SimQueues(sim, createInvoker(sim));
   const guests = new Guests(sim);
+  const line = new DiskLine(scheduler);
   let provider: Provider | null = null;
   const plane = createControlPlane(sim, server, {
     queues,
@@ -199,6 +201,7 @@ async function createWorld(
       queues,
       joinToken: added.value.joinToken,
       guests,
+      line,
     });
     hosts.push(host);
     await finish(host.start());
@@ -249,6 +252,14 @@ const needsWhatIsNew = ({ mirror }: World, host: SimHost): boolean =>
         outcome === null &&
         (machine === "applying" || machine === "reverting") &&
         mirror.vms.get(vmId)?.host_id === host.hostId,
+    ) ||
+  // Nor does it know moves.
+  mirror.moves
+    .all()
+    .some(
+      (move) =>
+        move.outcome === null &&
+        (move.source_host_id === host.hostId || move.destination_host_id === host.hostId),
     );
 
 /** Faults stop, staff mend what only they can, and within the limit all is as it should be, and stays so. */

@@ -83,6 +83,8 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return begin(people.resize(step));
     case "resize_by_staff":
       return begin(people.resizeByStaff(step));
+    case "move":
+      return move(world, step, begin);
     case "jump":
       return jump(world, step.days, step.strideHours);
     case "restore":
@@ -187,6 +189,20 @@ async function suspend(
   if (step.lift) begin(world.people.suspend(vm.id, "unsuspend", step.reason));
 }
 
+/** Staff move a VM. It is over when that has begun, or cannot: so that what comes next finds it under way. */
+async function move(
+  world: World,
+  step: Extract<Step, { do: "move" }>,
+  begin: (work: Promise<void>) => void,
+): Promise<void> {
+  const under = { way: false };
+  const began = () => {
+    under.way = true;
+  };
+  begin(world.people.move(step, began).finally(began));
+  while (!under.way) await world.runSteps(1);
+}
+
 const STRUCK = {
   powers_off: "vm.powered_off",
   pauses: "vm.paused",
@@ -230,8 +246,7 @@ function strike(world: World, index: number, what: Strike): boolean {
 
 function vanish(world: World, host: SimHost, forMs: number): void {
   world.sim.faults.count("host.vanished");
-  host.cut = true;
-  host.troubledAt = Infinity;
+  host.disconnect();
   world.sim.scheduler.after(forMs, `${host.name} is back`, () => host.reconnect());
 }
 

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { followMove, followMoves } from "#commands/moves/follow-move.ts";
 import { stopMove } from "#commands/moves/stop-move.ts";
 import { tellHangingMoves } from "#commands/moves/tell-hanging-moves.ts";
@@ -300,7 +301,15 @@ describe("a delete of a VM that moves", () => {
     expect(await toldOf(cp, vm.to, vm.vmId)).toMatchObject({ presence: "absent", ownerEpoch: 2 });
     expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ presence: "absent", ownerEpoch: 1 });
     await hostSees(cp, vm.to, vm.vmId, { observed: null });
+    // The source must be able to read what is asked of it.
+    expect(DesiredVm.parse(await toldOf(cp, vm.from, vm.vmId))).toMatchObject({
+      presence: "absent",
+    });
     await bringTo(cp, vm, begun, "ended");
+    await hostSees(cp, vm.to, vm.vmId, { observed: null });
+    expect(
+      await cp.rows("select deleted_at is not null as gone from vms where id = $1", vm.vmId),
+    ).toEqual([{ gone: true }]);
     expect(await vmsAt(vm.from, vm.to)).toEqual([0, 0]);
   });
 });

@@ -380,6 +380,22 @@ test("a move is stopped, goes back, and its action says that it was not moved", 
   });
 });
 
+test("a VM is moved again once what its last move left is put away, and not before", async () => {
+  const vm = await aMovableVm(cp);
+  const { move } = await begun(vm);
+  await bringTo(cp, vm, await begunOf(vm), "copy");
+  await stopped(move.id);
+  await bringTo(cp, vm, await begunOf(vm), "drop");
+  const plan = await looked(vm);
+  expect(plan).toMatchObject({ hash: null });
+  expect(plan.checks.filter(({ ok }) => !ok)).toMatchObject(
+    [{ check: "running_action", detail: /is at drop/ }].map((check) => ({
+      ...check,
+      detail: expect.stringMatching(check.detail),
+    })),
+  );
+});
+
 test("a move past its release is stopped no more, nor is one that there is not", async () => {
   const vm = await aMovableVm(cp);
   const { move } = await begun(vm);

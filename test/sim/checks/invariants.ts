@@ -5,7 +5,6 @@ import {
   generationsGrow,
   hostsAreNotOversold,
   hostsKeepToTheirOwn,
-  oneHostHasIt,
 } from "./machines.ts";
 import { changesAreRecorded, followsTheProvider, oneKeyOneOrder } from "./messages.ts";
 import {
@@ -15,6 +14,12 @@ import {
   paidIsServedOrReturned,
   refundsWithinCaptures,
 } from "./money.ts";
+import {
+  diskGoesWithIt,
+  documentsKeepToTheirHosts,
+  oneHostHasIt,
+  ownerMovesByRelease,
+} from "./moves.ts";
 import type { MakeCheck } from "./scene.ts";
 import { guestsEarnNothing, soldIsMakeable } from "./promises.ts";
 import {
@@ -60,14 +65,17 @@ export const INVARIANTS: readonly Readonly<{
   { number: 14, make: roomIsHeld, pending: null },
   { number: 15, make: generationsGrow, pending: null },
   { number: 16, make: agentsConverge, pending: null },
-  { number: 17, make: oneHostHasIt, pending: "migration: owner epochs that move" },
+  { number: 17, make: oneHostHasIt, pending: "live moves" },
+  { number: 17, make: ownerMovesByRelease, pending: null },
   // Half of the plans must come to rest without a doorbell, and are told apart by whether one heals them (`simulate.ts`).
   { number: 18, make: () => ({ invariant: 18 }), pending: null },
   { number: 19, make: hostsKeepToTheirOwn, pending: null },
+  { number: 19, make: documentsKeepToTheirHosts, pending: null },
   { number: 20, make: changesAreRecorded, pending: null },
   { number: 21, make: chargesAreServed, pending: null },
   { number: 22, make: ordersAreKept, pending: null },
   { number: 22, make: sizesArePaid, pending: null },
+  { number: 24, make: diskGoesWithIt, pending: null },
   { number: 25, make: lostIsNotBilled, pending: null },
   { number: 26, make: guestsEarnNothing, pending: null },
   { number: 27, make: soldIsMakeable, pending: null },

@@ -1,6 +1,7 @@
 import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
 import { isLostVm, lostActionsOf, wasHeld, wasToGo } from "./lost-hour.ts";
 import { isReplayNow } from "../network.ts";
+import { whyPutAway } from "./moves.ts";
 import { FOREIGN } from "../sim-world.ts";
 import { first, isThere, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
@@ -25,7 +26,15 @@ export const dataIsKept: MakeCheck = (scene) => ({
         const { host, vmId, trashedAt } = disk;
         if (trashedAt !== null && wasHeld(scene, { host, vmId, trashedAt }))
           return `the disk of VM ${disk.vmId} was put in the trash in the day after a restore`;
-        if (disk.trashedAt !== null && vm?.presence !== "absent" && !wasToGo(scene, disk.vmId))
+        const isPutAway =
+          disk.trashedAt !== null &&
+          whyPutAway(scene, { host: disk.host, vmId: disk.vmId }) !== null;
+        if (
+          disk.trashedAt !== null &&
+          !isPutAway &&
+          vm?.presence !== "absent" &&
+          !wasToGo(scene, disk.vmId)
+        )
           return `the disk of VM ${disk.vmId} was put in the trash, and nobody asked`;
         if (disk.goneAt === null) return undefined;
         return disk.trashedAt !== null && disk.goneAt - disk.trashedAt >= WEEK_MS
@@ -234,27 +243,19 @@ const unlisted = ({ mirror }: Scene, vmId: string): string | undefined =>
     ? undefined
     : `VM ${vmId} is known to its host alone, and nobody is told`;
 
-/** 17. A VM is on one host, under the epoch that its row has. */
-export const oneHostHasIt: MakeCheck = (scene) => ({
-  invariant: 17,
-  onStep: () => {
-    const hosts = new Map<string, string>();
-    return first(machines(scene), ({ host, vm }) => {
-      const other = hosts.get(vm.vmId);
-      hosts.set(vm.vmId, host.name);
-      if (other !== undefined) return `VM ${vm.vmId} is on ${other} and on ${host.name}`;
-      const row = scene.mirror.vms.get(vm.vmId);
-      return row && row.owner_epoch !== vm.ownerEpoch
-        ? `VM ${vm.vmId} runs under epoch ${vm.ownerEpoch}`
-        : undefined;
-    });
-  },
-});
-
 /** A power cut may have stopped it; nothing else is as it was made any more if one of ours has been at it. */
 const sameMachine = (vm: VmRecord | undefined, made: VmRecord): boolean =>
   vm !== undefined &&
   JSON.stringify({ ...vm, run: null }) === JSON.stringify({ ...made, run: null });
+
+/** Now, or until a move released it from there: what was measured until then counts, however late it comes. */
+const hasOwned = ({ mirror }: Scene, hostId: string, vmId: string): boolean =>
+  mirror.vms.get(vmId)?.host_id === hostId ||
+  mirror.moves
+    .all()
+    .some(
+      (move) => move.vm_id === vmId && move.source_host_id === hostId && move.released_at !== null,
+    );
 
 /** 19. A host's word counts for its own VMs, in their epoch, once, and no further than what it was asked. */
 export const hostsKeepToTheirOwn: MakeCheck = (scene) => ({
@@ -277,7 +278,9 @@ export const hostsKeepToTheirOwn: MakeCheck = (scene) => ({
       if (after === null) return undefined;
       if (after.observed_generation > after.generation)
         return `VM ${after.id} was seen at a generation that nobody asked for`;
-      return after.deleted_at !== null && [...machines(scene)].some((m) => m.vm.vmId === after.id)
+      // A copy of it may still be put away elsewhere, by the move that left it there.
+      return after.deleted_at !== null &&
+        [...machines(scene)].some((m) => m.vm.vmId === after.id && m.host.hostId === after.host_id)
         ? `VM ${after.id} counts as gone, and its host has it`
         : undefined;
     }) ??
@@ -294,9 +297,7 @@ export const hostsKeepToTheirOwn: MakeCheck = (scene) => ({
     first(scene.mirror.samples.changed, ({ after }) =>
       after !== null &&
       !scene.hosts.some(
-        (h) =>
-          h.hostId === scene.mirror.vms.get(after.vm_id)?.host_id &&
-          h.world.runs.has(after.boot_epoch),
+        (h) => hasOwned(scene, h.hostId, after.vm_id) && h.world.runs.has(after.boot_epoch),
       )
         ? `usage of VM ${after.vm_id} was taken from a host that does not have it`
         : undefined,
