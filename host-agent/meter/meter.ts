@@ -57,6 +57,19 @@ export function createMeter(ports: {
     return (vmId) => epochs.has(vmId) && look.vms.get(vmId)?.ownerEpoch === epochs.get(vmId);
   }
 
+  /**
+   * From where the VM is counted now. A mark of an epoch that is over is none: another host owned the VM since, and counted it. One of
+   * an agent of before says no epoch, and goes on in the present one.
+   */
+  function markIn(look: Look, vmId: string): MeterMark | null {
+    const ownerEpoch = look.vms.get(vmId)?.ownerEpoch;
+    for (const mark of [spool.mark(vmId), marking.get(vmId)]) {
+      const isOfNow = mark && (mark.ownerEpoch ?? ownerEpoch) === ownerEpoch;
+      if (isOfNow) return { ...mark, ...(ownerEpoch !== undefined && { ownerEpoch }) };
+    }
+    return null;
+  }
+
   async function sampleNow(): Promise<number> {
     if (spool.size() >= mostSamples) {
       log.error("usage_spool_full", { samples: spool.size() });
@@ -75,9 +88,13 @@ export function createMeter(ports: {
       .filter((counters) => isOurs(counters.vmId))
       .map((counters) =>
         takeSample(
-          spool.mark(counters.vmId) ??
-            marking.get(counters.vmId) ??
-            firstMark(counters.vmId, counters.bootEpoch, look.at),
+          markIn(look, counters.vmId) ??
+            firstMark(
+              counters.vmId,
+              counters.bootEpoch,
+              look.at,
+              look.vms.get(counters.vmId)?.ownerEpoch,
+            ),
           counters,
           now,
         ),
@@ -151,9 +168,9 @@ export function createMeter(ports: {
     // At once and not with the first sample: an agent that is away in between must know from when it counts.
     seen(look) {
       const isOurs = oursIn(look);
-      const marks = [...look.vms.values()].flatMap(({ vmId, bootEpoch }) =>
-        bootEpoch !== null && spool.mark(vmId) === null && !marking.has(vmId) && isOurs(vmId)
-          ? [firstMark(vmId, bootEpoch, look.at)]
+      const marks = [...look.vms.values()].flatMap(({ vmId, bootEpoch, ownerEpoch }) =>
+        bootEpoch !== null && markIn(look, vmId) === null && isOurs(vmId)
+          ? [firstMark(vmId, bootEpoch, look.at, ownerEpoch)]
           : [],
       );
       if (marks.length === 0) return;

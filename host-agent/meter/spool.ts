@@ -69,11 +69,14 @@ export function createSpool(
   let lastNumber = 0;
 
   const nextName = () => `${String(++lastNumber).padStart(12, "0")}.json`;
-  /** A sample's mark comes before any first mark: one of a look that was written late would count all anew. */
+  /** A VM that moved away and came again is counted from then, in its new epoch. A sample's mark comes before any first mark: one of a look that was written late would count all anew. */
   const learn = (mark: MeterMark) => {
     const known = marks.get(mark.vmId);
+    const isLater = (mark.ownerEpoch ?? 0) > (known?.ownerEpoch ?? 0);
     const isFurther =
-      known === undefined || (mark.nextSeq > 0 && (known.nextSeq === 0 || known.at < mark.at));
+      known === undefined ||
+      isLater ||
+      (mark.nextSeq > 0 && (known.nextSeq === 0 || known.at < mark.at));
     if (isFurther) marks.set(mark.vmId, mark);
   };
 

@@ -8,6 +8,8 @@ const Bytes = z.string().regex(/^\d+$/);
 /** Where the last sample of a VM ended: what the next one is counted from. */
 export const MeterMark = z.object({
   vmId: z.uuid(),
+  /** In which this host owned the VM then. Left out by agents of before there were moves. */
+  ownerEpoch: z.int().positive().optional(),
   bootEpoch: z.string(),
   nextSeq: z.int().nonnegative(),
   at: Instant,
@@ -20,8 +22,14 @@ export const MeterMark = z.object({
 export type MeterMark = z.infer<typeof MeterMark>;
 
 /** Where a boot epoch without any mark before it begins to be counted: its counters begin at zero. */
-export const firstMark = (vmId: string, bootEpoch: string, at: Date): MeterMark => ({
+export const firstMark = (
+  vmId: string,
+  bootEpoch: string,
+  at: Date,
+  ownerEpoch?: number,
+): MeterMark => ({
   vmId,
+  ...(ownerEpoch !== undefined && { ownerEpoch }),
   bootEpoch,
   nextSeq: 0,
   at: at.toISOString(),
@@ -70,6 +78,7 @@ export function takeSample(
     },
     mark: {
       vmId: counters.vmId,
+      ...(last.ownerEpoch !== undefined && { ownerEpoch: last.ownerEpoch }),
       bootEpoch: counters.bootEpoch,
       nextSeq: seq + 1,
       at: to,

@@ -9,7 +9,15 @@ import type { Sim } from "./sim.ts";
 const HOUR_MS = 3_600_000;
 
 /** The database as it was at an instant, and what brings the mirror back to it. */
-type Backup = Readonly<{ at: number; database: string; mirror: () => void }>;
+type Backup = Readonly<{ at: number; database: string; mirror: () => void; moves: string }>;
+
+/** How far each move is. */
+const movesIn = ({ moves }: Mirror): string =>
+  moves
+    .all()
+    .map(({ id, step }) => `${id} ${step}`)
+    .toSorted()
+    .join();
 
 /**
  * What the database knew when it went back to an earlier state. What it knows no more, the payment provider, hosts, agents and
@@ -29,8 +37,6 @@ export type Restore = {
   readonly planChanges: ReadonlyMap<string, Row<"plan_changes">>;
   /** VMs of which a change was begun, or went on, in what it knows no more. */
   readonly lostChanges: ReadonlySet<string>;
-  /** VMs of which a move was begun, or went on, in what it knows no more. */
-  readonly lostMoves: ReadonlySet<string>;
   /** Orders that it does not know any more at all. */
   readonly lostOrders: ReadonlySet<string>;
 };
@@ -58,7 +64,12 @@ export class Backups {
     const { sim, server, mirror } = this.#parts;
     await sim.scheduler.turn("backup", () => server.holder === null);
     const at = sim.scheduler.now().getTime();
-    this.#kept.push({ at, database: server.postgres.backUp(), mirror: mirror.backUp() });
+    this.#kept.push({
+      at,
+      database: server.postgres.backUp(),
+      mirror: mirror.backUp(),
+      moves: movesIn(mirror),
+    });
   }
 
   /**
@@ -69,7 +80,10 @@ export class Backups {
     const { sim, server, mirror, hosts, plane, restores } = this.#parts;
     await sim.scheduler.turn("the database goes back", () => server.holder === null);
     const at = sim.scheduler.now().getTime();
-    const backup = this.#kept.find((each) => each.at >= at - agoMs) ?? this.#kept.at(-1);
+    // What becomes of a VM whose move such a database does not know is not decided yet: it goes back to none of these.
+    const moves = movesIn(mirror);
+    const kept = this.#kept.filter((each) => each.moves === moves);
+    const backup = kept.find((each) => each.at >= at - agoMs) ?? kept.at(-1);
     // After days have passed at once: nobody restores so late.
     if (backup === undefined || backup.at < at - HOUR_MS) return null;
     const before = {
@@ -80,7 +94,6 @@ export class Backups {
       giveBacks: new Map(mirror.giveBacks.rows),
       planChanges: new Map(mirror.planChanges.rows),
     };
-    const movesBefore = mirror.moves.all();
     for (const socket of server.open) socket.cut();
     server.postgres.restore(backup.database);
     backup.mirror();
@@ -97,11 +110,6 @@ export class Backups {
             (change) =>
               JSON.stringify(mirror.planChanges.get(change.id)) !== JSON.stringify(change),
           )
-          .map(({ vm_id: vmId }) => vmId),
-      ),
-      lostMoves: new Set(
-        movesBefore
-          .filter(({ id, step }) => mirror.moves.get(id)?.step !== step)
           .map(({ vm_id: vmId }) => vmId),
       ),
       lostOrders: new Set([...before.orders.keys()].filter((id) => !mirror.orders.get(id))),

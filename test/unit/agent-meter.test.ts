@@ -161,6 +161,32 @@ describe("the meter", () => {
     expect(sent(samplesOf(host))).toBe(2n * before);
   });
 
+  test("counts a VM that moved away, and came again in another epoch, from when it came", async () => {
+    const { host, vm } = await running();
+    await host.clock.advance(MINUTE);
+    await host.agent.sampleUsage();
+    await host.agent.flushUsage();
+    const left = await host.world.vm(vm.vmId);
+    if (left?.run == null) throw new Error("it does not run");
+    await host.clock.advance(MINUTE);
+    const cameAt = host.clock.now();
+    const run = { ...left.run, bootEpoch: "of-its-return", startedAt: cameAt.getTime() };
+    await host.world.putVm({ ...left, ownerEpoch: vm.ownerEpoch + 2, run });
+    host.plane.change(vm.vmId, { ownerEpoch: vm.ownerEpoch + 2 });
+    await host.agent.pass();
+    await host.clock.advance(MINUTE);
+    await host.agent.sampleUsage();
+    host.restart();
+    await host.agent.pass();
+    await host.clock.advance(MINUTE);
+    await host.agent.sampleUsage();
+    await host.agent.flushUsage();
+    const since = samplesOf(host).filter(({ bootEpoch }) => bootEpoch === "of-its-return");
+    expect(since.map(({ seq }) => seq)).toEqual([0, 1]);
+    expect(Date.parse(since[0]?.from ?? "")).toBeGreaterThanOrEqual(cameAt.getTime());
+    expect(sent(since)).toBe(await counted(host));
+  });
+
   test("forgets where it was with a VM that is no more, and is not named any more", async () => {
     const { host, vm } = await running();
     await host.clock.advance(MINUTE);

@@ -46,12 +46,6 @@ export const lostSamples = ({ restores, mirror }: Scene): readonly Row<"usage_sa
 export const hasLostChange = ({ restores }: Scene, vmId: string): boolean =>
   restores.some(({ lostChanges }) => lostChanges.has(vmId));
 
-/**
- * A VM of which a move was begun, or went on, in the lost hours: which of its hosts has it by then, the hosts alone know.
- */
-export const hasLostMove = ({ restores }: Scene, vmId: string): boolean =>
-  restores.some(({ lostMoves }) => lostMoves.has(vmId));
-
 /** Since the provider has told again of what went back in the lost hours, nothing excuses an order that does not know it. */
 export const mayNotKnowYet = ({ restores }: Scene, orderId: string): boolean =>
   restores.some(({ orders }) => {

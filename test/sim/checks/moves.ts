@@ -1,6 +1,6 @@
 import type { SimHost } from "../host.ts";
 import type { Row } from "../mirror.ts";
-import { hasLostMove, isLostVm } from "./lost-hour.ts";
+import { isLostVm } from "./lost-hour.ts";
 import { FOREIGN } from "../sim-world.ts";
 import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
@@ -34,7 +34,7 @@ export const oneHostHasIt: MakeCheck = (scene) => ({
     const running = new Map<string, string>();
     return first(machines(scene), ({ host, vm }) => {
       const row = scene.mirror.vms.get(vm.vmId);
-      if (row === undefined || hasLostMove(scene, vm.vmId)) return undefined;
+      if (row === undefined) return undefined;
       const isAllowed = mayHave(scene, row).some(
         ([hostId, epoch]) => hostId === host.hostId && epoch === vm.ownerEpoch,
       );
@@ -72,8 +72,6 @@ export const ownerMovesByRelease: MakeCheck = (scene) => {
         const { vm_id: vmId, source_host_id, destination_host_id, source_epoch, epoch } = after;
         const known = drawn.get(vmId) ?? new Map([[source_epoch, source_host_id]]);
         drawn.set(vmId, known);
-        // What was drawn in hours that are lost is known to hosts alone.
-        if (hasLostMove(scene, vmId)) return undefined;
         if (known.has(epoch)) return `epoch ${epoch} of VM ${vmId} was drawn twice`;
         known.set(epoch, destination_host_id);
         return undefined;
@@ -83,7 +81,6 @@ export const ownerMovesByRelease: MakeCheck = (scene) => {
           return before !== null && after !== null && before.host_id !== after.host_id
             ? `VM ${after.id} has another host under one epoch`
             : undefined;
-        if (hasLostMove(scene, after.id)) return undefined;
         const move = scene.mirror.moves
           .all()
           .find((each) => each.vm_id === after.id && each.epoch === after.owner_epoch);
@@ -192,7 +189,7 @@ export const diskGoesWithIt: MakeCheck = (scene) => {
   };
 };
 
-/** What was taken from it by hand, made anew, told to go, or lost with the hours that a database lost, may be another one. */
+/** What was taken from it by hand, made anew, or told to go, may be another one. */
 const isExempt = (scene: Scene, row: Row<"vms">): boolean =>
   row.presence === "absent" ||
   row.lost_at !== null ||
@@ -200,8 +197,7 @@ const isExempt = (scene: Scene, row: Row<"vms">): boolean =>
   scene.mirror.actions.all().some((a) => a.vm_id === row.id && a.type === "recreate") ||
   scene.hosts.some(({ world }) =>
     [...world.disks.values()].some((d) => d.vmId === row.id && world.takenByHand.has(d.serial)),
-  ) ||
-  hasLostMove(scene, row.id);
+  );
 
 /**
  * 19. A host's document names only what is bound to it, or moves from or to it, under the epoch that is this host's; and once it is the
