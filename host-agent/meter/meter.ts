@@ -7,7 +7,7 @@ import type { Look, Observer } from "#host-agent/converge/observer.ts";
 import { beginFlush, sendSamples, SPLITS_A_FLUSH, SPLITS_TO_ONE } from "./send-samples.ts";
 import { SAMPLES_A_BATCH, type Spool } from "./spool.ts";
 import { within } from "#host-agent/time-limit.ts";
-import { firstMark, takeSample, type MeterMark } from "./usage.ts";
+import { epochOf, firstMark, takeSample, type MeterMark } from "./usage.ts";
 
 export interface Meter {
   /** Learns from a look when a VM was first seen running, and writes it down. */
@@ -57,17 +57,11 @@ export function createMeter(ports: {
     return (vmId) => epochs.has(vmId) && look.vms.get(vmId)?.ownerEpoch === epochs.get(vmId);
   }
 
-  /**
-   * From where the VM is counted now. A mark of an epoch that is over is none: another host owned the VM since, and counted it. One of
-   * an agent of before says no epoch, and goes on in the present one.
-   */
+  /** From where the VM is counted now. A mark of an epoch that is over is none: another host owned the VM since, and counted it. */
   function markIn(look: Look, vmId: string): MeterMark | null {
     const ownerEpoch = look.vms.get(vmId)?.ownerEpoch;
-    for (const mark of [spool.mark(vmId), marking.get(vmId)]) {
-      const isOfNow = mark && (mark.ownerEpoch ?? ownerEpoch) === ownerEpoch;
-      if (isOfNow) return { ...mark, ...(ownerEpoch !== undefined && { ownerEpoch }) };
-    }
-    return null;
+    const marks = [spool.mark(vmId), marking.get(vmId)];
+    return marks.find((mark) => mark && epochOf(mark) === ownerEpoch) ?? null;
   }
 
   async function sampleNow(): Promise<number> {

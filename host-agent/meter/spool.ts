@@ -3,7 +3,7 @@ import { UsageSample } from "#core/contracts/agent/usage.ts";
 import type { Log } from "#core/ports.ts";
 import { CorruptState, loadSaved, save } from "#host-agent/state/saved.ts";
 import type { StateStore } from "#host-agent/state/state-store.ts";
-import { MeterMark } from "./usage.ts";
+import { epochOf, MeterMark } from "./usage.ts";
 
 const FOLDER = "spool";
 const MARKS = "meter.json";
@@ -69,15 +69,18 @@ export function createSpool(
   let lastNumber = 0;
 
   const nextName = () => `${String(++lastNumber).padStart(12, "0")}.json`;
-  /** A VM that moved away and came again is counted from then, in its new epoch. A sample's mark comes before any first mark: one of a look that was written late would count all anew. */
+  /**
+   * A VM that moved away and came again is counted from then, in its new epoch. Within one, a sample's mark comes before any first mark: one of a look that
+   * was written late would count all anew.
+   */
+  const isFurther = (mark: MeterMark, known: MeterMark): boolean => {
+    const [epoch, before] = [epochOf(mark), epochOf(known)];
+    if (epoch !== before) return epoch > before;
+    return mark.nextSeq > 0 && (known.nextSeq === 0 || known.at < mark.at);
+  };
   const learn = (mark: MeterMark) => {
     const known = marks.get(mark.vmId);
-    const isLater = (mark.ownerEpoch ?? 0) > (known?.ownerEpoch ?? 0);
-    const isFurther =
-      known === undefined ||
-      isLater ||
-      (mark.nextSeq > 0 && (known.nextSeq === 0 || known.at < mark.at));
-    if (isFurther) marks.set(mark.vmId, mark);
+    if (known === undefined || isFurther(mark, known)) marks.set(mark.vmId, mark);
   };
 
   const drop = (name: string) => {

@@ -8,8 +8,11 @@ const Bytes = z.string().regex(/^\d+$/);
 /** Where the last sample of a VM ended: what the next one is counted from. */
 export const MeterMark = z.object({
   vmId: z.uuid(),
-  /** In which this host owned the VM then. Left out by agents of before there were moves. */
-  ownerEpoch: z.int().positive().optional(),
+  /**
+   * In which this host owned the VM then; left out of the first, which VMs that never moved are in: agents of before there were moves read
+   * these marks too, and strictly.
+   */
+  ownerEpoch: z.int().min(2).optional(),
   bootEpoch: z.string(),
   nextSeq: z.int().nonnegative(),
   at: Instant,
@@ -21,15 +24,19 @@ export const MeterMark = z.object({
 });
 export type MeterMark = z.infer<typeof MeterMark>;
 
+const FIRST_EPOCH = 1;
+export const epochOf = ({ ownerEpoch = FIRST_EPOCH }: Pick<MeterMark, "ownerEpoch">): number =>
+  ownerEpoch;
+
 /** Where a boot epoch without any mark before it begins to be counted: its counters begin at zero. */
 export const firstMark = (
   vmId: string,
   bootEpoch: string,
   at: Date,
-  ownerEpoch?: number,
+  ownerEpoch = FIRST_EPOCH,
 ): MeterMark => ({
   vmId,
-  ...(ownerEpoch !== undefined && { ownerEpoch }),
+  ...(ownerEpoch !== FIRST_EPOCH && { ownerEpoch }),
   bootEpoch,
   nextSeq: 0,
   at: at.toISOString(),
