@@ -58,7 +58,7 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
     }
   }
 
-  test("500 VMs are listed in one round trip, for 1.5 s of the CPU", async ({ task }) => {
+  test("500 VMs are listed in one round trip, for a few seconds of the CPU", async ({ task }) => {
     world = await aWorld();
     // What they are limited to is asked once a minute: here, before they are counted.
     const still = realClock.now();
@@ -94,7 +94,8 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
       "of which the stand-in's cmdlets, ms on average": Math.round(own),
     };
     expect(cpu).toBeGreaterThan(0);
-    expect(cpu).toBeLessThanOrEqual(1500);
+    // 1.2 to 2 s, by the machine and what it does besides. What this keeps off is a look for each VM, which takes many times that.
+    expect(cpu).toBeLessThanOrEqual(4500);
   });
 
   test("500 running VMs are counted in one round trip, and as many cmdlets as one VM takes", async ({

@@ -23,14 +23,15 @@ function Read-Tag([string]$Text) {
     $match = [regex]::Match([string]$Text, $script:TagPattern)
     if (-not $match.Success) { return $null }
     $installation = [regex]::Match([string]$Text, $script:InstallationPattern)
+    $state = $match.Groups[4].Value
     @{
         installation = if ($installation.Success) { $installation.Groups[1].Value } else { $null }
         vmId    = $match.Groups[1].Value
         epoch   = [int]$match.Groups[2].Value
         diskGib = if ($match.Groups[3].Success) { [int]$match.Groups[3].Value } else { 0 }
         # It was whole once, and is so still where it was released.
-        ready   = $match.Groups[4].Value -cin 'ready', 'released'
-        released = $match.Groups[4].Value -ceq 'released' -or [regex]::IsMatch([string]$Text, $script:ReleasedPattern)
+        ready   = $state -ceq 'ready' -or $state -ceq 'released'
+        released = $state -ceq 'released' -or ($Text.Contains('berth-released') -and [regex]::IsMatch($Text, $script:ReleasedPattern))
     }
 }
 
