@@ -98,7 +98,10 @@ function stepOf(move: Move, decision: Exclude<Decision, { kind: "wait" }>) {
 
 /** That it is at work is heard; that it failed is not: what fails again and again ends by its deadline. */
 const isHeard = (move: Move, word: Word | null): boolean =>
-  word !== null && move.step === "copy" && word.isAtWork === true;
+  word?.isAtWork === true &&
+  move.step === "copy" &&
+  // Of the end whose turn it is: the other one has nothing to do but to say so, again and again.
+  word.role === (move.sentSha256 === null ? "source" : "destination");
 
 /** A cold move's guest stands still from when its source shows it off. */
 const stoppedNow = (move: Move, seen: SeenOfMove, now: Date): { stoppedAt: Date } | null =>

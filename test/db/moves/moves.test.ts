@@ -150,6 +150,8 @@ describe("before the release, what fails leads back to the source", () => {
     cp.clock.advance(10 * 60_000);
     expect(await followMove(cp.deps, vm.vmId)).toBe("waits");
     await hostSays(cp, vm.from, { moves: [{ step: "copy", error }] }, of);
+    // The other end waits, and says so again and again: that brings nothing forward.
+    await hostSays(cp, vm.to, { moves: [{ step: "copy" }] }, of);
     cp.clock.advance(6 * 60_000);
     expect(await followMove(cp.deps, vm.vmId)).toBe("went_on");
     expect(await moveOf(begun.move.id)).toMatchObject({
