@@ -42,6 +42,12 @@ describe("a look at libvirt", () => {
     await expect(aLook([hole]).one(uuid)).rejects.toEqual(refused);
   });
 
+  test("sees a host whole on which others come and go at every look", async () => {
+    const passerBy = (n: number) => uuid.replace(/1$/, String(n));
+    const looks = [2, 3, 4, 5, 6].map((n) => ({ list: `${uuid} ${passerBy(n)}` }));
+    expect(await aLook(looks).all()).toEqual([runs]);
+  });
+
   const none = { transient: "", persistent: "", stats: "", list: "" };
 
   test("finds no domain where libvirt has none and the kernel no process of it", async () => {

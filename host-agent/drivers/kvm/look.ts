@@ -42,23 +42,33 @@ export function createLook(ports: {
   const parsed = new Map<string, { digest: string; domain: Domain }>();
 
   return {
-    /** Every domain on the host, ours or not, in two processes whatever their number. */
-    all: async (signal?: AbortSignal): Promise<Found[]> =>
-      await again(signal, async () => {
+    /**
+     * Every domain on the host, ours or not, in two processes whatever their number. Each fits in itself; they need not be of
+     * one moment: only those that did not fit are looked at again, or a host on which somebody makes VMs were never seen whole.
+     */
+    all: async (signal?: AbortSignal): Promise<Found[]> => {
+      const whole = new Map<string, Found>();
+      let open: ReadonlySet<string> | undefined;
+      return await again(signal, async () => {
         const call = { signal, timeoutMs: LOOK_TIMEOUT_MS };
         const [passing = "", lasting = "", stats = "", list = ""] = await libvirt.readThen(
           [TRANSIENT, PERSISTENT, ["domstats", "--state"]],
           LIST,
           call,
         );
-        const uuids = uuidsOf(list);
+        const there = uuidsOf(list);
+        const uuids = there.filter((uuid) => open?.has(uuid) ?? true);
         const xmls = await libvirt.read(
           uuids.map((uuid) => ["dumpxml", uuid]),
           call,
         );
-        for (const uuid of parsed.keys()) if (!uuids.includes(uuid)) parsed.delete(uuid);
-        return found(uuids, xmls, { stats, passing, lasting });
-      }),
+        for (const uuid of parsed.keys()) if (!there.includes(uuid)) parsed.delete(uuid);
+        const fitting = found(uuids, xmls, { stats, passing, lasting });
+        for (const domain of fitting) whole.set(domain.uuid, domain);
+        open = new Set(uuids).difference(whole);
+        return open.size === 0 ? [...whole.values()] : undefined;
+      });
+    },
 
     /** One domain, in one process; null when libvirt positively has none of this id, and the kernel no process of it. */
     one: async (vmId: string, signal?: AbortSignal): Promise<Found | null> =>
@@ -71,26 +81,26 @@ export function createLook(ports: {
             { signal, timeoutMs: LOOK_TIMEOUT_MS },
           );
         if (!uuidsOf(list).includes(uuid)) return (await lives(uuid)) ? undefined : null;
-        return found([uuid], [xml], { stats, passing, lasting })?.[0];
+        return found([uuid], [xml], { stats, passing, lasting })[0];
       }),
   };
 
-  /** undefined when the answers do not fit together, because something changed between them. */
+  /** Without those of which the answers do not fit together, because something changed between them. */
   function found(
     uuids: string[],
     xmls: string[],
     answers: { stats: string; passing: string; lasting: string },
-  ): Found[] | undefined {
+  ): Found[] {
     const passing = new Set(uuidsOf(answers.passing));
     const lasting = new Set(uuidsOf(answers.lasting));
     const states = parseDomstats(answers.stats);
     const domains: Found[] = [];
     for (const [n, uuid] of uuids.entries()) {
       const xml = (xmls[n] ?? "").trim();
-      if (xml === "" || passing.has(uuid) === lasting.has(uuid)) return undefined;
+      if (xml === "" || passing.has(uuid) === lasting.has(uuid)) continue;
       const domain = parse(uuid, xml);
       const state = states.get(domain.name);
-      if (state === undefined) return undefined;
+      if (state === undefined) continue;
       const foreign = isForeign(domain.own?.installation ?? null, installation());
       domains.push({
         ...domain,
