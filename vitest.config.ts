@@ -1,7 +1,7 @@
 import { availableParallelism } from "node:os";
 import path from "node:path";
 import { defineConfig } from "vitest/config";
-import { drawnBy, LONG } from "./test/harness/extent.ts";
+import { extent, LONG } from "./test/harness/extent.ts";
 
 const POSTGRES = "./test/harness/postgres-setup.ts";
 const STRIPE_JUDGE = "./test/harness/judge-setup.ts";
@@ -10,10 +10,7 @@ const JUDGED = "./test/harness/judged-setup.ts";
 // Many processes load the same: what Node stripped of its types and compiled once is not compiled again.
 process.env["NODE_COMPILE_CACHE"] ??= path.join(import.meta.dirname, ".cache/compiled");
 // Vitest may read this more than once.
-if (process.env["BERTH_TEST_TOLD"] === undefined)
-  process.stderr.write(
-    LONG ? "whole (BERTH_TEST_LONG=1)\n" : `costly tests do a sample, ${drawnBy}\n`,
-  );
+if (process.env["BERTH_TEST_TOLD"] === undefined) process.stderr.write(`${extent}\n`);
 process.env["BERTH_TEST_TOLD"] = "1";
 
 /** Where `.ci/run` wants the results as data, besides what is printed. */

@@ -1,6 +1,6 @@
 import type { EventName } from "#core/contracts/events.ts";
 import { emits } from "./emits.ts";
-import { LONG, sampled } from "./extent.ts";
+import { sampled } from "./extent.ts";
 import { changesBetween, snapshot } from "./dump.ts";
 import type { ControlPlane } from "./control-plane.ts";
 
@@ -73,9 +73,7 @@ const MOST_BETWEEN = 4;
 
 /** The points at which it is to fail. */
 function triedOf(points: readonly string[]): readonly { n: number; at: string }[] {
-  const all = points.map((at, n) => ({ n, at }));
-  if (LONG) return all;
-  const [first, ...rest] = all;
+  const [first, ...rest] = points.map((at, n) => ({ n, at }));
   const last = rest.pop();
   const between = sampled(points.join(), rest, MOST_BETWEEN);
   return [first, ...between, last].filter((point) => point !== undefined);
