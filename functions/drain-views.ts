@@ -10,12 +10,13 @@ export const toDrainPlanView = ({ effects, hash, done, vms }: DrainPlan): DrainP
   effects: [...effects],
   hash,
   done,
-  vms: vms.map(({ vmId, hostname, to, why }: PlannedVm) => ({
+  vms: vms.map(({ vmId, hostname, to, why, interrupts }: PlannedVm) => ({
     vmId: toWireId("vm", vmId),
     hostname,
     destination: to && { id: toWireId("host", to.host.id), name: to.host.name },
     method: to?.method ?? null,
     against: why,
+    interrupts,
   })),
 });
 
@@ -35,6 +36,12 @@ export const toDrainView = (d: CountedDrain): DrainView => {
       stays: count("stays"),
       gone: count("gone"),
       left_out: count("left_out"),
+    },
+    window: d.window && {
+      startsAt: d.window.startsAt.toISOString(),
+      endsAt: d.window.endsAt.toISOString(),
+      noticeHours: d.window.noticeHours,
+      told: d.window.told,
     },
     startedAt: d.startedAt.toISOString(),
     endedAt: d.endedAt?.toISOString() ?? null,

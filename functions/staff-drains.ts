@@ -6,6 +6,7 @@ import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { drainHost } from "#commands/moves/drain-host.ts";
 import { showDrain } from "#commands/moves/show-drain.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { toAskedWindow } from "#functions/asked-window.ts";
 import { toDrainPlanView, toDrainView, toDrainVmView } from "#functions/drain-views.ts";
 import { newRouter } from "#functions/router.ts";
 import { problems, unwrap } from "#functions/problems.ts";
@@ -22,14 +23,21 @@ const drainRoute = (deps: Deps) =>
     description:
       "A dry run shows for each VM where it would go now, how, and what stands against it. Nothing is held by it: each VM is planned anew at its " +
       "turn, the largest first. What passes is tried again for an hour; a VM that cannot be moved stays, with its reason. It stops between " +
-      "VMs as soon as the host is activated, cordoned, or in maintenance. Customers are not told of it.",
+      "VMs as soon as the host is activated, cordoned, or in maintenance. With a `window`, what runs and cannot move while it runs is stopped in " +
+      "that time alone, and customers are told of it before; without one they are not.",
     tags: ["Staff"],
     method: "post",
     path,
     request: { params, body: { required: true, content: json(DrainHost) } },
     responses: {
       200: { description: "What it comes to, or came to", content: json(DrainPlanView) },
-      ...problems("host_not_found", "host_wrong_state", "plan_changed"),
+      ...problems(
+        "host_not_found",
+        "host_wrong_state",
+        "plan_changed",
+        "maintenance_invalid",
+        "notice_too_short",
+      ),
     },
   });
 
@@ -52,7 +60,13 @@ const showRoute = (deps: Deps) =>
 export const staffDrainRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
     .openapi(drainRoute(deps), async (c) => {
-      const asked = { ...c.req.valid("json"), who: c.get("who"), hostId: c.req.valid("param").id };
+      const { window, ...body } = c.req.valid("json");
+      const asked = {
+        ...body,
+        window: window && toAskedWindow(window),
+        who: c.get("who"),
+        hostId: c.req.valid("param").id,
+      };
       const plan = unwrap(await drainHost(deps, asked));
       if (plan.done) await ringNow(deps);
       return c.json(toDrainPlanView(plan), 200);

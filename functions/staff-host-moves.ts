@@ -8,6 +8,7 @@ import { activateHost, cordonHost, retireHost } from "#commands/hosts/move-host.
 import { cancelMaintenance, planMaintenance } from "#commands/hosts/plan-maintenance.ts";
 import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
+import { toAskedWindow } from "#functions/asked-window.ts";
 import { toForcedView } from "#functions/desk-views.ts";
 import { newRouter } from "#functions/router.ts";
 import { problems, unwrap } from "#functions/problems.ts";
@@ -112,11 +113,7 @@ export const staffHostMoveRoutes = (deps: Deps) =>
     .openapi(maintenanceRoute(deps), async (c) => {
       const { startsAt, endsAt, noticeHours, ...rest } = c.req.valid("json");
       const asked = { ...rest, who: c.get("who"), hostId: c.req.valid("param").id };
-      const window = {
-        startsAt: startsAt === undefined ? undefined : new Date(startsAt),
-        endsAt: new Date(endsAt),
-        noticeHours,
-      };
+      const window = toAskedWindow({ startsAt, endsAt, noticeHours });
       const planned = unwrap(await planMaintenance(deps, { ...asked, window }));
       await ringNow(deps);
       return c.json(toForcedView(planned, asked), 200);

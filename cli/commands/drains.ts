@@ -4,6 +4,7 @@ import {
   MOST_PARALLEL,
   USUAL_PARALLEL,
 } from "#core/contracts/api/drains.ts";
+import { MOST_NOTICE_HOURS } from "#core/contracts/api/hosts.ts";
 import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
 import { byHash, FORCED } from "../forced.ts";
@@ -13,7 +14,7 @@ import { columnsOf, toned, type Block, type Shown } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { until, WATCH } from "../watch.ts";
-import { command, count, oneOf } from "./command.ts";
+import { command, count, oneOf, optional } from "./command.ts";
 import { REASON } from "./desk.ts";
 import { HOST } from "./hosts.ts";
 
@@ -28,6 +29,11 @@ const drainCounts = ({ vms }: Pick<Drain, "vms">): string =>
     .map(([state, number]) => `${number} ${state.replace("left_out", "left out")}`)
     .join(", ") || "no VMs";
 
+const windowOf = ({ window }: Drain): string =>
+  window === null
+    ? "whenever their turn comes"
+    : `${when(window.startsAt)} to ${when(window.endsAt)}, ${window.told} customers told`;
+
 const drainBlock = (drain: Drain): Block => ({
   kind: "fields",
   fields: [
@@ -36,6 +42,7 @@ const drainBlock = (drain: Drain): Block => ({
     ["vms", drainCounts(drain)],
     ["how", drain.method],
     ["at once", String(drain.maxParallel)],
+    ["stops VMs", windowOf(drain)],
     ["reason", drain.reason],
     ["begun", when(drain.startedAt)],
     ["ended", when(drain.endedAt)],
@@ -107,6 +114,21 @@ async function watched(
   };
 }
 
+type Window = Readonly<{
+  end: string | undefined;
+  start: string | undefined;
+  noticeHours: number | undefined;
+}>;
+
+/** undefined: none is asked for. A beginning or a notice without an end is a mistake, and nobody is stopped by it. */
+function windowFrom({ end, start, noticeHours }: Window) {
+  if (end !== undefined) return { startsAt: start, endsAt: end, noticeHours };
+  if (start === undefined && noticeHours === undefined) return undefined;
+  throw new Failure("usage", "end_missing", "a time in which VMs are stopped has an end", {
+    wayOut: "add --end",
+  });
+}
+
 export const drainCommands = [
   command("host drain", "Empty a host: its VMs move away, so many at once", {
     staff: true,
@@ -114,11 +136,23 @@ export const drainCommands = [
     options: {
       method: oneOf("live where that can be, or all of them cold (auto)", DrainMethodName.options),
       maxParallel: count(`so many at once, at most (${USUAL_PARALLEL})`, MOST_PARALLEL),
+      end: optional("stop running VMs until then alone, and tell their customers", {
+        value: "instant",
+      }),
+      start: optional("stop running VMs from then on; left out, now", { value: "instant" }),
+      noticeHours: count(
+        "so many hours before that customers are told; 0 at its beginning",
+        MOST_NOTICE_HOURS,
+        0,
+      ),
       reason: REASON,
       ...FORCED,
       ...WATCH,
     },
-    run: async (session, { host }, { method, maxParallel, reason, watch, timeout, ...forced }) => {
+    run: async (session, { host }, options) => {
+      const { method, maxParallel, reason, watch, timeout, end, start, noticeHours, ...forced } =
+        options;
+      const window = windowFrom({ end, start, noticeHours });
       const id = await hostId(session, host);
       const client = await session.client();
       const { answer, done } = await byHash(
@@ -128,7 +162,7 @@ export const drainCommands = [
         (more) =>
           client.call("drainHost", {
             path: { id },
-            body: { method, maxParallel, reason, ...more },
+            body: { method, maxParallel, window, reason, ...more },
           }),
         ({ value: { hash, effects, vms } }) => ({
           hash,

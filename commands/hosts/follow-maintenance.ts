@@ -37,10 +37,10 @@ export async function followMaintenance(
 async function tellCustomers(deps: Deps): Promise<number> {
   const at = stamp(deps);
   let told = 0;
-  for (const hostId of await hostsToTellOf(deps.db, at.now, MOST))
+  for (const { hostId, kind } of await hostsToTellOf(deps.db, at.now, MOST))
     told += await inTransaction(deps.db, async (tx) => {
       await lockHost(tx, hostId);
-      const window = await openWindowOf(tx, hostId);
+      const window = await openWindowOf(tx, hostId, kind);
       // It was moved, or cancelled, a moment ago: who is to hear of that was told with it.
       if (window === undefined || noticeAt(window) > at.now) return 0;
       return tellOfWindow(tx, window, "all", at, SWEEP);
@@ -54,7 +54,7 @@ async function beginDue(deps: Deps): Promise<number> {
   for (const hostId of await hostsToBegin(deps.db, at.now, MOST))
     await inTransaction(deps.db, async (tx) => {
       const host = await lockHost(tx, hostId);
-      const window = await openWindowOf(tx, hostId);
+      const window = await openWindowOf(tx, hostId, "maintenance");
       if (!host || !window || window.begunAt !== null || window.startsAt > at.now) return;
       // Nobody swept while it was to be: it did not take place, and who was told of it has seen so.
       if (window.endsAt <= at.now || nextHostState(host.state, "begin_maintenance") === undefined) {

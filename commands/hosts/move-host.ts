@@ -77,7 +77,7 @@ async function move<R extends Refusal<string> = never>(
       const to = nextHostState(host.state, command);
       if (to === undefined || to === "maintenance")
         return refuse("host_wrong_state", whyNot(host.state, command));
-      const window = (await openWindowOf(tx, host.id)) ?? null;
+      const window = (await openWindowOf(tx, host.id, "maintenance")) ?? null;
       if (to === host.state)
         return ok({
           of: { hostId: host.id, command, state: host.state },

@@ -41,7 +41,7 @@ export async function planMaintenance(
       if (nextHostState(host.state, "begin_maintenance") === undefined)
         return refuse("host_wrong_state", `this host is ${host.state}`);
       const at = stamp(deps);
-      const open = (await openWindowOf(tx, host.id)) ?? null;
+      const open = (await openWindowOf(tx, host.id, "maintenance")) ?? null;
       const decided = decideWindow(open, input.window, at.now);
       if (!decided.ok) return decided;
       const { startsAt, endsAt, noticeHours } = input.window;
@@ -114,7 +114,14 @@ async function write(
 ): Promise<MaintenanceWindow> {
   if (open === null) {
     const begunAt = null;
-    const made = { id: at.newId(), hostId, ...to, revision: 1, begunAt };
+    const made = {
+      id: at.newId(),
+      hostId,
+      kind: "maintenance" as const,
+      ...to,
+      revision: 1,
+      begunAt,
+    };
     const window = { ...made, endedAt: null, cancelledAt: null };
     await insertWindow(tx, window, at.now);
     return window;
@@ -159,7 +166,7 @@ export const cancelMaintenance = (
   force(deps, input, async (tx): Promise<Result<Planned<null, CancelRefusal>, CancelRefusal>> => {
     const host = await lockHost(tx, input.hostId);
     if (!host) return refuse("host_not_found", "no such host");
-    const window = await openWindowOf(tx, host.id);
+    const window = await openWindowOf(tx, host.id, "maintenance");
     if (window === undefined) return refuse("no_maintenance", "none is planned for this host");
     if (window.begunAt !== null)
       return refuse("no_maintenance", "it has begun: activate the host, or cordon it, to end it");

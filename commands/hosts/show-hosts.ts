@@ -78,7 +78,7 @@ export async function showHost(
   const [standing] = host ? await standingOf(deps, [host]) : [];
   if (!standing) return refuse("host_not_found", "no such host");
   const [window, images, drain, findings] = await Promise.all([
-    openWindowOf(deps.db, hostId),
+    openWindowOf(deps.db, hostId, "maintenance"),
     standing.facts?.images === undefined ? null : heldImagesOf(deps.db, hostId),
     standing.host.state === "draining" ? countedDrainOf(deps.db, hostId) : null,
     listFindings(

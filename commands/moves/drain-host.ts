@@ -1,5 +1,11 @@
 import { actorOf, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import { nextHostState, type HostState } from "#core/hosts/host-state.ts";
+import {
+  decideWindow,
+  type AskedWindow,
+  type MaintenanceWindow,
+  type WindowRefusal,
+} from "#core/hosts/maintenance.ts";
 import { doesPass, whyNotNow, type DrainMethod, type WhyNotDrained } from "#core/moves/drain.ts";
 import type { MoveMethod } from "#core/moves/move.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
@@ -16,10 +22,13 @@ import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { hashOf, refuseOther, type Asked, type ForcedPlan } from "#commands/forced.ts";
+import { openDrainWindow } from "./drain-window.ts";
 import { concludeDrain, seenAt } from "./follow-drain.ts";
 import { planMove, type MovePlan, type Taken } from "./plan-move.ts";
 
-export type DrainRefusal = Refusal<"host_not_found" | "host_wrong_state" | "plan_changed">;
+export type DrainRefusal =
+  | Refusal<"host_not_found" | "host_wrong_state" | "plan_changed">
+  | WindowRefusal;
 type AskedDrain = Asked &
   Readonly<{
     who: AccountPrincipal;
@@ -27,6 +36,8 @@ type AskedDrain = Asked &
     reason: string;
     method: DrainMethod;
     maxParallel: number;
+    /** In which running VMs may be stopped, and of which customers are told before; left out: whenever their turn comes. */
+    window?: AskedWindow | undefined;
   }>;
 
 /** What would become of a VM now. */
@@ -36,7 +47,10 @@ export type PlannedVm = Readonly<{
   /** null: none was found, or it cannot go there. */
   to: Readonly<{ host: Pick<Host, "id" | "name">; method: MoveMethod }> | null;
   why: (WhyNotDrained & Readonly<{ passes: boolean }>) | null;
+  /** It runs, and would be stopped. */
+  interrupts: boolean;
 }>;
+type Times = Pick<MaintenanceWindow, "startsAt" | "endsAt" | "noticeHours">;
 export type DrainPlan = ForcedPlan & Readonly<{ vms: readonly PlannedVm[]; done: boolean }>;
 
 /**
@@ -54,15 +68,22 @@ export async function drainHost(
     return refuse("host_wrong_state", whyNot(host.state));
   const open = await latestDrainOf(deps.db, host.id);
   if (host.state === "draining" && open?.outcome === null) return drainedAlready(asked, host, open);
+  const window = asked.window && decideWindow(null, asked.window, deps.clock.now());
+  if (window && !window.ok) return window;
   const vms = await planVms(deps, host.id, asked.method);
   const { method, maxParallel } = asked;
   const shown = {
-    effects: effectsOf(vms, maxParallel),
+    effects: effectsOf(vms, maxParallel, window?.value ?? null),
     hash: hashOf({
       hostId: host.id,
       state: host.state,
       method,
       maxParallel,
+      window: asked.window && [
+        asked.window.startsAt?.toISOString() ?? null,
+        asked.window.endsAt.toISOString(),
+        window?.value.noticeHours,
+      ],
       vms: vms.map(({ vmId, to, why }) => ({ vmId, by: to?.method, against: why?.reason })),
     }),
     vms,
@@ -70,7 +91,9 @@ export async function drainHost(
   if (asked.dryRun) return ok({ ...shown, done: false });
   const same = refuseOther(shown, asked.hash);
   if (!same.ok) return same;
-  const begun = await inTransaction(deps.db, (tx) => begin(deps, tx, asked, { host, vms }));
+  const begun = await inTransaction(deps.db, (tx) =>
+    begin(deps, tx, asked, { host, vms, window: window?.value ?? null }),
+  );
   return begun.ok ? ok({ ...shown, done: true }) : begun;
 }
 
@@ -106,7 +129,8 @@ async function planVms(
     if (!seen.isHere) continue;
     const why = whyNotNow(seen);
     const to = whereTo(plan);
-    planned.push({ vmId, hostname, to, why: why && { ...why, passes: doesPass(why) } });
+    const { interrupts } = seen;
+    planned.push({ vmId, hostname, to, interrupts, why: why && { ...why, passes: doesPass(why) } });
     // What waits for something that passes needs its room there too.
     if (plan.destination && (why === null || doesPass(why))) take(taken, plan.destination.id, plan);
   }
@@ -139,7 +163,7 @@ async function begin(
   deps: Deps,
   tx: Tx,
   asked: AskedDrain,
-  planned: Readonly<{ host: Host; vms: readonly PlannedVm[] }>,
+  planned: Readonly<{ host: Host; vms: readonly PlannedVm[]; window: Times | null }>,
 ): Promise<Result<null, Refusal<"plan_changed">>> {
   const at = stamp(deps);
   const actor = actorOf(asked.who);
@@ -156,6 +180,7 @@ async function begin(
   const id = at.newId();
   const { reason, method, maxParallel } = asked;
   await saveHostState(tx, host.id, { state: to, maintenanceUntil: null });
+  const window = planned.window && (await openDrainWindow(tx, host.id, planned.window, at, actor));
   await insertDrain(tx, {
     id,
     hostId: host.id,
@@ -163,6 +188,7 @@ async function begin(
     reason,
     method,
     maxParallel,
+    windowId: window?.id ?? null,
     startedAt: at.now,
   });
   await recordChange(
@@ -171,7 +197,20 @@ async function begin(
       actor,
       action: "host.drain",
       subject: { kind: "host", id: host.id },
-      detail: { reason, from: host.state, to, drain_id: id, method, max_parallel: maxParallel },
+      detail: {
+        reason,
+        from: host.state,
+        to,
+        drain_id: id,
+        method,
+        max_parallel: maxParallel,
+        ...(window && {
+          window_id: window.id,
+          starts_at: window.startsAt.toISOString(),
+          ends_at: window.endsAt.toISOString(),
+          notice_hours: window.noticeHours,
+        }),
+      },
       events: [
         ...(to === host.state
           ? []
@@ -198,7 +237,11 @@ const whyNot = (state: HostState): string =>
     ? "this host is in maintenance: cordon it first"
     : `this host is ${state}`;
 
-function effectsOf(vms: readonly PlannedVm[], maxParallel: number): readonly string[] {
+function effectsOf(
+  vms: readonly PlannedVm[],
+  maxParallel: number,
+  window: Times | null,
+): readonly string[] {
   const by = (method: MoveMethod) =>
     vms.filter(({ to, why }) => why === null && to?.method === method).length;
   const waiting = vms.filter(({ why }) => why?.passes === true).length;
@@ -213,5 +256,10 @@ function effectsOf(vms: readonly PlannedVm[], maxParallel: number): readonly str
     "it gets no new VMs, and no VM on it grows",
     `its VMs move away, ${maxParallel} at once: ${vms.length} in all`,
     ...lines.flatMap(([n, what]) => (n === 0 ? [] : [`${n} ${what}`])),
+    ...(window ? [whenStopped(window)] : []),
   ];
 }
+
+const whenStopped = ({ startsAt, endsAt, noticeHours }: Times): string =>
+  `what runs is stopped for it between ${startsAt.toISOString()} and ${endsAt.toISOString()} alone, of which its customers are told ` +
+  (noticeHours === 0 ? "at its beginning" : `${noticeHours} hours before`);

@@ -31,6 +31,7 @@ import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { carryOut } from "./begin-move.ts";
+import { closeDrainWindow, windowOf } from "./drain-window.ts";
 import { planMove, type MovePlan } from "./plan-move.ts";
 
 const JOB = "drain";
@@ -113,11 +114,13 @@ async function lookAtDrain(
 /** Ends it, in the transaction of a caller who holds it. Moves in flight go on by themselves, and their rows say where they were. */
 export async function concludeDrain(
   tx: Tx,
-  { id, hostId }: Drain,
+  drain: Drain,
   outcome: DrainOutcome,
   at: At,
   actor: Actor,
 ): Promise<void> {
+  const { id, hostId } = drain;
+  await closeDrainWindow(tx, drain, at, actor);
   await leaveOutWaiting(tx, id, at.now);
   await endDrain(tx, id, { outcome, now: at.now });
   await recordChange(
@@ -151,9 +154,10 @@ async function giveTurn(deps: DrainDeps, id: string, vmId: string): Promise<void
     const { drain, tries } = found;
     const planned = await planMove(tx, { vmId, method: drain.method }, at.now);
     const plan = planned.ok ? planned.value : null;
-    const turn = decideTurn(seenAt(drain.hostId, plan), tries, at.now);
+    const window = await windowOf(tx, drain);
+    const turn = decideTurn(seenAt(drain.hostId, plan), { tries, window }, at.now);
     if (plan === null || turn.as !== "begin") {
-      if (turn.as !== "begin") await writeTurn(tx, of, turn, tries, at);
+      if (turn.as !== "begin") await writeTurn(tx, of, turn, at);
       return ok(null);
     }
     const by = { who: { job: JOB }, reason: `drain ${id}: ${drain.reason}` };
@@ -172,7 +176,7 @@ async function giveTurn(deps: DrainDeps, id: string, vmId: string): Promise<void
     const found = await findTurn(tx, of);
     if (!found) return;
     const turn = putOffOrGiveUp({ reason: "no_capacity", detail }, found.tries, at.now);
-    if (turn.as !== "begin") await writeTurn(tx, of, turn, found.tries, at);
+    if (turn.as !== "begin") await writeTurn(tx, of, turn, at);
   });
 }
 
@@ -195,23 +199,18 @@ export const seenAt = (hostId: string, plan: MovePlan | null) => ({
   isHere: plan !== null && plan.vm.hostId === hostId && plan.vm.presence === "present",
   checks: plan?.checks ?? [],
   hasDestination: plan !== null && plan.destination !== null,
+  interrupts: plan?.way?.method === "cold" && plan.vm.desiredPower === "running",
 });
 
 async function writeTurn(
   tx: Tx,
   of: OfVm,
   turn: Exclude<DrainTurn, { as: "begin" }>,
-  tries: number,
   at: At,
 ): Promise<void> {
   if (turn.as !== "put_off") return endVm(tx, of, "waiting", turn, at);
-  const { until: dueAt, why } = turn;
-  await saveDrainVm(tx, of, {
-    state: toState("waiting", "put_off"),
-    tries: tries + 1,
-    dueAt,
-    why,
-  });
+  const { until: dueAt, tries, why } = turn;
+  await saveDrainVm(tx, of, { state: toState("waiting", "put_off"), tries, dueAt, why });
 }
 
 async function endVm(

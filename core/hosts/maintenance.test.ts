@@ -17,6 +17,7 @@ const hours = (n: number) => minutesAfter(n * 60);
 const aWindow = (over: Partial<MaintenanceWindow> = {}): MaintenanceWindow => ({
   id: "window",
   hostId: "host",
+  kind: "maintenance",
   startsAt: hours(60),
   endsAt: hours(62),
   noticeHours: 12,
@@ -125,7 +126,11 @@ describe("a notice", () => {
     const { to, subject, text } = noticeMail(
       "announced",
       "ada@example.com",
-      { startsAt: new Date("2026-12-03T22:00:00Z"), endsAt: new Date("2026-12-04T01:30:00Z") },
+      {
+        kind: "maintenance",
+        startsAt: new Date("2026-12-03T22:00:00Z"),
+        endsAt: new Date("2026-12-04T01:30:00Z"),
+      },
       names,
     );
     expect({ to, subject }).toEqual({
@@ -138,11 +143,15 @@ describe("a notice", () => {
   });
 
   test.each([
-    ["moved", "at another time"],
-    ["cancelled", "is cancelled"],
-  ] as const)("that is %s says so", (kind, words) => {
-    const { text } = noticeMail(kind, "ada@example.com", aWindow(), ["web-1"]);
+    ["maintenance", "moved", "at another time"],
+    ["maintenance", "cancelled", "is cancelled"],
+    ["drain", "announced", "shut down once"],
+    ["drain", "moved", "at another time"],
+    ["drain", "cancelled", "is cancelled"],
+  ] as const)("of a %s that is %s says so", (of, kind, words) => {
+    const { text } = noticeMail(kind, "ada@example.com", aWindow({ kind: of }), ["web-1"]);
     expect(text).toContain(words);
+    expect(text).toContain("\n\n  web-1\n");
     expect(text.includes("runs again")).toBe(kind !== "cancelled");
   });
 });

@@ -1,17 +1,22 @@
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 
+/** What a window is for: somebody is at the host, its reboot among it; or what runs on it is moved away by a stop (`core/moves/drain.ts`). */
+export const WINDOW_KINDS = ["maintenance", "drain"] as const;
+export type WindowKind = (typeof WINDOW_KINDS)[number];
+
 /**
- * A time in which somebody is at a host, its reboot among it. `noticeHours`: customers with a VM on it are told so long before it
+ * A time in which a host's VMs may be interrupted. `noticeHours`: customers with a VM on it are told so long before it
  * begins. `revision` rises whenever what they were told is not so any more.
  */
 export type MaintenanceWindow = Readonly<{
   id: string;
   hostId: string;
+  kind: WindowKind;
   startsAt: Date;
   endsAt: Date;
   noticeHours: number;
   revision: number;
-  /** null: it has not begun. */
+  /** null: it has not begun, or nobody has looked since. */
   begunAt: Date | null;
   endedAt: Date | null;
   cancelledAt: Date | null;
@@ -87,11 +92,52 @@ export function noticeKind(
   return wasTold ? "moved" : "announced";
 }
 
-const SUBJECT = {
-  announced: "Maintenance of your servers",
-  moved: "Maintenance of your servers: at another time",
-  cancelled: "Maintenance of your servers: cancelled",
-} as const satisfies Record<NoticeKind, string>;
+type Words = Readonly<{ subject: string; says: (when: string) => string; ends: string }>;
+const RUNS_AGAIN = "There is nothing that you have to do: a server that ran runs again.";
+const MAINTENANCE = "Maintenance of your servers";
+const DRAIN = "A move of your servers";
+const WORDS = {
+  maintenance: {
+    announced: {
+      subject: MAINTENANCE,
+      says: (when) =>
+        `We maintain a machine that your servers run on, ${when}. In that time they may be restarted, and be away for a while.`,
+      ends: RUNS_AGAIN,
+    },
+    moved: {
+      subject: `${MAINTENANCE}: at another time`,
+      says: (when) =>
+        `The maintenance that we told you of is at another time now: ${when}. In that time your servers may be restarted, and be away for a while.`,
+      ends: RUNS_AGAIN,
+    },
+    cancelled: {
+      subject: `${MAINTENANCE}: cancelled`,
+      says: (when) =>
+        `The maintenance that we told you of, ${when}, is cancelled. Your servers stay as they are.`,
+      ends: "",
+    },
+  },
+  drain: {
+    announced: {
+      subject: DRAIN,
+      says: (when) =>
+        `We move your servers to another machine, ${when}. In that time each may be shut down once, and is away while its disk is copied. Its addresses and all that is on it stay the same.`,
+      ends: RUNS_AGAIN,
+    },
+    moved: {
+      subject: `${DRAIN}: at another time`,
+      says: (when) =>
+        `The move to another machine that we told you of is at another time now: ${when}. In that time each server may be shut down once, and is away while its disk is copied.`,
+      ends: RUNS_AGAIN,
+    },
+    cancelled: {
+      subject: `${DRAIN}: cancelled`,
+      says: (when) =>
+        `The move to another machine that we told you of, ${when}, is cancelled. These servers stay where they are.`,
+      ends: "",
+    },
+  },
+} as const satisfies Record<WindowKind, Record<NoticeKind, Words>>;
 
 const MOST_NAMED = 50;
 const told = (at: Date): string => `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
@@ -100,23 +146,16 @@ const told = (at: Date): string => `${at.toISOString().slice(0, 16).replace("T",
 export function noticeMail(
   kind: NoticeKind,
   to: string,
-  window: Pick<Times, "startsAt" | "endsAt">,
+  window: Pick<MaintenanceWindow, "kind" | "startsAt" | "endsAt">,
   hostnames: readonly string[],
 ): { to: string; subject: string; text: string } {
   const when = `from ${told(window.startsAt)} to ${told(window.endsAt)}`;
-  const about = {
-    announced: `We maintain a machine that your servers run on, ${when}. In that time they may be restarted, and be away for a while.`,
-    moved: `The maintenance that we told you of is at another time now: ${when}. In that time your servers may be restarted, and be away for a while.`,
-    cancelled: `The maintenance that we told you of, ${when}, is cancelled. Your servers stay as they are.`,
-  }[kind];
+  const { subject, says, ends } = WORDS[window.kind][kind];
   const more = hostnames.length - MOST_NAMED;
   const named = [
     ...hostnames.slice(0, MOST_NAMED).map((name) => `  ${name}`),
     ...(more > 0 ? [`  and ${more} more`] : []),
   ].join("\n");
-  const todo =
-    kind === "cancelled"
-      ? ""
-      : "\n\nThere is nothing that you have to do: a server that ran runs again.";
-  return { to, subject: `Berth: ${SUBJECT[kind]}`, text: `${about}\n\n${named}${todo}\n` };
+  const paragraphs = [says(when), named, ends].filter((each) => each !== "");
+  return { to, subject: `Berth: ${subject}`, text: `${paragraphs.join("\n\n")}\n` };
 }

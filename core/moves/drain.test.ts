@@ -46,7 +46,8 @@ describe("at its turn", () => {
   const turn = (
     checks: readonly Checked[],
     { tries = 0, hasDestination = true, isHere = true } = {},
-  ) => decideTurn({ checks, hasDestination, isHere }, tries, NOW);
+  ) =>
+    decideTurn({ checks, hasDestination, isHere, interrupts: true }, { tries, window: null }, NOW);
   const inFive = new Date("2026-03-01T00:05:00Z");
 
   test("a VM that nothing stands against is begun", () => {
@@ -83,6 +84,31 @@ describe("at its turn", () => {
 
   test("one that is gone is not looked at further", () => {
     expect(turn(against("image"), { isHere: false })).toEqual({ as: "vanish" });
+  });
+
+  const HOUR_MS = 3_600_000;
+  const hours = (n: number) => new Date(+NOW + n * HOUR_MS);
+  const inWindow = (from: number, to: number, { interrupts = true, checks = against() } = {}) =>
+    decideTurn(
+      { checks, hasDestination: true, isHere: true, interrupts },
+      { tries: 3, window: { startsAt: hours(from), endsAt: hours(to) } },
+      NOW,
+    );
+
+  test("what would be stopped waits for the announced hour, which is no try, and begins in it alone", () => {
+    const waits = { as: "put_off", until: hours(2), tries: 3, why: { reason: "window_ahead" } };
+    expect(inWindow(2, 4)).toMatchObject(waits);
+    expect(inWindow(0, 4)).toEqual({ as: "begin" });
+    expect(inWindow(-2, 0)).toMatchObject({ as: "give_up", why: { reason: "window_over" } });
+  });
+
+  test("what moves without being stopped waits for no hour, and what stands against a move goes before it", () => {
+    expect(inWindow(2, 4, { interrupts: false })).toEqual({ as: "begin" });
+    expect(inWindow(-2, 0, { interrupts: false })).toEqual({ as: "begin" });
+    expect(inWindow(2, 4, { checks: against("image") })).toMatchObject({
+      as: "give_up",
+      why: { reason: "image" },
+    });
   });
 
   test("what does not pass in an hour stays, with its reason", () => {

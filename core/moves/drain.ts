@@ -1,3 +1,4 @@
+import type { MaintenanceWindow } from "#core/hosts/maintenance.ts";
 import { MOVE_FAILURES, type Move } from "./move.ts";
 import { MOVE_CHECKS, type Checked, type MoveCheck } from "./preflight.ts";
 
@@ -63,6 +64,10 @@ export const DRAIN_REASONS = [
   "no_destination",
   /** The room that was found for it was taken before it was held. */
   "no_capacity",
+  /** It would be stopped, and the time that its customer was told of has not come. */
+  "window_ahead",
+  /** That time is over. */
+  "window_over",
 ] as const;
 export type DrainReason = (typeof DRAIN_REASONS)[number];
 
@@ -88,7 +93,7 @@ export const doesPass = ({ reason }: WhyNotDrained): boolean => PASSES.has(reaso
 /** What comes of a VM at its turn. */
 export type DrainTurn =
   | Readonly<{ as: "begin" }>
-  | Readonly<{ as: "put_off"; until: Date; why: WhyNotDrained }>
+  | Readonly<{ as: "put_off"; until: Date; tries: number; why: WhyNotDrained }>
   | Readonly<{ as: "give_up"; why: WhyNotDrained }>
   | Readonly<{ as: "vanish" }>;
 
@@ -115,20 +120,40 @@ export function whyNotNow({ checks, hasDestination }: Planned): WhyNotDrained | 
 /** Again in a while what passes, so many times; or it stays. `tries`: how often it was put off already. */
 export function putOffOrGiveUp(why: WhyNotDrained, tries: number, now: Date): DrainTurn {
   return doesPass(why) && tries + 1 < MOST_TRIES
-    ? { as: "put_off", until: new Date(+now + AGAIN_MS), why }
+    ? { as: "put_off", until: new Date(+now + AGAIN_MS), tries: tries + 1, why }
     : { as: "give_up", why };
 }
 
-/** The turn of a VM whose move was planned. `isHere`: it is this host's, and not to be deleted. */
+/** In which running VMs are stopped to be moved. */
+export type DrainWindow = Pick<MaintenanceWindow, "startsAt" | "endsAt">;
+
+/**
+ * The turn of a VM whose move was planned. `isHere`: it is this host's, and not to be deleted. `interrupts`: its guest runs, and would be stopped;
+ * all others move whenever their turn comes. `window` null: those too.
+ */
 export function decideTurn(
-  planned: Planned & Readonly<{ isHere: boolean }>,
-  tries: number,
+  planned: Planned & Readonly<{ isHere: boolean; interrupts: boolean }>,
+  { tries, window }: Readonly<{ tries: number; window: DrainWindow | null }>,
   now: Date,
 ): DrainTurn {
   if (!planned.isHere) return { as: "vanish" };
   const why = whyNotNow(planned);
-  return why === null ? { as: "begin" } : putOffOrGiveUp(why, tries, now);
+  if (why !== null) return putOffOrGiveUp(why, tries, now);
+  if (window === null || !planned.interrupts) return { as: "begin" };
+  const { startsAt, endsAt } = window;
+  // No try of its own: nothing stands against it but the hour.
+  if (now < startsAt) return { as: "put_off", until: startsAt, tries, why: ahead(startsAt) };
+  return now < endsAt
+    ? { as: "begin" }
+    : { as: "give_up", why: { reason: "window_over", detail: over(endsAt) } };
 }
+
+const ahead = (startsAt: Date): WhyNotDrained => ({
+  reason: "window_ahead",
+  detail: `it runs and would be stopped, which is announced for ${startsAt.toISOString()}`,
+});
+const over = (endsAt: Date): string =>
+  `it runs and would be stopped, which was announced until ${endsAt.toISOString()} alone`;
 
 /** What came of a move that was begun. */
 export type CameOf =

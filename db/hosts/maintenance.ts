@@ -12,7 +12,7 @@ import {
   notExists,
   sql,
 } from "drizzle-orm";
-import { noticeAt, type MaintenanceWindow } from "#core/hosts/maintenance.ts";
+import { noticeAt, type MaintenanceWindow, type WindowKind } from "#core/hosts/maintenance.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { accounts } from "#db/schema/accounts.ts";
 import {
@@ -26,6 +26,7 @@ import { vms } from "#db/schema/vms.ts";
 const fromRow = (r: typeof windows.$inferSelect): MaintenanceWindow => ({
   id: r.id,
   hostId: r.hostId,
+  kind: r.kind,
   startsAt: r.startsAt,
   endsAt: r.endsAt,
   noticeHours: r.noticeHours,
@@ -36,15 +37,21 @@ const fromRow = (r: typeof windows.$inferSelect): MaintenanceWindow => ({
 });
 const isOpen = and(isNull(windows.endedAt), isNull(windows.cancelledAt));
 
-/** The window that is planned for a host, or runs there. Who is to change it holds the host. */
+/** The window of this kind that is planned for a host, or runs there. Who is to change it holds the host. */
 export async function openWindowOf(
   db: Db | Tx,
   hostId: string,
+  kind: WindowKind,
 ): Promise<MaintenanceWindow | undefined> {
   const [row] = await db
     .select()
     .from(windows)
-    .where(and(eq(windows.hostId, hostId), isOpen));
+    .where(and(eq(windows.hostId, hostId), eq(windows.kind, kind), isOpen));
+  return row && fromRow(row);
+}
+
+export async function loadWindow(db: Db | Tx, id: string): Promise<MaintenanceWindow | undefined> {
+  const [row] = await db.select().from(windows).where(eq(windows.id, id));
   return row && fromRow(row);
 }
 
@@ -53,20 +60,26 @@ export async function insertWindow(tx: Tx, window: MaintenanceWindow, now: Date)
 }
 
 export async function saveWindow(tx: Tx, window: MaintenanceWindow): Promise<void> {
-  const { id, hostId: _, ...rest } = window;
+  const { id, hostId: _, kind: __, ...rest } = window;
   await tx
     .update(windows)
     .set({ ...rest, noticeAt: noticeAt(window) })
     .where(eq(windows.id, id));
 }
 
-/** Hosts whose window should have begun by now, the earliest first. */
+/** Hosts whose maintenance should have begun by now, the earliest first. */
 export async function hostsToBegin(db: Db, now: Date, limit: number): Promise<readonly string[]> {
   const rows = await db
     .select({ hostId: windows.hostId })
     .from(windows)
     .where(
-      and(isOpen, lte(windows.noticeAt, now), lte(windows.startsAt, now), isNull(windows.begunAt)),
+      and(
+        isOpen,
+        eq(windows.kind, "maintenance"),
+        lte(windows.noticeAt, now),
+        lte(windows.startsAt, now),
+        isNull(windows.begunAt),
+      ),
     )
     .orderBy(asc(windows.startsAt))
     .limit(limit);
@@ -74,7 +87,11 @@ export async function hostsToBegin(db: Db, now: Date, limit: number): Promise<re
 }
 
 /** Hosts with a window of which a customer is to have been told by now, and was not; who came meanwhile, too. */
-export async function hostsToTellOf(db: Db, now: Date, limit: number): Promise<readonly string[]> {
+export async function hostsToTellOf(
+  db: Db,
+  now: Date,
+  limit: number,
+): Promise<readonly Pick<MaintenanceWindow, "hostId" | "kind">[]> {
   const told = db
     .select({ one: sql`1` })
     .from(notices)
@@ -89,13 +106,12 @@ export async function hostsToTellOf(db: Db, now: Date, limit: number): Promise<r
     .select({ one: sql`1` })
     .from(vms)
     .where(and(eq(vms.hostId, windows.hostId), isNull(vms.deletedAt), notExists(told)));
-  const rows = await db
-    .select({ hostId: windows.hostId })
+  return db
+    .select({ hostId: windows.hostId, kind: windows.kind })
     .from(windows)
     .where(and(isOpen, lte(windows.noticeAt, now), gt(windows.endsAt, now), exists(untold)))
     .orderBy(asc(windows.noticeAt))
     .limit(limit);
-  return rows.map(({ hostId }) => hostId);
 }
 
 /**

@@ -21,8 +21,10 @@ import type {
   DrainVmState,
   WhyNotDrained,
 } from "#core/moves/drain.ts";
+import type { MaintenanceWindow } from "#core/hosts/maintenance.ts";
 import type { Move } from "#core/moves/move.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { countTold, loadWindow } from "#db/hosts/maintenance.ts";
 import { drains, drainVms, moves } from "#db/schema/moves.ts";
 import { reservations } from "#db/schema/orders.ts";
 import { vms } from "#db/schema/vms.ts";
@@ -34,6 +36,7 @@ export type Drain = Readonly<{
   reason: string;
   method: DrainMethod;
   maxParallel: number;
+  windowId: string | null;
   startedAt: Date;
   endedAt: Date | null;
   outcome: DrainOutcome | null;
@@ -272,12 +275,23 @@ export async function countDrainVms(db: Db | Tx, drainId: string): Promise<Drain
   return Object.fromEntries(rows.map(({ state, vms: n }) => [state, n]));
 }
 
-export type CountedDrain = Drain & Readonly<{ vms: DrainCounts }>;
+export type CountedDrain = Drain &
+  Readonly<{
+    vms: DrainCounts;
+    /** In which running VMs are stopped, and how many customers were mailed it. */
+    window: (MaintenanceWindow & Readonly<{ told: number }>) | null;
+  }>;
 
 /** The newest of a host, and how far it is. */
 export async function countedDrainOf(db: Db, hostId: string): Promise<CountedDrain | null> {
   const drain = await latestDrainOf(db, hostId);
-  return drain ? { ...drain, vms: await countDrainVms(db, drain.id) } : null;
+  if (drain === undefined) return null;
+  const window = drain.windowId === null ? undefined : await loadWindow(db, drain.windowId);
+  return {
+    ...drain,
+    vms: await countDrainVms(db, drain.id),
+    window: window ? { ...window, told: await countTold(db, window) } : null,
+  };
 }
 
 export type ListedDrainVm = Readonly<{

@@ -17,6 +17,7 @@ import {
 import { FETCH_STATES } from "#core/hosts/image-fetch.ts";
 import { IMAGE_SOURCES } from "#core/hosts/image-peers.ts";
 import { HOST_STATES } from "#core/hosts/host-state.ts";
+import { WINDOW_KINDS } from "#core/hosts/maintenance.ts";
 import { accounts } from "./accounts.ts";
 import { hypervisor, locations } from "./catalogue.ts";
 import { instant } from "./columns.ts";
@@ -197,8 +198,10 @@ export const hosts = pgTable(
   ],
 );
 
+export const windowKind = pgEnum("window_kind", WINDOW_KINDS);
+
 /**
- * Times in which somebody is at a host (`core/hosts/maintenance.ts`). Rows are for good. Whoever changes one holds its host's row.
+ * Times in which a host's VMs may be interrupted (`core/hosts/maintenance.ts`). Rows are for good. Whoever changes one holds its host's row.
  */
 export const maintenanceWindows = pgTable(
   "maintenance_windows",
@@ -207,6 +210,7 @@ export const maintenanceWindows = pgTable(
     hostId: uuid("host_id")
       .notNull()
       .references(() => hosts.id),
+    kind: windowKind("kind").notNull().default("maintenance"),
     startsAt: instant("starts_at").notNull(),
     endsAt: instant("ends_at").notNull(),
     noticeHours: integer("notice_hours").notNull(),
@@ -220,7 +224,7 @@ export const maintenanceWindows = pgTable(
   },
   (t) => [
     uniqueIndex("maintenance_windows_one_open_key")
-      .on(t.hostId)
+      .on(t.hostId, t.kind)
       .where(sql`${t.endedAt} is null and ${t.cancelledAt} is null`),
     index("maintenance_windows_notice_idx")
       .on(t.noticeAt)

@@ -22,7 +22,7 @@ import { MOVE_FAILURES, MOVE_METHODS, MOVE_OUTCOMES, MOVE_STEPS } from "#core/mo
 import { DISK_FORMATS } from "#core/vms/disk-format.ts";
 import { accounts } from "./accounts.ts";
 import { instant } from "./columns.ts";
-import { hosts } from "./hosts.ts";
+import { hosts, maintenanceWindows } from "./hosts.ts";
 import { actions, vms } from "./vms.ts";
 
 export const moveMethod = pgEnum("move_method", MOVE_METHODS);
@@ -163,6 +163,8 @@ export const drains = pgTable(
     reason: text("reason").notNull(),
     method: drainMethod("method").notNull(),
     maxParallel: integer("max_parallel").notNull(),
+    /** In which running VMs are stopped to be moved; null: whenever their turn comes. */
+    windowId: uuid("window_id").references(() => maintenanceWindows.id),
     startedAt: instant("started_at").notNull(),
     endedAt: instant("ended_at"),
     outcome: drainOutcome("outcome"),

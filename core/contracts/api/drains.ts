@@ -7,9 +7,11 @@ import {
 } from "#core/moves/drain.ts";
 import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
+import { USUAL_NOTICE_HOURS } from "#core/hosts/maintenance.ts";
 import { MoveMethodName, MoveStepName } from "#core/contracts/agent/moves.ts";
 import { idOut } from "#core/ids.ts";
 import { FORCED, ForcedView, REASON } from "./forced.ts";
+import { MOST_NOTICE_HOURS } from "./hosts.ts";
 import { PageQuery } from "./page.ts";
 
 /* A host that is emptied (ADR 0058). */
@@ -31,6 +33,19 @@ export const DrainVmStateName = z.enum(DRAIN_VM_STATES).openapi("DrainVmState", 
     "stopped before its turn.",
 });
 
+export const DrainWindow = z
+  .strictObject({
+    startsAt: Instant.optional().openapi({ description: "Left out: now." }),
+    endsAt: Instant.openapi({
+      description: "What runs still and would have to be stopped stays then, as `window_over`.",
+    }),
+    noticeHours: z.int().min(0).max(MOST_NOTICE_HOURS).default(USUAL_NOTICE_HOURS).openapi({
+      description:
+        "Customers are told so long before it begins; with 0 at its beginning. What moves while it runs, or is off, does not wait for it.",
+    }),
+  })
+  .openapi("DrainWindow");
+
 export const DrainHost = z
   .strictObject({
     ...REASON,
@@ -41,6 +56,10 @@ export const DrainHost = z
       .max(MOST_PARALLEL)
       .default(USUAL_PARALLEL)
       .openapi({ description: "So many VMs move at once, at most." }),
+    window: use(DrainWindow).optional().openapi({
+      description:
+        "In which running VMs may be stopped, and of which their customers are told. Left out: whenever their turn comes, and nobody is told.",
+    }),
     ...FORCED,
   })
   .openapi("DrainHost");
@@ -70,6 +89,7 @@ export const DrainPlanView = z
               })
               .openapi("DrainObstacle")
               .nullable(),
+            interrupts: z.boolean().openapi({ description: "It runs, and would be stopped." }),
           })
           .openapi("DrainPlanVm"),
       )
@@ -98,6 +118,14 @@ export const DrainView = z
     reason: z.string(),
     askedBy: idOut("account"),
     vms: DrainVms,
+    window: z
+      .object({ startsAt: Instant, endsAt: Instant, noticeHours: z.int(), told: z.int() })
+      .openapi("DrainsWindow")
+      .nullable()
+      .openapi({
+        description:
+          "In which running VMs are stopped, and how many customers were mailed it; null: whenever their turn comes.",
+      }),
     startedAt: Instant,
     endedAt: Instant.nullable(),
     outcome: z.enum(DRAIN_OUTCOMES).nullable().openapi("DrainOutcome", {

@@ -65,8 +65,9 @@ export function createLook(ports: {
         for (const uuid of parsed.keys()) if (!there.includes(uuid)) parsed.delete(uuid);
         const fitting = found(uuids, xmls, { stats, passing, lasting });
         for (const domain of fitting) whole.set(domain.uuid, domain);
-        open = new Set(uuids).difference(whole);
-        return open.size === 0 ? [...whole.values()] : undefined;
+        const misfits = new Set(uuids.filter((uuid) => !whole.has(uuid)));
+        open = misfits;
+        return misfits.size === 0 ? [...whole.values()] : undefined;
       });
     },
 
