@@ -14,6 +14,7 @@ import type { MoveChannel } from "./move-channel.ts";
 import type { MoveFolder, MovingVm } from "./move-files.ts";
 import { createMoveNotes } from "./move-notes.ts";
 import { createMoveWorker, type MoveWorker, type VmsWorker } from "./move-worker.ts";
+import type { LiveDoor } from "./move-channel.ts";
 import type { Takers } from "./step-ports.ts";
 import { createTidier } from "./tidy-moves.ts";
 
@@ -61,6 +62,7 @@ export function createMovers(
   const { driver, channel, folder, reporter, log, signal } = ports;
   const workers = new Map<string, MoveWorker>();
   const takers: Takers = new Map();
+  const doors = new Map<string, LiveDoor>();
   const notes = createMoveNotes(ports.store);
   const tidier = createTidier({ driver, folder, notes, workers, log, signal });
   let facts: HostFacts | null = null;
@@ -70,7 +72,9 @@ export function createMovers(
   async function address(): Promise<MigrationAddress | null> {
     const { listen } = channel;
     if (listen === null || driver.moves === null) return null;
-    listening ??= listen({ keyOf, takerOf: (moveId) => takers.get(moveId) ?? null }, signal);
+    const takerOf = (moveId: string) => takers.get(moveId) ?? null;
+    const liveOf = (moveId: string) => doors.get(moveId) ?? null;
+    listening ??= listen({ keyOf, takerOf, liveOf }, signal);
     try {
       return await listening;
     } catch (error) {
@@ -85,7 +89,10 @@ export function createMovers(
 
   function keyOf(moveId: string): Uint8Array | null {
     const found = parts().find(({ move }) => move.id === moveId);
-    const isTaken = found?.move.role === "destination" && found.move.step === "copy";
+    if (found?.move.role !== "destination") return null;
+    const { step, method } = found.move;
+    // A live move that is turned back may have been done all the same, which its source then asks about.
+    const isTaken = step === "copy" || (step === "hold" && method === "live");
     return isTaken ? Buffer.from(found.move.key, "base64url") : null;
   }
 
@@ -101,6 +108,7 @@ export function createMovers(
     ...ports,
     notes,
     takers,
+    doors,
     facts: () => facts,
     address,
     promised,
@@ -153,6 +161,7 @@ export function createMovers(
         capabilities: {
           ...capabilities,
           moveCold: moves !== null && capabilities.moveCold === true,
+          moveLive: Boolean(moves?.live && channel.live) && capabilities.moveLive === true,
         },
         ...(at && { migrationAddress: at }),
       };
