@@ -41,15 +41,18 @@ export async function anAgentProcess(
     ...told,
     folder,
     apiUrl: stack.apiUrl,
-    joinToken: await joinTokenFor(stack.deps, host.name, locationId),
     // The same in each of its lives, as a host's is.
     movesPort: await freePort(),
   };
+  let joinToken: string | null = null;
   let child: ChildProcess | null = null;
   let said = "";
   return {
     async start() {
-      const words = JSON.stringify({ ...orders, clockOffsetMs: stack.clock.offsetMs() });
+      // Of its first life: by then it is enrolled.
+      joinToken ??= await joinTokenFor(stack.deps, host.name, locationId);
+      const clockOffsetMs = stack.clock.offsetMs();
+      const words = JSON.stringify({ ...orders, joinToken, clockOffsetMs });
       const started = fork(CHILD, [words], {
         env: { ...process.env, ...env },
         stdio: ["ignore", "ignore", "pipe", "ipc"],

@@ -36,11 +36,12 @@ const LOOK_EVERY_MS = 20;
 export async function aVmThatBooted(
   stack: TestStack,
   hosts: readonly MovingHost[],
+  image = "Tiny Linux",
 ): Promise<{ id: string; uuid: string }> {
   const { customer } = stack;
   const { orderId, checkoutUrl } = await customer.order({
     plan: "XS",
-    image: "Tiny Linux",
+    image,
     hostname: "web-1",
     key: v7(),
     sshKeys: [EXAMPLE_SSH_KEY],
@@ -116,17 +117,7 @@ export async function moveVm(
   const { staff } = stack;
   const path = `/staff/v1/vms/${vm.id}/migrate`;
   const asked = { method: "cold", reason: "its host is worn out" };
-  const plan = await eventually(
-    "a plan that can be done",
-    async () => {
-      const shown = await staff.ok(Plan, "POST", path, { ...asked, dryRun: true });
-      const against = shown.checks.filter(({ ok, check }) => !ok && check !== "running_action");
-      if (against.length > 0) throw new Error(JSON.stringify(against));
-      return shown.hash === null ? null : shown;
-    },
-    PATIENCE_MS,
-    LOOK_EVERY_MS,
-  );
+  const plan = await planOf(stack, path, asked);
   const source = await hostOf(stack, vm.id, hosts);
   const destination = hosts.find(({ name }) => name === plan.destination?.name);
   if (destination === undefined || destination === source) throw new Error("there is another host");
@@ -200,6 +191,19 @@ export async function moveVm(
     isOver = true;
     await watching;
   }
+}
+
+/** A host that has just begun, or ended a move, needs a moment until it is one that can take another. */
+async function planOf({ staff }: TestStack, path: string, asked: object) {
+  let against: unknown;
+  const look = async () => {
+    const shown = await staff.ok(Plan, "POST", path, { ...asked, dryRun: true });
+    against = shown.checks.filter(({ ok }) => !ok);
+    return shown.hash === null ? null : shown;
+  };
+  return await eventually("a plan", look, PATIENCE_MS, LOOK_EVERY_MS).catch((cause: unknown) => {
+    throw new Error(`it cannot be moved: ${JSON.stringify(against)}`, { cause });
+  });
 }
 
 async function strike(
