@@ -9,6 +9,8 @@ import type { VmRef } from "./vm-ref.ts";
 export interface MoveCalls {
   /** Where files of moves lie, beside the disks: `fileOf`. The agent makes and removes them, and the driver reads and takes them. */
   readonly folder: string;
+  /** What is received in this format becomes the disk as it is; of anything else `importDisk` makes a second file of that size. */
+  readonly ownFormat: DiskFormat;
 
   /** What the VM is made of, whether it runs or not. Throws `vm_missing`, and `unsupported` for a disk that cannot be moved. */
   describe(vm: VmRef, signal?: AbortSignal): Promise<MovedDisk>;

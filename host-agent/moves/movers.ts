@@ -15,7 +15,7 @@ import type { MoveFolder, MovingVm } from "./move-files.ts";
 import { createMoveNotes } from "./move-notes.ts";
 import { createMoveWorker, type MoveWorker, type VmsWorker } from "./move-worker.ts";
 import type { LiveDoor } from "./move-channel.ts";
-import type { Takers } from "./step-ports.ts";
+import { bytesToTake, type Takers } from "./step-ports.ts";
 import { createTidier } from "./tidy-moves.ts";
 
 /** This host's parts of all moves, each alone: one that is slow or broken delays no other, and no pass. */
@@ -98,10 +98,12 @@ export function createMovers(
 
   /** Of those alone that come before it, so that two that have room one after the other do not refuse each other. */
   function promised(except: MovingVm): number {
+    const { moves } = driver;
+    if (moves === null) return 0;
     return parts()
       .filter(({ vmId, move }) => vmId !== except.vmId && move.role === "destination")
       .filter(({ move }) => move.step === "copy")
-      .reduce((sum, { move }) => sum + Number(move.disk?.exportBytes ?? 0), 0);
+      .reduce((sum, vm) => sum + bytesToTake(moves, vm), 0);
   }
 
   const stepPorts = {

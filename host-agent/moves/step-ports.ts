@@ -63,6 +63,18 @@ export function liveOf(ports: Pick<MoveStepPorts, "driver">): LiveCalls {
   return live;
 }
 
+/**
+ * What a disk that comes takes of the destination's free space at most: its file, and what a driver that cannot take that as it is makes of
+ * it. The source's bound holds whatever its guest writes before it is off, so that it is the disk's size, however little of that is used.
+ */
+export function bytesToTake(
+  { ownFormat }: Pick<MoveCalls, "ownFormat">,
+  { move: { disk, format } }: Pick<MovingVm, "move">,
+): number {
+  const bytes = Number(disk?.exportBytes ?? 0);
+  return format === ownFormat ? bytes : 2 * bytes;
+}
+
 /** What reads or writes a disk may take as long as its bytes do. */
 export function limited<T>(
   { clock, stepLimitMs }: Pick<MoveStepPorts, "clock" | "stepLimitMs">,

@@ -39,6 +39,7 @@ export function createHypervMoves(host: {
 
   return {
     folder: host.folder,
+    ownFormat: "vhdx",
 
     async describe(vm, signal) {
       const disk = DiskMakeup.parse(await host.change("describe", vm, {}, signal));

@@ -16,6 +16,7 @@ export type DriverCall = <T>(
 /** What moves between hosts ask of a KVM host. */
 export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
   folder: movesFolder(host),
+  ownFormat: "qcow2",
   describe: (vm, signal) => call(signal, (signal) => describeDisk(host, vm, signal)),
   exportDisk: (vm, to, signal) => call(signal, (signal) => exportDisk(host, vm, to, signal)),
   importDisk: (vm, from, signal) => call(signal, (signal) => importDisk(host, vm, from, signal)),
