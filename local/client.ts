@@ -51,6 +51,7 @@ export class StackClient {
     hostname: string;
     key: string;
     sshKeys: readonly string[];
+    userData?: string;
   }): Promise<{ orderId: string; checkoutUrl: string }> {
     const [planId, imageId, locationId] = await Promise.all([
       this.idOf("plans", what.plan),
@@ -68,6 +69,7 @@ export class StackClient {
         hostname: what.hostname,
         sshKeys: what.sshKeys,
         billingInterval: "month",
+        ...(what.userData !== undefined && { userData: what.userData }),
       },
       { "idempotency-key": what.key },
     );

@@ -26,6 +26,8 @@ export const aMove = (over: Partial<Move> = {}): Move => ({
   isDestinationReady: false,
   sentSha256: null,
   receivedSha256: null,
+  hasLeft: false,
+  hasArrived: false,
   copiedBytes: 0n,
   failure: null,
   createdAt: AT,

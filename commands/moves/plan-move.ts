@@ -43,7 +43,12 @@ export type MovePlan = Readonly<{
   destination: Host | null;
   checks: readonly Checked[];
   /** null: it cannot be moved there. */
-  way: Readonly<{ method: MoveMethod; ends: { source: End; destination: End } }> | null;
+  way: Readonly<{
+    method: MoveMethod;
+    ends: { source: End; destination: End };
+    /** What does not go with it. */
+    leaves: readonly string[];
+  }> | null;
 }>;
 
 export type NotPlanned = Refusal<"vm_not_found" | "host_not_found">;
@@ -101,8 +106,8 @@ export async function planMove(
     openMove: open?.move.step ?? null,
     isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
   };
-  const { checks, method } = preflight(moving, demand, both, asked.method, now);
-  return ok({ vm, source, destination, checks, way: method && { method, ends: both } });
+  const { checks, method, leaves } = preflight(moving, demand, both, asked.method, now);
+  return ok({ vm, source, destination, checks, way: method && { method, ends: both, leaves } });
 }
 
 /** Where placement would put it, of those that can take what moves. Unlocked: the reservation decides. */
@@ -148,7 +153,7 @@ async function endOf(tx: Tx, host: Host, file: string): Promise<End | null> {
 /** The plan as staff are shown it; `hash` names it, and is null where it cannot be done. */
 export function toForced({ vm, destination, way, checks }: MovePlan): ForcedPlan | null {
   if (way === null || destination === null) return null;
-  const effects = effectsOf(vm, destination, way.method);
+  const effects = [...effectsOf(vm, destination, way.method), ...way.leaves];
   const { id: vmId, hostId: from, ownerEpoch, generation } = vm;
   const to = { host: destination.id, method: way.method, format: formatOf(way.ends) };
   return {

@@ -111,6 +111,9 @@ export type Move = Readonly<{
   /** Of the file that was sent and of the one that was received and taken, as each end says. */
   sentSha256: string | null;
   receivedSha256: string | null;
+  /** Of a live move: its source has let go of it, and its destination shows it there and running. The owner changes by both. */
+  hasLeft: boolean;
+  hasArrived: boolean;
   /** What of the file is at the destination, by the source's last word. */
   copiedBytes: bigint;
   failure: Readonly<{ code: MoveFailure; detail: string }> | null;

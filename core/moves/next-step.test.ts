@@ -79,6 +79,26 @@ describe("what is new in a word", () => {
       { pauseMs: 31 },
     ],
     ["no other pause", { step: "copy", method: "live", pauseMs: 31 }, source({ pauseMs: 99 }), {}],
+    [
+      "that a live move's source has let go of it, also when it was given up",
+      { step: "hold", method: "live" },
+      source({ done: "released", pauseMs: 31 }),
+      { hasLeft: true, pauseMs: 31 },
+    ],
+    [
+      "that a live move's guest has arrived",
+      { step: "copy", method: "live" },
+      destination({ done: "arrived" }),
+      { hasArrived: true },
+    ],
+    [
+      "of neither by the other end's word",
+      { step: "copy", method: "live" },
+      destination({ done: "released" }),
+      {},
+    ],
+    ["and by none", { step: "copy", method: "live" }, source({ done: "arrived" }), {}],
+    ["of a cold move none of it", { step: "copy" }, destination({ done: "arrived" }), {}],
   ])("is %s", (_, move, word, learned) => {
     expect(learn(aMove(move), word)).toEqual(learned);
   });
@@ -102,6 +122,7 @@ describe("what is done next", () => {
   });
   const due = (step: keyof typeof STEP_WITHIN_MS) => new Date(+AT + STEP_WITHIN_MS[step]);
   const live = { method: "live" } as const;
+  const gone = { ...live, hasLeft: true, hasArrived: true } as const;
   type Row = [string, Partial<Move>, Word | null, object, Partial<SeenOfMove>?];
 
   test.each<Row>([
@@ -135,21 +156,45 @@ describe("what is done next", () => {
       waits(due("release")),
     ],
     [
-      "a live copy is done by its source's word alone",
-      { ...live, step: "copy" },
-      source({ done: "released" }),
+      "a live copy is done by both ends' words",
+      { ...gone, step: "copy" },
+      null,
       goes("switch_over"),
+    ],
+    [
+      "not by its source's alone",
+      { ...live, step: "copy", hasLeft: true },
+      null,
+      waits(due("copy")),
+    ],
+    [
+      "nor by its destination's",
+      { ...live, step: "copy", hasArrived: true },
+      null,
+      waits(due("copy")),
     ],
     [
       "so it is when it was given up meanwhile",
-      { ...live, ...failed, step: "hold" },
-      source({ done: "released" }),
+      { ...gone, ...failed, step: "hold" },
+      null,
       goes("switch_over"),
     ],
     [
-      "and when its VM is to go",
-      { ...live, step: "copy" },
-      source({ done: "released" }),
+      "one that was given up is not held once its source has let go of it",
+      { ...live, ...failed, step: "hold", hasLeft: true },
+      source({ done: "held" }),
+      waits(null),
+    ],
+    [
+      "it is held, whatever its destination says, as long as its source has not",
+      { ...live, ...failed, step: "hold", hasArrived: true },
+      source({ done: "held" }),
+      goes("advance"),
+    ],
+    [
+      "a live copy is done also when its VM is to go",
+      { ...gone, step: "copy" },
+      null,
       goes("switch_over"),
       { isVmToGo: true },
     ],
@@ -258,7 +303,7 @@ describe("what is done next", () => {
 /* What two hosts may say, in any order and as often as they like, of any step. */
 const words: fc.Arbitrary<Word> = fc.record({
   role: fc.constantFrom(...MOVE_ROLES),
-  done: fc.constantFrom(null, "ready", "copied", "released", "held", "gone"),
+  done: fc.constantFrom(null, "ready", "copied", "arrived", "released", "held", "gone"),
   isAtWork: fc.boolean(),
   disk: fc.constantFrom(undefined, A_DISK),
   sha256: fc.constantFrom(undefined, SHA, OTHER),
@@ -285,8 +330,8 @@ const moves = fc
 
 test("a word of one end never says the other's part", () => {
   const own = {
-    source: ["disk", "copiedBytes", "sentSha256", "pauseMs"],
-    destination: ["isDestinationReady", "receivedSha256"],
+    source: ["disk", "copiedBytes", "sentSha256", "hasLeft", "pauseMs"],
+    destination: ["isDestinationReady", "receivedSha256", "hasArrived"],
   };
   fc.assert(
     fc.property(moves, words, (move, word) => {
@@ -329,7 +374,7 @@ function follow(move: Move, seen: SeenOfMove, word: Word | null, now: Date): Mov
   }
 }
 
-test("no order of words makes the VM its destination's but by the source's word that it released it", () => {
+test("no order of words makes the VM its destination's but by the source's word that it released it, and live by the other's that it has come", () => {
   const said = fc.record({ word: fc.option(words), seen: seens, minutes: fc.nat(4) });
   let moved = 0;
   const check = (
@@ -339,9 +384,13 @@ test("no order of words makes the VM its destination's but by the source's word 
     let move = aMove({ method });
     let now = AT;
     const wrong: object[] = [];
+    /** What each end has said of a step that it may say it of. */
+    const heard = new Set<string>();
     for (const { word, seen, minutes } of all) {
       now = minutesAfter(minutes, now);
       const next = follow(move, seen, word, now);
+      const from = method === "live" ? ["copy", "hold"] : ["release"];
+      if (word !== null && from.includes(move.step)) heard.add(`${word.role} ${word.done}`);
       // A step or more at once, but never back to the source.
       const wasMoved = HAS_MOVED.has(move.step);
       const isMoved = HAS_MOVED.has(next.step);
@@ -349,8 +398,8 @@ test("no order of words makes the VM its destination's but by the source's word 
         wrong.push({ from: move.step, to: next.step });
       if (isMoved && !wasMoved) {
         moved++;
-        const from = method === "live" ? ["copy", "hold"] : ["release"];
-        const isSaid = word?.role === "source" && word.done === "released";
+        const isSaid =
+          heard.has("source released") && (method === "cold" || heard.has("destination arrived"));
         if (!isSaid || !from.includes(move.step)) wrong.push({ from: move.step, word });
       }
       move = next;
@@ -375,6 +424,7 @@ test("whatever was said before, both ends' honest words bring a move to its end"
     destination({ done: "ready" }),
     source({ done: "copied", sha256: SHA }),
     destination({ done: "copied", sha256: SHA }),
+    destination({ done: "arrived" }),
     source({ done: "released" }),
     source({ done: "held" }),
     source({ done: "gone" }),

@@ -5,7 +5,7 @@ import type { DiskOfMove, Move, MoveCommand, MoveFailure, MoveRole } from "./mov
 export type Word = Readonly<{
   role: MoveRole;
   /** What this part of the step is done with; null: nothing yet. */
-  done: "ready" | "copied" | "released" | "held" | "gone" | null;
+  done: "ready" | "copied" | "arrived" | "released" | "held" | "gone" | null;
   /** It is at work, and has not failed since. */
   isAtWork?: boolean | undefined;
   disk?: DiskOfMove | undefined;
@@ -36,6 +36,8 @@ export type Learned = Readonly<
       | "sentSha256"
       | "receivedSha256"
       | "copiedBytes"
+      | "hasLeft"
+      | "hasArrived"
       | "pauseMs"
       | "stoppedAt"
     >
@@ -69,29 +71,41 @@ export function learn(move: Move, word: Word): Learned {
       ? { isDestinationReady: true }
       : {};
   }
-  if (step !== "copy") return {};
+  const live = method === "live" && (step === "copy" || step === "hold");
+  const went = live ? learnOfLive(move, word) : {};
+  if (step !== "copy") return went;
   if (!isSource) {
     const { sha256 } = word;
     return word.done === "copied" && sha256 !== undefined && sha256 !== move.receivedSha256
-      ? { receivedSha256: sha256 }
-      : {};
+      ? { ...went, receivedSha256: sha256 }
+      : went;
   }
   const bytes = word.bytes === undefined || word.bytes <= move.copiedBytes ? undefined : word.bytes;
   return {
+    ...went,
     ...(bytes !== undefined && { copiedBytes: bytes }),
     ...(method === "cold" &&
       word.done === "copied" &&
       word.sha256 !== undefined &&
       word.sha256 !== move.sentSha256 && { sentSha256: word.sha256 }),
-    ...(word.pauseMs !== undefined && move.pauseMs === null && { pauseMs: word.pauseMs }),
+  };
+}
+
+/** The hypervisors' move is done with both ends' words, whichever comes first, and none of them is taken back. */
+function learnOfLive(move: Move, { role, done, pauseMs }: Word): Learned {
+  if (role === "destination")
+    return done === "arrived" && !move.hasArrived ? { hasArrived: true } : {};
+  return {
+    ...(done === "released" && !move.hasLeft && { hasLeft: true }),
+    ...(pauseMs !== undefined && move.pauseMs === null && { pauseMs }),
   };
 }
 
 /** What is to be done next, by all that is known, and what one host says now (`word`; null: time has passed). */
 export function decideMove(move: Move, seen: SeenOfMove, word: Word | null, now: Date): Decision {
   const { step, method } = move;
-  // Whatever else: two hypervisors have switched over by themselves, and nobody can undo that.
-  const switched = method === "live" && word?.role === "source" && word.done === "released";
+  // Whatever else: two hypervisors have switched over, and nobody can undo that.
+  const switched = method === "live" && move.hasLeft && move.hasArrived;
   switch (step) {
     case "prepare":
     case "copy":
@@ -111,6 +125,8 @@ export function decideMove(move: Move, seen: SeenOfMove, word: Word | null, now:
       return says(word, "source", "gone") ? { kind: "go", by: "advance" } : WAIT;
     case "hold":
       if (switched) return { kind: "go", by: "switch_over" };
+      // It has let go of it: that the guest has arrived is all that is waited for.
+      if (move.hasLeft) return WAIT;
       return says(word, "source", "held") ? { kind: "go", by: "advance" } : WAIT;
     case "drop":
       return says(word, "destination", "gone") ? { kind: "go", by: "advance" } : WAIT;

@@ -67,6 +67,8 @@ const without = (capability: "moveCold" | "moveLive") => ({
   ...ALL_CAPABILITIES,
   [capability]: false,
 });
+/** Of an image that says all that a move to another hypervisor asks of its guests. */
+const TOLD = { ...DEMAND.image, hardware: { ...PLAIN_HARDWARE, firmware: "bios" } } as const;
 const hyperv: Over = {
   candidate: { hypervisor: "hyperv", platform: "hyperv-2025" },
   facts: { hypervisor: "hyperv" },
@@ -146,7 +148,7 @@ describe("it is refused, and told why, by one check alone", () => {
     ],
     [
       "an image for no such hypervisor",
-      { destination: hyperv, demand: { image: { ...DEMAND.image, hypervisors: ["kvm"] } } },
+      { destination: hyperv, demand: { image: { ...TOLD, hypervisors: ["kvm"] } } },
       "hypervisor",
       /hypervisor/,
     ],
@@ -236,7 +238,12 @@ describe("the method", () => {
     ["cold as asked", { wanted: "cold" }, "cold", /as asked/],
     ["cold of what is off", { vm: { desiredPower: "off" } }, "cold", /it is off/],
     ["cold of what is suspended", { vm: { isSuspended: true } }, "cold", /it is off/],
-    ["cold to another hypervisor", { destination: hyperv }, "cold", /different hypervisors/],
+    [
+      "cold to another hypervisor",
+      { destination: hyperv, demand: { image: TOLD } },
+      "cold",
+      /different hypervisors/,
+    ],
     [
       "cold from a host that moves none that runs",
       { source: { facts: { capabilities: without("moveLive") } } },
@@ -252,6 +259,47 @@ describe("the method", () => {
   ])("is %s", (_, asked, method, detail) => {
     expect(chosen(asked)).toEqual([method, expect.stringMatching(detail)]);
   });
+});
+
+test("a guest that goes to another hypervisor is told with what it finds there, and refused with all that it does not", () => {
+  const of = (asked: Asked) => look(asked).checks.filter(({ check }) => check === "hypervisor");
+  expect(of({ destination: hyperv, demand: { image: TOLD } })).toEqual([
+    {
+      check: "hypervisor",
+      ok: true,
+      detail: expect.stringMatching(/KVM to Hyper-V.*converted; .*BIOS on both; .*drivers/),
+    },
+  ]);
+  const windows = { ...DEMAND.image, os: "windows" } as const;
+  expect(of({ source: hyperv, demand: { image: windows } })).toEqual([
+    {
+      check: "hypervisor",
+      ok: false,
+      detail: expect.stringMatching(/^Hyper-V to KVM: .*firmware/),
+    },
+    { check: "hypervisor", ok: false, detail: expect.stringMatching(/SATA/) },
+  ]);
+  // Between hosts of one kind its machine stays what it was, and what is simulated has none.
+  expect(of({})).toMatchObject([{ ok: true, detail: "KVM on both" }]);
+  const simulated = { facts: { accelerator: "simulated" as const } };
+  const other = { ...hyperv, facts: { ...hyperv.facts, ...simulated.facts } };
+  expect(of({ source: simulated, destination: other })).toMatchObject([{ ok: true }]);
+});
+
+test("of a cold move it is told that what an UEFI has stored stays behind, where there is an UEFI", () => {
+  const stays = [expect.stringMatching(/default loader/)];
+  const of = (firmware: "bios" | "uefi" | null, asked: Asked) =>
+    look({
+      demand: { image: { ...DEMAND.image, hardware: { ...PLAIN_HARDWARE, firmware } } },
+      ...asked,
+    }).leaves;
+  const both = { source: hyperv, destination: hyperv };
+  expect(of("uefi", { wanted: "cold" })).toEqual(stays);
+  expect(of(null, { ...both, wanted: "cold" })).toEqual(stays);
+  expect(of(null, { wanted: "cold" })).toEqual([]);
+  expect(of("bios", { ...both, wanted: "cold" })).toEqual([]);
+  // Hypervisors hand it over with the guest.
+  expect(of("uefi", { wanted: "live" })).toEqual([]);
 });
 
 test("the disk goes as qcow2 between KVM hosts, and as VHDX where a Hyper-V host is an end", () => {

@@ -13,6 +13,7 @@ import type { DiskFormat } from "#core/vms/disk-format.ts";
 import { SEED_GRACE_MS } from "#core/vms/plan-vm-step.ts";
 import { notUnderstood } from "#core/vms/words.ts";
 import type { DesiredPower, Presence } from "#core/vms/vm.ts";
+import { driversAfter, firmwareAfter, firmwareLeft } from "./guest-needs.ts";
 import type { MoveMethod, MoveStep } from "./move.ts";
 
 /** What is looked at before a move, in the order in which it is told. Stable. */
@@ -108,6 +109,8 @@ export type Preflight = Readonly<{
   checks: readonly Checked[];
   /** null: it cannot be moved there. */
   method: MoveMethod | null;
+  /** What of it does not go with it. */
+  leaves: readonly string[];
 }>;
 
 /** Looks at all that a move of the VM from one host to another stands on. It is refused if any check is not ok. */
@@ -129,7 +132,7 @@ export function preflight(
       ok: "both hosts are in one location, whose addresses both serve",
       not: "the hosts are in two locations: its address would not reach it there",
     }),
-    ofFormats(source, destination),
+    ...ofHypervisors(demand, source, destination),
     fact("agents", knowMoves(source) && knowMoves(destination), {
       ok: "both agents know moves",
       not: "one of the two agents is too old to know moves",
@@ -158,7 +161,10 @@ export function preflight(
       ? of.slice(0, 1)
       : [{ check, ok: true, detail: FINE[check] ?? "nothing stands against it" }];
   });
-  return { checks, method: checks.every(({ ok }) => ok) ? chosen.method : null };
+  const method = checks.every(({ ok }) => ok) ? chosen.method : null;
+  const left = firmwareLeft(demand.image, source.facts.hypervisor);
+  // A hypervisor that hands over a guest that runs hands over what its firmware holds.
+  return { checks, method, leaves: method === "cold" && left !== null ? [left] : [] };
 }
 
 const FINE: Readonly<Partial<Record<MoveCheck, string>>> = {
@@ -231,15 +237,21 @@ export function formatBetween(source: HostFacts, destination: HostFacts): DiskFo
   return diskFormatBetween(source.hypervisor, destination.hypervisor);
 }
 
-function ofFormats(source: End, destination: End): Checked {
+function ofHypervisors({ image }: VmDemand, source: End, destination: End): readonly Checked[] {
   const format = formatBetween(source.facts, destination.facts);
-  const from = HYPERVISOR_NAMES[source.facts.hypervisor];
-  const to = HYPERVISOR_NAMES[destination.facts.hypervisor];
-  const way = from === to ? `${from} on both` : `${from} to ${to}, its disk is converted`;
-  return fact("hypervisor", format !== null, {
-    ok: way,
-    not: "one of the two hosts only simulates its guests",
-  });
+  const [from, to] = [source.facts.hypervisor, destination.facts.hypervisor];
+  const [there, here] = [HYPERVISOR_NAMES[to], HYPERVISOR_NAMES[from]];
+  const say = (ok: boolean, detail: string): Checked => ({ check: "hypervisor", ok, detail });
+  if (format === null) return [say(false, "one of the two hosts only simulates its guests")];
+  if (from === to) return [say(true, `${there} on both`)];
+  const way = `${here} to ${there}`;
+  // What is only simulated has no machine that its guest would have to know.
+  if (format === "simulated") return [say(true, `${way}, both simulated`)];
+  const verdicts = [firmwareAfter(image, from, to), driversAfter(image, to)];
+  const bad = verdicts.filter(({ ok }) => !ok);
+  return bad.length > 0
+    ? bad.map(({ detail }) => say(false, `${way}: ${detail}`))
+    : [say(true, [`${way}, its disk is converted`, ...verdicts.map((v) => v.detail)].join("; "))];
 }
 
 function chooseMethod(

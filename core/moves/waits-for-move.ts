@@ -13,24 +13,31 @@ const WORD = {
   drop: ["destination", "is to remove what it has of the VM; the VM is free again already"],
 } as const satisfies Partial<Record<MoveStep, readonly [MoveRole, string]>>;
 
+const LEAVES = [
+  "source",
+  "is to say that its hypervisor has handed the guest over, and that it has marked its copy",
+] as const;
+const ARRIVES = ["destination", "is to say that the guest has come, and runs there"] as const;
+
 function wordOf(move: Move): readonly [MoveRole, string] | null {
-  const { step, disk, method, sentSha256 } = move;
+  const { step, disk, method, sentSha256, hasLeft } = move;
   switch (step) {
     case "prepare":
       return disk === null
         ? ["source", "is to say what the VM's disk is made of"]
         : ["destination", "is to say that it is ready to receive it"];
     case "copy":
-      if (method === "live") return ["source", "is to say that the hypervisors have switched over"];
+      if (method === "live") return hasLeft ? ARRIVES : LEAVES;
       return sentSha256 === null
         ? ["source", "is to shut the VM down, and to send its disk whole"]
         : ["destination", "is to say the checksum of what it received and took"];
     case "ended":
       return null;
+    case "hold":
+      return hasLeft ? ARRIVES : WORD.hold;
     case "release":
     case "take_over":
     case "clean":
-    case "hold":
     case "drop":
       return WORD[step];
   }

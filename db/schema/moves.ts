@@ -70,6 +70,8 @@ export const moves = pgTable(
     isDestinationReady: boolean("is_destination_ready").notNull().default(false),
     sentSha256: text("sent_sha256"),
     receivedSha256: text("received_sha256"),
+    hasLeft: boolean("has_left").notNull().default(false),
+    hasArrived: boolean("has_arrived").notNull().default(false),
     copiedBytes: bigint("copied_bytes", { mode: "bigint" })
       .notNull()
       .default(sql`0`),

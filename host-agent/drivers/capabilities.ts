@@ -28,6 +28,7 @@ export const CAPABILITIES = {
     adoptDisk: true,
     restoreTrash: true,
     moveCold: true,
+    moveLive: true,
     bandwidthLimit: true,
     iopsLimit: true,
   },

@@ -9,6 +9,8 @@ import type { VmRef } from "./vm-ref.ts";
 export interface MoveCalls {
   /** Where files of moves lie, beside the disks: `fileOf`. The agent makes and removes them, and the driver reads and takes them. */
   readonly folder: string;
+  /** What is received in this format becomes the disk as it is; of anything else `importDisk` makes a second file of that size. */
+  readonly ownFormat: DiskFormat;
 
   /** What the VM is made of, whether it runs or not. Throws `vm_missing`, and `unsupported` for a disk that cannot be moved. */
   describe(vm: VmRef, signal?: AbortSignal): Promise<MovedDisk>;
@@ -59,19 +61,13 @@ export type MovedDisk = Readonly<{
 }>;
 
 /**
- * A move whose guest runs on, between two hosts of one kind that share nothing. The source's hypervisor does it, over three sockets that
- * the agents join while it lasts (`host-agent/moves/forward-sockets.ts`). Nothing that it answers says what came of it: `seen` does, at
- * both ends, and `judgeLive` of the two. `vm` is tagged with the destination's epoch at the destination, and with the source's there.
+ * A move whose guest runs on, between two hosts of one kind that share nothing. The source's hypervisor does it. Nothing that it answers
+ * says what came of it: `seen` does, at both ends, and `judgeLive` of the two. `vm` is tagged with the destination's epoch at the
+ * destination, and with the source's there.
  */
 export interface LiveCalls {
-  /**
-   * The sockets of this VM's move on this host, made ready for this end: at the source the agent listens on all three, at the destination
-   * it connects to them. `moved` is of the epoch that the destination will have, at both ends.
-   */
-  sockets(end: "source" | "destination", moved: VmRef, signal?: AbortSignal): Promise<LiveSockets>;
-
-  /** Removes what is left of them on this host, once the move is over, whatever came of it. */
-  dropSockets(moved: VmRef, signal?: AbortSignal): Promise<void>;
+  /** How the agents join the two hypervisors; null: those reach each other by themselves. */
+  readonly forwarded: ForwardedCalls | null;
 
   /**
    * At the destination: makes the disk that the guest's is copied into, with the VM's tag, and answers what the source has to know.
@@ -82,17 +78,43 @@ export interface LiveCalls {
 
   /**
    * At the source: moves the guest, and returns when the hypervisor says that it has. The source's copy stays defined, off and startable:
-   * `release` is the caller's. Aborted, it calls the move off first, and waits until the hypervisor has. Throws `unsupported` for a VM
-   * that does not run, and for a target that does not fit it. Whatever it throws, look.
+   * `release` is the caller's. Where the hypervisor can, the guest stands still at the destination until it is taken there. Aborted, it
+   * calls the move off first, and waits until the hypervisor has. Throws `unsupported` for a VM that does not run, and for a target that
+   * does not fit it. Whatever it throws, look. `tell`: what has gone over so far.
    */
   migrateLive(
     vm: VmRef,
-    to: Readonly<{ moved: VmRef; target: LiveTarget; base: BaseImage | null }>,
+    to: Readonly<{
+      moved: VmRef;
+      target: LiveTarget;
+      base: BaseImage | null;
+      /** null: not limited. */
+      mbitPerSecond: number | null;
+      tell: (bytes: number) => void;
+    }>,
     signal?: AbortSignal,
   ): Promise<LiveReport>;
 
   /** What this end shows of the VM in this epoch. Throws when it cannot be sure. */
   seen(vm: VmRef, signal?: AbortSignal): Promise<LiveEnd>;
+
+  /**
+   * At the destination: the source has handed the guest over, and it is to run here. One that has ended meanwhile is started, as of any
+   * VM whose guest has ended. Throws what is not whole.
+   */
+  takeLive(vm: VmRef, signal?: AbortSignal): Promise<void>;
+}
+
+/** Sockets by which the source's hypervisor reaches the destination's, and which the agents join (`forward-sockets.ts`). */
+export interface ForwardedCalls {
+  /**
+   * Those of this VM's move on this host, made ready for this end: at the source the agent listens on all three, at the destination it
+   * connects to them. `moved` is of the epoch that the destination will have, at both ends.
+   */
+  sockets(end: "source" | "destination", moved: VmRef, signal?: AbortSignal): Promise<LiveSockets>;
+
+  /** Removes what is left of them on this host, once the move is over, whatever came of it. */
+  drop(moved: VmRef, signal?: AbortSignal): Promise<void>;
 }
 
 export const FORWARDED = ["libvirt", "qemu", "nbd"] as const;
@@ -108,10 +130,24 @@ export type LiveTarget = Readonly<{
 }>;
 
 export type LiveReport = Readonly<{
-  /** For how long the guest stood still, as the hypervisor measured; null: it does not say. */
+  /** For how long the guest stood still until then, as the hypervisor measured; null: it does not say. */
   pauseMs: number | null;
 }>;
 
-/** One end of a live move: not there, there and off, there with its guest standing still, and running. */
-export const LIVE_ENDS = ["none", "off", "paused", "running"] as const;
+/** One end of a live move. */
+export const LIVE_ENDS = [
+  /** It is not there. */
+  "none",
+  /** Off, and not by being moved; at a destination, whyever. */
+  "off",
+  /** Off, as the hypervisor handed its guest over. */
+  "left",
+  /** Off, and the hypervisor does not know why. */
+  "unknown",
+  /** The hypervisor is about to move it, from here or to here. */
+  "moving",
+  /** Its guest is whole and stands still, and nothing moves it. */
+  "paused",
+  "running",
+] as const;
 export type LiveEnd = (typeof LIVE_ENDS)[number];

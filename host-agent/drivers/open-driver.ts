@@ -43,6 +43,8 @@ export const HypervConfig = z.strictObject({
   images: folder,
   switch: z.string().min(1),
   dynamicMemoryMinimumPercent: z.int().min(1).max(100).nullable().exactOptional(),
+  /** Hyper-V's own live migration works between this host and the others. */
+  liveMoves: z.boolean().exactOptional(),
   /** In the place of Windows PowerShell 5.1 and Microsoft's module: PowerShell 7, say, or a module to try with. */
   powershell: z
     .strictObject({ executable: folder.exactOptional(), module: folder.exactOptional() })

@@ -3,8 +3,10 @@ import { beReady } from "./be-ready.ts";
 import { fileOf } from "./move-files.ts";
 import type { Doing, Done } from "./move-worker.ts";
 import { sendCopy } from "./send-copy.ts";
-import { limited, movesOf, type MoveStepPorts } from "./step-ports.ts";
+import { holdLive, sendLive } from "./send-live.ts";
+import { briefly, movesOf, type MoveStepPorts } from "./step-ports.ts";
 import { takeCopy } from "./take-copy.ts";
+import { takeLive } from "./take-live.ts";
 
 /** Does what the move asks of this host now. null: nothing. Throws `DriverError`, `MoveStreamError`, or the signal's reason. */
 export async function doMoveStep(ports: MoveStepPorts, doing: Doing): Promise<Done | null> {
@@ -14,12 +16,12 @@ export async function doMoveStep(ports: MoveStepPorts, doing: Doing): Promise<Do
     case "prepare":
       return isSource ? describe(ports, doing) : beReady(ports, doing);
     case "copy":
-      if (method === "live")
-        throw new DriverError("unsupported", "this agent moves no VM that runs");
+      if (method === "live") return isSource ? sendLive(ports, doing) : takeLive(ports, doing);
       return isSource ? sendCopy(ports, doing) : takeCopy(ports, doing);
     case "release":
       return isSource ? release(ports, doing) : null;
     case "hold":
+      if (method === "live") return isSource ? holdLive(ports, doing) : takeLive(ports, doing);
       return isSource ? hold(ports, doing) : null;
     case "take_over":
     case "clean":
@@ -65,10 +67,3 @@ async function hold(ports: MoveStepPorts, { vm, signal, worker }: Doing): Promis
   }
   return { done: "held" };
 }
-
-const briefly = <T>(
-  ports: MoveStepPorts,
-  what: string,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> => limited(ports, { what, bytes: 0n, signal }, work);

@@ -81,7 +81,7 @@ export async function connectForwarded(sockets: LiveSockets, kind: Forwarded): P
 }
 
 /** Both ways, until both have ended; one that breaks ends the other. */
-async function joinStreams(one: Duplex, other: Duplex): Promise<void> {
+export async function joinStreams(one: Duplex, other: Duplex): Promise<void> {
   const ways = [pipeline(one, other), pipeline(other, one)];
   try {
     await Promise.all(ways);

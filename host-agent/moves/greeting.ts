@@ -6,12 +6,14 @@
 const VERSION = 1;
 
 /** What a stream carries. */
-export const MOVE_KINDS = ["disk", "libvirt", "qemu", "nbd"] as const;
+export const MOVE_KINDS = ["disk", "live", "libvirt", "qemu", "nbd"] as const;
 export type MoveKind = (typeof MOVE_KINDS)[number];
 
 /** Of these, both ends give signs of life by themselves. The others' bytes are those of other programs. */
 export const BEATS: Readonly<Record<MoveKind, boolean>> = {
   disk: true,
+  // One question and its answer, with a limit of time of its own.
+  live: false,
   libvirt: false,
   qemu: false,
   nbd: false,

@@ -8,7 +8,7 @@ import type { MovingVm } from "./move-files.ts";
 
 /** What a step has to say when it is done. */
 export type Done = Pick<MoveReport, "done"> &
-  Partial<Pick<MoveReport, "disk" | "sha256" | "bytes">>;
+  Partial<Pick<MoveReport, "disk" | "sha256" | "bytes" | "pauseMs">>;
 
 /** The VM's own worker, as far as its move must know. */
 export type VmsWorker = Readonly<{

@@ -14,7 +14,8 @@ import type { MoveChannel } from "./move-channel.ts";
 import type { MoveFolder, MovingVm } from "./move-files.ts";
 import { createMoveNotes } from "./move-notes.ts";
 import { createMoveWorker, type MoveWorker, type VmsWorker } from "./move-worker.ts";
-import type { Takers } from "./step-ports.ts";
+import type { LiveDoor } from "./move-channel.ts";
+import { bytesToTake, type Takers } from "./step-ports.ts";
 import { createTidier } from "./tidy-moves.ts";
 
 /** This host's parts of all moves, each alone: one that is slow or broken delays no other, and no pass. */
@@ -61,6 +62,7 @@ export function createMovers(
   const { driver, channel, folder, reporter, log, signal } = ports;
   const workers = new Map<string, MoveWorker>();
   const takers: Takers = new Map();
+  const doors = new Map<string, LiveDoor>();
   const notes = createMoveNotes(ports.store);
   const tidier = createTidier({ driver, folder, notes, workers, log, signal });
   let facts: HostFacts | null = null;
@@ -70,7 +72,9 @@ export function createMovers(
   async function address(): Promise<MigrationAddress | null> {
     const { listen } = channel;
     if (listen === null || driver.moves === null) return null;
-    listening ??= listen({ keyOf, takerOf: (moveId) => takers.get(moveId) ?? null }, signal);
+    const takerOf = (moveId: string) => takers.get(moveId) ?? null;
+    const liveOf = (moveId: string) => doors.get(moveId) ?? null;
+    listening ??= listen({ keyOf, takerOf, liveOf }, signal);
     try {
       return await listening;
     } catch (error) {
@@ -85,22 +89,28 @@ export function createMovers(
 
   function keyOf(moveId: string): Uint8Array | null {
     const found = parts().find(({ move }) => move.id === moveId);
-    const isTaken = found?.move.role === "destination" && found.move.step === "copy";
+    if (found?.move.role !== "destination") return null;
+    const { step, method } = found.move;
+    // A live move that is turned back may have been done all the same, which its source then asks about.
+    const isTaken = step === "copy" || (step === "hold" && method === "live");
     return isTaken ? Buffer.from(found.move.key, "base64url") : null;
   }
 
   /** Of those alone that come before it, so that two that have room one after the other do not refuse each other. */
   function promised(except: MovingVm): number {
+    const { moves } = driver;
+    if (moves === null) return 0;
     return parts()
       .filter(({ vmId, move }) => vmId !== except.vmId && move.role === "destination")
       .filter(({ move }) => move.step === "copy")
-      .reduce((sum, { move }) => sum + Number(move.disk?.exportBytes ?? 0), 0);
+      .reduce((sum, vm) => sum + bytesToTake(moves, vm), 0);
   }
 
   const stepPorts = {
     ...ports,
     notes,
     takers,
+    doors,
     facts: () => facts,
     address,
     promised,
@@ -153,6 +163,7 @@ export function createMovers(
         capabilities: {
           ...capabilities,
           moveCold: moves !== null && capabilities.moveCold === true,
+          moveLive: Boolean(moves?.live && channel.live) && capabilities.moveLive === true,
         },
         ...(at && { migrationAddress: at }),
       };

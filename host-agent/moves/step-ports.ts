@@ -3,9 +3,9 @@ import type { MigrationAddress } from "#core/contracts/agent/moves.ts";
 import type { Clock } from "#core/ports.ts";
 import type { Observer } from "#host-agent/converge/observer.ts";
 import { DriverError, type VmDriver } from "#host-agent/drivers/driver.ts";
-import type { MoveCalls } from "#host-agent/drivers/move-calls.ts";
+import type { LiveCalls, MoveCalls } from "#host-agent/drivers/move-calls.ts";
 import { within } from "#host-agent/time-limit.ts";
-import type { IncomingDisk, MoveChannel } from "./move-channel.ts";
+import type { IncomingDisk, LiveDoor, MoveChannel } from "./move-channel.ts";
 import type { MoveFolder, MovingVm } from "./move-files.ts";
 import type { MoveNotes } from "./move-notes.ts";
 import type { Done } from "./move-worker.ts";
@@ -18,7 +18,7 @@ export type Takers = Map<string, (disk: IncomingDisk) => Promise<void>>;
 export type Turn = <T>(work: () => Promise<T>, signal: AbortSignal) => Promise<T>;
 
 export type MoveStepPorts = Readonly<{
-  driver: Pick<VmDriver, "moves" | "imageFolder">;
+  driver: Pick<VmDriver, "moves" | "imageFolder" | "start" | "stop">;
   channel: MoveChannel;
   folder: MoveFolder;
   notes: MoveNotes;
@@ -30,6 +30,8 @@ export type MoveStepPorts = Readonly<{
   /** Bytes that other disks on their way to this host will take yet. */
   promised: (except: MovingVm) => number;
   takers: Takers;
+  /** By moves, who answers the source of a live one. */
+  doors: Map<string, LiveDoor>;
   /** Those who send and those who take wait apart: else two hosts, each full of what it sends, would wait for each other. */
   sending: Turn;
   taking: Turn;
@@ -54,6 +56,25 @@ export function movesOf({ driver }: Pick<MoveStepPorts, "driver">): MoveCalls {
   return driver.moves;
 }
 
+/** Throws `unsupported` for a driver without them. */
+export function liveOf(ports: Pick<MoveStepPorts, "driver">): LiveCalls {
+  const { live } = movesOf(ports);
+  if (!live) throw new DriverError("unsupported", "this host's driver moves no VM that runs");
+  return live;
+}
+
+/**
+ * What a disk that comes takes of the destination's free space at most: its file, and what a driver that cannot take that as it is makes of
+ * it. The source's bound holds whatever its guest writes before it is off, so that it is the disk's size, however little of that is used.
+ */
+export function bytesToTake(
+  { ownFormat }: Pick<MoveCalls, "ownFormat">,
+  { move: { disk, format } }: Pick<MovingVm, "move">,
+): number {
+  const bytes = Number(disk?.exportBytes ?? 0);
+  return format === ownFormat ? bytes : 2 * bytes;
+}
+
 /** What reads or writes a disk may take as long as its bytes do. */
 export function limited<T>(
   { clock, stepLimitMs }: Pick<MoveStepPorts, "clock" | "stepLimitMs">,
@@ -65,3 +86,23 @@ export function limited<T>(
     new DriverError("timed_out", `${what} took longer than ${Math.round(ms / 1000)} s`);
   return within({ clock, ms, late, parent: signal }, work);
 }
+
+/** A call that moves no bytes. */
+export const briefly = <T>(
+  ports: Pick<MoveStepPorts, "clock" | "stepLimitMs">,
+  what: string,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> => limited(ports, { what, bytes: 0n, signal }, work);
+
+/** Resolves never: throws the signal's reason when that is aborted. */
+export function untilAborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    const abort = () => reject(reasonOf(signal));
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+  });
+}
+
+export const reasonOf = ({ reason }: AbortSignal): Error =>
+  reason instanceof Error ? reason : new Error("aborted", { cause: reason });

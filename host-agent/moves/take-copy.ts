@@ -1,5 +1,12 @@
 import { DriverError } from "#host-agent/drivers/driver.ts";
-import { copied, limited, movesOf, type MoveStepPorts } from "./step-ports.ts";
+import {
+  copied,
+  limited,
+  movesOf,
+  reasonOf,
+  untilAborted,
+  type MoveStepPorts,
+} from "./step-ports.ts";
 import type { IncomingDisk } from "./move-channel.ts";
 import { ownFault } from "./move-error.ts";
 import { attemptOf, fileOf } from "./move-files.ts";
@@ -96,14 +103,3 @@ async function createReceiver(
     },
   };
 }
-
-function untilAborted(signal: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => {
-    const abort = () => reject(reasonOf(signal));
-    if (signal.aborted) abort();
-    else signal.addEventListener("abort", abort, { once: true });
-  });
-}
-
-const reasonOf = ({ reason }: AbortSignal): Error =>
-  reason instanceof Error ? reason : new Error("aborted", { cause: reason });

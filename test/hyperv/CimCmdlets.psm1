@@ -31,6 +31,12 @@ function Get-CimInstance {
                     if ((Test-GuestReady $vm) -and $Filter -eq "SystemName = '$name'") { [pscustomobject]@{ SystemName = $name } }
                 }
             }
+            'root/virtualization/v2 Msvm_MigrationJob' {
+                foreach ($vm in Get-LiveVms) {
+                    $name = "$($vm.Id)".ToUpperInvariant()
+                    if ($null -ne $vm.StandinMigration -and $Filter -eq "VirtualSystemName = '$name'") { [pscustomobject]@{ VirtualSystemName = $name; JobState = [uint16]4; Cancellable = $true } }
+                }
+            }
             'root/cimv2 Win32_PerfRawData_HvStats_HyperVHypervisorVirtualProcessor' {
                 foreach ($vm in Get-LiveVms) {
                     $counted = Get-Counted $vm
@@ -97,6 +103,11 @@ function Invoke-CimMethod {
     [CmdletBinding(SupportsShouldProcess)]
     param([Parameter(Mandatory)][object]$InputObject, [Parameter(Mandatory)][string]$MethodName, [System.Collections.IDictionary]$Arguments)
     Invoke-Cmdlet 'Invoke-CimMethod' {
+        if ($MethodName -eq 'RequestStateChange') {
+            if ($Arguments.RequestedState -ne 4) { throw 'the stand-in only ends jobs' }
+            Update-StandinVm 'Invoke-CimMethod' ([guid]$InputObject.VirtualSystemName) { $_.StandinMigration = $null; $_.SecondaryOperationalStatus = '' }
+            return [pscustomobject]@{ ReturnValue = [uint32]0 }
+        }
         $after = [datetime]::UtcNow.AddMilliseconds($script:Standin.GuestShutdownMs).Ticks
         if ($MethodName -eq 'InitiateReboot' -and $script:Windows -eq '2012r2') { throw 'the class has no such method' }
         Update-StandinVm 'Invoke-CimMethod' ([guid]$InputObject.SystemName) {

@@ -13,7 +13,7 @@ $script:Windows = (Get-StandinHost).Windows
 
 # A line that ends in "# 2016+" is absent from the module of 2012 R2, one that ends in "# 2019+" from that of 2016 too,
 # and one that ends in "# 2012 R2" from all later.
-foreach ($file in 'vms', 'disks', 'vhdx', 'network', 'checkpoints', 'host') {
+foreach ($file in 'vms', 'disks', 'vhdx', 'network', 'checkpoints', 'live', 'host') {
     $lines = [System.IO.File]::ReadAllLines([System.IO.Path]::Combine($PSScriptRoot, 'standin', "$file.ps1"))
     $others = switch ($script:Windows) { '2012r2' { '# 2016+', '# 2019+' } '2016' { '# 2012 R2', '# 2019+' } default { , '# 2012 R2' } }
     $lines = foreach ($line in $lines) {

@@ -51,7 +51,10 @@ export async function readFrom(
   }
 }
 
-/** The same for disks whose guests see the same, real ones and records: a sum of all that is not zero. */
+/**
+ * The same for disks whose guests see the same, whatever they are: a VHDX or a qcow2, over an image or alone, or a record of the
+ * stand-in's. It is a sum of all that is not zero.
+ */
 export async function sumOfContent(disk: string): Promise<string> {
   const blocks = new Map<number, Buffer>();
   const bytes = await collect(disk, blocks);
@@ -64,8 +67,8 @@ export async function sumOfContent(disk: string): Promise<string> {
 const BLOCK = 4096;
 /** Puts what is written to the disk, and under it, into `blocks`; answers its size. */
 async function collect(disk: string, blocks: Map<number, Buffer>): Promise<number> {
-  if ((await readFile(disk)).subarray(0, 8).toString("latin1") === "vhdxfile")
-    return collectReal(disk, blocks);
+  const format = await realFormat(disk);
+  if (format !== null) return collectReal(disk, format, blocks);
   const { Size, Parent, Written } = await readRecord(disk);
   if (Parent) await collect(Parent, blocks);
   for (const { Offset, Text } of Written ?? [])
@@ -77,8 +80,23 @@ async function collect(disk: string, blocks: Map<number, Buffer>): Promise<numbe
     }
   return Size;
 }
-async function collectReal(disk: string, blocks: Map<number, Buffer>): Promise<number> {
-  qemuImg("convert", "-f", "vhdx", "-O", "raw", disk, `${disk}.raw`);
+/** By its first bytes; null: it is a record. */
+export async function realFormat(disk: string): Promise<"vhdx" | "qcow2" | null> {
+  const file = await open(disk);
+  try {
+    const { buffer } = await file.read({ buffer: Buffer.alloc(8), position: 0 });
+    const head = buffer.toString("latin1");
+    return head === "vhdxfile" ? "vhdx" : head.startsWith("QFI\xfb") ? "qcow2" : null;
+  } finally {
+    await file.close();
+  }
+}
+async function collectReal(
+  disk: string,
+  format: "vhdx" | "qcow2",
+  blocks: Map<number, Buffer>,
+): Promise<number> {
+  qemuImg("convert", "-f", format, "-O", "raw", disk, `${disk}.raw`);
   const extents: { start: number; length: number; data: boolean; zero: boolean }[] = JSON.parse(
     qemuImg("map", "-f", "raw", "--output=json", `${disk}.raw`),
   );

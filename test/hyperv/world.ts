@@ -48,6 +48,14 @@ export type StandinHost = {
   FailWith?: Record<string, string>;
   /** Win32_Volume: names end in a separator; a capacity of 0 is none. */
   Volumes?: { Name: string; Capacity: number }[];
+  /** For moves of VMs that run: its name, the states of the hosts that it reaches by name, and whether it takes part in them. */
+  Computer?: string;
+  Peers?: Record<string, string>;
+  MigrationEnabled?: boolean;
+  /** Its kind of processor. */
+  Processor?: string;
+  /** How long such a move takes. */
+  MigrationMs?: number;
   /** What VMs have done, by their names; the others count by the age of their processes. */
   Counted?: Record<string, StandinCounted>;
 };
@@ -90,6 +98,8 @@ export type StandinVm = {
   StandinSecureBoot: number;
   StandinSecureBootTemplate: string | null;
   StandinAppears: number;
+  /** When its guest began to boot, in UTC ticks. */
+  StandinBoot: number;
   Generation: number;
 };
 

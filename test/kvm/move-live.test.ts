@@ -25,15 +25,22 @@ const COUNTS = `#!/bin/sh
 (n=0; while :; do n=$((n+1)); echo "COUNT $n" >/dev/ttyS0; sleep 0.2; done) &
 `;
 
-type End = { host: KvmTestHost; libvirt: LibvirtHost; moves: MoveCalls; live: LiveCalls };
+type Joins = NonNullable<LiveCalls["forwarded"]>;
+type End = {
+  host: KvmTestHost;
+  libvirt: LibvirtHost;
+  moves: MoveCalls;
+  live: LiveCalls;
+  joins: Joins;
+};
 
 async function openEnd(name: string): Promise<End> {
   const libvirt = await openLibvirtHost(name);
   const host = await openKvmTestHost({ libvirt });
   if (!host.available) throw new Error(host.reason);
   const { moves } = host.driver;
-  if (!moves?.live) throw new Error("KVM moves live");
-  return { host, libvirt, moves, live: moves.live };
+  if (!moves?.live?.forwarded) throw new Error("KVM moves live");
+  return { host, libvirt, moves, live: moves.live, joins: moves.live.forwarded };
 }
 
 describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts${why}`, () => {
@@ -80,14 +87,14 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
   async function joined(vm: DesiredVm, withBase = true) {
     const moved = movedOf(vm);
     const base = withBase ? (await source.moves.describe(vm)).base : null;
-    const there = await destination.live.sockets("destination", moved);
+    const there = await destination.joins.sockets("destination", moved);
     forwarded = await listenForwarded(
-      await source.live.sockets("source", moved),
+      await source.joins.sockets("source", moved),
       (kind) => connectForwarded(there, kind),
       () => undefined,
     );
     const target = await destination.live.prepareLive(moved, base);
-    return { moved, target, base };
+    return { moved, target, base, mbitPerSecond: null, tell: () => undefined };
   }
   async function verdictOf(vm: DesiredVm): Promise<LiveVerdict> {
     const [here, there] = [await source.live.seen(vm), await destination.live.seen(movedOf(vm))];
@@ -125,6 +132,11 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
       const report = await source.live.migrateLive(vm, to);
       console.info(`live, the guest stood still for ${report.pauseMs} ms`);
       expect(report.pauseMs).toBeGreaterThan(0);
+      // It stands still there until it is taken: so it never runs at both ends.
+      expect(await verdictOf(vm)).toBe("handed_over");
+      expect(await source.live.seen(vm)).toBe("left");
+      expect(await destination.live.seen(to.moved)).toBe("paused");
+      for (let twice = 0; twice < 2; twice++) await destination.live.takeLive(to.moved);
       expect(await verdictOf(vm)).toBe("moved");
       const last = await countOf(source, vm);
       await countsOn(destination, to.moved, last + 3);
@@ -164,7 +176,7 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
 
     await source.host.virsh("migrate-setspeed", vm.vmId, "8796093022207");
     await source.live.migrateLive(vm, await joined(vm));
-    expect(await verdictOf(vm)).toBe("moved");
+    expect(await verdictOf(vm)).toBe("handed_over");
     await source.host.driver.destroy(vm);
     await destination.host.driver.destroy(movedOf(vm));
   });
@@ -180,8 +192,8 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
     await source.host.driver.destroy(vm);
     await destination.host.driver.destroy(movedOf(vm));
     expect(await destination.host.driver.list()).toEqual([]);
-    for (const { live, libvirt } of [source, destination]) {
-      await live.dropSockets(movedOf(vm));
+    for (const { joins, libvirt } of [source, destination]) {
+      await joins.drop(movedOf(vm));
       const folder = path.join(libvirt.root, "var/lib/libvirt/qemu/berth-moves");
       expect((await readdir(folder)).filter((name) => name.startsWith(vm.vmId))).toEqual([]);
     }

@@ -14,7 +14,7 @@ import { eventually } from "#test/drivers/builders.ts";
 
 const run = promisify(execFile);
 
-/** virtlogd goes to the background, and libvirtd is the process itself. */
+/** virtlogd goes to the background. libvirtd is begun anew when it dies, as systemd would; the shell holds the namespaces meanwhile. */
 const SET_UP = `set -e
 hostname "$2"
 mount --make-rprivate /
@@ -26,7 +26,13 @@ mount --bind "$1/log" /var/log/libvirt
 mount --bind "$1/cache" /var/cache/libvirt
 PATH=$PATH:/usr/sbin
 virtlogd -d -p /run/libvirt/virtlogd.pid
-exec libvirtd -p /run/libvirt/libvirtd.pid`;
+trap 'over=yes; kill "$libvirtd"' TERM
+while [ -z "$over" ]; do
+  libvirtd -p /run/libvirt/libvirtd.pid & libvirtd=$!
+  wait "$libvirtd" || true
+  sleep 0.1
+done
+wait`;
 
 export type LibvirtHost = {
   uri: string;
@@ -34,8 +40,12 @@ export type LibvirtHost = {
   runDir: string;
   /** Its whole file system, as this process sees it. */
   root: string;
+  /** The words before a command that is to run on this host, with its own `/run` and `/var/lib/libvirt`. */
+  enter: readonly string[];
   /** Kills the QEMU process of a VM, as a fault of the hardware would. */
   killGuest: (vmId: string) => Promise<void>;
+  /** Kills libvirtd, which comes back by itself. */
+  killLibvirt: () => Promise<void>;
   close: () => Promise<void>;
 };
 
@@ -87,8 +97,10 @@ export async function openLibvirtHost(name: string): Promise<LibvirtHost> {
     uri,
     runDir,
     root: `/proc/${daemon.pid}/root`,
+    enter: ["nsenter", "--target", String(daemon.pid), "--mount", "--uts"],
     killGuest: async (vmId) =>
       await end(await pidIn(path.join(runDir, `berth-${vmId}.pid`)), "SIGKILL"),
+    killLibvirt: async () => await end(await pidIn(path.join(dir, "run/libvirtd.pid")), "SIGKILL"),
     close,
   };
 }

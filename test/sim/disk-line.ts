@@ -52,6 +52,7 @@ export class DiskLine {
                 const take = owner.isCut() ? null : door.takerOf(moveId);
                 return take && ((of) => take(incoming(of)));
               },
+              liveOf: door.liveOf,
             },
             signal,
           )),

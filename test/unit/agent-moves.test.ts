@@ -133,12 +133,21 @@ describe("a cold move", () => {
   test("is refused for good by a destination without room, before anything has stopped", async () => {
     const story = createMoveStory();
     const serial = await begun(story);
-    story.destination.disk.free = 1024 ** 3;
+    story.destination.disk.free = 1024 ** 3 + 4095;
     await story.until("it has ended", hasEnded(story));
     expect(story.move()?.failure).toMatchObject({ code: "destination_refused" });
     expect(story.move()?.failure?.detail).toContain("out_of_disk");
     await expectBack(story, serial);
     expect((await story.source.world.vm(story.vm.vmId))?.starts).toBe(1);
+  });
+
+  test("needs room at its destination for the disk once, where that takes it as it comes", async () => {
+    const story = createMoveStory();
+    await begun(story);
+    // Of what is simulated, and the reserve.
+    story.destination.disk.free = 1024 ** 3 + 4096;
+    await story.until("it has ended", hasEnded(story));
+    expect(story.move()).toMatchObject({ outcome: "moved" });
   });
 
   test("is refused for good by a destination without the image that the disk stands on", async () => {

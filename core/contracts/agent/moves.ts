@@ -56,7 +56,8 @@ export const MoveReport = z
     vmId: z.uuid(),
     /** The step that it speaks of: a word about another one does not count. */
     step: MoveStepName,
-    done: z.enum(["ready", "copied", "released", "held"]).openapi("MoveDone").nullable(),
+    /** `arrived`: of a live move, its destination shows the guest there, and running. */
+    done: z.enum(["ready", "copied", "arrived", "released", "held"]).openapi("MoveDone").nullable(),
     disk: Disk.optional(),
     /** Of the whole file that was sent, or received. */
     sha256: Sha256.optional(),

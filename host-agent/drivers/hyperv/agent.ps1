@@ -18,7 +18,7 @@ $WarningPreference = 'SilentlyContinue'
 $ConfirmPreference = 'None'
 [System.Threading.Thread]::CurrentThread.CurrentCulture = [System.Globalization.CultureInfo]::InvariantCulture
 
-foreach ($part in 'wire', 'requests', 'ownership', 'inventory', 'hardware', 'lifecycle', 'checkpoints', 'moves', 'calls') {
+foreach ($part in 'wire', 'requests', 'ownership', 'inventory', 'hardware', 'lifecycle', 'checkpoints', 'moves', 'live', 'calls') {
     . ([System.IO.Path]::Combine($PSScriptRoot, "$part.ps1"))
 }
 
@@ -67,6 +67,10 @@ function Invoke-Request($Request) {
         'import' { return Import-OwnVm $Request }
         'release' { return Set-Release $Request $true }
         'hold' { return Set-Release $Request $false }
+        'live-end' { return Get-LiveEnd $Request }
+        'live-prepare' { return New-LiveFolder $Request }
+        'live-move' { return Move-OwnVm $Request }
+        'live-stop' { return Stop-LiveMove $Request }
         'calls' { return Get-CmdletCalls }
     }
 }

@@ -12,6 +12,8 @@ export const Facts = z.object({
   memoryMib: z.int(),
   diskGib: z.int(),
   images: z.array(z.object({ file: z.string(), virtualBytes: z.int() })),
+  /** `Enable-VMMigration` was called. */
+  migrates: z.boolean(),
   switchPresent: z.boolean(),
 });
 
@@ -131,6 +133,15 @@ export const DiskMakeup = z.object({
   layerBytes: z.int().nonnegative(),
   image: z.string().nullable(),
 });
+
+export const SeenEnd = z.object({ end: z.enum(["none", "off", "moving", "paused", "running"]) });
+/** What the source's Move-VM has to know. From its destination: what a name and a path may be, the script checks. */
+export const LiveFolder = z.strictObject({
+  computer: z.string().min(1).max(253),
+  folder: z.string().min(1).max(1000),
+});
+
+export type LiveFolder = z.infer<typeof LiveFolder>;
 
 export const Created = z.object({ needsSeed: z.boolean() });
 

@@ -182,6 +182,8 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
       copy,
       refuse: async (vm, signal) => refuseBeyondLimits(vm.size, await platformLimits(signal)),
       sumOf,
+      movesLive: options.liveMoves ?? false,
+      clock: options.clock,
     }),
     async facts(signal) {
       const facts = await look("facts", Facts, signal);
@@ -197,6 +199,7 @@ export function createHypervDriver(options: HypervOptions): HypervDriver {
         hotResize: growsMemory,
         hotMemory: growsMemory,
         secureBootUefiCa: facts.modern,
+        moveLive: options.liveMoves === true && facts.migrates,
       };
       return {
         hypervisor: "hyperv",

@@ -13,6 +13,7 @@ function Get-HostFacts {
         # All of the volume: what is free changes with every VM, and placement counts what it gave away.
         diskGib        = [int][Math]::Floor((Get-VolumeSize $script:Config.Vms) / 1GB)
         images         = @(Get-HeldImages)
+        migrates       = [bool]$hyperv.VirtualMachineMigrationEnabled
         switchPresent  = $null -ne (Hyper-V\Get-VMSwitch | Where-Object { $_.Name -ceq $script:Config.Switch })
     }
 }

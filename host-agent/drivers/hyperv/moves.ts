@@ -1,8 +1,10 @@
 import path from "node:path";
+import type { Clock } from "#core/ports.ts";
 import { HostImage } from "#core/contracts/agent/desired.ts";
 import { DriverError, type VmRef } from "../driver.ts";
 import type { BaseImage, MoveCalls } from "../move-calls.ts";
 import { DiskMakeup } from "./answers.ts";
+import { createHypervLive } from "./live.ts";
 import { readVhdxHeader } from "./vhdx-header.ts";
 import { wholeHardware } from "./vm-request.ts";
 
@@ -10,7 +12,7 @@ const GIB = 1024n ** 3n;
 const MIB = 1024n ** 2n;
 
 /** One call of the script about a VM. */
-type Ask = (op: string, vm: VmRef, fields: object, signal?: AbortSignal) => Promise<unknown>;
+export type Ask = (op: string, vm: VmRef, fields: object, signal?: AbortSignal) => Promise<unknown>;
 
 /**
  * Moves of Hyper-V's VMs. A disk leaves as a VHDX that stands alone, as nothing but Hyper-V reads one that stands on
@@ -25,6 +27,9 @@ export function createHypervMoves(host: {
   /** Throws what the host cannot be asked for. */
   refuse: (vm: Parameters<MoveCalls["importDisk"]>[0], signal?: AbortSignal) => Promise<void>;
   sumOf: (image: string) => Promise<string | null>;
+  /** Its operator has joined it with others, so that Hyper-V can move what runs. */
+  movesLive: boolean;
+  clock: Clock;
 }): MoveCalls {
   const nameOf = (file: string): string => {
     if (path.dirname(file) !== host.folder)
@@ -39,6 +44,7 @@ export function createHypervMoves(host: {
 
   return {
     folder: host.folder,
+    ownFormat: "vhdx",
 
     async describe(vm, signal) {
       const disk = DiskMakeup.parse(await host.change("describe", vm, {}, signal));
@@ -70,7 +76,7 @@ export function createHypervMoves(host: {
     async hold(vm, signal) {
       await host.change("hold", vm, {}, signal);
     },
-    live: null,
+    live: host.movesLive ? createHypervLive(host) : null,
   };
 }
 

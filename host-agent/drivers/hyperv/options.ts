@@ -25,6 +25,11 @@ export type HypervOptions = Readonly<{
     /** After so long without a call it is ended, until the next one; left out: it stays. */
     idleMs?: number;
   }>;
+  /**
+   * This host and the others have been joined for Hyper-V's own live migration: `Enable-VMMigration`, and an account of its service that
+   * may (constrained delegation). Nobody can tell that from here.
+   */
+  liveMoves?: boolean;
   accelerator?: HostFacts["accelerator"];
   /** Left out: it knows none. */
   installation?: InstallationId;

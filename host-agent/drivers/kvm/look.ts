@@ -17,6 +17,8 @@ export type Found = Domain &
   Readonly<{
     power: ObservedPower;
     persistent: boolean;
+    /** Why it is in the state that it is in, by the state's own numbers (libvirt-domain.h). */
+    reason: number;
     xml: string;
     /** It is another Berth's, and `own` is null. */
     foreign: boolean;
@@ -109,6 +111,7 @@ export function createLook(ports: {
         foreign,
         xml,
         power: powerOf(state),
+        reason: Number(state.get("state.reason")),
         persistent: lasting.has(uuid),
       });
     }

@@ -1,7 +1,9 @@
 import { rm, writeFile } from "node:fs/promises";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
+import { pause } from "#host-agent/time-limit.ts";
 import { DriverError, type VmRef } from "../driver.ts";
 import type { BaseImage, LiveCalls, LiveEnd, LiveReport, LiveTarget } from "../move-calls.ts";
+import { startVm } from "./change-power.ts";
 import { refuseWhatHostCannot } from "./create-vm.ts";
 import { createDisk, GIB, needFreeSpace, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
@@ -16,6 +18,7 @@ import { checkOwner } from "./tag.ts";
 
 /** libvirt refuses a call-off until its job has begun, and between two phases of it. */
 const CALL_OFF_EVERY_MS = 250;
+const TELL_EVERY_MS = 5_000;
 
 /** Makes the disk that libvirt copies into: it takes one that is there, and needs no storage pool for that. */
 export async function prepareLive(
@@ -52,7 +55,7 @@ export async function prepareLive(
 export async function migrateLive(
   host: KvmHost,
   ref: VmRef,
-  { moved, target, base }: Parameters<LiveCalls["migrateLive"]>[1],
+  { moved, target, base, mbitPerSecond, tell }: Parameters<LiveCalls["migrateLive"]>[1],
   signal?: AbortSignal,
 ): Promise<LiveReport> {
   const { domain, image } = await movableDisk(host, ref, signal);
@@ -75,12 +78,16 @@ export async function migrateLive(
     "disks-uri": `unix://${nbd}`,
     domain: ref.vmId,
     desturi: `qemu+unix:///system?socket=${libvirt}`,
+    ...(mbitPerSecond !== null && { bandwidth: String(mibPerSecond(mbitPerSecond)) }),
   };
   const command = [
     "migrate",
     "--live",
     // Without --undefinesource: the source's copy and its tag stay until the control plane has the release in writing.
     "--persistent",
+    // It runs there when it is known that it runs here no more. Left to libvirt, an answer of the destination's that is lost once
+    // that has let it run would have the source run it on as well.
+    "--suspend",
     base === null ? "--copy-storage-all" : "--copy-storage-inc",
     "--auto-converge",
     "--abort-on-error",
@@ -90,11 +97,50 @@ export async function migrateLive(
     await writeFile(written.live, liveXml(running, target.definition, moved), { mode: 0o600 });
     await writeFile(written.lasting, target.definition, { mode: 0o600 });
     signal?.throwIfAborted();
-    await untilCalledOff(host, ref, command, signal);
+    await telling(host, ref, tell, () => untilCalledOff(host, ref, command, signal));
   } finally {
     await Promise.all(Object.values(written).map((each) => rm(each, { force: true })));
   }
   return { pauseMs: await pauseOf(host, ref, signal) };
+}
+
+const MBIT = 1_000_000 / 8;
+const MIB = 1024 ** 2;
+/** libvirt's unit, of which it takes no part. */
+const mibPerSecond = (mbit: number): number => Math.max(1, Math.floor((mbit * MBIT) / MIB));
+
+/** Says how far it is, so that one who waits knows that it goes on. */
+async function telling<T>(
+  host: KvmHost,
+  { vmId }: VmRef,
+  tell: (bytes: number) => void,
+  work: () => Promise<T>,
+): Promise<T> {
+  const ended = new AbortController();
+  const watch = async () => {
+    for (let before = 0; ;) {
+      await pause(host.clock, TELL_EVERY_MS, ended.signal);
+      if (ended.signal.aborted) return;
+      const [info = ""] = await host.libvirt.read([["domjobinfo", vmId]]).catch(() => []);
+      const bytes = processedBytes(info);
+      if (bytes > before) tell(bytes);
+      before = Math.max(before, bytes);
+    }
+  };
+  const watching = watch();
+  try {
+    return await work();
+  } finally {
+    ended.abort();
+    await watching;
+  }
+}
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+/** Of memory and of disks, as virsh tells it to people: `Data processed:   12.345 MiB`. */
+export function processedBytes(info: string): number {
+  const [, number = "0", unit = "B"] = /^Data processed:\s+([0-9.]+) (\w+)$/m.exec(info) ?? [];
+  return Math.round(Number(number) * 1024 ** Math.max(0, UNITS.indexOf(unit)));
 }
 
 /** A virsh that is killed leaves a job that nobody follows: libvirt is told to end it, and virsh then ends by itself. */
@@ -141,10 +187,39 @@ async function pauseOf(
   return ms === undefined ? null : Number(ms);
 }
 
-/** A guest that is arriving stands still, as does one that failed: neither runs. */
+const SHUT_OFF_UNKNOWN = 0;
+const SHUT_OFF_MIGRATED = 4;
+
+/**
+ * One process for the domain, and one for what libvirt is about to do with it. A destination whose guest is on its way answers the
+ * second question as one that is asked of the wrong end.
+ */
 export async function seenLive(host: KvmHost, ref: VmRef, signal?: AbortSignal): Promise<LiveEnd> {
   const domain = await host.owned(ref, signal);
   if (domain === null) return "none";
-  if (!isActive(domain.power)) return "off";
-  return domain.power === "running" || domain.power === "stopping" ? "running" : "paused";
+  const { power, persistent, reason } = domain;
+  if (!isActive(power)) {
+    if (reason === SHUT_OFF_MIGRATED) return "left";
+    return reason === SHUT_OFF_UNKNOWN ? "unknown" : "off";
+  }
+  // It has a definition from when all of it has come.
+  if (!persistent || (await isBeingMoved(host, ref, signal))) return "moving";
+  return power === "running" || power === "stopping" ? "running" : "paused";
+}
+
+async function isBeingMoved(
+  host: KvmHost,
+  { vmId }: VmRef,
+  signal: AbortSignal | undefined,
+): Promise<boolean> {
+  const [info = ""] = await host.libvirt.read([["domjobinfo", vmId]], { signal });
+  return !/^Job type:\s+None\s*$/m.test(info);
+}
+
+/** `paused` alone is a guest that has come whole and was not let run yet; `start` resumes it. */
+export async function takeLive(host: KvmHost, ref: VmRef, signal?: AbortSignal): Promise<void> {
+  const seen = await seenLive(host, ref, signal);
+  if (seen === "none" || seen === "moving")
+    throw new DriverError("driver_failed", `${ref.vmId} is not here whole: it is ${seen}`);
+  if (seen !== "running") await startVm(host, ref, signal);
 }

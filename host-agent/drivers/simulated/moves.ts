@@ -74,6 +74,7 @@ export function simulatedMoves(moves: SimulatedMoves, hands: Hands): MoveCalls {
 
   return {
     folder,
+    ownFormat: "simulated",
 
     async describe(ref, signal) {
       await step("describe", "read", ref.vmId, signal);

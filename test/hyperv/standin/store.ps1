@@ -22,6 +22,10 @@ function Read-StandinVm([string]$Path) {
     if ($null -eq $vm) { return $null }
     $now = [datetime]::UtcNow.Ticks
     if ($vm.StandinAppears -gt $now) { return $null }
+    if ($null -ne $vm.StandinMigration) {
+        if ($vm.StandinMigration.Until -le $now) { Complete-StandinMigration $vm; return $null }
+        $vm.SecondaryOperationalStatus = 'MigratingVirtualMachine'
+    }
     if ($vm.StandinShutdown -gt 0 -and $vm.StandinShutdown -le $now) { Set-PoweredOff $vm }
     if ($vm.StandinShutdown -gt 0) { $vm.State = 'Stopping' }
     $vm.Heartbeat = if (Test-GuestReady $vm) { 'OkApplicationsUnknown' } else { 'NoContact' }
@@ -31,6 +35,37 @@ function Test-GuestReady($Vm) {
     $Vm.StandinBoot -gt 0 -and ([datetime]::UtcNow.Ticks - $Vm.StandinBoot) / 10000 -ge $script:Standin.GuestBootMs
 }
 function Read-StandinVms { foreach ($path in [System.IO.Directory]::GetFiles($script:VmFiles, '*.json')) { $vm = Read-StandinVm $path; if ($null -ne $vm) { $vm } } }
+
+# The service's end of a move: disk and VM are the other host's, and no more this one's. Whichever process comes first does it.
+function Complete-StandinMigration($Vm) {
+    $lock = [System.IO.Path]::Combine($script:State, 'migration.lock')
+    $held = $null
+    while ($null -eq $held) { try { $held = [System.IO.File]::Open($lock, 'OpenOrCreate', 'ReadWrite', 'None') } catch [System.IO.IOException] { [System.Threading.Thread]::Sleep(5) } }
+    try {
+        $own = Get-StandinFile $Vm.Id
+        if (-not [System.IO.File]::Exists($own)) { return }
+        $to = $Vm.StandinMigration
+        $there = [System.IO.Path]::Combine((Get-StandinHost).Peers[$to.Computer], 'vms', "$($Vm.Id).json")
+        $from = $Vm.HardDrives[0].Path
+        if (-not [System.IO.File]::Exists($there)) {
+            [System.IO.File]::Copy($from, "$($to.Disk).new", $true)
+            [System.IO.File]::Move("$($to.Disk).new", $to.Disk, $true)
+            $Vm.Path = $to.Path
+            $Vm.HardDrives[0].Path = $to.Disk
+            $Vm.StandinMigration = $null
+            $Vm.SecondaryOperationalStatus = ''
+            # Another process runs it there, and its guest does not notice.
+            $Vm.StandinProcess += 1
+            $Vm.StandinProcessStart = [datetime]::UtcNow.Ticks
+            $null = [System.IO.Directory]::CreateDirectory([System.IO.Path]::Combine($to.Path, 'Virtual Machines'))
+            [System.IO.File]::WriteAllText("$there.new", (ConvertTo-Stored $Vm))
+            [System.IO.File]::Move("$there.new", $there, $true)
+        }
+        [System.IO.File]::Delete($from)
+        [System.IO.File]::Delete($own)
+    }
+    finally { $held.Dispose() }
+}
 
 function Save-StandinVm($Vm) {
     $path = Get-StandinFile $Vm.Id
@@ -44,6 +79,7 @@ function Save-StandinVm($Vm) {
 function Update-StandinVm([string]$Cmdlet, [guid]$Id, [scriptblock]$Change) {
     $vm = Read-StandinVm (Get-StandinFile $Id)
     if ($null -eq $vm) { Stop-Cmdlet $Cmdlet 'ObjectNotFound' "Hyper-V was unable to find a virtual machine with id `"$Id`"." }
+    if ($null -ne $vm.StandinMigration -and $Cmdlet -notin 'Move-VM', 'Invoke-CimMethod') { Stop-Cmdlet $Cmdlet 'InvalidState' 'The operation cannot be performed while the virtual machine is being migrated.' }
     $null = $vm | ForEach-Object $Change
     Save-StandinVm $vm
 }

@@ -54,6 +54,8 @@ class VMSnapshot {
     [string]$StandinConfiguration; [long]$StandinAppears
 }
 
+# Of VMs that run, to another host. Until: in UTC ticks, when it is through.
+class StandinMigration { [string]$Computer; [string]$Path; [string]$Disk; [long]$Until }
 class VirtualMachine {
     # What Hyper-V does with it beside running it: MergingDisks.
     [string]$SecondaryOperationalStatus
@@ -71,10 +73,16 @@ class VirtualMachine {
     [VMSnapshot[]]$StandinSnapshots
     # From when on it is there, in UTC ticks: the service may go on with what a killed process had asked it for.
     [long]$StandinAppears
+    # The service moves it to another host; null: it does not.
+    [StandinMigration]$StandinMigration
+    [bool]$StandinCompatible
 }
 
+class VMCompatibilityReportEntry { [string]$Message; [long]$MessageId }
+class VMCompatibilityReport { [VirtualMachine]$VM; [string]$Destination; [string]$Path; [string]$StandinDisk; [VMCompatibilityReportEntry[]]$Incompatibilities }
+
 class VMSwitch { [guid]$Id; [string]$Name; [VMSwitchType]$SwitchType }
-class VMHost { [string]$ComputerName; [int]$LogicalProcessorCount; [long]$MemoryCapacity; [string]$VirtualMachinePath; [string]$VirtualHardDiskPath }
+class VMHost { [string]$ComputerName; [bool]$VirtualMachineMigrationEnabled; [int]$LogicalProcessorCount; [long]$MemoryCapacity; [string]$VirtualMachinePath; [string]$VirtualHardDiskPath }
 class VirtualHardDisk { [string]$Path; [string]$VhdFormat; [string]$VhdType; [uint64]$Size; [uint64]$FileSize; [string]$ParentPath }
 
 # What a VM has done, as its counters say: 100 ns by virtual processor, bytes by adapter and of its disk.
@@ -89,6 +97,13 @@ class StandinHost {
     # The error id with which a cmdlet fails each time, by its name.
     [System.Collections.Generic.Dictionary[string, string]]$FailWith
     [StandinVolume[]]$Volumes
+    # For moves of VMs that run: its name, the states of the hosts that it reaches by name, and whether it takes part in them.
+    [string]$Computer
+    [System.Collections.Generic.Dictionary[string, string]]$Peers
+    [bool]$MigrationEnabled
+    # Its kind of processor, and how long such a move takes.
+    [string]$Processor
+    [int]$MigrationMs
     # By the VM's name. One that is not named here counts by the age of its process.
     [System.Collections.Generic.Dictionary[string, StandinCounted]]$Counted
 }

@@ -1,0 +1,98 @@
+import type { Duplex } from "node:stream";
+import { DriverError } from "#host-agent/drivers/driver.ts";
+import type { Forwarded, LiveEnd, LiveTarget } from "#host-agent/drivers/move-calls.ts";
+import { connectForwarded, joinStreams } from "./forward-sockets.ts";
+import type { LiveAnswer, LiveQuestion } from "./live-questions.ts";
+import type { LiveDoor } from "./move-channel.ts";
+import type { Doing } from "./move-worker.ts";
+import { briefly, limited, liveOf, untilAborted, type MoveStepPorts } from "./step-ports.ts";
+
+/**
+ * The destination's part of a live move: makes what the guest arrives in, joins the two hypervisors, and answers the source's agent,
+ * which decides. It says `arrived` when the guest is here and runs. It ends when it is aborted alone. Given up (`hold`), it opens nothing
+ * more, and still answers: the guest may have arrived before.
+ */
+export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<never> {
+  const { vm, signal, waitFor } = doing;
+  const live = liveOf(ports);
+  const moved = { vmId: vm.vmId, ownerEpoch: vm.ownerEpoch };
+  if ((await ports.address()) === null)
+    throw new DriverError("driver_failed", "this host cannot listen for moves now");
+  const see = async (): Promise<LiveEnd> => {
+    const seen = await briefly(ports, "a look", signal, (inner) => live.seen(moved, inner));
+    if (seen === "running") doing.say({ done: "arrived" });
+    return seen;
+  };
+  let target: LiveTarget | null = null;
+
+  async function answer(question: LiveQuestion): Promise<LiveAnswer> {
+    try {
+      if (question === "target") return { target };
+      if (question === "take")
+        await briefly(ports, "take", signal, (inner) => live.takeLive(moved, inner));
+      return { seen: await see() };
+    } catch (error) {
+      const code = error instanceof DriverError ? error.code : "driver_failed";
+      const detail = (error instanceof Error ? error.message : String(error)).slice(0, 1000);
+      return { error: { code, detail } };
+    }
+  }
+
+  const joined = vm.move.step === "copy" ? await openSockets(ports, doing) : null;
+  const door: LiveDoor = { answer, join: joined && joined.join };
+  ports.doors.set(vm.move.id, door);
+  try {
+    // An agent that begins anew finds what is under way, or has come; what is made then is made already.
+    if ((await see()) === "none" && vm.move.step === "copy") target = await prepare(ports, doing);
+    return await waitFor(untilAborted(signal));
+  } finally {
+    if (ports.doors.get(vm.move.id) === door) ports.doors.delete(vm.move.id);
+    await joined?.close();
+  }
+}
+
+async function prepare(ports: MoveStepPorts, { vm, signal }: Doing): Promise<LiveTarget> {
+  const { disk } = vm.move;
+  if (disk === null) throw new DriverError("driver_failed", "nobody has said what comes");
+  const live = liveOf(ports);
+  const what = { what: "the preparation", bytes: BigInt(disk.exportBytes), signal };
+  return await ports.taking(
+    () => limited(ports, what, (inner) => live.prepareLive(vm, disk.base, inner)),
+    signal,
+  );
+}
+
+/** Where the source's hypervisor comes in; null: this driver's need no help of ours. */
+async function openSockets(ports: MoveStepPorts, { vm, signal }: Doing) {
+  const { forwarded } = liveOf(ports);
+  if (forwarded === null) return null;
+  const moved = { vmId: vm.vmId, ownerEpoch: vm.ownerEpoch };
+  const sockets = await briefly(ports, "sockets", signal, (inner) =>
+    forwarded.sockets("destination", moved, inner),
+  );
+  const open = new Set<Duplex>();
+  const joins = new Set<Promise<void>>();
+
+  async function join(kind: Forwarded, channel: Duplex): Promise<void> {
+    const local = await connectForwarded(sockets, kind);
+    open.add(local);
+    open.add(channel);
+    // What the two say to each other, and that it broke, is theirs.
+    const joining = joinStreams(channel, local).catch(() => undefined);
+    joins.add(joining);
+    if (signal.aborted) channel.destroy();
+    await joining;
+    joins.delete(joining);
+    open.delete(local);
+    open.delete(channel);
+  }
+
+  return {
+    join,
+    async close() {
+      for (const stream of open) stream.destroy();
+      await Promise.all(joins);
+      await forwarded.drop(moved);
+    },
+  };
+}

@@ -1,0 +1,136 @@
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { setTimeout as wait } from "node:timers/promises";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { until } from "#local/client.ts";
+import { diceFor, drawnBy, LONG } from "#test/harness/extent.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
+import { openGround } from "./libvirt-daemon.ts";
+import { openMoveWorld, type Moved, type MoveHostProcess, type MoveWorld } from "./move-world.ts";
+
+/* 6b item 3: moves of a guest that counts and writes, there and back between two KVM hosts, by their agents. */
+
+const ground = await openGround();
+const why = ground.available ? "" : ` (skipped: ${ground.reason})`;
+const LIVE = LONG ? 20 : 4;
+const KILLED = LONG ? 20 : 4;
+const COLD = LONG ? 10 : 2;
+const dice = diceFor("kills of live moves");
+
+describe.skipIf(!ground.available)(`moves between agents of KVM hosts${why}`, () => {
+  let world: MoveWorld;
+  let vmId: string;
+  /** How long a move has taken that nobody disturbed, the longest. */
+  let took = 5_000;
+  beforeAll(async () => {
+    if (!ground.available) return;
+    const folder = await mkdtemp(path.join(tmpdir(), "berth-moves-"));
+    world = await openMoveWorld(folder, ground.image);
+    vmId = await world.aVm("one");
+  });
+  afterAll(async () => await world?.close());
+
+  const countsPast = (count: number) =>
+    until(`it counts past ${count}`, PATIENCE_MS, async () =>
+      (await world.lastCount(vmId)) > count ? true : undefined,
+    );
+
+  /** At its owner, and nowhere else: no process, no definition and no disk. */
+  async function isWholeAt(host: MoveHostProcess): Promise<void> {
+    const other = world.otherOf(host);
+    expect(await world.hostOf(vmId)).toBe(host);
+    await until("it runs", PATIENCE_MS, async () =>
+      (await world.stateAt(host, vmId)) === "running" ? true : undefined,
+    );
+    expect(await world.stateAt(other, vmId)).toBe("none");
+    expect(await world.disksAt(host, vmId)).toHaveLength(1);
+    expect(await world.disksAt(other, vmId)).toEqual([]);
+    expect(await world.statusOf(vmId)).toBe("running");
+  }
+  /** Every number once, one after the other, over all hosts and boots: each boot goes on from what was on the disk. */
+  async function nothingIsLost(): Promise<number> {
+    const said = await world.said(vmId);
+    let boots = 0;
+    let last = 0;
+    for (const [, word, number] of said.matchAll(/(FROM|COUNT) (\d+)(?=\r?\n)/g)) {
+      const n = Number(number);
+      if (word === "FROM") {
+        boots += 1;
+        // Written, and then its guest ended before it said so.
+        expect([last, last + 1]).toContain(n);
+      } else if (n !== last + 1) expect(`after ${last} ${n}`).toBe("one after the other");
+      last = n;
+    }
+    return boots;
+  }
+
+  test("live, where both can: it counts on without a boot, and its pause is told", async () => {
+    await countsPast(2);
+    const pauses: number[] = [];
+    const times: number[] = [];
+    for (let n = 0; n < LIVE; n++) {
+      const to = world.otherOf(await world.hostOf(vmId));
+      const { plan } = await world.planTo(vmId, to, "auto");
+      expect(plan.method).toBe("live");
+      const began = performance.now();
+      const { outcome, failure, pauseMs } = await world.untilEnded(
+        await world.begin(vmId, n % 2 === 0 ? "auto" : "live"),
+      );
+      expect({ outcome, failure }).toEqual({ outcome: "moved", failure: null });
+      times.push(performance.now() - began);
+      expect(pauseMs).toBeGreaterThan(0);
+      pauses.push(pauseMs ?? 0);
+      await countsPast((await world.lastCount(vmId)) + 2);
+      await isWholeAt(to);
+      expect(await nothingIsLost()).toBe(1);
+    }
+    took = Math.max(...times);
+    console.info(
+      `${LIVE} live moves, none lost: a guest stood still for ${Math.max(...pauses)} ms at the most (${pauses.join(", ")}); ` +
+        `a move took ${Math.round(took)} ms at the most`,
+    );
+  });
+
+  test("live, with qemu, libvirtd or the agent of either end killed at any moment: it has moved, or counts on where it was", async () => {
+    console.info(`kills of live moves: ${drawnBy}`);
+    const ends: string[] = [];
+    for (let n = 0; n < KILLED; n++) {
+      const source = await world.hostOf(vmId);
+      const destination = world.otherOf(source);
+      const role = dice.pick(["source", "destination"] as const);
+      const what = dice.pick(["qemu", "libvirtd", "agent"] as const);
+      const afterMs = dice.int(0, took);
+      const at = role === "source" ? source : destination;
+      const before = await world.lastCount(vmId);
+      const moveId = await world.begin(vmId, "live");
+      await wait(afterMs);
+      const { step } = await world.moveOf(moveId);
+      if (what === "agent") await at.killAgent();
+      else if (what === "libvirtd") await at.libvirt.killLibvirt();
+      else await at.libvirt.killGuest(vmId.replace(/^vm_/, ""));
+      const ended = await world.untilEnded(moveId);
+      ends.push(`${what} of the ${role} at ${step} after ${afterMs} ms: ${toldAs(ended)}`);
+      console.info(ends.at(-1));
+      if (ended.outcome === "turned_back") expect(ended.failure).not.toBeNull();
+      await countsPast(before);
+      await isWholeAt(ended.outcome === "moved" ? destination : source);
+      await nothingIsLost();
+    }
+  });
+
+  test("cold: shut down, sent and started, byte for byte", async () => {
+    for (let n = 0; n < COLD; n++) {
+      const to = world.otherOf(await world.hostOf(vmId));
+      const before = await world.lastCount(vmId);
+      const { outcome, failure } = await world.untilEnded(await world.begin(vmId, "cold"));
+      expect({ outcome, failure }).toEqual({ outcome: "moved", failure: null });
+      await countsPast(before);
+      await isWholeAt(to);
+      await nothingIsLost();
+    }
+  });
+});
+
+const toldAs = ({ outcome, failure }: Moved): string =>
+  failure === null ? `${outcome}` : `${outcome}, ${failure.code}: ${failure.detail}`;
