@@ -41,7 +41,8 @@ const migrateRoute = (deps: Deps) =>
       "A dry run is kept, with a row for each VM by our own figures. Its hash names the rules: the versions of the plans, how each machine would " +
       "get there, and what stands against it. The call that begins it carries that hash within a day, and is `plan_changed` once the rules " +
       "are others. Each VM is judged anew, with the payment provider's figures, when its turn comes: one that is worse than shown is left as it is. " +
-      "A VM whose host has no room for it is refused.",
+      "A VM whose own host cannot make it what it becomes moves first (`move`): to the host of its location that placement finds, where room for that is held " +
+      "from the beginning. Only where no host can is it refused.",
     tags: ["Staff"],
     method: "post",
     path: "/staff/v1/plan-migrations",
@@ -189,6 +190,8 @@ const toView = (m: CountedMigration): PlanMigrationView => {
       waiting: count("waiting"),
       refused: count("refused"),
       judging: count("judging"),
+      moving: count("moving"),
+      arrived: count("arrived"),
       running: count("running"),
       done: count("done"),
       failed: count("failed"),
@@ -219,11 +222,13 @@ const toVmView = (vm: ListedMigrationVm): PlanMigrationVmView => ({
   from: { vcpus: vm.fromVcpus, memoryMib: vm.fromMemoryMib, diskGib: vm.fromDiskGib },
   toDiskGib: vm.toDiskGib,
   method: vm.method,
+  toHost: vm.toHost && { id: toWireId("host", vm.toHost.id), name: vm.toHost.name },
   downSeconds: vm.downSeconds,
   difference: vm.difference && toMoneyView(vm.difference),
   refusals: [...vm.refusals],
   dueAt: vm.dueAt.toISOString(),
   announcedAt: vm.announcedAt?.toISOString() ?? null,
+  moveActionId: vm.moveActionId && toWireId("action", vm.moveActionId),
   actionId: vm.actionId && toWireId("action", vm.actionId),
   detail: vm.detail,
   endedAt: vm.endedAt?.toISOString() ?? null,

@@ -1,6 +1,11 @@
 import { createHash } from "node:crypto";
 import { actorOf, type AccountPrincipal } from "#core/accounts/accounts.ts";
-import { judgeMigration, type JudgedMigration } from "#core/billing/judge-migration.ts";
+import {
+  judgeElsewhere,
+  judgeMigration,
+  wantsOtherHost,
+  type JudgedMigration,
+} from "#core/billing/judge-migration.ts";
 import {
   isPassing,
   moveMigration,
@@ -11,12 +16,15 @@ import type { KnownBilled } from "#core/billing/quote-refusals.ts";
 import type { ResizeTarget } from "#core/billing/resize.ts";
 import { canonicalJson } from "#core/contracts/canonical-json.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
+import type { Capacity } from "#core/hosts/capacity.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
+import { largerOf } from "#core/vms/vm.ts";
 import {
   insertPlannedVms,
   pageOfMigrationVms,
   shownFromRow,
   vmsToMigrate,
+  type PlannedVm,
 } from "#db/billing/migration-vms.ts";
 import {
   insertMigration,
@@ -33,6 +41,7 @@ import { factsOf } from "#db/hosts/hosts.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { createOtherHosts } from "./find-other-host.ts";
 import { stateOf, targetOf } from "./resize-state.ts";
 
 /** So many VMs are read, judged and written at once. */
@@ -49,7 +58,8 @@ type Planned = Result<
 
 /**
  * A dry run, kept: what would become of each VM, by our own figures, and a hash of the rules by which that is so. In pages, each of two
- * reads and a write of its own, however many VMs there are; one that breaks off is purged.
+ * reads and a write of its own, however many VMs there are, and with the hosts that they could move to read once for all; one that breaks
+ * off is purged.
  */
 export async function planMigration(
   deps: Deps,
@@ -80,10 +90,11 @@ export async function planMigration(
     movedAt: now,
   });
   const rules = rulesOf(asked, target);
-  const judge = createJudge(asked, target, now);
+  const judge = createJudge(deps, asked, target, now);
   for (let seen = 0; ids.length > 0; ids = await pageAfter(ids.at(-1) ?? null)) {
     const found = await loadResizings(deps.db, ids);
-    const rows = found.map((resizing) => plannedOf(asked, resizing, judge(resizing), now));
+    const rows: PlannedVm[] = [];
+    for (const resizing of found) rows.push(plannedOf(asked, resizing, await judge(resizing), now));
     await insertPlannedVms(deps.db, id, rows);
     for (const row of rows) rules.add(ruledOf(row));
     seen += rows.length;
@@ -169,7 +180,7 @@ const isAsked = (known: PlanMigration, asked: MigrationAsked): boolean =>
 /** The dry run's hash, as it would be today: of a VM that is gone, or of another plan, what was shown of it stands. */
 async function hashNow(deps: Deps, known: PlanMigration, target: ResizeTarget): Promise<string> {
   const rules = rulesOf(known, target);
-  const judge = createJudge(known, target, deps.clock.now());
+  const judge = createJudge(deps, known, target, deps.clock.now());
   for (let after: string | null = null; ;) {
     const page = await pageOfMigrationVms(deps.db, known.id, { limit: PAGE_OF_MIGRATION, after });
     const found = await loadResizings(
@@ -179,7 +190,7 @@ async function hashNow(deps: Deps, known: PlanMigration, target: ResizeTarget): 
     const there = new Map(found.filter((of) => isOf(known, of)).map((of) => [of.vm.id, of]));
     for (const row of page) {
       const resizing = there.get(row.vmId);
-      rules.add(ruledOf(resizing ? judge(resizing) : shownFromRow(row)));
+      rules.add(ruledOf(resizing ? await judge(resizing) : shownFromRow(row)));
     }
     after = page.at(-1)?.vmId ?? null;
     if (page.length < PAGE_OF_MIGRATION) return rules.hash();
@@ -211,26 +222,54 @@ function rulesOf(asked: MigrationAsked, target: ResizeTarget) {
   };
 }
 
-/** Judges VMs one after the other: what one takes of its host is not there for the next. */
-function createJudge(asked: MigrationAsked, target: ResizeTarget, now: Date) {
+/**
+ * Judges VMs one after the other: what one takes of its host, or of another one that it moves to, is not there for the next. What it leaves
+ * behind is not counted before it has left.
+ */
+function createJudge(deps: Deps, asked: MigrationAsked, target: ResizeTarget, now: Date) {
   const facts = new Map<string, HostFacts | null>();
-  const taken = new Map<string, { vcpus: number; memoryMib: number; diskGib: number }>();
-  return (found: Resizing & { isChanging: boolean }): JudgedMigration => {
+  const taken = new Map<string, Capacity>();
+  const others = createOtherHosts(deps, now);
+  const take = (hostId: string, more: Capacity): void => {
+    const before = taken.get(hostId) ?? NOTHING;
+    taken.set(hostId, {
+      vcpus: before.vcpus + more.vcpus,
+      memoryMib: before.memoryMib + more.memoryMib,
+      diskGib: before.diskGib + more.diskGib,
+      vms: before.vms + more.vms,
+    });
+    others.take(hostId, more);
+  };
+  return async (found: Resizing & { isChanging: boolean }): Promise<JudgedMigration> => {
     const { host, vm } = found;
     if (!facts.has(host.id)) facts.set(host.id, factsOf(host));
-    const of = taken.get(host.id) ?? { vcpus: 0, memoryMib: 0, diskGib: 0 };
     const state = stateOf(found, now, facts.get(host.id) ?? null);
-    const judged = judgeMigration(state, { ...asked, target }, knownOf(found, now), of, now);
-    const { machine, refusals } = judged;
-    if (machine && refusals.every(isPassing))
-      taken.set(host.id, {
-        vcpus: of.vcpus + Math.max(0, machine.vcpus - vm.vcpus),
-        memoryMib: of.memoryMib + Math.max(0, machine.memoryMib - vm.memoryMib),
-        diskGib: of.diskGib + Math.max(0, machine.diskGib - vm.diskGib),
+    const known = knownOf(found, now);
+    const of = { ...asked, target };
+    const here = judgeMigration(state, of, known, taken.get(host.id) ?? NOTHING, now);
+    const machine = wantsOtherHost(here);
+    if (machine !== null) {
+      const there = await others.find(found, machine, state.isSuspended);
+      if (there.id === null)
+        return { ...here, detail: `${here.refusals.join(", ")}: ${there.detail}` };
+      const judged = judgeElsewhere(state, there, machine, of, known, now);
+      if (judged.refusals.every(isPassing)) take(there.id, { ...largerOf(vm, machine), vms: 1 });
+      return judged;
+    }
+    if (here.machine && here.refusals.every(isPassing)) {
+      const { vcpus, memoryMib, diskGib } = largerOf(vm, here.machine);
+      take(host.id, {
+        vcpus: vcpus - vm.vcpus,
+        memoryMib: memoryMib - vm.memoryMib,
+        diskGib: diskGib - vm.diskGib,
+        vms: 0,
       });
-    return judged;
+    }
+    return here;
   };
 }
+
+const NOTHING: Capacity = { vcpus: 0, memoryMib: 0, diskGib: 0, vms: 0 };
 
 /** What we know of its subscription without asking: its lease ends with the period that is paid. */
 function knownOf({ service, isChanging }: Resizing & { isChanging: boolean }, now: Date) {
@@ -249,7 +288,7 @@ const plannedOf = (
   { vm, service }: Resizing,
   judged: JudgedMigration,
   now: Date,
-) => {
+): PlannedVm => {
   const { vcpus, memoryMib, diskGib } = vm;
   const hasRenewal = when === "renewal" && service.subscriptionId !== null;
   return {
@@ -258,6 +297,6 @@ const plannedOf = (
     state: judged.refusals.every(isPassing) ? ("waiting" as const) : ("refused" as const),
     from: { vcpus, memoryMib, diskGib },
     toDiskGib: judged.machine?.diskGib ?? diskGib,
-    dueAt: hasRenewal ? turnBeforeRenewal(service.entitledUntil) : now,
+    dueAt: hasRenewal ? turnBeforeRenewal(service.entitledUntil, judged.method) : now,
   };
 };

@@ -1,11 +1,13 @@
 import { mayTouch, type AccountPrincipal, type Asker } from "#core/accounts/accounts.ts";
 import { decideCourse, type Course } from "#core/billing/decide-quote.ts";
+import { movedAndResized, stateAt, type OtherHost } from "#core/billing/move-and-resize.ts";
 import { moneyOf } from "#core/billing/offer-quote.ts";
 import type { Billed, ChangePreview } from "#core/billing/price-changes.ts";
-import type { Quote } from "#core/billing/quote.ts";
+import type { MachineSize, Quote } from "#core/billing/quote.ts";
 import type { ResizeAsked } from "#core/billing/resize.ts";
 import type { Refused } from "#core/billing/quote-refusals.ts";
 import { QuotedResize } from "#core/contracts/api/resizes.ts";
+import { largerOf } from "#core/vms/vm.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { insertQuote } from "#db/billing/quotes.ts";
@@ -98,7 +100,10 @@ export async function findForResize(
     : refuse("vm_not_found", "no such VM");
 }
 
-/** Works the quote out, and keeps nothing. */
+/**
+ * Works the quote out, and keeps nothing. `there`: as if it was on that host already, where it would move to first: nobody takes such a quote,
+ * and once it is there another one is worked out.
+ */
 export async function offer(
   deps: Deps,
   found: Resizing,
@@ -107,13 +112,17 @@ export async function offer(
     id: string;
     wanted: WantedResize;
     staff: ResizeAsked["staff"];
+    there?: Readonly<{ host: OtherHost; becomes: MachineSize }>;
   }>,
 ): Promise<Quoted> {
-  const { who, id, wanted, staff } = asked;
+  const { who, id, wanted, staff, there } = asked;
   const plan = await loadNewestPlan(deps.db, wanted.planId);
   const billed = await billedOf(deps, found);
   const now = deps.clock.now();
-  const state = stateOf(found, now);
+  const here = stateOf(found, now);
+  const state = there
+    ? stateAt(here, there.host, largerOf(here.bought.machine, there.becomes))
+    : here;
   const decided = decideCourse(
     state,
     {
@@ -139,6 +148,7 @@ export async function offer(
       vmId: state.vmId,
       askedBy: who.accountId,
       ...offered,
+      ...(there && movedAndResized(here.bought.machine)),
       ...money.value,
       basis: basisOf(state, course.to, billed),
       createdAt: now,

@@ -59,6 +59,7 @@ export function stateOf(
         diskGib: host.capacity.diskGib - host.allocated.diskGib,
         vms: host.capacity.vms - host.allocated.vms,
       },
+      ...(found.held && { held: found.held }),
     },
     image,
   };

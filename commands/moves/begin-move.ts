@@ -68,7 +68,7 @@ export const refuseChecked = ({ checks }: MovePlan) =>
 export async function carryOut(
   deps: Pick<Deps, "clock" | "ids" | "secrets" | "sealer">,
   tx: Tx,
-  { vm, destination, way }: MovePlan,
+  { vm, destination, way, size }: MovePlan,
   by: Readonly<{ who: By; reason: string; mbitPerSecond?: number | undefined }>,
 ): Promise<Result<BegunMove, Refusal<"no_capacity">>> {
   const at = stamp(deps);
@@ -79,7 +79,7 @@ export async function carryOut(
     id: at.newId(),
     vmId: vm.id,
     hostId: destination.id,
-    size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: vm.diskGib },
+    size,
     byMove: true,
     now: at.now,
   };

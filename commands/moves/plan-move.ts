@@ -1,4 +1,13 @@
-import { needsOf, rankHosts, runsVm, silentBefore, type VmDemand } from "#core/hosts/place-vm.ts";
+import type { MachineSize } from "#core/billing/quote.ts";
+import {
+  needsOf,
+  rankHosts,
+  runsVm,
+  silentBefore,
+  type ImageDemand,
+  type VmDemand,
+} from "#core/hosts/place-vm.ts";
+import { largerOf, type VmSize } from "#core/vms/vm.ts";
 import type { Capacity } from "#core/hosts/capacity.ts";
 import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
 import {
@@ -15,7 +24,7 @@ import { loadImage } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { bestHosts } from "#db/hosts/capacity.ts";
 import { factsOf, loadHost, type Host } from "#db/hosts/hosts.ts";
-import { kindsById, kindsOfHosts } from "#db/hosts/kinds.ts";
+import { kindsById, kindsOfHosts, type KindHere } from "#db/hosts/kinds.ts";
 import { lockOpenMove } from "#db/moves/moves.ts";
 import { runningActionOf } from "#db/vms/actions.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
@@ -32,6 +41,8 @@ export type AskedMove = Readonly<{
   method: MoveMethod | "auto";
   /** What those before it in a plan of many would take, by host. */
   taken?: Taken | undefined;
+  /** What it is to become once it is there: its destination is to have room for it, and to be able to give it. */
+  becomes?: MachineSize | undefined;
 }>;
 export type Taken = ReadonlyMap<string, Capacity>;
 
@@ -42,6 +53,8 @@ export type MovePlan = Readonly<{
   /** null: no host was named, and placement finds none. */
   destination: Host | null;
   checks: readonly Checked[];
+  /** What is held for it there. */
+  size: VmSize;
   /** null: it cannot be moved there. */
   way: Readonly<{
     method: MoveMethod;
@@ -69,11 +82,8 @@ export async function planMove(
     await lockOpenMove(tx, vm.id),
   ];
   if (!image || !source) throw new Error(`the host or the image of VM ${vm.id} vanished`);
-  const demand: VmDemand = {
-    size: { vcpus: vm.vcpus, memoryMib: vm.memoryMib, diskGib: vm.diskGib },
-    image,
-    needs: needsOf(vm),
-  };
+  const demand = demandOfMove(vm, image, asked.becomes);
+  const { size } = demand;
   const destination =
     asked.hostId === undefined
       ? await bestFor(tx, vm, demand, { now, taken: asked.taken ?? new Map() })
@@ -85,6 +95,7 @@ export async function planMove(
       vm,
       source,
       destination,
+      size,
       checks: [
         { check: "destination_host", ok: false, detail: "no host of its location can take it now" },
       ],
@@ -97,7 +108,7 @@ export async function planMove(
   if (!ends.source || !ends.destination) {
     const check = ends.source ? ("destination_host" as const) : ("source_host" as const);
     const detail = "its agent has not enrolled, or what it last said cannot be read";
-    return ok({ vm, source, destination, checks: [{ check, ok: false, detail }], way: null });
+    return ok({ vm, source, destination, size, checks: [{ check, ok: false, detail }], way: null });
   }
   const both = { source: ends.source, destination: ends.destination };
   const moving: MovingVm = {
@@ -107,7 +118,25 @@ export async function planMove(
     isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
   };
   const { checks, method, leaves } = preflight(moving, demand, both, asked.method, now);
-  return ok({ vm, source, destination, checks, way: method && { method, ends: both, leaves } });
+  const way = method && { method, ends: both, leaves };
+  return ok({ vm, source, destination, size, checks, way });
+}
+
+/** What a host must have, and be able to do, for a VM that moves there, and that may become another one there. */
+export function demandOfMove(
+  vm: Pick<VmRow, "vcpus" | "memoryMib" | "diskGib" | "bandwidthMbit" | "diskIops">,
+  image: ImageDemand,
+  becomes: MachineSize | undefined,
+): VmDemand {
+  const { vcpus, memoryMib, diskGib } = vm;
+  const size = { vcpus, memoryMib, diskGib };
+  return becomes === undefined
+    ? { size, image, needs: needsOf(vm) }
+    : {
+        size: largerOf(size, becomes),
+        image,
+        needs: [...new Set([...needsOf(vm), ...needsOf(becomes)])],
+      };
 }
 
 /** Where placement would put it, of those that can take what moves. Unlocked: the reservation decides. */
@@ -144,9 +173,13 @@ const less = (free: Capacity, taken: Capacity | undefined): Capacity =>
       };
 
 async function endOf(tx: Tx, host: Host, file: string): Promise<End | null> {
-  const facts = factsOf(host);
   const kinds = host.kindId === null ? null : await kindsById(tx, [host.kindId], [file]);
-  const kind = kinds?.get(host.kindId ?? "");
+  return endOfKind(host, kinds?.get(host.kindId ?? ""));
+}
+
+/** null: its agent has not enrolled, or what it last said cannot be read. */
+export function endOfKind(host: Host, kind: KindHere | undefined): End | null {
+  const facts = factsOf(host);
   return facts && kind ? { host, facts, candidate: candidateOf(host, kind) } : null;
 }
 

@@ -1,5 +1,6 @@
 import type { Event } from "#core/contracts/events.ts";
 import { HAS_MOVED, type Move, type MoveStep } from "#core/moves/move.ts";
+import { migrationOfMove } from "#db/billing/migration-vms.ts";
 import type { Tx } from "#db/client.ts";
 import { releaseHeldByMove, swapHomes } from "#db/hosts/capacity.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
@@ -83,14 +84,20 @@ async function endAction(tx: Tx, next: Move, now: Date): Promise<readonly Event[
       : { code: "not_moved" as const, message: `${failure?.code}: ${failure?.detail}` };
   const isEnded = await finishAction(tx, actionId, { error, now });
   return isEnded
-    ? [{ name: "action.finished.v1", data: { actionId, vmId } }, ...(await drainDue(tx, next))]
+    ? [{ name: "action.finished.v1", data: { actionId, vmId } }, ...(await jobsDue(tx, next))]
     : [];
 }
 
-/** A drain that waits for it goes on with the next VM at once. */
-async function drainDue(tx: Tx, { id }: Move): Promise<readonly Event[]> {
+/** A drain or a plan migration that waits for it goes on at once. */
+async function jobsDue(tx: Tx, { id }: Move): Promise<readonly Event[]> {
   const drainId = await drainOfMove(tx, id);
-  return drainId === undefined ? [] : [{ name: "drain.fell_due.v1", data: { drainId } }];
+  const planMigrationId = await migrationOfMove(tx, id);
+  return [
+    ...(drainId === undefined ? [] : [{ name: "drain.fell_due.v1", data: { drainId } } as const]),
+    ...(planMigrationId === undefined
+      ? []
+      : [{ name: "plan_migration.fell_due.v1", data: { planMigrationId } } as const]),
+  ];
 }
 
 /**
@@ -112,7 +119,7 @@ export async function freeLost(tx: Tx, { move, vm }: Found, at: At): Promise<voi
       detail: { move_id: move.id },
       events: [
         { name: "action.finished.v1", data: { actionId, vmId } },
-        ...(await drainDue(tx, move)),
+        ...(await jobsDue(tx, move)),
       ],
     },
     at,

@@ -1,4 +1,5 @@
 import type { Money } from "#core/money.ts";
+import type { ResizeMethod } from "./quote.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 
 /** A VM of which its owner is told. */
@@ -6,6 +7,7 @@ export type ToldVm = Readonly<{
   hostname: string;
   from: VmSize;
   to: VmSize;
+  method: ResizeMethod;
   downSeconds: number;
   /** null: its price stays, or is not ours. */
   difference: Money | null;
@@ -39,13 +41,21 @@ export function migrationMail(
   };
 }
 
-function lineOf({ hostname, from, to, downSeconds, difference }: ToldVm): string {
+function lineOf({ hostname, from, to, method, downSeconds, difference }: ToldVm): string {
   const parts = [
     `${sizeOf(from)} become ${sizeOf(to)}`,
-    downSeconds === 0 ? "it runs on" : `it restarts once, and is down for up to ${downSeconds} s`,
+    downOf(method, downSeconds),
     ...(difference === null || difference.minor === 0n ? [] : [priceOf(difference)]),
   ];
   return `- ${hostname}: ${parts.join("; ")}`;
+}
+
+/** Where a VM is, is nothing that customers are told of: that it may be down for longer is. */
+function downOf(method: ResizeMethod, seconds: number): string {
+  if (seconds === 0) return "it runs on";
+  return method === "move"
+    ? `it restarts, and is down for up to ${Math.ceil(seconds / 60)} minutes`
+    : `it restarts once, and is down for up to ${seconds} s`;
 }
 
 const sizeOf = ({ vcpus, memoryMib, diskGib }: VmSize): string =>

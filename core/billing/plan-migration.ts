@@ -62,12 +62,15 @@ export function moveMigration(
 
 /**
  * Where one VM of it is. `refused`: by the dry run already; `judging`: it is its turn, and the payment provider is asked;
+ * `moving`: it goes to a host that has room for what it becomes; `arrived`: it is there, that room is held, and its change comes next;
  * `drifted`: at its turn it was worse than shown, and it was left as it is; `left_out`: it is gone, or of another plan by now.
  */
 export const MIGRATION_VM_STATES = [
   "waiting",
   "refused",
   "judging",
+  "moving",
+  "arrived",
   "running",
   "done",
   "failed",
@@ -75,10 +78,17 @@ export const MIGRATION_VM_STATES = [
   "left_out",
 ] as const;
 export type MigrationVmState = (typeof MIGRATION_VM_STATES)[number];
-/** `put_off`: something else is done with it now. `revert`: its change went back. */
+/**
+ * `put_off`: something else is done with it now. `turn_back`: its move was turned back, and it is as it was. `miss`: it came too late for its
+ * renewal. `revert`: its change went back.
+ */
 export type MigrationVmMove =
   | "take"
   | "put_off"
+  | "move"
+  | "arrive"
+  | "turn_back"
+  | "miss"
   | "begin"
   | "drift"
   | "leave"
@@ -86,16 +96,39 @@ export type MigrationVmMove =
   | "revert"
   | "retry";
 
+/** From `moving` on it is gone through with, whatever becomes of the migration: a pause or a stop comes between VMs. */
 export const MIGRATION_VM_MOVES = {
   waiting: { take: "judging" },
   refused: {},
-  judging: { put_off: "waiting", begin: "running", drift: "drifted", leave: "left_out" },
+  judging: {
+    put_off: "waiting",
+    move: "moving",
+    begin: "running",
+    drift: "drifted",
+    leave: "left_out",
+  },
+  moving: { arrive: "arrived", turn_back: "failed", leave: "left_out" },
+  arrived: {
+    put_off: "arrived",
+    miss: "waiting",
+    begin: "running",
+    drift: "drifted",
+    leave: "left_out",
+  },
   running: { commit: "done", revert: "failed" },
   done: {},
   failed: { retry: "waiting" },
   drifted: {},
   left_out: {},
 } as const satisfies Record<MigrationVmState, Partial<Record<MigrationVmMove, MigrationVmState>>>;
+
+/** Where a move of a VM leads; what no row of the table has is a fault of ours. */
+export function nextOfMigrationVm(from: MigrationVmState, move: MigrationVmMove): MigrationVmState {
+  const moves: Partial<Record<MigrationVmMove, MigrationVmState>> = MIGRATION_VM_MOVES[from];
+  const to = moves[move];
+  if (to === undefined) throw new Error(`a VM of a plan migration that is ${from} cannot ${move}`);
+  return to;
+}
 
 /** What a migration comes to now: its state, and how many VMs more have their turn. */
 export function decideMigration(migration: {
@@ -177,6 +210,8 @@ export function whyWorse(
 
 /** An hour for its turn to come, before its change begins by itself. */
 const TURN_BEFORE_RENEWAL_MS = BEGINS_BEFORE_RENEWAL_MS + 60 * 60_000;
+/** What moves first has so long for that. */
+const MOVES_WITHIN_MS = 2 * 60 * 60_000;
 /** When its turn comes, of what is to be done at its renewal: later than that it waits for the next one. */
-export const turnBeforeRenewal = (paidUntil: Date): Date =>
-  new Date(+paidUntil - TURN_BEFORE_RENEWAL_MS);
+export const turnBeforeRenewal = (paidUntil: Date, method: ResizeMethod): Date =>
+  new Date(+paidUntil - TURN_BEFORE_RENEWAL_MS - (method === "move" ? MOVES_WITHIN_MS : 0));

@@ -151,17 +151,20 @@ function ofTheMachine({ state, asked, to, way }: Weighed): readonly Refused[] {
     ...against(
       !hasRoom(host, bought.machine, machine),
       "no_room",
-      "its host has no room for it now",
+      asked.staff === null
+        ? "its host has no room for it now"
+        : "its host has no room for it now: move it to one that has (`berth vm migrate`), and resize it there",
     ),
   ];
 }
 
 /** Both sizes are counted until the change has ended: of each resource the larger. It is one VM all the while. */
 function hasRoom(
-  { state, free }: ResizeState["host"],
-  from: MachineSize,
+  { state, free, held }: ResizeState["host"],
+  bought: MachineSize,
   to: MachineSize,
 ): boolean {
+  const from = held ?? bought;
   const more = {
     vcpus: Math.max(0, to.vcpus - from.vcpus),
     memoryMib: Math.max(0, to.memoryMib - from.memoryMib),

@@ -33,6 +33,8 @@ export type ResizeState = Readonly<{
     /** null: what its agent last said of it cannot be read. */
     means: ResizeMeans | null;
     free: Capacity;
+    /** So much is held there for this VM already; left out: as much as it has. */
+    held?: VmSize;
   }>;
   image: Readonly<{ minMemoryMib: number; minDiskGib: number }>;
 }>;

@@ -120,6 +120,12 @@ export const runsImage = (h: HostKind, image: ImageDemand): boolean =>
 /** Whether hosts of this kind could run the VM if they were empty. */
 export const runsVm = (h: HostKind, vm: VmDemand): boolean => isEmpty(againstVm(h, vm));
 
+/** The first that stands against the VM on hosts of this kind, however empty they are; null: nothing. */
+export const firstAgainst = (h: HostKind, vm: VmDemand): WhyNotHere | null => {
+  const [first = null] = againstVm(h, vm);
+  return first;
+};
+
 /** A host that was not heard of since then gets no new VMs. */
 export const silentBefore = (now: Date): Date => new Date(+now - HOST_SILENT_MS);
 
@@ -142,7 +148,8 @@ export function* againstHost(
   if (lastSeenAt === null ? state !== "enrolling" : lastSeenAt < silentBefore(now)) yield "silent";
 }
 
-const FULL = {
+/** By what a host has too little of, the code of that. */
+export const FULL = {
   vcpus: "full_vcpus",
   memoryMib: "full_memory",
   diskGib: "full_disk",
@@ -166,17 +173,25 @@ export function rankHosts(
   now: Date,
   packed: { has: (hostId: string) => boolean } = NONE,
 ): readonly HostCandidate[] {
-  const preferred = (h: HostCandidate) => (h.hypervisor === PREFERRED[vm.image.os] ? 0 : 1);
-  const last = (h: HostCandidate) => (packed.has(h.id) ? 0 : 1);
   return hosts
     .filter((h) => isEmpty(whyNotHere(h, vm, now)))
-    .toSorted(
-      (a, b) =>
-        preferred(a) - preferred(b) ||
-        last(a) - last(b) ||
-        b.free.memoryMib - a.free.memoryMib ||
-        (a.id < b.id ? -1 : 1),
-    );
+    .toSorted(byScore(vm.image.os, packed));
+}
+
+type Scored = Pick<HostCandidate, "id" | "hypervisor" | "free">;
+
+/** The better host of two that can take a VM with this system, as `rankHosts` puts it: negative, it is the first. */
+export function byScore(
+  os: OsFamily,
+  packed: { has: (hostId: string) => boolean } = NONE,
+): (a: Scored, b: Scored) => number {
+  const preferred = (h: Scored) => (h.hypervisor === PREFERRED[os] ? 0 : 1);
+  const last = (h: Scored) => (packed.has(h.id) ? 0 : 1);
+  return (a, b) =>
+    preferred(a) - preferred(b) ||
+    last(a) - last(b) ||
+    b.free.memoryMib - a.free.memoryMib ||
+    (a.id < b.id ? -1 : 1);
 }
 
 export type NoHostCode = "no_capacity" | "image_unavailable_here" | "plan_unavailable_here";

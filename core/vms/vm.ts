@@ -47,5 +47,12 @@ export const VmSize = z
   .openapi("VmSize");
 export type VmSize = z.infer<typeof VmSize>;
 
+/** Of each resource the larger: what is held for a VM that has the one size and is to have the other. */
+export const largerOf = (a: VmSize, b: VmSize): VmSize => ({
+  vcpus: Math.max(a.vcpus, b.vcpus),
+  memoryMib: Math.max(a.memoryMib, b.memoryMib),
+  diskGib: Math.max(a.diskGib, b.diskGib),
+});
+
 export const sameSize = (a: VmSize, b: VmSize): boolean =>
   a.vcpus === b.vcpus && a.memoryMib === b.memoryMib && a.diskGib === b.diskGib;

@@ -1,11 +1,20 @@
-import { and, asc, eq, exists, gt, inArray, isNull, lte, sql } from "drizzle-orm";
+import { and, asc, desc, eq, exists, gt, inArray, isNull, lte, or, sql } from "drizzle-orm";
 import type { MigrationVmState, ShownMigration } from "#core/billing/plan-migration.ts";
 import { QUOTE_REFUSALS, type QuoteRefusal } from "#core/billing/quote.ts";
+import type { Move } from "#core/moves/move.ts";
 import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { list } from "#db/named.ts";
-import { planChanges, planMigrations, planMigrationVms, services } from "#db/schema/billing.ts";
+import { namesOfHosts } from "#db/hosts/hosts.ts";
+import {
+  migrationVmIsBusy,
+  planChanges,
+  planMigrations,
+  planMigrationVms,
+  services,
+} from "#db/schema/billing.ts";
+import { moves } from "#db/schema/moves.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 import { accounts } from "#db/schema/accounts.ts";
 import type { MigrationAsked } from "./plan-migrations.ts";
@@ -17,6 +26,8 @@ export type PlannedVm = ShownMigration &
     state: Extract<MigrationVmState, "waiting" | "refused">;
     from: { vcpus: number; memoryMib: number; diskGib: number };
     toDiskGib: number;
+    toHostId: string | null;
+    detail: string | null;
     dueAt: Date;
   }>;
 
@@ -29,9 +40,9 @@ export async function insertPlannedVms(
   if (rows.length === 0) return;
   await tx.execute(sql`
     insert into ${planMigrationVms} (migration_id, vm_id, account_id, state, from_vcpus, from_memory_mib, from_disk_gib,
-      to_disk_gib, method, down_seconds, difference_minor, currency, refusals, due_at)
+      to_disk_gib, method, down_seconds, difference_minor, currency, refusals, due_at, to_host_id, detail)
     select ${migrationId}::uuid, n.vm_id, n.account_id, n.state, n.vcpus, n.memory_mib, n.disk_gib, n.to_disk_gib, n.method,
-      n.down_seconds, n.difference_minor, n.currency, string_to_array(n.refusals, ' '), n.due_at
+      n.down_seconds, n.difference_minor, n.currency, string_to_array(n.refusals, ' '), n.due_at, n.to_host_id, n.detail
     from unnest(
       ${list(rows, (r) => r.vmId)}::uuid[], ${list(rows, (r) => r.accountId)}::uuid[],
       ${list(rows, (r) => r.state)}::plan_migration_vm_state[], ${list(rows, (r) => r.from.vcpus)}::int[],
@@ -39,9 +50,10 @@ export async function insertPlannedVms(
       ${list(rows, (r) => r.toDiskGib)}::int[], ${list(rows, (r) => r.method)}::resize_method[],
       ${list(rows, (r) => r.downSeconds)}::int[], ${list(rows, (r) => r.difference?.minor)}::int8[],
       ${list(rows, (r) => r.difference?.currency)}::text[], ${list(rows, (r) => r.refusals.join(" "))}::text[],
-      ${list(rows, (r) => r.dueAt)}::timestamptz[]
+      ${list(rows, (r) => r.dueAt)}::timestamptz[], ${list(rows, (r) => r.toHostId)}::uuid[],
+      ${list(rows, (r) => r.detail)}::text[]
     ) as n (vm_id, account_id, state, vcpus, memory_mib, disk_gib, to_disk_gib, method, down_seconds, difference_minor,
-      currency, refusals, due_at)`);
+      currency, refusals, due_at, to_host_id, detail)`);
 }
 
 export type MigrationVm = typeof planMigrationVms.$inferSelect;
@@ -81,15 +93,22 @@ export const pageOfMigrationVms = (
     .orderBy(asc(planMigrationVms.vmId))
     .limit(limit);
 
-/** The same for people: with its name, and the action that carries it out. */
+/** A row for staff to read. `actionId`: what resizes it; `toHost`: where it moved, or would. */
+export type ListedMigrationVm = MigrationVm &
+  Pick<ShownMigration, "difference"> &
+  Readonly<{
+    hostname: string;
+    actionId: string | null;
+    toHost: Readonly<{ id: string; name: string }> | null;
+    moveActionId: string | null;
+  }>;
+
+/** The same for people: with its name, the host it moves to, and the actions that carry it out. */
 export async function listMigrationVms(
   db: Db,
   migrationId: string,
   page: { limit: number; after: string | null; state: MigrationVmState | null },
-): Promise<
-  readonly (MigrationVm &
-    Pick<ShownMigration, "difference"> & { hostname: string; actionId: string | null })[]
-> {
+): Promise<readonly ListedMigrationVm[]> {
   const rows = await pageOfMigrationVms(db, migrationId, page);
   if (rows.length === 0) return [];
   const found = await db
@@ -109,14 +128,36 @@ export async function listMigrationVms(
           .select({ id: planChanges.id, actionId: planChanges.actionId })
           .from(planChanges)
           .where(inArray(planChanges.id, changeIds));
+  const begunMoves = await movesOfRows(db, rows);
   const names = new Map(found.map(({ vmId, hostname }) => [vmId, hostname]));
   const acts = new Map(changes.map(({ id, actionId }) => [id, actionId]));
-  return rows.map((row) => ({
-    ...row,
-    difference: shownFromRow(row).difference,
-    hostname: names.get(row.vmId) ?? "",
-    actionId: (row.planChangeId === null ? undefined : acts.get(row.planChangeId)) ?? null,
-  }));
+  const hostIds = rows.flatMap((row) => begunMoves.get(row.moveId)?.hostId ?? row.toHostId ?? []);
+  const hosts = await namesOfHosts(db, [...new Set(hostIds)]);
+  return rows.map((row) => {
+    const move = begunMoves.get(row.moveId);
+    const toHost = hosts.get(move?.hostId ?? row.toHostId ?? "");
+    return {
+      ...row,
+      difference: shownFromRow(row).difference,
+      hostname: names.get(row.vmId) ?? "",
+      actionId: (row.planChangeId === null ? undefined : acts.get(row.planChangeId)) ?? null,
+      toHost: toHost ? { id: toHost.id, name: toHost.name } : null,
+      moveActionId: move?.actionId ?? null,
+    };
+  });
+}
+
+/** The moves that were begun for these, by their ids: each goes where its turn found, which may be another host than was shown. */
+async function movesOfRows(db: Db, rows: readonly MigrationVm[]) {
+  const ids = rows.flatMap(({ moveId }) => moveId ?? []);
+  const found =
+    ids.length === 0
+      ? []
+      : await db
+          .select({ id: moves.id, hostId: moves.destinationHostId, actionId: moves.actionId })
+          .from(moves)
+          .where(inArray(moves.id, ids));
+  return new Map<string | null, (typeof found)[number]>(found.map((move) => [move.id, move]));
 }
 
 /** How many VMs of each of these are in which state. */
@@ -194,7 +235,8 @@ export async function loadOfMigration(
   const [row] = await tx
     .select({
       busy: sql<number>`(select count(*)::int from ${planMigrationVms} as b
-        where b.migration_id = ${planMigrations.id} and b.state in ('judging', 'running'))`,
+        where b.migration_id = ${planMigrations.id}
+          and b.state not in ('waiting', 'refused', 'done', 'failed', 'drifted', 'left_out'))`,
       isAnyWaiting: sql<boolean>`exists (select from ${planMigrationVms} as w
         where w.migration_id = ${planMigrations.id} and w.state = 'waiting')`,
     })
@@ -253,7 +295,8 @@ export async function takeMigrationVms(
 ): Promise<readonly string[]> {
   if (limit <= 0) return [];
   const isElsewhere = sql`exists (select from ${planMigrationVms} as o
-    where o.vm_id = ${planMigrationVms.vmId} and o.state in ('judging', 'running'))`;
+    where o.vm_id = ${planMigrationVms.vmId}
+      and o.state not in ('waiting', 'refused', 'done', 'failed', 'drifted', 'left_out'))`;
   const isChanging = exists(
     tx
       .select({ one: sql`1` })
@@ -290,35 +333,99 @@ export async function takeMigrationVms(
   return ids;
 }
 
-/** Those whose turn it is, and that nobody has begun yet. */
-export const judgingVms = (
+/** Its turn: to be judged for the first time, or again where it has arrived. As `plan_migration_vms_busy_idx` has them, and some more. */
+const hasTurn = (now: Date) =>
+  and(
+    migrationVmIsBusy(planMigrationVms.state),
+    or(
+      eq(planMigrationVms.state, "judging"),
+      and(eq(planMigrationVms.state, "arrived"), lte(planMigrationVms.dueAt, now)),
+    ),
+  );
+
+/** Those whose turn it is, and that nobody has begun yet; those first that have come somewhere for it. */
+export const turnsOf = (
   db: Db,
   migrationId: string,
-  limit: number,
+  { now, limit }: { now: Date; limit: number },
 ): Promise<readonly MigrationVm[]> =>
   db
     .select()
     .from(planMigrationVms)
-    .where(
-      and(eq(planMigrationVms.migrationId, migrationId), eq(planMigrationVms.state, "judging")),
-    )
-    .orderBy(asc(planMigrationVms.vmId))
+    .where(and(eq(planMigrationVms.migrationId, migrationId), hasTurn(now)))
+    .orderBy(desc(planMigrationVms.state), asc(planMigrationVms.vmId))
     .limit(limit);
 
-/** Holds one whose turn it is until the transaction ends. false: it is so no more. */
-export async function lockJudging(tx: Tx, migrationId: string, vmId: string): Promise<boolean> {
-  const rows = await tx
-    .select({ vmId: planMigrationVms.vmId })
+/** Holds one whose turn it is until the transaction ends; undefined: it is so no more. */
+export async function lockTurn(
+  tx: Tx,
+  migrationId: string,
+  vmId: string,
+  now: Date,
+): Promise<MigrationVm | undefined> {
+  const [row] = await tx
+    .select()
     .from(planMigrationVms)
     .where(
       and(
         eq(planMigrationVms.migrationId, migrationId),
         eq(planMigrationVms.vmId, vmId),
-        eq(planMigrationVms.state, "judging"),
+        hasTurn(now),
       ),
     )
     .for("update");
-  return rows.length === 1;
+  return row;
+}
+
+/** Whose move has come somewhere since it was begun. */
+export type MovedVm = Readonly<{
+  vmId: string;
+  move: Pick<Move, "step" | "outcome" | "failure">;
+  isLost: boolean;
+  isToGo: boolean;
+}>;
+
+/** Those that are on their way, and where their moves are. */
+export async function movingMigrationVms(
+  db: Db | Tx,
+  migrationId: string,
+): Promise<readonly MovedVm[]> {
+  const rows = await db
+    .select({
+      vmId: planMigrationVms.vmId,
+      step: moves.step,
+      outcome: moves.outcome,
+      code: moves.failureCode,
+      detail: moves.failureDetail,
+      lostAt: vms.lostAt,
+      presence: vms.presence,
+    })
+    .from(planMigrationVms)
+    .innerJoin(moves, eq(moves.id, planMigrationVms.moveId))
+    .innerJoin(vms, eq(vms.id, planMigrationVms.vmId))
+    .where(
+      and(
+        eq(planMigrationVms.migrationId, migrationId),
+        migrationVmIsBusy(planMigrationVms.state),
+        eq(planMigrationVms.state, "moving"),
+      ),
+    )
+    .orderBy(asc(planMigrationVms.vmId));
+  return rows.map(({ vmId, step, outcome, code, detail, lostAt, presence }) => ({
+    vmId,
+    move: { step, outcome, failure: code !== null && detail !== null ? { code, detail } : null },
+    isLost: lostAt !== null,
+    isToGo: presence === "absent",
+  }));
+}
+
+/** The migration that waits for a move. */
+export async function migrationOfMove(tx: Tx, moveId: string): Promise<string | undefined> {
+  const [row] = await tx
+    .select({ id: planMigrationVms.migrationId })
+    .from(planMigrationVms)
+    .where(eq(planMigrationVms.moveId, moveId));
+  return row?.id;
 }
 
 /** What became of one. The caller holds it. */
@@ -326,7 +433,9 @@ export const saveMigrationVm = async (
   tx: Tx,
   migrationId: string,
   vmId: string,
-  to: Partial<Pick<MigrationVm, "state" | "planChangeId" | "detail" | "dueAt" | "endedAt">>,
+  to: Partial<
+    Pick<MigrationVm, "state" | "planChangeId" | "moveId" | "detail" | "dueAt" | "endedAt">
+  >,
 ): Promise<void> => {
   await tx
     .update(planMigrationVms)
@@ -334,7 +443,10 @@ export const saveMigrationVm = async (
     .where(and(eq(planMigrationVms.migrationId, migrationId), eq(planMigrationVms.vmId, vmId)));
 };
 
-/** Whoever has their turn and was not begun waits again: it is paused, or stopped. At most as many as are at once. */
+/**
+ * Whoever has their turn and was not begun waits again: it is paused, or stopped. At most as many as are at once. What has moved was
+ * begun, and is gone through with.
+ */
 export const putOffJudging = async (tx: Tx, migrationId: string): Promise<void> => {
   await tx
     .update(planMigrationVms)

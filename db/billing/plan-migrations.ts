@@ -1,7 +1,7 @@
 import { and, asc, desc, eq, inArray, isNull, lt, lte, or, sql } from "drizzle-orm";
 import type { MigrationState } from "#core/billing/plan-migration.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { planMigrations, planMigrationVms } from "#db/schema/billing.ts";
+import { migrationVmIsBusy, planMigrations, planMigrationVms } from "#db/schema/billing.ts";
 import { findings } from "#db/schema/hosts.ts";
 import { vms } from "#db/schema/vms.ts";
 
@@ -90,7 +90,7 @@ export async function migrationsToFollow(db: Db): Promise<readonly string[]> {
   const atWork = db
     .select({ id: planMigrationVms.migrationId })
     .from(planMigrationVms)
-    .where(sql`${planMigrationVms.state} in ('judging', 'running')`);
+    .where(migrationVmIsBusy(planMigrationVms.state));
   const rows = await open.union(atWork);
   return rows.map(({ id }) => id).toSorted();
 }
@@ -129,7 +129,7 @@ export async function hangingMigrations(
 ): Promise<readonly { id: string; vmId: string; hostId: string }[]> {
   const then = sql`${before.toISOString()}::timestamptz`;
   const stuck = sql`(select w.vm_id from ${planMigrationVms} as w where w.migration_id = ${planMigrations.id}
-    and (w.state in ('judging', 'running') or w.state = 'waiting' and w.due_at <= ${then}
+    and (w.state in ('judging', 'moving', 'arrived', 'running') or w.state = 'waiting' and w.due_at <= ${then}
       and (${planMigrations.announceDays} = 0
         or coalesce(w.announced_at + make_interval(days => ${planMigrations.announceDays}), ${planMigrations.begunAt}) <= ${then}))
     order by w.state desc, w.due_at, w.vm_id limit 1)`;

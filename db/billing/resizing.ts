@@ -1,13 +1,14 @@
-import { and, asc, eq, inArray, isNull } from "drizzle-orm";
+import { and, asc, eq, inArray, isNull, sql } from "drizzle-orm";
 import type { Downgrade } from "#core/billing/quote.ts";
 import type { OrderState } from "#core/orders/order.ts";
 import type { ActionType } from "#core/vms/action.ts";
+import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { hostFromRow, type Host } from "#db/hosts/hosts.ts";
 import { planChanges, services } from "#db/schema/billing.ts";
 import { images, planVersions } from "#db/schema/catalogue.ts";
 import { hosts } from "#db/schema/hosts.ts";
-import { orders } from "#db/schema/orders.ts";
+import { orders, reservations } from "#db/schema/orders.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 import type { VmRow } from "#db/vms/vms.ts";
 import { serviceFromRow, type Service } from "./services.ts";
@@ -22,6 +23,8 @@ export type Resizing = Readonly<{
   plan: Readonly<{ diskGib: number; downgrade: Downgrade }>;
   host: Host;
   image: Readonly<{ minMemoryMib: number; minDiskGib: number }>;
+  /** Of its host, for it: more than it has where it was moved to become larger. null: nothing, as it is gone. */
+  held: VmSize | null;
   /** null: no order led to it. */
   orderState: OrderState | null;
   /** The action that runs on it. */
@@ -59,6 +62,11 @@ const resizings = (db: Db | Tx) =>
       plan: { diskGib: planVersions.diskGib, downgrade: planVersions.downgrade },
       host: hosts,
       image: { minMemoryMib: images.minMemoryMib, minDiskGib: images.minDiskGib },
+      held: {
+        vcpus: reservations.vcpus,
+        memoryMib: reservations.memoryMib,
+        diskGib: reservations.diskGib,
+      },
       orderState: orders.state,
       running: actions.type,
     })
@@ -70,6 +78,15 @@ const resizings = (db: Db | Tx) =>
     )
     .innerJoin(hosts, eq(hosts.id, vms.hostId))
     .innerJoin(images, eq(images.id, vms.imageId))
+    .leftJoin(
+      reservations,
+      // As the index `reservations_held_vm_key` has it.
+      and(
+        eq(reservations.vmId, vms.id),
+        isNull(reservations.releasedAt),
+        sql`not ${reservations.byMove}`,
+      ),
+    )
     .leftJoin(orders, eq(orders.vmId, vms.id))
     .leftJoin(actions, and(eq(actions.vmId, vms.id), eq(actions.status, "running")));
 

@@ -3,6 +3,7 @@ import type { Capacity } from "#core/hosts/capacity.ts";
 import type { HostCandidate } from "#core/hosts/place-vm.ts";
 import type { VmSize } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
+import { hostFromRow, type Host } from "./hosts.ts";
 import { isInUse, takesNewVms } from "./in-state.ts";
 import type { KindHere } from "./kinds.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
@@ -98,6 +99,18 @@ export async function hostsAmong(
       ),
     );
   return candidates(rows, kinds);
+}
+
+/** All hosts of a location that take new VMs, whatever room they have: for whoever plans thousands of VMs there. */
+export async function hostsThatTake(
+  db: Db,
+  { locationId, heardSince }: { locationId: string; heardSince: Date },
+): Promise<readonly Host[]> {
+  const rows = await db
+    .select()
+    .from(hosts)
+    .where(and(eq(hosts.locationId, locationId), takesNewVms, gte(hosts.lastSeenAt, heardSince)));
+  return rows.map(hostFromRow);
 }
 
 /** Whether hosts of these kinds have so much room together, in each resource. They are added up no further than that. */
@@ -277,6 +290,11 @@ export async function resizeReservation(
   if (taken.length === 0) return false;
   await tx.update(reservations).set(size).where(eq(reservations.id, held.id));
   return true;
+}
+
+/** No more is held for a VM at its home than it has: what it was to become does not come. Of one that is gone nothing is held. */
+export async function holdNoMore(tx: Tx, vm: VmSize & { id: string }): Promise<void> {
+  if (await heldReservation(tx, vm.id)) await resizeReservation(tx, vm.id, vm, "exactly");
 }
 
 /** Gives a VM's room on its host back. Doing it again changes nothing. */

@@ -13,6 +13,7 @@ import {
   text,
   uniqueIndex,
   uuid,
+  type AnyPgColumn,
 } from "drizzle-orm/pg-core";
 import { CHANGE_MONEY } from "#core/billing/change-money.ts";
 import { CHANGE_OUTCOMES, TURN_BACKS } from "#core/billing/plan-change.ts";
@@ -34,6 +35,7 @@ import { accounts } from "./accounts.ts";
 import { billingInterval, locations, plans, planVersions } from "./catalogue.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 import { hosts } from "./hosts.ts";
+import { moves } from "./moves.ts";
 import { orders } from "./orders.ts";
 import { actions, vms } from "./vms.ts";
 
@@ -369,6 +371,12 @@ export const planMigrations = pgTable(
   ],
 );
 
+/**
+ * It has its turn, or what was begun in it goes on: said by what it is not, since a state that a migration adds cannot be named in it.
+ */
+export const migrationVmIsBusy = (state: AnyPgColumn) =>
+  sql`${state} not in ('waiting', 'refused', 'done', 'failed', 'drifted', 'left_out')`;
+
 /** Each VM of one, at most once: what was shown of it, and what became of that. */
 export const planMigrationVms = pgTable(
   "plan_migration_vms",
@@ -398,20 +406,23 @@ export const planMigrationVms = pgTable(
     dueAt: instant("due_at").notNull(),
     /** When its owner was told of it. */
     announcedAt: instant("announced_at"),
+    /** Where it moves to first, as the dry run found; null: it stays on its host. */
+    toHostId: uuid("to_host_id").references(() => hosts.id),
+    /** The last move that was begun for it. */
+    moveId: uuid("move_id").references(() => moves.id),
     planChangeId: uuid("plan_change_id").references(() => planChanges.id),
-    /** Why it drifted, was put off, or failed: `code: words`. */
+    /** Why it is refused, drifted, was put off, or failed: `code: words`. */
     detail: text("detail"),
     endedAt: instant("ended_at"),
   },
   (t) => [
     primaryKey({ name: "plan_migration_vms_pkey", columns: [t.migrationId, t.vmId] }),
     // No VM has its turn in two migrations at once.
-    uniqueIndex("plan_migration_vms_one_busy_key")
-      .on(t.vmId)
-      .where(sql`${t.state} in ('judging', 'running')`),
+    uniqueIndex("plan_migration_vms_one_busy_key").on(t.vmId).where(migrationVmIsBusy(t.state)),
     index("plan_migration_vms_busy_idx")
       .on(t.migrationId, t.vmId)
-      .where(sql`${t.state} in ('judging', 'running')`),
+      .where(migrationVmIsBusy(t.state)),
+    uniqueIndex("plan_migration_vms_move_key").on(t.moveId),
     uniqueIndex("plan_migration_vms_change_key").on(t.planChangeId),
     index("plan_migration_vms_due_idx")
       .on(t.migrationId, t.dueAt, t.vmId)
@@ -426,11 +437,21 @@ export const planMigrationVms = pgTable(
     ),
     check(
       "plan_migration_vms_begun_has_change",
-      sql`${t.state} not in ('running', 'done', 'failed') or ${t.planChangeId} is not null`,
+      sql`${t.state} not in ('running', 'done') or ${t.planChangeId} is not null`,
+    ),
+    check(
+      "plan_migration_vms_failed_was_begun",
+      sql`${t.state} <> 'failed' or ${t.planChangeId} is not null or ${t.moveId} is not null`,
+    ),
+    // `moving` and `arrived`, by what they are not.
+    check(
+      "plan_migration_vms_moving_has_move",
+      sql`${t.state} in ('waiting', 'refused', 'judging', 'running', 'done', 'failed', 'drifted', 'left_out')
+        or ${t.moveId} is not null`,
     ),
     check(
       "plan_migration_vms_ended_has_instant",
-      sql`(${t.state} in ('waiting', 'judging', 'running', 'refused')) = (${t.endedAt} is null)`,
+      sql`(${t.state} in ('done', 'failed', 'drifted', 'left_out')) = (${t.endedAt} is not null)`,
     ),
   ],
 );

@@ -23,7 +23,8 @@ export const ChangePrice = z.enum(CHANGE_PRICES).openapi("ChangePrice", {
 const state = z.enum(MIGRATION_STATES).openapi("PlanMigrationState");
 const vmState = z.enum(MIGRATION_VM_STATES).openapi("PlanMigrationVmState", {
   description:
-    "`refused`: by the dry run already; `judging`: it is its turn, and the payment provider is asked; `drifted`: at its turn it was worse than " +
+    "`refused`: by the dry run already; `judging`: it is its turn, and the payment provider is asked; `moving`: it goes to a host that has room for " +
+    "what it becomes; `arrived`: it is there, and its change comes next; `drifted`: at its turn it was worse than " +
     "shown, and it was left as it is; `left_out`: it is gone, or of another plan by now.",
 });
 
@@ -88,6 +89,8 @@ const counts = {
   waiting: vms,
   refused: vms,
   judging: vms,
+  moving: vms,
+  arrived: vms,
   running: vms,
   done: vms,
   failed: vms,
@@ -172,6 +175,14 @@ export const PlanMigrationVmView = z
       description: "A disk never shrinks: it may be larger than that of the plan.",
     }),
     method: use(ResizeMethod),
+    toHost: z
+      .object({ id: idOut("host"), name: z.string() })
+      .openapi("PlanMigrationDestination")
+      .nullable()
+      .openapi({
+        description:
+          "Where it moves to, and is resized then: as the dry run planned it, or as it was begun. null: it stays on its host.",
+      }),
     downSeconds: z.int(),
     difference: use(MoneyView).nullable().openapi({
       description: "null: nobody is asked for money, or the prices cannot be compared.",
@@ -179,11 +190,12 @@ export const PlanMigrationVmView = z
     refusals: z.array(z.string()).openapi({ description: "Codes, as of a quote." }),
     dueAt: Instant.openapi({ description: "Its turn comes no sooner." }),
     announcedAt: Instant.nullable(),
-    actionId: idOut("action").nullable(),
+    moveActionId: idOut("action").nullable().openapi({ description: "Of its move." }),
+    actionId: idOut("action").nullable().openapi({ description: "Of its resize." }),
     detail: z
       .string()
       .nullable()
-      .openapi({ description: "Why it drifted, waits, or failed; for people." }),
+      .openapi({ description: "Why it is refused, drifted, waits, or failed; for people." }),
     endedAt: Instant.nullable(),
   })
   .openapi("PlanMigrationVm");
