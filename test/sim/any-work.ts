@@ -23,6 +23,10 @@ const delivered = fc
     gapMs: 3 * MINUTE,
   }));
 
+type Delivered = typeof delivered extends fc.Arbitrary<infer T> ? T : never;
+/** Between a VM's first sign of life and its first move. */
+const BOOTED_MS = 17 * MINUTE;
+
 /** What of the hosts hits what goes on: one dies, is cut off for hours or days, has another time, an older agent, no room. */
 const ofHosts = [
   {
@@ -244,9 +248,16 @@ const story = (
           fc.array(delivered, { minLength: 1, maxLength: 3, size: "max" }),
           fc.array(asked, { minLength: 1, maxLength: 2, size: "max" }),
         )
-        .map(([first, more]) => [...first, ...more.flat()]),
+        .map(([first, more]) => [...first.with(-1, bootedSince(first)), ...more.flat()]),
     },
   );
+
+/** The last of them, with the time that it takes until all of them have booted: before that nothing is moved. */
+const bootedSince = (all: readonly Delivered[]): Delivered => {
+  const last = all.at(-1);
+  if (last === undefined) throw new Error("a story is of some VMs");
+  return { ...last, gapMs: BOOTED_MS };
+};
 
 export const drains = story(5, struckDrain);
 export const planMigrations = story(5, struckMigration);
