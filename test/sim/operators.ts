@@ -54,28 +54,27 @@ export class Operators {
     if (!begun) return;
     this.#sim.faults.count("host.drained");
     if (step.next === "wait") return;
-    if (step.next === "retire") return this.#retire(hostId, path);
     await this.#sim.scheduler.sleep(step.nextAfterMs, undefined, "staff do something else");
+    if (step.next === "retire") return this.#retire(hostId, path);
     const other = step.next === "cordon" ? "cordon" : "activate";
     const isOther = await this.#force(`${path}/${other}`, { reason: "it is needed still" });
     if (isOther) this.#sim.faults.count("host.drain_stopped");
     if (step.next === "again" && (await drain())) this.#sim.faults.count("host.drained");
   }
 
-  /** As soon as it is empty; never the last one that takes VMs. */
+  /** As soon as it lets itself be retired, which is when nothing is on it; never the last one that takes VMs. */
   async #retire(hostId: string, path: string): Promise<void> {
     for (let looks = 0; looks < MOST_DRAIN_LOOKS; looks++) {
-      await this.#sim.scheduler.sleep(3 * MINUTE, undefined, "staff look how far it is");
-      const drain = this.#mirror.drains.all().findLast((each) => each.host_id === hostId);
-      const isOver = drain === undefined || (drain.outcome !== null && drain.outcome !== "empty");
-      if (isOver || !this.#sim.faults.active) return;
-      if (drain.outcome === null) continue;
       const others = this.#mirror.hosts.all().some((h) => h.id !== hostId && h.state === "active");
-      if (!others) return;
+      const drain = this.#mirror.drains.all().findLast((each) => each.host_id === hostId);
+      const isGivenUp =
+        drain === undefined || drain.outcome === "left" || drain.outcome === "stopped";
+      if (isGivenUp || !others || !this.#sim.faults.active) return;
       if (await this.#force(`${path}/retire`, { reason: "it is worn out" })) {
         this.#sim.faults.count("host.retired");
         return;
       }
+      await this.#sim.scheduler.sleep(3 * MINUTE, undefined, "staff look how far it is");
     }
   }
 

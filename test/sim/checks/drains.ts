@@ -81,7 +81,18 @@ export const drainsEnd: MakeCheck = (scene) => {
               .map(({ state, reason }) => `${state} ${reason}`)
               .join(", ")}`
           : undefined,
-      ),
+      ) ??
+      first(scene.mirror.hosts.all(), ({ id, state }) => {
+        const last = scene.mirror.drains.all().findLast((each) => each.host_id === id);
+        if (state !== "draining" || last === undefined) return undefined;
+        const rows = rowsOf(scene, last.id);
+        // What is told to go by now goes by itself.
+        return first(vmsOn(scene, id), (vm) =>
+          rows.some((row) => row.vm_id === vm.id && row.state === "stays")
+            ? undefined
+            : `host ${id} was emptied, and VM ${vm.id} is on it without a reason`,
+        );
+      }),
   };
 };
 

@@ -1,8 +1,10 @@
+import { DRAINS } from "./drains.ts";
 import { HOSTS } from "./hosts.ts";
 import { LOSSES } from "./losses.ts";
 import { MESSAGES } from "./messages.ts";
 import { MOVES } from "./moves.ts";
 import { ORDERS } from "./orders.ts";
+import { PLAN_MIGRATIONS } from "./plan-migrations.ts";
 import { RESIZES } from "./resizes.ts";
 import { USAGE } from "./usage.ts";
 import type { Mutant } from "./plant.ts";
@@ -16,4 +18,6 @@ export const MUTANTS: readonly Mutant[] = [
   ...LOSSES,
   ...RESIZES,
   ...MOVES,
+  ...DRAINS,
+  ...PLAN_MIGRATIONS,
 ];

@@ -65,8 +65,6 @@ export const ORDERS: readonly Mutant[] = [
       replace: `return hostIsHeard && hostFailed ? "activate" : "refund";`,
     },
   },
-  // Not here: "a command does not raise its host's generation". The reader of desired documents raises it then, so that
-  // nothing is broken but the doorbell's haste; `test/db/vms/raises-generation.test.ts` is what misses it.
   {
     name: "ledger: both sides of a payment have one sign",
     file: "core/billing/ledger.ts",
