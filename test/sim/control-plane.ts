@@ -39,7 +39,10 @@ export type ControlPlane = Readonly<{
   sweeps: { stopped: boolean };
   /** Sweeps again and again from now on. */
   startSweeping: () => void;
+  /** All that was ever sent. */
+  mails: readonly Mailed[];
 }>;
+export type Mailed = Readonly<{ to: string; subject: string; at: number }>;
 
 /** As long and of the letters that real ones have, and the same in every run of a seed. */
 const secretOf = (text: string, bytes: number): string =>
@@ -80,6 +83,7 @@ export function createControlPlane(
     },
     () => undefined,
   );
+  const mails: Mailed[] = [];
   const deps: Deps & ChannelDeps = {
     db: drizzle(pool),
     clock: scheduler.clock,
@@ -92,7 +96,12 @@ export function createControlPlane(
       return ports.payments();
     },
     queues: ports.queues,
-    mail: { send: () => Promise.reject(new Error("the simulator's people have no mail")) },
+    mail: {
+      send: async (mail) => {
+        await scheduler.turn("mail");
+        mails.push({ to: mail.to, subject: mail.subject, at: scheduler.now().getTime() });
+      },
+    },
     accounts: simAccounts,
     hostCredentials: {
       forQueue: async () => ({
@@ -182,5 +191,6 @@ export function createControlPlane(
     swept,
     sweeps,
     startSweeping,
+    mails,
   };
 }

@@ -63,6 +63,12 @@ const PLANNED = [
   "resize.taken",
   "move.begun",
   "move.stopped",
+  "host.drained",
+  "host.drain_stopped",
+  "host.retired",
+  "host.maintained",
+  "plan_migration.begun",
+  "plan_migration.commanded",
   "db.restored",
 ] as const;
 

@@ -82,6 +82,9 @@ export type HeldDocument = z.infer<typeof Held>;
 /** Where a host's files of moves lie. */
 export const MOVE_FOLDER = "/moves";
 
+/** So long after its agent was refused for good it begins again. */
+const TRIES_AGAIN_MS = 30 * 60_000;
+
 /** So many of its latest reports can be sent again. */
 const REPORTS_KEPT = 8;
 
@@ -139,6 +142,7 @@ export class SimHost {
   readonly #joinToken: string;
   readonly #guests: Guests;
   readonly #line: DiskLine;
+  readonly #isRetired: () => boolean;
   /** Its latest reports that were answered well, the last one first: as they went over the wire. */
   readonly #reports: (() => Request)[] = [];
   #aheadMs = 0;
@@ -152,7 +156,14 @@ export class SimHost {
   constructor(
     sim: Sim,
     shape: HostShape,
-    parts: { serve: Serve; queues: SimQueues; joinToken: string; guests: Guests; line: DiskLine },
+    parts: {
+      serve: Serve;
+      queues: SimQueues;
+      joinToken: string;
+      guests: Guests;
+      line: DiskLine;
+      isRetired: (hostId: string) => boolean;
+    },
   ) {
     this.#sim = sim;
     this.#shape = shape;
@@ -163,6 +174,7 @@ export class SimHost {
     this.#joinToken = parts.joinToken;
     this.#guests = parts.guests;
     this.#line = parts.line;
+    this.#isRetired = () => parts.isRetired(this.hostId);
     this.images = [...shape.images];
     this.world = new SimWorld(shape.name, () => sim.scheduler.now().getTime());
   }
@@ -308,6 +320,8 @@ export class SimHost {
       () => undefined,
       (error: unknown) => {
         if (life.dead) return;
+        // Whoever speaks for a host that was given up is refused; whatever watches over its agent starts it again for ever.
+        if (this.#isRetired()) return this.killAgent(TRIES_AGAIN_MS);
         simLog.error(`${this.name}.agent_ended`, {});
         this.#sim.found.violation ??= new Violation(16, `the agent gave up: ${describe(error)}`);
       },

@@ -1,261 +1,8 @@
 import { z } from "zod";
+import { ROWS, type Row, type Tables } from "./mirrored-rows.ts";
 import type { SimPostgres } from "./postgres.ts";
 
-/** `to_jsonb` writes instants as ISO 8601 with an offset. */
-const at = z.string().transform((text) => Date.parse(text));
-const maybeAt = at.nullable();
-const big = z.union([z.number(), z.string()]).transform(BigInt);
-
-/** A side of a quote, as it is stored. */
-const bought = z.object({
-  planId: z.string(),
-  planVersion: z.number(),
-  price: z
-    .object({ interval: z.string(), amount: z.object({ minor: z.string().transform(Number) }) })
-    .nullable(),
-  machine: z.object({
-    vcpus: z.number(),
-    memoryMib: z.number(),
-    diskGib: z.number(),
-    bandwidthMbit: z.number().nullable(),
-    diskIops: z.number().nullable(),
-  }),
-});
-
-/** The tables that the invariants speak of, by the columns that they speak of. */
-const ROWS = {
-  orders: z.object({
-    id: z.string(),
-    account_id: z.string(),
-    vm_id: z.string(),
-    state: z.string(),
-    plan_id: z.string(),
-    plan_version: z.number(),
-    image_id: z.string(),
-    hostname: z.string(),
-    total_minor: z.number(),
-    checkout_id: z.string().nullable(),
-    expires_at: at,
-    paid_at: maybeAt,
-  }),
-  vms: z.object({
-    id: z.string(),
-    account_id: z.string(),
-    host_id: z.string(),
-    presence: z.enum(["present", "absent"]),
-    desired_power: z.string(),
-    generation: z.number(),
-    owner_epoch: z.number(),
-    observed_generation: z.number(),
-    observed_power: z.string().nullable(),
-    first_seen_at: maybeAt,
-    first_running_at: maybeAt,
-    lost_at: maybeAt,
-    guest_ready_at: maybeAt,
-    boot_epoch: z.string().nullable(),
-    created_at: at,
-    deleted_at: maybeAt,
-    vcpus: z.number(),
-    memory_mib: z.number(),
-    disk_gib: z.number(),
-    bandwidth_mbit: z.number().nullable(),
-    disk_iops: z.number().nullable(),
-  }),
-  plan_versions: z.object({
-    plan_id: z.string(),
-    version: z.number(),
-    vcpus: z.number(),
-    memory_mib: z.number(),
-    disk_gib: z.number(),
-    bandwidth_mbit: z.number().nullable(),
-    disk_iops: z.number().nullable(),
-  }),
-  plan_prices: z.object({
-    id: z.string(),
-    plan_id: z.string(),
-    plan_version: z.number(),
-    interval: z.string(),
-  }),
-  resize_quotes: z.object({
-    id: z.string(),
-    applies_at: at,
-    order: z.enum(["pay_first", "machine_first"]),
-    offered: z.object({
-      from: bought,
-      to: bought,
-      lines: z.array(z.object({ amount: z.object({ minor: big }) })),
-    }),
-  }),
-  plan_changes: z.object({
-    id: z.string(),
-    vm_id: z.string(),
-    quote_id: z.string(),
-    action_id: z.string(),
-    money: z.string(),
-    machine: z.string(),
-    turned_back: z.string().nullable(),
-    outcome: z.enum(["committed", "reverted"]).nullable(),
-    reserved_at: maybeAt,
-    priced_at: maybeAt,
-  }),
-  moves: z.object({
-    id: z.string(),
-    vm_id: z.string(),
-    source_host_id: z.string(),
-    destination_host_id: z.string(),
-    step: z.string(),
-    outcome: z.string().nullable(),
-    source_epoch: z.number(),
-    epoch: z.number(),
-    sent_sha256: z.string().nullable(),
-    failure_code: z.string().nullable(),
-    created_at: at,
-    released_at: maybeAt,
-    taken_over_at: maybeAt,
-    ended_at: maybeAt,
-  }),
-  hosts: z.object({
-    id: z.string(),
-    desired_generation: z.number(),
-    capacity_vcpus: z.number(),
-    capacity_memory_mib: z.number(),
-    capacity_disk_gib: z.number(),
-    capacity_vms: z.number(),
-    allocated_vcpus: z.number(),
-    allocated_memory_mib: z.number(),
-    allocated_disk_gib: z.number(),
-    allocated_vms: z.number(),
-  }),
-  reservations: z.object({
-    id: z.string(),
-    vm_id: z.string(),
-    host_id: z.string(),
-    vcpus: z.number(),
-    memory_mib: z.number(),
-    disk_gib: z.number(),
-    by_move: z.boolean(),
-    released_at: maybeAt,
-  }),
-  services: z.object({
-    vm_id: z.string(),
-    plan_id: z.string(),
-    plan_version: z.number(),
-    payer: z.string(),
-    interval: z.string().nullable(),
-    amount_minor: z.number().nullable(),
-    subscription_id: z.string().nullable(),
-    subscription_status: z.string().nullable(),
-    entitled_until: at,
-    suspensions: z.array(z.string()),
-  }),
-  losses: z.object({
-    id: z.string(),
-    vm_id: z.string(),
-    order_id: z.string(),
-    since: at,
-    until: maybeAt,
-    settled_at: maybeAt,
-  }),
-  give_backs: z.object({
-    id: z.string(),
-    vm_id: z.string(),
-    invoice_id: z.string(),
-    from: at,
-    until: at,
-    amount_minor: big,
-    made_at: maybeAt,
-  }),
-  actions: z.object({
-    id: z.string(),
-    vm_id: z.string(),
-    type: z.string(),
-    status: z.string(),
-    error_code: z.string().nullable(),
-    started_at: at,
-  }),
-  ip_leases: z.object({
-    id: z.string(),
-    address: z.string(),
-    vm_id: z.string(),
-    during: z.string(),
-    released_at: maybeAt,
-  }),
-  ledger_transactions: z.object({
-    id: z.string(),
-    kind: z.string(),
-    reference: z.string(),
-    order_id: z.string(),
-  }),
-  ledger_entries: z.object({
-    id: z.string(),
-    transaction_id: z.string(),
-    account: z.string(),
-    amount_minor: big,
-    currency: z.string(),
-  }),
-  audit_log: z.object({
-    id: z.string(),
-    subject_id: z.string(),
-    action: z.string(),
-    actor_kind: z.string(),
-    actor_id: z.string(),
-  }),
-  outbox: z.object({
-    id: z.string(),
-    name: z.string(),
-    data: z.record(z.string(), z.unknown()),
-    created_at: at,
-    sent_at: maybeAt,
-    leased_until: maybeAt,
-  }),
-  inbox: z.object({ message_id: z.string(), applied_at: maybeAt }),
-  idempotency_keys: z.object({
-    account_id: z.string(),
-    key: z.string(),
-    request_hash: z.string(),
-    resource_id: z.string(),
-    created_at: at,
-  }),
-  invoices: z.object({
-    id: z.string(),
-    order_id: z.string(),
-    provider_id: z.string(),
-    status: z.string(),
-    paid_minor: z.number(),
-  }),
-  usage_samples: z.object({
-    vm_id: z.string(),
-    boot_epoch: z.string(),
-    seq: z.number(),
-    from_at: at,
-    to_at: at,
-    received_at: at,
-    cpu_ns: big,
-    rx_bytes: big,
-    tx_bytes: big,
-    read_bytes: big,
-    write_bytes: big,
-    bounded: z.boolean(),
-  }),
-  unknown_vms: z.object({ vm_id: z.string(), host_id: z.string() }),
-  findings: z.object({
-    id: z.string(),
-    kind: z.string(),
-    subject: z.string(),
-    ended_at: maybeAt,
-  }),
-  usage_hours: z.object({
-    vm_id: z.string(),
-    hour: at,
-    cpu_ns: big,
-    rx_bytes: big,
-    tx_bytes: big,
-    read_bytes: big,
-    write_bytes: big,
-  }),
-} as const;
-type Tables = typeof ROWS;
-export type Row<T extends keyof Tables> = z.output<Tables[T]>;
+export type { Row } from "./mirrored-rows.ts";
 
 /** One table: its rows, and what the last commit did to them. */
 export class TableMirror<R> {
@@ -312,6 +59,12 @@ export class Mirror {
   readonly resizeQuotes = new TableMirror(ROWS.resize_quotes);
   readonly planChanges = new TableMirror(ROWS.plan_changes);
   readonly moves = new TableMirror(ROWS.moves);
+  readonly drains = new TableMirror(ROWS.drains);
+  readonly drainVms = new TableMirror(ROWS.drain_vms, ["drain_id", "vm_id"]);
+  readonly planMigrations = new TableMirror(ROWS.plan_migrations);
+  readonly migrationVms = new TableMirror(ROWS.plan_migration_vms, ["migration_id", "vm_id"]);
+  readonly windows = new TableMirror(ROWS.maintenance_windows);
+  readonly notices = new TableMirror(ROWS.maintenance_notices);
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
   readonly services = new TableMirror(ROWS.services, ["vm_id"]);
@@ -338,6 +91,12 @@ export class Mirror {
     resize_quotes: this.resizeQuotes,
     plan_changes: this.planChanges,
     moves: this.moves,
+    drains: this.drains,
+    drain_vms: this.drainVms,
+    plan_migrations: this.planMigrations,
+    plan_migration_vms: this.migrationVms,
+    maintenance_windows: this.windows,
+    maintenance_notices: this.notices,
     hosts: this.hosts,
     reservations: this.reservations,
     services: this.services,

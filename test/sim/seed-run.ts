@@ -1,5 +1,6 @@
 import fc from "fast-check";
-import { planArbitrary, type Plan } from "./plan.ts";
+import { planArbitrary } from "./any-plan.ts";
+import type { Plan } from "./plan.ts";
 import { SimPostgres } from "./postgres.ts";
 import { simulate, type Outcome } from "./simulate.ts";
 import { takeOverGlobals } from "./virtual-globals.ts";

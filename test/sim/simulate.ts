@@ -10,15 +10,19 @@ import type { FaultKind } from "./faults.ts";
 import { LOCATION_ID, onlyAddresses, asksFirmware } from "./fixture.ts";
 import { Guests } from "./guests.ts";
 import { CPU_OVERCOMMIT, SimHost, type HostShape } from "./host.ts";
+import { Liars } from "./liars.ts";
 import { Mirror } from "./mirror.ts";
+import { Operators } from "./operators.ts";
 import { People } from "./people.ts";
 import type { Plan } from "./plan.ts";
 import { processNow } from "./process.ts";
 import { createProvider, type Provider } from "./provider.ts";
 import { SimQueues } from "./queues.ts";
+import { Requests } from "./requests.ts";
 import { Backups, type Restore } from "./restore.ts";
 import { createSim, describe, Violation, type Sim } from "./sim.ts";
 import type { SimPostgres } from "./postgres.ts";
+import { Staff } from "./staff.ts";
 import { jump, takeStep } from "./take-step.ts";
 import { govern } from "./virtual-globals.ts";
 import type { World } from "./world.ts";
@@ -154,6 +158,7 @@ async function createWorld(
     queues,
     swept: plane.swept,
     restores,
+    mails: plane.mails,
   };
   const keepUp = provider.keepUp;
 
@@ -202,15 +207,20 @@ async function createWorld(
       joinToken: added.value.joinToken,
       guests,
       line,
+      isRetired: (hostId) => mirror.hosts.get(hostId)?.state === "retired",
     });
     hosts.push(host);
     await finish(host.start());
   }
   checks.push(...INVARIANTS.flatMap(({ make }) => (make === null ? [] : [make(scene)])));
   plane.startSweeping();
+  const requests = new Requests(sim, { plane, mirror });
   return {
     ...scene,
-    people: new People(sim, { plane, provider, mirror, guests }),
+    people: new People(sim, { requests, provider, mirror, guests }),
+    staff: new Staff(sim, { requests, mirror }),
+    operators: new Operators(sim, { requests, mirror }),
+    liars: new Liars(sim, { plane, mirror }),
     backups: new Backups({ sim, server, mirror, hosts, plane, restores }),
     queues,
     checks,

@@ -15,7 +15,7 @@ const MINUTE = 60_000;
 
 /** Begins a step of the plan. What people do goes on by itself; only a jump in time is over when this returns. */
 export async function takeStep(world: World, step: Step): Promise<void> {
-  const { people, sim } = world;
+  const { people, staff, operators, liars, sim } = world;
   /** People do not wait for each other. An error that none of them expects is a bug of the simulator, or of ours. */
   const begin = (work: Promise<void>) => {
     world.busy.count++;
@@ -33,12 +33,12 @@ export async function takeStep(world: World, step: Step): Promise<void> {
     case "delete":
       return begin(people.act(step.vm, "delete", step.by, step.double));
     case "call_off":
-      return begin(people.callOff(step.vm, step.abandon));
+      return begin(staff.callOff(step.vm, step.abandon));
     case "snoop":
       return begin(people.snoop(step.vm));
     case "lie":
       return begin(
-        people.lie(hostAt(world, step.host), hostAt(world, step.host + 1), step.vm, step.lie),
+        liars.lie(hostAt(world, step.host), hostAt(world, step.host + 1), step.vm, step.lie),
       );
     case "replay":
       return replayInTurn(world, hostAt(world, step.host), step.back);
@@ -52,7 +52,7 @@ export async function takeStep(world: World, step: Step): Promise<void> {
     case "plant":
       return plant(world, step.order);
     case "lose":
-      return lose(world, step, (vmId, how) => begin(people.repair(vmId, how)));
+      return lose(world, step, (vmId, how) => begin(staff.repair(vmId, how)));
     case "suspend":
       return suspend(world, step, begin);
     case "cut_power":
@@ -78,13 +78,19 @@ export async function takeStep(world: World, step: Step): Promise<void> {
     case "cancel_at_provider":
       return begin(people.cancelAtProvider(step.vm));
     case "change_plan":
-      return begin(people.changePlan(step.plan, step.by));
+      return begin(staff.changePlan(step.plan, step.by));
     case "resize":
       return begin(people.resize(step));
     case "resize_by_staff":
-      return begin(people.resizeByStaff(step));
+      return begin(staff.resizeByStaff(step));
     case "move":
-      return move(world, step, begin);
+      return untilBegun(world, begin, (began) => staff.move(step, began));
+    case "drain":
+      return untilBegun(world, begin, (began) => operators.drain(step, began));
+    case "maintain":
+      return begin(operators.maintain(step, hostAt(world, step.host).hostId));
+    case "migrate_plans":
+      return untilBegun(world, begin, (began) => operators.migratePlans(step, began));
     case "jump":
       return jump(world, step.days, step.strideHours);
     case "restore":
@@ -184,22 +190,22 @@ async function suspend(
   for (let tries = 0; made().length === 0 && tries < 6; tries++) await world.run(UNTIL_IT_RUNS_MS);
   const vm = made()[step.vm % Math.max(1, made().length)];
   if (vm === undefined) return;
-  begin(world.people.suspend(vm.id, "suspend", step.reason));
+  begin(world.staff.suspend(vm.id, "suspend", step.reason));
   if (step.days > 0) await jump(world, step.days, 72);
-  if (step.lift) begin(world.people.suspend(vm.id, "unsuspend", step.reason));
+  if (step.lift) begin(world.staff.suspend(vm.id, "unsuspend", step.reason));
 }
 
-/** Staff move a VM. It is over when that has begun, or cannot: so that what comes next finds it under way. */
-async function move(
+/** What staff do is over when it has begun, or cannot: so that what comes next finds it under way. */
+async function untilBegun(
   world: World,
-  step: Extract<Step, { do: "move" }>,
   begin: (work: Promise<void>) => void,
+  work: (began: () => void) => Promise<void>,
 ): Promise<void> {
   const under = { way: false };
   const began = () => {
     under.way = true;
   };
-  begin(world.people.move(step, began).finally(began));
+  begin(work(began).finally(began));
   while (!under.way) await world.runSteps(1);
 }
 
@@ -303,19 +309,19 @@ async function restore(
   step: Extract<Step, { do: "restore" }>,
   begin: (work: Promise<void>) => void,
 ): Promise<void> {
-  const { backups, people, sim } = world;
+  const { backups, staff, sim } = world;
   const restored = await world.settle(backups.goBack(step.agoMs));
   if (restored === null) return;
   const say = async () => {
     await sim.scheduler.sleep(step.saidInMs, undefined, "staff put the database in place");
     if (step.dieAt !== null) await backups.sayAndDie(restored, step.dieAt);
-    await people.sayRestored(restored.to);
+    await staff.sayRestored(restored.to);
     backups.said(restored);
     if (step.againInMs !== null) {
       await sim.scheduler.sleep(step.againInMs, undefined, "staff say it again");
-      await people.sayRestored(restored.to);
+      await staff.sayRestored(restored.to);
     }
-    await people.adoptLost(restored);
+    await staff.adoptLost(restored);
   };
   begin(say());
 }
@@ -335,14 +341,22 @@ export async function jump(world: World, days: number, strideHours: number): Pro
   }
   await world.run(AWAKE_AT_THE_END_MS);
 }
-/** When the next change begins that waits for its renewal: nobody's stride goes past that. */
+/** When the next change begins that waits for its renewal, or its turn in a plan migration: nobody's stride goes past that. */
 const nextRenewal = ({ mirror }: World, now: number): number =>
   Math.min(
-    ...mirror.planChanges
-      .all()
-      .filter((change) => change.outcome === null && change.reserved_at === null)
-      .map((change) => mirror.offerOf(change).appliesAt - BEGINS_BEFORE_RENEWAL_MS + MINUTE)
-      .filter((begins) => begins > now),
+    ...[
+      ...mirror.planChanges
+        .all()
+        .filter((change) => change.outcome === null && change.reserved_at === null)
+        .map((change) => mirror.offerOf(change).appliesAt - BEGINS_BEFORE_RENEWAL_MS + MINUTE),
+      ...mirror.migrationVms
+        .all()
+        .filter(
+          ({ state, migration_id: id }) =>
+            state === "waiting" && mirror.planMigrations.get(id)?.state === "running",
+        )
+        .map(({ due_at: dueAt }) => dueAt + MINUTE),
+    ].filter((begins) => begins > now),
   );
 
 /** How long the world is awake between two strides: everybody is at work once. */

@@ -1,12 +1,18 @@
 import type { Check, Scene } from "./checks/scene.ts";
+import type { Liars } from "./liars.ts";
+import type { Operators } from "./operators.ts";
 import type { People } from "./people.ts";
 import type { Backups } from "./restore.ts";
 import type { SimQueues } from "./queues.ts";
+import type { Staff } from "./staff.ts";
 
 /** One world, from its beginning until it is at rest or broken. */
 export type World = Scene &
   Readonly<{
     people: People;
+    staff: Staff;
+    operators: Operators;
+    liars: Liars;
     queues: SimQueues;
     backups: Backups;
     /** The same ones at every look: what they saw on the way is what they judge the end by. */

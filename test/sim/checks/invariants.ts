@@ -20,6 +20,8 @@ import {
   oneHostHasIt,
   ownerMovesByRelease,
 } from "./moves.ts";
+import { drainsEnd, emptiedGetsNothing, maintenanceIsTold } from "./drains.ts";
+import { eachVmOnce } from "./plan-migrations.ts";
 import type { MakeCheck } from "./scene.ts";
 import { guestsEarnNothing, soldIsMakeable } from "./promises.ts";
 import {
@@ -63,6 +65,7 @@ export const INVARIANTS: readonly Readonly<{
   { number: 13, make: addressesHaveOneOwner, pending: null },
   { number: 14, make: hostsAreNotOversold, pending: null },
   { number: 14, make: roomIsHeld, pending: null },
+  { number: 14, make: emptiedGetsNothing, pending: null },
   { number: 15, make: generationsGrow, pending: null },
   { number: 16, make: agentsConverge, pending: null },
   {
@@ -76,10 +79,13 @@ export const INVARIANTS: readonly Readonly<{
   { number: 19, make: hostsKeepToTheirOwn, pending: null },
   { number: 19, make: documentsKeepToTheirHosts, pending: null },
   { number: 20, make: changesAreRecorded, pending: null },
+  { number: 20, make: maintenanceIsTold, pending: null },
   { number: 21, make: chargesAreServed, pending: null },
   { number: 22, make: ordersAreKept, pending: null },
   { number: 22, make: sizesArePaid, pending: null },
+  { number: 23, make: eachVmOnce, pending: null },
   { number: 24, make: diskGoesWithIt, pending: null },
+  { number: 24, make: drainsEnd, pending: null },
   { number: 25, make: lostIsNotBilled, pending: null },
   { number: 26, make: guestsEarnNothing, pending: null },
   { number: 27, make: soldIsMakeable, pending: null },

@@ -1,5 +1,6 @@
 import { KEPT_MS } from "#core/retention.ts";
 import type { Row } from "../mirror.ts";
+import { isByDrain } from "./drains.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 /**
@@ -19,7 +20,10 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
         ({ before, after }) => before === null && after !== null && !adopted(after),
       ),
       // These only people ask for, and in here always under a key.
-      ...actions.changed.filter(({ before, after }) => before === null && isPower(after?.type)),
+      ...actions.changed.filter(
+        ({ before, after }) =>
+          before === null && isPower(after?.type) && !isByDrain(scene, after?.vm_id),
+      ),
     ];
     const lost = keys.changed.find(
       ({ before, after }) =>

@@ -235,6 +235,8 @@ export const sizesArePaid: MakeCheck = (scene) => {
         const service = scene.mirror.services.get(after.vm_id);
         const subscription = service && subscriptionOf(scene, service);
         if (order !== "pay_first" || subscription === undefined) return undefined;
+        // Staff have granted it for the price that is paid already.
+        if (to.priceKept === true) return undefined;
         const billed = billedAs(scene, subscription);
         return billed?.planId === to.planId && billed.version === to.planVersion
           ? undefined
@@ -248,7 +250,10 @@ export const sizesArePaid: MakeCheck = (scene) => {
         const subscription = service && subscriptionOf(scene, service);
         const now = nowOf(scene);
         const billed = subscription && billedAs(scene, subscription);
-        const paid = billed && soldAs(scene, billed.planId, billed.version);
+        // By a price that was kept more is granted than it would buy.
+        const paid = service?.price_kept
+          ? soldAs(scene, service.plan_id, service.plan_version)
+          : billed && soldAs(scene, billed.planId, billed.version);
         if (!paid || !runs(vm, now) || !isMore(trueSize(vm), paid)) {
           over.delete(vm.vmId);
           return undefined;
@@ -276,9 +281,11 @@ export const sizesArePaid: MakeCheck = (scene) => {
           return undefined;
         if (hasLostChange(scene, service.vm_id)) return undefined;
         const billed = billedAs(scene, subscription);
-        return billed?.planId === service.plan_id &&
-          billed.version === service.plan_version &&
-          billed.interval === service.interval &&
+        const isOfItsPrice =
+          service.price_kept ||
+          (billed?.planId === service.plan_id && billed.version === service.plan_version);
+        return isOfItsPrice &&
+          billed?.interval === service.interval &&
           subscription.items.data[0]?.price.unit_amount === service.amount_minor
           ? undefined
           : `VM ${service.vm_id} was bought as ${service.plan_id}/${service.plan_version}, and ${subscription.id} bills for ${billed?.planId}/${billed?.version}`;

@@ -1,4 +1,5 @@
 import type { VmRecord } from "#host-agent/drivers/simulated/world.ts";
+import type { Mailed } from "../control-plane.ts";
 import type { SimHost } from "../host.ts";
 import type { Mirror, Row } from "../mirror.ts";
 import type { Provider } from "../provider.ts";
@@ -21,6 +22,8 @@ export type Scene = Readonly<{
   swept: { began: number | null };
   /** Each time that the database went back to an earlier state, with what it knew until then. */
   restores: readonly Restore[];
+  /** All mails that customers were ever sent. */
+  mails: readonly Mailed[];
 }>;
 
 /** Looks at the scene, and says what is wrong, if anything. */
