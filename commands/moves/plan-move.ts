@@ -26,6 +26,7 @@ import { bestHosts } from "#db/hosts/capacity.ts";
 import { factsOf, loadHost, type Host } from "#db/hosts/hosts.ts";
 import { kindsById, kindsOfHosts, type KindHere } from "#db/hosts/kinds.ts";
 import { lockOpenMove } from "#db/moves/moves.ts";
+import { nicsOf } from "#db/network/addresses.ts";
 import { runningActionOf } from "#db/vms/actions.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import { hashOf, type ForcedPlan } from "#commands/forced.ts";
@@ -111,11 +112,13 @@ export async function planMove(
     return ok({ vm, source, destination, size, checks: [{ check, ok: false, detail }], way: null });
   }
   const both = { source: ends.source, destination: ends.destination };
+  const nics = await nicsOf(tx, [vm.id], () => null);
   const moving: MovingVm = {
     ...vm,
     runningAction: running?.type ?? null,
     openMove: open?.move.step ?? null,
     isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
+    vlans: (nics.get(vm.id) ?? []).map(({ vlan }) => vlan),
   };
   const { checks, method, leaves } = preflight(moving, demand, both, asked.method, now);
   const way = method && { method, ends: both, leaves };

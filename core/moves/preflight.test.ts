@@ -74,6 +74,47 @@ const hyperv: Over = {
   facts: { hypervisor: "hyperv" },
 };
 
+const AMD = { model: "EPYC", vendor: "AMD", features: ["aes", "avx2", "sse4.2"] };
+
+describe("the processors of two hosts", () => {
+  const cpus = (source?: HostFacts["cpu"], destination?: HostFacts["cpu"]): Asked => ({
+    source: { facts: { cpu: source } },
+    destination: { facts: { cpu: destination } },
+  });
+
+  test.each([
+    ["that lack something", { ...AMD, features: ["aes"] }, /lack avx2, sse4.2 of/],
+    ["of another maker", { ...AMD, vendor: "Intel" }, /are AMD's, and that host's are Intel's/],
+    ["that lack much", { ...AMD, features: [] }, /lack aes, avx2, sse4.2 of/],
+  ])(
+    "%s: a guest that runs does not go there, and one that is off meanwhile does",
+    (_, to, why) => {
+      expect(against({ ...cpus(AMD, to), wanted: "live" })).toEqual([
+        ["cpu", expect.stringMatching(why)],
+        ["method", expect.stringMatching(why)],
+      ]);
+      expect(look(cpus(AMD, to)).method).toBe("cold");
+      expect(look({ ...cpus(AMD, to), wanted: "cold" }).method).toBe("cold");
+    },
+  );
+
+  test.each([
+    ["more", { ...AMD, model: "EPYC-Milan", features: [...AMD.features, "vaes"] }],
+    ["nothing that is said", undefined],
+  ])("with %s take a guest that runs", (_, to) => {
+    expect(look(cpus(AMD, to)).method).toBe("live");
+  });
+});
+
+test.each([
+  [[7], [5, 7], []],
+  [[7, null], [5], [["network", "that host has no bridge for VLAN 7"]]],
+  [[7], undefined, []],
+  [[null], [], []],
+])("a VM with the VLANs %j at a host with %j", (vlans, there, why) => {
+  expect(against({ vm: { vlans }, destination: { facts: { vlans: there } } })).toEqual(why);
+});
+
 test("a VM that nothing stands against moves, and every check is told, in order", () => {
   const { checks, method } = look({});
   expect(method).toBe("live");

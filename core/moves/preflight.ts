@@ -15,6 +15,7 @@ import { notUnderstood } from "#core/vms/words.ts";
 import type { DesiredPower, Presence } from "#core/vms/vm.ts";
 import { driversAfter, firmwareAfter, firmwareLeft } from "./guest-needs.ts";
 import type { MoveMethod, MoveStep } from "./move.ts";
+import { whyNotOnCpu } from "./processors.ts";
 
 /** What is looked at before a move, in the order in which it is told. Stable. */
 export const MOVE_CHECKS = [
@@ -25,7 +26,9 @@ export const MOVE_CHECKS = [
   "source_host",
   "destination_host",
   "location",
+  "network",
   "hypervisor",
+  "cpu",
   "agents",
   "image",
   "limits",
@@ -96,6 +99,8 @@ export type MovingVm = Readonly<{
   openMove: MoveStep | null;
   /** It may not run, whatever was asked of it. */
   isSuspended: boolean;
+  /** Of its network cards; null: none, of one of them. Left out: they are looked at when the move begins. */
+  vlans?: readonly (number | null)[];
 }>;
 
 /** A host at one end, as it is known. */
@@ -132,7 +137,9 @@ export function preflight(
       ok: "both hosts are in one location, whose addresses both serve",
       not: "the hosts are in two locations: its address would not reach it there",
     }),
+    ofVlans(vm, destination),
     ...ofHypervisors(demand, source, destination),
+    ofCpus(source, destination, chosen.method),
     fact("agents", knowMoves(source) && knowMoves(destination), {
       ok: "both agents know moves",
       not: "one of the two agents is too old to know moves",
@@ -254,6 +261,28 @@ function ofHypervisors({ image }: VmDemand, source: End, destination: End): read
     : [say(true, [`${way}, its disk is converted`, ...verdicts.map((v) => v.detail)].join("; "))];
 }
 
+function ofVlans({ vlans = [] }: MovingVm, { facts }: End): Checked {
+  const missing = vlans.filter((vlan) => vlan !== null && facts.vlans?.includes(vlan) === false);
+  return fact("network", missing.length === 0, {
+    ok: "its network is there",
+    not: `that host has no bridge for VLAN ${missing.join(", ")}`,
+  });
+}
+
+function ofCpus(source: End, destination: End, method: MoveMethod): Checked {
+  if (method === "cold")
+    return { check: "cpu", ok: true, detail: "it boots with the processors of that host" };
+  const [from, to] = [source.facts.cpu, destination.facts.cpu];
+  const why = whyNotOnCpu(from, to);
+  return fact("cpu", why === null, {
+    ok:
+      from && to
+        ? "that host's processors can all that its host's can"
+        : "a host does not say what its processors can: the hypervisors look before anything is copied",
+    not: why ?? "",
+  });
+}
+
 function chooseMethod(
   vm: MovingVm,
   { source, destination }: Readonly<{ source: End; destination: End }>,
@@ -268,7 +297,7 @@ function chooseMethod(
           ? "its host moves no VM that runs"
           : destination.facts.capabilities.moveLive !== true
             ? "that host takes no VM that runs"
-            : null;
+            : whyNotOnCpu(source.facts.cpu, destination.facts.cpu);
   const checked = (ok: boolean, detail: string): Checked => ({ check: "method", ok, detail });
   if (wanted === "cold")
     return { method: "cold", checked: checked(true, "cold, as asked: it is off meanwhile") };

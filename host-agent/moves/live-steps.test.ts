@@ -77,7 +77,8 @@ function portsOf(role: "source" | "destination"): MoveStepPorts {
         ends[role] = "off";
       },
       moves: {
-        folder: "/moves",
+        ownFormat: "qcow2",
+      folder: "/moves",
         describe: () => Promise.reject(new Error("not asked")),
         exportDisk: () => Promise.reject(new Error("not asked")),
         importDisk: () => Promise.reject(new Error("not asked")),

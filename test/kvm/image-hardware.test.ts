@@ -51,6 +51,12 @@ describe.skipIf(!ground.available)(`4b A4: what an image asks of a KVM host${why
     },
   );
 
+  test("a host says what the processors of its guests can", async () => {
+    const { cpu, vlans } = await host.driver.facts();
+    expect(cpu?.features).toEqual(expect.arrayContaining(["fpu", "lm", "sse2"]));
+    expect(vlans).toEqual([]);
+  });
+
   test("a host without UEFI says so, and refuses such an image before anything is made", async () => {
     const driver = createKvmDriver({ ...host.options, firmwareDirs: ["/nowhere"] });
     expect((await driver.facts()).capabilities).toMatchObject({

@@ -188,6 +188,18 @@ export const HeldImage = z
   .openapi("HeldImage");
 export type HeldImage = z.infer<typeof HeldImage>;
 
+/** The processor that a host's guests see. */
+export const HostCpu = z
+  .object({
+    /** As its hypervisor names it. */
+    model: Text(100),
+    vendor: Text(100).optional(),
+    /** All that a guest may find in it, by the hypervisor's names. */
+    features: z.array(Text(50)).max(1000),
+  })
+  .openapi("HostCpu");
+export type HostCpu = z.infer<typeof HostCpu>;
+
 export const HostFacts = z
   .object({
     hypervisor: Hypervisor,
@@ -211,6 +223,10 @@ export const HostFacts = z
     agentVersion: Text(50),
     /** Left out by who cannot say: such a host is taken to hold every image. */
     images: z.array(use(HeldImage)).max(MOST_IMAGES).optional(),
+    /** Left out: it does not say. */
+    cpu: use(HostCpu).optional(),
+    /** VLANs that it has a bridge for; left out: any, or it does not say. */
+    vlans: z.array(z.int().min(1).max(4094)).max(4094).optional(),
     /** Where its agent takes disks of VMs that move to it; left out: nowhere. */
     migrationAddress: use(MigrationAddress).optional(),
   })

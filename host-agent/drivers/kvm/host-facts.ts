@@ -2,6 +2,7 @@ import { statfs } from "node:fs/promises";
 import { availableParallelism, totalmem } from "node:os";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import { CAPABILITIES, missingOf } from "../capabilities.ts";
+import { readHostCpu } from "./host-cpu.ts";
 import { tightenFiles } from "./file-rights.ts";
 import { readImages } from "./images.ts";
 import type { KvmHost } from "./host.ts";
@@ -25,6 +26,7 @@ export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promis
       statfs(host.folders.diskDir, { bigint: true }),
       readImages(host.folders).then((files) => host.shelf.describe(files)),
     ]);
+  const cpu = await readHostCpu(host, accelerator, signal);
   const qemu = /Running hypervisor: (.+)/.exec(version)?.[1] ?? "QEMU of unknown version";
   const libvirt = /Using library: (.+)/.exec(version)?.[1] ?? "libvirt of unknown version";
   const capabilities = {
@@ -55,8 +57,14 @@ export async function readHostFacts(host: KvmHost, signal?: AbortSignal): Promis
     diskGib: Number((disks.blocks * disks.bsize) / GIB),
     agentVersion: host.agentVersion,
     images,
+    ...(cpu && { cpu }),
+    vlans: vlansOf(host.network),
   };
 }
+
+/** Without a bridge of its own no VLAN leads here. */
+const vlansOf = (network: KvmHost["network"]): number[] =>
+  network.kind === "bridge" ? Object.keys(network.vlans ?? {}).map(Number) : [];
 
 /** Files of before Berth cared, and what somebody put back from a copy. What cannot be mended is told, and costs nothing else. */
 async function mendRights({ folders, log }: KvmHost): Promise<void> {
