@@ -164,6 +164,10 @@ export const toUsageView = (u: Usage): UsageView => {
       writeBytes: b.writeBytes.toString(),
     })),
     measuredUntil: iso(u.measuredUntil),
+    unmeasured: u.unmeasured.map(({ from, to }) => ({
+      from: from.toISOString(),
+      to: to.toISOString(),
+    })),
   };
 };
 

@@ -2,7 +2,9 @@ import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { OLDEST_SAMPLE_MS } from "#core/usage/judge-sample.ts";
 import { usageBuckets, type UsageBucket } from "#db/usage/hours.ts";
-import { measuredUntil } from "#db/usage/meters.ts";
+import { endOf } from "#core/usage/spans.ts";
+import { unmeasuredIn } from "#core/usage/unmeasured.ts";
+import { measuredOf } from "#db/usage/meters.ts";
 import { loadVm } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
 
@@ -11,6 +13,8 @@ export type Usage = Readonly<{
   to: Date;
   buckets: readonly UsageBucket[];
   measuredUntil: Date | null;
+  /** Of all its hours that are shown, when a move kept anybody from measuring it. */
+  unmeasured: readonly Readonly<{ from: Date; to: Date }>[];
 }>;
 
 const HOUR_MS = 60 * 60_000;
@@ -36,9 +40,17 @@ export async function showUsage(
     from: new Date(Math.floor(+from / HOUR_MS) * HOUR_MS),
     to: new Date(Math.ceil(+to / HOUR_MS) * HOUR_MS),
   };
-  const [buckets, until] = await Promise.all([
+  const [buckets, { measured, releases }] = await Promise.all([
     usageBuckets(deps.db, { vmId: vm.id, ...hours, by: q.by }),
-    measuredUntil(deps.db, vm.id),
+    measuredOf(deps.db, vm.id),
   ]);
-  return ok({ ...hours, buckets, measuredUntil: until });
+  const until = endOf(measured);
+  return ok({
+    ...hours,
+    buckets,
+    measuredUntil: until === undefined ? null : new Date(until),
+    unmeasured: unmeasuredIn(measured, releases)
+      .filter(([begins, ends]) => begins < +hours.to && ends > +hours.from)
+      .map(([begins, ends]) => ({ from: new Date(begins), to: new Date(ends) })),
+  });
 }

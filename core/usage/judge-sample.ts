@@ -1,7 +1,7 @@
 import type { UsageSample } from "#core/contracts/agent/usage.ts";
 
 /** Clocks of hosts may run ahead of ours by this much. */
-const CLOCK_SKEW_MS = 60_000;
+export const CLOCK_SKEW_MS = 60_000;
 /**
  * Samples wait on a host's disk while we are away. What is older than this is not taken; a sample that begins before it
  * and ends after it (the first one of a VM that was off for long) is cut to begin here.

@@ -1,7 +1,7 @@
-import { and, eq, sql } from "drizzle-orm";
+import { and, eq, isNotNull, sql } from "drizzle-orm";
 import type { Spare } from "#core/usage/judge-sample.ts";
 import type { Meter, MeteredBoot } from "#core/usage/take-samples.ts";
-import { endOf } from "#core/usage/spans.ts";
+import type { Spans } from "#core/usage/spans.ts";
 import type { Db } from "#db/client.ts";
 import { usageBoots, usageMeters } from "#db/schema/usage.ts";
 import { moves } from "#db/schema/moves.ts";
@@ -127,12 +127,21 @@ function spareFromRow(row: typeof usageMeters.$inferSelect): Spare | null {
       };
 }
 
-/** Until when a VM's stored samples reach. */
-export async function measuredUntil(db: Db, vmId: string): Promise<Date | null> {
+/** Of when a VM's usage is stored, and when it was given from one host to another: both in milliseconds. */
+export async function measuredOf(
+  db: Db,
+  vmId: string,
+): Promise<{ measured: Spans; releases: readonly number[] }> {
   const [row] = await db
     .select({ measured: usageMeters.measured })
     .from(usageMeters)
     .where(eq(usageMeters.vmId, vmId));
-  const until = endOf(row?.measured ?? []);
-  return until === undefined ? null : new Date(until);
+  const releases = await db
+    .select({ at: moves.releasedAt })
+    .from(moves)
+    .where(and(eq(moves.vmId, vmId), isNotNull(moves.releasedAt)));
+  return {
+    measured: row?.measured ?? [],
+    releases: releases.flatMap(({ at }) => (at === null ? [] : [+at])),
+  };
 }

@@ -9,6 +9,8 @@ export type VirtualProcess = {
   readonly name: string;
   /** How many more things it does before it dies; null: it lives. */
   livesFor: number | null;
+  /** When its time is over, in milliseconds since 1970: also where days pass at once, and all that was due comes due together. */
+  readonly until: number;
   dead: boolean;
   /** Told at its death, so that what it held (a connection) is taken from it. */
   readonly onDeath: Set<() => void>;
@@ -40,6 +42,7 @@ export function runProcess<T>(
   const process: VirtualProcess = {
     name: options.name,
     livesFor: options.livesFor,
+    until: scheduler.now().getTime() + options.limitMs,
     dead: false,
     onDeath: new Set([() => options.died(process.livesFor === 0 ? "killed" : "out_of_time")]),
     asked: [],
@@ -54,6 +57,7 @@ export function runProcess<T>(
 }
 
 function kill(process: VirtualProcess): void {
+  if (process.dead) return;
   process.dead = true;
   for (const tell of process.onDeath) tell();
 }
@@ -66,11 +70,15 @@ export async function outside(
 ): Promise<void> {
   const process = processNow();
   await scheduler.turn(process ? `${process.name} ${label}` : label, ready);
-  if (process) await survive(process);
+  if (process) await survive(process, scheduler.now().getTime());
 }
 
-async function survive(process: VirtualProcess): Promise<void> {
+async function survive(process: VirtualProcess, now: number): Promise<void> {
   if (process.dead) return forever;
+  if (now > process.until) {
+    kill(process);
+    return forever;
+  }
   if (process.livesFor === null) return undefined;
   process.livesFor -= 1;
   if (process.livesFor > 0) return undefined;

@@ -33,6 +33,12 @@ export const UsageView = z
     totals: z.object(COUNTERS).openapi("UsageTotals"),
     buckets: z.array(z.object({ from: Instant, ...COUNTERS }).openapi("UsageBucket")),
     measuredUntil: Instant.nullable().openapi({ description: "The end of the newest sample." }),
+    unmeasured: z
+      .array(z.object({ from: Instant, to: Instant }).openapi("UnmeasuredTime"))
+      .openapi({
+        description:
+          "Times in which the VM came from one host to another and nobody could measure it: its counters are zero there, and nothing is missing.",
+      }),
   })
   .openapi("Usage");
 export type UsageView = z.infer<typeof UsageView>;

@@ -4,6 +4,7 @@ import { followMove, followMoves } from "#commands/moves/follow-move.ts";
 import { stopMove } from "#commands/moves/stop-move.ts";
 import { tellHangingMoves } from "#commands/moves/tell-hanging-moves.ts";
 import { recordUsage } from "#commands/usage/record-usage.ts";
+import { showUsage } from "#commands/usage/show-usage.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { loadMove } from "#db/moves/moves.ts";
 import { aSample } from "#test/builders.ts";
@@ -273,6 +274,27 @@ describe("usage of a VM that moved", () => {
     expect(await measures(vm.to, vm.vmId, -13, -8.5, "b")).toBe("overlaps");
     await bringTo(cp, vm, begun, "ended");
     expect(await measures(vm.from, vm.vmId, -14, -13, "a")).toBe("stored");
+  });
+
+  test("says of when nobody could measure it, and no longer of what comes late", async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm);
+    await bringTo(cp, vm, begun, "clean");
+    cp.clock.advance(10 * 60_000);
+    const minutes = (at: Date) => (+at - +cp.clock.now()) / 60_000;
+    const unmeasured = async () => {
+      const asked = { vmId: vm.vmId, from: undefined, to: undefined, by: "hour" } as const;
+      const usage = valueOf(await showUsage(cp.deps, vm.world.buyer, asked));
+      return usage.unmeasured.map(({ from, to }) => [minutes(from), minutes(to)]);
+    };
+    // Released ten minutes ago. A hole that no move lies in is none of these: somebody's samples are on their way.
+    expect(await measures(vm.to, vm.vmId, -8, -7, "b")).toBe("stored");
+    expect(await measures(vm.to, vm.vmId, -4, -3, "b")).toBe("stored");
+    expect(await unmeasured()).toEqual([]);
+    expect(await measures(vm.from, vm.vmId, -14, -13, "a")).toBe("stored");
+    expect(await unmeasured()).toEqual([[-13, -8]]);
+    expect(await measures(vm.from, vm.vmId, -13, -10.5, "a")).toBe("stored");
+    expect(await unmeasured()).toEqual([[-10.5, -8]]);
   });
 });
 

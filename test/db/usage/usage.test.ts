@@ -205,6 +205,7 @@ describe("a VM's usage, asked for", () => {
       from: wholeHour(instant(-24 * 60)),
       to: wholeHour(instant(59)),
       measuredUntil: instant(-1),
+      unmeasured: [],
       buckets: [
         {
           from: new Date(new Date(at(-3)).toISOString().slice(0, 10)),
