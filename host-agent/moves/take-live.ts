@@ -24,13 +24,32 @@ export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<neve
     return seen;
   };
   let target: LiveTarget | null = null;
+  let preparing: Promise<void> | null = null;
+  const fault = Promise.withResolvers<never>();
+  // Heard by whoever waits for it, if anybody does.
+  fault.promise.catch(() => undefined);
+  const canPrepare = vm.move.step === "copy";
+
+  /** What is under way, or has come, is made already; what it leaves when it fails goes by itself, and then it is made. */
+  async function makeReady(): Promise<void> {
+    if (!canPrepare || target !== null || (await see()) !== "none") return;
+    target = await prepare(ports, doing);
+  }
+  const ready = () => (preparing ??= makeReady().finally(() => (preparing = null)));
 
   async function answer(question: LiveQuestion): Promise<LiveAnswer> {
     try {
-      if (question === "target") return { target };
-      if (question === "take")
-        await briefly(ports, "take", signal, (inner) => live.takeLive(moved, inner));
-      return { seen: await see() };
+      switch (question) {
+        case "seen":
+          return { seen: await see() };
+        case "target":
+          // Asked again in a moment. Why it cannot be made is this end's to tell.
+          if (target === null) ready().catch((error: unknown) => fault.reject(error));
+          return { target };
+        case "take":
+          await briefly(ports, "take", signal, (inner) => live.takeLive(moved, inner));
+          return { taken: true };
+      }
     } catch (error) {
       const code = error instanceof DriverError ? error.code : "driver_failed";
       const detail = (error instanceof Error ? error.message : String(error)).slice(0, 1000);
@@ -38,15 +57,17 @@ export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<neve
     }
   }
 
-  const joined = vm.move.step === "copy" ? await openSockets(ports, doing) : null;
+  const joined = canPrepare ? await openSockets(ports, doing) : null;
   const door: LiveDoor = { answer, join: joined && joined.join };
   ports.doors.set(vm.move.id, door);
   try {
-    // An agent that begins anew finds what is under way, or has come; what is made then is made already.
-    if ((await see()) === "none" && vm.move.step === "copy") target = await prepare(ports, doing);
-    return await waitFor(untilAborted(signal));
+    await ready();
+    // An agent that begins anew finds what has come.
+    if (!canPrepare) await see();
+    return await waitFor(Promise.race([untilAborted(signal), fault.promise]));
   } finally {
     if (ports.doors.get(vm.move.id) === door) ports.doors.delete(vm.move.id);
+    await Promise.allSettled([preparing]);
     await joined?.close();
   }
 }

@@ -8,6 +8,7 @@ import { eq } from "drizzle-orm";
 import { v7 } from "uuid";
 import { z } from "zod";
 import { idIn } from "#core/ids.ts";
+import { MOVE_STEPS, type MoveStep } from "#core/moves/move.ts";
 import { vms } from "#db/schema/vms.ts";
 import { EXAMPLE_SSH_KEY, payCheckout, until } from "#local/client.ts";
 import { joinTokenFor, seedCatalogue } from "#local/seed.ts";
@@ -28,7 +29,7 @@ const Plan = z.object({
 });
 const Begun = z.object({ move: z.object({ id: z.string() }) });
 const Moved = z.object({
-  step: z.string(),
+  step: z.enum(MOVE_STEPS),
   outcome: z.string().nullable(),
   failure: z.object({ code: z.string(), detail: z.string() }).nullable(),
   pauseMs: z.number().nullable(),
@@ -208,6 +209,14 @@ export async function openMoveWorld(folder: string, image: string) {
       return move.outcome === null ? undefined : move;
     });
 
+  /** At that step, or past it. */
+  const untilAt = (moveId: string, step: MoveStep): Promise<true> =>
+    until(`the move is at ${step}`, PATIENCE_MS, async () =>
+      MOVE_STEPS.indexOf((await moveOf(moveId)).step) >= MOVE_STEPS.indexOf(step)
+        ? true
+        : undefined,
+    );
+
   const domain = (vmId: string) => idIn("vm").parse(vmId);
   const stateAt = async (host: MoveHostProcess, vmId: string): Promise<string> =>
     (
@@ -253,6 +262,7 @@ export async function openMoveWorld(folder: string, image: string) {
     planTo,
     begin,
     moveOf,
+    untilAt,
     untilEnded,
     stateAt,
     disksAt,

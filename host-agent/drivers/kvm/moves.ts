@@ -3,7 +3,7 @@ import { exportDisk } from "./export-disk.ts";
 import type { KvmHost } from "./host.ts";
 import { importDisk, movesFolder } from "./import-disk.ts";
 import { dropSockets, readySockets } from "./live-sockets.ts";
-import { migrateLive, prepareLive, seenLive, takeLive } from "./migrate-live.ts";
+import { migrateLive, pauseOf, prepareLive, seenLive, takeLive } from "./migrate-live.ts";
 import { describeDisk } from "./movable-disk.ts";
 import { markReleased } from "./release-vm.ts";
 
@@ -33,6 +33,7 @@ export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
       call(signal, (signal) => prepareLive(host, vm, base, signal)),
     migrateLive: (vm, to, signal) => call(signal, (signal) => migrateLive(host, vm, to, signal)),
     seen: (vm, signal) => call(signal, (signal) => seenLive(host, vm, signal)),
+    pauseOf: (vm, signal) => call(signal, (signal) => pauseOf(host, vm, signal)),
     takeLive: (vm, signal) => call(signal, (signal) => takeLive(host, vm, signal)),
   },
 });
