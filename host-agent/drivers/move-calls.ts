@@ -1,3 +1,4 @@
+import type { Transform } from "node:stream";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DiskFormat } from "#core/vms/disk-format.ts";
 import type { VmRef } from "./vm-ref.ts";
@@ -116,6 +117,12 @@ export interface ForwardedCalls {
    * connects to them. `moved` is of the epoch that the destination will have, at both ends.
    */
   sockets(end: "source" | "destination", moved: VmRef, signal?: AbortSignal): Promise<LiveSockets>;
+
+  /**
+   * At the destination: what the source says to this host's hypervisor goes through it, so that it can make of it the VM that was
+   * prepared and nothing else; null: that kind of socket leads nowhere but to the guest's own bytes.
+   */
+  guard(kind: Forwarded, moved: VmRef, target: LiveTarget): Transform | null;
 
   /** Removes what is left of them on this host, once the move is over, whatever came of it. */
   drop(moved: VmRef, signal?: AbortSignal): Promise<void>;

@@ -6,6 +6,7 @@ import type { LiveAnswer, LiveQuestion } from "./live-questions.ts";
 import type { LiveDoor } from "./move-channel.ts";
 import type { Doing } from "./move-worker.ts";
 import { briefly, limited, liveOf, untilAborted, type MoveStepPorts } from "./step-ports.ts";
+import { MoveStreamError } from "./stream-error.ts";
 
 /**
  * The destination's part of a live move: makes what the guest arrives in, joins the two hypervisors, and answers the source's agent,
@@ -57,7 +58,7 @@ export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<neve
     }
   }
 
-  const joined = canPrepare ? await openSockets(ports, doing) : null;
+  const joined = canPrepare ? await openSockets(ports, doing, () => target) : null;
   const door: LiveDoor = { answer, join: joined && joined.join };
   ports.doors.set(vm.move.id, door);
   try {
@@ -84,7 +85,11 @@ async function prepare(ports: MoveStepPorts, { vm, signal }: Doing): Promise<Liv
 }
 
 /** Where the source's hypervisor comes in; null: this driver's need no help of ours. */
-async function openSockets(ports: MoveStepPorts, { vm, signal }: Doing) {
+async function openSockets(
+  ports: MoveStepPorts,
+  { vm, signal }: Doing,
+  target: () => LiveTarget | null,
+) {
   const { forwarded } = liveOf(ports);
   if (forwarded === null) return null;
   const moved = { vmId: vm.vmId, ownerEpoch: vm.ownerEpoch };
@@ -95,17 +100,24 @@ async function openSockets(ports: MoveStepPorts, { vm, signal }: Doing) {
   const joins = new Set<Promise<void>>();
 
   async function join(kind: Forwarded, channel: Duplex): Promise<void> {
+    const prepared = target();
+    if (prepared === null) throw new MoveStreamError("refused", "nothing is prepared for it");
+    const guard = forwarded?.guard(kind, moved, prepared) ?? null;
     const local = await connectForwarded(sockets, kind);
+    let refused: DriverError | null = null;
     open.add(local);
     open.add(channel);
-    // What the two say to each other, and that it broke, is theirs.
-    const joining = joinStreams(channel, local).catch(() => undefined);
+    // What the two say to each other, and that it broke, is theirs; what was refused is for people to read.
+    const joining = joinStreams(channel, local, guard).catch((error: unknown) => {
+      if (error instanceof DriverError) refused = error;
+    });
     joins.add(joining);
     if (signal.aborted) channel.destroy();
     await joining;
     joins.delete(joining);
     open.delete(local);
     open.delete(channel);
+    if (refused !== null) throw refused;
   }
 
   return {

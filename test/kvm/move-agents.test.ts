@@ -3,11 +3,15 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { until } from "#local/client.ts";
 import { diceFor, drawnBy, LONG } from "#test/harness/extent.ts";
-import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { openGround } from "./libvirt-daemon.ts";
-import { openMoveWorld, type Moved, type MoveHostProcess, type MoveWorld } from "./move-world.ts";
+import {
+  openMoveWorld,
+  until,
+  type Moved,
+  type MoveHostProcess,
+  type MoveWorld,
+} from "./move-world.ts";
 
 /* 6b item 3: moves of a guest that counts and writes, there and back between two KVM hosts, by their agents. */
 
@@ -32,7 +36,7 @@ describe.skipIf(!ground.available)(`moves between agents of KVM hosts${why}`, ()
   afterAll(async () => await world?.close());
 
   const countsPast = (count: number) =>
-    until(`it counts past ${count}`, PATIENCE_MS, async () =>
+    until(`it counts past ${count}`, async () =>
       (await world.lastCount(vmId)) > count ? true : undefined,
     );
 
@@ -40,7 +44,7 @@ describe.skipIf(!ground.available)(`moves between agents of KVM hosts${why}`, ()
   async function isWholeAt(host: MoveHostProcess): Promise<void> {
     const other = world.otherOf(host);
     expect(await world.hostOf(vmId)).toBe(host);
-    await until("it runs", PATIENCE_MS, async () =>
+    await until("it runs", async () =>
       (await world.stateAt(host, vmId)) === "running" ? true : undefined,
     );
     expect(await world.stateAt(other, vmId)).toBe("none");
