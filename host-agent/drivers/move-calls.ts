@@ -1,3 +1,4 @@
+import type { Transform } from "node:stream";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { DiskFormat } from "#core/vms/disk-format.ts";
 import type { VmRef } from "./vm-ref.ts";
@@ -93,14 +94,20 @@ export interface LiveCalls {
       tell: (bytes: number) => void;
     }>,
     signal?: AbortSignal,
-  ): Promise<LiveReport>;
+  ): Promise<void>;
+
+  /**
+   * At the source, once the guest has gone over: for how many milliseconds it stood still until its hypervisor said so, as that measured;
+   * null: it does not say.
+   */
+  pauseOf(vm: VmRef, signal?: AbortSignal): Promise<number | null>;
 
   /** What this end shows of the VM in this epoch. Throws when it cannot be sure. */
   seen(vm: VmRef, signal?: AbortSignal): Promise<LiveEnd>;
 
   /**
-   * At the destination: the source has handed the guest over, and it is to run here. One that has ended meanwhile is started, as of any
-   * VM whose guest has ended. Throws what is not whole.
+   * At the destination: the source has handed the guest over, and it is to run here. It stands still until then, so this is no place to
+   * look around. One that has ended meanwhile is started, as any VM whose guest has ended. Throws what is not whole.
    */
   takeLive(vm: VmRef, signal?: AbortSignal): Promise<void>;
 }
@@ -112,6 +119,12 @@ export interface ForwardedCalls {
    * connects to them. `moved` is of the epoch that the destination will have, at both ends.
    */
   sockets(end: "source" | "destination", moved: VmRef, signal?: AbortSignal): Promise<LiveSockets>;
+
+  /**
+   * At the destination: what the source says to this host's hypervisor goes through it, so that it can make of it the VM that was
+   * prepared and nothing else; null: that kind of socket leads nowhere but to the guest's own bytes.
+   */
+  guard(kind: Forwarded, moved: VmRef, target: LiveTarget): Transform | null;
 
   /** Removes what is left of them on this host, once the move is over, whatever came of it. */
   drop(moved: VmRef, signal?: AbortSignal): Promise<void>;
@@ -127,11 +140,6 @@ export type LiveSockets = Readonly<Record<Forwarded, string>>;
 export type LiveTarget = Readonly<{
   /** The VM as the destination will define it, in its hypervisor's own format. */
   definition: string;
-}>;
-
-export type LiveReport = Readonly<{
-  /** For how long the guest stood still until then, as the hypervisor measured; null: it does not say. */
-  pauseMs: number | null;
 }>;
 
 /** One end of a live move. */

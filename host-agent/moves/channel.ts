@@ -32,6 +32,8 @@ const MOST_GREETING = 32;
 const MOST_OF_MOVE = 12;
 const MOST_CONNECTIONS = 128;
 const KEY_BYTES = 32;
+/** Of one event: this end's own few, and those of the two pipelines that join it with a hypervisor's socket. */
+const MOST_LISTENERS = 20;
 
 /** A raw pre-shared key goes with SHA-256 alone (RFC 8446 §4.2.11), and of those ciphers this is the one that processors have. */
 const TLS = {
@@ -101,6 +103,7 @@ export async function createMoveServer(ports: {
   server.on("tlsClientError", (_, socket) => void socket.destroy());
   server.on("secureConnection", (socket) => {
     socket.on("error", () => undefined);
+    socket.setMaxListeners(MOST_LISTENERS);
     const moveId = claimed.get(socket);
     if (moveId === undefined) return void socket.destroy();
     serve(moveId, socket).catch((error: unknown) => {
@@ -187,6 +190,7 @@ export async function connectTo(to: {
       checkServerIdentity: () => new Error("it came with a certificate"),
     });
     socket.on("error", () => undefined);
+    socket.setMaxListeners(MOST_LISTENERS);
     const end = () => socket.destroy();
     signal.addEventListener("abort", end, { once: true });
     socket.once("close", () => signal.removeEventListener("abort", end));

@@ -1,7 +1,7 @@
 import { once } from "node:events";
 import { rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
-import type { Duplex } from "node:stream";
+import type { Duplex, Transform } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { FORWARDED, type Forwarded, type LiveSockets } from "#host-agent/drivers/move-calls.ts";
 
@@ -80,9 +80,14 @@ export async function connectForwarded(sockets: LiveSockets, kind: Forwarded): P
   return socket;
 }
 
-/** Both ways, until both have ended; one that breaks ends the other. */
-export async function joinStreams(one: Duplex, other: Duplex): Promise<void> {
-  const ways = [pipeline(one, other), pipeline(other, one)];
+/** Both ways, until both have ended; one that breaks ends the other. `guard`: what the first says to the other goes through it. */
+export async function joinStreams(
+  one: Duplex,
+  other: Duplex,
+  guard: Transform | null = null,
+): Promise<void> {
+  const there = guard === null ? pipeline(one, other) : pipeline(one, guard, other);
+  const ways = [there, pipeline(other, one)];
   try {
     await Promise.all(ways);
   } finally {

@@ -29,6 +29,7 @@ export const LiveAnswer = z.union([
   z.object({ seen: z.enum(LIVE_ENDS) }),
   /** null: it is not ready. */
   z.object({ target: z.object({ definition: z.string().max(MOST_BYTES) }).nullable() }),
+  z.object({ taken: z.literal(true) }),
   z.object({ error: z.object({ code: z.enum(AGENT_ERROR_CODES), detail: z.string().max(1000) }) }),
 ]);
 export type LiveAnswer = z.infer<typeof LiveAnswer>;

@@ -22,14 +22,14 @@ const PATIENCE_MS = 60_000;
 /** Moves the guest. Ends with its being the destination's, and this copy marked; else throws, and the guest is where it was. */
 export async function sendLive(ports: MoveStepPorts, doing: Doing): Promise<Done> {
   const { vm } = doing;
-  let pauseMs: number | null = null;
+  /** When the hypervisor had said that it had handed the guest over, and when the destination had taken it. */
+  let left: number | null = null;
+  let taken: number | null = null;
   let failed: unknown = null;
   await doing.waitFor(doing.worker.ended());
   return untilDecided(ports, doing, {
-    handedOver: async (took) => {
-      if (pauseMs !== null) pauseMs += took;
-    },
-    moved: () => released(ports, doing, pauseMs),
+    handedOver: () => (taken = ports.clock.now().getTime()),
+    moved: () => released(ports, doing, left === null || taken === null ? null : taken - left),
     rolledBack: async ({ here, there }) => {
       await bringBack(ports, doing, here);
       // Said now: it is known by now that nothing came of it.
@@ -44,7 +44,8 @@ export async function sendLive(ports: MoveStepPorts, doing: Doing): Promise<Done
       if (there !== "none" && there !== null)
         throw new DriverError("unsupported", "the destination holds a copy of a failed attempt");
       try {
-        pauseMs = await ports.sending(() => migrate(ports, doing), doing.signal);
+        await ports.sending(() => migrate(ports, doing), doing.signal);
+        left = ports.clock.now().getTime();
       } catch (error) {
         doing.signal.throwIfAborted();
         failed = error;
@@ -66,7 +67,7 @@ export async function holdLive(ports: MoveStepPorts, doing: Doing): Promise<Done
   if (!moves?.live) return { done: "held" };
   await ports.folder.remove(fileOf(moves.folder, vm));
   return untilDecided(ports, doing, {
-    handedOver: async () => undefined,
+    handedOver: () => undefined,
     moved: () => released(ports, doing, null),
     rolledBack: async ({ here }) => {
       await bringBack(ports, doing, here);
@@ -79,8 +80,8 @@ export async function holdLive(ports: MoveStepPorts, doing: Doing): Promise<Done
 /** `there`: null where it was not asked, as nothing that it shows would change the verdict. */
 type Ends = Readonly<{ here: LiveEnd; there: LiveEnd | null }>;
 type Ways = Readonly<{
-  /** After the destination has taken it, which took so many milliseconds. */
-  handedOver: (tookMs: number) => Promise<void>;
+  /** The destination has taken it. */
+  handedOver: () => void;
   moved: () => Promise<Done>;
   /** null: look again. */
   rolledBack: (ends: Ends) => Promise<Done | null>;
@@ -97,12 +98,10 @@ async function untilDecided(ports: MoveStepPorts, doing: Doing, ways: Ways): Pro
     switch (verdict) {
       case "moved":
         return ways.moved();
-      case "handed_over": {
-        const began = clock.now().getTime();
-        await ask(ports, doing, "take");
-        await ways.handedOver(clock.now().getTime() - began);
+      case "handed_over":
+        await take(ports, doing);
+        ways.handedOver();
         break;
-      }
       case "rolled_back": {
         const done = await ways.rolledBack(ends);
         if (done !== null) return done;
@@ -130,7 +129,7 @@ async function look(
   // Given up, its guest runs here, and its hypervisor is not about to move it: the other host may be gone for good.
   if (vm.move.step === "hold" && here === "running")
     return { here, there: null, verdict: "rolled_back" };
-  const there = await ask(ports, doing, "seen");
+  const there = await seenThere(ports, doing);
   return { here, there, verdict: judgeLive(here, there) };
 }
 
@@ -144,25 +143,26 @@ async function bringBack(
   await briefly(ports, "start", signal, (inner) => driver.start(vm, inner));
 }
 
+/** `takenMs`: it stood still for so long after its hypervisor's part; null: it did not, or nobody knows. */
 async function released(
   ports: MoveStepPorts,
   { vm, signal }: Doing,
-  pauseMs: number | null,
+  takenMs: number | null,
 ): Promise<Done> {
   const { driver } = ports;
   const moves = movesOf(ports);
-  const { seen } = liveOf(ports);
+  const { seen, pauseOf } = liveOf(ports);
+  const measured = await briefly(ports, "pause", signal, (inner) => pauseOf(vm, inner));
   const here = await briefly(ports, "a look", signal, (inner) => seen(vm, inner));
   // What was handed over and not cleaned up stands still here.
   if (here === "paused")
     await briefly(ports, "stop", signal, (inner) => driver.stop(vm, "firm", inner));
   // Some hypervisors leave nothing that could be marked.
   if (here !== "none") await briefly(ports, "release", signal, (inner) => moves.release(vm, inner));
-  return { done: "released", ...(pauseMs !== null && { pauseMs: Math.round(pauseMs) }) };
+  return { done: "released", ...(measured !== null && { pauseMs: measured + (takenMs ?? 0) }) };
 }
 
-/** For how long its guest has stood still when its hypervisor says that it has gone over; null: nobody knows. */
-async function migrate(ports: MoveStepPorts, doing: Doing): Promise<number | null> {
+async function migrate(ports: MoveStepPorts, doing: Doing): Promise<void> {
   const { vm, signal, tell } = doing;
   const { disk, mbitPerSecond } = vm.move;
   const live = liveOf(ports);
@@ -173,12 +173,10 @@ async function migrate(ports: MoveStepPorts, doing: Doing): Promise<number | nul
   const mbit = limits.length === 0 ? null : Math.min(...limits);
   const forwarded = await forward(ports, doing);
   try {
-    const { pauseMs } = await limited(
-      ports,
-      { what: "the move", bytes: BigInt(disk.exportBytes), signal },
-      (inner) => live.migrateLive(vm, { ...to, mbitPerSecond: mbit, tell }, inner),
+    const what = { what: "the move", bytes: BigInt(disk.exportBytes), signal };
+    await limited(ports, what, (inner) =>
+      live.migrateLive(vm, { ...to, mbitPerSecond: mbit, tell }, inner),
     );
-    return pauseMs;
   } finally {
     await forwarded.close();
   }
@@ -233,21 +231,23 @@ async function answerOf(
   return answer;
 }
 
-async function ask(
-  ports: MoveStepPorts,
-  doing: Doing,
-  question: "seen" | "take",
-): Promise<LiveEnd> {
-  const answer = await answerOf(ports, doing, question);
-  if (!("seen" in answer)) throw new MoveStreamError("bad_frame", "it answers something else");
+const otherwise = () => new MoveStreamError("bad_frame", "it answers something else");
+
+async function seenThere(ports: MoveStepPorts, doing: Doing): Promise<LiveEnd> {
+  const answer = await answerOf(ports, doing, "seen");
+  if (!("seen" in answer)) throw otherwise();
   return answer.seen;
+}
+
+async function take(ports: MoveStepPorts, doing: Doing): Promise<void> {
+  if (!("taken" in (await answerOf(ports, doing, "take")))) throw otherwise();
 }
 
 /** Its disk there may take a while to be made. */
 async function target(ports: MoveStepPorts, doing: Doing): Promise<LiveTarget> {
   for (;;) {
     const answer = await answerOf(ports, doing, "target");
-    if (!("target" in answer)) throw new MoveStreamError("bad_frame", "it answers something else");
+    if (!("target" in answer)) throw otherwise();
     if (answer.target !== null) return answer.target;
     await doing.waitFor(pause(ports.clock, LOOK_AGAIN_MS, doing.signal));
     doing.signal.throwIfAborted();

@@ -6,6 +6,7 @@ import type { LiveAnswer, LiveQuestion } from "./live-questions.ts";
 import type { LiveDoor } from "./move-channel.ts";
 import type { Doing } from "./move-worker.ts";
 import { briefly, limited, liveOf, untilAborted, type MoveStepPorts } from "./step-ports.ts";
+import { MoveStreamError } from "./stream-error.ts";
 
 /**
  * The destination's part of a live move: makes what the guest arrives in, joins the two hypervisors, and answers the source's agent,
@@ -24,13 +25,32 @@ export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<neve
     return seen;
   };
   let target: LiveTarget | null = null;
+  let preparing: Promise<void> | null = null;
+  const fault = Promise.withResolvers<never>();
+  // Heard by whoever waits for it, if anybody does.
+  fault.promise.catch(() => undefined);
+  const canPrepare = vm.move.step === "copy";
+
+  /** What is under way, or has come, is made already; what it leaves when it fails goes by itself, and then it is made. */
+  async function makeReady(): Promise<void> {
+    if (!canPrepare || target !== null || (await see()) !== "none") return;
+    target = await prepare(ports, doing);
+  }
+  const ready = () => (preparing ??= makeReady().finally(() => (preparing = null)));
 
   async function answer(question: LiveQuestion): Promise<LiveAnswer> {
     try {
-      if (question === "target") return { target };
-      if (question === "take")
-        await briefly(ports, "take", signal, (inner) => live.takeLive(moved, inner));
-      return { seen: await see() };
+      switch (question) {
+        case "seen":
+          return { seen: await see() };
+        case "target":
+          // Asked again in a moment. Why it cannot be made is this end's to tell.
+          if (target === null) ready().catch((error: unknown) => fault.reject(error));
+          return { target };
+        case "take":
+          await briefly(ports, "take", signal, (inner) => live.takeLive(moved, inner));
+          return { taken: true };
+      }
     } catch (error) {
       const code = error instanceof DriverError ? error.code : "driver_failed";
       const detail = (error instanceof Error ? error.message : String(error)).slice(0, 1000);
@@ -38,15 +58,17 @@ export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<neve
     }
   }
 
-  const joined = vm.move.step === "copy" ? await openSockets(ports, doing) : null;
+  const joined = canPrepare ? await openSockets(ports, doing, () => target) : null;
   const door: LiveDoor = { answer, join: joined && joined.join };
   ports.doors.set(vm.move.id, door);
   try {
-    // An agent that begins anew finds what is under way, or has come; what is made then is made already.
-    if ((await see()) === "none" && vm.move.step === "copy") target = await prepare(ports, doing);
-    return await waitFor(untilAborted(signal));
+    await ready();
+    // An agent that begins anew finds what has come.
+    if (!canPrepare) await see();
+    return await waitFor(Promise.race([untilAborted(signal), fault.promise]));
   } finally {
     if (ports.doors.get(vm.move.id) === door) ports.doors.delete(vm.move.id);
+    await Promise.allSettled([preparing]);
     await joined?.close();
   }
 }
@@ -63,7 +85,11 @@ async function prepare(ports: MoveStepPorts, { vm, signal }: Doing): Promise<Liv
 }
 
 /** Where the source's hypervisor comes in; null: this driver's need no help of ours. */
-async function openSockets(ports: MoveStepPorts, { vm, signal }: Doing) {
+async function openSockets(
+  ports: MoveStepPorts,
+  { vm, signal }: Doing,
+  target: () => LiveTarget | null,
+) {
   const { forwarded } = liveOf(ports);
   if (forwarded === null) return null;
   const moved = { vmId: vm.vmId, ownerEpoch: vm.ownerEpoch };
@@ -74,17 +100,24 @@ async function openSockets(ports: MoveStepPorts, { vm, signal }: Doing) {
   const joins = new Set<Promise<void>>();
 
   async function join(kind: Forwarded, channel: Duplex): Promise<void> {
+    const prepared = target();
+    if (prepared === null) throw new MoveStreamError("refused", "nothing is prepared for it");
+    const guard = forwarded?.guard(kind, moved, prepared) ?? null;
     const local = await connectForwarded(sockets, kind);
+    let refused: DriverError | null = null;
     open.add(local);
     open.add(channel);
-    // What the two say to each other, and that it broke, is theirs.
-    const joining = joinStreams(channel, local).catch(() => undefined);
+    // What the two say to each other, and that it broke, is theirs; what was refused is for people to read.
+    const joining = joinStreams(channel, local, guard).catch((error: unknown) => {
+      if (error instanceof DriverError) refused = error;
+    });
     joins.add(joining);
     if (signal.aborted) channel.destroy();
     await joining;
     joins.delete(joining);
     open.delete(local);
     open.delete(channel);
+    if (refused !== null) throw refused;
   }
 
   return {

@@ -3,7 +3,7 @@ import type { AgentReport, VmReport } from "#core/contracts/agent/report.ts";
 import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { MoveReport } from "#core/contracts/agent/moves.ts";
-import { MOVE_STEPS, type Move, type MoveStep } from "#core/moves/move.ts";
+import { MOVE_STEPS, type Move, type MoveMethod, type MoveStep } from "#core/moves/move.ts";
 import { beginMove, showMove, type BegunMove } from "#commands/moves/begin-move.ts";
 import { toForced } from "#commands/moves/plan-move.ts";
 import { recordReport } from "#commands/moves/record-report.ts";
@@ -61,8 +61,9 @@ export async function aMovableVm(
 export async function beginShown(
   cp: ControlPlane,
   { staff, vmId, to }: MovableVm,
+  method: MoveMethod = "cold",
 ): Promise<BegunMove> {
-  const asked = { vmId, hostId: to, method: "cold" } as const;
+  const asked = { vmId, hostId: to, method };
   const plan = valueOf(await showMove(cp.deps, asked));
   const hash = toForced(plan)?.hash;
   const by = { who: staff, reason: "its host is worn out" };

@@ -8,8 +8,10 @@ import { eq } from "drizzle-orm";
 import { v7 } from "uuid";
 import { z } from "zod";
 import { idIn } from "#core/ids.ts";
+import { MOVE_STEPS, type MoveStep } from "#core/moves/move.ts";
 import { vms } from "#db/schema/vms.ts";
-import { EXAMPLE_SSH_KEY, payCheckout, until } from "#local/client.ts";
+import { EXAMPLE_SSH_KEY, payCheckout } from "#local/client.ts";
+import { eventually } from "#test/drivers/builders.ts";
 import { joinTokenFor, seedCatalogue } from "#local/seed.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
@@ -28,7 +30,7 @@ const Plan = z.object({
 });
 const Begun = z.object({ move: z.object({ id: z.string() }) });
 const Moved = z.object({
-  step: z.string(),
+  step: z.enum(MOVE_STEPS),
   outcome: z.string().nullable(),
   failure: z.object({ code: z.string(), detail: z.string() }).nullable(),
   pauseMs: z.number().nullable(),
@@ -55,6 +57,10 @@ chmod +x /var/lib/tiny/count
 sed -i 's#^read -r up rest.*#&\\n/var/lib/tiny/count \\&#' /sbin/init
 /var/lib/tiny/count &
 `;
+
+/** Seldom: the two hosts' guests have the machine's processors otherwise. */
+export const until = <T>(what: string, look: () => Promise<T | undefined>): Promise<T> =>
+  eventually(what, look, 2 * PATIENCE_MS, 250);
 
 export type MoveHostProcess = Readonly<{
   name: string;
@@ -162,7 +168,7 @@ export async function openMoveWorld(folder: string, image: string) {
       userData: COUNTS,
     });
     await payCheckout(checkoutUrl, "4242424242424242");
-    const vmId = await until("the order's activation", PATIENCE_MS, async () => {
+    const vmId = await until("the order's activation", async () => {
       const order = await stack.customer.ok(Order, "GET", `/v1/orders/${orderId}`);
       return order.state === "active" && order.vmId !== null ? order.vmId : undefined;
     });
@@ -186,7 +192,7 @@ export async function openMoveWorld(folder: string, image: string) {
     const asked = { method, hostId, reason: "its host is worn out" };
     const at = `/staff/v1/vms/${vmId}/migrate`;
     let last: unknown;
-    const plan = await until("a plan that can be done", PATIENCE_MS, async () => {
+    const plan = await until("a plan that can be done", async () => {
       const shown = await stack.staff.ok(Plan, "POST", at, { ...asked, dryRun: true });
       last = shown.checks.filter(({ ok }) => !ok);
       return shown.hash === null ? undefined : shown;
@@ -203,10 +209,18 @@ export async function openMoveWorld(folder: string, image: string) {
   }
   const moveOf = (moveId: string) => stack.staff.ok(Moved, "GET", `/staff/v1/moves/${moveId}`);
   const untilEnded = (moveId: string): Promise<Moved> =>
-    until("the move's end", 2 * PATIENCE_MS, async () => {
+    until("the move's end", async () => {
       const move = await moveOf(moveId);
       return move.outcome === null ? undefined : move;
     });
+
+  /** At that step, or past it. */
+  const untilAt = (moveId: string, step: MoveStep): Promise<true> =>
+    until(`the move is at ${step}`, async () =>
+      MOVE_STEPS.indexOf((await moveOf(moveId)).step) >= MOVE_STEPS.indexOf(step)
+        ? true
+        : undefined,
+    );
 
   const domain = (vmId: string) => idIn("vm").parse(vmId);
   const stateAt = async (host: MoveHostProcess, vmId: string): Promise<string> =>
@@ -253,6 +267,7 @@ export async function openMoveWorld(folder: string, image: string) {
     planTo,
     begin,
     moveOf,
+    untilAt,
     untilEnded,
     stateAt,
     disksAt,

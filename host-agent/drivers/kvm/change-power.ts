@@ -13,7 +13,16 @@ const STOP_TIMEOUT_MS = 60_000;
 
 /** Powers a VM on, or resumes it. */
 export async function startVm(host: KvmHost, ref: VmRef, signal?: AbortSignal): Promise<void> {
-  const domain = await defined(host, ref, signal);
+  await startFound(host, ref, await defined(host, ref, signal), signal);
+}
+
+/** The same, of one that was just looked at. */
+export async function startFound(
+  host: KvmHost,
+  ref: VmRef,
+  domain: Owned,
+  signal?: AbortSignal,
+): Promise<void> {
   refuseReleased(domain.own);
   if (domain.power === "running" || domain.power === "starting") return;
   const verb = isActive(domain.power) ? "resume" : "start";

@@ -1,72 +1,25 @@
-import { XMLBuilder, XMLParser } from "fast-xml-parser";
-import { z } from "zod";
 import { DriverError, type VmRef } from "../driver.ts";
 import { domainName, TAG_NAMESPACE } from "./tag.ts";
+import {
+  attributesOf,
+  childrenOf,
+  element,
+  find,
+  named,
+  nameOf,
+  only,
+  parseDomainXml,
+  textOf,
+  toXml,
+  withChildren,
+  without,
+  type XmlNode,
+} from "./xml-nodes.ts";
 
 /*
  * The definition that a guest goes on with at the destination. libvirt takes none that the guest would notice, so it is the source's own,
  * of what runs, with the destination's in what is each host's own: the tag, the files, and what NICs are plugged into.
  */
-
-/** An element, or a text, in its place. `:@` holds the attributes; entities stay as they are written. */
-type XmlNode = { [name: string]: XmlNode[] | string | Record<string, string> | undefined };
-const NodeSchema: z.ZodType<XmlNode> = z.lazy(() =>
-  z.record(
-    z.string(),
-    z.union([z.array(NodeSchema), z.string(), z.record(z.string(), z.string())]).optional(),
-  ),
-);
-const AS_WRITTEN = {
-  preserveOrder: true,
-  ignoreAttributes: false,
-  attributeNamePrefix: "",
-  processEntities: false,
-  trimValues: false,
-  parseTagValue: false,
-  parseAttributeValue: false,
-} as const;
-const ATTRIBUTES = ":@";
-const parser = new XMLParser(AS_WRITTEN);
-const builder = new XMLBuilder({ ...AS_WRITTEN, suppressEmptyNode: true });
-
-const nameOf = (node: XmlNode): string => Object.keys(node).find((key) => key !== ATTRIBUTES) ?? "";
-function childrenOf(node: XmlNode): XmlNode[] {
-  const children = node[nameOf(node)];
-  return Array.isArray(children) ? children : [];
-}
-function attributesOf(node: XmlNode): Record<string, string> {
-  const attributes = node[ATTRIBUTES];
-  return typeof attributes === "object" && !Array.isArray(attributes) ? attributes : {};
-}
-const element = (
-  name: string,
-  children: XmlNode[],
-  attributes: Record<string, string>,
-): XmlNode => ({
-  [name]: children,
-  [ATTRIBUTES]: attributes,
-});
-const named = (nodes: readonly XmlNode[], name: string): XmlNode[] =>
-  nodes.filter((node) => nameOf(node) === name);
-function only(parent: XmlNode, name: string): XmlNode {
-  const [child, ...more] = named(childrenOf(parent), name);
-  if (child === undefined || more.length > 0)
-    throw new DriverError(
-      "unsupported",
-      `a definition has no one <${name}> in <${nameOf(parent)}>`,
-    );
-  return child;
-}
-const textOf = (node: XmlNode): string => {
-  const text = childrenOf(node)[0]?.["#text"];
-  return typeof text === "string" ? text : "";
-};
-const find = (parent: XmlNode, ...names: string[]): XmlNode => names.reduce(only, parent);
-
-function parse(xml: string): XmlNode {
-  const read: unknown = parser.parse(xml);
-  return only({ document: z.array(NodeSchema).parse(read) }, "domain");
-}
 
 const kindOf = (disk: XmlNode): string => attributesOf(disk)["device"] ?? "disk";
 const systemDisk = (domain: XmlNode): XmlNode => {
@@ -83,7 +36,7 @@ const macOf = (card: XmlNode): string => attributesOf(only(card, "mac"))["addres
  * a target that is not of `moved`, or of another shape.
  */
 export function liveXml(running: string, target: string, moved: VmRef): string {
-  const [source, destination] = [parse(running), parse(target)];
+  const [source, destination] = [parseDomainXml(running), parseDomainXml(target)];
   refuseOther(destination, moved);
   const cards = new Map(
     named(childrenOf(only(destination, "devices")), "interface").map((card) => [macOf(card), card]),
@@ -133,13 +86,8 @@ export function liveXml(running: string, target: string, moved: VmRef): string {
     if (name === "seclabel") return [];
     return name === "devices" ? [withChildren(node, childrenOf(node).map(device))] : [node];
   });
-  return builder.build([withChildren(source, children)]);
+  return toXml(withChildren(source, children));
 }
-
-const withChildren = (node: XmlNode, children: XmlNode[]): XmlNode =>
-  element(nameOf(node), children, attributesOf(node));
-const without = (nodes: readonly XmlNode[], ...names: string[]): XmlNode[] =>
-  nodes.filter((node) => !names.includes(nameOf(node)));
 
 function refuseOther(destination: XmlNode, moved: VmRef): void {
   const tag = attributesOf(find(destination, "metadata", "berth:vm"));

@@ -2,8 +2,8 @@ import { rm, writeFile } from "node:fs/promises";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { pause } from "#host-agent/time-limit.ts";
 import { DriverError, type VmRef } from "../driver.ts";
-import type { BaseImage, LiveCalls, LiveEnd, LiveReport, LiveTarget } from "../move-calls.ts";
-import { startVm } from "./change-power.ts";
+import type { BaseImage, LiveCalls, LiveEnd, LiveTarget } from "../move-calls.ts";
+import { startFound } from "./change-power.ts";
 import { refuseWhatHostCannot } from "./create-vm.ts";
 import { createDisk, GIB, needFreeSpace, readQcow2 } from "./disks.ts";
 import { domainXml } from "./domain-xml.ts";
@@ -57,7 +57,7 @@ export async function migrateLive(
   ref: VmRef,
   { moved, target, base, mbitPerSecond, tell }: Parameters<LiveCalls["migrateLive"]>[1],
   signal?: AbortSignal,
-): Promise<LiveReport> {
+): Promise<void> {
   const { domain, image } = await movableDisk(host, ref, signal);
   if (domain.power !== "running")
     throw new DriverError("unsupported", `${ref.vmId} is ${domain.power}: it cannot be moved live`);
@@ -101,7 +101,6 @@ export async function migrateLive(
   } finally {
     await Promise.all(Object.values(written).map((each) => rm(each, { force: true })));
   }
-  return { pauseMs: await pauseOf(host, ref, signal) };
 }
 
 const MBIT = 1_000_000 / 8;
@@ -121,7 +120,9 @@ async function telling<T>(
     for (let before = 0; ;) {
       await pause(host.clock, TELL_EVERY_MS, ended.signal);
       if (ended.signal.aborted) return;
-      const [info = ""] = await host.libvirt.read([["domjobinfo", vmId]]).catch(() => []);
+      const [info = ""] = await host.libvirt
+        .read([["domjobinfo", vmId]], { signal: ended.signal })
+        .catch(() => []);
       const bytes = processedBytes(info);
       if (bytes > before) tell(bytes);
       before = Math.max(before, bytes);
@@ -175,10 +176,10 @@ async function untilCalledOff(
 }
 
 /** As the source measured it. That nobody knows it is no failure of the move. */
-async function pauseOf(
+export async function pauseOf(
   host: KvmHost,
   { vmId }: VmRef,
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
 ): Promise<number | null> {
   const stats = await host.libvirt
     .run(["domjobinfo", vmId, "--completed"], { signal })
@@ -216,10 +217,10 @@ async function isBeingMoved(
   return !/^Job type:\s+None\s*$/m.test(info);
 }
 
-/** `paused` alone is a guest that has come whole and was not let run yet; `start` resumes it. */
+/** Each process of virsh's is a part of the guest's pause: one look, and one call. */
 export async function takeLive(host: KvmHost, ref: VmRef, signal?: AbortSignal): Promise<void> {
-  const seen = await seenLive(host, ref, signal);
-  if (seen === "none" || seen === "moving")
-    throw new DriverError("driver_failed", `${ref.vmId} is not here whole: it is ${seen}`);
-  if (seen !== "running") await startVm(host, ref, signal);
+  const domain = await host.owned(ref, signal);
+  if (domain === null || (isActive(domain.power) && !domain.persistent))
+    throw new DriverError("driver_failed", `${ref.vmId} is not here whole`);
+  await startFound(host, ref, domain, signal);
 }

@@ -2,8 +2,9 @@ import type { MoveCalls } from "../move-calls.ts";
 import { exportDisk } from "./export-disk.ts";
 import type { KvmHost } from "./host.ts";
 import { importDisk, movesFolder } from "./import-disk.ts";
-import { dropSockets, readySockets } from "./live-sockets.ts";
-import { migrateLive, prepareLive, seenLive, takeLive } from "./migrate-live.ts";
+import { guardIncoming } from "./guard-incoming.ts";
+import { dropSockets, hypervisorSockets, readySockets } from "./live-sockets.ts";
+import { migrateLive, pauseOf, prepareLive, seenLive, takeLive } from "./migrate-live.ts";
 import { describeDisk } from "./movable-disk.ts";
 import { markReleased } from "./release-vm.ts";
 
@@ -25,6 +26,10 @@ export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
   live: {
     forwarded: {
       sockets: (end, moved, signal) => call(signal, () => readySockets(host, end, moved)),
+      guard: (kind, moved, target) =>
+        kind === "libvirt"
+          ? guardIncoming({ target, sockets: hypervisorSockets(host, moved) })
+          : null,
       drop: (moved, signal) =>
         call(signal, async () => {
           await dropSockets(host, moved);
@@ -34,6 +39,7 @@ export const kvmMoves = (host: KvmHost, call: DriverCall): MoveCalls => ({
       call(signal, (signal) => prepareLive(host, vm, base, signal)),
     migrateLive: (vm, to, signal) => call(signal, (signal) => migrateLive(host, vm, to, signal)),
     seen: (vm, signal) => call(signal, (signal) => seenLive(host, vm, signal)),
+    pauseOf: (vm, signal) => call(signal, (signal) => pauseOf(host, vm, signal)),
     takeLive: (vm, signal) => call(signal, (signal) => takeLive(host, vm, signal)),
   },
 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { EventName } from "#core/contracts/events.ts";
-import type { MoveStep } from "#core/moves/move.ts";
+import type { MoveMethod, MoveStep } from "#core/moves/move.ts";
 import { beginMove, showMove, type BegunMove } from "#commands/moves/begin-move.ts";
 import { followMove } from "#commands/moves/follow-move.ts";
 import { toForced } from "#commands/moves/plan-move.ts";
@@ -54,13 +54,14 @@ test("a move is begun once", async () => {
 });
 
 type State = MovableVm & Readonly<{ begun: BegunMove; of: { move: { id: string }; vmId: string } }>;
-const at = async (step: MoveStep): Promise<State> => {
+const at = async (step: MoveStep, method: MoveMethod = "cold"): Promise<State> => {
   const vm = await aMovableVm(cp);
-  const begun = await beginShown(cp, vm);
+  const begun = await beginShown(cp, vm, method);
   await bringTo(cp, vm, begun, step);
   return { ...vm, begun, of: { move: begun.move, vmId: vm.vmId } };
 };
 const BOTH = ["vm.change_requested.v1", "vm.change_requested.v1"] as const;
+const released = { step: "copy", done: "released", pauseMs: 31 } as const;
 const copied = { step: "copy", done: "copied", sha256: SHA } as const;
 
 /** Of a step: the word that ends it, whoever says it, and what is then so. */
@@ -100,6 +101,24 @@ const WORDS: readonly Readonly<{
     act: ({ to, of }) => hostSays(cp, to, { moves: [copied] }, of),
     emits: BOTH,
     leaves: [/^moves .*"step":"release"/],
+  },
+  {
+    says: "copy, live: its source has let go of it",
+    arrange: () => at("copy", "live"),
+    act: ({ from, of }) => hostSays(cp, from, { moves: [released] }, of),
+    emits: [],
+    leaves: [/^moves .*"has_left":true/, /^vms .*"owner_epoch":1/],
+  },
+  {
+    says: "copy, live: its guest has arrived",
+    arrange: async () => {
+      const state = await at("copy", "live");
+      await hostSays(cp, state.from, { moves: [released] }, state.of);
+      return state;
+    },
+    act: ({ to, of }) => hostSays(cp, to, { moves: [{ step: "copy", done: "arrived" }] }, of),
+    emits: ["move.released.v1", ...BOTH],
+    leaves: [/^moves .*"step":"take_over"/, /^vms .*"owner_epoch":2/],
   },
   {
     says: "release: its source gives it away",

@@ -110,6 +110,71 @@ describe("a cold move of a VM that runs", () => {
   });
 });
 
+describe("a live move of a VM that runs", () => {
+  const released = { step: "copy", done: "released", pauseMs: 31 } as const;
+  const arrived = { step: "copy", done: "arrived" } as const;
+  const atCopy = async () => {
+    const vm = await aMovableVm(cp);
+    const begun = await beginShown(cp, vm, "live");
+    await bringTo(cp, vm, begun, "copy");
+    return { vm, begun, of: { move: begun.move, vmId: vm.vmId } };
+  };
+  const wentOver = async ({ vm, begun }: Awaited<ReturnType<typeof atCopy>>) => {
+    expect(await ownerOf(vm.vmId)).toEqual({ host_id: vm.to, owner_epoch: 2 });
+    expect(await moveOf(begun.move.id)).toMatchObject({ step: "take_over", pauseMs: 31 });
+    await bringTo(cp, vm, begun, "ended");
+    expect(await moveOf(begun.move.id)).toMatchObject({ outcome: "moved" });
+    expect(await vmsAt(vm.from, vm.to)).toEqual([0, 1]);
+  };
+
+  test("leaves it running at its source, in the move's hands, until both ends have said that it went over", async () => {
+    const state = await atCopy();
+    const { vm, begun, of } = state;
+    expect(await toldOf(cp, vm.from, vm.vmId)).toMatchObject({ power: "running", ownerEpoch: 1 });
+    expect(await toldOf(cp, vm.to, vm.vmId)).toMatchObject({ power: "off", ownerEpoch: 2 });
+    await hostSays(cp, vm.from, { moves: [released] }, of);
+    expect(await ownerOf(vm.vmId)).toEqual({ host_id: vm.from, owner_epoch: 1 });
+    expect(await moveOf(begun.move.id)).toMatchObject({ step: "copy", hasLeft: true });
+    await hostSays(cp, vm.to, { moves: [arrived] }, of);
+    await wentOver(state);
+  });
+
+  test("changes its owner by none of them alone, whichever comes first, and however often", async () => {
+    const state = await atCopy();
+    const { vm, begun, of } = state;
+    for (let twice = 0; twice < 2; twice++) await hostSays(cp, vm.to, { moves: [arrived] }, of);
+    // Neither end can say the other's word.
+    await hostSays(cp, vm.to, { moves: [released] }, of);
+    expect(await ownerOf(vm.vmId)).toEqual({ host_id: vm.from, owner_epoch: 1 });
+    expect(await moveOf(begun.move.id)).toMatchObject({ step: "copy", hasLeft: false });
+    await hostSays(cp, vm.from, { moves: [released] }, of);
+    await wentOver(state);
+  });
+
+  test("that was given up and had gone over all the same goes there, with the word that was heard before and the one that comes after", async () => {
+    const state = await atCopy();
+    const { vm, begun, of } = state;
+    await hostSays(cp, vm.to, { moves: [arrived] }, of);
+    cp.clock.advance(16 * 60_000);
+    expect(await followMove(cp.deps, vm.vmId)).toBe("went_on");
+    expect(await moveOf(begun.move.id)).toMatchObject({ step: "hold" });
+    await hostSays(cp, vm.from, { moves: [{ ...released, step: "hold" }] }, of);
+    await wentOver(state);
+  });
+
+  test("that was given up waits for the guest to arrive once its source has let go of it, and is not held", async () => {
+    const state = await atCopy();
+    const { vm, begun, of } = state;
+    await hostSays(cp, vm.from, { moves: [released] }, of);
+    cp.clock.advance(16 * 60_000);
+    await followMove(cp.deps, vm.vmId);
+    await hostSays(cp, vm.from, { moves: [{ step: "hold", done: "held" }] }, of);
+    expect(await moveOf(begun.move.id)).toMatchObject({ step: "hold" });
+    await hostSays(cp, vm.to, { moves: [{ ...arrived, step: "hold" }] }, of);
+    await wentOver(state);
+  });
+});
+
 describe("before the release, what fails leads back to the source", () => {
   test("a host that refuses its part for good", async () => {
     const vm = await aMovableVm(cp);
