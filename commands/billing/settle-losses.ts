@@ -1,6 +1,6 @@
 import { owedFor, whatToSettle } from "#core/billing/give-back.ts";
 import { creditGiven, refundMade } from "#core/billing/ledger.ts";
-import type { GivenShown, PaidPeriod } from "#core/billing/payments.ts";
+import type { PaidPeriod } from "#core/billing/payments.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { givenOf, insertGiveBack, saveMade, unknownGiveBacks } from "#db/billing/give-backs.ts";
 import {
@@ -48,14 +48,14 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
     if (!loss || +loss.paidUntil !== +seen.paidUntil) return false;
     const time = whatToSettle(loss, at.now);
     if (time === null || +time.from !== +seen.settledUntil) return false;
-    const forgotten = await takeInForgotten(tx, loss, periods, at);
+    await takeInForgotten(tx, loss, periods, at);
     const given = await givenOf(
       tx,
       periods.map(({ invoiceId }) => invoiceId),
     );
     const events: Event[] = [];
     const { id: lossId, vmId, orderId } = loss;
-    const owed = owedFor(time, periods, given, forgotten);
+    const owed = owedFor(time, periods, given);
     for (const each of owed) {
       const id = at.newId();
       await insertGiveBack(tx, { ...each, id, lossId, vmId, orderId }, at.now);
@@ -91,7 +91,7 @@ async function takeInForgotten(
   { id: lossId, vmId, orderId }: Loss,
   periods: readonly PaidPeriod[],
   at: { now: Date; newId: () => string },
-): Promise<readonly GivenShown[]> {
+): Promise<void> {
   const shown = periods.flatMap((period) => period.given.map((given) => ({ period, given })));
   const unknown = await unknownGiveBacks(
     tx,
@@ -109,5 +109,4 @@ async function takeInForgotten(
     const book = way === "balance" ? creditGiven : refundMade;
     await post(tx, book(orderId, providerId, amount), at);
   }
-  return forgotten.map(({ given }) => given);
 }

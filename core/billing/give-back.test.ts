@@ -82,6 +82,24 @@ describe("what is owed", () => {
   ) => owedFor(time, periods, () => given).map((o) => [o.way, o.payee, o.amount.minor] as const);
   const ahead = { way: "card", from: day(11), until: null } as const;
 
+  test("is nothing for a time that the provider shows as given back, whichever loss that was for", () => {
+    const shown = {
+      giveBackId: "a",
+      id: "re_1",
+      way: "card",
+      from: day(11),
+      until: day(31),
+      minor: 600n,
+    } as const;
+    // As after a restore: another loss of the VM has taken in what was forgotten, and it is known again.
+    expect(minors(ahead, [aPeriod({ refunded: 600n, given: [shown] })])).toEqual([]);
+    // Of a later time, which was settled first, nothing of this one is taken.
+    const before = { way: "balance", from: day(5), until: day(11) } as const;
+    expect(
+      minors(before, [aPeriod({ refunded: 300n, given: [{ ...shown, minor: 300n }] })]),
+    ).toEqual([["balance", "cus_1", 180n]]);
+  });
+
   test("is each period's share of what was paid for it, and nothing of the time between", () => {
     const periods = [
       aPeriod({ invoiceId: "in_2", from: day(35), until: day(65), paymentId: "pi_2" }),

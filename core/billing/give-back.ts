@@ -1,6 +1,6 @@
 import type { Money } from "#core/money.ts";
 import type { OrderState } from "#core/orders/order.ts";
-import type { GivenShown, PaidPeriod } from "./payments.ts";
+import type { PaidPeriod } from "./payments.ts";
 
 /** To the customer's balance, where it pays their next invoices; or to where it came from. */
 export const GIVE_BACK_WAYS = ["balance", "card"] as const;
@@ -55,8 +55,8 @@ export function whatToSettle(
 
 /**
  * What is owed for a time that was paid and could not be used: of each invoice its share, to the cent below, and never more than
- * is left of what was paid. What no card can get back goes to the balance. `forgotten` were given by a database that was restored
- * to before it (docs/adr/0040): what they were for is not owed once more.
+ * is left of what was paid. What no card can get back goes to the balance. Each time is of one loss, so what the provider shows as given for this one
+ * was given by a database that was restored to before it (docs/adr/0040): it is not owed once more, also where another loss has taken it in by now.
  *
  * `periods`: the newest first. What one of them credits is that much less that an older one is worth; and what it is worth beyond
  * what was paid for it, an older one has paid.
@@ -65,14 +65,13 @@ export function owedFor(
   time: { way: GiveBackWay; from: Date; until: Date | null },
   periods: readonly PaidPeriod[],
   givenOf: (invoiceId: string) => Given,
-  forgotten: readonly GivenShown[] = [],
 ): readonly Owed[] {
   let carried = 0n;
   return periods.flatMap((period): Owed[] => {
-    const from = period.given
-      .filter((given) => forgotten.includes(given) && given.until > time.from)
-      .reduce((begin, { until }) => later(begin, until), later(time.from, period.from));
     const until = time.until !== null && time.until < period.until ? time.until : period.until;
+    const from = period.given
+      .filter((given) => given.until > time.from && given.from < until)
+      .reduce((begin, given) => later(begin, given.until), later(time.from, period.from));
     if (from >= until) return [];
     const { total, charged, refunded } = period;
     const worth = shareOf(period, from, until) + carried;

@@ -23,6 +23,7 @@ import { Backups, type Restore } from "./restore.ts";
 import { createSim, describe, Violation, type Sim } from "./sim.ts";
 import type { SimPostgres } from "./postgres.ts";
 import { Staff } from "./staff.ts";
+import { compareUsage } from "./told-usage.ts";
 import { jump, takeStep } from "./take-step.ts";
 import { govern } from "./virtual-globals.ts";
 import type { World } from "./world.ts";
@@ -217,6 +218,7 @@ async function createWorld(
   const requests = new Requests(sim, { plane, mirror });
   return {
     ...scene,
+    requests,
     people: new People(sim, { requests, provider, mirror, guests }),
     staff: new Staff(sim, { requests, mirror }),
     operators: new Operators(sim, { requests, mirror }),
@@ -311,6 +313,8 @@ async function comeToRest(world: World, plan: Plan): Promise<void> {
     }
   };
   await rest();
+  const { requests, mirror } = world;
+  await world.settle(compareUsage(requests, { mirror, now: sim.scheduler.now().getTime() }));
   // Every delivery once more, in any order: it must change nothing (invariant 4).
   const before = businessState(world);
   world.provider.resendAll(new Dice(`${plan.chance}/resend`));

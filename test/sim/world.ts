@@ -4,11 +4,13 @@ import type { Operators } from "./operators.ts";
 import type { People } from "./people.ts";
 import type { Backups } from "./restore.ts";
 import type { SimQueues } from "./queues.ts";
+import type { Requests } from "./requests.ts";
 import type { Staff } from "./staff.ts";
 
 /** One world, from its beginning until it is at rest or broken. */
 export type World = Scene &
   Readonly<{
+    requests: Requests;
     people: People;
     staff: Staff;
     operators: Operators;

@@ -266,7 +266,7 @@ export const refundsWithinCaptures: MakeCheck = (scene) => ({
   onCommit: () =>
     first(scene.mirror.giveBacks.changed, ({ before, after }) => {
       if (before !== null || after === null) return undefined;
-      const twice = scene.mirror.giveBacks.all().some(
+      const twice = scene.mirror.giveBacks.all().find(
         (o) =>
           o.id !== after.id &&
           o.vm_id === after.vm_id &&
@@ -275,7 +275,8 @@ export const refundsWithinCaptures: MakeCheck = (scene) => ({
           o.from < after.until &&
           after.from < o.until,
       );
-      if (twice) return `a time of VM ${after.vm_id} is given back twice`;
+      if (twice)
+        return `a time of VM ${after.vm_id} is given back twice: ${[twice, after].map((o) => `${o.amount_minor} of ${o.invoice_id} for ${new Date(o.from).toISOString()} to ${new Date(o.until).toISOString()}`).join(", and ")}`;
       const invoice = scene.provider.standIn.store.get("invoice", after.invoice_id);
       const [line] = invoice?.lines.data ?? [];
       // Of one whose price has changed, what one invoice credits is that much less that an older one is worth (core/billing/give-back.ts).

@@ -50,7 +50,7 @@ export const DRAINS: readonly Mutant[] = [
     file: "core/moves/drain.ts",
     find: `if (step !== "drop" && outcome !== "turned_back") return null;`,
     replace: `if (step === "drop" || outcome === "turned_back") return { as: "arrive" };
-  if (failure === null) return null;`,
+  if (step !== "drop") return null;`,
     plan: "drained-to-a-host-that-is-away",
   },
   {

@@ -52,4 +52,11 @@ export const USAGE: readonly Mutant[] = [
     replace:
       "const before = last.bootEpoch === counters.bootEpoch ? { ...last, rxBytes: [], txBytes: [] } : null;",
   },
+  {
+    name: "usage: the time of a move is a gap that nothing marks",
+    file: "core/usage/unmeasured.ts",
+    find: "return isHandover ? [[ended, begins] as const] : [];",
+    replace: "return isHandover && ended > begins ? [[ended, begins] as const] : [];",
+    plan: "moved-there-and-back",
+  },
 ];
