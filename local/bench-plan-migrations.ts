@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import pg from "pg";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
+import { UNDERSTOOD } from "#core/contracts/agent/protocol.ts";
 import { beginMigration, planMigration } from "#commands/billing/plan-migration.ts";
 import { followMigration } from "#commands/billing/follow-plan-migration.ts";
 import type { MigrationAsked } from "#db/billing/plan-migrations.ts";
@@ -43,6 +44,7 @@ export async function measurePlanMigrations(
     const few = Math.min(FEW, Math.floor(most / 10));
     const small = await run(fleet, owner, { size: few, from });
     const large = await run(fleet, owner, { size: most, from: from + few / PART_THERE });
+    const moving = await planMoving(fleet, owner, { size: most, from: from + few / PART_THERE });
     return [
       atMost(DRY_RUN_MS, {
         name: `dry run of a plan migration of ${most} VMs`,
@@ -68,6 +70,12 @@ export async function measurePlanMigrations(
         floor: small.ofJob,
         ours: large.ofJob,
       }),
+      atMost(DRY_RUN_MS, {
+        name: `dry run of a plan migration of ${most} VMs that must all move, among ${moving.hosts} hosts`,
+        unit: "ms",
+        floor: large.readMs,
+        ours: moving.dryRunMs,
+      }),
       noGoal({
         name: "beginning it by its hash: all are judged again",
         unit: "ms",
@@ -82,15 +90,8 @@ export async function measurePlanMigrations(
 
 async function run(fleet: Fleet, owner: pg.Client, { size, from }: { size: number; from: number }) {
   const asked = await prepare(fleet, owner, { size, from });
-  const { deps, staffId } = fleet;
-  const who: AccountPrincipal = {
-    accountId: staffId,
-    email: "bench@example.test",
-    name: "Bench",
-    role: "staff",
-    scopes: ["vms:write"],
-    via: "token",
-  };
+  const { deps } = fleet;
+  const who = staffOf(fleet);
   const readMs = await timed(() =>
     owner.query(
       `select * from services s join vms v on v.id = s.vm_id join hosts h on h.id = v.host_id where s.plan_id = $1`,
@@ -117,6 +118,49 @@ async function run(fleet: Fleet, owner: pg.Client, { size, from }: { size: numbe
   if (done !== Math.min(size, AT_ONCE * (ROUNDS - 1)))
     throw new Error(`the job brought ${done} VMs there`);
   return { readMs, dryRunMs, ofDryRun, beginMs, roundsMs, ofJob: await atOnce(owner, id, "done") };
+}
+
+const staffOf = ({ staffId }: Fleet): AccountPrincipal => ({
+  accountId: staffId,
+  email: "bench@example.test",
+  name: "Bench",
+  role: "staff",
+  scopes: ["vms:write"],
+  via: "token",
+});
+
+/**
+ * The same VMs once more, whose hosts have no room for what they become by now: each is planned to another host, by the score of placement and as
+ * if all before it were there already.
+ */
+async function planMoving(fleet: Fleet, owner: pg.Client, of: { size: number; from: number }) {
+  const { deps } = fleet;
+  const asked = await prepare(fleet, owner, of);
+  await owner.query("set session_replication_role = replica");
+  await owner.query(
+    `update hosts set last_seen_at = $1, understands = $3, facts = facts || '{"migrationAddress": {"host": "192.0.2.1", "port": 16555}}',
+       capacity_memory_mib = allocated_memory_mib + 131072, capacity_disk_gib = allocated_disk_gib + 10240,
+       capacity_vcpus = allocated_vcpus + case when exists (
+         select from vms v join services s on s.vm_id = v.id where v.host_id = hosts.id and s.plan_id = $2) then 0 else 1000 end`,
+    [deps.clock.now(), asked.fromPlanId, [...UNDERSTOOD]],
+  );
+  await owner.query("update host_kinds set understands = $1", [[...UNDERSTOOD]]);
+  await owner.query("set session_replication_role = origin");
+  let planned: Awaited<ReturnType<typeof planMigration>> | undefined;
+  const dryRunMs = await timed(
+    async () => (planned = await planMigration(deps, staffOf(fleet), asked)),
+  );
+  if (!planned?.ok) throw new Error(JSON.stringify(planned));
+  const { rows } = await owner.query<{ moving: number; hosts: number; why: string | null }>(
+    `select count(*) filter (where method = 'move' and state = 'waiting')::int as moving,
+       (select count(*)::int from hosts where state = 'active') as hosts,
+       min(detail) as why
+     from plan_migration_vms where migration_id = $1`,
+    [planned.value.id],
+  );
+  const { moving = 0, hosts = 0, why = null } = rows[0] ?? {};
+  if (moving !== of.size) throw new Error(`of ${of.size} VMs ${moving} may move: ${why}`);
+  return { dryRunMs, hosts };
 }
 
 async function timed(work: () => Promise<unknown>): Promise<number> {

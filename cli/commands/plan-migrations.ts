@@ -50,6 +50,10 @@ const countsOf = (vms: Migration["vms"]): string =>
     .map(([state, number]) => `${number} ${state.replace("left_out", "left out")}`)
     .join(", ");
 
+/** A VM that moves is resized where it arrives. */
+const howOf = (method: Migration["totals"]["methods"][number]["method"]): string =>
+  method === "move" ? "move and resize" : method;
+
 const blocksOf = (m: Migration): readonly Block[] => [
   {
     kind: "fields",
@@ -63,7 +67,10 @@ const blocksOf = (m: Migration): readonly Block[] => [
       ["pauses after", `${m.stopAfterFailures} failed`],
       ["told before", `${m.announceDays} days`],
       ["vms", countsOf(m.vms)],
-      ["how", m.totals.methods.map(({ method, vms }) => `${vms} ${method}`).join(", ") || NOTHING],
+      [
+        "how",
+        m.totals.methods.map(({ method, vms }) => `${vms} ${howOf(method)}`).join(", ") || NOTHING,
+      ],
       ["dearer by", m.totals.differences.map(money).join(", ") || NOTHING],
       [
         "refused for",
@@ -79,7 +86,7 @@ const effectsOf = (m: Migration): readonly string[] => {
   const { vms, totals } = m;
   return [
     `${vms.waiting} VMs come to version ${m.to.version}${m.when === "now" ? "" : ", each at its renewal"}`,
-    ...totals.methods.map(({ method, vms: n }) => `${n} of them by ${method}`),
+    ...totals.methods.map(({ method, vms: n }) => `${n} of them by ${howOf(method)}`),
     ...totals.differences.map((of) => `their prices rise by ${money(of)} in all`),
     ...(vms.refused === 0 ? [] : [`${vms.refused} VMs stay as they are: they are refused`]),
     ...(m.announceDays === 0
@@ -153,7 +160,7 @@ async function shown(
     ({ value: { state, vms } }) => {
       const { refused: _refused, ...rest } = vms;
       const all = Object.values(rest).reduce((sum, n) => sum + n, 0);
-      const open = rest.waiting + rest.judging + rest.running;
+      const open = rest.waiting + rest.judging + rest.moving + rest.arrived + rest.running;
       return {
         percent: all === 0 ? 100 : Math.round(((all - open) / all) * 100),
         doing: `${state}: ${countsOf(vms)}`,
@@ -256,15 +263,26 @@ export const planMigrationCommands = [
         blocks: [
           {
             kind: "table",
-            columns: columnsOf("VM!", "NAME!", "HAS", "DISK", "HOW", "DEARER BY", "ACTION", "WHY"),
+            columns: columnsOf(
+              "VM!",
+              "NAME!",
+              "HAS",
+              "DISK",
+              "HOW",
+              "TO",
+              "DEARER BY",
+              "ACTION",
+              "WHY",
+            ),
             rows: items.map((vm) => [
               vm.vmId,
               vm.hostname,
               size(vm.from),
               `${vm.toDiskGib} GiB`,
-              vm.method,
+              howOf(vm.method),
+              vm.toHost?.name ?? NOTHING,
               vm.difference === null ? NOTHING : money(vm.difference),
-              vm.actionId ?? NOTHING,
+              vm.actionId ?? vm.moveActionId ?? NOTHING,
               vm.detail ?? (vm.refusals.join(", ") || NOTHING),
             ]),
           },

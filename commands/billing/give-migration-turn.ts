@@ -15,6 +15,7 @@ import {
   type MigrationVm,
 } from "#db/billing/migration-vms.ts";
 import { lockMigration, saveMigration, type PlanMigration } from "#db/billing/plan-migrations.ts";
+import { openChangeOf } from "#db/billing/plan-changes.ts";
 import { insertQuote } from "#db/billing/quotes.ts";
 import type { Tx } from "#db/client.ts";
 import { recordChange } from "#db/record-change.ts";
@@ -37,7 +38,10 @@ type At = ReturnType<typeof stamp>;
 
 /** What comes of a turn. */
 type Turn = Readonly<{ as: "begin"; quote: Quote }> | MoveTurn | EndOfTurn;
-/** It waits for another turn, or stays as it is. `missed`: it came too late for its renewal, and waits for the next one. */
+/**
+ * It waits for another turn, or stays as it is. `missed`: it came too late for its renewal, or another change came first: nothing is held for it
+ * until then.
+ */
 export type EndOfTurn =
   | Readonly<{ as: "put_off" | "missed"; until: Date; detail: string }>
   | Readonly<{ as: "drifted" | "left_out"; detail: string }>;
@@ -124,6 +128,13 @@ async function judge(deps: Deps, migration: PlanMigration, row: MigrationVm): Pr
   if (!found.ok) return { as: "left_out", detail: "vm_not_found: it is gone" };
   if (!isOf(migration, found.value))
     return { as: "left_out", detail: "other_plan: it is of another plan, or version, by now" };
+  // Its owner has changed it on its way. That may wait for weeks, and nobody is kept from the room for so long.
+  if (row.state === "arrived" && (await openChangeOf(deps.db, row.vmId)))
+    return {
+      as: "missed",
+      until: new Date(+deps.clock.now() + AGAIN_MS),
+      detail: "vm_locked: another change of it is under way",
+    };
   const asked = askedOf(deps, migration);
   const here = await offer(deps, found.value, asked);
   const isOfHost = here.quote === null && isOfItsHost(here.refusals.map(({ code }) => code));

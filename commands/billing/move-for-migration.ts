@@ -156,11 +156,12 @@ const MOVE_OF = {
   vanish: "leave",
 } as const satisfies Record<CameOf["as"], MigrationVmMove>;
 
-/** No more is held for it at its host than it has, unless a change of it that goes on wants that. */
+/** No more is held for it at its host than it has, unless a change of it wants that which was begun. */
 export async function giveRoomBack(tx: Tx, vmId: string): Promise<void> {
   const vm = await lockVm(tx, vmId);
-  if (vm?.presence !== "present" || (await openChangeOf(tx, vmId))) return;
-  await holdNoMore(tx, vm);
+  if (vm?.presence !== "present") return;
+  const open = await openChangeOf(tx, vmId);
+  if (open === undefined || open.reservedAt === null) await holdNoMore(tx, vm);
 }
 
 /** That it has come to its end, for the audit and whoever listens. */

@@ -60,12 +60,15 @@ const PASSES: ReadonlySet<MoveCheck> = new Set<MoveCheck>([
   "source_host",
 ]);
 
-/** What stands against its move, in words; null: nothing. `passes`: all of it passes by itself. */
+/** What stands against its move, in words; null: nothing. `passes`: all of it passes by itself; or only what does not is told. */
 export function whyNoMove(checks: readonly Checked[]): { passes: boolean; detail: string } | null {
   const against = checks.filter(({ ok }) => !ok);
   if (against.length === 0) return null;
+  const forGood = against.filter(({ check }) => !PASSES.has(check));
   return {
-    passes: against.every(({ check }) => PASSES.has(check)),
-    detail: against.map(({ check, detail }) => `${check}: ${detail}`).join("; "),
+    passes: forGood.length === 0,
+    detail: (forGood.length === 0 ? against : forGood)
+      .map(({ check, detail }) => `${check}: ${detail}`)
+      .join("; "),
   };
 }

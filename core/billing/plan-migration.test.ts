@@ -8,7 +8,9 @@ import {
   MIGRATION_VM_MOVES,
   MIGRATION_VM_STATES,
   moveMigration,
+  nextOfMigrationVm,
   ruledOf,
+  turnBeforeRenewal,
   whyWorse,
   type MigrationState,
   type MigrationVmMove,
@@ -68,6 +70,10 @@ const happens = fc.record({
   what: fc.constantFrom<MigrationVmMove | "decide" | "pause" | "resume">(
     "decide",
     "decide",
+    "move",
+    "arrive",
+    "turn_back",
+    "miss",
     "begin",
     "commit",
     "revert",
@@ -92,7 +98,8 @@ test("at no time are more at once than may be, none begins after too many failur
         const vms: MigrationVmState[] = Array.from({ length: size }, () => "waiting");
         let state = "running" as "running" | "paused" | "done";
         let failures = 0;
-        const isBusy = (of: MigrationVmState) => of === "judging" || of === "running";
+        const isBusy = (of: MigrationVmState) =>
+          of === "judging" || of === "moving" || of === "arrived" || of === "running";
         const busy = () => vms.filter(isBusy).length;
         const faults: string[] = [];
         const decide = () => {
@@ -120,7 +127,7 @@ test("at no time are more at once than may be, none begins after too many failur
           const to = moves[by];
           if (to === undefined) return;
           vms[n] = to;
-          if (by === "revert") failures++;
+          if (by === "revert" || by === "turn_back") failures++;
           if (by === "retry") [state, failures] = ["running", 0];
         };
         for (const { what, which } of events) {
@@ -134,6 +141,7 @@ test("at no time are more at once than may be, none begins after too many failur
           if (state === "paused") [state, failures] = ["running", 0];
           decide();
           for (let n = 0; n < size; n++) {
+            move(n, "arrive");
             move(n, "begin");
             move(n, "commit");
           }
@@ -142,6 +150,19 @@ test("at no time are more at once than may be, none begins after too many failur
       },
     ),
   );
+});
+
+test("what has moved goes on to its change, and is not put off by what puts off a turn", () => {
+  expect(MIGRATION_VM_MOVES.arrived.put_off).toBe("arrived");
+  expect(Object.values(MIGRATION_VM_MOVES.moving)).not.toContain("waiting");
+  expect(() => nextOfMigrationVm("waiting", "arrive")).toThrow("cannot arrive");
+  expect(nextOfMigrationVm("judging", "move")).toBe("moving");
+});
+
+test("at its renewal what moves has its turn hours sooner, and both before the change begins by itself", () => {
+  const renewal = new Date("2026-06-01T12:00:00Z");
+  expect(turnBeforeRenewal(renewal, "restart")).toEqual(new Date("2026-06-01T08:00:00Z"));
+  expect(turnBeforeRenewal(renewal, "move")).toEqual(new Date("2026-06-01T06:00:00Z"));
 });
 
 test("paused, it is done once nothing of it is left", () => {

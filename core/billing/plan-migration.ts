@@ -80,7 +80,7 @@ export const MIGRATION_VM_STATES = [
 export type MigrationVmState = (typeof MIGRATION_VM_STATES)[number];
 /**
  * `put_off`: something else is done with it now. `turn_back`: its move was turned back, and it is as it was. `miss`: it came too late for its
- * renewal. `revert`: its change went back.
+ * renewal, or after another change. `revert`: its change went back.
  */
 export type MigrationVmMove =
   | "take"

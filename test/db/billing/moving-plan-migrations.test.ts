@@ -4,6 +4,7 @@ import {
   showMigration,
   showMigrationVms,
 } from "#commands/billing/change-plan-migration.ts";
+import { followPlanMigration } from "#commands/billing/follow-plan-migration.ts";
 import { beginMigration } from "#commands/billing/plan-migration.ts";
 import { showStaffResize } from "#commands/billing/resize-for-staff.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
@@ -19,7 +20,7 @@ import {
   noRoomAtHome,
   onHyperV,
 } from "#test/harness/moving-plans.ts";
-import { later, moneyOf } from "#test/harness/plan-changes.ts";
+import { aStoredQuote, later, moneyOf, take } from "#test/harness/plan-changes.ts";
 import { askedOf, begun, planned, stateOf, statesOf } from "#test/harness/plan-migrations.ts";
 import { SIZE, valueOf } from "#test/harness/world.ts";
 
@@ -292,6 +293,60 @@ describe("a VM's turn", () => {
       { state: "drifted", detail: expect.stringMatching(/^no_room: no other host can take it/) },
     ]);
     expect(await movesOf(second)).toEqual([]);
+  });
+
+  test("at its renewal comes hours before it, and what arrives too late gives the room back and waits for the next one", async () => {
+    const of = await noRoomAtHome(cp, { vms: 1, others: [4] });
+    const [vmId = ""] = of.vmIds;
+    const [other = ""] = of.others;
+    const id = await begun(cp, of, { when: "renewal" });
+    await cp.pump();
+    expect(await statesOf(cp, id)).toEqual(["waiting"]);
+    const renewal = cp.clock.now();
+    renewal.setHours(renewal.getHours() + 5);
+    await cp.rows("update services set entitled_until = $2 where vm_id = $1", vmId, renewal);
+    await cp.rows(
+      "update plan_migration_vms set due_at = $2 where vm_id = $1",
+      vmId,
+      cp.clock.now(),
+    );
+    const billed = async (subscription: string) => {
+      const now = await cp.deps.payments.fetchBilled(subscription);
+      return { ...now, period: { ...now.period, until: renewal } };
+    };
+    const deps = { ...cp.deps, payments: { ...cp.deps.payments, fetchBilled: billed } };
+    await followPlanMigration(deps, id);
+    expect(await statesOf(cp, id)).toEqual(["moving"]);
+    // Its new host is silent for hours, and nobody can do anything about that.
+    await bringsTo(cp, of, vmId, "take_over");
+    cp.clock.advance(2.5 * 60 * 60_000);
+    await bringsTo(cp, of, vmId, "clean");
+    await isWhole(cp, vmId);
+    await followPlanMigration(deps, id);
+    expect(await rowsOf(id)).toMatchObject([
+      { state: "waiting", detail: "waits for its next renewal" },
+    ]);
+    expect((await liesAt(cp, vmId)).held[0]).toEqual({ host: other, memory: SIZE.memoryMib });
+    expect(await stateOf(cp, id)).toBe("running");
+  });
+
+  test("that its owner has changed on its way waits for that, and holds no room meanwhile", async () => {
+    const of = await noRoomAtHome(cp, { vms: 1, others: [4] });
+    const [vmId = ""] = of.vmIds;
+    const [other = ""] = of.others;
+    const id = await begun(cp, of);
+    await cp.pump();
+    const own = { world: of.world, vmId, orderId: "", version: 2 };
+    const renewal = new Date(+cp.clock.now() + 20 * 24 * 60 * 60_000);
+    const stored = await aStoredQuote(cp, own, { when: "renewal", appliesAt: renewal });
+    valueOf(await take(cp, own, stored.id));
+    await bringsTo(cp, of, vmId, "clean");
+    await isWhole(cp, vmId);
+    await goesOn(cp);
+    expect(await rowsOf(id)).toMatchObject([
+      { state: "waiting", detail: expect.stringMatching(/^vm_locked: /) },
+    ]);
+    expect((await liesAt(cp, vmId)).held[0]).toEqual({ host: other, memory: SIZE.memoryMib });
   });
 
   const isOff = async (vmId: string, hostId: string) => {
