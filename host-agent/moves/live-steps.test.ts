@@ -78,6 +78,7 @@ function portsOf(role: "source" | "destination"): MoveStepPorts {
       },
       moves: {
         folder: "/moves",
+        ownFormat: "qcow2",
         describe: () => Promise.reject(new Error("not asked")),
         exportDisk: () => Promise.reject(new Error("not asked")),
         importDisk: () => Promise.reject(new Error("not asked")),
