@@ -8,7 +8,7 @@ export type Verdict = Readonly<{ ok: boolean; detail: string }>;
 /** By what a guest boots there whose image says nothing of it: the drivers' own choice (`domain-xml.ts`, `lifecycle.ps1`). */
 const BOOTS_BY = { kvm: "BIOS", hyperv: "UEFI" } as const satisfies Record<Hypervisor, string>;
 
-export type Guest = Readonly<{ os: OsFamily; hardware: ImageHardware }>;
+type Guest = Readonly<{ os: OsFamily; hardware: ImageHardware }>;
 
 /**
  * Whether a guest that was installed for one hypervisor's machine boots by the other's firmware. Its disk comes as it is, with the loader

@@ -5,6 +5,7 @@ import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import type { HypervDriver } from "#host-agent/drivers/hyperv/driver.ts";
 import type { LiveCalls, MoveCalls } from "#host-agent/drivers/move-calls.ts";
 import { judgeLive } from "#host-agent/moves/judge-live.ts";
+import { sampled } from "#test/harness/extent.ts";
 import { aDesiredVm, eventually } from "../drivers/builders.ts";
 import { aVhdx, diskOf, GIB, sumOfContent, writeTo } from "./moved-disks.ts";
 import {
@@ -279,7 +280,8 @@ describe.skipIf(skip !== null)(`Hyper-V's own moves of VMs that run${skipped}`, 
     await source.driver.destroy(vm);
     await destination.driver.destroy(movedOf(vm));
     const seen: string[] = [];
-    for (let edge = 1; edge <= edges; edge++) {
+    const all = Array.from({ length: edges }, (_, n) => n + 1);
+    for (const edge of sampled("edges of Move-VM", all, 4)) {
       const next = await running();
       await source.world.killAt(edge);
       await move(next).catch(() => undefined);
@@ -290,12 +292,13 @@ describe.skipIf(skip !== null)(`Hyper-V's own moves of VMs that run${skipped}`, 
       });
       expect(["moved", "rolled_back"]).toContain(came);
       seen.push(came);
-      const all = [...(await source.world.vms()), ...(await destination.world.vms())];
-      expect(all.filter(({ Name }) => Name === next.vmId).length).toBe(1);
+      const copies = [...(await source.world.vms()), ...(await destination.world.vms())];
+      expect(copies.filter(({ Name }) => Name === next.vmId).length).toBe(1);
       await source.driver.destroy(next);
       await destination.driver.destroy(movedOf(next));
     }
-    expect(new Set(seen)).toEqual(new Set(["moved", "rolled_back"]));
+    // Before it was asked for, nothing comes of it; afterwards nobody can keep Hyper-V from it.
+    expect(seen).toEqual(seen.toSorted().toReversed());
   });
 
   test("a host is offered for it only where its operator has joined it and Windows takes part", async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { diceFor, LONG, SEED } from "#test/harness/extent.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
-import { aHypervHost, type MovingHost } from "./moving-hosts.ts";
+import { aHypervHost, joinHosts, type MovingHost } from "./moving-hosts.ts";
 import { aVmThatBooted, drawBlow, moveVm, power, statusOf } from "./move-stories.ts";
 import { noPwsh, noQemuImg } from "./world.ts";
 
@@ -12,6 +12,7 @@ const skipped = skip ? ` (skipped: ${skip})` : "";
 /** Each is two moves' time and a few new processes. */
 const STORIES = LONG ? 20 : 3;
 const dice = diceFor("kills of moves on Hyper-V");
+const LIVE_STORIES = LONG ? 6 : 1;
 const FAR = 900 * 2 ** 20;
 
 describe.skipIf(skip !== null)(`6b: Hyper-V's VMs between two agents${skipped}`, () => {
@@ -20,7 +21,9 @@ describe.skipIf(skip !== null)(`6b: Hyper-V's VMs between two agents${skipped}`,
   let vm: Awaited<ReturnType<typeof aVmThatBooted>>;
   beforeAll(async () => {
     stack = await openStack({ hosts: [], resyncSeconds: 5 });
-    hosts = [await aHypervHost(stack, "hyperv-1"), await aHypervHost(stack, "hyperv-2")];
+    const both = [await aHypervHost(stack, "hyperv-1"), await aHypervHost(stack, "hyperv-2")];
+    await joinHosts(both);
+    hosts = both;
     await Promise.all(hosts.map(({ agent }) => agent.start()));
     vm = await aVmThatBooted(stack, hosts);
   });
@@ -52,6 +55,23 @@ describe.skipIf(skip !== null)(`6b: Hyper-V's VMs between two agents${skipped}`,
       expect(await host.trashedContent(vm.uuid)).toBe(content);
       expect(await statusOf(stack, vm.id)).toEqual({ status: "running", addresses });
     }
+  });
+
+  test("while it runs, by Hyper-V itself, whoever is killed: it is never off, and has every byte", async () => {
+    const ends: string[] = [];
+    // The last blows none, so that one goes through.
+    for (const blows of [...Array.from({ length: LIVE_STORIES }, () => [drawBlow(dice)]), []]) {
+      const host = await owner();
+      const content = await host.contentOf(vm.uuid);
+      const { outcome, runs } = await moveVm(stack, vm, hosts, blows, "live");
+      ends.push(outcome);
+      expect(runs).toBe(true);
+      const now = await owner();
+      expect(now === host).toBe(outcome === "turned_back");
+      expect(await now.contentOf(vm.uuid)).toBe(content);
+    }
+    expect(ends.at(-1)).toBe("moved");
+    console.info(`live moves of Hyper-V's VMs: ${ends.join(", ")}`);
   });
 
   test("one that is off stays off", async () => {

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { AddImage } from "#core/contracts/api/catalogue.ts";
 import { addImage } from "#commands/catalogue/add-catalogue.ts";
 import { eventually } from "#test/drivers/builders.ts";
 import { diceFor, LONG, SEED } from "#test/harness/extent.ts";
@@ -27,7 +28,7 @@ const dice = diceFor("kills of moves between KVM and Hyper-V");
 const FAR = 900 * 2 ** 20;
 
 /** The tiny guest, whose loader is a BIOS's: what says no firmware would not boot by Hyper-V's own. */
-const BOTH = {
+const BOTH: AddImage = {
   name: "Tiny BIOS",
   file: "tiny",
   os: "linux",
@@ -39,7 +40,7 @@ const BOTH = {
   minDiskGib: 1,
   sha256: {},
   speaks: true,
-} as const;
+};
 
 describe.skipIf(skip !== null)(`6b: VMs between KVM and Hyper-V${skipped}`, () => {
   let stack: TestStack;

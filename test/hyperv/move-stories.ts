@@ -3,7 +3,7 @@ import { v7 } from "uuid";
 import { expect } from "vitest";
 import { z } from "zod";
 import { idIn } from "#core/ids.ts";
-import { MOVE_STEPS } from "#core/moves/move.ts";
+import { MOVE_STEPS, type MoveMethod } from "#core/moves/move.ts";
 import { moves } from "#db/schema/moves.ts";
 import { DriverError } from "#host-agent/drivers/driver.ts";
 import { EXAMPLE_SSH_KEY, payCheckout } from "#local/client.ts";
@@ -105,7 +105,7 @@ export type Told = Readonly<{
 }>;
 
 /**
- * Moves the VM to the other host, cold, with all that happens to it meanwhile, and looks at all times that two never run. When it has ended
+ * Moves the VM to the other host, cold unless told otherwise, with all that happens to it meanwhile, and looks at all times that two never run. When it has ended
  * there is one copy that anybody can start, where the control plane says.
  */
 export async function moveVm(
@@ -113,10 +113,11 @@ export async function moveVm(
   vm: Readonly<{ id: string; uuid: string }>,
   hosts: readonly MovingHost[],
   blows: readonly Blow[] = [],
+  method: MoveMethod = "cold",
 ): Promise<Told> {
   const { staff } = stack;
   const path = `/staff/v1/vms/${vm.id}/migrate`;
-  const asked = { method: "cold", reason: "its host is worn out" };
+  const asked = { method, reason: "its host is worn out" };
   const plan = await planOf(stack, path, asked);
   const source = await hostOf(stack, vm.id, hosts);
   const destination = hosts.find(({ name }) => name === plan.destination?.name);
@@ -150,9 +151,9 @@ export async function moveVm(
     return false;
   });
 
-  let isOver = false;
+  const over = new AbortController();
   const watching = (async () => {
-    while (!isOver) {
+    while (!over.signal.aborted) {
       const [here, there] = await Promise.all(
         [source, destination].map(({ isRunning }) => isRunning(vm.uuid)),
       );
@@ -170,7 +171,7 @@ export async function moveVm(
     const { status, error } = await ended(stack, action.id);
     expect(status).toBe(last.outcome === "moved" ? "success" : "error");
     expect(error === null).toBe(last.outcome === "moved");
-    isOver = true;
+    over.abort();
     await watching;
     expect([...told]).toEqual([]);
     const owner = last.outcome === "moved" ? destination : source;
@@ -188,7 +189,7 @@ export async function moveVm(
       },
     );
   } finally {
-    isOver = true;
+    over.abort();
     await watching;
   }
 }

@@ -33,13 +33,24 @@ export type MovingHost = Readonly<{
 /** The stand-in's number of a VM that runs. */
 const RUNNING = 2;
 
-/** `image`: a VHDX that is its image "tiny"; left out: an empty one of a gibibyte. */
+/** How long Hyper-V's own move of a VM that runs takes here: long enough for something to be killed in it. */
+const MIGRATION_MS = 2_000;
+
+/**
+ * `image`: a VHDX that is its image "tiny"; left out: an empty one of a gibibyte. It takes part in moves of VMs that run, with those that
+ * `joinHosts` makes known to it.
+ */
 export async function aHypervHost(
   stack: TestStack,
   name: string,
   image?: string,
 ): Promise<MovingHost & { world: World }> {
-  const world = await aWorld();
+  const world = await aWorld({
+    Computer: name,
+    MigrationEnabled: true,
+    Processor: "one",
+    MigrationMs: MIGRATION_MS,
+  });
   const { root, images, switch: onto } = world.options;
   if (image !== undefined) await copyFile(image, path.join(images, "tiny.vhdx"));
   const agent = await anAgentProcess(stack, {
@@ -49,6 +60,7 @@ export async function aHypervHost(
       root,
       images,
       switch: onto,
+      liveMoves: true,
       powershell: { executable: pwsh, module: standinModule },
     },
     env: world.env,
@@ -80,6 +92,14 @@ export async function aHypervHost(
       await world.close();
     },
   };
+}
+
+/** By name, as hosts of one domain know each other. */
+export async function joinHosts(hosts: readonly { name: string; world: World }[]): Promise<void> {
+  const Peers = Object.fromEntries(
+    hosts.map(({ name, world }) => [name, world.env["BERTH_HYPERV_STATE"] ?? ""]),
+  );
+  for (const { world } of hosts) await world.configure({ Peers });
 }
 
 /** The real libvirt of this machine. */

@@ -1,5 +1,5 @@
 import { accessSync, constants, existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import type { HostImage } from "#core/contracts/agent/desired.ts";
@@ -152,7 +152,10 @@ export async function aWorld(over: Partial<StandinHost> = {}): Promise<World> {
   };
   const configure = async (change: Partial<StandinHost>) => {
     host = { ...host, ...change };
-    await writeFile(path.join(state, "host.json"), JSON.stringify(host));
+    // Whole or not at all: a cmdlet may read it now.
+    const file = path.join(state, "host.json");
+    await writeFile(`${file}.new`, JSON.stringify(host));
+    await rename(`${file}.new`, file);
   };
   await configure({});
   await writeFile(

@@ -54,7 +54,8 @@ function Move-OwnVm($Request) {
     if ([string](Hyper-V\Get-VHD -Path $disk).ParentPath -ne '') { throw (New-Refusal 'unsupported' 'its disk stands on an image: once it was moved cold it stands alone') }
     if (@(Hyper-V\Get-VMDvdDrive -VM $vm | Where-Object { -not [string]::IsNullOrEmpty($_.Path) }).Count -gt 0) { throw (New-Refusal 'unsupported' 'a medium is in its drive, which the other host does not have') }
     $files = @(@{ SourceFilePath = $disk; DestinationFilePath = [System.IO.Path]::Combine($Request.folder, [System.IO.Path]::GetFileName($disk)) })
-    $report = Hyper-V\Compare-VM -VM $vm -DestinationHost $Request.computer -IncludeStorage -VirtualMachinePath $Request.folder -SnapshotFilePath $Request.folder -SmartPagingFilePath $Request.folder -Vhds $files
+    # -IncludeStorage is of another parameter set, which would put the disk into a folder of its own.
+    $report = Hyper-V\Compare-VM -VM $vm -DestinationHost $Request.computer -VirtualMachinePath $Request.folder -SnapshotFilePath $Request.folder -SmartPagingFilePath $Request.folder -Vhds $files
     $against = @($report.Incompatibilities | ForEach-Object { "$($_.Message) [$($_.MessageId)]" })
     if ($against.Count -gt 0) { throw (New-Refusal 'unsupported' (Limit-Text ($against -join '; ') 700)) }
     Hyper-V\Move-VM -CompatibilityReport $report

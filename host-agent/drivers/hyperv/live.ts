@@ -3,8 +3,7 @@ import { pause, WAITED_ENOUGH } from "#host-agent/time-limit.ts";
 import { DriverError, type VmRef } from "../driver.ts";
 import type { LiveCalls } from "../move-calls.ts";
 import { LiveFolder, SeenEnd } from "./answers.ts";
-import type { Ask } from "./moves.ts";
-import { wholeHardware } from "./vm-request.ts";
+import { type Ask, wholeHardware } from "./vm-request.ts";
 
 /**
  * Hyper-V's own live migration with nothing shared (`Move-VM`): its hosts reach each other by themselves, by names and under an account that

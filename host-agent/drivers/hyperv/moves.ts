@@ -1,18 +1,15 @@
 import path from "node:path";
 import type { Clock } from "#core/ports.ts";
 import { HostImage } from "#core/contracts/agent/desired.ts";
-import { DriverError, type VmRef } from "../driver.ts";
+import { DriverError } from "../driver.ts";
 import type { BaseImage, MoveCalls } from "../move-calls.ts";
 import { DiskMakeup } from "./answers.ts";
 import { createHypervLive } from "./live.ts";
 import { readVhdxHeader } from "./vhdx-header.ts";
-import { wholeHardware } from "./vm-request.ts";
+import { type Ask, wholeHardware } from "./vm-request.ts";
 
 const GIB = 1024n ** 3n;
 const MIB = 1024n ** 2n;
-
-/** One call of the script about a VM. */
-export type Ask = (op: string, vm: VmRef, fields: object, signal?: AbortSignal) => Promise<unknown>;
 
 /**
  * Moves of Hyper-V's VMs. A disk leaves as a VHDX that stands alone, as nothing but Hyper-V reads one that stands on

@@ -3,6 +3,9 @@ import { DriverError, type VmRef } from "../driver.ts";
 
 /* What `agent.ps1` is told of a VM. */
 
+/** One call of the script about a VM. */
+export type Ask = (op: string, vm: VmRef, fields: object, signal?: AbortSignal) => Promise<unknown>;
+
 const VM_ID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 export function reference(vm: VmRef) {
   // It becomes a folder's name, here and in the script.

@@ -12,29 +12,31 @@ function Get-StandinIncompatibilities($Vm, [string]$Disk, $There) {
 }
 
 function Compare-VM {
-    [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'Name')]
+    [CmdletBinding(SupportsShouldProcess)]
     param(
-        [Parameter(ParameterSetName = 'Name', Mandatory, Position = 0)][string]$Name,
-        [Parameter(ParameterSetName = 'VM', Mandatory, Position = 0)][VirtualMachine]$VM,
-        [Parameter(ParameterSetName = 'Name', Mandatory, Position = 1)]
-        [Parameter(ParameterSetName = 'VM', Mandatory, Position = 1)][string]$DestinationHost,
-        [Parameter(ParameterSetName = 'Name')][Parameter(ParameterSetName = 'VM')][switch]$IncludeStorage,
-        [Parameter(ParameterSetName = 'Name')][Parameter(ParameterSetName = 'VM')][string]$VirtualMachinePath,
-        [Parameter(ParameterSetName = 'Name')][Parameter(ParameterSetName = 'VM')][string]$SnapshotFilePath,
-        [Parameter(ParameterSetName = 'Name')][Parameter(ParameterSetName = 'VM')][string]$SmartPagingFilePath,
-        [Parameter(ParameterSetName = 'Name')][Parameter(ParameterSetName = 'VM')][System.Collections.Hashtable[]]$Vhds
+        [Parameter(ParameterSetName = 'VMMultipleDestinations', Mandatory, Position = 0)][VirtualMachine]$VM, # 2016+
+        [Parameter(ParameterSetName = 'VM', Mandatory, Position = 0)][VirtualMachine]$VM, # 2012 R2
+        [Parameter(ParameterSetName = 'VMMultipleDestinations', Mandatory, Position = 1)][string]$DestinationHost, # 2016+
+        [Parameter(ParameterSetName = 'VM', Mandatory, Position = 1)][string]$DestinationHost, # 2012 R2
+        [Parameter(ParameterSetName = 'VMMultipleDestinations')][string]$VirtualMachinePath, # 2016+
+        [Parameter(ParameterSetName = 'VM')][string]$VirtualMachinePath, # 2012 R2
+        [Parameter(ParameterSetName = 'VMMultipleDestinations')][string]$SnapshotFilePath, # 2016+
+        [Parameter(ParameterSetName = 'VM')][string]$SnapshotFilePath, # 2012 R2
+        [Parameter(ParameterSetName = 'VMMultipleDestinations')][string]$SmartPagingFilePath, # 2016+
+        [Parameter(ParameterSetName = 'VM')][string]$SmartPagingFilePath, # 2012 R2
+        [Parameter(ParameterSetName = 'VMMultipleDestinations')][System.Collections.Hashtable[]]$Vhds # 2016+
+        [Parameter(ParameterSetName = 'VM')][System.Collections.Hashtable[]]$Vhds # 2012 R2
     )
     Invoke-Cmdlet 'Compare-VM' {
-        $one = if ($null -ne $VM) { $VM } else { Get-VM -Name $Name }
-        $now = Read-StandinVm (Get-StandinFile $one.Id)
-        $failed = "Virtual machine migration operation for '$($one.Name)' failed at migration source '$(Get-StandinComputer)'."
+        $now = Read-StandinVm (Get-StandinFile $VM.Id)
+        $failed = "Virtual machine migration operation for '$($VM.Name)' failed at migration source '$(Get-StandinComputer)'."
         if (-not $script:Standin.MigrationEnabled) { Stop-Cmdlet 'Compare-VM' 'OperationFailed' "$failed The virtual machine migration is not enabled." }
         $state = $null
         if ($null -eq $script:Standin.Peers -or -not $script:Standin.Peers.TryGetValue($DestinationHost, [ref]$state)) { Stop-Cmdlet 'Compare-VM' 'OperationFailed' "$failed The connection to '$DestinationHost' failed: No such host is known. (0x80072AF9)" }
         $there = Read-Json ([System.IO.Path]::Combine($state, 'host.json')) ([StandinHost])
         if (-not $there.MigrationEnabled) { Stop-Cmdlet 'Compare-VM' 'OperationFailed' "$failed The destination does not take part in migrations. (0x80070490)" }
         # Nothing is shared: all of its files have to go along.
-        if (-not $IncludeStorage -or @($Vhds).Count -ne @($now.HardDrives).Count) { Stop-Cmdlet 'Compare-VM' 'OperationFailed' "$failed A virtual hard disk is not accessible at the destination." }
+        if (@($Vhds).Count -ne @($now.HardDrives).Count) { Stop-Cmdlet 'Compare-VM' 'OperationFailed' "$failed A virtual hard disk is not accessible at the destination." }
         foreach ($drive in $now.HardDrives) {
             if (@($Vhds | Where-Object { $_.SourceFilePath -eq $drive.Path }).Count -ne 1) { Stop-Cmdlet 'Compare-VM' 'InvalidParameter' "'$($drive.Path)' is not among the disks that are to go." }
             if ((Read-StandinVhd 'Compare-VM' $drive.Path).Parent) { Stop-Cmdlet 'Compare-VM' 'OperationFailed' "$failed A parent of the virtual hard disk is missing at the destination." }
@@ -48,7 +50,7 @@ function Compare-VM {
 }
 
 function Move-VM {
-    [CmdletBinding(SupportsShouldProcess, DefaultParameterSetName = 'CompatibilityReport')]
+    [CmdletBinding(SupportsShouldProcess)]
     param([Parameter(ParameterSetName = 'CompatibilityReport', Mandatory, Position = 0)][VMCompatibilityReport]$CompatibilityReport)
     Invoke-Cmdlet 'Move-VM' {
         $report = $CompatibilityReport
