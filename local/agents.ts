@@ -47,6 +47,8 @@ export async function startAgent(options: {
   clock: Clock;
   ids: IdSource;
   log: Log;
+  /** Where it takes VMs of other hosts; left out: at any port, another one at each start. */
+  takesMovesAt?: Readonly<{ address: string; port: number }>;
   /** The agent ended although nobody stopped it. */
   ended?: (error: unknown) => void;
 }): Promise<RunningAgent> {
@@ -113,7 +115,13 @@ async function startWith(
     store,
     installation,
     clock,
-    moves: { channel: createMoveChannel({ listen: ANY_PORT_HERE, clock: systemClock, log }) },
+    moves: {
+      channel: createMoveChannel({
+        listen: options.takesMovesAt ?? ANY_PORT_HERE,
+        clock: systemClock,
+        log,
+      }),
+    },
     random: systemRandom,
     log,
   });
