@@ -6,8 +6,8 @@ import type { Doing, Done } from "./move-worker.ts";
 const MIB = 1024 ** 2;
 /** A host's disk that runs full stops every VM on it. */
 const RESERVE_BYTES = 1024 * MIB;
-/** The file that is received, and what a driver that cannot take it as it is makes of it. */
-const COPIES = 2;
+/** Cold: the file that is received, and what a driver that cannot take it as it is makes of it. Live: what the guest is copied into. */
+const COPIES = { cold: 2, live: 1 } as const;
 
 /**
  * The destination's preparations: what is to come has room, and what it stands on is here. Throws `out_of_disk`, `image_missing`,
@@ -21,7 +21,7 @@ export async function beReady(ports: MoveStepPorts, { vm }: Doing): Promise<Done
   if (disk === null) return { done: null };
   await ports.folder.make(folder);
   const promised = ports.promised(vm);
-  const needed = COPIES * Number(disk.exportBytes) + promised + RESERVE_BYTES;
+  const needed = COPIES[vm.move.method] * Number(disk.exportBytes) + promised + RESERVE_BYTES;
   const free = await ports.folder.freeBytes(folder);
   if (free < needed)
     throw new DriverError(
