@@ -47,8 +47,8 @@ export async function startAgent(options: {
   clock: Clock;
   ids: IdSource;
   log: Log;
-  /** Where others' moves come to; left out: any port of this machine's. */
-  listen?: { address: string; port: number };
+  /** Where it takes VMs of other hosts; left out: at any port, another one at each start. */
+  takesMovesAt?: Readonly<{ address: string; port: number }>;
   /** The agent ended although nobody stopped it. */
   ended?: (error: unknown) => void;
 }): Promise<RunningAgent> {
@@ -117,7 +117,7 @@ async function startWith(
     clock,
     moves: {
       channel: createMoveChannel({
-        listen: options.listen ?? ANY_PORT_HERE,
+        listen: options.takesMovesAt ?? ANY_PORT_HERE,
         clock: systemClock,
         log,
       }),

@@ -13,6 +13,7 @@ import { systemClock } from "#adapters/clock.ts";
 import { connectTo } from "#host-agent/moves/channel.ts";
 import { sendDisk } from "#host-agent/moves/send-disk.ts";
 import { askedToStop } from "./asked-to-stop.ts";
+import { measureLive } from "./bench-move-live.ts";
 import { HOST, Said, TLS, type Given } from "./bench-move-words.ts";
 import { atLeast, noGoal, percentile, toText, type BenchRow } from "./bench-row.ts";
 import { PlainError, runMain } from "./main.ts";
@@ -28,6 +29,9 @@ const USAGE = `npm run bench:move -- [options]: what a move of a VM between two 
 A cold move: the disk is flattened by qemu-img and sent to another thread of this machine, which writes it to a file. Beside it the
 same qemu-img, and the same bytes through Node's own TLS 1.3, with a SHA-256 at both ends. Both are over once the file is flushed.
 Needs qemu-img.
+
+A live move: a tiny guest that runs, between two libvirt hosts on this machine, by both agents' steps. Beside it \`virsh migrate\` to the
+other libvirt's own socket. Left out where libvirt cannot be had (root, and the packages of \`npm run test:kvm\`).
 `;
 
 const run = promisify(execFile);
@@ -47,7 +51,10 @@ async function main(args: readonly string[]): Promise<void> {
   const folder = await mkdtemp(path.join(os.tmpdir(), "berth-bench-move-"));
   let rows: readonly BenchRow[] | undefined;
   try {
-    rows = await measureCold(folder, { rounds, gib }, asked);
+    const cold = await measureCold(folder, { rounds, gib }, asked);
+    const live = await measureLive(rounds, asked);
+    if (live === null) process.stderr.write("live moves are left out: there is no libvirt here\n");
+    rows = [...cold, ...(live ?? [])];
   } catch (error) {
     if (!asked.aborted) throw error;
   } finally {

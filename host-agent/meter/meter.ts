@@ -51,9 +51,15 @@ export function createMeter(ports: {
   let sampling: Promise<number> | null = null;
   let flushing: Promise<number> | null = null;
 
-  /** VMs that are desired here, understood or not, under the epoch of their tag: nothing else is billed (invariant 17). */
+  /**
+   * VMs that are desired here, understood or not, under the epoch of their tag: nothing else is billed (invariant 17). One that is moved here
+   * is its source's until it is taken over, also where its guest runs here already: its process's counters have that time, too.
+   */
   function oursIn(look: Look): (vmId: string) => boolean {
-    const epochs = new Map(namedIn(desired.current()).map((vm) => [vm.vmId, vm.ownerEpoch]));
+    const document = desired.current();
+    const epochs = new Map(namedIn(document).map((vm) => [vm.vmId, vm.ownerEpoch]));
+    for (const { vmId, move } of document?.vms ?? [])
+      if (move?.role === "destination") epochs.delete(vmId);
     return (vmId) => epochs.has(vmId) && look.vms.get(vmId)?.ownerEpoch === epochs.get(vmId);
   }
 

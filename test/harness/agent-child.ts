@@ -38,6 +38,6 @@ await startAgent({
   clock,
   ids,
   log: createJsonLog((line) => process.stderr.write(line), clock),
-  listen: { address: "127.0.0.1", port: orders.movesPort },
+  takesMovesAt: { address: "127.0.0.1", port: orders.movesPort },
 });
 process.send?.("started");

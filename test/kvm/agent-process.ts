@@ -11,8 +11,11 @@ const Given = z.object({
   apiUrl: z.string(),
   joinToken: z.string(),
   driver: z.record(z.string(), z.unknown()),
+  movesPort: z.int().positive(),
 });
-const { name, driver, joinToken, ...given } = Given.parse(JSON.parse(process.argv[2] ?? ""));
+const { name, driver, joinToken, movesPort, ...given } = Given.parse(
+  JSON.parse(process.argv[2] ?? ""),
+);
 
 const line = (event: string, fields: object) =>
   void process.stdout.write(`${JSON.stringify({ at: new Date(), event, ...fields })}\n`);
@@ -20,6 +23,7 @@ await startAgent({
   ...given,
   host: { name, open: (_, ports) => openDriver("kvm", driver, ports) },
   joinToken: async () => joinToken,
+  takesMovesAt: { address: "127.0.0.1", port: movesPort },
   clock: systemClock,
   ids: systemIds,
   log: { info: line, error: (event, fields) => line(`ERROR ${event}`, fields) },

@@ -12,6 +12,7 @@ import { MOVE_STEPS, type MoveStep } from "#core/moves/move.ts";
 import { vms } from "#db/schema/vms.ts";
 import { EXAMPLE_SSH_KEY, payCheckout } from "#local/client.ts";
 import { eventually } from "#test/drivers/builders.ts";
+import { freePort } from "#local/free-port.ts";
 import { joinTokenFor, seedCatalogue } from "#local/seed.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
@@ -37,7 +38,11 @@ const Moved = z.object({
 });
 export type Moved = z.infer<typeof Moved>;
 const StaffVm = z.object({ host: z.object({ name: z.string() }), status: z.string() });
-const Hosts = z.object({ items: z.array(z.object({ id: z.string(), name: z.string() })) });
+const Hosts = z.object({
+  items: z.array(
+    z.object({ id: z.string(), name: z.string(), accelerator: z.string().nullable() }),
+  ),
+});
 
 /**
  * At its first boot it makes itself a service of the guest's: at each boot it goes on from what it has written, and says no number before
@@ -90,6 +95,8 @@ async function openHost(name: string, folder: string, image: string, stack: Test
     folder: at("agent"),
     apiUrl: stack.apiUrl,
     joinToken: await joinTokenFor(stack.deps, name, locationId),
+    // As on a host: an agent that begins anew is found where it was.
+    movesPort: await freePort(),
     driver: {
       imageDir: at("images"),
       diskDir: at("disks"),
@@ -273,6 +280,10 @@ export async function openMoveWorld(folder: string, image: string) {
     disksAt,
     said,
     lastCount,
+    isEmulated: async () => {
+      const { items } = await stack.staff.ok(Hosts, "GET", "/staff/v1/hosts");
+      return items.some(({ accelerator }) => accelerator === "tcg");
+    },
     statusOf: async (vmId: string) =>
       (await stack.customer.ok(Vm, "GET", `/v1/vms/${vmId}`)).status,
     close,

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import type { DesiredMove } from "#core/contracts/agent/moves.ts";
 import type { UsageSample } from "#core/contracts/agent/usage.ts";
 import { ControlPlaneError } from "#host-agent/channel/control-plane.ts";
 import { countersAt, runAt } from "#host-agent/drivers/simulated/guest.ts";
@@ -184,6 +185,42 @@ describe("the meter", () => {
     const since = samplesOf(host).filter(({ bootEpoch }) => bootEpoch === "of-its-return");
     expect(since.map(({ seq }) => seq)).toEqual([0, 1]);
     expect(Date.parse(since[0]?.from ?? "")).toBeGreaterThanOrEqual(cameAt.getTime());
+    expect(sent(since)).toBe(await counted(host));
+  });
+
+  test("counts nobody who is moved here and runs already until that is taken over, and then all that the guest did here", async () => {
+    const { host, vm } = await running();
+    const here = await host.world.vm(vm.vmId);
+    if (here?.run == null) throw new Error("it does not run");
+    const arrivedAt = host.clock.now().getTime();
+    const run = { ...here.run, bootEpoch: "of-its-arrival", startedAt: arrivedAt };
+    await host.world.putVm({ ...here, ownerEpoch: 2, run });
+    const move: DesiredMove = {
+      id: "6f9619ff-8b86-4d01-b42d-00cf4fc964ff",
+      role: "destination",
+      step: "copy",
+      method: "live",
+      epoch: 2,
+      format: "simulated",
+      address: { host: "here", port: 1 },
+      key: Buffer.alloc(32).toString("base64url"),
+      mbitPerSecond: null,
+      disk: null,
+    };
+    host.plane.change(vm.vmId, { ownerEpoch: 2, move, power: "off" });
+    await host.agent.pass();
+    await host.clock.advance(MINUTE);
+    const before = await host.agent.sampleUsage();
+    host.plane.change(vm.vmId, { ownerEpoch: 2, move: undefined, power: "running" });
+    await host.agent.pass();
+    const takenOverAt = host.clock.now().getTime();
+    await host.clock.advance(MINUTE);
+    await host.agent.sampleUsage();
+    await host.agent.flushUsage();
+    const since = samplesOf(host).filter(({ bootEpoch }) => bootEpoch === "of-its-arrival");
+    expect(before).toBe(0);
+    // Its source tells of the time before.
+    expect(Date.parse(since[0]?.from ?? "")).toBeGreaterThanOrEqual(takenOverAt);
     expect(sent(since)).toBe(await counted(host));
   });
 
