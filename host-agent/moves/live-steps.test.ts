@@ -53,8 +53,8 @@ const live = (role: "source" | "destination"): LiveCalls => ({
   migrateLive: async (_, { target, moved }) => {
     done.push(`migrate ${target.definition} ${moved.ownerEpoch}`);
     await migrates();
-    return { pauseMs: 100 };
   },
+  pauseOf: async () => 100,
   seen: async () => ends[role],
   takeLive: async () => {
     done.push("take");
@@ -194,11 +194,13 @@ describe("a live move", () => {
   test("that an agent finds in its midst is looked at, and not begun a second time", async () => {
     ends = { source: "moving", destination: "moving" };
     await take();
-    expect(await send({}, 30_000)).toEqual({ value: "at work" });
+    const { ended } = begin("source");
+    await clock.advance(30_000);
     expect(done).toEqual([]);
     ends = { source: "left", destination: "paused" };
-    expect(await send()).toEqual({ value: { done: "released" } });
-    expect(done.filter((each) => each !== "release")).toEqual(["take"]);
+    await clock.advance(2_000);
+    expect(await ended).toMatchObject({ done: "released" });
+    expect(done).toEqual(["take", "release"]);
   });
 
   test("whose hypervisors are not through for long is told of, and looked at again", async () => {
@@ -311,7 +313,7 @@ describe("a live move that is given up", () => {
     async (shown) => {
       ends = { ...shown };
       const { said } = await take({ step: "hold" });
-      expect(await send({ step: "hold" })).toEqual({ value: { done: "released" } });
+      expect(await send({ step: "hold" })).toMatchObject({ value: { done: "released" } });
       expect(ends.destination).toBe("running");
       expect(said).toContain("arrived");
       expect(done).not.toContain("start");
@@ -334,10 +336,29 @@ describe("its destination", () => {
     expect(done).toEqual([]);
   });
 
-  test("makes nothing where something has come already", async () => {
+  test("makes nothing where something is on its way, and what is needed once that has gone", async () => {
     ends.destination = "moving";
     await take();
+    const door = doors.get(MOVE);
+    expect(await door?.answer("target")).toEqual({ target: null });
+    await clock.advance(0);
     expect(done).toEqual([]);
+    ends.destination = "none";
+    // Whoever asks twice has it made once.
+    await Promise.all([door?.answer("target"), door?.answer("target")]);
+    await clock.advance(1_000);
+    expect(await door?.answer("target")).toEqual({ target: { definition: "<domain/>" } });
+    expect(done).toEqual(["prepare"]);
+  });
+
+  test("tells of what it cannot make, also when it was asked for it later", async () => {
+    ends.destination = "moving";
+    const { ended } = await take();
+    ends.destination = "none";
+    prepares = () => Promise.reject(new DriverError("out_of_disk", "it is full"));
+    expect(await doors.get(MOVE)?.answer("target")).toEqual({ target: null });
+    await expect(ended).rejects.toMatchObject({ code: "out_of_disk" });
+    expect(doors.size).toBe(0);
   });
 
   test("says what is amiss to who asks, and answers nobody once it is at another step", async () => {

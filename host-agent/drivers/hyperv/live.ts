@@ -35,8 +35,10 @@ export function createHypervLive(host: {
       const moving = host.copy("live-move", vm, to);
       const stop = () => host.change("live-stop", vm, {});
       await orStopped(moving, stop, { clock: host.clock, signal });
-      return { pauseMs: null };
     },
+
+    // It does not say.
+    pauseOf: async () => null,
 
     seen: async (vm, signal) => SeenEnd.parse(await host.change("live-end", vm, {}, signal)).end,
 
