@@ -151,9 +151,9 @@ async function released(
 ): Promise<Done> {
   const { driver } = ports;
   const moves = movesOf(ports);
-  const { seen, pauseOf } = liveOf(ports);
-  const measured = await briefly(ports, "pause", signal, (inner) => pauseOf(vm, inner));
-  const here = await briefly(ports, "a look", signal, (inner) => seen(vm, inner));
+  const live = liveOf(ports);
+  const measured = await briefly(ports, "pause", signal, (inner) => live.pauseOf(vm, inner));
+  const here = await briefly(ports, "a look", signal, (inner) => live.seen(vm, inner));
   // What was handed over and not cleaned up stands still here.
   if (here === "paused")
     await briefly(ports, "stop", signal, (inner) => driver.stop(vm, "firm", inner));

@@ -25,7 +25,8 @@ export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<neve
     return seen;
   };
   let target: LiveTarget | null = null;
-  let preparing: Promise<void> | null = null;
+  /** One at a time; null: nothing is being made. */
+  const under: { way: Promise<void> | null } = { way: null };
   const fault = Promise.withResolvers<never>();
   // Heard by whoever waits for it, if anybody does.
   fault.promise.catch(() => undefined);
@@ -36,7 +37,7 @@ export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<neve
     if (!canPrepare || target !== null || (await see()) !== "none") return;
     target = await prepare(ports, doing);
   }
-  const ready = () => (preparing ??= makeReady().finally(() => (preparing = null)));
+  const ready = () => (under.way ??= makeReady().finally(() => (under.way = null)));
 
   async function answer(question: LiveQuestion): Promise<LiveAnswer> {
     try {
@@ -68,7 +69,7 @@ export async function takeLive(ports: MoveStepPorts, doing: Doing): Promise<neve
     return await waitFor(Promise.race([untilAborted(signal), fault.promise]));
   } finally {
     if (ports.doors.get(vm.move.id) === door) ports.doors.delete(vm.move.id);
-    await Promise.allSettled([preparing]);
+    await under.way?.catch(() => undefined);
     await joined?.close();
   }
 }
