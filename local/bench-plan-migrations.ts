@@ -43,8 +43,9 @@ export async function measurePlanMigrations(
   try {
     const few = Math.min(FEW, Math.floor(most / 10));
     const small = await run(fleet, owner, { size: few, from });
-    const large = await run(fleet, owner, { size: most, from: from + few / PART_THERE });
+    // Before the job over them, which makes some of them larger.
     const moving = await planMoving(fleet, owner, { size: most, from: from + few / PART_THERE });
+    const large = await run(fleet, owner, { size: most, from: from + few / PART_THERE });
     return [
       atMost(DRY_RUN_MS, {
         name: `dry run of a plan migration of ${most} VMs`,
@@ -130,7 +131,7 @@ const staffOf = ({ staffId }: Fleet): AccountPrincipal => ({
 });
 
 /**
- * The same VMs once more, whose hosts have no room for what they become by now: each is planned to another host, by the score of placement and as
+ * The same VMs, whose hosts have no room for what they become: each is planned to another host, by the score of placement and as
  * if all before it were there already.
  */
 async function planMoving(fleet: Fleet, owner: pg.Client, of: { size: number; from: number }) {
