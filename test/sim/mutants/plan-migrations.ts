@@ -24,13 +24,6 @@ export const PLAN_MIGRATIONS: readonly Mutant[] = [
     plan: "plan-migration-announced",
   },
   {
-    name: "plan migration: the price that was to be kept is another",
-    file: "commands/billing/follow-plan-migration.ts",
-    find: `staff: { when, price, billing: "prorate" },`,
-    replace: `staff: { when, price: price === "keep" ? "new" : price, billing: "prorate" },`,
-    plan: "plan-migrated-for-the-price-of-before",
-  },
-  {
     name: "plan migration: a change that went back counts as made",
     file: "commands/billing/follow-plan-migration.ts",
     find: `state: outcome === "committed" ? ("done" as const) : ("failed" as const),`,
