@@ -248,7 +248,7 @@ const story = (
           fc.array(delivered, { minLength: 1, maxLength: 3, size: "max" }),
           fc.array(asked, { minLength: 1, maxLength: 2, size: "max" }),
         )
-        .map(([first, more]) => [...first.with(-1, bootedSince(first)), ...more.flat()]),
+        .map(([first, more]) => [...first.slice(0, -1), bootedSince(first), ...more.flat()]),
     },
   );
 

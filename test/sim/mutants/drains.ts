@@ -39,13 +39,6 @@ export const DRAINS: readonly Mutant[] = [
     plan: "host-emptied",
   },
   {
-    name: "drain: what was ordered of its host before is not waited for",
-    file: "core/moves/drain.ts",
-    find: "if (waiting + moving > 0 || now.isComing) return null;",
-    replace: "if (waiting + moving > 0) return null;",
-    plan: "ordered-before-its-host-is-emptied",
-  },
-  {
     name: "drain: a VM whose move was turned back counts as moved",
     file: "core/moves/drain.ts",
     find: `if (step !== "drop" && outcome !== "turned_back") return null;`,

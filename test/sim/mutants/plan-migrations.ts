@@ -17,36 +17,11 @@ export const PLAN_MIGRATIONS: readonly Mutant[] = [
     plan: "plan-migration-stopped",
   },
   {
-    name: "plan migration: what has drifted is told to nobody",
-    file: "commands/billing/follow-plan-migration.ts",
-    find: "await recordChange(tx, vmEnded(id, { vmId, state, detail }), at);",
-    replace: "",
-    plan: "plan-sold-otherwise-by-its-turn",
-  },
-  {
-    name: "plan migration: a VM comes to a version that nobody was shown",
-    file: "core/billing/plan-migration.ts",
-    find: "if (to.planVersion !== shown.toVersion)",
-    replace: "if (to.planVersion < shown.toVersion)",
-    also: {
-      find: "if (by !== null && (shown.difference === null || by.minor > shown.difference.minor))",
-      replace: "if (by !== null && shown.difference === null)",
-    },
-    plan: "plan-sold-otherwise-by-its-turn",
-  },
-  {
     name: "plan migration: nobody waits until owners were told long enough",
     file: "commands/billing/follow-plan-migration.ts",
     find: "toldBefore: days === 0 ? null : new Date(+at.now - days * DAY_MS),",
     replace: "toldBefore: days === 0 ? null : new Date(+at.now + days * DAY_MS),",
     plan: "plan-migration-announced",
-  },
-  {
-    name: "plan migration: the price that was to be kept is another",
-    file: "commands/billing/follow-plan-migration.ts",
-    find: `staff: { when, price, billing: "prorate" },`,
-    replace: `staff: { when, price: price === "keep" ? "new" : price, billing: "prorate" },`,
-    plan: "plan-migrated-for-the-price-of-before",
   },
   {
     name: "plan migration: a change that went back counts as made",
