@@ -21,8 +21,8 @@ export function firmwareAfter({ os, hardware }: Guest, from: Hypervisor, to: Hyp
     return {
       ok: false,
       detail:
-        `its image says no firmware: it was made to boot by ${BOOTS_BY[from]}, and on ${there} it would boot by ` +
-        `${BOOTS_BY[to]}`,
+        `its image says no firmware: it was made to boot by ${BOOTS_BY[from]}, and on ${there} it would be ` +
+        `booted by ${BOOTS_BY[to]}`,
     };
   // Hyper-V then checks by what it takes the system for, and KVM does not check.
   if (to === "hyperv" && os === "linux" && firmware === "uefi" && secureBoot === null)
