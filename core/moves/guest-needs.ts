@@ -5,8 +5,18 @@ import type { OsFamily } from "#core/vms/vm.ts";
 /** What stands against a guest, or that nothing does and why. */
 export type Verdict = Readonly<{ ok: boolean; detail: string }>;
 
-/** By what a guest boots there whose image says nothing of it: the drivers' own choice (`domain-xml.ts`, `lifecycle.ps1`). */
-const BOOTS_BY = { kvm: "BIOS", hyperv: "UEFI" } as const satisfies Record<Hypervisor, string>;
+/**
+ * What each asks of a guest. `bootsBy`: what one boots by whose image says nothing of it, the drivers' own choice (`domain-xml.ts`,
+ * `lifecycle.ps1`). `signed`: under UEFI it checks a Linux loader's signature unless the image says otherwise. `inWindows`: Windows has its
+ * drivers of itself.
+ */
+const ASKS = {
+  kvm: { bootsBy: "BIOS", signed: false, drivers: "virtio's", inWindows: false },
+  hyperv: { bootsBy: "UEFI", signed: true, drivers: "Hyper-V's", inWindows: true },
+} as const satisfies Record<
+  Hypervisor,
+  { bootsBy: "BIOS" | "UEFI"; signed: boolean; drivers: string; inWindows: boolean }
+>;
 
 type Guest = Readonly<{ os: OsFamily; hardware: ImageHardware }>;
 
@@ -21,11 +31,10 @@ export function firmwareAfter({ os, hardware }: Guest, from: Hypervisor, to: Hyp
     return {
       ok: false,
       detail:
-        `its image says no firmware: it was made to boot by ${BOOTS_BY[from]}, and on ${there} it would be ` +
-        `booted by ${BOOTS_BY[to]}`,
+        `its image says no firmware: it was made to boot by ${ASKS[from].bootsBy}, and on ${there} it would be ` +
+        `booted by ${ASKS[to].bootsBy}`,
     };
-  // Hyper-V then checks by what it takes the system for, and KVM does not check.
-  if (to === "hyperv" && os === "linux" && firmware === "uefi" && secureBoot === null)
+  if (ASKS[to].signed && os === "linux" && firmware === "uefi" && secureBoot === null)
     return {
       ok: false,
       detail: `its image does not say whether its loader is signed, and ${there} would start no other`,
@@ -35,7 +44,8 @@ export function firmwareAfter({ os, hardware }: Guest, from: Hypervisor, to: Hyp
 
 /** Whether it finds its disk and its network there. By its system alone: nobody looks into a customer's disk. */
 export function driversAfter({ os, hardware }: Guest, to: Hypervisor): Verdict {
-  const own = `${to === "hyperv" ? "Hyper-V's" : "virtio's"} drivers`;
+  const { drivers, inWindows } = ASKS[to];
+  const own = `${drivers} drivers`;
   switch (os) {
     case "linux":
       // https://docs.kernel.org/virt/hyperv/overview.html; an initrd that was made for one machine alone may leave them out.
@@ -43,7 +53,7 @@ export function driversAfter({ os, hardware }: Guest, to: Hypervisor): Verdict {
     case "freebsd":
       return { ok: true, detail: `its kernel has ${own}` };
     case "windows":
-      if (to === "hyperv") return { ok: true, detail: `Windows has ${own}` };
+      if (inWindows) return { ok: true, detail: `Windows has ${own}` };
       return hardware.diskBus === "sata"
         ? { ok: true, detail: "its disk and its NICs there are such as Windows knows" }
         : {
@@ -58,7 +68,7 @@ export function driversAfter({ os, hardware }: Guest, to: Hypervisor): Verdict {
  * begins with the settings that it begins with on any VM of the image, which is how this one booted for the first time.
  */
 export function firmwareLeft({ hardware }: Guest, from: Hypervisor): string | null {
-  const by = hardware.firmware ?? (BOOTS_BY[from] === "UEFI" ? "uefi" : "bios");
+  const by = hardware.firmware ?? (ASKS[from].bootsBy === "UEFI" ? "uefi" : "bios");
   if (by === "bios") return null;
   return "what its UEFI has stored stays behind: it boots by the disk's default loader, and keys that were enrolled in it are gone";
 }

@@ -54,8 +54,8 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
 /** 4b is one, and 5, and 6a, and 6b. */
 const LATER_PARTS = 4;
 /** ADR 0050: changes that are paid on a page are followed by whoever drops one, too. */
-/** And 0053: the sweep and the API each hold all of a move, its drain among it. */
-const MORE_BYTES: Partial<Record<FunctionName, number>> = { api: 40_000, sweep: 40_000 };
+/** And 0053: the sweep and the API each hold all of a move, its drain among it, and of a plan migration that moves (0060). */
+const MORE_BYTES: Partial<Record<FunctionName, number>> = { api: 60_000, sweep: 60_000 };
 test.each(FUNCTION_NAMES)("the bundle of %s is no larger than it may be", (name) => {
   const most = BASE_BYTES[name] * (1 + LATER_PARTS / 10) + (MORE_BYTES[name] ?? 0);
   expect(bundles[name].bytes).toBeLessThanOrEqual(most);

@@ -396,7 +396,18 @@ describe("the API and its document", () => {
     const none = { parameters: id, body: { reason } };
     await api.refuses("cancelMaintenance", "staff", "no_maintenance", none);
     await api.refuses("showDrain", "staff", "drain_not_found", { parameters: id });
-    await forced("drainHost", id, { reason });
+    for (const [code, times] of [
+      ["maintenance_invalid", { startsAt: at(60), endsAt: at(59) }],
+      ["notice_too_short", { startsAt: at(1), endsAt: at(2) }],
+    ] as const)
+      await api.refuses("drainHost", "staff", code, {
+        parameters: id,
+        body: { window: times, reason, dryRun: true },
+      });
+    await forced("drainHost", id, {
+      window: { startsAt: at(60), endsAt: at(61) },
+      reason,
+    });
     await api.cp.pump();
     await api.does("showDrain", "staff", { parameters: { ...id, limit: 1 } });
     await api.does("showHost", "staff", { parameters: id });

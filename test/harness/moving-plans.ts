@@ -61,6 +61,8 @@ export async function onHyperV(cp: ControlPlane): Promise<MovingPlan> {
   } as const;
   const world = await aWorld(cp, { places: 2, facts: hyperv });
   const { vmId } = await anActiveVm(cp, world);
+  // One that does not say by what it boots goes to no other hypervisor.
+  await cp.rows("update images set firmware = 'uefi'");
   const other = await anEnrolledHost(cp, { locationId: world.locationId, places: 2 });
   cp.clock.advance(20 * 60_000);
   const memoryMib = 2 * SIZE.memoryMib + 2048;
