@@ -154,10 +154,10 @@ export async function moveVm(
   const over = new AbortController();
   const watching = (async () => {
     while (!over.signal.aborted) {
-      const [here, there] = await Promise.all(
-        [source, destination].map(({ isRunning }) => isRunning(vm.uuid)),
-      );
-      if (here === true && there === true) told.add("it ran on both hosts");
+      // In this order: one that was handed over between the two looks ran on neither at a time.
+      const there = await destination.isRunning(vm.uuid);
+      const here = await source.isRunning(vm.uuid);
+      if (here && there) told.add("it ran on both hosts");
       await pause(LOOK_EVERY_MS);
     }
   })();

@@ -7,7 +7,7 @@ import type { KvmTestHost } from "#test/kvm/host.ts";
 import { anAgentProcess, type AgentProcess } from "#test/harness/agent-process.ts";
 import type { TestStack } from "#test/harness/stack.ts";
 import { qemuImg, realFormat, sumOfContent, writeTo } from "./moved-disks.ts";
-import { aWorld, pwsh, standinModule, type World } from "./world.ts";
+import { aWorld, pwsh, standinModule, type StandinVm, type World } from "./world.ts";
 
 /** A host of a stack, with its agent in a process of its own, as whoever stands beside it sees it. */
 export type MovingHost = Readonly<{
@@ -32,6 +32,13 @@ export type MovingHost = Readonly<{
 
 /** The stand-in's number of a VM that runs. */
 const RUNNING = 2;
+
+/** .NET's ticks, of 100 ns, since the year 1. */
+const ticksNow = (): number => Date.now() * 10_000 + 621_355_968_000_000_000;
+
+/** As the stand-in reads its own file: one whose time of moving is over is the other host's, whoever puts the file away. */
+const doesRun = (vm: StandinVm | undefined): boolean =>
+  vm?.State === RUNNING && !(vm.StandinMigration && vm.StandinMigration.Until <= ticksNow());
 
 /** How long Hyper-V's own move of a VM that runs takes here: long enough for something to be killed in it. */
 const MIGRATION_MS = 2_000;
@@ -76,7 +83,7 @@ export async function aHypervHost(
     world,
     agent,
     driver: world.open(),
-    isRunning: async (vmId) => (await vmOf(vmId))?.State === RUNNING,
+    isRunning: async (vmId) => doesRun(await vmOf(vmId)),
     contentOf: async (vmId) => sumOfContent(await diskOf(vmId)),
     trashedContent: async (vmId) =>
       sumOfContent(await trashed(path.join(root, "trash"), vmId, ".vhdx")),

@@ -100,6 +100,8 @@ export type StandinVm = {
   StandinAppears: number;
   /** When its guest began to boot, in UTC ticks. */
   StandinBoot: number;
+  /** `Until`: when its guest is handed over, in .NET's ticks. */
+  StandinMigration?: { Until: number } | null;
   Generation: number;
 };
 
