@@ -6,7 +6,6 @@ import { expect, test } from "vitest";
 const DATA: Readonly<Record<string, string>> = {
   "core/hosts/limits.ts":
     "the list of hypervisors, the limits of each, and which of them suits a guest",
-  "core/moves/guest-needs.ts": "by what a guest boots on each, and what drivers each needs of it",
   "cdk/bundle/bundle.ts": "the folder of the driver's scripts",
   "host-agent/doctor/judge-kvm.ts": "the name of a check of /dev/kvm",
 };
