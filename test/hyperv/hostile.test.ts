@@ -58,6 +58,10 @@ const REQUESTS: Record<string, Record<string, unknown>> = {
   },
   release: aVm(),
   hold: aVm(),
+  "live-end": aVm(),
+  "live-prepare": { ...aVm(), os: "linux", firmware: "uefi", secureBoot: "off" },
+  "live-move": { ...aVm(), computer: "hyperv-2", folder: "/vms/one" },
+  "live-stop": aVm(),
   calls: {},
 };
 function aVm(): Record<string, unknown> {
@@ -74,7 +78,7 @@ describe.skipIf(noPwsh !== null)(`hostile input${noPwsh ? ` (skipped: ${noPwsh})
   let worker: Worker;
   let bystander: DesiredVm;
   beforeAll(async () => {
-    world = await aWorld();
+    world = await aWorld({ Computer: "hyperv-1", MigrationEnabled: true, Processor: "one" });
     driver = world.open();
     worker = world.worker();
     bystander = aDesiredVm({ image: world.image });

@@ -13,8 +13,8 @@ $script:Patterns = @{
     stopMode = '\A(?:graceful|firm)\z'
     # A file in the folder of moves: one part of a path, and no device of Windows'.
     moveFile = '\A(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\z))[A-Za-z0-9][A-Za-z0-9._-]{0,199}\z'
-    # A name of NetBIOS or DNS.
-    computer = '\A(?=.{1,253}\z)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*\z'
+    # A name of NetBIOS or DNS, and no device of Windows'.
+    computer = '\A(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|\z))(?=.{1,253}\z)[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*\z'
     instant  = '\A[0-9]{8}T[0-9]{9}Z\z'
     # A switch is named by staff: letters, digits, blank and a few signs that mean nothing to PowerShell's wildcards.
     label    = '\A[\p{L}\p{N}][\p{L}\p{N} ._()-]{0,99}\z'
