@@ -480,6 +480,8 @@ export class SimHost {
   #isExplainedMove(code: string): boolean {
     if (OF_THE_OTHER_END.has(code)) return true;
     if (code === "vm_missing") return this.hasLostVms || this.wentBack !== null;
+    // What somebody made by hand under a VM's id is moved no more than it is touched.
+    if (code === "not_ours") return this.world.foreign.size > 0;
     return (code === "out_of_disk" || code === "image_missing") && this.wasDisturbed;
   }
 
