@@ -249,7 +249,12 @@ function effectsOf(
   const lines: readonly (readonly [number, string])[] = [
     [by("live"), "move while they run"],
     [by("cold"), "are off while their disks are copied, if they run"],
-    [waiting, "cannot move now, and are tried again for an hour"],
+    [
+      waiting,
+      window === null
+        ? "cannot move now, and are tried again for an hour"
+        : "cannot move now, and are tried again until the announced time, and for an hour of it",
+    ],
     [staying, "stay: something stands against their moves that does not pass"],
   ];
   return [

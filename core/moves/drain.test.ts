@@ -102,6 +102,17 @@ describe("at its turn", () => {
     expect(inWindow(-2, 0)).toMatchObject({ as: "give_up", why: { reason: "window_over" } });
   });
 
+  test("what passes is looked at until the announced hour without a try, and is given up in it at the soonest", () => {
+    const checks = against("room");
+    const waits = { as: "put_off", tries: 3, why: { reason: "room" } };
+    expect(inWindow(48, 50, { checks })).toMatchObject({ ...waits, until: hours(1) });
+    expect(inWindow(0.5, 2, { checks, interrupts: false })).toMatchObject({
+      ...waits,
+      until: hours(0.5),
+    });
+    expect(inWindow(-1, 2, { checks })).toMatchObject({ as: "put_off", tries: 4 });
+  });
+
   test("what moves without being stopped waits for no hour, and what stands against a move goes before it", () => {
     expect(inWindow(2, 4, { interrupts: false })).toEqual({ as: "begin" });
     expect(inWindow(-2, 0, { interrupts: false })).toEqual({ as: "begin" });

@@ -75,6 +75,8 @@ export type WhyNotDrained = Readonly<{ reason: DrainReason; detail: string }>;
 
 /** So long until what passes is looked at again, and so often. */
 const AGAIN_MS = 5 * 60_000;
+/** The same while its announced time is ahead, which may be for days. */
+const AHEAD_AGAIN_MS = 60 * 60_000;
 export const MOST_TRIES = 12;
 
 /** What passes by itself: an action ends, a guest has booted, a host is heard of again, others make room. */
@@ -138,16 +140,21 @@ export function decideTurn(
 ): DrainTurn {
   if (!planned.isHere) return { as: "vanish" };
   const why = whyNotNow(planned);
+  const isAhead = window !== null && now < window.startsAt;
+  // Nothing is given up for good before the time that was announced for it.
+  if (why !== null && isAhead && doesPass(why))
+    return { as: "put_off", until: earlier(+now + AHEAD_AGAIN_MS, window.startsAt), tries, why };
   if (why !== null) return putOffOrGiveUp(why, tries, now);
   if (window === null || !planned.interrupts) return { as: "begin" };
   const { startsAt, endsAt } = window;
   // No try of its own: nothing stands against it but the hour.
-  if (now < startsAt) return { as: "put_off", until: startsAt, tries, why: ahead(startsAt) };
+  if (isAhead) return { as: "put_off", until: startsAt, tries, why: ahead(startsAt) };
   return now < endsAt
     ? { as: "begin" }
     : { as: "give_up", why: { reason: "window_over", detail: over(endsAt) } };
 }
 
+const earlier = (one: number, other: Date): Date => new Date(Math.min(one, +other));
 const ahead = (startsAt: Date): WhyNotDrained => ({
   reason: "window_ahead",
   detail: `it runs and would be stopped, which is announced for ${startsAt.toISOString()}`,
