@@ -8,10 +8,9 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
   countMigrationVms,
   listMigrationVms,
-  putOffJudging,
-  retryFailedVms,
   totalsOfMigration,
-} from "#db/billing/migration-vms.ts";
+} from "#db/billing/list-migration-vms.ts";
+import { putOffJudging, retryFailedVms } from "#db/billing/migration-vms.ts";
 import {
   listMigrations,
   loadMigration,

@@ -26,6 +26,7 @@ import type { Move } from "#core/moves/move.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { countTold, loadWindow } from "#db/hosts/maintenance.ts";
 import { drains, drainVms, moves } from "#db/schema/moves.ts";
+import { movingVmFromRow, WHERE_ITS_MOVE_IS, type MovingVm } from "./moving-vm.ts";
 import { reservations } from "#db/schema/orders.ts";
 import { vms } from "#db/schema/vms.ts";
 
@@ -169,36 +170,19 @@ export async function isComingTo(tx: Tx, hostId: string): Promise<boolean> {
   return row?.is === true;
 }
 
-export type MovingVm = Readonly<{
-  vmId: string;
-  move: Pick<Move, "step" | "outcome" | "failure">;
-  isLost: boolean;
-  isToGo: boolean;
-}>;
-
 /** Whose move was begun by it and not seen to have ended. */
 export async function movingVms(tx: Tx, drainId: string): Promise<readonly MovingVm[]> {
   const rows = await tx
     .select({
       vmId: drainVms.vmId,
-      step: moves.step,
-      outcome: moves.outcome,
-      code: moves.failureCode,
-      detail: moves.failureDetail,
-      lostAt: vms.lostAt,
-      presence: vms.presence,
+      ...WHERE_ITS_MOVE_IS,
     })
     .from(drainVms)
     .innerJoin(moves, eq(moves.id, drainVms.moveId))
     .innerJoin(vms, eq(vms.id, drainVms.vmId))
     .where(and(eq(drainVms.drainId, drainId), eq(drainVms.state, "moving")))
     .orderBy(asc(drainVms.vmId));
-  return rows.map(({ vmId, step, outcome, code, detail, lostAt, presence }) => ({
-    vmId,
-    move: { step, outcome, failure: code !== null && detail !== null ? { code, detail } : null },
-    isLost: lostAt !== null,
-    isToGo: presence === "absent",
-  }));
+  return rows.map(movingVmFromRow);
 }
 
 /** Whose turn it is: of those that are due the largest. */

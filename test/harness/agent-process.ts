@@ -1,4 +1,4 @@
-import { fork, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { mkdir } from "node:fs/promises";
 import path from "node:path";
@@ -31,12 +31,14 @@ export async function anAgentProcess(
     driver: DriverName;
     driverOptions: object;
     env?: Record<string, string>;
+    /** What it is started through: a command that leads to where its host is. */
+    enter?: readonly string[];
   }>,
 ): Promise<AgentProcess> {
   const { locationId } = await seedCatalogue(stack.deps);
   const folder = path.join(stack.folder, "hosts", host.name);
   await mkdir(folder, { recursive: true });
-  const { env, ...told } = host;
+  const { env, enter = [], ...told } = host;
   const orders = {
     ...told,
     folder,
@@ -53,7 +55,8 @@ export async function anAgentProcess(
       joinToken ??= await joinTokenFor(stack.deps, host.name, locationId);
       const clockOffsetMs = stack.clock.offsetMs();
       const words = JSON.stringify({ ...orders, joinToken, clockOffsetMs });
-      const started = fork(CHILD, [words], {
+      const [command, ...args] = [...enter, process.execPath, CHILD, words];
+      const started = spawn(command, args, {
         env: { ...process.env, ...env },
         stdio: ["ignore", "ignore", "pipe", "ipc"],
       });

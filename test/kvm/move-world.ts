@@ -1,6 +1,4 @@
-import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { once } from "node:events";
-import { createWriteStream } from "node:fs";
+import { execFile } from "node:child_process";
 import { chmod, constants, copyFile, mkdir, readdir, readFile, rm } from "node:fs/promises";
 import path from "node:path";
 import { promisify } from "node:util";
@@ -12,8 +10,7 @@ import { MOVE_STEPS, type MoveStep } from "#core/moves/move.ts";
 import { vms } from "#db/schema/vms.ts";
 import { EXAMPLE_SSH_KEY, payCheckout } from "#local/client.ts";
 import { eventually } from "#test/drivers/builders.ts";
-import { freePort } from "#local/free-port.ts";
-import { joinTokenFor, seedCatalogue } from "#local/seed.ts";
+import { anAgentProcess } from "#test/harness/agent-process.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
 import { type LibvirtHost, openLibvirtHost } from "./two-hosts.ts";
@@ -21,7 +18,6 @@ import { type LibvirtHost, openLibvirtHost } from "./two-hosts.ts";
 /* The whole product with two KVM hosts, each with a libvirt of its own and an agent that is a process of its own. */
 
 const run = promisify(execFile);
-const AGENT = path.join(import.meta.dirname, "agent-process.ts");
 const Order = z.object({ state: z.string(), vmId: z.string().nullable() });
 const Vm = z.object({ status: z.string() });
 const Plan = z.object({
@@ -75,29 +71,23 @@ export type MoveHostProcess = Readonly<{
   virsh: (...args: string[]) => Promise<string>;
   /** The folders of its VMs' disks, consoles and trash. */
   at: (part: "disks" | "consoles" | "trash") => string;
-  log: string;
   close: () => Promise<void>;
 }>;
 
 async function openHost(name: string, folder: string, image: string, stack: TestStack) {
   const libvirt = await openLibvirtHost(name);
-  const { locationId } = await seedCatalogue(stack.deps);
   const at = (part: string) => path.join(folder, part);
   // QEMU runs as a user of its own, which must be able to pass through.
   await mkdir(folder, { mode: 0o711 });
-  for (const part of ["images", "disks", "seeds", "consoles", "trash", "agent"])
+  for (const part of ["images", "disks", "seeds", "consoles", "trash"])
     await mkdir(at(part), { mode: 0o711 });
   const file = path.join(at("images"), "tiny.qcow2");
   await copyFile(image, file, constants.COPYFILE_FICLONE);
   await chmod(file, 0o444);
-  const given = {
+  const agent = await anAgentProcess(stack, {
     name,
-    folder: at("agent"),
-    apiUrl: stack.apiUrl,
-    joinToken: await joinTokenFor(stack.deps, name, locationId),
-    // As on a host: an agent that begins anew is found where it was.
-    movesPort: await freePort(),
-    driver: {
+    driver: "kvm",
+    driverOptions: {
       imageDir: at("images"),
       diskDir: at("disks"),
       seedDir: at("seeds"),
@@ -106,25 +96,9 @@ async function openHost(name: string, folder: string, image: string, stack: Test
       network: { kind: "user" },
       emulationAllowed: true,
     },
-  };
-  const log = path.join(folder, "agent.log");
-  const [enter = "nsenter", ...words] = libvirt.enter;
-  let agent: ChildProcess;
-  let ended: Promise<unknown>;
-  const begin = () => {
-    agent = spawn(enter, [...words, process.execPath, AGENT, JSON.stringify(given)], {
-      stdio: ["ignore", "pipe", "pipe"],
-    });
-    ended = once(agent, "exit");
-    const to = createWriteStream(log, { flags: "a" });
-    agent.stdout?.pipe(to, { end: false });
-    agent.stderr?.pipe(to, { end: false });
-  };
-  begin();
-  const end = async () => {
-    agent.kill("SIGKILL");
-    await ended;
-  };
+    enter: libvirt.enter,
+  });
+  await agent.start();
   const virsh = async (...args: string[]) =>
     (await run("virsh", ["-q", "-c", libvirt.uri, ...args])).stdout;
   return {
@@ -132,13 +106,12 @@ async function openHost(name: string, folder: string, image: string, stack: Test
     libvirt,
     virsh,
     at,
-    log,
     killAgent: async () => {
-      await end();
-      begin();
+      await agent.kill();
+      await agent.start();
     },
     close: async () => {
-      await end();
+      await agent.kill();
       await libvirt.close();
     },
   };

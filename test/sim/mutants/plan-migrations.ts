@@ -46,7 +46,7 @@ export const PLAN_MIGRATIONS: readonly Mutant[] = [
   },
   {
     name: "plan migration: its totals are of one VM",
-    file: "db/billing/migration-vms.ts",
+    file: "db/billing/list-migration-vms.ts",
     find: "minor: sql<string>`sum(${planMigrationVms.differenceMinor})`,",
     replace: "minor: sql<string>`max(${planMigrationVms.differenceMinor})`,",
     plan: "plan-migrated",
