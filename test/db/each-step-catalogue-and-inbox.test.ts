@@ -1,6 +1,7 @@
 import { createHmac } from "node:crypto";
 import { v7 } from "uuid";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import { addImage, addLocation, addPlan } from "#commands/catalogue/add-catalogue.ts";
 import { addPlanVersion } from "#commands/catalogue/add-plan-version.ts";
 import { setImageSource } from "#commands/catalogue/set-image-source.ts";
@@ -61,7 +62,7 @@ const ringsAreLost = () => {
 
 /* The catalogue. Whoever asks again after a lost answer hears that the name is taken: it is there, once. */
 
-test("a plan is put on sale once", async () => {
+it("a plan is put on sale once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () =>
@@ -85,7 +86,7 @@ test("a plan is put on sale once", async () => {
 });
 
 // 6a 1
-test("a plan is changed once", async () => {
+it("a plan is changed once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => (await aWorld(cp)).planId,
@@ -109,7 +110,7 @@ test("a plan is changed once", async () => {
   expect(faults).toEqual([]);
 });
 
-test("an image is offered once", async () => {
+it("an image is offered once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () =>
@@ -132,7 +133,7 @@ test("an image is offered once", async () => {
 });
 
 // 12.7
-test("an image's source is set once, and its checksum with it", async () => {
+it("an image's source is set once, and its checksum with it", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => (await aWorld(cp)).imageId,
@@ -153,7 +154,7 @@ test("an image's source is set once, and its checksum with it", async () => {
   expect(faults).toEqual([]);
 });
 
-test("a location is opened once", async () => {
+it("a location is opened once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => ({ name: `l${v7()}`, city: "Bonn", country: "DE", nameservers: [] }),
@@ -165,7 +166,7 @@ test("a location is opened once", async () => {
   expect(faults).toEqual([]);
 });
 
-test("a block of addresses is given to a location once", async () => {
+it("a block of addresses is given to a location once", async () => {
   let block = 0;
   const faults = await faultsOf(
     {
@@ -183,7 +184,7 @@ test("a block of addresses is given to a location once", async () => {
   expect(faults).toEqual([]);
 });
 
-test("a join token that nobody heard of is replaced by another, and works no less", async () => {
+it("a join token that nobody heard of is replaced by another, and works no less", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {
@@ -203,7 +204,7 @@ test("a join token that nobody heard of is replaced by another, and works no les
 
 /* What comes from the provider. */
 
-test("a signed delivery is stored once, and applied once", async () => {
+it("a signed delivery is stored once, and applied once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {
@@ -226,7 +227,7 @@ test("a signed delivery is stored once, and applied once", async () => {
   expect(faults).toEqual([]);
 });
 
-test("deliveries that never came are fetched, and applied once", async () => {
+it("deliveries that never came are fetched, and applied once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {
@@ -251,7 +252,7 @@ test("deliveries that never came are fetched, and applied once", async () => {
   expect(faults).toEqual([]);
 });
 
-test("a delivery whose ring was lost is rung for, and applied once", async () => {
+it("a delivery whose ring was lost is rung for, and applied once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {
@@ -276,7 +277,7 @@ test("a delivery whose ring was lost is rung for, and applied once", async () =>
   expect(faults).toEqual([]);
 });
 
-test("a payment that comes after its order was given up, without room for it, is given back once", async () => {
+it("a payment that comes after its order was given up, without room for it, is given back once", async () => {
   cp.stripe.trouble.behindMs = 120_000;
   const faults = await faultsOf(
     {
@@ -308,7 +309,7 @@ test("a payment that comes after its order was given up, without room for it, is
   expect(faults).toEqual([]);
 });
 
-test("a refund that the bank sent back is booked back once", async () => {
+it("a refund that the bank sent back is booked back once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {
@@ -331,7 +332,7 @@ test("a refund that the bank sent back is booked back once", async () => {
   expect(faults).toEqual([]);
 });
 
-test("a refund that staff made in Stripe's dashboard is booked once", async () => {
+it("a refund that staff made in Stripe's dashboard is booked once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {
@@ -381,7 +382,7 @@ test.each([
 });
 
 // 4b A7
-test("a delete that takes over from a making ends it, and pays it back, once", async () => {
+it("a delete that takes over from a making ends it, and pays it back, once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {
@@ -404,7 +405,7 @@ test("a delete that takes over from a making ends it, and pays it back, once", a
   expect(faults).toEqual([]);
 });
 
-test("an action that no host confirms ends once", async () => {
+it("an action that no host confirms ends once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {
@@ -422,7 +423,7 @@ test("an action that no host confirms ends once", async () => {
   expect(faults).toEqual([]);
 });
 
-test("a first password that nobody took in time is erased once", async () => {
+it("a first password that nobody took in time is erased once", async () => {
   const faults = await faultsOf(
     {
       arrange: async () => {

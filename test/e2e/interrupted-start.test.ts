@@ -3,11 +3,12 @@ import { once } from "node:events";
 import { chmod, mkdir, readFile, readdir, rm, stat, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { z } from "zod";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect } from "vitest";
 import { until } from "#local/client.ts";
 import { loadSaved } from "#local/saved-secrets.ts";
 import { busyPort, freePorts, portsFrom } from "#local/ports.ts";
 import { dataFolderOf } from "#local/postgres-place.ts";
+import { costlyTest as test } from "#test/harness/costly-test.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aFolder } from "#test/harness/stack.ts";
 
@@ -98,9 +99,8 @@ describe.runIf(process.platform === "linux")("npm start", () => {
     await nothingIsLeft();
   });
 
-  test.each(["the first line", "Postgres"])(
-    "interrupted at %s while it starts, ends cleanly and leaves nothing",
-    async (moment) => {
+  for (const moment of ["the first line", "Postgres"])
+    test(`interrupted at ${moment} while it starts, ends cleanly and leaves nothing`, async () => {
       const started = start();
       await heard(started, "Berth is starting");
       if (moment === "Postgres")
@@ -114,8 +114,7 @@ describe.runIf(process.platform === "linux")("npm start", () => {
       expect(await end(started, "SIGINT")).toBe(0);
       expect(started.said()).not.toMatch(/error|berth:/i);
       await nothingIsLeft();
-    },
-  );
+    });
 
   test("whose output nobody reads any more ends, and leaves nothing", async () => {
     const shell = spawn(

@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import path from "node:path";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect } from "vitest";
 import { listPlans } from "#db/catalogue/catalogue.ts";
 import { openDriver } from "#host-agent/drivers/open-driver.ts";
 import type { LocalHost } from "#local/agents.ts";
@@ -10,6 +10,7 @@ import { freePorts, type Ports } from "#local/ports.ts";
 import { CorruptFolder, loadSaved, save } from "#local/saved-secrets.ts";
 import { anActiveVm } from "#test/harness/customer.ts";
 import { runSql } from "#test/harness/database.ts";
+import { costlyTest as test } from "#test/harness/costly-test.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aFolder, openStack } from "#test/harness/stack.ts";
 
@@ -205,29 +206,28 @@ describe("a stack does not start", () => {
   const startOn = async () =>
     (await openStack({ home: { folder, ports: await freePorts() } })).close();
 
-  test.each(['{"databasePassword": "x"', '{"name": "berth"}', ""])(
-    "with the secrets %j",
-    async (text) => {
+  for (const text of ['{"databasePassword": "x"', '{"name": "berth"}', ""])
+    test(`with the secrets ${JSON.stringify(text)}`, async () => {
       await writeFile(path.join(folder, "secrets.json"), text);
       await expect(startOn()).rejects.toThrow(
         /^[^\n]*secrets\.json is not what `npm start` writes[^\n]*$/,
       );
-    },
-  );
+    });
 
   test("with a database whose secrets are gone", async () => {
     await aDatabase({ PG_VERSION: "18\n" });
     await expect(startOn()).rejects.toThrow(/^[^\n]*secrets\.json is missing[^\n]*$/);
   });
 
-  test.each([
+  for (const { name, files } of [
     { name: "without its version", files: { "base/1": "x" } },
     { name: "that is mostly missing", files: { PG_VERSION: "18\n" } },
-  ])("with a database $name", async ({ files }) => {
-    await loadSaved(folder);
-    await aDatabase(files);
-    await expect(startOn()).rejects.toThrow(/^[^\n]*postgres[^\n]*$/i);
-  });
+  ])
+    test(`with a database ${name}`, async () => {
+      await loadSaved(folder);
+      await aDatabase(files);
+      await expect(startOn()).rejects.toThrow(/^[^\n]*postgres[^\n]*$/i);
+    });
 });
 
 /** Something at the place of the database. */

@@ -69,7 +69,7 @@ export async function runEachStep<S>(cp: ControlPlane, scenario: Scenario<S>): P
 }
 
 /** Between the first and the last point, so many are tried in the short form. */
-const MOST_BETWEEN = 4;
+const MOST_BETWEEN = 2;
 
 /** The points at which it is to fail. */
 function triedOf(points: readonly string[]): readonly { n: number; at: string }[] {

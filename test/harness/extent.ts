@@ -31,6 +31,14 @@ export function sampled<T>(purpose: string, all: readonly T[], least: number): r
     .flatMap((n) => all.slice(n, n + 1));
 }
 
+/**
+ * Whether a costly test has its turn: one in so many has, drawn by what it is called here; in the long form each (or one
+ * in `ONE_IN`). For `test.runIf`, so that what was left out is told as skipped.
+ */
+export function hasItsTurn(name: string, oneIn: number): boolean {
+  return diceFor(name).int(1, LONG ? ONE_IN : oneIn) === 1;
+}
+
 /** So many that follow one another, of all; the first of them is drawn. */
 export function drawnStart(purpose: string, all: number, many: number): number {
   return diceFor(purpose).int(1, all - many + 1);

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import { sampled } from "#test/harness/extent.ts";
 import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { aDesiredVm, eventually, SECRETS } from "../drivers/builders.ts";
@@ -34,7 +35,7 @@ describe.skipIf(noPwsh !== null)(
     };
     afterEach(() => world.close());
 
-    test("each NIC has its pinned MAC, its own address alone, its VLAN and its limit in bits", async () => {
+    it("each NIC has its pinned MAC, its own address alone, its VLAN and its limit in bits", async () => {
       const driver = await open();
       const nics = [
         { mac: "52:54:00:00:00:0a", address: "192.0.2.10", vlan: 42, bandwidthMbit: 250 },
@@ -137,7 +138,7 @@ describe.skipIf(noPwsh !== null)(
       },
     );
 
-    test("4b A4: a disk of generation 1, which is on IDE, grows only while the VM is off", async () => {
+    it("4b A4: a disk of generation 1, which is on IDE, grows only while the VM is off", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: { ...world.image, firmware: "bios" } });
       await driver.create(vm);
@@ -149,7 +150,7 @@ describe.skipIf(noPwsh !== null)(
       expect(await driver.list()).toMatchObject([{ size: grown.size }]);
     });
 
-    test("4b A4: Windows Server 2012 R2 says that it has no signatures but Windows' own, and refuses others", async () => {
+    it("4b A4: Windows Server 2012 R2 says that it has no signatures but Windows' own, and refuses others", async () => {
       const driver = await open({ Windows: "2012r2" });
       expect((await driver.facts()).capabilities).toMatchObject({
         bios: true,
@@ -167,7 +168,7 @@ describe.skipIf(noPwsh !== null)(
       expect(await world.vms()).toEqual([]);
     });
 
-    test("the limit of IOPS is set, changed while it runs, and taken away", async () => {
+    it("the limit of IOPS is set, changed while it runs, and taken away", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image, diskIops: 500 });
       await driver.create(vm);
@@ -179,7 +180,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await only()).HardDrives[0]?.MaximumIOPS).toBe(0);
     });
 
-    test("6a 2: limits are changed while it runs, as PowerShell is told, and seen as Hyper-V has them", async () => {
+    it("6a 2: limits are changed while it runs, as PowerShell is told, and seen as Hyper-V has them", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -211,7 +212,7 @@ describe.skipIf(noPwsh !== null)(
       ]);
     });
 
-    test("6a 2: what grows while it runs is its memory, where that is static", async () => {
+    it("6a 2: what grows while it runs is its memory, where that is static", async () => {
       const driver = await open();
       expect((await driver.facts()).capabilities).toMatchObject({
         hotResize: true,
@@ -227,7 +228,7 @@ describe.skipIf(noPwsh !== null)(
       });
     });
 
-    test("with dynamic memory a VM may shrink to the share that the host says, and is seen as ordered", async () => {
+    it("with dynamic memory a VM may shrink to the share that the host says, and is seen as ordered", async () => {
       world = await aWorld();
       const driver = world.open({ dynamicMemoryMinimumPercent: 50 });
       const vm = aDesiredVm({
@@ -288,7 +289,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]).toMatchObject({ power: "running", size: vm.size });
     });
 
-    test("what no stop helps against is refused before it, whatever else is to change", async () => {
+    it("what no stop helps against is refused before it, whatever else is to change", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -299,7 +300,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]).toMatchObject({ power: "running", size: vm.size });
     });
 
-    test("more vCPUs than the host has threads are refused, and nothing has changed", async () => {
+    it("more vCPUs than the host has threads are refused, and nothing has changed", async () => {
       const driver = await open({ LogicalProcessors: 4 });
       const vm = aDesiredVm({ image: world.image });
       const size = { ...vm.size, vcpus: 5 };
@@ -309,7 +310,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]?.size).toEqual(vm.size);
     });
 
-    test("the script itself, asked past the driver, changes nothing that it cannot finish", async () => {
+    it("the script itself, asked past the driver, changes nothing that it cannot finish", async () => {
       const driver = await open({ LogicalProcessors: 4 });
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -345,7 +346,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await only()).ProcessorCount).toBe(1);
     });
 
-    test("memory that is not in whole steps of 2 MiB, or below 32, is refused before anything is made", async () => {
+    it("memory that is not in whole steps of 2 MiB, or below 32, is refused before anything is made", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image });
       const sizes = [131, 30].map((memoryMib) => ({ ...vm.size, vcpus: 2, memoryMib }));
@@ -362,7 +363,7 @@ describe.skipIf(noPwsh !== null)(
       expect(await only()).toMatchObject({ ProcessorCount: 1, MemoryStartup: 128 * 2 ** 20 });
     });
 
-    test("a host starts what it has memory for, all running VMs together", async () => {
+    it("a host starts what it has memory for, all running VMs together", async () => {
       const driver = await open({ MemoryBytes: 200 * 2 ** 20 });
       const [first, second] = [
         aDesiredVm({ image: world.image }),
@@ -379,7 +380,7 @@ describe.skipIf(noPwsh !== null)(
       await driver.start(second);
     });
 
-    test("nothing starts by itself when the host does, and Notes of a person stay", async () => {
+    it("nothing starts by itself when the host does, and Notes of a person stay", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -396,7 +397,7 @@ describe.skipIf(noPwsh !== null)(
       );
     });
 
-    test("a disk that is gone makes the VM incomplete, and is not made anew", async () => {
+    it("a disk that is gone makes the VM incomplete, and is not made anew", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -406,7 +407,7 @@ describe.skipIf(noPwsh !== null)(
       expect(existsSync(path.join(world.root, "vms", vm.vmId, "disk.vhdx"))).toBe(false);
     });
 
-    test("an image larger than the ordered disk is refused", async () => {
+    it("an image larger than the ordered disk is refused", async () => {
       const driver = await open();
       await writeFile(
         path.join(world.folder, "images", "large.vhdx"),
@@ -416,7 +417,7 @@ describe.skipIf(noPwsh !== null)(
       await expect(driver.create(vm)).rejects.toMatchObject({ code: "unsupported" });
     });
 
-    test("the seed is erased once the guest was seen, and the VM stays complete", async () => {
+    it("the seed is erased once the guest was seen, and the VM stays complete", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -430,7 +431,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]).toMatchObject({ complete: true, power: "running" });
     });
 
-    test("a creation that is cut after its drives, and done again, makes a VM that may read its new seed", async () => {
+    it("a creation that is cut after its drives, and done again, makes a VM that may read its new seed", async () => {
       const driver = await open({ FailWith: { "Set-VMNetworkAdapter": "OperationFailed" } });
       const vm = aDesiredVm({ image: world.image });
       await expect(driver.create(vm)).rejects.toMatchObject({ code: "driver_failed" });
@@ -441,7 +442,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]).toMatchObject({ power: "running", seeded: true });
     });
 
-    test("a medium that is gone, or is another file than the one attached, keeps a VM from starting", async () => {
+    it("a medium that is gone, or is another file than the one attached, keeps a VM from starting", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -454,7 +455,7 @@ describe.skipIf(noPwsh !== null)(
       await driver.start(vm);
     });
 
-    test("a guest can be asked to reboot from 2016 on, and stays in its boot epoch", async () => {
+    it("a guest can be asked to reboot from 2016 on, and stays in its boot epoch", async () => {
       const driver = await open({ GuestBootMs: 0 });
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -469,7 +470,7 @@ describe.skipIf(noPwsh !== null)(
       await expect(old.once(vm, "reboot")).rejects.toMatchObject({ code: "unsupported" });
     });
 
-    test("a guest that boots cannot be asked to stop yet: the call returns, and it runs on", async () => {
+    it("a guest that boots cannot be asked to stop yet: the call returns, and it runs on", async () => {
       const driver = await open({ GuestBootMs: 600_000 });
       const vm = aDesiredVm({ image: world.image });
       await driver.create(vm);
@@ -510,7 +511,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]?.guest?.hostname).toBe(taken);
     });
 
-    test("Notes of an older epoch, as a checkpoint brings them back, do not take the VM away", async () => {
+    it("Notes of an older epoch, as a checkpoint brings them back, do not take the VM away", async () => {
       const driver = await open();
       const vm = aDesiredVm({ image: world.image, ownerEpoch: 5 });
       await driver.create(vm);
@@ -525,7 +526,7 @@ describe.skipIf(noPwsh !== null)(
       ).toContain("epoch=5");
     });
 
-    test("the host's disk is the volume that holds the root: a mount point, or a shared volume of a cluster", async () => {
+    it("the host's disk is the volume that holds the root: a mount point, or a shared volume of a cluster", async () => {
       world = await aWorld();
       const volumes = [
         { Name: "/", Capacity: 100 * 2 ** 30 },
@@ -610,7 +611,7 @@ describe.skipIf(noPwsh !== null)(
       expect((await driver.list())[0]?.size).toEqual(came === "done" ? size : vm.size);
     });
 
-    test("a missing virtual switch is told before any VM is made", async () => {
+    it("a missing virtual switch is told before any VM is made", async () => {
       world = await aWorld();
       const driver = world.open({ switch: "Elsewhere" });
       await expect(driver.facts()).rejects.toMatchObject({

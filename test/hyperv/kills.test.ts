@@ -134,7 +134,7 @@ const OF_WINDOWS: Case = {
  * A call of a cmdlet has two edges: before its first change, and after its last. Each kill costs a new PowerShell, so
  * that of many edges so many are taken, other ones each day (`extent.ts`); in the long form all are.
  */
-const MOST_EDGES = 3;
+const MOST_EDGES = 1;
 const chosen = (operation: string, edges: number): readonly number[] =>
   sampled(
     `edges of ${operation}`,
@@ -144,7 +144,7 @@ const chosen = (operation: string, edges: number): readonly number[] =>
 /** So many moments that nobody chose. */
 const MOMENTS = LONG ? 2 : 1;
 /** Of the kills some come too late to hit anything. */
-const LEAST_KILLS = LONG ? 100 : 40;
+const LEAST_KILLS = LONG ? 100 : 15;
 /** When to kill, in whole milliseconds below `ms`. What that hits is the machine's affair. */
 const moments = diceFor("moments of kills");
 const momentBelow = (ms: number): number => moments.int(0, ms - 1);

@@ -5,6 +5,7 @@ import path from "node:path";
 import { promisify } from "node:util";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Clock } from "#core/ports.ts";
+import { sampled } from "#test/harness/extent.ts";
 import { selftest } from "#host-agent/drivers/hyperv/selftest.ts";
 import { eventually, randomIds, realClock } from "../drivers/builders.ts";
 import { aWorld, noPwsh, pwsh, standinModule, WINDOWS, type World } from "./world.ts";
@@ -49,13 +50,16 @@ describe.skipIf(noPwsh !== null)(`the self-test of a Hyper-V host${skipped}`, ()
   };
   const nothing = { vms: [], folders: [], trash: [] };
 
-  test.each(WINDOWS)("passes on a stand-in of %s and leaves nothing", async (Windows) => {
-    await world.configure({ Windows });
-    const steps = await selftest({ ...world.options, ids: randomIds }, world.image);
-    expect(steps.filter((step) => !step.ok)).toEqual([]);
-    expect(steps.map((step) => step.step)).toContain("delete checkpoint");
-    expect(await left()).toEqual(nothing);
-  });
+  test.each(sampled("self-test of a host", WINDOWS, 2))(
+    "passes on a stand-in of %s and leaves nothing",
+    async (Windows) => {
+      await world.configure({ Windows });
+      const steps = await selftest({ ...world.options, ids: randomIds }, world.image);
+      expect(steps.filter((step) => !step.ok)).toEqual([]);
+      expect(steps.map((step) => step.step)).toContain("delete checkpoint");
+      expect(await left()).toEqual(nothing);
+    },
+  );
 
   test("is what `berth-agent selftest` runs, with a PowerShell of the operator's own", async () => {
     const [args, options] = await command();

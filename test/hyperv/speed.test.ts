@@ -1,6 +1,7 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterEach, describe, expect } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { aDesiredVm, realClock } from "../drivers/builders.ts";
 import { aWorld, noPwsh, type World } from "./world.ts";
@@ -58,7 +59,7 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
     }
   }
 
-  test("500 VMs are listed in one round trip, for a few seconds of the CPU", async ({ task }) => {
+  it("500 VMs are listed in one round trip, for a few seconds of the CPU", async ({ task }) => {
     world = await aWorld();
     // What they are limited to is asked once a minute: here, before they are counted.
     const still = realClock.now();
@@ -98,7 +99,7 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
     expect(cpu).toBeLessThanOrEqual(4500);
   });
 
-  test("500 running VMs are counted in one round trip, and as many cmdlets as one VM takes", async ({
+  it("500 running VMs are counted in one round trip, and as many cmdlets as one VM takes", async ({
     task,
   }) => {
     world = await aWorld();
@@ -130,7 +131,7 @@ describe.skipIf(noPwsh !== null)(`the time it takes${skipped}`, () => {
     };
   });
 
-  test("a warm start adds at most 50 ms to the cmdlet's own time, beside 500 VMs", async ({
+  it("a warm start adds at most 50 ms to the cmdlet's own time, beside 500 VMs", async ({
     task,
   }) => {
     world = await aWorld();

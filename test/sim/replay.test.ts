@@ -33,9 +33,15 @@ async function runInTurn(
   });
   return results;
 }
-/** A long one, with which the threads are at it for three times as long, in the whole run. */
-const ONE = LONG ? 7 : 5;
 const plainly = (seed: number) => ({ seed, path: null, shrink: false });
+const fromFile = async (name: string) => ({
+  ...plainly(0),
+  plan: await readPlan(path.join(REGRESSIONS, name)),
+});
+/** Two worlds in which much happens; in the short form two short ones. */
+const TWO = LONG
+  ? [plainly(7), plainly(11)]
+  : await Promise.all(["reboot-done-twice.json", "undone-vm-entitled-anew.json"].map(fromFile));
 const toldBy = ({ traceHash, trace, faults, steps }: SeedResult) => ({
   traceHash,
   trace: trace.join(""),
@@ -44,7 +50,8 @@ const toldBy = ({ traceHash, trace, faults, steps }: SeedResult) => ({
 });
 
 test("a seed has one trace, byte for byte, after whichever seeds and on whichever thread", async () => {
-  const [one, other] = [plainly(ONE), plainly(11)];
+  const [one, other] = TWO;
+  if (!one || !other) throw new Error("there are no two");
   const [[first, second, again], [secondAlone, firstAfter]] = await Promise.all([
     runInTurn([one, other, one]),
     runInTurn([other, one]),
@@ -57,24 +64,28 @@ test("a seed has one trace, byte for byte, after whichever seeds and on whicheve
   expect(first.trace.length).toBeGreaterThan(100);
 });
 
-test("a planted defect is caught, becomes a few steps, and its printed path replays it", async () => {
-  const mutant = "reservation: room is held and not counted";
-  const asPrinted = (by: SeedResult | undefined) => ({
-    seed: 4,
-    path: by?.failure?.path ?? "",
-    shrink: false,
-  });
-  const [found, replayed] = await runInTurn([{ seed: 4, path: null, shrink: true }], {
-    mutant,
-    more: ([first]) => asPrinted(first),
-  });
-  const failure = found?.failure;
-  expect(failure).toMatchObject({ invariant: 14 });
-  expect(failure?.plan.steps.length).toBeLessThanOrEqual(5);
-  expect(replayed?.failure).toEqual(failure);
-  const [healthy] = await runInTurn([asPrinted(found)]);
-  expect(healthy?.failure).toBeNull();
-});
+// Tries up to 120 plans to make one smaller.
+test.runIf(LONG)(
+  "a planted defect is caught, becomes a few steps, and its printed path replays it",
+  async () => {
+    const mutant = "reservation: room is held and not counted";
+    const asPrinted = (by: SeedResult | undefined) => ({
+      seed: 4,
+      path: by?.failure?.path ?? "",
+      shrink: false,
+    });
+    const [found, replayed] = await runInTurn([{ seed: 4, path: null, shrink: true }], {
+      mutant,
+      more: ([first]) => asPrinted(first),
+    });
+    const failure = found?.failure;
+    expect(failure).toMatchObject({ invariant: 14 });
+    expect(failure?.plan.steps.length).toBeLessThanOrEqual(5);
+    expect(replayed?.failure).toEqual(failure);
+    const [healthy] = await runInTurn([asPrinted(found)]);
+    expect(healthy?.failure).toBeNull();
+  },
+);
 
 test("each mutant has a name of its own, stands once in its file, and is a program with it", () => {
   const wrong: string[] = [];

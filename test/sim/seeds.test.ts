@@ -5,14 +5,14 @@ import { FULL_RUN, runSeeds, seedsFrom } from "./pool.ts";
 import type { SeedResult } from "./seed-run.ts";
 
 /** As many as have shown every kind of fault; in the short form some of those of a whole run (`run.ts`). */
-const SEEDS = LONG ? 50 : 8;
+const SEEDS = LONG ? 50 : 4;
 /** Another range than the usual one, for whoever wants to look further: `BERTH_SIM_FROM=1000 npm test`. */
 const FROM = Number(
   process.env["BERTH_SIM_FROM"] ?? (LONG ? 1 : drawnStart("seeds", FULL_RUN, SEEDS)),
 );
 
-/** Of the kinds of faults, so many may be missing from so few seeds. */
-const MOST_MISSED = 10;
+/** So many kinds of faults may be missing: from a few seeds, half of them. */
+const MOST_MISSED = LONG ? 0 : FAULT_KINDS.length / 2;
 const ENDS = ["active", "completed", "expired", "refunded"];
 
 test(`seeds ${FROM} to ${FROM + SEEDS - 1} keep every invariant`, async () => {
@@ -35,7 +35,7 @@ test(`seeds ${FROM} to ${FROM + SEEDS - 1} keep every invariant`, async () => {
   const happened = new Set(results.flatMap(({ faults }) => Object.keys(faults)));
   const missed = FAULT_KINDS.filter((kind) => !happened.has(kind) && !SELDOM.has(kind));
   expect(missed.length, `these never happened: ${missed.join(", ")}`).toBeLessThanOrEqual(
-    LONG ? 0 : MOST_MISSED,
+    MOST_MISSED,
   );
   const ends = new Set(results.flatMap(({ orders }) => Object.keys(orders)));
   expect([...ends]).toEqual(expect.arrayContaining(LONG ? ENDS : ENDS.slice(0, 1)));

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, expect } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import { followPlanMigration } from "#commands/billing/follow-plan-migration.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
@@ -32,7 +33,7 @@ async function aMovingVm() {
   return { of, id, vmId: of.vmIds[0] ?? "" };
 }
 
-test("the turn of a VM that must move ends as one move, with the room for what it becomes, and no change", async () => {
+it("the turn of a VM that must move ends as one move, with the room for what it becomes, and no change", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => begun(cp, await noRoomAtHome(cp, { vms: 1, others: [4] })),
     act: follow,
@@ -52,7 +53,7 @@ test("the turn of a VM that must move ends as one move, with the room for what i
   expect(each.undisturbed.filter((line) => line.startsWith("plan_changes"))).toEqual([]);
 });
 
-test("a VM that has arrived is noted and changed once", async () => {
+it("a VM that has arrived is noted and changed once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { of, id, vmId } = await aMovingVm();
@@ -72,7 +73,7 @@ test("a VM that has arrived is noted and changed once", async () => {
   );
 });
 
-test("a move that was turned back is a failure, once, and leaves the VM as it was", async () => {
+it("a move that was turned back is a failure, once, and leaves the VM as it was", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { of, id, vmId } = await aMovingVm();
@@ -94,7 +95,7 @@ test("a move that was turned back is a failure, once, and leaves the VM as it wa
   );
 });
 
-test("a VM that drifted after it had arrived gives the room back that was held for it, once", async () => {
+it("a VM that drifted after it had arrived gives the room back that was held for it, once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { of, id, vmId } = await aMovingVm();

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { differencesOf, runEachStep } from "#test/harness/each-step.ts";
@@ -41,7 +42,7 @@ async function aBegunChange(pays?: Parameters<typeof paysWith>[2]) {
   return { vm, id: change.id };
 }
 
-test("taking a quote ends as one change, and room for both sizes", async () => {
+it("taking a quote ends as one change, and room for both sizes", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const vm = await aVmToResize(cp);
@@ -56,7 +57,7 @@ test("taking a quote ends as one change, and room for both sizes", async () => {
   );
 });
 
-test("paying and telling the host ends as one payment and one size", async () => {
+it("paying and telling the host ends as one payment and one size", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => (await aBegunChange()).id,
     act: follow,
@@ -69,7 +70,7 @@ test("paying and telling the host ends as one payment and one size", async () =>
   );
 });
 
-test("what was seen is committed once", async () => {
+it("what was seen is committed once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { vm, id } = await aBegunChange();
@@ -87,7 +88,7 @@ test("what was seen is committed once", async () => {
   );
 });
 
-test("what was not seen goes back once, with its money", async () => {
+it("what was not seen goes back once, with its money", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { id } = await aBegunChange();
@@ -105,7 +106,7 @@ test("what was not seen goes back once, with its money", async () => {
   );
 });
 
-test("what was not paid is void once, and its room free", async () => {
+it("what was not paid is void once, and its room free", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { id } = await aBegunChange("chargeCustomerFail");
@@ -134,7 +135,7 @@ async function aPaidPage(): Promise<string> {
   return change.id;
 }
 
-test("what was paid on its page is one credit and one change of price", async () => {
+it("what was paid on its page is one credit and one change of price", async () => {
   const each = await runEachStep(cp, {
     arrange: aPaidPage,
     act: follow,
@@ -147,7 +148,7 @@ test("what was paid on its page is one credit and one change of price", async ()
   );
 });
 
-test("what was paid on its page as its hour ended goes back once", async () => {
+it("what was paid on its page as its hour ended goes back once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const id = await aPaidPage();

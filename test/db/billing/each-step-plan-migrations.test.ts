@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import { changeMigration } from "#commands/billing/change-plan-migration.ts";
 import { beginMigration } from "#commands/billing/plan-migration.ts";
 import { followPlanMigration } from "#commands/billing/follow-plan-migration.ts";
@@ -36,7 +37,7 @@ async function again(id: string): Promise<void> {
 }
 const follow = (id: string) => followPlanMigration(cp.deps, id);
 
-test("beginning what a dry run showed ends as one that was begun", async () => {
+it("beginning what a dry run showed ends as one that was begun", async () => {
   const begin = async (of: Awaited<ReturnType<typeof grown>>, hash: string | null) =>
     beginMigration(cp.deps, of.staff, askedOf(of, { announceDays: 9 }), hash ?? undefined);
   const each = await runEachStep(cp, {
@@ -55,7 +56,7 @@ test("beginning what a dry run showed ends as one that was begun", async () => {
   );
 });
 
-test("a VM's turn ends as one change", async () => {
+it("a VM's turn ends as one change", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => begun(cp, await grown(1)),
     act: follow,
@@ -70,7 +71,7 @@ test("a VM's turn ends as one change", async () => {
   );
 });
 
-test("a change that has ended is noted once, and the job with it", async () => {
+it("a change that has ended is noted once, and the job with it", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const of = await grown(1);
@@ -91,7 +92,7 @@ test("a change that has ended is noted once, and the job with it", async () => {
   );
 });
 
-test("a VM that drifted is left as it is, and told of once", async () => {
+it("a VM that drifted is left as it is, and told of once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const of = await grown(1);
@@ -109,7 +110,7 @@ test("a VM that drifted is left as it is, and told of once", async () => {
   );
 });
 
-test("stopping ends as one that is stopped", async () => {
+it("stopping ends as one that is stopped", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const of = await grown(1);
@@ -122,7 +123,7 @@ test("stopping ends as one that is stopped", async () => {
   expect(each.undisturbed).toEqual(expect.arrayContaining(lines(/^plan_migrations .*"stopped"/)));
 });
 
-test("telling owners tells each of them, and whoever was told is not told again but after a crash", async () => {
+it("telling owners tells each of them, and whoever was told is not told again but after a crash", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => begun(cp, await grown(1), { announceDays: 9 }),
     act: follow,

@@ -1,5 +1,6 @@
 import { v7 } from "uuid";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import { addHost, issueJoinToken } from "#commands/hosts/add-host.ts";
 import { enrollHost } from "#commands/hosts/enroll-host.ts";
 import { openAgentSession } from "#commands/hosts/open-agent-session.ts";
@@ -56,7 +57,7 @@ test.each([
   );
 });
 
-test("the first report of a guest makes the order active once", async () => {
+it("the first report of a guest makes the order active once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const world = await aWorld(cp);
@@ -73,7 +74,7 @@ test("the first report of a guest makes the order active once", async () => {
   );
 });
 
-test("the report that a VM is gone frees its place and ends its order once", async () => {
+it("the report that a VM is gone frees its place and ends its order once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { world, vm } = await anActiveWorld();
@@ -97,7 +98,7 @@ test("the report that a VM is gone frees its place and ends its order once", asy
   );
 });
 
-test("a batch of samples counts once", async () => {
+it("a batch of samples counts once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { world, vm } = await anActiveWorld();
@@ -119,7 +120,7 @@ test("a batch of samples counts once", async () => {
   );
 });
 
-test("enrolling with one token and one key gives the host one identity", async () => {
+it("enrolling with one token and one key gives the host one identity", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { locationId } = await aWorld(cp);
@@ -137,7 +138,7 @@ test("enrolling with one token and one key gives the host one identity", async (
   );
 });
 
-test("adding a host whose answer was lost is finished by asking for another token", async () => {
+it("adding a host whose answer was lost is finished by asking for another token", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { locationId } = await aWorld(cp);
@@ -164,7 +165,7 @@ async function hostIdOf(name: string): Promise<string> {
   return String(row?.["id"]);
 }
 
-test("what the relay could not send goes out when its lease has ended", async () => {
+it("what the relay could not send goes out when its lease has ended", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { world, vm } = await anActiveWorld();

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import { followDrain } from "#commands/moves/follow-drain.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import {
@@ -23,7 +24,7 @@ afterEach(() => cp.drop());
 const lines = (...patterns: readonly RegExp[]) =>
   patterns.map((line) => expect.stringMatching(line));
 
-test("beginning what a dry run showed ends as one that was begun", async () => {
+it("beginning what a dry run showed ends as one that was begun", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const of = await aHostToEmpty(cp, { vms: 1, others: [1] });
@@ -38,7 +39,7 @@ test("beginning what a dry run showed ends as one that was begun", async () => {
   );
 });
 
-test("a round begins the move of a VM once", async () => {
+it("a round begins the move of a VM once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () =>
       (await beginsToDrain(cp, await aHostToEmpty(cp, { vms: 1, others: [1] }), { maxParallel: 1 }))
@@ -52,7 +53,7 @@ test("a round begins the move of a VM once", async () => {
   );
 });
 
-test("a move that has ended is noted once, and the drain with it", async () => {
+it("a move that has ended is noted once, and the drain with it", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const of = await aHostToEmpty(cp, { vms: 1, others: [1] });

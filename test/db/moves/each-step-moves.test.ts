@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import type { EventName } from "#core/contracts/events.ts";
 import type { MoveMethod, MoveStep } from "#core/moves/move.ts";
 import { beginMove, showMove, type BegunMove } from "#commands/moves/begin-move.ts";
@@ -29,7 +30,7 @@ afterEach(() => cp.drop());
 const lines = (...patterns: readonly RegExp[]) =>
   patterns.map((line) => expect.stringMatching(line));
 
-test("a move is begun once", async () => {
+it("a move is begun once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const vm = await aMovableVm(cp);

@@ -1,5 +1,6 @@
 import { v7 } from "uuid";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect } from "vitest";
+import { costlyTest as it } from "#test/harness/costly-test.ts";
 import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import { cancelSubscription } from "#commands/billing/cancel-subscription.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
@@ -26,7 +27,7 @@ afterEach(() => cp.drop());
 const lines = (...patterns: readonly RegExp[]) =>
   patterns.map((line) => expect.stringMatching(line));
 
-test("placing an order ends as one order at whichever step it was cut short", async () => {
+it("placing an order ends as one order at whichever step it was cut short", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => ({ world: await aWorld(cp), key: v7() }),
     act: ({ world, key }) => sendOrder(cp, world, { key }),
@@ -40,7 +41,7 @@ test("placing an order ends as one order at whichever step it was cut short", as
   );
 });
 
-test("applying a payment ends as one VM and one booking", async () => {
+it("applying a payment ends as one VM and one booking", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       await aPaidOrder(cp, await aWorld(cp));
@@ -59,7 +60,7 @@ test("applying a payment ends as one VM and one booking", async () => {
   );
 });
 
-test("giving up an unpaid order frees its place once", async () => {
+it("giving up an unpaid order frees its place once", async () => {
   // Stripe's clock is behind ours, so that it is the sweep that closes the session.
   cp.stripe.trouble.behindMs = 120_000;
   const each = await runEachStep(cp, {
@@ -78,7 +79,7 @@ test("giving up an unpaid order frees its place once", async () => {
   );
 });
 
-test("a paid order without a VM in time is undone once, and its money given back once", async () => {
+it("a paid order without a VM in time is undone once, and its money given back once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       await aProvisionedVm(cp, await aWorld(cp));
@@ -95,7 +96,7 @@ test("a paid order without a VM in time is undone once, and its money given back
   );
 });
 
-test("a VM that runs in silence makes its order active once", async () => {
+it("a VM that runs in silence makes its order active once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const world = await aWorld(cp);
@@ -113,7 +114,7 @@ test("a VM that runs in silence makes its order active once", async () => {
   );
 });
 
-test("a refund is made once and booked once", async () => {
+it("a refund is made once and booked once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { orderId } = await aProvisionedVm(cp, await aWorld(cp));
@@ -136,7 +137,7 @@ test("a refund is made once and booked once", async () => {
   );
 });
 
-test("a subscription is cancelled once", async () => {
+it("a subscription is cancelled once", async () => {
   const each = await runEachStep(cp, {
     arrange: async () => {
       const { vmId } = await anActiveVm(cp, await aWorld(cp));
