@@ -9,11 +9,10 @@ import { createAgentApi } from "#functions/app.ts";
 import { runAt } from "#host-agent/drivers/simulated/guest.ts";
 import { folderWorld } from "#host-agent/drivers/simulated/world.ts";
 import { eventually } from "#test/drivers/builders.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { startControlPlane } from "#test/harness/control-plane.ts";
 import { aNewVersion, aProvisionedVm, aWorld, SYSTEM, valueOf } from "#test/harness/world.ts";
 
-/** Ten times what the slowest wait takes on a slow, busy machine: nothing here depends on how long it is. */
-const PATIENCE_MS = 120_000;
 export const until = <T>(what: string, found: Parameters<typeof eventually<T>>[1]): Promise<T> =>
   eventually(what, found, PATIENCE_MS, 50);
 
