@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { readKernelFile } from "./read-kernel-file.ts";
 import { domainName } from "./tag.ts";
 
 /**
@@ -13,9 +14,9 @@ export async function readBootEpoch(runDir: string, vmId: string): Promise<strin
     const pid = (await readFile(path.join(runDir, `${domainName(vmId)}.pid`), "utf8")).trim();
     if (!/^[0-9]{1,10}$/.test(pid)) return null;
     const [stat, command, bootId] = await Promise.all([
-      readFile(`/proc/${pid}/stat`, "utf8"),
-      readFile(`/proc/${pid}/cmdline`, "utf8"),
-      readFile("/proc/sys/kernel/random/boot_id", "utf8"),
+      readKernelFile(`/proc/${pid}/stat`),
+      readKernelFile(`/proc/${pid}/cmdline`),
+      readKernelFile("/proc/sys/kernel/random/boot_id"),
     ]);
     // A pid file may outlive its process, and the number be another's by now.
     if (!command.split("\0").includes(vmId)) return null;
