@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { createSlots } from "#host-agent/time-limit.ts";
 import { readKernelFile } from "./read-kernel-file.ts";
 import { domainName } from "./tag.ts";
 
@@ -27,4 +28,19 @@ export async function readBootEpoch(runDir: string, vmId: string): Promise<strin
     // No such process any more: the VM has gone off meanwhile, and the next look says so.
     return null;
   }
+}
+
+/** More are not read any sooner: Node reads with four threads. What waits for them open takes memory. */
+const AT_ONCE = 8;
+
+/** Of each of these VMs. */
+export async function readBootEpochs(
+  runDir: string,
+  vmIds: readonly string[],
+): Promise<ReadonlyMap<string, string | null>> {
+  const slot = createSlots(() => AT_ONCE);
+  const epochs = vmIds.map((vmId) =>
+    slot(async () => [vmId, await readBootEpoch(runDir, vmId)] as const),
+  );
+  return new Map(await Promise.all(epochs));
 }
