@@ -4,6 +4,7 @@ import { systemIds } from "#adapters/clock.ts";
 import type { Clock, Log } from "#core/ports.ts";
 import { createAgent } from "#host-agent/agent.ts";
 import { createHttpControlPlane } from "#host-agent/channel/control-plane.ts";
+import { createSqsDoorbell } from "#host-agent/channel/doorbell.ts";
 import { createSigner, enroll } from "#host-agent/channel/identity.ts";
 import { createKvmDriver } from "#host-agent/drivers/kvm/driver.ts";
 import { createVirsh, type Libvirt } from "#host-agent/drivers/kvm/libvirt.ts";
@@ -98,7 +99,8 @@ const agent = createAgent({
     clock,
     sign: await createSigner(identity, { clock, ids: systemIds }),
   }),
-  doorbell: () => ({ next: () => new Promise(() => undefined), close: () => undefined }),
+  // Nobody waits for it here, but its client of SQS lies in memory as on a host.
+  doorbell: (session) => createSqsDoorbell({ hostId: given.hostId, session, clock, log }),
   store,
   clock,
   random: () => 0.5,

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { createHash, randomUUID } from "node:crypto";
-import { appendFile, mkdir, readFile } from "node:fs/promises";
+import { appendFile, mkdir, readFile, symlink } from "node:fs/promises";
 import { createServer } from "node:http";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -35,14 +35,8 @@ libvirt, as npm run test:kvm does.
 /** Of the guests: the least that the test guest takes. */
 const SIZE = { vcpus: 1, memoryMib: 96, diskGib: 1 };
 const AT_ONCE = 4;
-/** As docs/agent.md starts it: what it seldom needs does not lie in memory, and one heap of malloc's is enough. */
-const FLAGS = [
-  "--max-semi-space-size=2",
-  "--v8-pool-size=1",
-  "--optimize-for-size",
-  "--liftoff-only",
-];
-const ENVIRONMENT = { MALLOC_ARENA_MAX: "1" };
+/** What starts the agent on a host, and knows with which of Node's options. */
+const LAUNCHER = path.join(import.meta.dirname, "../packaging/linux/launcher");
 
 async function main(args: readonly string[]): Promise<void> {
   const values = parse(args);
@@ -207,14 +201,11 @@ async function runAgent(
     stateDir,
     libvirtd: Number((await readFile("/run/libvirtd.pid", "utf8")).trim()),
   };
-  // As on a host: bundled. Node's own reading of TypeScript alone takes some 40 MB.
-  const { file } = await bundleAsAgent(
-    "local/bench-agent-process.ts",
-    path.join(stateDir, "program"),
-  );
-  const child = spawn(process.execPath, [...FLAGS, "--expose-gc", file, JSON.stringify(given)], {
+  const home = await installAsRelease(path.join(stateDir, "releases"));
+  const child = spawn(LAUNCHER, [JSON.stringify(given)], {
     stdio: ["ignore", "pipe", "inherit"],
-    env: { ...process.env, ...ENVIRONMENT },
+    // What is left of the heap is counted after a collection.
+    env: { ...process.env, BERTH_AGENT_HOME: home, NODE_OPTIONS: "--expose-gc" },
   });
   const stop = () => child.kill("SIGKILL");
   asked.addEventListener("abort", stop, { once: true });
@@ -224,6 +215,15 @@ async function runAgent(
   asked.removeEventListener("abort", stop);
   if (code !== 0) throw new PlainError(`the agent ended with ${String(code)}`);
   return Taken.parse(JSON.parse(Buffer.concat(parts).toString()));
+}
+
+/** As on a host: bundled. Node's own reading of TypeScript alone takes some 40 MB. */
+async function installAsRelease(home: string): Promise<string> {
+  const release = path.join(home, "bench");
+  await bundleAsAgent("local/bench-agent-process.ts", path.join(release, "berth-agent.mjs"));
+  await symlink(process.execPath, path.join(release, "node"));
+  await symlink("bench", path.join(home, "current"));
+  return home;
 }
 
 function parse(args: readonly string[]) {

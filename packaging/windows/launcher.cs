@@ -11,6 +11,7 @@ public class BerthAgentService : ServiceBase
     const int TrialMs = 180000;
     const int RestMs = 5000;
     const int MostLogBytes = 20000000;
+    const string NodeOptions = "--max-semi-space-size=2 --v8-pool-size=1 --optimize-for-size --liftoff-only";
     readonly string home = Path.Combine(
         Environment.GetFolderPath(Environment.SpecialFolder.CommonApplicationData), @"Berth\agent");
     readonly ManualResetEvent stopping = new ManualResetEvent(false);
@@ -52,7 +53,8 @@ public class BerthAgentService : ServiceBase
         string trial = CountStart();
         string release = Works("current") ? ReleaseOf("current") : ReleaseOf("previous");
         ProcessStartInfo start = new ProcessStartInfo(Path.Combine(release, "node.exe"));
-        start.Arguments = "\"" + Path.Combine(release, "berth-agent.mjs") + "\" run";
+        // As packaging/linux/launcher has them.
+        start.Arguments = NodeOptions + " \"" + Path.Combine(release, "berth-agent.mjs") + "\" run";
         start.UseShellExecute = false;
         start.RedirectStandardOutput = true;
         start.RedirectStandardError = true;

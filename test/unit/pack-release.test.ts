@@ -72,6 +72,19 @@ describe("12.3: what npm run bundle makes of the agent", () => {
     expect(parseConfig("agent.yaml", text).faults).toEqual([]);
   });
 
+  test("is started with the same of Node's options by both launchers, and Node knows them", async () => {
+    const text = (file: string) => readFile(path.join(ROOT, "packaging", file), "utf8");
+    const [linux, windows] = await Promise.all([
+      text("linux/launcher"),
+      text("windows/launcher.cs"),
+    ]);
+    const options =
+      /^exec "\$release\/node" (.+) "\$release\/berth-agent\.mjs"/m.exec(linux)?.[1] ?? "";
+    expect(options).toContain("--");
+    expect(/NodeOptions = "(.+)";/.exec(windows)?.[1]).toBe(options);
+    await run(process.execPath, [...options.split(" "), "--eval", "0"]);
+  });
+
   test("is signed with a key that npm run release-key made, which nobody else may read", async () => {
     const made = await run(process.execPath, [
       path.join(ROOT, "scripts/release-key.ts"),

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { readBootEpoch } from "./boot-epoch.ts";
+import { readBootEpoch, readBootEpochs } from "./boot-epoch.ts";
 import { domainName } from "./tag.ts";
 
 const [VM, OTHER] = [
@@ -51,4 +51,14 @@ test("is none where the file holds anything but one number", async () => {
     await says(VM, text);
     expect(await readBootEpoch(dir, VM)).toBeNull();
   }
+});
+
+test("of many VMs, each has its own, and one that is off has none", async () => {
+  await says(VM, `${qemu.pid}\n`);
+  const off = Array.from({ length: 30 }, (_, n) => `0190f000-0000-7000-9000-0000000000${n + 10}`);
+  const epochs = await readBootEpochs(dir, [...off, VM]);
+  expect([...epochs.keys()]).toEqual([...off, VM]);
+  expect(epochs.get(VM)).toBe(await readBootEpoch(dir, VM));
+  expect(epochs.get(VM)).not.toBeNull();
+  expect(off.map((vmId) => epochs.get(vmId))).toEqual(off.map(() => null));
 });

@@ -1,5 +1,7 @@
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { createSlots } from "#host-agent/time-limit.ts";
+import { readKernelFile } from "./read-kernel-file.ts";
 import { domainName } from "./tag.ts";
 
 /**
@@ -13,9 +15,9 @@ export async function readBootEpoch(runDir: string, vmId: string): Promise<strin
     const pid = (await readFile(path.join(runDir, `${domainName(vmId)}.pid`), "utf8")).trim();
     if (!/^[0-9]{1,10}$/.test(pid)) return null;
     const [stat, command, bootId] = await Promise.all([
-      readFile(`/proc/${pid}/stat`, "utf8"),
-      readFile(`/proc/${pid}/cmdline`, "utf8"),
-      readFile("/proc/sys/kernel/random/boot_id", "utf8"),
+      readKernelFile(`/proc/${pid}/stat`),
+      readKernelFile(`/proc/${pid}/cmdline`),
+      readKernelFile("/proc/sys/kernel/random/boot_id"),
     ]);
     // A pid file may outlive its process, and the number be another's by now.
     if (!command.split("\0").includes(vmId)) return null;
@@ -26,4 +28,19 @@ export async function readBootEpoch(runDir: string, vmId: string): Promise<strin
     // No such process any more: the VM has gone off meanwhile, and the next look says so.
     return null;
   }
+}
+
+/** More are not read any sooner: Node reads with four threads. What waits for them open takes memory. */
+const AT_ONCE = 8;
+
+/** Of each of these VMs. */
+export async function readBootEpochs(
+  runDir: string,
+  vmIds: readonly string[],
+): Promise<ReadonlyMap<string, string | null>> {
+  const slot = createSlots(() => AT_ONCE);
+  const epochs = vmIds.map((vmId) =>
+    slot(async () => [vmId, await readBootEpoch(runDir, vmId)] as const),
+  );
+  return new Map(await Promise.all(epochs));
 }

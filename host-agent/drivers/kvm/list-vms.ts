@@ -1,5 +1,5 @@
 import type { ObservedVm } from "#core/contracts/agent/report.ts";
-import { readBootEpoch } from "./boot-epoch.ts";
+import { readBootEpoch, readBootEpochs } from "./boot-epoch.ts";
 import { gibOf, readQcow2 } from "./disks.ts";
 import { exists, filesOf, type TaggedFile, taggedFiles } from "./files.ts";
 import type { KvmHost } from "./host.ts";
@@ -14,6 +14,12 @@ export async function listVms(host: KvmHost, signal?: AbortSignal): Promise<Obse
   const domains = await host.look.all(signal);
   const seeds = new Set(files.filter(({ kind }) => kind === "seed").map(({ path }) => path));
 
+  const running = domains.filter(({ own, power }) => own !== null && isActive(power));
+  const epochs = await readBootEpochs(
+    host.runDir,
+    running.map(({ uuid }) => uuid),
+  );
+
   const defined = new Set<string>();
   const vms: Promise<ObservedVm>[] = [];
   for (const domain of domains) {
@@ -21,7 +27,8 @@ export async function listVms(host: KvmHost, signal?: AbortSignal): Promise<Obse
     // Files of another Berth's VM, in folders that were shared by mistake, are no VM of ours that was cut short.
     if (own !== null || domain.foreign) defined.add(domain.uuid);
     if (own === null) continue;
-    vms.push(observeDomain(host, { ...domain, own }, seeds, signal));
+    const bootEpoch = epochs.get(domain.uuid) ?? null;
+    vms.push(observeDomain(host, { ...domain, own }, bootEpoch, seeds, signal));
   }
   for (const file of newestByVm(files))
     if (!defined.has(file.tag.vmId)) vms.push(observeFiles(host, file.tag, seeds, signal));
@@ -31,13 +38,13 @@ export async function listVms(host: KvmHost, signal?: AbortSignal): Promise<Obse
 async function observeDomain(
   host: KvmHost,
   { power, persistent, own }: Owned,
+  bootEpoch: string | null,
   seeds: ReadonlySet<string>,
   signal: AbortSignal | undefined,
 ): Promise<ObservedVm> {
   const { tag } = own;
   const files = filesOf(host.folders, tag);
   const disk = await readQcow2(files.disk);
-  const bootEpoch = isActive(power) ? await readBootEpoch(host.runDir, tag.vmId) : null;
   if (!isActive(power)) host.evidence.forget(tag.vmId);
   return {
     ...tag,
@@ -78,7 +85,10 @@ async function observeFiles(
   // A process without a domain: made since the look, or libvirt left it out. Said to be off it might be made anew.
   if ((await readBootEpoch(host.runDir, tag.vmId)) !== null) {
     const domain = await host.owned(tag, signal);
-    if (domain !== null) return await observeDomain(host, domain, seeds, signal);
+    if (domain !== null) {
+      const bootEpoch = isActive(domain.power) ? await readBootEpoch(host.runDir, tag.vmId) : null;
+      return await observeDomain(host, domain, bootEpoch, seeds, signal);
+    }
   }
   const disk = await readQcow2(filesOf(host.folders, tag).disk);
   return {

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import type { VmCounters } from "../driver.ts";
-import { readBootEpoch } from "./boot-epoch.ts";
+import { readBootEpochs } from "./boot-epoch.ts";
 import { filesOf } from "./files.ts";
 import type { KvmHost } from "./host.ts";
 import { isActive, parseDomstats } from "./parse-domain.ts";
@@ -24,9 +24,14 @@ export async function readCounters(host: KvmHost, signal?: AbortSignal): Promise
   const running = domains.flatMap((domain) =>
     domain.own !== null && isActive(domain.power) ? [{ ...domain, own: domain.own }] : [],
   );
-  const before = await bootEpochs(host, running);
+  const bootEpochs = () =>
+    readBootEpochs(
+      host.runDir,
+      running.map(({ uuid }) => uuid),
+    );
+  const before = await bootEpochs();
   const text = await host.libvirt.run(DOMSTATS, { signal });
-  const after = await bootEpochs(host, running);
+  const after = await bootEpochs();
   const stats = parseDomstats(text);
 
   const counters = await Promise.all(
@@ -40,13 +45,6 @@ export async function readCounters(host: KvmHost, signal?: AbortSignal): Promise
     }),
   );
   return counters.flat();
-}
-
-async function bootEpochs(host: KvmHost, running: readonly Owned[]) {
-  const epochs = running.map(
-    async ({ uuid }) => [uuid, await readBootEpoch(host.runDir, uuid)] as const,
-  );
-  return new Map(await Promise.all(epochs));
 }
 
 /** null: the VM is being destroyed, and its disk lies in the trash already. */
