@@ -30,7 +30,7 @@ A cold move: the disk is flattened by qemu-img and sent to another thread of thi
 same qemu-img, and the same bytes through Node's own TLS 1.3, with a SHA-256 at both ends. Both are over once the file is flushed.
 Needs qemu-img.
 
-A live move: a tiny guest that runs, between two libvirt hosts on this machine, by both agents' steps. Beside it \`virsh migrate\` to the
+A live move: a guest that runs and has written 2 GiB, between two libvirt hosts on this machine at 1 Gbit/s, by both agents' steps. Beside it \`virsh migrate\` to the
 other libvirt's own socket. Left out where libvirt cannot be had (root, and the packages of \`npm run test:kvm\`).
 `;
 
