@@ -41,6 +41,12 @@ const anInvoice = (over: object = {}): Stripe.Invoice =>
     subtotal: 1_250,
     currency: "eur",
     hosted_invoice_url: "https://invoice.stripe.com/i/1",
+    status_transitions: {
+      finalized_at: null,
+      marked_uncollectible_at: null,
+      paid_at: CREATED + 3,
+      voided_at: null,
+    },
     created: CREATED,
     parent: { subscription_details: { metadata: { order_id: "order-of-invoice" } } },
     metadata: { order_id: "another-order" },
@@ -117,6 +123,7 @@ describe("an invoice", () => {
       fromCredit: { minor: 186n, currency: "eur" },
       hostedUrl: "https://invoice.stripe.com/i/1",
       createdAt: new Date("2026-01-01T00:00:01Z"),
+      paidAt: instant(CREATED + 3),
       orderId: "order-of-invoice",
     });
   });

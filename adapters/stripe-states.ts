@@ -17,6 +17,8 @@ import { isCurrency, type Money } from "#core/money.ts";
 
 export const idOf = (x: string | { id: string }): string => (typeof x === "string" ? x : x.id);
 export const instant = (unixSeconds: number) => new Date(unixSeconds * 1000);
+const instantOrNull = (unixSeconds: number | null) =>
+  unixSeconds === null ? null : instant(unixSeconds);
 export const seconds = (at: Date) => Math.floor(+at / 1000);
 
 const moneyOrNull = (minor: number, currency: string): Money | null =>
@@ -102,9 +104,27 @@ export function invoiceState(invoice: Stripe.Invoice): InvoiceState {
     ),
     hostedUrl: invoice.hosted_invoice_url ?? null,
     createdAt: instant(invoice.created),
+    paidAt: instantOrNull(invoice.status_transitions.paid_at),
     orderId: invoice.parent?.subscription_details?.metadata?.["order_id"] ?? null,
   };
 }
+
+/** Which subscription it bills; null: none. */
+export function subscriptionIdOf(invoice: Stripe.Invoice): string | null {
+  const subscription = invoice.parent?.subscription_details?.subscription;
+  return subscription === undefined ? null : idOf(subscription);
+}
+
+/** The statuses of a subscription that goes on. Those that we do not know do not: of them nobody is charged by our word. */
+const GOES_ON: ReadonlySet<string> = new Set(["active", "past_due", "trialing"]);
+
+/** Whether what this subscription asks for with the invoice is to be collected. */
+export const isDue = (subscription: Stripe.Subscription, invoiceId: string): boolean =>
+  GOES_ON.has(subscription.status) &&
+  subscription.pause_collection === null &&
+  (subscription.pending_update === null ||
+    subscription.latest_invoice === null ||
+    idOf(subscription.latest_invoice) !== invoiceId);
 
 export function refundState(refund: Stripe.Refund): RefundState {
   const { status } = refund;

@@ -178,8 +178,11 @@ export const toInvoiceView = (i: Invoice): InvoiceView => ({
   status: i.status,
   total: toMoneyView(i.total),
   paid: toMoneyView(i.paid),
+  givenBack: toMoneyView(i.givenBack),
   hostedUrl: i.hostedUrl,
   createdAt: i.createdAt.toISOString(),
+  paidAt: iso(i.paidAt),
+  crossed: i.crossed,
 });
 
 export const toTokenView = (t: TokenView): z.infer<typeof TokenViewSchema> => ({

@@ -1,8 +1,10 @@
 import { endAtProvider } from "#core/billing/end-at-provider.ts";
 import { entitledUntil } from "#core/billing/entitlement.ts";
 import type { CheckoutState, InvoiceState } from "#core/billing/payments.ts";
+import { hasCrossed } from "#core/billing/settle-asked.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
+import { saveCrossed } from "#db/billing/crossed-payments.ts";
 import { removalAskedAt } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
 import { ringChangeOf } from "#db/billing/plan-changes.ts";
@@ -66,7 +68,6 @@ export async function followProvider(
     const checkout = await deps.payments.fetchCheckout(before.checkoutId);
     const at = stamp(deps);
     try {
-      let billedAfterDelete = false;
       const followed = await inTransaction(deps.db, async (tx) => {
         const [mine, order] = await together([
           by.claim?.(tx) ?? Promise.resolve(true),
@@ -74,18 +75,13 @@ export async function followProvider(
         ]);
         if (!mine) return "repeat";
         if (order?.version !== before.version) throw new StaleLook(orderId);
-        if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
+        if (invoice)
+          await bookPayment(tx, { order, invoice, first: checkout.invoiceId }, at, by.actor);
         const result = await bringInLine(tx, order, checkout, at, by.actor);
         // Of what has only just been bought nothing is changed yet.
         if (result !== "fulfilled") await ringForChange(tx, order.vmId, at, by.actor);
         return result;
       });
-      // The money is ours by the books and not by right: only a person can tell, and give it back.
-      if (billedAfterDelete)
-        deps.log.error("follow_provider.billed_after_delete", {
-          order_id: orderId,
-          invoice_id: invoice?.id,
-        });
       return followed;
     } catch (error) {
       if (!(error instanceof StaleLook) || looks >= MAX_LOOKS) throw error;
@@ -110,20 +106,38 @@ export async function ringForChange(
 }
 
 /**
- * Books the invoice, and says whether it is a new one that was made when the VM was to be gone already: its subscription
- * was not ended in time.
+ * Books an invoice. One whose payment came when what it is for had ended is ours by the books and not by right: it falls due to be
+ * given back. The order's first invoice goes back with the order, or not at all.
  */
-async function bookedAfterDelete(
+async function bookPayment(
   tx: Tx,
-  order: Order,
-  invoice: InvoiceState,
+  { order, invoice, first }: { order: Order; invoice: InvoiceState; first: string | null },
   at: { now: Date; newId: () => string },
-): Promise<boolean> {
-  if ((await bookInvoice(tx, order, invoice, at)) !== "posted") return false;
+  actor: Actor,
+): Promise<void> {
+  if ((await bookInvoice(tx, order, invoice, at)) !== "posted" || invoice.id === first) return;
+  const endedAt = await endOfSold(tx, order);
+  if (endedAt === undefined || !hasCrossed(invoice, endedAt)) return;
+  const invoiceId = await saveCrossed(tx, invoice.id, endedAt);
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: "order.payment_crossed",
+      subject: { kind: "order", id: order.id },
+      detail: { invoice_id: invoice.id, ended_at: endedAt.toISOString() },
+      events: [{ name: "payment.crossed.v1", data: { invoiceId, orderId: order.id } }],
+    },
+    at,
+  );
+}
+
+/** When what the order sold was to be gone; undefined: it is there. Where nothing was made, nothing was sold. */
+async function endOfSold(tx: Tx, order: Order): Promise<Date | undefined> {
   const vm = await loadVm(tx, order.vmId);
-  if (vm?.presence !== "absent") return false;
-  const askedAt = await removalAskedAt(tx, vm.id);
-  return askedAt !== undefined && invoice.createdAt > askedAt;
+  if (vm) return vm.presence === "absent" ? removalAskedAt(tx, vm.id) : undefined;
+  const isGivenBack = order.state === "refunding" || order.state === "refunded";
+  return (isGivenBack && order.paidAt) || undefined;
 }
 
 async function bringInLine(
@@ -204,6 +218,9 @@ export async function expireOrder(
   return "expired";
 }
 
+const hasEnded = (status: string | null): boolean =>
+  status === "canceled" || status === "incomplete_expired";
+
 async function followSubscription(
   tx: Tx,
   order: Order,
@@ -237,6 +254,15 @@ async function followSubscription(
       detail: { until: until.toISOString(), status },
       events: [
         { name: "entitlement.changed.v1", data: { vmId: vm.id } },
+        // It has ended there, by whoever's word: what it still asks for is settled.
+        ...(hasEnded(status) && !hasEnded(before.subscriptionStatus)
+          ? [
+              {
+                name: "subscription.cancellation_fell_due.v1" as const,
+                data: { orderId: order.id, subscriptionId: checkout.subscription.id },
+              },
+            ]
+          : []),
         // A status alone changes nothing on its host.
         ...(extended
           ? [{ name: "vm.change_requested.v1" as const, data: { vmId: vm.id, hostId: vm.hostId } }]

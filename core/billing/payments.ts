@@ -31,8 +31,22 @@ export type InvoiceState = Readonly<{
   fromCredit: Money;
   hostedUrl: string | null;
   createdAt: Date;
+  /** To the second, as the provider tells time; null: it is not paid. */
+  paidAt: Date | null;
   /** Of the subscription that it bills, from the metadata that we gave that one; null for what is not ours. */
   orderId: string | null;
+}>;
+
+/** An invoice that is still to be paid, or to be asked for, of whichever subscription of one customer. */
+export type AskedInvoice = Readonly<{
+  id: string;
+  status: "draft" | "open";
+  /** null: it is of none. */
+  subscriptionId: string | null;
+  /** The provider asks for it by itself. */
+  collects: boolean;
+  /** Its subscription goes on, is billed, and does not hold it for a change that waits for its payment. */
+  isDue: boolean;
 }>;
 
 export type RefundState = Readonly<{
@@ -128,6 +142,7 @@ export const PROVIDER_EVENTS = [
   "invoice.paid",
   "invoice.payment_action_required",
   "invoice.payment_failed",
+  "invoice.voided",
   "refund.created",
   "refund.updated",
   "refund.failed",
@@ -202,8 +217,17 @@ export type Payments = {
   fetchSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
   /** Throws `ForeignCurrency` too. */
   fetchInvoice: (invoiceId: string) => Promise<InvoiceState>;
-  /** Ends it now, without a credit. Succeeds when it has ended already. */
+  /**
+   * Ends it now, without a credit. Succeeds when it has ended already. What it asked for stays open, and nothing else of its customer
+   * is collected by itself any more, until somebody settles both (`settleAsked`).
+   */
   cancelSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
+  /** All that is asked of the subscription's customer. */
+  askedWith: (subscriptionId: string) => Promise<readonly AskedInvoice[]>;
+  /** Nobody owes it any more. Answers with what it is then: it may have been paid before. */
+  voidInvoice: (invoiceId: string) => Promise<InvoiceState>;
+  /** Whether the provider asks for it by itself. One that is neither a draft nor open is left. */
+  setCollection: (invoiceId: string, collects: boolean) => Promise<void>;
   /**
    * Bills nothing more for it: what falls due from now on is void. `since` tells one such time from another. One that has ended
    * is left.
@@ -222,6 +246,8 @@ export type Payments = {
     subscriptionId: string,
     of: { since: Date; anew: boolean },
   ) => Promise<SubscriptionState>;
+  /** What one invoice was paid for, and what can still be given back of that; undefined: it is not paid, or is for no time. */
+  paidPeriod: (invoiceId: string) => Promise<PaidPeriod | undefined>;
   /** What was paid for a subscription of the time from `from` on, the newest first. */
   paidPeriods: (subscriptionId: string, from: Date) => Promise<readonly PaidPeriod[]>;
   /** Adds to the customer's balance, once for each `giveBackId`. Answers with the id of its transaction. */

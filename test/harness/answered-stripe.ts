@@ -87,6 +87,12 @@ export const anInvoice = (over: object = {}) => ({
   amount_paid: 1_301,
   starting_balance: -186,
   ending_balance: 0,
+  status_transitions: {
+    finalized_at: null,
+    marked_uncollectible_at: null,
+    paid_at: SECONDS + 2,
+    voided_at: null,
+  },
   currency: "eur",
   hosted_invoice_url: null,
   created: SECONDS,

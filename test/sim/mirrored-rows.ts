@@ -216,7 +216,7 @@ export const ROWS = {
   }),
   give_backs: z.object({
     id: z.string(),
-    vm_id: z.string(),
+    vm_id: z.string().nullable(),
     invoice_id: z.string(),
     from: at,
     until: at,

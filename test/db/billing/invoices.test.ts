@@ -28,6 +28,7 @@ const anInvoice = (over: Partial<InvoiceState> = {}): InvoiceState => ({
   fromCredit: { minor: 0n, currency: "eur" },
   hostedUrl: "https://invoice.test/7",
   createdAt: new Date("2026-02-27T10:00:00.000Z"),
+  paidAt: new Date("2026-02-27T10:00:00.000Z"),
   orderId,
   ...over,
 });

@@ -321,7 +321,7 @@ function givenTooMuch({ mirror, provider }: Scene): string | undefined {
   });
 }
 
-const hasChanged = ({ mirror }: Scene, vmId: string): boolean =>
+const hasChanged = ({ mirror }: Scene, vmId: string | null): boolean =>
   mirror.planChanges.all().some((change) => change.vm_id === vmId);
 
 /** Of a loss that is over: each paid period that it lay in by more than a cent's time has given its share back. */
