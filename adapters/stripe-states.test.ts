@@ -83,8 +83,8 @@ const aSession = (over: object = {}): Stripe.Checkout.Session =>
     success_url: "https://berth.example/done",
     status: "complete",
     payment_status: "paid",
+    amount_subtotal: 1_999,
     amount_total: 1_999,
-    amount_subtotal: 1_680,
     currency: "eur",
     metadata: { order_id: "order-of-session" },
     client_reference_id: "another-order",
@@ -271,7 +271,13 @@ describe("a Checkout Session", () => {
       url: "https://checkout.stripe.com/c/1",
       status: "complete",
       paid: true,
-      worth: { minor: 1_999n, currency: "eur" },
+      settled: {
+        currency: "eur",
+        listMinor: 1_999n,
+        discountMinor: 0n,
+        taxMinor: 0n,
+        takenMinor: 1_999n,
+      },
       orderId: "order-of-session",
       subscription,
       invoiceId: "in_1",
@@ -308,28 +314,53 @@ describe("a Checkout Session", () => {
     expect(checkoutState(aSession({ ...later, status: "open" }), null).paid).toBe(false);
   });
 
-  it("4b A5: is worth what is paid and what a discount took off", () => {
-    const total_details = { amount_discount: 301, amount_tax: 17 };
-    expect(checkoutState(aSession({ total_details }), null).worth).toEqual({
-      minor: 2_300n,
-      currency: "eur",
-    });
+  // What it comes to, each apart: list price, discount, tax on top; and what was taken.
+  it.each([
+    ["a discount", { amount_subtotal: 2_300 }, { amount_discount: 301 }, [2_300n, 301n, 0n]],
+    ["tax on top", { amount_subtotal: 1_680 }, { amount_tax: 319 }, [1_680n, 0n, 319n]],
+    ["tax that its price includes", {}, { amount_tax: 319 }, [1_999n, 0n, 0n]],
+    [
+      "both",
+      { amount_subtotal: 2_000 },
+      { amount_discount: 320, amount_tax: 319 },
+      [2_000n, 320n, 319n],
+    ],
+  ])("comes to its parts with %s", (_, of, details, parts) => {
+    const total_details = { amount_discount: 0, amount_tax: 0, ...details };
+    const { settled } = checkoutState(aSession({ ...of, total_details }), null);
+    expect([settled?.listMinor, settled?.discountMinor, settled?.taxMinor]).toEqual(parts);
+    expect(settled?.takenMinor).toBe(1_999n);
+  });
+
+  it.each([
+    ["paid", 1_999n],
+    ["unpaid", 0n],
+    // Of a trial, say: something is due and nobody asked for it.
+    ["no_payment_required", 0n],
+  ])("that is %s has taken %s", (payment_status, taken) => {
+    expect(checkoutState(aSession({ payment_status }), null).settled?.takenMinor).toBe(taken);
   });
 
   it("4b A5: in a currency that we do not sell in is worth nothing that we know, and has an invoice", () => {
     const foreign = aSession({ currency: "gbp", invoice: anInvoice({ currency: "gbp" }) });
     expect(checkoutState(foreign, null)).toMatchObject({
       paid: true,
-      worth: null,
+      settled: null,
       invoiceId: "in_1",
       invoice: null,
     });
   });
 
   it("without an amount costs nothing, and must have been fetched with its invoice", () => {
-    const bare = { amount_total: null, currency: "usd", metadata: null, url: null };
+    const bare = {
+      amount_total: null,
+      amount_subtotal: null,
+      currency: "usd",
+      metadata: null,
+      url: null,
+    };
     expect(checkoutState(aSession(bare), null)).toMatchObject({
-      worth: { minor: 0n, currency: "usd" },
+      settled: { currency: "usd", listMinor: 0n, taxMinor: 0n, takenMinor: 0n },
       orderId: null,
       url: null,
       invoiceId: null,

@@ -12,6 +12,7 @@ import {
 } from "#core/billing/payments.ts";
 import type { Billed, ChangedLine } from "#core/billing/price-changes.ts";
 import { isCurrency, type Money } from "#core/money.ts";
+import type { Settled } from "#core/orders/order-price.ts";
 
 /** What Stripe's objects say, in the words of the port. */
 
@@ -290,6 +291,24 @@ export function paymentIntentOf(invoice: Stripe.Invoice): string | null {
   return intent ? idOf(intent) : null;
 }
 
+/**
+ * What a session comes to. Tax that its price includes is part of the list price: only what was added to it counts. `isTaken`: all of
+ * what it asked for was.
+ */
+function settledOf(session: Stripe.Checkout.Session, isTaken: boolean): Settled | null {
+  const { amount_subtotal: list, amount_total: total, total_details: details } = session;
+  const currency = session.currency ?? "";
+  if (!isCurrency(currency)) return null;
+  const discount = details?.amount_discount ?? 0;
+  return {
+    currency,
+    listMinor: BigInt(list ?? 0),
+    discountMinor: BigInt(discount),
+    taxMinor: BigInt((total ?? 0) - (list ?? 0) + discount),
+    takenMinor: BigInt(isTaken ? (total ?? 0) : 0),
+  };
+}
+
 export function checkoutState(
   session: Stripe.Checkout.Session,
   subscription: SubscriptionState | null,
@@ -300,7 +319,7 @@ export function checkoutState(
   const isOver = session.status === "complete";
   const taken =
     session.payment_status === "paid" || session.payment_status === "no_payment_required";
-  const discount = session.total_details?.amount_discount ?? 0;
+  const paid = isOver && (taken || invoice?.status === "paid");
   return {
     id: session.id,
     url: session.url,
@@ -312,8 +331,8 @@ export function checkoutState(
           ? "expired"
           : "open",
     // A debit that failed first and was taken later stands on the invoice alone.
-    paid: isOver && (taken || invoice?.status === "paid"),
-    worth: moneyOrNull((session.amount_total ?? 0) + discount, session.currency ?? ""),
+    paid,
+    settled: settledOf(session, paid && session.payment_status !== "no_payment_required"),
     orderId: session.metadata?.["order_id"] ?? null,
     subscription,
     invoiceId: invoice?.id ?? null,

@@ -1,4 +1,5 @@
 import type { Currency, Money } from "#core/money.ts";
+import type { Settled } from "#core/orders/order-price.ts";
 import type { Refusal, Result } from "#core/result.ts";
 
 /** What the payment provider says now. Statuses that we do not know are kept as text: its enums are open. */
@@ -103,8 +104,8 @@ export type CheckoutState = Readonly<{
   status: "open" | "complete" | "expired";
   /** Paid, or nothing was to pay. A session may be complete before: a bank debit settles days later, or fails. */
   paid: boolean;
-  /** What it comes to, with what a discount of the provider's took off; null: in a currency that we do not sell in. */
-  worth: Money | null;
+  /** What it comes to, and what was taken of that so far; null: in a currency that we do not sell in. */
+  settled: Settled | null;
   orderId: string | null;
   subscription: SubscriptionState | null;
   invoiceId: string | null;

@@ -92,7 +92,7 @@ const invoiceSaved = prepared("invoice_saved", (db, at: Slots<Shown>) => {
     });
 });
 
-/** The same of one that may not be ours: nothing is added. */
+/** The same of one that we may not hold: nothing is added. */
 export async function saveShown(tx: Tx, state: InvoiceState): Promise<void> {
   await tx
     .update(invoices)

@@ -34,6 +34,8 @@ export const ROWS = {
     image_id: z.string(),
     hostname: z.string(),
     total_minor: z.number(),
+    discount_minor: z.number(),
+    tax_minor: z.number(),
     checkout_id: z.string().nullable(),
     expires_at: at,
     paid_at: maybeAt,

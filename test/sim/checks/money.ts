@@ -45,6 +45,10 @@ export const paidIsServedOrReturned: MakeCheck = (scene) => ({
   atRest: () => first(scene.mirror.orders.all(), (order) => endOf(scene, order)),
 });
 
+/** What was to be paid for it. */
+const dueOf = (order: Row<"orders">): bigint =>
+  BigInt(order.total_minor - order.discount_minor + order.tax_minor);
+
 function endOf(scene: Scene, order: Row<"orders">): string | undefined {
   const { taken, returned } = moneyOf(scene, order);
   const vm = scene.mirror.vms.get(order.vm_id);
@@ -53,16 +57,14 @@ function endOf(scene: Scene, order: Row<"orders">): string | undefined {
   const is = `order ${order.id} is ${order.state}`;
   switch (order.state) {
     case "active":
-      if (kept !== BigInt(order.total_minor))
-        return `${is} and ${kept} of ${order.total_minor} was kept`;
+      if (kept !== dueOf(order)) return `${is} and ${kept} of ${dueOf(order)} was kept`;
       if (vm?.presence === "present" && made.length !== 1 && vm.lost_at === null)
         return `${is} and has ${made.length} machines`;
       return vm?.presence === "present" || vm?.deleted_at === null
         ? undefined
         : `${is} and its VM is gone`;
     case "completed":
-      if (kept !== BigInt(order.total_minor))
-        return `${is} and ${kept} of ${order.total_minor} was kept`;
+      if (kept !== dueOf(order)) return `${is} and ${kept} of ${dueOf(order)} was kept`;
       if (vm?.first_running_at === null) return `${is} and its VM never ran`;
       return made.length === 0 ? undefined : `${is} and its machine is still there`;
     case "refunded":
@@ -87,7 +89,7 @@ export const noMachineBeforeFunds: MakeCheck = (scene) => ({
       if (row === undefined) return `${host.name} has VM ${vm.vmId}, which nobody ordered`;
       const order = scene.mirror.orderOf(row.id);
       if (order === undefined || order.paid_at === null) return `VM ${vm.vmId} is made, unpaid`;
-      return moneyOf(scene, order).taken > 0n
+      return moneyOf(scene, order).taken > 0n || dueOf(order) === 0n
         ? undefined
         : `VM ${vm.vmId} is made, and no money was taken`;
     }),
@@ -98,7 +100,10 @@ export const noMachineBeforeFunds: MakeCheck = (scene) => ({
       const booked = scene.mirror.ledgerTransactions
         .all()
         .some((t) => t.order_id === orderId && t.kind === "payment");
-      return booked ? undefined : `VM ${after.id} has its row before its payment is booked`;
+      const order = scene.mirror.orderOf(after.id);
+      return booked || (order !== undefined && dueOf(order) === 0n)
+        ? undefined
+        : `VM ${after.id} has its row before its payment is booked`;
     }),
 });
 
