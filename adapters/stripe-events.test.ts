@@ -178,7 +178,7 @@ describe("what Stripe fails with", () => {
     ["fetchInvoice", () => payments().fetchInvoice("in_1")],
     ["cancelSubscription", () => payments().cancelSubscription("sub_1")],
     ["refundInvoice", () => payments().refundInvoice({ orderId: "o", invoiceId: "i" })],
-    ["orderOfPayment", () => payments().orderOfPayment("pi_1")],
+    ["paidWith", () => payments().paidWith("pi_1")],
     ["fetchRefund", () => payments().fetchRefund("re_1")],
     ["eventsSince", () => payments().eventsSince({ from: NOW, before: NOW, after: null })],
     [

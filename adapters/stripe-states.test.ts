@@ -48,7 +48,10 @@ const anInvoice = (over: object = {}): Stripe.Invoice =>
       voided_at: null,
     },
     created: CREATED,
-    parent: { subscription_details: { metadata: { order_id: "order-of-invoice" } } },
+    customer: "cus_1",
+    parent: {
+      subscription_details: { subscription: "sub_1", metadata: { order_id: "order-of-invoice" } },
+    },
     metadata: { order_id: "another-order" },
     lines: { data: [aLine()] },
     ...over,
@@ -69,6 +72,7 @@ const aSubscription = (over: object = {}): Stripe.Subscription =>
   cut<Stripe.Subscription>({
     id: "sub_1",
     status: "past_due",
+    customer: "cus_1",
     metadata: { order_id: "order-of-subscription" },
     start_date: CREATED + 7,
     created: CREATED + 8,
@@ -124,7 +128,10 @@ describe("an invoice", () => {
       hostedUrl: "https://invoice.stripe.com/i/1",
       createdAt: new Date("2026-01-01T00:00:01Z"),
       paidAt: instant(CREATED + 3),
+      isFirst: false,
       orderId: "order-of-invoice",
+      subscriptionId: "sub_1",
+      customerId: "cus_1",
     });
   });
 
@@ -135,7 +142,10 @@ describe("an invoice", () => {
       number: null,
       hostedUrl: null,
       orderId: null,
+      subscriptionId: null,
     });
+    expect(invoiceState(anInvoice({ customer: null })).customerId).toBeNull();
+    expect(invoiceState(anInvoice({ billing_reason: "subscription_create" })).isFirst).toBe(true);
     // Until it is finalised nothing is taken of the customer's balance.
     expect(invoiceState(anInvoice({ ending_balance: null })).fromCredit.minor).toBe(0n);
     for (const metadata of [{}, null]) {
@@ -189,6 +199,7 @@ describe("a subscription", () => {
     expect(subscriptionState(aSubscription(), until)).toEqual({
       id: "sub_1",
       orderId: "order-of-subscription",
+      customerId: "cus_1",
       status: "past_due",
       paidUntil: until,
       cancelAt: null,

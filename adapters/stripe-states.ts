@@ -106,7 +106,10 @@ export function invoiceState(invoice: Stripe.Invoice): InvoiceState {
     hostedUrl: invoice.hosted_invoice_url ?? null,
     createdAt: instant(invoice.created),
     paidAt: instantOrNull(invoice.status_transitions.paid_at),
+    isFirst: invoice.billing_reason === "subscription_create",
     orderId: invoice.parent?.subscription_details?.metadata?.["order_id"] ?? null,
+    subscriptionId: subscriptionIdOf(invoice),
+    customerId: invoice.customer === null ? null : idOf(invoice.customer),
   };
 }
 
@@ -158,6 +161,7 @@ export const subscriptionState = (
 ): SubscriptionState => ({
   id: subscription.id,
   orderId: subscription.metadata["order_id"] ?? null,
+  customerId: idOf(subscription.customer),
   status: subscription.status,
   paidUntil,
   cancelAt: subscription.cancel_at === null ? null : instant(subscription.cancel_at),

@@ -27,6 +27,7 @@ import {
   endOfPaid,
   instant,
   invoiceState,
+  idOf,
   isId,
   latestInvoiceOf,
   paidPeriod,
@@ -250,6 +251,10 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
     },
 
     fetchCheckout,
+    checkoutOf: async (subscription) => {
+      const [session] = (await stripe.checkout.sessions.list({ subscription, limit: 1 })).data;
+      return session === undefined ? null : { id: session.id, url: session.url };
+    },
     expireCheckout: async (checkoutId) => {
       const now = await fetchCheckout(checkoutId);
       if (now.status !== "open") return now;
@@ -405,7 +410,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       });
       return refundState(refund);
     },
-    orderOfPayment: async (paymentId) => {
+    paidWith: async (paymentId) => {
       const paid = await stripe.invoicePayments.list({
         payment: { type: "payment_intent", payment_intent: paymentId },
         expand: ["data.invoice"],
@@ -416,10 +421,15 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       if (invoice === undefined) {
         const page = { payment_intent: paymentId, limit: 1 };
         const [session] = (await stripe.checkout.sessions.list(page)).data;
-        return session?.metadata?.[PAID_FOR_ORDER] ?? null;
+        const orderId = session?.metadata?.[PAID_FOR_ORDER] ?? null;
+        const customer = session?.customer ?? null;
+        const customerId = customer === null ? null : idOf(customer);
+        return { orderId, subscriptionId: null, customerId };
       }
-      if (typeof invoice === "string" || invoice.deleted === true) return null;
-      return invoiceState(invoice).orderId;
+      if (typeof invoice === "string" || invoice.deleted === true)
+        return { orderId: null, subscriptionId: null, customerId: null };
+      const { orderId, subscriptionId, customerId } = invoiceState(invoice);
+      return { orderId, subscriptionId, customerId };
     },
     fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
 
@@ -461,6 +471,7 @@ function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvi
     ensurePrice: withOutages(payments.ensurePrice),
     createCheckout: withOutages(payments.createCheckout),
     fetchCheckout: withOutages(payments.fetchCheckout),
+    checkoutOf: withOutages(payments.checkoutOf),
     expireCheckout: withOutages(payments.expireCheckout),
     fetchSubscription: withOutages(payments.fetchSubscription),
     fetchInvoice: withOutages(payments.fetchInvoice),
@@ -476,7 +487,7 @@ function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvi
     paidPeriods: withOutages(payments.paidPeriods),
     giveCredit: withOutages(payments.giveCredit),
     refundPart: withOutages(payments.refundPart),
-    orderOfPayment: withOutages(payments.orderOfPayment),
+    paidWith: withOutages(payments.paidWith),
     fetchRefund: withOutages(payments.fetchRefund),
     undeliveredEvents: withOutages(payments.undeliveredEvents),
     eventsSince: withOutages(payments.eventsSince),

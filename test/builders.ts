@@ -248,6 +248,7 @@ export const aSample = (over: Partial<UsageSample> = {}): UsageSample => ({
 export const aSubscription = (over: Partial<SubscriptionState> = {}): SubscriptionState => ({
   id: "sub_1",
   orderId: null,
+  customerId: "cus_1",
   status: "active",
   paidUntil: new Date("2026-04-01T12:00:00.000Z"),
   cancelAt: null,

@@ -1,6 +1,6 @@
 import { endAtProvider } from "#core/billing/end-at-provider.ts";
 import { entitledUntil } from "#core/billing/entitlement.ts";
-import type { CheckoutState, InvoiceState } from "#core/billing/payments.ts";
+import type { CheckoutState, InvoiceState, SubscriptionState } from "#core/billing/payments.ts";
 import { hasCrossed } from "#core/billing/settle-asked.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
@@ -8,7 +8,7 @@ import { saveCrossed } from "#db/billing/crossed-payments.ts";
 import { removalAskedAt } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
 import { ringChangeOf } from "#db/billing/plan-changes.ts";
-import { loadService, saveEntitled } from "#db/billing/services.ts";
+import { loadService, saveEntitled, subscriptionOf } from "#db/billing/services.ts";
 import { releaseReservation } from "#db/hosts/capacity.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
@@ -64,8 +64,9 @@ export async function followProvider(
   const { invoice } = by;
   for (let looks = 1; ; looks++) {
     const before = (looks === 1 && by.order) || (await loadOrder(deps.db, orderId));
-    if (!before || before.checkoutId === null) return "order_unknown";
-    const checkout = await deps.payments.fetchCheckout(before.checkoutId);
+    if (!before) return "order_unknown";
+    const look = await lookAt(deps, before);
+    if (look === null) return "order_unknown";
     const at = stamp(deps);
     try {
       const followed = await inTransaction(deps.db, async (tx) => {
@@ -75,9 +76,8 @@ export async function followProvider(
         ]);
         if (!mine) return "repeat";
         if (order?.version !== before.version) throw new StaleLook(orderId);
-        if (invoice)
-          await bookPayment(tx, { order, invoice, first: checkout.invoiceId }, at, by.actor);
-        const result = await bringInLine(tx, order, checkout, at, by.actor);
+        if (invoice) await bookPayment(tx, { order, invoice }, at, by.actor);
+        const result = await bringInLine(tx, order, look, at, by.actor);
         // Of what has only just been bought nothing is changed yet.
         if (result !== "fulfilled") await ringForChange(tx, order.vmId, at, by.actor);
         return result;
@@ -87,6 +87,24 @@ export async function followProvider(
       if (!(error instanceof StaleLook) || looks >= MAX_LOOKS) throw error;
     }
   }
+}
+
+/** What the provider says of an order: of its session while it is to be paid, and then of the subscription that its service is paid by. */
+type Look = Readonly<{ checkout: CheckoutState | null; subscription: SubscriptionState | null }>;
+
+const isToPay = ({ state }: Order): boolean => state === "awaiting_payment" || state === "expired";
+
+/** null: there is nothing to look at, as nobody knows where it is to be paid. */
+async function lookAt(deps: Deps, order: Order): Promise<Look | null> {
+  const { db, payments } = deps;
+  const subscriptionId = isToPay(order) ? null : await subscriptionOf(db, order.vmId);
+  if (subscriptionId !== null)
+    return { checkout: null, subscription: await payments.fetchSubscription(subscriptionId) };
+  // It was given back, or is to be: nothing was bought of which a subscription could tell.
+  if (!isToPay(order)) return { checkout: null, subscription: null };
+  if (order.checkoutId === null) return null;
+  const checkout = await payments.fetchCheckout(order.checkoutId);
+  return { checkout, subscription: checkout.subscription };
 }
 
 /** What the provider says of its subscription, or of an invoice, may be what a change of its plan waits for. */
@@ -111,11 +129,11 @@ export async function ringForChange(
  */
 async function bookPayment(
   tx: Tx,
-  { order, invoice, first }: { order: Order; invoice: InvoiceState; first: string | null },
+  { order, invoice }: { order: Order; invoice: InvoiceState },
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<void> {
-  if ((await bookInvoice(tx, order, invoice, at)) !== "posted" || invoice.id === first) return;
+  if ((await bookInvoice(tx, order, invoice, at)) !== "posted" || invoice.isFirst) return;
   const endedAt = await endOfSold(tx, order);
   if (endedAt === undefined || !hasCrossed(invoice, endedAt)) return;
   const invoiceId = await saveCrossed(tx, invoice.id, endedAt);
@@ -143,12 +161,12 @@ async function endOfSold(tx: Tx, order: Order): Promise<Date | undefined> {
 async function bringInLine(
   tx: Tx,
   order: Order,
-  checkout: CheckoutState,
+  { checkout, subscription }: Look,
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<Followed> {
-  if (order.state !== "awaiting_payment" && order.state !== "expired")
-    return followSubscription(tx, order, checkout, at, actor);
+  if (!isToPay(order)) return followSubscription(tx, order, subscription, at, actor);
+  if (checkout === null) throw new StaleLook(order.id);
   if (checkout.paid) {
     const done = await fulfilOrder(tx, order, checkout, at, actor);
     return done.ok ? done.value : "refused";
@@ -224,20 +242,20 @@ const hasEnded = (status: string | null): boolean =>
 async function followSubscription(
   tx: Tx,
   order: Order,
-  checkout: CheckoutState,
+  subscription: SubscriptionState | null,
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<"entitlement_changed" | "end_changed" | "unchanged"> {
   const vm = await loadVm(tx, order.vmId);
   // A VM that is to go is not entitled again, whatever its subscription still says (invariant 5).
-  if (!vm || vm.presence === "absent" || !checkout.subscription) return "unchanged";
+  if (!vm || vm.presence === "absent" || !subscription) return "unchanged";
   const before = await loadService(tx, vm.id);
-  const until = entitledUntil(checkout.subscription, before.entitledUntil, at.now);
-  const { status, version } = checkout.subscription;
+  const until = entitledUntil(subscription, before.entitledUntil, at.now);
+  const { status, version } = subscription;
   const extended = +until !== +before.entitledUntil;
   const isSame = !extended && status === before.subscriptionStatus;
   const isProtected = vm.deleteProtected;
-  const end = endAtProvider(before, checkout.subscription, { isProtected });
+  const end = endAtProvider(before, subscription, { isProtected });
   if (isSame && end === null && version === before.subscriptionVersion) return "unchanged";
   await saveOrder(tx, order); // moves its version: an older look at the provider must not follow this one
   const seen = { subscriptionStatus: status, subscriptionVersion: version, entitledUntil: until };
@@ -259,7 +277,7 @@ async function followSubscription(
           ? [
               {
                 name: "subscription.cancellation_fell_due.v1" as const,
-                data: { orderId: order.id, subscriptionId: checkout.subscription.id },
+                data: { orderId: order.id, subscriptionId: subscription.id },
               },
             ]
           : []),

@@ -7,6 +7,7 @@ export type SubscriptionState = Readonly<{
   id: string;
   /** From the metadata that we gave it; null for a subscription that is not ours. */
   orderId: string | null;
+  customerId: string;
   status: string;
   /**
    * The end of the last period whose invoice is paid; the subscription's start when none is. Stripe moves the period on
@@ -34,8 +35,19 @@ export type InvoiceState = Readonly<{
   createdAt: Date;
   /** To the second, as the provider tells time; null: it is not paid. */
   paidAt: Date | null;
-  /** Of the subscription that it bills, from the metadata that we gave that one; null for what is not ours. */
+  /** It is the first of its subscription, which an order is paid with. */
+  isFirst: boolean;
+}> &
+  NamedBy;
+
+/** By what an object of the provider's leads to what is ours. */
+export type NamedBy = Readonly<{
+  /** From the metadata that we gave its subscription, or the page that it was paid on; null: that names none. */
   orderId: string | null;
+  /** null: it is of none. */
+  subscriptionId: string | null;
+  /** null: it is nobody's. */
+  customerId: string | null;
 }>;
 
 /** An invoice that is still to be paid, or to be asked for, of whichever subscription of one customer. */
@@ -213,6 +225,8 @@ export type Payments = {
   }) => Promise<{ id: string; url: string }>;
   /** What is fetched by an id throws `UnknownToProvider` when nothing has it. */
   fetchCheckout: (checkoutId: string) => Promise<CheckoutState>;
+  /** The session that the subscription began with; null: it began without. */
+  checkoutOf: (subscriptionId: string) => Promise<{ id: string; url: string | null } | null>;
   /** Closes an open session; answers what it is afterwards, which may be `complete` when the payer was faster. */
   expireCheckout: (checkoutId: string) => Promise<CheckoutState>;
   fetchSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
@@ -255,8 +269,8 @@ export type Payments = {
   giveCredit: (input: GivenFor & { customerId: string; amount: Money }) => Promise<{ id: string }>;
   /** Gives back a part of a payment, once for each `giveBackId`: as one that staff make, it names no order. */
   refundPart: (input: GivenFor & { paymentId: string; amount: Money }) => Promise<RefundState>;
-  /** The order whose invoice was paid with this payment; null when it paid none, or one that is not ours. */
-  orderOfPayment: (paymentId: string) => Promise<string | null>;
+  /** By what a payment leads to what is ours: its invoice, or the page of a change that it was made on. */
+  paidWith: (paymentId: string) => Promise<NamedBy>;
   fetchRefund: (refundId: string) => Promise<RefundState>;
   /**
    * Gives back all that was paid for the order's first invoice. Succeeds again when it was done already. A refund that

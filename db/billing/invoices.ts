@@ -1,5 +1,5 @@
 import { and, desc, eq, gt, lt, max, sql } from "drizzle-orm";
-import type { InvoiceState } from "#core/billing/payments.ts";
+import type { InvoiceState, NamedBy } from "#core/billing/payments.ts";
 import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
@@ -7,7 +7,7 @@ import { prepared, type Slots } from "#db/prepared.ts";
 import { giveBacks, invoices } from "#db/schema/billing.ts";
 
 export type Invoice = Readonly<
-  Omit<InvoiceState, "id" | "orderId" | "fromCredit"> & {
+  Omit<InvoiceState, keyof NamedBy | "id" | "fromCredit" | "isFirst"> & {
     id: string;
     accountId: string;
     orderId: string;

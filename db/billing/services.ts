@@ -75,6 +75,16 @@ export async function loadService(tx: Db | Tx, vmId: string): Promise<Service> {
   return serviceFromRow(row);
 }
 
+/** The subscription that pays for a VM; null: none does, or nothing was bought of it. */
+export async function subscriptionOf(db: Db | Tx, vmId: string): Promise<string | null> {
+  const [row] = await subscriptionHeld(db, { vmId });
+  return row?.id ?? null;
+}
+
+const subscriptionHeld = prepared("subscription_of_vm", (db, at: Slots<{ vmId: string }>) =>
+  db.select({ id: services.subscriptionId }).from(services).where(eq(services.vmId, at.vmId)),
+);
+
 /** Whether it is billed, as the provider last said. */
 export async function billingOf(
   tx: Tx,

@@ -72,6 +72,7 @@ export const aSubscription = (over: object = {}) => ({
   id: "sub_1",
   object: "subscription",
   status: "active",
+  customer: "cus_1",
   metadata: { order_id: "order-1" },
   start_date: SECONDS - 7 * DAY,
   cancel_at: null,
@@ -96,6 +97,7 @@ export const anInvoice = (over: object = {}) => ({
   currency: "eur",
   hosted_invoice_url: null,
   created: SECONDS,
+  customer: "cus_1",
   parent: { subscription_details: { metadata: { order_id: "order-1" } } },
   lines: {
     data: [

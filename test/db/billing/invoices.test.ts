@@ -29,7 +29,10 @@ const anInvoice = (over: Partial<InvoiceState> = {}): InvoiceState => ({
   hostedUrl: "https://invoice.test/7",
   createdAt: new Date("2026-02-27T10:00:00.000Z"),
   paidAt: new Date("2026-02-27T10:00:00.000Z"),
+  isFirst: false,
   orderId,
+  subscriptionId: "sub_1",
+  customerId: "cus_1",
   ...over,
 });
 async function book(invoice: InvoiceState) {

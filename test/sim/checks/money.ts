@@ -151,7 +151,7 @@ function destroyedUnseen(scene: Scene): string | undefined {
   const wrong =
     first(orders.changed, ({ before, after }) =>
       after?.state === "expired" && before?.state !== "expired" && after.checkout_id !== null
-        ? unseen(scene, after.checkout_id, `order ${after.id} was given up`)
+        ? unseen(scene, `checkout/sessions/${after.checkout_id}`, `order ${after.id} was given up`)
         : undefined,
     ) ??
     first(services.changed, ({ before, after }) => {
@@ -161,14 +161,16 @@ function destroyedUnseen(scene: Scene): string | undefined {
       const order = scene.mirror.orderOf(after.vm_id);
       return order?.state === "refunding"
         ? undefined
-        : unseen(scene, order?.checkout_id ?? null, `the time of VM ${after.vm_id} was cut short`);
+        : unseen(
+            scene,
+            `subscriptions/${after.subscription_id ?? ""}`,
+            `the time of VM ${after.vm_id} was cut short`,
+          );
     });
   return wrong;
 }
-const unseen = ({ asked }: Scene, checkoutId: string | null, what: string): string | undefined =>
-  asked.includes(`GET /v1/checkout/sessions/${checkoutId}`)
-    ? undefined
-    : `${what} without a look at the provider`;
+const unseen = ({ asked }: Scene, object: string, what: string): string | undefined =>
+  asked.includes(`GET /v1/${object}`) ? undefined : `${what} without a look at the provider`;
 const ENDED = new Set(["completed", "refunded"]);
 
 /** 8. The ledger sums to zero, is only added to, and says what the provider says. */

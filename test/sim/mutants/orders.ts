@@ -74,7 +74,7 @@ export const ORDERS: readonly Mutant[] = [
   {
     name: "ledger: renewals are not booked",
     file: "commands/orders/follow-provider.ts",
-    find: "if (invoice)\n          await bookPayment(tx, { order, invoice, first: checkout.invoiceId }, at, by.actor);",
+    find: "if (invoice) await bookPayment(tx, { order, invoice }, at, by.actor);",
     replace: "",
   },
   {
