@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import type { Stripe } from "stripe";
 import { describe, expect, it } from "vitest";
 import { ForeignCurrency } from "#core/billing/payments.ts";
@@ -73,6 +74,19 @@ const aSubscription = (over: object = {}): Stripe.Subscription =>
     id: "sub_1",
     status: "past_due",
     customer: "cus_1",
+    items: {
+      data: [
+        {
+          price: {
+            id: "price_1",
+            unit_amount: 733,
+            currency: "usd",
+            recurring: { interval: "year", interval_count: 1 },
+          },
+          quantity: 2,
+        },
+      ],
+    },
     metadata: { order_id: "order-of-subscription" },
     start_date: CREATED + 7,
     created: CREATED + 8,
@@ -203,20 +217,21 @@ describe("a subscription", () => {
       status: "past_due",
       paidUntil: until,
       cancelAt: null,
-      version: "past_due in_1",
+      items: [{ minor: 733n, currency: "usd", interval: "year", intervalCount: 1, quantity: 2 }],
+      version: "past_due in_1 price_1x2",
     });
     expect(subscriptionState(aSubscription({ metadata: {} }), until).orderId).toBeNull();
     const ends = { cancel_at: 1_775_044_817 };
     expect(subscriptionState(aSubscription(ends), until)).toMatchObject({
       cancelAt: new Date("2026-04-01T12:00:17Z"),
-      version: "past_due in_1 2026-04-01T12:00:17.000Z",
+      version: "past_due in_1 price_1x2 2026-04-01T12:00:17.000Z",
     });
   });
 
   it("4b C1: has no version while its latest invoice may still be paid, or when there is none", () => {
     const versionOf = (latest: object | null) =>
       subscriptionState(aSubscription({ latest_invoice: latest }), new Date(0)).version;
-    expect(versionOf(anInvoice({ status: "paid" }))).toBe("past_due in_1");
+    expect(versionOf(anInvoice({ status: "paid" }))).toBe("past_due in_1 price_1x2");
     expect(versionOf(anInvoice({ status: "open" }))).toBeNull();
     expect(versionOf(null)).toBeNull();
   });
@@ -266,6 +281,42 @@ describe("the end of what is paid", () => {
       (CREATED + 50) * 1000,
     );
     expect(ended(anInvoice({ lines: { data: [credit, item] } }))).toBeUndefined();
+  });
+
+  // 7a: a lease grows by a recurring line whose own invoice was paid, and by nothing else.
+  it("is that of the recurring lines of a paid invoice, whatever else stands on it", () => {
+    const at = fc.integer({ min: 1, max: 1_000_000 });
+    const details = (proration: boolean) => ({
+      type: "subscription_item_details",
+      subscription_item_details: { proration },
+    });
+    const recurring = at.map((end) => aLine({ parent: details(false), ...until(CREATED + end) }));
+    const other = fc
+      .record({
+        end: at,
+        amount: fc.integer({ min: -5_000, max: 5_000 }),
+        parent: fc.constantFrom(details(true), { type: "invoice_item_details" }, null),
+      })
+      .map(({ end, ...line }) => aLine({ ...line, ...until(CREATED + end) }));
+    const status = fc.constantFrom("paid", "open", "draft", "void", "uncollectible");
+    fc.assert(
+      fc.property(
+        status,
+        fc.array(recurring),
+        fc.array(other),
+        fc.nat(),
+        (is, bought, rest, cut) => {
+          // In whatever order they stand.
+          const place = cut % (bought.length + 1);
+          const data = [...bought.slice(0, place), ...rest, ...bought.slice(place)];
+          const ends = bought.map((line) => line.period.end * 1000);
+          const paid = is === "paid" && ends.length > 0;
+          expect(ended(anInvoice({ status: is, lines: { data } }))).toBe(
+            paid ? Math.max(...ends) : undefined,
+          );
+        },
+      ),
+    );
   });
 
   it("is bought by a line that costs nothing: a whole discount is paid", () => {

@@ -11,6 +11,7 @@ import {
   type SubscriptionState,
 } from "#core/billing/payments.ts";
 import type { Billed, ChangedLine } from "#core/billing/price-changes.ts";
+import { z } from "zod";
 import { isCurrency, type Money } from "#core/money.ts";
 import type { Settled } from "#core/orders/order-price.ts";
 
@@ -72,19 +73,33 @@ type Snapshot = Readonly<{
   status?: unknown;
   latest_invoice?: unknown;
   cancel_at?: unknown;
+  items?: unknown;
   billing_reason?: unknown;
 }>;
 
 /**
- * All of a subscription that `subscriptionState` reads and that can change: its status, which invoice is its latest, and when it is
- * to end. null when it says neither of the first two. An id stands here for the invoice: in an event it is never expanded.
+ * All of a subscription that `subscriptionState` reads and that can change: its status, which invoice is its latest, what it bills, and when it
+ * is to end. null when it says neither of the first two. An id stands here for the invoice: in an event it is never expanded.
  */
 function subscriptionVersion(of: Snapshot): string | null {
   const { status, latest_invoice: invoice, cancel_at: cancelAt } = of;
   if (!isId(status) || !isId(invoice)) return null;
   const end = isSeconds(cancelAt) ? [instant(cancelAt).toISOString()] : [];
-  return [status, invoice, ...end].join(" ");
+  return [status, invoice, ...itemsVersion(of.items), ...end].join(" ");
 }
+
+/** Which prices a subscription has, and how many times; nothing where that cannot be read. */
+function itemsVersion(items: unknown): readonly string[] {
+  const read = VersionedItems.safeParse(items);
+  return read.success
+    ? read.data.data.map(({ price, quantity }) => `${price.id}x${quantity ?? 1}`)
+    : [];
+}
+const VersionedItems = z.object({
+  data: z.array(
+    z.object({ price: z.object({ id: z.string().regex(ID) }), quantity: z.number().nullish() }),
+  ),
+});
 
 /** Of an instant that there is. */
 const isSeconds = (of: unknown): of is number =>
@@ -165,6 +180,13 @@ export const subscriptionState = (
   status: subscription.status,
   paidUntil,
   cancelAt: subscription.cancel_at === null ? null : instant(subscription.cancel_at),
+  items: subscription.items.data.map(({ price, quantity }) => ({
+    minor: price.unit_amount === null ? null : BigInt(price.unit_amount),
+    currency: price.currency,
+    interval: price.recurring?.interval ?? "never",
+    intervalCount: price.recurring?.interval_count ?? 1,
+    quantity: quantity ?? 1,
+  })),
   version:
     latestInvoiceOf(subscription)?.status === "paid"
       ? subscriptionVersion({ ...subscription, latest_invoice: latestInvoiceOf(subscription)?.id })

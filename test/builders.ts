@@ -251,6 +251,7 @@ export const aSubscription = (over: Partial<SubscriptionState> = {}): Subscripti
   customerId: "cus_1",
   status: "active",
   paidUntil: new Date("2026-04-01T12:00:00.000Z"),
+  items: [{ minor: 500n, currency: "usd", interval: "month", intervalCount: 1, quantity: 1 }],
   cancelAt: null,
   version: null,
   ...over,

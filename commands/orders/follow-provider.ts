@@ -20,6 +20,8 @@ import { loadVm } from "#db/vms/vms.ts";
 import { bookInvoice } from "#commands/billing/book-invoice.ts";
 import { followEnd } from "#commands/billing/end-with-period.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { logFindings, NOTHING_NOTED } from "#commands/hosts/note-findings.ts";
+import { noteBilled } from "#commands/billing/note-billed.ts";
 import { fulfilOrder } from "./fulfil-order.ts";
 
 export type Followed =
@@ -68,6 +70,7 @@ export async function followProvider(
     const look = await lookAt(deps, before);
     if (look === null) return "order_unknown";
     const at = stamp(deps);
+    let noted = NOTHING_NOTED;
     try {
       const followed = await inTransaction(deps.db, async (tx) => {
         const [mine, order] = await together([
@@ -78,10 +81,13 @@ export async function followProvider(
         if (order?.version !== before.version) throw new StaleLook(orderId);
         if (invoice) await bookPayment(tx, { order, invoice }, at, by.actor);
         const result = await bringInLine(tx, order, look, at, by.actor);
+        if (look.subscription !== null)
+          noted = await noteBilled(tx, order, look.subscription, at, by.actor);
         // Of what has only just been bought nothing is changed yet.
         if (result !== "fulfilled") await ringForChange(tx, order.vmId, at, by.actor);
         return result;
       });
+      logFindings(deps, noted);
       return followed;
     } catch (error) {
       if (!(error instanceof StaleLook) || looks >= MAX_LOOKS) throw error;

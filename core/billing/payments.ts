@@ -1,4 +1,5 @@
 import type { Currency, Money } from "#core/money.ts";
+import type { BilledItem } from "./billed-otherwise.ts";
 import type { Settled } from "#core/orders/order-price.ts";
 import type { Refusal, Result } from "#core/result.ts";
 
@@ -16,6 +17,8 @@ export type SubscriptionState = Readonly<{
   paidUntil: Date;
   /** When it is to end, or has ended by such a plan: whoever planned it, there or by our word. null: it goes on, or was ended at once. */
   cancelAt: Date | null;
+  /** What it bills. */
+  items: readonly BilledItem[];
   /**
    * Names all that the subscription itself says to us; a snapshot of it in an event says its own (`ProviderEvent`). null while
    * its latest invoice is not paid: `paidUntil` may then move on, and the subscription says nothing of it.

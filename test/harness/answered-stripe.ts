@@ -73,6 +73,7 @@ export const aSubscription = (over: object = {}) => ({
   object: "subscription",
   status: "active",
   customer: "cus_1",
+  items: { data: [] },
   metadata: { order_id: "order-1" },
   start_date: SECONDS - 7 * DAY,
   cancel_at: null,
