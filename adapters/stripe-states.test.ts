@@ -218,20 +218,20 @@ describe("a subscription", () => {
       paidUntil: until,
       cancelAt: null,
       items: [{ minor: 733n, currency: "usd", interval: "year", intervalCount: 1, quantity: 2 }],
-      version: "past_due in_1 price_1x2",
+      version: "past_due in_1 price_1*2",
     });
     expect(subscriptionState(aSubscription({ metadata: {} }), until).orderId).toBeNull();
     const ends = { cancel_at: 1_775_044_817 };
     expect(subscriptionState(aSubscription(ends), until)).toMatchObject({
       cancelAt: new Date("2026-04-01T12:00:17Z"),
-      version: "past_due in_1 price_1x2 2026-04-01T12:00:17.000Z",
+      version: "past_due in_1 price_1*2 2026-04-01T12:00:17.000Z",
     });
   });
 
   it("4b C1: has no version while its latest invoice may still be paid, or when there is none", () => {
     const versionOf = (latest: object | null) =>
       subscriptionState(aSubscription({ latest_invoice: latest }), new Date(0)).version;
-    expect(versionOf(anInvoice({ status: "paid" }))).toBe("past_due in_1 price_1x2");
+    expect(versionOf(anInvoice({ status: "paid" }))).toBe("past_due in_1 price_1*2");
     expect(versionOf(anInvoice({ status: "open" }))).toBeNull();
     expect(versionOf(null)).toBeNull();
   });

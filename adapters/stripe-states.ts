@@ -92,7 +92,7 @@ function subscriptionVersion(of: Snapshot): string | null {
 function itemsVersion(items: unknown): readonly string[] {
   const read = VersionedItems.safeParse(items);
   return read.success
-    ? read.data.data.map(({ price, quantity }) => `${price.id}x${quantity ?? 1}`)
+    ? read.data.data.map(({ price, quantity }) => `${price.id}*${quantity ?? 1}`)
     : [];
 }
 const VersionedItems = z.object({

@@ -81,7 +81,7 @@ export async function followProvider(
         if (order?.version !== before.version) throw new StaleLook(orderId);
         if (invoice) await bookPayment(tx, { order, invoice }, at, by.actor);
         const result = await bringInLine(tx, order, look, at, by.actor);
-        if (look.subscription !== null)
+        if (look.subscription !== null && result !== "fulfilled")
           noted = await noteBilled(tx, order, look.subscription, at, by.actor);
         // Of what has only just been bought nothing is changed yet.
         if (result !== "fulfilled") await ringForChange(tx, order.vmId, at, by.actor);
