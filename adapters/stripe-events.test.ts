@@ -38,7 +38,7 @@ describe("events that no delivery of has succeeded", () => {
         "types[0]": "checkout.session.completed",
         "types[1]": "checkout.session.async_payment_succeeded",
         "types[2]": "checkout.session.async_payment_failed",
-        "types[13]": "refund.failed",
+        "types[14]": "refund.failed",
         delivery_success: "false",
         "created[gte]": String(SECONDS - 3_600),
         "created[lt]": String(SECONDS),
@@ -178,7 +178,7 @@ describe("what Stripe fails with", () => {
     ["fetchInvoice", () => payments().fetchInvoice("in_1")],
     ["cancelSubscription", () => payments().cancelSubscription("sub_1")],
     ["refundInvoice", () => payments().refundInvoice({ orderId: "o", invoiceId: "i" })],
-    ["orderOfPayment", () => payments().orderOfPayment("pi_1")],
+    ["paidWith", () => payments().paidWith("pi_1")],
     ["fetchRefund", () => payments().fetchRefund("re_1")],
     ["eventsSince", () => payments().eventsSince({ from: NOW, before: NOW, after: null })],
     [

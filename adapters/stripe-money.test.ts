@@ -275,7 +275,7 @@ describe("a refund", () => {
 describe("the order of a payment", () => {
   it("is that of the invoice that it paid", async () => {
     answer(list({ invoice: anInvoice() }));
-    expect(await payments().orderOfPayment("pi_1")).toBe("order-1");
+    expect((await payments().paidWith("pi_1")).orderId).toBe("order-1");
     expect(asked[0]).toMatchObject({
       path: "/v1/invoice_payments",
       query: {
@@ -290,19 +290,19 @@ describe("the order of a payment", () => {
   it("is the one that its page names, where it paid no invoice", async () => {
     const page = { id: "cs_1", object: "checkout.session" };
     answer(list(), list({ ...page, metadata: { paid_for_order_id: "order-1" } }));
-    expect(await payments().orderOfPayment("pi_1")).toBe("order-1");
+    expect((await payments().paidWith("pi_1")).orderId).toBe("order-1");
     expect(asked.at(-1)?.query).toMatchObject({ payment_intent: "pi_1" });
     answer(list(), list({ ...page, metadata: { order_id: "order-1" } }));
-    expect(await payments().orderOfPayment("pi_1")).toBeNull();
+    expect((await payments().paidWith("pi_1")).orderId).toBeNull();
     answer(list(), list());
-    expect(await payments().orderOfPayment("pi_2")).toBeNull();
+    expect((await payments().paidWith("pi_2")).orderId).toBeNull();
   });
 
   it("is none where no invoice of ours was paid", async () => {
     const none = [list({ invoice: "in_1" }), list({ invoice: { id: "in_1", deleted: true } })];
     for (const paid of [...none, list({ invoice: anInvoice({ parent: null }) })]) {
       answer(paid);
-      expect(await payments().orderOfPayment("pi_1")).toBeNull();
+      expect((await payments().paidWith("pi_1")).orderId).toBeNull();
     }
   });
 });

@@ -648,7 +648,7 @@ describe("a change whose payer has no card on file (6a 2)", () => {
     expect(await cards(of)).toEqual({ paid: 2000, back: 0 });
     expect(await invoices(of)).toEqual(["paid 1000", "paid 1000"]);
     if (made.kind !== "applied") throw new Error(made.kind);
-    expect(await payments.orderOfPayment(made.payment?.id ?? "")).toBe("order-1");
+    expect((await payments.paidWith(made.payment?.id ?? "")).orderId).toBe("order-1");
   });
 
   it("has no page after its time, and none is opened for less than Stripe opens one for", async () => {

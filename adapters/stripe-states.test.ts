@@ -1,3 +1,4 @@
+import fc from "fast-check";
 import type { Stripe } from "stripe";
 import { describe, expect, it } from "vitest";
 import { ForeignCurrency } from "#core/billing/payments.ts";
@@ -41,8 +42,17 @@ const anInvoice = (over: object = {}): Stripe.Invoice =>
     subtotal: 1_250,
     currency: "eur",
     hosted_invoice_url: "https://invoice.stripe.com/i/1",
+    status_transitions: {
+      finalized_at: null,
+      marked_uncollectible_at: null,
+      paid_at: CREATED + 3,
+      voided_at: null,
+    },
     created: CREATED,
-    parent: { subscription_details: { metadata: { order_id: "order-of-invoice" } } },
+    customer: "cus_1",
+    parent: {
+      subscription_details: { subscription: "sub_1", metadata: { order_id: "order-of-invoice" } },
+    },
     metadata: { order_id: "another-order" },
     lines: { data: [aLine()] },
     ...over,
@@ -63,6 +73,20 @@ const aSubscription = (over: object = {}): Stripe.Subscription =>
   cut<Stripe.Subscription>({
     id: "sub_1",
     status: "past_due",
+    customer: "cus_1",
+    items: {
+      data: [
+        {
+          price: {
+            id: "price_1",
+            unit_amount: 733,
+            currency: "usd",
+            recurring: { interval: "year", interval_count: 1 },
+          },
+          quantity: 2,
+        },
+      ],
+    },
     metadata: { order_id: "order-of-subscription" },
     start_date: CREATED + 7,
     created: CREATED + 8,
@@ -77,8 +101,8 @@ const aSession = (over: object = {}): Stripe.Checkout.Session =>
     success_url: "https://berth.example/done",
     status: "complete",
     payment_status: "paid",
+    amount_subtotal: 1_999,
     amount_total: 1_999,
-    amount_subtotal: 1_680,
     currency: "eur",
     metadata: { order_id: "order-of-session" },
     client_reference_id: "another-order",
@@ -117,7 +141,11 @@ describe("an invoice", () => {
       fromCredit: { minor: 186n, currency: "eur" },
       hostedUrl: "https://invoice.stripe.com/i/1",
       createdAt: new Date("2026-01-01T00:00:01Z"),
+      paidAt: instant(CREATED + 3),
+      isFirst: false,
       orderId: "order-of-invoice",
+      subscriptionId: "sub_1",
+      customerId: "cus_1",
     });
   });
 
@@ -128,7 +156,10 @@ describe("an invoice", () => {
       number: null,
       hostedUrl: null,
       orderId: null,
+      subscriptionId: null,
     });
+    expect(invoiceState(anInvoice({ customer: null })).customerId).toBeNull();
+    expect(invoiceState(anInvoice({ billing_reason: "subscription_create" })).isFirst).toBe(true);
     // Until it is finalised nothing is taken of the customer's balance.
     expect(invoiceState(anInvoice({ ending_balance: null })).fromCredit.minor).toBe(0n);
     for (const metadata of [{}, null]) {
@@ -182,23 +213,25 @@ describe("a subscription", () => {
     expect(subscriptionState(aSubscription(), until)).toEqual({
       id: "sub_1",
       orderId: "order-of-subscription",
+      customerId: "cus_1",
       status: "past_due",
       paidUntil: until,
       cancelAt: null,
-      version: "past_due in_1",
+      items: [{ minor: 733n, currency: "usd", interval: "year", intervalCount: 1, quantity: 2 }],
+      version: "past_due in_1 price_1*2",
     });
     expect(subscriptionState(aSubscription({ metadata: {} }), until).orderId).toBeNull();
     const ends = { cancel_at: 1_775_044_817 };
     expect(subscriptionState(aSubscription(ends), until)).toMatchObject({
       cancelAt: new Date("2026-04-01T12:00:17Z"),
-      version: "past_due in_1 2026-04-01T12:00:17.000Z",
+      version: "past_due in_1 price_1*2 2026-04-01T12:00:17.000Z",
     });
   });
 
   it("4b C1: has no version while its latest invoice may still be paid, or when there is none", () => {
     const versionOf = (latest: object | null) =>
       subscriptionState(aSubscription({ latest_invoice: latest }), new Date(0)).version;
-    expect(versionOf(anInvoice({ status: "paid" }))).toBe("past_due in_1");
+    expect(versionOf(anInvoice({ status: "paid" }))).toBe("past_due in_1 price_1*2");
     expect(versionOf(anInvoice({ status: "open" }))).toBeNull();
     expect(versionOf(null)).toBeNull();
   });
@@ -250,6 +283,42 @@ describe("the end of what is paid", () => {
     expect(ended(anInvoice({ lines: { data: [credit, item] } }))).toBeUndefined();
   });
 
+  // 7a: a lease grows by a recurring line whose own invoice was paid, and by nothing else.
+  it("is that of the recurring lines of a paid invoice, whatever else stands on it", () => {
+    const at = fc.integer({ min: 1, max: 1_000_000 });
+    const details = (proration: boolean) => ({
+      type: "subscription_item_details",
+      subscription_item_details: { proration },
+    });
+    const recurring = at.map((end) => aLine({ parent: details(false), ...until(CREATED + end) }));
+    const other = fc
+      .record({
+        end: at,
+        amount: fc.integer({ min: -5_000, max: 5_000 }),
+        parent: fc.constantFrom(details(true), { type: "invoice_item_details" }, null),
+      })
+      .map(({ end, ...line }) => aLine({ ...line, ...until(CREATED + end) }));
+    const status = fc.constantFrom("paid", "open", "draft", "void", "uncollectible");
+    fc.assert(
+      fc.property(
+        status,
+        fc.array(recurring),
+        fc.array(other),
+        fc.nat(),
+        (is, bought, rest, cut) => {
+          // In whatever order they stand.
+          const place = cut % (bought.length + 1);
+          const data = [...bought.slice(0, place), ...rest, ...bought.slice(place)];
+          const ends = bought.map((line) => line.period.end * 1000);
+          const paid = is === "paid" && ends.length > 0;
+          expect(ended(anInvoice({ status: is, lines: { data } }))).toBe(
+            paid ? Math.max(...ends) : undefined,
+          );
+        },
+      ),
+    );
+  });
+
   it("is bought by a line that costs nothing: a whole discount is paid", () => {
     const free = aLine({ amount: 0, ...until(CREATED + 60) });
     expect(ended(anInvoice({ lines: { data: [free] } }))).toBe((CREATED + 60) * 1000);
@@ -264,7 +333,13 @@ describe("a Checkout Session", () => {
       url: "https://checkout.stripe.com/c/1",
       status: "complete",
       paid: true,
-      worth: { minor: 1_999n, currency: "eur" },
+      settled: {
+        currency: "eur",
+        listMinor: 1_999n,
+        discountMinor: 0n,
+        taxMinor: 0n,
+        takenMinor: 1_999n,
+      },
       orderId: "order-of-session",
       subscription,
       invoiceId: "in_1",
@@ -301,28 +376,53 @@ describe("a Checkout Session", () => {
     expect(checkoutState(aSession({ ...later, status: "open" }), null).paid).toBe(false);
   });
 
-  it("4b A5: is worth what is paid and what a discount took off", () => {
-    const total_details = { amount_discount: 301, amount_tax: 17 };
-    expect(checkoutState(aSession({ total_details }), null).worth).toEqual({
-      minor: 2_300n,
-      currency: "eur",
-    });
+  // What it comes to, each apart: list price, discount, tax on top; and what was taken.
+  it.each([
+    ["a discount", { amount_subtotal: 2_300 }, { amount_discount: 301 }, [2_300n, 301n, 0n]],
+    ["tax on top", { amount_subtotal: 1_680 }, { amount_tax: 319 }, [1_680n, 0n, 319n]],
+    ["tax that its price includes", {}, { amount_tax: 319 }, [1_999n, 0n, 0n]],
+    [
+      "both",
+      { amount_subtotal: 2_000 },
+      { amount_discount: 320, amount_tax: 319 },
+      [2_000n, 320n, 319n],
+    ],
+  ])("comes to its parts with %s", (_, of, details, parts) => {
+    const total_details = { amount_discount: 0, amount_tax: 0, ...details };
+    const { settled } = checkoutState(aSession({ ...of, total_details }), null);
+    expect([settled?.listMinor, settled?.discountMinor, settled?.taxMinor]).toEqual(parts);
+    expect(settled?.takenMinor).toBe(1_999n);
+  });
+
+  it.each([
+    ["paid", 1_999n],
+    ["unpaid", 0n],
+    // Of a trial, say: something is due and nobody asked for it.
+    ["no_payment_required", 0n],
+  ])("that is %s has taken %s", (payment_status, taken) => {
+    expect(checkoutState(aSession({ payment_status }), null).settled?.takenMinor).toBe(taken);
   });
 
   it("4b A5: in a currency that we do not sell in is worth nothing that we know, and has an invoice", () => {
     const foreign = aSession({ currency: "gbp", invoice: anInvoice({ currency: "gbp" }) });
     expect(checkoutState(foreign, null)).toMatchObject({
       paid: true,
-      worth: null,
+      settled: null,
       invoiceId: "in_1",
       invoice: null,
     });
   });
 
   it("without an amount costs nothing, and must have been fetched with its invoice", () => {
-    const bare = { amount_total: null, currency: "usd", metadata: null, url: null };
+    const bare = {
+      amount_total: null,
+      amount_subtotal: null,
+      currency: "usd",
+      metadata: null,
+      url: null,
+    };
     expect(checkoutState(aSession(bare), null)).toMatchObject({
-      worth: { minor: 0n, currency: "usd" },
+      settled: { currency: "usd", listMinor: 0n, taxMinor: 0n, takenMinor: 0n },
       orderId: null,
       url: null,
       invoiceId: null,

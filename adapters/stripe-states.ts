@@ -11,12 +11,16 @@ import {
   type SubscriptionState,
 } from "#core/billing/payments.ts";
 import type { Billed, ChangedLine } from "#core/billing/price-changes.ts";
+import { z } from "zod";
 import { isCurrency, type Money } from "#core/money.ts";
+import type { Settled } from "#core/orders/order-price.ts";
 
 /** What Stripe's objects say, in the words of the port. */
 
 export const idOf = (x: string | { id: string }): string => (typeof x === "string" ? x : x.id);
 export const instant = (unixSeconds: number) => new Date(unixSeconds * 1000);
+const instantOrNull = (unixSeconds: number | null) =>
+  unixSeconds === null ? null : instant(unixSeconds);
 export const seconds = (at: Date) => Math.floor(+at / 1000);
 
 const moneyOrNull = (minor: number, currency: string): Money | null =>
@@ -69,19 +73,33 @@ type Snapshot = Readonly<{
   status?: unknown;
   latest_invoice?: unknown;
   cancel_at?: unknown;
+  items?: unknown;
   billing_reason?: unknown;
 }>;
 
 /**
- * All of a subscription that `subscriptionState` reads and that can change: its status, which invoice is its latest, and when it is
- * to end. null when it says neither of the first two. An id stands here for the invoice: in an event it is never expanded.
+ * All of a subscription that `subscriptionState` reads and that can change: its status, which invoice is its latest, what it bills, and when it
+ * is to end. null when it says neither of the first two. An id stands here for the invoice: in an event it is never expanded.
  */
 function subscriptionVersion(of: Snapshot): string | null {
   const { status, latest_invoice: invoice, cancel_at: cancelAt } = of;
   if (!isId(status) || !isId(invoice)) return null;
   const end = isSeconds(cancelAt) ? [instant(cancelAt).toISOString()] : [];
-  return [status, invoice, ...end].join(" ");
+  return [status, invoice, ...itemsVersion(of.items), ...end].join(" ");
 }
+
+/** Which prices a subscription has, and how many times; nothing where that cannot be read. */
+function itemsVersion(items: unknown): readonly string[] {
+  const read = VersionedItems.safeParse(items);
+  return read.success
+    ? read.data.data.map(({ price, quantity }) => `${price.id}*${quantity ?? 1}`)
+    : [];
+}
+const VersionedItems = z.object({
+  data: z.array(
+    z.object({ price: z.object({ id: z.string().regex(ID) }), quantity: z.number().nullish() }),
+  ),
+});
 
 /** Of an instant that there is. */
 const isSeconds = (of: unknown): of is number =>
@@ -102,9 +120,30 @@ export function invoiceState(invoice: Stripe.Invoice): InvoiceState {
     ),
     hostedUrl: invoice.hosted_invoice_url ?? null,
     createdAt: instant(invoice.created),
+    paidAt: instantOrNull(invoice.status_transitions.paid_at),
+    isFirst: invoice.billing_reason === "subscription_create",
     orderId: invoice.parent?.subscription_details?.metadata?.["order_id"] ?? null,
+    subscriptionId: subscriptionIdOf(invoice),
+    customerId: invoice.customer === null ? null : idOf(invoice.customer),
   };
 }
+
+/** Which subscription it bills; null: none. */
+export function subscriptionIdOf(invoice: Stripe.Invoice): string | null {
+  const subscription = invoice.parent?.subscription_details?.subscription;
+  return subscription === undefined ? null : idOf(subscription);
+}
+
+/** The statuses of a subscription that goes on. Those that we do not know do not: of them nobody is charged by our word. */
+const GOES_ON: ReadonlySet<string> = new Set(["active", "past_due", "trialing"]);
+
+/** Whether what this subscription asks for with the invoice is to be collected. */
+export const isDue = (subscription: Stripe.Subscription, invoiceId: string): boolean =>
+  GOES_ON.has(subscription.status) &&
+  subscription.pause_collection === null &&
+  (subscription.pending_update === null ||
+    subscription.latest_invoice === null ||
+    idOf(subscription.latest_invoice) !== invoiceId);
 
 export function refundState(refund: Stripe.Refund): RefundState {
   const { status } = refund;
@@ -137,9 +176,17 @@ export const subscriptionState = (
 ): SubscriptionState => ({
   id: subscription.id,
   orderId: subscription.metadata["order_id"] ?? null,
+  customerId: idOf(subscription.customer),
   status: subscription.status,
   paidUntil,
   cancelAt: subscription.cancel_at === null ? null : instant(subscription.cancel_at),
+  items: subscription.items.data.map(({ price, quantity }) => ({
+    minor: price.unit_amount === null ? null : BigInt(price.unit_amount),
+    currency: price.currency,
+    interval: price.recurring?.interval ?? "never",
+    intervalCount: price.recurring?.interval_count ?? 1,
+    quantity: quantity ?? 1,
+  })),
   version:
     latestInvoiceOf(subscription)?.status === "paid"
       ? subscriptionVersion({ ...subscription, latest_invoice: latestInvoiceOf(subscription)?.id })
@@ -270,6 +317,24 @@ export function paymentIntentOf(invoice: Stripe.Invoice): string | null {
   return intent ? idOf(intent) : null;
 }
 
+/**
+ * What a session comes to. Tax that its price includes is part of the list price: only what was added to it counts. `isTaken`: all of
+ * what it asked for was.
+ */
+function settledOf(session: Stripe.Checkout.Session, isTaken: boolean): Settled | null {
+  const { amount_subtotal: list, amount_total: total, total_details: details } = session;
+  const currency = session.currency ?? "";
+  if (!isCurrency(currency)) return null;
+  const discount = details?.amount_discount ?? 0;
+  return {
+    currency,
+    listMinor: BigInt(list ?? 0),
+    discountMinor: BigInt(discount),
+    taxMinor: BigInt((total ?? 0) - (list ?? 0) + discount),
+    takenMinor: BigInt(isTaken ? (total ?? 0) : 0),
+  };
+}
+
 export function checkoutState(
   session: Stripe.Checkout.Session,
   subscription: SubscriptionState | null,
@@ -280,7 +345,7 @@ export function checkoutState(
   const isOver = session.status === "complete";
   const taken =
     session.payment_status === "paid" || session.payment_status === "no_payment_required";
-  const discount = session.total_details?.amount_discount ?? 0;
+  const paid = isOver && (taken || invoice?.status === "paid");
   return {
     id: session.id,
     url: session.url,
@@ -292,8 +357,8 @@ export function checkoutState(
           ? "expired"
           : "open",
     // A debit that failed first and was taken later stands on the invoice alone.
-    paid: isOver && (taken || invoice?.status === "paid"),
-    worth: moneyOrNull((session.amount_total ?? 0) + discount, session.currency ?? ""),
+    paid,
+    settled: settledOf(session, paid && session.payment_status !== "no_payment_required"),
     orderId: session.metadata?.["order_id"] ?? null,
     subscription,
     invoiceId: invoice?.id ?? null,

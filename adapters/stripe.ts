@@ -13,6 +13,7 @@ import {
 import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.ts";
 import { ok, refuse } from "#core/result.ts";
 import { keyOfCall, makeOnce } from "./make-once.ts";
+import { createAsked } from "./stripe-asked.ts";
 import { withAllLines } from "./stripe-billed.ts";
 import { PAID_FOR_ORDER } from "./stripe-change-pages.ts";
 import { isMissing, withOutages } from "./stripe-outages.ts";
@@ -26,6 +27,7 @@ import {
   endOfPaid,
   instant,
   invoiceState,
+  idOf,
   isId,
   latestInvoiceOf,
   paidPeriod,
@@ -53,6 +55,8 @@ export type StripeOptions = Readonly<{
 
 /** Of undelivered events: the most that Stripe gives. */
 const PAGE = 100;
+
+type BalanceMoves = Map<string, readonly Stripe.CustomerBalanceTransaction[]>;
 
 /** The payment provider's ports, on the official client with its own pinned API version. */
 export function createStripePayments(options: StripeOptions): PaymentProvider {
@@ -105,6 +109,32 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
     for await (const each of stripe.customers.listBalanceTransactions(customerId, { limit: 100 }))
       moves.push(each);
     return moves;
+  };
+
+  /** What an invoice with its `payments` was paid for. `moves`: of each customer whose balance was asked for already. */
+  const periodOf = async (
+    invoice: Stripe.Invoice,
+    moves: BalanceMoves,
+  ): Promise<PaidPeriod | undefined> => {
+    const period = paidPeriod(await withAllLines(stripe, invoice));
+    if (period === undefined) return undefined;
+    const { paymentId } = period;
+    const refunds =
+      paymentId === null ? [] : await refundsOf(stripe, { payment_intent: paymentId });
+    const refunded = refunds
+      .filter((refund) => refundState(refund).status !== "failed")
+      .reduce((sum, refund) => sum + BigInt(refund.amount), 0n);
+    const charged = paymentId === null ? 0n : BigInt(invoice.amount_paid);
+    const { customerId, invoiceId } = period;
+    const moved = moves.get(customerId) ?? (await balanceOf(customerId));
+    moves.set(customerId, moved);
+    const given = [
+      ...moved.flatMap((each) => givenShown(each, "balance", invoiceId) ?? []),
+      ...refunds
+        .filter((refund) => refundState(refund).status === "succeeded")
+        .flatMap((each) => givenShown(each, "card", invoiceId) ?? []),
+    ];
+    return { ...period, charged, refunded, given };
   };
 
   const fetchCheckout = async (checkoutId: string): Promise<CheckoutState> => {
@@ -221,6 +251,10 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
     },
 
     fetchCheckout,
+    checkoutOf: async (subscription) => {
+      const [session] = (await stripe.checkout.sessions.list({ subscription, limit: 1 })).data;
+      return session === undefined ? null : { id: session.id, url: session.url };
+    },
     expireCheckout: async (checkoutId) => {
       const now = await fetchCheckout(checkoutId);
       if (now.status !== "open") return now;
@@ -256,6 +290,8 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       }
       return fetchSubscription(subscriptionId);
     },
+
+    ...createAsked(stripe, options.now),
 
     pauseCollection: async (subscriptionId, since) => {
       const now = await fetchSubscription(subscriptionId);
@@ -314,32 +350,18 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       });
       return refundState(refund);
     },
+    paidPeriod: async (invoiceId) =>
+      periodOf(await stripe.invoices.retrieve(invoiceId, { expand: ["payments"] }), new Map()),
     paidPeriods: async (subscriptionId, from) => {
-      const moves = new Map<string, readonly Stripe.CustomerBalanceTransaction[]>();
+      const moves: BalanceMoves = new Map();
       const periods: PaidPeriod[] = [];
       const paid = { subscription: subscriptionId, status: "paid" as const, limit: 100 };
       for await (const invoice of stripe.invoices.list({ ...paid, expand: ["data.payments"] })) {
-        const period = paidPeriod(await withAllLines(stripe, invoice));
+        const period = await periodOf(invoice, moves);
         if (period === undefined) continue;
         // Each period begins where the one that was paid before it had ended, or later.
         if (period.until <= from) break;
-        const { paymentId } = period;
-        const refunds =
-          paymentId === null ? [] : await refundsOf(stripe, { payment_intent: paymentId });
-        const refunded = refunds
-          .filter((refund) => refundState(refund).status !== "failed")
-          .reduce((sum, refund) => sum + BigInt(refund.amount), 0n);
-        const charged = paymentId === null ? 0n : BigInt(invoice.amount_paid);
-        const { customerId, invoiceId } = period;
-        const moved = moves.get(customerId) ?? (await balanceOf(customerId));
-        moves.set(customerId, moved);
-        const given = [
-          ...moved.flatMap((each) => givenShown(each, "balance", invoiceId) ?? []),
-          ...refunds
-            .filter((refund) => refundState(refund).status === "succeeded")
-            .flatMap((each) => givenShown(each, "card", invoiceId) ?? []),
-        ];
-        periods.push({ ...period, charged, refunded, given });
+        periods.push(period);
       }
       return periods;
     },
@@ -388,7 +410,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       });
       return refundState(refund);
     },
-    orderOfPayment: async (paymentId) => {
+    paidWith: async (paymentId) => {
       const paid = await stripe.invoicePayments.list({
         payment: { type: "payment_intent", payment_intent: paymentId },
         expand: ["data.invoice"],
@@ -399,10 +421,15 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       if (invoice === undefined) {
         const page = { payment_intent: paymentId, limit: 1 };
         const [session] = (await stripe.checkout.sessions.list(page)).data;
-        return session?.metadata?.[PAID_FOR_ORDER] ?? null;
+        const orderId = session?.metadata?.[PAID_FOR_ORDER] ?? null;
+        const customer = session?.customer ?? null;
+        const customerId = customer === null ? null : idOf(customer);
+        return { orderId, subscriptionId: null, customerId };
       }
-      if (typeof invoice === "string" || invoice.deleted === true) return null;
-      return invoiceState(invoice).orderId;
+      if (typeof invoice === "string" || invoice.deleted === true)
+        return { orderId: null, subscriptionId: null, customerId: null };
+      const { orderId, subscriptionId, customerId } = invoiceState(invoice);
+      return { orderId, subscriptionId, customerId };
     },
     fetchRefund: async (refundId) => refundState(await stripe.refunds.retrieve(refundId)),
 
@@ -444,18 +471,23 @@ function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvi
     ensurePrice: withOutages(payments.ensurePrice),
     createCheckout: withOutages(payments.createCheckout),
     fetchCheckout: withOutages(payments.fetchCheckout),
+    checkoutOf: withOutages(payments.checkoutOf),
     expireCheckout: withOutages(payments.expireCheckout),
     fetchSubscription: withOutages(payments.fetchSubscription),
     fetchInvoice: withOutages(payments.fetchInvoice),
     cancelSubscription: withOutages(payments.cancelSubscription),
+    askedWith: withOutages(payments.askedWith),
+    voidInvoice: withOutages(payments.voidInvoice),
+    setCollection: withOutages(payments.setCollection),
     pauseCollection: withOutages(payments.pauseCollection),
     endWithPeriod: withOutages(payments.endWithPeriod),
     resumeCollection: withOutages(payments.resumeCollection),
     refundInvoice: withOutages(payments.refundInvoice),
+    paidPeriod: withOutages(payments.paidPeriod),
     paidPeriods: withOutages(payments.paidPeriods),
     giveCredit: withOutages(payments.giveCredit),
     refundPart: withOutages(payments.refundPart),
-    orderOfPayment: withOutages(payments.orderOfPayment),
+    paidWith: withOutages(payments.paidWith),
     fetchRefund: withOutages(payments.fetchRefund),
     undeliveredEvents: withOutages(payments.undeliveredEvents),
     eventsSince: withOutages(payments.eventsSince),

@@ -239,7 +239,20 @@ export class BerthStack extends Stack {
           maxConcurrency: settings.consumers,
         }),
       );
-    this.everyMinute = this.#sweepEveryMinute(sweep, agent, alarms);
+    // Money that no book knows of is told once, by whoever applies the delivery (`commands/orders/apply-billing-event.ts`).
+    const unhandled = new MetricFilter(this, "PaymentUnhandled", {
+      logGroup: billingConsumer.logGroup,
+      filterPattern: FilterPattern.stringValue("$.message", "=", "apply_billing_event.unhandled"),
+      metricNamespace: this.stackName,
+      metricName: "PaymentUnhandled",
+    });
+    alarms.when(this, "PaymentUnhandledAlarm", {
+      metric: unhandled.metric({ statistic: "Sum", period: Duration.minutes(1) }),
+      threshold: 1,
+      description:
+        "Stripe told of something of a customer of ours that leads to no order. It is told once; see docs/runbooks/monitoring.md.",
+    });
+    this.everyMinute = this.#sweepEveryMinute(sweep, [agent, billingConsumer], alarms);
     const addStaffLogin = database.loginOf("AddStaff");
     // Nothing calls it but who may invoke functions here: staff begin with it (docs/runbooks/deploy-aws.md).
     const addStaff = new BerthFunction(this, "AddStaff", {
@@ -286,7 +299,11 @@ export class BerthStack extends Stack {
     );
   }
 
-  #sweepEveryMinute(sweep: BerthFunction, agent: BerthFunction, alarms: Alarms): Schedule {
+  #sweepEveryMinute(
+    sweep: BerthFunction,
+    [agent, billing]: readonly [BerthFunction, BerthFunction],
+    alarms: Alarms,
+  ): Schedule {
     sweep.function.configureAsyncInvoke({ retryAttempts: 0, maxEventAge: Duration.minutes(1) });
     alarms.when(this, "SweepStopped", {
       metric: sweep.function.metricInvocations({ period: Duration.minutes(5) }),
@@ -313,7 +330,7 @@ export class BerthStack extends Stack {
       description:
         "Rows of the outbox stay unsent: hosts and consumers are not rung. See relay_outbox.failed in the sweep's log.",
     });
-    // What is amiss is told once, by whoever finds it out: reports, or the sweep (`commands/hosts/note-findings.ts`).
+    // What is amiss is told once, by whoever finds it out: reports, deliveries, or the sweep (`commands/hosts/note-findings.ts`).
     const openedBy = (name: string, { logGroup }: BerthFunction) =>
       new MetricFilter(this, `FindingOpened${name}`, {
         logGroup,
@@ -322,8 +339,9 @@ export class BerthStack extends Stack {
         metricName: "FindingOpened",
       });
     openedBy("Agent", agent);
+    openedBy("Billing", billing);
     alarms.when(this, "FindingOpenedAlarm", {
-      // Of both: they write the same metric.
+      // Of all three: they write the same metric.
       metric: openedBy("Sweep", sweep).metric({ statistic: "Sum", period: Duration.minutes(1) }),
       threshold: 1,
       description:

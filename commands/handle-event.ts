@@ -5,6 +5,7 @@ import { tellEnd } from "#commands/billing/end-with-period.ts";
 import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { followPlanMigration } from "#commands/billing/follow-plan-migration.ts";
 import { makeGiveBack } from "#commands/billing/make-give-back.ts";
+import { returnCrossed } from "#commands/billing/return-crossed.ts";
 import { followDrain } from "#commands/moves/follow-drain.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
@@ -24,6 +25,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return cancelSubscription(deps, event.data.subscriptionId);
     case "service.end_said.v1":
       return tellEnd(deps, event.data.vmId);
+    case "payment.crossed.v1":
+      return returnCrossed(deps, event.data.invoiceId);
     case "give_back.fell_due.v1":
       return makeGiveBack(deps, event.data.giveBackId);
     case "plan_change.fell_due.v1":

@@ -13,6 +13,7 @@ import {
   openOrders,
   silentHosts,
   unappliedBacklog,
+  unhandledSince,
   type Span,
 } from "#db/measurements.ts";
 import { unsentBacklog } from "#db/messages/outbox.ts";
@@ -73,6 +74,8 @@ export function createMeasure(deps: Measuring, firstSpanMs = 0): () => Promise<v
   };
 }
 
+const WEEK_MS = 7 * 24 * 60 * 60_000;
+
 async function tellWhatWaits({ db, metrics }: Measuring, now: Date): Promise<void> {
   const ageOf = (oldest: Date | null) =>
     oldest === null ? 0 : Math.max(0, (+now - +oldest) / 1000);
@@ -82,6 +85,7 @@ async function tellWhatWaits({ db, metrics }: Measuring, now: Date): Promise<voi
   const unapplied = await unappliedBacklog(db);
   metrics.set("berth_inbox_unapplied", {}, unapplied.rows);
   metrics.set("berth_inbox_unapplied_age_seconds", {}, ageOf(unapplied.oldest));
+  metrics.set("berth_inbox_unhandled", {}, await unhandledSince(db, new Date(+now - WEEK_MS)));
   const open = await openOrders(db);
   for (const state of OPEN_ORDER_STATES)
     metrics.set("berth_orders_open", { state }, open.get(state)?.rows ?? 0);

@@ -68,6 +68,11 @@ export const PLANE_METRICS = {
     help: "Age of the oldest delivery that is not applied yet; 0 when all are.",
     labels: {},
   },
+  berth_inbox_unhandled: {
+    kind: "gauge",
+    help: "Deliveries of the last week about a customer of ours that led to no order: money that no book knows.",
+    labels: {},
+  },
   berth_usage_delay_seconds: {
     kind: "histogram",
     help: "How old the oldest sample of a batch of usage was when it came.",

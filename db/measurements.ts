@@ -1,4 +1,4 @@
-import { and, count, eq, gt, isNull, lte, min, sql } from "drizzle-orm";
+import { and, count, eq, gt, gte, isNull, lte, min, sql } from "drizzle-orm";
 import { z } from "zod";
 import type { EventName } from "#core/contracts/events.ts";
 import type { HostState } from "#core/hosts/host-state.ts";
@@ -22,6 +22,15 @@ export async function unappliedBacklog(db: Db): Promise<Backlog> {
     .from(inbox)
     .where(sql`${inbox.appliedAt} is null`);
   return { rows: row?.rows ?? 0, oldest: row?.oldest ?? null };
+}
+
+/** Deliveries that were about a customer of ours and led to nothing, since then. Its index is of these alone. */
+export async function unhandledSince(db: Db, since: Date): Promise<number> {
+  const [row] = await db
+    .select({ rows: count() })
+    .from(inbox)
+    .where(and(sql`${inbox.outcome} = 'unhandled'`, gte(inbox.appliedAt, since)));
+  return row?.rows ?? 0;
 }
 
 /** Orders that wait for somebody, by state, and of each when the first of them was paid. */

@@ -29,6 +29,7 @@ const WRITES_NOTHING: ReadonlySet<Awaited<ReturnType<typeof applyBillingEvent>>>
   "known",
   "taken",
   "ignored",
+  "unhandled",
   "repeat",
   "delivery_unknown",
 ]);

@@ -17,6 +17,7 @@ import { followPlanMigrations } from "#commands/billing/follow-plan-migration.ts
 import { forgetUnbegunMigrations } from "#commands/billing/forget-unbegun-migrations.ts";
 import { tellHangingMigrations } from "#commands/billing/tell-hanging-migrations.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
+import { retryCrossed } from "#commands/billing/return-crossed.ts";
 import { settleLosses } from "#commands/billing/settle-losses.ts";
 import { tellHangingChanges } from "#commands/billing/tell-hanging-changes.ts";
 import { checkHealth } from "#commands/check-health.ts";
@@ -73,6 +74,7 @@ export const SWEEPS = {
   end_services: endServices,
   freeze_billing: freezeBilling,
   settle_losses: settleLosses,
+  return_crossed: retryCrossed,
   make_give_backs: retryGiveBacks,
   follow_plan_changes: followPlanChanges,
   follow_plan_migrations: followPlanMigrations,

@@ -5,6 +5,7 @@ import type { FindingView } from "#core/contracts/api/findings.ts";
 import type { HostView } from "#core/contracts/api/hosts.ts";
 import type { InvoiceView } from "#core/contracts/api/billing.ts";
 import type { OrderView } from "#core/contracts/api/orders.ts";
+import { dueMoney } from "#core/orders/order-price.ts";
 import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.ts";
 import type { RestoreView } from "#core/contracts/api/restores.ts";
 import type { UsageView } from "#core/contracts/api/usage.ts";
@@ -47,7 +48,10 @@ export const toOrderView = (o: Order): OrderView => ({
   locationId: toWireId("location", o.locationId),
   hostname: o.hostname,
   billingInterval: o.billingInterval,
-  total: toMoneyView({ minor: o.totalMinor, currency: o.currency }),
+  total: toMoneyView({ minor: o.listMinor, currency: o.currency }),
+  discount: toMoneyView({ minor: o.discountMinor, currency: o.currency }),
+  tax: toMoneyView({ minor: o.taxMinor, currency: o.currency }),
+  due: toMoneyView(dueMoney(o)),
   createdAt: o.createdAt.toISOString(),
   expiresAt: o.expiresAt.toISOString(),
   paidAt: iso(o.paidAt),
@@ -178,8 +182,11 @@ export const toInvoiceView = (i: Invoice): InvoiceView => ({
   status: i.status,
   total: toMoneyView(i.total),
   paid: toMoneyView(i.paid),
+  givenBack: toMoneyView(i.givenBack),
   hostedUrl: i.hostedUrl,
   createdAt: i.createdAt.toISOString(),
+  paidAt: iso(i.paidAt),
+  crossed: i.crossed,
 });
 
 export const toTokenView = (t: TokenView): z.infer<typeof TokenViewSchema> => ({

@@ -1,7 +1,7 @@
 import { paymentReceived } from "#core/billing/ledger.ts";
 import type { InvoiceState } from "#core/billing/payments.ts";
 import type { Order } from "#core/orders/order.ts";
-import { saveInvoice } from "#db/billing/invoices.ts";
+import { saveInvoice, saveShown } from "#db/billing/invoices.ts";
 import type { Tx } from "#db/client.ts";
 import { post } from "#db/billing/ledger.ts";
 import { together } from "#db/together.ts";
@@ -20,7 +20,8 @@ export async function bookInvoice(
   const owner = { id: at.newId(), accountId: order.accountId, orderId: order.id };
   const isNothing = invoice.paid.minor === 0n && invoice.fromCredit.minor === 0n;
   const [, posted] = await together([
-    saveInvoice(tx, owner, invoice),
+    // One that nobody ever owed here is none of its customer's: a subscription whose collection is paused makes one a month.
+    invoice.status === "void" ? saveShown(tx, invoice) : saveInvoice(tx, owner, invoice),
     invoice.status !== "paid" || isNothing
       ? Promise.resolve("unchanged")
       : post(tx, paymentReceived(order.id, invoice.id, invoice), at),

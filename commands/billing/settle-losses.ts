@@ -2,7 +2,14 @@ import { owedFor, whatToSettle } from "#core/billing/give-back.ts";
 import { creditGiven, refundMade } from "#core/billing/ledger.ts";
 import type { PaidPeriod } from "#core/billing/payments.ts";
 import type { Event } from "#core/contracts/events.ts";
-import { givenOf, insertGiveBack, saveMade, unknownGiveBacks } from "#db/billing/give-backs.ts";
+import {
+  givenOf,
+  insertGiveBack,
+  saveMade,
+  unknownGiveBacks,
+  wasGivenSince,
+} from "#db/billing/give-backs.ts";
+import { lockService } from "#db/billing/services.ts";
 import {
   lockLoss,
   lossesToSettle,
@@ -37,6 +44,7 @@ export async function settleLosses(deps: Deps): Promise<{ settled: number; faile
 
 async function settle(deps: Deps, seen: Loss): Promise<boolean> {
   const { subscriptionId } = seen;
+  const lookedAt = deps.clock.now();
   const periods =
     subscriptionId === null
       ? []
@@ -48,11 +56,12 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
     if (!loss || +loss.paidUntil !== +seen.paidUntil) return false;
     const time = whatToSettle(loss, at.now);
     if (time === null || +time.from !== +seen.settledUntil) return false;
+    // A payment of the same invoices may be given back beside it (`return-crossed.ts`): one of the two after the other.
+    await lockService(tx, loss.vmId);
+    const invoiceIds = periods.map(({ invoiceId }) => invoiceId);
+    if (await wasGivenSince(tx, invoiceIds, lookedAt)) return false;
     await takeInForgotten(tx, loss, periods, at);
-    const given = await givenOf(
-      tx,
-      periods.map(({ invoiceId }) => invoiceId),
-    );
+    const given = await givenOf(tx, invoiceIds);
     const events: Event[] = [];
     const { id: lossId, vmId, orderId } = loss;
     const owed = owedFor(time, periods, given);

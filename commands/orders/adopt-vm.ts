@@ -67,7 +67,7 @@ async function plan(deps: Deps, asked: Adoption): Promise<Result<Planned, AdoptR
     if (error instanceof UnknownToProvider) return null;
     throw error;
   });
-  if (checkout?.orderId == null || !checkout.paid || checkout.worth === null)
+  if (checkout?.orderId == null || !checkout.paid || checkout.settled === null)
     return refused("the provider has no such session of ours that is paid");
   if (await loadOrder(db, checkout.orderId)) return refused("the session's order is known");
   if (!(await isAccount(db, asked.accountId))) return refused("no such account");
@@ -97,9 +97,9 @@ async function plan(deps: Deps, asked: Adoption): Promise<Result<Planned, AdoptR
 
 const sizeOf = ({ vcpus, memoryMib, diskGib }: UnknownVm) => ({ vcpus, memoryMib, diskGib });
 
-const priceOf = (plan: Plan, { worth }: CheckoutState): PlanPrice | undefined =>
+const priceOf = (plan: Plan, { settled }: CheckoutState): PlanPrice | undefined =>
   plan.prices.find(
-    ({ amount }) => amount.minor === worth?.minor && amount.currency === worth.currency,
+    ({ amount }) => amount.minor === settled?.listMinor && amount.currency === settled.currency,
   );
 
 /** Without keys and user-data: those served the first boot, which was. */
@@ -126,7 +126,9 @@ function orderOf(
     userData: null,
     rootPassword: false,
     billingInterval: price.interval,
-    totalMinor: price.amount.minor,
+    listMinor: price.amount.minor,
+    discountMinor: 0n,
+    taxMinor: 0n,
     currency: price.amount.currency,
     checkoutId: checkout.id,
     checkoutUrl: checkout.url,
@@ -166,7 +168,7 @@ async function write(
         actor: by,
         action: "order.adopt",
         subject: { kind: "order", id: order.id },
-        detail: { vm_id: vm.vmId, host_id: vm.hostId, total_minor: order.totalMinor.toString() },
+        detail: { vm_id: vm.vmId, host_id: vm.hostId, list_minor: order.listMinor.toString() },
         events: [{ name: "order.placed.v1", data: { orderId: order.id } }],
       },
       at,

@@ -2,10 +2,12 @@ import { z } from "zod";
 import {
   ForeignCurrency,
   type InvoiceState,
+  type NamedBy,
   type RefundState,
   UnknownToProvider,
 } from "#core/billing/payments.ts";
 import { serviceOfSubscription } from "#db/billing/services.ts";
+import { isCustomer } from "#db/billing/customers.ts";
 import { invoiceStatus } from "#db/billing/invoices.ts";
 import { openChangeOfCheckout } from "#db/billing/plan-changes.ts";
 import type { Db, Tx } from "#db/client.ts";
@@ -53,6 +55,7 @@ export async function applyBillingEvent(
   | "refund_reversed"
   | "change_rung"
   | "ignored"
+  | "unhandled"
   | "known"
   | "taken"
   | "delivery_unknown"
@@ -81,9 +84,9 @@ async function look(deps: Deps, delivery: Taken, order: Order | undefined) {
   const subject = order
     ? { orderId: order.id, order }
     : await unlessForeign(deps, findSubject(deps, delivery));
-  if (subject)
-    return followProvider(deps, subject.orderId, { ...subject, ...claimOf(deps, delivery) });
-  return setAside(deps, delivery, "ignored");
+  return subject === undefined || subject.orderId === undefined
+    ? leave(deps, delivery, subject?.named)
+    : followProvider(deps, subject.orderId, { ...subject, ...claimOf(deps, delivery) });
 }
 
 /** The change of a plan that is paid on the page that the delivery is about: whoever follows it looks at the page. */
@@ -123,8 +126,31 @@ async function unlessForeign<T>(deps: Deps, look: Promise<T>): Promise<T | undef
   }
 }
 
+/**
+ * What leads to no order. Another system's on the same account is nothing to us. What is of a customer of ours is money, or a claim, that no book of
+ * ours knows: nobody looks at it again by itself, and staff are told (`berth_inbox_unhandled`).
+ */
+async function leave(
+  deps: Deps,
+  delivery: Taken,
+  named: NamedBy | undefined,
+): Promise<"ignored" | "unhandled" | "repeat"> {
+  const customerId = named?.customerId ?? null;
+  if (customerId === null || !(await isCustomer(deps.db, customerId)))
+    return setAside(deps, delivery, "ignored");
+  const left = await setAside(deps, delivery, "unhandled");
+  if (left === "unhandled")
+    deps.log.error("apply_billing_event.unhandled", {
+      message_id: delivery.messageId,
+      type: delivery.type,
+      object_id: delivery.objectId,
+      customer_id: customerId,
+    });
+  return left;
+}
+
 /** Marks deliveries that change nothing as applied. */
-async function setAside<O extends "known" | "ignored">(
+async function setAside<O extends "known" | "ignored" | "unhandled">(
   deps: Deps,
   { messageId, taken }: Taken,
   outcome: O,
@@ -143,7 +169,7 @@ async function setAside<O extends "known" | "ignored">(
 async function applyRefund(
   deps: Deps,
   delivery: Taken,
-): Promise<"refund_booked" | "refund_reversed" | "unchanged" | "repeat" | "ignored"> {
+): Promise<"refund_booked" | "refund_reversed" | "unchanged" | "repeat" | "ignored" | "unhandled"> {
   const { objectId } = delivery;
   if (objectId === null) return setAside(deps, delivery, "ignored");
   const refund = await unlessForeign(deps, deps.payments.fetchRefund(objectId));
@@ -151,15 +177,32 @@ async function applyRefund(
     return setAside(deps, delivery, "ignored");
   const byStaff = refund.orderId === null;
   const nothingToDo = refund.status === "pending" || (!byStaff && refund.status === "succeeded");
-  const orderId = nothingToDo ? undefined : await ours(deps, await orderOfRefund(deps, refund));
-  if (orderId === undefined) return setAside(deps, delivery, "ignored");
+  if (nothingToDo) return setAside(deps, delivery, "ignored");
+  const named = await refundNamedBy(deps, refund);
+  const orderId = await orderNamed(deps, named);
+  if (orderId === undefined) return leave(deps, delivery, named);
   const apply = byStaff ? bookStaffRefund : reverseRefund;
   return apply(deps, orderId, { ...refund, amount: refund.amount }, claimOf(deps, delivery));
 }
 
-async function orderOfRefund(deps: Deps, refund: RefundState): Promise<string | null> {
-  if (refund.orderId !== null || refund.paymentId === null) return refund.orderId;
-  return deps.payments.orderOfPayment(refund.paymentId);
+/** A refund names its order, or is found by what its payment paid. */
+async function refundNamedBy(deps: Deps, { orderId, paymentId }: RefundState): Promise<NamedBy> {
+  if (orderId !== null || paymentId === null)
+    return { orderId, subscriptionId: null, customerId: null };
+  return deps.payments.paidWith(paymentId);
+}
+
+/**
+ * Which order an object leads to: the one that it names, or the one that led to what its subscription pays for. undefined: to none of
+ * ours.
+ */
+async function orderNamed(
+  deps: Deps,
+  { orderId, subscriptionId }: Omit<NamedBy, "customerId">,
+): Promise<string | undefined> {
+  const named = await ours(deps, orderId);
+  if (named !== undefined || subscriptionId === null) return named;
+  return orderIdOfSubscription(deps.db, subscriptionId);
 }
 
 /**
@@ -203,11 +246,12 @@ async function ours(deps: Deps, orderId: string | null): Promise<string | undefi
   return isId ? (await loadOrder(deps.db, orderId))?.id : undefined;
 }
 
-/** Which order the delivery is about, when it is not `orderOfSession`; undefined when it is none of ours. */
-async function findSubject(
-  deps: Deps,
-  delivery: InboxEntry,
-): Promise<{ orderId: string; invoice?: InvoiceState } | undefined> {
+/** What a delivery leads to, when it is not `orderOfSession`. Without an order: what it names instead. */
+type Subject =
+  | { orderId: string; invoice?: InvoiceState; named?: never }
+  | { orderId?: never; named: NamedBy };
+
+async function findSubject(deps: Deps, delivery: InboxEntry): Promise<Subject | undefined> {
   const { payments } = deps;
   const id = delivery.objectId;
   if (id === null) return undefined;
@@ -223,16 +267,34 @@ async function findSubject(
     case "subscription": {
       const known = await orderIdOfSubscription(deps.db, id);
       if (known !== undefined) return { orderId: known };
-      const subscription = await payments.fetchSubscription(id);
-      const orderId = await ours(deps, subscription.orderId);
-      return orderId === undefined ? undefined : { orderId };
+      const { orderId: name, customerId } = await payments.fetchSubscription(id);
+      const named = { orderId: name, subscriptionId: id, customerId };
+      const orderId = await orderNamed(deps, named);
+      if (orderId === undefined) return { named };
+      await attachCheckoutOf(deps, orderId, id);
+      return { orderId };
     }
     case "invoice": {
       const invoice = await payments.fetchInvoice(id);
-      const orderId = await ours(deps, invoice.orderId);
-      return orderId === undefined ? undefined : { orderId, invoice };
+      const orderId = await orderNamed(deps, invoice);
+      if (orderId === undefined) return { named: invoice };
+      if (invoice.subscriptionId !== null)
+        await attachCheckoutOf(deps, orderId, invoice.subscriptionId);
+      return { orderId, invoice };
     }
     default:
       return undefined;
   }
+}
+
+/** Its session is not written down yet, and what it led to tells of it already: the provider knows with which it began. */
+async function attachCheckoutOf(
+  deps: Deps,
+  orderId: string,
+  subscriptionId: string,
+): Promise<void> {
+  const order = await loadOrder(deps.db, orderId);
+  if (order === undefined || order.checkoutId !== null) return;
+  const checkout = await deps.payments.checkoutOf(subscriptionId);
+  if (checkout !== null) await attachCheckout(deps.db, orderId, checkout);
 }

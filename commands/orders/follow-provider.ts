@@ -1,12 +1,14 @@
 import { endAtProvider } from "#core/billing/end-at-provider.ts";
 import { entitledUntil } from "#core/billing/entitlement.ts";
-import type { CheckoutState, InvoiceState } from "#core/billing/payments.ts";
+import type { CheckoutState, InvoiceState, SubscriptionState } from "#core/billing/payments.ts";
+import { hasCrossed } from "#core/billing/settle-asked.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
+import { saveCrossed } from "#db/billing/crossed-payments.ts";
 import { removalAskedAt } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
 import { ringChangeOf } from "#db/billing/plan-changes.ts";
-import { loadService, saveEntitled } from "#db/billing/services.ts";
+import { loadService, saveEntitled, subscriptionOf } from "#db/billing/services.ts";
 import { releaseReservation } from "#db/hosts/capacity.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
@@ -18,6 +20,8 @@ import { loadVm } from "#db/vms/vms.ts";
 import { bookInvoice } from "#commands/billing/book-invoice.ts";
 import { followEnd } from "#commands/billing/end-with-period.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { logFindings, NOTHING_NOTED } from "#commands/hosts/note-findings.ts";
+import { noteBilled } from "#commands/billing/note-billed.ts";
 import { fulfilOrder } from "./fulfil-order.ts";
 
 export type Followed =
@@ -62,11 +66,12 @@ export async function followProvider(
   const { invoice } = by;
   for (let looks = 1; ; looks++) {
     const before = (looks === 1 && by.order) || (await loadOrder(deps.db, orderId));
-    if (!before || before.checkoutId === null) return "order_unknown";
-    const checkout = await deps.payments.fetchCheckout(before.checkoutId);
+    if (!before) return "order_unknown";
+    const look = await lookAt(deps, before);
+    if (look === null) return "order_unknown";
     const at = stamp(deps);
+    let noted = NOTHING_NOTED;
     try {
-      let billedAfterDelete = false;
       const followed = await inTransaction(deps.db, async (tx) => {
         const [mine, order] = await together([
           by.claim?.(tx) ?? Promise.resolve(true),
@@ -74,23 +79,38 @@ export async function followProvider(
         ]);
         if (!mine) return "repeat";
         if (order?.version !== before.version) throw new StaleLook(orderId);
-        if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);
-        const result = await bringInLine(tx, order, checkout, at, by.actor);
+        if (invoice) await bookPayment(tx, { order, invoice }, at, by.actor);
+        const result = await bringInLine(tx, order, look, at, by.actor);
+        if (look.subscription !== null && result !== "fulfilled")
+          noted = await noteBilled(tx, order, look.subscription, at, by.actor);
         // Of what has only just been bought nothing is changed yet.
         if (result !== "fulfilled") await ringForChange(tx, order.vmId, at, by.actor);
         return result;
       });
-      // The money is ours by the books and not by right: only a person can tell, and give it back.
-      if (billedAfterDelete)
-        deps.log.error("follow_provider.billed_after_delete", {
-          order_id: orderId,
-          invoice_id: invoice?.id,
-        });
+      logFindings(deps, noted);
       return followed;
     } catch (error) {
       if (!(error instanceof StaleLook) || looks >= MAX_LOOKS) throw error;
     }
   }
+}
+
+/** What the provider says of an order: of its session while it is to be paid, and then of the subscription that its service is paid by. */
+type Look = Readonly<{ checkout: CheckoutState | null; subscription: SubscriptionState | null }>;
+
+const isToPay = ({ state }: Order): boolean => state === "awaiting_payment" || state === "expired";
+
+/** null: there is nothing to look at, as nobody knows where it is to be paid. */
+async function lookAt(deps: Deps, order: Order): Promise<Look | null> {
+  const { db, payments } = deps;
+  const subscriptionId = isToPay(order) ? null : await subscriptionOf(db, order.vmId);
+  if (subscriptionId !== null)
+    return { checkout: null, subscription: await payments.fetchSubscription(subscriptionId) };
+  // It was given back, or is to be: nothing was bought of which a subscription could tell.
+  if (!isToPay(order)) return { checkout: null, subscription: null };
+  if (order.checkoutId === null) return null;
+  const checkout = await payments.fetchCheckout(order.checkoutId);
+  return { checkout, subscription: checkout.subscription };
 }
 
 /** What the provider says of its subscription, or of an invoice, may be what a change of its plan waits for. */
@@ -110,31 +130,49 @@ export async function ringForChange(
 }
 
 /**
- * Books the invoice, and says whether it is a new one that was made when the VM was to be gone already: its subscription
- * was not ended in time.
+ * Books an invoice. One whose payment came when what it is for had ended is ours by the books and not by right: it falls due to be
+ * given back. The order's first invoice goes back with the order, or not at all.
  */
-async function bookedAfterDelete(
+async function bookPayment(
   tx: Tx,
-  order: Order,
-  invoice: InvoiceState,
+  { order, invoice }: { order: Order; invoice: InvoiceState },
   at: { now: Date; newId: () => string },
-): Promise<boolean> {
-  if ((await bookInvoice(tx, order, invoice, at)) !== "posted") return false;
+  actor: Actor,
+): Promise<void> {
+  if ((await bookInvoice(tx, order, invoice, at)) !== "posted" || invoice.isFirst) return;
+  const endedAt = await endOfSold(tx, order);
+  if (endedAt === undefined || !hasCrossed(invoice, endedAt)) return;
+  const invoiceId = await saveCrossed(tx, invoice.id, endedAt);
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: "order.payment_crossed",
+      subject: { kind: "order", id: order.id },
+      detail: { invoice_id: invoice.id, ended_at: endedAt.toISOString() },
+      events: [{ name: "payment.crossed.v1", data: { invoiceId, orderId: order.id } }],
+    },
+    at,
+  );
+}
+
+/** When what the order sold was to be gone; undefined: it is there. Where nothing was made, nothing was sold. */
+async function endOfSold(tx: Tx, order: Order): Promise<Date | undefined> {
   const vm = await loadVm(tx, order.vmId);
-  if (vm?.presence !== "absent") return false;
-  const askedAt = await removalAskedAt(tx, vm.id);
-  return askedAt !== undefined && invoice.createdAt > askedAt;
+  if (vm) return vm.presence === "absent" ? removalAskedAt(tx, vm.id) : undefined;
+  const isGivenBack = order.state === "refunding" || order.state === "refunded";
+  return (isGivenBack && order.paidAt) || undefined;
 }
 
 async function bringInLine(
   tx: Tx,
   order: Order,
-  checkout: CheckoutState,
+  { checkout, subscription }: Look,
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<Followed> {
-  if (order.state !== "awaiting_payment" && order.state !== "expired")
-    return followSubscription(tx, order, checkout, at, actor);
+  if (!isToPay(order)) return followSubscription(tx, order, subscription, at, actor);
+  if (checkout === null) throw new StaleLook(order.id);
   if (checkout.paid) {
     const done = await fulfilOrder(tx, order, checkout, at, actor);
     return done.ok ? done.value : "refused";
@@ -204,23 +242,26 @@ export async function expireOrder(
   return "expired";
 }
 
+const hasEnded = (status: string | null): boolean =>
+  status === "canceled" || status === "incomplete_expired";
+
 async function followSubscription(
   tx: Tx,
   order: Order,
-  checkout: CheckoutState,
+  subscription: SubscriptionState | null,
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<"entitlement_changed" | "end_changed" | "unchanged"> {
   const vm = await loadVm(tx, order.vmId);
   // A VM that is to go is not entitled again, whatever its subscription still says (invariant 5).
-  if (!vm || vm.presence === "absent" || !checkout.subscription) return "unchanged";
+  if (!vm || vm.presence === "absent" || !subscription) return "unchanged";
   const before = await loadService(tx, vm.id);
-  const until = entitledUntil(checkout.subscription, before.entitledUntil, at.now);
-  const { status, version } = checkout.subscription;
+  const until = entitledUntil(subscription, before.entitledUntil, at.now);
+  const { status, version } = subscription;
   const extended = +until !== +before.entitledUntil;
   const isSame = !extended && status === before.subscriptionStatus;
   const isProtected = vm.deleteProtected;
-  const end = endAtProvider(before, checkout.subscription, { isProtected });
+  const end = endAtProvider(before, subscription, { isProtected });
   if (isSame && end === null && version === before.subscriptionVersion) return "unchanged";
   await saveOrder(tx, order); // moves its version: an older look at the provider must not follow this one
   const seen = { subscriptionStatus: status, subscriptionVersion: version, entitledUntil: until };
@@ -237,6 +278,15 @@ async function followSubscription(
       detail: { until: until.toISOString(), status },
       events: [
         { name: "entitlement.changed.v1", data: { vmId: vm.id } },
+        // It has ended there, by whoever's word: what it still asks for is settled.
+        ...(hasEnded(status) && !hasEnded(before.subscriptionStatus)
+          ? [
+              {
+                name: "subscription.cancellation_fell_due.v1" as const,
+                data: { orderId: order.id, subscriptionId: subscription.id },
+              },
+            ]
+          : []),
         // A status alone changes nothing on its host.
         ...(extended
           ? [{ name: "vm.change_requested.v1" as const, data: { vmId: vm.id, hostId: vm.hostId } }]

@@ -31,10 +31,10 @@ export async function fulfilOrder(
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<Result<"fulfilled" | "refunding" | "unchanged", OrderRefusal>> {
-  const paid = decideConfirmPayment(order, checkout.worth, at.now);
+  const paid = decideConfirmPayment(order, checkout.settled, at.now);
   if (!paid.ok && paid.error.code !== "order_underpaid") return paid;
   if (paid.ok && paid.value.events.length === 0) return ok("unchanged");
-  if (checkout.worth === null)
+  if (checkout.settled === null)
     return refundInstead(tx, order, { why: "foreign_currency", ...at }, actor);
   // Without its invoice the payment could not be booked nor given back: better that the message comes again.
   if (!checkout.invoice)
@@ -62,7 +62,7 @@ export async function fulfilOrder(
         payer: "stripe",
         price: {
           interval: order.billingInterval,
-          amount: { minor: order.totalMinor, currency: order.currency },
+          amount: { minor: order.listMinor, currency: order.currency },
         },
         subscriptionId: checkout.subscription?.id ?? null,
         subscriptionStatus: checkout.subscription?.status ?? null,

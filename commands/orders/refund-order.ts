@@ -1,5 +1,6 @@
 import { refundMade } from "#core/billing/ledger.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
+import { endAndSettle } from "#commands/billing/cancel-subscription.ts";
 import { post } from "#db/billing/ledger.ts";
 import { loadOrder, lockOrder, markTried, orderIdsInState, saveOrder } from "#db/orders/orders.ts";
 import { recordChange } from "#db/record-change.ts";
@@ -23,7 +24,7 @@ export async function refundOrder(
   const invoiceId = checkout?.invoiceId ?? null;
   if (invoiceId === null) throw new Error(`order ${orderId} is to be refunded and has no invoice`);
   // First the subscription: it must not bill again while the refund is under way.
-  if (checkout?.subscription) await deps.payments.cancelSubscription(checkout.subscription.id);
+  if (checkout?.subscription) await endAndSettle(deps, checkout.subscription.id);
   const refund = await deps.payments.refundInvoice({ orderId, invoiceId });
   if (refund.status !== "succeeded") {
     deps.log.error("refund_order.not_yet", { order_id: orderId, status: refund.status });

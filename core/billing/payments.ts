@@ -1,4 +1,6 @@
 import type { Currency, Money } from "#core/money.ts";
+import type { BilledItem } from "./billed-otherwise.ts";
+import type { Settled } from "#core/orders/order-price.ts";
 import type { Refusal, Result } from "#core/result.ts";
 
 /** What the payment provider says now. Statuses that we do not know are kept as text: its enums are open. */
@@ -6,6 +8,7 @@ export type SubscriptionState = Readonly<{
   id: string;
   /** From the metadata that we gave it; null for a subscription that is not ours. */
   orderId: string | null;
+  customerId: string;
   status: string;
   /**
    * The end of the last period whose invoice is paid; the subscription's start when none is. Stripe moves the period on
@@ -14,6 +17,8 @@ export type SubscriptionState = Readonly<{
   paidUntil: Date;
   /** When it is to end, or has ended by such a plan: whoever planned it, there or by our word. null: it goes on, or was ended at once. */
   cancelAt: Date | null;
+  /** What it bills. */
+  items: readonly BilledItem[];
   /**
    * Names all that the subscription itself says to us; a snapshot of it in an event says its own (`ProviderEvent`). null while
    * its latest invoice is not paid: `paidUntil` may then move on, and the subscription says nothing of it.
@@ -31,8 +36,33 @@ export type InvoiceState = Readonly<{
   fromCredit: Money;
   hostedUrl: string | null;
   createdAt: Date;
-  /** Of the subscription that it bills, from the metadata that we gave that one; null for what is not ours. */
+  /** To the second, as the provider tells time; null: it is not paid. */
+  paidAt: Date | null;
+  /** It is the first of its subscription, which an order is paid with. */
+  isFirst: boolean;
+}> &
+  NamedBy;
+
+/** By what an object of the provider's leads to what is ours. */
+export type NamedBy = Readonly<{
+  /** From the metadata that we gave its subscription, or the page that it was paid on; null: that names none. */
   orderId: string | null;
+  /** null: it is of none. */
+  subscriptionId: string | null;
+  /** null: it is nobody's. */
+  customerId: string | null;
+}>;
+
+/** An invoice that is still to be paid, or to be asked for, of whichever subscription of one customer. */
+export type AskedInvoice = Readonly<{
+  id: string;
+  status: "draft" | "open";
+  /** null: it is of none. */
+  subscriptionId: string | null;
+  /** The provider asks for it by itself. */
+  collects: boolean;
+  /** Its subscription goes on, is billed, and does not hold it for a change that waits for its payment. */
+  isDue: boolean;
 }>;
 
 export type RefundState = Readonly<{
@@ -89,8 +119,8 @@ export type CheckoutState = Readonly<{
   status: "open" | "complete" | "expired";
   /** Paid, or nothing was to pay. A session may be complete before: a bank debit settles days later, or fails. */
   paid: boolean;
-  /** What it comes to, with what a discount of the provider's took off; null: in a currency that we do not sell in. */
-  worth: Money | null;
+  /** What it comes to, and what was taken of that so far; null: in a currency that we do not sell in. */
+  settled: Settled | null;
   orderId: string | null;
   subscription: SubscriptionState | null;
   invoiceId: string | null;
@@ -128,6 +158,7 @@ export const PROVIDER_EVENTS = [
   "invoice.paid",
   "invoice.payment_action_required",
   "invoice.payment_failed",
+  "invoice.voided",
   "refund.created",
   "refund.updated",
   "refund.failed",
@@ -197,13 +228,24 @@ export type Payments = {
   }) => Promise<{ id: string; url: string }>;
   /** What is fetched by an id throws `UnknownToProvider` when nothing has it. */
   fetchCheckout: (checkoutId: string) => Promise<CheckoutState>;
+  /** The session that the subscription began with; null: it began without. */
+  checkoutOf: (subscriptionId: string) => Promise<{ id: string; url: string | null } | null>;
   /** Closes an open session; answers what it is afterwards, which may be `complete` when the payer was faster. */
   expireCheckout: (checkoutId: string) => Promise<CheckoutState>;
   fetchSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
   /** Throws `ForeignCurrency` too. */
   fetchInvoice: (invoiceId: string) => Promise<InvoiceState>;
-  /** Ends it now, without a credit. Succeeds when it has ended already. */
+  /**
+   * Ends it now, without a credit. Succeeds when it has ended already. What it asked for stays open, and nothing else of its customer
+   * is collected by itself any more, until somebody settles both (`settleAsked`).
+   */
   cancelSubscription: (subscriptionId: string) => Promise<SubscriptionState>;
+  /** All that is asked of the subscription's customer. */
+  askedWith: (subscriptionId: string) => Promise<readonly AskedInvoice[]>;
+  /** Nobody owes it any more. Answers with what it is then: it may have been paid before. */
+  voidInvoice: (invoiceId: string) => Promise<InvoiceState>;
+  /** Whether the provider asks for it by itself. One that is neither a draft nor open is left. */
+  setCollection: (invoiceId: string, collects: boolean) => Promise<void>;
   /**
    * Bills nothing more for it: what falls due from now on is void. `since` tells one such time from another. One that has ended
    * is left.
@@ -222,14 +264,16 @@ export type Payments = {
     subscriptionId: string,
     of: { since: Date; anew: boolean },
   ) => Promise<SubscriptionState>;
+  /** What one invoice was paid for, and what can still be given back of that; undefined: it is not paid, or is for no time. */
+  paidPeriod: (invoiceId: string) => Promise<PaidPeriod | undefined>;
   /** What was paid for a subscription of the time from `from` on, the newest first. */
   paidPeriods: (subscriptionId: string, from: Date) => Promise<readonly PaidPeriod[]>;
   /** Adds to the customer's balance, once for each `giveBackId`. Answers with the id of its transaction. */
   giveCredit: (input: GivenFor & { customerId: string; amount: Money }) => Promise<{ id: string }>;
   /** Gives back a part of a payment, once for each `giveBackId`: as one that staff make, it names no order. */
   refundPart: (input: GivenFor & { paymentId: string; amount: Money }) => Promise<RefundState>;
-  /** The order whose invoice was paid with this payment; null when it paid none, or one that is not ours. */
-  orderOfPayment: (paymentId: string) => Promise<string | null>;
+  /** By what a payment leads to what is ours: its invoice, or the page of a change that it was made on. */
+  paidWith: (paymentId: string) => Promise<NamedBy>;
   fetchRefund: (refundId: string) => Promise<RefundState>;
   /**
    * Gives back all that was paid for the order's first invoice. Succeeds again when it was done already. A refund that

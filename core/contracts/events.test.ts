@@ -15,6 +15,7 @@ const HOST = "0199f0a2-b3c4-7d5e-8f90-000000000003";
 const ACTION = "0199f0a2-b3c4-7d5e-8f90-000000000004";
 const LINK = "0199f0a2-b3c4-7d5e-8f90-000000000005";
 const FINDING = "0199f0a2-b3c4-7d5e-8f90-000000000007";
+const INVOICE = "0199f0a2-b3c4-7d5e-8f90-000000000020";
 const GIVE_BACK = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const RELEASE = "0199f0a2-b3c4-7d5e-8f90-000000000008";
 const ROLLOUT = "0199f0a2-b3c4-7d5e-8f90-000000000009";
@@ -43,6 +44,7 @@ const DATA: Record<EventName, Record<string, string>> = {
   "billing.resumed.v1": { orderId: ORDER, vmId: VM },
   "give_back.fell_due.v1": { giveBackId: GIVE_BACK },
   "give_back.made.v1": { giveBackId: GIVE_BACK, vmId: VM },
+  "payment.crossed.v1": { invoiceId: INVOICE, orderId: ORDER },
   "plan_change.began.v1": { planChangeId: PLAN_CHANGE, vmId: VM },
   "plan_change.fell_due.v1": { planChangeId: PLAN_CHANGE },
   "plan_change.committed.v1": { planChangeId: PLAN_CHANGE, vmId: VM },
@@ -114,6 +116,7 @@ test("only what somebody must do leaves the record", () => {
     "order.refund_fell_due.v1",
     "subscription.cancellation_fell_due.v1",
     "give_back.fell_due.v1",
+    "payment.crossed.v1",
     "plan_change.fell_due.v1",
     "plan_migration.fell_due.v1",
     "drain.fell_due.v1",

@@ -53,6 +53,8 @@ export const ENDS_AFTER_SILENCE_MS = {
   move_hangs: null,
   /** A VM is to have another size, or other limits, than the version of its plan that was bought, and no change of it is open. */
   size_not_bought: null,
+  /** What a VM's subscription bills at the provider is not what was bought of it: somebody changed it there by hand. */
+  billed_otherwise: null,
   /** What is paid for a VM is no price of the version of its plan that was bought, and no change of it is open. */
   price_not_bought: null,
   /** An agent's own word (`HOST_FINDINGS`), which is over when the VM is seen whole. */

@@ -3,6 +3,7 @@ import type { AgentErrorCode } from "#core/contracts/agent/report.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { spanMs } from "#core/vms/judge-report.ts";
 import { OBSERVATION_FRESH_MS } from "#core/vms/status.ts";
+import { whyNotPaid, type Settled } from "./order-price.ts";
 import { nextOrderState, type Order, type OrderCommand, type OrderState } from "./order.ts";
 
 /** How long an unpaid order holds its place. Stripe allows a Checkout Session 30 minutes to 24 hours. */
@@ -44,24 +45,25 @@ export function moveOrder(
 }
 
 /**
- * The payment was captured, or a discount that the provider gave took the place of some of it. Underpayment is refused: it
- * cannot happen with our own Checkout Sessions. `worth` is null in a currency that we do not sell in.
+ * What was due was paid, or nothing was: the order keeps what it came to. Anything else is refused (`whyNotPaid`), which cannot
+ * happen with our own Checkout Sessions. `settled` is null in a currency that we do not sell in.
  */
 export function decideConfirmPayment(
   order: Order,
-  worth: { minor: bigint; currency: string } | null,
+  settled: Settled | null,
   now: Date,
 ): Result<OrderDecision, OrderRefusal> {
-  if (worth?.currency !== order.currency || worth.minor < order.totalMinor)
-    return refuse(
-      "order_underpaid",
-      `${worth?.minor ?? "?"} ${worth?.currency ?? "?"} of ${order.totalMinor} ${order.currency}`,
-    );
+  const why = whyNotPaid(order, settled);
+  if (settled === null || why !== null) return refuse("order_underpaid", why ?? "");
   const moved = moveOrder(order, "confirm_payment", [
     { name: "order.paid.v1", data: { orderId: order.id, vmId: order.vmId } },
   ]);
   if (!moved.ok || moved.value.events.length === 0) return moved;
-  return ok({ ...moved.value, order: { ...moved.value.order, paidAt: now } });
+  const { discountMinor, taxMinor } = settled;
+  return ok({
+    ...moved.value,
+    order: { ...moved.value.order, discountMinor, taxMinor, paidAt: now },
+  });
 }
 
 /** What is known of a VM whose guest was not seen to be up. */

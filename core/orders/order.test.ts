@@ -9,6 +9,7 @@ import {
   moveOrder,
   ORDER_HOLD_MS,
 } from "./decide-order.ts";
+import type { Settled } from "./order-price.ts";
 import {
   nextOrderState,
   ORDER_COMMANDS,
@@ -17,7 +18,6 @@ import {
   type OrderState,
 } from "./order.ts";
 
-const USD = (minor: bigint) => ({ minor, currency: "usd" });
 const MONEY_IN: readonly OrderState[] = ["paid", "active", "completed", "refunding", "refunded"];
 
 function reachableFrom(start: OrderState): ReadonlySet<OrderState> {
@@ -99,9 +99,17 @@ test("an unpaid order holds its place for half an hour, the least that a Checkou
 });
 
 describe("confirming a payment", () => {
+  const settled = (of: Partial<Settled> = {}): Settled => ({
+    currency: "usd",
+    listMinor: 500n,
+    discountMinor: 0n,
+    taxMinor: 0n,
+    takenMinor: 500n,
+    ...of,
+  });
   test("makes the order paid, at this instant, and says so", () => {
     const order = anOrder();
-    expect(decideConfirmPayment(order, USD(500n), AT)).toEqual({
+    expect(decideConfirmPayment(order, settled(), AT)).toEqual({
       ok: true,
       value: {
         order: { ...order, state: "paid", paidAt: AT },
@@ -110,19 +118,26 @@ describe("confirming a payment", () => {
     });
   });
 
-  test.each([USD(499n), { minor: 500n, currency: "eur" }])(
-    "of too little is refused (%o)",
-    (paid) => {
-      expect(decideConfirmPayment(anOrder(), paid, AT)).toMatchObject({
+  test("keeps what came off the price and what tax came on top, apart", () => {
+    const apart = { discountMinor: 500n, taxMinor: 0n };
+    const free = settled({ ...apart, takenMinor: 0n });
+    expect(decideConfirmPayment(anOrder(), free, AT)).toMatchObject({
+      ok: true,
+      value: { order: { state: "paid", listMinor: 500n, ...apart } },
+    });
+  });
+
+  test("of anything else than what is due is refused", () => {
+    for (const of of [settled({ takenMinor: 499n }), settled({ currency: "eur" }), null])
+      expect(decideConfirmPayment(anOrder(), of, AT)).toMatchObject({
         ok: false,
         error: { code: "order_underpaid" },
       });
-    },
-  );
+  });
 
   test("again keeps the instant of the first time", () => {
     const paid = anOrder({ state: "active", paidAt: AT });
-    expect(decideConfirmPayment(paid, USD(500n), minutesAfter(5))).toEqual({
+    expect(decideConfirmPayment(paid, settled(), minutesAfter(5))).toEqual({
       ok: true,
       value: { order: paid, events: [] },
     });

@@ -62,7 +62,10 @@ export type Order = Readonly<{
   /** It asks for a first password of root's; a Windows guest has its administrator's in any case. */
   rootPassword: boolean;
   billingInterval: BillingInterval;
-  totalMinor: bigint;
+  /** `OrderPrice`: discount and tax are known once it is paid. */
+  listMinor: bigint;
+  discountMinor: bigint;
+  taxMinor: bigint;
   currency: "usd" | "eur";
   checkoutId: string | null;
   checkoutUrl: string | null;

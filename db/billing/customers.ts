@@ -48,3 +48,12 @@ export async function forgetBillingCustomer(
     .set({ customerId: null, attempt: sql`${billingCustomers.attempt} + 1` })
     .where(and(isOf(payer), eq(billingCustomers.customerId, customerId)));
 }
+
+/** Whether the provider's customer is one of ours. */
+export async function isCustomer(db: Db, customerId: string): Promise<boolean> {
+  const [row] = await db
+    .select({ accountId: billingCustomers.accountId })
+    .from(billingCustomers)
+    .where(eq(billingCustomers.customerId, customerId));
+  return row !== undefined;
+}

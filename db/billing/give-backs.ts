@@ -1,32 +1,36 @@
-import { and, asc, eq, inArray, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, gt, inArray, isNull, sql } from "drizzle-orm";
 import type { Given, Owed } from "#core/billing/give-back.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { giveBacks } from "#db/schema/billing.ts";
+import { orders } from "#db/schema/orders.ts";
 
-/** What is given back of an invoice for a VM that was not there. */
+/** What is given back of an invoice: for a VM that was not there, or as its payment came too late. */
 export type GiveBack = Owed &
   Readonly<{
     id: string;
-    lossId: string;
+    /** null: the payment came too late. */
+    lossId: string | null;
+    /** As its order has it, whether it was made or not. */
     vmId: string;
     orderId: string;
     providerId: string | null;
   }>;
 
+/** `vmId` is null where none was made. */
 export async function insertGiveBack(
   tx: Tx,
-  { amount, ...row }: Omit<GiveBack, "providerId">,
+  { amount, ...row }: Omit<GiveBack, "providerId" | "vmId"> & { vmId: string | null },
   now: Date,
 ): Promise<void> {
   const { minor: amountMinor, currency } = amount;
   await tx.insert(giveBacks).values({ ...row, amountMinor, currency, createdAt: now });
 }
 
-const giveBackFromRow = (row: typeof giveBacks.$inferSelect): GiveBack => ({
+const giveBackFromRow = (row: typeof giveBacks.$inferSelect, vmId: string): GiveBack => ({
   id: row.id,
   lossId: row.lossId,
-  vmId: row.vmId,
+  vmId,
   orderId: row.orderId,
   invoiceId: row.invoiceId,
   way: row.way,
@@ -38,8 +42,12 @@ const giveBackFromRow = (row: typeof giveBacks.$inferSelect): GiveBack => ({
 });
 
 export async function loadGiveBack(db: Db, id: string): Promise<GiveBack | undefined> {
-  const [row] = await db.select().from(giveBacks).where(eq(giveBacks.id, id));
-  return row && giveBackFromRow(row);
+  const [row] = await db
+    .select({ owed: giveBacks, vmId: orders.vmId })
+    .from(giveBacks)
+    .innerJoin(orders, eq(orders.id, giveBacks.orderId))
+    .where(eq(giveBacks.id, id));
+  return row && giveBackFromRow(row.owed, row.vmId);
 }
 
 /** Writes down how the provider calls it. false: that is written already. */
@@ -76,6 +84,24 @@ export async function givenOf(
     unseen: sum(invoiceId, (row) => row.way === "balance" || row.madeAt === null),
     unseenByCard: sum(invoiceId, (row) => row.way === "card" && row.madeAt === null),
   });
+}
+
+/**
+ * Whether anything of these invoices was given back since then: a look at the provider from before it shows it neither as given nor
+ * as owed.
+ */
+export async function wasGivenSince(
+  tx: Tx,
+  invoiceIds: readonly string[],
+  since: Date,
+): Promise<boolean> {
+  if (invoiceIds.length === 0) return false;
+  const [made] = await tx
+    .select({ id: giveBacks.id })
+    .from(giveBacks)
+    .where(and(inArray(giveBacks.invoiceId, [...invoiceIds]), gt(giveBacks.madeAt, since)))
+    .limit(1);
+  return made !== undefined;
 }
 
 /** Of these, those that were never decided here. */

@@ -1,21 +1,26 @@
-import { and, desc, eq, gt, lt, max, ne, sql } from "drizzle-orm";
-import type { InvoiceState } from "#core/billing/payments.ts";
+import { and, desc, eq, gt, lt, max, sql } from "drizzle-orm";
+import type { InvoiceState, NamedBy } from "#core/billing/payments.ts";
 import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
-import { invoices } from "#db/schema/billing.ts";
+import { giveBacks, invoices } from "#db/schema/billing.ts";
 
 export type Invoice = Readonly<
-  Omit<InvoiceState, "id" | "orderId" | "fromCredit"> & {
+  Omit<InvoiceState, keyof NamedBy | "id" | "fromCredit" | "isFirst"> & {
     id: string;
     accountId: string;
     orderId: string;
     providerId: string;
+    /** What went back of it, or is to: as credit or to where it came from. What an order or staff gave back is not in it. */
+    givenBack: Money;
+    /** Its payment came when what it is for had ended. */
+    crossed: boolean;
   }
 >;
 
-const invoiceFromRow = (row: typeof invoices.$inferSelect): Invoice => {
+type Read = Readonly<{ invoice: typeof invoices.$inferSelect; givenBack: string }>;
+const invoiceFromRow = ({ invoice: row, givenBack }: Read): Invoice => {
   const currency = currencyFromRow(row.currency);
   return {
     id: row.id,
@@ -28,8 +33,20 @@ const invoiceFromRow = (row: typeof invoices.$inferSelect): Invoice => {
     paid: { minor: row.paidMinor, currency },
     hostedUrl: row.hostedUrl,
     createdAt: row.createdAt,
+    paidAt: row.paidAt,
+    givenBack: { minor: BigInt(givenBack), currency },
+    crossed: row.crossedEndAt !== null,
   };
 };
+
+const selected = (db: Db) =>
+  db
+    .select({
+      invoice: invoices,
+      givenBack: sql<string>`(select coalesce(sum(g.amount_minor), 0) from ${giveBacks} g
+        where g.invoice_id = "invoices"."provider_id")`,
+    })
+    .from(invoices);
 
 /** When the account's latest paid invoice was made; null: it has never paid anything. What was given back counts too. */
 export async function lastPaymentAt(tx: Tx, accountId: string): Promise<Date | null> {
@@ -40,7 +57,7 @@ export async function lastPaymentAt(tx: Tx, accountId: string): Promise<Date | n
   return row?.at ?? null;
 }
 
-/** Keeps an invoice as the provider showed it. One that is paid stays so: an older look changes nothing. */
+/** Keeps an invoice as the provider showed it. One that is paid or void stays so: an older look changes nothing. */
 export async function saveInvoice(
   tx: Tx,
   owner: { id: string; accountId: string; orderId: string },
@@ -50,6 +67,7 @@ export async function saveInvoice(
     ...owner,
     providerId: state.id,
     createdAt: state.createdAt,
+    paidAt: state.paidAt,
     number: state.number,
     status: state.status,
     totalMinor: state.total.minor,
@@ -59,10 +77,10 @@ export async function saveInvoice(
   });
 }
 
-type Shown = Required<typeof invoices.$inferInsert>;
+type Shown = Omit<Required<typeof invoices.$inferInsert>, "crossedEndAt" | "settledAt" | "triedAt">;
 const invoiceSaved = prepared("invoice_saved", (db, at: Slots<Shown>) => {
-  const { number, status, totalMinor, paidMinor, currency, hostedUrl } = at;
-  const set = { number, status, totalMinor, paidMinor, currency, hostedUrl };
+  const { number, status, totalMinor, paidMinor, currency, hostedUrl, paidAt } = at;
+  const set = { number, status, totalMinor, paidMinor, currency, hostedUrl, paidAt };
   const { id, accountId, orderId, providerId, createdAt } = at;
   return db
     .insert(invoices)
@@ -70,18 +88,24 @@ const invoiceSaved = prepared("invoice_saved", (db, at: Slots<Shown>) => {
     .onConflictDoUpdate({
       target: invoices.providerId,
       set,
-      setWhere: ne(invoices.status, "paid"),
+      setWhere: sql`${invoices.status} not in ('paid', 'void')`,
     });
 });
+
+/** The same of one that we may not hold: nothing is added. */
+export async function saveShown(tx: Tx, state: InvoiceState): Promise<void> {
+  await tx
+    .update(invoices)
+    .set({ status: state.status, paidMinor: state.paid.minor, hostedUrl: state.hostedUrl })
+    .where(and(eq(invoices.providerId, state.id), sql`${invoices.status} not in ('paid', 'void')`));
+}
 
 export async function listInvoices(
   db: Db,
   accountId: string,
   page: { limit: number; before: string | null },
 ): Promise<readonly Invoice[]> {
-  const rows = await db
-    .select()
-    .from(invoices)
+  const rows = await selected(db)
     .where(
       and(
         eq(invoices.accountId, accountId),
@@ -116,7 +140,7 @@ export async function moneyOf(
 }
 
 export async function loadInvoice(db: Db, id: string): Promise<Invoice | undefined> {
-  const [row] = await db.select().from(invoices).where(eq(invoices.id, id));
+  const [row] = await selected(db).where(eq(invoices.id, id));
   return row && invoiceFromRow(row);
 }
 

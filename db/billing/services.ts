@@ -49,6 +49,8 @@ export type Service = Readonly<{
   endUntold: boolean;
   /** When it ends, as the provider says; null: it goes on. */
   cancelAt: Date | null;
+  /** When what its subscription asked for was settled, after that had ended. */
+  settledAt: Date | null;
 }>;
 
 export const serviceFromRow = (row: typeof services.$inferSelect): Service => ({
@@ -72,6 +74,16 @@ export async function loadService(tx: Db | Tx, vmId: string): Promise<Service> {
   if (!row) throw new Error(`nothing was bought of VM ${vmId}`);
   return serviceFromRow(row);
 }
+
+/** The subscription that pays for a VM; null: none does, or nothing was bought of it. */
+export async function subscriptionOf(db: Db | Tx, vmId: string): Promise<string | null> {
+  const [row] = await subscriptionHeld(db, { vmId });
+  return row?.id ?? null;
+}
+
+const subscriptionHeld = prepared("subscription_of_vm", (db, at: Slots<{ vmId: string }>) =>
+  db.select({ id: services.subscriptionId }).from(services).where(eq(services.vmId, at.vmId)),
+);
 
 /** Whether it is billed, as the provider last said. */
 export async function billingOf(
@@ -163,7 +175,9 @@ export async function saveBought(
 export async function saveEntitled(
   tx: Tx,
   vmId: string,
-  to: Partial<Pick<Service, "subscriptionStatus" | "subscriptionVersion" | "entitledUntil">>,
+  to: Partial<
+    Pick<Service, "subscriptionStatus" | "subscriptionVersion" | "entitledUntil" | "settledAt">
+  >,
   now: Date,
 ): Promise<void> {
   await tx
@@ -277,17 +291,20 @@ export async function markCancellationTried(
     .where(eq(services.subscriptionId, subscriptionId));
 }
 
-/** Subscriptions that still bill for VMs which are to be gone. */
-export async function subscriptionsToCancel(db: Db, limit: number): Promise<readonly string[]> {
+/**
+ * Subscriptions that still bill for VMs which are to be gone, and those that have ended, by whoever's word, and still ask for what nobody
+ * settled.
+ */
+export async function subscriptionsToSettle(db: Db, limit: number): Promise<readonly string[]> {
   const rows = await db
     .select({ id: services.subscriptionId })
     .from(services)
     .where(
       and(
-        sql`${services.vmIsToGo}`,
         isNotNull(services.subscriptionId),
-        // As the index `services_to_cancel_idx` says it: with parameters it would not be used.
-        sql`${services.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
+        isNull(services.settledAt),
+        // As the index `services_to_settle_idx` says it: with parameters it would not be used.
+        sql`(${services.vmIsToGo} or ${services.subscriptionStatus} in ('canceled', 'incomplete_expired'))`,
       ),
     )
     .orderBy(asc(sql`coalesce(${services.triedAt}, ${services.updatedAt})`))

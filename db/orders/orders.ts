@@ -76,11 +76,18 @@ export class StaleVersion extends Error {
 
 const orderSaved = prepared(
   "order_saved",
-  (db, at: Slots<Pick<Order, "id" | "version" | "state" | "paidAt" | "network">>) =>
+  (
+    db,
+    at: Slots<
+      Pick<Order, "id" | "version" | "state" | "paidAt" | "network" | "discountMinor" | "taxMinor">
+    >,
+  ) =>
     db
       .update(orders)
       .set({
         state: at.state,
+        discountMinor: at.discountMinor,
+        taxMinor: at.taxMinor,
         paidAt: at.paidAt,
         network: at.network,
         version: sql`${orders.version} + 1`,
@@ -91,10 +98,18 @@ const orderSaved = prepared(
 
 /** Writes a decided order. Throws `StaleVersion` when somebody else wrote it since it was loaded. */
 export async function saveOrder(tx: Tx, order: Order): Promise<void> {
-  const { id, version, state, paidAt } = order;
+  const { id, version, state, paidAt, discountMinor, taxMinor } = order;
   // It is counted by its network while it is unpaid, and then nobody needs to know.
   const network = state === "awaiting_payment" ? order.network : null;
-  const done = await orderSaved(tx, { id, version, state, paidAt, network });
+  const done = await orderSaved(tx, {
+    id,
+    version,
+    state,
+    paidAt,
+    network,
+    discountMinor,
+    taxMinor,
+  });
   if (done.length !== 1) throw new StaleVersion(order.id);
 }
 

@@ -31,6 +31,7 @@ import {
   CHANGE_WHEN,
   RESIZE_METHODS,
 } from "#core/billing/quote.ts";
+import { ASKED_WHEN_ENDED } from "#core/billing/settle-asked.ts";
 import { accounts } from "./accounts.ts";
 import { billingInterval, locations, plans, planVersions } from "./catalogue.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
@@ -38,6 +39,22 @@ import { hosts } from "./hosts.ts";
 import { moves } from "./moves.ts";
 import { orders } from "./orders.ts";
 import { actions, vms } from "./vms.ts";
+
+export const askedWhenEnded = pgEnum("asked_when_ended", ASKED_WHEN_ENDED);
+
+/**
+ * What becomes of what is still asked for a service when it ends. Written by migrations alone; a row is never changed: another version
+ * holds for what ends from its `from` on.
+ */
+export const endingPolicies = pgTable(
+  "ending_policies",
+  {
+    version: integer("version").primaryKey(),
+    asked: askedWhenEnded("asked").notNull(),
+    from: instant("from").notNull(),
+  },
+  (t) => [uniqueIndex("ending_policies_from_key").on(t.from)],
+);
 
 export const payer = pgEnum("payer", PAYERS);
 export const suspension = pgEnum("suspension", SUSPENSIONS);
@@ -89,6 +106,8 @@ export const services = pgTable(
     frozenAt: instant("frozen_at"),
     /** The provider was asked to freeze it, or to bill again, and nobody knows yet which of the two it does. */
     freezeUnsure: boolean("freeze_unsure").notNull().default(false),
+    /** When what its subscription still asked for was settled, after that had ended; null: it goes on, or is to be settled. */
+    settledAt: instant("settled_at"),
     /** When ending its subscription last failed: then the others have their turn first. */
     triedAt: instant("tried_at"),
     updatedAt: instant("updated_at").notNull(),
@@ -105,11 +124,11 @@ export const services = pgTable(
     index("services_frozen_idx")
       .on(t.frozenAt)
       .where(sql`${t.frozenAt} is not null`),
-    index("services_to_cancel_idx")
+    index("services_to_settle_idx")
       .on(sql`coalesce(${t.triedAt}, ${t.updatedAt})`)
       .where(
-        sql`${t.vmIsToGo} and ${t.subscriptionId} is not null
-          and ${t.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
+        sql`${t.subscriptionId} is not null and ${t.settledAt} is null
+          and (${t.vmIsToGo} or ${t.subscriptionStatus} in ('canceled', 'incomplete_expired'))`,
       ),
     index("services_end_untold_idx")
       .on(sql`coalesce(${t.triedAt}, ${t.endSaidAt})`)
@@ -504,17 +523,18 @@ export const losses = pgTable(
 
 export const giveBackWay = pgEnum("give_back_way", GIVE_BACK_WAYS);
 
-/** What is owed of one invoice for time that was paid and could not be used, and whether it has been given back. */
+/**
+ * What is owed of one invoice for time that was paid and could not be used, and whether it has been given back: for a loss, or
+ * as its payment came when what it is for had ended.
+ */
 export const giveBacks = pgTable(
   "give_backs",
   {
     id: uuid("id").primaryKey(),
-    lossId: uuid("loss_id")
-      .notNull()
-      .references(() => losses.id),
-    vmId: uuid("vm_id")
-      .notNull()
-      .references(() => vms.id),
+    /** null: its payment came too late. */
+    lossId: uuid("loss_id").references(() => losses.id),
+    /** null: none was made, as its order was given up. */
+    vmId: uuid("vm_id").references(() => vms.id),
     orderId: uuid("order_id")
       .notNull()
       .references(() => orders.id),
@@ -534,6 +554,10 @@ export const giveBacks = pgTable(
   },
   (t) => [
     uniqueIndex("give_backs_once_key").on(t.lossId, t.invoiceId, t.from),
+    uniqueIndex("give_backs_crossed_once_key")
+      .on(t.invoiceId)
+      .where(sql`${t.lossId} is null`),
+    check("give_backs_loss_has_vm", sql`${t.lossId} is null or ${t.vmId} is not null`),
     uniqueIndex("give_backs_provider_key").on(t.providerId),
     index("give_backs_invoice_idx").on(t.invoiceId),
     index("give_backs_due_idx")
@@ -563,11 +587,29 @@ export const invoices = pgTable(
     currency: currencyCode().notNull(),
     hostedUrl: text("hosted_url"),
     createdAt: instant("created_at").notNull(),
+    paidAt: instant("paid_at"),
+    /** Its payment crossed the end of what it is for, which was then; null: it did not. */
+    crossedEndAt: instant("crossed_end_at"),
+    /** When it was decided what of such a payment is given back. */
+    settledAt: instant("settled_at"),
+    /** When deciding that last failed: then the others have their turn first. */
+    triedAt: instant("tried_at"),
   },
   (t) => [
     uniqueIndex("invoices_provider_key").on(t.providerId),
     index("invoices_account_idx").on(t.accountId, t.id),
     index("invoices_order_idx").on(t.orderId),
+    index("invoices_crossed_idx")
+      .on(sql`coalesce(${t.triedAt}, ${t.crossedEndAt})`)
+      .where(sql`${t.crossedEndAt} is not null and ${t.settledAt} is null`),
+    check(
+      "invoices_crossed_was_paid",
+      sql`${t.crossedEndAt} is null or (${t.status} = 'paid' and ${t.paidAt} > ${t.crossedEndAt})`,
+    ),
+    check(
+      "invoices_settled_has_crossed",
+      sql`${t.settledAt} is null or ${t.crossedEndAt} is not null`,
+    ),
     // Staff look for them by what their number begins with.
     index("invoices_number_idx").on(sql`lower(${t.number}) collate "C"`, t.id),
   ],

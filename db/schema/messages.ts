@@ -75,6 +75,9 @@ export const inbox = pgTable(
     index("inbox_unapplied_object_idx")
       .on(t.objectId)
       .where(sql`${t.appliedAt} is null`),
+    index("inbox_unhandled_idx")
+      .on(t.appliedAt)
+      .where(sql`${t.outcome} = 'unhandled'`),
     index("inbox_applied_idx")
       .on(t.appliedAt)
       .where(sql`${t.appliedAt} is not null`),

@@ -43,7 +43,14 @@ export const orders = pgTable(
     userData: text("user_data"),
     rootPassword: boolean("root_password").notNull().default(false),
     billingInterval: billingInterval("billing_interval").notNull(),
-    totalMinor: minorUnits("total_minor").notNull(),
+    /** The list price: the column has its name from when an order came to that, and functions of the release before write it. */
+    listMinor: minorUnits("total_minor").notNull(),
+    discountMinor: minorUnits("discount_minor")
+      .notNull()
+      .default(sql`0`),
+    taxMinor: minorUnits("tax_minor")
+      .notNull()
+      .default(sql`0`),
     currency: currencyCode().notNull(),
     checkoutId: text("checkout_id"),
     checkoutUrl: text("checkout_url"),
@@ -83,7 +90,12 @@ export const orders = pgTable(
       .on(t.expiresAt)
       .where(sql`${t.state} = 'expired'`),
     check("orders_network_of_newcomers", sql`${t.network} is null or ${t.newcomer}`),
-    check("orders_total_positive", sql`${t.totalMinor} > 0`),
+    check("orders_total_positive", sql`${t.listMinor} > 0`),
+    // What is due may be nothing, and never less.
+    check(
+      "orders_due_not_negative",
+      sql`${t.discountMinor} between 0 and ${t.listMinor} + ${t.taxMinor} and ${t.taxMinor} >= 0`,
+    ),
     check(
       "orders_paid_has_instant",
       sql`${t.state} not in ('paid', 'active', 'completed') or ${t.paidAt} is not null`,

@@ -1,10 +1,19 @@
 import type { Stripe } from "stripe";
 import { invalidRequest, noSuchReference } from "./api-error.ts";
-import { collect, finalizeAndCollect } from "./collection.ts";
+import { advanced, collect, finalizeAndCollect } from "./collection.ts";
 import { allLinesOf } from "./invoice-lines.ts";
 import { customerOf, intentIdOf, paymentOf, subscriptionIdOf, voidInvoice } from "./invoices.ts";
 import { listOperation, operation, pageOf } from "./operation.ts";
-import { changedMetadata, choice, listParamsOf, metadata, paramsOf, text, tree } from "./params.ts";
+import {
+  bool,
+  changedMetadata,
+  choice,
+  listParamsOf,
+  metadata,
+  paramsOf,
+  text,
+  tree,
+} from "./params.ts";
 import { methodOf } from "./payment-methods.ts";
 import { cardError } from "./payments.ts";
 import { previewOperation } from "./preview.ts";
@@ -53,11 +62,17 @@ export const billingOperations = [
     method: "POST",
     path: "/v1/invoices/:id",
     returns: "invoice",
-    params: paramsOf<Stripe.InvoiceUpdateParams>()({ metadata: metadata().optional() }),
+    params: paramsOf<Stripe.InvoiceUpdateParams>()({
+      auto_advance: bool().optional(),
+      metadata: metadata().optional(),
+    }),
     run: ({ sandbox, id, params }) => {
       const before = sandbox.find("invoice", id);
       const { object, previous } = sandbox.change("invoice", id, {
         metadata: changedMetadata(before.metadata ?? {}, params.metadata),
+        ...(params.auto_advance === undefined
+          ? {}
+          : advanced(sandbox, before, params.auto_advance)),
       });
       sandbox.emit("invoice.updated", object, previous);
       return object;

@@ -1,4 +1,5 @@
 import type { Stripe } from "stripe";
+import { invalidRequest } from "./api-error.ts";
 import {
   customerOf,
   finalizeInvoice,
@@ -109,6 +110,35 @@ export function recordFailure(
   moveSubscription(sandbox, subscriptionId, "fail");
   if (next === undefined && retries.length > 0 && invoice.auto_advance !== false)
     giveUp(sandbox, subscriptionId);
+}
+
+/**
+ * What Stripe does with an invoice by itself from now on: a draft is finalised an hour later, and an open one is charged again
+ * when its next try is due, or in an hour (https://docs.stripe.com/invoicing/integration/automatic-advancement-collection).
+ */
+export function advanced(
+  sandbox: Sandbox,
+  invoice: Stripe.Invoice,
+  advances: boolean,
+): Partial<Stripe.Invoice> {
+  const { status } = invoice;
+  if (status !== "draft" && status !== "open")
+    throw invalidRequest(`An invoice that is ${status} does not advance.`, {
+      code: "invoice_not_editable",
+      param: "auto_advance",
+    });
+  if (!advances)
+    return { auto_advance: false, automatically_finalizes_at: null, next_payment_attempt: null };
+  // Said of one that does so already, it changes nothing.
+  if (invoice.auto_advance === true) return {};
+  const soon = sandbox.now() + 3600;
+  if (status === "draft") return { auto_advance: true, automatically_finalizes_at: soon };
+  const isCharged = invoice.collection_method === "charge_automatically";
+  const finalizedAt = invoice.status_transitions.finalized_at ?? sandbox.now();
+  const due = RETRY_DAYS.map((days) => finalizedAt + days * 86_400).find(
+    (at) => at > sandbox.now(),
+  );
+  return { auto_advance: true, next_payment_attempt: isCharged ? (due ?? soon) : null };
 }
 
 function giveUp(sandbox: Sandbox, subscriptionId: string): void {

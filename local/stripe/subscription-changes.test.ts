@@ -7,6 +7,7 @@ import {
   deliveredTypes,
   HOUR,
   inProcess,
+  local,
   ref,
   refusal,
   seconds,
@@ -51,6 +52,53 @@ describe("cancelling", () => {
       ended_at: seconds("2026-05-01T12:00:00Z"),
     });
     expect((await stripe.invoices.list({ subscription: id })).data).toHaveLength(2);
+  });
+});
+
+describe("what a customer is asked for when one of their subscriptions is cancelled", () => {
+  /** Two of one customer, whose renewals are both declined. */
+  async function twoUnpaid() {
+    const harness = await inProcess();
+    const { stripe, clock } = harness;
+    const first = await aSubscription(harness);
+    const { customer } = first;
+    const { items, default_payment_method: card } = await stripe.subscriptions.retrieve(first.id);
+    const second = await stripe.subscriptions.create({
+      customer,
+      default_payment_method: ref(card),
+      items: [{ price: items.data[0]?.price.id ?? "" }],
+    });
+    await local(harness.standIn, "/fail-payments", { customer, count: 2 });
+    clock.advanceDays(31);
+    clock.advance(2 * HOUR);
+    await stripe.subscriptions.cancel(first.id);
+    const openOf = async (subscription: string) =>
+      (await stripe.invoices.list({ subscription, status: "open" })).data[0];
+    return { ...harness, first, second, openOf };
+  }
+
+  test("is collected no more, also by the one that goes on, until somebody says so", async () => {
+    const { stripe, clock, first, second, openOf } = await twoUnpaid();
+    const stopped = { auto_advance: false, next_payment_attempt: null };
+    expect(await openOf(first.id)).toMatchObject(stopped);
+    expect(await openOf(second.id)).toMatchObject(stopped);
+    clock.advanceDays(10);
+    const before = await openOf(second.id);
+    expect(before).toMatchObject({ ...stopped, attempt_count: 1 });
+    const id = before?.id ?? "";
+    await stripe.invoices.update(id, { auto_advance: true });
+    clock.advanceDays(2);
+    expect(await stripe.invoices.retrieve(id)).toMatchObject({ status: "paid" });
+  });
+
+  test("advances only while it is a draft or open", async () => {
+    const { stripe, first, openOf } = await twoUnpaid();
+    const id = (await openOf(first.id))?.id ?? "";
+    await stripe.invoices.voidInvoice(id);
+    expect(await refusal(stripe.invoices.update(id, { auto_advance: true }))).toMatchObject({
+      code: "invoice_not_editable",
+      param: "auto_advance",
+    });
   });
 });
 

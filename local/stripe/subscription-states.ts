@@ -1,6 +1,6 @@
 import type { Stripe } from "stripe";
 import { subscriptionIdOf, voidInvoice } from "./invoices.ts";
-import { idOrNull, type Sandbox } from "./sandbox.ts";
+import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 
 /** The states a subscription takes here. `trialing` and `paused` are not: Berth sells neither. */
 export const SUBSCRIPTION_STATES = [
@@ -48,7 +48,10 @@ export function moveSubscription(sandbox: Sandbox, id: string, move: Subscriptio
 export const isOver = (subscription: Stripe.Subscription): boolean =>
   subscription.status === "canceled" || subscription.status === "incomplete_expired";
 
-/** Ends the subscription now. Its open invoices stay open, and nobody goes on charging them. */
+/**
+ * Ends the subscription now. Its open invoices stay open, and nobody goes on charging them; nor any other finalized invoice of the
+ * customer's, also of subscriptions that go on, until somebody says so (https://docs.stripe.com/billing/subscriptions/cancel).
+ */
 export function endSubscription(
   sandbox: Sandbox,
   id: string,
@@ -70,10 +73,11 @@ export function endSubscription(
       reason,
     },
   });
+  const customer = idOf(before.customer);
   for (const invoice of sandbox.store.all("invoice"))
     if (
-      subscriptionIdOf(invoice) === id &&
-      (invoice.status === "draft" || invoice.status === "open")
+      (invoice.status === "draft" && subscriptionIdOf(invoice) === id) ||
+      (invoice.status === "open" && idOrNull(invoice.customer) === customer)
     )
       sandbox.change("invoice", invoice.id, {
         auto_advance: false,

@@ -202,11 +202,24 @@ describe.each(STAGES)("stage %s", (stage) => {
     expect(alarms.filter((a) => a.Properties["MetricName"] === "OutboxStuck")).toHaveLength(1);
   });
 
-  test("5.6: a finding that reports or the sweep open raises an alarm", () => {
+  test("7a: what Stripe tells of a customer of ours and leads to no order raises an alarm", () => {
+    const filters = template()
+      .ofType("AWS::Logs::MetricFilter")
+      .filter(({ id }) => id.startsWith("PaymentUnhandled"));
+    expect(filters).toMatchObject([
+      { Properties: { FilterPattern: '{ $.message = "apply_billing_event.unhandled" }' } },
+    ]);
+    const alarms = template().ofType("AWS::CloudWatch::Alarm");
+    expect(alarms.filter((a) => a.Properties["MetricName"] === "PaymentUnhandled")).toMatchObject([
+      { Properties: { Threshold: 1, TreatMissingData: "notBreaching" } },
+    ]);
+  });
+
+  test("5.6: a finding that reports, deliveries or the sweep open raises an alarm", () => {
     const filters = template()
       .ofType("AWS::Logs::MetricFilter")
       .filter(({ id }) => id.startsWith("FindingOpened"));
-    expect(filters).toHaveLength(2);
+    expect(filters).toHaveLength(3);
     for (const { Properties } of filters)
       expect(Properties).toMatchObject({
         FilterPattern: '{ $.message = "finding.opened" }',

@@ -119,11 +119,12 @@ describe("work that always fails", () => {
   test("a subscription that ended unpaid is not ended again and again", async () => {
     const { vmId } = await anActiveVm(cp, await aWorld(cp));
     await cp.rows("update vms set presence = 'absent' where id = $1", vmId);
+    await cp.rows("update services set settled_at = $1", cp.clock.now());
     for (const ended of ["canceled", "incomplete_expired"]) {
       await cp.rows("update services set subscription_status = $1", ended);
       expect(await retryCancellations(cp.deps)).toEqual({ canceled: 0, failed: 0 });
     }
-    await cp.rows("update services set subscription_status = 'past_due'");
+    await cp.rows("update services set subscription_status = 'past_due', settled_at = null");
     expect(await retryCancellations(cp.deps)).toEqual({ canceled: 1, failed: 0 });
   });
 });

@@ -192,8 +192,8 @@ describe("what was looked at before is not written over what came after", () => 
     const between: string[] = [];
     const payments: ControlPlane["deps"]["payments"] = {
       ...cp.deps.payments,
-      fetchCheckout: async (id) => {
-        const seen = await cp.deps.payments.fetchCheckout(id);
+      fetchSubscription: async (id) => {
+        const seen = await cp.deps.payments.fetchSubscription(id);
         if (looks++ === 0) {
           await cp.deps.payments.cancelSubscription(subscriptionId);
           between.push(await follow(cp.deps));

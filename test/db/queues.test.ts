@@ -2,7 +2,7 @@ import { v7 } from "uuid";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
 import type { BillingQueue } from "#core/ports.ts";
-import { subscriptionsToCancel } from "#db/billing/services.ts";
+import { subscriptionsToSettle } from "#db/billing/services.ts";
 import { takeUnapplied } from "#db/messages/inbox.ts";
 import { takeUnsent } from "#db/messages/outbox.ts";
 import { leaseAddress } from "#db/network/addresses.ts";
@@ -123,7 +123,7 @@ test("a hold is made longer for the one order that needs it, while nobody can pa
   });
 });
 
-test("subscriptions to end are those that still bill for a VM which is to be gone", async () => {
+test("subscriptions to settle are those that still bill for a VM which is to be gone, or that ended and may ask for something", async () => {
   const like = await anActiveVm(cp, await aWorld(cp));
   const entitled = async (name: string, presence: string, over: object) => {
     await aVmLike(like, { presence }, { subscription_id: name, tried_at: null, ...over });
@@ -136,16 +136,30 @@ test("subscriptions to end are those that still bill for a VM which is to be gon
   await entitled("first", "absent", { subscription_status: "unpaid", updated_at: before(70_000) });
   await entitled("tried", "absent", { ...old, tried_at: before(10_000) });
   await entitled("stays", "present", old);
-  await entitled("canceled", "absent", { ...old, subscription_status: "canceled" });
-  await entitled("incomplete", "absent", { ...old, subscription_status: "incomplete_expired" });
+  const settled = { settled_at: before(10_000) };
+  await entitled("canceled", "absent", { ...old, ...settled, subscription_status: "canceled" });
+  await entitled("incomplete", "present", {
+    subscription_status: "incomplete_expired",
+    updated_at: before(40_000),
+  });
+  await entitled("ended", "present", {
+    subscription_status: "canceled",
+    updated_at: before(50_000),
+  });
   await entitled("none", "absent", { ...old, subscription_id: null });
-  expect(await subscriptionsToCancel(cp.deps.db, 9)).toEqual(["first", "second", "tried"]);
-  expect(await subscriptionsToCancel(cp.deps.db, 1)).toEqual(["first"]);
+  expect(await subscriptionsToSettle(cp.deps.db, 9)).toEqual([
+    "first",
+    "second",
+    "ended",
+    "incomplete",
+    "tried",
+  ]);
+  expect(await subscriptionsToSettle(cp.deps.db, 1)).toEqual(["first"]);
   // 4b C2: what is looked through is not every VM, but what was marked when the VM was to go.
   await cp.rows(
     "update vms set presence = 'absent' where id = (select vm_id from services where subscription_id = 'stays')",
   );
-  const stays = (await subscriptionsToCancel(cp.deps.db, 9)).filter((name) => name === "stays");
+  const stays = (await subscriptionsToSettle(cp.deps.db, 9)).filter((name) => name === "stays");
   expect(stays).toEqual(["stays"]);
 });
 

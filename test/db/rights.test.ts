@@ -25,7 +25,7 @@ const APPEND_ONLY = [
   "resize_quotes",
 ];
 /** Written by the migrations alone. */
-const GIVEN = ["installation"];
+const GIVEN = ["ending_policies", "installation"];
 /** What ends, or is kept for a while only: code deletes from these, and from no others. */
 const DELETED_FROM = [
   "api_tokens",

@@ -72,6 +72,8 @@ export const aSubscription = (over: object = {}) => ({
   id: "sub_1",
   object: "subscription",
   status: "active",
+  customer: "cus_1",
+  items: { data: [] },
   metadata: { order_id: "order-1" },
   start_date: SECONDS - 7 * DAY,
   cancel_at: null,
@@ -87,9 +89,16 @@ export const anInvoice = (over: object = {}) => ({
   amount_paid: 1_301,
   starting_balance: -186,
   ending_balance: 0,
+  status_transitions: {
+    finalized_at: null,
+    marked_uncollectible_at: null,
+    paid_at: SECONDS + 2,
+    voided_at: null,
+  },
   currency: "eur",
   hosted_invoice_url: null,
   created: SECONDS,
+  customer: "cus_1",
   parent: { subscription_details: { metadata: { order_id: "order-1" } } },
   lines: {
     data: [

@@ -54,6 +54,10 @@ export const ALERT_CASES: Readonly<Record<string, { ill: Series; well: Series }>
     ill: { [plane("berth_outbox_unsent_age_seconds")]: `0x30 0+60x30` },
     well: { [plane("berth_outbox_unsent_age_seconds")]: always(59) },
   },
+  BerthPaymentUnhandled: {
+    ill: { [plane("berth_inbox_unhandled")]: "0x50 1x10" },
+    well: { [plane("berth_inbox_unhandled")]: always(0) },
+  },
   BerthInboxStuck: {
     ill: { [plane("berth_inbox_unapplied_age_seconds")]: "0x20 0+60x40" },
     // The provider was away for some minutes.

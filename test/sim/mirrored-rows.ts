@@ -34,6 +34,8 @@ export const ROWS = {
     image_id: z.string(),
     hostname: z.string(),
     total_minor: z.number(),
+    discount_minor: z.number(),
+    tax_minor: z.number(),
     checkout_id: z.string().nullable(),
     expires_at: at,
     paid_at: maybeAt,
@@ -216,7 +218,7 @@ export const ROWS = {
   }),
   give_backs: z.object({
     id: z.string(),
-    vm_id: z.string(),
+    vm_id: z.string().nullable(),
     invoice_id: z.string(),
     from: at,
     until: at,

@@ -12,8 +12,16 @@ export const InvoiceView = z
     status: z.string(),
     total: MoneyView,
     paid: MoneyView,
+    givenBack: MoneyView.openapi({
+      description:
+        "What of it went back, or is on its way: as credit, or to where it came from. Refunds of a whole order, and those that staff make at the payment provider, are not in it.",
+    }),
     hostedUrl: z.string().nullable(),
     createdAt: Instant,
+    paidAt: Instant.nullable(),
+    crossed: z.boolean().openapi({
+      description: "Its payment came when what it is for had ended already: it is given back.",
+    }),
   })
   .openapi("Invoice");
 export type InvoiceView = z.infer<typeof InvoiceView>;

@@ -112,7 +112,14 @@ export const OrderView = z
     locationId: idOut("location"),
     hostname: z.string(),
     billingInterval: BillingInterval,
-    total: MoneyView,
+    total: MoneyView.openapi({
+      description: "The list price of what is ordered, which each renewal costs too.",
+    }),
+    discount: MoneyView.openapi({
+      description: "What is off its first payment, known once it is paid.",
+    }),
+    tax: MoneyView.openapi({ description: "What is added to it for tax, known once it is paid." }),
+    due: MoneyView.openapi({ description: "What its first payment comes to: it may be nothing." }),
     createdAt: Instant,
     expiresAt: Instant.openapi({ description: "Until when the place is held for the payment." }),
     paidAt: Instant.nullable(),

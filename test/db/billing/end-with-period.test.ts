@@ -121,8 +121,8 @@ describe("a VM that is cancelled at Stripe itself", () => {
     const { id } = await vm.atStripe();
     const { payments } = cp.deps;
     let first = true;
-    const fetchCheckout = async (checkoutId: string) => {
-      const seen = await payments.fetchCheckout(checkoutId);
+    const fetchSubscription = async (subscriptionId: string) => {
+      const seen = await payments.fetchSubscription(subscriptionId);
       if (first) {
         first = false;
         valueOf(await vm.says(true));
@@ -130,7 +130,7 @@ describe("a VM that is cancelled at Stripe itself", () => {
       }
       return seen;
     };
-    const slow = { ...cp.deps, payments: { ...payments, fetchCheckout } };
+    const slow = { ...cp.deps, payments: { ...payments, fetchSubscription } };
     const orderId = await orderIdOfSubscription(cp.deps.db, id);
     await followProvider(slow, orderId ?? "", { actor: { kind: "system", id: "test" } });
     expect(await vm.row()).toMatchObject({ end_wanted: true, end_untold: false });

@@ -28,7 +28,11 @@ const anInvoice = (over: Partial<InvoiceState> = {}): InvoiceState => ({
   fromCredit: { minor: 0n, currency: "eur" },
   hostedUrl: "https://invoice.test/7",
   createdAt: new Date("2026-02-27T10:00:00.000Z"),
+  paidAt: new Date("2026-02-27T10:00:00.000Z"),
+  isFirst: false,
   orderId,
+  subscriptionId: "sub_1",
+  customerId: "cus_1",
   ...over,
 });
 async function book(invoice: InvoiceState) {
@@ -58,7 +62,6 @@ describe("an invoice", () => {
   test.each<[string, Partial<InvoiceState>]>([
     ["open", { status: "open", paid: { minor: 0n, currency: "eur" } }],
     ["open, of which a part was paid", { status: "open", paid: { minor: 300n, currency: "eur" } }],
-    ["void", { status: "void" }],
     ["uncollectible", { status: "uncollectible" }],
     ["paid by nothing", { paid: { minor: 0n, currency: "eur" } }],
   ])("that is %s is kept and books nothing", async (_, over) => {
@@ -68,6 +71,18 @@ describe("an invoice", () => {
     expect(await cp.rows("select status from invoices where provider_id = $1", invoice.id)).toEqual(
       [{ status: invoice.status }],
     );
+  });
+
+  test("that is void is kept where it was owed before, and stays so; where nobody ever owed it, it is not", async () => {
+    const never = anInvoice({ status: "void" });
+    expect(await book(never)).toBe("unchanged");
+    const statusOf = ({ id }: InvoiceState) =>
+      cp.rows("select status from invoices where provider_id = $1", id);
+    expect(await statusOf(never)).toEqual([]);
+    const open = anInvoice({ status: "open", paid: { minor: 0n, currency: "eur" }, paidAt: null });
+    for (const status of ["open", "void", "open"]) await book({ ...open, status });
+    expect(await statusOf(open)).toEqual([{ status: "void" }]);
+    expect(await entriesOf(open)).toEqual([]);
   });
 });
 

@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
-import type { CheckoutState } from "#core/billing/payments.ts";
 import { createBillingEventsConsumer } from "#functions/consume-billing-events.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { toSqsEvent } from "#test/harness/recorded-queues.ts";
@@ -25,7 +24,7 @@ async function readsOf(work: () => Promise<unknown>): Promise<readonly string[]>
   await work();
   return cp.stripe.calls.slice(before).map((call) => call.replace(/_\w+$/, ""));
 }
-const A_SESSION = "GET /v1/checkout/sessions/cs";
+const A_SUBSCRIPTION = "GET /v1/subscriptions/sub";
 
 /** The subscription changes in something that is nothing to us, so often; its deliveries are stored and rung for. */
 async function changedAtStripe(times: number): Promise<void> {
@@ -60,7 +59,7 @@ describe("4b C1: a subscription that is told of", () => {
     await forgetVersion();
     await changedAtStripe(5);
     expect(await unapplied()).toHaveLength(5);
-    expect(await readsOf(cp.pump)).toEqual([A_SESSION]);
+    expect(await readsOf(cp.pump)).toEqual([A_SUBSCRIPTION]);
     expect(await unapplied()).toEqual([]);
   });
 
@@ -73,7 +72,7 @@ describe("4b C1: a subscription that is told of", () => {
     for (const { id } of cp.stripe.standIn.store.all("subscription"))
       await subscriptions.update(id, { metadata: { n: "1" } });
     await cp.stripe.standIn.webhooks.deliverDue();
-    expect(await readsOf(cp.pump)).toEqual([A_SESSION, A_SESSION]);
+    expect(await readsOf(cp.pump)).toEqual([A_SUBSCRIPTION, A_SUBSCRIPTION]);
     expect(await unapplied()).toEqual([]);
   });
 
@@ -87,7 +86,7 @@ describe("4b C1: a subscription that is told of", () => {
     const reads = await readsOf(() =>
       Promise.all(messages.map((message) => consume(toSqsEvent([message])))),
     );
-    expect(reads).toEqual([A_SESSION]);
+    expect(reads).toEqual([A_SUBSCRIPTION]);
     expect(await unapplied()).toEqual([]);
   });
 
@@ -99,9 +98,9 @@ describe("4b C1: a subscription that is told of", () => {
     let later: string | undefined;
     const payments: ControlPlane["deps"]["payments"] = {
       ...cp.deps.payments,
-      fetchCheckout: async (id) => {
-        const seen: CheckoutState = await cp.deps.payments.fetchCheckout(id);
-        await cp.stripe.payments.cancelSubscription(seen.subscription?.id ?? "");
+      fetchSubscription: async (id) => {
+        const seen = await cp.deps.payments.fetchSubscription(id);
+        await cp.stripe.payments.cancelSubscription(id);
         await cp.stripe.standIn.webhooks.deliverDue();
         later = (await unapplied()).find((messageId) => messageId !== first);
         return seen;
@@ -124,7 +123,7 @@ describe("4b C1: a subscription that is told of", () => {
     cp.stripe.trouble.outage = true;
     await expect(applyBillingEvent(cp.deps, first)).rejects.toThrow("Stripe");
     cp.stripe.trouble.outage = false;
-    expect(await readsOf(() => applyBillingEvent(cp.deps, second))).toEqual([A_SESSION]);
+    expect(await readsOf(() => applyBillingEvent(cp.deps, second))).toEqual([A_SUBSCRIPTION]);
     expect(await unapplied()).toEqual([]);
   });
 
@@ -168,7 +167,7 @@ describe("4b C1: a subscription that is told of", () => {
     await cp.rows("delete from inbox where message_id = $1", active?.id);
     const { id } = cp.stripe.standIn.webhooks.resend(active?.id ?? "");
     await cp.stripe.standIn.webhooks.deliver(id);
-    expect(await readsOf(cp.pump)).toEqual([A_SESSION]);
+    expect(await readsOf(cp.pump)).toEqual([A_SUBSCRIPTION]);
     expect(await entitled()).toEqual(after);
   });
 
@@ -209,7 +208,7 @@ describe("4b C1: an invoice that is told of", () => {
       "select message_id from inbox where applied_at is null and type = 'invoice.paid'",
     );
     const reads = await readsOf(() => applyBillingEvent(cp.deps, String(paid?.["message_id"])));
-    expect(reads).toEqual(["GET /v1/invoices/in", A_SESSION]);
+    expect(reads).toEqual(["GET /v1/invoices/in", A_SUBSCRIPTION]);
     expect(await until()).toBeGreaterThan(before);
     expect(await readsOf(cp.pump)).toEqual([]);
     await changedAtStripe(2);

@@ -105,9 +105,9 @@ describe("a refund that the bank sends back", () => {
       const payments = {
         ...cp.deps.payments,
         fetchRefund: async (id: string) => ({ ...(await fetchRefund(id)), ...over }),
-        orderOfPayment: async () => {
+        paidWith: async () => {
           looked++;
-          return orderId;
+          return { orderId, subscriptionId: null, customerId: null };
         },
       };
       return applyBillingEvent({ ...cp.deps, payments }, messageId);

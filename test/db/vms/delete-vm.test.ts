@@ -1,5 +1,4 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { applyBillingEvent } from "#commands/orders/apply-billing-event.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
@@ -232,67 +231,5 @@ describe("a delete takes over from", () => {
     await cp.pump();
     expect(await orderOf(orderId)).toBe("completed");
     expect(cp.stripe.standIn.store.all("refund")).toEqual([]);
-  });
-});
-
-describe("a month that is charged after the VM was to go, since Stripe could not be told in time,", () => {
-  const billed = () =>
-    cp.log.errors.filter((line) => line["event"] === "follow_provider.billed_after_delete");
-  /** The next month begins, and is charged an hour later. */
-  async function aMonthLater() {
-    cp.clock.advanceDays(31);
-    cp.stripe.standIn.runDue();
-    cp.clock.advanceMinutes(61);
-    cp.stripe.standIn.runDue();
-  }
-  async function deliverAll() {
-    await cp.stripe.standIn.webhooks.deliverDue();
-    for (const row of await cp.rows("select message_id from inbox where applied_at is null"))
-      await applyBillingEvent(cp.deps, String(row["message_id"]));
-  }
-
-  test("is booked, and told to staff once", async () => {
-    const world = await aWorld(cp);
-    const { orderId, vmId } = await anActiveVm(cp, world);
-    valueOf(await remove(world, vmId));
-    await aMonthLater();
-    await deliverAll();
-    const [, renewal] = cp.stripe.standIn.store.all("invoice");
-    const told = [
-      {
-        event: "follow_provider.billed_after_delete",
-        order_id: orderId,
-        invoice_id: renewal?.id,
-      },
-    ];
-    expect(billed()).toEqual(told);
-    expect(await cp.rows("select 1 from ledger_transactions where kind = 'payment'")).toHaveLength(
-      2,
-    );
-    for (const { id, type } of cp.stripe.standIn.store.all("event"))
-      if (type === "invoice.paid") cp.stripe.standIn.webhooks.resend(id);
-    await deliverAll();
-    expect(billed()).toEqual(told);
-  });
-
-  test("is told too when the order was undone and refunded", async () => {
-    await aProvisionedVm(cp, await aWorld(cp));
-    cp.clock.advanceMinutes(121);
-    await watchProvisioning(cp.deps);
-    await aMonthLater();
-    await deliverAll();
-    expect(billed()).toHaveLength(1);
-  });
-
-  test("is not told of a month that was charged while the VM was there", async () => {
-    const world = await aWorld(cp);
-    const { vmId } = await anActiveVm(cp, world);
-    await aMonthLater();
-    valueOf(await remove(world, vmId));
-    await deliverAll();
-    expect(await cp.rows("select 1 from ledger_transactions where kind = 'payment'")).toHaveLength(
-      2,
-    );
-    expect(billed()).toEqual([]);
   });
 });

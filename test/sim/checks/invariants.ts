@@ -31,6 +31,7 @@ import {
   roomIsHeld,
   sizesArePaid,
 } from "./resizes.ts";
+import { endedAsksForNothing } from "./endings.ts";
 import { lostIsNotBilled } from "./losses.ts";
 import { bytesCountOnce, suspendedStops, unpaidStops, usageIsWhole } from "./time.ts";
 
@@ -58,6 +59,7 @@ export const INVARIANTS: readonly Readonly<{
   // There is no table of balances that could differ: a balance is the fold, wherever one is read.
   { number: 8, make: ledgerBalances, pending: null },
   { number: 9, make: refundsWithinCaptures, pending: "rated usage" },
+  { number: 9, make: endedAsksForNothing, pending: null },
   { number: 9, make: chargedAsOffered, pending: null },
   { number: 10, make: usageIsWhole, pending: null },
   { number: 11, make: bytesCountOnce, pending: null },

@@ -45,6 +45,10 @@ export const paidIsServedOrReturned: MakeCheck = (scene) => ({
   atRest: () => first(scene.mirror.orders.all(), (order) => endOf(scene, order)),
 });
 
+/** What was to be paid for it. */
+const dueOf = (order: Row<"orders">): bigint =>
+  BigInt(order.total_minor - order.discount_minor + order.tax_minor);
+
 function endOf(scene: Scene, order: Row<"orders">): string | undefined {
   const { taken, returned } = moneyOf(scene, order);
   const vm = scene.mirror.vms.get(order.vm_id);
@@ -53,16 +57,14 @@ function endOf(scene: Scene, order: Row<"orders">): string | undefined {
   const is = `order ${order.id} is ${order.state}`;
   switch (order.state) {
     case "active":
-      if (kept !== BigInt(order.total_minor))
-        return `${is} and ${kept} of ${order.total_minor} was kept`;
+      if (kept !== dueOf(order)) return `${is} and ${kept} of ${dueOf(order)} was kept`;
       if (vm?.presence === "present" && made.length !== 1 && vm.lost_at === null)
         return `${is} and has ${made.length} machines`;
       return vm?.presence === "present" || vm?.deleted_at === null
         ? undefined
         : `${is} and its VM is gone`;
     case "completed":
-      if (kept !== BigInt(order.total_minor))
-        return `${is} and ${kept} of ${order.total_minor} was kept`;
+      if (kept !== dueOf(order)) return `${is} and ${kept} of ${dueOf(order)} was kept`;
       if (vm?.first_running_at === null) return `${is} and its VM never ran`;
       return made.length === 0 ? undefined : `${is} and its machine is still there`;
     case "refunded":
@@ -87,7 +89,7 @@ export const noMachineBeforeFunds: MakeCheck = (scene) => ({
       if (row === undefined) return `${host.name} has VM ${vm.vmId}, which nobody ordered`;
       const order = scene.mirror.orderOf(row.id);
       if (order === undefined || order.paid_at === null) return `VM ${vm.vmId} is made, unpaid`;
-      return moneyOf(scene, order).taken > 0n
+      return moneyOf(scene, order).taken > 0n || dueOf(order) === 0n
         ? undefined
         : `VM ${vm.vmId} is made, and no money was taken`;
     }),
@@ -98,7 +100,10 @@ export const noMachineBeforeFunds: MakeCheck = (scene) => ({
       const booked = scene.mirror.ledgerTransactions
         .all()
         .some((t) => t.order_id === orderId && t.kind === "payment");
-      return booked ? undefined : `VM ${after.id} has its row before its payment is booked`;
+      const order = scene.mirror.orderOf(after.id);
+      return booked || (order !== undefined && dueOf(order) === 0n)
+        ? undefined
+        : `VM ${after.id} has its row before its payment is booked`;
     }),
 });
 
@@ -146,7 +151,7 @@ function destroyedUnseen(scene: Scene): string | undefined {
   const wrong =
     first(orders.changed, ({ before, after }) =>
       after?.state === "expired" && before?.state !== "expired" && after.checkout_id !== null
-        ? unseen(scene, after.checkout_id, `order ${after.id} was given up`)
+        ? unseen(scene, `checkout/sessions/${after.checkout_id}`, `order ${after.id} was given up`)
         : undefined,
     ) ??
     first(services.changed, ({ before, after }) => {
@@ -156,14 +161,16 @@ function destroyedUnseen(scene: Scene): string | undefined {
       const order = scene.mirror.orderOf(after.vm_id);
       return order?.state === "refunding"
         ? undefined
-        : unseen(scene, order?.checkout_id ?? null, `the time of VM ${after.vm_id} was cut short`);
+        : unseen(
+            scene,
+            `subscriptions/${after.subscription_id ?? ""}`,
+            `the time of VM ${after.vm_id} was cut short`,
+          );
     });
   return wrong;
 }
-const unseen = ({ asked }: Scene, checkoutId: string | null, what: string): string | undefined =>
-  asked.includes(`GET /v1/checkout/sessions/${checkoutId}`)
-    ? undefined
-    : `${what} without a look at the provider`;
+const unseen = ({ asked }: Scene, object: string, what: string): string | undefined =>
+  asked.includes(`GET /v1/${object}`) ? undefined : `${what} without a look at the provider`;
 const ENDED = new Set(["completed", "refunded"]);
 
 /** 8. The ledger sums to zero, is only added to, and says what the provider says. */
@@ -321,7 +328,7 @@ function givenTooMuch({ mirror, provider }: Scene): string | undefined {
   });
 }
 
-const hasChanged = ({ mirror }: Scene, vmId: string): boolean =>
+const hasChanged = ({ mirror }: Scene, vmId: string | null): boolean =>
   mirror.planChanges.all().some((change) => change.vm_id === vmId);
 
 /** Of a loss that is over: each paid period that it lay in by more than a cent's time has given its share back. */

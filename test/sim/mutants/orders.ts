@@ -74,8 +74,26 @@ export const ORDERS: readonly Mutant[] = [
   {
     name: "ledger: renewals are not booked",
     file: "commands/orders/follow-provider.ts",
-    find: "if (invoice) billedAfterDelete = await bookedAfterDelete(tx, order, invoice, at);",
+    find: "if (invoice) await bookPayment(tx, { order, invoice }, at, by.actor);",
     replace: "",
+  },
+  {
+    name: "end: a payment that crosses the end of its VM is kept",
+    file: "core/billing/settle-asked.ts",
+    find: "paidAt > endedAt",
+    replace: "paidAt < endedAt",
+  },
+  {
+    name: "end: what an ended subscription asks for stays open",
+    file: "core/billing/settle-asked.ts",
+    find: `do: "void" }]`,
+    replace: `do: "hold" }]`,
+  },
+  {
+    name: "end: the customer's other invoices are not collected again",
+    file: "core/billing/settle-asked.ts",
+    find: `status === "open" && isDue && !collects`,
+    replace: `status === "open" && isDue && collects`,
   },
   {
     name: "refund: the VM stays",
@@ -86,7 +104,7 @@ export const ORDERS: readonly Mutant[] = [
   {
     name: "refund: the subscription goes on",
     file: "commands/orders/refund-order.ts",
-    find: "if (checkout?.subscription) await deps.payments.cancelSubscription(checkout.subscription.id);",
+    find: "if (checkout?.subscription) await endAndSettle(deps, checkout.subscription.id);",
     replace: "",
   },
   {

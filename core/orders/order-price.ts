@@ -1,0 +1,41 @@
+import type { Currency, Money } from "#core/money.ts";
+
+/**
+ * What an order comes to, each apart, in minor units of its currency. `list` is the price of the version of its plan that was sold, which
+ * its renewals cost too; `tax` is what is added to it, and nothing of what a price includes already.
+ */
+export type OrderPrice = Readonly<{
+  listMinor: bigint;
+  discountMinor: bigint;
+  taxMinor: bigint;
+}>;
+
+/** What is to be paid for it: nothing, where a discount takes all of it off. */
+export const dueOf = ({ listMinor, discountMinor, taxMinor }: OrderPrice): bigint =>
+  listMinor - discountMinor + taxMinor;
+
+/** What a completed checkout comes to, and what was taken for it. */
+export type Settled = OrderPrice & Readonly<{ currency: Currency; takenMinor: bigint }>;
+
+/**
+ * Why a completed checkout does not pay an order; null: it does. What was taken is what was due, for what the order sells: a discount
+ * lowers what is due, and is no underpayment. Nothing else can come of our own sessions.
+ */
+export function whyNotPaid(
+  order: Readonly<{ listMinor: bigint; currency: Currency }>,
+  settled: Settled | null,
+): string | null {
+  const asked = `${order.listMinor} ${order.currency}`;
+  if (settled === null) return `? ? of ${asked}`;
+  const { currency, listMinor, takenMinor } = settled;
+  if (currency !== order.currency || listMinor !== order.listMinor)
+    return `${listMinor} ${currency} was asked for instead of ${asked}`;
+  const due = dueOf(settled);
+  return takenMinor === due && due >= 0n ? null : `${takenMinor} of ${due} ${currency} was taken`;
+}
+
+/** The due of an order, as money. */
+export const dueMoney = (order: OrderPrice & Readonly<{ currency: Currency }>): Money => ({
+  minor: dueOf(order),
+  currency: order.currency,
+});

@@ -1,0 +1,1 @@
+CREATE INDEX "inbox_unhandled_idx" ON "inbox" USING btree ("applied_at") WHERE "inbox"."outcome" = 'unhandled';
