@@ -4,7 +4,8 @@ import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
-import { invoices } from "#db/schema/billing.ts";
+import { invoices, services } from "#db/schema/billing.ts";
+import { orders } from "#db/schema/orders.ts";
 
 export type Invoice = Readonly<
   Omit<InvoiceState, "id" | "orderId" | "fromCredit"> & {
@@ -118,6 +119,24 @@ export async function moneyOf(
 export async function loadInvoice(db: Db, id: string): Promise<Invoice | undefined> {
   const [row] = await db.select().from(invoices).where(eq(invoices.id, id));
   return row && invoiceFromRow(row);
+}
+
+/** An invoice with what it bills: the VM's name, and until when that may run. */
+export type BilledInvoice = Readonly<{ invoice: Invoice; hostname: string; entitledUntil: Date }>;
+
+/** A provider's invoice that we hold. */
+export async function findInvoice(db: Db, providerId: string): Promise<BilledInvoice | undefined> {
+  const [row] = await db
+    .select({
+      invoice: invoices,
+      hostname: orders.hostname,
+      entitledUntil: services.entitledUntil,
+    })
+    .from(invoices)
+    .innerJoin(orders, eq(orders.id, invoices.orderId))
+    .innerJoin(services, eq(services.vmId, orders.vmId))
+    .where(eq(invoices.providerId, providerId));
+  return row && { ...row, invoice: invoiceFromRow(row.invoice) };
 }
 
 /** The status that we last saved of a provider's invoice; undefined for one that we do not hold. */

@@ -19,6 +19,8 @@ import {
   post,
   type Doors,
 } from "./account-builders.ts";
+import { FILLERS } from "#commands/fill-mail.ts";
+import { sendDueMails } from "#commands/messages/send-mail.ts";
 
 /* 4b B5: an address is proven, and a password replaced, by what is mailed; A2: no order before. */
 
@@ -226,6 +228,8 @@ describe("what is mailed", () => {
     await auth("/request-password-reset", { email });
     // It was sent, and its answer was lost.
     await cp.steps.watch(() => cp.pump(), /^after mail/);
+    cp.clock.advance(60_000);
+    await sendDueMails(cp.deps, FILLERS);
     const [lost, again] = await mailed(email);
     expect(again).not.toBe(lost);
     const early = { token: lost, newPassword: "another horse battery" };
