@@ -28,19 +28,17 @@ export function createSmtpMail(options: {
   const domain = options.from.slice(options.from.lastIndexOf("@") + 1).replaceAll(/[^\w.-]/g, "");
   return {
     send: async ({ id, to, subject, text, html }) => {
-      try {
-        await transport.sendMail({
-          from: options.from,
-          // As an object it is one address, whatever is in it.
-          to: { name: "", address: to },
-          subject,
-          text,
-          html,
-          messageId: `<${id}@${domain}>`,
-        });
-      } catch (error) {
-        throw new Error(`mail: ${codeOf(error)}`);
-      }
+      const sent = transport.sendMail({
+        from: options.from,
+        // As an object it is one address, whatever is in it.
+        to: { name: "", address: to },
+        subject,
+        text,
+        html,
+        messageId: `<${id}@${domain}>`,
+      });
+      const failed = await sent.then(() => undefined, codeOf);
+      if (failed !== undefined) throw new Error(`mail: ${failed}`);
     },
   };
 }

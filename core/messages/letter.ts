@@ -77,7 +77,7 @@ const oneLine = (said: string): string => said.replaceAll(UNSHOWN, " ").trim();
 /** RFC 5322 §2.1.1 allows lines of 998 octets; nobody reads as much. */
 const LONGEST_SUBJECT = 150;
 const subjectOf = (subject: string): string => {
-  const points = [...oneLine(`Berth: ${subject}`)];
+  const points = Array.from(oneLine(`Berth: ${subject}`));
   return points.length <= LONGEST_SUBJECT
     ? points.join("")
     : `${points.slice(0, LONGEST_SUBJECT - 1).join("")}…`;

@@ -33,24 +33,17 @@ export type DueMail = Readonly<{
   about: string;
   /** What cannot be looked up later. */
   values?: Readonly<Record<string, unknown>> | undefined;
-  /** null: whose it is turns out when it is filled. */
+  /** Left out: whose it is turns out when it is filled. */
   accountId?: string | undefined;
 }>;
 
 /** The mails of which customers are told by what is recorded anyway: they fall due in the transaction that records it. */
-export function mailOfEvent(event: Event): Pick<DueMail, "kind" | "about"> | undefined {
-  switch (event.name) {
-    case "order.placed.v1":
-      return { kind: "order_received", about: event.data.orderId };
-    case "order.activated.v1":
-      return { kind: "vm_ready", about: event.data.vmId };
-    case "vm.suspended.v1":
-      return { kind: "vm_suspended", about: event.data.vmId };
-    case "vm.deleted.v1":
-      return { kind: "vm_terminated", about: event.data.vmId };
-    default:
-      return undefined;
-  }
+export function mailOfEvent({ name, data }: Event): Pick<DueMail, "kind" | "about"> | undefined {
+  if (name === "order.placed.v1") return { kind: "order_received", about: data.orderId };
+  if (name === "order.activated.v1") return { kind: "vm_ready", about: data.vmId };
+  if (name === "vm.suspended.v1") return { kind: "vm_suspended", about: data.vmId };
+  if (name === "vm.deleted.v1") return { kind: "vm_terminated", about: data.vmId };
+  return undefined;
 }
 
 /** The provider's deliveries that customers are told of; what they say is looked up when the mail is filled. */

@@ -155,10 +155,12 @@ export const maintenanceIsTold: MakeCheck = (scene) => ({
   onCommit: () =>
     first(scene.mirror.notices.changed, ({ before, after }) => {
       if (after?.mailed !== true || before?.mailed === true) return undefined;
-      const who = PEOPLE.find(({ accountId }) => accountId === after.account_id)?.name ?? "";
-      return scene.mails.some(({ to }) => to === `${who}@example.test`)
+      const about = scene.mirror.mails
+        .all()
+        .find(({ kind, cause }) => kind === "maintenance" && cause === after.id);
+      return scene.mails.some(({ id }) => id === about?.id)
         ? undefined
-        : `${who} counts as told of a maintenance, and got no mail`;
+        : `account ${after.account_id} counts as told of a maintenance, and got no mail`;
     }),
   atRest: () =>
     first(scene.mirror.notices.all(), (notice) =>
