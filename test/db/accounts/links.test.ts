@@ -212,6 +212,16 @@ describe("a forgotten password", () => {
 });
 
 describe("what is mailed", () => {
+  test("is in the language that the browser asked for at sign-up, as plain text and HTML", async () => {
+    const email = anEmail();
+    const languages = { "accept-language": "ru-RU,ru;q=0.9,en;q=0.8" };
+    await auth("/sign-up/email", { email, name: "Ada", password: PASSWORD }, languages);
+    const [secret = ""] = await mailed(email);
+    const [mail] = cp.mails.filter(({ to }) => to === email);
+    expect(mail?.subject).toBe("Berth: Это ваш адрес?");
+    expect(mail?.html).toContain(`<a href="http://berth.test/account/verify-email#${secret}">`);
+  });
+
   test("is stored nowhere: neither in a row, nor in a log line", async () => {
     const { email } = await signedUp();
     const [secret = ""] = await mailed(email);

@@ -2,6 +2,9 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { v7 } from "uuid";
 import { FILLERS } from "#commands/fill-mail.ts";
 import { sendDueMails } from "#commands/messages/send-mail.ts";
+import { rememberNetwork } from "#commands/accounts/slow-down.ts";
+import { resendMail } from "#commands/messages/resend-mail.ts";
+import { showMail } from "#commands/messages/show-mails.ts";
 import { suspendVm, unsuspendVm } from "#commands/billing/suspend-vm.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
@@ -291,5 +294,91 @@ describe("a VM", () => {
       );
     expect(await send()).toMatchObject({ sent: 1, dropped: 1 });
     expect(cp.mails.at(-1)?.text).toContain("was deleted on 2 March 2026 at 00:00 UTC");
+  });
+});
+
+describe("staff", () => {
+  const staff = aPrincipal({ role: "staff" });
+  const aSentMail = async () => {
+    const world = await aWorld(cp);
+    await aPlacedOrder(cp, world);
+    await send();
+    const [mail] = await rowsOf("order_received");
+    return { world, id: String(mail?.["id"]) };
+  };
+
+  test("read what a customer was told, and have it sent again as it was, to where his mail goes now", async () => {
+    const { world, id } = await aSentMail();
+    const { text, resendable } = valueOf(await showMail(cp.deps, id));
+    expect(text).toBe(cp.mails[0]?.text);
+    expect(resendable).toBe(true);
+    await cp.rows(
+      "update accounts set email = 'new@example.com' where id = $1",
+      world.buyer.accountId,
+    );
+    // What it told of is not so any more: it is sent as it was.
+    await cp.rows("update orders set state = 'expired'");
+    const again = valueOf(await resendMail(cp.deps, staff, id));
+    expect(await send()).toMatchObject({ sent: 1 });
+    expect(cp.mails[1]).toMatchObject({ id: again.id, to: "new@example.com", text });
+    expect(
+      await cp.rows(
+        "select action, actor_id, detail from audit_log where subject_id = $1",
+        again.id,
+      ),
+    ).toEqual([
+      {
+        action: "mail.resend",
+        actor_id: staff.accountId,
+        detail: { resent_from: id, kind: "order_received" },
+      },
+    ]);
+  });
+
+  test("send nothing again that waits, was never written, or holds a link", async () => {
+    const { world } = await aSentMail();
+    await aPlacedOrder(cp, world);
+    const [, waiting] = await rowsOf("order_received");
+    const [link, dropped] = [v7(), v7()];
+    await cp.rows(
+      `insert into mails (id, kind, cause, about, state, account_id, to_address, locale, values, subject, created_at, ended_at)
+       values ($1, 'reset_password', 'l', 'l', 'sent', $3, 'a@example.com', 'en', '{}', 's', now(), now()),
+         ($2, 'vm_ready', 'v', 'v', 'dropped', $3, null, null, null, null, now(), now())`,
+      link,
+      dropped,
+      world.buyer.accountId,
+    );
+    for (const id of [String(waiting?.["id"]), link, dropped])
+      expect(await resendMail(cp.deps, staff, id)).toMatchObject({
+        error: { code: "mail_not_resendable" },
+      });
+    const { text } = valueOf(await showMail(cp.deps, link));
+    expect(text).toContain("••••••••");
+    expect(valueOf(await showMail(cp.deps, dropped)).text).toBeNull();
+  });
+});
+
+describe("a log-in", () => {
+  const from = (callerAddress: string, agent = "Firefox") => ({ callerAddress, agent });
+
+  test("from where the account was not logged in before is told of once, and the first of all is not", async () => {
+    const { buyer } = await aWorld(cp);
+    const logIn = (address: string) => rememberNetwork(cp.deps, buyer.email, from(address));
+    await logIn("192.0.2.1");
+    await logIn("192.0.2.1");
+    expect(await send()).toMatchObject({ sent: 0 });
+    await logIn("198.51.100.7");
+    await logIn("198.51.100.7");
+    expect(await send()).toMatchObject({ sent: 1 });
+    expect(cp.mails[0]).toMatchObject({
+      to: buyer.email,
+      text: expect.stringMatching(/address: 198\.51\.100\.7\n {2}with: Firefox\n/),
+    });
+  });
+
+  test("to an address that nobody has is told to nobody", async () => {
+    await rememberNetwork(cp.deps, "nobody@example.com", from("192.0.2.1"));
+    await rememberNetwork(cp.deps, "nobody@example.com", from("198.51.100.7"));
+    expect(await send()).toMatchObject({ sent: 0, dropped: 0 });
   });
 });

@@ -1,6 +1,5 @@
 import type { SimHost } from "../host.ts";
 import type { Row } from "../mirror.ts";
-import { PEOPLE } from "../accounts.ts";
 import { isLostVm } from "./lost-hour.ts";
 import { first, type MakeCheck, type Scene } from "./scene.ts";
 
