@@ -62,14 +62,18 @@ const MINUTE_MS = 60_000;
 /** Longer than a mail takes to be handed over; after it another worker may take it. */
 export const MAIL_LEASE_MS = 2 * MINUTE_MS;
 const LONGEST_WAIT_MS = 6 * 60 * MINUTE_MS;
-/** Whoever has not taken a mail for so long will not: staff are told. */
+/**
+ * Whoever has not taken a mail for so long, and so often, will not: staff are told. Both, since while nobody swept it was not tried;
+ * as often takes two days.
+ */
 const GIVEN_UP_AFTER_MS = 3 * 24 * 60 * MINUTE_MS;
+const LEAST_TRIES = 15;
 
 /** When a mail that was not taken is tried again, `tries` being how often it was; null: never. */
 export function nextTryAt(
   { createdAt, tries }: Readonly<{ createdAt: Date; tries: number }>,
   now: Date,
 ): Date | null {
-  if (+now - +createdAt >= GIVEN_UP_AFTER_MS) return null;
+  if (+now - +createdAt >= GIVEN_UP_AFTER_MS && tries >= LEAST_TRIES) return null;
   return new Date(+now + Math.min(MINUTE_MS * 2 ** Math.min(tries - 1, 20), LONGEST_WAIT_MS));
 }
