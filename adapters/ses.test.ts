@@ -6,9 +6,11 @@ import { AWS_KEYS, signatureRefusal } from "#test/harness/aws-signature.ts";
 import { createSesMail } from "./ses.ts";
 
 const MAIL = {
+  id: "mail-1",
   to: "ada@example.com",
   subject: "Grüße",
   text: "A line.\nAnother: https://a.example/#x",
+  html: "<p>Größe</p>",
 };
 
 let asked: { method: string | undefined; url: string | undefined; type: unknown; body: unknown }[];
@@ -60,7 +62,10 @@ test("a mail is one signed call of SES's SendEmail, in UTF-8", async () => {
         Content: {
           Simple: {
             Subject: { Data: MAIL.subject, Charset: "UTF-8" },
-            Body: { Text: { Data: MAIL.text, Charset: "UTF-8" } },
+            Body: {
+              Text: { Data: MAIL.text, Charset: "UTF-8" },
+              Html: { Data: MAIL.html, Charset: "UTF-8" },
+            },
           },
         },
       },

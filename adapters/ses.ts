@@ -14,7 +14,7 @@ export function createSesMail(options: {
   answerWithinMs?: number;
 }): Mail {
   return {
-    send: async ({ to, subject, text }) => {
+    send: async ({ to, subject, text, html }) => {
       if (options.from === undefined)
         throw new Error("mail has no address to be from: BERTH_MAIL_FROM is not set");
       const of = Surroundings.parse(options.env ?? process.env);
@@ -31,7 +31,12 @@ export function createSesMail(options: {
           body: JSON.stringify({
             FromEmailAddress: options.from,
             Destination: { ToAddresses: [to] },
-            Content: { Simple: { Subject: inUtf8(subject), Body: { Text: inUtf8(text) } } },
+            Content: {
+              Simple: {
+                Subject: inUtf8(subject),
+                Body: { Text: inUtf8(text), Html: inUtf8(html) },
+              },
+            },
           }),
         },
         of,

@@ -204,7 +204,6 @@ export class BerthStack extends Stack {
       bundle: props.bundles["outbox-events"],
       sendsTo: [outboxEvents],
     });
-    if (props.mailFrom !== undefined) this.#maySendMail(outboxConsumer, props.mailFrom);
     const sweep = new BerthFunction(this, "Sweep", {
       ...asWorker("Sweep"),
       bundle: props.bundles.sweep,
@@ -213,6 +212,9 @@ export class BerthStack extends Stack {
       reserved: settings.reserved.sweep,
       sendsTo: [purchases, billingEvents, outboxEvents],
     });
+    // What somebody waits for goes out at once; all else, and what was not taken, with the sweep.
+    if (props.mailFrom !== undefined)
+      for (const sender of [outboxConsumer, sweep]) this.#maySendMail(sender, props.mailFrom);
     new HostAccess(this, "Hosts", { agent }).mayRing([
       api,
       agent,

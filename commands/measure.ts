@@ -16,6 +16,7 @@ import {
   unhandledSince,
   type Span,
 } from "#db/measurements.ts";
+import { oldestWaitingMail } from "#db/messages/mails.ts";
 import { unsentBacklog } from "#db/messages/outbox.ts";
 import type { Deps } from "./deps.ts";
 
@@ -86,6 +87,7 @@ async function tellWhatWaits({ db, metrics }: Measuring, now: Date): Promise<voi
   metrics.set("berth_inbox_unapplied", {}, unapplied.rows);
   metrics.set("berth_inbox_unapplied_age_seconds", {}, ageOf(unapplied.oldest));
   metrics.set("berth_inbox_unhandled", {}, await unhandledSince(db, new Date(+now - WEEK_MS)));
+  metrics.set("berth_mail_waiting_age_seconds", {}, ageOf(await oldestWaitingMail(db)));
   const open = await openOrders(db);
   for (const state of OPEN_ORDER_STATES)
     metrics.set("berth_orders_open", { state }, open.get(state)?.rows ?? 0);

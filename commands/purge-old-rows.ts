@@ -31,6 +31,7 @@ export async function purgeOldRows(
   return {
     appliedDeliveries: await purge("appliedDeliveries"),
     sentEvents: await purge("sentEvents"),
+    mails: await purge("mails"),
     answers: await purge("answers"),
     sessions: await purge("sessions"),
     verifications: await purge("verifications"),

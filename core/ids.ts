@@ -13,6 +13,7 @@ export const ID_PREFIX = {
   image: "img",
   invoice: "inv",
   location: "loc",
+  mail: "mail",
   move: "move",
   order: "ord",
   plan: "plan",

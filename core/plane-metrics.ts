@@ -73,6 +73,11 @@ export const PLANE_METRICS = {
     help: "Deliveries of the last week about a customer of ours that led to no order: money that no book knows.",
     labels: {},
   },
+  berth_mail_waiting_age_seconds: {
+    kind: "gauge",
+    help: "For how long the mail has waited that waits longest to be sent; 0 when none does.",
+    labels: {},
+  },
   berth_usage_delay_seconds: {
     kind: "histogram",
     help: "How old the oldest sample of a batch of usage was when it came.",

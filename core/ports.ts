@@ -57,10 +57,17 @@ export type Sealer = {
   open: (sealed: string, context: string) => string;
 };
 
-/** Sends a mail, in plain text. A throw: it was not taken, and may be sent again. */
-export type Mail = {
-  send: (mail: Readonly<{ to: string; subject: string; text: string }>) => Promise<void>;
-};
+/** A mail as it goes out: the same words as plain text and as HTML. `id`: the same at each try. */
+export type OutgoingMail = Readonly<{
+  id: string;
+  to: string;
+  subject: string;
+  text: string;
+  html: string;
+}>;
+
+/** Sends a mail. A throw: it was not taken, and may be sent again; its message is stored, and names no address. */
+export type Mail = { send: (mail: OutgoingMail) => Promise<void> };
 
 /** What a request's cookies say: no session, one that we began, or one that we did not sign. */
 export type SessionCookies = {

@@ -13,6 +13,8 @@ export const KEPT_MS = {
   appliedDeliveries: 40 * DAY_MS,
   /** Events that were sent, for whoever looks for what rang when. */
   sentEvents: 30 * DAY_MS,
+  /** Mails, after they were sent or not: for staff, while a customer may ask whether he was told. */
+  mails: 400 * DAY_MS,
   /** Answers to clients' keys, from the first request on. Nobody repeats a request for so long, and Stripe keeps its own for a day. */
   answers: 30 * DAY_MS,
   /** Log-ins, after they have ended. */

@@ -10,7 +10,7 @@ import {
   verifications,
 } from "#db/schema/accounts.ts";
 import { resizeQuotes } from "#db/schema/billing.ts";
-import { idempotencyKeys, inbox, outbox } from "#db/schema/messages.ts";
+import { idempotencyKeys, inbox, mails, outbox } from "#db/schema/messages.ts";
 import type { Db } from "./client.ts";
 
 type Old = Readonly<{ from: PgTable; by: PgColumn; where: (before: Date) => SQL | undefined }>;
@@ -29,6 +29,11 @@ const OLD: Readonly<Record<Kept, Old>> = {
     from: outbox,
     by: outbox.sentAt,
     where: (before) => and(isNotNull(outbox.sentAt), lt(outbox.sentAt, before)),
+  },
+  mails: {
+    from: mails,
+    by: mails.endedAt,
+    where: (before) => and(isNotNull(mails.endedAt), lt(mails.endedAt, before)),
   },
   answers: {
     from: idempotencyKeys,

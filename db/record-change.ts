@@ -1,9 +1,10 @@
 import { sql } from "drizzle-orm";
 import { EVENT_ROUTE, type Event } from "#core/contracts/events.ts";
+import { mailOfEvent } from "#core/messages/mail.ts";
 import type { Tx } from "./client.ts";
 import { list, runNamed } from "./named.ts";
 import { auditLog, type actorKind } from "./schema/audit.ts";
-import { outbox } from "./schema/messages.ts";
+import { mails, outbox } from "./schema/messages.ts";
 
 export type Actor = Readonly<{
   kind: (typeof actorKind.enumValues)[number];
@@ -22,6 +23,7 @@ export type SubjectKind =
   | "action"
   | "account"
   | "link"
+  | "mail"
   | "plan"
   | "plan_migration"
   | "image"
@@ -36,7 +38,10 @@ export type Change = Readonly<{
 
 type At = Readonly<{ now: Date; newId: () => string }>;
 
-/** Writes the audit row and the outbox rows of a change, in the change's own transaction (invariant 20), by one statement. */
+/**
+ * Writes the audit row and the outbox rows of a change, and the mails that fall due with its events, in the change's own
+ * transaction (invariant 20), by one statement.
+ */
 export const recordChange = (tx: Tx, change: Change, at: At): Promise<void> =>
   recordChanges(tx, [change], at);
 
@@ -55,6 +60,10 @@ export async function recordChanges(tx: Tx, changes: readonly Change[], at: At):
     events: change.events.map((event) => ({ id: at.newId(), event })),
   }));
   const events = rows.flatMap((row) => row.events);
+  const due = events.flatMap(({ id, event }) => {
+    const mail = mailOfEvent(event);
+    return mail === undefined ? [] : [{ id: at.newId(), cause: id, ...mail }];
+  });
   // What is only kept as the record waits for no relay.
   const sentAt = (e: Event) => (EVENT_ROUTE[e.name] === "record" ? now : null);
   await runNamed(
@@ -70,6 +79,12 @@ export async function recordChanges(tx: Tx, changes: readonly Change[], at: At):
         ${list(rows, (r) => r.subject.kind)}::text[], ${list(rows, (r) => r.subject.id)}::uuid[],
         ${list(rows, (r) => JSON.stringify(detailOf(r)))}::jsonb[]
       ) as n (id, actor_kind, actor_id, action, subject_kind, subject_id, detail)
+    ), fell_due as (
+      insert into ${mails} (id, kind, cause, about, created_at, next_try_at)
+      select n.*, ${now}::timestamptz, ${now}::timestamptz from unnest(
+        ${list(due, (m) => m.id)}::uuid[], ${list(due, (m) => m.kind)}::mail_kind[],
+        ${list(due, (m) => m.cause)}::text[], ${list(due, (m) => m.about)}::text[]
+      ) as n
     )
     insert into ${outbox} (id, name, data, created_at, sent_at)
     select n.id, n.name, n.data, ${now}::timestamptz, n.sent_at from unnest(

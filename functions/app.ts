@@ -27,6 +27,7 @@ import { invoiceRoutes, resizeRoutes } from "#functions/routes/customer/billing.
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
 import { publicPages } from "#functions/routes/health.ts";
 import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
+import { staffMessageRoutes } from "#functions/routes/staff/messages.ts";
 import { staffBillingRoutes } from "#functions/routes/staff/billing.ts";
 import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
@@ -180,6 +181,7 @@ export function createApi(deps: Deps) {
   app.route("/", usageRoutes(deps));
   app.route("/", invoiceRoutes(deps));
   app.route("/", staffAccountRoutes(deps));
+  app.route("/", staffMessageRoutes(deps));
   app.route("/", staffHostRoutes(deps));
   app.route("/", staffHostMoveRoutes(deps));
   app.route("/", staffDrainRoutes(deps));

@@ -1,6 +1,7 @@
 import type { AccountView } from "#core/contracts/api/accounts.ts";
 import type { AccountDetailsView, NoteView } from "#core/contracts/api/account-details.ts";
 import { AuditDetail, type AuditEntryView } from "#core/contracts/api/audit.ts";
+import type { MailDetailsView, MailView } from "#core/contracts/api/mails.ts";
 import type { FoundView } from "#core/contracts/api/search.ts";
 import { isIdKind, toWireId } from "#core/ids.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
@@ -12,6 +13,7 @@ import { toInvoiceView, toOrderView, toTokenView, toVmView } from "./views.ts";
 import type { AccountRow } from "#commands/accounts/list-accounts.ts";
 import type { Found } from "#commands/accounts/search.ts";
 import type { AuditEntry } from "#commands/accounts/show-audit.ts";
+import type { MailDetails, MailRow } from "#commands/messages/show-mails.ts";
 
 /* What staff find at their desk, on the wire. */
 
@@ -75,6 +77,30 @@ export const toNoteView = (n: Note): NoteView => ({
   authorEmail: n.authorEmail,
   text: n.text,
   writtenAt: n.writtenAt.toISOString(),
+});
+
+const maybe = (at: Date | null): string | null => at && at.toISOString();
+
+export const toMailView = (m: MailRow): MailView => ({
+  id: toWireId("mail", m.id),
+  kind: m.kind,
+  state: m.state,
+  accountId: m.accountId && toWireId("account", m.accountId),
+  to: m.toAddress,
+  locale: m.locale,
+  subject: m.subject,
+  createdAt: m.createdAt.toISOString(),
+  endedAt: maybe(m.endedAt),
+  nextTryAt: maybe(m.nextTryAt),
+  tries: m.tries,
+  lastError: m.lastError,
+  resentFrom: m.resentFrom && toWireId("mail", m.resentFrom),
+});
+
+export const toMailDetailsView = ({ mail, text, resendable }: MailDetails): MailDetailsView => ({
+  ...toMailView(mail),
+  text,
+  resendable,
 });
 
 export const toAccountDetailsView = (

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { escapeHtml, page, type Page } from "./page.ts";
+import { escapeHtml } from "#core/escape-html.ts";
+import { page, type Page } from "./page.ts";
 
 /** As much of an OpenAPI document as the page shows. */
 const Doc = z.object({

@@ -1,16 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Context } from "hono";
-
-const ESCAPES: Readonly<Record<string, string>> = {
-  "&": "&amp;",
-  "<": "&lt;",
-  ">": "&gt;",
-  '"': "&quot;",
-  "'": "&#39;",
-};
-/** Text as HTML shows it. */
-export const escapeHtml = (text: string): string =>
-  text.replaceAll(/[&<>"']/g, (c) => ESCAPES[c] ?? c);
+import { escapeHtml } from "#core/escape-html.ts";
 
 const STYLE = `
 body{font:16px/1.5 system-ui,sans-serif;max-width:52rem;margin:2rem auto;padding:0 1rem;color:#1a1a1a}

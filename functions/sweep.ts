@@ -22,6 +22,7 @@ import { settleLosses } from "#commands/billing/settle-losses.ts";
 import { tellHangingChanges } from "#commands/billing/tell-hanging-changes.ts";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
+import { FILLERS } from "#commands/fill-mail.ts";
 import { createMeasure } from "#commands/measure.ts";
 import { expireInitialPasswords } from "#commands/vms/expire-initial-passwords.ts";
 import { expireOrders } from "#commands/orders/expire-orders.ts";
@@ -31,6 +32,7 @@ import { fetchEventsAgain } from "#commands/messages/fetch-events-again.ts";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
 import { retryRefunds } from "#commands/orders/refund-order.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
+import { sendDueMails } from "#commands/messages/send-mail.ts";
 import { retryInbox } from "#commands/messages/retry-inbox.ts";
 import { keepUsageDays } from "#commands/usage/keep-usage-days.ts";
 import { lambda } from "#commands/runtime.ts";
@@ -60,6 +62,7 @@ export const SWEEPS = {
   follow_rollouts: followRollouts,
   note_old_agents: noteOldAgents,
   relay_outbox: relayOutbox,
+  send_mails: (deps: Deps) => sendDueMails(deps, FILLERS),
   check_health: checkHealth,
   keep_usage_days: keepUsageDays,
   purge_expired_orders: purgeExpiredOrders,

@@ -10,6 +10,7 @@ import { createLogIns } from "#adapters/log-ins.ts";
 import { createSessionCookies } from "#adapters/session-cookies.ts";
 import { systemClock, systemIds, systemSecrets } from "#adapters/clock.ts";
 import { createSealer } from "#adapters/sealer.ts";
+import { createSmtpMail } from "#adapters/smtp.ts";
 import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStaticHostCredentials } from "#adapters/sts.ts";
@@ -58,6 +59,8 @@ export type StackOptions = Readonly<{
   sweepSeconds: number;
   /** For demos and tests: quicker, and gone with the folder. */
   throwaway: boolean;
+  /** Who takes mail; it is laid into a folder when this is left out. */
+  smtp?: { url: string; from: string } | undefined;
   /** Aborted: the start is given up at its next step, and undone. */
   signal?: AbortSignal;
   /** An agent ended although nobody stopped it. */
@@ -181,7 +184,9 @@ async function start(
       now: clock.now,
     }),
     queues: held.queues,
-    mail: createMailFolder(path.join(folder, "mail"), clock),
+    mail: options.smtp
+      ? createSmtpMail(options.smtp)
+      : createMailFolder(path.join(folder, "mail"), clock),
     accounts: createAccounts({
       ...parts,
       sessionClock: systemClock,

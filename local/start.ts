@@ -25,6 +25,8 @@ environment
   BERTH_LOCAL_DIR   where everything is kept (.local)
   BERTH_RELEASE_KEY whose signature agents' releases bear, as the x of an Ed25519 key's JWK (none)
   BERTH_ONE_MAY_DESTROY "yes": one member of staff alone deletes a customer's VM; two unless set
+  BERTH_SMTP_URL    who takes mail, as smtps://user:password@host:465 (none: it is laid into a folder)
+  BERTH_MAIL_FROM   whom mail is from; with BERTH_SMTP_URL
 `;
 
 async function main(args: readonly string[]): Promise<void> {
@@ -53,6 +55,16 @@ async function main(args: readonly string[]): Promise<void> {
   } finally {
     await undoAll(undo);
   }
+}
+
+/** Who takes mail, where somebody does. */
+function smtpFrom({ BERTH_SMTP_URL: url, BERTH_MAIL_FROM: from }: NodeJS.ProcessEnv) {
+  if (url === undefined) return undefined;
+  if (!/^smtps?:\/\/\S+$/.test(url))
+    throw new PlainError("BERTH_SMTP_URL must be smtp://… or smtps://…");
+  if (from === undefined)
+    throw new PlainError("BERTH_MAIL_FROM must say whom mail is from that BERTH_SMTP_URL takes");
+  return { url, from };
 }
 
 /** In reverse, each of them, even when one fails. */
@@ -125,6 +137,7 @@ async function run(options: {
     intervals: { resyncSeconds: 15, usageSampleSeconds: 10, usageFlushSeconds: 20 },
     releaseKey: options.releaseKey,
     oneMayDestroy: process.env["BERTH_ONE_MAY_DESTROY"] === "yes",
+    smtp: smtpFrom(process.env),
     sweepSeconds: 10,
     throwaway: false,
     signal: asked,

@@ -12,6 +12,7 @@ import type * as fleet from "#core/contracts/api/fleet.ts";
 import type * as forced from "#core/contracts/api/forced.ts";
 import type * as hostStanding from "#core/contracts/api/host-standing.ts";
 import type * as hosts from "#core/contracts/api/hosts.ts";
+import type * as mails from "#core/contracts/api/mails.ts";
 import type * as moves from "#core/contracts/api/moves.ts";
 import type * as network from "#core/contracts/api/network.ts";
 import type * as orders from "#core/contracts/api/orders.ts";
@@ -70,6 +71,7 @@ export type Operations = {
   listImages: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.ImagePage> };
   listInvoices: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof billing.InvoicePage> };
   listLocations: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof catalogue.LocationPage> };
+  listMails: { path: {}; query: z.input<typeof mails.MailQuery>; body: undefined; answer: z.output<typeof mails.MailPage> };
   listMoves: { path: {}; query: z.input<typeof moves.MoveQuery>; body: undefined; answer: z.output<typeof moves.MovePage> };
   listOrders: { path: {}; query: z.input<typeof orders.OrderQuery>; body: undefined; answer: z.output<typeof orders.OrderPage> };
   listPlanMigrationVms: { path: { id: string }; query: z.input<typeof planMigrations.PlanMigrationVmQuery>; body: undefined; answer: z.output<typeof planMigrations.PlanMigrationVmPage> };
@@ -90,6 +92,7 @@ export type Operations = {
   repairHost: { path: { id: string }; query: {}; body: z.input<typeof vms.RepairHost>; answer: z.output<typeof vms.HostRepairView> };
   repairVm: { path: { id: string }; query: {}; body: z.input<typeof vms.RepairVm>; answer: z.output<typeof vms.RepairPlanView> | z.output<typeof vms.RequestedAction> };
   requestAction: { path: { id: string }; query: {}; body: z.input<typeof vms.RequestAction>; answer: z.output<typeof vms.RequestedAction> };
+  resendMail: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof mails.MailView> };
   resizeForStaff: { path: { id: string }; query: {}; body: z.input<typeof resizes.ResizeForStaff>; answer: z.output<typeof resizes.StaffResizePlan> | z.output<typeof vms.RequestedAction> };
   retireHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.MoveHost>; answer: z.output<typeof forced.ForcedView> };
   revokeToken: { path: { id: string }; query: {}; body: undefined; answer: null };
@@ -101,6 +104,7 @@ export type Operations = {
   showDrain: { path: { id: string }; query: z.input<typeof drains.DrainQuery>; body: undefined; answer: z.output<typeof drains.DrainDetails> };
   showHost: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof hostStanding.HostDetailsView> };
   showInvoice: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof billing.InvoiceView> };
+  showMail: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof mails.MailDetailsView> };
   showMe: { path: {}; query: {}; body: undefined; answer: z.output<typeof accounts.Me> };
   showMove: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof moves.MoveView> };
   showOrder: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof orders.OrderView> };
@@ -162,6 +166,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   listImages: { method: "GET", path: "/v1/images", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.ImagePage) } },
   listInvoices: { method: "GET", path: "/v1/invoices", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoicePage) } },
   listLocations: { method: "GET", path: "/v1/locations", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.LocationPage) } },
+  listMails: { method: "GET", path: "/staff/v1/mails", keyed: false, answers: { 200: () => import("#core/contracts/api/mails.ts").then((m) => m.MailPage) } },
   listMoves: { method: "GET", path: "/staff/v1/moves", keyed: false, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.MovePage) } },
   listOrders: { method: "GET", path: "/staff/v1/orders", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderPage) } },
   listPlanMigrationVms: { method: "GET", path: "/staff/v1/plan-migrations/{id}/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationVmPage) } },
@@ -182,6 +187,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   repairHost: { method: "POST", path: "/staff/v1/hosts/{id}/repair", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.HostRepairView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.HostRepairView) } },
   repairVm: { method: "POST", path: "/staff/v1/vms/{id}/repair", keyed: true, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.RepairPlanView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   requestAction: { method: "POST", path: "/v1/vms/{id}/actions", keyed: true, answers: { 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
+  resendMail: { method: "POST", path: "/staff/v1/mails/{id}/resend", keyed: true, answers: { 201: () => import("#core/contracts/api/mails.ts").then((m) => m.MailView) } },
   resizeForStaff: { method: "POST", path: "/staff/v1/vms/{id}/resize", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.StaffResizePlan), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   retireHost: { method: "POST", path: "/staff/v1/hosts/{id}/retire", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   revokeToken: { method: "DELETE", path: "/v1/tokens/{id}", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
@@ -193,6 +199,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   showDrain: { method: "GET", path: "/staff/v1/hosts/{id}/drain", keyed: false, answers: { 200: () => import("#core/contracts/api/drains.ts").then((m) => m.DrainDetails) } },
   showHost: { method: "GET", path: "/staff/v1/hosts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/host-standing.ts").then((m) => m.HostDetailsView) } },
   showInvoice: { method: "GET", path: "/v1/invoices/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/billing.ts").then((m) => m.InvoiceView) } },
+  showMail: { method: "GET", path: "/staff/v1/mails/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/mails.ts").then((m) => m.MailDetailsView) } },
   showMe: { method: "GET", path: "/v1/me", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.Me) } },
   showMove: { method: "GET", path: "/staff/v1/moves/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.MoveView) } },
   showOrder: { method: "GET", path: "/v1/orders/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderView) } },

@@ -11,6 +11,7 @@ import { drainCommands } from "./drains.ts";
 import { fleetCommands } from "./fleet.ts";
 import { hostMoveCommands } from "./host-moves.ts";
 import { hostCommands } from "./hosts.ts";
+import { mailCommands } from "./mails.ts";
 import { moveCommands } from "./moves.ts";
 import { orderCommands } from "./orders.ts";
 import { planMigrationCommands } from "./plan-migrations.ts";
@@ -28,6 +29,7 @@ export const COMMANDS: readonly Command[] = [
   ...billingCommands,
   ...accountCommands,
   ...deskCommands,
+  ...mailCommands,
   ...hostCommands,
   ...hostMoveCommands,
   ...moveCommands,
@@ -51,6 +53,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   token: "API tokens",
   account: "Accounts",
   "destroy-request": "Destroying by two",
+  mail: "What customers were mailed",
   audit: "Who changed what",
   host: "Hosts",
   move: "Moving VMs between hosts",

@@ -6,7 +6,7 @@ import { giveSecret, insertLink } from "#db/accounts/links.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps, type Settings } from "#commands/deps.ts";
-import { hashOfLink } from "./send-link.ts";
+import { hashOfLink } from "./fill-link-mail.ts";
 
 export type AddStaffDeps = Pick<Deps, "db" | "clock" | "ids" | "secrets"> &
   Readonly<{ settings: Pick<Settings, "publicUrl"> }>;

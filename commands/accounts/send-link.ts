@@ -1,47 +1,29 @@
-import { createHash } from "node:crypto";
-import { LINK_BYTES, LINK_LIVES_MS, mailOf } from "#core/accounts/links.ts";
-import {
-  findAccountByAddress,
-  forgetLinks,
-  loadLink,
-  giveSecret,
-  markLinkSent,
-} from "#db/accounts/links.ts";
-import { inTransaction } from "#db/transaction.ts";
+import { findAccountByAddress, forgetLinks, loadLink, markLinkSent } from "#db/accounts/links.ts";
+import { findMail, insertDueMails } from "#db/messages/mails.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-
-export const hashOfLink = (secret: string): string =>
-  createHash("sha256").update(secret).digest("base64url");
+import { sendMail, type MailDeps } from "#commands/messages/send-mail.ts";
+import { LINK_MAIL } from "./fill-link-mail.ts";
 
 /**
- * Mails a link that was asked for. Its secret is drawn here, and kept nowhere but in the mail: repeated after a crash, another
- * one is drawn, and takes the place of the first. Throws when the mail is not taken: the message comes again.
+ * Mails a link that was asked for, once, and at once: somebody waits for it. May be repeated. Of an address that nobody has, no
+ * mail falls due.
  */
 export async function sendLink(
-  deps: Pick<Deps, "db" | "clock" | "ids" | "secrets" | "mail" | "settings">,
+  deps: MailDeps & Pick<Deps, "ids">,
   linkId: string,
 ): Promise<string> {
   const link = await loadLink(deps.db, linkId);
   if (link === undefined || link.sentAt !== null) return "nothing_to_do";
-  const at = stamp(deps);
+  const { now, newId } = stamp(deps);
   const account = await findAccountByAddress(deps.db, link.address);
   if (account === undefined || (link.kind === "prove_email" && account.emailVerified)) {
-    await markLinkSent(deps.db, linkId, at.now);
+    await markLinkSent(deps.db, linkId, now);
     return "nobody_to_mail";
   }
-  const secret = deps.secrets.newSecret(LINK_BYTES);
-  await inTransaction(deps.db, (tx) =>
-    giveSecret(tx, link, {
-      accountId: account.id,
-      secretHash: hashOfLink(secret),
-      endsAt: new Date(+at.now + LINK_LIVES_MS[link.kind]),
-      now: at.now,
-    }),
-  );
-  const { publicUrl } = deps.settings;
-  await deps.mail.send(mailOf(link.kind, link.address, { publicUrl, secret }));
-  await markLinkSent(deps.db, linkId, at.now);
-  return "mailed";
+  const due = { kind: link.kind, cause: linkId, about: linkId, accountId: account.id };
+  await insertDueMails(deps.db, [{ id: newId(), ...due }], now);
+  const mail = await findMail(deps.db, due);
+  return mail === undefined ? "nothing_to_do" : sendMail(deps, mail.id, LINK_MAIL);
 }
 
 /** Longer than any link lives, and any limit counts. */

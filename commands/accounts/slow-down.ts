@@ -1,8 +1,11 @@
 import { nextTaken, type LimitName } from "#core/accounts/attempts.ts";
+import { isFromElsewhere } from "#core/accounts/new-log-in.ts";
 import { callerOf, networkOf } from "#core/network/caller-network.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { isKnownNetwork, noteNetwork, takeAttempt } from "#db/accounts/attempts.ts";
-import type { Deps } from "#commands/deps.ts";
+import { insertDueMails } from "#db/messages/mails.ts";
+import { inTransaction } from "#db/transaction.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
 
 type Slowed = Result<void, Refusal<"rate_limited">>;
 type SlowDownDeps = Pick<Deps, "db" | "clock">;
@@ -69,16 +72,34 @@ export function createSlowDown(deps: SlowDownDeps) {
   };
 }
 
-/** Remembers where the account with this e-mail address was logged in from. */
+/**
+ * Remembers where the account with this e-mail address was logged in from. Where it was logged in before, and never from there, its
+ * owner is mailed: the mail falls due with what is remembered.
+ */
 export async function rememberNetwork(
-  deps: SlowDownDeps,
+  deps: Pick<Deps, "db" | "clock" | "ids">,
   typed: string,
-  address: string | undefined,
+  from: Readonly<{ callerAddress: string | undefined; agent: string | undefined }>,
 ): Promise<void> {
-  const network = networkOf(address ?? "");
-  if (network !== undefined)
-    await noteNetwork(deps.db, typed.trim().toLowerCase(), network, deps.clock.now());
+  const { callerAddress: address = "", agent } = from;
+  const network = networkOf(address);
+  if (network === undefined) return;
+  const { now, newId } = stamp(deps);
+  await inTransaction(deps.db, async (tx) => {
+    const before = await noteNetwork(tx, typed.trim().toLowerCase(), network, now);
+    if (before === undefined || !isFromElsewhere(before)) return;
+    const id = newId();
+    const values = {
+      at: now.toISOString(),
+      address,
+      agent: agent?.slice(0, LONGEST_AGENT) ?? null,
+    };
+    const { accountId } = before;
+    const due = { id, kind: "new_log_in" as const, cause: id, about: accountId, accountId, values };
+    await insertDueMails(tx, [due], now);
+  });
 }
+const LONGEST_AGENT = 300;
 
 const tooOften = (until: Date, now: Date): Slowed =>
   refuse(

@@ -9,7 +9,7 @@ import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { rememberNetwork } from "./slow-down.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
-import { hashOfLink } from "./send-link.ts";
+import { hashOfLink } from "./fill-link-mail.ts";
 
 type LinkDeps = Pick<Deps, "db" | "clock" | "ids">;
 type At = ReturnType<typeof stamp>;
@@ -39,6 +39,7 @@ export async function resetPassword(
     newPassword: string;
     revokeTokens: boolean;
     callerAddress: string | undefined;
+    agent: string | undefined;
   },
 ): Promise<Result<void, Refusal<"link_invalid" | "password_unfit">>> {
   const at = stamp(deps);
@@ -55,7 +56,7 @@ export async function resetPassword(
   const { accountId, email } = used.value;
   if (input.revokeTokens) await deps.accounts.revokeAllTokens(accountId);
   await deps.logIns.setPassword(accountId, input.newPassword);
-  await rememberNetwork(deps, email, input.callerAddress);
+  await rememberNetwork(deps, email, input);
   return ok(undefined);
 }
 

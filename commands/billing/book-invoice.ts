@@ -4,11 +4,12 @@ import type { Order } from "#core/orders/order.ts";
 import { saveInvoice, saveShown } from "#db/billing/invoices.ts";
 import type { Tx } from "#db/client.ts";
 import { post } from "#db/billing/ledger.ts";
+import { insertDueMails } from "#db/messages/mails.ts";
 import { together } from "#db/together.ts";
 
 /**
- * Keeps an order's invoice as the provider shows it, and books its payment once it is paid: the first one and every
- * renewal. May be repeated; the ledger takes each invoice once, and `posted` says that it was now. Part of the caller's
+ * Keeps an order's invoice as the provider shows it, and books its payment once it is paid, with the mail that says so: the
+ * first one and every renewal. May be repeated; the ledger takes each invoice once, and `posted` says that it was now. Part of the caller's
  * transaction.
  */
 export async function bookInvoice(
@@ -26,5 +27,8 @@ export async function bookInvoice(
       ? Promise.resolve("unchanged")
       : post(tx, paymentReceived(order.id, invoice.id, invoice), at),
   ]);
-  return posted === "posted" ? posted : "unchanged";
+  if (posted !== "posted") return "unchanged";
+  const due = { kind: "invoice_paid" as const, cause: invoice.id, about: invoice.id };
+  await insertDueMails(tx, [{ id: at.newId(), accountId: order.accountId, ...due }], at.now);
+  return posted;
 }

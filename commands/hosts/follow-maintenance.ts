@@ -6,7 +6,6 @@ import {
   hostsToBegin,
   hostsToTellOf,
   openWindowOf,
-  unsettledNotices,
   untoldOverrunHosts,
 } from "#db/hosts/maintenance.ts";
 import type { Actor } from "#db/record-change.ts";
@@ -14,13 +13,11 @@ import { stamp, type Deps } from "#commands/deps.ts";
 import { cancelWindow } from "./move-host.ts";
 import { logFindings, openFindings } from "./note-findings.ts";
 import { beginMaintenance } from "./plan-maintenance.ts";
-import { sendNotice, tellOfWindow } from "./tell-of-maintenance.ts";
+import { tellOfWindow } from "./tell-of-maintenance.ts";
 
 const SWEEP: Actor = { kind: "system", id: "follow-maintenance" };
-/** So many hosts, windows and mails a minute. */
+/** So many hosts and windows a minute. */
 const MOST = 200;
-/** A mail that was not sent by then had its message lost. */
-const MAILED_WITHIN_MS = 5 * 60_000;
 
 /**
  * What time brings: windows begin, customers are told before that, also those who came meanwhile, and staff hear of what goes on
@@ -28,10 +25,10 @@ const MAILED_WITHIN_MS = 5 * 60_000;
  */
 export async function followMaintenance(
   deps: Deps,
-): Promise<{ begun: number; told: number; overran: number; mailed: number }> {
+): Promise<{ begun: number; told: number; overran: number }> {
   const told = await tellCustomers(deps);
   const begun = await beginDue(deps);
-  return { begun, told, overran: await tellOverruns(deps), mailed: await mailAgain(deps) };
+  return { begun, told, overran: await tellOverruns(deps) };
 }
 
 async function tellCustomers(deps: Deps): Promise<number> {
@@ -82,17 +79,4 @@ async function tellOverruns(deps: Deps): Promise<number> {
   });
   logFindings(deps, { opened, ended: [] });
   return opened.length;
-}
-
-async function mailAgain(deps: Deps): Promise<number> {
-  const before = new Date(+deps.clock.now() - MAILED_WITHIN_MS);
-  let mailed = 0;
-  for (const noticeId of await unsettledNotices(deps.db, before, MOST)) {
-    try {
-      if ((await sendNotice(deps, noticeId)) === "mailed") mailed++;
-    } catch (error) {
-      deps.log.error("follow_maintenance.mail_failed", { notice_id: noticeId, error });
-    }
-  }
-  return mailed;
 }

@@ -1,8 +1,9 @@
-import { noticeKind, noticeMail, type MaintenanceWindow } from "#core/hosts/maintenance.ts";
+import { noticeKind, type MaintenanceWindow } from "#core/hosts/maintenance.ts";
 import type { Tx } from "#db/client.ts";
 import { accountsToTell, insertNotices, loadNotice, settleNotice } from "#db/hosts/maintenance.ts";
+import { findMail, insertDueMails, recipientOf } from "#db/messages/mails.ts";
 import { recordChanges, type Actor } from "#db/record-change.ts";
-import type { Deps } from "#commands/deps.ts";
+import { sendMail, type Filler, type MailDeps } from "#commands/messages/send-mail.ts";
 
 type At = Readonly<{ now: Date; newId: () => string }>;
 
@@ -35,24 +36,50 @@ export async function tellOfWindow(
     })),
     at,
   );
+  await insertDueMails(
+    tx,
+    due.map(({ id, accountId }) => ({
+      id: at.newId(),
+      kind: "maintenance",
+      cause: id,
+      about: id,
+      accountId,
+    })),
+    at.now,
+  );
   return due.length;
 }
 
-/**
- * Mails a notice, unless a later one says it better by now. May be repeated: after a crash between mail and commit it is mailed
- * twice, and never not at all. Throws when the mail is not taken: the message comes again, and the sweep has it too.
- */
-export async function sendNotice(
-  deps: Pick<Deps, "db" | "clock" | "mail">,
-  noticeId: string,
-): Promise<string> {
-  const notice = await loadNotice(deps.db, noticeId);
-  if (notice === undefined || notice.settledAt !== null) return "nothing_to_do";
-  const { window, address, hostnames } = notice;
-  const kind = noticeKind(window, notice.wasTold);
-  const isOutdated = notice.revision !== window.revision || window.endsAt <= deps.clock.now();
-  const isToMail = !isOutdated && kind !== null && address !== null && hostnames.length > 0;
-  if (isToMail) await deps.mail.send(noticeMail(kind, address, window, hostnames));
-  await settleNotice(deps.db, noticeId, { mailed: isToMail, now: deps.clock.now() });
-  return isToMail ? "mailed" : "nobody_to_mail";
+/** Mails a notice that has just fallen due. May be repeated: what is not taken is tried again by the sweep of mails. */
+export async function sendNotice(deps: MailDeps, noticeId: string): Promise<string> {
+  const mail = await findMail(deps.db, { kind: "maintenance", cause: noticeId });
+  return mail === undefined ? "nothing_to_do" : sendMail(deps, mail.id, NOTICE_MAIL);
 }
+
+const MOST_NAMED = 50;
+
+/** A notice, unless a later one says it better by now. */
+export const NOTICE_MAIL: Filler = {
+  fill: async (deps, { about }) => {
+    const notice = await loadNotice(deps.db, about);
+    if (notice === undefined || notice.settledAt !== null) return { drop: "settled" };
+    const { window, accountId, hostnames } = notice;
+    if (notice.revision !== window.revision || window.endsAt <= deps.clock.now())
+      return { drop: "outdated" };
+    const kind = noticeKind(window, notice.wasTold);
+    const recipient = await recipientOf(deps.db, accountId);
+    if (kind === null || recipient === undefined || hostnames.length === 0)
+      return { drop: "nobody_to_mail" };
+    const { to, locale } = recipient;
+    const values = {
+      window: window.kind,
+      notice: kind,
+      startsAt: window.startsAt.toISOString(),
+      endsAt: window.endsAt.toISOString(),
+      hostnames: hostnames.slice(0, MOST_NAMED),
+      more: Math.max(0, hostnames.length - MOST_NAMED),
+    };
+    return { accountId, to, locale, letter: { kind: "maintenance", values } };
+  },
+  ended: (tx, { about }, { isSent: mailed, now }) => settleNotice(tx, about, { mailed, now }),
+};

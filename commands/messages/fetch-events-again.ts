@@ -13,7 +13,7 @@ const MOST_PAGES = 20;
  * @returns how many were taken in. Throws when the provider or the database cannot be reached.
  */
 export async function fetchEventsAgain(
-  deps: Pick<Deps, "db" | "clock" | "payments" | "queues" | "log">,
+  deps: Pick<Deps, "db" | "clock" | "ids" | "payments" | "queues" | "log">,
 ): Promise<{ found: number }> {
   const restore = await nextUnread(deps.db);
   if (!restore) return { found: 0 };

@@ -2,9 +2,9 @@ import type { UndeliveredPage } from "#core/billing/payments.ts";
 import { ringingFor } from "#core/billing/rings.ts";
 import { BILLING_QUEUES } from "#core/ports.ts";
 import { knownDeliveries, storeDeliveries } from "#db/messages/inbox.ts";
-import type { Deps } from "#commands/deps.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
 
-type LookDeps = Pick<Deps, "db" | "clock" | "payments" | "queues" | "log">;
+type LookDeps = Pick<Deps, "db" | "clock" | "ids" | "payments" | "queues" | "log">;
 type Span = Readonly<{ from: Date; before: Date }>;
 
 const MINUTE_MS = 60_000;
@@ -73,10 +73,15 @@ export async function storeNew(deps: LookDeps, missed: UndeliveredPage["events"]
     deps.db,
     missed.map(({ event }) => event.id),
   );
-  const receivedAt = deps.clock.now();
+  const { now: receivedAt, newId } = stamp(deps);
   const unknown = missed
     .filter(({ event }) => !known.has(event.id))
-    .map((each) => ({ ...each, receivedAt, queue: ringingFor(each.event).queue }));
+    .map((each) => ({
+      ...each,
+      receivedAt,
+      queue: ringingFor(each.event).queue,
+      mailId: newId(),
+    }));
   await storeDeliveries(deps.db, unknown);
   for (const queue of BILLING_QUEUES)
     await deps.queues.send(

@@ -1,7 +1,7 @@
 import { ringingFor, type Ringing } from "#core/billing/rings.ts";
 import { ok, type Refusal, type Result } from "#core/result.ts";
 import { storeDeliveries, type Delivery } from "#db/messages/inbox.ts";
-import type { Deps } from "#commands/deps.ts";
+import { stamp, type Deps } from "#commands/deps.ts";
 import { inGroups } from "#commands/in-groups.ts";
 
 /** Deliveries that are stored, or rung for, at once. */
@@ -18,7 +18,7 @@ type Received = Result<
  * `retry-inbox`; a repeat rings again, which is harmless.
  */
 export function createStripeReceiver(
-  deps: Pick<Deps, "db" | "clock" | "payments" | "queues">,
+  deps: Pick<Deps, "db" | "clock" | "ids" | "payments" | "queues">,
 ): (input: { body: string; signature: string | undefined }) => Promise<Received> {
   const take = inGroups<Taking, "first" | "repeat">(MOST_AT_ONCE, async (group) => {
     // Those that ring later have been stored long before that: the ring need not wait for it. Should it come first all the
@@ -43,7 +43,8 @@ export function createStripeReceiver(
     const event = verified.value;
     const ringing = ringingFor(event);
     const { queue } = ringing;
-    const seen = await take({ event, body, queue, ringing, receivedAt: deps.clock.now() });
+    const { now: receivedAt, newId } = stamp(deps);
+    const seen = await take({ event, body, queue, ringing, receivedAt, mailId: newId() });
     return ok({ messageId: event.id, seen });
   };
 }

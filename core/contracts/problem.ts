@@ -51,6 +51,7 @@ export const STATUS_BY_CODE = {
   plan_migration_not_found: 404,
   move_not_found: 404,
   drain_not_found: 404,
+  mail_not_found: 404,
   // What it asks for.
   idempotency_key_reused: 422,
   image_needs_more_memory: 422,
@@ -116,6 +117,7 @@ export const STATUS_BY_CODE = {
   maintenance_invalid: 422,
   notice_too_short: 422,
   no_maintenance: 409,
+  mail_not_resendable: 409,
   release_exists: 409,
   releases_not_signed: 409,
   rollout_open: 409,

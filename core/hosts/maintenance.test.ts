@@ -6,7 +6,6 @@ import {
   isToldOtherwise,
   noticeAt,
   noticeKind,
-  noticeMail,
   type MaintenanceWindow,
 } from "./maintenance.ts";
 
@@ -119,39 +118,5 @@ describe("a notice", () => {
     expect(isToldOtherwise(aWindow(), aWindow({ noticeHours: 1 }))).toBe(false);
     expect(isToldOtherwise(aWindow(), aWindow({ endsAt: hours(64) }))).toBe(true);
     expect(isToldOtherwise(aWindow(), aWindow({ startsAt: hours(59) }))).toBe(true);
-  });
-
-  test("names times and VMs, and no more of these than can be read", () => {
-    const names = Array.from({ length: 53 }, (_, n) => `web-${n}`);
-    const { to, subject, text } = noticeMail(
-      "announced",
-      "ada@example.com",
-      {
-        kind: "maintenance",
-        startsAt: new Date("2026-12-03T22:00:00Z"),
-        endsAt: new Date("2026-12-04T01:30:00Z"),
-      },
-      names,
-    );
-    expect({ to, subject }).toEqual({
-      to: "ada@example.com",
-      subject: "Berth: Maintenance of your servers",
-    });
-    expect(text).toContain("from 2026-12-03 22:00 UTC to 2026-12-04 01:30 UTC");
-    expect(text).toContain("\n  web-49\n  and 3 more\n");
-    expect(text).not.toContain("web-50");
-  });
-
-  test.each([
-    ["maintenance", "moved", "at another time"],
-    ["maintenance", "cancelled", "is cancelled"],
-    ["drain", "announced", "shut down once"],
-    ["drain", "moved", "at another time"],
-    ["drain", "cancelled", "is cancelled"],
-  ] as const)("of a %s that is %s says so", (of, kind, words) => {
-    const { text } = noticeMail(kind, "ada@example.com", aWindow({ kind: of }), ["web-1"]);
-    expect(text).toContain(words);
-    expect(text).toContain("\n\n  web-1\n");
-    expect(text.includes("runs again")).toBe(kind !== "cancelled");
   });
 });

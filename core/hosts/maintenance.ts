@@ -81,7 +81,8 @@ export const isToldOtherwise = (
 ): boolean => +one.startsAt !== +other.startsAt || +one.endsAt !== +other.endsAt;
 
 /** What a notice says of a window. */
-export type NoticeKind = "announced" | "moved" | "cancelled";
+export const NOTICE_KINDS = ["announced", "moved", "cancelled"] as const;
+export type NoticeKind = (typeof NOTICE_KINDS)[number];
 
 /** `wasTold`: an earlier mail told of it. null: what was never told needs no taking back. */
 export function noticeKind(
@@ -90,72 +91,4 @@ export function noticeKind(
 ): NoticeKind | null {
   if (window.cancelledAt !== null) return wasTold ? "cancelled" : null;
   return wasTold ? "moved" : "announced";
-}
-
-type Words = Readonly<{ subject: string; says: (when: string) => string; ends: string }>;
-const RUNS_AGAIN = "There is nothing that you have to do: a server that ran runs again.";
-const MAINTENANCE = "Maintenance of your servers";
-const DRAIN = "A move of your servers";
-const WORDS = {
-  maintenance: {
-    announced: {
-      subject: MAINTENANCE,
-      says: (when) =>
-        `We maintain a machine that your servers run on, ${when}. In that time they may be restarted, and be away for a while.`,
-      ends: RUNS_AGAIN,
-    },
-    moved: {
-      subject: `${MAINTENANCE}: at another time`,
-      says: (when) =>
-        `The maintenance that we told you of is at another time now: ${when}. In that time your servers may be restarted, and be away for a while.`,
-      ends: RUNS_AGAIN,
-    },
-    cancelled: {
-      subject: `${MAINTENANCE}: cancelled`,
-      says: (when) =>
-        `The maintenance that we told you of, ${when}, is cancelled. Your servers stay as they are.`,
-      ends: "",
-    },
-  },
-  drain: {
-    announced: {
-      subject: DRAIN,
-      says: (when) =>
-        `We move your servers to another machine, ${when}. In that time each may be shut down once, and is away while its disk is copied. Its addresses and all that is on it stay the same.`,
-      ends: RUNS_AGAIN,
-    },
-    moved: {
-      subject: `${DRAIN}: at another time`,
-      says: (when) =>
-        `The move to another machine that we told you of is at another time now: ${when}. In that time each server may be shut down once, and is away while its disk is copied.`,
-      ends: RUNS_AGAIN,
-    },
-    cancelled: {
-      subject: `${DRAIN}: cancelled`,
-      says: (when) =>
-        `The move to another machine that we told you of, ${when}, is cancelled. These servers stay where they are.`,
-      ends: "",
-    },
-  },
-} as const satisfies Record<WindowKind, Record<NoticeKind, Words>>;
-
-const MOST_NAMED = 50;
-const told = (at: Date): string => `${at.toISOString().slice(0, 16).replace("T", " ")} UTC`;
-
-/** The mail about a window, in plain text, to one who has these VMs on its host. */
-export function noticeMail(
-  kind: NoticeKind,
-  to: string,
-  window: Pick<MaintenanceWindow, "kind" | "startsAt" | "endsAt">,
-  hostnames: readonly string[],
-): { to: string; subject: string; text: string } {
-  const when = `from ${told(window.startsAt)} to ${told(window.endsAt)}`;
-  const { subject, says, ends } = WORDS[window.kind][kind];
-  const more = hostnames.length - MOST_NAMED;
-  const named = [
-    ...hostnames.slice(0, MOST_NAMED).map((name) => `  ${name}`),
-    ...(more > 0 ? [`  and ${more} more`] : []),
-  ].join("\n");
-  const paragraphs = [says(when), named, ends].filter((each) => each !== "");
-  return { to, subject: `Berth: ${subject}`, text: `${paragraphs.join("\n\n")}\n` };
 }

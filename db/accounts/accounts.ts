@@ -1,5 +1,6 @@
 import { eq } from "drizzle-orm";
 import { MAX_NAME_LENGTH, type Account, type StaffRole } from "#core/accounts/accounts.ts";
+import type { Locale } from "#core/messages/locale.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { accounts } from "#db/schema/accounts.ts";
 
@@ -83,4 +84,8 @@ export async function lockAccount(tx: Tx, accountId: string): Promise<void> {
     .from(accounts)
     .where(eq(accounts.id, accountId))
     .for("no key update");
+}
+
+export async function saveLocale(db: Db, email: string, locale: Locale): Promise<void> {
+  await db.update(accounts).set({ locale }).where(eq(accounts.email, email));
 }

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { and, eq, lte, sql } from "drizzle-orm";
+import { and, count, eq, lte, sql } from "drizzle-orm";
 import { fullFrom, LIMITS, type LimitName } from "#core/accounts/attempts.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { accounts, attempts, knownNetworks } from "#db/schema/accounts.ts";
@@ -49,23 +49,35 @@ export async function isKnownNetwork(db: Db, email: string, network: string): Pr
   return rows.length > 0;
 }
 
-/** Remembers that the account with this address, if there is one, was logged in from the network. */
+/**
+ * Remembers that the account with this address, if there is one, was logged in from the network. @returns the account, and what was
+ * known of it before.
+ */
 export async function noteNetwork(
-  db: Db,
+  tx: Tx,
   email: string,
   network: string,
   seenAt: Date,
-): Promise<void> {
-  const [account] = await db
+): Promise<Readonly<{ accountId: string; known: number; isKnown: boolean }> | undefined> {
+  const [account] = await tx
     .select({ id: accounts.id })
     .from(accounts)
     .where(eq(accounts.email, email));
-  if (account === undefined) return;
-  await db
+  if (account === undefined) return undefined;
+  const hash = hashOf(network);
+  const [before] = await tx
+    .select({
+      known: count(),
+      isKnown: sql<boolean>`coalesce(bool_or(${knownNetworks.network} = ${hash}), false)`,
+    })
+    .from(knownNetworks)
+    .where(eq(knownNetworks.accountId, account.id));
+  await tx
     .insert(knownNetworks)
-    .values({ accountId: account.id, network: hashOf(network), seenAt })
+    .values({ accountId: account.id, network: hash, seenAt })
     .onConflictDoUpdate({
       target: [knownNetworks.accountId, knownNetworks.network],
       set: { seenAt },
     });
+  return { accountId: account.id, ...(before ?? { known: 0, isKnown: false }) };
 }

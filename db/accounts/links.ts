@@ -1,5 +1,6 @@
 import { and, eq, gt, isNull, lt } from "drizzle-orm";
 import type { LinkKind } from "#core/accounts/links.ts";
+import type { Locale } from "#core/messages/locale.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { accounts, mailedLinks } from "#db/schema/accounts.ts";
 
@@ -24,7 +25,7 @@ export async function loadLink(db: Db, id: string): Promise<AskedLink | undefine
 export async function findAccountByAddress(
   db: Db,
   address: string,
-): Promise<{ id: string; emailVerified: boolean } | undefined> {
+): Promise<{ id: string; emailVerified: boolean; locale: Locale } | undefined> {
   const [row] = await db.select().from(accounts).where(eq(accounts.email, address));
   return row?.bannedAt === null ? row : undefined;
 }
@@ -55,7 +56,7 @@ export async function giveSecret(
     .where(eq(mailedLinks.id, link.id));
 }
 
-export async function markLinkSent(db: Db, id: string, now: Date): Promise<void> {
+export async function markLinkSent(db: Db | Tx, id: string, now: Date): Promise<void> {
   await db.update(mailedLinks).set({ sentAt: now }).where(eq(mailedLinks.id, id));
 }
 

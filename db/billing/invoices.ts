@@ -4,7 +4,8 @@ import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
-import { giveBacks, invoices } from "#db/schema/billing.ts";
+import { giveBacks, invoices, services } from "#db/schema/billing.ts";
+import { orders } from "#db/schema/orders.ts";
 
 export type Invoice = Readonly<
   Omit<InvoiceState, keyof NamedBy | "id" | "fromCredit" | "isFirst"> & {
@@ -39,14 +40,12 @@ const invoiceFromRow = ({ invoice: row, givenBack }: Read): Invoice => {
   };
 };
 
-const selected = (db: Db) =>
-  db
-    .select({
-      invoice: invoices,
-      givenBack: sql<string>`(select coalesce(sum(g.amount_minor), 0) from ${giveBacks} g
-        where g.invoice_id = "invoices"."provider_id")`,
-    })
-    .from(invoices);
+const READ = {
+  invoice: invoices,
+  givenBack: sql<string>`(select coalesce(sum(g.amount_minor), 0) from ${giveBacks} g
+    where g.invoice_id = "invoices"."provider_id")`,
+};
+const selected = (db: Db) => db.select(READ).from(invoices);
 
 /** When the account's latest paid invoice was made; null: it has never paid anything. What was given back counts too. */
 export async function lastPaymentAt(tx: Tx, accountId: string): Promise<Date | null> {
@@ -142,6 +141,26 @@ export async function moneyOf(
 export async function loadInvoice(db: Db, id: string): Promise<Invoice | undefined> {
   const [row] = await selected(db).where(eq(invoices.id, id));
   return row && invoiceFromRow(row);
+}
+
+/** An invoice with what it bills: the VM's name, and until when that may run. */
+export type BilledInvoice = Readonly<{ invoice: Invoice; hostname: string; entitledUntil: Date }>;
+
+/** A provider's invoice that we hold. */
+export async function findInvoice(db: Db, providerId: string): Promise<BilledInvoice | undefined> {
+  const [row] = await db
+    .select({
+      ...READ,
+      hostname: orders.hostname,
+      entitledUntil: services.entitledUntil,
+    })
+    .from(invoices)
+    .innerJoin(orders, eq(orders.id, invoices.orderId))
+    .innerJoin(services, eq(services.vmId, orders.vmId))
+    .where(eq(invoices.providerId, providerId));
+  if (row === undefined) return undefined;
+  const { hostname, entitledUntil } = row;
+  return { invoice: invoiceFromRow(row), hostname, entitledUntil };
 }
 
 /** The status that we last saved of a provider's invoice; undefined for one that we do not hold. */

@@ -14,7 +14,6 @@ import {
 } from "#db/schema/billing.ts";
 import { moves } from "#db/schema/moves.ts";
 import { actions, vms } from "#db/schema/vms.ts";
-import { accounts } from "#db/schema/accounts.ts";
 import type { MigrationAsked } from "./plan-migrations.ts";
 
 /** A VM of a dry run. */
@@ -329,11 +328,14 @@ export type Untold = Pick<
   Readonly<{
     from: { vcpus: number; memoryMib: number; diskGib: number };
     hostname: string;
-    email: string;
   }>;
 
-/** VMs whose owners were not told yet, those of one owner together; so many at most. */
-export const untoldVms = (db: Db, migrationId: string, limit: number): Promise<readonly Untold[]> =>
+/** VMs whose owners were not told yet, those of one owner together, or of this owner alone; so many at most. */
+export const untoldVms = (
+  db: Db,
+  migrationId: string,
+  { limit, accountId }: { limit: number; accountId?: string },
+): Promise<readonly Untold[]> =>
   db
     .select({
       vmId: planMigrationVms.vmId,
@@ -349,14 +351,13 @@ export const untoldVms = (db: Db, migrationId: string, limit: number): Promise<r
       differenceMinor: planMigrationVms.differenceMinor,
       currency: planMigrationVms.currency,
       hostname: vms.hostname,
-      email: accounts.email,
     })
     .from(planMigrationVms)
     .innerJoin(vms, eq(vms.id, planMigrationVms.vmId))
-    .innerJoin(accounts, eq(accounts.id, planMigrationVms.accountId))
     .where(
       and(
         eq(planMigrationVms.migrationId, migrationId),
+        accountId === undefined ? undefined : eq(planMigrationVms.accountId, accountId),
         sql`${planMigrationVms.state} = 'waiting' and ${planMigrationVms.announcedAt} is null`,
       ),
     )

@@ -14,7 +14,6 @@ import {
 } from "drizzle-orm";
 import { noticeAt, type MaintenanceWindow, type WindowKind } from "#core/hosts/maintenance.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { accounts } from "#db/schema/accounts.ts";
 import {
   findings,
   hosts,
@@ -162,8 +161,7 @@ export type Notice = Readonly<{
   revision: number;
   settledAt: Date | null;
   window: MaintenanceWindow;
-  /** null: its account is closed. */
-  address: string | null;
+  accountId: string;
   /** An earlier one of this window was mailed to this account. */
   wasTold: boolean;
   /** Its VMs on the host, by name; so many at most. */
@@ -175,17 +173,14 @@ export async function loadNotice(db: Db, id: string): Promise<Notice | undefined
     .select({
       notice: notices,
       window: windows,
-      email: accounts.email,
-      bannedAt: accounts.bannedAt,
       wasTold: sql<boolean>`exists (select from ${notices} as earlier where earlier.mailed
-        and earlier.window_id = ${windows.id} and earlier.account_id = ${accounts.id})`,
+        and earlier.window_id = ${windows.id} and earlier.account_id = ${notices.accountId})`,
     })
     .from(notices)
     .innerJoin(windows, eq(windows.id, notices.windowId))
-    .innerJoin(accounts, eq(accounts.id, notices.accountId))
     .where(eq(notices.id, id));
   if (!row) return undefined;
-  const { notice, window, email, bannedAt, wasTold } = row;
+  const { notice, window, wasTold } = row;
   const named = await db
     .select({ hostname: vms.hostname })
     .from(vms)
@@ -204,14 +199,14 @@ export async function loadNotice(db: Db, id: string): Promise<Notice | undefined
     revision,
     settledAt,
     window: fromRow(window),
-    address: bannedAt === null ? email : null,
+    accountId: notice.accountId,
     wasTold,
     hostnames: named.map(({ hostname }) => hostname),
   };
 }
 
 export async function settleNotice(
-  db: Db,
+  db: Db | Tx,
   id: string,
   { mailed, now }: { mailed: boolean; now: Date },
 ): Promise<void> {
@@ -219,21 +214,6 @@ export async function settleNotice(
     .update(notices)
     .set({ settledAt: now, mailed })
     .where(and(eq(notices.id, id), isNull(notices.settledAt)));
-}
-
-/** Notices that fell due before then and are not settled, the oldest first. */
-export async function unsettledNotices(
-  db: Db,
-  before: Date,
-  limit: number,
-): Promise<readonly string[]> {
-  const rows = await db
-    .select({ id: notices.id })
-    .from(notices)
-    .where(and(isNull(notices.settledAt), lt(notices.createdAt, before)))
-    .orderBy(asc(notices.createdAt))
-    .limit(limit);
-  return rows.map(({ id }) => id);
 }
 
 /** How many were told of a window as it is now. */

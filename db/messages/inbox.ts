@@ -1,21 +1,24 @@
 import { and, asc, eq, inArray, isNull, lt, lte, or, sql, type SQL } from "drizzle-orm";
 import type { ProviderEvent } from "#core/billing/payments.ts";
+import { mailOfDelivery } from "#core/messages/mail.ts";
 import type { BillingQueue } from "#core/ports.ts";
 import { z } from "zod";
 import type { Db, Tx } from "#db/client.ts";
 import { list, runNamed } from "#db/named.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
-import { inbox } from "#db/schema/messages.ts";
+import { inbox, mails } from "#db/schema/messages.ts";
 
 export type Delivery = Readonly<{
   event: ProviderEvent;
   body: string;
   queue: BillingQueue;
   receivedAt: Date;
+  /** The id of the mail that falls due with it, if its kind is one that customers are told of (`mailOfDelivery`). */
+  mailId: string;
 }>;
 
 /**
- * Stores deliveries as they came, by one statement. A repeat changes nothing, whether it is of an earlier delivery or
+ * Stores deliveries as they came, and the mails that fall due with them, by one statement. A repeat changes nothing, whether it is of an earlier delivery or
  * of one beside it. Says of each, in their order, whether it was the first.
  */
 export async function storeDeliveries(
@@ -23,11 +26,18 @@ export async function storeDeliveries(
   deliveries: readonly Delivery[],
 ): Promise<readonly ("first" | "repeat")[]> {
   if (deliveries.length === 0) return [];
+  const due = deliveries.flatMap(({ event, mailId, receivedAt }) => {
+    const kind = mailOfDelivery(event.type);
+    const about = event.object.id;
+    return kind === undefined || about === null
+      ? []
+      : [{ id: mailId, kind, cause: event.id, about, receivedAt }];
+  });
   const answer = await runNamed(
     db,
     "store_deliveries",
     sql`
-    insert into ${inbox} (source, message_id, type, object_kind, object_id, object_version, queue, body, received_at)
+    with stored as (insert into ${inbox} (source, message_id, type, object_kind, object_id, object_version, queue, body, received_at)
     select 'stripe', n.* from unnest(
       ${list(deliveries, (d) => d.event.id)}::text[], ${list(deliveries, (d) => d.event.type)}::text[],
       ${list(deliveries, (d) => d.event.object.kind)}::text[], ${list(deliveries, (d) => d.event.object.id)}::text[],
@@ -35,7 +45,15 @@ export async function storeDeliveries(
       ${list(deliveries, (d) => d.body)}::text[],
       ${list(deliveries, (d) => d.receivedAt)}::timestamptz[]) as n
     on conflict do nothing
-    returning message_id as id`,
+    returning message_id), fell_due as (
+    insert into ${mails} (id, kind, cause, about, created_at, next_try_at)
+    select n.id, n.kind, n.cause, n.about, n.at, n.at from unnest(
+      ${list(due, (m) => m.id)}::uuid[], ${list(due, (m) => m.kind)}::mail_kind[],
+      ${list(due, (m) => m.cause)}::text[], ${list(due, (m) => m.about)}::text[],
+      ${list(due, (m) => m.receivedAt)}::timestamptz[]) as n (id, kind, cause, about, at)
+    join stored on stored.message_id = n.cause
+    on conflict do nothing)
+    select message_id as id from stored`,
   );
   const { rows } = Stored.parse(answer);
   const fresh = new Set(rows.map((row) => row.id));

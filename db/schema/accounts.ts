@@ -15,6 +15,7 @@ import {
 import { ROLES, STAFF_ROLES } from "#core/accounts/accounts.ts";
 import { LIMIT_NAMES } from "#core/accounts/attempts.ts";
 import { LINK_KINDS } from "#core/accounts/links.ts";
+import { LOCALES } from "#core/messages/locale.ts";
 import { instant } from "./columns.ts";
 
 /*
@@ -25,6 +26,7 @@ import { instant } from "./columns.ts";
 
 export const accountRole = pgEnum("account_role", ROLES);
 export const staffRole = pgEnum("staff_role", STAFF_ROLES);
+export const locale = pgEnum("locale", LOCALES);
 
 /** better-auth's "user". `role`, `staffRole` and `bannedAt` are ours; no request of a client can set them. */
 export const accounts = pgTable(
@@ -39,6 +41,8 @@ export const accounts = pgTable(
     /** Null for whom is no staff. */
     staffRole: staffRole("staff_role"),
     twoFactorEnabled: boolean("two_factor_enabled").notNull().default(false),
+    /** Ours: in which language mail is written; what the browser asked for that signed up. */
+    locale: locale("locale").notNull().default("en"),
     /** Null: may log in and use tokens. Takes effect at the next request. */
     bannedAt: instant("banned_at"),
     createdAt: instant("created_at").notNull(),

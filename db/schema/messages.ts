@@ -1,6 +1,7 @@
 import { sql } from "drizzle-orm";
 import {
   bigint,
+  check,
   index,
   integer,
   jsonb,
@@ -12,7 +13,9 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { EVENT_NAMES } from "#core/contracts/events.ts";
+import { MAIL_KINDS, MAIL_STATES } from "#core/messages/mail.ts";
 import { BILLING_QUEUES } from "#core/ports.ts";
+import { accounts, locale } from "./accounts.ts";
 import { instant } from "./columns.ts";
 
 export const eventName = pgEnum("event_name", EVENT_NAMES);
@@ -99,5 +102,62 @@ export const idempotencyKeys = pgTable(
     primaryKey({ name: "idempotency_keys_pkey", columns: [t.accountId, t.key] }),
     index("idempotency_keys_age_idx").on(t.createdAt),
     index("idempotency_keys_resource_idx").on(t.resourceId),
+  ],
+);
+
+export const mailKind = pgEnum("mail_kind", MAIL_KINDS);
+export const mailState = pgEnum("mail_state", MAIL_STATES);
+
+/**
+ * Mails to customers, each once for what it tells of (`cause`, ADR 0065). A row is written with what it tells of; who gets it, in
+ * which language and with which values is filled in whenever its turn comes, and stays as it was sent. What is secret in a letter
+ * stands nowhere here.
+ */
+export const mails = pgTable(
+  "mails",
+  {
+    id: uuid("id").primaryKey(),
+    kind: mailKind("kind").notNull(),
+    /** Names what it tells of, ours or the provider's; of one that staff send again, that. */
+    cause: text("cause").notNull(),
+    /** What is looked up to fill it. */
+    about: text("about").notNull(),
+    state: mailState("state").notNull().default("waiting"),
+    accountId: uuid("account_id").references(() => accounts.id),
+    toAddress: text("to_address"),
+    locale: locale("locale"),
+    values: jsonb("values"),
+    subject: text("subject"),
+    createdAt: instant("created_at").notNull(),
+    /** When it is tried next; while somebody tries, when another may. Null: it is over. */
+    nextTryAt: instant("next_try_at"),
+    tries: integer("tries").notNull().default(0),
+    /** Why it was not taken, or not sent at all. */
+    lastError: text("last_error"),
+    endedAt: instant("ended_at"),
+    /** The one that staff had sent again. */
+    resentFrom: uuid("resent_from"),
+  },
+  (t) => [
+    uniqueIndex("mails_once_key").on(t.kind, t.cause),
+    index("mails_waiting_idx")
+      .on(t.nextTryAt)
+      .where(sql`${t.state} = 'waiting'`),
+    index("mails_ended_idx")
+      .on(t.endedAt)
+      .where(sql`${t.endedAt} is not null`),
+    index("mails_about_idx").on(t.about, t.kind),
+    // Staff's lists, the newest first.
+    index("mails_of_account_idx").on(t.accountId, t.id),
+    index("mails_of_kind_idx").on(t.kind, t.id),
+    index("mails_by_state_idx").on(t.state, t.id),
+    check(
+      "mails_over_or_waiting",
+      sql`(${t.state} = 'waiting') = (${t.nextTryAt} is not null) and (${t.state} = 'waiting') = (${t.endedAt} is null)`,
+    ),
+    check(
+      "mails_sent_is_filled",
+      sql`${t.state} <> 'sent' or num_nonnulls(${t.accountId}, ${t.toAddress}, ${t.locale}, ${t.values}, ${t.subject}) = 5`,
+    ),
   ],
 );

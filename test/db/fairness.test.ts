@@ -29,6 +29,7 @@ describe("work that always fails", () => {
           queue: "billing-events",
           body: "{}",
           receivedAt: cp.clock.now(),
+          mailId: cp.deps.ids.newId(),
         },
       ]);
     for (const id of ["evt_1", "evt_2", "evt_3"]) {

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { watchProvisioning } from "#commands/orders/watch-provisioning.ts";
+import { FILLERS } from "#commands/fill-mail.ts";
+import { sendDueMails } from "#commands/messages/send-mail.ts";
 import { createMeasure } from "#commands/measure.ts";
 import { METRICS_TYPE } from "#core/metrics-registry.ts";
 import { localMetrics } from "#local/metrics.ts";
@@ -152,6 +154,17 @@ describe("what waits", () => {
     expect(told("berth_outbox_unsent_age_seconds")).toBe(45);
     expect(told("berth_inbox_unapplied")).toBe(1);
     expect(told("berth_inbox_unapplied_age_seconds")).toBe(105);
+  });
+
+  test("is mail that nobody took, and none that was sent", async () => {
+    await measured();
+    expect(told("berth_mail_waiting_age_seconds")).toBe(0);
+    await aPlacedOrder(cp, world);
+    await measured(40);
+    expect(told("berth_mail_waiting_age_seconds")).toBe(40);
+    await sendDueMails(cp.deps, FILLERS);
+    await measured();
+    expect(told("berth_mail_waiting_age_seconds")).toBe(0);
   });
 });
 

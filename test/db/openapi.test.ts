@@ -3,6 +3,8 @@ import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Quote } from "#core/billing/quote.ts";
+import { FILLERS } from "#commands/fill-mail.ts";
+import { sendDueMails } from "#commands/messages/send-mail.ts";
 import { idIn, toWireId } from "#core/ids.ts";
 import { insertQuote, loadQuote } from "#db/billing/quotes.ts";
 import { loadMove } from "#db/moves/moves.ts";
@@ -114,9 +116,20 @@ describe("the API and its document", () => {
         ...(body && { body }),
       });
     await api.does("search", "staff", { parameters: { q: vm } });
+    const mail = { parameters: { id: api.there.mail[0] } };
+    await api.does("showMail", "staff", mail);
+    await api.refuses("resendMail", "staff", "mail_not_resendable", mail);
+    await sendDueMails(api.cp.deps, FILLERS);
+    const sent = z
+      .object({ items: z.array(z.object({ id: z.string() })).min(1) })
+      .parse(await api.does("listMails", "staff", { parameters: { state: "sent" } }));
+    await api.does("resendMail", "staff", { parameters: { id: sent.items[0]?.id } });
+    for (const id of ["showMail", "resendMail"])
+      await api.refuses(id, "staff", "mail_not_found", { parameters: { id: noId("mail") } });
     // Of each, the second page; and the same cursor where it means nothing.
     for (const [list, other] of [
       ["listAudit", { subject: vm }],
+      ["listMails", { kind: "vm_ready" }],
       ["listAccounts", { sort: "email" }],
       ["listOrders", { state: "active" }],
       ["listStaffVms", { sort: "hostname" }],

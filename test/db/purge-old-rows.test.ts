@@ -45,6 +45,18 @@ const MADE: readonly Made[] = [
   { what: "appliedDeliveries", table: "inbox", make: (age: number) => delivery(v7(), ago(age)) },
   { what: "sentEvents", table: "outbox", make: (age: number) => event(ago(age)) },
   {
+    what: "mails",
+    table: "mails",
+    make: (age: number) =>
+      cp.rows(
+        `insert into mails (id, kind, cause, about, state, created_at, ended_at)
+         values ($1, 'vm_ready', $2, 'a VM', 'dropped', '2000-01-01', $3)`,
+        v7(),
+        v7(),
+        ago(age),
+      ),
+  },
+  {
     what: "answers",
     table: "idempotency_keys",
     make: (age: number) =>

@@ -40,6 +40,7 @@ const DELETED_FROM = [
   "ip_leases",
   "known_networks",
   "mailed_links",
+  "mails",
   "orders",
   "outbox",
   "plan_migration_vms",

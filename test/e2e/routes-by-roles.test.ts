@@ -81,6 +81,7 @@ beforeAll(async () => {
     "/staff/v1/moves/": toWireId("move", v7()),
     "/staff/v1/vms/": vmId,
     "/staff/v1/accounts/": toWireId("account", v7()),
+    "/staff/v1/mails/": toWireId("mail", v7()),
     "/staff/v1/destroy-requests/": toWireId("destroy_request", v7()),
     "/staff/v1/locations/": locationId,
     "/staff/v1/images/": await firstOf("/v1/images"),

@@ -124,6 +124,7 @@ export async function openApiWorld() {
     image: [toWireId("image", world.imageId)],
     invoice: await wire("invoice", "invoices"),
     location: [toWireId("location", world.locationId)],
+    mail: await wire("mail", "mails"),
     move: [],
     order: made.map((o) => toWireId("order", o.orderId)),
     quote: [],

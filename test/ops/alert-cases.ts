@@ -63,6 +63,11 @@ export const ALERT_CASES: Readonly<Record<string, { ill: Series; well: Series }>
     // The provider was away for some minutes.
     well: { [plane("berth_inbox_unapplied_age_seconds")]: "0x40 0+60x9 0x10" },
   },
+  BerthMailStuck: {
+    ill: { [plane("berth_mail_waiting_age_seconds")]: "0x20 0+60x60" },
+    // The mail server was away for some minutes.
+    well: { [plane("berth_mail_waiting_age_seconds")]: "0x20 0+60x20 0x30" },
+  },
   BerthProvisioningSlow: {
     ill: growing("berth_provisioning_seconds", { below: "120", upTo: "300", perMinute: 1 }),
     well: growing("berth_provisioning_seconds", { below: "20", upTo: "30", perMinute: 1 }),

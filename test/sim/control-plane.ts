@@ -42,7 +42,7 @@ export type ControlPlane = Readonly<{
   /** All that was ever sent. */
   mails: readonly Mailed[];
 }>;
-export type Mailed = Readonly<{ to: string; subject: string; at: number }>;
+export type Mailed = Readonly<{ id: string; at: number }>;
 
 /** As long and of the letters that real ones have, and the same in every run of a seed. */
 const secretOf = (text: string, bytes: number): string =>
@@ -99,7 +99,7 @@ export function createControlPlane(
     mail: {
       send: async (mail) => {
         await scheduler.turn("mail");
-        mails.push({ to: mail.to, subject: mail.subject, at: scheduler.now().getTime() });
+        mails.push({ id: mail.id, at: scheduler.now().getTime() });
       },
     },
     accounts: simAccounts,

@@ -65,6 +65,7 @@ export class Mirror {
   readonly migrationVms = new TableMirror(ROWS.plan_migration_vms, ["migration_id", "vm_id"]);
   readonly windows = new TableMirror(ROWS.maintenance_windows);
   readonly notices = new TableMirror(ROWS.maintenance_notices);
+  readonly mails = new TableMirror(ROWS.mails);
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
   readonly services = new TableMirror(ROWS.services, ["vm_id"]);
@@ -97,6 +98,7 @@ export class Mirror {
     plan_migration_vms: this.migrationVms,
     maintenance_windows: this.windows,
     maintenance_notices: this.notices,
+    mails: this.mails,
     hosts: this.hosts,
     reservations: this.reservations,
     services: this.services,

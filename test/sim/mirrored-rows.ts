@@ -63,6 +63,14 @@ export const ROWS = {
     bandwidth_mbit: z.number().nullable(),
     disk_iops: z.number().nullable(),
   }),
+  mails: z.object({
+    id: z.string(),
+    kind: z.string(),
+    cause: z.string(),
+    state: z.enum(["waiting", "sent", "dropped", "given_up"]),
+    account_id: z.string().nullable(),
+    next_try_at: maybeAt,
+  }),
   plan_versions: z.object({
     plan_id: z.string(),
     version: z.number(),

@@ -24,7 +24,9 @@ import {
   VerifyTotp,
 } from "#core/contracts/auth.ts";
 import type { ProblemCode } from "#core/contracts/problem.ts";
+import { localeOf } from "#core/messages/locale.ts";
 import type { Deps } from "#commands/deps.ts";
+import { setLocale } from "#commands/accounts/set-locale.ts";
 import { askForLink } from "#commands/accounts/ask-for-link.ts";
 import { createSlowDown, rememberNetwork } from "#commands/accounts/slow-down.ts";
 import { proveEmail, resetPassword } from "#commands/accounts/use-link.ts";
@@ -48,6 +50,9 @@ type Asked = Readonly<{
   body: unknown;
   who: AccountPrincipal | undefined;
   callerAddress: string | undefined;
+  /** What its browser says of itself. */
+  agent: string | undefined;
+  languages: string | undefined;
 }>;
 
 type AuthOperation = Readonly<{
@@ -85,15 +90,16 @@ const OPERATIONS: readonly AuthOperation[] = [
     operationId: "signUp",
     summary: "Make an account, and log in",
     description:
-      "Accounts made here are customers. A link is mailed to the address; it is to be opened before the first order.",
+      "Accounts made here are customers, and are written to in the language of `Accept-Language` (English or Russian). A link is mailed to the address; it is to be opened before the first order.",
     who: "anybody",
     body: SignUp,
     answer: LoggedIn,
     codes: ["forbidden", "email_taken", "busy"],
     limit: "sign_up",
-    afterwards: async (deps, { body, callerAddress }) => {
+    afterwards: async (deps, { body, languages, ...from }) => {
       const { email } = SignUp.parse(body);
-      await rememberNetwork(deps, email, callerAddress);
+      await setLocale(deps, email, localeOf(languages));
+      await rememberNetwork(deps, email, from);
       await askForLink(deps, "prove_email", email);
     },
   },
@@ -107,8 +113,7 @@ const OPERATIONS: readonly AuthOperation[] = [
     codes: ["unauthenticated", "forbidden", "busy"],
     limit: "sign_in",
     guesses: "password",
-    afterwards: (deps, { body, callerAddress }) =>
-      rememberNetwork(deps, SignIn.parse(body).email, callerAddress),
+    afterwards: (deps, { body, ...from }) => rememberNetwork(deps, SignIn.parse(body).email, from),
   },
   {
     path: "/sign-out",
@@ -217,9 +222,10 @@ const OPERATIONS: readonly AuthOperation[] = [
     answer: Done,
     codes: ["link_invalid", "password_unfit"],
     limit: "link",
-    serve: async (deps, { body, callerAddress }) => {
+    serve: async (deps, { body, callerAddress, agent }) => {
       const { token: secret, newPassword, revokeTokens = false } = ResetPassword.parse(body);
-      unwrap(await resetPassword(deps, { secret, newPassword, revokeTokens, callerAddress }));
+      const chosen = { secret, newPassword, revokeTokens, callerAddress, agent };
+      unwrap(await resetPassword(deps, chosen));
     },
   },
   {
@@ -357,6 +363,8 @@ export const logInRoutes = (deps: LogInDeps) => {
         body: body === undefined || body === "" ? {} : JSON.parse(body),
         who: c.get("who"),
         callerAddress: callerAddressOf(headers),
+        agent: headers.get("user-agent") ?? undefined,
+        languages: headers.get("accept-language") ?? undefined,
       };
       await refuseTooMany(operation, asked);
       if (operation.bySession) await refuseImpersonator(deps, headers);

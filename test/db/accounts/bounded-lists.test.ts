@@ -9,6 +9,7 @@ import type { Db } from "#db/client.ts";
 import { listFindings } from "#db/hosts/findings.ts";
 import { listHosts } from "#db/hosts/hosts.ts";
 import type { Keyset, KeysetPage } from "#db/keyset.ts";
+import { listMails } from "#db/messages/mails.ts";
 import { listMoves } from "#db/moves/list-moves.ts";
 import { listOrders } from "#db/orders/list-orders.ts";
 import type { ReadPage } from "#db/read-places.ts";
@@ -136,6 +137,13 @@ beforeAll(async () => {
     vmId,
   );
   await cp.rows(
+    `insert into mails (id, kind, cause, about, state, account_id, created_at, next_try_at, ended_at)
+     select ${nth(9, "n")}, (case when n < 800 then 'vm_ready' else 'maintenance' end)::mail_kind, n, n,
+       (case when n < 300 then 'waiting' else 'dropped' end)::mail_state, case when n > 500 then $1::uuid end, now(),
+       case when n < 300 then now() end, case when n >= 300 then now() end from ${all}`,
+    of.account,
+  );
+  await cp.rows(
     `insert into findings (id, kind, host_id, subject, vm_id, first_seen_at, last_seen_at, ended_at, detail)
      select ${nth(7, "n")}, case when n < 800 then 'vm_lost' else 'clock_off' end, case when n > 600 then $1::uuid else ${nth(2, "n")} end,
        'of ' || n, case when n < 700 then $2::uuid end, now(), now(), case when n < 900 then now() end, '' from ${all}`,
@@ -217,6 +225,12 @@ const LISTS: Readonly<Record<string, () => readonly Read[]>> = {
       from: [null, new Date("2026-01-01T20:00:00Z")],
       to: [null, new Date("2026-01-01T14:00:00Z")],
     }).map((what) => ({ what, read: (page) => listAudit(db, what, page) })),
+  mails: () =>
+    combined({
+      accountId: [null, of.account, of.other],
+      kind: [null, "vm_ready", "maintenance"] as const,
+      state: [null, "dropped", "waiting", "given_up"] as const,
+    }).map((what) => ({ what, read: (page) => listMails(db, what, page) })),
   moves: () =>
     combined({
       vmId: [null, of.vm],

@@ -19,6 +19,8 @@ import {
   post,
   type Doors,
 } from "./account-builders.ts";
+import { FILLERS } from "#commands/fill-mail.ts";
+import { sendDueMails } from "#commands/messages/send-mail.ts";
 
 /* 4b B5: an address is proven, and a password replaced, by what is mailed; A2: no order before. */
 
@@ -210,6 +212,16 @@ describe("a forgotten password", () => {
 });
 
 describe("what is mailed", () => {
+  test("is in the language that the browser asked for at sign-up, as plain text and HTML", async () => {
+    const email = anEmail();
+    const languages = { "accept-language": "ru-RU,ru;q=0.9,en;q=0.8" };
+    await auth("/sign-up/email", { email, name: "Ada", password: PASSWORD }, languages);
+    const [secret = ""] = await mailed(email);
+    const [mail] = cp.mails.filter(({ to }) => to === email);
+    expect(mail?.subject).toBe("Berth: Это ваш адрес?");
+    expect(mail?.html).toContain(`<a href="http://berth.test/account/verify-email#${secret}">`);
+  });
+
   test("is stored nowhere: neither in a row, nor in a log line", async () => {
     const { email } = await signedUp();
     const [secret = ""] = await mailed(email);
@@ -226,6 +238,8 @@ describe("what is mailed", () => {
     await auth("/request-password-reset", { email });
     // It was sent, and its answer was lost.
     await cp.steps.watch(() => cp.pump(), /^after mail/);
+    cp.clock.advance(60_000);
+    await sendDueMails(cp.deps, FILLERS);
     const [lost, again] = await mailed(email);
     expect(again).not.toBe(lost);
     const early = { token: lost, newPassword: "another horse battery" };

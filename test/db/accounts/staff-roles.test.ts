@@ -48,6 +48,7 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   listDestroyRequests: [S, B, O],
   listFindings: [S, O],
   listHosts: [S, O],
+  listMails: [S, B],
   listHostsOfImage: [S, O],
   listMoves: [S, O],
   listOrders: [S, B],
@@ -58,6 +59,8 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   migrateVm: [S, O],
   planMaintenance: [O],
   recordRestore: [O],
+  resendMail: [S, B],
+  showMail: [S, B],
   registerAgentRelease: [O],
   reopenAccount: [S, B],
   repairHost: [O],
@@ -165,6 +168,7 @@ const NO_FORCES: ReadonlySet<string> = new Set([
   "issueJoinToken",
   "recordRestore", // says what has happened; its dry run says how far the product is with it
   "registerAgentRelease",
+  "resendMail",
   "setImageSource",
   "withdrawDestroyRequest",
 ]);

@@ -350,7 +350,7 @@ describe("a job", () => {
     await followPlanMigrations(cp.deps);
     expect(cp.mails).toHaveLength(1);
     expect(cp.mails[0]).toMatchObject({ to: of.world.buyer.email });
-    expect(cp.mails[0]?.text).toContain("its price rises by 4.00 USD for each period");
+    expect(cp.mails[0]?.text).toContain("its price rises by US$4.00 for each period");
     expect(await statesOf(cp, id)).toEqual(["waiting", "waiting"]);
     cp.clock.advanceMinutes(3 * 24 * 60 - 10);
     await followPlanMigrations(cp.deps);

@@ -36,9 +36,9 @@ test("4b C4: an order that is paid, its host's document, and the report that it 
   await cp.stripe.standIn.webhooks.deliverDue();
   const consume = createBillingEventsConsumer(cp.deps);
   const [paid] = await deliveries();
-  // The delivery, its order, that it is looked at; begin, its claim, the order, invoice, ledger, place, plan (two), order, service,
+  // The delivery, its order, that it is looked at; begin, its claim, the order, invoice, ledger, its mail, place, plan (two), order, service,
   // VM, action, what changed, the host's generation, commit; what is unsent, where it goes, that it is sent.
-  expect(await statementsOf(() => consume(toSqsEvent([paid])))).toBe(21);
+  expect(await statementsOf(() => consume(toSqsEvent([paid])))).toBe(22);
 
   const read = createDesiredReader(cp.deps);
   const [host] = await cp.rows("select desired_generation from hosts where id = $1", world.hostId);

@@ -1,6 +1,5 @@
 import type { SimHost } from "../host.ts";
 import type { Row } from "../mirror.ts";
-import { PEOPLE } from "../accounts.ts";
 import { isLostVm } from "./lost-hour.ts";
 import { first, type MakeCheck, type Scene } from "./scene.ts";
 
@@ -155,10 +154,12 @@ export const maintenanceIsTold: MakeCheck = (scene) => ({
   onCommit: () =>
     first(scene.mirror.notices.changed, ({ before, after }) => {
       if (after?.mailed !== true || before?.mailed === true) return undefined;
-      const who = PEOPLE.find(({ accountId }) => accountId === after.account_id)?.name ?? "";
-      return scene.mails.some(({ to }) => to === `${who}@example.test`)
+      const about = scene.mirror.mails
+        .all()
+        .find(({ kind, cause }) => kind === "maintenance" && cause === after.id);
+      return scene.mails.some(({ id }) => id === about?.id)
         ? undefined
-        : `${who} counts as told of a maintenance, and got no mail`;
+        : `account ${after.account_id} counts as told of a maintenance, and got no mail`;
     }),
   atRest: () =>
     first(scene.mirror.notices.all(), (notice) =>

@@ -6,7 +6,12 @@ import {
   hostsAreNotOversold,
   hostsKeepToTheirOwn,
 } from "./machines.ts";
-import { changesAreRecorded, followsTheProvider, oneKeyOneOrder } from "./messages.ts";
+import {
+  changesAreRecorded,
+  followsTheProvider,
+  mailsAreSent,
+  oneKeyOneOrder,
+} from "./messages.ts";
 import {
   cancelledStaysCancelled,
   ledgerBalances,
@@ -82,6 +87,7 @@ export const INVARIANTS: readonly Readonly<{
   { number: 19, make: documentsKeepToTheirHosts, pending: null },
   { number: 20, make: changesAreRecorded, pending: null },
   { number: 20, make: maintenanceIsTold, pending: null },
+  { number: 20, make: mailsAreSent, pending: null },
   { number: 21, make: chargesAreServed, pending: null },
   { number: 22, make: ordersAreKept, pending: null },
   { number: 22, make: sizesArePaid, pending: null },

@@ -140,6 +140,27 @@ export const changesAreRecorded: MakeCheck = (scene) => {
   };
 };
 
+/** 20. A mail counts as sent when it was handed over, is over once, and does not wait for ever. */
+export const mailsAreSent: MakeCheck = (scene) => ({
+  invariant: 20,
+  onCommit: () =>
+    first(scene.mirror.mails.changed, ({ before, after }) => {
+      if (after === null) return `mail ${before?.id} was removed`;
+      if (before?.state === after.state) return undefined;
+      const what = `mail ${after.id} (${after.kind}) is ${after.state}`;
+      if (before !== null && before.state !== "waiting") return `${what}, and was ${before.state}`;
+      return after.state === "sent" && !scene.mails.some(({ id }) => id === after.id)
+        ? `${what}, and nobody was handed it`
+        : undefined;
+    }),
+  atRest: () =>
+    first(scene.mirror.mails.all(), ({ id, kind, next_try_at }) =>
+      next_try_at !== null && next_try_at < (scene.sim.rest.since ?? 0)
+        ? `mail ${id} (${kind}) was never sent`
+        : undefined,
+    ),
+});
+
 /** An order that ran out unpaid goes after a month; nothing else of what is written down ever does. */
 const mayBePurged = (order: Row<"orders"> | null): boolean =>
   order?.state === "expired" && order.paid_at === null;

@@ -76,7 +76,15 @@ function wrongTurn(
   if (migration.announce_days === 0) return undefined;
   const since = nowOf(scene) - migration.announce_days * DAY_MS;
   const who = PEOPLE.find(({ accountId }) => accountId === after.account_id)?.name ?? "";
-  return scene.mails.some(({ to, at }) => to === `${who}@example.test` && at <= since)
+  const told = new Set(
+    scene.mirror.mails
+      .all()
+      .filter(
+        ({ kind, account_id }) => kind === "plan_migration" && account_id === after.account_id,
+      )
+      .map(({ id }) => id),
+  );
+  return scene.mails.some(({ id, at }) => told.has(id) && at <= since)
     ? undefined
     : `${what}, and ${who} was not told ${migration.announce_days} days before`;
 }

@@ -76,9 +76,9 @@ export const DRAINS: readonly Mutant[] = [
   },
   {
     name: "maintenance: who was not mailed counts as told",
-    file: "commands/hosts/tell-of-maintenance.ts",
-    find: "if (isToMail) await deps.mail.send(",
-    replace: `if (isToMail && address === "") await deps.mail.send(`,
+    file: "commands/messages/send-mail.ts",
+    find: "await deps.mail.send(",
+    replace: `if (mail.kind !== "maintenance") await deps.mail.send(`,
     plan: "maintenance-announced",
   },
 ];

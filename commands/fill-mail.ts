@@ -1,0 +1,24 @@
+import { LINK_MAIL } from "#commands/accounts/fill-link-mail.ts";
+import { LOG_IN_MAIL } from "#commands/accounts/fill-log-in-mail.ts";
+import { MIGRATION_MAIL } from "#commands/billing/announce-migration.ts";
+import { CONFIRM_MAIL, FAILED_MAIL, PAID_MAIL } from "#commands/billing/fill-invoice-mails.ts";
+import { NOTICE_MAIL } from "#commands/hosts/tell-of-maintenance.ts";
+import type { Fillers } from "#commands/messages/send-mail.ts";
+import { ORDER_MAIL } from "#commands/orders/fill-order-mail.ts";
+import { READY_MAIL, SUSPENDED_MAIL, TERMINATED_MAIL } from "#commands/vms/fill-vm-mails.ts";
+
+/** How each kind of mail is filled: by the area that knows what it tells. */
+export const FILLERS: Fillers = {
+  prove_email: LINK_MAIL,
+  reset_password: LINK_MAIL,
+  new_log_in: LOG_IN_MAIL,
+  order_received: ORDER_MAIL,
+  vm_ready: READY_MAIL,
+  invoice_paid: PAID_MAIL,
+  payment_failed: FAILED_MAIL,
+  payment_needs_confirmation: CONFIRM_MAIL,
+  vm_suspended: SUSPENDED_MAIL,
+  vm_terminated: TERMINATED_MAIL,
+  plan_migration: MIGRATION_MAIL,
+  maintenance: NOTICE_MAIL,
+};

@@ -1,0 +1,252 @@
+import {
+  code,
+  fields,
+  link,
+  list,
+  text,
+  type Formats,
+  type Letter,
+} from "#core/messages/letter.ts";
+import type { Letters, MailValues } from "#core/messages/mail-values.ts";
+
+const RUNS_AGAIN = "Делать ничего не нужно: работавший сервер снова будет запущен.";
+
+const SUSPENDED = {
+  overdue: "Он не оплачен. После оплаты он снова запустится.",
+  abuse: "На него поступила жалоба. Ответьте, пожалуйста, нашей поддержке: она снимет блокировку.",
+  bandwidth:
+    "Его трафик намного превысил допустимый по тарифу. Обратитесь, пожалуйста, в поддержку.",
+  dispute: "Платёж за него оспаривается в банке. Обратитесь, пожалуйста, в поддержку.",
+  staff: "Его остановили наши сотрудники. Обратитесь, пожалуйста, в поддержку.",
+} as const;
+
+type Told = MailValues["maintenance"];
+const NOTICES: Record<
+  Told["window"],
+  Record<Told["notice"], Readonly<{ subject: string; says: (when: string) => string }>>
+> = {
+  maintenance: {
+    announced: {
+      subject: "Обслуживание ваших серверов",
+      says: (when) =>
+        `Мы обслуживаем машину, на которой работают ваши серверы: ${when}. В это время они могут перезапускаться и некоторое время быть недоступны.`,
+    },
+    moved: {
+      subject: "Обслуживание ваших серверов: другое время",
+      says: (when) =>
+        `Обслуживание, о котором мы писали, перенесено: ${when}. В это время ваши серверы могут перезапускаться и некоторое время быть недоступны.`,
+    },
+    cancelled: {
+      subject: "Обслуживание ваших серверов отменено",
+      says: (when) =>
+        `Обслуживание, о котором мы писали (${when}), отменено. С вашими серверами ничего не произойдёт.`,
+    },
+  },
+  drain: {
+    announced: {
+      subject: "Перенос ваших серверов",
+      says: (when) =>
+        `Мы переносим ваши серверы на другую машину: ${when}. В это время каждый может быть один раз выключен и недоступен, пока копируется его диск. Адреса и все данные останутся прежними.`,
+    },
+    moved: {
+      subject: "Перенос ваших серверов: другое время",
+      says: (when) =>
+        `Перенос на другую машину, о котором мы писали, назначен на другое время: ${when}. В это время каждый сервер может быть один раз выключен и недоступен, пока копируется его диск.`,
+    },
+    cancelled: {
+      subject: "Перенос ваших серверов отменён",
+      says: (when) =>
+        `Перенос на другую машину, о котором мы писали (${when}), отменён. Эти серверы остаются на месте.`,
+    },
+  },
+};
+
+type Migrated = MailValues["plan_migration"]["vms"][number];
+const sizeOf = ({ vcpus, memoryMib, diskGib }: Migrated["from"]): string =>
+  `${vcpus} vCPU, ${memoryMib} МиБ памяти и ${diskGib} ГиБ диска`;
+
+function downOf({ method, downSeconds }: Migrated, { count }: Formats): string {
+  if (downSeconds === 0) return "работа не прерывается";
+  return method === "move"
+    ? `сервер перезапустится и будет недоступен не дольше ${count(Math.ceil(downSeconds / 60), { one: "минуты", other: "минут" })}`
+    : `сервер один раз перезапустится и будет недоступен не дольше ${downSeconds} с`;
+}
+
+function migrated(vm: Migrated, formats: Formats): string {
+  const parts = [`${sizeOf(vm.from)} → ${sizeOf(vm.to)}`, downOf(vm, formats)];
+  if (vm.difference !== null && vm.difference.minor !== "0") {
+    const falls = vm.difference.minor.startsWith("-");
+    const sum = formats.money({ ...vm.difference, minor: vm.difference.minor.replace("-", "") });
+    parts.push(`цена за период ${falls ? "снизится" : "вырастет"} на ${sum} без налога`);
+  }
+  return `${vm.hostname}: ${parts.join("; ")}`;
+}
+
+const waysIn = ({ user, by, addresses, vm }: MailValues["vm_ready"]): Letter["blocks"] => {
+  const host = addresses[0] ?? "";
+  if (by === "remote_desktop")
+    return [
+      text(
+        "Получите пароль (его показывают один раз) и подключитесь по удалённому рабочему столу:",
+      ),
+      code(`berth vm password ${vm}`, `mstsc /v:${host}`),
+    ];
+  return by === "ssh_password"
+    ? [
+        text("Получите пароль (его показывают один раз) и войдите с ним:"),
+        code(`berth vm password ${vm}`, `ssh ${user}@${host}`),
+      ]
+    : [text("Войдите с ключом из вашего заказа:"), code(`ssh ${user}@${host}`)];
+};
+
+/** All letters in Russian. */
+export const RUSSIAN: Letters = {
+  prove_email: (_, { link: href }) => ({
+    subject: "Это ваш адрес?",
+    blocks: [
+      text(
+        "С этим адресом была создана учётная запись. Если это сделали вы, откройте эту страницу в течение суток:",
+      ),
+      link(href),
+      text("Если это были не вы, делать ничего не нужно."),
+    ],
+  }),
+  reset_password: (_, { link: href }) => ({
+    subject: "Новый пароль",
+    blocks: [
+      text(
+        "Кто-то, вероятно вы, забыл пароль учётной записи с этим адресом. Новый можно выбрать здесь в течение часа:",
+      ),
+      link(href),
+      text("Если это были не вы, делать ничего не нужно: пароль остался прежним."),
+    ],
+  }),
+  new_log_in: ({ at, address, agent }, { formats }) => ({
+    subject: "Вход с нового места",
+    blocks: [
+      text("Ваш пароль был введён там, откуда раньше не входили:"),
+      fields([
+        ["когда", formats.instant(at)],
+        ["адрес", address],
+        ["программа", agent ?? "неизвестна"],
+      ]),
+      text(
+        "Если это были вы, делать ничего не нужно. Если нет, сразу смените пароль (все остальные сеансы при этом завершатся) и включите второй фактор.",
+      ),
+    ],
+  }),
+  order_received: ({ hostname, plan, total, payable }, { formats }) => ({
+    subject: `Ваш заказ ${hostname}`,
+    blocks: [
+      text("Спасибо, мы получили ваш заказ:"),
+      fields([
+        ["сервер", hostname],
+        ["тариф", plan],
+        ["цена", formats.money(total)],
+      ]),
+      ...(payable === null
+        ? [text("Он оплачен. Сервер создаётся: мы напишем, когда он будет готов.")]
+        : [
+            text(
+              `Он ещё не оплачен и ждёт оплаты до ${formats.instant(payable.until)}. До оплаты ничего не создаётся, и вы ничего не должны.`,
+            ),
+            ...(payable.url === null ? [] : [link(payable.url)]),
+          ]),
+    ],
+  }),
+  vm_ready: (vm) => ({
+    subject: `${vm.hostname} готов`,
+    blocks: [
+      text("Ваш сервер работает:"),
+      fields([
+        ["сервер", vm.hostname],
+        ["адрес", vm.addresses.join(", ")],
+        ["пользователь", vm.user],
+      ]),
+      ...waysIn(vm),
+    ],
+  }),
+  invoice_paid: ({ number, amount, hostname, url }, { formats }) => ({
+    subject: number === null ? "Ваш платёж" : `Счёт ${number} оплачен`,
+    blocks: [
+      text(`Мы получили ${formats.money(amount)} за ${hostname}. Спасибо.`),
+      ...(url === null ? [] : [text("Счёт:"), link(url)]),
+    ],
+  }),
+  payment_failed: ({ number, due, hostname, url, runsUntil }, { formats }) => ({
+    subject: `Платёж за ${hostname} не прошёл`,
+    blocks: [
+      text(
+        `Нам не удалось получить ${formats.money(due)} за ${hostname}${number === null ? "" : ` (счёт ${number})`}. Сервер оплачен до ${formats.instant(runsUntil)}; после этого он будет остановлен, пока счёт не оплачен.`,
+      ),
+      ...(url === null
+        ? [text("Мы попробуем ещё раз. Проверьте, пожалуйста, вашу карту.")]
+        : [
+            text("Мы попробуем ещё раз. Оплатить можно и сразу, в том числе другой картой:"),
+            link(url),
+          ]),
+    ],
+  }),
+  payment_needs_confirmation: ({ due, hostname, url }, { formats }) => ({
+    subject: `Подтвердите платёж за ${hostname}`,
+    blocks: [
+      text(
+        `Ваш банк просит подтвердить платёж ${formats.money(due)} за ${hostname}. До подтверждения он не оплачен.`,
+      ),
+      ...(url === null
+        ? [text("Страницу для подтверждения пришлёт наша поддержка: напишите ей, пожалуйста.")]
+        : [text("Подтвердить можно здесь:"), link(url)]),
+    ],
+  }),
+  vm_suspended: ({ hostname, reasons }) => ({
+    subject: `${hostname} приостановлен`,
+    blocks: [
+      text(`Ваш сервер ${hostname} остановлен. Данные на нём сохранены.`),
+      list(reasons.map((reason) => SUSPENDED[reason])),
+    ],
+  }),
+  vm_terminated: ({ hostname, deletedAt }, { formats }) => ({
+    subject: `${hostname} удалён`,
+    blocks: [
+      text(
+        `Ваш сервер ${hostname} удалён ${formats.instant(deletedAt)} вместе со всеми данными. Плата за него больше не взимается.`,
+      ),
+      text("Если вы этого не хотели, сразу напишите в поддержку."),
+    ],
+  }),
+  plan_migration: ({ plan, notBefore, atRenewal, vms }, { formats }) => {
+    const day = formats.day(notBefore);
+    return {
+      subject: `Ваши серверы изменятся: ${day}`,
+      blocks: [
+        text(
+          `${formats.count(vms.length, {
+            one: "ваш сервер переходит",
+            few: "ваших сервера переходят",
+            other: "ваших серверов переходят",
+          })} на тариф ${plan}, ${
+            atRenewal
+              ? `каждый в конце оплаченного периода и не раньше этого дня (UTC): ${day}`
+              : `начиная с этого дня (UTC): ${day}`
+          }`,
+        ),
+        list(vms.map((vm) => migrated(vm, formats))),
+        text(
+          "Делать ничего не нужно. Сервер, который перезапускается, сначала выключается, как из его собственного меню.",
+        ),
+      ],
+    };
+  },
+  maintenance: ({ window, notice, startsAt, endsAt, hostnames, more }, { formats }) => {
+    const { subject, says } = NOTICES[window][notice];
+    const when = `с ${formats.instant(startsAt)} до ${formats.instant(endsAt)}`;
+    return {
+      subject,
+      blocks: [
+        text(says(when)),
+        list([...hostnames, ...(more > 0 ? [`и ещё ${more}`] : [])]),
+        ...(notice === "cancelled" ? [] : [text(RUNS_AGAIN)]),
+      ],
+    };
+  },
+};

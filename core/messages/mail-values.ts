@@ -1,0 +1,114 @@
+import { z } from "zod";
+import { RESIZE_METHODS } from "#core/billing/quote.ts";
+import { SUSPENSION_REASONS } from "#core/billing/suspension.ts";
+import { NOTICE_KINDS, WINDOW_KINDS } from "#core/hosts/maintenance.ts";
+import { CURRENCIES } from "#core/money.ts";
+import type { Formats, Letter } from "./letter.ts";
+import type { MailKind } from "./mail.ts";
+
+const at = z.iso.datetime();
+const money = z.object({ minor: z.string().regex(/^-?\d+$/), currency: z.enum(CURRENCIES) });
+const size = z.object({ vcpus: z.number(), memoryMib: z.number(), diskGib: z.number() });
+
+/** What fills each letter. As it is stored, so that a mail can be shown, and sent again, as it was: ids and facts, no secret. */
+const MAIL_VALUES = {
+  prove_email: z.object({}),
+  reset_password: z.object({}),
+  new_log_in: z.object({ at, address: z.string(), agent: z.string().nullable() }),
+  order_received: z.object({
+    hostname: z.string(),
+    plan: z.string(),
+    total: money,
+    /** Where and until when it can be paid; null: it is paid. */
+    payable: z.object({ url: z.string().nullable(), until: at }).nullable(),
+  }),
+  vm_ready: z.object({
+    hostname: z.string(),
+    addresses: z.array(z.string()),
+    user: z.string(),
+    /** How its user comes in. */
+    by: z.enum(["ssh_key", "ssh_password", "remote_desktop"]),
+    /** As its owner names it in the API. */
+    vm: z.string(),
+  }),
+  invoice_paid: z.object({
+    number: z.string().nullable(),
+    amount: money,
+    hostname: z.string(),
+    url: z.string().nullable(),
+  }),
+  payment_failed: z.object({
+    number: z.string().nullable(),
+    due: money,
+    hostname: z.string(),
+    url: z.string().nullable(),
+    runsUntil: at,
+  }),
+  payment_needs_confirmation: z.object({
+    due: money,
+    hostname: z.string(),
+    url: z.string().nullable(),
+  }),
+  vm_suspended: z.object({
+    hostname: z.string(),
+    reasons: z.array(z.enum(SUSPENSION_REASONS)).min(1),
+  }),
+  vm_terminated: z.object({ hostname: z.string(), deletedAt: at }),
+  plan_migration: z.object({
+    plan: z.string(),
+    notBefore: at,
+    atRenewal: z.boolean(),
+    vms: z.array(
+      z.object({
+        vmId: z.uuid(),
+        hostname: z.string(),
+        from: size,
+        to: size,
+        method: z.enum(RESIZE_METHODS),
+        downSeconds: z.number(),
+        /** null: its price stays, or is not ours. */
+        difference: money.nullable(),
+      }),
+    ),
+  }),
+  maintenance: z.object({
+    window: z.enum(WINDOW_KINDS),
+    notice: z.enum(NOTICE_KINDS),
+    startsAt: at,
+    endsAt: at,
+    hostnames: z.array(z.string()),
+    /** So many are not named. */
+    more: z.number(),
+  }),
+} as const satisfies Record<MailKind, z.ZodType>;
+export type MailValues = { [K in MailKind]: z.infer<(typeof MAIL_VALUES)[K]> };
+
+const of = <K extends MailKind, V extends z.ZodType>(kind: K, values: V) =>
+  z.object({ kind: z.literal(kind), values });
+const FilledLetter = z.discriminatedUnion("kind", [
+  of("prove_email", MAIL_VALUES.prove_email),
+  of("reset_password", MAIL_VALUES.reset_password),
+  of("new_log_in", MAIL_VALUES.new_log_in),
+  of("order_received", MAIL_VALUES.order_received),
+  of("vm_ready", MAIL_VALUES.vm_ready),
+  of("invoice_paid", MAIL_VALUES.invoice_paid),
+  of("payment_failed", MAIL_VALUES.payment_failed),
+  of("payment_needs_confirmation", MAIL_VALUES.payment_needs_confirmation),
+  of("vm_suspended", MAIL_VALUES.vm_suspended),
+  of("vm_terminated", MAIL_VALUES.vm_terminated),
+  of("plan_migration", MAIL_VALUES.plan_migration),
+  of("maintenance", MAIL_VALUES.maintenance),
+]);
+/** A mail's kind with the values of that kind. */
+export type FilledLetter = z.infer<typeof FilledLetter>;
+
+/** How a language writes, and the link of a letter that has one. */
+export type Writing = Readonly<{ formats: Formats; link: string }>;
+/** The letters of a language. */
+export type Letters = {
+  readonly [K in MailKind]: (values: MailValues[K], writing: Writing) => Letter;
+};
+
+/** Reads stored values by their kind's schema; throws when they do not fit. */
+export const parseLetter = (kind: MailKind, values: unknown): FilledLetter =>
+  FilledLetter.parse({ kind, values });

@@ -1,0 +1,79 @@
+import type { Event } from "#core/contracts/events.ts";
+
+/** What is mailed to customers. Each has a letter in each language (`letters/`), and one file that fills it. */
+export const MAIL_KINDS = [
+  "prove_email",
+  "reset_password",
+  "new_log_in",
+  "order_received",
+  "vm_ready",
+  "invoice_paid",
+  "payment_failed",
+  "payment_needs_confirmation",
+  "vm_suspended",
+  "vm_terminated",
+  "plan_migration",
+  "maintenance",
+] as const;
+export type MailKind = (typeof MAIL_KINDS)[number];
+
+/** What became of a mail. `dropped`: when its turn came there was nobody to tell, or nothing to tell any more. */
+export const MAIL_STATES = ["waiting", "sent", "dropped", "given_up"] as const;
+export type MailState = (typeof MAIL_STATES)[number];
+
+/** Their letters hold a secret that is drawn when they are sent, and written down nowhere. */
+const WITH_SECRET: ReadonlySet<MailKind> = new Set(["prove_email", "reset_password"]);
+export const holdsSecret = (kind: MailKind): boolean => WITH_SECRET.has(kind);
+
+/** A mail that falls due. `cause` and kind name it: whatever is done twice, it is due once. */
+export type DueMail = Readonly<{
+  kind: MailKind;
+  cause: string;
+  /** The id of what it tells of, ours or the provider's. */
+  about: string;
+  /** What cannot be looked up later. */
+  values?: Readonly<Record<string, unknown>> | undefined;
+  /** Left out: whose it is turns out when it is filled. */
+  accountId?: string | undefined;
+}>;
+
+/** The mails of which customers are told by what is recorded anyway: they fall due in the transaction that records it. */
+export function mailOfEvent({ name, data }: Event): Pick<DueMail, "kind" | "about"> | undefined {
+  if (name === "order.placed.v1") return { kind: "order_received", about: data.orderId };
+  if (name === "order.activated.v1") return { kind: "vm_ready", about: data.vmId };
+  if (name === "vm.suspended.v1") return { kind: "vm_suspended", about: data.vmId };
+  if (name === "vm.deleted.v1") return { kind: "vm_terminated", about: data.vmId };
+  return undefined;
+}
+
+/** The provider's deliveries that customers are told of; what they say is looked up when the mail is filled. */
+export function mailOfDelivery(type: string): MailKind | undefined {
+  switch (type) {
+    case "invoice.payment_failed":
+      return "payment_failed";
+    case "invoice.payment_action_required":
+      return "payment_needs_confirmation";
+    default:
+      return undefined;
+  }
+}
+
+const MINUTE_MS = 60_000;
+/** Longer than a mail takes to be handed over; after it another worker may take it. */
+export const MAIL_LEASE_MS = 2 * MINUTE_MS;
+const LONGEST_WAIT_MS = 6 * 60 * MINUTE_MS;
+/**
+ * Whoever has not taken a mail for so long, and so often, will not: staff are told. Both, since while nobody swept it was not tried;
+ * as often takes two days.
+ */
+const GIVEN_UP_AFTER_MS = 3 * 24 * 60 * MINUTE_MS;
+const LEAST_TRIES = 15;
+
+/** When a mail that was not taken is tried again, `tries` being how often it was; null: never. */
+export function nextTryAt(
+  { createdAt, tries }: Readonly<{ createdAt: Date; tries: number }>,
+  now: Date,
+): Date | null {
+  if (+now - +createdAt >= GIVEN_UP_AFTER_MS && tries >= LEAST_TRIES) return null;
+  return new Date(+now + Math.min(MINUTE_MS * 2 ** Math.min(tries - 1, 20), LONGEST_WAIT_MS));
+}
