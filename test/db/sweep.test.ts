@@ -47,6 +47,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "follow_rollouts",
       "note_old_agents",
       "relay_outbox",
+      "send_mails",
       "check_health",
       "keep_usage_days",
       "purge_expired_orders",
