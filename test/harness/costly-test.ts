@@ -9,5 +9,6 @@ export function costlyTest(
   name: string,
   body: (context: TestContext) => Promise<void> | void,
 ): void {
+  // oxlint-disable-next-line vitest/valid-title, vitest/expect-expect -- whoever calls it has both
   test.runIf(hasItsTurn(name, ONE_IN))(name, body);
 }
