@@ -14,6 +14,7 @@ const KINDS: IdKind[] = [
   "image",
   "invoice",
   "location",
+  "mail",
   "move",
   "order",
   "plan",

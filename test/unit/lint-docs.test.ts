@@ -90,12 +90,12 @@ it("holds the events of the webhook endpoint against PROVIDER_EVENTS, both ways"
   const listed = PROVIDER_EVENTS.filter((type) => type !== "invoice.paid");
   await writeFile(
     path.join(root, "docs/runbooks/deploy-aws.md"),
-    [...listed, "invoice.voided"].map((type) => `\`${type}\``).join(", "),
+    [...listed, "invoice.sent"].map((type) => `\`${type}\``).join(", "),
   );
   const { said } = await check("# What it is\n");
   expect(said).toBe(
     "docs/runbooks/deploy-aws.md: the webhook's list lacks invoice.paid\n" +
-      "docs/runbooks/deploy-aws.md: the webhook does not ask for invoice.voided\n",
+      "docs/runbooks/deploy-aws.md: the webhook does not ask for invoice.sent\n",
   );
 });
 

@@ -5,7 +5,7 @@ import packageJson from "../../package.json" with { type: "json" };
 
 const ROOT = path.join(import.meta.dirname, "../..");
 /** What makes a file do less in its short form: `extent.ts`, or what asks it. */
-const SAMPLES = /harness\/(?:extent|each-step)\.ts"/;
+const SAMPLES = /harness\/(?:extent|costly-test|each-step)\.ts"/;
 
 test("npm run test:long does every file whole of which npm test does a sample", () => {
   const [, projects = "", files = ""] =
