@@ -133,6 +133,25 @@ describe("a subscription", () => {
     expect(asked.map(({ method }) => method)).toEqual(["GET", "GET"]);
   });
 
+  it("that has ended since it was looked at is left as it is: neither paused, nor resumed, nor given an end", async () => {
+    const canceled = aSubscription({ status: "canceled", ended_at: SECONDS, cancel_at: null });
+    const refused = stripeError(400, { code: "invalid_canceled_subscription_fields" });
+    answer(aSubscription(), refused, canceled);
+    expect((await payments().pauseCollection("sub_1", new Date())).status).toBe("canceled");
+    answer(aSubscription(), refused, canceled);
+    const resume = { since: new Date(), anew: true };
+    expect((await payments().resumeCollection("sub_1", resume)).status).toBe("canceled");
+    answer(aSubscription({ ended_at: null }), refused, canceled);
+    const end = { ends: true, saidAt: new Date() };
+    expect((await payments().endWithPeriod("sub_1", end)).cancelAt).toEqual(
+      new Date(SECONDS * 1000),
+    );
+    answer(aSubscription(), stripeError(400));
+    await expect(payments().pauseCollection("sub_1", new Date())).rejects.toBeInstanceOf(
+      Stripe.errors.StripeInvalidRequestError,
+    );
+  });
+
   it.each(["canceled", "incomplete_expired"])("that is %s is left", async (status) => {
     answer(aSubscription({ status }));
     expect((await payments().cancelSubscription("sub_1")).status).toBe(status);

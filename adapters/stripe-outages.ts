@@ -4,6 +4,11 @@ import { ProviderUnavailable, UnknownToProvider } from "#core/billing/payments.t
 export const isMissing = (error: unknown): error is Stripe.errors.StripeInvalidRequestError =>
   error instanceof Stripe.errors.StripeInvalidRequestError && error.code === "resource_missing";
 
+/** What was asked of a subscription is of one that has ended: since we looked at it, most likely. */
+export const isOfEnded = (error: unknown): error is Stripe.errors.StripeInvalidRequestError =>
+  error instanceof Stripe.errors.StripeInvalidRequestError &&
+  error.code === "invalid_canceled_subscription_fields";
+
 /**
  * The call, which tells an outage of Stripe's (no connection, a 5xx, too many requests), and an object that it does not know, from
  * a bug of ours.

@@ -10,6 +10,7 @@ import type {
 import { keyOfCall, makeOnce } from "./make-once.ts";
 import { createChangePages } from "./stripe-change-pages.ts";
 import { fetchBilled, itemOf, linesOf } from "./stripe-billed.ts";
+import { isOfEnded } from "./stripe-outages.ts";
 import { refundAll } from "./stripe-refunds.ts";
 import {
   changedLine,
@@ -194,17 +195,30 @@ export function createPriceChanges(stripe: Stripe, now: () => Date): PriceChange
     await stripe.subscriptions.update(subscription.id, { metadata }, key);
   };
 
-  /**
-   * The price of before, from the instant that the change counted from; or from now on, where that period is over. What has ended
-   * has no price any more, and is only told that the change is undone.
-   */
+  /** The price of before. What has ended has none any more, and is only told that the change is undone. */
   const setPriceBack = async (
+    subscription: Stripe.Subscription,
+    of: { changeId: string; priceId: string },
+    invoice: Stripe.Invoice | null,
+  ): Promise<void> => {
+    if (!isOver(subscription))
+      try {
+        return await setPrice(subscription, of, invoice);
+      } catch (error) {
+        if (!isOfEnded(error)) throw error;
+      }
+    return sayUndone(subscription, of.changeId);
+  };
+
+  /**
+   * The price of before, from the instant that the change counted from; or from now on, where that period is over.
+   */
+  const setPrice = async (
     subscription: Stripe.Subscription,
     { changeId, priceId }: { changeId: string; priceId: string },
     invoice: Stripe.Invoice | null,
   ): Promise<void> => {
     const metadata = { [MADE]: "", [UNDONE]: changeId };
-    if (isOver(subscription)) return sayUndone(subscription, changeId);
     const item = itemOf(subscription);
     await refuseOtherInterval(stripe, item.price, priceId);
     // An invoice that is void has debited and credited nothing.
@@ -362,7 +376,7 @@ async function refuseOtherInterval(
 /** The period that the instant is in is over, or the subscription is. */
 const isTooLate = (error: unknown): boolean =>
   error instanceof Stripe.errors.StripeInvalidRequestError &&
-  (error.param === "proration_date" || error.code === "invalid_canceled_subscription_fields");
+  (error.param === "proration_date" || isOfEnded(error));
 
 const isOver = ({ status }: Stripe.Subscription): boolean =>
   status === "canceled" || status === "incomplete_expired";

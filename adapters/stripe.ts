@@ -16,7 +16,7 @@ import { keyOfCall, makeOnce } from "./make-once.ts";
 import { createAsked } from "./stripe-asked.ts";
 import { withAllLines } from "./stripe-billed.ts";
 import { PAID_FOR_ORDER } from "./stripe-change-pages.ts";
-import { isMissing, withOutages } from "./stripe-outages.ts";
+import { isMissing, isOfEnded, withOutages } from "./stripe-outages.ts";
 import { createPriceChanges } from "./stripe-price-changes.ts";
 import { refundAll, refundsOf } from "./stripe-refunds.ts";
 import {
@@ -135,6 +135,18 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
         .flatMap((each) => givenShown(each, "card", invoiceId) ?? []),
     ];
     return { ...period, charged, refunded, given };
+  };
+
+  /** null: it has ended since somebody looked, and is left as it is. */
+  const updateUnlessOver = async (
+    ...call: Parameters<typeof stripe.subscriptions.update>
+  ): Promise<Stripe.Subscription | null> => {
+    try {
+      return await stripe.subscriptions.update(...call);
+    } catch (error) {
+      if (isOfEnded(error)) return null;
+      throw error;
+    }
   };
 
   const fetchCheckout = async (checkoutId: string): Promise<CheckoutState> => {
@@ -296,7 +308,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
     pauseCollection: async (subscriptionId, since) => {
       const now = await fetchSubscription(subscriptionId);
       if (isOver(now)) return now;
-      await stripe.subscriptions.update(
+      await updateUnlessOver(
         subscriptionId,
         { pause_collection: { behavior: "void" } },
         { idempotencyKey: `pause-${subscriptionId}-${seconds(since)}` },
@@ -306,17 +318,19 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
     endWithPeriod: async (subscriptionId, { ends, saidAt }) => {
       const before = await stripe.subscriptions.retrieve(subscriptionId);
       if (before.ended_at !== null) return { cancelAt: instant(before.ended_at) };
-      const after = await stripe.subscriptions.update(
-        subscriptionId,
-        { cancel_at_period_end: ends },
-        { idempotencyKey: `end-${ends}-${subscriptionId}-${+saidAt}` },
-      );
-      return { cancelAt: after.cancel_at === null ? null : instant(after.cancel_at) };
+      const after =
+        (await updateUnlessOver(
+          subscriptionId,
+          { cancel_at_period_end: ends },
+          { idempotencyKey: `end-${ends}-${subscriptionId}-${+saidAt}` },
+        )) ?? (await stripe.subscriptions.retrieve(subscriptionId));
+      const end = after.ended_at ?? after.cancel_at;
+      return { cancelAt: end === null ? null : instant(end) };
     },
     resumeCollection: async (subscriptionId, { since, anew }) => {
       const now = await fetchSubscription(subscriptionId);
       if (isOver(now)) return now;
-      await stripe.subscriptions.update(
+      await updateUnlessOver(
         subscriptionId,
         {
           pause_collection: "",

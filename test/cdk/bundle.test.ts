@@ -51,8 +51,8 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   // 6a item 6
   "add-staff": 300_000,
 };
-/** 4b is one, and 5, and 6a, and 6b. */
-const LATER_PARTS = 4;
+/** 4b is one, and 5, and 6a, and 6b, and 7a. */
+const LATER_PARTS = 5;
 /** ADR 0050: changes that are paid on a page are followed by whoever drops one, too. */
 /** And 0053: the sweep and the API each hold all of a move, its drain among it, and of a plan migration that moves (0060). */
 const MORE_BYTES: Partial<Record<FunctionName, number>> = { api: 60_000, sweep: 60_000 };
@@ -61,9 +61,9 @@ test.each(FUNCTION_NAMES)("the bundle of %s is no larger than it may be", (name)
   expect(bundles[name].bytes).toBeLessThanOrEqual(most);
 });
 
-// 6a item 7: ADR 0049 has its figures.
+// 6a item 7: ADR 0049 has its figures. 7a adds mails.
 test("the command line is one small file, with these packages and no other", async () => {
-  expect(cli.bytes).toBeLessThanOrEqual(350_000);
+  expect(cli.bytes).toBeLessThanOrEqual(385_000);
   await expect(`${cli.packages.join("\n")}\n`).toMatchFileSnapshot("packages/cli.txt");
 });
 

@@ -72,8 +72,10 @@ describe.each(STAGES)("stage %s", (stage) => {
         of: each.id,
         own: [
           ...requiredNames(schema),
-          // The one that mails, from the address that the deployment named.
-          ...(each === called("OutboxEventsConsumer") ? ["BERTH_MAIL_FROM"] : []),
+          // Those that mail, from the address that the deployment named.
+          ...(["OutboxEventsConsumer", "Sweep"].some((id) => each === called(id))
+            ? ["BERTH_MAIL_FROM"]
+            : []),
           // 5 item 3: staff's begins rollouts, and the one that agents speak to tells them whose releases to trust.
           ...(["Api", "Agent"].some((id) => each === called(id)) ? ["BERTH_RELEASE_KEY"] : []),
         ].toSorted(),
