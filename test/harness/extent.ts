@@ -14,6 +14,9 @@ const ONE_IN = Number(process.env["BERTH_TEST_ONE_IN"] ?? 1);
 if (!Number.isInteger(ONE_IN) || ONE_IN < 1)
   throw new Error(`BERTH_TEST_ONE_IN is a whole number of 1 or more, not ${ONE_IN}`);
 
+/** Whether nothing at all is left out. */
+export const WHOLE = LONG && ONE_IN === 1;
+
 /** The day's date unless it is given. Processes that are started later have the same, over midnight too. */
 export const SEED = (process.env["BERTH_TEST_SEED"] ??= new Date().toISOString().slice(0, 10));
 
@@ -50,6 +53,6 @@ export const drawnBy = `drawn by BERTH_TEST_SEED=${SEED}`;
 /** How much is done, for whoever reads the output. */
 export const extent = !LONG
   ? `costly tests do a sample, ${drawnBy}`
-  : ONE_IN === 1
+  : WHOLE
     ? "whole (BERTH_TEST_LONG=1)"
     : `one in ${ONE_IN} of each long list (BERTH_TEST_ONE_IN), ${drawnBy}`;

@@ -1,18 +1,18 @@
 import { expect, test } from "vitest";
-import { drawnStart, LONG } from "#test/harness/extent.ts";
+import { drawnStart, WHOLE } from "#test/harness/extent.ts";
 import { FAULT_KINDS, SELDOM } from "./faults.ts";
 import { FULL_RUN, runSeeds, seedsFrom } from "./pool.ts";
 import type { SeedResult } from "./seed-run.ts";
 
 /** As many as have shown every kind of fault; in the short form some of those of a whole run (`run.ts`). */
-const SEEDS = LONG ? 50 : 4;
+const SEEDS = WHOLE ? 50 : 4;
 /** Another range than the usual one, for whoever wants to look further: `BERTH_SIM_FROM=1000 npm test`. */
 const FROM = Number(
-  process.env["BERTH_SIM_FROM"] ?? (LONG ? 1 : drawnStart("seeds", FULL_RUN, SEEDS)),
+  process.env["BERTH_SIM_FROM"] ?? (WHOLE ? 1 : drawnStart("seeds", FULL_RUN, SEEDS)),
 );
 
 /** So many kinds of faults may be missing: from a few seeds, half of them. */
-const MOST_MISSED = LONG ? 0 : FAULT_KINDS.length / 2;
+const MOST_MISSED = WHOLE ? 0 : FAULT_KINDS.length / 2;
 const ENDS = ["active", "completed", "expired", "refunded"];
 
 test(`seeds ${FROM} to ${FROM + SEEDS - 1} keep every invariant`, async () => {
@@ -38,5 +38,5 @@ test(`seeds ${FROM} to ${FROM + SEEDS - 1} keep every invariant`, async () => {
     MOST_MISSED,
   );
   const ends = new Set(results.flatMap(({ orders }) => Object.keys(orders)));
-  expect([...ends]).toEqual(expect.arrayContaining(LONG ? ENDS : ENDS.slice(0, 1)));
+  expect([...ends]).toEqual(expect.arrayContaining(WHOLE ? ENDS : ENDS.slice(0, 1)));
 });

@@ -23,7 +23,7 @@ const vmsOn = ({ mirror }: Scene, hostId: string): readonly Row<"vms">[] =>
     .filter((vm) => vm.host_id === hostId && vm.presence === "present" && vm.deleted_at === null);
 
 /** Whether the last commit has begun the move by a drain's turn. */
-export const isByDrain = ({ mirror }: Scene, vmId: string | undefined): boolean =>
+const isByDrain = ({ mirror }: Scene, vmId: string | undefined): boolean =>
   mirror.audit.changed.some(
     ({ after }) =>
       after?.action === "vm.migrate" && after.subject_id === vmId && after.actor_id === "drain",

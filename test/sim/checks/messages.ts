@@ -1,6 +1,5 @@
 import { KEPT_MS } from "#core/retention.ts";
 import type { Row } from "../mirror.ts";
-import { isByDrain } from "./drains.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 /**
@@ -19,10 +18,10 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
       ...orders.changed.filter(
         ({ before, after }) => before === null && after !== null && !adopted(after),
       ),
-      // These only people ask for, and in here always under a key.
+      // These people ask for, and in here always under a key; moves, a drain and a plan migration too.
       ...actions.changed.filter(
         ({ before, after }) =>
-          before === null && isPower(after?.type) && !isByDrain(scene, after?.vm_id),
+          before === null && isPower(after?.type) && !isMovedByJob(scene, after?.vm_id),
       ),
     ];
     const lost = keys.changed.find(
@@ -41,6 +40,11 @@ export const oneKeyOneOrder: MakeCheck = (scene) => ({
     );
   },
 });
+const isMovedByJob = ({ mirror }: Scene, vmId: string | undefined): boolean =>
+  mirror.audit.changed.some(
+    ({ after }) =>
+      after?.action === "vm.migrate" && after.subject_id === vmId && after.actor_kind === "system",
+  );
 /** Whether what happened then is so long ago. What has not happened is not. */
 const isOld = (scene: Scene, at: number | null | undefined, ms: number): boolean =>
   typeof at === "number" && at < nowOf(scene) - ms;
