@@ -1,9 +1,10 @@
 import { BillingInterval } from "#core/contracts/api/catalogue.ts";
+import { moneyText } from "#core/money-text.ts";
 import { OrderView } from "#core/contracts/api/orders.ts";
 import { readFile } from "node:fs/promises";
 import { Failure } from "../failure.ts";
 import { catalogueId, accountId, maybe } from "../names.ts";
-import { money, NOTHING, when } from "../output/format.ts";
+import { NOTHING, when } from "../output/format.ts";
 import { columnsOf, toned, type Block } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Answered } from "../api/client.ts";
@@ -20,7 +21,7 @@ const blockOf = (order: Order, checkoutUrl?: string): Block => ({
     ["state", toned(order.state)],
     ["host name", order.hostname],
     ["VM", order.vmId ?? NOTHING],
-    ["total", `${money(order.total)} a ${order.billingInterval}`],
+    ["total", `${moneyText(order.total)} a ${order.billingInterval}`],
     ["placed", when(order.createdAt)],
     ...(order.paidAt === null
       ? ([["pay until", when(order.expiresAt)]] as const)
@@ -183,7 +184,7 @@ export const orderCommands = [
               order.id,
               order.hostname,
               toned(order.state),
-              money(order.total),
+              moneyText(order.total),
               when(order.createdAt),
               order.accountId,
             ]),
