@@ -1,4 +1,5 @@
 import { BillingInterval } from "#core/contracts/api/catalogue.ts";
+import { Currency } from "#core/money.ts";
 import { moneyText } from "#core/money-text.ts";
 import { OrderView } from "#core/contracts/api/orders.ts";
 import { readFile } from "node:fs/promises";
@@ -64,6 +65,15 @@ async function watchOrder(session: Session, id: string, timeout: number | undefi
   return { order: seen, failed };
 }
 
+/** In either case: people write it in capitals. */
+function currencyOf(text: string): Currency {
+  const read = Currency.safeParse(text.toLowerCase());
+  if (read.success) return read.data;
+  throw new Failure("usage", "currency_unknown", `${text} is no currency`, {
+    wayOut: "berth plan list shows what each plan is sold in",
+  });
+}
+
 export const orderCommands = [
   command("order create", "Order a VM: prints the page where it is paid", {
     also: "vm create",
@@ -78,6 +88,9 @@ export const orderCommands = [
       }),
       location: required("a location's name or id", { names: "location", value: "location" }),
       interval: oneOf("how it is paid (month)", BillingInterval.options),
+      currency: optional("what it is paid in, such as eur (as the account pays)", {
+        value: "currency",
+      }),
       sshKey: several("the file of a public key; may be given again", {
         names: "file",
         value: "file",
@@ -107,6 +120,7 @@ export const orderCommands = [
           locationId,
           hostname,
           billingInterval: options.interval ?? "month",
+          ...(options.currency === undefined ? {} : { currency: currencyOf(options.currency) }),
           ...(sshKeys.length === 0 ? {} : { sshKeys }),
           ...(options.password ? { password: true } : {}),
           ...(userData === undefined ? {} : { userData }),

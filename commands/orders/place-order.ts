@@ -6,6 +6,7 @@ import { toWireId } from "#core/ids.ts";
 import type { Currency } from "#core/money.ts";
 import { networkOf } from "#core/network/caller-network.ts";
 import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
+import { chooseCurrency, USUAL_CURRENCY } from "#core/orders/choose-currency.ts";
 import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
 import type { Order } from "#core/orders/order.ts";
 import {
@@ -22,11 +23,18 @@ import {
   keepBillingCustomer,
 } from "#db/billing/customers.ts";
 import { lastPaymentAt } from "#db/billing/invoices.ts";
-import { loadImage, loadLocation, loadNewestPlan } from "#db/catalogue/catalogue.ts";
+import {
+  loadImage,
+  loadLocation,
+  loadNewestPlan,
+  type Plan,
+  type PlanPrice,
+} from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { claimKey, keepAnswer, pointKey, type RequestKey } from "#db/messages/idempotency.ts";
 import {
   attachCheckout,
+  currencyOfAccount,
   extendHold,
   insertOrder,
   loadOrder,
@@ -61,6 +69,8 @@ export type PlaceOrderRefusal = Refusal<
   | "image_not_found"
   | "location_not_found"
   | "billing_interval_unavailable"
+  | "currency_fixed"
+  | "currency_not_sold"
   | "image_needs_more_memory"
   | "image_needs_more_disk"
   | NoPlaceCode
@@ -115,7 +125,8 @@ export async function placeOrder(
       const limits = deps.settings.unpaidLimits ?? UNPAID_LIMITS;
       const by = await mayHold(tx, { accountId, unpaid, limits, ...input }, at.now);
       if (!by.ok) return by;
-      return holdOrder(tx, { orderId, accountId, wanted: wanted.value, ...by.value }, at);
+      const usual = deps.settings.currency ?? USUAL_CURRENCY;
+      return holdOrder(tx, { orderId, accountId, wanted: wanted.value, usual, ...by.value }, at);
     },
   );
   if (!held.ok) return held;
@@ -141,6 +152,7 @@ function wantedOf(request: PlaceOrder): Result<Wanted, PlaceOrderRefusal> {
     locationId,
     hostname,
     billingInterval,
+    currency: request.currency ?? null,
     sshKeys: request.sshKeys ?? [],
     userData: userData.value,
     rootPassword: request.password ?? false,
@@ -199,7 +211,7 @@ type By = Readonly<{ newcomersOneIn: number | undefined; network: string | null 
 
 async function holdOrder(
   tx: Tx,
-  asked: { orderId: string; accountId: string; wanted: Wanted } & By,
+  asked: { orderId: string; accountId: string; wanted: Wanted; usual: Currency } & By,
   at: { now: Date; newId: () => string },
 ): Promise<Result<Held, PlaceOrderRefusal>> {
   const { orderId, accountId, wanted, newcomersOneIn, network } = asked;
@@ -209,13 +221,9 @@ async function holdOrder(
   if (!image?.available) return refuse("image_not_found", "no such image is offered");
   if (!(await loadLocation(tx, wanted.locationId)))
     return refuse("location_not_found", "no such location");
-  const price = priceFor(plan, wanted.billingInterval);
-  // By the hour is billed by usage, which is not sold yet; a price for it may be there already.
-  if (!price || wanted.billingInterval === "hour")
-    return refuse(
-      "billing_interval_unavailable",
-      `${plan.name} is not sold by the ${wanted.billingInterval}`,
-    );
+  const priced = await priceOfOrder(tx, plan, asked);
+  if (!priced.ok) return priced;
+  const price = priced.value;
   if (plan.size.memoryMib < image.minMemoryMib)
     return refuse("image_needs_more_memory", `${image.name} needs ${image.minMemoryMib} MiB`);
   if (plan.size.diskGib < image.minDiskGib)
@@ -262,6 +270,30 @@ async function holdOrder(
     at,
   );
   return ok({ orderId, again: false });
+}
+
+/** At which price of the plan it is ordered. The caller holds the account. */
+async function priceOfOrder(
+  tx: Tx,
+  plan: Plan,
+  { accountId, wanted, usual }: { accountId: string; wanted: Wanted; usual: Currency },
+): Promise<Result<PlanPrice, PlaceOrderRefusal>> {
+  const { billingInterval: interval, currency: asked } = wanted;
+  const prices = plan.prices.filter((price) => price.interval === interval);
+  // By the hour is billed by usage, which is not sold yet; a price for it may be there already.
+  if (prices.length === 0 || interval === "hour")
+    return refuse("billing_interval_unavailable", `${plan.name} is not sold by the ${interval}`);
+  const chosen = chooseCurrency({
+    asked,
+    own: await currencyOfAccount(tx, accountId),
+    usual,
+    sold: prices.map(({ amount }) => amount.currency),
+    what: `${plan.name} by the ${interval}`,
+  });
+  if (!chosen.ok) return chosen;
+  const price = priceFor(plan, { interval, currency: chosen.value });
+  if (!price) throw new Error(`${plan.name} lost its price in ${chosen.value}`);
+  return ok(price);
 }
 
 /** A minute and a half more than Stripe's least: our clocks need not agree, and the calls before the session take time. */

@@ -1,6 +1,6 @@
 import { z } from "@hono/zod-openapi";
 import { idIn, idOut } from "#core/ids.ts";
-import { MoneyView } from "#core/money.ts";
+import { Currency, MoneyView } from "#core/money.ts";
 import { ORDER_STATES } from "#core/orders/order.ts";
 import { foldHostName } from "#core/vms/host-name.ts";
 import { isWholeText } from "#core/vms/seed-text.ts";
@@ -87,6 +87,11 @@ export const PlaceOrder = z
         "Of `userData`: `text` unless it says otherwise; `base64` of text, or of gzip of text.",
     }),
     billingInterval: BillingInterval,
+    currency: Currency.optional().openapi({
+      description:
+        "One that the plan is sold in. Left out: the account's own, which its first payment fixed; before that the usual one. Another " +
+        "than the account's own is refused (409 `currency_fixed`).",
+    }),
     another: z
       .boolean()
       .optional()
