@@ -6,7 +6,7 @@ import { toWireId } from "#core/ids.ts";
 import type { Currency } from "#core/money.ts";
 import { networkOf } from "#core/network/caller-network.ts";
 import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
-import { chooseCurrency, USUAL_CURRENCY } from "#core/orders/choose-currency.ts";
+import { USUAL_CURRENCY } from "#core/orders/choose-currency.ts";
 import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
 import type { Order } from "#core/orders/order.ts";
 import {
@@ -23,18 +23,11 @@ import {
   keepBillingCustomer,
 } from "#db/billing/customers.ts";
 import { lastPaymentAt } from "#db/billing/invoices.ts";
-import {
-  loadImage,
-  loadLocation,
-  loadNewestPlan,
-  type Plan,
-  type PlanPrice,
-} from "#db/catalogue/catalogue.ts";
+import { loadImage, loadLocation, loadNewestPlan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { claimKey, keepAnswer, pointKey, type RequestKey } from "#db/messages/idempotency.ts";
 import {
   attachCheckout,
-  currencyOfAccount,
   extendHold,
   insertOrder,
   loadOrder,
@@ -44,9 +37,10 @@ import {
 import { lockNetworkHolds, ranOutSince } from "#db/orders/newcomers-holds.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { priceAtProvider, priceFor } from "#commands/billing/price-at-provider.ts";
+import { priceAtProvider } from "#commands/billing/price-at-provider.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
 import { takePlace, type NoPlaceCode } from "#commands/hosts/take-place.ts";
+import { priceOfOrder, type PriceRefusalCode } from "./price-of-order.ts";
 import { readUserData } from "./read-user-data.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
@@ -68,9 +62,7 @@ export type PlaceOrderRefusal = Refusal<
   | "plan_not_found"
   | "image_not_found"
   | "location_not_found"
-  | "billing_interval_unavailable"
-  | "currency_fixed"
-  | "currency_not_sold"
+  | PriceRefusalCode
   | "image_needs_more_memory"
   | "image_needs_more_disk"
   | NoPlaceCode
@@ -270,30 +262,6 @@ async function holdOrder(
     at,
   );
   return ok({ orderId, again: false });
-}
-
-/** At which price of the plan it is ordered. The caller holds the account. */
-async function priceOfOrder(
-  tx: Tx,
-  plan: Plan,
-  { accountId, wanted, usual }: { accountId: string; wanted: Wanted; usual: Currency },
-): Promise<Result<PlanPrice, PlaceOrderRefusal>> {
-  const { billingInterval: interval, currency: asked } = wanted;
-  const prices = plan.prices.filter((price) => price.interval === interval);
-  // By the hour is billed by usage, which is not sold yet; a price for it may be there already.
-  if (prices.length === 0 || interval === "hour")
-    return refuse("billing_interval_unavailable", `${plan.name} is not sold by the ${interval}`);
-  const chosen = chooseCurrency({
-    asked,
-    own: await currencyOfAccount(tx, accountId),
-    usual,
-    sold: prices.map(({ amount }) => amount.currency),
-    what: `${plan.name} by the ${interval}`,
-  });
-  if (!chosen.ok) return chosen;
-  const price = priceFor(plan, { interval, currency: chosen.value });
-  if (!price) throw new Error(`${plan.name} lost its price in ${chosen.value}`);
-  return ok(price);
 }
 
 /** A minute and a half more than Stripe's least: our clocks need not agree, and the calls before the session take time. */

@@ -3,7 +3,6 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { showResizeOptions } from "#commands/billing/show-resize-options.ts";
 import { addPlan } from "#commands/catalogue/add-catalogue.ts";
 import { addPlanVersion } from "#commands/catalogue/add-plan-version.ts";
-import type { Deps } from "#commands/deps.ts";
 import type { Currency } from "#core/money.ts";
 import { idIn } from "#core/ids.ts";
 import { listPlans } from "#db/catalogue/catalogue.ts";
@@ -118,7 +117,7 @@ describe("an order", () => {
     expect(await codeOf(await aWorldSoldIn("eur", "usd"))).toBe("usd");
     expect(await codeOf(await aWorldSoldIn("kwd"))).toBe("kwd");
     const world = await aWorldSoldIn("eur", "usd");
-    const deps: Deps = { ...cp.deps, settings: { ...cp.deps.settings, currency: "eur" } };
+    const deps = { ...cp.deps, settings: { ...cp.deps.settings, currency: "eur" as const } };
     const placed = valueOf(await sendOrder({ ...cp, deps }, world));
     expect(placed.order.total).toEqual({ currency: "eur", minor: "450" });
   });
