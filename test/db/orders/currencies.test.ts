@@ -7,6 +7,8 @@ import type { Currency } from "#core/money.ts";
 import { idIn } from "#core/ids.ts";
 import { listPlans } from "#db/catalogue/catalogue.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
+import { isSeen, moneyOf, onItsPage, paysOtherwise, take } from "#test/harness/plan-changes.ts";
+import { CARD } from "#test/harness/stripe-in-process.ts";
 import { aMemberOfStaff, planned } from "#test/harness/plan-migrations.ts";
 import {
   aBuyer,
@@ -252,6 +254,38 @@ describe("a VM that is paid in another currency than the usual one", () => {
     expect(shown(large.id)).toEqual([["kwd", []]]);
     expect(shown(other.id)).toEqual([[expect.any(String), ["currency_differs"]]]);
   });
+
+  test.each(["card", "bank"] as const)(
+    "is paid the difference for by %s in that currency, and billed the new price in it",
+    async (by) => {
+      const world = await aWorldSoldIn("usd", "kwd");
+      const vm = { world, vmId: await paid(world, "kwd") };
+      const limits = { bandwidthMbit: 1000, diskIops: null };
+      await hostSees(cp, world.hostId, vm.vmId, { observed: { guest: GUEST, limits } });
+      await cp.pump();
+      if (by === "bank") await paysOtherwise(cp, vm);
+      const large = await aLargePlan(cp, { prices: [price("usd", 1550n), price("kwd", 4770n)] });
+      const { quote } = await quoted(cp.deps, vm, { planId: large.id });
+      if (!quote?.dueNow) throw new Error("nothing is due");
+      valueOf(await take(cp, vm, quote.id));
+      await cp.pump();
+      if (by === "bank") expect(await onItsPage(cp, vm, { card: CARD.works })).toBe(303);
+      await cp.pump();
+      await isSeen(cp, vm);
+      await cp.pump();
+      const [service] = await cp.rows(
+        "select plan_id, currency, amount_minor::int as minor from services where vm_id = $1",
+        vm.vmId,
+      );
+      expect(service).toEqual({ plan_id: large.id, currency: "kwd", minor: 4770 });
+      expect(await moneyOf(cp, vm)).toMatchObject({
+        billed: 4770,
+        kept: 1530 + Number(quote.dueNow.minor),
+        balance: 0,
+        open: 0,
+      });
+    },
+  );
 
   test("is migrated at its price in that currency, and left out where the plan has none in it", async () => {
     const world = await aWorldSoldIn("usd", "eur", "jpy");
