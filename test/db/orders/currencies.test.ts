@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { showResizeOptions } from "#commands/billing/show-resize-options.ts";
 import { addPlan } from "#commands/catalogue/add-catalogue.ts";
 import { addPlanVersion } from "#commands/catalogue/add-plan-version.ts";
+import type { Payments } from "#core/billing/payments.ts";
 import type { Currency } from "#core/money.ts";
 import { idIn } from "#core/ids.ts";
 import { listPlans } from "#db/catalogue/catalogue.ts";
@@ -167,6 +168,38 @@ describe("an order", () => {
     );
     expect(services).toEqual([{ currency: "eur" }, { currency: "usd" }]);
     expect(await codeOf(world)).toBe("eur");
+  });
+
+  test("that is paid in another currency than its own is booked in that, goes back whole, and fixes nothing", async () => {
+    const world = await aWorldSoldIn("usd", "eur");
+    const { dashboard } = cp.stripe;
+    const product = await dashboard.products.create({ name: "by hand" });
+    const recurring = { interval: "month" } as const;
+    const pounds = { product: product.id, currency: "gbp", unit_amount: 450, recurring };
+    const { id: inPounds } = await dashboard.prices.create(pounds);
+    const createCheckout: Payments["createCheckout"] = (input) =>
+      cp.deps.payments.createCheckout({ ...input, priceId: inPounds });
+    const deps = { ...cp.deps, payments: { ...cp.deps.payments, createCheckout } };
+    const placed = valueOf(
+      await sendOrder({ ...cp, deps }, world, { request: { currency: "eur" } }),
+    );
+    expect(await cp.stripe.pay(placed.checkoutUrl)).toBe(303);
+    await cp.pump();
+    const orderId = idIn("order").parse(placed.order.id);
+    expect(await cp.rows("select state, currency from orders where id = $1", orderId)).toEqual([
+      { state: "refunded", currency: "eur" },
+    ]);
+    const books = await cp.rows(
+      `select t.kind, e.account, e.amount_minor::int as minor, e.currency from ledger_entries e
+       join ledger_transactions t on t.id = e.transaction_id where t.order_id = $1 and e.account = 'stripe_balance'
+       order by t.kind`,
+      orderId,
+    );
+    expect(books).toEqual([
+      { kind: "payment", account: "stripe_balance", minor: 450, currency: "gbp" },
+      { kind: "refund", account: "stripe_balance", minor: -450, currency: "gbp" },
+    ]);
+    expect(await codeOf(world, "usd")).toBe("usd");
   });
 
   test("for the same again is that order, unless it asks for another currency", async () => {
