@@ -104,6 +104,7 @@ export const orderCommands = [
       ...WATCH,
     },
     run: async (session, { hostname }, options) => {
+      const currency = options.currency === undefined ? undefined : currencyOf(options.currency);
       const [planId, imageId, locationId, sshKeys, userData] = await Promise.all([
         catalogueId(session, "plan", options.plan),
         catalogueId(session, "image", options.image),
@@ -120,7 +121,7 @@ export const orderCommands = [
           locationId,
           hostname,
           billingInterval: options.interval ?? "month",
-          ...(options.currency === undefined ? {} : { currency: currencyOf(options.currency) }),
+          ...(currency === undefined ? {} : { currency }),
           ...(sshKeys.length === 0 ? {} : { sshKeys }),
           ...(options.password ? { password: true } : {}),
           ...(userData === undefined ? {} : { userData }),

@@ -26,8 +26,8 @@ export type ResizeOption = Readonly<{
 }>;
 
 /**
- * Every plan on sale, by each of its intervals, in the currency that the VM is paid in if it is sold in that, and whether the VM could become that. The provider is asked once, whatever their
- * number, and shows no figures of its own: a quote does.
+ * Every plan on sale, by each of its intervals, in the currency that the VM is paid in if it is sold in that, and whether the VM
+ * could become that. The provider is asked once, whatever their number, and shows no figures of its own: a quote does.
  */
 export async function showResizeOptions(
   deps: Pick<Deps, "db" | "clock" | "payments">,

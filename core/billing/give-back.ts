@@ -54,8 +54,8 @@ export function whatToSettle(
 }
 
 /**
- * What is owed for a time that was paid and could not be used: of each invoice its share, to its currency's step below, and never more than
- * is left of what was paid. What no card can get back goes to the balance. Each time is of one loss, so what the provider shows as given for this one
+ * What is owed for a time that was paid and could not be used: of each invoice its share, to its currency's step below, and never
+ * more than is left of what was paid. What no card can get back goes to the balance. Each time is of one loss, so what the provider shows as given for this one
  * was given by a database that was restored to before it (docs/adr/0040): it is not owed once more, also where another loss has taken it in by now.
  *
  * `periods`: the newest first. What one of them credits is that much less that an older one is worth; and what it is worth beyond
