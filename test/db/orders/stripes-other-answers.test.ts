@@ -14,7 +14,6 @@ import { startControlPlane, type ControlPlane } from "#test/harness/control-plan
 import { WEBHOOK_SECRET } from "#test/harness/stripe-in-process.ts";
 import {
   aPlacedOrder,
-  aProvisionedVm,
   aWorld,
   type AnOrder,
   SIZE,
