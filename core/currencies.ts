@@ -1,8 +1,9 @@
 /**
- * The currencies that Stripe takes payments in, in lower case as it writes them: the list that its own API answers to one it does not know
- * ("Stripe currently supports these currencies: ..."), and docs.stripe.com/currencies for what came since (`btn`, `ghs`, `sle`, `xcg`).
- * Left out of that list is what is no country's money any more (`eek`, `hrk`, `ltl`, `lvl`, `mro`, `sll`, `svc`, `vef`), and `usdc`, which
- * is no currency of ISO 4217.
+ * The currencies that Stripe takes payments in, in lower case as it writes them: the list that its API answers to one that it does not know
+ * ("Stripe currently supports these currencies: ..."), as programs quote it that got it, and `xcg`, which took the place of `ang` since.
+ * Left out of that list is what is no country's money any more (`eek`, `hrk`, `ltl`, `lvl`, `mro`, `sll`, `svc`, `vef`), and `usdc`, which is
+ * no currency of ISO 4217. Decimals, steps and least charges below are those of docs.stripe.com/currencies; several programs that name that page
+ * have copied the same figures from it.
  *
  * It is only added to: rows and documents of every age name them. What is sold in is another matter: that is what plans have prices in.
  */
