@@ -12,7 +12,8 @@ import {
 } from "#core/billing/payments.ts";
 import type { Billed, ChangedLine } from "#core/billing/price-changes.ts";
 import { z } from "zod";
-import { isCurrency, type Money } from "#core/money.ts";
+import { isCurrency } from "#core/currencies.ts";
+import type { Money } from "#core/money.ts";
 import type { Settled } from "#core/orders/order-price.ts";
 
 /** What Stripe's objects say, in the words of the port. */
@@ -29,7 +30,7 @@ const moneyOrNull = (minor: number, currency: string): Money | null =>
 export function money(minor: number, currency: string): Money {
   const amount = moneyOrNull(minor, currency);
   if (amount === null)
-    throw new ForeignCurrency(`Stripe answered in ${currency}, which we do not sell in`);
+    throw new ForeignCurrency(`Stripe answered in ${currency}, which is no currency that we know`);
   return amount;
 }
 

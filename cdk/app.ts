@@ -2,6 +2,7 @@ import path from "node:path";
 import { App } from "aws-cdk-lib";
 import flags from "aws-cdk-lib/recommended-feature-flags.json" with { type: "json" };
 import { z } from "zod";
+import { CURRENCIES } from "#core/currencies.ts";
 import { PublicKeyX } from "#core/contracts/public-key.ts";
 import { BerthStack } from "./berth-stack.ts";
 import { bundleFunctions, type FunctionBundles } from "./bundle/bundle.ts";
@@ -24,6 +25,7 @@ const Context = z.object({
   mailFrom: z.email().optional(),
   releaseKey: PublicKeyX.optional(),
   oneMayDestroy: z.literal("yes").optional(),
+  currency: z.enum(CURRENCIES).optional(),
   entranceKey: z.enum(ENTRANCE_KEYS).default("a"),
   domain: z
     .union([
@@ -55,6 +57,7 @@ export function createApp(props: {
     mailFrom: given("mailFrom"),
     releaseKey: given("releaseKey"),
     oneMayDestroy: given("oneMayDestroy"),
+    currency: given("currency"),
     entranceKey: given("entranceKey"),
     domain: { name: given("domainName"), certificateArn: given("certificateArn") },
   });

@@ -7,6 +7,7 @@ import { LambdaInvoke } from "aws-cdk-lib/aws-scheduler-targets";
 import { Secret } from "aws-cdk-lib/aws-secretsmanager";
 import { Trigger } from "aws-cdk-lib/triggers";
 import type { Construct } from "constructs";
+import type { Currency } from "#core/money.ts";
 import { acknowledgeFindings } from "./acknowledged-findings.ts";
 import { Alarms } from "./constructs/alarms.ts";
 import { BerthFunction } from "./constructs/berth-function.ts";
@@ -39,6 +40,8 @@ export type BerthStackProps = StackProps &
     releaseKey?: string | undefined;
     /** One member of staff alone may destroy what is a customer's; two unless given. */
     oneMayDestroy?: "yes" | undefined;
+    /** What is ordered in where nobody says; US dollars unless given. */
+    currency?: Currency | undefined;
   }>;
 
 /** The whole control plane of one stage (design §9). */
@@ -159,6 +162,7 @@ export class BerthStack extends Stack {
         each.function.addEnvironment("BERTH_RELEASE_KEY", props.releaseKey);
     if (props.oneMayDestroy !== undefined)
       api.function.addEnvironment("BERTH_ONE_MAY_DESTROY", props.oneMayDestroy);
+    if (props.currency !== undefined) api.function.addEnvironment("BERTH_CURRENCY", props.currency);
     const logInLogin = database.loginOf("LogIn");
     const logIn = new BerthFunction(this, "LogIn", {
       home: shared.home,

@@ -10,6 +10,9 @@ import {
 const ACTION = "act_0199f0a2b3c47d5e8f90a1b2c3d4e5f6";
 const VM = "vm_0199f0a2b3c47d5e8f90a1b2c3d4e5f6";
 const at = "2026-03-01T12:00:00.000Z";
+const of = (kind: string) => `${kind}_0199f0a2b3c47d5e8f90a1b2c3d4e5f6`;
+const ORDER =
+  `order create web-1 --plan ${of("plan")} --image ${of("img")} --location ${of("loc")}`.split(" ");
 const anAction = (over: object = {}) => ({
   id: ACTION,
   vmId: VM,
@@ -97,6 +100,7 @@ describe("what ends badly (6a item 7)", () => {
     [["vm", "list", "--limit", "-1"], "invalid_argument"],
     [["vm", "list", "extra"], "excess_arguments"],
     [["order", "create", "web-1"], "missing_mandatory_option_value"],
+    [[...ORDER, "--currency", "xxx"], "currency_unknown"],
     [["api", "GET", "//evil.test/x"], "path_invalid"],
     [["api", "POST", "/v1/tokens", "--data", "{"], "data_invalid"],
   ])("ends with 2 for a command line such as %j, and asks nobody", async (words, code) => {
@@ -317,6 +321,24 @@ it("what the API says more than this program knows is in --json", async () => {
   const { stdout } = await world.run(["action", "show", ACTION, "--json"]);
   expect(JSON.parse(stdout)).toMatchObject({ mood: "fine", type: "levitate" });
   expect((await world.run(["action", "show", ACTION])).stdout).toContain("type\tlevitate\n");
+});
+
+it.each([
+  [[], {}],
+  [["--currency", "KWD"], { currency: "kwd" }],
+])("an order with %j asks for %j", async (words, currency) => {
+  answers["POST /v1/orders"] = [422, aProblem("currency_not_sold", 422)];
+  const ran = await world.run([...ORDER, ...words]);
+  expect(ran.stderr).toContain("next: another --currency or plan: berth plan list shows");
+  const body = JSON.stringify({
+    planId: of("plan"),
+    imageId: of("img"),
+    locationId: of("loc"),
+    hostname: "web-1",
+    billingInterval: "month",
+    ...currency,
+  });
+  expect(world.asked[0]).toMatchObject({ init: { body } });
 });
 
 it("whatever the API has can be called as it is", async () => {

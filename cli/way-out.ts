@@ -32,6 +32,8 @@ const BY_CODE: Partial<Record<ProblemCode, string>> = {
   image_needs_more_memory: "a larger plan: berth plan list",
   image_needs_more_disk: "a larger plan: berth plan list",
   billing_interval_unavailable: "another --interval: berth plan list shows what a plan is sold by",
+  currency_fixed: "leave --currency out: the account pays in what it paid in first",
+  currency_not_sold: "another --currency or plan: berth plan list shows what each is sold in",
   ssh_key_missing: "--ssh-key FILE, or --password",
   ssh_key_invalid: "--ssh-key takes the file of a public key, such as ~/.ssh/id_ed25519.pub",
   order_open: "pay that order (berth order show), or --another orders one more",

@@ -1,5 +1,6 @@
 import type { Accounts } from "#core/accounts/accounts.ts";
 import type { PaymentProvider } from "#core/billing/price-changes.ts";
+import type { Currency } from "#core/money.ts";
 import type { UnpaidLimits } from "#core/orders/unpaid-limits.ts";
 import type { PlaneMetrics } from "#core/plane-metrics.ts";
 import type {
@@ -43,6 +44,8 @@ export type Settings = Readonly<{
   publicUrl: string;
   /** What may be held unpaid; `UNPAID_LIMITS` unless given. */
   unpaidLimits?: UnpaidLimits;
+  /** What is ordered in where nobody says, and the account has paid in none yet; `USUAL_CURRENCY` unless given. */
+  currency?: Currency | undefined;
   /** Whose signature agents' releases bear (`PublicKeyX`); left out: this installation signs none. */
   releaseKey?: string | undefined;
   /** One member of staff alone may destroy what is a customer's; two unless given (ADR 0048). */

@@ -12,6 +12,7 @@ import { createSqsQueues } from "#adapters/sqs.ts";
 import { createStripePayments } from "#adapters/stripe.ts";
 import { createStsHostCredentials } from "#adapters/sts.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
+import { CURRENCIES } from "#core/currencies.ts";
 import { PublicKeyX } from "#core/contracts/public-key.ts";
 import { ANSWER_HEADERS } from "#core/contracts/answer-headers.ts";
 import { PROBLEM_TYPE, problemDocument, STATUS_BY_CODE } from "#core/contracts/problem.ts";
@@ -48,6 +49,8 @@ export const Environment = z.object({
   BERTH_RELEASE_KEY: PublicKeyX.optional(),
   /** "yes": one member of staff alone may destroy what is a customer's; two unless set (ADR 0048). */
   BERTH_ONE_MAY_DESTROY: z.literal("yes").optional(),
+  /** What is ordered in where nobody says (ADR 0066). */
+  BERTH_CURRENCY: z.enum(CURRENCIES).optional(),
 });
 /** Of every Lambda that is called over HTTP: what CloudFront sends with each request. */
 const ENTRANCE = { BERTH_ENTRANCE_SECRET_ARN: z.string() };
@@ -147,6 +150,7 @@ async function createRuntime(): Promise<Deps> {
       intervals: INTERVALS,
       releaseKey: env.BERTH_RELEASE_KEY,
       oneMayDestroy: env.BERTH_ONE_MAY_DESTROY === "yes",
+      currency: env.BERTH_CURRENCY,
     },
   };
 }

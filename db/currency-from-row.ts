@@ -1,4 +1,4 @@
-import { isCurrency, type Currency } from "#core/money.ts";
+import { isCurrency, type Currency } from "#core/currencies.ts";
 
 /** Throws on one that we do not know: it would have been refused before it was written. */
 export function currencyFromRow(code: string): Currency {

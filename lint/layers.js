@@ -19,8 +19,8 @@ const FOLDERS = new Set([...Object.keys(LAYERS), ...ANY]);
 
 /** Folder → what of another folder it may import, where that is not all of it. */
 const ONLY = {
-  // The command line is a client like any other: it knows the API's wire, and decides nothing that Berth decides.
-  cli: { core: /^core\/(contracts\/|ids\.ts$|money\.ts$)/ },
+  // The command line is a client like any other: it knows the API's wire and how money reads, and decides nothing that Berth decides.
+  cli: { core: /^core\/(contracts\/|ids\.ts$|money(-text)?\.ts$)/ },
 };
 
 /** More for single files, each with its reason. */

@@ -18,6 +18,7 @@ import type { ChannelDeps, Deps, Settings } from "#commands/deps.ts";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 import { createMetricsRegistry } from "#core/metrics-registry.ts";
 import { PLANE_METRICS } from "#core/plane-metrics.ts";
+import type { Currency } from "#core/money.ts";
 import type { Log } from "#core/ports.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { ensureLogins, urlAs } from "#db/logins.ts";
@@ -56,6 +57,8 @@ export type StackOptions = Readonly<{
   releaseKey?: string | undefined;
   /** One member of staff alone may destroy what is a customer's; two when left out. */
   oneMayDestroy?: boolean;
+  /** What is ordered in where nobody says; the usual one when left out. */
+  currency?: Currency | undefined;
   sweepSeconds: number;
   /** For demos and tests: quicker, and gone with the folder. */
   throwaway: boolean;
@@ -199,6 +202,7 @@ async function start(
       intervals: options.intervals,
       releaseKey: options.releaseKey,
       oneMayDestroy: options.oneMayDestroy,
+      currency: options.currency,
     },
   };
   const logIns = createLogIns({

@@ -2,6 +2,8 @@ import { createWriteStream } from "node:fs";
 import { chmod, mkdir } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { isCurrency } from "#core/currencies.ts";
+import type { Currency } from "#core/money.ts";
 import { PublicKeyX } from "#core/contracts/public-key.ts";
 import { holdAlone } from "#host-agent/state/single-instance.ts";
 import { askedToStop, whenAsked } from "./asked-to-stop.ts";
@@ -25,6 +27,7 @@ environment
   BERTH_LOCAL_DIR   where everything is kept (.local)
   BERTH_RELEASE_KEY whose signature agents' releases bear, as the x of an Ed25519 key's JWK (none)
   BERTH_ONE_MAY_DESTROY "yes": one member of staff alone deletes a customer's VM; two unless set
+  BERTH_CURRENCY    what is ordered in where nobody says, such as eur (usd)
   BERTH_SMTP_URL    who takes mail, as smtps://user:password@host:465 (none: it is laid into a folder)
   BERTH_MAIL_FROM   whom mail is from; with BERTH_SMTP_URL
 `;
@@ -58,6 +61,11 @@ async function main(args: readonly string[]): Promise<void> {
 }
 
 /** Who takes mail, where somebody does. */
+function currencyFrom({ BERTH_CURRENCY: code }: NodeJS.ProcessEnv): Currency | undefined {
+  if (code === undefined || isCurrency(code)) return code;
+  throw new PlainError(`BERTH_CURRENCY is ${code}, which is no currency that Stripe takes`);
+}
+
 function smtpFrom({ BERTH_SMTP_URL: url, BERTH_MAIL_FROM: from }: NodeJS.ProcessEnv) {
   if (url === undefined) return undefined;
   if (!/^smtps?:\/\/\S+$/.test(url))
@@ -137,6 +145,7 @@ async function run(options: {
     intervals: { resyncSeconds: 15, usageSampleSeconds: 10, usageFlushSeconds: 20 },
     releaseKey: options.releaseKey,
     oneMayDestroy: process.env["BERTH_ONE_MAY_DESTROY"] === "yes",
+    currency: currencyFrom(process.env),
     smtp: smtpFrom(process.env),
     sweepSeconds: 10,
     throwaway: false,

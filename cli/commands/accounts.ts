@@ -1,7 +1,8 @@
 import { Role } from "#core/contracts/api/accounts.ts";
+import { moneyText } from "#core/money-text.ts";
 import type { Answered } from "../api/client.ts";
 import { accountId } from "../names.ts";
-import { listed as joined, money, NOTHING, when, yesNo } from "../output/format.ts";
+import { listed as joined, NOTHING, when, yesNo } from "../output/format.ts";
 import { columnsOf, toned, type Block } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import { INVOICE_COLUMNS, invoiceRow } from "./billing.ts";
@@ -29,7 +30,7 @@ const whoBlock = (account: Details): Block => ({
     ["since", when(account.createdAt)],
     ["closed", when(account.closedAt)],
     ...(account.money?.sums ?? []).map(
-      ({ paid, open }) => ["money", `${money(paid)} paid, ${money(open)} open`] as const,
+      ({ paid, open }) => ["money", `${moneyText(paid)} paid, ${moneyText(open)} open`] as const,
     ),
   ],
 });
@@ -218,7 +219,7 @@ export const accountCommands = [
             order.id,
             order.hostname,
             toned(order.state),
-            money(order.total),
+            moneyText(order.total),
             when(order.createdAt),
           ]),
         });

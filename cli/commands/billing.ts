@@ -1,5 +1,6 @@
 import type { Answered } from "../api/client.ts";
-import { money, NOTHING, when } from "../output/format.ts";
+import { moneyText } from "#core/money-text.ts";
+import { NOTHING, when } from "../output/format.ts";
 import { columnsOf, toned, type Block, type Column, type Cell } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import { command, required } from "./command.ts";
@@ -18,8 +19,8 @@ export const invoiceRow = (invoice: Invoice): readonly Cell[] => [
   invoice.id,
   invoice.number ?? NOTHING,
   toned(invoice.status),
-  money(invoice.total),
-  money(invoice.paid),
+  moneyText(invoice.total),
+  moneyText(invoice.paid),
   when(invoice.createdAt),
 ];
 
@@ -29,8 +30,8 @@ const blockOf = (invoice: Invoice): Block => ({
     ["id", invoice.id],
     ["number", invoice.number ?? NOTHING],
     ["status", toned(invoice.status)],
-    ["total", money(invoice.total)],
-    ["paid", money(invoice.paid)],
+    ["total", moneyText(invoice.total)],
+    ["paid", moneyText(invoice.paid)],
     ["order", invoice.orderId],
     ["made", when(invoice.createdAt)],
     ["page", invoice.hostedUrl ?? NOTHING],

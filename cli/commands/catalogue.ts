@@ -1,5 +1,6 @@
 import { listed, RANGE } from "../pages.ts";
-import { listed as joined, mib, money } from "../output/format.ts";
+import { moneyText } from "#core/money-text.ts";
+import { listed as joined, mib } from "../output/format.ts";
 import { columnsOf } from "../output/shown.ts";
 import { command } from "./command.ts";
 
@@ -36,7 +37,7 @@ export const catalogueCommands = [
               mib(plan.memoryMib),
               `${plan.diskGib} GiB`,
               mib(plan.trafficGib * 1024),
-              plan.prices.map((p) => `${money(p.amount)}/${p.interval}`).join(" "),
+              plan.prices.map((p) => `${moneyText(p.amount)}/${p.interval}`).join(" "),
               joined(plan.locations.filter((l) => l.available).map((l) => nameOf(l.locationId))),
               plan.id,
             ]),

@@ -1,9 +1,11 @@
 import { BillingInterval } from "#core/contracts/api/catalogue.ts";
+import { Currency } from "#core/money.ts";
+import { moneyText } from "#core/money-text.ts";
 import { OrderView } from "#core/contracts/api/orders.ts";
 import { readFile } from "node:fs/promises";
 import { Failure } from "../failure.ts";
 import { catalogueId, accountId, maybe } from "../names.ts";
-import { money, NOTHING, when } from "../output/format.ts";
+import { NOTHING, when } from "../output/format.ts";
 import { columnsOf, toned, type Block } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Answered } from "../api/client.ts";
@@ -20,7 +22,7 @@ const blockOf = (order: Order, checkoutUrl?: string): Block => ({
     ["state", toned(order.state)],
     ["host name", order.hostname],
     ["VM", order.vmId ?? NOTHING],
-    ["total", `${money(order.total)} a ${order.billingInterval}`],
+    ["total", `${moneyText(order.total)} a ${order.billingInterval}`],
     ["placed", when(order.createdAt)],
     ...(order.paidAt === null
       ? ([["pay until", when(order.expiresAt)]] as const)
@@ -63,6 +65,15 @@ async function watchOrder(session: Session, id: string, timeout: number | undefi
   return { order: seen, failed };
 }
 
+/** In either case: people write it in capitals. */
+function currencyOf(text: string): Currency {
+  const read = Currency.safeParse(text.toLowerCase());
+  if (read.success) return read.data;
+  throw new Failure("usage", "currency_unknown", `${text} is no currency`, {
+    wayOut: "berth plan list shows what each plan is sold in",
+  });
+}
+
 export const orderCommands = [
   command("order create", "Order a VM: prints the page where it is paid", {
     also: "vm create",
@@ -77,6 +88,9 @@ export const orderCommands = [
       }),
       location: required("a location's name or id", { names: "location", value: "location" }),
       interval: oneOf("how it is paid (month)", BillingInterval.options),
+      currency: optional("what it is paid in, such as eur (as the account pays)", {
+        value: "currency",
+      }),
       sshKey: several("the file of a public key; may be given again", {
         names: "file",
         value: "file",
@@ -90,6 +104,7 @@ export const orderCommands = [
       ...WATCH,
     },
     run: async (session, { hostname }, options) => {
+      const currency = options.currency === undefined ? undefined : currencyOf(options.currency);
       const [planId, imageId, locationId, sshKeys, userData] = await Promise.all([
         catalogueId(session, "plan", options.plan),
         catalogueId(session, "image", options.image),
@@ -106,6 +121,7 @@ export const orderCommands = [
           locationId,
           hostname,
           billingInterval: options.interval ?? "month",
+          ...(currency === undefined ? {} : { currency }),
           ...(sshKeys.length === 0 ? {} : { sshKeys }),
           ...(options.password ? { password: true } : {}),
           ...(userData === undefined ? {} : { userData }),
@@ -183,7 +199,7 @@ export const orderCommands = [
               order.id,
               order.hostname,
               toned(order.state),
-              money(order.total),
+              moneyText(order.total),
               when(order.createdAt),
               order.accountId,
             ]),

@@ -1,11 +1,12 @@
 import { BillingInterval } from "#core/contracts/api/catalogue.ts";
+import { moneyText } from "#core/money-text.ts";
 import { ChangePrice, PlanMigrationVmQuery } from "#core/contracts/api/plan-migrations.ts";
 import { ChangeWhen } from "#core/contracts/api/resizes.ts";
 import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
 import { byHash, FORCED } from "../forced.ts";
 import { accountId, catalogueId, hostId, maybe } from "../names.ts";
-import { money, NOTHING, size, when } from "../output/format.ts";
+import { NOTHING, size, when } from "../output/format.ts";
 import { columnsOf, toned, type Block, type Shown } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
@@ -71,7 +72,7 @@ const blocksOf = (m: Migration): readonly Block[] => [
         "how",
         m.totals.methods.map(({ method, vms }) => `${vms} ${howOf(method)}`).join(", ") || NOTHING,
       ],
-      ["dearer by", m.totals.differences.map(money).join(", ") || NOTHING],
+      ["dearer by", m.totals.differences.map(moneyText).join(", ") || NOTHING],
       [
         "refused for",
         m.totals.refusals.map(({ code, vms }) => `${code} (${vms})`).join(", ") || NOTHING,
@@ -87,7 +88,7 @@ const effectsOf = (m: Migration): readonly string[] => {
   return [
     `${vms.waiting} VMs come to version ${m.to.version}${m.when === "now" ? "" : ", each at its renewal"}`,
     ...totals.methods.map(({ method, vms: n }) => `${n} of them by ${howOf(method)}`),
-    ...totals.differences.map((of) => `their prices rise by ${money(of)} in all`),
+    ...totals.differences.map((of) => `their prices rise by ${moneyText(of)} in all`),
     ...(vms.refused === 0 ? [] : [`${vms.refused} VMs stay as they are: they are refused`]),
     ...(m.announceDays === 0
       ? ["nobody is told before"]
@@ -281,7 +282,7 @@ export const planMigrationCommands = [
               `${vm.toDiskGib} GiB`,
               howOf(vm.method),
               vm.toHost?.name ?? NOTHING,
-              vm.difference === null ? NOTHING : money(vm.difference),
+              vm.difference === null ? NOTHING : moneyText(vm.difference),
               vm.actionId ?? vm.moveActionId ?? NOTHING,
               vm.detail ?? (vm.refusals.join(", ") || NOTHING),
             ]),

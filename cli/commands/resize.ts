@@ -1,10 +1,11 @@
 import { BillingInterval } from "#core/contracts/api/catalogue.ts";
+import { moneyText } from "#core/money-text.ts";
 import { ChangeBilling, ChangeWhen } from "#core/contracts/api/resizes.ts";
 import type { Answered } from "../api/client.ts";
 import { Failure } from "../failure.ts";
 import { byHash, FORCED } from "../forced.ts";
 import { catalogueId, vmId } from "../names.ts";
-import { money, NOTHING, size, when } from "../output/format.ts";
+import { NOTHING, size, when } from "../output/format.ts";
 import { columnsOf, type Block, type Shown } from "../output/shown.ts";
 import type { Session } from "../session.ts";
 import { WATCH } from "../watch.ts";
@@ -18,7 +19,7 @@ type Refusals = Quoted["refusals"];
 type Price = Quote["recurring"]["before"];
 
 const priceOf = (price: Price): string =>
-  price === null ? NOTHING : `${money(price.amount)} a ${price.interval}`;
+  price === null ? NOTHING : `${moneyText(price.amount)} a ${price.interval}`;
 const downFor = (method: string, seconds: number): string =>
   seconds === 0 ? `${method}, without being down` : `${method}, down for ${seconds} s`;
 
@@ -31,8 +32,8 @@ const quoteBlocks = (quote: Quote): readonly Block[] => [
       ["then", size(quote.to.size)],
       ["made", quote.when === "now" ? "now" : `at the renewal, ${when(quote.appliesAt)}`],
       ["how", downFor(quote.method, quote.downSeconds)],
-      ["due now", quote.dueNow === null ? NOTHING : money(quote.dueNow)],
-      ["to the balance", quote.credit === null ? NOTHING : money(quote.credit)],
+      ["due now", quote.dueNow === null ? NOTHING : moneyText(quote.dueNow)],
+      ["to the balance", quote.credit === null ? NOTHING : moneyText(quote.credit)],
       ["price now", priceOf(quote.recurring.before)],
       ["price then", priceOf(quote.recurring.after)],
       ["good until", when(quote.expiresAt)],
@@ -46,7 +47,7 @@ const quoteBlocks = (quote: Quote): readonly Block[] => [
           columns: columnsOf("LINE!", "AMOUNT!", "FROM", "UNTIL"),
           rows: quote.lines.map((line) => [
             line.kind,
-            money(line.amount),
+            moneyText(line.amount),
             when(line.from),
             when(line.until),
           ]),
@@ -119,7 +120,7 @@ async function resizeOwn(session: Session, vm: string, options: Options): Promis
         next: `berth vm resize ${vm} --quote ${quote.id}`,
       };
     if (!yes) await session.explain(blocks);
-    const due = quote.dueNow === null ? "" : ` for ${money(quote.dueNow)} now`;
+    const due = quote.dueNow === null ? "" : ` for ${moneyText(quote.dueNow)} now`;
     await session.confirm(`Resize ${vm}${due}?`, yes);
     quoteId = quote.id;
   }
@@ -205,8 +206,8 @@ export const resizeCommands = [
             rows: value.options.map((option) => [
               option.planName,
               priceOf(option.price),
-              option.difference === null ? NOTHING : money(option.difference),
-              option.dueNow === null ? NOTHING : money(option.dueNow),
+              option.difference === null ? NOTHING : moneyText(option.difference),
+              option.dueNow === null ? NOTHING : moneyText(option.dueNow),
               option.when ?? NOTHING,
               option.method === null ? NOTHING : downFor(option.method, option.downSeconds ?? 0),
               option.refusals.map(({ code }) => code).join(", ") || NOTHING,

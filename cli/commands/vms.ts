@@ -1,15 +1,8 @@
 import type { Answered } from "../api/client.ts";
+import { moneyText } from "#core/money-text.ts";
 import { Failure } from "../failure.ts";
 import { accountId, catalogueId, hostId, maybe, vmId } from "../names.ts";
-import {
-  bytes,
-  cpuSeconds,
-  listed as joined,
-  money,
-  NOTHING,
-  size,
-  when,
-} from "../output/format.ts";
+import { bytes, cpuSeconds, listed as joined, NOTHING, size, when } from "../output/format.ts";
 import { columnsOf, toned, type Block, type Column } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
@@ -67,7 +60,7 @@ export const vmBlock = (vm: Vm): Block => ({
     ["plan", `${vm.planId}, version ${vm.planVersion}`],
     ["image", vm.imageId],
     ["location", vm.locationId],
-    ["price", vm.price === null ? NOTHING : `${money(vm.price.amount)} a ${vm.price.interval}`],
+    ["price", vm.price === null ? NOTHING : `${moneyText(vm.price.amount)} a ${vm.price.interval}`],
     ["paid until", when(vm.entitledUntil)],
     ["order", vm.orderId ?? NOTHING],
     ["made", when(vm.createdAt)],

@@ -1,5 +1,3 @@
-import type { MoneyView } from "#core/money.ts";
-
 /* How values read. What comes from the API is anybody's text: what would move a terminal's cursor, or hide behind other text, is not written. */
 
 /** Controls (tabs and line ends too), halves of characters, and marks that turn the direction of writing. */
@@ -11,13 +9,6 @@ export const NOTHING = "-";
 /** `2026-03-01 12:00:00Z` of an instant of the API's. */
 export const when = (instant: string | null | undefined): string =>
   instant == null ? NOTHING : instant.replace("T", " ").replace(/\.\d+Z$/, "Z");
-
-/** `12.50 USD`: all currencies have two decimal places (`core/money.ts`). */
-export function money({ minor, currency }: MoneyView): string {
-  const digits = minor.replace("-", "").padStart(3, "0");
-  const sign = minor.startsWith("-") ? "-" : "";
-  return `${sign}${digits.slice(0, -2)}.${digits.slice(-2)} ${currency.toUpperCase()}`;
-}
 
 const STEP = 1024n;
 const UNITS = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;

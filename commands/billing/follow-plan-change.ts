@@ -241,8 +241,9 @@ async function pricesOf(
   const { planId, planVersion, price } = change.to;
   if (price === null || price.interval === "hour")
     throw new Error(`change ${change.id} is to a price that no subscription has`);
-  const { interval } = price;
-  const toPriceId = await priceAtProvider(deps, { planId, planVersion, interval });
+  const { interval, amount } = price;
+  const { currency } = amount;
+  const toPriceId = await priceAtProvider(deps, { planId, planVersion, interval, currency });
   return { fromPriceId: billed.priceId, toPriceId };
 }
 

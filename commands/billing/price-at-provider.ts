@@ -1,3 +1,4 @@
+import type { Currency } from "#core/money.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import {
   loadPlan,
@@ -7,20 +8,28 @@ import {
 } from "#db/catalogue/catalogue.ts";
 import type { Deps } from "#commands/deps.ts";
 
-export const priceFor = (plan: Plan, interval: BillingInterval): PlanPrice | undefined =>
-  plan.prices.find((price) => price.interval === interval);
+export const priceFor = (
+  plan: Plan,
+  { interval, currency }: Readonly<{ interval: BillingInterval; currency: Currency }>,
+): PlanPrice | undefined =>
+  plan.prices.find((price) => price.interval === interval && price.amount.currency === currency);
 
 /** A price of a plan's version as the provider calls it; made there when nobody has needed it before. */
 export async function priceAtProvider(
   deps: Pick<Deps, "db" | "payments">,
-  of: Readonly<{ planId: string; planVersion: number; interval: "month" | "year" }>,
+  of: Readonly<{
+    planId: string;
+    planVersion: number;
+    interval: "month" | "year";
+    currency: Currency;
+  }>,
 ): Promise<string> {
-  const { interval } = of;
+  const { interval, currency } = of;
   const plan = await loadPlan(deps.db, of);
-  const price = priceFor(plan, interval);
+  const price = priceFor(plan, of);
   if (!price)
     throw new Error(
-      `version ${of.planVersion} of plan ${of.planId} has no price by the ${interval}`,
+      `version ${of.planVersion} of plan ${of.planId} has no price by the ${interval} in ${currency}`,
     );
   if (price.stripePriceId !== null) return price.stripePriceId;
   const stripeId = await deps.payments.ensurePrice({

@@ -165,8 +165,10 @@ async function previewOf(
   if (billed === null || how === null || own === null) return null;
   const { planId, planVersion } = to;
   const interval = to.price?.interval ?? "hour";
-  if (interval === "hour") throw new Error("a course of a price by the hour");
-  const priceId = await priceAtProvider(deps, { planId, planVersion, interval });
+  if (to.price === null || interval === "hour")
+    throw new Error("a course of no price, or of one by the hour");
+  const { currency } = to.price.amount;
+  const priceId = await priceAtProvider(deps, { planId, planVersion, interval, currency });
   return deps.payments.previewChange({ subscriptionId: billed.subscriptionId, priceId, at, how });
 }
 

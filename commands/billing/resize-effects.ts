@@ -1,6 +1,6 @@
 import type { MachineSize, Quote } from "#core/billing/quote.ts";
 import type { ServicePrice } from "#core/billing/service.ts";
-import type { Money } from "#core/money.ts";
+import { moneyText } from "#core/money-text.ts";
 
 /** What a change comes to, in words for whoever is about to make it. */
 export const effectsOf = (quote: Quote): readonly string[] => [
@@ -29,8 +29,8 @@ function ofMoney({ from, to, dueNow, credit, billing, order }: Quote): readonly 
     ...(billing === "none"
       ? ["it counts from the next period on: nothing is charged for this one"]
       : []),
-    ...(dueNow.minor > 0n ? [`${amount(dueNow)} are due now`] : []),
-    ...(credit.minor > 0n ? [`${amount(credit)} go to the customer's balance`] : []),
+    ...(dueNow.minor > 0n ? [`${moneyText(dueNow)} are due now`] : []),
+    ...(credit.minor > 0n ? [`${moneyText(credit)} go to the customer's balance`] : []),
     ...(order === "pay_first" ? ["nothing is done to the machine before that is paid"] : []),
   ];
 }
@@ -44,10 +44,4 @@ const machine = ({ vcpus, memoryMib, diskGib, bandwidthMbit, diskIops }: Machine
     diskIops === null ? "no limit of IOPS" : `${diskIops} IOPS`,
   ].join(", ");
 
-const price = ({ interval, amount: of }: ServicePrice): string => `${amount(of)} a ${interval}`;
-
-/** All currencies of ours have two decimal places. */
-const amount = ({ minor, currency }: Money): string => {
-  const cents = (minor < 0n ? -minor : minor).toString().padStart(3, "0");
-  return `${minor < 0n ? "-" : ""}${cents.slice(0, -2)}.${cents.slice(-2)} ${currency.toUpperCase()}`;
-};
+const price = ({ interval, amount: of }: ServicePrice): string => `${moneyText(of)} a ${interval}`;

@@ -3,8 +3,9 @@ import { decideCourse, dueOf, type Course } from "#core/billing/decide-quote.ts"
 import { differenceOf } from "#core/billing/plan-migration.ts";
 import type { Bought } from "#core/billing/quote.ts";
 import type { Refused } from "#core/billing/quote-refusals.ts";
-import type { ServicePrice } from "#core/billing/service.ts";
+import { priceOf, type ServicePrice } from "#core/billing/service.ts";
 import type { Money } from "#core/money.ts";
+import { BILLING_INTERVALS } from "#core/orders/order.ts";
 import { ok, type Refusal, type Result } from "#core/result.ts";
 import { listPlans, type Plan } from "#db/catalogue/catalogue.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -25,8 +26,8 @@ export type ResizeOption = Readonly<{
 }>;
 
 /**
- * Every plan on sale, by each of its intervals, and whether the VM could become that. The provider is asked once, whatever their
- * number, and shows no figures of its own: a quote does.
+ * Every plan on sale, by each of its intervals, in the currency that the VM is paid in if it is sold in that, and whether the VM
+ * could become that. The provider is asked once, whatever their number, and shows no figures of its own: a quote does.
  */
 export async function showResizeOptions(
   deps: Pick<Deps, "db" | "clock" | "payments">,
@@ -39,9 +40,10 @@ export async function showResizeOptions(
   const now = deps.clock.now();
   const state = stateOf(found.value, now);
   const current = state.bought;
+  const currency = current.price?.amount.currency ?? null;
   const options = plans.flatMap((plan) =>
-    plan.prices
-      .filter(({ interval }) => interval !== "hour")
+    BILLING_INTERVALS.filter((interval) => interval !== "hour")
+      .flatMap((interval) => priceOf(plan.prices, interval, currency) ?? [])
       .map((price): ResizeOption => {
         const asked = { target: targetOf(plan), interval: price.interval, keepDisk: false };
         const decided = decideCourse(state, { ...asked, staff: null }, billed, now);

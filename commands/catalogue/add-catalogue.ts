@@ -1,6 +1,7 @@
 import type { AddImage, AddPlan, AddPlanVersion } from "#core/contracts/api/catalogue.ts";
 import { LIMITS, PLATFORMS, withinLimits } from "#core/hosts/limits.ts";
-import type { VmSize } from "#core/vms/vm.ts";
+import { stepOf } from "#core/currencies.ts";
+import { isOnStep } from "#core/money.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { insertImage, insertLocation, insertPlan, type Sold } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
@@ -15,16 +16,30 @@ export async function addPlan(
   deps: Deps,
   by: Actor,
   plan: AddPlan,
-): Promise<Result<{ id: string }, NameTaken | Refusal<"plan_beyond_limits">>> {
-  if (!isOfAnyPlatform(plan))
-    return refuse("plan_beyond_limits", "no hypervisor supports a VM of this size");
+): Promise<Result<{ id: string }, NameTaken | UnfitPlan>> {
+  const unfit = whyUnfit(plan);
+  if (unfit) return unfit;
   return add(deps, by, "plan", plan.name, "plans_name_key", (tx, id, now) =>
     insertPlan(tx, { id, name: plan.name, available: true, ...soldAs(plan, deps.ids.newId) }, now),
   );
 }
 
-export const isOfAnyPlatform = (size: VmSize): boolean =>
-  PLATFORMS.some((p) => withinLimits(size, LIMITS[p]));
+type UnfitPlan = Refusal<"plan_beyond_limits" | "price_off_step">;
+
+/** Why nobody could have it, or pay for it; null: nothing stands against it. */
+export function whyUnfit(plan: AddPlanVersion): Result<never, UnfitPlan> | null {
+  if (!PLATFORMS.some((p) => withinLimits(plan, LIMITS[p])))
+    return refuse("plan_beyond_limits", "no hypervisor supports a VM of this size");
+  const wrong = plan.prices
+    .map(({ amountMinor, currency }) => ({ minor: BigInt(amountMinor), currency }))
+    .find((amount) => !isOnStep(amount));
+  return wrong === undefined
+    ? null
+    : refuse(
+        "price_off_step",
+        `${wrong.minor} is no amount of ${wrong.currency}: it has to be a multiple of ${stepOf(wrong.currency)}`,
+      );
+}
 
 /** What staff ask to sell, as a version of a plan. */
 export const soldAs = (

@@ -5,7 +5,7 @@ import { insertPlanVersion, lockPlan, type Sold } from "#db/catalogue/catalogue.
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { isOfAnyPlatform, soldAs } from "./add-catalogue.ts";
+import { soldAs, whyUnfit } from "./add-catalogue.ts";
 
 /**
  * Sells a plan as another from now on. Orders and VMs name the version that they are of, so none of them changes; an order
@@ -16,9 +16,11 @@ export async function addPlanVersion(
   by: Actor,
   planId: string,
   wanted: AddPlanVersion,
-): Promise<Result<{ version: number }, Refusal<"plan_not_found" | "plan_beyond_limits">>> {
-  if (!isOfAnyPlatform(wanted))
-    return refuse("plan_beyond_limits", "no hypervisor supports a VM of this size");
+): Promise<
+  Result<{ version: number }, Refusal<"plan_not_found" | "plan_beyond_limits" | "price_off_step">>
+> {
+  const unfit = whyUnfit(wanted);
+  if (unfit) return unfit;
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {
     const newest = await lockPlan(tx, planId);

@@ -114,7 +114,7 @@ const claimOf = (deps: Deps, { messageId, taken }: Taken) => ({
 
 /**
  * What a delivery is about; undefined when it is nothing of ours: another account's or mode's object, one that was deleted
- * since, or money in a currency that we do not sell in. It would be looked for in vain for ever.
+ * since, or money in a currency that we do not know. It would be looked for in vain for ever.
  */
 async function unlessForeign<T>(deps: Deps, look: Promise<T>): Promise<T | undefined> {
   try {

@@ -6,6 +6,7 @@ import { toWireId } from "#core/ids.ts";
 import type { Currency } from "#core/money.ts";
 import { networkOf } from "#core/network/caller-network.ts";
 import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
+import { USUAL_CURRENCY } from "#core/orders/choose-currency.ts";
 import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
 import type { Order } from "#core/orders/order.ts";
 import {
@@ -36,9 +37,10 @@ import {
 import { lockNetworkHolds, ranOutSince } from "#db/orders/newcomers-holds.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { priceAtProvider, priceFor } from "#commands/billing/price-at-provider.ts";
+import { priceAtProvider } from "#commands/billing/price-at-provider.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
 import { takePlace, type NoPlaceCode } from "#commands/hosts/take-place.ts";
+import { priceOfOrder, type PriceRefusalCode } from "./price-of-order.ts";
 import { readUserData } from "./read-user-data.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
@@ -60,7 +62,7 @@ export type PlaceOrderRefusal = Refusal<
   | "plan_not_found"
   | "image_not_found"
   | "location_not_found"
-  | "billing_interval_unavailable"
+  | PriceRefusalCode
   | "image_needs_more_memory"
   | "image_needs_more_disk"
   | NoPlaceCode
@@ -115,7 +117,8 @@ export async function placeOrder(
       const limits = deps.settings.unpaidLimits ?? UNPAID_LIMITS;
       const by = await mayHold(tx, { accountId, unpaid, limits, ...input }, at.now);
       if (!by.ok) return by;
-      return holdOrder(tx, { orderId, accountId, wanted: wanted.value, ...by.value }, at);
+      const usual = deps.settings.currency ?? USUAL_CURRENCY;
+      return holdOrder(tx, { orderId, accountId, wanted: wanted.value, usual, ...by.value }, at);
     },
   );
   if (!held.ok) return held;
@@ -141,6 +144,7 @@ function wantedOf(request: PlaceOrder): Result<Wanted, PlaceOrderRefusal> {
     locationId,
     hostname,
     billingInterval,
+    currency: request.currency ?? null,
     sshKeys: request.sshKeys ?? [],
     userData: userData.value,
     rootPassword: request.password ?? false,
@@ -199,7 +203,7 @@ type By = Readonly<{ newcomersOneIn: number | undefined; network: string | null 
 
 async function holdOrder(
   tx: Tx,
-  asked: { orderId: string; accountId: string; wanted: Wanted } & By,
+  asked: { orderId: string; accountId: string; wanted: Wanted; usual: Currency } & By,
   at: { now: Date; newId: () => string },
 ): Promise<Result<Held, PlaceOrderRefusal>> {
   const { orderId, accountId, wanted, newcomersOneIn, network } = asked;
@@ -209,13 +213,9 @@ async function holdOrder(
   if (!image?.available) return refuse("image_not_found", "no such image is offered");
   if (!(await loadLocation(tx, wanted.locationId)))
     return refuse("location_not_found", "no such location");
-  const price = priceFor(plan, wanted.billingInterval);
-  // By the hour is billed by usage, which is not sold yet; a price for it may be there already.
-  if (!price || wanted.billingInterval === "hour")
-    return refuse(
-      "billing_interval_unavailable",
-      `${plan.name} is not sold by the ${wanted.billingInterval}`,
-    );
+  const priced = await priceOfOrder(tx, plan, asked);
+  if (!priced.ok) return priced;
+  const price = priced.value;
   if (plan.size.memoryMib < image.minMemoryMib)
     return refuse("image_needs_more_memory", `${image.name} needs ${image.minMemoryMib} MiB`);
   if (plan.size.diskGib < image.minDiskGib)

@@ -373,6 +373,15 @@ describe("what is not paid to us", () => {
   });
 });
 
+test("of several prices for the interval, a change is to the one in the currency that is paid in", () => {
+  const inOthers = (["eur", "usd", "jpy"] as const).map((currency) => ({
+    interval: "month" as const,
+    amount: { minor: 2000n, currency },
+  }));
+  const { to } = courseOf({}, { target: { prices: inOthers } });
+  expect(to.price).toEqual({ interval: "month", amount: { minor: 2000n, currency: "usd" } });
+});
+
 describe("no quote", () => {
   const REFUSED: readonly [QuoteRefusal, StateOver, Asking, Partial<Billed>][] = [
     ["same_plan", {}, { target: OWN }, {}],

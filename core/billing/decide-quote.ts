@@ -5,7 +5,7 @@ import { netOf, prorate, type Proration } from "./proration.ts";
 import { QUOTE_LIFE_MS, type Bought, type Downgrade, type Quote } from "./quote.ts";
 import { sameMachine, whyNoQuote, type KnownBilled, type Refused } from "./quote-refusals.ts";
 import type { ResizeAsked, ResizeState, ResizeTarget } from "./resize.ts";
-import type { ServicePrice } from "./service.ts";
+import { priceOf, type ServicePrice } from "./service.ts";
 
 /** How a change would go. */
 export type Course = Readonly<
@@ -181,7 +181,9 @@ function sideOf(
   const isKept = bought.price !== null && (staff?.price === "keep" || (isSame && isPriceKept));
   const price = isKept
     ? bought.price
-    : (target.prices.find((p) => p.interval === wanted && p.interval !== "hour") ?? null);
+    : wanted === "hour"
+      ? null
+      : priceOf(target.prices, wanted, bought.price?.amount.currency ?? null);
   if (bought.price !== null && price === null) return null;
   const disk = keepDisk ? bought.machine.diskGib : target.size.diskGib;
   const { vcpus, memoryMib } = target.size;

@@ -127,6 +127,29 @@ describe("what is owed", () => {
   });
 
   test.each([
+    ["jpy", 100n, 33n],
+    ["kwd", 1000n, 330n],
+    ["isk", 100_000n, 33_300n],
+    // Less than a step is worth nothing that could be sent.
+    ["isk", 200n, 0n],
+  ] as const)("in %s is rounded to its step below: a third of %s is %s", (currency, minor, is) => {
+    const third = { way: "balance", from: day(1), until: day(11) } as const;
+    const of = aPeriod({
+      total: { minor, currency },
+      parts: [{ from: day(1), until: day(31), minor }],
+    });
+    expect(minors(third, [of]).map(([, , given]) => given)).toEqual(is === 0n ? [] : [is]);
+  });
+
+  test("is on the step also where what is left of the invoice is not, by its tax", () => {
+    const of = aPeriod({ total: { minor: 1005n, currency: "kwd" } });
+    const whole = { way: "balance", from: day(1), until: day(31) } as const;
+    expect(
+      minors(whole, [{ ...of, parts: [{ from: day(1), until: day(31), minor: 1010n }] }]),
+    ).toEqual([["balance", "cus_1", 1000n]]);
+  });
+
+  test.each([
     { name: "went back already", period: { refunded: 500n }, given: NONE, is: [400n] },
     {
       name: "is credit already",

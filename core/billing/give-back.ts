@@ -1,4 +1,4 @@
-import type { Money } from "#core/money.ts";
+import { shareOf, type Money } from "#core/money.ts";
 import type { OrderState } from "#core/orders/order.ts";
 import type { PaidPeriod } from "./payments.ts";
 
@@ -54,8 +54,8 @@ export function whatToSettle(
 }
 
 /**
- * What is owed for a time that was paid and could not be used: of each invoice its share, to the cent below, and never more than
- * is left of what was paid. What no card can get back goes to the balance. Each time is of one loss, so what the provider shows as given for this one
+ * What is owed for a time that was paid and could not be used: of each invoice its share, to its currency's step below, and never
+ * more than is left of what was paid. What no card can get back goes to the balance. Each time is of one loss, so what the provider shows as given for this one
  * was given by a database that was restored to before it (docs/adr/0040): it is not owed once more, also where another loss has taken it in by now.
  *
  * `periods`: the newest first. What one of them credits is that much less that an older one is worth; and what it is worth beyond
@@ -74,11 +74,13 @@ export function owedFor(
       .reduce((begin, given) => later(begin, given.until), later(time.from, period.from));
     if (from >= until) return [];
     const { total, charged, refunded } = period;
-    const worth = shareOf(period, from, until) + carried;
+    const worth = worthOf(period, from, until) + carried;
     const paid = total.minor > 0n ? total.minor : 0n;
     carried = worth < 0n ? worth : worth - least(worth, paid);
     const given = givenOf(period.invoiceId);
-    const minor = least(worth, total.minor - refunded - given.unseen);
+    const left = least(worth, total.minor - refunded - given.unseen);
+    // What is left may be between two steps, by tax; nothing that is can be sent back.
+    const minor = shareOf({ minor: left, currency: total.currency }, 1n, 1n, "below");
     if (minor <= 0n) return [];
     const byCard =
       time.way === "card" && minor <= charged - refunded - given.unseenByCard
@@ -98,15 +100,15 @@ export function owedFor(
   });
 }
 
-/** What an invoice asked for this time: of each of its parts the share that lies in it, to the cent below. */
-const shareOf = ({ parts }: PaidPeriod, from: Date, until: Date): bigint =>
+/** What an invoice asked for this time: of each of its parts the share that lies in it, to the step below. */
+const worthOf = ({ parts, total: { currency } }: PaidPeriod, from: Date, until: Date): bigint =>
   parts.reduce((sum, part) => {
     const begin = +later(part.from, from);
     const end = Math.min(+part.until, +until);
     if (begin >= end) return sum;
-    return sum + floorDivide(part.minor * BigInt(end - begin), BigInt(+part.until - +part.from));
+    const whole = BigInt(+part.until - +part.from);
+    return sum + shareOf({ minor: part.minor, currency }, BigInt(end - begin), whole, "below");
   }, 0n);
 
-const floorDivide = (a: bigint, b: bigint): bigint => (a < 0n && a % b !== 0n ? a / b - 1n : a / b);
 const later = (a: Date, b: Date): Date => (a > b ? a : b);
 const least = (a: bigint, b: bigint): bigint => (a < b ? a : b);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, test } from "vitest";
-import { CURRENCIES } from "#core/money.ts";
+import { CURRENCIES } from "#core/currencies.ts";
 import type { Money } from "#core/money.ts";
 import { creditGiven, paymentReceived, refundMade, refundReversed } from "./ledger.ts";
 

@@ -71,7 +71,7 @@ export type RefundState = Readonly<{
   orderId: string | null;
   /** The payment that it gives back. */
   paymentId: string | null;
-  /** null: it never was in our books, being nothing, or in a currency that we do not sell in. */
+  /** null: it never was in our books, being nothing, or in a currency that we do not know. */
   amount: Money | null;
   /** One that succeeded may still fail: the bank sends it back up to 30 days later (docs.stripe.com/refunds). */
   status: "succeeded" | "pending" | "failed";
@@ -119,12 +119,12 @@ export type CheckoutState = Readonly<{
   status: "open" | "complete" | "expired";
   /** Paid, or nothing was to pay. A session may be complete before: a bank debit settles days later, or fails. */
   paid: boolean;
-  /** What it comes to, and what was taken of that so far; null: in a currency that we do not sell in. */
+  /** What it comes to, and what was taken of that so far; null: in a currency that we do not know. */
   settled: Settled | null;
   orderId: string | null;
   subscription: SubscriptionState | null;
   invoiceId: string | null;
-  /** null also while its currency is one that we do not sell in. */
+  /** null also while its currency is one that we do not know. */
   invoice: InvoiceState | null;
 }>;
 
@@ -179,7 +179,7 @@ export class UnknownToProvider extends Error {
   override name = "UnknownToProvider";
 }
 
-/** What is not ours to book: an amount in a currency that we do not sell in. */
+/** What is not ours to book: an amount in a currency that we do not know. */
 export class ForeignCurrency extends Error {
   override name = "ForeignCurrency";
 }

@@ -1,8 +1,8 @@
 import type { ActionErrorCode } from "#core/vms/action.ts";
 import type { ChangeMachine } from "#core/vms/change-machine.ts";
 import type { ChangeMoney } from "./change-money.ts";
+import { leastChargeOf } from "#core/currencies.ts";
 import type { Money } from "#core/money.ts";
-import { LEAST_CHARGE_MINOR } from "./price-changes.ts";
 import type { Quote } from "./quote.ts";
 
 /** For how long a change waits for its payment, with a page to confirm it on or to pay with another card. */
@@ -123,7 +123,10 @@ export const paidByPage = ({
   paysBy,
   dueNow,
 }: Pick<PlanChange, "order" | "paysBy" | "dueNow">): Money | null =>
-  order === "pay_first" && paysBy === "other" && dueNow && dueNow.minor >= LEAST_CHARGE_MINOR
+  order === "pay_first" &&
+  paysBy === "other" &&
+  dueNow &&
+  dueNow.minor >= leastChargeOf(dueNow.currency)
     ? dueNow
     : null;
 

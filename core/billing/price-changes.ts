@@ -94,7 +94,7 @@ export type PriceChangeState =
 
 /** A page where what a change comes to is paid once, before the price is changed. */
 export type ChangePage = Readonly<{
-  /** At least `LEAST_CHARGE_MINOR`. */
+  /** At least `leastChargeOf` its currency. */
   amount: Money;
   /** Of the subscription that is changed: a refund of the payment is booked there. */
   orderId: string;
@@ -103,9 +103,6 @@ export type ChangePage = Readonly<{
   cancelUrl: string;
   expiresAt: Date;
 }>;
-
-/** The least that is taken as a payment of its own, in the currencies that we sell in. Less goes to the next invoice. */
-export const LEAST_CHARGE_MINOR = 50n;
 
 type OfChange = Readonly<{ changeId: string; subscriptionId: string; paysBy: Billed["paysBy"] }>;
 

@@ -48,11 +48,13 @@ describe("by hand", () => {
     const whole = BigInt(row.price);
     // What the coupon took off the whole price, rounded.
     const off =
-      coupon === undefined
-        ? 0n
-        : "percent_off" in coupon
-          ? BigInt(Math.round((row.price * coupon.percent_off) / 100))
-          : BigInt(coupon.amount_off);
+      row.off !== undefined
+        ? BigInt(row.off)
+        : coupon === undefined
+          ? 0n
+          : "percent_off" in coupon
+            ? BigInt(Math.round((row.price * coupon.percent_off) / 100))
+            : BigInt(coupon.amount_off);
     return aBilled({
       period,
       price: { interval: row.interval, amount: money(row, row.price) },

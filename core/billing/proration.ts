@@ -1,4 +1,5 @@
-import type { Money } from "#core/money.ts";
+import { stepOf } from "#core/currencies.ts";
+import { shareOf, type Money } from "#core/money.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Billed, ChangedLine, ChangePreview, Debit } from "./price-changes.ts";
 import type { QuoteRefusal } from "./quote.ts";
@@ -26,8 +27,8 @@ export const netOf = ({ amount, discount }: Pick<ChangedLine, "amount" | "discou
  * follows what was debited, with the discount of then, whatever the price is by now; the debit is of the new price, with the
  * discount of now. Another interval begins a new cycle from the instant on, at the whole price.
  *
- * Each line is rounded by itself, halves away from zero, after its discount. Stripe's pages say that it prorates to the second,
- * and not how it rounds: so its own figure may be a minor unit away (`compareWithPreview`).
+ * Each line is rounded by itself to its currency's step, halves away from zero, after its discount. Stripe's pages say that it prorates to the second,
+ * and not how it rounds: so its own figure may be a step away (`compareWithPreview`).
  *
  * A period that is not paid earns no credit: it is refused. So is an instant that is not in the present period, or is before
  * what was debited last.
@@ -65,7 +66,7 @@ export function prorate(
 
 /**
  * Whether the provider's figures are ours, line by line, before tax and balance. Theirs hold (`lines`); `differsBy`: how many
- * minor units more they come to. More than one unit in any line, a line too many or too few, or a total that is not that of the
+ * minor units more they come to. More than one step of the currency in any line, a line too many or too few, or a total that is not that of the
  * lines: refused.
  */
 export function compareWithPreview(
@@ -83,7 +84,8 @@ export function compareWithPreview(
   });
   // What comes to nothing may be shown or left out.
   for (const left of theirs) pairs.push([0n, netOf(left)]);
-  const wrong = pairs.find(([ours, others]) => ours - others > 1n || others - ours > 1n);
+  const step = stepOf(preview.total.currency);
+  const wrong = pairs.find(([ours, others]) => ours - others > step || others - ours > step);
   if (wrong !== undefined)
     return refuse(
       "figures_differ",
@@ -124,10 +126,11 @@ function partOf(
   left: number,
   length: number,
 ): { amount: Money; discount: Money } {
-  const share = (minor: bigint) => divideRounded(minor * BigInt(left), BigInt(length));
+  const { currency } = price;
+  const share = (minor: bigint) =>
+    shareOf({ minor, currency }, BigInt(left), BigInt(length), "nearest");
   const gross = share(price.minor);
   const net = share(price.minor - discount.minor);
-  const { currency } = price;
   return { amount: { minor: gross, currency }, discount: { minor: gross - net, currency } };
 }
 
@@ -138,17 +141,12 @@ function discountOn({ minor, currency }: Money, discount: Billed["discount"]): M
   if (discount === null) return { minor: 0n, currency };
   if ("percentOff" in discount) {
     const scaled = BigInt(Math.round(discount.percentOff * PERCENT_SCALE));
-    return { minor: divideRounded(minor * scaled, 100n * BigInt(PERCENT_SCALE)), currency };
+    const off = shareOf({ minor, currency }, scaled, 100n * BigInt(PERCENT_SCALE), "nearest");
+    return { minor: off, currency };
   }
   const { amountOff } = discount;
   if (amountOff.currency !== currency) return { minor: 0n, currency };
   return { minor: amountOff.minor < minor ? amountOff.minor : minor, currency };
-}
-
-/** Halves away from zero. */
-function divideRounded(dividend: bigint, divisor: bigint): bigint {
-  const half = dividend < 0n ? -divisor / 2n : divisor / 2n;
-  return (dividend + half) / divisor;
 }
 
 /**

@@ -1,5 +1,6 @@
 import { escapeHtml } from "#core/escape-html.ts";
 import type { MoneyView } from "#core/money.ts";
+import { moneyIn } from "#core/money-text.ts";
 import type { Locale } from "./locale.ts";
 
 /**
@@ -36,8 +37,6 @@ type Forms = Readonly<Partial<Record<Intl.LDMLPluralRule, string>> & { other: st
 /** English as it is written outside of the US: its dates are told apart by nobody's habits. */
 const TAGS: Readonly<Record<Locale, string>> = { en: "en-GB", ru: "ru" };
 
-const isNumeric = (amount: string): amount is `${number}` => /^-?\d+E-\d+$/.test(amount);
-
 const made = new Map<Locale, Formats>();
 /** Made once for each language: Intl takes longer for that than for all that is written with it. */
 export function formatsOf(locale: Locale): Formats {
@@ -57,13 +56,7 @@ function makeFormats(locale: Locale): Formats {
     timeZone: "UTC",
   });
   return {
-    money: ({ minor, currency }) => {
-      const format = new Intl.NumberFormat(tag, { style: "currency", currency });
-      const decimals = format.resolvedOptions().maximumFractionDigits ?? 2;
-      // A power of ten of the text, and no division: money is no floating-point number.
-      const amount = `${BigInt(minor)}E-${decimals}`;
-      return isNumeric(amount) ? format.format(amount) : amount;
-    },
+    money: (amount) => moneyIn(tag, amount),
     day: (iso) => day.format(new Date(iso)),
     instant: (iso) => `${instant.format(new Date(iso))} UTC`,
     count: (n, forms) => `${number.format(n)} ${forms[plural.select(n)] ?? forms.other}`,

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { RESIZE_METHODS } from "#core/billing/quote.ts";
 import { SUSPENSION_REASONS } from "#core/billing/suspension.ts";
 import { NOTICE_KINDS, WINDOW_KINDS } from "#core/hosts/maintenance.ts";
-import { CURRENCIES } from "#core/money.ts";
+import { CURRENCIES } from "#core/currencies.ts";
 import type { Formats, Letter } from "./letter.ts";
 import type { MailKind } from "./mail.ts";
 

@@ -46,7 +46,7 @@ export function moveOrder(
 
 /**
  * What was due was paid, or nothing was: the order keeps what it came to. Anything else is refused (`whyNotPaid`), which cannot
- * happen with our own Checkout Sessions. `settled` is null in a currency that we do not sell in.
+ * happen with our own Checkout Sessions. `settled` is null in a currency that we do not know.
  */
 export function decideConfirmPayment(
   order: Order,

@@ -8,6 +8,10 @@ const alike = { ...open };
 
 test("an order for the same is that order, in whichever order its keys come", () => {
   expect(judgeAgainstOpen([open], alike, AT)).toEqual({ kind: "same", order: open });
+  expect(judgeAgainstOpen([open], { ...alike, currency: null }, AT)).toEqual({
+    kind: "same",
+    order: open,
+  });
   const turned = { ...alike, sshKeys: [OTHER_KEY, AN_SSH_KEY] };
   expect(judgeAgainstOpen([open], turned, AT)).toEqual({ kind: "same", order: open });
 });
@@ -19,6 +23,7 @@ test.each([
   ["way in", { rootPassword: true }],
   ["keys", { sshKeys: [AN_SSH_KEY] }],
   ["interval", { billingInterval: "year" }],
+  ["currency", { currency: "jpy" }],
 ] as const)("another %s for the same plan and host name is to be asked about", (_, over) => {
   expect(judgeAgainstOpen([open], { ...alike, ...over }, AT)).toEqual({
     kind: "open",

@@ -1,3 +1,4 @@
+import type { Currency } from "#core/money.ts";
 import type { Order } from "./order.ts";
 
 /** What a customer asks for in an order, whoever asks and whenever. */
@@ -11,7 +12,11 @@ export type Wanted = Pick<
   | "userData"
   | "rootPassword"
   | "billingInterval"
->;
+> &
+  Readonly<{
+    /** null: it leaves it open, and means an order in any. */
+    currency: Currency | null;
+  }>;
 
 /**
  * What a new order is to the ones of the same buyer that can still be paid. `same`: a second click, or a program that
@@ -42,6 +47,7 @@ const isWanted = (order: Order, wanted: Wanted): boolean =>
   order.imageId === wanted.imageId &&
   order.locationId === wanted.locationId &&
   order.billingInterval === wanted.billingInterval &&
+  (wanted.currency === null || order.currency === wanted.currency) &&
   order.userData === wanted.userData &&
   order.rootPassword === wanted.rootPassword &&
   sameKeys(order.sshKeys, wanted.sshKeys);

@@ -1,3 +1,5 @@
+import type { Currency } from "#core/money.ts";
+
 /**
  * An order sells one VM. `paid` money always leads on: to a VM (`active`, then `completed` when it is deleted)
  * or to a full refund, never both and never neither (invariant 1).
@@ -66,7 +68,7 @@ export type Order = Readonly<{
   listMinor: bigint;
   discountMinor: bigint;
   taxMinor: bigint;
-  currency: "usd" | "eur";
+  currency: Currency;
   checkoutId: string | null;
   checkoutUrl: string | null;
   expiresAt: Date;

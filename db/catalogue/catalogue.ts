@@ -101,7 +101,10 @@ export async function listPlans(db: Db): Promise<readonly Plan[]> {
   const rows = await versions(db)
     .where(and(eq(plans.available, true), isNewest))
     .orderBy(asc(planVersions.memoryMib), asc(plans.name));
-  const prices = await db.select().from(planPrices).orderBy(asc(planPrices.amountMinor));
+  const prices = await db
+    .select()
+    .from(planPrices)
+    .orderBy(asc(planPrices.currency), asc(planPrices.amountMinor));
   return rows.map((row) => planFromRows(row, prices));
 }
 

@@ -1,4 +1,5 @@
 import { and, asc, eq, inArray, isNull, lt, lte, sql } from "drizzle-orm";
+import type { Currency } from "#core/money.ts";
 import type { Order } from "#core/orders/order.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
@@ -55,6 +56,23 @@ export async function orderIdOfVm(tx: Tx, vmId: string): Promise<string | undefi
 export async function orderStateOfVm(tx: Tx, vmId: string): Promise<Order["state"] | undefined> {
   const [row] = await tx.select({ state: orders.state }).from(orders).where(eq(orders.vmId, vmId));
   return row?.state;
+}
+
+/** Money came for it, and none of it went back as a whole. */
+const PAID = ["paid", "active", "completed"] as const;
+
+/**
+ * What the account pays in: the currency of the first order of it that was paid and not given back. null: none was. One that was placed
+ * in another before that, and was paid after it, is served in its own and fixes nothing.
+ */
+export async function currencyOfAccount(tx: Tx, accountId: string): Promise<Currency | null> {
+  const [first] = await tx
+    .select({ currency: orders.currency })
+    .from(orders)
+    .where(and(eq(orders.accountId, accountId), inArray(orders.state, PAID)))
+    .orderBy(asc(orders.paidAt), asc(orders.id))
+    .limit(1);
+  return first === undefined ? null : currencyFromRow(first.currency);
 }
 
 /** Which order led to what the subscription pays for. */

@@ -624,7 +624,7 @@ export const billingCustomers = pgTable(
       .notNull()
       .references(() => accounts.id),
     /** The default is for a function of the release before, which names none, while this one is rolled out. */
-    currency: text("currency").notNull().default("usd"),
+    currency: text("currency").notNull(),
     /** null: the last one was deleted at the provider, and there is none yet in its place. */
     customerId: text("customer_id").unique("billing_customers_customer_key"),
     /** Which customer of this account and currency it is, from 1. */

@@ -13,6 +13,7 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { THREE_DECIMALS, WRITTEN_WITH_TWO } from "#core/currencies.ts";
 import { DOWNGRADES } from "#core/billing/quote.ts";
 import { HYPERVISORS, type Hypervisor } from "#core/hosts/limits.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
@@ -88,6 +89,8 @@ export const planVersions = pgTable(
   ],
 );
 
+const listed = (codes: readonly string[]) => sql.raw(`(${codes.map((c) => `'${c}'`).join(", ")})`);
+
 /** A version's prices: never changed either, but for the provider's id, which is told once. */
 export const planPrices = pgTable(
   "plan_prices",
@@ -108,9 +111,19 @@ export const planPrices = pgTable(
       columns: [t.planId, t.planVersion],
       foreignColumns: [planVersions.planId, planVersions.version],
     }),
-    // One, whatever its currency: an order asks for an interval, and must find one price and no other.
-    uniqueIndex("plan_prices_version_interval_key").on(t.planId, t.planVersion, t.interval),
+    // An order and a service have an interval and a currency, and must find one price and no other.
+    uniqueIndex("plan_prices_version_interval_currency_key").on(
+      t.planId,
+      t.planVersion,
+      t.interval,
+      t.currency,
+    ),
     check("plan_prices_positive", sql`${t.amountMinor} > 0`),
+    check(
+      "plan_prices_on_step",
+      sql`${t.amountMinor} % case when ${t.currency} in ${listed(THREE_DECIMALS)} then 10
+        when ${t.currency} in ${listed(WRITTEN_WITH_TWO)} then 100 else 1 end = 0`,
+    ),
   ],
 );
 

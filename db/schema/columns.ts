@@ -1,6 +1,6 @@
 import { bigint, char, timestamp } from "drizzle-orm/pg-core";
 
-/** Money in the currency's minor unit (cents). */
+/** Money in the currency's minor unit, as the provider counts it (`core/money.ts`). */
 export const minorUnits = (name: string) => bigint(name, { mode: "bigint" });
 /** ISO 4217 code in lower case, as Stripe writes it. */
 export const currencyCode = (name = "currency") => char(name, { length: 3 });

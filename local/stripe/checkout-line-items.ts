@@ -1,13 +1,11 @@
 import type { Stripe } from "stripe";
+import { leastCharge, refuseOffStep, written } from "./amounts.ts";
 import { invalidRequest } from "./api-error.ts";
 import { changedMetadata } from "./params.ts";
 import { activePrice, createPrice, unitAmountOf } from "./prices.ts";
 import { createProduct, productNameOf } from "./products.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { recurrenceOf } from "./subscriptions.ts";
-
-/** Stripe's least charge; the same number for the currencies Berth sells in. */
-const LEAST_CHARGE = 50;
 
 type MetadataParam = Record<string, string> | null | undefined;
 type Mode = "payment" | "subscription";
@@ -83,6 +81,7 @@ function checkedTerms(sandbox: Sandbox, item: LineItemDraft, index: number): Ter
     throw invalidRequest(
       `You must specify either \`product\` or \`product_data\` for ${param}[price_data].`,
     );
+  refuseOffStep(data.unit_amount, data.currency, `${param}[price_data][unit_amount]`);
   if (data.product !== undefined)
     sandbox.refer("product", data.product, `${param}[price_data][product]`);
   return {
@@ -130,9 +129,10 @@ function checkTogether(terms: readonly Terms[], mode: Mode): void {
   if (new Set(cycles).size > 1)
     throw refuse("Checkout does not support multiple prices with different billing intervals.");
   const total = terms.reduce((sum, { amount }) => sum + amount, 0);
-  if (mode === "payment" && total < LEAST_CHARGE)
+  const currency = terms[0]?.currency ?? "usd";
+  if (mode === "payment" && total < leastCharge(currency))
     throw refuse(
-      `The Checkout Session's total amount due must add up to at least 0.${LEAST_CHARGE}.`,
+      `The Checkout Session's total amount due must add up to at least ${written(leastCharge(currency), currency)}.`,
       "amount_too_small",
     );
 }

@@ -91,7 +91,7 @@ function itemsWithDiscounts(
   const counted = asked.map(({ coupon }) => ({ id: coupon.id, coupon }));
   const taken = new Map<string, number>();
   const lineItems = items.map((item) => {
-    const off = sumOf(discountAmounts(item.amount_subtotal, counted, taken));
+    const off = sumOf(discountAmounts(item.amount_subtotal, item.currency, counted, taken));
     return { ...item, amount_discount: off, amount_total: item.amount_subtotal - off };
   });
   const discounts = asked.map(({ coupon, promotionCode }) => ({

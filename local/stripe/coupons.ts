@@ -1,4 +1,5 @@
 import type { Stripe } from "stripe";
+import { onStep } from "./amounts.ts";
 import { invalidRequest, noSuchReference } from "./api-error.ts";
 import { listOperation, operation } from "./operation.ts";
 import {
@@ -257,6 +258,7 @@ export const activeDiscounts = (
  */
 export function discountAmounts(
   amount: number,
+  currency: string,
   discounts: readonly ActiveDiscount[],
   taken = new Map<string, number>(),
 ): { discount: string; amount: number }[] {
@@ -266,7 +268,7 @@ export function discountAmounts(
     const off =
       coupon.percent_off === null
         ? Math.min(left, (coupon.amount_off ?? 0) - before)
-        : Math.round((left * coupon.percent_off) / 100);
+        : onStep((left * coupon.percent_off) / 100, currency);
     taken.set(id, before + off);
     left -= off;
     return { discount: id, amount: off };

@@ -27,7 +27,7 @@ export function lineOf(sandbox: Sandbox, line: LineDraft, on: LinesOn): Stripe.I
   const amount = proration?.amount ?? unitAmountOf(line.price) * line.quantity;
   const discounts =
     proration === undefined
-      ? discountAmounts(amount, on.discounts, on.taken)
+      ? discountAmounts(amount, on.currency, on.discounts, on.taken)
       : on.discounts.map(({ id }) => ({ discount: id, amount: 0 }));
   const net = amount - sumOf(discounts);
   return {
@@ -67,7 +67,7 @@ export function lineOf(sandbox: Sandbox, line: LineDraft, on: LinesOn): Stripe.I
     quantity_decimal: Stripe.Decimal.from(line.quantity),
     subscription: on.subscription?.id ?? null,
     subtotal: amount,
-    taxes: taxesOn(net, proration?.taxRates ?? on.taxRates),
+    taxes: taxesOn(net, on.currency, proration?.taxRates ?? on.taxRates),
   };
 }
 

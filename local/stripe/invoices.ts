@@ -1,5 +1,6 @@
 import type { Stripe } from "stripe";
 import { moveBalance } from "./customer-balance.ts";
+import { leastCharge } from "./amounts.ts";
 import { createPaymentIntent } from "./payments.ts";
 import { dropPendingOf } from "./pending-update.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
@@ -144,22 +145,23 @@ function linkPayment(sandbox: Sandbox, invoice: Stripe.Invoice, paidBy: string |
   });
 }
 
-/** Stripe charges no less than this (https://docs.stripe.com/currencies); the same number for the currencies Berth sells in. */
-const LEAST_CHARGE = 50;
-
 /**
  * What is left to pay of a total with the customer's balance, and what that is afterwards. A negative balance is credit, which
  * pays first; a positive one is asked for too. A total below nothing adds to the credit, and one that is too small to be
  * charged to what is owed.
  */
-export function duesOf(total: number, balance: number): { due: number; balance: number } {
+export function duesOf(
+  total: number,
+  balance: number,
+  currency: string,
+): { due: number; balance: number } {
   const due = total + balance;
-  return due < LEAST_CHARGE ? { due: 0, balance: due } : { due, balance: 0 };
+  return due < leastCharge(currency) ? { due: 0, balance: due } : { due, balance: 0 };
 }
 
 function withBalance(sandbox: Sandbox, invoice: Stripe.Invoice): { due: number; balance: number } {
   const customer = sandbox.find("customer", idOf(customerOf(invoice)));
-  const after = duesOf(invoice.total, customer.balance);
+  const after = duesOf(invoice.total, customer.balance, invoice.currency);
   if (after.balance !== customer.balance)
     moveBalance(sandbox, customer.id, {
       amount: after.balance - customer.balance,

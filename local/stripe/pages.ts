@@ -1,17 +1,8 @@
 import { html } from "hono/html";
 import type { Stripe } from "stripe";
+import { written } from "./amounts.ts";
 
 type Html = ReturnType<typeof html>;
-
-/** Minor units as people write them: 1250 eur → €12.50. */
-function money(amount: number, currency: string): string {
-  const format = new Intl.NumberFormat("en", {
-    style: "currency",
-    currency: currency.toUpperCase(),
-  });
-  const digits = format.resolvedOptions().maximumFractionDigits ?? 2;
-  return format.format(amount / 10 ** digits);
-}
 
 /** The frame of every page. Values are escaped by `html`; nothing from outside is loaded. */
 const page = (title: string, body: Html): Html =>
@@ -154,7 +145,7 @@ export const payPage = (
   items: readonly Stripe.LineItem[],
   error: string | null,
 ): Html => {
-  const total = money(session.amount_total ?? 0, session.currency ?? "usd");
+  const total = written(session.amount_total ?? 0, session.currency ?? "usd");
   return page(
     `Pay ${total}`,
     html`<h1>${session.mode === "subscription" ? "Subscribe" : "Pay"}</h1>
@@ -170,7 +161,7 @@ export const payPage = (
             (item) =>
               html`<tr>
                 <td>${item.quantity ?? 1} × ${item.description} ${cadence(item.price)}</td>
-                <td>${money(item.amount_total, item.currency)}</td>
+                <td>${written(item.amount_total, item.currency)}</td>
               </tr>`,
           )}
         </tbody>
@@ -198,7 +189,7 @@ export const authenticationPage = ({
     "Confirm it's you",
     html`<h1>Confirm it's you</h1>
       <p>
-        Your bank asks you to confirm the payment of ${money(amount, currency)}.
+        Your bank asks you to confirm the payment of ${written(amount, currency)}.
         ${"This stands for 3D Secure."}
       </p>
       <form method="post">
@@ -246,24 +237,24 @@ export const invoicePage = (
             (line) =>
               html`<tr>
                 <td>${line.description}</td>
-                <td>${money(line.amount, line.currency)}</td>
+                <td>${written(line.amount, line.currency)}</td>
               </tr>`,
           )}
         </tbody>
         <tfoot>
           <tr>
             <th scope="row">Total</th>
-            <td>${money(invoice.total, invoice.currency)}</td>
+            <td>${written(invoice.total, invoice.currency)}</td>
           </tr>
           <tr>
             <th scope="row">Left to pay</th>
-            <td>${money(invoice.amount_remaining, invoice.currency)}</td>
+            <td>${written(invoice.amount_remaining, invoice.currency)}</td>
           </tr>
         </tfoot>
       </table>
       ${
         invoice.status === "open"
-          ? cardForm(`Pay ${money(invoice.amount_remaining, invoice.currency)}`, error)
+          ? cardForm(`Pay ${written(invoice.amount_remaining, invoice.currency)}`, error)
           : ""
       }`,
   );

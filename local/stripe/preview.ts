@@ -58,7 +58,7 @@ function preview(sandbox: Sandbox, id: string, change: CycleChange): Stripe.Invo
     { ...draft, reason: "upcoming" },
     { id: sandbox.ids.next("upcoming_in"), newLineId: () => newId("il") },
   );
-  const dues = duesOf(invoice.total, invoice.starting_balance);
+  const dues = duesOf(invoice.total, invoice.starting_balance, invoice.currency);
   const details = invoice.parent?.subscription_details;
   return {
     ...invoice,

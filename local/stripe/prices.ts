@@ -1,4 +1,5 @@
 import { Stripe } from "stripe";
+import { refuseOffStep } from "./amounts.ts";
 import { invalidRequest } from "./api-error.ts";
 import { operation, listOperation } from "./operation.ts";
 import {
@@ -40,6 +41,7 @@ export type PriceDraft = {
 };
 
 export function createPrice(sandbox: Sandbox, given: PriceDraft): Stripe.Price {
+  refuseOffStep(given.unit_amount, given.currency, "unit_amount");
   const price = sandbox.store.put("price", {
     id: sandbox.ids.next("price"),
     object: "price",

@@ -1,4 +1,5 @@
 import type { Stripe } from "stripe";
+import { onStep } from "./amounts.ts";
 import { activeDiscounts, discountAmounts } from "./coupons.ts";
 import { allLinesOf, sumOf } from "./invoice-lines.ts";
 import { subscriptionIdOf } from "./invoices.ts";
@@ -78,9 +79,9 @@ const waitingOf = (sandbox: Sandbox, subscriptionId: string) => ({
   waiting: sandbox.store.get("pending_prorations", subscriptionId)?.lines ?? [],
 });
 
-/** Halves away from zero. */
-const share = (amount: number, left: number, length: number): number =>
-  Math.round((amount * left) / length);
+/** To the currency's step, halves away from zero. */
+const share = (amount: number, currency: string, left: number, length: number): number =>
+  onStep((amount * left) / length, currency);
 
 /** Credits for what is left, from `at` on, of what was debited for the item. */
 export const creditsFor = (
@@ -101,7 +102,7 @@ export const creditsFor = (
       subscriptionItem: item.id,
       proration: {
         id: newId(),
-        amount: 0 - share(debit.net, end - from, end - start),
+        amount: 0 - share(debit.net, debit.price.currency, end - from, end - start),
         credits: { lines: [debit.line], invoice: debit.invoice },
         taxRates: debit.taxRates,
       },
@@ -119,7 +120,8 @@ export function debitFor(
   const { current_period_start: start, current_period_end: end, price } = item;
   const quantity = item.quantity ?? 1;
   const whole = unitAmountOf(price) * quantity;
-  const net = whole - sumOf(discountAmounts(whole, activeDiscounts(sandbox, subscription)));
+  const net =
+    whole - sumOf(discountAmounts(whole, price.currency, activeDiscounts(sandbox, subscription)));
   return {
     price,
     quantity,
@@ -128,7 +130,7 @@ export function debitFor(
     subscriptionItem: item.id,
     proration: {
       id: newId(),
-      amount: share(net, end - at, end - start),
+      amount: share(net, price.currency, end - at, end - start),
       credits: null,
       taxRates: subscription.default_tax_rates ?? [],
     },

@@ -1,4 +1,5 @@
 import type { Stripe } from "stripe";
+import { refuseOffStep } from "./amounts.ts";
 import { invalidRequest, noSuchReference } from "./api-error.ts";
 import { listOperation, operation } from "./operation.ts";
 import { changedMetadata, choice, int, listParamsOf, metadata, paramsOf, text } from "./params.ts";
@@ -30,6 +31,7 @@ function createRefund(
       `Refund amount (${amount}) is greater than unrefunded amount on charge (${left})`,
       { param: "amount" },
     );
+  refuseOffStep(amount, charge.currency, "amount");
   if (charge.disputed)
     throw invalidRequest(`Charge ${charge.id} has been charged back; cannot issue a refund.`, {
       code: "charge_disputed",

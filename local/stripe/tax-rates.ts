@@ -1,4 +1,5 @@
 import type { Stripe } from "stripe";
+import { onStep } from "./amounts.ts";
 import { invalidRequest } from "./api-error.ts";
 import { operation } from "./operation.ts";
 import { bool, changedMetadata, decimal, metadata, paramsOf, text } from "./params.ts";
@@ -48,10 +49,11 @@ export const taxRateOperations = [
 /** The tax of each rate on an amount, which is negative for a credit. */
 export const taxesOn = (
   amount: number,
+  currency: string,
   rates: readonly Stripe.TaxRate[],
 ): Stripe.InvoiceLineItem.Tax[] =>
   rates.map((rate) => ({
-    amount: Math.sign(amount) * Math.round((Math.abs(amount) * rate.percentage) / 100),
+    amount: onStep((amount * rate.percentage) / 100, currency),
     tax_behavior: "exclusive",
     tax_rate_details: { tax_rate: rate.id },
     taxability_reason: "not_available",

@@ -157,6 +157,11 @@ describe("the API and its document", () => {
       sshKeys: [exampleOf(api, "PlaceOrder", "sshKeys")],
       billingInterval: "month",
     };
+    const soldInYen = async () => {
+      const prices = [{ interval: "month", amountMinor: "750", currency: "jpy" }];
+      const body = { name: "yen", vcpus: 1, memoryMib: 512, diskGib: 10, trafficGib: 1, prices };
+      return z.object({ id: z.string() }).parse(await api.does("addPlan", "staff", { body })).id;
+    };
     const key = { parameters: { "idempotency-key": v7() } };
     const place = (code: string, over: Record<string, unknown>, more = {}) =>
       api.refuses("placeOrder", "customer", code, {
@@ -190,6 +195,9 @@ describe("the API and its document", () => {
     await place("user_data_invalid", { userData: "#", userDataEncoding: "base64" });
     await place("ssh_key_invalid", { sshKeys: ["ssh-ed25519 AAAA"] });
     await place("billing_interval_unavailable", { billingInterval: "hour" });
+    // This customer has paid in dollars, and the other plan is not sold in those.
+    await place("currency_fixed", { currency: "eur" });
+    await place("currency_not_sold", { planId: await soldInYen() });
     const shutdown = { parameters: { id: vm, ...key.parameters }, body: { type: "shutdown" } };
     await api.refuses("requestAction", "customer", "idempotency_key_reused", shutdown);
     await api.refuses("requestAction", "customer", "vm_locked", { ...id, body: { type: "stop" } });
@@ -239,6 +247,7 @@ describe("the API and its document", () => {
     const outside = { parameters: { id: location.id }, body: { ...pool, gateway: "192.0.2.1" } };
     await api.refuses("addPool", "staff", "pool_invalid", outside);
     const price = { interval: "month", amountMinor: "100", currency: "usd" };
+    const offStep = { interval: "month", amountMinor: "1001", currency: "kwd" };
     const size = { vcpus: 1, memoryMib: 512, diskGib: 10 };
     const plan = { name: "tiny", ...size, trafficGib: 1, prices: [price] };
     const tiny = Made.parse(await adds("addPlan", plan, { trafficGib: 2 }));
@@ -248,12 +257,15 @@ describe("the API and its document", () => {
     for (const [code, parameters, over] of [
       ["idempotency_key_reused", ofTiny.parameters, { trafficGib: 4 }],
       ["plan_beyond_limits", { id: tiny.id }, { memoryMib: 2 ** 40 }],
+      ["price_off_step", { id: tiny.id }, { prices: [offStep] }],
       ["plan_not_found", { id: noId("plan") }, {}],
     ] as const)
       await api.refuses("addPlanVersion", "staff", code, {
         parameters,
         body: { ...changed, ...over },
       });
+    const odd = { ...plan, name: "odd", prices: [offStep] };
+    await api.refuses("addPlan", "staff", "price_off_step", { body: odd });
     const giant = { ...plan, name: "giant", memoryMib: 2 ** 40 };
     await api.refuses("addPlan", "staff", "plan_beyond_limits", { body: giant });
     const needs = { hypervisors: ["kvm"], minMemoryMib: 128, minDiskGib: 1 };
@@ -699,7 +711,11 @@ describe("the API and its document", () => {
       await api.send(op, { caller, parameters, body, type: "text/plain" });
       const bad = Object.fromEntries(op.parameters.map((p) => [p.name, "x".repeat(300)]));
       if (op.parameters.length > 0) await api.send(op, { caller, parameters: bad, body, type });
-      if (op.body !== null) await api.send(op, { caller, parameters, body: "{", type: json });
+      // Where a key must be, nothing is looked at without one.
+      const key = op.parameters.some(({ name }) => name === "idempotency-key");
+      const keyed = { ...parameters, ...(key && { "idempotency-key": v7() }) };
+      if (op.body !== null)
+        await api.send(op, { caller, parameters: keyed, body: "{", type: json });
       if (op.method === "GET") continue;
       const sent = await api.send(op, { caller, parameters, body: large, type: json });
       expect({ id: op.id, status: sent.status }).toEqual({ id: op.id, status: 413 });

@@ -53,6 +53,8 @@ const Refused = z.object({ code: z.string(), reason: z.string().optional() });
 const NOT_AS_ASKED = ["invalid_request", "malformed_json", "idempotency_key_missing"];
 /** What the schemas cannot say. */
 const BEYOND_SCHEMAS: Record<string, string> = {
+  addPlan: "one price for each interval and currency",
+  addPlanVersion: "one price for each interval and currency",
   showUsage: "`from` lies before `to`, by 35 days at most",
 };
 

@@ -94,7 +94,11 @@ export async function aStoredQuote(
 }
 
 /** Takes a quote as the route does. */
-export async function take(cp: ControlPlane, { world, vmId }: Vm, quoteId: string) {
+export async function take(
+  cp: ControlPlane,
+  { world, vmId }: Pick<Vm, "world" | "vmId">,
+  quoteId: string,
+) {
   const asked = { who: world.buyer, vmId, quoteId };
   return beginPlanChange(cp.deps, { ...asked, ...(await makeWay(cp.deps, asked)) });
 }

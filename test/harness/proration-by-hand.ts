@@ -1,6 +1,6 @@
 /*
  * Prorations worked out by hand: what `core/billing/proration.ts` and the stand-in for Stripe, which share no code, must both come
- * to. A day has 86,400 s; a period of 30 days 2,592,000 s, of 31 days 2,678,400 s. Each line is rounded by itself, halves away
+ * to. A day has 86,400 s; a period of 30 days 2,592,000 s, of 31 days 2,678,400 s. Each line is rounded by itself to its currency's step, halves away
  * from zero, after its discount. Amounts are minor units.
  */
 
@@ -16,13 +16,15 @@ type Step = Readonly<{
 }>;
 export type HandRow = Readonly<{
   name: string;
-  currency: "eur" | "usd";
+  currency: "eur" | "usd" | "jpy" | "kwd" | "isk";
   price: number;
   interval: Interval;
   /** When the subscription began, and the period that is the present one at the first step. */
   anchor: string;
   period: readonly [from: string, until: string];
   coupon?: { percent_off: number } | { amount_off: number };
+  /** What a percentage took off the whole price, where that is not rounded to a minor unit. */
+  off?: number;
   steps: readonly Step[];
 }>;
 
@@ -77,6 +79,64 @@ export const BY_HAND: readonly HandRow[] = [
         lines: [
           ["credit", -16], // 15.5
           ["debit", 523], // 522.5
+        ],
+      },
+    ],
+  },
+  {
+    name: "in yen, which have no decimals",
+    ...inApril,
+    currency: "jpy",
+    price: 1500,
+    steps: [
+      {
+        at: "2026-04-20T00:00:00Z", // 20 of 30 days
+        price: 3100,
+        lines: [
+          ["credit", -1000],
+          ["debit", 2067], // 2066.67
+        ],
+      },
+    ],
+  },
+  {
+    name: "in dinars, whose last digit is 0, twice",
+    ...inApril,
+    currency: "kwd",
+    price: 5120,
+    steps: [
+      {
+        at: "2026-04-20T00:00:00Z", // 20 of 30 days
+        price: 9970,
+        lines: [
+          ["credit", -3410], // 3413.33
+          ["debit", 6650], // 6646.67
+        ],
+      },
+      {
+        at: "2026-04-30T00:00:00Z", // 10 of the 20 days that the 6650 were for, and of 30
+        price: 5120,
+        lines: [
+          ["credit", -3330], // 3325, at the half
+          ["debit", 1710], // 1706.67
+        ],
+      },
+    ],
+  },
+  {
+    name: "in krónur, whose last two digits are 0, with a percentage off",
+    ...inApril,
+    currency: "isk",
+    price: 150_000,
+    coupon: { percent_off: 12.5 },
+    off: 18_800, // 18750, at the half
+    steps: [
+      {
+        at: "2026-04-20T00:00:00Z", // 20 of 30 days
+        price: 290_000,
+        lines: [
+          ["credit", -87_500], // 131200 × 20 / 30 = 87466.67
+          ["debit", 169_100], // 290000 less 36300, × 20 / 30 = 169133.33
         ],
       },
     ],

@@ -49,6 +49,7 @@ describe("a plan that is added", () => {
     ["prices", price({ amountMinor: "1" })],
     ["prices", price({ amountMinor: "999999999" })],
     ["prices", price({ currency: "usd" })],
+    ["prices", ["usd", "eur", "jpy", "kwd", "isk"].flatMap((currency) => price({ currency }))],
     ["prices", ["hour", "month", "year"].flatMap((interval) => price({ interval }))],
   ])("may have %s of %j", (field, value) => {
     const plan = withField(PLAN, field, value);
@@ -77,7 +78,7 @@ describe("a plan that is added", () => {
     ["prices", price({ amountMinor: "5.0" })],
     ["prices", price({ amountMinor: "1000000000" })],
     ["prices", price({ amountMinor: 5 })],
-    ["prices", price({ currency: "gbp" })],
+    ["prices", price({ currency: "xxx" })],
     ["prices", price({ vat: "19" })],
     ["price", "500"],
   ])("may not have %s of %j", (field, value) => {
@@ -87,16 +88,16 @@ describe("a plan that is added", () => {
   test.each([
     { name: "the same price twice", prices: several(2, price({})).flat() },
     {
-      name: "two prices for an interval",
-      prices: [...price({}), ...price({ amountMinor: "6", currency: "usd" })],
+      name: "two prices for an interval and currency",
+      prices: [...price({}), ...price({ amountMinor: "6" })],
     },
     {
-      name: "two prices for one interval of three",
-      prices: [...price({}), ...price({ interval: "year" }), ...price({ amountMinor: "6" })],
+      name: "two prices for one of three",
+      prices: [...price({}), ...price({ currency: "usd" }), ...price({ amountMinor: "6" })],
     },
   ])("may not have $name", ({ prices }) => {
     expect(AddPlan.safeParse({ ...PLAN, prices }).error?.issues).toMatchObject([
-      { path: ["prices"], message: "one price for each interval" },
+      { path: ["prices"], message: "one price for each interval and currency" },
     ]);
   });
 });

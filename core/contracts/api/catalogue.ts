@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { DOWNGRADES } from "#core/billing/quote.ts";
 import { HOST_IMAGE_STATES } from "#core/hosts/image-fetch.ts";
 import { idIn, idOut } from "#core/ids.ts";
+import { CURRENCIES } from "#core/currencies.ts";
 import { Currency, MoneyView } from "#core/money.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
 import { VmSize } from "#core/vms/vm.ts";
@@ -43,7 +44,10 @@ export const PlanView = z
     trafficGib: z.int(),
     bandwidthMbit: z.int().nullable(),
     downgrade: use(Downgrade),
-    prices: z.array(PlanPrice),
+    prices: z.array(PlanPrice).openapi({
+      description:
+        "One for each interval and currency that it is sold in, by currency. An account pays in one, which its first payment fixes.",
+    }),
     locations: z.array(
       z
         .object({
@@ -103,25 +107,23 @@ export const AddPlan = z
             amountMinor: z
               .string()
               .regex(/^[1-9]\d{0,8}$/)
-              .openapi({ description: "In the currency's minor unit", example: "500" }),
+              .openapi({
+                description:
+                  "In the currency's minor unit, and on its step: in `kwd` the last digit is 0, in `isk` the last two (`price_off_step`).",
+                example: "500",
+              }),
             currency: Currency,
           })
           .openapi("AddPlanPrice"),
       )
       .min(1)
-      .max(6)
+      .max(BILLING_INTERVALS.length * CURRENCIES.length)
       .refine(
-        (prices) => new Set(prices.map((p) => p.interval)).size === prices.length,
-        "one price for each interval",
+        (prices) =>
+          new Set(prices.map((p) => `${p.interval} ${p.currency}`)).size === prices.length,
+        "one price for each interval and currency",
       )
-      .openapi({
-        description: "One price for each interval",
-        allOf: BILLING_INTERVALS.map((interval) => ({
-          contains: { properties: { interval: { const: interval } }, required: ["interval"] },
-          minContains: 0,
-          maxContains: 1,
-        })),
-      }),
+      .openapi({ description: "One price for each interval and currency" }),
   })
   .openapi("AddPlan");
 export type AddPlan = z.infer<typeof AddPlan>;

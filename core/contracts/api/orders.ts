@@ -1,12 +1,13 @@
 import { z } from "@hono/zod-openapi";
 import { idIn, idOut } from "#core/ids.ts";
-import { MoneyView } from "#core/money.ts";
+import { Currency, MoneyView } from "#core/money.ts";
 import { ORDER_STATES } from "#core/orders/order.ts";
 import { foldHostName } from "#core/vms/host-name.ts";
 import { isWholeText } from "#core/vms/seed-text.ts";
 import { readSshKeys } from "#core/vms/ssh-key.ts";
 import { BillingInterval } from "./catalogue.ts";
 import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
+import { use } from "#core/contracts/named.ts";
 import { Instant } from "#core/contracts/values.ts";
 
 /** RFC 1123 host name; other ways to write it are folded. What is none is refused with its own code. */
@@ -87,6 +88,13 @@ export const PlaceOrder = z
         "Of `userData`: `text` unless it says otherwise; `base64` of text, or of gzip of text.",
     }),
     billingInterval: BillingInterval,
+    currency: use(Currency)
+      .optional()
+      .openapi({
+        description:
+          "One that the plan is sold in. Left out: the account's own, which its first payment fixed; before that the usual one. Another " +
+          "than the account's own is refused (409 `currency_fixed`).",
+      }),
     another: z
       .boolean()
       .optional()

@@ -62,6 +62,8 @@ const placeOrderRoute = (deps: Deps) =>
         "no_address",
         "order_wrong_state",
         "billing_interval_unavailable",
+        "currency_fixed",
+        "currency_not_sold",
         "image_needs_more_memory",
         "image_needs_more_disk",
         "payment_provider_unavailable",

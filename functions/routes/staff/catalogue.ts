@@ -39,6 +39,8 @@ const planRoute = (deps: Deps) =>
       { body: AddPlan, answer: AddedPlan },
       "name_taken",
       "plan_beyond_limits",
+      "price_off_step",
+      "price_off_step",
     ),
     path: "/staff/v1/plans",
   });
@@ -54,6 +56,7 @@ const planVersionRoute = (deps: Deps) => {
     { body: AddPlanVersion, answer: AddedPlanVersion },
     "plan_not_found",
     "plan_beyond_limits",
+    "price_off_step",
   );
   return createRoute({
     ...route,

@@ -331,16 +331,27 @@ test("an order by the hour is refused before it takes anything, although the pla
   expect(await sendOrder(cp, world)).toMatchObject({ ok: true });
 });
 
-test("a plan has one price for an interval, whatever its currency", async () => {
+test.each([
+  [
+    "another price for an interval and currency",
+    "usd",
+    450,
+    "plan_prices_version_interval_currency_key",
+  ],
+  ["a price between two steps", "kwd", 4505, "plan_prices_on_step"],
+  ["a price of hundredths that are none", "isk", 45_050, "plan_prices_on_step"],
+])("Postgres refuses %s", async (_, currency, minor, constraint) => {
   const world = await aWorld(cp);
   const another = cp.rows(
     `insert into plan_prices (id, plan_id, plan_version, interval, amount_minor, currency, created_at)
-     values ($1, $2, 1, 'month', 450, 'eur', $3)`,
+     values ($1, $2, 1, 'month', $3, $4, $5)`,
     v7(),
     world.planId,
+    minor,
+    currency,
     cp.clock.now(),
   );
-  await expect(another).rejects.toThrow("plan_prices_version_interval_key");
+  await expect(another).rejects.toThrow(constraint);
 });
 
 test("orders of one account that come at the same instant count each other", async () => {
