@@ -107,7 +107,10 @@ describe("a VM that staff move", () => {
         return outcome === "moved" ? true : undefined;
       });
     }
-    // While the clock was moved on no host was heard of.
-    expect(stack.errors.filter(({ fields }) => fields["kind"] !== "host_silent")).toEqual([]);
+    // While the clock was moved on no host was heard of; and the source may hear of a move before the destination does, and comes again.
+    const unexpected = stack.errors.filter(
+      ({ fields }) => fields["kind"] !== "host_silent" && fields["code"] !== "not_admitted",
+    );
+    expect(unexpected).toEqual([]);
   });
 });

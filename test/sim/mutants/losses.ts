@@ -48,8 +48,8 @@ export const LOSSES: readonly Mutant[] = [
     name: "loss: twice its share of a period is given back",
     plan: "lost-and-made-anew",
     file: "core/billing/give-back.ts",
-    find: "const minor = least(worth, total.minor - refunded - given.unseen);",
-    replace: "const minor = least(worth * 2n, total.minor - refunded - given.unseen);",
+    find: "const left = least(worth, total.minor - refunded - given.unseen);",
+    replace: "const left = least(worth * 2n, total.minor - refunded - given.unseen);",
   },
   {
     name: "loss: of a VM that is given up, what was paid ahead is kept",
