@@ -116,6 +116,7 @@ export const FIXTURE: Fixture = {
     "network_pools",
     "plans",
     "images",
+    "ending_policies",
     // Of better-auth, which the simulator's people do without (`accounts.ts`).
     "api_tokens",
     "auth_rate_limits",
