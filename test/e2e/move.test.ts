@@ -107,9 +107,13 @@ describe("a VM that staff move", () => {
         return outcome === "moved" ? true : undefined;
       });
     }
-    // While the clock was moved on no host was heard of; and the source may hear of a move before the destination does, and comes again.
+    // While the clock was moved on no host was heard of. The source may hear of a move before the destination does, and on a busy machine
+    // an agent may not get through: both come again, and have.
     const unexpected = stack.errors.filter(
-      ({ fields }) => fields["kind"] !== "host_silent" && fields["code"] !== "not_admitted",
+      ({ fields }) =>
+        fields["kind"] !== "host_silent" &&
+        fields["code"] !== "not_admitted" &&
+        !String(fields["error"]).startsWith("ControlPlaneError"),
     );
     expect(unexpected).toEqual([]);
   });
