@@ -260,14 +260,24 @@ export const anyStep: fc.Arbitrary<Step> = fc.oneof(
       do: fc.constant("fail_renewals" as const),
       ...gap,
       who: fc.nat(1),
-      count: fc.integer({ min: 1, max: 6 }),
-      // Mostly until the month is over, so that there is a renewal to decline.
-      days: fc.constantFrom(0, 33, 36, 36),
+      count: fc.integer({ min: 1, max: 9 }),
+      // Mostly until the month is over, so that there is a renewal to decline; now and then until what is owed has ended, or is deleted.
+      days: fc.constantFrom(0, 33, 36, 36, 52, 84),
     }),
   },
   {
     weight: 2,
     arbitrary: fc.record({ do: fc.constant("cancel_at_provider" as const), ...gap, vm: index }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant("revive" as const),
+      ...gap,
+      vm: index,
+      double: fc.boolean(),
+      payAfterMs: fc.constantFrom(0, 30 * SECOND, 50 * MINUTE, 70 * MINUTE),
+    }),
   },
   {
     weight: 2,

@@ -69,6 +69,7 @@ export class Mirror {
   readonly hosts = new TableMirror(ROWS.hosts);
   readonly reservations = new TableMirror(ROWS.reservations);
   readonly services = new TableMirror(ROWS.services, ["vm_id"]);
+  readonly dunnings = new TableMirror(ROWS.dunnings);
   readonly losses = new TableMirror(ROWS.losses);
   readonly giveBacks = new TableMirror(ROWS.give_backs);
   readonly actions = new TableMirror(ROWS.actions);
@@ -102,6 +103,7 @@ export class Mirror {
     hosts: this.hosts,
     reservations: this.reservations,
     services: this.services,
+    dunnings: this.dunnings,
     losses: this.losses,
     give_backs: this.giveBacks,
     actions: this.actions,

@@ -1,3 +1,4 @@
+import { DUNNING_STATES } from "#core/billing/dunning.ts";
 import { z } from "zod";
 
 /** `to_jsonb` writes instants as ISO 8601 with an offset. */
@@ -159,6 +160,7 @@ export const ROWS = {
     due_at: at,
     announced_at: maybeAt,
     plan_change_id: z.string().nullable(),
+    move_id: z.string().nullable(),
     detail: z.string().nullable(),
   }),
   maintenance_windows: z.object({
@@ -215,6 +217,14 @@ export const ROWS = {
     subscription_status: z.string().nullable(),
     entitled_until: at,
     suspensions: z.array(z.string()),
+    warned_until: maybeAt,
+  }),
+  dunnings: z.object({
+    id: z.string(),
+    vm_id: z.string(),
+    state: z.enum(DUNNING_STATES),
+    state_at: at,
+    outcome: z.string().nullable(),
   }),
   losses: z.object({
     id: z.string(),

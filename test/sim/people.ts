@@ -32,6 +32,7 @@ const Quoted = z.object({
   quote: z.object({ id: z.string() }).nullable(),
   refusals: z.array(z.object({ code: z.string() })).default([]),
 });
+const Revived = z.object({ checkoutUrl: z.string() });
 const Requested = z.object({ action: z.object({ id: z.string() }) });
 const Waiting = z.object({ action: z.object({ payUrl: z.string().nullable() }) });
 /** How often a customer looks whether there is something to pay, or to confirm. */
@@ -263,6 +264,27 @@ export class People {
       .all("customer")
       .find((c) => c.metadata["account_id"] === accountId);
     if (customer) this.#provider.failPayments(customer.id, count);
+  }
+
+  /** Whoever's subscription has ended has it again, pays after a while, and perhaps asks twice. */
+  async revive(step: Extract<Step, { do: "revive" }>): Promise<void> {
+    const ended = new Set(
+      this.#mirror.dunnings
+        .all()
+        .flatMap(({ vm_id: vmId, state, outcome }) =>
+          state === "terminated" && outcome === null ? [vmId] : [],
+        ),
+    );
+    const vms = this.#mirror.vms.all();
+    const vm = pick(ended.size > 0 ? vms.filter(({ id }) => ended.has(id)) : vms, step.vm);
+    if (vm === undefined) return;
+    const path = `/v1/vms/${toWireId("vm", vm.id)}/revive`;
+    const once = () => this.#requests.insist(ownerOf(vm), "POST", path);
+    const [answer] = await Promise.all([once(), step.double ? once() : null]);
+    if (answer?.status !== 200) return;
+    const { checkoutUrl } = Revived.parse(JSON.parse(answer.text));
+    await this.#sim.scheduler.sleep(step.payAfterMs, undefined, "thinks");
+    await this.#provider.pay(checkoutUrl, CARDS.good);
   }
 
   /** The customer ends the subscription in Stripe's own portal. */

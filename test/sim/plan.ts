@@ -64,6 +64,7 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
     | Readonly<{ do: "fill_disk"; host: number; forMs: number; inSteps: number }>
     | Readonly<{ do: "fail_renewals"; who: number; count: number; days: number }>
     | Readonly<{ do: "cancel_at_provider"; vm: number }>
+    | Readonly<{ do: "revive"; vm: number; double: boolean; payAfterMs: number }>
     | Readonly<{ do: "change_plan"; plan: number; by: number }>
     | Resize
     | ResizeByStaff
@@ -105,6 +106,7 @@ export const STEP_KINDS = [
   "fill_disk",
   "fail_renewals",
   "cancel_at_provider",
+  "revive",
   "change_plan",
   "resize",
   "resize_by_staff",

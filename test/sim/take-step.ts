@@ -77,6 +77,8 @@ export async function takeStep(world: World, step: Step): Promise<void> {
       return jump(world, step.days, 72);
     case "cancel_at_provider":
       return begin(people.cancelAtProvider(step.vm));
+    case "revive":
+      return begin(people.revive(step));
     case "change_plan":
       return begin(staff.changePlan(step.plan, step.by));
     case "resize":

@@ -36,6 +36,7 @@ import {
   roomIsHeld,
   sizesArePaid,
 } from "./resizes.ts";
+import { dunnedInOrder } from "./dunnings.ts";
 import { endedAsksForNothing } from "./endings.ts";
 import { lostIsNotBilled } from "./losses.ts";
 import { bytesCountOnce, suspendedStops, unpaidStops, usageIsWhole } from "./time.ts";
@@ -59,8 +60,9 @@ export const INVARIANTS: readonly Readonly<{
   {
     number: 7,
     make: dataIsKept,
-    pending: "disputes, payments that are open, and retention after non-payment",
+    pending: "disputes, and payments that are open",
   },
+  { number: 7, make: dunnedInOrder, pending: null },
   // There is no table of balances that could differ: a balance is the fold, wherever one is read.
   { number: 8, make: ledgerBalances, pending: null },
   { number: 9, make: refundsWithinCaptures, pending: "rated usage" },

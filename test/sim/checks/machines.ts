@@ -227,7 +227,7 @@ export const agentsConverge: MakeCheck = (scene) => ({
         return `VM ${row.id} ${isWhole ? "is there, and counts as lost" : "is not whole, and is not told as lost"}`;
       if (!vm || !isWhole) return undefined;
       const service = scene.mirror.services.get(row.id);
-      const until = (service?.entitled_until ?? 0) + GRACE_MS;
+      const until = Math.max((service?.entitled_until ?? 0) + GRACE_MS, service?.warned_until ?? 0);
       const mayRun = nowOf(scene) <= until && service?.suspensions.length === 0;
       const wanted = row.desired_power === "running" && mayRun;
       const is = runs(vm, nowOf(scene)) && vm.run?.paused === false && !vm.run.failed;

@@ -103,7 +103,11 @@ function wrongState(
     after.plan_change_id === null ? null : mirror.planChanges.get(after.plan_change_id);
   if (after.state === "done" && change?.outcome !== "committed")
     return `${what}, and its change is ${change?.outcome}`;
-  if (after.state === "failed" && change?.outcome !== "reverted")
+  // One that was to move first fails with its move, or as its new host has lost it.
+  const move = after.move_id === null ? null : mirror.moves.get(after.move_id);
+  const hasFailed =
+    after.plan_change_id === null ? move?.outcome != null : change?.outcome === "reverted";
+  if (after.state === "failed" && !hasFailed)
     return `${what}, and its change is ${change?.outcome}`;
   if (after.state !== "drifted" && after.state !== "left_out") return undefined;
   const isFailedBefore = change?.outcome === "reverted";

@@ -68,8 +68,12 @@ const askedBy = (invoice: Stripe.Invoice): string | undefined =>
 function* charges({ provider }: Scene): Generator<Charge> {
   for (const invoice of provider.standIn.store.all("invoice")) {
     const changeId = askedBy(invoice);
-    if (invoice.status === "paid" && changeId !== undefined && !changeId.startsWith("undo_"))
-      yield { invoice, changeId };
+    // A period that begins anew is no change's, though its subscription still names the last one.
+    const isOfChange = invoice.lines.data.some(
+      ({ parent }) => parent?.subscription_item_details?.proration === true,
+    );
+    if (invoice.status !== "paid" || !isOfChange) continue;
+    if (changeId !== undefined && !changeId.startsWith("undo_")) yield { invoice, changeId };
   }
 }
 

@@ -28,7 +28,12 @@ export const unpaidStops: MakeCheck = (scene) => {
         if (after)
           paidUntil.set(
             after.vm_id,
-            Math.max(after.entitled_until, paidUntil.get(after.vm_id) ?? 0),
+            Math.max(
+              after.entitled_until,
+              // A reminder that came late lets it run as long as one in time.
+              (after.warned_until ?? 0) - GRACE_MS,
+              paidUntil.get(after.vm_id) ?? 0,
+            ),
           );
       return undefined;
     },
