@@ -1,6 +1,7 @@
 import { LINK_MAIL } from "#commands/accounts/fill-link-mail.ts";
 import { LOG_IN_MAIL } from "#commands/accounts/fill-log-in-mail.ts";
 import { MIGRATION_MAIL } from "#commands/billing/announce-migration.ts";
+import { ENDED_MAIL, OVERDUE_MAIL, STOPPED_MAIL } from "#commands/billing/fill-dunning-mails.ts";
 import { CONFIRM_MAIL, FAILED_MAIL, PAID_MAIL } from "#commands/billing/fill-invoice-mails.ts";
 import { NOTICE_MAIL } from "#commands/hosts/tell-of-maintenance.ts";
 import type { Fillers } from "#commands/messages/send-mail.ts";
@@ -17,7 +18,10 @@ export const FILLERS: Fillers = {
   invoice_paid: PAID_MAIL,
   payment_failed: FAILED_MAIL,
   payment_needs_confirmation: CONFIRM_MAIL,
+  payment_overdue: OVERDUE_MAIL,
   vm_suspended: SUSPENDED_MAIL,
+  vm_stopped_for_debt: STOPPED_MAIL,
+  vm_kept_after_end: ENDED_MAIL,
   vm_terminated: TERMINATED_MAIL,
   plan_migration: MIGRATION_MAIL,
   maintenance: NOTICE_MAIL,

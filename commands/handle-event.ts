@@ -50,6 +50,7 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "order.refunded.v1":
     case "order.refund_failed.v1":
     case "entitlement.changed.v1":
+    case "dunning.changed.v1":
     case "billing.frozen.v1":
     case "billing.resumed.v1":
     case "give_back.made.v1":

@@ -6,6 +6,7 @@ import { followMaintenance } from "#commands/hosts/follow-maintenance.ts";
 import { endSilentFindings, tellSilentHosts } from "#commands/hosts/note-findings.ts";
 import { forgetOldLinks } from "#commands/accounts/send-link.ts";
 import { retryCancellations } from "#commands/billing/cancel-subscription.ts";
+import { dun } from "#commands/billing/dun.ts";
 import { checkBought } from "#commands/billing/check-bought.ts";
 import { endServices, retryEnds } from "#commands/billing/end-with-period.ts";
 import { freezeBilling } from "#commands/billing/freeze-billing.ts";
@@ -75,6 +76,7 @@ export const SWEEPS = {
   retry_cancellations: retryCancellations,
   retry_ends: retryEnds,
   end_services: endServices,
+  dun,
   freeze_billing: freezeBilling,
   settle_losses: settleLosses,
   return_crossed: retryCrossed,

@@ -10,7 +10,7 @@ import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.
 import type { RestoreView } from "#core/contracts/api/restores.ts";
 import type { UsageView } from "#core/contracts/api/usage.ts";
 import type { AccountPrincipal, TokenView } from "#core/accounts/accounts.ts";
-import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
+import { isOverdue, runsUntil } from "#core/billing/entitlement.ts";
 import { SUSPENSION_WORDS, type SuspensionReason } from "#core/billing/suspension.ts";
 import { agentAge } from "#core/fleet/agent-age.ts";
 import { toWireId } from "#core/ids.ts";
@@ -58,7 +58,7 @@ export const toOrderView = (o: Order): OrderView => ({
 });
 
 const suspendedFor = ({ bought }: VmView, now: Date): SuspensionReason[] => [
-  ...(isPastGrace(runsUntil(bought), now) ? (["overdue"] as const) : []),
+  ...(isOverdue(bought, now) ? (["overdue"] as const) : []),
   ...bought.suspensions,
 ];
 

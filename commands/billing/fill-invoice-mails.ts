@@ -22,7 +22,7 @@ async function look(deps: MailDeps, providerId: string) {
   return { ...billed, owner: { accountId: billed.invoice.accountId, to, locale } };
 }
 
-const dueOf = ({ total, paid }: BilledInvoice["invoice"]) =>
+export const dueOf = ({ total, paid }: BilledInvoice["invoice"]) =>
   toMoneyView({ minor: total.minor - paid.minor, currency: total.currency });
 
 /** It is paid. What nothing was paid for says nothing. */
@@ -45,14 +45,19 @@ export const FAILED_MAIL: Filler = {
     const { about, createdAt } = mail;
     const found = await look(deps, about);
     if (found === undefined) return { drop: "nobody_to_mail" };
-    const { invoice, hostname, entitledUntil, owner } = found;
+    const { invoice, hostname, stopsAt, owner } = found;
     if (invoice.status !== "open") return { drop: "not_open_any_more" };
     const since = new Date(+createdAt - HOUR_MS);
     if (await isToldOf(deps.db, "payment_needs_confirmation", about, since))
       return { drop: "confirmation_asked_for" };
     const { number, hostedUrl: url } = invoice;
-    const runsUntil = entitledUntil.toISOString();
-    const values = { number, due: dueOf(invoice), hostname, url, runsUntil };
+    const values = {
+      number,
+      due: dueOf(invoice),
+      hostname,
+      url,
+      stopsAt: stopsAt.toISOString(),
+    };
     return { ...owner, letter: { kind: "payment_failed", values } };
   },
 };

@@ -1,4 +1,4 @@
-import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
+import { isOverdue } from "#core/billing/entitlement.ts";
 import type { Billed } from "#core/billing/price-changes.ts";
 import type { HostFacts } from "#core/contracts/agent/report.ts";
 import type { Bought } from "#core/billing/quote.ts";
@@ -34,7 +34,7 @@ export function stateOf(
     downgrade: plan.downgrade,
     isPriceKept: service.priceKept,
     isFrozen: found.frozenAt !== null,
-    isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
+    isSuspended: service.suspensions.length > 0 || isOverdue(service, now),
     isToEnd: service.endWanted,
     isDelivered: isDelivered(found),
     isLost: vm.lostAt !== null,

@@ -1,5 +1,5 @@
 import type { ReceivedReport } from "#core/contracts/agent/report.ts";
-import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
+import { isOverdue } from "#core/billing/entitlement.ts";
 import {
   decideMove,
   learn,
@@ -127,7 +127,7 @@ async function learnOf(tx: Tx, move: Move, word: Word | null): Promise<ChangedOf
 async function look(tx: Tx, vm: VmRow, move: Move, now: Date): Promise<SeenOfMove> {
   const isNew = HAS_MOVED.has(move.step);
   const service = await loadService(tx, vm.id);
-  const mayRun = service.suspensions.length === 0 && !isPastGrace(runsUntil(service), now);
+  const mayRun = service.suspensions.length === 0 && !isOverdue(service, now);
   const wanted = mayRun ? vm.desiredPower : "off";
   const { observedPower: power } = vm;
   // From when the epoch moved on only the new owner's word changes what is seen, at this generation or a later one.

@@ -9,7 +9,7 @@ import {
 } from "#core/hosts/place-vm.ts";
 import { largerOf, type VmSize } from "#core/vms/vm.ts";
 import type { Capacity } from "#core/hosts/capacity.ts";
-import { isPastGrace, runsUntil } from "#core/billing/entitlement.ts";
+import { isOverdue } from "#core/billing/entitlement.ts";
 import {
   formatBetween,
   preflight,
@@ -117,7 +117,7 @@ export async function planMove(
     ...vm,
     runningAction: running?.type ?? null,
     openMove: open?.move.step ?? null,
-    isSuspended: service.suspensions.length > 0 || isPastGrace(runsUntil(service), now),
+    isSuspended: service.suspensions.length > 0 || isOverdue(service, now),
     vlans: (nics.get(vm.id) ?? []).map(({ vlan }) => vlan),
   };
   const { checks, method, leaves } = preflight(moving, demand, both, asked.method, now);

@@ -1,3 +1,4 @@
+import { lastPaidBefore } from "#core/billing/dunning.ts";
 import { endAtProvider } from "#core/billing/end-at-provider.ts";
 import { entitledUntil } from "#core/billing/entitlement.ts";
 import type { CheckoutState, InvoiceState, SubscriptionState } from "#core/billing/payments.ts";
@@ -5,6 +6,7 @@ import { hasCrossed } from "#core/billing/settle-asked.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
 import { saveCrossed } from "#db/billing/crossed-payments.ts";
+import { endingOf } from "#db/billing/dunnings.ts";
 import { removalAskedAt } from "#db/vms/actions.ts";
 import { releaseAddresses } from "#db/network/addresses.ts";
 import { ringChangeOf } from "#db/billing/plan-changes.ts";
@@ -40,6 +42,11 @@ class StaleLook extends Error {
   override name = "StaleLook";
 }
 const MAX_LOOKS = 5;
+
+/** Its subscription is being ended for debt, which takes moments: the message comes again. */
+class BeingEnded extends Error {
+  override name = "BeingEnded";
+}
 
 /**
  * Brings an order to what the provider says of it now: paid, expired, renewed, ended. It looks at states, never at
@@ -140,7 +147,7 @@ async function bookPayment(
   actor: Actor,
 ): Promise<void> {
   if ((await bookInvoice(tx, order, invoice, at)) !== "posted" || invoice.isFirst) return;
-  const endedAt = await endOfSold(tx, order);
+  const endedAt = await endOfSold(tx, order, invoice);
   if (endedAt === undefined || !hasCrossed(invoice, endedAt)) return;
   const invoiceId = await saveCrossed(tx, invoice.id, endedAt);
   await recordChange(
@@ -156,10 +163,21 @@ async function bookPayment(
   );
 }
 
-/** When what the order sold was to be gone; undefined: it is there. Where nothing was made, nothing was sold. */
-async function endOfSold(tx: Tx, order: Order): Promise<Date | undefined> {
+/**
+ * When what the invoice is for was to be gone; undefined: it is there. Where nothing was made, nothing was sold. A subscription that
+ * was ended for debt pays for nothing any more, though its VM is kept; while it is being ended nobody knows yet what a payment is.
+ */
+async function endOfSold(
+  tx: Tx,
+  order: Order,
+  { subscriptionId }: InvoiceState,
+): Promise<Date | undefined> {
   const vm = await loadVm(tx, order.vmId);
-  if (vm) return vm.presence === "absent" ? removalAskedAt(tx, vm.id) : undefined;
+  const ending =
+    vm && subscriptionId !== null ? await endingOf(tx, vm.id, subscriptionId) : undefined;
+  if (ending?.isEnding === true) throw new BeingEnded(subscriptionId ?? "");
+  if (vm?.presence === "absent") return removalAskedAt(tx, vm.id);
+  if (vm) return ending && lastPaidBefore(ending.endingAt);
   const isGivenBack = order.state === "refunding" || order.state === "refunded";
   return (isGivenBack && order.paidAt) || undefined;
 }

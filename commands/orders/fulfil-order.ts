@@ -57,6 +57,7 @@ export async function fulfilOrder(
       tx,
       {
         vmId: order.vmId,
+        accountId: order.accountId,
         planId: order.planId,
         planVersion: order.planVersion,
         payer: "stripe",

@@ -1,7 +1,7 @@
 import { actorOf, mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
 import type { Event } from "#core/contracts/events.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { runsUntil } from "#core/billing/entitlement.ts";
+import { hostStopsAt } from "#core/billing/entitlement.ts";
 import { decideDeletedOrder } from "#core/orders/deleted-order.ts";
 import {
   DESTROYS,
@@ -75,7 +75,7 @@ export async function requestAction(
         generation: vm.generation,
         observedPower: vm.observedPower,
         lostAt: vm.lostAt,
-        runsUntil: runsUntil(service),
+        stopsAt: hostStopsAt(service),
         suspensions: service.suspensions,
         deleteProtected: vm.deleteProtected,
       },

@@ -1,14 +1,11 @@
 import type { SubscriptionState } from "./payments.ts";
 
 /**
- * How long past `entitledUntil` an agent lets a VM run: an outage of ours, or a renewal that is still being
- * charged, never stops a paying customer. Dunning defaults elsewhere suspend 2–5 days overdue.
+ * How many days past `entitledUntil` a VM runs where nothing else was agreed: a renewal is charged an hour after the period has ended, and a
+ * customer is reminded before anything stops. As `dunning_policies` has it for everybody; hosts are told of it apart, as the grace.
  */
-export const ENTITLEMENT_GRACE_MS = 3 * 24 * 60 * 60_000;
-
-/** Whether a VM may run no more, whatever was asked: its entitlement is over, and the grace of its host with it. */
-export const isPastGrace = (until: Date, now: Date): boolean =>
-  +now > +until + ENTITLEMENT_GRACE_MS;
+export const SUSPEND_DAYS = 3;
+export const ENTITLEMENT_GRACE_MS = SUSPEND_DAYS * 24 * 60 * 60_000;
 
 /**
  * Until when its host lets a VM run, but for the grace: what is paid, or staff's word where that reaches further. What they
@@ -26,6 +23,26 @@ export function runsUntil(service: {
   return new Date(Math.max(behindPaid, +(grantedUntil ?? 0), +(neverSuspendUntil ?? 0)));
 }
 const DAY_MS = 24 * 60 * 60_000;
+
+type Lease = Parameters<typeof runsUntil>[0] & {
+  /** How many days past that it runs (`DunningPolicy`). */
+  suspendDays: number;
+  /** A reminder that came late holds it until then. */
+  warnedUntil: Date | null;
+};
+
+/** When its host stops it, if nothing is paid: after its suspend days, and those after a reminder that came late. */
+export const hostStopsAt = (service: Lease): Date =>
+  new Date(
+    Math.max(+runsUntil(service) + service.suspendDays * DAY_MS, +(service.warnedUntil ?? 0)),
+  );
+
+/** Whether a VM may run no more, whatever was asked. */
+export const isOverdue = (service: Lease, now: Date): boolean => now > hostStopsAt(service);
+
+/** What its host is told as `entitledUntil`: the host adds the grace to it. */
+export const entitledOnWire = (service: Lease): Date =>
+  new Date(+hostStopsAt(service) - ENTITLEMENT_GRACE_MS);
 
 /** How much staff may grant at once, and leave standing for one VM in all: goodwill, and no way to give a VM away. */
 export const MAX_GRANT_DAYS = 31;

@@ -42,6 +42,7 @@ const DATA: Record<EventName, Record<string, string>> = {
   "entitlement.changed.v1": { vmId: VM },
   "billing.frozen.v1": { orderId: ORDER, vmId: VM },
   "billing.resumed.v1": { orderId: ORDER, vmId: VM },
+  "dunning.changed.v1": { dunningId: GIVE_BACK, vmId: VM },
   "give_back.fell_due.v1": { giveBackId: GIVE_BACK },
   "give_back.made.v1": { giveBackId: GIVE_BACK, vmId: VM },
   "payment.crossed.v1": { invoiceId: INVOICE, orderId: ORDER },

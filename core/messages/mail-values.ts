@@ -42,17 +42,31 @@ const MAIL_VALUES = {
     due: money,
     hostname: z.string(),
     url: z.string().nullable(),
-    runsUntil: at,
+    stopsAt: at,
   }),
   payment_needs_confirmation: z.object({
     due: money,
     hostname: z.string(),
     url: z.string().nullable(),
   }),
+  payment_overdue: z.object({
+    due: money,
+    hostname: z.string(),
+    url: z.string().nullable(),
+    stopsAt: at,
+  }),
   vm_suspended: z.object({
     hostname: z.string(),
     reasons: z.array(z.enum(SUSPENSION_REASONS)).min(1),
   }),
+  vm_stopped_for_debt: z.object({
+    hostname: z.string(),
+    /** null: nothing that was sent is open. */
+    due: money.nullable(),
+    url: z.string().nullable(),
+    endsAt: at,
+  }),
+  vm_kept_after_end: z.object({ hostname: z.string(), keptUntil: at, vm: z.string() }),
   vm_terminated: z.object({ hostname: z.string(), deletedAt: at }),
   plan_migration: z.object({
     plan: z.string(),
@@ -94,7 +108,10 @@ const FilledLetter = z.discriminatedUnion("kind", [
   of("invoice_paid", MAIL_VALUES.invoice_paid),
   of("payment_failed", MAIL_VALUES.payment_failed),
   of("payment_needs_confirmation", MAIL_VALUES.payment_needs_confirmation),
+  of("payment_overdue", MAIL_VALUES.payment_overdue),
   of("vm_suspended", MAIL_VALUES.vm_suspended),
+  of("vm_stopped_for_debt", MAIL_VALUES.vm_stopped_for_debt),
+  of("vm_kept_after_end", MAIL_VALUES.vm_kept_after_end),
   of("vm_terminated", MAIL_VALUES.vm_terminated),
   of("plan_migration", MAIL_VALUES.plan_migration),
   of("maintenance", MAIL_VALUES.maintenance),

@@ -60,12 +60,23 @@ const SAMPLES: Readonly<Record<FilledLetter["kind"], readonly unknown[]>> = {
     { number: null, amount: { minor: "5", currency: "eur" }, hostname: VM.hostname, url: null },
   ],
   payment_failed: [
-    { number: "B-0002", due: usd("1500"), hostname: VM.hostname, url: PAGE, runsUntil: AT },
-    { number: null, due: usd("1500"), hostname: VM.hostname, url: null, runsUntil: AT },
+    { number: "B-0002", due: usd("1500"), hostname: VM.hostname, url: PAGE, stopsAt: AT },
+    { number: null, due: usd("1500"), hostname: VM.hostname, url: null, stopsAt: AT },
   ],
   payment_needs_confirmation: [
     { due: usd("1500"), hostname: VM.hostname, url: PAGE },
     { due: usd("1500"), hostname: VM.hostname, url: null },
+  ],
+  payment_overdue: [
+    { due: usd("1500"), hostname: VM.hostname, url: PAGE, stopsAt: LATER },
+    { due: usd("1500"), hostname: VM.hostname, url: null, stopsAt: LATER },
+  ],
+  vm_stopped_for_debt: [
+    { due: usd("1500"), hostname: VM.hostname, url: PAGE, endsAt: LATER },
+    { due: null, hostname: VM.hostname, url: null, endsAt: LATER },
+  ],
+  vm_kept_after_end: [
+    { hostname: VM.hostname, keptUntil: LATER, vm: "vm_0199f0a2b3c47d5e8f90a1b2c3d4e5f6" },
   ],
   vm_suspended: [
     {

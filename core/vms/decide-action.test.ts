@@ -10,7 +10,7 @@ const aVm = (over: Partial<Vm> = {}): Vm => ({
   stopMode: "graceful",
   generation: 4,
   observedPower: "running",
-  runsUntil: minutesAfter(60),
+  stopsAt: minutesAfter(60),
   lostAt: null,
   suspensions: [],
   deleteProtected: false,
@@ -96,10 +96,9 @@ describe("asking for an action", () => {
   });
 
   test("start is refused once the grace of its entitlement is over; stop and delete are not", () => {
-    const grace = 3 * 1440;
-    const renewing = aVm({ ...OFF, runsUntil: minutesAfter(-grace) });
+    const renewing = aVm({ ...OFF, stopsAt: AT });
     expect(decideAction(renewing, null, "start", "owner", AT)).toMatchObject({ ok: true });
-    const unpaid = aVm({ ...OFF, runsUntil: minutesAfter(-grace - 1) });
+    const unpaid = aVm({ ...OFF, stopsAt: minutesAfter(-1) });
     expect(decideAction(unpaid, null, "start", "owner", AT)).toMatchObject({
       error: { code: "vm_suspended" },
     });

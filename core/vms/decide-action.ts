@@ -1,4 +1,3 @@
-import { isPastGrace } from "#core/billing/entitlement.ts";
 import { keepsData, type Suspension } from "#core/billing/suspension.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import {
@@ -21,8 +20,8 @@ export type VmDesire = Readonly<{
 export function decideAction(
   vm: VmDesire & {
     observedPower: ObservedPower | null;
-    /** Until when its host lets it run, but for the grace. */
-    runsUntil: Date;
+    /** When its host stops it, if nothing is paid. */
+    stopsAt: Date;
     /** Why it may not run though it is paid. */
     suspensions: readonly Suspension[];
     deleteProtected: boolean;
@@ -75,7 +74,7 @@ export function decideAction(
       ? ok(desire)
       : refuse("vm_not_running", `a VM that is off cannot ${type}`);
   // As long as its host would let it run: a renewal is charged an hour after the period has ended.
-  if (effect.power === "running" && isPastGrace(vm.runsUntil, now))
+  if (effect.power === "running" && now > vm.stopsAt)
     return refuse("vm_suspended", "its entitlement has ended; pay first");
   return ok({
     ...desire,

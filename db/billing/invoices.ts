@@ -1,4 +1,5 @@
 import { and, desc, eq, gt, lt, max, sql } from "drizzle-orm";
+import { hostStopsAt } from "#core/billing/entitlement.ts";
 import type { InvoiceState, NamedBy } from "#core/billing/payments.ts";
 import type { Money } from "#core/money.ts";
 import type { Db, Tx } from "#db/client.ts";
@@ -143,24 +144,32 @@ export async function loadInvoice(db: Db, id: string): Promise<Invoice | undefin
   return row && invoiceFromRow(row);
 }
 
-/** An invoice with what it bills: the VM's name, and until when that may run. */
-export type BilledInvoice = Readonly<{ invoice: Invoice; hostname: string; entitledUntil: Date }>;
+/** An invoice with what it bills: the VM's name, and when that stops if nothing is paid. */
+export type BilledInvoice = Readonly<{ invoice: Invoice; hostname: string; stopsAt: Date }>;
 
 /** A provider's invoice that we hold. */
 export async function findInvoice(db: Db, providerId: string): Promise<BilledInvoice | undefined> {
   const [row] = await db
-    .select({
-      ...READ,
-      hostname: orders.hostname,
-      entitledUntil: services.entitledUntil,
-    })
+    .select({ ...READ, hostname: orders.hostname, service: services })
     .from(invoices)
     .innerJoin(orders, eq(orders.id, invoices.orderId))
     .innerJoin(services, eq(services.vmId, orders.vmId))
     .where(eq(invoices.providerId, providerId));
   if (row === undefined) return undefined;
-  const { hostname, entitledUntil } = row;
-  return { invoice: invoiceFromRow(row), hostname, entitledUntil };
+  const { hostname, service } = row;
+  return { invoice: invoiceFromRow(row), hostname, stopsAt: hostStopsAt(service) };
+}
+
+/** What was sent for a VM and is not paid, the newest first; undefined: nothing. */
+export async function openInvoiceOf(db: Db, vmId: string): Promise<Invoice | undefined> {
+  const [row] = await selected(db)
+    .innerJoin(orders, eq(orders.id, invoices.orderId))
+    .where(
+      and(eq(orders.vmId, vmId), eq(invoices.status, "open"), sql`${invoices.number} is not null`),
+    )
+    .orderBy(desc(invoices.createdAt))
+    .limit(1);
+  return row && invoiceFromRow(row);
 }
 
 /** The status that we last saved of a provider's invoice; undefined for one that we do not hold. */

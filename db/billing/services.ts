@@ -12,13 +12,13 @@ import {
   sql,
   type SQL,
 } from "drizzle-orm";
-import { ENDED_STATUSES } from "#core/billing/entitlement.ts";
+import { ENDED_STATUSES, SUSPEND_DAYS } from "#core/billing/entitlement.ts";
 import type { Payer, ServicePrice } from "#core/billing/service.ts";
 import { keepsData, SUSPENSIONS, type Suspension } from "#core/billing/suspension.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
-import { services } from "#db/schema/billing.ts";
+import { dunningPolicies, services } from "#db/schema/billing.ts";
 import { vms } from "#db/schema/vms.ts";
 
 /** What was bought of a VM, however it was bought. */
@@ -41,6 +41,9 @@ export type Service = Readonly<{
   grantedDays: number;
   grantedUntil: Date | null;
   neverSuspendUntil: Date | null;
+  /** How many days past its lease it runs, by the policy that holds for it; until when a reminder that came late lets it run. */
+  suspendDays: number;
+  warnedUntil: Date | null;
   /** Why it may not run though it is paid. */
   suspensions: readonly Suspension[];
   /** It is to end with the period that is paid; when that was last said or taken back; whether the provider is still to be told. */
@@ -113,8 +116,8 @@ export async function insertService(
   });
 }
 
-/** What was bought, before anybody changed anything about it. */
-export type NewService = Pick<
+/** What was bought, before anybody changed anything about it. Its account says which policy of dunning holds. */
+export type NewService = { accountId: string } & Pick<
   Service,
   | "vmId"
   | "planId"
@@ -137,6 +140,8 @@ const serviceInserted = prepared("service_inserted", (db, at: Slots<Inserted>) =
     interval: at.interval,
     amountMinor: at.amountMinor,
     currency: at.currency,
+    suspendDays: sql`coalesce((select p.suspend_days from ${dunningPolicies} p where p.account_id = ${at.accountId}::uuid
+      order by p.version desc limit 1), ${sql.raw(String(SUSPEND_DAYS))})`,
     subscriptionId: at.subscriptionId,
     subscriptionStatus: at.subscriptionStatus,
     subscriptionVersion: at.subscriptionVersion,
@@ -198,6 +203,37 @@ export async function saveStaffsWord(
     .update(services)
     .set({ ...rest, ...(suspensions && { suspensions: [...suspensions] }), updatedAt: now })
     .where(eq(services.vmId, vmId));
+}
+
+/** A reminder came late: it runs until then. */
+export async function saveWarned(tx: Tx, vmId: string, until: Date, now: Date): Promise<void> {
+  await tx
+    .update(services)
+    .set({ warnedUntil: until, updatedAt: now })
+    .where(eq(services.vmId, vmId));
+}
+
+/** The days of the policy that holds for an account's services from now on. @returns their VMs' hosts. */
+export async function saveSuspendDays(
+  tx: Tx,
+  accountId: string,
+  suspendDays: number,
+  now: Date,
+): Promise<readonly string[]> {
+  const rows = await tx
+    .update(services)
+    .set({ suspendDays, updatedAt: now })
+    .from(vms)
+    .where(
+      and(
+        eq(vms.id, services.vmId),
+        eq(vms.accountId, accountId),
+        sql`not ${services.vmIsToGo}`,
+        sql`${services.suspendDays} <> ${suspendDays}`,
+      ),
+    )
+    .returning({ hostId: vms.hostId });
+  return [...new Set(rows.map(({ hostId }) => hostId))].toSorted();
 }
 
 /** The same as `loadService`, held until the transaction ends. */

@@ -92,6 +92,19 @@ export async function isToldOf(
   return rows.length > 0;
 }
 
+/** What became of the mails of this kind about a thing. */
+export async function mailsAbout(
+  db: Db | Tx,
+  kind: MailKind,
+  about: string,
+): Promise<readonly MailState[]> {
+  const rows = await db
+    .select({ state: mails.state })
+    .from(mails)
+    .where(and(eq(mails.about, about), eq(mails.kind, kind)));
+  return rows.map(({ state }) => state);
+}
+
 /**
  * Takes mails whose turn it is for this worker alone, those first that wait longest: `id`, that one. Should this worker die, another
  * may take them when the lease has ended.

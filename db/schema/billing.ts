@@ -15,6 +15,8 @@ import {
   uuid,
   type AnyPgColumn,
 } from "drizzle-orm/pg-core";
+import { DUNNING_OUTCOMES, DUNNING_STATES } from "#core/billing/dunning.ts";
+import { SUSPEND_DAYS } from "#core/billing/entitlement.ts";
 import { CHANGE_MONEY } from "#core/billing/change-money.ts";
 import { CHANGE_OUTCOMES, TURN_BACKS } from "#core/billing/plan-change.ts";
 import { MIGRATION_STATES, MIGRATION_VM_STATES } from "#core/billing/plan-migration.ts";
@@ -87,6 +89,10 @@ export const services = pgTable(
     grantedUntil: instant("granted_until"),
     /** It is not stopped for debt before then. */
     neverSuspendUntil: instant("never_suspend_until"),
+    /** How many days past all that it runs, by the policy that holds for its account (`dunning_policies`). */
+    suspendDays: integer("suspend_days").notNull().default(SUSPEND_DAYS),
+    /** A reminder came late: it runs until then. */
+    warnedUntil: instant("warned_until"),
     /** Why it may not run though it is paid: a set, in no order. */
     suspensions: suspension("suspensions")
       .array()
@@ -133,6 +139,12 @@ export const services = pgTable(
     index("services_end_untold_idx")
       .on(sql`coalesce(${t.triedAt}, ${t.endSaidAt})`)
       .where(sql`${t.endUntold}`),
+    // What may be owed: few of many.
+    index("services_owed_idx")
+      .on(t.entitledUntil)
+      .where(
+        sql`${t.subscriptionStatus} in ('past_due', 'unpaid', 'canceled', 'incomplete_expired') and not ${t.vmIsToGo}`,
+      ),
     index("services_to_end_idx")
       .on(t.cancelAt)
       .where(sql`${t.endWanted} and not ${t.vmIsToGo}`),
@@ -153,6 +165,90 @@ export const services = pgTable(
       "services_stripe_has_a_price",
       sql`(${t.payer} <> 'stripe' or ${t.amountMinor} is not null)
         and (${t.payer} = 'stripe' or num_nonnulls(${t.subscriptionId}, ${t.subscriptionStatus}, ${t.subscriptionVersion}) = 0)`,
+    ),
+  ],
+);
+
+/**
+ * How patient we are with what is owed: for everybody (`account_id` null), or for one account, whose newest row holds; without days it is as
+ * everybody's again. Never changed. Everybody's are written by migrations alone, which set what services have by them.
+ */
+export const dunningPolicies = pgTable(
+  "dunning_policies",
+  {
+    version: integer("version").primaryKey().generatedByDefaultAsIdentity(),
+    accountId: uuid("account_id").references(() => accounts.id),
+    suspendDays: integer("suspend_days"),
+    terminateDays: integer("terminate_days"),
+    deleteDays: integer("delete_days"),
+    from: instant("from").notNull(),
+    /** Who said so, and why; null: a migration. */
+    saidBy: uuid("said_by").references(() => accounts.id),
+    reason: text("reason"),
+  },
+  (t) => [
+    index("dunning_policies_account_idx").on(t.accountId, t.version),
+    check(
+      "dunning_policies_whole",
+      sql`num_nonnulls(${t.suspendDays}, ${t.terminateDays}, ${t.deleteDays}) in (0, 3)
+        and (${t.accountId} is not null or ${t.suspendDays} is not null)`,
+    ),
+    check(
+      "dunning_policies_days",
+      sql`${t.suspendDays} >= 0 and ${t.terminateDays} >= 0 and ${t.deleteDays} >= 0`,
+    ),
+  ],
+);
+
+export const dunningState = pgEnum("dunning_state", DUNNING_STATES);
+export const dunningOutcome = pgEnum("dunning_outcome", DUNNING_OUTCOMES);
+
+/** What is owed for a VM, and how far that has led (`core/billing/dunning.ts`). One that has an outcome is over. */
+export const dunnings = pgTable(
+  "dunnings",
+  {
+    id: uuid("id").primaryKey(),
+    vmId: uuid("vm_id")
+      .notNull()
+      .references(() => vms.id),
+    /** What is to be paid, or was ended. */
+    subscriptionId: text("subscription_id").notNull(),
+    policyVersion: integer("policy_version")
+      .notNull()
+      .references(() => dunningPolicies.version),
+    state: dunningState("state").notNull(),
+    /** When the step that led there was done. */
+    stateAt: instant("state_at").notNull(),
+    startedAt: instant("started_at").notNull(),
+    /** When it was decided that its subscription ends: what is paid of that later goes back. null: it was not. */
+    endingAt: instant("ending_at"),
+    outcome: dunningOutcome("outcome"),
+    endedAt: instant("ended_at"),
+    /** The page where it is revived; until when that can be paid. */
+    checkoutId: text("checkout_id"),
+    checkoutUrl: text("checkout_url"),
+    checkoutExpiresAt: instant("checkout_expires_at"),
+    /** When its next step may fall due, or when it is tried again. */
+    dueAt: instant("due_at").notNull(),
+  },
+  (t) => [
+    uniqueIndex("dunnings_one_open_key")
+      .on(t.vmId)
+      .where(sql`${t.outcome} is null`),
+    index("dunnings_vm_idx").on(t.vmId, t.id),
+    index("dunnings_subscription_idx").on(t.subscriptionId),
+    uniqueIndex("dunnings_checkout_key").on(t.checkoutId),
+    index("dunnings_due_idx")
+      .on(t.dueAt)
+      .where(sql`${t.outcome} is null`),
+    check("dunnings_ended_has_instant", sql`(${t.outcome} is null) = (${t.endedAt} is null)`),
+    check(
+      "dunnings_ending_was_decided",
+      sql`${t.state} <> 'ending' or ${t.outcome} is not null or ${t.endingAt} is not null`,
+    ),
+    check(
+      "dunnings_checkout_is_whole",
+      sql`num_nonnulls(${t.checkoutId}, ${t.checkoutExpiresAt}) in (0, 2)`,
     ),
   ],
 );

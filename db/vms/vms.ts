@@ -1,5 +1,5 @@
 import { and, asc, desc, eq, inArray, isNotNull, isNull, lt, notExists, sql } from "drizzle-orm";
-import { runsUntil } from "#core/billing/entitlement.ts";
+import { entitledOnWire } from "#core/billing/entitlement.ts";
 import type { DesiredVm } from "#core/contracts/agent/desired.ts";
 import { askedHardware } from "#core/vms/image-hardware.ts";
 import { givesRootPassword, wordsOf, type WordyVm } from "#core/vms/words.ts";
@@ -392,6 +392,8 @@ const DESIRED = {
   grantedDays: services.grantedDays,
   grantedUntil: services.grantedUntil,
   neverSuspendUntil: services.neverSuspendUntil,
+  suspendDays: services.suspendDays,
+  warnedUntil: services.warnedUntil,
   suspensions: services.suspensions,
   hostname: vms.hostname,
   size: { vcpus: vms.vcpus, memoryMib: vms.memoryMib, diskGib: vms.diskGib },
@@ -469,7 +471,7 @@ async function render(
     // What its owner asked for stays as it is: lifting brings back the power that was found. Every agent knows "off".
     power: vm.suspensions.length > 0 ? "off" : vm.power,
     stopMode: vm.stopMode,
-    entitledUntil: runsUntil(vm).toISOString(),
+    entitledUntil: entitledOnWire(vm).toISOString(),
     hostname: vm.hostname,
     size: vm.size,
     image: {

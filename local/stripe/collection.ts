@@ -142,9 +142,9 @@ export function advanced(
 }
 
 function giveUp(sandbox: Sandbox, subscriptionId: string): void {
-  if (sandbox.settings.afterLastRetry === "cancel")
-    endSubscription(sandbox, subscriptionId, "payment_failed");
-  else moveSubscription(sandbox, subscriptionId, "give_up");
+  const { afterLastRetry } = sandbox.settings;
+  if (afterLastRetry === "cancel") endSubscription(sandbox, subscriptionId, "payment_failed");
+  else if (afterLastRetry === "unpaid") moveSubscription(sandbox, subscriptionId, "give_up");
 }
 
 /** What is charged by default: the invoice's own method, the subscription's, then the customer's. */

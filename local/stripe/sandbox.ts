@@ -39,7 +39,7 @@ export type SandboxSettings = Readonly<{
   /** Origin of the pages a person opens: Checkout and hosted invoices. */
   publicUrl: string;
   /** What happens to a subscription when its last retry fails: a setting of the account. */
-  afterLastRetry: "cancel" | "unpaid";
+  afterLastRetry: "cancel" | "unpaid" | "past_due";
   /** How long a renewal's invoice stays a draft before it is finalised and charged; Stripe waits an hour. */
   renewalDraftSeconds: number;
 }>;

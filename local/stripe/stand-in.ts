@@ -46,7 +46,7 @@ export type StandInOptions = Readonly<{
   /** Goes on from this file, and writes to it. */
   stateFile?: string | undefined;
   log: Log;
-  afterLastRetry?: "cancel" | "unpaid";
+  afterLastRetry?: "cancel" | "unpaid" | "past_due";
   renewalDraftSeconds?: number;
 }>;
 
@@ -77,7 +77,7 @@ export async function createStripeStandIn(options: StandInOptions): Promise<Stri
     ids: options.ids,
     settings: {
       publicUrl: options.publicUrl,
-      afterLastRetry: options.afterLastRetry ?? "cancel",
+      afterLastRetry: options.afterLastRetry ?? "past_due",
       renewalDraftSeconds: options.renewalDraftSeconds ?? HOUR,
     },
   });

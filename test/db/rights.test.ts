@@ -18,6 +18,7 @@ afterAll(() => database.drop());
 const APPEND_ONLY = [
   "account_notes",
   "audit_log",
+  "dunning_policies",
   "ledger_entries",
   "ledger_transactions",
   "plan_prices",

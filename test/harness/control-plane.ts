@@ -89,7 +89,7 @@ export async function startControlPlane(
     /** One of staff alone may destroy what is a customer's. */
     oneMayDestroy?: boolean;
     /** What Stripe does with a subscription whose renewal failed to the end. */
-    afterLastRetry?: "cancel" | "unpaid";
+    afterLastRetry?: "cancel" | "unpaid" | "past_due";
     /** Who may call the HTTP API; nobody when left out. */
     accounts?: (db: Db) => Accounts & LogIns;
   } = {},

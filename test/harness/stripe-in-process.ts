@@ -39,7 +39,7 @@ export async function stripeInProcess(options: {
   clock: Clock;
   log: Log;
   webhook: (request: Request) => Promise<Response>;
-  afterLastRetry?: "cancel" | "unpaid" | undefined;
+  afterLastRetry?: "cancel" | "unpaid" | "past_due" | undefined;
 }): Promise<StripeInProcess> {
   const { clock, log } = options;
   const trouble = { outage: false, behindMs: 0 };
@@ -50,7 +50,7 @@ export async function stripeInProcess(options: {
     apiKey: API_KEY,
     publicUrl: PUBLIC_URL,
     log,
-    afterLastRetry: options.afterLastRetry ?? "cancel",
+    afterLastRetry: options.afterLastRetry ?? "past_due",
     webhook: {
       url: "http://berth.test/webhooks/stripe",
       secret: WEBHOOK_SECRET,

@@ -42,7 +42,7 @@ const Hosts = z.object({
 
 /**
  * At its first boot it makes itself a service of the guest's: at each boot it goes on from what it has written, and says no number before
- * that is on the disk.
+ * that is on the disk: while the guest shuts down, its disk can be written no more before it is ended.
  */
 export const COUNTS = `#!/bin/sh
 cat >/var/lib/tiny/count <<'END'
@@ -50,7 +50,7 @@ cat >/var/lib/tiny/count <<'END'
 n=$(cat /var/lib/tiny/n 2>/dev/null || echo 0)
 echo "FROM $n" >/dev/ttyS0
 while :; do
-  n=$((n+1)); echo $n >/var/lib/tiny/n.new; mv /var/lib/tiny/n.new /var/lib/tiny/n; sync
+  n=$((n+1)); echo $n >/var/lib/tiny/n.new && mv /var/lib/tiny/n.new /var/lib/tiny/n && sync || exit
   echo "COUNT $n" >/dev/ttyS0; sleep 0.1
 done
 END

@@ -117,6 +117,7 @@ export const FIXTURE: Fixture = {
     "plans",
     "images",
     "ending_policies",
+    "dunning_policies",
     // Of better-auth, which the simulator's people do without (`accounts.ts`).
     "api_tokens",
     "auth_rate_limits",

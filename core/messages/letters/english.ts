@@ -165,11 +165,11 @@ export const ENGLISH: Letters = {
       ...(url === null ? [] : [text("The invoice:"), link(url)]),
     ],
   }),
-  payment_failed: ({ number, due, hostname, url, runsUntil }, { formats }) => ({
+  payment_failed: ({ number, due, hostname, url, stopsAt }, { formats }) => ({
     subject: `A payment for ${hostname} failed`,
     blocks: [
       text(
-        `We could not collect ${formats.money(due)} for ${hostname}${number === null ? "" : ` (invoice ${number})`}. Your server is paid until ${formats.instant(runsUntil)}; after that it is suspended until the invoice is paid.`,
+        `We could not collect ${formats.money(due)} for ${hostname}${number === null ? "" : ` (invoice ${number})`}. If it is not paid by ${formats.instant(stopsAt)}, your server is stopped then, until it is; what is on it is kept.`,
       ),
       ...(url === null
         ? [text("We try again by ourselves. Please see that your card is good.")]
@@ -190,11 +190,40 @@ export const ENGLISH: Letters = {
         : [text("Confirm it here:"), link(url)]),
     ],
   }),
+  payment_overdue: ({ due, hostname, url, stopsAt }, { formats }) => ({
+    subject: `${hostname} is not paid for`,
+    blocks: [
+      text(
+        `${formats.money(due)} for your server ${hostname} is still to be paid. If it is not paid by ${formats.instant(stopsAt)}, the server is stopped then; what is on it is kept.`,
+      ),
+      ...(url === null ? [] : [text("Pay it here, with another card too:"), link(url)]),
+    ],
+  }),
   vm_suspended: ({ hostname, reasons }) => ({
     subject: `${hostname} is suspended`,
     blocks: [
       text(`Your server ${hostname} was stopped. What is on it is kept.`),
       list(reasons.map((reason) => SUSPENSION_WORDS[reason])),
+    ],
+  }),
+  vm_stopped_for_debt: ({ hostname, due, url, endsAt }, { formats }) => ({
+    subject: `${hostname} is stopped: it is not paid for`,
+    blocks: [
+      text(
+        `Your server ${hostname} was stopped, as ${due === null ? "it" : formats.money(due)} is not paid. What is on it is kept. Once it is paid, it starts again by itself.`,
+      ),
+      ...(url === null ? [] : [text("Pay it here:"), link(url)]),
+      text(`If it is not paid by ${formats.instant(endsAt)}, its subscription ends.`),
+    ],
+  }),
+  vm_kept_after_end: ({ hostname, keptUntil, vm }, { formats }) => ({
+    subject: `The subscription of ${hostname} has ended`,
+    blocks: [
+      text(
+        `The subscription of your server ${hostname} has ended, and nothing more is charged for it. The server is off. What is on it, and its address, are kept until ${formats.instant(keptUntil)}; then it is deleted.`,
+      ),
+      text("Until then you can have it back, as it was, by paying for a new period:"),
+      code(`berth vm revive ${vm}`),
     ],
   }),
   vm_terminated: ({ hostname, deletedAt }, { formats }) => ({

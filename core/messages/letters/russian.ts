@@ -173,11 +173,11 @@ export const RUSSIAN: Letters = {
       ...(url === null ? [] : [text("Счёт:"), link(url)]),
     ],
   }),
-  payment_failed: ({ number, due, hostname, url, runsUntil }, { formats }) => ({
+  payment_failed: ({ number, due, hostname, url, stopsAt }, { formats }) => ({
     subject: `Платёж за ${hostname} не прошёл`,
     blocks: [
       text(
-        `Нам не удалось получить ${formats.money(due)} за ${hostname}${number === null ? "" : ` (счёт ${number})`}. Сервер оплачен до ${formats.instant(runsUntil)}; после этого он будет остановлен, пока счёт не оплачен.`,
+        `Нам не удалось получить ${formats.money(due)} за ${hostname}${number === null ? "" : ` (счёт ${number})`}. Если счёт не будет оплачен до ${formats.instant(stopsAt)}, сервер будет остановлен до оплаты; данные на нём сохранятся.`,
       ),
       ...(url === null
         ? [text("Мы попробуем ещё раз. Проверьте, пожалуйста, вашу карту.")]
@@ -198,11 +198,42 @@ export const RUSSIAN: Letters = {
         : [text("Подтвердить можно здесь:"), link(url)]),
     ],
   }),
+  payment_overdue: ({ due, hostname, url, stopsAt }, { formats }) => ({
+    subject: `${hostname} не оплачен`,
+    blocks: [
+      text(
+        `За ваш сервер ${hostname} ещё не оплачено ${formats.money(due)}. Если оплата не поступит до ${formats.instant(stopsAt)}, сервер будет остановлен; данные на нём сохранятся.`,
+      ),
+      ...(url === null
+        ? []
+        : [text("Оплатить можно здесь, в том числе другой картой:"), link(url)]),
+    ],
+  }),
   vm_suspended: ({ hostname, reasons }) => ({
     subject: `${hostname} приостановлен`,
     blocks: [
       text(`Ваш сервер ${hostname} остановлен. Данные на нём сохранены.`),
       list(reasons.map((reason) => SUSPENDED[reason])),
+    ],
+  }),
+  vm_stopped_for_debt: ({ hostname, due, url, endsAt }, { formats }) => ({
+    subject: `${hostname} остановлен: он не оплачен`,
+    blocks: [
+      text(
+        `Ваш сервер ${hostname} остановлен: ${due === null ? "он не оплачен" : `не оплачено ${formats.money(due)}`}. Данные на нём сохранены. После оплаты он снова запустится сам.`,
+      ),
+      ...(url === null ? [] : [text("Оплатить можно здесь:"), link(url)]),
+      text(`Если оплата не поступит до ${formats.instant(endsAt)}, подписка на него закончится.`),
+    ],
+  }),
+  vm_kept_after_end: ({ hostname, keptUntil, vm }, { formats }) => ({
+    subject: `Подписка на ${hostname} закончилась`,
+    blocks: [
+      text(
+        `Подписка на ваш сервер ${hostname} закончилась, плата за него больше не взимается. Сервер выключен. Данные на нём и его адрес хранятся до ${formats.instant(keptUntil)}; потом он будет удалён.`,
+      ),
+      text("До этого срока его можно вернуть таким, каким он был, оплатив новый период:"),
+      code(`berth vm revive ${vm}`),
     ],
   }),
   vm_terminated: ({ hostname, deletedAt }, { formats }) => ({

@@ -86,6 +86,8 @@ describe("renewals", () => {
   });
 
   test("that fail extend nothing; the end of the subscription takes nothing back that was paid", async () => {
+    await cp.drop();
+    cp = await startControlPlane({ afterLastRetry: "cancel" });
     const { orderId, vmId } = await aProvisionedVm(cp, await aWorld(cp), CARD.failsAtRenewal);
     await aMonthLater();
     expect(await entitled(vmId)).toEqual(new Date("2026-04-01T12:00:17.000Z"));

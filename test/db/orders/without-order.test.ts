@@ -33,6 +33,7 @@ const DAY_MS = 24 * 60 * 60_000;
 
 const granted = (world: World, over: Partial<NewService> = {}): NewService => ({
   vmId: v7(),
+  accountId: world.buyer.accountId,
   planId: world.planId,
   planVersion: 1,
   payer: "staff",
