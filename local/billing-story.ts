@@ -74,7 +74,7 @@ const resizes: Chapter = async (story) => {
   const { size, price } = await story.vm();
   await story.tell(
     `takes it: ${size.vcpus} vCPUs, ${size.memoryMib} MiB and ${size.diskGib} GiB are seen` +
-      `${price ? `, for ${moneyText(price.amount)} a ${price.interval}` : ""}`,
+      (price === null ? "" : `, for ${moneyText(price.amount)} a ${price.interval}`),
   );
 };
 
