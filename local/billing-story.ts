@@ -28,7 +28,7 @@ const orders: Chapter = async (story) => {
   );
   const status = await payCheckout(checkoutUrl, CARD);
   if (status !== 303) throw new Error(`the page was answered with ${status}`);
-  story.vmId = await story.until("the order's activation", async () => {
+  story.vmId = await story.minutesUntil("the order's activation", async () => {
     const order = await orderOf();
     return order.state === "active" && order.vmId !== null ? order.vmId : undefined;
   });
@@ -70,7 +70,6 @@ const resizes: Chapter = async (story) => {
     { type: "resize", quoteId: quote.id },
   );
   await story.actionEnded(action.id);
-  await story.pass(1000); // its invoice is booked
   const { size, price } = await story.vm();
   await story.tell(
     `takes it: ${size.vcpus} vCPUs, ${size.memoryMib} MiB and ${size.diskGib} GiB are seen` +
@@ -103,7 +102,7 @@ const isSuspendedAndPays: Chapter = async (story) => {
   await story.passDays(5);
   await story.tell(`nobody has paid for five days: ${await standing(story)}`);
   await payOpen(story);
-  await story.until("the VM to run again", async () => {
+  await story.minutesUntil("the VM to run again", async () => {
     const { power, suspended } = await story.vm();
     return suspended.length === 0 && power.observed === "running" ? true : undefined;
   });
@@ -115,7 +114,7 @@ async function payOpen(story: Story): Promise<void> {
   if (hostedUrl === null) throw new Error("the invoice has no page");
   const status = await payCheckout(hostedUrl, CARD);
   if (status !== 303) throw new Error(`the invoice's page was answered with ${status}`);
-  await story.until("the payment to be booked", async () =>
+  await story.minutesUntil("the payment to be booked", async () =>
     (await story.invoices()).find((i) => i.id === id)?.status === "paid" ? true : undefined,
   );
 }
@@ -128,7 +127,7 @@ async function standing(story: Story): Promise<string> {
 
 const changesTheEnd = async (story: Story, method: "POST" | "DELETE"): Promise<VmView> => {
   await story.client.ok(z.unknown(), method, `/v1/vms/${story.vmId}/cancel`);
-  return story.until("Stripe to know of the end", async () => {
+  return story.minutesUntil("Stripe to know of the end", async () => {
     const vm = await story.vm();
     const isKnown = (vm.cancelAt !== null) === vm.cancelled;
     return isKnown && vm.cancelled === (method === "POST") ? vm : undefined;

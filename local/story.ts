@@ -5,7 +5,7 @@ import { MailPage } from "#core/contracts/api/mails.ts";
 import { ActionView, VmView } from "#core/contracts/api/vms.ts";
 import { Currency, type MoneyView } from "#core/money.ts";
 import { moneyText } from "#core/money-text.ts";
-import { StackClient, until } from "./client.ts";
+import { StackClient } from "./client.ts";
 import type { Stack } from "./stack.ts";
 
 /*
@@ -24,7 +24,7 @@ export type StoryLine = Readonly<{
 
 export type Chapter = (story: Story) => Promise<void>;
 
-const PATIENCE_MS = 60_000;
+const MOST_MINUTES = 10;
 const HOUR_MS = 60 * 60_000;
 /** The most that a list gives at once. */
 const PAGE = 100;
@@ -124,9 +124,8 @@ export class Story {
     if (!answer.ok) throw new Error(`the stand-in answered ${answer.status}`);
   }
 
-  /** What is not moved by the clock alone: an action, from its request to its end. */
   actionEnded(id: string): Promise<ActionView> {
-    return until("an action's end", PATIENCE_MS, async () => {
+    return this.minutesUntil("an action's end", async () => {
       const action = await this.client.ok(ActionView, "GET", `/v1/actions/${id}`);
       if (action.finishedAt === null) return undefined;
       if (action.status === "success") return action;
@@ -134,8 +133,14 @@ export class Story {
     });
   }
 
-  until<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
-    return until(what, PATIENCE_MS, look);
+  /** Minutes pass until it is so. By each all that is due is done, so it takes few. */
+  async minutesUntil<T>(what: string, look: () => Promise<T | undefined>): Promise<T> {
+    for (let minute = 0; minute < MOST_MINUTES; minute++) {
+      await this.pass(60_000);
+      const found = await look();
+      if (found !== undefined) return found;
+    }
+    throw new Error(`${what} did not happen within ${MOST_MINUTES} minutes`);
   }
 }
 
