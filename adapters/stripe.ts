@@ -230,6 +230,8 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
 
     createCheckout: async (input) => {
       const expiresAt = seconds(input.expiresAt);
+      const { orderId, revives } = input;
+      const purpose = revives === undefined ? `checkout-${orderId}` : `revive-${revives}`;
       const session = await stripe.checkout.sessions
         .create(
           {
@@ -248,7 +250,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
           // Another end or customer is another session: a key may not come again with other parameters. A 500 that Stripe keeps under
           // it blocks the order for a minute at most, since whoever tries again later holds its place until later; a
           // session that was made all the same is known to nobody and expires.
-          { idempotencyKey: `checkout-${input.orderId}-${expiresAt}-${input.customerId}` },
+          { idempotencyKey: `${purpose}-${expiresAt}-${input.customerId}` },
         )
         .catch((cause: unknown) => {
           if (isMissing(cause) && cause.param === "customer")

@@ -64,6 +64,7 @@ const BY_CODE: Partial<Record<ProblemCode, string>> = {
   destroy_request_ended: "berth vm ask-destroy asks anew",
   vm_protected: "berth vm unprotect",
   vm_cancelled: "berth vm uncancel",
+  vm_not_ended: "berth vm show says how it is paid",
   account_closed: "berth account reopen",
   busy: "try again in a while",
 };

@@ -16,6 +16,7 @@ import { followMoves } from "#commands/moves/follow-move.ts";
 import { tellHangingMoves } from "#commands/moves/tell-hanging-moves.ts";
 import { followPlanMigrations } from "#commands/billing/follow-plan-migration.ts";
 import { forgetUnbegunMigrations } from "#commands/billing/forget-unbegun-migrations.ts";
+import { tellHangingInvoices } from "#commands/billing/tell-hanging-invoices.ts";
 import { tellHangingMigrations } from "#commands/billing/tell-hanging-migrations.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
 import { retryCrossed } from "#commands/billing/return-crossed.ts";
@@ -59,6 +60,7 @@ export const SWEEPS = {
   tell_hanging_moves: tellHangingMoves,
   tell_hanging_changes: tellHangingChanges,
   tell_hanging_migrations: tellHangingMigrations,
+  tell_hanging_invoices: tellHangingInvoices,
   check_bought: checkBought,
   follow_rollouts: followRollouts,
   note_old_agents: noteOldAgents,

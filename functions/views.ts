@@ -10,7 +10,8 @@ import type { TokenView as TokenViewSchema } from "#core/contracts/api/accounts.
 import type { RestoreView } from "#core/contracts/api/restores.ts";
 import type { UsageView } from "#core/contracts/api/usage.ts";
 import type { AccountPrincipal, TokenView } from "#core/accounts/accounts.ts";
-import { isOverdue, runsUntil } from "#core/billing/entitlement.ts";
+import { aheadOf } from "#core/billing/dunning.ts";
+import { hostStopsAt, isOverdue, runsUntil } from "#core/billing/entitlement.ts";
 import { SUSPENSION_WORDS, type SuspensionReason } from "#core/billing/suspension.ts";
 import { agentAge } from "#core/fleet/agent-age.ts";
 import { toWireId } from "#core/ids.ts";
@@ -62,6 +63,18 @@ const suspendedFor = ({ bought }: VmView, now: Date): SuspensionReason[] => [
   ...bought.suspensions,
 ];
 
+function toOverdueView(overdue: NonNullable<VmView["overdue"]>, stopsAt: Date) {
+  const ahead = aheadOf(overdue, overdue.policy, stopsAt);
+  return {
+    state: overdue.state,
+    since: overdue.startedAt.toISOString(),
+    suspendsAt: iso(ahead.suspendsAt),
+    endsAt: iso(ahead.endsAt),
+    deletesAt: iso(ahead.deletesAt),
+    payUrl: overdue.payUrl,
+  };
+}
+
 /** `who` reads it: staff get a host's own words, everybody else what they mean. */
 export const toVmView = (
   v: VmView,
@@ -102,6 +115,7 @@ export const toVmView = (
   entitledUntil: runsUntil(v.bought).toISOString(),
   cancelled: v.bought.endWanted,
   cancelAt: v.bought.endWanted ? iso(v.bought.cancelAt) : null,
+  overdue: v.overdue && toOverdueView(v.overdue, hostStopsAt(v.bought)),
   deleteProtected: v.vm.deleteProtected,
   createdAt: v.vm.createdAt.toISOString(),
 });

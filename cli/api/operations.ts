@@ -38,6 +38,7 @@ export type Operations = {
   addPlanVersion: { path: { id: string }; query: {}; body: z.input<typeof catalogue.AddPlanVersion>; answer: z.output<typeof catalogue.AddedPlanVersion> };
   addPool: { path: { id: string }; query: {}; body: z.input<typeof network.AddPool>; answer: z.output<typeof network.AddedPool> };
   adoptVm: { path: { id: string }; query: {}; body: z.input<typeof restores.AdoptVm>; answer: z.output<typeof restores.AdoptionView> };
+  agreeOnDunning: { path: { id: string }; query: {}; body: z.input<typeof staffActs.AgreeOnDunning>; answer: z.output<typeof forced.ForcedView> };
   askToDestroyVm: { path: { id: string }; query: {}; body: z.input<typeof staffActs.AskToDestroy>; answer: z.output<typeof forced.ForcedView> | z.output<typeof staffActs.DestroyRequestView> };
   beginAgentRollout: { path: {}; query: {}; body: z.input<typeof fleet.BeginRollout>; answer: z.output<typeof fleet.RolloutView> };
   cancelAction: { path: { id: string ; actionId: string }; query: {}; body: z.input<typeof staffVms.CallOffAction>; answer: z.output<typeof staffVms.CalledOffView> };
@@ -96,6 +97,7 @@ export type Operations = {
   resendMail: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof mails.MailView> };
   resizeForStaff: { path: { id: string }; query: {}; body: z.input<typeof resizes.ResizeForStaff>; answer: z.output<typeof resizes.StaffResizePlan> | z.output<typeof vms.RequestedAction> };
   retireHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.MoveHost>; answer: z.output<typeof forced.ForcedView> };
+  reviveVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.Revival> };
   revokeToken: { path: { id: string }; query: {}; body: undefined; answer: null };
   search: { path: {}; query: z.input<typeof search.SearchQuery>; body: undefined; answer: z.output<typeof search.SearchResult> };
   setImageSource: { path: { id: string }; query: {}; body: z.input<typeof catalogue.SetImageSource>; answer: z.output<typeof catalogue.ImageSourceView> };
@@ -134,6 +136,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   addPlanVersion: { method: "POST", path: "/staff/v1/plans/{id}/versions", keyed: true, answers: { 201: () => import("#core/contracts/api/catalogue.ts").then((m) => m.AddedPlanVersion) } },
   addPool: { method: "POST", path: "/staff/v1/locations/{id}/pools", keyed: true, answers: { 201: () => import("#core/contracts/api/network.ts").then((m) => m.AddedPool) } },
   adoptVm: { method: "POST", path: "/staff/v1/vms/{id}/adopt", keyed: false, answers: { 200: () => import("#core/contracts/api/restores.ts").then((m) => m.AdoptionView) } },
+  agreeOnDunning: { method: "POST", path: "/staff/v1/accounts/{id}/dunning", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   askToDestroyVm: { method: "POST", path: "/staff/v1/vms/{id}/destroy-requests", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView), 201: () => import("#core/contracts/api/staff-acts.ts").then((m) => m.DestroyRequestView) } },
   beginAgentRollout: { method: "POST", path: "/staff/v1/agent-rollouts", keyed: true, answers: { 201: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
   cancelAction: { method: "POST", path: "/staff/v1/vms/{id}/actions/{actionId}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.CalledOffView) } },
@@ -192,6 +195,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   resendMail: { method: "POST", path: "/staff/v1/mails/{id}/resend", keyed: true, answers: { 201: () => import("#core/contracts/api/mails.ts").then((m) => m.MailView) } },
   resizeForStaff: { method: "POST", path: "/staff/v1/vms/{id}/resize", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.StaffResizePlan), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   retireHost: { method: "POST", path: "/staff/v1/hosts/{id}/retire", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
+  reviveVm: { method: "POST", path: "/v1/vms/{id}/revive", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.Revival) } },
   revokeToken: { method: "DELETE", path: "/v1/tokens/{id}", keyed: false, answers: { 204: () => import("./nothing.ts").then((m) => m.Nothing) } },
   search: { method: "GET", path: "/staff/v1/search", keyed: false, answers: { 200: () => import("#core/contracts/api/search.ts").then((m) => m.SearchResult) } },
   setImageSource: { method: "POST", path: "/staff/v1/images/{id}/sources", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue.ts").then((m) => m.ImageSourceView) } },

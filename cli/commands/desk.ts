@@ -3,6 +3,7 @@ import { byHash, FORCED } from "../forced.ts";
 import { accountId, vmId } from "../names.ts";
 import { when } from "../output/format.ts";
 import { columnsOf, type Shown } from "../output/shown.ts";
+import { Failure } from "../failure.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { WATCH } from "../watch.ts";
@@ -126,6 +127,26 @@ const protection = (words: string, summary: string, deleteProtected: boolean) =>
 export const deskCommands = [
   ownEnd("vm cancel", "End a VM with the period that is paid", "cancelVm"),
   ownEnd("vm uncancel", "Have a VM go on that was to end with its period", "uncancelVm"),
+  command("vm revive", "Buy a VM anew whose subscription has ended", {
+    args: { vm: VM },
+    run: async (session, { vm }) => {
+      const id = await vmId(session, vm);
+      const { value, raw } = await (await session.client()).call("reviveVm", { path: { id } });
+      return {
+        json: raw,
+        ids: [value.checkoutUrl],
+        blocks: [
+          {
+            kind: "fields",
+            fields: [
+              ["pay at", value.checkoutUrl],
+              ["until", when(value.expiresAt)],
+            ],
+          },
+        ],
+      };
+    },
+  }),
   protection("vm protect", "Refuse every delete of a VM until it is unprotected", true),
   protection("vm unprotect", "Let a VM be deleted again", false),
 
@@ -185,6 +206,32 @@ export const deskCommands = [
     "closeAccount",
   ),
   ofAccount("account reopen", "Open an account again", "Open", "reopenAccount"),
+
+  command("account dunning", "Agree with a customer on how long we wait for payment", {
+    staff: true,
+    args: { account: ACCOUNT },
+    options: {
+      suspend: count("days from the reminder until a VM stops", 90, 0),
+      end: count("days from that until its subscription ends", 365, 0),
+      delete: count("days from that until what is on it is deleted", 365, 0),
+      reason: REASON,
+      ...FORCED,
+    },
+    run: async (session, { account }, { suspend, end, delete: kept, reason, ...options }) => {
+      const given = [suspend, end, kept].filter((days) => days !== undefined).length;
+      if (given !== 0 && given !== 3)
+        throw new Failure("usage", "days_incomplete", "all three, or none: as everybody's again");
+      const days =
+        suspend === undefined || end === undefined || kept === undefined
+          ? null
+          : { suspendDays: suspend, terminateDays: end, deleteDays: kept };
+      const id = await accountId(session, account);
+      const client = await session.client();
+      return forced(session, options, `Agree on that with ${account}?`, (more) =>
+        client.call("agreeOnDunning", { path: { id }, body: { days, reason, ...more } }),
+      );
+    },
+  }),
 
   command("account impersonate", "Act as a customer, who sees it, for an hour at most", {
     staff: true,

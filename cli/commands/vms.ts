@@ -3,7 +3,7 @@ import { moneyText } from "#core/money-text.ts";
 import { Failure } from "../failure.ts";
 import { accountId, catalogueId, hostId, maybe, vmId } from "../names.ts";
 import { bytes, cpuSeconds, listed as joined, NOTHING, size, when } from "../output/format.ts";
-import { columnsOf, toned, type Block, type Column } from "../output/shown.ts";
+import { columnsOf, toned, type Block, type Cell, type Column } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { WATCH } from "../watch.ts";
@@ -33,6 +33,16 @@ export const vmRow = (vm: Vm) => [
   size(vm.size),
 ];
 
+/** What is owed, and what becomes of it. */
+const overdueFields = (of: NonNullable<Vm["overdue"]>): readonly (readonly [string, Cell])[] => [
+  ["not paid since", { text: when(of.since), tone: "bad" }],
+  ...(of.suspendsAt === null ? [] : ([["stops", when(of.suspendsAt)]] as const)),
+  ...(of.endsAt === null ? [] : ([["ends", when(of.endsAt)]] as const)),
+  ...(of.deletesAt === null ? [] : ([["is deleted", when(of.deletesAt)]] as const)),
+  ...(of.payUrl === null ? [] : ([["pay at", of.payUrl]] as const)),
+  ...(of.state === "terminated" ? ([["to have it back", "berth vm revive"]] as const) : []),
+];
+
 export const vmBlock = (vm: Vm): Block => ({
   kind: "fields",
   fields: [
@@ -47,6 +57,7 @@ export const vmBlock = (vm: Vm): Block => ({
       ? []
       : ([["because", vm.suspendedBecause.join(" ")]] as const)),
     ...(vm.cancelled ? ([["ends", when(vm.cancelAt)]] as const) : []),
+    ...(vm.overdue === null ? [] : overdueFields(vm.overdue)),
     ["delete", vm.deleteProtected ? "protected" : "as asked for"],
     ...(vm.lostSince === null ? [] : ([["lost since", when(vm.lostSince)]] as const)),
     ...(vm.lastError === null

@@ -6,7 +6,9 @@ import {
 } from "#core/billing/dunning.ts";
 import { hostStopsAt, runsUntil } from "#core/billing/entitlement.ts";
 import { keepsData } from "#core/billing/suspension.ts";
+import type { FindingKind } from "#core/hosts/finding.ts";
 import type { MailKind } from "#core/messages/mail.ts";
+import { overBoughtFindings } from "#db/billing/bought-changes.ts";
 import { policyFor } from "#db/billing/dunning-policies.ts";
 import {
   closeDunning,
@@ -28,7 +30,9 @@ import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { endThese, openFindings } from "#commands/hosts/note-findings.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
+import { revivedUnheard } from "./follow-revival.ts";
 import { cancelSubscription } from "./cancel-subscription.ts";
 
 type At = { now: Date; newId: () => string };
@@ -174,7 +178,16 @@ async function move(
   if (to === "reminded") await warn(tx, { vm, service, days: policy.suspendDays }, at);
   await tell(tx, { id, vmId, accountId: vm.accountId, state: to }, at);
   await record(tx, { id, vmId, to, policy: policy.version }, at);
+  if (to === "terminated" && dunning.state !== "ending") await noteEndedElsewhere(tx, vm, at);
 }
+
+/** The account's settings at the provider say that it ends what is not paid, or somebody did it by hand: both are to be our policy's. */
+async function noteEndedElsewhere(tx: Tx, vm: VmRow, at: At): Promise<void> {
+  const detail = "its subscription was ended at the provider while it was dunned for";
+  const found = { kind: ENDED, subject: vm.id, vmId: vm.id, hostId: vm.hostId, detail };
+  await openFindings(tx, [found], at, ACTOR);
+}
+const ENDED = "ended_by_provider" satisfies FindingKind;
 
 /** The days until the VM stops are counted from a reminder that came late. */
 async function warn(
@@ -210,6 +223,7 @@ async function close(
   at: At,
 ): Promise<void> {
   await closeDunning(tx, id, outcome, at.now);
+  await endThese(tx, await overBoughtFindings(tx, [{ vmId, kind: ENDED }]), at, ACTOR);
   await record(tx, { id, vmId, to: outcome, policy: policy.version }, at);
 }
 
@@ -262,8 +276,9 @@ async function endSubscription(deps: Deps, of: { id: string; vmId: string }): Pr
   return next === "moved" || next === "closed" ? next : "waited";
 }
 
-/** What was kept long enough goes, as by its owner's own delete. */
+/** What was kept long enough goes, as by its owner's own delete: but for one that was bought anew, and nobody has heard of that. */
 async function remove(deps: Deps, of: { id: string; vmId: string }): Promise<Taken> {
+  if (await revivedUnheard(deps, of.id)) return "closed";
   const who = { job: ACTOR.id };
   const asked = await requestAction(deps, { who, vmId: of.vmId, type: "delete" });
   if (!asked.ok) {

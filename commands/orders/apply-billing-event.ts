@@ -9,6 +9,7 @@ import {
 import { serviceOfSubscription } from "#db/billing/services.ts";
 import { isCustomer } from "#db/billing/customers.ts";
 import { invoiceStatus } from "#db/billing/invoices.ts";
+import { revivalOfCheckout } from "#db/billing/dunnings.ts";
 import { openChangeOfCheckout } from "#db/billing/plan-changes.ts";
 import type { Db, Tx } from "#db/client.ts";
 import {
@@ -26,6 +27,7 @@ import {
   orderOfCheckout,
 } from "#db/orders/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
+import { followRevival } from "#commands/billing/follow-revival.ts";
 import { bookStaffRefund } from "./book-staff-refund.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { followProvider, ringForChange, type Followed } from "./follow-provider.ts";
@@ -54,6 +56,9 @@ export async function applyBillingEvent(
   | "refund_booked"
   | "refund_reversed"
   | "change_rung"
+  | "revived"
+  | "given_back"
+  | "not_paid"
   | "ignored"
   | "unhandled"
   | "known"
@@ -79,6 +84,8 @@ export async function applyBillingEvent(
 
 async function look(deps: Deps, delivery: Taken, order: Order | undefined) {
   if (delivery.objectKind === "refund") return applyRefund(deps, delivery);
+  const revival = order ? undefined : await revivalOfSession(deps, delivery);
+  if (revival) return followRevival(deps, revival, claimOf(deps, delivery));
   const change = order ? undefined : await changeOfSession(deps, delivery);
   if (change) return ringForPage(deps, delivery, change.vmId);
   const subject = order
@@ -93,6 +100,12 @@ async function look(deps: Deps, delivery: Taken, order: Order | undefined) {
 const changeOfSession = async (deps: Deps, { objectKind, objectId }: InboxEntry) =>
   objectKind === "checkout.session" && objectId !== null
     ? openChangeOfCheckout(deps.db, objectId)
+    : undefined;
+
+/** The page where a VM is bought anew that the delivery is about. */
+const revivalOfSession = async (deps: Deps, { objectKind, objectId }: InboxEntry) =>
+  objectKind === "checkout.session" && objectId !== null
+    ? revivalOfCheckout(deps.db, objectId)
     : undefined;
 
 function ringForPage(deps: Deps, delivery: Taken, vmId: string): Promise<"change_rung" | "repeat"> {

@@ -228,6 +228,8 @@ export type Payments = {
     successUrl: string;
     cancelUrl: string;
     expiresAt: Date;
+    /** It buys anew what the order had led to: the dunning that it ends. */
+    revives?: string | undefined;
   }) => Promise<{ id: string; url: string }>;
   /** What is fetched by an id throws `UnknownToProvider` when nothing has it. */
   fetchCheckout: (checkoutId: string) => Promise<CheckoutState>;

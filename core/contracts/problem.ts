@@ -100,6 +100,7 @@ export const STATUS_BY_CODE = {
   vm_suspended: 409,
   vm_protected: 409,
   vm_cancelled: 409,
+  vm_not_ended: 409,
   grant_too_long: 422,
   second_person_required: 409,
   same_person: 409,

@@ -55,6 +55,10 @@ export const ENDS_AFTER_SILENCE_MS = {
   size_not_bought: null,
   /** What a VM's subscription bills at the provider is not what was bought of it: somebody changed it there by hand. */
   billed_otherwise: null,
+  /** A VM's period is over, and a day later nothing was sent that could be paid: its invoice hangs at the provider. */
+  invoice_hangs: null,
+  /** The provider ended a VM's subscription as it was not paid: ending it is our policy's, and what the account's settings there say is another. */
+  ended_by_provider: null,
   /** What is paid for a VM is no price of the version of its plan that was bought, and no change of it is open. */
   price_not_bought: null,
   /** An agent's own word (`HOST_FINDINGS`), which is over when the VM is seen whole. */

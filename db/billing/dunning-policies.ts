@@ -1,4 +1,4 @@
-import { desc, eq, isNull, or } from "drizzle-orm";
+import { desc, eq, isNull } from "drizzle-orm";
 import type { DunningPolicy } from "#core/billing/dunning.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { dunningPolicies } from "#db/schema/billing.ts";
@@ -14,20 +14,24 @@ const fromRow = (row: typeof dunningPolicies.$inferSelect): DunningPolicy | unde
         deleteDays: row.deleteDays,
       };
 
+/** One that a dunning goes by. Throws when it only says that everybody's holds. */
+export function policyFromRow(row: typeof dunningPolicies.$inferSelect): DunningPolicy {
+  const policy = fromRow(row);
+  if (!policy) throw new Error(`dunning policy ${row.version} says nothing`);
+  return policy;
+}
+
 /** A version. Throws when there is none. */
 export async function policyOf(db: Db | Tx, version: number): Promise<DunningPolicy> {
   const [row] = await db.select().from(dunningPolicies).where(eq(dunningPolicies.version, version));
-  const policy = row && fromRow(row);
-  if (!policy) throw new Error(`dunning policy ${version} says nothing`);
-  return policy;
+  if (!row) throw new Error(`there is no dunning policy ${version}`);
+  return policyFromRow(row);
 }
 
 /** What holds for an account: what was agreed with it, or what holds for everybody. */
 export async function policyFor(db: Db | Tx, accountId: string): Promise<DunningPolicy> {
   const agreed = await newest(db, accountId);
-  const everybodys = (agreed && fromRow(agreed)) ?? fromRow(await everybodysRow(db));
-  if (!everybodys) throw new Error("no dunning policy holds for everybody");
-  return everybodys;
+  return (agreed && fromRow(agreed)) ?? everybodysPolicy(db);
 }
 
 const newest = async (db: Db | Tx, accountId: string) => {
@@ -40,7 +44,8 @@ const newest = async (db: Db | Tx, accountId: string) => {
   return row;
 };
 
-async function everybodysRow(db: Db | Tx) {
+/** What holds where nothing else was agreed. */
+export async function everybodysPolicy(db: Db | Tx): Promise<DunningPolicy> {
   const [row] = await db
     .select()
     .from(dunningPolicies)
@@ -48,17 +53,8 @@ async function everybodysRow(db: Db | Tx) {
     .orderBy(desc(dunningPolicies.version))
     .limit(1);
   if (!row) throw new Error("no dunning policy holds for everybody");
-  return row;
+  return policyFromRow(row);
 }
-
-/** A row of what was ever agreed, the newest first. */
-export type PolicyRow = typeof dunningPolicies.$inferSelect;
-export const policiesOf = (db: Db | Tx, accountId: string): Promise<PolicyRow[]> =>
-  db
-    .select()
-    .from(dunningPolicies)
-    .where(or(eq(dunningPolicies.accountId, accountId), isNull(dunningPolicies.accountId)))
-    .orderBy(desc(dunningPolicies.version));
 
 /** Agrees on other days with an account; null: on everybody's again. @returns its version. */
 export async function insertPolicy(

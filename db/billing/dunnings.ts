@@ -60,7 +60,8 @@ export async function vmsToDun(db: Db, now: Date, limit: number): Promise<readon
     .where(
       and(
         // As the index `services_owed_idx` says it.
-        sql`${services.subscriptionStatus} in ('past_due', 'unpaid', 'canceled', 'incomplete_expired') and not ${services.vmIsToGo}`,
+        sql`${services.subscriptionId} is not null and not ${services.vmIsToGo}`,
+        sql`${services.subscriptionStatus} in ('past_due', 'unpaid', 'canceled', 'incomplete_expired')`,
         lte(services.entitledUntil, now),
         isNull(services.frozenAt),
         leaseIsOver(now),
@@ -218,6 +219,56 @@ export async function closeDunning(
       ...(outcome === "lifted" && { endingAt: null }),
     })
     .where(eq(dunnings.id, id));
+}
+
+/** The page where it is revived, unless another can still be paid. @returns the one that is kept; undefined: it is over. */
+export async function attachRevival(
+  db: Db,
+  id: string,
+  page: Readonly<{ id: string; url: string; expiresAt: Date }>,
+  now: Date,
+): Promise<{ checkoutUrl: string; expiresAt: Date } | undefined> {
+  await db
+    .update(dunnings)
+    .set({ checkoutId: page.id, checkoutUrl: page.url, checkoutExpiresAt: page.expiresAt })
+    .where(
+      and(
+        eq(dunnings.id, id),
+        isNull(dunnings.outcome),
+        eq(dunnings.state, "terminated"),
+        or(isNull(dunnings.checkoutExpiresAt), lte(dunnings.checkoutExpiresAt, now)),
+      ),
+    );
+  const kept = await findDunning(db, id);
+  return kept?.checkoutUrl == null || kept.checkoutExpiresAt === null
+    ? undefined
+    : { checkoutUrl: kept.checkoutUrl, expiresAt: kept.checkoutExpiresAt };
+}
+
+/** Which dunning ends on this page, whether it is over or not. */
+export async function revivalOfCheckout(
+  db: Db,
+  checkoutId: string,
+): Promise<{ dunningId: string; vmId: string; checkoutId: string } | undefined> {
+  const [row] = await db
+    .select({ dunningId: dunnings.id, vmId: dunnings.vmId })
+    .from(dunnings)
+    .where(eq(dunnings.checkoutId, checkoutId));
+  return row && { ...row, checkoutId };
+}
+
+/** What an account is dunned for goes on by this version; each has its turn now. */
+export async function adoptPolicy(
+  tx: Tx,
+  accountId: string,
+  policyVersion: number,
+  now: Date,
+): Promise<void> {
+  await tx
+    .update(dunnings)
+    .set({ policyVersion, dueAt: now })
+    .from(vms)
+    .where(and(eq(vms.id, dunnings.vmId), eq(vms.accountId, accountId), isNull(dunnings.outcome)));
 }
 
 /** Its next turn. */

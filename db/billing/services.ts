@@ -213,13 +213,31 @@ export async function saveWarned(tx: Tx, vmId: string, until: Date, now: Date): 
     .where(eq(services.vmId, vmId));
 }
 
-/** The days of the policy that holds for an account's services from now on. @returns their VMs' hosts. */
+/** It was bought anew: by another subscription, of which nothing was said yet. */
+export async function saveRevived(
+  tx: Tx,
+  vmId: string,
+  to: Pick<
+    Service,
+    "subscriptionId" | "subscriptionStatus" | "subscriptionVersion" | "entitledUntil"
+  >,
+  now: Date,
+): Promise<void> {
+  const anew = { settledAt: null, triedAt: null, warnedUntil: null, frozenAt: null };
+  const goesOn = { endWanted: false, endUntold: false, cancelAt: null, freezeUnsure: false };
+  await tx
+    .update(services)
+    .set({ ...to, ...anew, ...goesOn, updatedAt: now })
+    .where(eq(services.vmId, vmId));
+}
+
+/** The days of the policy that holds for an account's services from now on. @returns of each host that has some, one of their VMs. */
 export async function saveSuspendDays(
   tx: Tx,
   accountId: string,
   suspendDays: number,
   now: Date,
-): Promise<readonly string[]> {
+): Promise<readonly { hostId: string; vmId: string }[]> {
   const rows = await tx
     .update(services)
     .set({ suspendDays, updatedAt: now })
@@ -232,8 +250,10 @@ export async function saveSuspendDays(
         sql`${services.suspendDays} <> ${suspendDays}`,
       ),
     )
-    .returning({ hostId: vms.hostId });
-  return [...new Set(rows.map(({ hostId }) => hostId))].toSorted();
+    .returning({ hostId: vms.hostId, vmId: vms.id });
+  return [...new Map(rows.map((row) => [row.hostId, row])).values()].toSorted((a, b) =>
+    a.hostId < b.hostId ? -1 : 1,
+  );
 }
 
 /** The same as `loadService`, held until the transaction ends. */

@@ -50,7 +50,7 @@ CREATE INDEX "dunnings_vm_idx" ON "dunnings" USING btree ("vm_id","id");--> stat
 CREATE INDEX "dunnings_subscription_idx" ON "dunnings" USING btree ("subscription_id");--> statement-breakpoint
 CREATE UNIQUE INDEX "dunnings_checkout_key" ON "dunnings" USING btree ("checkout_id");--> statement-breakpoint
 CREATE INDEX "dunnings_due_idx" ON "dunnings" USING btree ("due_at") WHERE "dunnings"."outcome" is null;--> statement-breakpoint
-CREATE INDEX "services_owed_idx" ON "services" USING btree ("entitled_until") WHERE "services"."subscription_status" in ('past_due', 'unpaid', 'canceled', 'incomplete_expired') and not "services"."vm_is_to_go";--> statement-breakpoint
+CREATE INDEX "services_owed_idx" ON "services" USING btree ("entitled_until") WHERE "services"."subscription_id" is not null and not "services"."vm_is_to_go";--> statement-breakpoint
 -- For everybody. A service that is there has its three days by the column's default.
 INSERT INTO "dunning_policies" ("suspend_days", "terminate_days", "delete_days", "from") VALUES (3, 14, 30, '2000-01-01T00:00:00Z');
 --> statement-breakpoint

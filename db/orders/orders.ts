@@ -47,7 +47,7 @@ export async function lockOrderOfVm(tx: Tx, vmId: string): Promise<Order | undef
 }
 
 /** Which order led to the VM; undefined: none did. */
-export async function orderIdOfVm(tx: Tx, vmId: string): Promise<string | undefined> {
+export async function orderIdOfVm(tx: Db | Tx, vmId: string): Promise<string | undefined> {
   const [row] = await tx.select({ id: orders.id }).from(orders).where(eq(orders.vmId, vmId));
   return row?.id;
 }

@@ -142,9 +142,7 @@ export const services = pgTable(
     // What may be owed: few of many.
     index("services_owed_idx")
       .on(t.entitledUntil)
-      .where(
-        sql`${t.subscriptionStatus} in ('past_due', 'unpaid', 'canceled', 'incomplete_expired') and not ${t.vmIsToGo}`,
-      ),
+      .where(sql`${t.subscriptionId} is not null and not ${t.vmIsToGo}`),
     index("services_to_end_idx")
       .on(t.cancelAt)
       .where(sql`${t.endWanted} and not ${t.vmIsToGo}`),

@@ -7,6 +7,8 @@ import type { VmDesire } from "#core/vms/decide-action.ts";
 import type { ActionType } from "#core/vms/action.ts";
 import type { SeenColumns } from "#core/vms/seen-size.ts";
 import type { OsFamily, Repair, VmSize } from "#core/vms/vm.ts";
+import type { Dunning, DunningPolicy } from "#core/billing/dunning.ts";
+import { policyFromRow } from "#db/billing/dunning-policies.ts";
 import { serviceFromRow, type Service } from "#db/billing/services.ts";
 import { pendingWorkOf } from "./actions.ts";
 import { asPartOfMove, NO_KEYS, type OpenKey } from "#db/moves/in-document.ts";
@@ -20,7 +22,7 @@ import { having, readPlaces, type Narrowing, type Part, type ReadPage } from "#d
 import { images, locations } from "#db/schema/catalogue.ts";
 import { hosts } from "#db/schema/hosts.ts";
 import { ipLeases } from "#db/schema/network.ts";
-import { services } from "#db/schema/billing.ts";
+import { dunningPolicies, dunnings, invoices, services } from "#db/schema/billing.ts";
 import { orders } from "#db/schema/orders.ts";
 import { actions, vms } from "#db/schema/vms.ts";
 import { together } from "#db/together.ts";
@@ -259,7 +261,11 @@ export type VmView = Readonly<{
   hostLastSeenAt: Date | null;
   runningAction: { id: string; type: ActionType } | null;
   addresses: readonly string[];
+  /** What is owed for it; null: nothing is dunned for. */
+  overdue: OverdueView | null;
 }>;
+export type OverdueView = Dunning &
+  Readonly<{ startedAt: Date; policy: DunningPolicy; payUrl: string | null }>;
 
 const view = (db: Db | Tx) =>
   db
@@ -274,12 +280,20 @@ const view = (db: Db | Tx) =>
         string[]
       >`coalesce((select array_agg(host(${ipLeases.address}) order by ${ipLeases.id}) from ${ipLeases}
         where ${ipLeases.vmId} = ${vms.id} and ${ipLeases.releasedAt} is null), '{}')`,
+      dunning: dunnings,
+      policy: dunningPolicies,
+      payUrl: sql<
+        string | null
+      >`case when ${dunnings.id} is not null then (select i.hosted_url from ${invoices} i
+        where i.order_id = ${orders.id} and i.status = 'open' and i.number is not null order by i.created_at desc limit 1) end`,
     })
     .from(vms)
     .innerJoin(hosts, eq(hosts.id, vms.hostId))
     .innerJoin(services, eq(services.vmId, vms.id))
     .leftJoin(orders, eq(orders.vmId, vms.id))
-    .leftJoin(actions, and(eq(actions.vmId, vms.id), eq(actions.status, "running")));
+    .leftJoin(actions, and(eq(actions.vmId, vms.id), eq(actions.status, "running")))
+    .leftJoin(dunnings, and(eq(dunnings.vmId, vms.id), isNull(dunnings.outcome)))
+    .leftJoin(dunningPolicies, eq(dunningPolicies.version, dunnings.policyVersion));
 
 const viewFromRow = (r: Awaited<ReturnType<typeof view>>[number]): VmView => ({
   vm: r.vm,
@@ -289,6 +303,10 @@ const viewFromRow = (r: Awaited<ReturnType<typeof view>>[number]): VmView => ({
   runningAction:
     r.actionId !== null && r.actionType !== null ? { id: r.actionId, type: r.actionType } : null,
   addresses: r.addresses,
+  overdue:
+    r.dunning && r.policy
+      ? { ...r.dunning, policy: policyFromRow(r.policy), payUrl: r.payUrl }
+      : null,
 });
 
 /** VMs of an account that are not gone, newest first. */

@@ -32,6 +32,26 @@ export const KeepFromSuspension = z
   })
   .openapi("KeepFromSuspension");
 
+const Days = (most: number) => z.int().min(0).max(most);
+export const AgreeOnDunning = z
+  .strictObject({
+    days: z
+      .strictObject({
+        suspendDays: Days(90).openapi({
+          description: "From the reminder, or the end of what is paid, until the VM stops.",
+        }),
+        terminateDays: Days(365).openapi({ description: "From that until its subscription ends." }),
+        deleteDays: Days(365).openapi({
+          description: "From that until what is on it is deleted.",
+        }),
+      })
+      .nullable()
+      .openapi("DunningDays", { description: "null: as everybody's again." }),
+    ...REASON,
+    ...FORCED,
+  })
+  .openapi("AgreeOnDunning");
+
 /** What needs no more than its reason: a cancellation, an account that is closed. */
 export const ForcedByReason = z.strictObject({ ...REASON, ...FORCED }).openapi("ForcedByReason");
 

@@ -9,6 +9,7 @@ import {
   REQUESTABLE_ACTIONS,
 } from "#core/vms/action.ts";
 import { REPAIR_WAYS } from "#core/vms/plan-repair.ts";
+import { DUNNING_STATES } from "#core/billing/dunning.ts";
 import { SUSPENSION_REASONS } from "#core/billing/suspension.ts";
 import { GUEST_STATES, VM_STATUSES } from "#core/vms/status.ts";
 import { REPAIRS, VmSize } from "#core/vms/vm.ts";
@@ -67,6 +68,34 @@ export const ActionView = z
   .openapi("Action");
 export type ActionView = z.infer<typeof ActionView>;
 
+const Overdue = z
+  .object({
+    state: z.enum(DUNNING_STATES).openapi("OverdueState", {
+      description:
+        "`reminded`: it runs, and its owner was told. `suspended`: it is off until it is paid. `terminated`: its subscription has ended; " +
+        "what is on it is kept, and `/revive` buys it anew. `begun` and `ending` are on their way to the next.",
+    }),
+    since: Instant,
+    suspendsAt: Instant.nullable().openapi({ description: "When it is stopped; null: it is." }),
+    endsAt: Instant.nullable().openapi({
+      description: "When its subscription ends, at the earliest; null: it has.",
+    }),
+    deletesAt: Instant.nullable().openapi({
+      description: "When what is on it is deleted, at the earliest.",
+    }),
+    payUrl: z.string().nullable().openapi({
+      description: "Where what is owed is paid; null: nothing that was sent is open.",
+    }),
+  })
+  .openapi("Overdue");
+
+export const Revival = z
+  .object({
+    checkoutUrl: z.string().openapi({ description: "Where it is bought anew." }),
+    expiresAt: Instant.openapi({ description: "Until when it can be paid there." }),
+  })
+  .openapi("Revival");
+
 export const VmView = z
   .object({
     id: idOut("vm"),
@@ -124,6 +153,10 @@ export const VmView = z
     cancelAt: Instant.nullable().openapi({
       description:
         "When it ends; null while it goes on, or while the payment provider has not said yet.",
+    }),
+    overdue: use(Overdue).nullable().openapi({
+      description:
+        "What is owed for it, and what becomes of it if that is not paid; null: nothing.",
     }),
     deleteProtected: z
       .boolean()

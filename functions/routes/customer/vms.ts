@@ -6,11 +6,13 @@ import {
   VmPage,
   RequestAction,
   RequestedAction,
+  Revival,
   VmView,
 } from "#core/contracts/api/vms.ts";
 import { PageQuery } from "#core/contracts/api/page.ts";
 import { idIn } from "#core/ids.ts";
 import { ok } from "#core/result.ts";
+import { reviveVm } from "#commands/billing/revive-vm.ts";
 import { sayEnd } from "#commands/billing/end-with-period.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -117,6 +119,22 @@ const uncancelRoute = (deps: Deps) =>
     responses: {
       200: { description: "The VM as it is now", content: json(VmView) },
       ...problems("vm_not_found", "vm_cancelled"),
+    },
+  });
+const reviveRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, OWNERS, "vms:write"),
+    operationId: "reviveVm",
+    summary: "Buy a VM anew whose subscription has ended",
+    description:
+      "It stays as it is: its plan, its price, what is on it and its addresses. It runs again once the page is paid; nothing of it is deleted while that is open.",
+    tags: ["VMs"],
+    method: "post",
+    path: "/v1/vms/{id}/revive",
+    request: { params: vmParam },
+    responses: {
+      200: { description: "Where it is bought", content: json(Revival) },
+      ...problems("vm_not_found", "vm_not_ended", "vm_suspended", "payment_provider_unavailable"),
     },
   });
 const actRoute = (deps: Deps) =>
@@ -252,6 +270,11 @@ export const vmRoutes = (deps: Deps) =>
       const said = unwrap(await sayEnd(deps, wish));
       await ringNow(deps);
       return c.json(toVmView(said, deps.clock.now(), c.get("who")), 200);
+    })
+    .openapi(reviveRoute(deps), async (c) => {
+      const asked = { who: c.get("who"), vmId: c.req.valid("param").id };
+      const { checkoutUrl, expiresAt } = unwrap(await reviveVm(deps, asked));
+      return c.json({ checkoutUrl, expiresAt: expiresAt.toISOString() }, 200);
     })
     .openapi(actRoute(deps), async (c) => {
       const who = c.get("who");

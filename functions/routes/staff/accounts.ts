@@ -2,7 +2,12 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { AccountPage, AccountQuery } from "#core/contracts/api/accounts.ts";
 import { AuditPage, AuditQuery } from "#core/contracts/api/audit.ts";
 import { ForcedView } from "#core/contracts/api/forced.ts";
-import { ForcedByReason, Impersonate, ImpersonationView } from "#core/contracts/api/staff-acts.ts";
+import {
+  AgreeOnDunning,
+  ForcedByReason,
+  Impersonate,
+  ImpersonationView,
+} from "#core/contracts/api/staff-acts.ts";
 import { SearchQuery, SearchResult } from "#core/contracts/api/search.ts";
 import { AccountDetailsView, AddNote, NoteView } from "#core/contracts/api/account-details.ts";
 import { idIn, toActorId } from "#core/ids.ts";
@@ -10,6 +15,7 @@ import { ok } from "#core/result.ts";
 import { listAccounts } from "#commands/accounts/list-accounts.ts";
 import { addNote } from "#commands/accounts/add-note.ts";
 import { showAccount } from "#commands/accounts/show-account.ts";
+import { agreeOnDunning } from "#commands/billing/agree-on-dunning.ts";
 import { closeAccount } from "#commands/accounts/close-account.ts";
 import { endImpersonation, impersonate } from "#commands/accounts/impersonate.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
@@ -137,6 +143,21 @@ const forcedRoute = (
     },
   });
 
+const dunningRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "contracts:write"),
+    operationId: "agreeOnDunning",
+    summary: "Agree with a customer on how long we wait for payment",
+    description: "It holds for what they have, what they will have, and what they owe now.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/accounts/{id}/dunning",
+    request: { params: accountParam, body: { required: true, content: json(AgreeOnDunning) } },
+    responses: {
+      200: { description: "What it comes to", content: json(ForcedView) },
+      ...problems("account_not_found", "plan_changed"),
+    },
+  });
 const closeRoute = (deps: Deps) =>
   forcedRoute(deps, {
     operationId: "closeAccount",
@@ -198,6 +219,11 @@ export const staffAccountRoutes = (deps: Deps) =>
       const who = c.get("who");
       const account = unwrap(await showAccount(deps, who, c.req.valid("param").id));
       return c.json(toAccountDetailsView(account, deps.clock.now(), who), 200);
+    })
+    .openapi(dunningRoute(deps), async (c) => {
+      const asked = { ...c.req.valid("json"), accountId: c.req.valid("param").id };
+      const done = unwrap(await agreeOnDunning(deps, { ...asked, who: c.get("who") }));
+      return c.json(toForcedView(done, asked), 200);
     })
     .openapi(closeRoute(deps), async (c) => {
       const asked = { ...c.req.valid("json"), accountId: c.req.valid("param").id, closes: true };

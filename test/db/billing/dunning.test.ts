@@ -1,17 +1,22 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { agreeOnDunning, type DunningDays } from "#commands/billing/agree-on-dunning.ts";
 import { dun } from "#commands/billing/dun.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
 import { retryCrossed } from "#commands/billing/return-crossed.ts";
 import { FILLERS } from "#commands/fill-mail.ts";
 import { sendDueMails } from "#commands/messages/send-mail.ts";
+import { reviveVm } from "#commands/billing/revive-vm.ts";
+import { tellHangingInvoices } from "#commands/billing/tell-hanging-invoices.ts";
 import { suspendVm } from "#commands/billing/suspend-vm.ts";
+import { requestAction } from "#commands/vms/request-action.ts";
+import { accounts } from "#db/schema/accounts.ts";
 import { changeVm } from "#commands/vms/change-vm.ts";
 import { desiredVmsOf } from "#db/vms/vms.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { aPrincipal } from "#test/builders.ts";
 import { sampled } from "#test/harness/extent.ts";
 import { CARD } from "#test/harness/stripe-in-process.ts";
-import { anActiveVm, aWorld, valueOf } from "#test/harness/world.ts";
+import { anActiveVm, aWorld, hostSees, valueOf, type World } from "#test/harness/world.ts";
 
 /* Issue 15 item 4: what is owed for a VM, from the reminder to its deletion, and back. */
 
@@ -291,5 +296,160 @@ describe("the end of a subscription for debt", () => {
     expect(await vmRow(vmId)).toMatchObject({ presence: "present" });
     await days(2);
     expect(await vmRow(vmId)).toMatchObject({ presence: "absent" });
+  });
+});
+
+describe("a VM whose subscription has ended", () => {
+  async function anEndedVm() {
+    const vm = await anUnpaidVm();
+    await sweep();
+    await days(20);
+    expect(await dunnings()).toEqual(["terminated"]);
+    return vm;
+  }
+  const revive = ({ world, vmId }: { world: World; vmId: string }) =>
+    reviveVm(cp.deps, { who: world.buyer, vmId });
+
+  test("is bought anew as it was: the same VM, by another subscription", async () => {
+    const vm = await anEndedVm();
+    const page = valueOf(await revive(vm));
+    expect(valueOf(await revive(vm))).toEqual(page);
+    expect(await cp.stripe.pay(page.checkoutUrl)).toBe(303);
+    await cp.pump();
+    await sweep();
+    expect(await dunnings()).toEqual(["revived"]);
+    expect(statusAtStripe()).toEqual(["canceled", "active"]);
+    expect(+(await stopsOnHost(vm.vmId))).toBeGreaterThan(+cp.clock.now() + 30 * 86_400_000);
+    const paid = await cp.rows(
+      "select paid_minor::int as minor from invoices where status = 'paid'",
+    );
+    expect(paid).toEqual([{ minor: 500 }, { minor: 500 }]);
+    // It renews as any other.
+    await days(40);
+    expect(await dunnings()).toEqual(["revived"]);
+    expect(await cp.rows("select 1 from invoices where status = 'paid'")).toHaveLength(3);
+    expect(await vmRow(vm.vmId)).toMatchObject({ presence: "present" });
+  });
+
+  test("stays while its page is open, and when it was paid and nobody heard of that", async () => {
+    const vm = await anEndedVm();
+    await days(24);
+    const page = valueOf(await revive(vm));
+    expect(await cp.stripe.pay(page.checkoutUrl)).toBe(303);
+    // Nothing is delivered.
+    cp.clock.advanceDays(5);
+    await dun(cp.deps);
+    expect(await dunnings()).toEqual(["revived"]);
+    expect(await vmRow(vm.vmId)).toMatchObject({ presence: "present" });
+  });
+
+  test("gives the money back that came when it was deleted", async () => {
+    const vm = await anEndedVm();
+    const page = valueOf(await revive(vm));
+    valueOf(await requestAction(cp.deps, { who: vm.world.buyer, vmId: vm.vmId, type: "delete" }));
+    expect(await cp.stripe.pay(page.checkoutUrl)).toBe(303);
+    await cp.pump();
+    await retryCrossed(cp.deps);
+    await retryGiveBacks(cp.deps);
+    await cp.pump();
+    expect(statusAtStripe()).toEqual(["canceled", "canceled"]);
+    expect(cp.stripe.standIn.store.all("refund").map(({ amount }) => amount)).toEqual([500]);
+  });
+
+  test("and one that has not, and another's, are not revived", async () => {
+    const vm = await anUnpaidVm();
+    expect(await revive(vm)).toMatchObject({ error: { code: "vm_not_ended" } });
+    const stranger = await reviveVm(cp.deps, { who: aPrincipal(), vmId: vm.vmId });
+    expect(stranger).toMatchObject({ error: { code: "vm_not_found" } });
+  });
+});
+
+describe("what was agreed on with a customer", () => {
+  const agree = async (accountId: string, days: DunningDays | null) => {
+    const who = aPrincipal({ role: "staff" });
+    const { accountId: id, email, name, role } = who;
+    const at = cp.clock.now();
+    const written = {
+      id,
+      email,
+      name,
+      role,
+      staffRole: "owner" as const,
+      emailVerified: true,
+      createdAt: at,
+      updatedAt: at,
+    };
+    await cp.deps.db.insert(accounts).values(written);
+    const input = { who, accountId, days, reason: "they asked" };
+    const shown = valueOf(await agreeOnDunning(cp.deps, { ...input, dryRun: true }));
+    return valueOf(await agreeOnDunning(cp.deps, { ...input, dryRun: false, hash: shown.hash }));
+  };
+  const patient = { suspendDays: 10, terminateDays: 60, deleteDays: 90 };
+
+  test("holds for what they owe, on their hosts, and for what they order later; and ends", async () => {
+    const vm = await anUnpaidVm();
+    await sweep();
+    const before = await stopsOnHost(vm.vmId);
+    const { accountId } = vm.world.buyer;
+    await agree(accountId, patient);
+    expect(+(await stopsOnHost(vm.vmId)) - +before).toBeGreaterThan(6.9 * 86_400_000);
+    await days(8);
+    expect(await dunnings()).toEqual(["reminded"]);
+    await hostSees(cp, vm.world.hostId, vm.vmId);
+    const later = await anActiveVm(cp, vm.world);
+    const [row] = await cp.rows("select suspend_days from services where vm_id = $1", later.vmId);
+    expect(row).toEqual({ suspend_days: 10 });
+    await agree(accountId, null);
+    await sweep();
+    expect(await dunnings()).toEqual(["suspended"]);
+  });
+
+  test("is written once, and is never another one later", async () => {
+    const vm = await anUnpaidVm();
+    await agree(vm.world.buyer.accountId, patient);
+    const said = await agree(vm.world.buyer.accountId, patient);
+    expect(said.effects).toEqual(["nothing: that holds already"]);
+    expect(await cp.rows("select version from dunning_policies")).toHaveLength(2);
+  });
+});
+
+describe("staff are told", () => {
+  const findings = async () =>
+    (await cp.rows("select kind, ended_at is null as open from findings order by id")).map(
+      ({ kind, open }) => `${String(kind)}${open === true ? "" : ", ended"}`,
+    );
+
+  test("of a subscription that Stripe ended while it was dunned for", async () => {
+    await cp.drop();
+    cp = await startControlPlane({ afterLastRetry: "cancel" });
+    await anUnpaidVm();
+    await sweep();
+    await days(16);
+    expect(await findings()).toEqual(["ended_by_provider"]);
+    expect(await dunnings()).toEqual(["terminated"]);
+    await days(31);
+    expect(await findings()).toEqual(["ended_by_provider, ended"]);
+  });
+
+  test("of a period that is over, and for which nothing was sent, and no more once it was", async () => {
+    const world = await aWorld(cp);
+    const { vmId } = await anActiveVm(cp, world);
+    await cp.pump();
+    // Its renewal hangs: Stripe makes no invoice, as far as we are told.
+    cp.clock.advanceDays(31);
+    await tellHangingInvoices(cp.deps);
+    expect(await findings()).toEqual([]);
+    cp.clock.advanceMinutes(240);
+    await tellHangingInvoices(cp.deps);
+    await tellHangingInvoices(cp.deps);
+    expect(await findings()).toEqual(["invoice_hangs"]);
+    expect(await dunnings()).toEqual([]);
+    cp.stripe.standIn.runDue();
+    cp.clock.advanceMinutes(61);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+    expect(await vmRow(vmId)).toMatchObject({ presence: "present" });
+    await tellHangingInvoices(cp.deps);
+    expect(await findings()).toEqual(["invoice_hangs, ended"]);
   });
 });

@@ -1,0 +1,54 @@
+import { and, asc, eq, isNull, lte, sql } from "drizzle-orm";
+import type { Tx } from "#db/client.ts";
+import { invoices, services } from "#db/schema/billing.ts";
+import { findings } from "#db/schema/hosts.ts";
+import { orders } from "#db/schema/orders.ts";
+import { vms } from "#db/schema/vms.ts";
+
+const wasSent = sql`exists (select from ${invoices} join ${orders} on ${orders.id} = ${invoices.orderId}
+  where ${orders.vmId} = ${services.vmId} and ${invoices.status} = 'open' and ${invoices.number} is not null)`;
+
+/** Billed, its period over since before then, and nothing sent that could be paid. */
+const hangs = (before: Date) =>
+  and(
+    // As the index `services_owed_idx` says it.
+    sql`${services.subscriptionId} is not null and not ${services.vmIsToGo}`,
+    lte(services.entitledUntil, before),
+    sql`${services.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
+    isNull(services.frozenAt),
+    sql`not ${wasSent}`,
+  );
+const isTold = (kind: string) =>
+  and(eq(findings.vmId, services.vmId), eq(findings.kind, kind), isNull(findings.endedAt));
+
+/** VMs of which it is so and staff were not told, those first that wait longest. */
+export async function hangingInvoices(
+  tx: Tx,
+  kind: string,
+  before: Date,
+  limit: number,
+): Promise<readonly { vmId: string; hostId: string; until: Date }[]> {
+  return tx
+    .select({ vmId: services.vmId, hostId: vms.hostId, until: services.entitledUntil })
+    .from(services)
+    .innerJoin(vms, eq(vms.id, services.vmId))
+    .leftJoin(findings, isTold(kind))
+    .where(and(hangs(before), isNull(findings.id)))
+    .orderBy(asc(services.entitledUntil))
+    .limit(limit);
+}
+
+/** Findings of it that are so no longer. */
+export async function billedAgain(
+  tx: Tx,
+  kind: string,
+  before: Date,
+  limit: number,
+): Promise<readonly { id: string }[]> {
+  return tx
+    .select({ id: findings.id })
+    .from(findings)
+    .leftJoin(services, and(eq(services.vmId, findings.vmId), hangs(before)))
+    .where(and(eq(findings.kind, kind), isNull(findings.endedAt), isNull(services.vmId)))
+    .limit(limit);
+}
