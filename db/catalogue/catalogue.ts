@@ -94,10 +94,13 @@ export async function listPlans(db: Db): Promise<readonly Plan[]> {
   return rows.map((row) => planFromRows(row, prices));
 }
 
-/** All versions of all plans, on sale or not: of each plan the newest first. */
+/** All versions of all plans, on sale or not, always in one order: of each plan the newest first. */
 export async function loadAllPlans(db: Db | Tx): Promise<readonly Plan[]> {
   const rows = await versions(db).orderBy(asc(plans.name), desc(planVersions.version));
-  const prices = await db.select().from(planPrices);
+  const prices = await db
+    .select()
+    .from(planPrices)
+    .orderBy(asc(planPrices.currency), asc(planPrices.interval), asc(planPrices.id));
   return rows.map((row) => planFromRows(row, prices));
 }
 
