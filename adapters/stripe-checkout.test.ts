@@ -126,6 +126,7 @@ describe("a price", () => {
     planName: "Small",
     amount: { minor: 1_250n, currency: "eur" },
     interval: "year",
+    taxBehavior: null,
   } as const;
   const taken = stripeError(400, { code: "lookup_key_taken", param: "lookup_key" });
 

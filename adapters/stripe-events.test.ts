@@ -158,6 +158,7 @@ describe("what Stripe fails with", () => {
           planName: "n",
           amount: { minor: 1n, currency: "usd" },
           interval: "month",
+          taxBehavior: null,
         }),
     ],
     [

@@ -10,9 +10,11 @@ import {
   type UndeliveredAsked,
   type UndeliveredPage,
 } from "#core/billing/payments.ts";
+import type { CatalogueAtProvider } from "#core/catalogue/at-provider.ts";
 import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.ts";
 import { ok, refuse } from "#core/result.ts";
 import { keyOfCall, makeOnce } from "./make-once.ts";
+import { createCatalogue, lookupKeyOf } from "./stripe-catalogue.ts";
 import { createAsked } from "./stripe-asked.ts";
 import { withAllLines } from "./stripe-billed.ts";
 import { PAID_FOR_ORDER } from "./stripe-change-pages.ts";
@@ -197,7 +199,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
     },
 
     ensurePrice: async (input) => {
-      const lookupKey = `berth-${input.planPriceId}`;
+      const lookupKey = lookupKeyOf(input.planPriceId);
       const find = async () =>
         (await stripe.prices.list({ lookup_keys: [lookupKey], limit: 1 })).data[0];
       const make = (idempotencyKey: string) =>
@@ -207,6 +209,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
             unit_amount: Number(input.amount.minor),
             recurring: { interval: input.interval },
             lookup_key: lookupKey,
+            ...(input.taxBehavior === null ? {} : { tax_behavior: input.taxBehavior }),
             product_data: { name: input.planName, metadata: { plan_id: input.planId } },
           },
           { idempotencyKey },
@@ -477,11 +480,19 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       }
     },
   };
-  return allWithOutages(payments, createPriceChanges(stripe, options.now));
+  return allWithOutages(
+    payments,
+    createPriceChanges(stripe, options.now),
+    createCatalogue(stripe, options.now),
+  );
 }
 
 /** Each call, but for the one that asks nobody, tells an outage from a bug. */
-function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvider {
+function allWithOutages(
+  payments: Payments,
+  changes: PriceChanges,
+  catalogue: CatalogueAtProvider,
+): PaymentProvider {
   return {
     ensureCustomer: withOutages(payments.ensureCustomer),
     ensurePrice: withOutages(payments.ensurePrice),
@@ -515,6 +526,9 @@ function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvi
     dropChange: withOutages(changes.dropChange),
     undoChange: withOutages(changes.undoChange),
     changePaidByPage: withOutages(changes.changePaidByPage),
+    listPrices: withOutages(catalogue.listPrices),
+    setPriceActive: withOutages(catalogue.setPriceActive),
+    changeProduct: withOutages(catalogue.changeProduct),
   };
 }
 

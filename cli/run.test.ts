@@ -189,6 +189,63 @@ describe("what staff force", () => {
   });
 });
 
+describe("a catalogue that is synced", () => {
+  const SYNC = "POST /staff/v1/catalogue/sync";
+  const PLAN = `plans:
+  - { name: S, vcpus: 1, memoryMib: 1024, diskGib: 20, trafficGib: 1000,
+      prices: [{ interval: month, amountMinor: "500", currency: usd, taxBehavior: exclusive }] }`;
+  const asked = () =>
+    world.asked.map(({ init: { body } }) => JSON.parse(typeof body === "string" ? body : "null"));
+  const answered = (effects: readonly string[], done: boolean) =>
+    [
+      200,
+      {
+        effects,
+        hash: "h-1",
+        done,
+        changes: effects.map((words) => ({ kind: "add_plan", plan: "S", words })),
+        left: ["plan Old is not in the file"],
+      },
+    ] as const;
+
+  it("sends the file, says each change and what is left, and does them by the look's hash", async () => {
+    answers[SYNC] = () => answered(["plan S: put on sale"], asked().at(-1)?.hash === "h-1");
+    const sync = ["catalogue", "sync", "-"];
+    const looked = await world.run([...sync, "--dry-run"], { piped: PLAN });
+    expect(looked).toMatchObject({ code: 0 });
+    expect(looked.stdout).toMatch(/It would:\nplan S: put on sale\n\nLeft as it is:\nplan Old/);
+    const data = JSON.parse(
+      (await world.run([...sync, "--yes", "--json"], { piped: PLAN })).stdout,
+    );
+    expect(data).toMatchObject({ done: true, changes: [{ kind: "add_plan" }] });
+    expect(asked().map(({ dryRun, hash, retire }) => ({ dryRun, hash, retire }))).toEqual([
+      { dryRun: true, hash: undefined, retire: false },
+      { dryRun: true, hash: undefined, retire: false },
+      { dryRun: undefined, hash: "h-1", retire: false },
+    ]);
+    expect(asked()[0]?.catalogue.plans[0]).toMatchObject({
+      name: "S",
+      prices: [{ taxBehavior: "exclusive" }],
+    });
+  });
+
+  it("says that there is nothing to change, and asks nobody", async () => {
+    answers[SYNC] = answered([], false);
+    const ran = await world.run(["catalogue", "sync", "-"], { piped: PLAN });
+    expect(ran).toMatchObject({ code: 0, stdout: expect.stringContaining("nothing to change") });
+    expect(asked()).toHaveLength(1);
+  });
+
+  it("tells by its place what is wrong in the file, and sends nothing", async () => {
+    const wrong = PLAN.replace("vcpus: 1", "vcpus: none");
+    const ran = await world.run(["catalogue", "sync", "-"], { piped: wrong });
+    expect(ran).toMatchObject({ code: 2, stderr: expect.stringContaining("plans.0.vcpus") });
+    const broken = await world.run(["catalogue", "sync", "-"], { piped: "plans: [" });
+    expect(broken.code).toBe(2);
+    expect(asked()).toEqual([]);
+  });
+});
+
 describe("an action that is watched", () => {
   beforeEach(() => {
     let looks = 0;

@@ -29,6 +29,7 @@ import { publicPages } from "#functions/routes/health.ts";
 import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
 import { staffMessageRoutes } from "#functions/routes/staff/messages.ts";
 import { staffBillingRoutes } from "#functions/routes/staff/billing.ts";
+import { staffCatalogueSyncRoutes } from "#functions/staff-catalogue-sync.ts";
 import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffPlanMigrationRoutes } from "#functions/staff-plan-migrations.ts";
@@ -188,6 +189,7 @@ export function createApi(deps: Deps) {
   app.route("/", staffFleetRoutes(deps));
   app.route("/", staffPlanMigrationRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));
+  app.route("/", staffCatalogueSyncRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
   app.route("/", staffVmRoutes(deps));
   app.route("/", staffMoveRoutes(deps));

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { askedToStop, whenAsked } from "./asked-to-stop.ts";
 import { EXAMPLE_SSH_KEY, payCheckout, StackClient, until } from "./client.ts";
 import { watchMilestones } from "./demo-milestones.ts";
-import { simulatedHosts } from "./hosts.ts";
+import { instantHosts, simulatedHosts } from "./hosts.ts";
 import { openKvmHost } from "./kvm-host.ts";
 import { createLineLog } from "./log.ts";
 import { PlainError, runMain } from "./main.ts";
@@ -14,9 +14,11 @@ import { freePorts } from "./ports.ts";
 import { endLeftoverPostgres } from "./postgres-leftover.ts";
 import { dataFolderOf } from "./postgres-place.ts";
 import { startStack, type Stack } from "./stack.ts";
+import { STORIES, tellStory } from "./tell-story.ts";
 
 const USAGE = `npm run demo [-- options]: one order, from the click to the invoice, on a fresh stack of its own
 
+  --story billing          a customer's year instead, on a clock that is moved on: what was charged when, and the books at its end
   --driver simulated|kvm   a simulated host (default), or a real guest under this machine's libvirt
   --json                   the timeline as data
   --verbose                every log line of the stack, on stderr
@@ -36,6 +38,7 @@ async function main(args: readonly string[]): Promise<void> {
   await chmod(folder, 0o711); // a real guest's QEMU runs as a user of its own
   const asked = askedToStop();
   const milestones = watchMilestones();
+  const { story } = values;
   let kvm: Awaited<ReturnType<typeof openKvmHost>> | undefined;
   let stack: Stack | undefined;
   try {
@@ -45,20 +48,22 @@ async function main(args: readonly string[]): Promise<void> {
     stack = await startStack({
       folder,
       ports: await freePorts(),
-      hosts: kvm ? [kvm.host] : simulatedHosts(),
+      hosts: kvm ? [kvm.host] : story === undefined ? simulatedHosts() : instantHosts(),
       log: (clock) =>
         milestones.watch(
           createLineLog((line) => {
             if (values.verbose) process.stderr.write(line);
           }, clock),
         ),
-      intervals: { resyncSeconds: 5, usageSampleSeconds: 1, usageFlushSeconds: 1 },
-      sweepSeconds: 5,
+      ...(story === undefined ? EAGER : PATIENT),
       throwaway: true,
       signal: asked,
     });
+    const write = (text: string) => void (values.json || process.stdout.write(text));
     const timeline = await Promise.race([
-      play(stack, milestones, !values.json, kvm !== undefined),
+      story === undefined
+        ? play(stack, milestones, !values.json, kvm !== undefined)
+        : tellStory(stack, story, write),
       whenAsked(asked),
     ]);
     if (timeline && values.json) process.stdout.write(`${JSON.stringify(timeline)}\n`);
@@ -77,12 +82,23 @@ async function main(args: readonly string[]): Promise<void> {
   if (asked.aborted) throw new PlainError("the demo was interrupted");
 }
 
+/** So that what happens is seen as it happens; and so that a year is not spent on looks. */
+const EAGER = {
+  intervals: { resyncSeconds: 5, usageSampleSeconds: 1, usageFlushSeconds: 1 },
+  sweepSeconds: 5,
+};
+const PATIENT = {
+  intervals: { resyncSeconds: 300, usageSampleSeconds: 3600, usageFlushSeconds: 3600 },
+  sweepSeconds: 3600,
+};
+
 function parse(args: readonly string[]) {
   try {
     const parsed = parseArgs({
       args: [...args],
       options: {
         driver: { type: "string", default: "simulated" },
+        story: { type: "string" },
         json: { type: "boolean", default: false },
         verbose: { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
@@ -90,11 +106,18 @@ function parse(args: readonly string[]) {
     });
     if (!["simulated", "kvm"].includes(parsed.values.driver))
       throw new Error(`--driver is simulated or kvm, not ${parsed.values.driver}`);
-    return parsed;
+    const { story } = parsed.values;
+    if (story !== undefined && !isStory(story))
+      throw new Error(`--story is ${Object.keys(STORIES).join(" or ")}, not ${story}`);
+    if (story !== undefined && parsed.values.driver !== "simulated")
+      throw new Error("a story is told on simulated hosts");
+    return { values: { ...parsed.values, story } };
   } catch (error) {
     throw new PlainError(`${error instanceof Error ? error.message : String(error)}; see --help`);
   }
 }
+
+const isStory = (name: string): name is keyof typeof STORIES => Object.hasOwn(STORIES, name);
 
 const Order = z.object({ state: z.string(), vmId: z.string().nullable() });
 const Vm = z.object({ status: z.string(), addresses: z.array(z.string()), hostname: z.string() });

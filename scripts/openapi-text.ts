@@ -30,6 +30,9 @@ function uncallable(): Deps {
     payments: {
       ensureCustomer: never,
       ensurePrice: never,
+      listPrices: never,
+      setPriceActive: never,
+      changeProduct: never,
       createCheckout: never,
       fetchCheckout: never,
       checkoutOf: never,

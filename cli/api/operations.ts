@@ -6,6 +6,7 @@ import type * as accounts from "#core/contracts/api/accounts.ts";
 import type * as audit from "#core/contracts/api/audit.ts";
 import type * as billing from "#core/contracts/api/billing.ts";
 import type * as catalogue from "#core/contracts/api/catalogue.ts";
+import type * as catalogueSync from "#core/contracts/api/catalogue-sync.ts";
 import type * as drains from "#core/contracts/api/drains.ts";
 import type * as findings from "#core/contracts/api/findings.ts";
 import type * as fleet from "#core/contracts/api/fleet.ts";
@@ -116,6 +117,7 @@ export type Operations = {
   showVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
   stopMove: { path: { id: string }; query: {}; body: z.input<typeof moves.StopMove>; answer: z.output<typeof moves.StoppedMoveView> };
   suspendVm: { path: { id: string }; query: {}; body: z.input<typeof staffActs.SuspendVm>; answer: z.output<typeof forced.ForcedView> };
+  syncCatalogue: { path: {}; query: {}; body: z.input<typeof catalogueSync.SyncCatalogue>; answer: z.output<typeof catalogueSync.CatalogueSyncView> };
   takeInitialPassword: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.InitialPasswordView> };
   uncancelVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof vms.VmView> };
   uncancelVmForCustomer: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
@@ -213,6 +215,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   showVm: { method: "GET", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
   stopMove: { method: "POST", path: "/staff/v1/moves/{id}/stop", keyed: false, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.StoppedMoveView) } },
   suspendVm: { method: "POST", path: "/staff/v1/vms/{id}/suspend", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
+  syncCatalogue: { method: "POST", path: "/staff/v1/catalogue/sync", keyed: false, answers: { 200: () => import("#core/contracts/api/catalogue-sync.ts").then((m) => m.CatalogueSyncView) } },
   takeInitialPassword: { method: "POST", path: "/v1/vms/{id}/initial-password", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.InitialPasswordView) } },
   uncancelVm: { method: "DELETE", path: "/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
   uncancelVmForCustomer: { method: "POST", path: "/staff/v1/vms/{id}/uncancel", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },

@@ -44,6 +44,7 @@ export const COMMANDS: readonly Command[] = [
 export const GROUPS: Readonly<Record<string, string>> = {
   context: "Which Berth, and as whom",
   plan: "What is on sale",
+  catalogue: "What is on sale, as a file",
   image: "What VMs are made from",
   location: "Where VMs run",
   order: "Orders",

@@ -1,8 +1,14 @@
+import { readFile } from "node:fs/promises";
+import { parse } from "yaml";
+import { CatalogueFile } from "#core/contracts/api/catalogue-sync.ts";
+import { Failure } from "../failure.ts";
+import { byHash, FORCED } from "../forced.ts";
 import { listed, RANGE } from "../pages.ts";
+import type { Session } from "../session.ts";
 import { moneyText } from "#core/money-text.ts";
 import { listed as joined, mib } from "../output/format.ts";
 import { columnsOf } from "../output/shown.ts";
-import { command } from "./command.ts";
+import { command, flag, required } from "./command.ts";
 
 /** A catalogue is shown by names, which are short; ids stand in `--json`. */
 export const catalogueCommands = [
@@ -46,6 +52,47 @@ export const catalogueCommands = [
       };
     },
   }),
+
+  command(
+    "catalogue sync",
+    "Make what is sold, and Stripe's products and prices, what a file says",
+    {
+      staff: true,
+      args: {
+        file: required("YAML or JSON; `-` for standard input", { names: "file", value: "file" }),
+      },
+      options: {
+        retire: flag("what is on sale and not in the file is sold no more"),
+        ...FORCED,
+      },
+      run: async (session, { file }, { retire = false, ...options }) => {
+        const catalogue = catalogueIn(file, await textOf(session, file));
+        const client = await session.client();
+        const { answer, done } = await byHash(
+          session,
+          options,
+          "Change the catalogue?",
+          (more) => client.call("syncCatalogue", { body: { catalogue, retire, ...more } }),
+          ({ value }) => value,
+        );
+        const { effects, hash, left } = answer.value;
+        const title = done ? "Done:" : "It would:";
+        return {
+          json: answer.raw,
+          ids: [hash],
+          blocks: [
+            effects.length === 0
+              ? { kind: "lines", lines: ["nothing to change"] }
+              : { kind: "lines", title, lines: effects },
+            ...(left.length === 0
+              ? []
+              : [{ kind: "lines", title: "Left as it is:", lines: left } as const]),
+          ],
+          next: done || effects.length === 0 ? undefined : `the same with --hash ${hash} does it`,
+        };
+      },
+    },
+  ),
 
   command("image list", "Images that VMs are made from, and where", {
     options: { ...RANGE },
@@ -96,3 +143,28 @@ export const catalogueCommands = [
     },
   }),
 ];
+
+const textOf = (session: Session, file: string): Promise<string> =>
+  file === "-"
+    ? session.world.stdin.text()
+    : readFile(file, "utf8").catch((cause: unknown) => {
+        throw new Failure("usage", "file_unreadable", `${file} cannot be read`, { cause });
+      });
+
+/** JSON is YAML too. What is wrong in it is told here, by its place in the file, and not by the API. */
+function catalogueIn(file: string, text: string): CatalogueFile {
+  const invalid = (why: string, cause: unknown) =>
+    new Failure("usage", "file_invalid", `${file}: ${why}`, { cause });
+  let read: unknown;
+  try {
+    read = parse(text);
+  } catch (cause) {
+    throw invalid(cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  const { data, error } = CatalogueFile.safeParse(read);
+  if (data !== undefined) return data;
+  throw invalid(
+    error.issues.map(({ path, message }) => `${path.join(".")}: ${message}`).join("; "),
+    error,
+  );
+}

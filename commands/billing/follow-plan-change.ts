@@ -25,7 +25,7 @@ import { loadPlan } from "#db/catalogue/catalogue.ts";
 import { orderIdOfVm } from "#db/orders/orders.ts";
 import { loadVm, lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { priceAtProvider } from "./price-at-provider.ts";
+import { priceAtProvider } from "#commands/catalogue/price-at-provider.ts";
 import { noteAnswer, noteAsked, noteGivenBack, take, type At } from "./move-plan-change.ts";
 import { seenOfChange } from "./see-plan-change.ts";
 

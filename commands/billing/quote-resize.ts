@@ -18,7 +18,7 @@ import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 import { logFindings, openFindings } from "#commands/hosts/note-findings.ts";
-import { priceAtProvider } from "./price-at-provider.ts";
+import { priceAtProvider } from "#commands/catalogue/price-at-provider.ts";
 import { basisOf, billedOf, stateOf, targetOf } from "./resize-state.ts";
 
 /** A quote, or all that stands against one. */

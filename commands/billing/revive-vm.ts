@@ -9,7 +9,7 @@ import { loadVm } from "#db/vms/vms.ts";
 import type { Deps } from "#commands/deps.ts";
 import { ensureCustomer, openFor } from "./ensure-customer.ts";
 import { revivedUnheard } from "./follow-revival.ts";
-import { priceAtProvider, priceFor } from "./price-at-provider.ts";
+import { priceAtProvider, priceFor } from "#commands/catalogue/price-at-provider.ts";
 
 /** Where a VM is bought anew, and until when. */
 export type RevivalPage = Readonly<{ checkoutUrl: string; expiresAt: Date }>;

@@ -64,6 +64,7 @@ export const soldAs = (
     id: newId(),
     interval: p.interval,
     amount: { minor: BigInt(p.amountMinor), currency: p.currency },
+    taxBehavior: p.taxBehavior ?? null,
     stripePriceId: null,
   })),
 });

@@ -1,7 +1,7 @@
-import { canonicalJson } from "#core/contracts/canonical-json.ts";
+import { differencesOf } from "#core/catalogue/sold.ts";
 import type { AddPlanVersion } from "#core/contracts/api/catalogue.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { insertPlanVersion, lockPlan, type Sold } from "#db/catalogue/catalogue.ts";
+import { insertPlanVersion, lockPlan } from "#db/catalogue/catalogue.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -26,7 +26,7 @@ export async function addPlanVersion(
     const newest = await lockPlan(tx, planId);
     if (!newest) return refuse("plan_not_found", "there is no such plan");
     const sold = soldAs(wanted, at.newId);
-    if (meaning(sold) === meaning(newest)) return ok({ version: newest.version });
+    if (differencesOf(newest, sold).length === 0) return ok({ version: newest.version });
     const version = newest.version + 1;
     await insertPlanVersion(tx, { ...newest, ...sold, version }, at.now);
     await recordChange(
@@ -43,16 +43,3 @@ export async function addPlanVersion(
     return ok({ version });
   });
 }
-
-/** What a customer buys, without the ids of its rows. */
-const meaning = ({ size, trafficGib, bandwidthMbit, diskIops, downgrade, prices }: Sold): string =>
-  canonicalJson({
-    size,
-    trafficGib,
-    bandwidthMbit,
-    diskIops,
-    downgrade,
-    prices: prices
-      .map(({ interval, amount }) => `${interval} ${amount.minor} ${amount.currency}`)
-      .toSorted(),
-  });

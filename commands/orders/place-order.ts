@@ -37,7 +37,7 @@ import {
 import { lockNetworkHolds, ranOutSince } from "#db/orders/newcomers-holds.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { priceAtProvider } from "#commands/billing/price-at-provider.ts";
+import { priceAtProvider } from "#commands/catalogue/price-at-provider.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
 import { takePlace, type NoPlaceCode } from "#commands/hosts/take-place.ts";
 import { priceOfOrder, type PriceRefusalCode } from "./price-of-order.ts";

@@ -5,7 +5,7 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import type { Plan, PlanPrice } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { currencyOfAccount } from "#db/orders/orders.ts";
-import { priceFor } from "#commands/billing/price-at-provider.ts";
+import { priceFor } from "#commands/catalogue/price-at-provider.ts";
 
 export type PriceRefusalCode =
   | "billing_interval_unavailable"

@@ -1,3 +1,4 @@
+import type { TaxBehavior } from "#core/catalogue/sold.ts";
 import type { Currency, Money } from "#core/money.ts";
 import type { BilledItem } from "./billed-otherwise.ts";
 import type { Settled } from "#core/orders/order-price.ts";
@@ -216,6 +217,8 @@ export type Payments = {
     planName: string;
     amount: Money;
     interval: "month" | "year";
+    /** null: as its account says. */
+    taxBehavior: TaxBehavior | null;
   }) => Promise<string>;
   /** Throws `CustomerGone`. */
   createCheckout: (input: {

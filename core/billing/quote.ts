@@ -20,9 +20,6 @@ export type Bought = Readonly<{
 }>;
 
 export const CHANGE_WHEN = ["now", "renewal"] as const;
-/** When a VM of a plan becomes a smaller one, by the plan's own rule. */
-export const DOWNGRADES = ["renewal", "now"] as const;
-export type Downgrade = (typeof DOWNGRADES)[number];
 /** `prorate`: what is left of the present period is credited and debited; `none`: the new price counts from the next one. */
 export const CHANGE_BILLING = ["prorate", "none"] as const;
 /** `keep`: whoever pays goes on paying what he pays, whatever the version costs; by staff's word alone. */

@@ -3,7 +3,8 @@ import type { Capacity } from "#core/hosts/capacity.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import type { ResizedFrom, ResizeMeans } from "#core/vms/resize-method.ts";
 import type { ObservedPower, VmSize } from "#core/vms/vm.ts";
-import type { Bought, ChangePrice, Downgrade, Quote } from "./quote.ts";
+import type { Downgrade } from "#core/catalogue/sold.ts";
+import type { Bought, ChangePrice, Quote } from "./quote.ts";
 import type { Payer, ServicePrice } from "./service.ts";
 
 /** What stands before a change: what was bought, its machine, and where that is. */

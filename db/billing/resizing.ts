@@ -1,5 +1,5 @@
 import { and, asc, eq, inArray, isNull, sql } from "drizzle-orm";
-import type { Downgrade } from "#core/billing/quote.ts";
+import type { Downgrade } from "#core/catalogue/sold.ts";
 import type { OrderState } from "#core/orders/order.ts";
 import type { ActionType } from "#core/vms/action.ts";
 import type { VmSize } from "#core/vms/vm.ts";

@@ -1,10 +1,8 @@
 import { and, asc, desc, eq, isNull, sql } from "drizzle-orm";
-import type { Downgrade } from "#core/billing/quote.ts";
+import type { SoldAs, SoldPrice } from "#core/catalogue/sold.ts";
 import type { Hypervisor } from "#core/hosts/limits.ts";
-import type { Money } from "#core/money.ts";
-import type { BillingInterval } from "#core/orders/order.ts";
 import type { ImageHardware } from "#core/vms/image-hardware.ts";
-import type { OsFamily, VmSize } from "#core/vms/vm.ts";
+import type { OsFamily } from "#core/vms/vm.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
@@ -12,15 +10,7 @@ import { images, locations, planPrices, plans, planVersions } from "#db/schema/c
 import { together } from "#db/together.ts";
 
 /** What a version of a plan gives, and for how much. */
-export type Sold = Readonly<{
-  size: VmSize;
-  trafficGib: number;
-  bandwidthMbit: number | null;
-  diskIops: number | null;
-  /** When a VM of it becomes one of a cheaper plan. */
-  downgrade: Downgrade;
-  prices: readonly PlanPrice[];
-}>;
+export type Sold = Omit<SoldAs, "prices"> & Readonly<{ prices: readonly PlanPrice[] }>;
 /** One version of a plan. What is on sale of it is the newest; who bought an older one keeps that. */
 export type Plan = Sold &
   Readonly<{
@@ -30,12 +20,7 @@ export type Plan = Sold &
     /** Its newest version is on sale. */
     available: boolean;
   }>;
-export type PlanPrice = Readonly<{
-  id: string;
-  interval: BillingInterval;
-  amount: Money;
-  stripePriceId: string | null;
-}>;
+export type PlanPrice = SoldPrice & Readonly<{ id: string; stripePriceId: string | null }>;
 export type Image = Readonly<{
   id: string;
   name: string;
@@ -83,6 +68,7 @@ const planFromRows = (
       id: r.id,
       interval: r.interval,
       amount: { minor: r.amountMinor, currency: currencyFromRow(r.currency) },
+      taxBehavior: r.taxBehavior,
       stripePriceId: r.stripePriceId,
     })),
 });
@@ -106,6 +92,25 @@ export async function listPlans(db: Db): Promise<readonly Plan[]> {
     .from(planPrices)
     .orderBy(asc(planPrices.currency), asc(planPrices.amountMinor));
   return rows.map((row) => planFromRows(row, prices));
+}
+
+/** All versions of all plans, on sale or not, always in one order: of each plan the newest first. */
+export async function loadAllPlans(db: Db | Tx): Promise<readonly Plan[]> {
+  const rows = await versions(db).orderBy(asc(plans.name), desc(planVersions.version));
+  const prices = await db
+    .select()
+    .from(planPrices)
+    .orderBy(asc(planPrices.currency), asc(planPrices.interval), asc(planPrices.id));
+  return rows.map((row) => planFromRows(row, prices));
+}
+
+/** No plan is added a version, put on sale or taken off it until the transaction ends. */
+export async function lockPlans(tx: Tx): Promise<void> {
+  await tx.select({ id: plans.id }).from(plans).orderBy(asc(plans.id)).for("no key update");
+}
+
+export async function savePlanAvailable(tx: Tx, id: string, available: boolean): Promise<void> {
+  await tx.update(plans).set({ available }).where(eq(plans.id, id));
 }
 
 /** A plan's versions, the newest first. */
@@ -219,6 +224,7 @@ export async function insertPlanVersion(tx: Tx, p: Plan, now: Date): Promise<voi
         interval: r.interval,
         amountMinor: r.amount.minor,
         currency: r.amount.currency,
+        taxBehavior: r.taxBehavior,
         stripePriceId: r.stripePriceId,
         createdAt: now,
       })),

@@ -13,8 +13,8 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { DOWNGRADES, TAX_BEHAVIORS } from "#core/catalogue/sold.ts";
 import { THREE_DECIMALS, WRITTEN_WITH_TWO } from "#core/currencies.ts";
-import { DOWNGRADES } from "#core/billing/quote.ts";
 import { HYPERVISORS, type Hypervisor } from "#core/hosts/limits.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
 import { DISK_BUSES, FIRMWARES, SECURE_BOOTS } from "#core/vms/image-hardware.ts";
@@ -23,6 +23,7 @@ import { currencyCode, instant, minorUnits } from "./columns.ts";
 
 export const billingInterval = pgEnum("billing_interval", BILLING_INTERVALS);
 export const downgrade = pgEnum("downgrade", DOWNGRADES);
+export const taxBehavior = pgEnum("tax_behavior", TAX_BEHAVIORS);
 export const osFamily = pgEnum("os_family", OS_FAMILIES);
 export const imageFirmware = pgEnum("image_firmware", FIRMWARES);
 export const imageSecureBoot = pgEnum("image_secure_boot", SECURE_BOOTS);
@@ -101,7 +102,9 @@ export const planPrices = pgTable(
     interval: billingInterval("interval").notNull(),
     amountMinor: minorUnits("amount_minor").notNull(),
     currency: currencyCode().notNull(),
-    /** null until the first order needs it. */
+    /** null: as the provider's account says. */
+    taxBehavior: taxBehavior("tax_behavior"),
+    /** null until the first order needs it, or a catalogue's sync makes it. */
     stripePriceId: text("stripe_price_id"),
     createdAt: instant("created_at").notNull(),
   },

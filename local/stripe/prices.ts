@@ -27,6 +27,8 @@ const recurring = () =>
     interval_count: int({ min: 1, max: 1095 }).optional(),
     usage_type: choice(["licensed"]).optional(),
   });
+/** One that was said stands for ever: only `unspecified` may still become another. */
+const TAX_BEHAVIORS = ["exclusive", "inclusive", "unspecified"] as const;
 const unitAmount = () => int({ min: 0, max: 99_999_999 });
 
 export type PriceDraft = {
@@ -36,6 +38,7 @@ export type PriceDraft = {
   metadata?: Record<string, string> | null | undefined;
   nickname?: string | undefined;
   product: string;
+  tax_behavior?: "exclusive" | "inclusive" | "unspecified" | undefined;
   recurring?: { interval: string; interval_count?: number | undefined } | undefined;
   unit_amount: number;
 };
@@ -65,7 +68,7 @@ export function createPrice(sandbox: Sandbox, given: PriceDraft): Stripe.Price {
             trial_period_days: null,
             usage_type: "licensed",
           },
-    tax_behavior: "unspecified",
+    tax_behavior: given.tax_behavior ?? "unspecified",
     tiers_mode: null,
     transform_quantity: null,
     type: given.recurring === undefined ? "one_time" : "recurring",
@@ -144,6 +147,7 @@ export const priceOperations = [
       product: text().optional(),
       product_data: tree({ name: text(), metadata: metadata().optional() }).optional(),
       recurring: recurring().optional(),
+      tax_behavior: choice(TAX_BEHAVIORS).optional(),
       transfer_lookup_key: bool().optional(),
       unit_amount: unitAmount(),
     }),

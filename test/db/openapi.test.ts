@@ -264,6 +264,22 @@ describe("the API and its document", () => {
         parameters,
         body: { ...changed, ...over },
       });
+    const taxed = { ...price, taxBehavior: "exclusive" };
+    const catalogue = {
+      plans: [{ ...plan, name: "filed", prices: [taxed], metadata: { a: "b" } }],
+    };
+    const sync = (over: object) => ({ body: { catalogue, ...over } });
+    const shown = await api.does("syncCatalogue", "staff", sync({ dryRun: true }));
+    const { hash } = z.object({ hash: z.string() }).parse(shown);
+    await api.does("syncCatalogue", "staff", sync({ hash }));
+    await api.refuses("syncCatalogue", "staff", "plan_changed", sync({ hash }));
+    for (const [code, over] of [
+      ["plan_beyond_limits", { memoryMib: 2 ** 40 }],
+      ["price_off_step", { prices: [offStep] }],
+    ] as const)
+      await api.refuses("syncCatalogue", "staff", code, {
+        body: { catalogue: { plans: [{ ...plan, ...over }] } },
+      });
     const odd = { ...plan, name: "odd", prices: [offStep] };
     await api.refuses("addPlan", "staff", "price_off_step", { body: odd });
     const giant = { ...plan, name: "giant", memoryMib: 2 ** 40 };
@@ -850,6 +866,7 @@ async function restored(): Promise<void> {
       planName: "any",
       amount: { minor: MONTH, currency: "usd" },
       interval: "month",
+      taxBehavior: null,
     }),
     successUrl: "http://berth.test/done",
     cancelUrl: "http://berth.test/cancelled",

@@ -107,6 +107,7 @@ export async function aWorld(
             id: v7(),
             interval: "month",
             amount: { minor: MONTH, currency: "usd" },
+            taxBehavior: null,
             stripePriceId: null,
           },
         ],

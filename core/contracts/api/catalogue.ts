@@ -1,5 +1,5 @@
 import { z } from "@hono/zod-openapi";
-import { DOWNGRADES } from "#core/billing/quote.ts";
+import { DOWNGRADES, TAX_BEHAVIORS } from "#core/catalogue/sold.ts";
 import { HOST_IMAGE_STATES } from "#core/hosts/image-fetch.ts";
 import { idIn, idOut } from "#core/ids.ts";
 import { CURRENCIES } from "#core/currencies.ts";
@@ -27,6 +27,11 @@ export const BillingInterval = z.enum(BILLING_INTERVALS).openapi("BillingInterva
 const Downgrade = z.enum(DOWNGRADES).openapi("Downgrade", {
   description:
     "When a VM of it becomes one of a cheaper plan: when its period is renewed, or at once.",
+});
+
+const TaxBehavior = z.enum(TAX_BEHAVIORS).openapi("TaxBehavior", {
+  description:
+    "Whether the price has its tax in it. Left out: as Stripe's account says. Stripe keeps what a price once said: another is another price.",
 });
 
 export const PlanPrice = z
@@ -113,6 +118,7 @@ export const AddPlan = z
                 example: "500",
               }),
             currency: Currency,
+            taxBehavior: use(TaxBehavior).optional(),
           })
           .openapi("AddPlanPrice"),
       )

@@ -167,7 +167,12 @@ test("what each plan was is its first version, on sale as it was", async () => {
       id: SMALL,
       version: 1,
       prices: [
-        { interval: "year", amount: { minor: 9000n, currency: "eur" }, stripePriceId: null },
+        {
+          interval: "year",
+          amount: { minor: 9000n, currency: "eur" },
+          taxBehavior: null,
+          stripePriceId: null,
+        },
         { interval: "month", amount: { minor: 900n, currency: "usd" }, stripePriceId: "price_1" },
       ],
     },

@@ -1,6 +1,6 @@
 import { v7 } from "uuid";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
-import type { Downgrade } from "#core/billing/quote.ts";
+import type { Downgrade } from "#core/catalogue/sold.ts";
 import type { QuotedResize } from "#core/contracts/api/resizes.ts";
 import type { BillingInterval } from "#core/orders/order.ts";
 import { quoteResize, type Quoted, type WantedResize } from "#commands/billing/quote-resize.ts";
@@ -70,6 +70,7 @@ export async function aLargePlan(cp: ControlPlane, over: Partial<Plan> = {}): Pr
     id: v7(),
     interval,
     amount: { minor, currency: "usd" } as const,
+    taxBehavior: null,
     stripePriceId: null,
   });
   await inTransaction(cp.deps.db, (tx) =>

@@ -6,7 +6,7 @@ import { showPlans } from "#commands/catalogue/show-catalogue.ts";
 import { stamp } from "#commands/deps.ts";
 import { expireOrder } from "#commands/orders/follow-provider.ts";
 import { showVm } from "#commands/vms/show-vm.ts";
-import { DOWNGRADES } from "#core/billing/quote.ts";
+import { DOWNGRADES } from "#core/catalogue/sold.ts";
 import { AddPlanVersion } from "#core/contracts/api/catalogue.ts";
 import { loadNewestPlan, loadPlan, loadPlanVersions } from "#db/catalogue/catalogue.ts";
 import { lockOrder } from "#db/orders/orders.ts";

@@ -267,6 +267,7 @@ describe("a delivery", () => {
         planName: "another system's",
         amount: { minor: 900n, currency: "usd" },
         interval: "month",
+        taxBehavior: null,
       });
       const { url } = await payments.createCheckout({
         orderId,

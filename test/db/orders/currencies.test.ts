@@ -255,6 +255,7 @@ describe("a VM that is paid in another currency than the usual one", () => {
     id: v7(),
     interval: "month" as const,
     amount: { minor, currency },
+    taxBehavior: null,
     stripePriceId: null,
   });
 

@@ -119,6 +119,7 @@ describe("a refund that staff make in Stripe's dashboard", () => {
         planName: "another system's",
         amount: { minor: 900n, currency: "usd" },
         interval: "month",
+        taxBehavior: null,
       }),
       successUrl: "http://other.test/done",
       cancelUrl: "http://other.test/no",

@@ -37,7 +37,7 @@ afterAll(() => cp.drop());
 /** Another size of a world's plan, by its wire id. */
 async function aPlan(memoryMib: number): Promise<string> {
   const id = v7();
-  const price = { id: v7(), interval: "month" as const, stripePriceId: null };
+  const price = { id: v7(), interval: "month" as const, taxBehavior: null, stripePriceId: null };
   await inTransaction(cp.deps.db, async (tx) => {
     const amount = { minor: MONTH, currency: "usd" as const };
     const limits = { bandwidthMbit: 1000, diskIops: null, downgrade: "renewal" } as const;

@@ -89,6 +89,7 @@ test("4b A5: who has orders open in two currencies and pays both is a customer i
             id: v7(),
             interval: "month",
             amount: { minor: 450n, currency: "eur" },
+            taxBehavior: null,
             stripePriceId: null,
           },
         ],

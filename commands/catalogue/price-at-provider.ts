@@ -38,6 +38,7 @@ export async function priceAtProvider(
     planName: plan.name,
     amount: price.amount,
     interval,
+    taxBehavior: price.taxBehavior,
   });
   await rememberStripePrice(deps.db, price.id, stripeId);
   return stripeId;
