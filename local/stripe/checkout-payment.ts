@@ -15,6 +15,7 @@ import {
   failAuthentication,
 } from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
+import { answerForCard, cancelSetupIntent, NO_SUCH_CARD } from "./setup-session.ts";
 import type { CheckoutDetail, LineDraft } from "./store.ts";
 import { firstInvoice, putSubscription } from "./subscriptions.ts";
 
@@ -28,13 +29,7 @@ export type CheckoutOutcome =
 /** Pays an open session with a typed card number. The card decides what happens (`cards.ts`). */
 export function payWithCard(sandbox: Sandbox, id: string, typed: string): CheckoutOutcome {
   const card = cardOf(typed);
-  if (card === undefined)
-    return {
-      step: "refused",
-      status: 400,
-      code: "incorrect_number",
-      message: "Your card number is incorrect. Use one of Stripe's test numbers.",
-    };
+  if (card === undefined) return NO_SUCH_CARD;
   const session = sandbox.find("checkout_session", id);
   const method = createPaymentMethod(sandbox, card, session.customer_details?.email ?? null);
   if (!card.authenticates) return pay(sandbox, session, method.id);
@@ -60,6 +55,8 @@ export function answerAuthentication(
       message: "No payment is waiting for authentication. Enter a card first.",
     };
   sandbox.change("checkout_detail", id, { authenticating: null });
+  if (session.mode === "setup")
+    return answerForCard(sandbox, id, { method: authenticating, succeeded });
   if (succeeded) return pay(sandbox, session, authenticating);
   const intent = intentOf(sandbox, session);
   const { code, message } =
@@ -236,6 +233,8 @@ export function expireSession(sandbox: Sandbox, id: string): Stripe.Checkout.Ses
     });
     sandbox.emit("payment_intent.canceled", object);
   }
+  const setupIntent = idOrNull(sandbox.find("checkout_session", id).setup_intent);
+  if (setupIntent !== null) cancelSetupIntent(sandbox, setupIntent);
   const { object } = sandbox.change("checkout_session", id, { status: "expired", url: null });
   sandbox.emit("checkout.session.expired", object);
   return object;

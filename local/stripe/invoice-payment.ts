@@ -5,6 +5,7 @@ import { customerOf, intentIdOf, paymentOf } from "./invoices.ts";
 import { attach, createPaymentMethod } from "./payment-methods.ts";
 import { askForAuthentication, charge, failAuthentication } from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
+import { NO_SUCH_CARD } from "./setup-session.ts";
 
 /*
  * Paying an open invoice on its page, by the person it is for: with another card, or by answering the bank's question about the
@@ -13,13 +14,7 @@ import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 
 export function payInvoiceWithCard(sandbox: Sandbox, id: string, typed: string): CheckoutOutcome {
   const card = cardOf(typed);
-  if (card === undefined)
-    return {
-      step: "refused",
-      status: 400,
-      code: "incorrect_number",
-      message: "Your card number is incorrect. Use one of Stripe's test numbers.",
-    };
+  if (card === undefined) return NO_SUCH_CARD;
   const { customer_email: email } = sandbox.find("invoice", id);
   const method = createPaymentMethod(sandbox, card, email);
   if (!card.authenticates) return payWith(sandbox, id, method.id);
