@@ -6,6 +6,7 @@ import { settle } from "./collection.ts";
 import { createCustomer } from "./customers.ts";
 import { createInvoice } from "./create-invoice.ts";
 import { finalizeInvoice } from "./invoices.ts";
+import { NO_SUCH_CARD, type PageOutcome } from "./page-outcome.ts";
 import { attach, createPaymentMethod, testCardOf } from "./payment-methods.ts";
 import {
   askForAuthentication,
@@ -15,19 +16,12 @@ import {
   failAuthentication,
 } from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
-import { answerForCard, cancelSetupIntent, NO_SUCH_CARD } from "./setup-session.ts";
+import { answerForCard, cancelSetupIntent } from "./setup-session.ts";
 import type { CheckoutDetail, LineDraft } from "./store.ts";
 import { firstInvoice, putSubscription } from "./subscriptions.ts";
 
-/** What a person sees after sending the page's form. */
-export type CheckoutOutcome =
-  | { step: "done"; redirectTo: string }
-  | { step: "authenticate" }
-  /** 400: no such card; 402: the bank said no. The session stays payable. */
-  | { step: "refused"; status: 400 | 402; code: string; message: string };
-
 /** Pays an open session with a typed card number. The card decides what happens (`cards.ts`). */
-export function payWithCard(sandbox: Sandbox, id: string, typed: string): CheckoutOutcome {
+export function payWithCard(sandbox: Sandbox, id: string, typed: string): PageOutcome {
   const card = cardOf(typed);
   if (card === undefined) return NO_SUCH_CARD;
   const session = sandbox.find("checkout_session", id);
@@ -44,7 +38,7 @@ export function answerAuthentication(
   sandbox: Sandbox,
   id: string,
   succeeded: boolean,
-): CheckoutOutcome {
+): PageOutcome {
   const { authenticating } = sandbox.find("checkout_detail", id);
   const session = sandbox.find("checkout_session", id);
   if (authenticating === null)
@@ -64,11 +58,7 @@ export function answerAuthentication(
   return { step: "refused", status: 402, code, message };
 }
 
-function pay(
-  sandbox: Sandbox,
-  session: Stripe.Checkout.Session,
-  methodId: string,
-): CheckoutOutcome {
+function pay(sandbox: Sandbox, session: Stripe.Checkout.Session, methodId: string): PageOutcome {
   const intent = intentOf(sandbox, session);
   if (intent !== null) {
     const outcome = charge(sandbox, intent, methodId, false);

@@ -1,10 +1,11 @@
 import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Stripe } from "stripe";
-import { answerAuthentication, payWithCard, type CheckoutOutcome } from "./checkout-payment.ts";
+import { answerAuthentication, payWithCard } from "./checkout-payment.ts";
 import { allLinesOf } from "./invoice-lines.ts";
 import { answerForInvoice, asksForAction, payInvoiceWithCard } from "./invoice-payment.ts";
 import { currencyRefusal } from "./customer-currency.ts";
+import type { PageOutcome } from "./page-outcome.ts";
 import {
   authenticationPage,
   invoicePage,
@@ -129,7 +130,7 @@ function submit(
   sandbox: Sandbox,
   session: Stripe.Checkout.Session,
   form: URLSearchParams,
-): CheckoutOutcome {
+): PageOutcome {
   const { customer } = session;
   if (typeof customer === "string" && sandbox.store.get("customer", customer) === undefined)
     return {
@@ -158,7 +159,7 @@ function outcomePage(
   c: Context,
   sandbox: Sandbox,
   id: string,
-  outcome: CheckoutOutcome,
+  outcome: PageOutcome,
 ): Response | Promise<Response> {
   const session = sandbox.find("checkout_session", id);
   if (outcome.step === "done") return c.redirect(outcome.redirectTo, 303);

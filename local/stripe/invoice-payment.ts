@@ -1,18 +1,17 @@
 import { cardOf } from "./cards.ts";
-import type { CheckoutOutcome } from "./checkout-payment.ts";
 import { recordFailure, settle } from "./collection.ts";
 import { customerOf, intentIdOf, paymentOf } from "./invoices.ts";
+import { NO_SUCH_CARD, type PageOutcome } from "./page-outcome.ts";
 import { attach, createPaymentMethod } from "./payment-methods.ts";
 import { askForAuthentication, charge, failAuthentication } from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
-import { NO_SUCH_CARD } from "./setup-session.ts";
 
 /*
  * Paying an open invoice on its page, by the person it is for: with another card, or by answering the bank's question about the
  * one that was charged (https://docs.stripe.com/invoicing/hosted-invoice-page).
  */
 
-export function payInvoiceWithCard(sandbox: Sandbox, id: string, typed: string): CheckoutOutcome {
+export function payInvoiceWithCard(sandbox: Sandbox, id: string, typed: string): PageOutcome {
   const card = cardOf(typed);
   if (card === undefined) return NO_SUCH_CARD;
   const { customer_email: email } = sandbox.find("invoice", id);
@@ -22,11 +21,7 @@ export function payInvoiceWithCard(sandbox: Sandbox, id: string, typed: string):
   return { step: "authenticate" };
 }
 
-export function answerForInvoice(
-  sandbox: Sandbox,
-  id: string,
-  succeeded: boolean,
-): CheckoutOutcome {
+export function answerForInvoice(sandbox: Sandbox, id: string, succeeded: boolean): PageOutcome {
   const intent = sandbox.find("payment_intent", intentOf(sandbox, id));
   const method = idOrNull(intent.payment_method);
   if (intent.status !== "requires_action" || method === null)
@@ -51,7 +46,7 @@ export function asksForAction(sandbox: Sandbox, id: string): boolean {
   );
 }
 
-function payWith(sandbox: Sandbox, id: string, method: string): CheckoutOutcome {
+function payWith(sandbox: Sandbox, id: string, method: string): PageOutcome {
   const outcome = charge(sandbox, intentOf(sandbox, id), method, false);
   if (!outcome.ok) {
     recordFailure(sandbox, id);

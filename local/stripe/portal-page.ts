@@ -1,11 +1,10 @@
 import type { Stripe } from "stripe";
 import { cardOf } from "./cards.ts";
-import type { CheckoutOutcome } from "./checkout-payment.ts";
 import { updateCustomer } from "./customers.ts";
+import { NO_SUCH_CARD, type PageOutcome } from "./page-outcome.ts";
 import { attach, createPaymentMethod } from "./payment-methods.ts";
 import { AUTHENTICATION_FAILURE } from "./payments.ts";
 import { idOf, type Sandbox } from "./sandbox.ts";
-import { NO_SUCH_CARD } from "./setup-session.ts";
 
 /** A portal's page is the customer's for an hour; Stripe says that it is short-lived, and not for how long. */
 const HOUR = 3600;
@@ -34,7 +33,7 @@ export const cardsOf = (sandbox: Sandbox, customer: string): Stripe.PaymentMetho
     .filter((method) => method.customer !== null && idOf(method.customer) === customer);
 
 /** Adds a card and makes it the default, or makes one the default that is there already: of the customer, and of no subscription. */
-export function submitPortal(sandbox: Sandbox, id: string, form: URLSearchParams): CheckoutOutcome {
+export function submitPortal(sandbox: Sandbox, id: string, form: URLSearchParams): PageOutcome {
   const open = openPortal(sandbox, id);
   if (open === undefined || !portalFeatures(sandbox, open.session).payment_method_update.enabled)
     return refused(400, "not_allowed", "This page changes no cards.");
@@ -60,12 +59,12 @@ function makeDefault(
   sandbox: Sandbox,
   { customer, url }: Stripe.BillingPortal.Session,
   method: string,
-): CheckoutOutcome {
+): PageOutcome {
   updateCustomer(sandbox, customer, { invoice_settings: { default_payment_method: method } });
   return { step: "done", redirectTo: url };
 }
 
-const refused = (status: 400 | 402, code: string, message: string): CheckoutOutcome => ({
+const refused = (status: 400 | 402, code: string, message: string): PageOutcome => ({
   step: "refused",
   status,
   code,

@@ -1,6 +1,6 @@
 import type { Stripe } from "stripe";
 import { cardOf, type TestCard } from "./cards.ts";
-import type { CheckoutOutcome } from "./checkout-payment.ts";
+import { NO_SUCH_CARD, type PageOutcome } from "./page-outcome.ts";
 import { attach, createPaymentMethod, testCardOf } from "./payment-methods.ts";
 import { AUTHENTICATION_FAILURE } from "./payments.ts";
 import { idOrNull, type Sandbox } from "./sandbox.ts";
@@ -55,7 +55,7 @@ export function createSetupIntent(
 }
 
 /** Saves a typed card on an open session. The card decides what happens (`cards.ts`). */
-export function saveTypedCard(sandbox: Sandbox, id: string, typed: string): CheckoutOutcome {
+export function saveTypedCard(sandbox: Sandbox, id: string, typed: string): PageOutcome {
   const card = cardOf(typed);
   if (card === undefined) return NO_SUCH_CARD;
   const session = sandbox.find("checkout_session", id);
@@ -72,19 +72,12 @@ export function saveTypedCard(sandbox: Sandbox, id: string, typed: string): Chec
   return { step: "authenticate" };
 }
 
-export const NO_SUCH_CARD = {
-  step: "refused",
-  status: 400,
-  code: "incorrect_number",
-  message: "Your card number is incorrect. Use one of Stripe's test numbers.",
-} as const satisfies CheckoutOutcome;
-
 /** The person answered the bank's question about the card that they save. */
 export function answerForCard(
   sandbox: Sandbox,
   id: string,
   { method, succeeded }: { method: string; succeeded: boolean },
-): CheckoutOutcome {
+): PageOutcome {
   const session = sandbox.find("checkout_session", id);
   if (succeeded) return save(sandbox, session, method, testCardOf(sandbox, method));
   return fail(sandbox, session, method, {
@@ -99,7 +92,7 @@ function save(
   session: Stripe.Checkout.Session,
   method: string,
   { decline }: TestCard,
-): CheckoutOutcome {
+): PageOutcome {
   if (decline !== null) {
     const { code, declineCode, message } = decline;
     return fail(sandbox, session, method, {
@@ -136,7 +129,7 @@ function fail(
   error: { type: "card_error" | "invalid_request_error"; code: string; message: string } & {
     decline_code?: string;
   },
-): CheckoutOutcome {
+): PageOutcome {
   const { object } = sandbox.change("setup_intent", intentOf(session), {
     status: "requires_payment_method",
     payment_method: null,
