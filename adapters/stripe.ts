@@ -1,6 +1,5 @@
 import Stripe from "stripe";
 import {
-  CustomerGone,
   PROVIDER_EVENTS,
   ProviderUnavailable,
   type CheckoutState,
@@ -10,13 +9,16 @@ import {
   type UndeliveredAsked,
   type UndeliveredPage,
 } from "#core/billing/payments.ts";
+import type { Cards } from "#core/billing/cards.ts";
 import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.ts";
 import { ok, refuse } from "#core/result.ts";
 import { keyOfCall, makeOnce } from "./make-once.ts";
 import { createAsked } from "./stripe-asked.ts";
+import { createCards, tellingGone } from "./stripe-cards.ts";
+import { createStarted } from "./stripe-started.ts";
 import { withAllLines } from "./stripe-billed.ts";
 import { PAID_FOR_ORDER } from "./stripe-change-pages.ts";
-import { isMissing, isOfEnded, withOutages } from "./stripe-outages.ts";
+import { isOfEnded, withOutages } from "./stripe-outages.ts";
 import { createPriceChanges } from "./stripe-price-changes.ts";
 import { refundAll, refundsOf } from "./stripe-refunds.ts";
 import {
@@ -248,15 +250,13 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
           { idempotencyKey: `checkout-${input.orderId}-${expiresAt}-${input.customerId}` },
         )
         .catch((cause: unknown) => {
-          if (isMissing(cause) && cause.param === "customer")
-            throw new CustomerGone(`Stripe: ${cause.message}`, { cause });
           // The call was so long on its way that too little of the hold was left: with a longer one it goes.
           if (
             cause instanceof Stripe.errors.StripeInvalidRequestError &&
             cause.param === "expires_at"
           )
             throw new ProviderUnavailable(`Stripe: ${cause.message}`, { cause });
-          throw cause;
+          return tellingGone(cause);
         });
       if (session.url === null) throw new Error(`checkout session ${session.id} has no page`);
       return { id: session.id, url: session.url };
@@ -343,8 +343,8 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
 
     refundInvoice: async ({ orderId, invoiceId }) => {
       const invoice = await stripe.invoices.retrieve(invoiceId, { expand: ["payments"] });
-      // It cost nothing: a discount took all of it off. What a customer's balance paid is a debt still, and is told below.
-      if (invoice.total === 0)
+      // It cost nothing, as a discount took all of it off, or the customer's balance paid it, which is given back there (`returnCredit`).
+      if (invoice.total === 0 || isPaidByBalance(invoice))
         return {
           id: invoice.id,
           orderId,
@@ -475,11 +475,20 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       }
     },
   };
-  return allWithOutages(payments, createPriceChanges(stripe, options.now));
+  const cards: Cards = {
+    ...createCards(stripe, options.now),
+    ...createStarted(stripe, {
+      now: options.now,
+      stateOf,
+      balanceOf,
+      cancel: payments.cancelSubscription,
+    }),
+  };
+  return allWithOutages(payments, createPriceChanges(stripe, options.now), cards);
 }
 
 /** Each call, but for the one that asks nobody, tells an outage from a bug. */
-function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvider {
+function allWithOutages(payments: Payments, changes: PriceChanges, cards: Cards): PaymentProvider {
   return {
     ensureCustomer: withOutages(payments.ensureCustomer),
     ensurePrice: withOutages(payments.ensurePrice),
@@ -513,8 +522,28 @@ function allWithOutages(payments: Payments, changes: PriceChanges): PaymentProvi
     dropChange: withOutages(changes.dropChange),
     undoChange: withOutages(changes.undoChange),
     changePaidByPage: withOutages(changes.changePaidByPage),
+    createCardPage: withOutages(cards.createCardPage),
+    fetchCardPage: withOutages(cards.fetchCardPage),
+    markCardTaken: withOutages(cards.markCardTaken),
+    fetchPayer: withOutages(cards.fetchPayer),
+    chooseCard: withOutages(cards.chooseCard),
+    chargeTo: withOutages(cards.chargeTo),
+    owedBy: withOutages(cards.owedBy),
+    payWithCard: withOutages(cards.payWithCard),
+    createPortal: withOutages(cards.createPortal),
+    startByCard: withOutages(cards.startByCard),
+    startedFor: withOutages(cards.startedFor),
+    fetchStarted: withOutages(cards.fetchStarted),
+    endStarted: withOutages(cards.endStarted),
+    returnCredit: withOutages(cards.returnCredit),
   };
 }
 
 const isOver = ({ status }: SubscriptionState): boolean =>
   status === "canceled" || status === "incomplete_expired";
+
+/** All of it: nothing was charged. */
+const isPaidByBalance = (invoice: Stripe.Invoice): boolean =>
+  invoice.status === "paid" &&
+  invoice.amount_paid === 0 &&
+  (invoice.ending_balance ?? 0) - invoice.starting_balance === invoice.total;

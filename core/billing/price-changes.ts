@@ -1,3 +1,4 @@
+import type { Cards } from "./cards.ts";
 import type { Money } from "#core/money.ts";
 import type { InvoiceState, Payments } from "./payments.ts";
 import type { ServicePrice } from "./service.ts";
@@ -157,4 +158,4 @@ export type PriceChanges = {
 };
 
 /** The payment provider, whole. */
-export type PaymentProvider = Payments & PriceChanges;
+export type PaymentProvider = Payments & PriceChanges & Cards;

@@ -28,7 +28,7 @@ export type StripeInProcess = Readonly<{
   /** `POST /v1/refunds` and the like, each call that got through. */
   calls: string[];
   /** Pays a Checkout page as a person would; 303 is success. */
-  pay: (checkoutUrl: string, card?: string) => Promise<number>;
+  pay: (checkoutUrl: string | null, card?: string) => Promise<number>;
   /** What staff do in Stripe's dashboard, which no row of ours knows of. */
   dashboard: Stripe;
   /** A call of the stand-in's control surface. */
@@ -79,8 +79,11 @@ export async function stripeInProcess(options: {
     trouble,
     calls,
     dashboard: clientOver(standIn.fetch, { apiKey: API_KEY }),
-    pay: async (checkoutUrl, card = CARD.works) =>
-      (await send(checkoutUrl, { method: "POST", body: new URLSearchParams({ card }) })).status,
+    pay: async (checkoutUrl, card = CARD.works) => {
+      if (checkoutUrl === null) throw new Error("there is no page to pay on");
+      const form = { method: "POST", body: new URLSearchParams({ card }) };
+      return (await send(checkoutUrl, form)).status;
+    },
     local: async (path, body) => {
       const answer = await send(`${PUBLIC_URL}/_local${path}`, {
         method: "POST",
