@@ -51,17 +51,14 @@ export function createCards(
   return {
     createCardPage: async ({ customerId, currency, successUrl, cancelUrl, expiresAt }) => {
       const session = await stripe.checkout.sessions
-        .create(
-          {
-            mode: "setup",
-            customer: customerId,
-            currency,
-            success_url: successUrl,
-            cancel_url: cancelUrl,
-            expires_at: seconds(expiresAt),
-          },
-          keyOfCall("card-page", customerId, now()),
-        )
+        .create({
+          mode: "setup",
+          customer: customerId,
+          currency,
+          success_url: successUrl,
+          cancel_url: cancelUrl,
+          expires_at: seconds(expiresAt),
+        })
         .catch(tellingGone);
       if (session.url === null) throw new Error(`card page ${session.id} has no page`);
       return { url: session.url };
@@ -97,7 +94,7 @@ export function createCards(
       await stripe.customers.update(
         customerId,
         { invoice_settings: { default_payment_method: methodId } },
-        keyOfCall("choose", customerId, now()),
+        keyOfCall("choose", `${customerId}-${methodId}`, now()),
       );
     },
     chargeTo: async (subscriptionId, methodId) => {
@@ -105,7 +102,7 @@ export function createCards(
         await stripe.subscriptions.update(
           subscriptionId,
           { default_payment_method: methodId },
-          keyOfCall("charge-to", subscriptionId, now()),
+          keyOfCall("charge-to", `${subscriptionId}-${methodId}`, now()),
         );
       } catch (error) {
         if (!isOfEnded(error)) throw error;
@@ -120,7 +117,7 @@ export function createCards(
         .map(({ id }) => id),
     payWithCard: async (invoiceId, methodId) => {
       try {
-        const key = keyOfCall("pay", invoiceId, now());
+        const key = keyOfCall("pay", `${invoiceId}-${methodId}`, now());
         const paid = await stripe.invoices.pay(invoiceId, { payment_method: methodId }, key);
         return paid.status === "paid" ? "paid" : "declined";
       } catch (error) {
@@ -136,10 +133,7 @@ export function createCards(
     createPortal: async ({ customerId, returnUrl }) => {
       const configuration = await portalConfiguration();
       const { url } = await stripe.billingPortal.sessions
-        .create(
-          { customer: customerId, configuration, return_url: returnUrl },
-          keyOfCall("portal", customerId, now()),
-        )
+        .create({ customer: customerId, configuration, return_url: returnUrl })
         .catch(tellingGone);
       return { url };
     },
