@@ -23,8 +23,7 @@ import { agentUsageOperations, agentUsageRoutes } from "#functions/routes/agent/
 import { agentVmOperations, agentVmRoutes } from "#functions/routes/agent/vms.ts";
 import { describeLogIns, logInRoutes, type LogInDeps } from "#functions/routes/public/accounts.ts";
 import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
-import { cardRoutes } from "#functions/routes/customer/cards.ts";
-import { invoiceRoutes, resizeRoutes } from "#functions/routes/customer/billing.ts";
+import { cardRoutes, invoiceRoutes, resizeRoutes } from "#functions/routes/customer/billing.ts";
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
 import { publicPages } from "#functions/routes/health.ts";
 import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
