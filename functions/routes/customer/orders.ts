@@ -2,6 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { OrderView, PlacedOrder, PlaceOrder } from "#core/contracts/api/orders.ts";
 import { idIn } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
+import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { placeOrder } from "#commands/orders/place-order.ts";
 import { showOrder } from "#commands/orders/show-order.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
@@ -108,6 +109,8 @@ export const orderRoutes = (deps: Deps) =>
         ({ order, checkoutUrl }) => ({ order: toOrderView(order), checkoutUrl }),
       );
       const { again, ...answer } = unwrap(placed);
+      // It was paid in this request: its host need not wait for the sweep.
+      if (answer.checkoutUrl === null) await ringNow(deps);
       return c.json(answer, again ? 200 : answer.checkoutUrl === null ? 201 : 202);
     })
     .openapi(showOrderRoute(deps), async (c) => {
