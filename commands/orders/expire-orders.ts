@@ -57,7 +57,8 @@ async function expireOne(deps: Deps, orderId: string) {
   return inTransaction(deps.db, async (tx) => {
     const locked = await lockOrder(tx, orderId);
     // One may have been written down since we looked: the next sweep closes it first (invariant 5).
-    if (!locked || locked.checkoutId !== null || locked.subscriptionId !== null) return "unchanged";
+    if (!locked || locked.checkoutId !== null) return "unchanged";
+    if (locked.subscriptionId !== null) return "unchanged";
     return expireOrder(tx, locked, at, ACTOR);
   });
 }
