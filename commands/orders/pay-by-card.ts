@@ -65,6 +65,13 @@ async function charge(deps: Deps, orderId: string, buyer: AccountPrincipal): Pro
   const { customerId } = await billingCustomerOf(deps.db, payer);
   if (customerId === null) return giveUp(deps, order, NO_CARD_ON_FILE);
   try {
+    // A repeat, maybe days later, when the provider has forgotten our key: what was started then is looked for first.
+    const before =
+      order.cardId === null ? null : await deps.payments.startedFor({ orderId, customerId });
+    if (before !== null) {
+      await attachSubscription(deps.db, orderId, before);
+      return;
+    }
     const methodId = order.cardId ?? (await chosenCard(deps, orderId, customerId));
     if (methodId === null) return await giveUp(deps, order, NO_CARD_ON_FILE);
     const priceId = await priceAtProvider(deps, { ...order, interval });

@@ -117,6 +117,16 @@ describe("an order that is paid with the card on file", () => {
     expect(stripe()).toMatchObject({ charges: 1, refunds: 0 });
   });
 
+  test("is not charged again by a repeat that comes when the provider has forgotten our key", async () => {
+    await aCardOnFile(cp, world.buyer);
+    const key = v7();
+    await cp.steps.watch(() => orderByCard(key), /^after payments.startByCard/);
+    // Nothing of ours ran for two days, no sweep and no webhook.
+    cp.clock.advanceDays(2);
+    expect(valueOf(await orderByCard(key)).order.state).toBe("paid");
+    expect(stripe()).toMatchObject({ charges: 1, subscriptions: ["active"] });
+  });
+
   test("charges no other card when its customer changes that before the repeat", async () => {
     await aCardOnFile(cp, world.buyer, "5555555555554444");
     const key = v7();
