@@ -22,26 +22,8 @@ export function createAsked(
   return {
     askedWith: async (subscriptionId) => {
       const customer = idOf((await stripe.subscriptions.retrieve(subscriptionId)).customer);
-      const subscriptions = new Map<string, Stripe.Subscription>();
-      const asked: AskedInvoice[] = [];
       // Drafts first: one that is opened between the two looks is in the second.
-      for (const status of ["draft", "open"] as const)
-        for await (const invoice of stripe.invoices.list({ customer, status, limit: 100 })) {
-          const of = subscriptionIdOf(invoice);
-          const subscription =
-            of === null
-              ? null
-              : (subscriptions.get(of) ?? (await stripe.subscriptions.retrieve(of)));
-          if (subscription !== null) subscriptions.set(subscription.id, subscription);
-          asked.push({
-            id: invoice.id,
-            status,
-            subscriptionId: of,
-            collects: invoice.auto_advance === true,
-            isDue: subscription !== null && isDue(subscription, invoice.id),
-          });
-        }
-      return asked;
+      return listAsked(stripe, customer, ["draft", "open"]);
     },
     voidInvoice: async (invoiceId) => {
       const key = keyOfCall("void", invoiceId, now());
@@ -55,4 +37,29 @@ export function createAsked(
       );
     },
   };
+}
+
+/** What a customer is asked for, by the status of its invoices. */
+export async function listAsked(
+  stripe: Stripe,
+  customer: string,
+  statuses: readonly AskedInvoice["status"][],
+): Promise<readonly AskedInvoice[]> {
+  const subscriptions = new Map<string, Stripe.Subscription>();
+  const asked: AskedInvoice[] = [];
+  for (const status of statuses)
+    for await (const invoice of stripe.invoices.list({ customer, status, limit: 100 })) {
+      const of = subscriptionIdOf(invoice);
+      const subscription =
+        of === null ? null : (subscriptions.get(of) ?? (await stripe.subscriptions.retrieve(of)));
+      if (subscription !== null) subscriptions.set(subscription.id, subscription);
+      asked.push({
+        id: invoice.id,
+        status,
+        subscriptionId: of,
+        collects: invoice.auto_advance === true,
+        isDue: subscription !== null && isDue(subscription, invoice.id),
+      });
+    }
+  return asked;
 }

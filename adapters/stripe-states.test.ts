@@ -342,6 +342,7 @@ describe("a Checkout Session", () => {
       },
       orderId: "order-of-session",
       subscription,
+      savesCardOf: null,
       invoiceId: "in_1",
       invoice: invoiceState(anInvoice()),
     });

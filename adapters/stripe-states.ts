@@ -12,6 +12,7 @@ import {
 } from "#core/billing/payments.ts";
 import type { Billed, ChangedLine } from "#core/billing/price-changes.ts";
 import { z } from "zod";
+import { NO_CARD } from "#core/billing/payments.ts";
 import { isCurrency } from "#core/currencies.ts";
 import type { Money } from "#core/money.ts";
 import type { Settled } from "#core/orders/order-price.ts";
@@ -53,7 +54,9 @@ export function providerEvent(event: Stripe.Event): ProviderEvent {
       version:
         kind === "subscription" && !CHANGE_EVENTS.has(event.type)
           ? subscriptionVersion(object)
-          : null,
+          : kind === "customer"
+            ? customerVersion(object)
+            : null,
     },
     awaited:
       kind === "checkout.session" ||
@@ -69,6 +72,7 @@ const CHANGE_EVENTS: ReadonlySet<string> = new Set([
 
 /** What is read of the object in an event; nothing is known of what it holds. */
 type Snapshot = Readonly<{
+  invoice_settings?: unknown;
   object?: unknown;
   id?: unknown;
   status?: unknown;
@@ -87,6 +91,13 @@ function subscriptionVersion(of: Snapshot): string | null {
   if (!isId(status) || !isId(invoice)) return null;
   const end = isSeconds(cancelAt) ? [instant(cancelAt).toISOString()] : [];
   return [status, invoice, ...itemsVersion(of.items), ...end].join(" ");
+}
+
+/** Which card a customer chose, of all that they are. */
+function customerVersion({ invoice_settings: settings }: Snapshot): string | null {
+  const read = z.object({ default_payment_method: z.string().regex(ID).nullable() });
+  const found = read.safeParse(settings);
+  return found.success ? (found.data.default_payment_method ?? NO_CARD) : null;
 }
 
 /** Which prices a subscription has, and how many times; nothing where that cannot be read. */
@@ -138,9 +149,11 @@ export function subscriptionIdOf(invoice: Stripe.Invoice): string | null {
 /** The statuses of a subscription that goes on. Those that we do not know do not: of them nobody is charged by our word. */
 const GOES_ON: ReadonlySet<string> = new Set(["active", "past_due", "trialing"]);
 
+export const goesOn = ({ status }: Stripe.Subscription): boolean => GOES_ON.has(status);
+
 /** Whether what this subscription asks for with the invoice is to be collected. */
 export const isDue = (subscription: Stripe.Subscription, invoiceId: string): boolean =>
-  GOES_ON.has(subscription.status) &&
+  goesOn(subscription) &&
   subscription.pause_collection === null &&
   (subscription.pending_update === null ||
     subscription.latest_invoice === null ||
@@ -336,6 +349,43 @@ function settledOf(session: Stripe.Checkout.Session, isTaken: boolean): Settled 
   };
 }
 
+/** What a subscription's first invoice comes to, as `settledOf` says it of a session. What the customer's balance paid was taken too. */
+function settledByInvoice(invoice: Stripe.Invoice): Settled | null {
+  const { currency, subtotal, total } = invoice;
+  if (!isCurrency(currency)) return null;
+  const discount = sum(invoice.total_discount_amounts);
+  return {
+    currency,
+    listMinor: BigInt(subtotal),
+    discountMinor: BigInt(discount),
+    taxMinor: BigInt(total - subtotal + discount),
+    takenMinor: BigInt(invoice.status === "paid" ? total : 0),
+  };
+}
+
+/** A subscription that was started by card, by its first invoice: as a page whose session says the same. */
+export function startedState(
+  subscription: Stripe.Subscription,
+  first: Stripe.Invoice,
+  state: SubscriptionState,
+): CheckoutState {
+  const paid = first.status === "paid";
+  const isOver = first.status === "void" || (!paid && ENDED.has(subscription.status));
+  return {
+    id: subscription.id,
+    url: first.hosted_invoice_url ?? null,
+    status: isOver ? "expired" : subscription.status === "incomplete" ? "open" : "complete",
+    paid,
+    settled: settledByInvoice(first),
+    orderId: state.orderId,
+    subscription: state,
+    savesCardOf: null,
+    invoiceId: first.id,
+    invoice: isCurrency(first.currency) ? invoiceState(first) : null,
+  };
+}
+const ENDED: ReadonlySet<string> = new Set(["canceled", "incomplete_expired"]);
+
 export function checkoutState(
   session: Stripe.Checkout.Session,
   subscription: SubscriptionState | null,
@@ -362,6 +412,8 @@ export function checkoutState(
     settled: settledOf(session, paid && session.payment_status !== "no_payment_required"),
     orderId: session.metadata?.["order_id"] ?? null,
     subscription,
+    savesCardOf:
+      session.mode === "setup" && session.customer !== null ? idOf(session.customer) : null,
     invoiceId: invoice?.id ?? null,
     invoice: invoice && isCurrency(invoice.currency) ? invoiceState(invoice) : null,
   };

@@ -1,6 +1,5 @@
 import Stripe from "stripe";
 import {
-  CustomerGone,
   PROVIDER_EVENTS,
   ProviderUnavailable,
   type CheckoutState,
@@ -11,14 +10,17 @@ import {
   type UndeliveredPage,
 } from "#core/billing/payments.ts";
 import type { CatalogueAtProvider } from "#core/catalogue/at-provider.ts";
+import type { Cards } from "#core/billing/cards.ts";
 import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.ts";
 import { ok, refuse } from "#core/result.ts";
 import { keyOfCall, makeOnce } from "./make-once.ts";
 import { createCatalogue, lookupKeyOf } from "./stripe-catalogue.ts";
 import { createAsked } from "./stripe-asked.ts";
+import { createCards, tellingGone } from "./stripe-cards.ts";
+import { createStarted } from "./stripe-started.ts";
 import { withAllLines } from "./stripe-billed.ts";
 import { PAID_FOR_ORDER } from "./stripe-change-pages.ts";
-import { isMissing, isOfEnded, withOutages } from "./stripe-outages.ts";
+import { isOfEnded, withOutages } from "./stripe-outages.ts";
 import { createPriceChanges } from "./stripe-price-changes.ts";
 import { refundAll, refundsOf } from "./stripe-refunds.ts";
 import {
@@ -253,15 +255,13 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
           { idempotencyKey: `${purpose}-${expiresAt}-${input.customerId}` },
         )
         .catch((cause: unknown) => {
-          if (isMissing(cause) && cause.param === "customer")
-            throw new CustomerGone(`Stripe: ${cause.message}`, { cause });
           // The call was so long on its way that too little of the hold was left: with a longer one it goes.
           if (
             cause instanceof Stripe.errors.StripeInvalidRequestError &&
             cause.param === "expires_at"
           )
             throw new ProviderUnavailable(`Stripe: ${cause.message}`, { cause });
-          throw cause;
+          return tellingGone(cause);
         });
       if (session.url === null) throw new Error(`checkout session ${session.id} has no page`);
       return { id: session.id, url: session.url };
@@ -348,8 +348,8 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
 
     refundInvoice: async ({ orderId, invoiceId }) => {
       const invoice = await stripe.invoices.retrieve(invoiceId, { expand: ["payments"] });
-      // It cost nothing: a discount took all of it off. What a customer's balance paid is a debt still, and is told below.
-      if (invoice.total === 0)
+      // It cost nothing, as a discount took all of it off, or the customer's balance paid it, which is given back there (`returnCredit`).
+      if (invoice.total === 0 || isPaidByBalance(invoice))
         return {
           id: invoice.id,
           orderId,
@@ -480,18 +480,26 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
       }
     },
   };
-  return allWithOutages(
-    payments,
-    createPriceChanges(stripe, options.now),
-    createCatalogue(stripe, options.now),
-  );
+  const cards: Cards = {
+    ...createCards(stripe, options.now),
+    ...createStarted(stripe, {
+      now: options.now,
+      stateOf,
+      balanceOf,
+      cancel: payments.cancelSubscription,
+    }),
+  };
+  return allWithOutages(payments, createPriceChanges(stripe, options.now), {
+    ...cards,
+    ...createCatalogue(stripe, options.now),
+  });
 }
 
 /** Each call, but for the one that asks nobody, tells an outage from a bug. */
 function allWithOutages(
   payments: Payments,
   changes: PriceChanges,
-  catalogue: CatalogueAtProvider,
+  more: Cards & CatalogueAtProvider,
 ): PaymentProvider {
   return {
     ensureCustomer: withOutages(payments.ensureCustomer),
@@ -526,11 +534,31 @@ function allWithOutages(
     dropChange: withOutages(changes.dropChange),
     undoChange: withOutages(changes.undoChange),
     changePaidByPage: withOutages(changes.changePaidByPage),
-    listPrices: withOutages(catalogue.listPrices),
-    setPriceActive: withOutages(catalogue.setPriceActive),
-    changeProduct: withOutages(catalogue.changeProduct),
+    listPrices: withOutages(more.listPrices),
+    setPriceActive: withOutages(more.setPriceActive),
+    changeProduct: withOutages(more.changeProduct),
+    createCardPage: withOutages(more.createCardPage),
+    fetchCardPage: withOutages(more.fetchCardPage),
+    markCardTaken: withOutages(more.markCardTaken),
+    fetchPayer: withOutages(more.fetchPayer),
+    chooseCard: withOutages(more.chooseCard),
+    chargeTo: withOutages(more.chargeTo),
+    owedBy: withOutages(more.owedBy),
+    payWithCard: withOutages(more.payWithCard),
+    createPortal: withOutages(more.createPortal),
+    startByCard: withOutages(more.startByCard),
+    startedFor: withOutages(more.startedFor),
+    fetchStarted: withOutages(more.fetchStarted),
+    endStarted: withOutages(more.endStarted),
+    returnCredit: withOutages(more.returnCredit),
   };
 }
 
 const isOver = ({ status }: SubscriptionState): boolean =>
   status === "canceled" || status === "incomplete_expired";
+
+/** All of it: nothing was charged. */
+const isPaidByBalance = (invoice: Stripe.Invoice): boolean =>
+  invoice.status === "paid" &&
+  invoice.amount_paid === 0 &&
+  (invoice.ending_balance ?? 0) - invoice.starting_balance === invoice.total;

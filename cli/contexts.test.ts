@@ -9,6 +9,7 @@ const ME = {
   name: "Ada",
   role: "customer",
   scopes: ["vms:read"],
+  currency: null,
 };
 
 let world: CliWorld;

@@ -4,6 +4,7 @@ import { listed } from "./pages.ts";
 import type { Session } from "./session.ts";
 import { wayOutOf } from "./way-out.ts";
 import { ID_PREFIX, type IdKind } from "#core/ids.ts";
+import { Currency } from "#core/money.ts";
 
 /* What people call things, and their ids. Whoever gives an id asks nobody. */
 
@@ -96,3 +97,12 @@ export const maybe = async <T>(
   name: string | undefined,
   find: (name: string) => Promise<T>,
 ): Promise<T | undefined> => (name === undefined ? undefined : find(name));
+
+/** In either case: people write it in capitals. */
+export function currencyOf(text: string): Currency {
+  const read = Currency.safeParse(text.toLowerCase());
+  if (read.success) return read.data;
+  throw new Failure("usage", "currency_unknown", `${text} is no currency`, {
+    wayOut: "berth plan list shows what each plan is sold in",
+  });
+}

@@ -31,6 +31,7 @@ const aToken = (n: number) => ({
   name: `token ${n}`,
   start: "berth_a",
   scopes: [],
+  currency: null,
   createdAt: at,
   expiresAt: null,
   lastUsedAt: null,

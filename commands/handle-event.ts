@@ -54,6 +54,7 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
     case "billing.frozen.v1":
     case "billing.resumed.v1":
     case "give_back.made.v1":
+    case "card.changed.v1":
     case "plan_change.began.v1":
     case "plan_change.committed.v1":
     case "plan_change.reverted.v1":

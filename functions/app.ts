@@ -23,7 +23,7 @@ import { agentUsageOperations, agentUsageRoutes } from "#functions/routes/agent/
 import { agentVmOperations, agentVmRoutes } from "#functions/routes/agent/vms.ts";
 import { describeLogIns, logInRoutes, type LogInDeps } from "#functions/routes/public/accounts.ts";
 import { catalogueRoutes } from "#functions/routes/public/catalogue.ts";
-import { invoiceRoutes, resizeRoutes } from "#functions/routes/customer/billing.ts";
+import { cardRoutes, invoiceRoutes, resizeRoutes } from "#functions/routes/customer/billing.ts";
 import { orderRoutes } from "#functions/routes/customer/orders.ts";
 import { publicPages } from "#functions/routes/health.ts";
 import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
@@ -181,6 +181,7 @@ export function createApi(deps: Deps) {
   app.route("/", vmRoutes(deps));
   app.route("/", usageRoutes(deps));
   app.route("/", invoiceRoutes(deps));
+  app.route("/", cardRoutes(deps));
   app.route("/", staffAccountRoutes(deps));
   app.route("/", staffMessageRoutes(deps));
   app.route("/", staffHostRoutes(deps));

@@ -16,6 +16,7 @@ const TOKEN = {
   name: "n",
   start: "b",
   scopes: [],
+  currency: null,
   createdAt: "2026-03-01T12:00:00.000Z",
   expiresAt: null,
   lastUsedAt: null,
@@ -27,6 +28,7 @@ const ME = json(200, {
   name: "Ada",
   role: "customer",
   scopes: ["vms:read"],
+  currency: null,
 });
 
 /** A client whose requests are answered in turn, the last again and again. */

@@ -5,6 +5,7 @@ import type * as accountDetails from "#core/contracts/api/account-details.ts";
 import type * as accounts from "#core/contracts/api/accounts.ts";
 import type * as audit from "#core/contracts/api/audit.ts";
 import type * as billing from "#core/contracts/api/billing.ts";
+import type * as cards from "#core/contracts/api/cards.ts";
 import type * as catalogue from "#core/contracts/api/catalogue.ts";
 import type * as catalogueSync from "#core/contracts/api/catalogue-sync.ts";
 import type * as drains from "#core/contracts/api/drains.ts";
@@ -85,6 +86,8 @@ export type Operations = {
   listVms: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof vms.VmPage> };
   migratePlans: { path: {}; query: {}; body: z.input<typeof planMigrations.MigratePlans>; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
   migrateVm: { path: { id: string }; query: {}; body: z.input<typeof moves.MigrateVm>; answer: z.output<typeof moves.MovePlanView> | z.output<typeof moves.BegunMoveView> };
+  openCardPage: { path: {}; query: {}; body: z.input<typeof cards.OpenCardPage>; answer: z.output<typeof cards.CardPageView> };
+  openPortal: { path: {}; query: {}; body: z.input<typeof cards.OpenPortal>; answer: z.output<typeof cards.PortalView> };
   placeOrder: { path: {}; query: {}; body: z.input<typeof orders.PlaceOrder>; answer: z.output<typeof orders.PlacedOrder> };
   planMaintenance: { path: { id: string }; query: {}; body: z.input<typeof hosts.PlanMaintenance>; answer: z.output<typeof forced.ForcedView> };
   quoteResize: { path: { id: string }; query: {}; body: z.input<typeof resizes.QuoteResize>; answer: z.output<typeof resizes.QuotedResize> };
@@ -111,6 +114,7 @@ export type Operations = {
   showMe: { path: {}; query: {}; body: undefined; answer: z.output<typeof accounts.Me> };
   showMove: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof moves.MoveView> };
   showOrder: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof orders.OrderView> };
+  showPaymentMethod: { path: {}; query: {}; body: undefined; answer: z.output<typeof cards.PaymentMethodAnswer> };
   showPlanMigration: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
   showStaffVm: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof staffVms.StaffVmView> };
   showUsage: { path: { id: string }; query: z.input<typeof usage.UsageQuery>; body: undefined; answer: z.output<typeof usage.UsageView> };
@@ -183,7 +187,9 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   listVms: { method: "GET", path: "/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmPage) } },
   migratePlans: { method: "POST", path: "/staff/v1/plan-migrations", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails), 202: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
   migrateVm: { method: "POST", path: "/staff/v1/vms/{id}/migrate", keyed: true, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.MovePlanView), 202: () => import("#core/contracts/api/moves.ts").then((m) => m.BegunMoveView) } },
-  placeOrder: { method: "POST", path: "/v1/orders", keyed: true, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 202: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder) } },
+  openCardPage: { method: "POST", path: "/v1/billing/card-session", keyed: false, answers: { 201: () => import("#core/contracts/api/cards.ts").then((m) => m.CardPageView) } },
+  openPortal: { method: "POST", path: "/v1/billing/portal-session", keyed: false, answers: { 201: () => import("#core/contracts/api/cards.ts").then((m) => m.PortalView) } },
+  placeOrder: { method: "POST", path: "/v1/orders", keyed: true, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 201: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 202: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder) } },
   planMaintenance: { method: "POST", path: "/staff/v1/hosts/{id}/maintenance", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   quoteResize: { method: "POST", path: "/v1/vms/{id}/resize-quotes", keyed: true, answers: { 200: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize), 201: () => import("#core/contracts/api/resizes.ts").then((m) => m.QuotedResize) } },
   recordRestore: { method: "POST", path: "/staff/v1/restores", keyed: false, answers: { 200: () => import("#core/contracts/api/restores.ts").then((m) => m.RestoreView) } },
@@ -209,6 +215,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   showMe: { method: "GET", path: "/v1/me", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.Me) } },
   showMove: { method: "GET", path: "/staff/v1/moves/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.MoveView) } },
   showOrder: { method: "GET", path: "/v1/orders/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.OrderView) } },
+  showPaymentMethod: { method: "GET", path: "/v1/billing/payment-method", keyed: false, answers: { 200: () => import("#core/contracts/api/cards.ts").then((m) => m.PaymentMethodAnswer) } },
   showPlanMigration: { method: "GET", path: "/staff/v1/plan-migrations/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
   showStaffVm: { method: "GET", path: "/staff/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/staff-vms.ts").then((m) => m.StaffVmView) } },
   showUsage: { method: "GET", path: "/v1/vms/{id}/usage", keyed: false, answers: { 200: () => import("#core/contracts/api/usage.ts").then((m) => m.UsageView) } },

@@ -54,6 +54,7 @@ export const accountCommands = [
               ["name", value.name],
               ["role", role],
               ["may", joined(value.scopes)],
+              ...(value.currency === null ? [] : ([["pays in", value.currency]] as const)),
             ],
           },
         ],

@@ -51,6 +51,7 @@ export const GROUPS: Readonly<Record<string, string>> = {
   vm: "VMs",
   action: "What is done with VMs",
   invoice: "Invoices",
+  billing: "What you pay with",
   token: "API tokens",
   account: "Accounts",
   "destroy-request": "Destroying by two",

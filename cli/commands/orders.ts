@@ -1,10 +1,9 @@
 import { BillingInterval } from "#core/contracts/api/catalogue.ts";
-import { Currency } from "#core/money.ts";
 import { moneyText } from "#core/money-text.ts";
 import { OrderView } from "#core/contracts/api/orders.ts";
 import { readFile } from "node:fs/promises";
 import { Failure } from "../failure.ts";
-import { catalogueId, accountId, maybe } from "../names.ts";
+import { catalogueId, accountId, currencyOf, maybe } from "../names.ts";
 import { NOTHING, when } from "../output/format.ts";
 import { columnsOf, toned, type Block } from "../output/shown.ts";
 import { listed, RANGE } from "../pages.ts";
@@ -15,7 +14,7 @@ import { command, flag, oneOf, optional, required, several } from "./command.ts"
 
 type Order = Answered<"showOrder">["value"];
 
-const blockOf = (order: Order, checkoutUrl?: string): Block => ({
+const blockOf = (order: Order, checkoutUrl: string | null = null): Block => ({
   kind: "fields",
   fields: [
     ["id", order.id],
@@ -27,7 +26,7 @@ const blockOf = (order: Order, checkoutUrl?: string): Block => ({
     ...(order.paidAt === null
       ? ([["pay until", when(order.expiresAt)]] as const)
       : ([["paid", when(order.paidAt)]] as const)),
-    ...(checkoutUrl === undefined ? [] : ([["pay at", checkoutUrl]] as const)),
+    ...(checkoutUrl === null ? [] : ([["pay at", checkoutUrl]] as const)),
   ],
 });
 
@@ -65,89 +64,88 @@ async function watchOrder(session: Session, id: string, timeout: number | undefi
   return { order: seen, failed };
 }
 
-/** In either case: people write it in capitals. */
-function currencyOf(text: string): Currency {
-  const read = Currency.safeParse(text.toLowerCase());
-  if (read.success) return read.data;
-  throw new Failure("usage", "currency_unknown", `${text} is no currency`, {
-    wayOut: "berth plan list shows what each plan is sold in",
-  });
-}
-
 export const orderCommands = [
-  command("order create", "Order a VM: prints the page where it is paid", {
-    also: "vm create",
-    args: {
-      hostname: required("the VM's host name, such as web-1.example.com", { value: "hostname" }),
+  command(
+    "order create",
+    "Order a VM: prints the page where it is paid, or charges your card on file",
+    {
+      also: "vm create",
+      args: {
+        hostname: required("the VM's host name, such as web-1.example.com", { value: "hostname" }),
+      },
+      options: {
+        plan: required("a plan's name or id", { names: "plan", value: "plan" }),
+        image: required("an image's name or id, such as debian-13", {
+          names: "image",
+          value: "image",
+        }),
+        location: required("a location's name or id", { names: "location", value: "location" }),
+        interval: oneOf("how it is paid (month)", BillingInterval.options),
+        currency: optional("what it is paid in, such as eur (as the account pays)", {
+          value: "currency",
+        }),
+        sshKey: several("the file of a public key; may be given again", {
+          names: "file",
+          value: "file",
+        }),
+        password: flag("root gets a password, shown once by `berth vm password`"),
+        userData: optional("a file for cloud-init", { names: "file", value: "file" }),
+        payWithCard: flag(
+          "charge the card on file (`berth billing show`), without a page to pay on",
+        ),
+        another: flag("one more, although an order for the same plan and host name is open"),
+        idempotencyKey: optional("the same key and request order once; made anew when left out", {
+          value: "key",
+        }),
+        ...WATCH,
+      },
+      run: async (session, { hostname }, options) => {
+        const currency = options.currency === undefined ? undefined : currencyOf(options.currency);
+        const [planId, imageId, locationId, sshKeys, userData] = await Promise.all([
+          catalogueId(session, "plan", options.plan),
+          catalogueId(session, "image", options.image),
+          catalogueId(session, "location", options.location),
+          Promise.all((options.sshKey ?? []).map(fileOf)),
+          maybe(options.userData, fileOf),
+        ]);
+        const client = await session.client();
+        const placed = await client.call("placeOrder", {
+          key: options.idempotencyKey,
+          body: {
+            planId,
+            imageId,
+            locationId,
+            hostname,
+            billingInterval: options.interval ?? "month",
+            ...(currency === undefined ? {} : { currency }),
+            ...(sshKeys.length === 0 ? {} : { sshKeys }),
+            ...(options.password ? { password: true } : {}),
+            ...(userData === undefined ? {} : { userData }),
+            ...(options.payWithCard ? { paymentMethod: "default" as const } : {}),
+            ...(options.another ? { another: true } : {}),
+          },
+        });
+        const { order, checkoutUrl } = placed.value;
+        const shown = {
+          json: placed.raw,
+          ids: [order.id],
+          blocks: [blockOf(order, checkoutUrl)],
+          next: `${checkoutUrl === null ? "it is paid" : "pay it there"}; berth order watch ${order.id} waits for the VM`,
+        };
+        if (!options.watch) return shown;
+        // Whoever waits has to know where to pay; stdout is for the answer.
+        if (checkoutUrl !== null) session.world.stderr.write(`pay at ${checkoutUrl}\n`);
+        const { order: seen, failed } = await watchOrder(session, order.id, options.timeout);
+        return {
+          ...shown,
+          json: { ...Object(placed.raw), order: seen.raw },
+          blocks: [blockOf(seen.value)],
+          next: undefined,
+          failed,
+        };
+      },
     },
-    options: {
-      plan: required("a plan's name or id", { names: "plan", value: "plan" }),
-      image: required("an image's name or id, such as debian-13", {
-        names: "image",
-        value: "image",
-      }),
-      location: required("a location's name or id", { names: "location", value: "location" }),
-      interval: oneOf("how it is paid (month)", BillingInterval.options),
-      currency: optional("what it is paid in, such as eur (as the account pays)", {
-        value: "currency",
-      }),
-      sshKey: several("the file of a public key; may be given again", {
-        names: "file",
-        value: "file",
-      }),
-      password: flag("root gets a password, shown once by `berth vm password`"),
-      userData: optional("a file for cloud-init", { names: "file", value: "file" }),
-      another: flag("one more, although an order for the same plan and host name is open"),
-      idempotencyKey: optional("the same key and request order once; made anew when left out", {
-        value: "key",
-      }),
-      ...WATCH,
-    },
-    run: async (session, { hostname }, options) => {
-      const currency = options.currency === undefined ? undefined : currencyOf(options.currency);
-      const [planId, imageId, locationId, sshKeys, userData] = await Promise.all([
-        catalogueId(session, "plan", options.plan),
-        catalogueId(session, "image", options.image),
-        catalogueId(session, "location", options.location),
-        Promise.all((options.sshKey ?? []).map(fileOf)),
-        maybe(options.userData, fileOf),
-      ]);
-      const client = await session.client();
-      const placed = await client.call("placeOrder", {
-        key: options.idempotencyKey,
-        body: {
-          planId,
-          imageId,
-          locationId,
-          hostname,
-          billingInterval: options.interval ?? "month",
-          ...(currency === undefined ? {} : { currency }),
-          ...(sshKeys.length === 0 ? {} : { sshKeys }),
-          ...(options.password ? { password: true } : {}),
-          ...(userData === undefined ? {} : { userData }),
-          ...(options.another ? { another: true } : {}),
-        },
-      });
-      const { order, checkoutUrl } = placed.value;
-      const shown = {
-        json: placed.raw,
-        ids: [order.id],
-        blocks: [blockOf(order, checkoutUrl)],
-        next: `pay it there; berth order watch ${order.id} waits for the VM`,
-      };
-      if (!options.watch) return shown;
-      // Whoever waits has to know where to pay; stdout is for the answer.
-      session.world.stderr.write(`pay at ${checkoutUrl}\n`);
-      const { order: seen, failed } = await watchOrder(session, order.id, options.timeout);
-      return {
-        ...shown,
-        json: { ...Object(placed.raw), order: seen.raw },
-        blocks: [blockOf(seen.value)],
-        next: undefined,
-        failed,
-      };
-    },
-  }),
+  ),
 
   command("order show", "One order", {
     args: { order: required("an order's id", { names: "order", value: "order" }) },

@@ -113,6 +113,7 @@ describe("what is offered", () => {
       name: "A",
       role: "customer",
       scopes: [],
+      currency: null,
     };
     const vms = [
       VM,

@@ -1,13 +1,12 @@
-import { z } from "zod";
 import {
   ForeignCurrency,
-  type InvoiceState,
+  NO_CARD,
   type NamedBy,
   type RefundState,
   UnknownToProvider,
 } from "#core/billing/payments.ts";
 import { serviceOfSubscription } from "#db/billing/services.ts";
-import { isCustomer } from "#db/billing/customers.ts";
+import { holderOf, isCustomer } from "#db/billing/customers.ts";
 import { invoiceStatus } from "#db/billing/invoices.ts";
 import { revivalOfCheckout } from "#db/billing/dunnings.ts";
 import { openChangeOfCheckout } from "#db/billing/plan-changes.ts";
@@ -20,16 +19,12 @@ import {
   type InboxEntry,
 } from "#db/messages/inbox.ts";
 import type { Order } from "#core/orders/order.ts";
-import {
-  attachCheckout,
-  loadOrder,
-  orderIdOfSubscription,
-  orderOfCheckout,
-} from "#db/orders/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
+import { followCard } from "#commands/billing/follow-card.ts";
 import { followRevival } from "#commands/billing/follow-revival.ts";
-import { bookStaffRefund } from "./book-staff-refund.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { bookStaffRefund } from "./book-staff-refund.ts";
+import { findSubject, orderNamed, orderOfSession } from "./find-subject.ts";
 import { followProvider, ringForChange, type Followed } from "./follow-provider.ts";
 import { reverseRefund } from "./reverse-refund.ts";
 
@@ -59,6 +54,7 @@ export async function applyBillingEvent(
   | "revived"
   | "given_back"
   | "not_paid"
+  | "card_changed"
   | "ignored"
   | "unhandled"
   | "known"
@@ -91,6 +87,8 @@ async function look(deps: Deps, delivery: Taken, order: Order | undefined) {
   const subject = order
     ? { orderId: order.id, order }
     : await unlessForeign(deps, findSubject(deps, delivery));
+  if (subject && "card" in subject && subject.card !== undefined)
+    return applyCard(deps, delivery, subject.card);
   return subject === undefined || subject.orderId === undefined
     ? leave(deps, delivery, subject?.named)
     : followProvider(deps, subject.orderId, { ...subject, ...claimOf(deps, delivery) });
@@ -116,6 +114,17 @@ function ringForPage(deps: Deps, delivery: Taken, vmId: string): Promise<"change
     await ringForChange(tx, vmId, at, actor);
     return "change_rung";
   });
+}
+
+/** A card that was saved, or chosen at the provider. Of a customer who was deleted since there is nothing to bring in line. */
+async function applyCard(
+  deps: Deps,
+  delivery: Taken,
+  of: { customerId: string; pageId: string | null },
+): Promise<"card_changed" | "unchanged" | "repeat" | "ignored"> {
+  if (!(await isCustomer(deps.db, of.customerId))) return setAside(deps, delivery, "ignored");
+  const followed = await unlessForeign(deps, followCard(deps, of, claimOf(deps, delivery)));
+  return followed ?? setAside(deps, delivery, "ignored");
 }
 
 /** Whose change it is, and what makes it one that is made once. */
@@ -206,19 +215,6 @@ async function refundNamedBy(deps: Deps, { orderId, paymentId }: RefundState): P
 }
 
 /**
- * Which order an object leads to: the one that it names, or the one that led to what its subscription pays for. undefined: to none of
- * ours.
- */
-async function orderNamed(
-  deps: Deps,
-  { orderId, subscriptionId }: Omit<NamedBy, "customerId">,
-): Promise<string | undefined> {
-  const named = await ours(deps, orderId);
-  if (named !== undefined || subscriptionId === null) return named;
-  return orderIdOfSubscription(deps.db, subscriptionId);
-}
-
-/**
  * Whether the delivery can tell nothing new: it is about an object that has come to its last state, and we hold
  * that already, or it shows a subscription as we saw it last. A paid invoice stays paid, and a session whose order is paid stays
  * complete; a look at either costs calls of the provider's rate limit for nothing.
@@ -240,74 +236,13 @@ async function isKnown(
       const held = await serviceOfSubscription(deps.db, delivery.objectId);
       return held?.subscriptionVersion === delivery.objectVersion;
     }
+    case "customer": {
+      const holder = await holderOf(deps.db, delivery.objectId);
+      return holder !== undefined && delivery.objectVersion === (holder.cardId ?? NO_CARD);
+    }
     case "checkout.session":
       return order !== undefined && order.state !== "awaiting_payment" && order.state !== "expired";
     default:
       return false;
   }
-}
-
-/** The order that is paid at the session that the delivery is about, as far as we know of one. */
-const orderOfSession = async (deps: Deps, { objectKind, objectId }: InboxEntry) =>
-  objectKind === "checkout.session" && objectId !== null
-    ? orderOfCheckout(deps.db, objectId)
-    : undefined;
-
-/** Another system on the same account names its own orders; following one would be tried again for ever. */
-async function ours(deps: Deps, orderId: string | null): Promise<string | undefined> {
-  const isId = orderId !== null && z.uuid().safeParse(orderId).success;
-  return isId ? (await loadOrder(deps.db, orderId))?.id : undefined;
-}
-
-/** What a delivery leads to, when it is not `orderOfSession`. Without an order: what it names instead. */
-type Subject =
-  | { orderId: string; invoice?: InvoiceState; named?: never }
-  | { orderId?: never; named: NamedBy };
-
-async function findSubject(deps: Deps, delivery: InboxEntry): Promise<Subject | undefined> {
-  const { payments } = deps;
-  const id = delivery.objectId;
-  if (id === null) return undefined;
-  switch (delivery.objectKind) {
-    case "checkout.session": {
-      // We may have died between opening the session and writing it down: the session names its order.
-      const checkout = await payments.fetchCheckout(id);
-      const orderId = await ours(deps, checkout.orderId);
-      if (orderId === undefined) return undefined;
-      await attachCheckout(deps.db, orderId, { id, url: checkout.url });
-      return { orderId };
-    }
-    case "subscription": {
-      const known = await orderIdOfSubscription(deps.db, id);
-      if (known !== undefined) return { orderId: known };
-      const { orderId: name, customerId } = await payments.fetchSubscription(id);
-      const named = { orderId: name, subscriptionId: id, customerId };
-      const orderId = await orderNamed(deps, named);
-      if (orderId === undefined) return { named };
-      await attachCheckoutOf(deps, orderId, id);
-      return { orderId };
-    }
-    case "invoice": {
-      const invoice = await payments.fetchInvoice(id);
-      const orderId = await orderNamed(deps, invoice);
-      if (orderId === undefined) return { named: invoice };
-      if (invoice.subscriptionId !== null)
-        await attachCheckoutOf(deps, orderId, invoice.subscriptionId);
-      return { orderId, invoice };
-    }
-    default:
-      return undefined;
-  }
-}
-
-/** Its session is not written down yet, and what it led to tells of it already: the provider knows with which it began. */
-async function attachCheckoutOf(
-  deps: Deps,
-  orderId: string,
-  subscriptionId: string,
-): Promise<void> {
-  const order = await loadOrder(deps.db, orderId);
-  if (order === undefined || order.checkoutId !== null) return;
-  const checkout = await deps.payments.checkoutOf(subscriptionId);
-  if (checkout !== null) await attachCheckout(deps.db, orderId, checkout);
 }

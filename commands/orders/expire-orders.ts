@@ -1,4 +1,12 @@
-import { lockOrder, loadOrder, markTried, orderIdsPastHold } from "#db/orders/orders.ts";
+import type { Order } from "#core/orders/order.ts";
+import { billingCustomerOf } from "#db/billing/customers.ts";
+import {
+  attachSubscription,
+  lockOrder,
+  loadOrder,
+  markTried,
+  orderIdsPastHold,
+} from "#db/orders/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { expireOrder, followProvider } from "./follow-provider.ts";
@@ -39,12 +47,28 @@ async function expireOne(deps: Deps, orderId: string) {
     await deps.payments.expireCheckout(order.checkoutId);
     return followProvider(deps, orderId, { actor: ACTOR });
   }
+  const subscriptionId = order?.byCard ? await startedFor(deps, order) : null;
+  if (subscriptionId !== null) {
+    await deps.payments.endStarted(subscriptionId);
+    return followProvider(deps, orderId, { actor: ACTOR });
+  }
   // No session was written down. One that was opened all the same names the order, and is followed when it rings.
   const at = stamp(deps);
   return inTransaction(deps.db, async (tx) => {
     const locked = await lockOrder(tx, orderId);
     // One may have been written down since we looked: the next sweep closes it first (invariant 5).
     if (!locked || locked.checkoutId !== null) return "unchanged";
+    if (locked.subscriptionId !== null) return "unchanged";
     return expireOrder(tx, locked, at, ACTOR);
   });
+}
+
+/** What was started with the order's card, also where the answer was lost; null: nothing was. */
+async function startedFor(deps: Deps, order: Order): Promise<string | null> {
+  if (order.subscriptionId !== null || order.cardId === null) return order.subscriptionId;
+  const { customerId } = await billingCustomerOf(deps.db, order);
+  if (customerId === null) return null;
+  const found = await deps.payments.startedFor({ orderId: order.id, customerId });
+  if (found !== null) await attachSubscription(deps.db, order.id, found);
+  return found;
 }

@@ -15,7 +15,7 @@ import { releaseReservation } from "#db/hosts/capacity.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { loadOrder, lockOrder, saveOrder } from "#db/orders/orders.ts";
-import { recordChange, type Actor } from "#db/record-change.ts";
+import { recordChange, type Actor, type Change } from "#db/record-change.ts";
 import { together } from "#db/together.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVm } from "#db/vms/vms.ts";
@@ -25,6 +25,7 @@ import { stamp, type Deps } from "#commands/deps.ts";
 import { logFindings, NOTHING_NOTED } from "#commands/hosts/note-findings.ts";
 import { noteBilled } from "#commands/billing/note-billed.ts";
 import { fulfilOrder } from "./fulfil-order.ts";
+import { paymentOfOrder } from "./payment-of-order.ts";
 
 export type Followed =
   | "fulfilled"
@@ -115,9 +116,8 @@ async function lookAt(deps: Deps, order: Order): Promise<Look | null> {
     return { checkout: null, subscription: await payments.fetchSubscription(subscriptionId) };
   // It was given back, or is to be: nothing was bought of which a subscription could tell.
   if (!isToPay(order)) return { checkout: null, subscription: null };
-  if (order.checkoutId === null) return null;
-  const checkout = await payments.fetchCheckout(order.checkoutId);
-  return { checkout, subscription: checkout.subscription };
+  const checkout = await paymentOfOrder(deps, order);
+  return checkout && { checkout, subscription: checkout.subscription };
 }
 
 /** What the provider says of its subscription, or of an invoice, may be what a change of its plan waits for. */
@@ -233,12 +233,13 @@ async function endUnpaidSubscription(
   );
 }
 
-/** Gives up an unpaid order's place. Part of the caller's transaction; the caller holds the order. */
+/** Gives up an unpaid order's place. Part of the caller's transaction; the caller holds the order. `why` is recorded with it. */
 export async function expireOrder(
   tx: Tx,
   order: Order,
   at: { now: Date; newId: () => string },
   actor: Actor,
+  why: Change["detail"] = {},
 ): Promise<"expired" | "unchanged"> {
   const moved = moveOrder(order, "expire", [
     { name: "order.expired.v1", data: { orderId: order.id } },
@@ -253,6 +254,7 @@ export async function expireOrder(
       actor,
       action: "order.expire",
       subject: { kind: "order", id: order.id },
+      detail: why,
       events: moved.value.events,
     },
     at,

@@ -1,11 +1,9 @@
 import { z } from "zod";
 import { PlacedOrder as PlacedOrderAnswer, type PlaceOrder } from "#core/contracts/api/orders.ts";
 import type { AccountPrincipal } from "#core/accounts/accounts.ts";
-import { CustomerGone } from "#core/billing/payments.ts";
 import { toWireId } from "#core/ids.ts";
 import type { Currency } from "#core/money.ts";
 import { networkOf } from "#core/network/caller-network.ts";
-import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import { USUAL_CURRENCY } from "#core/orders/choose-currency.ts";
 import { judgeAgainstOpen, type Wanted } from "#core/orders/open-order.ts";
 import type { Order } from "#core/orders/order.ts";
@@ -17,40 +15,35 @@ import {
 } from "#core/orders/unpaid-limits.ts";
 import { decideWaysIn } from "#core/orders/ways-in.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import {
-  billingCustomerOf,
-  forgetBillingCustomer,
-  keepBillingCustomer,
-} from "#db/billing/customers.ts";
+import { currenciesOfCustomers } from "#db/billing/customers.ts";
 import { lastPaymentAt } from "#db/billing/invoices.ts";
 import { loadImage, loadLocation, loadNewestPlan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { claimKey, keepAnswer, pointKey, type RequestKey } from "#db/messages/idempotency.ts";
-import {
-  attachCheckout,
-  extendHold,
-  insertOrder,
-  loadOrder,
-  lockBuyer,
-  unpaidOrdersOf,
-} from "#db/orders/orders.ts";
+import { attachCheckout, insertOrder, lockBuyer, unpaidOrdersOf } from "#db/orders/orders.ts";
 import { lockNetworkHolds, ranOutSince } from "#db/orders/newcomers-holds.ts";
 import { recordChange } from "#db/record-change.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { ensureCustomer, openFor } from "#commands/billing/ensure-customer.ts";
 import { priceAtProvider } from "#commands/catalogue/price-at-provider.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
 import { takePlace, type NoPlaceCode } from "#commands/hosts/take-place.ts";
+import { heldLongEnough, holdFrom, orderOf } from "./hold-order.ts";
+import { payByCard } from "./pay-by-card.ts";
 import { priceOfOrder, type PriceRefusalCode } from "./price-of-order.ts";
 import { readUserData } from "./read-user-data.ts";
 import { undoOnRefusal } from "#commands/undo-on-refusal.ts";
 
-export type PlacedOrder = Readonly<{ order: Order; checkoutUrl: string }>;
+/** `checkoutUrl` is null of one that was paid with a card on file. */
+export type PlacedOrder = Readonly<{ order: Order; checkoutUrl: string | null }>;
 /** `again`: an order that was open already, which this one means (a second click). */
 const AnsweredOrder = PlacedOrderAnswer.extend({ again: z.boolean().default(false) });
 export type AnsweredOrder = z.infer<typeof AnsweredOrder>;
 export type PlaceOrderRefusal = Refusal<
   | "idempotency_key_reused"
   | "order_open"
+  | "payment_method_missing"
+  | "payment_declined"
   | "user_data_too_large"
   | "user_data_invalid"
   | "ssh_key_missing"
@@ -70,7 +63,7 @@ export type PlaceOrderRefusal = Refusal<
 >;
 
 /**
- * Takes an order: holds a place and an address for it, and opens a Checkout Session to pay it. A repeat with the
+ * Takes an order: holds a place and an address for it, and opens a Checkout Session to pay it, or charges it to the card on file that it names. A repeat with the
  * same key goes on where the first one stopped, and gives the same answer; `render` turns it into that answer. The same
  * order under another key, while the first can be paid, is the first order again, unless the request says `another`.
  *
@@ -114,6 +107,8 @@ export async function placeOrder(
         ? undefined
         : await findOpen(tx, { key, unpaid, wanted: wanted.value, now: at.now });
       if (found) return found;
+      if (wanted.value.byCard && (await currenciesOfCustomers(tx, accountId)).length === 0)
+        return refuse("payment_method_missing", "save a card first, or leave `paymentMethod` out");
       const limits = deps.settings.unpaidLimits ?? UNPAID_LIMITS;
       const by = await mayHold(tx, { accountId, unpaid, limits, ...input }, at.now);
       if (!by.ok) return by;
@@ -125,7 +120,8 @@ export async function placeOrder(
   if ("answer" in held.value) return ok(held.value.answer);
 
   const { orderId, again } = held.value;
-  const placed = await openCheckout(deps, orderId, input.buyer);
+  const pay = wanted.value.byCard ? payByCard : openCheckout;
+  const placed = await pay(deps, orderId, input.buyer);
   if (!placed.ok) return placed;
   const kept = await keepAnswer(deps.db, key, { ...render(placed.value), again });
   return ok(AnsweredOrder.parse(kept));
@@ -148,6 +144,7 @@ function wantedOf(request: PlaceOrder): Result<Wanted, PlaceOrderRefusal> {
     sshKeys: request.sshKeys ?? [],
     userData: userData.value,
     rootPassword: request.password ?? false,
+    byCard: request.paymentMethod === "default",
   });
 }
 
@@ -240,6 +237,9 @@ async function holdOrder(
     currency: price.amount.currency,
     checkoutId: null,
     checkoutUrl: null,
+    cardId: null,
+    subscriptionId: null,
+    declineCode: null,
     expiresAt: holdFrom(at.now),
     paidAt: null,
     createdAt: at.now,
@@ -264,11 +264,6 @@ async function holdOrder(
   return ok({ orderId, again: false });
 }
 
-/** A minute and a half more than Stripe's least: our clocks need not agree, and the calls before the session take time. */
-const holdFrom = (now: Date) => new Date(+now + ORDER_HOLD_MS + 90_000);
-/** What the call for the session may take: as long as a request lives. Stripe measures the hold when it has the call. */
-const CALL_MS = 30_000;
-
 /** Calls to the provider stand outside any transaction, each with a key made from our row's id (style §8). */
 async function openCheckout(
   deps: Deps,
@@ -290,7 +285,7 @@ async function openCheckout(
   const held = await heldLongEnough(deps, order);
   const meanwhile = whatCheckoutIs(held);
   if (meanwhile !== "to_open") return meanwhile;
-  const openFor = (customer: string) =>
+  const open = (customer: string) =>
     deps.payments.createCheckout({
       orderId,
       customerId: customer,
@@ -299,11 +294,7 @@ async function openCheckout(
       cancelUrl: `${deps.settings.publicUrl}/checkout/cancelled`,
       expiresAt: held.expiresAt,
     });
-  const checkout = await openFor(customerId).catch(async (error: unknown) => {
-    if (!(error instanceof CustomerGone)) throw error;
-    await forgetBillingCustomer(deps.db, payer, customerId);
-    return openFor(await ensureCustomer(deps, buyer, payer));
-  });
+  const checkout = await openFor(deps, buyer, { payer, customerId, open });
   // Of two repeats that race, the first one's session stays: only that one may be paid.
   const kept = await attachCheckout(deps.db, orderId, checkout);
   if (!kept) throw new Error(`order ${orderId} vanished`);
@@ -316,31 +307,4 @@ function whatCheckoutIs(order: Order): Result<PlacedOrder, PlaceOrderRefusal> | 
   if (order.checkoutUrl !== null) return ok({ order, checkoutUrl: order.checkoutUrl });
   if (order.state === "awaiting_payment" && order.checkoutId === null) return "to_open";
   return refuse("order_wrong_state", `this order is ${order.state}; place a new one`);
-}
-
-/** The order; an outage that ate into its hold is made up for, since Stripe takes no session shorter than that. */
-async function heldLongEnough(deps: Deps, order: Order): Promise<Order> {
-  const now = deps.clock.now();
-  const least = new Date(+now + ORDER_HOLD_MS + CALL_MS);
-  if (order.expiresAt >= least) return order;
-  await extendHold(deps.db, order.id, { least, until: holdFrom(now) });
-  return orderOf(deps, order.id);
-}
-
-async function orderOf(deps: Deps, orderId: string): Promise<Order> {
-  const order = await loadOrder(deps.db, orderId);
-  if (!order) throw new Error(`order ${orderId} vanished`);
-  return order;
-}
-
-async function ensureCustomer(
-  deps: Deps,
-  { email, name }: AccountPrincipal,
-  payer: { accountId: string; currency: Currency },
-): Promise<string> {
-  const { customerId, attempt } = await billingCustomerOf(deps.db, payer);
-  if (customerId !== null) return customerId;
-  const made = await deps.payments.ensureCustomer({ ...payer, attempt, email, name });
-  // Two repeats of one order name one customer, and so get one session.
-  return keepBillingCustomer(deps.db, payer, made);
 }

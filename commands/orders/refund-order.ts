@@ -1,4 +1,4 @@
-import { refundMade } from "#core/billing/ledger.ts";
+import { creditGiven, refundMade } from "#core/billing/ledger.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import { endAndSettle } from "#commands/billing/cancel-subscription.ts";
 import { post } from "#db/billing/ledger.ts";
@@ -6,6 +6,7 @@ import { loadOrder, lockOrder, markTried, orderIdsInState, saveOrder } from "#db
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
+import { paymentOfOrder } from "./payment-of-order.ts";
 
 /**
  * Ends an order's subscription, gives its money back in full, and books that. May be repeated: the provider is asked by a key of the
@@ -19,12 +20,13 @@ export async function refundOrder(
 ): Promise<"refunded" | "pending" | "not_due"> {
   const order = await loadOrder(deps.db, orderId);
   if (order?.state !== "refunding") return "not_due";
-  const checkout =
-    order.checkoutId === null ? undefined : await deps.payments.fetchCheckout(order.checkoutId);
+  const checkout = await paymentOfOrder(deps, order);
   const invoiceId = checkout?.invoiceId ?? null;
   if (invoiceId === null) throw new Error(`order ${orderId} is to be refunded and has no invoice`);
   // First the subscription: it must not bill again while the refund is under way.
   if (checkout?.subscription) await endAndSettle(deps, checkout.subscription.id);
+  // What the customer's balance paid goes back there, and the rest to where it came from.
+  const credit = await deps.payments.returnCredit({ orderId, invoiceId });
   const refund = await deps.payments.refundInvoice({ orderId, invoiceId });
   if (refund.status !== "succeeded") {
     deps.log.error("refund_order.not_yet", { order_id: orderId, status: refund.status });
@@ -41,6 +43,7 @@ export async function refundOrder(
     ]);
     if (!moved.ok || moved.value.events.length === 0) return "not_due";
     await saveOrder(tx, moved.value.order);
+    if (credit) await post(tx, creditGiven(orderId, credit.id, credit.amount), at);
     if (refund.amount) await post(tx, refundMade(orderId, refund.id, refund.amount), at);
     await recordChange(
       tx,

@@ -11,6 +11,7 @@ export const SCOPES = [
   "vms:read",
   "vms:write",
   "billing:read",
+  "billing:write",
   "staff:read",
   "staff:write",
   "repairs:write",
@@ -34,6 +35,7 @@ export const SCOPES_OF_ROLE = {
     "vms:read",
     "vms:write",
     "billing:read",
+    "billing:write",
     "tokens:read",
     "tokens:write",
   ],
@@ -128,9 +130,10 @@ export const scopesOfSession = (whose: Whose, secondFactor: boolean): readonly S
 /** How long staff may act as a customer at most; the database holds it too. */
 export const IMPERSONATION_MINUTES = 60;
 
-/** What staff who act as a customer may not do as them: buy, and whatever would outlive the hour. */
+/** What staff who act as a customer may not do as them: buy, change what is paid with, and whatever would outlive the hour. */
 const NOT_FOR_IMPERSONATORS: ReadonlySet<Scope> = new Set<Scope>([
   "orders:write",
+  "billing:write",
   "tokens:read",
   "tokens:write",
 ]);

@@ -21,6 +21,7 @@ export const LIMIT_NAMES = [
   "code",
   "mail",
   "quote",
+  "card",
 ] as const;
 export type LimitName = (typeof LIMIT_NAMES)[number];
 
@@ -49,6 +50,8 @@ export const LIMITS = {
   mail: { atOnce: 5, everyMs: 12 * MINUTE_MS },
   /** Quotes of a change of plan: each costs calls of the payment provider, whose own limit all customers share. */
   quote: { atOnce: 30, everyMs: 2 * MINUTE_MS },
+  /** Pages of the payment provider's, and looks at what it keeps: they cost calls too, and a page can be tried with stolen cards. */
+  card: { atOnce: 20, everyMs: 3 * MINUTE_MS },
 } as const satisfies Record<LimitName, Limit>;
 
 /** A bucket that runs out later than this is full. */

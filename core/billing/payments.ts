@@ -124,6 +124,8 @@ export type CheckoutState = Readonly<{
   settled: Settled | null;
   orderId: string | null;
   subscription: SubscriptionState | null;
+  /** Nothing is paid on it: a card of this customer is saved. null: it is to be paid. */
+  savesCardOf: string | null;
   invoiceId: string | null;
   /** null also while its currency is one that we do not know. */
   invoice: InvoiceState | null;
@@ -139,12 +141,18 @@ export type ProviderEvent = Readonly<{
   object: {
     kind: string;
     id: string | null;
-    /** Of a subscription, as it was when the event came about: `SubscriptionState`. null for everything else. */
+    /**
+     * Of a subscription, as it was when the event came about: `SubscriptionState`; of a customer, which card they chose, or `NO_CARD`. null
+     * for everything else.
+     */
     version: string | null;
   };
   /** A buyer may be waiting for it: it tells of a Checkout Session, or of a subscription's first invoice. */
   awaited: boolean;
 }>;
+
+/** The version of a customer who chose no card. */
+export const NO_CARD = "none";
 
 /** The deliveries that our webhook endpoint asks for; whatever else happens, one of these tells it too. */
 export const PROVIDER_EVENTS = [
@@ -163,6 +171,7 @@ export const PROVIDER_EVENTS = [
   "refund.created",
   "refund.updated",
   "refund.failed",
+  "customer.updated",
 ] as const;
 
 /** The provider cannot be reached, or is out of order: the same call may succeed later. */

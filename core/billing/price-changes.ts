@@ -1,3 +1,4 @@
+import type { Cards } from "./cards.ts";
 import type { CatalogueAtProvider } from "#core/catalogue/at-provider.ts";
 import type { Money } from "#core/money.ts";
 import type { InvoiceState, Payments } from "./payments.ts";
@@ -158,4 +159,4 @@ export type PriceChanges = {
 };
 
 /** The payment provider, whole. */
-export type PaymentProvider = Payments & PriceChanges & CatalogueAtProvider;
+export type PaymentProvider = Payments & PriceChanges & Cards & CatalogueAtProvider;

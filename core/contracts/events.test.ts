@@ -45,6 +45,7 @@ const DATA: Record<EventName, Record<string, string>> = {
   "dunning.changed.v1": { dunningId: GIVE_BACK, vmId: VM },
   "give_back.fell_due.v1": { giveBackId: GIVE_BACK },
   "give_back.made.v1": { giveBackId: GIVE_BACK, vmId: VM },
+  "card.changed.v1": { accountId: ACCOUNT },
   "payment.crossed.v1": { invoiceId: INVOICE, orderId: ORDER },
   "plan_change.began.v1": { planChangeId: PLAN_CHANGE, vmId: VM },
   "plan_change.fell_due.v1": { planChangeId: PLAN_CHANGE },

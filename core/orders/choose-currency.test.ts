@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { chooseCurrency } from "./choose-currency.ts";
+import { chooseCardsCurrency, chooseCurrency } from "./choose-currency.ts";
 
 const at = {
   asked: null,
@@ -52,4 +52,19 @@ test.each([
   ],
 ] as const)("an order that asks for %s is refused", (_, over, code, detail) => {
   expect(chooseCurrency({ ...at, ...over })).toEqual({ ok: false, error: { code, detail } });
+});
+
+test.each([
+  { name: "the account's own", own: "eur", asked: null, known: ["usd"], is: "eur" },
+  { name: "what is asked for", own: null, asked: "gbp", known: ["eur"], is: "gbp" },
+  { name: "the usual one, of several", own: null, asked: null, known: ["eur", "usd"], is: "usd" },
+  { name: "that of a card before", own: null, asked: null, known: ["eur"], is: "eur" },
+  { name: "the usual one", own: null, asked: null, known: [], is: "usd" },
+] as const)("a card is of $name", ({ own, asked, known, is }) => {
+  expect(chooseCardsCurrency({ own, asked, known, usual: "usd" })).toEqual({ ok: true, value: is });
+});
+
+test("a card of another currency than the account's own is refused", () => {
+  const of = { own: "eur", asked: "usd", known: [], usual: "usd" } as const;
+  expect(chooseCardsCurrency(of)).toMatchObject({ error: { code: "currency_fixed" } });
 });

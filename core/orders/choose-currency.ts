@@ -38,3 +38,22 @@ export function chooseCurrency(
       : `${what} is not sold in ${wanted}, in which this account pays: ${instead}`,
   );
 }
+
+/**
+ * Of which currency's customer a card is, at a provider that bills a customer in one: the account's own, else what is asked for, else that
+ * of a card which was saved before.
+ */
+export function chooseCardsCurrency(
+  of: Readonly<{
+    asked: Currency | null;
+    own: Currency | null;
+    /** In which the account is a customer of the provider's already. */
+    known: readonly Currency[];
+    usual: Currency;
+  }>,
+): Result<Currency, Refusal<"currency_fixed">> {
+  const { asked, own, known, usual } = of;
+  if (own !== null && asked !== null && asked !== own)
+    return refuse("currency_fixed", `this account pays in ${own} since its first payment`);
+  return ok(own ?? asked ?? (known.includes(usual) ? usual : (known[0] ?? usual)));
+}

@@ -12,6 +12,7 @@ export type Wanted = Pick<
   | "userData"
   | "rootPassword"
   | "billingInterval"
+  | "byCard"
 > &
   Readonly<{
     /** null: it leaves it open, and means an order in any. */
@@ -50,6 +51,7 @@ const isWanted = (order: Order, wanted: Wanted): boolean =>
   (wanted.currency === null || order.currency === wanted.currency) &&
   order.userData === wanted.userData &&
   order.rootPassword === wanted.rootPassword &&
+  order.byCard === wanted.byCard &&
   sameKeys(order.sshKeys, wanted.sshKeys);
 
 /** Their order makes no other machine. */

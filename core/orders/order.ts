@@ -70,7 +70,15 @@ export type Order = Readonly<{
   taxMinor: bigint;
   currency: Currency;
   checkoutId: string | null;
+  /** Where it is paid; null of one that is charged to a card whose bank asks nothing. */
   checkoutUrl: string | null;
+  /** It is charged to a card on file, and has no session. */
+  byCard: boolean;
+  cardId: string | null;
+  /** What was started with that card; of an order that is paid on a page, its session leads there. */
+  subscriptionId: string | null;
+  /** Why the card paid nothing; null: it did, or was not tried yet. */
+  declineCode: string | null;
   expiresAt: Date;
   paidAt: Date | null;
   createdAt: Date;

@@ -13,6 +13,15 @@ export const accountFromRow = (row: typeof accounts.$inferSelect): Account => ({
   bannedAt: row.bannedAt,
 });
 
+/** Whether its owner has opened a link that was mailed to them. */
+export async function isEmailProven(db: Db, accountId: string): Promise<boolean> {
+  const [row] = await db
+    .select({ proven: accounts.emailVerified })
+    .from(accounts)
+    .where(eq(accounts.id, accountId));
+  return row?.proven ?? false;
+}
+
 export async function isAccount(db: Db, accountId: string): Promise<boolean> {
   const rows = await db
     .select({ id: accounts.id })

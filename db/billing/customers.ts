@@ -1,6 +1,7 @@
-import { and, eq, isNull, sql } from "drizzle-orm";
+import { and, asc, eq, isNull, sql } from "drizzle-orm";
 import type { Currency } from "#core/money.ts";
-import type { Db } from "#db/client.ts";
+import type { Db, Tx } from "#db/client.ts";
+import { currencyFromRow } from "#db/currency-from-row.ts";
 import { billingCustomers } from "#db/schema/billing.ts";
 
 type Payer = Readonly<{ accountId: string; currency: Currency }>;
@@ -45,8 +46,52 @@ export async function forgetBillingCustomer(
 ): Promise<void> {
   await db
     .update(billingCustomers)
-    .set({ customerId: null, attempt: sql`${billingCustomers.attempt} + 1` })
+    .set({ customerId: null, cardId: null, attempt: sql`${billingCustomers.attempt} + 1` })
     .where(and(isOf(payer), eq(billingCustomers.customerId, customerId)));
+}
+
+/** The currencies in which the account has, or had, a customer at the provider. */
+export async function currenciesOfCustomers(
+  db: Db | Tx,
+  accountId: string,
+): Promise<readonly Currency[]> {
+  const rows = await db
+    .select({ currency: billingCustomers.currency })
+    .from(billingCustomers)
+    .where(eq(billingCustomers.accountId, accountId))
+    .orderBy(asc(billingCustomers.currency));
+  return rows.map(({ currency }) => currencyFromRow(currency));
+}
+
+/** Whose customer it is, and which card was theirs when we last looked; undefined: nobody's of ours. */
+export async function holderOf(
+  db: Db,
+  customerId: string,
+): Promise<{ accountId: string; cardId: string | null } | undefined> {
+  const [row] = await db
+    .select({ accountId: billingCustomers.accountId, cardId: billingCustomers.cardId })
+    .from(billingCustomers)
+    .where(eq(billingCustomers.customerId, customerId));
+  return row;
+}
+
+/** Which card is theirs now, and what was held until now; undefined: the customer is nobody's of ours any more. */
+export async function keepCard(
+  tx: Tx,
+  customerId: string,
+  cardId: string | null,
+): Promise<{ accountId: string; cardId: string | null } | undefined> {
+  const [held] = await tx
+    .select({ accountId: billingCustomers.accountId, cardId: billingCustomers.cardId })
+    .from(billingCustomers)
+    .where(eq(billingCustomers.customerId, customerId))
+    .for("update");
+  if (held !== undefined && held.cardId !== cardId)
+    await tx
+      .update(billingCustomers)
+      .set({ cardId })
+      .where(eq(billingCustomers.customerId, customerId));
+  return held;
 }
 
 /** Whether the provider's customer is one of ours. */

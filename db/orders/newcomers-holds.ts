@@ -1,5 +1,6 @@
-import { and, asc, eq, gt, isNotNull, isNull, lte, sql } from "drizzle-orm";
+import { and, asc, eq, gt, isNotNull, isNull, lte, ne, or, sql } from "drizzle-orm";
 import type { NewcomersHolds } from "#core/hosts/newcomers-share.ts";
+import { NO_CARD_ON_FILE } from "#core/orders/card-order.ts";
 import type { Tx } from "#db/client.ts";
 import { locations } from "#db/schema/catalogue.ts";
 import { ipAddresses } from "#db/schema/network.ts";
@@ -101,7 +102,12 @@ export async function ranOutSince(
       and(
         eq(orders.accountId, accountId),
         eq(orders.state, "expired"),
-        isNotNull(orders.checkoutId),
+        or(
+          isNotNull(orders.checkoutId),
+          isNotNull(orders.subscriptionId),
+          // A bank that says no again and again is how stolen cards are tried.
+          ne(orders.declineCode, NO_CARD_ON_FILE),
+        ),
         gt(orders.createdAt, since),
       ),
     );

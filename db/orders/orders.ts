@@ -65,7 +65,7 @@ const PAID = ["paid", "active", "completed"] as const;
  * What the account pays in: the currency of the first order of it that was paid and not given back. null: none was. One that was placed
  * in another before that, and was paid after it, is served in its own and fixes nothing.
  */
-export async function currencyOfAccount(tx: Tx, accountId: string): Promise<Currency | null> {
+export async function currencyOfAccount(tx: Db | Tx, accountId: string): Promise<Currency | null> {
   const [first] = await tx
     .select({ currency: orders.currency })
     .from(orders)
@@ -160,6 +160,46 @@ export async function attachCheckout(
   return row && orderFromRow(row);
 }
 
+/** The card that an order is charged to is chosen once: a repeat charges no other. Returns that one. */
+export async function chooseOrdersCard(db: Db, orderId: string, cardId: string): Promise<string> {
+  const [row] = await db
+    .update(orders)
+    .set({ cardId: sql`coalesce(${orders.cardId}, ${cardId})` })
+    .where(eq(orders.id, orderId))
+    .returning({ cardId: orders.cardId });
+  if (row?.cardId === undefined || row.cardId === null)
+    throw new Error(`order ${orderId} vanished`);
+  return row.cardId;
+}
+
+/** Remembers what was started with the order's card; the first one stays. An order that is paid on a page has none. */
+export async function attachSubscription(
+  db: Db | Tx,
+  orderId: string,
+  subscriptionId: string,
+): Promise<Order | undefined> {
+  const [row] = await db
+    .update(orders)
+    .set({ subscriptionId: sql`coalesce(${orders.subscriptionId}, ${subscriptionId})` })
+    .where(and(eq(orders.id, orderId), orders.byCard))
+    .returning();
+  return row && orderFromRow(row);
+}
+
+/** Where the bank's question is answered. */
+export async function saveOrdersPage(db: Db, orderId: string, url: string): Promise<void> {
+  await db.update(orders).set({ checkoutUrl: url }).where(eq(orders.id, orderId));
+}
+
+/** The order's card paid nothing: its time is over now. */
+export async function saveDecline(
+  tx: Tx,
+  orderId: string,
+  { code, now }: { code: string; now: Date },
+): Promise<void> {
+  await tx.update(orders).set({ declineCode: code, expiresAt: now }).where(eq(orders.id, orderId));
+}
+
 /** Holds the place of an order that nobody can pay yet until `until`, unless it is held past `least` anyway. */
 export async function extendHold(
   db: Db,
@@ -174,6 +214,7 @@ export async function extendHold(
         eq(orders.id, orderId),
         eq(orders.state, "awaiting_payment"),
         isNull(orders.checkoutId),
+        isNull(orders.subscriptionId),
         lt(orders.expiresAt, hold.least),
       ),
     );

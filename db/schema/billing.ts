@@ -723,6 +723,8 @@ export const billingCustomers = pgTable(
     customerId: text("customer_id").unique("billing_customers_customer_key"),
     /** Which customer of this account and currency it is, from 1. */
     attempt: integer("attempt").notNull().default(1),
+    /** The card that was theirs when their subscriptions were last brought in line with it; null: none was. */
+    cardId: text("card_id"),
   },
   (t) => [primaryKey({ name: "billing_customers_pkey", columns: [t.accountId, t.currency] })],
 );

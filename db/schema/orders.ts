@@ -53,7 +53,16 @@ export const orders = pgTable(
       .default(sql`0`),
     currency: currencyCode().notNull(),
     checkoutId: text("checkout_id"),
+    /** Where it is paid: its session's page, or that of the first invoice of a subscription whose card's bank asks its holder. */
     checkoutUrl: text("checkout_url"),
+    /** It is charged to a card on file, and has no session. */
+    byCard: boolean("by_card").notNull().default(false),
+    /** Which card, at the provider: chosen once, before anything is charged. */
+    cardId: text("card_id"),
+    /** What was started with it. */
+    subscriptionId: text("subscription_id"),
+    /** Why the card paid nothing: the bank's own code, or that there is no card. */
+    declineCode: text("decline_code"),
     expiresAt: instant("expires_at").notNull(),
     paidAt: instant("paid_at"),
     /** When a sweep last failed with it: then the others have their turn first. */
@@ -72,6 +81,7 @@ export const orders = pgTable(
     }),
     uniqueIndex("orders_vm_key").on(t.vmId),
     uniqueIndex("orders_checkout_key").on(t.checkoutId),
+    uniqueIndex("orders_subscription_key").on(t.subscriptionId),
     index("orders_account_idx").on(t.accountId, t.id),
     index("orders_state_idx").on(t.state, t.id),
     index("orders_unpaid_idx")
@@ -90,6 +100,11 @@ export const orders = pgTable(
       .on(t.expiresAt)
       .where(sql`${t.state} = 'expired'`),
     check("orders_network_of_newcomers", sql`${t.network} is null or ${t.newcomer}`),
+    check(
+      "orders_by_card_or_page",
+      sql`case when ${t.byCard} then ${t.checkoutId} is null
+        else num_nonnulls(${t.cardId}, ${t.subscriptionId}, ${t.declineCode}) = 0 end`,
+    ),
     check("orders_total_positive", sql`${t.listMinor} > 0`),
     // What is due may be nothing, and never less.
     check(

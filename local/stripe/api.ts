@@ -16,6 +16,7 @@ import { canonicalForm, decodeForm } from "./form.ts";
 import type { IdempotencyKeys } from "./idempotency.ts";
 import type { Operation } from "./operation.ts";
 import { paymentMethodOperations } from "./payment-methods.ts";
+import { portalOperations } from "./portal.ts";
 import { priceOperations } from "./prices.ts";
 import { productOperations } from "./products.ts";
 import { refundOperations } from "./refunds.ts";
@@ -34,6 +35,7 @@ const OPERATIONS: readonly Operation[] = [
   ...subscriptionOperations,
   ...billingOperations,
   ...paymentMethodOperations,
+  ...portalOperations,
   ...refundOperations,
   ...disputeOperations,
   ...eventOperations,

@@ -31,7 +31,9 @@ const priceData = tree({
 });
 
 const createParams = paramsOf<Stripe.Checkout.SessionCreateParams>()({
-  mode: choice(["payment", "subscription"]),
+  mode: choice(["payment", "setup", "subscription"]),
+  /** Of mode `setup`, which sells nothing that would say it. */
+  currency: text(3).optional(),
   line_items: listOf(
     tree({
       price: text().optional(),
@@ -39,7 +41,7 @@ const createParams = paramsOf<Stripe.Checkout.SessionCreateParams>()({
       quantity: int({ min: 1, max: 999_999 }).optional(),
       metadata: metadata().optional(),
     }),
-  ),
+  ).optional(),
   discounts: discountsParam().optional(),
   customer: text().optional(),
   customer_email: text(800).optional(),
@@ -60,6 +62,10 @@ const createParams = paramsOf<Stripe.Checkout.SessionCreateParams>()({
     metadata: metadata().optional(),
     description: text(1000).optional(),
     setup_future_usage: choice(["off_session", "on_session"]).optional(),
+  }).optional(),
+  setup_intent_data: tree({
+    metadata: metadata().optional(),
+    description: text(1000).optional(),
   }).optional(),
   invoice_creation: tree({ enabled: bool() }).optional(),
 });

@@ -6,6 +6,7 @@ import { settle } from "./collection.ts";
 import { createCustomer } from "./customers.ts";
 import { createInvoice } from "./create-invoice.ts";
 import { finalizeInvoice } from "./invoices.ts";
+import { NO_SUCH_CARD, type PageOutcome } from "./page-outcome.ts";
 import { attach, createPaymentMethod, testCardOf } from "./payment-methods.ts";
 import {
   askForAuthentication,
@@ -15,26 +16,14 @@ import {
   failAuthentication,
 } from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
+import { answerForCard, cancelSetupIntent } from "./setup-session.ts";
 import type { CheckoutDetail, LineDraft } from "./store.ts";
 import { firstInvoice, putSubscription } from "./subscriptions.ts";
 
-/** What a person sees after sending the page's form. */
-export type CheckoutOutcome =
-  | { step: "done"; redirectTo: string }
-  | { step: "authenticate" }
-  /** 400: no such card; 402: the bank said no. The session stays payable. */
-  | { step: "refused"; status: 400 | 402; code: string; message: string };
-
 /** Pays an open session with a typed card number. The card decides what happens (`cards.ts`). */
-export function payWithCard(sandbox: Sandbox, id: string, typed: string): CheckoutOutcome {
+export function payWithCard(sandbox: Sandbox, id: string, typed: string): PageOutcome {
   const card = cardOf(typed);
-  if (card === undefined)
-    return {
-      step: "refused",
-      status: 400,
-      code: "incorrect_number",
-      message: "Your card number is incorrect. Use one of Stripe's test numbers.",
-    };
+  if (card === undefined) return NO_SUCH_CARD;
   const session = sandbox.find("checkout_session", id);
   const method = createPaymentMethod(sandbox, card, session.customer_details?.email ?? null);
   if (!card.authenticates) return pay(sandbox, session, method.id);
@@ -49,7 +38,7 @@ export function answerAuthentication(
   sandbox: Sandbox,
   id: string,
   succeeded: boolean,
-): CheckoutOutcome {
+): PageOutcome {
   const { authenticating } = sandbox.find("checkout_detail", id);
   const session = sandbox.find("checkout_session", id);
   if (authenticating === null)
@@ -60,6 +49,8 @@ export function answerAuthentication(
       message: "No payment is waiting for authentication. Enter a card first.",
     };
   sandbox.change("checkout_detail", id, { authenticating: null });
+  if (session.mode === "setup")
+    return answerForCard(sandbox, id, { method: authenticating, succeeded });
   if (succeeded) return pay(sandbox, session, authenticating);
   const intent = intentOf(sandbox, session);
   const { code, message } =
@@ -67,11 +58,7 @@ export function answerAuthentication(
   return { step: "refused", status: 402, code, message };
 }
 
-function pay(
-  sandbox: Sandbox,
-  session: Stripe.Checkout.Session,
-  methodId: string,
-): CheckoutOutcome {
+function pay(sandbox: Sandbox, session: Stripe.Checkout.Session, methodId: string): PageOutcome {
   const intent = intentOf(sandbox, session);
   if (intent !== null) {
     const outcome = charge(sandbox, intent, methodId, false);
@@ -236,6 +223,8 @@ export function expireSession(sandbox: Sandbox, id: string): Stripe.Checkout.Ses
     });
     sandbox.emit("payment_intent.canceled", object);
   }
+  const setupIntent = idOrNull(sandbox.find("checkout_session", id).setup_intent);
+  if (setupIntent !== null) cancelSetupIntent(sandbox, setupIntent);
   const { object } = sandbox.change("checkout_session", id, { status: "expired", url: null });
   sandbox.emit("checkout.session.expired", object);
   return object;

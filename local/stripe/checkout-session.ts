@@ -6,6 +6,7 @@ import { currencyRefusal } from "./customer-currency.ts";
 import { sumOf } from "./invoice-lines.ts";
 import { changedMetadata } from "./params.ts";
 import type { Sandbox } from "./sandbox.ts";
+import { createSetupIntent } from "./setup-session.ts";
 import type { DiscountAsked } from "./store.ts";
 
 const HALF_HOUR = 1800;
@@ -13,8 +14,9 @@ const DAY = 86_400;
 
 type MetadataParam = Record<string, string> | null | undefined;
 export type SessionDraft = {
-  mode: "payment" | "subscription";
-  line_items: LineItemDraft[];
+  mode: "payment" | "setup" | "subscription";
+  currency?: string | undefined;
+  line_items?: LineItemDraft[] | undefined;
   discounts?: DiscountAsked[] | undefined;
   customer?: string | undefined;
   customer_email?: string | undefined;
@@ -33,6 +35,7 @@ export type SessionDraft = {
         setup_future_usage?: "off_session" | "on_session" | undefined;
       }
     | undefined;
+  setup_intent_data?: { metadata?: MetadataParam; description?: string | undefined } | undefined;
   invoice_creation?: { enabled: boolean } | undefined;
 };
 
@@ -42,9 +45,9 @@ export function createSession(sandbox: Sandbox, draft: SessionDraft): Stripe.Che
   const { lineItems, discounts } = itemsWithDiscounts(sandbox, draft);
   const subtotal = lineItems.reduce((sum, item) => sum + item.amount_subtotal, 0);
   const total = lineItems.reduce((sum, item) => sum + item.amount_total, 0);
-  const currency = lineItems[0]?.currency ?? "usd";
+  const currency = lineItems[0]?.currency ?? draft.currency ?? "usd";
   const refused =
-    draft.customer === undefined || draft.mode === "payment"
+    draft.customer === undefined || draft.mode !== "subscription"
       ? null
       : currencyRefusal(sandbox, draft.customer, currency);
   if (refused !== null) throw invalidRequest(refused);
@@ -66,6 +69,17 @@ export function createSession(sandbox: Sandbox, draft: SessionDraft): Stripe.Che
     authenticating: null,
   });
   const session = blankSession(sandbox, id, draft, expiresAt);
+  if (draft.mode === "setup")
+    return sandbox.store.put("checkout_session", {
+      ...session,
+      currency,
+      payment_status: "no_payment_required",
+      setup_intent: createSetupIntent(sandbox, {
+        customer: draft.customer ?? null,
+        description: draft.setup_intent_data?.description ?? null,
+        metadata: changedMetadata({}, draft.setup_intent_data?.metadata),
+      }).id,
+    });
   return sandbox.store.put("checkout_session", {
     ...session,
     amount_subtotal: subtotal,
@@ -81,6 +95,12 @@ function itemsWithDiscounts(
   sandbox: Sandbox,
   draft: SessionDraft,
 ): { lineItems: Stripe.LineItem[]; discounts: Stripe.Checkout.Session.Discount[] } {
+  if (draft.mode === "setup") return { lineItems: [], discounts: [] };
+  if (draft.line_items === undefined)
+    throw invalidRequest(`You must pass \`line_items\` in \`${draft.mode}\` mode.`, {
+      code: "parameter_missing",
+      param: "line_items",
+    });
   const items = lineItemsOf(sandbox, draft.line_items, draft.mode);
   if (draft.discounts === undefined) return { lineItems: items, discounts: [] };
   if (draft.mode === "payment")
@@ -111,14 +131,30 @@ function checkParties(sandbox: Sandbox, draft: SessionDraft): void {
         "You may only specify one of these parameters: customer, customer_creation.",
       );
   }
-  const wrong =
-    draft.mode === "payment"
-      ? { subscription_data: draft.subscription_data }
-      : {
-          payment_intent_data: draft.payment_intent_data,
-          customer_creation: draft.customer_creation,
-          invoice_creation: draft.invoice_creation,
-        };
+  // It sells nothing that would say it (https://docs.stripe.com/api/checkout/sessions/create#create_checkout_session-currency).
+  if (draft.mode === "setup" && draft.currency === undefined)
+    throw invalidRequest("Missing required param: currency.", {
+      code: "parameter_missing",
+      param: "currency",
+    });
+  const ofPayment = {
+    payment_intent_data: draft.payment_intent_data,
+    customer_creation: draft.customer_creation,
+    invoice_creation: draft.invoice_creation,
+  };
+  const ofSubscription = { subscription_data: draft.subscription_data };
+  const ofSetup = { setup_intent_data: draft.setup_intent_data };
+  const wrong = {
+    payment: { ...ofSubscription, ...ofSetup },
+    subscription: { ...ofPayment, ...ofSetup },
+    setup: {
+      ...ofPayment,
+      ...ofSubscription,
+      line_items: draft.line_items,
+      discounts: draft.discounts,
+      adaptive_pricing: draft.adaptive_pricing,
+    },
+  }[draft.mode];
   for (const [param, value] of Object.entries(wrong))
     if (value !== undefined)
       throw invalidRequest(`You can not pass \`${param}\` in \`${draft.mode}\` mode.`, { param });
@@ -181,9 +217,11 @@ function blankSession(
     customer_creation:
       draft.customer !== undefined
         ? null
-        : draft.mode === "subscription"
-          ? "always"
-          : (draft.customer_creation ?? "if_required"),
+        : draft.mode === "payment"
+          ? (draft.customer_creation ?? "if_required")
+          : draft.mode === "setup"
+            ? null
+            : "always",
     customer_details:
       customer === undefined && draft.customer_email === undefined
         ? null
@@ -216,7 +254,7 @@ function blankSession(
     origin_context: null,
     payment_intent: null,
     payment_link: null,
-    payment_method_collection: draft.mode === "subscription" ? "always" : "if_required",
+    payment_method_collection: draft.mode === "payment" ? "if_required" : "always",
     payment_method_configuration_details: null,
     payment_method_options: { card: { request_three_d_secure: "automatic" } },
     payment_method_types: ["card"],

@@ -1,15 +1,17 @@
 import type { Stripe } from "stripe";
 import { currencyRefusal } from "./customer-currency.ts";
-import { invalidRequest } from "./api-error.ts";
-import { finalizeAndCollect } from "./collection.ts";
-import { finalizeInvoice } from "./invoices.ts";
+import { ApiError, invalidRequest } from "./api-error.ts";
+import { finalizeAndCollect, methodToCharge, settle } from "./collection.ts";
+import { composeInvoice } from "./create-invoice.ts";
+import { duesOf, finalizeInvoice } from "./invoices.ts";
 import { changedMetadata } from "./params.ts";
-import { methodOf } from "./payment-methods.ts";
+import { methodOf, testCardOf } from "./payment-methods.ts";
+import { cardError, charge, createPaymentIntent } from "./payments.ts";
 import { activePrice } from "./prices.ts";
-import type { Sandbox } from "./sandbox.ts";
-import { firstInvoice, putSubscription } from "./subscriptions.ts";
+import { idOf, type Sandbox } from "./sandbox.ts";
+import { firstInvoice, firstInvoiceDraft, putSubscription } from "./subscriptions.ts";
 
-/** Starts a subscription through the API. A first payment that fails leaves it `incomplete`. */
+/** Starts a subscription through the API. A first payment that fails leaves it `incomplete`, or leaves nothing, as the call says. */
 export function createSubscription(
   sandbox: Sandbox,
   params: {
@@ -22,6 +24,7 @@ export function createSubscription(
     default_payment_method?: string | undefined;
     description?: string | undefined;
     metadata?: Record<string, string> | null | undefined;
+    off_session?: boolean | undefined;
     payment_behavior?: string | undefined;
   },
 ): Stripe.Subscription {
@@ -30,11 +33,7 @@ export function createSubscription(
   if (method !== null) methodOf(sandbox, method, customer.id, "default_payment_method");
   const behavior = params.payment_behavior ?? "allow_incomplete";
   const canPay = method !== null || customer.invoice_settings.default_payment_method !== null;
-  if (!canPay && behavior !== "default_incomplete")
-    throw invalidRequest(
-      "This customer has no attached payment source or default payment method. Please consider adding a default payment method.",
-      { code: "resource_missing" },
-    );
+  if (!canPay && behavior !== "default_incomplete") throw nothingToCharge();
   const items = params.items.map((item, index) => {
     const price = activePrice(sandbox, item.price, `items[${index}][price]`);
     if (price.type !== "recurring")
@@ -59,8 +58,9 @@ export function createSubscription(
     defaultPaymentMethod: method,
     metadata: changedMetadata({}, params.metadata),
     description: params.description ?? null,
-    status: "incomplete",
+    status: behavior === "error_if_incomplete" ? "active" : "incomplete",
   });
+  if (behavior === "error_if_incomplete") return paidAtOnce(sandbox, subscription);
   const invoice = firstInvoice(sandbox, subscription, []);
   sandbox.emit("customer.subscription.created", sandbox.find("subscription", subscription.id));
   if (behavior === "default_incomplete") {
@@ -69,4 +69,61 @@ export function createSubscription(
   }
   finalizeAndCollect(sandbox, invoice.id);
   return sandbox.find("subscription", subscription.id);
+}
+
+const nothingToCharge = () =>
+  invalidRequest(
+    "This customer has no attached payment source or default payment method. Please consider adding a default payment method.",
+    { code: "resource_missing" },
+  );
+
+/** The subscription with its first invoice paid; where that cannot be paid now there is none, and the call is refused. */
+function paidAtOnce(sandbox: Sandbox, subscription: Stripe.Subscription): Stripe.Subscription {
+  const { id, currency } = subscription;
+  const customer = sandbox.find("customer", idOf(subscription.customer));
+  const draft = firstInvoiceDraft(sandbox, subscription, []);
+  const { total } = composeInvoice(sandbox, draft, { id: "", newLineId: () => "" }).invoice;
+  const { due } = duesOf(total, customer.balance, currency);
+  const intent = due === 0 ? null : paidIntent(sandbox, subscription, customer.id, due);
+  const invoice = firstInvoice(sandbox, subscription, []);
+  finalizeInvoice(sandbox, invoice.id, intent, { takesBalance: true });
+  sandbox.emit("customer.subscription.created", sandbox.find("subscription", id));
+  settle(sandbox, invoice.id);
+  return sandbox.find("subscription", id);
+}
+
+function paidIntent(
+  sandbox: Sandbox,
+  { id, currency }: Stripe.Subscription,
+  customer: string,
+  amount: number,
+): string {
+  const method = methodToCharge(sandbox, customer, id);
+  if (method === null) {
+    sandbox.store.remove("subscription", id);
+    throw nothingToCharge();
+  }
+  if (testCardOf(sandbox, method).alwaysAuthenticates) {
+    sandbox.store.remove("subscription", id);
+    // What the SDK makes a `StripeCardError` of (https://docs.stripe.com/error-codes#subscription-payment-intent-requires-action).
+    throw new ApiError(402, {
+      type: "card_error",
+      code: "subscription_payment_intent_requires_action",
+      message:
+        "Payment for this subscription requires additional user action before it can be completed successfully. " +
+        "Payment can be completed using the PaymentIntent associated with `subscription.latest_invoice`.",
+    });
+  }
+  const intent = createPaymentIntent(sandbox, {
+    amount,
+    currency,
+    customer,
+    description: "Subscription creation",
+    metadata: {},
+    setupFutureUsage: "off_session",
+  });
+  const outcome = charge(sandbox, intent.id, method, true);
+  if (outcome.ok) return intent.id;
+  sandbox.store.remove("subscription", id);
+  throw cardError(outcome);
 }

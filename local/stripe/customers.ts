@@ -88,7 +88,12 @@ export function createCustomer(
   return customer;
 }
 
-function updateCustomer(sandbox: Sandbox, id: string, params: CustomerChange): Stripe.Customer {
+/** Sets what is named. A default card must be the customer's own. */
+export function updateCustomer(
+  sandbox: Sandbox,
+  id: string,
+  params: CustomerChange,
+): Stripe.Customer {
   const before = sandbox.find("customer", id);
   const method = params.invoice_settings?.default_payment_method;
   if (typeof method === "string")

@@ -40,6 +40,7 @@ const RULES: Partial<Record<AnyKind, Record<string, Rule>>> = {
     subscription: { to: "subscription" },
     invoice: { to: "invoice" },
     payment_intent: { to: "payment_intent" },
+    setup_intent: { to: "setup_intent" },
     line_items: {
       included: "item",
       list: (sandbox, id) => ({
@@ -83,6 +84,7 @@ const RULES: Partial<Record<AnyKind, Record<string, Rule>>> = {
     invoice: { to: "invoice" },
     "payment.payment_intent": { to: "payment_intent" },
   },
+  setup_intent: { ...CUSTOMER, payment_method: { to: "payment_method" } },
   payment_intent: {
     ...CUSTOMER,
     latest_charge: { to: "charge" },

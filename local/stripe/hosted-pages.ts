@@ -1,16 +1,26 @@
 import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Stripe } from "stripe";
-import { answerAuthentication, payWithCard, type CheckoutOutcome } from "./checkout-payment.ts";
+import { answerAuthentication, payWithCard } from "./checkout-payment.ts";
 import { allLinesOf } from "./invoice-lines.ts";
 import { answerForInvoice, asksForAction, payInvoiceWithCard } from "./invoice-payment.ts";
 import { currencyRefusal } from "./customer-currency.ts";
-import { authenticationPage, invoicePage, messagePage, payPage } from "./pages.ts";
-import type { Sandbox } from "./sandbox.ts";
+import type { PageOutcome } from "./page-outcome.ts";
+import {
+  authenticationPage,
+  invoicePage,
+  messagePage,
+  payPage,
+  portalPage,
+  savePage,
+} from "./pages.ts";
+import { cardsOf, openPortal, portalFeatures, submitPortal } from "./portal-page.ts";
+import { idOrNull, type Sandbox } from "./sandbox.ts";
+import { saveTypedCard } from "./setup-session.ts";
 
 const LARGEST_FORM = 4096;
 
-/** The pages a person opens: Checkout at `/c/pay/{session}` and invoices at `/i/{invoice}`. */
+/** The pages a person opens: Checkout at `/c/pay/{session}`, invoices at `/i/{invoice}`, and the portal at `/p/session/{session}`. */
 export function createHostedPages(deps: { sandbox: Sandbox; catchUp: () => void }): Hono {
   const { sandbox } = deps;
   const pages = new Hono();
@@ -24,10 +34,10 @@ export function createHostedPages(deps: { sandbox: Sandbox; catchUp: () => void 
   pages.get("/c/pay/:id", (c) => {
     const session = sandbox.store.get("checkout_session", c.req.param("id"));
     if (session?.status !== "open") return closedPage(c, session);
-    const { authenticating, lineItems } = sandbox.find("checkout_detail", session.id);
+    const { authenticating } = sandbox.find("checkout_detail", session.id);
     return c.html(
       authenticating === null
-        ? payPage(session, lineItems, null)
+        ? sessionPage(sandbox, session, null)
         : authenticationPage(dueOf(session)),
     );
   });
@@ -36,6 +46,18 @@ export function createHostedPages(deps: { sandbox: Sandbox; catchUp: () => void 
     const session = sandbox.store.get("checkout_session", c.req.param("id"));
     if (session?.status !== "open") return closedPage(c, session);
     return outcomePage(c, sandbox, session.id, submit(sandbox, session, form));
+  });
+  pages.get("/p/session/:id", (c) => showPortal(c, sandbox, c.req.param("id"), null));
+  pages.post("/p/session/:id", bodyLimit({ maxSize: LARGEST_FORM }), async (c) => {
+    const form = new URLSearchParams(await c.req.text());
+    const id = c.req.param("id");
+    if (openPortal(sandbox, id) === undefined) return showPortal(c, sandbox, id, null);
+    const outcome = submitPortal(sandbox, id, form);
+    if (outcome.step === "done") return c.redirect(outcome.redirectTo, 303);
+    if (outcome.step === "authenticate") return c.html(authenticationPage(null, form.get("card")));
+    c.header("x-stripe-error-code", outcome.code);
+    c.status(outcome.status);
+    return showPortal(c, sandbox, id, outcome.message);
   });
   pages.get("/i/:id", (c) => showInvoice(c, sandbox, c.req.param("id")));
   pages.post("/i/:id", bodyLimit({ maxSize: LARGEST_FORM }), async (c) => {
@@ -59,10 +81,38 @@ export function createHostedPages(deps: { sandbox: Sandbox; catchUp: () => void 
   return pages;
 }
 
-const dueOf = ({ amount_total: amount, currency }: Stripe.Checkout.Session) => ({
-  amount: amount ?? 0,
-  currency: currency ?? "usd",
-});
+/** What the bank would be asked to pay; null: nothing, as a card is saved. */
+const dueOf = ({ amount_total: amount, currency, mode }: Stripe.Checkout.Session) =>
+  mode === "setup" ? null : { amount: amount ?? 0, currency: currency ?? "usd" };
+
+const sessionPage = (sandbox: Sandbox, session: Stripe.Checkout.Session, error: string | null) =>
+  session.mode === "setup"
+    ? savePage(session, error)
+    : payPage(session, sandbox.find("checkout_detail", session.id).lineItems, error);
+
+function showPortal(
+  c: Context,
+  sandbox: Sandbox,
+  id: string,
+  error: string | null,
+): Response | Promise<Response> {
+  const open = openPortal(sandbox, id);
+  if (open === undefined)
+    return c.html(messagePage("Expired", "This page is over: ask for another one.", null), 410);
+  const { session, customer } = open;
+  const features = portalFeatures(sandbox, session);
+  const invoices = sandbox.store
+    .all("invoice")
+    .filter((each) => each.status !== "draft" && idOrNull(each.customer) === customer.id);
+  return c.html(
+    portalPage(customer, {
+      cards: features.payment_method_update.enabled ? cardsOf(sandbox, customer.id) : null,
+      invoices: features.invoice_history.enabled ? invoices.toReversed() : [],
+      returnUrl: session.return_url,
+      error,
+    }),
+  );
+}
 
 /** The invoice, or the bank's question about its payment. */
 function showInvoice(c: Context, sandbox: Sandbox, id: string): Response | Promise<Response> {
@@ -80,7 +130,7 @@ function submit(
   sandbox: Sandbox,
   session: Stripe.Checkout.Session,
   form: URLSearchParams,
-): CheckoutOutcome {
+): PageOutcome {
   const { customer } = session;
   if (typeof customer === "string" && sandbox.store.get("customer", customer) === undefined)
     return {
@@ -99,22 +149,24 @@ function submit(
   const answer = form.get("authenticate");
   if (answer === "succeed" || answer === "fail")
     return answerAuthentication(sandbox, session.id, answer === "succeed");
-  return payWithCard(sandbox, session.id, form.get("card") ?? "");
+  const typed = form.get("card") ?? "";
+  return session.mode === "setup"
+    ? saveTypedCard(sandbox, session.id, typed)
+    : payWithCard(sandbox, session.id, typed);
 }
 
 function outcomePage(
   c: Context,
   sandbox: Sandbox,
   id: string,
-  outcome: CheckoutOutcome,
+  outcome: PageOutcome,
 ): Response | Promise<Response> {
   const session = sandbox.find("checkout_session", id);
   if (outcome.step === "done") return c.redirect(outcome.redirectTo, 303);
   if (outcome.step === "authenticate") return c.html(authenticationPage(dueOf(session)));
-  const { lineItems } = sandbox.find("checkout_detail", id);
   // For callers that are no browsers: Stripe's own code.
   c.header("x-stripe-error-code", outcome.code);
-  return c.html(payPage(session, lineItems, outcome.message), outcome.status);
+  return c.html(sessionPage(sandbox, session, outcome.message), outcome.status);
 }
 
 function closedPage(

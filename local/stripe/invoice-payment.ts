@@ -1,7 +1,7 @@
 import { cardOf } from "./cards.ts";
-import type { CheckoutOutcome } from "./checkout-payment.ts";
 import { recordFailure, settle } from "./collection.ts";
 import { customerOf, intentIdOf, paymentOf } from "./invoices.ts";
+import { NO_SUCH_CARD, type PageOutcome } from "./page-outcome.ts";
 import { attach, createPaymentMethod } from "./payment-methods.ts";
 import { askForAuthentication, charge, failAuthentication } from "./payments.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
@@ -11,15 +11,9 @@ import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
  * one that was charged (https://docs.stripe.com/invoicing/hosted-invoice-page).
  */
 
-export function payInvoiceWithCard(sandbox: Sandbox, id: string, typed: string): CheckoutOutcome {
+export function payInvoiceWithCard(sandbox: Sandbox, id: string, typed: string): PageOutcome {
   const card = cardOf(typed);
-  if (card === undefined)
-    return {
-      step: "refused",
-      status: 400,
-      code: "incorrect_number",
-      message: "Your card number is incorrect. Use one of Stripe's test numbers.",
-    };
+  if (card === undefined) return NO_SUCH_CARD;
   const { customer_email: email } = sandbox.find("invoice", id);
   const method = createPaymentMethod(sandbox, card, email);
   if (!card.authenticates) return payWith(sandbox, id, method.id);
@@ -27,11 +21,7 @@ export function payInvoiceWithCard(sandbox: Sandbox, id: string, typed: string):
   return { step: "authenticate" };
 }
 
-export function answerForInvoice(
-  sandbox: Sandbox,
-  id: string,
-  succeeded: boolean,
-): CheckoutOutcome {
+export function answerForInvoice(sandbox: Sandbox, id: string, succeeded: boolean): PageOutcome {
   const intent = sandbox.find("payment_intent", intentOf(sandbox, id));
   const method = idOrNull(intent.payment_method);
   if (intent.status !== "requires_action" || method === null)
@@ -56,7 +46,7 @@ export function asksForAction(sandbox: Sandbox, id: string): boolean {
   );
 }
 
-function payWith(sandbox: Sandbox, id: string, method: string): CheckoutOutcome {
+function payWith(sandbox: Sandbox, id: string, method: string): PageOutcome {
   const outcome = charge(sandbox, intentOf(sandbox, id), method, false);
   if (!outcome.ok) {
     recordFailure(sandbox, id);

@@ -6,20 +6,22 @@ import { dropPendingOf } from "./pending-update.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 
 /**
- * Numbers the invoice and opens it. `paidBy` is the intent that paid already (Checkout charges first); without
- * it a new intent is made, unless there is nothing to pay.
+ * Numbers the invoice and opens it. `paidBy` is the intent that paid already (Checkout charges first, and the whole of it); without
+ * it a new intent is made, unless there is nothing to pay. `takesBalance`: what was paid already is what the balance left of it.
  */
 export function finalizeInvoice(
   sandbox: Sandbox,
   id: string,
   paidBy: string | null,
+  { takesBalance } = { takesBalance: paidBy === null },
 ): Stripe.Invoice {
   const draft = sandbox.find("invoice", id);
   const now = sandbox.now();
   const customerId = idOf(customerOf(draft));
   const { balance: before } = sandbox.find("customer", customerId);
-  const { due, balance } =
-    paidBy === null ? withBalance(sandbox, draft) : { due: draft.total, balance: null };
+  const { due, balance } = takesBalance
+    ? withBalance(sandbox, draft)
+    : { due: draft.total, balance: null };
   const { object } = sandbox.change("invoice", id, {
     status: "open",
     number: nextNumber(sandbox, customerId),

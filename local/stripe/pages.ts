@@ -177,22 +177,83 @@ export const payPage = (
   );
 };
 
+/** The page on which a card is saved. */
+export const savePage = (session: Stripe.Checkout.Session, error: string | null): Html =>
+  page(
+    "Save a card",
+    html`<h1>Save a card</h1>
+      <p>Nothing is charged now.</p>
+      ${cardForm("Save card", error)}
+      ${session.cancel_url === null ? "" : html`<p><a href="${session.cancel_url}">Cancel and go back</a></p>`}`,
+  );
+
+/** What a customer may see and change of themselves. `cards`: null where they may change none. */
+export const portalPage = (
+  customer: Stripe.Customer,
+  of: {
+    cards: readonly Stripe.PaymentMethod[] | null;
+    invoices: readonly Stripe.Invoice[];
+    returnUrl: string | null;
+    error: string | null;
+  },
+): Html => {
+  const { default_payment_method: chosen } = customer.invoice_settings;
+  return page(
+    "Your billing",
+    html`<h1>Your billing</h1>
+      <p>${customer.name ?? ""} ${customer.email ?? ""}</p>
+      ${
+        of.cards === null
+          ? ""
+          : html`<h2>Cards</h2>
+              ${of.cards.map(
+                (method) =>
+                  html`<form method="post">
+                    <input type="hidden" name="default" value="${method.id}" />
+                    <p>
+                      ${method.card?.brand ?? method.type} •••• ${method.card?.last4 ?? ""}
+                      ${
+                        method.id === chosen
+                          ? html`<strong>default</strong>`
+                          : html`<button class="quiet">Make it the default</button>`
+                      }
+                    </p>
+                  </form>`,
+              )}
+              <h2>Add a card</h2>
+              ${cardForm("Add it as the default", of.error)}`
+      }
+      <h2>Invoices</h2>
+      <ul>
+        ${of.invoices.map(
+          (invoice) =>
+            html`<li>
+              <a href="${invoice.hosted_invoice_url ?? ""}">${invoice.number}</a>,
+              ${invoice.status}, ${written(invoice.total, invoice.currency)}
+            </li>`,
+        )}
+      </ul>
+      ${of.returnUrl === null ? "" : html`<p><a href="${of.returnUrl}">Go back</a></p>`}`,
+  );
+};
+
 /** The bank's question, for cards that ask it. */
-export const authenticationPage = ({
-  amount,
-  currency,
-}: {
-  amount: number;
-  currency: string;
-}): Html =>
+export const authenticationPage = (
+  /** null: of a card that is saved. */
+  payment: { amount: number; currency: string } | null,
+  /** Typed on the page before, where nobody keeps it until the answer. */
+  card: string | null = null,
+): Html =>
   page(
     "Confirm it's you",
     html`<h1>Confirm it's you</h1>
       <p>
-        Your bank asks you to confirm the payment of ${written(amount, currency)}.
+        Your bank asks you to confirm
+        ${payment === null ? "your card" : `the payment of ${written(payment.amount, payment.currency)}`}.
         ${"This stands for 3D Secure."}
       </p>
       <form method="post">
+        ${card === null ? "" : html`<input type="hidden" name="card" value="${card}" />`}
         <button name="authenticate" value="succeed">Complete authentication</button>
         <button class="quiet" name="authenticate" value="fail">Fail authentication</button>
       </form>`,

@@ -84,6 +84,9 @@ export type Objects = {
   tax_rate: Stripe.TaxRate;
   checkout_session: Stripe.Checkout.Session;
   checkout_detail: CheckoutDetail;
+  setup_intent: Stripe.SetupIntent;
+  portal_configuration: Stripe.BillingPortal.Configuration;
+  portal_session: Stripe.BillingPortal.Session;
   payment_method: Stripe.PaymentMethod;
   card_on_file: CardOnFile;
   armed_failure: ArmedFailure;
@@ -121,6 +124,9 @@ export class Store {
     tax_rate: new Map(),
     checkout_session: new Map(),
     checkout_detail: new Map(),
+    setup_intent: new Map(),
+    portal_configuration: new Map(),
+    portal_session: new Map(),
     payment_method: new Map(),
     card_on_file: new Map(),
     armed_failure: new Map(),
@@ -187,6 +193,9 @@ export class Store {
       tax_rate: this.all("tax_rate"),
       checkout_session: this.all("checkout_session"),
       checkout_detail: this.all("checkout_detail"),
+      setup_intent: this.all("setup_intent"),
+      portal_configuration: this.all("portal_configuration"),
+      portal_session: this.all("portal_session"),
       payment_method: this.all("payment_method"),
       card_on_file: this.all("card_on_file"),
       armed_failure: this.all("armed_failure"),
@@ -225,6 +234,9 @@ const KINDS = [
   "tax_rate",
   "checkout_session",
   "checkout_detail",
+  "setup_intent",
+  "portal_configuration",
+  "portal_session",
   "payment_method",
   "card_on_file",
   "armed_failure",

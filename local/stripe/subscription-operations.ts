@@ -36,7 +36,12 @@ export const subscriptionOperations = [
       default_payment_method: text().optional(),
       description: text(500).optional(),
       metadata: metadata().optional(),
-      payment_behavior: choice(["allow_incomplete", "default_incomplete"]).optional(),
+      off_session: bool().optional(),
+      payment_behavior: choice([
+        "allow_incomplete",
+        "default_incomplete",
+        "error_if_incomplete",
+      ]).optional(),
     }),
     run: ({ sandbox, params }) => createSubscription(sandbox, params),
   }),

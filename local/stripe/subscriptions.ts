@@ -128,8 +128,18 @@ export function firstInvoice(
   subscription: Stripe.Subscription,
   extra: readonly LineDraft[],
 ): Stripe.Invoice {
+  const invoice = createInvoice(sandbox, firstInvoiceDraft(sandbox, subscription, extra));
+  sandbox.change("subscription", subscription.id, { latest_invoice: invoice.id });
+  return invoice;
+}
+
+export function firstInvoiceDraft(
+  sandbox: Sandbox,
+  subscription: Stripe.Subscription,
+  extra: readonly LineDraft[],
+): InvoiceDraft {
   const now = sandbox.now();
-  const invoice = createInvoice(sandbox, {
+  return {
     customer: idOf(subscription.customer),
     currency: subscription.currency,
     reason: "subscription_create",
@@ -139,9 +149,7 @@ export function firstInvoice(
     finalizesAt: null,
     metadata: {},
     description: null,
-  });
-  sandbox.change("subscription", subscription.id, { latest_invoice: invoice.id });
-  return invoice;
+  };
 }
 
 /** One line for each item, for the item's present period. */

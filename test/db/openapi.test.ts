@@ -123,7 +123,11 @@ describe("the API and its document", () => {
     const sent = z
       .object({ items: z.array(z.object({ id: z.string() })).min(1) })
       .parse(await api.does("listMails", "staff", { parameters: { state: "sent" } }));
-    await api.does("resendMail", "staff", { parameters: { id: sent.items[0]?.id } });
+    const resent = { id: sent.items[0]?.id, "idempotency-key": v7() };
+    await api.does("resendMail", "staff", { parameters: resent });
+    await api.refuses("resendMail", "staff", "idempotency_key_reused", {
+      parameters: { ...resent, id: api.there.mail[0] },
+    });
     for (const id of ["showMail", "resendMail"])
       await api.refuses(id, "staff", "mail_not_found", { parameters: { id: noId("mail") } });
     // Of each, the second page; and the same cursor where it means nothing.
@@ -180,6 +184,7 @@ describe("the API and its document", () => {
       );
     await proven(false);
     await place("email_not_verified", {});
+    await api.refuses("openCardPage", "customer", "email_not_verified", { body: {} });
     await proven(true);
     await place("idempotency_key_reused", { hostname: "web-2" }, key);
     await place("idempotency_key_missing", {}, { parameters: { "idempotency-key": undefined } });
@@ -198,6 +203,7 @@ describe("the API and its document", () => {
     // This customer has paid in dollars, and the other plan is not sold in those.
     await place("currency_fixed", { currency: "eur" });
     await place("currency_not_sold", { planId: await soldInYen() });
+    await cardsAgree(api, { ...order, another: true });
     const shutdown = { parameters: { id: vm, ...key.parameters }, body: { type: "shutdown" } };
     await api.refuses("requestAction", "customer", "idempotency_key_reused", shutdown);
     await api.refuses("requestAction", "customer", "vm_locked", { ...id, body: { type: "stop" } });
@@ -1059,4 +1065,39 @@ async function usageOf(vm: string | undefined): Promise<void> {
 async function drive(op: Operation): Promise<void> {
   const numRuns = op.path.startsWith("/v1/auth/") ? RUNS_OF_LOG_IN : RUNS;
   for (const call of fc.sample(callsOf(api, op), { seed: SEED, numRuns })) await api.send(op, call);
+}
+
+/** Cards on file, and orders that are paid with one: this customer has paid on a page, and chose no card. */
+async function cardsAgree({ cp, ...api }: ApiWorld, order: Record<string, unknown>) {
+  const calls = [
+    ["openCardPage", {}],
+    ["openPortal", {}],
+    ["showPaymentMethod", undefined],
+  ] as const;
+  for (const [id, body] of calls) {
+    await api.does(id, "customer", body && { body });
+    cp.stripe.trouble.outage = true;
+    await api.refuses(id, "customer", "payment_provider_unavailable", body && { body });
+    cp.stripe.trouble.outage = false;
+  }
+  await api.refuses("openCardPage", "customer", "currency_fixed", { body: { currency: "eur" } });
+  await api.refuses("openPortal", "customer", "return_url_foreign", {
+    body: { returnUrl: "https://elsewhere.example/" },
+  });
+  const body = { ...order, paymentMethod: "default" };
+  const [row] = await cp.rows(
+    "select customer_id as id from billing_customers where account_id = $1 and currency = 'usd'",
+    api.people.customer.accountId,
+  );
+  const customer = String(row?.["id"]);
+  const choose = async (token: string) => {
+    const { paymentMethods, customers } = cp.stripe.dashboard;
+    const { id: method } = await paymentMethods.attach(token, { customer });
+    await customers.update(customer, { invoice_settings: { default_payment_method: method } });
+  };
+  await choose("pm_usBankAccount");
+  await api.refuses("placeOrder", "customer", "payment_method_missing", { body });
+  await choose("pm_card_chargeCustomerFail");
+  await api.refuses("placeOrder", "customer", "payment_declined", { body });
+  await choose("pm_card_visa");
 }

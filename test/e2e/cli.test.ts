@@ -4,10 +4,11 @@ import path from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { bundleCli } from "#cdk/bundle/bundle.ts";
-import { EXAMPLE_SSH_KEY } from "#local/client.ts";
+import { EXAMPLE_SSH_KEY, until } from "#local/client.ts";
 import { LOCAL_PASSWORD } from "#local/seed.ts";
 import { aCliWorld, type CliWorld } from "#test/harness/cli-world.ts";
 import { pay } from "#test/harness/customer.ts";
+import { PATIENCE_MS } from "#test/harness/patience.ts";
 import { openStack, type TestStack } from "#test/harness/stack.ts";
 
 /*
@@ -228,6 +229,33 @@ describe("a customer and a member of staff", () => {
     expect(await as("staff", "move", "show", none)).toMatchObject({ code: 4 });
     const stop = ["move", "stop", none, "--reason", "A test.", "--yes"];
     expect(await as("staff", ...stop)).toMatchObject({ code: 4 });
+  });
+
+  test("save a card, change it in the portal, and order with it, without a page (7a 2)", async () => {
+    const Page = z.object({ url: z.string() });
+    const Card = z.object({ paymentMethod: z.object({ last4: z.string() }).nullable() });
+    const last4In = (wanted: string) =>
+      until(`card ${wanted}`, PATIENCE_MS, async () => {
+        const { paymentMethod } = await answer(Card, "customer", "billing", "show");
+        return paymentMethod?.last4 === wanted ? paymentMethod : undefined;
+      });
+    const page = await answer(Page, "customer", "billing", "card");
+    await pay(page.url);
+    await last4In("4242");
+    const portal = await answer(Page, "customer", "billing", "portal");
+    await pay(portal.url, "5555555555554444");
+    await last4In("4444");
+    expect((await as("customer", "billing", "show")).stdout).toContain("mastercard 4444");
+    const foreign = ["billing", "portal", "--return-url", "https://elsewhere.example/"];
+    expect(await as("customer", ...foreign)).toMatchObject({ code: 5 });
+    const Paid = z.object({
+      order: z.object({ id: z.string(), state: z.literal("paid") }),
+      checkoutUrl: z.null(),
+    });
+    const words = ordering("card-1.example.com", "--ssh-key", keyFile, "--pay-with-card");
+    const { order: paid } = await answer(Paid, "customer", ...words);
+    const Active = z.object({ state: z.literal("active") });
+    await answer(Active, "customer", "order", "watch", paid.id);
   });
 
   test("every list that there is can be read", async () => {

@@ -29,6 +29,7 @@ const NEW_FIELDS: Readonly<Record<string, readonly string[]>> = {
   dispute_evidence_details: ["submission_method"],
   payment_intent: ["payment_record", "source"],
   payment_method_details_card: ["electronic_commerce_indicator"],
+  portal_features: ["subscription_pause"],
   product: ["tax_details", "type"],
   recurring: ["trial_period_days"],
   subscription_item: ["current_trial", "plan"],

@@ -17,6 +17,8 @@ export const CARD = {
   declined: "4000000000000002",
   failsAtRenewal: "4000000000000341",
   refundFails: "4000000000005126",
+  /** Its bank asks its holder for each payment. */
+  asks: "4000002760003184",
 } as const;
 
 /** Stripe's stand-in in this process, behind the real adapter and the official client. */
@@ -28,7 +30,9 @@ export type StripeInProcess = Readonly<{
   /** `POST /v1/refunds` and the like, each call that got through. */
   calls: string[];
   /** Pays a Checkout page as a person would; 303 is success. */
-  pay: (checkoutUrl: string, card?: string) => Promise<number>;
+  pay: (checkoutUrl: string | null, card?: string) => Promise<number>;
+  /** Sends the form of a page of Stripe's. */
+  submit: (url: string, form: Record<string, string>) => Promise<number>;
   /** What staff do in Stripe's dashboard, which no row of ours knows of. */
   dashboard: Stripe;
   /** A call of the stand-in's control surface. */
@@ -73,14 +77,19 @@ export async function stripeInProcess(options: {
     },
   });
   const send = (url: string, init: RequestInit) => standIn.fetch(new Request(url, init));
+  const submit = async (url: string, form: Record<string, string>) =>
+    (await send(url, { method: "POST", body: new URLSearchParams(form) })).status;
   return {
     standIn,
     payments,
     trouble,
     calls,
     dashboard: clientOver(standIn.fetch, { apiKey: API_KEY }),
-    pay: async (checkoutUrl, card = CARD.works) =>
-      (await send(checkoutUrl, { method: "POST", body: new URLSearchParams({ card }) })).status,
+    pay: async (checkoutUrl, card = CARD.works) => {
+      if (checkoutUrl === null) throw new Error("there is no page to pay on");
+      return submit(checkoutUrl, { card });
+    },
+    submit,
     local: async (path, body) => {
       const answer = await send(`${PUBLIC_URL}/_local${path}`, {
         method: "POST",

@@ -237,7 +237,9 @@ export async function aPlacedOrder(cp: ControlPlane, world: World): Promise<AnOr
   const placed = valueOf(await sendOrder(cp, world));
   const orderId = idIn("order").parse(placed.order.id);
   const [row] = await cp.rows("select vm_id from orders where id = $1", orderId);
-  return { orderId, vmId: String(row?.["vm_id"]), checkoutUrl: placed.checkoutUrl };
+  const { checkoutUrl } = placed;
+  if (checkoutUrl === null) throw new Error(`order ${orderId} has no page`);
+  return { orderId, vmId: String(row?.["vm_id"]), checkoutUrl };
 }
 
 /*

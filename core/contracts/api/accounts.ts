@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { MAX_EMAIL_LENGTH, ROLES, SCOPES, STAFF_ROLES } from "#core/accounts/accounts.ts";
 import { use } from "#core/contracts/named.ts";
 import { idOut } from "#core/ids.ts";
+import { Currency } from "#core/money.ts";
 import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { Label } from "./values.ts";
 import { Instant } from "#core/contracts/values.ts";
@@ -47,6 +48,10 @@ export const Me = z
     role: Role,
     staffRole: StaffRoleName.optional().openapi({ description: "Of staff." }),
     scopes: z.array(ScopeName),
+    currency: use(Currency).nullable().openapi({
+      description:
+        "What the account pays in, since its first payment. null: it has paid nothing yet.",
+    }),
   })
   .openapi("Me");
 

@@ -95,6 +95,10 @@ export const PlaceOrder = z
           "One that the plan is sold in. Left out: the account's own, which its first payment fixed; before that the usual one. Another " +
           "than the account's own is refused (409 `currency_fixed`).",
       }),
+    paymentMethod: z.enum(["default"]).openapi("PaymentMethodChoice").optional().openapi({
+      description:
+        "`default`: it is charged to the card on file, without a page to pay on. Left out: it is paid on a page.",
+    }),
     another: z
       .boolean()
       .optional()
@@ -146,6 +150,12 @@ export const OrderPage = pageOf(
 );
 
 export const PlacedOrder = z
-  .object({ order: OrderView, checkoutUrl: z.url() })
+  .object({
+    order: OrderView,
+    checkoutUrl: z.url().nullable().openapi({
+      description:
+        "The page on which it is paid, or on which the bank of the card on file asks its holder. null: it is paid.",
+    }),
+  })
   .openapi("PlacedOrder");
 export type PlacedOrder = z.infer<typeof PlacedOrder>;

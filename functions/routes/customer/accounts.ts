@@ -3,6 +3,7 @@ import { ROLES } from "#core/accounts/accounts.ts";
 import { CreatedToken, CreateToken, Me, TokenPage } from "#core/contracts/api/accounts.ts";
 import { PageQuery } from "#core/contracts/api/page.ts";
 import { toWireId } from "#core/ids.ts";
+import { showMe } from "#commands/accounts/show-me.ts";
 import { createToken } from "#commands/accounts/create-token.ts";
 import type { Deps } from "#commands/deps.ts";
 import { pageOfAll } from "#commands/page.ts";
@@ -79,8 +80,8 @@ const revokeRoute = (deps: Deps) =>
 /** Account routes; sign-up, log-in and sessions themselves are better-auth's, below `/v1/auth`. */
 export const accountRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
-    .openapi(meRoute(deps), (c) => {
-      const who = c.get("who");
+    .openapi(meRoute(deps), async (c) => {
+      const who = await showMe(deps, c.get("who"));
       return c.json(
         {
           id: toWireId("account", who.accountId),
@@ -89,6 +90,7 @@ export const accountRoutes = (deps: Deps) =>
           role: who.role,
           staffRole: who.staffRole,
           scopes: [...who.scopes],
+          currency: who.currency,
         },
         200,
       );

@@ -2,6 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { OrderView, PlacedOrder, PlaceOrder } from "#core/contracts/api/orders.ts";
 import { idIn } from "#core/ids.ts";
 import type { Deps } from "#commands/deps.ts";
+import { ringNow } from "#commands/messages/relay-outbox.ts";
 import { placeOrder } from "#commands/orders/place-order.ts";
 import { showOrder } from "#commands/orders/show-order.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
@@ -23,7 +24,9 @@ const placeOrderRoute = (deps: Deps) =>
       "keys, user-data, location or interval it is refused (`order_open`), and with `another: true` it is a new one. An " +
       "account that has never paid holds two at once, shares a part of each location's free places with all that have " +
       "not (`newcomers_share_taken`), and is counted with its network (`too_many_unpaid_from_network`). Who lets orders " +
-      "run out again and again waits (`too_many_expired_orders`). `Retry-After` says when to ask again.",
+      "run out again and again waits (`too_many_expired_orders`). `Retry-After` says when to ask again. With " +
+      '`paymentMethod: "default"` the card on file is charged: the order is paid at once (201), or its bank asks its holder on a ' +
+      "page (202), or says no (402 `payment_declined`): then nothing is owed, and the place is free.",
     tags: ["Orders"],
     method: "post",
     path: "/v1/orders",
@@ -36,12 +39,18 @@ const placeOrderRoute = (deps: Deps) =>
         description: "Held until it is paid",
         content: { "application/json": { schema: PlacedOrder } },
       },
+      201: {
+        description: "Paid with the card on file: the VM is being made",
+        content: { "application/json": { schema: PlacedOrder } },
+      },
       200: {
         description: "This order is open already: here it is again, with the same page to pay on",
         content: { "application/json": { schema: PlacedOrder } },
       },
       ...problems(
         "order_open",
+        "payment_method_missing",
+        "payment_declined",
         "ssh_key_invalid",
         "ssh_key_missing",
         "password_unavailable",
@@ -100,7 +109,9 @@ export const orderRoutes = (deps: Deps) =>
         ({ order, checkoutUrl }) => ({ order: toOrderView(order), checkoutUrl }),
       );
       const { again, ...answer } = unwrap(placed);
-      return c.json(answer, again ? 200 : 202);
+      // It was paid in this request: its host need not wait for the sweep.
+      if (answer.checkoutUrl === null) await ringNow(deps);
+      return c.json(answer, again ? 200 : answer.checkoutUrl === null ? 201 : 202);
     })
     .openapi(showOrderRoute(deps), async (c) => {
       const order = await showOrder(deps, c.get("who"), c.req.valid("param").id);
