@@ -83,6 +83,7 @@ const VM = {
   label: null,
   status: "running",
   lostSince: null,
+  overdue: null,
   lastError: null,
   power: { desired: "running", observed: "running" },
   guest: "ready",

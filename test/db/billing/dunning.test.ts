@@ -228,7 +228,7 @@ describe("the end of a subscription for debt", () => {
           where d.vm_id = $1`,
         vmId,
       );
-      expect(row, points[at ?? 0]).toMatchObject({
+      expect({ at: points[at ?? -1], ...row }).toMatchObject({
         state: "terminated",
         subscription_status: "canceled",
         settled: true,
