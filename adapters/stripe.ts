@@ -246,7 +246,10 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
             expires_at: expiresAt,
             // The price is what it says, in the currency that it says: what is paid is compared with the order.
             adaptive_pricing: { enabled: false },
-            metadata: { order_id: input.orderId },
+            metadata: {
+              order_id: input.orderId,
+              ...(revives !== undefined && { dunning_id: revives }),
+            },
             subscription_data: { metadata: { order_id: input.orderId } },
           },
           // Another end or customer is another session: a key may not come again with other parameters. A 500 that Stripe keeps under

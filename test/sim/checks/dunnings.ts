@@ -1,5 +1,6 @@
+import type { Stripe } from "stripe";
 import type { Row } from "../mirror.ts";
-import { isLostVm } from "./lost-hour.ts";
+import { isLostOrder, isLostVm } from "./lost-hour.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 const DAY_MS = 24 * 3_600_000;
@@ -19,8 +20,13 @@ export const dunnedInOrder: MakeCheck = (scene) => ({
       after === null ? "a dunning was removed" : tooSoon(scene, before, after),
     ) ?? deletedTooSoon(scene),
   atRest: () =>
+    first(scene.provider.standIn.store.all("subscription"), (subscription) =>
+      billsForNothing(scene, subscription),
+    ) ??
     first(scene.mirror.dunnings.all(), (dunning) => {
       if (dunning.outcome !== null || isLostVm(scene, dunning.vm_id)) return undefined;
+      if (scene.mirror.vms.get(dunning.vm_id)?.presence !== "present")
+        return `VM ${dunning.vm_id} is to be gone, and is dunned for`;
       const service = scene.mirror.services.get(dunning.vm_id);
       const runs = service !== undefined && service.entitled_until > nowOf(scene);
       if (runs && dunning.state !== "terminated")
@@ -31,6 +37,21 @@ export const dunnedInOrder: MakeCheck = (scene) => ({
         : undefined;
     }),
 });
+
+/** What goes on at the provider is what a service is paid by: one that was bought anew has one. */
+function billsForNothing(
+  scene: Scene,
+  { id, status, metadata }: Stripe.Subscription,
+): string | undefined {
+  const orderId = metadata["order_id"];
+  if (status !== "active" || orderId === undefined || isLostOrder(scene, orderId)) return undefined;
+  const vmId = scene.mirror.orders.get(orderId)?.vm_id;
+  const wasDunned = scene.mirror.dunnings.all().some((each) => each.vm_id === vmId);
+  if (vmId === undefined || !wasDunned) return undefined;
+  const isPaidBy = scene.mirror.services.get(vmId)?.subscription_id === id;
+  const isThere = scene.mirror.vms.get(vmId)?.presence === "present";
+  return isPaidBy && isThere ? undefined : `subscription ${id} goes on, and no VM is paid by it`;
+}
 
 type Dunning = Row<"dunnings">;
 

@@ -78,7 +78,9 @@ export function moneyOf(scene: Scene, order: Row<"orders">): { taken: bigint; re
   const { store } = scene.provider.standIn;
   const sessions = store
     .all("checkout_session")
-    .filter((s) => s.metadata?.["order_id"] === order.id && s.payment_status === "paid");
+    .filter((s) => s.metadata?.["order_id"] === order.id && s.payment_status === "paid")
+    // What was bought anew is no order's (`checks/dunnings.ts`).
+    .filter((s) => s.metadata?.["dunning_id"] === undefined);
   const refunds = store
     .all("refund")
     .filter((r) => r.metadata?.["order_id"] === order.id && r.status === "succeeded");

@@ -1,4 +1,5 @@
 import { DRAINS } from "./drains.ts";
+import { DUNNINGS } from "./dunnings.ts";
 import { HOSTS } from "./hosts.ts";
 import { LOSSES } from "./losses.ts";
 import { MESSAGES } from "./messages.ts";
@@ -20,4 +21,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...MOVES,
   ...DRAINS,
   ...PLAN_MIGRATIONS,
+  ...DUNNINGS,
 ];
