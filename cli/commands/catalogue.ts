@@ -1,5 +1,4 @@
 import { readFile } from "node:fs/promises";
-import { parse } from "yaml";
 import { CatalogueFile } from "#core/contracts/api/catalogue-sync.ts";
 import { Failure } from "../failure.ts";
 import { byHash, FORCED } from "../forced.ts";
@@ -59,7 +58,7 @@ export const catalogueCommands = [
     {
       staff: true,
       args: {
-        file: required("YAML or JSON; `-` for standard input", { names: "file", value: "file" }),
+        file: required("JSON; `-` for standard input", { names: "file", value: "file" }),
       },
       options: {
         retire: flag("what is on sale and not in the file is sold no more"),
@@ -151,13 +150,13 @@ const textOf = (session: Session, file: string): Promise<string> =>
         throw new Failure("usage", "file_unreadable", `${file} cannot be read`, { cause });
       });
 
-/** JSON is YAML too. What is wrong in it is told here, by its place in the file, and not by the API. */
+/** What is wrong in it is told here, by its place in the file, and not by the API. */
 function catalogueIn(file: string, text: string): CatalogueFile {
   const invalid = (why: string, cause: unknown) =>
     new Failure("usage", "file_invalid", `${file}: ${why}`, { cause });
   let read: unknown;
   try {
-    read = parse(text);
+    read = JSON.parse(text);
   } catch (cause) {
     throw invalid(cause instanceof Error ? cause.message : String(cause), cause);
   }

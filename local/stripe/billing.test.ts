@@ -82,8 +82,8 @@ test("months that are too short take their last day, and the next month the anch
 });
 
 describe("when the card of a renewal is declined", () => {
-  test("the subscription is past due, is tried again, and is cancelled after the last try", async () => {
-    const harness = await inProcess();
+  test("the subscription is past due, is tried again, and is cancelled after the last try where the account says so", async () => {
+    const harness = await inProcess({ afterLastRetry: "cancel" });
     const { stripe, clock } = harness;
     const { id } = await aSubscription(harness, CARDS.failsLater);
     clock.advanceDays(31);

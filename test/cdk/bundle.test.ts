@@ -51,8 +51,8 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   // 6a item 6
   "add-staff": 300_000,
 };
-/** 4b is one, and 5, and 6a, and 6b, and 7a. */
-const LATER_PARTS = 5;
+/** 4b is one, and 5, and 6a, and 6b, and 7a, which is two: its prices and paying, and its life. */
+const LATER_PARTS = 6;
 /** ADR 0050: changes that are paid on a page are followed by whoever drops one, too. */
 /** And 0053: the sweep and the API each hold all of a move, its drain among it, and of a plan migration that moves (0060). */
 const MORE_BYTES: Partial<Record<FunctionName, number>> = { api: 60_000, sweep: 60_000 };

@@ -370,6 +370,18 @@ describe("the API and its document", () => {
       const nowhere = { parameters: { id: noId("vm") }, body };
       await api.refuses(op, "staff", "vm_not_found", nowhere);
     }
+    await api.refuses("reviveVm", "customer", "vm_not_ended", { parameters: id });
+    await api.refuses("reviveVm", "other_customer", "vm_not_found", { parameters: id });
+    await api.cp.database.asOwner(
+      `insert into dunnings (id, vm_id, subscription_id, policy_version, state, state_at, started_at, ending_at, due_at)
+        select gen_random_uuid(), vm_id, subscription_id, 1, 'terminated', now(), now(), now(), '2999-01-01'
+        from services where vm_id = '${idIn("vm").parse(vm)}'`,
+    );
+    api.cp.stripe.trouble.outage = true;
+    await api.refuses("reviveVm", "customer", "payment_provider_unavailable", { parameters: id });
+    api.cp.stripe.trouble.outage = false;
+    await api.does("reviveVm", "customer", { parameters: id });
+    await api.cp.database.asOwner("delete from dunnings");
     for (const op of ["cancelVm", "uncancelVm"]) {
       await api.does(op, "customer", { parameters: id });
       await api.refuses(op, "other_customer", "vm_not_found", { parameters: id });
@@ -401,12 +413,15 @@ describe("the API and its document", () => {
     const account = { id: toWireId("account", buyer.accountId) };
     await api.does("impersonate", "staff", { parameters: account, body: { reason } });
     await api.does("endImpersonation", "staff", { parameters: account });
+    const days = { suspendDays: 10, terminateDays: 30, deleteDays: 60 };
+    await forced("agreeOnDunning", account, { days, reason });
     await forced("closeAccount", account, { reason });
     const closed = { parameters: account, body: { reason } };
     await api.refuses("impersonate", "staff", "account_closed", closed);
     await forced("reopenAccount", account, { reason });
-    for (const op of ["impersonate", "closeAccount", "reopenAccount"]) {
-      const nobody = { parameters: { id: noId("account") }, body: { reason } };
+    for (const op of ["impersonate", "closeAccount", "reopenAccount", "agreeOnDunning"]) {
+      const body = { reason, ...(op === "agreeOnDunning" && { days }) };
+      const nobody = { parameters: { id: noId("account") }, body };
       await api.refuses(op, "staff", "account_not_found", nobody);
     }
     expect(api.faults.splice(0)).toEqual([]);

@@ -22,6 +22,7 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   addPlanVersion: [O],
   addPool: [O],
   activateHost: [O],
+  agreeOnDunning: [S, B],
   adoptVm: [O],
   askToDestroyVm: [S, O],
   beginAgentRollout: [O],
@@ -78,6 +79,7 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   showStaffVm: [S, O],
   stopMove: [S, O],
   suspendVm: [S, B],
+  syncCatalogue: [O],
   uncancelVmForCustomer: [S, B],
   unsuspendVm: [S, B],
   withdrawDestroyRequest: [S, O],
@@ -126,6 +128,7 @@ async function ask(op: Operation, token: string): Promise<{ status: number; code
  */
 const FORCES: ReadonlySet<string> = new Set([
   "activateHost",
+  "agreeOnDunning",
   "adoptVm",
   "askToDestroyVm",
   "cancelAction",
@@ -147,6 +150,7 @@ const FORCES: ReadonlySet<string> = new Set([
   "retireHost",
   "stopMove",
   "suspendVm",
+  "syncCatalogue",
   "uncancelVmForCustomer",
   "unsuspendVm",
 ]);

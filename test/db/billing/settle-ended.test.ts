@@ -94,6 +94,9 @@ describe("an invoice that is open when its VM is deleted", () => {
   });
 
   test("is void when its subscription was ended by Stripe, as nobody had paid", async () => {
+    await cp.drop();
+    cp = await startControlPlane({ afterLastRetry: "cancel" });
+    world = await aWorld(cp);
     await anActiveVm(cp, world, CARD.failsAtRenewal);
     aMonthLater();
     cp.clock.advanceDays(27);

@@ -192,14 +192,16 @@ describe("a renewal", () => {
     expect(subjects().filter((subject) => /^Invoice .* is paid$/.test(subject))).toHaveLength(2);
   });
 
-  test("that fails says until when its VM runs, and where it can be paid", async () => {
+  test("that fails says when its VM stops, and where it can be paid", async () => {
     await aProvisionedVm(cp, await aWorld(cp), CARD.failsAtRenewal);
     await send();
     await aMonthLater();
     await send();
     const failed = cp.mails.at(-1);
     expect(failed?.subject).toBe("Berth: A payment for web-1.example.com failed");
-    expect(failed?.text).toContain("is paid until 1 April 2026 at 12:00 UTC");
+    expect(failed?.text).toContain(
+      "If it is not paid by 4 April 2026 at 12:00 UTC, your server is stopped then",
+    );
     expect(failed?.text).toMatch(/\nhttps?:\/\/\S+\/i\/in_\S+\n$/);
   });
 

@@ -45,13 +45,6 @@ export const DUNNINGS: readonly Mutant[] = [
     plan: "dunned-to-the-end",
   },
   {
-    name: "dunning: a VM runs twice as long as it may",
-    file: "core/billing/entitlement.ts",
-    find: "+runsUntil(service) + service.suspendDays * DAY_MS",
-    replace: "+runsUntil(service) + 2 * service.suspendDays * DAY_MS",
-    plan: "dunned-to-the-end",
-  },
-  {
     name: "dunning: a payment lifts nothing",
     file: "core/billing/dunning.ts",
     find: `if (seen.runsUntil > now) return { do: "close", outcome: "lifted" };`,
