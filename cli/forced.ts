@@ -19,8 +19,7 @@ type More = Readonly<{ dryRun: true } | { hash: string }>;
 
 /**
  * Looks, shows what it comes to, asks, and does it by the look's hash; so nothing is done that has changed since. `done` is
- * false of a look alone,
- * and where there is nothing to do. `blocks`: what is shown, if more than the effects.
+ * false of a look alone, and where there is nothing to do. `blocks`: what is shown, if more than the effects.
  */
 export async function byHash<A>(
   session: Session,
@@ -33,8 +32,9 @@ export async function byHash<A>(
 ): Promise<Readonly<{ answer: A; done: boolean }>> {
   if (hash !== undefined && !dryRun) return { answer: await call({ hash }), done: true };
   const looked = await call({ dryRun: true });
+  if (dryRun) return { answer: looked, done: false };
   const plan = planOf(looked);
-  if (dryRun || plan.effects.length === 0) return { answer: looked, done: false };
+  if (plan.effects.length === 0) return { answer: looked, done: false };
   const { blocks = [{ kind: "lines", title: "It would:", lines: plan.effects }] } = plan;
   if (!yes) await session.explain(blocks);
   await session.confirm(question, yes);
