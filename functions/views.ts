@@ -191,7 +191,7 @@ export const toUsageView = (u: Usage): UsageView => {
 
 export const toInvoiceView = (i: Invoice): InvoiceView => ({
   id: toWireId("invoice", i.id),
-  orderId: toWireId("order", i.orderId),
+  orderId: i.orderId === null ? null : toWireId("order", i.orderId),
   number: i.number,
   status: i.status,
   total: toMoneyView(i.total),

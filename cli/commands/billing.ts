@@ -33,7 +33,7 @@ const blockOf = (invoice: Invoice): Block => ({
     ["status", toned(invoice.status)],
     ["total", moneyText(invoice.total)],
     ["paid", moneyText(invoice.paid)],
-    ["order", invoice.orderId],
+    ["order", invoice.orderId ?? NOTHING],
     ["made", when(invoice.createdAt)],
     ["page", invoice.hostedUrl ?? NOTHING],
   ],

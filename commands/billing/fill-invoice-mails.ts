@@ -30,10 +30,15 @@ export const PAID_MAIL: Filler = {
   fill: async (deps, { about }) => {
     const found = await look(deps, about);
     if (found === undefined) return { drop: "nobody_to_mail" };
-    const { invoice, hostname, owner } = found;
+    const { invoice, vm, owner } = found;
     if (invoice.paid.minor <= 0n) return { drop: "nothing_was_paid" };
     const { number, hostedUrl: url } = invoice;
-    const values = { number, amount: toMoneyView(invoice.paid), hostname, url };
+    const values = {
+      number,
+      amount: toMoneyView(invoice.paid),
+      hostname: vm?.hostname ?? null,
+      url,
+    };
     return { ...owner, letter: { kind: "invoice_paid", values } };
   },
 };
@@ -44,8 +49,9 @@ export const FAILED_MAIL: Filler = {
     if (!(await isApplied(deps, mail))) return NOT_APPLIED;
     const { about, createdAt } = mail;
     const found = await look(deps, about);
-    if (found === undefined) return { drop: "nobody_to_mail" };
-    const { invoice, hostname, stopsAt, owner } = found;
+    if (found === undefined || found.vm === null) return { drop: "nobody_to_mail" };
+    const { invoice, owner } = found;
+    const { hostname, stopsAt } = found.vm;
     if (invoice.status !== "open") return { drop: "not_open_any_more" };
     const since = new Date(+createdAt - HOUR_MS);
     if (await isToldOf(deps.db, "payment_needs_confirmation", about, since))
@@ -67,8 +73,9 @@ export const CONFIRM_MAIL: Filler = {
   fill: async (deps, mail) => {
     if (!(await isApplied(deps, mail))) return NOT_APPLIED;
     const found = await look(deps, mail.about);
-    if (found === undefined) return { drop: "nobody_to_mail" };
-    const { invoice, hostname, owner } = found;
+    if (found === undefined || found.vm === null) return { drop: "nobody_to_mail" };
+    const { invoice, owner } = found;
+    const { hostname } = found.vm;
     if (invoice.status !== "open") return { drop: "not_open_any_more" };
     const values = { due: dueOf(invoice), hostname, url: invoice.hostedUrl };
     return { ...owner, letter: { kind: "payment_needs_confirmation", values } };

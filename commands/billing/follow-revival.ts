@@ -1,3 +1,4 @@
+import { toOrder } from "#core/billing/ledger.ts";
 import { lastPaidBefore } from "#core/billing/dunning.ts";
 import { entitledUntil } from "#core/billing/entitlement.ts";
 import type { FindingKind } from "#core/hosts/finding.ts";
@@ -60,7 +61,7 @@ async function take(
   const service = await lockService(tx, vmId);
   if (service.subscriptionId === paid.subscription.id) return "repeat";
   const dunning = await lockDunning(tx, dunningId);
-  await bookInvoice(tx, order, paid.invoice, at);
+  await bookInvoice(tx, toOrder(order), paid.invoice, at);
   const isThere = vm?.presence === "present" && dunning?.state === "terminated";
   if (!vm || !isThere) return giveBack(tx, { ...of, paid }, at, actor);
   const { id, status, version } = paid.subscription;

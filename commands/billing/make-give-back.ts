@@ -33,7 +33,7 @@ export async function makeGiveBack(
     if (!(await saveMade(tx, giveBackId, { providerId: made.id, now: at.now }))) return "repeat";
     const book = owed.way === "balance" ? creditGiven : refundMade;
     // Of a refund the provider tells too, and whoever hears of it first has booked it (`book-staff-refund.ts`).
-    await post(tx, book(owed.orderId, made.id, owed.amount), at);
+    await post(tx, book(owed, made.id, owed.amount), at);
     await recordChange(
       tx,
       {

@@ -13,7 +13,7 @@ import {
   type ChangedOfChange,
 } from "#core/billing/plan-change-moves.ts";
 import type { OwnStep } from "#core/billing/plan-change-step.ts";
-import { creditPaid } from "#core/billing/ledger.ts";
+import { creditPaid, toOrder } from "#core/billing/ledger.ts";
 import type { PagePayment, PriceChangeState } from "#core/billing/price-changes.ts";
 import type { MachineSize, Quote } from "#core/billing/quote.ts";
 import type { Event } from "#core/contracts/events.ts";
@@ -26,7 +26,7 @@ import type { Tx } from "#db/client.ts";
 import { resizeReservation } from "#db/hosts/capacity.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
-import { orderIdOfVm } from "#db/orders/orders.ts";
+import { loadOrder, orderIdOfVm } from "#db/orders/orders.ts";
 import { finishAction, startWaiting } from "#db/vms/actions.ts";
 import { saveSize, type VmRow } from "#db/vms/vms.ts";
 
@@ -237,8 +237,9 @@ async function bookPage(
 ): Promise<void> {
   if (payment === null) return;
   const orderId = await orderIdOfVm(tx, vmId);
-  if (orderId === undefined) throw new Error(`change ${id} was paid for no order`);
-  await post(tx, creditPaid(orderId, payment.id, payment.amount), at);
+  const order = orderId === undefined ? undefined : await loadOrder(tx, orderId);
+  if (!order) throw new Error(`change ${id} was paid for no order`);
+  await post(tx, creditPaid(toOrder(order), payment.id, payment.amount), at);
 }
 
 export async function noteGivenBack(tx: Tx, found: Found, at: At): Promise<void> {

@@ -97,7 +97,7 @@ async function settle(deps: Deps, seen: Loss): Promise<boolean> {
  */
 async function takeInForgotten(
   tx: Tx,
-  { id: lossId, vmId, orderId }: Loss,
+  { id: lossId, vmId, orderId, accountId }: Loss,
   periods: readonly PaidPeriod[],
   at: { now: Date; newId: () => string },
 ): Promise<void> {
@@ -116,6 +116,6 @@ async function takeInForgotten(
     await insertGiveBack(tx, row, at.now);
     await saveMade(tx, id, { providerId, now: at.now });
     const book = way === "balance" ? creditGiven : refundMade;
-    await post(tx, book(orderId, providerId, amount), at);
+    await post(tx, book({ accountId, orderId }, providerId, amount), at);
   }
 }

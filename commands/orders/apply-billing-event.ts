@@ -1,6 +1,11 @@
+import { toOrder, type BookedTo } from "#core/billing/ledger.ts";
+import { loadOrder } from "#db/orders/orders.ts";
+import { recordChange } from "#db/record-change.ts";
+import { bookInvoice } from "#commands/billing/book-invoice.ts";
 import {
   ForeignCurrency,
   NO_CARD,
+  type InvoiceState,
   type NamedBy,
   type RefundState,
   UnknownToProvider,
@@ -55,6 +60,7 @@ export async function applyBillingEvent(
   | "given_back"
   | "not_paid"
   | "card_changed"
+  | "bill_booked"
   | "ignored"
   | "unhandled"
   | "known"
@@ -89,6 +95,9 @@ async function look(deps: Deps, delivery: Taken, order: Order | undefined) {
     : await unlessForeign(deps, findSubject(deps, delivery));
   if (subject && "card" in subject && subject.card !== undefined)
     return applyCard(deps, delivery, subject.card);
+  const bill = subject !== undefined && "bill" in subject ? subject.bill : undefined;
+  const to = bill && (await booksOf(deps, undefined, bill));
+  if (bill !== undefined && to !== undefined) return bookBill(deps, delivery, { to, bill });
   return subject === undefined || subject.orderId === undefined
     ? leave(deps, delivery, subject?.named)
     : followProvider(deps, subject.orderId, { ...subject, ...claimOf(deps, delivery) });
@@ -113,6 +122,32 @@ function ringForPage(deps: Deps, delivery: Taken, vmId: string): Promise<"change
     if (!(await claim(tx))) return "repeat";
     await ringForChange(tx, vmId, at, actor);
     return "change_rung";
+  });
+}
+
+/** An invoice of an account that is for no order: what staff have asked for in the dashboard, say. */
+function bookBill(
+  deps: Deps,
+  delivery: Taken,
+  { to, bill }: { to: BookedTo; bill: InvoiceState },
+): Promise<"bill_booked" | "unchanged" | "repeat"> {
+  const { actor, claim } = claimOf(deps, delivery);
+  const at = stamp(deps);
+  return inTransaction(deps.db, async (tx) => {
+    if (!(await claim(tx))) return "repeat";
+    if ((await bookInvoice(tx, to, bill, at)) === "unchanged") return "unchanged";
+    await recordChange(
+      tx,
+      {
+        actor,
+        action: "account.book_invoice",
+        subject: { kind: "account", id: to.accountId },
+        detail: { invoice_id: bill.id, minor: bill.paid.minor.toString() },
+        events: [],
+      },
+      at,
+    );
+    return "bill_booked";
   });
 }
 
@@ -202,9 +237,26 @@ async function applyRefund(
   if (nothingToDo) return setAside(deps, delivery, "ignored");
   const named = await refundNamedBy(deps, refund);
   const orderId = await orderNamed(deps, named);
-  if (orderId === undefined) return leave(deps, delivery, named);
-  const apply = byStaff ? bookStaffRefund : reverseRefund;
-  return apply(deps, orderId, { ...refund, amount: refund.amount }, claimOf(deps, delivery));
+  const booked = { ...refund, amount: refund.amount };
+  const claim = claimOf(deps, delivery);
+  if (orderId !== undefined && !byStaff) return reverseRefund(deps, orderId, booked, claim);
+  const to = await booksOf(deps, orderId, named);
+  return to === undefined ? leave(deps, delivery, named) : bookStaffRefund(deps, to, booked, claim);
+}
+
+/** In whose books it is: an order's account, or the customer's own where it is of none, and of no subscription. */
+async function booksOf(
+  deps: Deps,
+  orderId: string | undefined,
+  { subscriptionId, customerId }: NamedBy,
+): Promise<BookedTo | undefined> {
+  if (orderId !== undefined) {
+    const order = await loadOrder(deps.db, orderId);
+    return order && toOrder(order);
+  }
+  if (subscriptionId !== null || customerId === null) return undefined;
+  const holder = await holderOf(deps.db, customerId);
+  return holder && { accountId: holder.accountId, orderId: null };
 }
 
 /** A refund names its order, or is found by what its payment paid. */

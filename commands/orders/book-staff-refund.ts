@@ -1,4 +1,4 @@
-import { refundMade, refundReversed } from "#core/billing/ledger.ts";
+import { refundMade, refundReversed, type BookedTo } from "#core/billing/ledger.ts";
 import type { BookedRefund } from "#core/billing/payments.ts";
 import type { Tx } from "#db/client.ts";
 import { post } from "#db/billing/ledger.ts";
@@ -16,22 +16,23 @@ import { stamp, type Deps } from "#commands/deps.ts";
  */
 export async function bookStaffRefund(
   deps: Pick<Deps, "db" | "clock" | "ids" | "log">,
-  orderId: string,
+  to: BookedTo,
   refund: BookedRefund,
   by: { actor: Actor; claim: (tx: Tx) => Promise<boolean> },
 ): Promise<"refund_booked" | "refund_reversed" | "unchanged" | "repeat"> {
   if (refund.status === "pending") throw new Error(`refund ${refund.id} is ${refund.status}`);
   const at = stamp(deps);
+  const kind = to.orderId === null ? "account" : "order";
   const outcome = await inTransaction(deps.db, async (tx) => {
     if (!(await by.claim(tx))) return "repeat";
-    const done = await bookAsItIs(tx, orderId, refund, at);
+    const done = await bookAsItIs(tx, to, refund, at);
     if (done === "unchanged") return done;
     await recordChange(
       tx,
       {
         actor: by.actor,
-        action: done === "refund_booked" ? "order.book_refund" : "order.reverse_refund",
-        subject: { kind: "order", id: orderId },
+        action: `${kind}.${done === "refund_booked" ? "book_refund" : "reverse_refund"}`,
+        subject: { kind, id: to.orderId ?? to.accountId },
         detail: { refund_id: refund.id, minor: refund.amount.minor.toString() },
         events: [],
       },
@@ -41,20 +42,24 @@ export async function bookStaffRefund(
   });
   // Nobody tries it again by itself: the customer has not got what staff promised.
   if (outcome === "refund_reversed")
-    deps.log.error("staff_refund.sent_back", { order_id: orderId, refund_id: refund.id });
+    deps.log.error("staff_refund.sent_back", {
+      account_id: to.accountId,
+      order_id: to.orderId,
+      refund_id: refund.id,
+    });
   return outcome;
 }
 
 async function bookAsItIs(
   tx: Tx,
-  orderId: string,
+  to: BookedTo,
   refund: BookedRefund,
   at: { now: Date; newId: () => string },
 ): Promise<"refund_booked" | "refund_reversed" | "unchanged"> {
   const { id, amount, fromCredit } = refund;
   // Also for one that failed: whoever looked before it did, and comes to book it later, finds it booked.
-  const made = await post(tx, refundMade(orderId, id, amount, fromCredit), at);
+  const made = await post(tx, refundMade(to, id, amount, fromCredit), at);
   if (refund.status !== "failed") return made === "posted" ? "refund_booked" : "unchanged";
-  const reversed = await post(tx, refundReversed(orderId, id, amount, fromCredit), at);
+  const reversed = await post(tx, refundReversed(to, id, amount, fromCredit), at);
   return reversed === "posted" ? "refund_reversed" : "unchanged";
 }

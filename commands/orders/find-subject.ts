@@ -13,9 +13,15 @@ import type { Deps } from "#commands/deps.ts";
 
 /** What a delivery leads to, when it is not `orderOfSession`. Without an order: a card that somebody saved, or what it names instead. */
 export type Subject =
-  | { orderId: string; invoice?: InvoiceState; named?: never; card?: never }
-  | { orderId?: never; card: { customerId: string; pageId: string | null }; named?: never }
-  | { orderId?: never; named: NamedBy; card?: never };
+  | { orderId: string; invoice?: InvoiceState; named?: never; card?: never; bill?: never }
+  | {
+      orderId?: never;
+      card: { customerId: string; pageId: string | null };
+      named?: never;
+      bill?: never;
+    }
+  /** `bill`: it is an invoice. */
+  | { orderId?: never; named: NamedBy; card?: never; bill?: InvoiceState };
 
 /** The order that is paid at the session that the delivery is about, as far as we know of one. */
 export const orderOfSession = async (
@@ -57,7 +63,7 @@ export async function findSubject(deps: Deps, delivery: InboxEntry): Promise<Sub
     case "invoice": {
       const invoice = await payments.fetchInvoice(id);
       const orderId = await orderNamed(deps, invoice);
-      if (orderId === undefined) return { named: invoice };
+      if (orderId === undefined) return { named: invoice, bill: invoice };
       if (invoice.subscriptionId !== null)
         await attachPayment(deps, orderId, invoice.subscriptionId);
       return { orderId, invoice };

@@ -1,3 +1,4 @@
+import { toOrder } from "#core/billing/ledger.ts";
 import { lastPaidBefore } from "#core/billing/dunning.ts";
 import { endAtProvider } from "#core/billing/end-at-provider.ts";
 import { entitledUntil } from "#core/billing/entitlement.ts";
@@ -146,7 +147,7 @@ async function bookPayment(
   at: { now: Date; newId: () => string },
   actor: Actor,
 ): Promise<void> {
-  if ((await bookInvoice(tx, order, invoice, at)) !== "posted" || invoice.isFirst) return;
+  if ((await bookInvoice(tx, toOrder(order), invoice, at)) !== "posted" || invoice.isFirst) return;
   const endedAt = await endOfSold(tx, order, invoice);
   if (endedAt === undefined || !hasCrossed(invoice, endedAt)) return;
   const invoiceId = await saveCrossed(tx, invoice.id, endedAt);

@@ -1,3 +1,4 @@
+import { toOrder } from "#core/billing/ledger.ts";
 import { entitledUntil } from "#core/billing/entitlement.ts";
 import type { CheckoutState } from "#core/billing/payments.ts";
 import { decideConfirmPayment, moveOrder, type OrderRefusal } from "#core/orders/decide-order.ts";
@@ -40,7 +41,7 @@ export async function fulfilOrder(
   if (!checkout.invoice)
     throw new Error(`checkout ${checkout.id} is paid and shows no invoice yet`);
   const [, held, plan] = await together([
-    bookInvoice(tx, order, checkout.invoice, at),
+    bookInvoice(tx, toOrder(order), checkout.invoice, at),
     heldReservation(tx, order.vmId),
     loadPlan(tx, order),
   ]);

@@ -1,4 +1,4 @@
-import { creditGiven, refundMade } from "#core/billing/ledger.ts";
+import { creditGiven, refundMade, toOrder } from "#core/billing/ledger.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import { endAndSettle } from "#commands/billing/cancel-subscription.ts";
 import { post } from "#db/billing/ledger.ts";
@@ -43,8 +43,8 @@ export async function refundOrder(
     ]);
     if (!moved.ok || moved.value.events.length === 0) return "not_due";
     await saveOrder(tx, moved.value.order);
-    if (credit) await post(tx, creditGiven(orderId, credit.id, credit.amount), at);
-    if (refund.amount) await post(tx, refundMade(orderId, refund.id, refund.amount), at);
+    if (credit) await post(tx, creditGiven(toOrder(locked), credit.id, credit.amount), at);
+    if (refund.amount) await post(tx, refundMade(toOrder(locked), refund.id, refund.amount), at);
     await recordChange(
       tx,
       {

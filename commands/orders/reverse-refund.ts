@@ -1,4 +1,4 @@
-import { refundReversed } from "#core/billing/ledger.ts";
+import { refundReversed, toOrder } from "#core/billing/ledger.ts";
 import type { BookedRefund } from "#core/billing/payments.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
 import { isPosted, post } from "#db/billing/ledger.ts";
@@ -32,7 +32,7 @@ export async function reverseRefund(
       await saveOrder(tx, order);
       return "unchanged";
     }
-    if ((await post(tx, refundReversed(orderId, refund.id, refund.amount), at)) === "repeat")
+    if ((await post(tx, refundReversed(toOrder(order), refund.id, refund.amount), at)) === "repeat")
       return "unchanged";
     const moved = moveOrder(order, "fail_refund", [
       { name: "order.refund_failed.v1", data: { orderId } },

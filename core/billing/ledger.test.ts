@@ -2,14 +2,21 @@ import fc from "fast-check";
 import { expect, test } from "vitest";
 import { CURRENCIES } from "#core/currencies.ts";
 import type { Money } from "#core/money.ts";
-import { creditGiven, paymentReceived, refundMade, refundReversed } from "./ledger.ts";
+import {
+  creditGiven,
+  type BookedTo,
+  paymentReceived,
+  refundMade,
+  refundReversed,
+} from "./ledger.ts";
 
+const to = (orderId: string) => ({ accountId: "a", orderId });
 const money = fc.record({
   minor: fc.bigInt({ min: 1n, max: 10n ** 15n }),
   currency: fc.constantFrom(...CURRENCIES),
 });
-const byCard = (orderId: string, invoiceId: string, paid: Money) =>
-  paymentReceived(orderId, invoiceId, { paid, fromCredit: { ...paid, minor: 0n } });
+const byCard = (of: BookedTo, invoiceId: string, paid: Money) =>
+  paymentReceived(of, invoiceId, { paid, fromCredit: { ...paid, minor: 0n } });
 
 test.each([
   { name: "a payment", make: byCard },
@@ -19,7 +26,7 @@ test.each([
 ])("$name sums to zero in its currency, whatever the amount", ({ make }) => {
   fc.assert(
     fc.property(money, (amount) => {
-      const { entries } = make("order", "reference", amount);
+      const { entries } = make(to("order"), "reference", amount);
       expect(entries.reduce((sum, e) => sum + e.minor, 0n)).toBe(0n);
       expect(entries.every((e) => e.currency === amount.currency)).toBe(true);
     }),
@@ -37,10 +44,10 @@ test.each([
   },
   { make: creditGiven, kind: "credit", debit: "customer_revenue", credit: "customer_credit" },
 ])("a $kind moves money to $debit from $credit", ({ make, kind, debit, credit }) => {
-  expect(make("order", "reference", { minor: 500n, currency: "eur" })).toEqual({
+  expect(make(to("order"), "reference", { minor: 500n, currency: "eur" })).toEqual({
     kind,
     reference: "reference",
-    orderId: "order",
+    ...to("order"),
     entries: [
       { account: debit, minor: 500n, currency: "eur" },
       { account: credit, minor: -500n, currency: "eur" },
@@ -51,9 +58,9 @@ test.each([
 test("a refund that came back leaves the money with the provider, and none given back", () => {
   const paid = { minor: 500n, currency: "usd" } as const;
   const entries = [
-    byCard("o", "in_1", paid),
-    refundMade("o", "re_1", paid),
-    refundReversed("o", "re_1", paid),
+    byCard(to("o"), "in_1", paid),
+    refundMade(to("o"), "re_1", paid),
+    refundReversed(to("o"), "re_1", paid),
   ].flatMap((t) => t.entries);
   const balance = (account: string) =>
     entries.filter((e) => e.account === account).reduce((sum, e) => sum + e.minor, 0n);
@@ -63,7 +70,7 @@ test("a refund that came back leaves the money with the provider, and none given
 
 test("a payment and its refund leave nothing with the provider", () => {
   const paid = { minor: 500n, currency: "usd" } as const;
-  const entries = [byCard("o", "in_1", paid), refundMade("o", "re_1", paid)].flatMap(
+  const entries = [byCard(to("o"), "in_1", paid), refundMade(to("o"), "re_1", paid)].flatMap(
     (t) => t.entries,
   );
   const balance = (account: string) =>
@@ -79,7 +86,10 @@ test.each([
   { name: "a debt of the balance asked for with it", paid: 540n, fromCredit: -40n },
 ])("an invoice that is paid with $name is worth what it comes to", ({ paid, fromCredit }) => {
   const of = (minor: bigint) => ({ minor, currency: "eur" }) as const;
-  const { entries } = paymentReceived("o", "in_1", { paid: of(paid), fromCredit: of(fromCredit) });
+  const { entries } = paymentReceived(to("o"), "in_1", {
+    paid: of(paid),
+    fromCredit: of(fromCredit),
+  });
   const sum = (account: string) =>
     entries.filter((e) => e.account === account).reduce((all, e) => all + e.minor, 0n);
   expect([sum("customer_revenue"), sum("stripe_balance"), sum("customer_credit")]).toEqual([
@@ -101,12 +111,12 @@ test("6a 2: a refund that the customer's credit had already costs us nothing, an
           .reduce((sum, entry) => sum + entry.minor, 0n),
       ]),
     );
-  expect(balances(refundMade("o", "re_1", refunded, 650n))).toEqual({
+  expect(balances(refundMade(to("o"), "re_1", refunded, 650n))).toEqual({
     stripe_balance: -700n,
     customer_refunds: 50n,
     customer_credit: 650n,
   });
-  expect(balances(refundReversed("o", "re_1", refunded, 650n))).toEqual({
+  expect(balances(refundReversed(to("o"), "re_1", refunded, 650n))).toEqual({
     stripe_balance: 700n,
     customer_refunds: -50n,
     customer_credit: -650n,

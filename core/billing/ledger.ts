@@ -21,9 +21,16 @@ export type LedgerTransaction = Readonly<{
   kind: LedgerKind;
   /** What caused it at the provider (the id of an invoice, a refund or a balance's transaction): one transaction for each, ever. */
   reference: string;
-  orderId: string;
   entries: readonly LedgerEntry[];
-}>;
+}> &
+  BookedTo;
+
+/** Whose money it is; and what for, if an order led to that. */
+export type BookedTo = Readonly<{ accountId: string; orderId: string | null }>;
+export const toOrder = ({ id, accountId }: { id: string; accountId: string }): BookedTo => ({
+  accountId,
+  orderId: id,
+});
 
 const move = (m: Money, debit: LedgerAccount, credit: LedgerAccount): readonly LedgerEntry[] => [
   { account: debit, minor: m.minor, currency: m.currency },
@@ -35,13 +42,14 @@ const move = (m: Money, debit: LedgerAccount, credit: LedgerAccount): readonly L
  * was taken with it.
  */
 export const paymentReceived = (
-  orderId: string,
+  to: BookedTo,
   invoiceId: string,
   by: { paid: Money; fromCredit: Money },
 ): LedgerTransaction => ({
   kind: "payment",
   reference: invoiceId,
-  orderId,
+  accountId: to.accountId,
+  orderId: to.orderId,
   entries: [
     ...move(by.paid, "stripe_balance", "customer_revenue"),
     ...move(by.fromCredit, "customer_credit", "customer_revenue"),
@@ -52,22 +60,24 @@ export const paymentReceived = (
  * What a change of price comes to is paid on a page before the change is made: it is credit, until the change's invoice takes it. What
  * of it goes back is taken out of credit again.
  */
-export const creditPaid = (orderId: string, paymentId: string, paid: Money): LedgerTransaction => ({
+export const creditPaid = (to: BookedTo, paymentId: string, paid: Money): LedgerTransaction => ({
   kind: "payment",
   reference: paymentId,
-  orderId,
+  accountId: to.accountId,
+  orderId: to.orderId,
   entries: move(paid, "stripe_balance", "customer_credit"),
 });
 
 /** Time that was paid for and could not be used becomes credit, which pays the customer's next invoices. */
 export const creditGiven = (
-  orderId: string,
+  to: BookedTo,
   transactionId: string,
   credit: Money,
 ): LedgerTransaction => ({
   kind: "credit",
   reference: transactionId,
-  orderId,
+  accountId: to.accountId,
+  orderId: to.orderId,
   entries: move(credit, "customer_revenue", "customer_credit"),
 });
 
@@ -78,14 +88,15 @@ const shares = ({ minor, currency }: Money, fromCredit: bigint) => ({
 });
 
 export const refundMade = (
-  orderId: string,
+  to: BookedTo,
   refundId: string,
   refunded: Money,
   fromCredit = 0n,
 ): LedgerTransaction => ({
   kind: "refund",
   reference: refundId,
-  orderId,
+  accountId: to.accountId,
+  orderId: to.orderId,
   entries: [
     ...move(shares(refunded, fromCredit).cost, "customer_refunds", "stripe_balance"),
     ...move(shares(refunded, fromCredit).credit, "customer_credit", "stripe_balance"),
@@ -94,14 +105,15 @@ export const refundMade = (
 
 /** The bank sent the refund back: the money is with us again, and owed. */
 export const refundReversed = (
-  orderId: string,
+  to: BookedTo,
   refundId: string,
   refunded: Money,
   fromCredit = 0n,
 ): LedgerTransaction => ({
   kind: "refund_reversal",
   reference: refundId,
-  orderId,
+  accountId: to.accountId,
+  orderId: to.orderId,
   entries: [
     ...move(shares(refunded, fromCredit).cost, "stripe_balance", "customer_refunds"),
     ...move(shares(refunded, fromCredit).credit, "stripe_balance", "customer_credit"),

@@ -34,7 +34,8 @@ const MAIL_VALUES = {
   invoice_paid: z.object({
     number: z.string().nullable(),
     amount: money,
-    hostname: z.string(),
+    /** null: it is for no server. */
+    hostname: z.string().nullable(),
     url: z.string().nullable(),
   }),
   payment_failed: z.object({

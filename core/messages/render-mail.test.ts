@@ -57,7 +57,7 @@ const SAMPLES: Readonly<Record<FilledLetter["kind"], readonly unknown[]>> = {
   ],
   invoice_paid: [
     { number: "B-0001", amount: usd("1500"), hostname: VM.hostname, url: PAGE },
-    { number: null, amount: { minor: "5", currency: "eur" }, hostname: VM.hostname, url: null },
+    { number: null, amount: { minor: "5", currency: "eur" }, hostname: null, url: null },
   ],
   payment_failed: [
     { number: "B-0002", due: usd("1500"), hostname: VM.hostname, url: PAGE, stopsAt: AT },

@@ -33,7 +33,7 @@ export async function loadCrossed(db: Db | Tx, id: string): Promise<CrossedPayme
   const [row] = await db
     .select({
       invoiceId: invoices.providerId,
-      orderId: invoices.orderId,
+      orderId: orders.id,
       vmId: vms.id,
       endedAt: invoices.crossedEndAt,
     })

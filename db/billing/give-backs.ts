@@ -14,20 +14,26 @@ export type GiveBack = Owed &
     /** As its order has it, whether it was made or not. */
     vmId: string;
     orderId: string;
+    /** Its order's. */
+    accountId: string;
     providerId: string | null;
   }>;
 
 /** `vmId` is null where none was made. */
 export async function insertGiveBack(
   tx: Tx,
-  { amount, ...row }: Omit<GiveBack, "providerId" | "vmId"> & { vmId: string | null },
+  { amount, ...row }: Omit<GiveBack, "providerId" | "vmId" | "accountId"> & { vmId: string | null },
   now: Date,
 ): Promise<void> {
   const { minor: amountMinor, currency } = amount;
   await tx.insert(giveBacks).values({ ...row, amountMinor, currency, createdAt: now });
 }
 
-const giveBackFromRow = (row: typeof giveBacks.$inferSelect, vmId: string): GiveBack => ({
+const giveBackFromRow = (
+  row: typeof giveBacks.$inferSelect,
+  { vmId, accountId }: { vmId: string; accountId: string },
+): GiveBack => ({
+  accountId,
   id: row.id,
   lossId: row.lossId,
   vmId,
@@ -43,11 +49,11 @@ const giveBackFromRow = (row: typeof giveBacks.$inferSelect, vmId: string): Give
 
 export async function loadGiveBack(db: Db, id: string): Promise<GiveBack | undefined> {
   const [row] = await db
-    .select({ owed: giveBacks, vmId: orders.vmId })
+    .select({ owed: giveBacks, vmId: orders.vmId, accountId: orders.accountId })
     .from(giveBacks)
     .innerJoin(orders, eq(orders.id, giveBacks.orderId))
     .where(eq(giveBacks.id, id));
-  return row && giveBackFromRow(row.owed, row.vmId);
+  return row && giveBackFromRow(row.owed, row);
 }
 
 /** Writes down how the provider calls it. false: that is written already. */

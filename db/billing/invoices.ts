@@ -12,7 +12,8 @@ export type Invoice = Readonly<
   Omit<InvoiceState, keyof NamedBy | "id" | "fromCredit" | "isFirst"> & {
     id: string;
     accountId: string;
-    orderId: string;
+    /** null: it is for no order. */
+    orderId: string | null;
     providerId: string;
     /** What went back of it, or is to: as credit or to where it came from. What an order or staff gave back is not in it. */
     givenBack: Money;
@@ -60,7 +61,7 @@ export async function lastPaymentAt(tx: Tx, accountId: string): Promise<Date | n
 /** Keeps an invoice as the provider showed it. One that is paid or void stays so: an older look changes nothing. */
 export async function saveInvoice(
   tx: Tx,
-  owner: { id: string; accountId: string; orderId: string },
+  owner: { id: string; accountId: string; orderId: string | null },
   state: InvoiceState,
 ): Promise<void> {
   await invoiceSaved(tx, {
@@ -144,20 +145,25 @@ export async function loadInvoice(db: Db, id: string): Promise<Invoice | undefin
   return row && invoiceFromRow(row);
 }
 
-/** An invoice with what it bills: the VM's name, and when that stops if nothing is paid. */
-export type BilledInvoice = Readonly<{ invoice: Invoice; hostname: string; stopsAt: Date }>;
+/** An invoice with what it bills: the VM's name, and when that stops if nothing is paid; null: it is for none. */
+export type BilledInvoice = Readonly<{
+  invoice: Invoice;
+  vm: Readonly<{ hostname: string; stopsAt: Date }> | null;
+}>;
 
 /** A provider's invoice that we hold. */
 export async function findInvoice(db: Db, providerId: string): Promise<BilledInvoice | undefined> {
   const [row] = await db
     .select({ ...READ, hostname: orders.hostname, service: services })
     .from(invoices)
-    .innerJoin(orders, eq(orders.id, invoices.orderId))
-    .innerJoin(services, eq(services.vmId, orders.vmId))
+    .leftJoin(orders, eq(orders.id, invoices.orderId))
+    .leftJoin(services, eq(services.vmId, orders.vmId))
     .where(eq(invoices.providerId, providerId));
   if (row === undefined) return undefined;
   const { hostname, service } = row;
-  return { invoice: invoiceFromRow(row), hostname, stopsAt: hostStopsAt(service) };
+  const vm =
+    hostname === null || service === null ? null : { hostname, stopsAt: hostStopsAt(service) };
+  return { invoice: invoiceFromRow(row), vm };
 }
 
 /** What was sent for a VM and is not paid, the newest first; undefined: nothing. */

@@ -10,11 +10,12 @@ export async function post(
   transaction: LedgerTransaction,
   at: { now: Date; newId: () => string },
 ): Promise<"posted" | "repeat"> {
-  const { kind, reference, orderId, entries } = transaction;
+  const { kind, reference, accountId, orderId, entries } = transaction;
   const rows = await posted(tx, {
     id: at.newId(),
     kind,
     reference,
+    accountId,
     orderId,
     now: at.now,
     entryIds: entries.map(() => at.newId()),
@@ -25,7 +26,7 @@ export async function post(
   return rows.length === 0 ? "repeat" : "posted";
 }
 
-type Posting = Pick<LedgerTransaction, "kind" | "reference" | "orderId"> & {
+type Posting = Pick<LedgerTransaction, "kind" | "reference" | "accountId" | "orderId"> & {
   id: string;
   now: Date;
   entryIds: readonly string[];
@@ -43,6 +44,7 @@ const posted = prepared("posted", (db, at: Slots<Posting>) => {
         id: at.id,
         kind: at.kind,
         reference: at.reference,
+        accountId: at.accountId,
         orderId: at.orderId,
         createdAt: at.now,
       })

@@ -8,7 +8,14 @@ import { vms } from "#db/schema/vms.ts";
 
 /** A loss that is not settled, with what pays for its VM. */
 export type Loss = LossToSettle &
-  Readonly<{ id: string; vmId: string; orderId: string; subscriptionId: string | null }>;
+  Readonly<{
+    id: string;
+    vmId: string;
+    orderId: string;
+    /** Its order's. */
+    accountId: string;
+    subscriptionId: string | null;
+  }>;
 
 /**
  * A VM is lost. One whose loss is open already stays as it is, and so does one that no order led to: what is given back is given
@@ -45,6 +52,7 @@ const unsettled = (db: Db | Tx) =>
       settledUntil: losses.settledUntil,
       presence: vms.presence,
       orderState: orders.state,
+      accountId: orders.accountId,
       paidUntil: services.entitledUntil,
     })
     .from(losses)

@@ -670,9 +670,8 @@ export const invoices = pgTable(
     accountId: uuid("account_id")
       .notNull()
       .references(() => accounts.id),
-    orderId: uuid("order_id")
-      .notNull()
-      .references(() => orders.id),
+    /** null: it is for no order. */
+    orderId: uuid("order_id").references(() => orders.id),
     providerId: text("provider_id").notNull(),
     number: text("number"),
     status: text("status").notNull(),
@@ -739,14 +738,18 @@ export const ledgerTransactions = pgTable(
     id: uuid("id").primaryKey(),
     kind: ledgerKind("kind").notNull(),
     reference: text("reference").notNull(),
-    orderId: uuid("order_id")
+    /** A trigger fills it in by the order, for a function of the release before. */
+    accountId: uuid("account_id")
       .notNull()
-      .references(() => orders.id),
+      .references(() => accounts.id),
+    /** null: it is for no order. */
+    orderId: uuid("order_id").references(() => orders.id),
     createdAt: instant("created_at").notNull(),
   },
   (t) => [
     uniqueIndex("ledger_transactions_reference_key").on(t.kind, t.reference),
     index("ledger_transactions_order_idx").on(t.orderId),
+    index("ledger_transactions_account_idx").on(t.accountId, t.id),
   ],
 );
 

@@ -262,7 +262,7 @@ export const ROWS = {
     id: z.string(),
     kind: z.string(),
     reference: z.string(),
-    order_id: z.string(),
+    order_id: z.string().nullable(),
   }),
   ledger_entries: z.object({
     id: z.string(),

@@ -7,7 +7,9 @@ import { Instant } from "#core/contracts/values.ts";
 export const InvoiceView = z
   .object({
     id: idOut("invoice"),
-    orderId: idOut("order"),
+    orderId: idOut("order")
+      .nullable()
+      .openapi({ description: "null: it is for none of your orders." }),
     number: z.string().nullable(),
     status: z.string(),
     total: MoneyView,

@@ -161,7 +161,9 @@ export const ENGLISH: Letters = {
   invoice_paid: ({ number, amount, hostname, url }, { formats }) => ({
     subject: number === null ? "Your payment" : `Invoice ${number} is paid`,
     blocks: [
-      text(`We have received ${formats.money(amount)} for ${hostname}. Thank you.`),
+      text(
+        `We have received ${formats.money(amount)}${hostname === null ? "" : ` for ${hostname}`}. Thank you.`,
+      ),
       ...(url === null ? [] : [text("The invoice:"), link(url)]),
     ],
   }),

@@ -169,7 +169,9 @@ export const RUSSIAN: Letters = {
   invoice_paid: ({ number, amount, hostname, url }, { formats }) => ({
     subject: number === null ? "Ваш платёж" : `Счёт ${number} оплачен`,
     blocks: [
-      text(`Мы получили ${formats.money(amount)} за ${hostname}. Спасибо.`),
+      text(
+        `Мы получили ${formats.money(amount)}${hostname === null ? "" : ` за ${hostname}`}. Спасибо.`,
+      ),
       ...(url === null ? [] : [text("Счёт:"), link(url)]),
     ],
   }),

@@ -1,3 +1,4 @@
+import { toOrder } from "#core/billing/ledger.ts";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { bookInvoice } from "#commands/billing/book-invoice.ts";
@@ -39,7 +40,7 @@ async function book(invoice: InvoiceState) {
   const order = await loadOrder(cp.deps.db, orderId);
   if (order === undefined) throw new Error("the order vanished");
   const at = { now: cp.clock.now(), newId: () => v7() };
-  return inTransaction(cp.deps.db, (tx) => bookInvoice(tx, order, invoice, at));
+  return inTransaction(cp.deps.db, (tx) => bookInvoice(tx, toOrder(order), invoice, at));
 }
 const entriesOf = (invoice: InvoiceState) =>
   cp.rows(

@@ -1,3 +1,5 @@
+import { loadOrder } from "#db/orders/orders.ts";
+import { toOrder } from "#core/billing/ledger.ts";
 import { v7 } from "uuid";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { bookStaffRefund } from "#commands/orders/book-staff-refund.ts";
@@ -86,7 +88,12 @@ describe("a refund that staff make in Stripe's dashboard", () => {
       stripe_balance: 500,
     });
     expect(cp.log.errors).toEqual([
-      { event: "staff_refund.sent_back", order_id: orderId, refund_id: refund },
+      {
+        event: "staff_refund.sent_back",
+        account_id: expect.any(String),
+        order_id: orderId,
+        refund_id: refund,
+      },
     ]);
     expect(await audited("order.reverse_refund")).toHaveLength(1);
     expect(await cp.rows("select state from orders where id = $1", orderId)).toEqual([
@@ -102,8 +109,10 @@ describe("a refund that staff make in Stripe's dashboard", () => {
     cp.clock.advanceMinutes(2);
     cp.stripe.standIn.runDue();
     await cp.pump();
+    const order = await loadOrder(cp.deps.db, orderId);
+    if (!order) throw new Error("the order vanished");
     const by = { actor: { kind: "provider", id: "evt_late" }, claim: async () => true } as const;
-    expect(await bookStaffRefund(cp.deps, orderId, refund, by)).toBe("unchanged");
+    expect(await bookStaffRefund(cp.deps, toOrder(order), refund, by)).toBe("unchanged");
     expect(await balances(orderId)).toMatchObject({ customer_refunds: 0, stripe_balance: 500 });
   });
 

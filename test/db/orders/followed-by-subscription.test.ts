@@ -1,5 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { showInvoices } from "#commands/billing/show-invoices.ts";
+import { FILLERS } from "#commands/fill-mail.ts";
 import { createMeasure } from "#commands/measure.ts";
+import { sendDueMails } from "#commands/messages/send-mail.ts";
 import { PROVIDER_EVENTS } from "#core/billing/payments.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { anActiveVm, aPaidOrder, aWorld, MONTH, type World } from "#test/harness/world.ts";
@@ -134,5 +137,67 @@ describe("what leads to no order", () => {
     await byHand(id);
     expect(await unhandled()).toEqual([]);
     expect(told()).toBe(0);
+  });
+});
+
+/* 7a: invoices and ledger name an account, and an order only where there is one. */
+describe("an invoice of a customer of ours that is for no order", () => {
+  /** On a page that staff made in the dashboard. */
+  async function billed(amount: number) {
+    const { dashboard, standIn } = cp.stripe;
+    const { url } = await dashboard.checkout.sessions.create({
+      mode: "payment",
+      customer: String(standIn.store.all("customer")[0]?.id),
+      success_url: "https://example.test/done",
+      invoice_creation: { enabled: true },
+      line_items: [
+        {
+          quantity: 1,
+          price_data: { currency: "usd", unit_amount: amount, product_data: { name: "A cable" } },
+        },
+      ],
+    });
+    expect(await cp.stripe.pay(url ?? "")).toBe(303);
+    await cp.pump();
+    return standIn.store.all("invoice").at(-1)?.id;
+  }
+  const books = () =>
+    cp.rows(
+      `select t.kind, t.order_id, t.account_id, e.account, e.amount_minor::int as minor from ledger_transactions t
+        join ledger_entries e on e.transaction_id = t.id where t.order_id is null order by t.id, e.account::text`,
+    );
+
+  test("is in the customer's books, is shown to them and mailed, and is nobody's riddle", async () => {
+    await anActiveVm(cp, world);
+    const { accountId } = world.buyer;
+    const id = await billed(1250);
+    const of = { kind: "payment", order_id: null, account_id: accountId };
+    expect(await books()).toEqual([
+      { ...of, account: "customer_revenue", minor: -1250 },
+      { ...of, account: "stripe_balance", minor: 1250 },
+    ]);
+    expect(await unhandled()).toEqual([]);
+    const page = { limit: 10, cursor: null };
+    const [shown] = (await showInvoices(cp.deps, world.buyer, page)).items;
+    expect(shown).toMatchObject({ providerId: id, orderId: null, status: "paid" });
+    await sendDueMails(cp.deps, FILLERS);
+    expect(cp.mails.map(({ text }) => text)).toContainEqual(
+      expect.stringContaining("We have received US$12.50. Thank you."),
+    );
+  });
+
+  test("and that they give back there is booked as given back, once", async () => {
+    await anActiveVm(cp, world);
+    await billed(1250);
+    const intent = cp.stripe.standIn.store.all("payment_intent").at(-1)?.id ?? "";
+    await cp.stripe.dashboard.refunds.create({ payment_intent: intent });
+    await cp.pump();
+    expect((await books()).map(({ kind, account, minor }) => [kind, account, minor])).toEqual([
+      ["payment", "customer_revenue", -1250],
+      ["payment", "stripe_balance", 1250],
+      ["refund", "customer_refunds", 1250],
+      ["refund", "stripe_balance", -1250],
+    ]);
+    expect(await unhandled()).toEqual([]);
   });
 });
