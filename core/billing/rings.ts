@@ -11,7 +11,10 @@ const COME_TOGETHER = new Set(["invoice", "subscription"]);
 /** How a delivery is rung for. */
 export type Ringing = Readonly<{ queue: BillingQueue; delaySeconds: number }>;
 
-export const ringingFor = ({ awaited, object }: ProviderEvent): Ringing => ({
+export const ringingFor = ({ awaited, object, type }: ProviderEvent): Ringing => ({
   queue: awaited ? "purchases" : "billing-events",
-  delaySeconds: COME_TOGETHER.has(object.kind) ? TOGETHER_S : 0,
+  delaySeconds: COME_TOGETHER.has(object.kind) && (awaited || type !== PAID) ? TOGETHER_S : 0,
 });
+
+/** Money that was taken is followed at once: a renewal's comes alone, and a VM that was stopped for debt waits for it. */
+const PAID = "invoice.paid";

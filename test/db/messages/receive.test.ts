@@ -44,40 +44,45 @@ describe("a delivery that is signed", () => {
 
   // 4b C1: what a buyer waits for has a queue of its own, and what is told of in parts is rung for together.
   test.each([
-    ["checkout.session", true, "purchases", 0],
-    ["invoice", true, "purchases", 1],
-    ["invoice", false, "billing-events", 1],
-    ["subscription", false, "billing-events", 1],
-    ["refund", false, "billing-events", 0],
-  ] as const)("about a %s (awaited: %s) is stored, and rings %s after %i s", async (...row) => {
-    const [kind, awaited, queue, delaySeconds] = row;
-    const { sent, queues } = sending();
-    const event = anEvent(kind, { awaited });
-    const answer = { messageId: event.id, seen: "first" };
-    expect(await receive(event, queues)).toEqual({ ok: true, value: answer });
-    const ring = [queue, [{ source: "stripe", messageId: event.id }], { delaySeconds }];
-    expect(sent).toEqual([ring]);
-    expect(
-      await cp.rows(
-        "select source, type, object_kind, object_id, object_version, queue from inbox",
-      ),
-    ).toEqual([
-      {
-        source: "stripe",
-        type: event.type,
-        object_kind: kind,
-        object_id: `${kind}_1`,
-        object_version: event.object.version,
-        queue,
-      },
-    ]);
-    // A repeat rings again: its first ring may have been lost.
-    expect(await receive(event, queues)).toEqual({
-      ok: true,
-      value: { ...answer, seen: "repeat" },
-    });
-    expect(sent).toEqual([ring, ring]);
-  });
+    ["checkout.session", "changed", true, "purchases", 0],
+    ["invoice", "changed", true, "purchases", 1],
+    ["invoice", "paid", true, "purchases", 1],
+    ["invoice", "changed", false, "billing-events", 1],
+    ["invoice", "paid", false, "billing-events", 0],
+    ["subscription", "changed", false, "billing-events", 1],
+    ["refund", "changed", false, "billing-events", 0],
+  ] as const)(
+    "about a %s that has %s (awaited: %s) is stored, and rings %s after %i s",
+    async (...row) => {
+      const [kind, what, awaited, queue, delaySeconds] = row;
+      const { sent, queues } = sending();
+      const event = anEvent(kind, { awaited, type: `${kind}.${what}` });
+      const answer = { messageId: event.id, seen: "first" };
+      expect(await receive(event, queues)).toEqual({ ok: true, value: answer });
+      const ring = [queue, [{ source: "stripe", messageId: event.id }], { delaySeconds }];
+      expect(sent).toEqual([ring]);
+      expect(
+        await cp.rows(
+          "select source, type, object_kind, object_id, object_version, queue from inbox",
+        ),
+      ).toEqual([
+        {
+          source: "stripe",
+          type: event.type,
+          object_kind: kind,
+          object_id: `${kind}_1`,
+          object_version: event.object.version,
+          queue,
+        },
+      ]);
+      // A repeat rings again: its first ring may have been lost.
+      expect(await receive(event, queues)).toEqual({
+        ok: true,
+        value: { ...answer, seen: "repeat" },
+      });
+      expect(sent).toEqual([ring, ring]);
+    },
+  );
 
   test("is stored, and rung for, together with those that come meanwhile, and each has its own answer", async () => {
     const { sent, queues } = sending();
