@@ -178,7 +178,8 @@ async function move(
   if (to === "reminded") await warn(tx, { vm, service, days: policy.suspendDays }, at);
   await tell(tx, { id, vmId, accountId: vm.accountId, state: to }, at);
   await record(tx, { id, vmId, to, policy: policy.version }, at);
-  if (to === "terminated" && dunning.state !== "ending") await noteEndedElsewhere(tx, vm, at);
+  const wasPlanned = dunning.state === "ending" || service.endWanted;
+  if (to === "terminated" && !wasPlanned) await noteEndedElsewhere(tx, vm, at);
 }
 
 /** The account's settings at the provider say that it ends what is not paid, or somebody did it by hand: both are to be our policy's. */

@@ -123,7 +123,7 @@ const uncancelRoute = (deps: Deps) =>
   });
 const reviveRoute = (deps: Deps) =>
   createRoute({
-    ...forAccounts(deps, OWNERS, "vms:write"),
+    ...forAccounts(deps, ["customer"], "vms:write"),
     operationId: "reviveVm",
     summary: "Buy a VM anew whose subscription has ended",
     description:
