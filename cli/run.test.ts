@@ -192,9 +192,14 @@ describe("what staff force", () => {
 
 describe("a catalogue that is synced", () => {
   const SYNC = "POST /staff/v1/catalogue/sync";
-  const PLAN = `plans:
-  - { name: S, vcpus: 1, memoryMib: 1024, diskGib: 20, trafficGib: 1000,
-      prices: [{ interval: month, amountMinor: "500", currency: usd, taxBehavior: exclusive }] }`;
+  const price = {
+    interval: "month",
+    amountMinor: "500",
+    currency: "usd",
+    taxBehavior: "exclusive",
+  };
+  const plan = { name: "S", vcpus: 1, memoryMib: 1024, diskGib: 20, trafficGib: 1000 };
+  const PLAN = JSON.stringify({ plans: [{ ...plan, prices: [price] }] });
   const asked = () =>
     world.asked.map(({ init: { body } }) => JSON.parse(typeof body === "string" ? body : "null"));
   const answered = (effects: readonly string[], done: boolean) =>
@@ -238,10 +243,10 @@ describe("a catalogue that is synced", () => {
   });
 
   it("tells by its place what is wrong in the file, and sends nothing", async () => {
-    const wrong = PLAN.replace("vcpus: 1", "vcpus: none");
+    const wrong = PLAN.replace('"vcpus":1', '"vcpus":"none"');
     const ran = await world.run(["catalogue", "sync", "-"], { piped: wrong });
     expect(ran).toMatchObject({ code: 2, stderr: expect.stringContaining("plans.0.vcpus") });
-    const broken = await world.run(["catalogue", "sync", "-"], { piped: "plans: [" });
+    const broken = await world.run(["catalogue", "sync", "-"], { piped: '{"plans": [' });
     expect(broken.code).toBe(2);
     expect(asked()).toEqual([]);
   });
