@@ -62,8 +62,8 @@ export const LOSSES: readonly Mutant[] = [
     name: "loss: credit is given and not booked",
     plan: "lost-and-made-anew",
     file: "commands/billing/make-give-back.ts",
-    find: "await post(tx, book(owed.orderId, made.id, owed.amount), at);",
-    replace: `if (owed.way === "card") await post(tx, book(owed.orderId, made.id, owed.amount), at);`,
+    find: "await post(tx, book(owed, made.id, owed.amount), at);",
+    replace: `if (owed.way === "card") await post(tx, book(owed, made.id, owed.amount), at);`,
   },
   {
     name: "restore: counters rise to what the agent holds, and not above it",
