@@ -80,7 +80,7 @@ test.runIf(LONG)(
     });
     const failure = found?.failure;
     expect(failure).toMatchObject({ invariant: 14 });
-    expect(failure?.plan.steps.length).toBeLessThanOrEqual(5);
+    expect(failure?.plan.steps.length).toBeLessThanOrEqual(8);
     expect(replayed?.failure).toEqual(failure);
     const [healthy] = await runInTurn([asPrinted(found)]);
     expect(healthy?.failure).toBeNull();
