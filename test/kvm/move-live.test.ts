@@ -25,6 +25,13 @@ const COUNTS = `#!/bin/sh
 (n=0; while :; do n=$((n+1)); echo "COUNT $n" >/dev/ttyS0; sleep 0.2; done) &
 `;
 
+/**
+ * A guest that is emulated may hang by a move: QEMU now and then misses a page that it wrote while it was sent, as it clears its dirty bits
+ * beside the thread that runs the guest (`move-agents.test.ts`). Then it is done once more, with another guest; on hardware never.
+ */
+const isEmulated = !/\b(vmx|svm)\b/.test(await readFile("/proc/cpuinfo", "utf8"));
+const ONCE_MORE = { retry: isEmulated ? 1 : 0 };
+
 type Joins = NonNullable<LiveCalls["forwarded"]>;
 type End = {
   host: KvmTestHost;
@@ -50,9 +57,15 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
   beforeAll(async () => {
     [source, destination] = [await openEnd("source"), await openEnd("destination")];
   });
+  const made: DesiredVm[] = [];
   afterEach(async () => {
     await forwarded?.close();
     forwarded = null;
+    // What a test that failed has left would be in the way of all others.
+    for (const vm of made.splice(0)) {
+      await source.host.driver.destroy(vm);
+      await destination.host.driver.destroy(movedOf(vm));
+    }
   });
   afterAll(async () => {
     await source.host.close();
@@ -79,6 +92,7 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
 
   async function counting(): Promise<DesiredVm> {
     const vm = aDesiredVm({ image: source.host.image, userData: COUNTS });
+    made.push(vm);
     await source.host.driver.create(vm);
     await source.host.driver.start(vm);
     await countsOn(source, vm, 3);
@@ -125,6 +139,7 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
 
   test.each([true, false])(
     "it counts on at the other end (what differs from the image only: %s)",
+    ONCE_MORE,
     async (withBase) => {
       const vm = await counting();
       const to = await joined(vm, withBase);
@@ -165,7 +180,7 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
     },
   );
 
-  test("called off in the middle it stays, and can be moved after all", async () => {
+  test("called off in the middle it stays, and can be moved after all", ONCE_MORE, async () => {
     const vm = await counting();
     const off = new AbortController();
     const { came } = await inTheMiddle(vm, off.signal);
@@ -182,25 +197,29 @@ describe.skipIf(!ground.available)(`moving a guest that runs, between KVM hosts$
     await destination.host.driver.destroy(movedOf(vm));
   });
 
-  test("whose agents lose each other in the middle counts on where it was, and leaves nothing at the other end that runs", async () => {
-    const vm = await counting();
-    const { came } = await inTheMiddle(vm);
-    await forwarded?.close();
-    expect(await came).toMatch(/^failed/);
-    await settled(vm, "rolled_back");
-    expect(await destination.live.seen(movedOf(vm))).toBe("none");
-    await countsOn(source, vm, await countOf(source, vm));
-    await source.host.driver.destroy(vm);
-    await destination.host.driver.destroy(movedOf(vm));
-    expect(await destination.host.driver.list()).toEqual([]);
-    for (const { joins, libvirt } of [source, destination]) {
-      await joins.drop(movedOf(vm));
-      const folder = path.join(libvirt.root, "var/lib/libvirt/qemu/berth-moves");
-      expect((await readdir(folder)).filter((name) => name.startsWith(vm.vmId))).toEqual([]);
-    }
-  });
+  test(
+    "whose agents lose each other in the middle counts on where it was, and leaves nothing at the other end that runs",
+    ONCE_MORE,
+    async () => {
+      const vm = await counting();
+      const { came } = await inTheMiddle(vm);
+      await forwarded?.close();
+      expect(await came).toMatch(/^failed/);
+      await settled(vm, "rolled_back");
+      expect(await destination.live.seen(movedOf(vm))).toBe("none");
+      await countsOn(source, vm, await countOf(source, vm));
+      await source.host.driver.destroy(vm);
+      await destination.host.driver.destroy(movedOf(vm));
+      expect(await destination.host.driver.list()).toEqual([]);
+      for (const { joins, libvirt } of [source, destination]) {
+        await joins.drop(movedOf(vm));
+        const folder = path.join(libvirt.root, "var/lib/libvirt/qemu/berth-moves");
+        expect((await readdir(folder)).filter((name) => name.startsWith(vm.vmId))).toEqual([]);
+      }
+    },
+  );
 
-  test("whose destination dies in the middle counts on where it was", async () => {
+  test("whose destination dies in the middle counts on where it was", ONCE_MORE, async () => {
     const vm = await counting();
     const { came } = await inTheMiddle(vm);
     await destination.libvirt.killGuest(vm.vmId);
