@@ -145,6 +145,8 @@ async function planMoving(fleet: Fleet, owner: pg.Client, of: { size: number; fr
          select from vms v join services s on s.vm_id = v.id where v.host_id = hosts.id and s.plan_id = $2) then 0 else 1000 end`,
     [deps.clock.now(), asked.fromPlanId, [...UNDERSTOOD]],
   );
+  // One that says how it is made to boot can go to either hypervisor.
+  await owner.query("update images set firmware = 'uefi'");
   await owner.query("update host_kinds set understands = $1", [[...UNDERSTOOD]]);
   await owner.query("set session_replication_role = origin");
   let planned: Awaited<ReturnType<typeof planMigration>> | undefined;
