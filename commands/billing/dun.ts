@@ -4,7 +4,7 @@ import {
   type DunningSeen,
   type DunningState,
 } from "#core/billing/dunning.ts";
-import { hostStopsAt, runsUntil } from "#core/billing/entitlement.ts";
+import { hasEnded, hostStopsAt, runsUntil } from "#core/billing/entitlement.ts";
 import { keepsData } from "#core/billing/suspension.ts";
 import type { FindingKind } from "#core/hosts/finding.ts";
 import type { MailKind } from "#core/messages/mail.ts";
@@ -24,13 +24,14 @@ import {
 } from "#db/billing/dunnings.ts";
 import { lockService, saveWarned, type Service } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
+import type { Finding } from "#db/hosts/findings.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { findMail, insertDueMails } from "#db/messages/mails.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { lockVm, type VmRow } from "#db/vms/vms.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { endThese, openFindings } from "#commands/hosts/note-findings.ts";
+import { endThese, logFindings, openFindings } from "#commands/hosts/note-findings.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { revivedUnheard } from "./follow-revival.ts";
 import { cancelSubscription } from "./cancel-subscription.ts";
@@ -106,17 +107,27 @@ type Taken = "moved" | "closed" | "waited";
 
 /** Takes one step, and those that follow at once. */
 async function takeStep(deps: Deps, of: { id: string; vmId: string }): Promise<Taken> {
-  const decided = await inTransaction(deps.db, (tx) => decide(tx, of, stamp(deps)));
+  const decided = await decideAndTell(deps, of);
   if (decided === "delete") return remove(deps, of);
   if (decided !== "end_subscription") return decided;
   return endSubscription(deps, of);
 }
+
+/** Findings are logged once they are written down. */
+async function decideAndTell(deps: Deps, of: { id: string; vmId: string }) {
+  const noted: Noted = { opened: [], ended: [] };
+  const decided = await inTransaction(deps.db, (tx) => decide(tx, of, stamp(deps), noted));
+  logFindings(deps, noted);
+  return decided;
+}
+type Noted = { opened: Finding[]; ended: Finding[] };
 
 /** What is next, and does what needs nobody but us. */
 async function decide(
   tx: Tx,
   of: { id: string; vmId: string },
   at: At,
+  noted: Noted,
 ): Promise<Taken | "delete" | "end_subscription"> {
   const held = await hold(tx, of);
   if (held === undefined) return "waited";
@@ -127,10 +138,10 @@ async function decide(
       await putOffDunning(tx, dunning.id, step.until);
       return "waited";
     case "close":
-      await close(tx, dunning, step.outcome, at);
+      noted.ended.push(...(await close(tx, dunning, step.outcome, at)));
       return "closed";
     case "move":
-      await move(tx, { vm, service, dunning, to: step.to }, at);
+      noted.opened.push(...(await move(tx, { vm, service, dunning, to: step.to }, at)));
       return step.to === "ending" ? "end_subscription" : "moved";
     case "delete":
     case "end_subscription":
@@ -151,12 +162,11 @@ async function hold(tx: Tx, { id, vmId }: { id: string; vmId: string }): Promise
 async function see(tx: Tx, { vm, service, dunning }: Held, now: Date): Promise<DunningSeen> {
   const reminder = await findMail(tx, { kind: "payment_overdue", cause: dunning.id });
   const pageIsOpen = dunning.checkoutExpiresAt !== null && dunning.checkoutExpiresAt > now;
-  const { subscriptionStatus: status } = service;
   return {
     runsUntil: runsUntil(service),
     stopsAt: hostStopsAt(service),
     vmIsToGo: vm.presence === "absent",
-    hasEnded: status === "canceled" || status === "incomplete_expired",
+    hasEnded: hasEnded(service.subscriptionStatus),
     isReminded: reminder !== undefined && reminder.state !== "waiting",
     isKept: keepsData(service.suspensions) || pageIsOpen,
   };
@@ -166,7 +176,7 @@ async function move(
   tx: Tx,
   { vm, service, dunning, to }: Held & { to: DunningState },
   at: At,
-): Promise<void> {
+): Promise<readonly Finding[]> {
   const { id, vmId, policy } = dunning;
   await moveDunning(
     tx,
@@ -179,14 +189,14 @@ async function move(
   await tell(tx, { id, vmId, accountId: vm.accountId, state: to }, at);
   await record(tx, { id, vmId, to, policy: policy.version }, at);
   const wasPlanned = dunning.state === "ending" || service.endWanted;
-  if (to === "terminated" && !wasPlanned) await noteEndedElsewhere(tx, vm, at);
+  return to === "terminated" && !wasPlanned ? noteEndedElsewhere(tx, vm, at) : [];
 }
 
 /** The account's settings at the provider say that it ends what is not paid, or somebody did it by hand: both are to be our policy's. */
-async function noteEndedElsewhere(tx: Tx, vm: VmRow, at: At): Promise<void> {
+async function noteEndedElsewhere(tx: Tx, vm: VmRow, at: At): Promise<readonly Finding[]> {
   const detail = "its subscription was ended at the provider while it was dunned for";
   const found = { kind: ENDED, subject: vm.id, vmId: vm.id, hostId: vm.hostId, detail };
-  await openFindings(tx, [found], at, ACTOR);
+  return openFindings(tx, [found], at, ACTOR);
 }
 const ENDED = "ended_by_provider" satisfies FindingKind;
 
@@ -222,10 +232,10 @@ async function close(
   { id, vmId, policy }: OpenDunning,
   outcome: DunningOutcome,
   at: At,
-): Promise<void> {
+): Promise<readonly Finding[]> {
   await closeDunning(tx, id, outcome, at.now);
-  await endThese(tx, await overBoughtFindings(tx, [{ vmId, kind: ENDED }]), at, ACTOR);
   await record(tx, { id, vmId, to: outcome, policy: policy.version }, at);
+  return endThese(tx, await overBoughtFindings(tx, [{ vmId, kind: ENDED }]), at, ACTOR);
 }
 
 const tell = async (
@@ -266,14 +276,15 @@ async function endSubscription(deps: Deps, of: { id: string; vmId: string }): Pr
   const { status, paidUntil } = await deps.payments.fetchSubscription(found.subscriptionId);
   if (status !== "canceled" && paidUntil > deps.clock.now()) {
     const at = stamp(deps);
-    await inTransaction(deps.db, async (tx) => {
+    const ended = await inTransaction(deps.db, async (tx) => {
       const held = await hold(tx, of);
-      if (held?.dunning.state === "ending") await close(tx, held.dunning, "lifted", at);
+      return held?.dunning.state === "ending" ? close(tx, held.dunning, "lifted", at) : [];
     });
+    logFindings(deps, { opened: [], ended });
     return "closed";
   }
   await cancelSubscription(deps, found.subscriptionId);
-  const next = await inTransaction(deps.db, (tx) => decide(tx, of, stamp(deps)));
+  const next = await decideAndTell(deps, of);
   return next === "moved" || next === "closed" ? next : "waited";
 }
 
@@ -281,16 +292,17 @@ async function endSubscription(deps: Deps, of: { id: string; vmId: string }): Pr
 async function remove(deps: Deps, of: { id: string; vmId: string }): Promise<Taken> {
   if (await revivedUnheard(deps, of.id)) return "closed";
   const who = { job: ACTOR.id };
-  const asked = await requestAction(deps, { who, vmId: of.vmId, type: "delete" });
+  const asked = await requestAction(deps, { who, vmId: of.vmId, type: "delete", unpaid: true });
   if (!asked.ok) {
     deps.log.info("dun.delete_refused", { vm_id: of.vmId, code: asked.error.code });
     await putOffDunning(deps.db, of.id, new Date(+deps.clock.now() + DAY_MS));
     return "waited";
   }
   const at = stamp(deps);
-  await inTransaction(deps.db, async (tx) => {
+  const ended = await inTransaction(deps.db, async (tx) => {
     const dunning = await lockDunning(tx, of.id);
-    if (dunning) await close(tx, dunning, "deleted", at);
+    return dunning ? close(tx, dunning, "deleted", at) : [];
   });
+  logFindings(deps, { opened: [], ended });
   return "closed";
 }

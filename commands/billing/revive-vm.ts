@@ -1,4 +1,5 @@
 import { mayTouch, type AccountPrincipal } from "#core/accounts/accounts.ts";
+import { aheadOf } from "#core/billing/dunning.ts";
 import { ORDER_HOLD_MS } from "#core/orders/decide-order.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { attachRevival, openDunningOf } from "#db/billing/dunnings.ts";
@@ -44,6 +45,9 @@ export async function reviveVm(
   const { checkoutUrl, checkoutExpiresAt } = dunning;
   if (checkoutUrl !== null && checkoutExpiresAt !== null && checkoutExpiresAt > now)
     return ok({ checkoutUrl, expiresAt: checkoutExpiresAt });
+  const { deletesAt } = aheadOf(dunning, dunning.policy, now);
+  if (deletesAt === null || deletesAt <= now)
+    return refuse("vm_not_ended", "the time in which it was kept is over, and it is being deleted");
   // Its page can be paid no more; whoever was fast is served before another one opens.
   if (dunning.checkoutId !== null) {
     await deps.payments.expireCheckout(dunning.checkoutId);

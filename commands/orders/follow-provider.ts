@@ -1,7 +1,7 @@
 import { toOrder } from "#core/billing/ledger.ts";
 import { lastPaidBefore } from "#core/billing/dunning.ts";
 import { endAtProvider } from "#core/billing/end-at-provider.ts";
-import { entitledUntil } from "#core/billing/entitlement.ts";
+import { entitledUntil, hasEnded } from "#core/billing/entitlement.ts";
 import type { CheckoutState, InvoiceState, SubscriptionState } from "#core/billing/payments.ts";
 import { hasCrossed } from "#core/billing/settle-asked.ts";
 import { moveOrder } from "#core/orders/decide-order.ts";
@@ -262,9 +262,6 @@ export async function expireOrder(
   );
   return "expired";
 }
-
-const hasEnded = (status: string | null): boolean =>
-  status === "canceled" || status === "incomplete_expired";
 
 async function followSubscription(
   tx: Tx,

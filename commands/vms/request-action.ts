@@ -51,6 +51,8 @@ export async function requestAction(
     vmId: string;
     type: Exclude<PlainAction, "create">;
     confirmed?: true;
+    /** Nobody pays for it, and the time in which it was kept is over: its owner's protection holds no room for ever. */
+    unpaid?: true;
   },
 ): Promise<Result<Action, ActionRefusal>> {
   const at = stamp(deps);
@@ -77,7 +79,7 @@ export async function requestAction(
         lostAt: vm.lostAt,
         stopsAt: hostStopsAt(service),
         suspensions: service.suspensions,
-        deleteProtected: vm.deleteProtected,
+        deleteProtected: vm.deleteProtected && input.unpaid !== true,
       },
       running ?? null,
       input.type,

@@ -65,6 +65,9 @@ export function granted(
 
 /** The statuses in which a subscription is over for good (Stripe, "Subscription statuses"). */
 export const ENDED_STATUSES = ["canceled", "incomplete_expired", "unpaid"] as const;
+/** Whether the provider bills nothing more by it, whatever is paid: one that is `unpaid` may be paid yet. */
+export const hasEnded = (status: string | null): boolean =>
+  status === "canceled" || status === "incomplete_expired";
 const ENDED: ReadonlySet<string> = new Set(ENDED_STATUSES);
 export const isOver = (status: string): boolean => ENDED.has(status);
 

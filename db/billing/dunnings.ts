@@ -6,9 +6,9 @@ import type {
   DunningState,
 } from "#core/billing/dunning.ts";
 import type { Db, Tx } from "#db/client.ts";
-import { dunnings, invoices, services } from "#db/schema/billing.ts";
-import { orders } from "#db/schema/orders.ts";
+import { dunnings, services } from "#db/schema/billing.ts";
 import { vms } from "#db/schema/vms.ts";
+import { HAS_OPEN_INVOICE } from "./invoices.ts";
 import { policyOf } from "./dunning-policies.ts";
 
 /** What is owed for a VM, and how far that has led. */
@@ -44,8 +44,6 @@ const HAS_ENDED = sql`${services.subscriptionStatus} in ('canceled', 'incomplete
  * planned. What is not billed now is owed by nobody.
  */
 export async function vmsToDun(db: Db, now: Date, limit: number): Promise<readonly ToDun[]> {
-  const sent = sql`exists (select from ${invoices} join ${orders} on ${orders.id} = ${invoices.orderId}
-    where ${orders.vmId} = ${services.vmId} and ${invoices.status} = 'open' and ${invoices.number} is not null)`;
   const isDunned = sql`exists (select from ${dunnings} where ${dunnings.vmId} = ${services.vmId} and ${dunnings.outcome} is null)`;
   const rows = await db
     .select({
@@ -66,7 +64,10 @@ export async function vmsToDun(db: Db, now: Date, limit: number): Promise<readon
         isNull(services.frozenAt),
         leaseIsOver(now),
         sql`not ${isDunned}`,
-        or(and(HAS_ENDED, sql`not ${services.endWanted}`), and(sql`not ${HAS_ENDED}`, sent)),
+        or(
+          and(HAS_ENDED, sql`not ${services.endWanted}`),
+          and(sql`not ${HAS_ENDED}`, HAS_OPEN_INVOICE),
+        ),
       ),
     )
     .orderBy(asc(services.entitledUntil))

@@ -1,12 +1,9 @@
 import { and, asc, eq, isNull, lte, sql } from "drizzle-orm";
 import type { Tx } from "#db/client.ts";
-import { invoices, services } from "#db/schema/billing.ts";
+import { services } from "#db/schema/billing.ts";
+import { HAS_OPEN_INVOICE } from "./invoices.ts";
 import { findings } from "#db/schema/hosts.ts";
-import { orders } from "#db/schema/orders.ts";
 import { vms } from "#db/schema/vms.ts";
-
-const wasSent = sql`exists (select from ${invoices} join ${orders} on ${orders.id} = ${invoices.orderId}
-  where ${orders.vmId} = ${services.vmId} and ${invoices.status} = 'open' and ${invoices.number} is not null)`;
 
 /** Billed, its period over since before then, and nothing sent that could be paid. */
 const hangs = (before: Date) =>
@@ -16,7 +13,7 @@ const hangs = (before: Date) =>
     lte(services.entitledUntil, before),
     sql`${services.subscriptionStatus} not in ('canceled', 'incomplete_expired')`,
     isNull(services.frozenAt),
-    sql`not ${wasSent}`,
+    sql`not ${HAS_OPEN_INVOICE}`,
   );
 const isTold = (kind: string) =>
   and(eq(findings.vmId, services.vmId), eq(findings.kind, kind), isNull(findings.endedAt));

@@ -166,6 +166,10 @@ export async function findInvoice(db: Db, providerId: string): Promise<BilledInv
   return { invoice: invoiceFromRow(row), vm };
 }
 
+/** Of a service in a query: something that was sent for its VM is not paid. */
+export const HAS_OPEN_INVOICE = sql`exists (select from ${invoices} join ${orders} on ${orders.id} = ${invoices.orderId}
+  where ${orders.vmId} = ${services.vmId} and ${invoices.status} = 'open' and ${invoices.number} is not null)`;
+
 /** What was sent for a VM and is not paid, the newest first; undefined: nothing. */
 export async function openInvoiceOf(db: Db, vmId: string): Promise<Invoice | undefined> {
   const [row] = await selected(db)

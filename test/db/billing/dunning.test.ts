@@ -177,15 +177,15 @@ describe("a VM that is not paid for", () => {
     expect(await dunnings()).toEqual(["terminated"]);
   });
 
-  test("is left to its owner, who protects it from deletion", async () => {
+  test("is deleted in the end though its owner protects it: nobody holds room for nothing", async () => {
     const { world, vmId } = await anUnpaidVm();
     valueOf(await changeVm(cp.deps, { who: world.buyer, vmId, deleteProtected: true }));
     await sweep();
     await days(5);
     await days(15);
     await days(35);
-    expect(await vmRow(vmId)).toMatchObject({ presence: "present" });
-    expect(await dunnings()).toEqual(["terminated"]);
+    expect(await vmRow(vmId)).toMatchObject({ presence: "absent" });
+    expect(await dunnings()).toEqual(["deleted"]);
   });
 });
 
@@ -344,6 +344,17 @@ describe("a VM whose subscription has ended", () => {
     await dun(cp.deps);
     expect(await dunnings()).toEqual(["revived"]);
     expect(await vmRow(vm.vmId)).toMatchObject({ presence: "present" });
+  });
+
+  test("is not kept by asking for pages again and again: none opens when its time is over", async () => {
+    const vm = await anEndedVm();
+    await days(29);
+    const page = valueOf(await revive(vm));
+    expect(page.checkoutUrl).toMatch(/^http/);
+    cp.clock.advanceDays(1);
+    expect(await revive(vm)).toMatchObject({ error: { code: "vm_not_ended" } });
+    await days(2);
+    expect(await vmRow(vm.vmId)).toMatchObject({ presence: "absent" });
   });
 
   test("gives the money back that came when it was deleted", async () => {
