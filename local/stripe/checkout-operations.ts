@@ -57,7 +57,13 @@ const createParams = paramsOf<Stripe.Checkout.SessionCreateParams>()({
   subscription_data: tree({
     metadata: metadata().optional(),
     description: text(500).optional(),
+    trial_period_days: int({ min: 1, max: 730 }).optional(),
+    // Another behaviour pauses it: nobody asks for that.
+    trial_settings: tree({
+      end_behavior: tree({ missing_payment_method: choice(["cancel", "create_invoice"]) }),
+    }).optional(),
   }).optional(),
+  payment_method_collection: choice(["always", "if_required"]).optional(),
   payment_intent_data: tree({
     metadata: metadata().optional(),
     description: text(1000).optional(),

@@ -7,7 +7,7 @@ import { createCustomer } from "./customers.ts";
 import { createInvoice } from "./create-invoice.ts";
 import { finalizeInvoice } from "./invoices.ts";
 import { NO_SUCH_CARD, type PageOutcome } from "./page-outcome.ts";
-import { attach, createPaymentMethod, testCardOf } from "./payment-methods.ts";
+import { attach, createPaymentMethod, testCardOf, type Wallet } from "./payment-methods.ts";
 import {
   askForAuthentication,
   AUTHENTICATION_FAILURE,
@@ -21,17 +21,43 @@ import type { CheckoutDetail, LineDraft } from "./store.ts";
 import { firstInvoice, putSubscription } from "./subscriptions.ts";
 
 /** Pays an open session with a typed card number. The card decides what happens (`cards.ts`). */
-export function payWithCard(sandbox: Sandbox, id: string, typed: string): PageOutcome {
+export function payWithCard(
+  sandbox: Sandbox,
+  id: string,
+  typed: string,
+  wallet: Wallet | null = null,
+): PageOutcome {
   const card = cardOf(typed);
   if (card === undefined) return NO_SUCH_CARD;
   const session = sandbox.find("checkout_session", id);
-  const method = createPaymentMethod(sandbox, card, session.customer_details?.email ?? null);
+  const method = createPaymentMethod(sandbox, card, {
+    email: session.customer_details?.email ?? null,
+    wallet,
+  });
   if (!card.authenticates) return pay(sandbox, session, method.id);
   const intent = intentOf(sandbox, session);
   if (intent !== null) askForAuthentication(sandbox, intent, method.id);
   sandbox.change("checkout_detail", id, { authenticating: method.id });
   return { step: "authenticate" };
 }
+
+/** Whether the session may be completed without a card: nothing is to be paid, and none is asked for. */
+export const needsNoCard = (session: Stripe.Checkout.Session): boolean =>
+  session.mode === "subscription" &&
+  session.payment_method_collection === "if_required" &&
+  session.amount_total === 0;
+
+/** Completes a session that asks for no card. */
+export function completeWithoutCard(sandbox: Sandbox, id: string): PageOutcome {
+  const session = sandbox.find("checkout_session", id);
+  complete(sandbox, session, null, null);
+  return doneOf(session);
+}
+
+const doneOf = (session: Stripe.Checkout.Session): PageOutcome => ({
+  step: "done",
+  redirectTo: (session.success_url ?? "").replaceAll("{CHECKOUT_SESSION_ID}", session.id),
+});
 
 /** The person answered the bank's 3D Secure question. */
 export function answerAuthentication(
@@ -76,10 +102,7 @@ function pay(sandbox: Sandbox, session: Stripe.Checkout.Session, methodId: strin
       return { step: "refused", status: 402, code: decline.code, message: decline.message };
   }
   complete(sandbox, session, methodId, intent);
-  return {
-    step: "done",
-    redirectTo: (session.success_url ?? "").replaceAll("{CHECKOUT_SESSION_ID}", session.id),
-  };
+  return doneOf(session);
 }
 
 /** The session's payment intent, made at the first attempt; null when there is nothing to pay now. */
@@ -107,13 +130,13 @@ function intentOf(sandbox: Sandbox, session: Stripe.Checkout.Session): string | 
 function complete(
   sandbox: Sandbox,
   session: Stripe.Checkout.Session,
-  methodId: string,
+  methodId: string | null,
   intent: string | null,
 ): void {
   const detail = sandbox.find("checkout_detail", session.id);
   const customer = customerFor(sandbox, session);
-  if (customer !== null && (session.mode === "subscription" || detail.payment.setupFutureUsage))
-    attach(sandbox, methodId, customer.id);
+  const isKept = session.mode === "subscription" || detail.payment.setupFutureUsage !== null;
+  if (customer !== null && methodId !== null && isKept) attach(sandbox, methodId, customer.id);
   if (customer !== null && intent !== null) {
     const { latest_charge: made } = sandbox.change("payment_intent", intent, {
       customer: customer.id,
@@ -148,7 +171,7 @@ function startSubscription(
   session: Stripe.Checkout.Session,
   detail: CheckoutDetail,
   customer: Stripe.Customer,
-  methodId: string,
+  methodId: string | null,
   intent: string | null,
 ): { subscription: string; invoice: string } {
   const items = detail.lineItems.flatMap(({ price, quantity }) =>
@@ -164,6 +187,7 @@ function startSubscription(
     metadata: detail.subscription.metadata,
     description: detail.subscription.description,
     status: "active",
+    trial: detail.subscription.trial,
   });
   const invoice = firstInvoice(sandbox, subscription, onceLines(sandbox, detail));
   finalizeInvoice(sandbox, invoice.id, intent);

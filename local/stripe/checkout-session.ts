@@ -7,7 +7,7 @@ import { sumOf } from "./invoice-lines.ts";
 import { changedMetadata } from "./params.ts";
 import type { Sandbox } from "./sandbox.ts";
 import { createSetupIntent } from "./setup-session.ts";
-import type { DiscountAsked } from "./store.ts";
+import type { DiscountAsked, Trial } from "./store.ts";
 
 const HALF_HOUR = 1800;
 const DAY = 86_400;
@@ -27,7 +27,17 @@ export type SessionDraft = {
   expires_at?: number | undefined;
   adaptive_pricing?: { enabled?: boolean | undefined } | undefined;
   metadata?: MetadataParam;
-  subscription_data?: { metadata?: MetadataParam; description?: string | undefined } | undefined;
+  subscription_data?:
+    | {
+        metadata?: MetadataParam;
+        description?: string | undefined;
+        trial_period_days?: number | undefined;
+        trial_settings?:
+          | { end_behavior: { missing_payment_method: Trial["ifNoMethod"] } }
+          | undefined;
+      }
+    | undefined;
+  payment_method_collection?: "always" | "if_required" | undefined;
   payment_intent_data?:
     | {
         metadata?: MetadataParam;
@@ -59,6 +69,7 @@ export function createSession(sandbox: Sandbox, draft: SessionDraft): Stripe.Che
     subscription: {
       metadata: changedMetadata({}, draft.subscription_data?.metadata),
       description: draft.subscription_data?.description ?? null,
+      ...trialOf(draft),
     },
     payment: {
       metadata: changedMetadata({}, draft.payment_intent_data?.metadata),
@@ -101,7 +112,10 @@ function itemsWithDiscounts(
       code: "parameter_missing",
       param: "line_items",
     });
-  const items = lineItemsOf(sandbox, draft.line_items, draft.mode);
+  const priced = lineItemsOf(sandbox, draft.line_items, draft.mode);
+  // What recurs costs nothing at the begin of a trial (https://docs.stripe.com/payments/checkout/free-trials).
+  const items =
+    draft.subscription_data?.trial_period_days === undefined ? priced : priced.map(free);
   if (draft.discounts === undefined) return { lineItems: items, discounts: [] };
   if (draft.mode === "payment")
     throw invalidRequest("The local stand-in redeems coupons on subscriptions only.", {
@@ -120,6 +134,15 @@ function itemsWithDiscounts(
   }));
   return { lineItems, discounts };
 }
+
+function trialOf({ subscription_data: data }: SessionDraft): { trial?: Trial } {
+  if (data?.trial_period_days === undefined) return {};
+  const ifNoMethod = data.trial_settings?.end_behavior.missing_payment_method ?? "create_invoice";
+  return { trial: { days: data.trial_period_days, ifNoMethod } };
+}
+
+const free = (item: Stripe.LineItem): Stripe.LineItem =>
+  item.price?.type === "recurring" ? { ...item, amount_subtotal: 0, amount_total: 0 } : item;
 
 function checkParties(sandbox: Sandbox, draft: SessionDraft): void {
   if (draft.customer !== undefined && draft.customer_email !== undefined)
@@ -142,7 +165,10 @@ function checkParties(sandbox: Sandbox, draft: SessionDraft): void {
     customer_creation: draft.customer_creation,
     invoice_creation: draft.invoice_creation,
   };
-  const ofSubscription = { subscription_data: draft.subscription_data };
+  const ofSubscription = {
+    subscription_data: draft.subscription_data,
+    payment_method_collection: draft.payment_method_collection,
+  };
   const ofSetup = { setup_intent_data: draft.setup_intent_data };
   const wrong = {
     payment: { ...ofSubscription, ...ofSetup },
@@ -254,7 +280,8 @@ function blankSession(
     origin_context: null,
     payment_intent: null,
     payment_link: null,
-    payment_method_collection: draft.mode === "payment" ? "if_required" : "always",
+    payment_method_collection:
+      draft.payment_method_collection ?? (draft.mode === "payment" ? "if_required" : "always"),
     payment_method_configuration_details: null,
     payment_method_options: { card: { request_three_d_secure: "automatic" } },
     payment_method_types: ["card"],

@@ -1,9 +1,9 @@
 import { expireSession } from "./checkout-payment.ts";
-import { collect, finalizeAndCollect } from "./collection.ts";
+import { collect, finalizeAndCollect, methodToCharge } from "./collection.ts";
 import { forgetOldEvents } from "./events.ts";
 import { paymentOf, voidInvoice } from "./invoices.ts";
 import { failRefund, refundFailsAt } from "./refunds.ts";
-import { idOrNull, type Sandbox } from "./sandbox.ts";
+import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 import { endSubscription, moveSubscription } from "./subscription-states.ts";
 import { periodEndOf, renew } from "./subscriptions.ts";
 import { dropPending } from "./update-subscription.ts";
@@ -79,7 +79,7 @@ function eachWaiting(sandbox: Sandbox, tell: (at: number, run: Run, id: string) 
     const waiting = subscription.pending_update;
     if (waiting !== null) tell(waiting.expires_at, expirePending, id);
     if (cancelAt !== null) tell(cancelAt, endAsAsked, id);
-    tell(periodEndOf(subscription), renew, id);
+    tell(periodEndOf(subscription), status === "trialing" ? endTrial : renew, id);
   }
   for (const invoice of store.each("invoice")) {
     const { id, automatically_finalizes_at: finalizesAt, next_payment_attempt: retryAt } = invoice;
@@ -91,6 +91,14 @@ function eachWaiting(sandbox: Sandbox, tell: (at: number, run: Run, id: string) 
     const at = refundFailsAt(sandbox, refund);
     if (at !== null) tell(at, failRefund, refund.id);
   }
+}
+
+/** It goes on as any other, or ends where nothing is there to charge and it was to (https://docs.stripe.com/billing/subscriptions/trials). */
+function endTrial(sandbox: Sandbox, id: string): void {
+  const { customer, trial_settings: settings } = sandbox.find("subscription", id);
+  const hasMethod = methodToCharge(sandbox, idOf(customer), id) !== null;
+  if (hasMethod || settings?.end_behavior.missing_payment_method !== "cancel") renew(sandbox, id);
+  else endSubscription(sandbox, id, "cancellation_requested");
 }
 
 const endAsAsked: Run = (sandbox, id) => endSubscription(sandbox, id, "cancellation_requested");

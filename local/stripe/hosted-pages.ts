@@ -1,11 +1,17 @@
 import { Hono, type Context } from "hono";
 import { bodyLimit } from "hono/body-limit";
 import type { Stripe } from "stripe";
-import { answerAuthentication, payWithCard } from "./checkout-payment.ts";
+import {
+  answerAuthentication,
+  completeWithoutCard,
+  needsNoCard,
+  payWithCard,
+} from "./checkout-payment.ts";
 import { allLinesOf } from "./invoice-lines.ts";
 import { answerForInvoice, asksForAction, payInvoiceWithCard } from "./invoice-payment.ts";
 import { currencyRefusal } from "./customer-currency.ts";
 import type { PageOutcome } from "./page-outcome.ts";
+import type { Wallet } from "./payment-methods.ts";
 import {
   authenticationPage,
   invoicePage,
@@ -88,7 +94,10 @@ const dueOf = ({ amount_total: amount, currency, mode }: Stripe.Checkout.Session
 const sessionPage = (sandbox: Sandbox, session: Stripe.Checkout.Session, error: string | null) =>
   session.mode === "setup"
     ? savePage(session, error)
-    : payPage(session, sandbox.find("checkout_detail", session.id).lineItems, error);
+    : payPage(session, sandbox.find("checkout_detail", session.id).lineItems, {
+        error,
+        needsNoCard: needsNoCard(session),
+      });
 
 function showPortal(
   c: Context,
@@ -150,10 +159,15 @@ function submit(
   if (answer === "succeed" || answer === "fail")
     return answerAuthentication(sandbox, session.id, answer === "succeed");
   const typed = form.get("card") ?? "";
+  if (typed === "" && needsNoCard(session)) return completeWithoutCard(sandbox, session.id);
   return session.mode === "setup"
     ? saveTypedCard(sandbox, session.id, typed)
-    : payWithCard(sandbox, session.id, typed);
+    : payWithCard(sandbox, session.id, typed, walletOf(form.get("wallet")));
 }
+
+/** For callers that are no browsers: the card comes out of a wallet, whose fingerprint is another than the card's own. */
+const walletOf = (given: string | null): Wallet | null =>
+  given === "apple_pay" || given === "link" ? given : null;
 
 function outcomePage(
   c: Context,

@@ -24,7 +24,8 @@ export type LinesOn = Readonly<{
  */
 export function lineOf(sandbox: Sandbox, line: LineDraft, on: LinesOn): Stripe.InvoiceLineItem {
   const { proration } = line;
-  const amount = proration?.amount ?? unitAmountOf(line.price) * line.quantity;
+  const full = line.isTrial === true ? 0 : unitAmountOf(line.price) * line.quantity;
+  const amount = proration?.amount ?? full;
   const discounts =
     proration === undefined
       ? discountAmounts(amount, on.currency, on.discounts, on.taken)

@@ -15,7 +15,7 @@ export function payInvoiceWithCard(sandbox: Sandbox, id: string, typed: string):
   const card = cardOf(typed);
   if (card === undefined) return NO_SUCH_CARD;
   const { customer_email: email } = sandbox.find("invoice", id);
-  const method = createPaymentMethod(sandbox, card, email);
+  const method = createPaymentMethod(sandbox, card, { email });
   if (!card.authenticates) return payWith(sandbox, id, method.id);
   askForAuthentication(sandbox, intentOf(sandbox, id), method.id);
   return { step: "authenticate" };

@@ -143,7 +143,7 @@ const cardForm = (label: string, error: string | null): Html =>
 export const payPage = (
   session: Stripe.Checkout.Session,
   items: readonly Stripe.LineItem[],
-  error: string | null,
+  { error, needsNoCard }: { error: string | null; needsNoCard: boolean },
 ): Html => {
   const total = written(session.amount_total ?? 0, session.currency ?? "usd");
   return page(
@@ -172,7 +172,15 @@ export const payPage = (
           </tr>
         </tfoot>
       </table>
-      ${cardForm(session.mode === "subscription" ? `Subscribe for ${total}` : `Pay ${total}`, error)}
+      ${
+        needsNoCard
+          ? html`<p>No card is needed now.</p>
+              <form method="post"><button>Start</button></form>`
+          : cardForm(
+              session.mode === "subscription" ? `Subscribe for ${total}` : `Pay ${total}`,
+              error,
+            )
+      }
       ${session.cancel_url === null ? "" : html`<p><a href="${session.cancel_url}">Cancel and go back</a></p>`}`,
   );
 };

@@ -22,12 +22,16 @@ export const billingDetails = (email: string | null, name: string | null) => ({
   tax_id: null,
 });
 
+/** What a card may come out of. */
+export type Wallet = "apple_pay" | "link";
+
 /** A payment method for a test card, attached to nobody yet. */
 export function createPaymentMethod(
   sandbox: Sandbox,
   card: TestCard,
-  email: string | null = null,
+  { email = null, wallet = null }: { email?: string | null; wallet?: Wallet | null } = {},
 ): Stripe.PaymentMethod {
+  if (wallet === "link") return createLink(sandbox, card, email);
   const brand = brandOf(card.number);
   const method = sandbox.store.put("payment_method", {
     id: sandbox.ids.next("pm"),
@@ -41,14 +45,15 @@ export function createPaymentMethod(
       display_brand: brand,
       exp_month: 12,
       exp_year: new Date(sandbox.now() * 1000).getUTCFullYear() + 5,
-      fingerprint: fingerprintOf(card.number),
+      // A wallet has a number of its own for each device.
+      fingerprint: fingerprintOf(wallet === null ? card.number : sandbox.ids.next("device")),
       funding: "credit",
       generated_from: null,
       last4: card.number.slice(-4),
       networks: { available: [brand], preferred: null },
       regulated_status: "unregulated",
       three_d_secure_usage: { supported: true },
-      wallet: null,
+      wallet: wallet === null ? null : { apple_pay: {}, dynamic_last4: null, type: wallet },
     },
     created: sandbox.now(),
     customer: null,
@@ -56,6 +61,25 @@ export function createPaymentMethod(
     livemode: false,
     metadata: {},
     type: "card",
+  });
+  sandbox.store.put("card_on_file", { id: method.id, number: card.number });
+  return method;
+}
+
+/** Link shows its customer, and nothing of the card behind it. */
+function createLink(sandbox: Sandbox, card: TestCard, email: string | null): Stripe.PaymentMethod {
+  const method = sandbox.store.put("payment_method", {
+    id: sandbox.ids.next("pm"),
+    object: "payment_method",
+    allow_redisplay: "unspecified",
+    billing_details: billingDetails(email, null),
+    created: sandbox.now(),
+    customer: null,
+    customer_account: null,
+    link: { email },
+    livemode: false,
+    metadata: {},
+    type: "link",
   });
   sandbox.store.put("card_on_file", { id: method.id, number: card.number });
   return method;

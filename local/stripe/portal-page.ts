@@ -50,7 +50,7 @@ export function submitPortal(sandbox: Sandbox, id: string, form: URLSearchParams
   if (card.authenticates && answer === null) return { step: "authenticate" };
   if (card.authenticates && answer !== "succeed")
     return refused(402, "setup_intent_authentication_failure", AUTHENTICATION_FAILURE.message);
-  const method = createPaymentMethod(sandbox, card, customer.email);
+  const method = createPaymentMethod(sandbox, card, { email: customer.email });
   attach(sandbox, method.id, customer.id);
   return makeDefault(sandbox, session, method.id);
 }

@@ -60,7 +60,7 @@ export function saveTypedCard(sandbox: Sandbox, id: string, typed: string): Page
   if (card === undefined) return NO_SUCH_CARD;
   const session = sandbox.find("checkout_session", id);
   const email = session.customer_details?.email ?? null;
-  const method = createPaymentMethod(sandbox, card, email).id;
+  const method = createPaymentMethod(sandbox, card, { email }).id;
   if (!card.authenticates) return save(sandbox, session, method, card);
   const { object } = sandbox.change("setup_intent", intentOf(session), {
     status: "requires_action",

@@ -19,7 +19,7 @@ import { WebhookQueue } from "./webhooks.ts";
  * the official client and is as strict as the real one where it can be; what it does not know it refuses. Every call and
  * webhook of the unit and db suites is held against Stripe's own OpenAPI (`test/harness/judged-stripe.ts`). Where it
  * differs on purpose:
- * - a call may be refused although Stripe would take it (metered prices, automatic tax, trials, raw card data …);
+ * - a call may be refused although Stripe would take it (metered prices, automatic tax, pauses after trials, raw card data …);
  * - balance transactions are not kept (`balance_transaction` is null, as it first is at Stripe with asynchronous capture);
  * - Checkout counts its own payment as attaching the card, so 4000 0000 0000 0341 pays there and fails at renewals;
  * - retries of payments and of webhooks follow fixed tables, because Stripe publishes none.

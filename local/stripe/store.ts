@@ -15,7 +15,7 @@ export type CheckoutDetail = {
   /** What is redeemed on the subscription that payment makes. */
   discounts: DiscountAsked[];
   /** Metadata and description for the subscription, the payment intent or the invoice that payment makes. */
-  subscription: { metadata: Record<string, string>; description: string | null };
+  subscription: { metadata: Record<string, string>; description: string | null; trial?: Trial };
   payment: {
     metadata: Record<string, string>;
     description: string | null;
@@ -26,6 +26,9 @@ export type CheckoutDetail = {
   /** A payment method that waits for 3D Secure. */
   authenticating: string | null;
 };
+
+/** A time at the begin of a subscription that costs nothing, and what becomes of it where nothing is there to charge. */
+export type Trial = Readonly<{ days: number; ifNoMethod: "cancel" | "create_invoice" }>;
 
 /** What the stand-in knows about a saved card and Stripe would not tell. */
 type CardOnFile = { /** The payment method's id. */ id: string; number: string };
@@ -44,6 +47,8 @@ export type LineDraft = Readonly<{
   description?: string;
   period: Readonly<{ start: number; end: number }>;
   subscriptionItem: string | null;
+  /** Of the time of a trial, which costs nothing. */
+  isTrial?: boolean;
   /** Of a part of a period. Its amount is what is left after discounts. */
   proration?: ProrationDraft;
 }>;

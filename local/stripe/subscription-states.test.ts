@@ -1,8 +1,8 @@
 import { expect, test } from "vitest";
 import { SUBSCRIPTION_MOVES, SUBSCRIPTION_STATES } from "./subscription-states.ts";
 
-test("every state is reached from incomplete, and the two ends lead nowhere", () => {
-  const reached = new Set<string>(["incomplete"]);
+test("every state is reached from the two beginnings, and the two ends lead nowhere", () => {
+  const reached = new Set<string>(["incomplete", "trialing"]);
   for (const state of SUBSCRIPTION_STATES)
     for (const next of Object.values(SUBSCRIPTION_MOVES[state]))
       if (reached.has(state)) reached.add(next);

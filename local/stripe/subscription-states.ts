@@ -2,10 +2,11 @@ import type { Stripe } from "stripe";
 import { subscriptionIdOf, voidInvoice } from "./invoices.ts";
 import { idOf, idOrNull, type Sandbox } from "./sandbox.ts";
 
-/** The states a subscription takes here. `trialing` and `paused` are not: Berth sells neither. */
+/** The states a subscription takes here. `paused` is not: Berth has a trial without a card end. */
 export const SUBSCRIPTION_STATES = [
   "incomplete",
   "incomplete_expired",
+  "trialing",
   "active",
   "past_due",
   "unpaid",
@@ -18,6 +19,8 @@ export type SubscriptionMove = "pay" | "fail" | "expire" | "give_up" | "cancel";
 export const SUBSCRIPTION_MOVES = {
   incomplete: { pay: "active", expire: "incomplete_expired", cancel: "canceled" },
   incomplete_expired: {},
+  // It becomes active with its first renewal (`renew`), whether that is paid or not.
+  trialing: { cancel: "canceled" },
   active: { fail: "past_due", cancel: "canceled" },
   past_due: { pay: "active", give_up: "unpaid", cancel: "canceled" },
   unpaid: { pay: "active", cancel: "canceled" },

@@ -4,7 +4,7 @@ import { voidInvoice } from "./invoices.ts";
 import { createInvoice, type InvoiceDraft } from "./create-invoice.ts";
 import { periodFrom, type Period, type Recurrence } from "./periods.ts";
 import { idOf, type Sandbox } from "./sandbox.ts";
-import type { LineDraft } from "./store.ts";
+import type { LineDraft, Trial } from "./store.ts";
 
 export type ItemDraft = Readonly<{
   price: Stripe.Price;
@@ -24,9 +24,12 @@ export function putSubscription(
     description: string | null;
     discounts?: (on: { customer: string; subscription: string }) => string[];
     status: "active" | "incomplete";
+    /** It begins with a time that costs nothing; its periods are counted from the end of that. */
+    trial?: Trial | undefined;
   },
 ): Stripe.Subscription {
   const now = sandbox.now();
+  const trialEnd = given.trial === undefined ? null : now + given.trial.days * 86_400;
   const id = sandbox.ids.next("sub");
   return sandbox.store.put("subscription", {
     id,
@@ -34,7 +37,7 @@ export function putSubscription(
     application: null,
     application_fee_percent: null,
     automatic_tax: { disabled_reason: null, enabled: false, liability: null },
-    billing_cycle_anchor: now,
+    billing_cycle_anchor: trialEnd ?? now,
     billing_cycle_anchor_config: null,
     billing_mode: { flexible: { proration_discounts: "included" }, type: "flexible" },
     billing_schedules: [],
@@ -65,7 +68,14 @@ export function putSubscription(
     items: {
       object: "list",
       data: given.items.map((item) =>
-        newItem(sandbox, id, item, periodFrom(now, now, recurrenceOf(item.price))),
+        newItem(
+          sandbox,
+          id,
+          item,
+          trialEnd === null
+            ? periodFrom(now, now, recurrenceOf(item.price))
+            : { start: now, end: trialEnd },
+        ),
       ),
       has_more: false,
       url: `/v1/subscription_items?subscription=${id}`,
@@ -87,14 +97,17 @@ export function putSubscription(
     pending_update: null,
     schedule: null,
     start_date: now,
-    status: given.status,
+    status: trialEnd === null ? given.status : "trialing",
     test_clock: null,
     transfer_data: null,
-    trial_end: null,
+    trial_end: trialEnd,
     trial_settings: {
-      end_behavior: { billing_cycle_anchor: null, missing_payment_method: "create_invoice" },
+      end_behavior: {
+        billing_cycle_anchor: null,
+        missing_payment_method: given.trial?.ifNoMethod ?? "create_invoice",
+      },
     },
-    trial_start: null,
+    trial_start: trialEnd === null ? null : now,
   });
 }
 
@@ -144,7 +157,13 @@ export function firstInvoiceDraft(
     currency: subscription.currency,
     reason: "subscription_create",
     subscription,
-    lines: [...linesOf(subscription.items.data), ...extra],
+    lines: [
+      ...linesOf(subscription.items.data).map((line) => ({
+        ...line,
+        isTrial: subscription.status === "trialing",
+      })),
+      ...extra,
+    ],
     period: { start: now, end: now },
     finalizesAt: null,
     metadata: {},
@@ -198,7 +217,7 @@ export function renewalOf(
   };
 }
 
-/** The next period begins where the last one ended, and its invoice is made as a draft. */
+/** The next period begins where the last one, or the trial, ended, and its invoice is made as a draft. */
 export function renew(sandbox: Sandbox, id: string): void {
   const before = sandbox.find("subscription", id);
   // An unpaid subscription goes on making invoices, and they stay drafts until somebody pays. Those of one whose collection
@@ -214,6 +233,7 @@ export function renew(sandbox: Sandbox, id: string): void {
   const { object, previous } = sandbox.change("subscription", id, {
     items: { ...before.items, data: next.items },
     latest_invoice: invoice.id,
+    ...(before.status === "trialing" && { status: "active" as const }),
   });
   sandbox.emit("customer.subscription.updated", object, previous);
   if (paused) voidInvoice(sandbox, invoice.id);

@@ -94,6 +94,11 @@ function checkUpdate(
       "A canceled subscription can only update its cancellation_details and metadata.",
       { code: "invalid_canceled_subscription_fields" },
     );
+  if (
+    before.status === "trialing" &&
+    (params.items !== undefined || params.billing_cycle_anchor?.type === "now")
+  )
+    throw invalidRequest("The local stand-in changes nothing of what a trial is for.");
   const customer = idOf(before.customer);
   if (params.default_payment_method !== undefined)
     methodOf(sandbox, params.default_payment_method, customer, "default_payment_method");
