@@ -15,6 +15,7 @@ import { z } from "zod";
 import { NO_CARD } from "#core/billing/payments.ts";
 import { isCurrency } from "#core/currencies.ts";
 import type { Money } from "#core/money.ts";
+import type { PayingMethod } from "#core/orders/trial.ts";
 import type { Settled } from "#core/orders/order-price.ts";
 
 /** What Stripe's objects say, in the words of the port. */
@@ -193,6 +194,7 @@ export const subscriptionState = (
   customerId: idOf(subscription.customer),
   status: subscription.status,
   paidUntil,
+  trialEnd: instantOrNull(subscription.trial_end),
   cancelAt: subscription.cancel_at === null ? null : instant(subscription.cancel_at),
   items: subscription.items.data.map(({ price, quantity }) => ({
     minor: price.unit_amount === null ? null : BigInt(price.unit_amount),
@@ -379,6 +381,8 @@ export function startedState(
     settled: settledByInvoice(first),
     orderId: state.orderId,
     subscription: state,
+    // Its card was on file: no trial begins with one.
+    method: null,
     savesCardOf: null,
     invoiceId: first.id,
     invoice: isCurrency(first.currency) ? invoiceState(first) : null,
@@ -386,9 +390,22 @@ export function startedState(
 }
 const ENDED: ReadonlySet<string> = new Set(["canceled", "incomplete_expired"]);
 
+/** With what a subscription that was fetched with its payment method is paid. */
+export function payingMethod(
+  of: Stripe.Subscription["default_payment_method"],
+): PayingMethod | null {
+  if (of === null) return null;
+  if (typeof of === "string") throw new Error(`payment method ${of} was not fetched`);
+  const fingerprint = of.card?.fingerprint;
+  if (of.type !== "card" || fingerprint === undefined || fingerprint === null)
+    return { kind: "other" };
+  return { kind: "card", fingerprint, isWallet: of.card?.wallet != null };
+}
+
 export function checkoutState(
   session: Stripe.Checkout.Session,
   subscription: SubscriptionState | null,
+  method: PayingMethod | null = null,
 ): CheckoutState {
   const { invoice } = session;
   if (typeof invoice === "string")
@@ -412,6 +429,7 @@ export function checkoutState(
     settled: settledOf(session, paid && session.payment_status !== "no_payment_required"),
     orderId: session.metadata?.["order_id"] ?? null,
     subscription,
+    method,
     savesCardOf:
       session.mode === "setup" && session.customer !== null ? idOf(session.customer) : null,
     invoiceId: invoice?.id ?? null,

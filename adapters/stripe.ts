@@ -35,6 +35,7 @@ import {
   isId,
   latestInvoiceOf,
   paidPeriod,
+  payingMethod,
   paymentIntentOf,
   providerEvent,
   refundState,
@@ -155,12 +156,13 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
 
   const fetchCheckout = async (checkoutId: string): Promise<CheckoutState> => {
     const session = await stripe.checkout.sessions.retrieve(checkoutId, {
-      expand: ["invoice", "subscription.latest_invoice"],
+      expand: ["invoice", "subscription.latest_invoice", "subscription.default_payment_method"],
     });
     const { subscription } = session;
     if (typeof subscription === "string")
       throw new Error(`checkout session ${session.id} was fetched without its subscription`);
-    return checkoutState(session, subscription && (await stateOf(subscription)));
+    const method = payingMethod(subscription?.default_payment_method ?? null);
+    return checkoutState(session, subscription && (await stateOf(subscription)), method);
   };
   const fetchSubscription = async (id: string): Promise<SubscriptionState> =>
     stateOf(await stripe.subscriptions.retrieve(id, { expand: ["latest_invoice"] }));
@@ -232,7 +234,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
 
     createCheckout: async (input) => {
       const expiresAt = seconds(input.expiresAt);
-      const { orderId, revives } = input;
+      const { orderId, revives, trial } = input;
       const purpose = revives === undefined ? `checkout-${orderId}` : `revive-${revives}`;
       const session = await stripe.checkout.sessions
         .create(
@@ -250,7 +252,13 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
               order_id: input.orderId,
               ...(revives !== undefined && { dunning_id: revives }),
             },
-            subscription_data: { metadata: { order_id: input.orderId } },
+            subscription_data: {
+              metadata: { order_id: input.orderId },
+              ...(trial && trialData(trial)),
+            },
+            ...(trial && {
+              payment_method_collection: trial.asksForCard ? "always" : "if_required",
+            }),
           },
           // Another end or customer is another session: a key may not come again with other parameters. A 500 that Stripe keeps under
           // it blocks the order for a minute at most, since whoever tries again later holds its place until later; a
@@ -556,6 +564,16 @@ function allWithOutages(
     returnCredit: withOutages(more.returnCredit),
   };
 }
+
+/** Who was asked for a card and took it away since owes what comes; who was not is to lose the VM and nothing else. */
+const trialData = ({ days, asksForCard }: { days: number; asksForCard: boolean }) => ({
+  trial_period_days: days,
+  trial_settings: {
+    end_behavior: {
+      missing_payment_method: asksForCard ? ("create_invoice" as const) : ("cancel" as const),
+    },
+  },
+});
 
 const isOver = ({ status }: SubscriptionState): boolean =>
   status === "canceled" || status === "incomplete_expired";

@@ -6,6 +6,7 @@ import { CONFIRM_MAIL, FAILED_MAIL, PAID_MAIL } from "#commands/billing/fill-inv
 import { NOTICE_MAIL } from "#commands/hosts/tell-of-maintenance.ts";
 import type { Fillers } from "#commands/messages/send-mail.ts";
 import { ORDER_MAIL } from "#commands/orders/fill-order-mail.ts";
+import { TRIAL_ENDS_MAIL, TRIAL_REFUSED_MAIL } from "#commands/orders/fill-trial-mails.ts";
 import { READY_MAIL, SUSPENDED_MAIL, TERMINATED_MAIL } from "#commands/vms/fill-vm-mails.ts";
 
 /** How each kind of mail is filled: by the area that knows what it tells. */
@@ -14,6 +15,8 @@ export const FILLERS: Fillers = {
   reset_password: LINK_MAIL,
   new_log_in: LOG_IN_MAIL,
   order_received: ORDER_MAIL,
+  trial_refused: TRIAL_REFUSED_MAIL,
+  trial_ends: TRIAL_ENDS_MAIL,
   vm_ready: READY_MAIL,
   invoice_paid: PAID_MAIL,
   payment_failed: FAILED_MAIL,

@@ -30,6 +30,7 @@ import { staffAccountRoutes } from "#functions/routes/staff/accounts.ts";
 import { staffMessageRoutes } from "#functions/routes/staff/messages.ts";
 import { staffBillingRoutes } from "#functions/routes/staff/billing.ts";
 import { staffCatalogueSyncRoutes } from "#functions/staff-catalogue-sync.ts";
+import { staffTrialRoutes } from "#functions/staff-trials.ts";
 import { staffCatalogueRoutes } from "#functions/routes/staff/catalogue.ts";
 import { staffFleetRoutes } from "#functions/routes/staff/fleet.ts";
 import { staffPlanMigrationRoutes } from "#functions/staff-plan-migrations.ts";
@@ -191,6 +192,7 @@ export function createApi(deps: Deps) {
   app.route("/", staffPlanMigrationRoutes(deps));
   app.route("/", staffCatalogueRoutes(deps));
   app.route("/", staffCatalogueSyncRoutes(deps));
+  app.route("/", staffTrialRoutes(deps));
   app.route("/", staffNetworkRoutes(deps));
   app.route("/", staffVmRoutes(deps));
   app.route("/", staffMoveRoutes(deps));

@@ -32,6 +32,7 @@ import { purgeExpiredOrders } from "#commands/orders/purge-orders.ts";
 import { purgeOldRows } from "#commands/purge-old-rows.ts";
 import { fetchEventsAgain } from "#commands/messages/fetch-events-again.ts";
 import { fetchMissedEvents } from "#commands/messages/fetch-missed-events.ts";
+import { followTrials } from "#commands/orders/follow-trials.ts";
 import { retryRefunds } from "#commands/orders/refund-order.ts";
 import { relayOutbox } from "#commands/messages/relay-outbox.ts";
 import { sendDueMails } from "#commands/messages/send-mail.ts";
@@ -79,6 +80,7 @@ export const SWEEPS = {
   retry_ends: retryEnds,
   end_services: endServices,
   dun,
+  follow_trials: followTrials,
   freeze_billing: freezeBilling,
   settle_losses: settleLosses,
   return_crossed: retryCrossed,

@@ -53,6 +53,8 @@ export const toOrderView = (o: Order): OrderView => ({
   discount: toMoneyView({ minor: o.discountMinor, currency: o.currency }),
   tax: toMoneyView({ minor: o.taxMinor, currency: o.currency }),
   due: toMoneyView(dueMoney(o)),
+  trial: o.trialPolicy !== null,
+  declined: o.declineCode,
   createdAt: o.createdAt.toISOString(),
   expiresAt: o.expiresAt.toISOString(),
   paidAt: iso(o.paidAt),

@@ -185,7 +185,8 @@ async function move(
     // Whoever ended the subscription before we did: what is paid of it later goes back too.
     to === "terminated" ? service.entitledUntil : null,
   );
-  if (to === "reminded") await warn(tx, { vm, service, days: policy.suspendDays }, at);
+  // Its own, which are the policy's but for what was only tried.
+  if (to === "reminded") await warn(tx, { vm, service, days: service.suspendDays }, at);
   await tell(tx, { id, vmId, accountId: vm.accountId, state: to }, at);
   await record(tx, { id, vmId, to, policy: policy.version }, at);
   const wasPlanned = dunning.state === "ending" || service.endWanted;

@@ -17,8 +17,9 @@ async function look(deps: MailDeps, id: string) {
   const recipient = await recipientOf(deps.db, vm.accountId);
   if (recipient?.isCustomer !== true) return undefined;
   const { to, locale } = recipient;
-  const stopsAt = hostStopsAt(await loadService(deps.db, vm.id));
-  return { dunning, vm, stopsAt, owner: { accountId: vm.accountId, to, locale } };
+  const service = await loadService(deps.db, vm.id);
+  const stopsAt = hostStopsAt(service);
+  return { dunning, vm, service, stopsAt, owner: { accountId: vm.accountId, to, locale } };
 }
 const DAY_MS = 24 * 60 * 60_000;
 const OVER = { drop: "nobody_owes_it_any_more" };
@@ -33,9 +34,9 @@ export const OVERDUE_MAIL: Filler = {
     const failed = await mailsAbout(deps.db, "payment_failed", invoice.providerId);
     if (failed.includes("sent")) return { drop: "told_by_the_failed_payment" };
     if (failed.includes("waiting")) return { wait: "the mail of its failed payment says it first" };
-    const { dunning, vm, owner } = found;
+    const { service, vm, owner } = found;
     // The suspend days begin anew with this mail, where it comes late.
-    const warned = +deps.clock.now() + dunning.policy.suspendDays * DAY_MS;
+    const warned = +deps.clock.now() + service.suspendDays * DAY_MS;
     const stopsAt = new Date(Math.max(+found.stopsAt, warned));
     const values = {
       due: dueOf(invoice),

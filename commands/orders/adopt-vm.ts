@@ -134,6 +134,7 @@ function orderOf(
     byCard: false,
     cardId: null,
     subscriptionId: null,
+    trialPolicy: null,
     declineCode: null,
     checkoutUrl: checkout.url,
     expiresAt: now,

@@ -9,7 +9,8 @@ import {
 } from "#db/orders/orders.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
-import { expireOrder, followProvider } from "./follow-provider.ts";
+import { expireOrder } from "./expire-order.ts";
+import { followProvider } from "./follow-provider.ts";
 
 const BATCH = 100;
 const ACTOR = { kind: "system", id: "expire-orders" } as const;

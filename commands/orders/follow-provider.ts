@@ -4,19 +4,16 @@ import { endAtProvider } from "#core/billing/end-at-provider.ts";
 import { entitledUntil, hasEnded } from "#core/billing/entitlement.ts";
 import type { CheckoutState, InvoiceState, SubscriptionState } from "#core/billing/payments.ts";
 import { hasCrossed } from "#core/billing/settle-asked.ts";
-import { moveOrder } from "#core/orders/decide-order.ts";
 import type { Order } from "#core/orders/order.ts";
 import { saveCrossed } from "#db/billing/crossed-payments.ts";
 import { endingOf } from "#db/billing/dunnings.ts";
 import { removalAskedAt } from "#db/vms/actions.ts";
-import { releaseAddresses } from "#db/network/addresses.ts";
 import { ringChangeOf } from "#db/billing/plan-changes.ts";
 import { loadService, saveEntitled, subscriptionOf } from "#db/billing/services.ts";
-import { releaseReservation } from "#db/hosts/capacity.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { loadOrder, lockOrder, saveOrder } from "#db/orders/orders.ts";
-import { recordChange, type Actor, type Change } from "#db/record-change.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
 import { together } from "#db/together.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { loadVm } from "#db/vms/vms.ts";
@@ -25,6 +22,7 @@ import { followEnd } from "#commands/billing/end-with-period.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { logFindings, NOTHING_NOTED } from "#commands/hosts/note-findings.ts";
 import { noteBilled } from "#commands/billing/note-billed.ts";
+import { expireOrder } from "./expire-order.ts";
 import { fulfilOrder } from "./fulfil-order.ts";
 import { paymentOfOrder } from "./payment-of-order.ts";
 
@@ -232,35 +230,6 @@ async function endUnpaidSubscription(
     },
     at,
   );
-}
-
-/** Gives up an unpaid order's place. Part of the caller's transaction; the caller holds the order. `why` is recorded with it. */
-export async function expireOrder(
-  tx: Tx,
-  order: Order,
-  at: { now: Date; newId: () => string },
-  actor: Actor,
-  why: Change["detail"] = {},
-): Promise<"expired" | "unchanged"> {
-  const moved = moveOrder(order, "expire", [
-    { name: "order.expired.v1", data: { orderId: order.id } },
-  ]);
-  if (!moved.ok || moved.value.events.length === 0) return "unchanged";
-  await saveOrder(tx, moved.value.order);
-  await releaseReservation(tx, order.vmId, at.now);
-  await releaseAddresses(tx, order.vmId, at.now, at.now); // nobody ever used it: no quarantine
-  await recordChange(
-    tx,
-    {
-      actor,
-      action: "order.expire",
-      subject: { kind: "order", id: order.id },
-      detail: why,
-      events: moved.value.events,
-    },
-    at,
-  );
-  return "expired";
 }
 
 async function followSubscription(

@@ -13,16 +13,19 @@ import { loadImage, loadPlan, type Plan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { saveOrder } from "#db/orders/orders.ts";
+import { dropTrial } from "#db/orders/trials.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { together } from "#db/together.ts";
 import { insertVm } from "#db/vms/vms.ts";
 import { bookInvoice } from "#commands/billing/book-invoice.ts";
 import { takePlace } from "#commands/hosts/take-place.ts";
+import { beginTrial, limitTrialsDebt, refuseTrial } from "./begin-trial.ts";
+import { expireOrder } from "./expire-order.ts";
 
 /**
  * Money has come for an order: books it, writes what was bought, by the version and the price that were ordered, and makes
  * the VM's row on the host that holds its place. An order that had expired is served if there is still room, and is given
- * its money back if not; so is one that was paid with another amount than it costs.
+ * its money back if not; so is one that was paid with another amount than it costs. One whose trial is refused has paid nothing, and ends.
  * Part of the caller's transaction; the caller holds the order.
  */
 export async function fulfilOrder(
@@ -31,7 +34,7 @@ export async function fulfilOrder(
   checkout: CheckoutState,
   at: { now: Date; newId: () => string },
   actor: Actor,
-): Promise<Result<"fulfilled" | "refunding" | "unchanged", OrderRefusal>> {
+): Promise<Result<"fulfilled" | "refunding" | "expired" | "unchanged", OrderRefusal>> {
   const paid = decideConfirmPayment(order, checkout.settled, at.now);
   if (!paid.ok && paid.error.code !== "order_underpaid") return paid;
   if (paid.ok && paid.value.events.length === 0) return ok("unchanged");
@@ -40,6 +43,8 @@ export async function fulfilOrder(
   // Without its invoice the payment could not be booked nor given back: better that the message comes again.
   if (!checkout.invoice)
     throw new Error(`checkout ${checkout.id} is paid and shows no invoice yet`);
+  // It was refused before.
+  if (order.trialPolicy !== null && order.declineCode !== null) return ok("unchanged");
   const [, held, plan] = await together([
     bookInvoice(tx, toOrder(order), checkout.invoice, at),
     heldReservation(tx, order.vmId),
@@ -48,6 +53,14 @@ export async function fulfilOrder(
 
   // Money that was taken leads to a VM or goes back, also when it is not what was asked for (invariant 1).
   if (!paid.ok) return refundInstead(tx, order, { why: "underpaid", ...at }, actor);
+  if (order.trialPolicy !== null) {
+    const why = await beginTrial(tx, order, checkout, at.now);
+    if (why !== null) {
+      const subscriptionId = checkout.subscription?.id ?? null;
+      await refuseTrial(tx, order, { why, subscriptionId }, at, actor);
+      return ok(await expireOrder(tx, order, at, actor, { trial: why }));
+    }
+  }
   const place = held ?? (await newPlace(tx, { order, plan }, at));
   if (!place) return refundInstead(tx, order, { why: "without_place", ...at }, actor);
 
@@ -116,6 +129,7 @@ export async function fulfilOrder(
     ),
     bumpDesiredGeneration(tx, place.hostId),
   ]);
+  if (order.trialPolicy !== null) await limitTrialsDebt(tx, order, at.now);
   return ok("fulfilled");
 }
 
@@ -155,6 +169,7 @@ async function refundInstead(
   ]);
   if (!moved.ok) return moved;
   await saveOrder(tx, { ...moved.value.order, paidAt: at.now });
+  if (order.trialPolicy !== null) await dropTrial(tx, order.id, at.now);
   // What an underpaid order held is free again; an expired one holds nothing.
   await releaseReservation(tx, order.vmId, at.now);
   await releaseAddresses(tx, order.vmId, at.now, at.now);

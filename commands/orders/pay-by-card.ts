@@ -16,7 +16,8 @@ import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { priceAtProvider } from "#commands/catalogue/price-at-provider.ts";
 import { heldLongEnough, orderOf } from "./hold-order.ts";
-import { expireOrder, followProvider } from "./follow-provider.ts";
+import { expireOrder } from "./expire-order.ts";
+import { followProvider } from "./follow-provider.ts";
 
 /** `checkoutUrl`: where the bank's question is answered; null: it is paid. */
 export type PaidByCard = Readonly<{ order: Order; checkoutUrl: string | null }>;

@@ -18,6 +18,7 @@ import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { currenciesOfCustomers } from "#db/billing/customers.ts";
 import { lastPaymentAt } from "#db/billing/invoices.ts";
 import { loadImage, loadLocation, loadNewestPlan } from "#db/catalogue/catalogue.ts";
+import { trialPolicyOf } from "#db/catalogue/trial-policies.ts";
 import type { Tx } from "#db/client.ts";
 import { claimKey, keepAnswer, pointKey, type RequestKey } from "#db/messages/idempotency.ts";
 import { attachCheckout, insertOrder, lockBuyer, unpaidOrdersOf } from "#db/orders/orders.ts";
@@ -28,6 +29,7 @@ import { ensureCustomer, openFor } from "#commands/billing/ensure-customer.ts";
 import { priceAtProvider } from "#commands/catalogue/price-at-provider.ts";
 import { requestHash } from "#commands/messages/request-hash.ts";
 import { takePlace, type NoPlaceCode } from "#commands/hosts/take-place.ts";
+import { mayTry, type TrialUnavailable } from "./begin-trial.ts";
 import { heldLongEnough, holdFrom, orderOf } from "./hold-order.ts";
 import { payByCard } from "./pay-by-card.ts";
 import { priceOfOrder, type PriceRefusalCode } from "./price-of-order.ts";
@@ -56,6 +58,7 @@ export type PlaceOrderRefusal = Refusal<
   | "image_not_found"
   | "location_not_found"
   | PriceRefusalCode
+  | TrialUnavailable["code"]
   | "image_needs_more_memory"
   | "image_needs_more_disk"
   | NoPlaceCode
@@ -145,6 +148,7 @@ function wantedOf(request: PlaceOrder): Result<Wanted, PlaceOrderRefusal> {
     userData: userData.value,
     rootPassword: request.password ?? false,
     byCard: request.paymentMethod === "default",
+    trial: request.trial ?? false,
   });
 }
 
@@ -213,6 +217,16 @@ async function holdOrder(
   const priced = await priceOfOrder(tx, plan, asked);
   if (!priced.ok) return priced;
   const price = priced.value;
+  const tried = wanted.trial
+    ? await mayTry(tx, {
+        accountId,
+        planId: plan.id,
+        interval: wanted.billingInterval,
+        hasPaid: newcomersOneIn === undefined,
+      })
+    : ok(null);
+  if (!tried.ok) return tried;
+  const trialPolicy = tried.value?.version ?? null;
   if (plan.size.memoryMib < image.minMemoryMib)
     return refuse("image_needs_more_memory", `${image.name} needs ${image.minMemoryMib} MiB`);
   if (plan.size.diskGib < image.minDiskGib)
@@ -229,11 +243,13 @@ async function holdOrder(
     accountId,
     vmId: at.newId(),
     state: "awaiting_payment",
-    ...wanted,
+    ...asked.wanted,
     planVersion: plan.version,
     listMinor: price.amount.minor,
-    discountMinor: 0n,
+    // Of the first payment: a trial takes all of it off.
+    discountMinor: trialPolicy === null ? 0n : price.amount.minor,
     taxMinor: 0n,
+    trialPolicy,
     currency: price.amount.currency,
     checkoutId: null,
     checkoutUrl: null,
@@ -293,7 +309,11 @@ async function openCheckout(
       successUrl: `${deps.settings.publicUrl}/checkout/done`,
       cancelUrl: `${deps.settings.publicUrl}/checkout/cancelled`,
       expiresAt: held.expiresAt,
+      trial,
     });
+  const policy =
+    order.trialPolicy === null ? undefined : await trialPolicyOf(deps.db, order.trialPolicy);
+  const trial = policy && { days: policy.days, asksForCard: policy.endsIn === "payment" };
   const checkout = await openFor(deps, buyer, { payer, customerId, open });
   // Of two repeats that race, the first one's session stays: only that one may be paid.
   const kept = await attachCheckout(deps.db, orderId, checkout);

@@ -1,6 +1,7 @@
 import type { TaxBehavior } from "#core/catalogue/sold.ts";
 import type { Currency, Money } from "#core/money.ts";
 import type { BilledItem } from "./billed-otherwise.ts";
+import type { PayingMethod } from "#core/orders/trial.ts";
 import type { Settled } from "#core/orders/order-price.ts";
 import type { Refusal, Result } from "#core/result.ts";
 
@@ -16,6 +17,8 @@ export type SubscriptionState = Readonly<{
    * before it has charged, and says `active` meanwhile, so neither its status nor its period proves anything.
    */
   paidUntil: Date;
+  /** When the trial that it began with ends, or ended; null: it began without. */
+  trialEnd: Date | null;
   /** When it is to end, or has ended by such a plan: whoever planned it, there or by our word. null: it goes on, or was ended at once. */
   cancelAt: Date | null;
   /** What it bills. */
@@ -124,6 +127,8 @@ export type CheckoutState = Readonly<{
   settled: Settled | null;
   orderId: string | null;
   subscription: SubscriptionState | null;
+  /** With what its subscription is paid; null: with nothing that we were shown. */
+  method: PayingMethod | null;
   /** Nothing is paid on it: a card of this customer is saved. null: it is to be paid. */
   savesCardOf: string | null;
   invoiceId: string | null;
@@ -237,6 +242,8 @@ export type Payments = {
     successUrl: string;
     cancelUrl: string;
     expiresAt: Date;
+    /** It begins with so many days that cost nothing. Without a card it ends with them. */
+    trial?: Readonly<{ days: number; asksForCard: boolean }> | undefined;
     /** It buys anew what the order had led to: the dunning that it ends. */
     revives?: string | undefined;
   }) => Promise<{ id: string; url: string }>;

@@ -59,6 +59,7 @@ function ofTheMoney({ state, billed }: Weighed, now: Date): readonly Refused[] {
   if (state.payer !== "stripe") return [];
   const ends =
     state.isToEnd || billed === null || billed.cancelsAt !== null || ENDED.has(billed.status);
+  const isTried = billed?.status === "trialing";
   const isPaid = billed?.status === "active" && billed.isPaid && now < billed.period.until;
   return [
     ...against(
@@ -72,7 +73,12 @@ function ofTheMoney({ state, billed }: Weighed, now: Date): readonly Refused[] {
       "its subscription ends: have it go on before you change what it is for",
     ),
     ...against(
-      !ends && !isPaid,
+      !ends && isTried,
+      "trial_running",
+      "its trial runs, and nothing was paid for it yet: wait until its first period is",
+    ),
+    ...against(
+      !ends && !isPaid && !isTried,
       "invoice_open",
       "the present period is not paid, and earns no credit: pay its invoice first",
     ),

@@ -94,6 +94,7 @@ export const QUOTE_REFUSALS = [
   "vm_suspended",
   "vm_not_delivered",
   "invoice_open",
+  "trial_running",
   "cancels_at_period_end",
   "change_waiting",
   "billing_frozen",

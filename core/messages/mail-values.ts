@@ -2,6 +2,9 @@ import { z } from "zod";
 import { RESIZE_METHODS } from "#core/billing/quote.ts";
 import { SUSPENSION_REASONS } from "#core/billing/suspension.ts";
 import { NOTICE_KINDS, WINDOW_KINDS } from "#core/hosts/maintenance.ts";
+import { TRIAL_ENDS } from "#core/catalogue/trial-policy.ts";
+import { BILLING_INTERVALS } from "#core/orders/order.ts";
+import { TRIAL_REFUSALS } from "#core/orders/trial.ts";
 import { CURRENCIES } from "#core/currencies.ts";
 import type { Formats, Letter } from "./letter.ts";
 import type { MailKind } from "./mail.ts";
@@ -21,6 +24,20 @@ const MAIL_VALUES = {
     total: money,
     /** Where and until when it can be paid; null: it is paid. */
     payable: z.object({ url: z.string().nullable(), until: at }).nullable(),
+  }),
+  trial_refused: z.object({
+    hostname: z.string(),
+    plan: z.string(),
+    price: money,
+    interval: z.enum(BILLING_INTERVALS),
+    why: z.enum(TRIAL_REFUSALS),
+  }),
+  trial_ends: z.object({
+    hostname: z.string(),
+    endsAt: at,
+    price: money,
+    interval: z.enum(BILLING_INTERVALS),
+    endsIn: z.enum(TRIAL_ENDS),
   }),
   vm_ready: z.object({
     hostname: z.string(),
@@ -110,6 +127,8 @@ const FilledLetter = z.discriminatedUnion("kind", [
   of("payment_failed", MAIL_VALUES.payment_failed),
   of("payment_needs_confirmation", MAIL_VALUES.payment_needs_confirmation),
   of("payment_overdue", MAIL_VALUES.payment_overdue),
+  of("trial_refused", MAIL_VALUES.trial_refused),
+  of("trial_ends", MAIL_VALUES.trial_ends),
   of("vm_suspended", MAIL_VALUES.vm_suspended),
   of("vm_stopped_for_debt", MAIL_VALUES.vm_stopped_for_debt),
   of("vm_kept_after_end", MAIL_VALUES.vm_kept_after_end),

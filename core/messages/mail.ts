@@ -6,6 +6,8 @@ export const MAIL_KINDS = [
   "reset_password",
   "new_log_in",
   "order_received",
+  "trial_refused",
+  "trial_ends",
   "vm_ready",
   "invoice_paid",
   "payment_failed",

@@ -1,5 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { TRIAL_ENDS } from "#core/catalogue/trial-policy.ts";
+import { TRIAL_REFUSALS } from "#core/orders/trial.ts";
 import { LOCALES } from "./locale.ts";
 import { MAIL_KINDS } from "./mail.ts";
 import { parseLetter, type FilledLetter } from "./mail-values.ts";
@@ -67,6 +69,20 @@ const SAMPLES: Readonly<Record<FilledLetter["kind"], readonly unknown[]>> = {
     { due: usd("1500"), hostname: VM.hostname, url: PAGE },
     { due: usd("1500"), hostname: VM.hostname, url: null },
   ],
+  trial_refused: TRIAL_REFUSALS.map((why) => ({
+    hostname: VM.hostname,
+    plan: "small",
+    price: usd("1500"),
+    interval: "month",
+    why,
+  })),
+  trial_ends: TRIAL_ENDS.map((endsIn) => ({
+    hostname: VM.hostname,
+    endsAt: LATER,
+    price: usd("1500"),
+    interval: "month",
+    endsIn,
+  })),
   payment_overdue: [
     { due: usd("1500"), hostname: VM.hostname, url: PAGE, stopsAt: LATER },
     { due: usd("1500"), hostname: VM.hostname, url: null, stopsAt: LATER },

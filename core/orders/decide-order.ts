@@ -59,7 +59,8 @@ export function decideConfirmPayment(
     { name: "order.paid.v1", data: { orderId: order.id, vmId: order.vmId } },
   ]);
   if (!moved.ok || moved.value.events.length === 0) return moved;
-  const { discountMinor, taxMinor } = settled;
+  // What a trial takes off stands from the beginning.
+  const { discountMinor, taxMinor } = order.trialPolicy === null ? settled : order;
   return ok({
     ...moved.value,
     order: { ...moved.value.order, discountMinor, taxMinor, paidAt: now },

@@ -4,7 +4,7 @@ import { judgeAgainstOpen } from "./open-order.ts";
 
 const OTHER_KEY = `${AN_SSH_KEY}-2`;
 const open = anOrder({ sshKeys: [AN_SSH_KEY, OTHER_KEY] });
-const alike = { ...open };
+const alike = { ...open, trial: false };
 
 test("an order for the same is that order, in whichever order its keys come", () => {
   expect(judgeAgainstOpen([open], alike, AT)).toEqual({ kind: "same", order: open });
@@ -24,6 +24,7 @@ test.each([
   ["keys", { sshKeys: [AN_SSH_KEY] }],
   ["interval", { billingInterval: "year" }],
   ["currency", { currency: "jpy" }],
+  ["beginning, with a trial", { trial: true }],
 ] as const)("another %s for the same plan and host name is to be asked about", (_, over) => {
   expect(judgeAgainstOpen([open], { ...alike, ...over }, AT)).toEqual({
     kind: "open",

@@ -15,6 +15,8 @@ export type Wanted = Pick<
   | "byCard"
 > &
   Readonly<{
+    /** It is to begin with a trial. */
+    trial: boolean;
     /** null: it leaves it open, and means an order in any. */
     currency: Currency | null;
   }>;
@@ -52,6 +54,7 @@ const isWanted = (order: Order, wanted: Wanted): boolean =>
   order.userData === wanted.userData &&
   order.rootPassword === wanted.rootPassword &&
   order.byCard === wanted.byCard &&
+  (order.trialPolicy !== null) === wanted.trial &&
   sameKeys(order.sshKeys, wanted.sshKeys);
 
 /** Their order makes no other machine. */

@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { dueOf, whyNotPaid, type Settled } from "./order-price.ts";
 
-const order = { listMinor: 500n, currency: "usd" } as const;
+const order = { listMinor: 500n, currency: "usd", trialPolicy: null } as const;
 const settled = (of: Partial<Settled> = {}): Settled => ({
   currency: "usd",
   listMinor: 500n,
@@ -29,6 +29,19 @@ describe("a completed checkout", () => {
     ["in one that we do not know", null, false],
   ])("%s pays the order: %s", (_, of, pays) => {
     expect(whyNotPaid(order, of) === null).toBe(pays);
+  });
+
+  test("of nothing at all begins a trial, and of anything else does not", () => {
+    const tried = { ...order, trialPolicy: 1 };
+    const nothing = settled({ listMinor: 0n, takenMinor: 0n });
+    expect(whyNotPaid(tried, nothing)).toBeNull();
+    for (const of of [
+      settled(),
+      { ...nothing, takenMinor: 1n },
+      { ...nothing, currency: "eur" as const },
+    ])
+      expect(whyNotPaid(tried, of)).not.toBeNull();
+    expect(whyNotPaid(order, nothing)).not.toBeNull();
   });
 
   test("pays by exactly what is due and by nothing else", () => {

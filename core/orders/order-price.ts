@@ -19,16 +19,17 @@ export type Settled = OrderPrice & Readonly<{ currency: Currency; takenMinor: bi
 
 /**
  * Why a completed checkout does not pay an order; null: it does. What was taken is what was due, for what the order sells: a discount
- * lowers what is due, and is no underpayment. Nothing else can come of our own sessions.
+ * lowers what is due, and is no underpayment. A trial asks for nothing yet. Nothing else can come of our own sessions.
  */
 export function whyNotPaid(
-  order: Readonly<{ listMinor: bigint; currency: Currency }>,
+  order: Readonly<{ listMinor: bigint; currency: Currency; trialPolicy: number | null }>,
   settled: Settled | null,
 ): string | null {
-  const asked = `${order.listMinor} ${order.currency}`;
+  const listed = order.trialPolicy === null ? order.listMinor : 0n;
+  const asked = `${listed} ${order.currency}`;
   if (settled === null) return `? ? of ${asked}`;
   const { currency, listMinor, takenMinor } = settled;
-  if (currency !== order.currency || listMinor !== order.listMinor)
+  if (currency !== order.currency || listMinor !== listed)
     return `${listMinor} ${currency} was asked for instead of ${asked}`;
   const due = dueOf(settled);
   return takenMinor === due && due >= 0n ? null : `${takenMinor} of ${due} ${currency} was taken`;

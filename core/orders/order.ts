@@ -77,7 +77,9 @@ export type Order = Readonly<{
   cardId: string | null;
   /** What was started with that card; of an order that is paid on a page, its session leads there. */
   subscriptionId: string | null;
-  /** Why the card paid nothing; null: it did, or was not tried yet. */
+  /** By which terms it begins with a trial: then nothing is paid for it before that is over. null: it begins without. */
+  trialPolicy: number | null;
+  /** Why the card paid nothing, or the trial was refused (`TrialRefusal`); null: neither, so far. */
   declineCode: string | null;
   expiresAt: Date;
   paidAt: Date | null;

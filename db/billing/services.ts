@@ -213,6 +213,16 @@ export async function saveWarned(tx: Tx, vmId: string, until: Date, now: Date): 
     .where(eq(services.vmId, vmId));
 }
 
+/** It stops so many days after its lease, whatever holds for its account. */
+export async function saveOwnSuspendDays(
+  tx: Tx,
+  vmId: string,
+  suspendDays: number,
+  now: Date,
+): Promise<void> {
+  await tx.update(services).set({ suspendDays, updatedAt: now }).where(eq(services.vmId, vmId));
+}
+
 /** It was bought anew: by another subscription, of which nothing was said yet. */
 export async function saveRevived(
   tx: Tx,

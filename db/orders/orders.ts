@@ -200,6 +200,11 @@ export async function saveDecline(
   await tx.update(orders).set({ declineCode: code, expiresAt: now }).where(eq(orders.id, orderId));
 }
 
+/** Its trial was refused: it is served by no later look either. */
+export async function saveRefusedTrial(tx: Tx, orderId: string, code: string): Promise<void> {
+  await tx.update(orders).set({ declineCode: code }).where(eq(orders.id, orderId));
+}
+
 /** Holds the place of an order that nobody can pay yet until `until`, unless it is held past `least` anyway. */
 export async function extendHold(
   db: Db,

@@ -13,6 +13,7 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { TRIAL_ENDS } from "#core/catalogue/trial-policy.ts";
 import { DOWNGRADES, TAX_BEHAVIORS } from "#core/catalogue/sold.ts";
 import { THREE_DECIMALS, WRITTEN_WITH_TWO } from "#core/currencies.ts";
 import { HYPERVISORS, type Hypervisor } from "#core/hosts/limits.ts";
@@ -44,6 +45,36 @@ export const locations = pgTable(
   (t) => [
     uniqueIndex("locations_name_key").on(t.name),
     check("locations_country_is_iso", sql`${t.country} ~ '^[A-Z]{2}$'`),
+  ],
+);
+
+export const trialEnds = pgEnum("trial_ends", TRIAL_ENDS);
+
+/** On which terms VMs may be tried: the newest row holds; without days nothing may be. Never changed. */
+export const trialPolicies = pgTable(
+  "trial_policies",
+  {
+    version: integer("version").primaryKey().generatedByDefaultAsIdentity(),
+    days: integer("days"),
+    endsIn: trialEnds("ends_in"),
+    suspendDays: integer("suspend_days"),
+    noticeDays: integer("notice_days"),
+    mostAtOnce: integer("most_at_once"),
+    /** null: every plan. */
+    planIds: uuid("plan_ids").array(),
+    from: instant("from").notNull(),
+    saidBy: uuid("said_by").notNull(),
+    reason: text("reason").notNull(),
+  },
+  (t) => [
+    check(
+      "trial_policies_whole",
+      sql`num_nonnulls(${t.days}, ${t.endsIn}, ${t.suspendDays}, ${t.noticeDays}, ${t.mostAtOnce}) in (0, 5)`,
+    ),
+    check(
+      "trial_policies_days",
+      sql`${t.days} between 1 and 730 and ${t.suspendDays} >= 0 and ${t.noticeDays} >= 0 and ${t.mostAtOnce} > 0`,
+    ),
   ],
 );
 

@@ -12,9 +12,10 @@ import {
   uniqueIndex,
   uuid,
 } from "drizzle-orm/pg-core";
+import { TRIAL_OUTCOMES } from "#core/orders/trial.ts";
 import { ORDER_STATES } from "#core/orders/order.ts";
 import { accounts } from "./accounts.ts";
-import { billingInterval, images, locations, planVersions } from "./catalogue.ts";
+import { billingInterval, images, locations, planVersions, trialPolicies } from "./catalogue.ts";
 import { currencyCode, instant, minorUnits } from "./columns.ts";
 import { hosts } from "./hosts.ts";
 
@@ -61,7 +62,9 @@ export const orders = pgTable(
     cardId: text("card_id"),
     /** What was started with it. */
     subscriptionId: text("subscription_id"),
-    /** Why the card paid nothing: the bank's own code, or that there is no card. */
+    /** By which terms it begins with a trial. */
+    trialPolicy: integer("trial_policy").references(() => trialPolicies.version),
+    /** Why the card paid nothing: the bank's own code, or that there is no card; or why its trial was refused. */
     declineCode: text("decline_code"),
     expiresAt: instant("expires_at").notNull(),
     paidAt: instant("paid_at"),
@@ -103,8 +106,10 @@ export const orders = pgTable(
     check(
       "orders_by_card_or_page",
       sql`case when ${t.byCard} then ${t.checkoutId} is null
-        else num_nonnulls(${t.cardId}, ${t.subscriptionId}, ${t.declineCode}) = 0 end`,
+        else num_nonnulls(${t.cardId}, ${t.subscriptionId}) = 0
+          and (${t.declineCode} is null or ${t.trialPolicy} is not null) end`,
     ),
+    check("orders_trial_on_a_page", sql`${t.trialPolicy} is null or not ${t.byCard}`),
     check("orders_total_positive", sql`${t.listMinor} > 0`),
     // What is due may be nothing, and never less.
     check(
@@ -115,6 +120,50 @@ export const orders = pgTable(
       "orders_paid_has_instant",
       sql`${t.state} not in ('paid', 'active', 'completed') or ${t.paidAt} is not null`,
     ),
+  ],
+);
+
+export const trialOutcome = pgEnum("trial_outcome", TRIAL_OUTCOMES);
+
+/** VMs that are, or were, tried: one for each account, and one for each card. One whose VM was never made counts as none. */
+export const trials = pgTable(
+  "trials",
+  {
+    orderId: uuid("order_id")
+      .primaryKey()
+      .references(() => orders.id),
+    accountId: uuid("account_id")
+      .notNull()
+      .references(() => accounts.id),
+    vmId: uuid("vm_id").notNull(),
+    policyVersion: integer("policy_version")
+      .notNull()
+      .references(() => trialPolicies.version),
+    /** The provider's, of the card that was given: it tells nothing of the card, and knows it again. null: none was asked for. */
+    fingerprint: text("fingerprint"),
+    startedAt: instant("started_at").notNull(),
+    endsAt: instant("ends_at").notNull(),
+    /** When its owner is told that it ends, and when that was. */
+    noticeAt: instant("notice_at").notNull(),
+    toldAt: instant("told_at"),
+    outcome: trialOutcome("outcome"),
+    endedAt: instant("ended_at"),
+  },
+  (t) => [
+    uniqueIndex("trials_one_an_account_key")
+      .on(t.accountId)
+      .where(sql`${t.outcome} is distinct from 'not_made'`),
+    uniqueIndex("trials_one_a_card_key")
+      .on(t.fingerprint)
+      .where(sql`${t.outcome} is distinct from 'not_made'`),
+    index("trials_open_idx")
+      .on(t.endsAt)
+      .where(sql`${t.outcome} is null`),
+    index("trials_to_tell_idx")
+      .on(t.noticeAt)
+      .where(sql`${t.outcome} is null and ${t.toldAt} is null`),
+    check("trials_ended_has_instant", sql`(${t.outcome} is null) = (${t.endedAt} is null)`),
+    check("trials_in_order", sql`${t.noticeAt} <= ${t.endsAt}`),
   ],
 );
 

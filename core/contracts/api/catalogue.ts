@@ -1,4 +1,5 @@
 import { z } from "@hono/zod-openapi";
+import { MOST_TRIAL_DAYS, TRIAL_ENDS } from "#core/catalogue/trial-policy.ts";
 import { DOWNGRADES, TAX_BEHAVIORS } from "#core/catalogue/sold.ts";
 import { HOST_IMAGE_STATES } from "#core/hosts/image-fetch.ts";
 import { idIn, idOut } from "#core/ids.ts";
@@ -7,6 +8,7 @@ import { Currency, MoneyView } from "#core/money.ts";
 import { BILLING_INTERVALS } from "#core/orders/order.ts";
 import { VmSize } from "#core/vms/vm.ts";
 import { HostImage } from "#core/contracts/agent/desired.ts";
+import { FORCED, REASON } from "./forced.ts";
 import { pageOf } from "./page.ts";
 import { Label, MOST_COUNT } from "./values.ts";
 import {
@@ -27,6 +29,11 @@ export const BillingInterval = z.enum(BILLING_INTERVALS).openapi("BillingInterva
 const Downgrade = z.enum(DOWNGRADES).openapi("Downgrade", {
   description:
     "When a VM of it becomes one of a cheaper plan: when its period is renewed, or at once.",
+});
+
+const TrialEnds = z.enum(TRIAL_ENDS).openapi("TrialEnds", {
+  description:
+    "`payment`: a card is asked for, and charged when it is over. `suspension`: none is; its VM stops, unless a card was saved.",
 });
 
 const TaxBehavior = z.enum(TAX_BEHAVIORS).openapi("TaxBehavior", {
@@ -53,6 +60,15 @@ export const PlanView = z
       description:
         "One for each interval and currency that it is sold in, by currency. An account pays in one, which its first payment fixes.",
     }),
+    trial: z
+      .object({
+        days: z.int(),
+        endsIn: use(TrialEnds),
+      })
+      .nullable()
+      .openapi("PlanTrial", {
+        description: "It may be tried first, for so long, for nothing; null: not now.",
+      }),
     locations: z.array(
       z
         .object({
@@ -95,6 +111,39 @@ export const AddLocation = z
     nameservers: z.array(Ipv4).min(1).max(4),
   })
   .openapi("AddLocation");
+
+const Days = (least: number, most: number) => z.int().min(least).max(most);
+export const OfferTrials = z
+  .strictObject({
+    terms: z
+      .strictObject({
+        days: Days(1, MOST_TRIAL_DAYS).openapi({ description: "How long a trial is." }),
+        endsIn: use(TrialEnds),
+        suspendDays: Days(0, 31).openapi({
+          description:
+            "How long a VM runs on unpaid when its trial is over: so many days of its price are the most that it ever owes.",
+        }),
+        noticeDays: Days(0, 30).openapi({ description: "How long before its end it is told." }),
+        mostAtOnce: z.int().positive().max(1_000_000).openapi({
+          description: "So many run at once, of all customers.",
+        }),
+        planIds: z
+          .array(idIn("plan"))
+          .min(1)
+          .max(100)
+          .nullable()
+          .openapi({ description: "null: of every plan that is on sale." }),
+      })
+      .refine((terms) => terms.noticeDays <= terms.days, {
+        path: ["noticeDays"],
+        message: "no more than `days`",
+      })
+      .nullable()
+      .openapi("TrialTerms", { description: "null: nothing may be tried any more." }),
+    ...REASON,
+    ...FORCED,
+  })
+  .openapi("OfferTrials");
 
 export const AddPlan = z
   .strictObject({

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { idIn, idOut } from "#core/ids.ts";
 import { Currency, MoneyView } from "#core/money.ts";
 import { ORDER_STATES } from "#core/orders/order.ts";
+import { TRIAL_REFUSALS } from "#core/orders/trial.ts";
 import { foldHostName } from "#core/vms/host-name.ts";
 import { isWholeText } from "#core/vms/seed-text.ts";
 import { readSshKeys } from "#core/vms/ssh-key.ts";
@@ -99,6 +100,15 @@ export const PlaceOrder = z
       description:
         "`default`: it is charged to the card on file, without a page to pay on. Left out: it is paid on a page.",
     }),
+    trial: z
+      .literal(true)
+      .optional()
+      .openapi({
+        description:
+          "It begins with the trial that the plan is offered with (`trial` of `GET /v1/plans`): its page asks for a card, or for none, and " +
+          "nothing is paid before that is over. One for each customer who has had nothing yet, and for each card: which is judged once the " +
+          "page is complete, and then stands in `declined`.",
+      }),
     another: z
       .boolean()
       .optional()
@@ -107,6 +117,10 @@ export const PlaceOrder = z
           "True: one more VM, although an order of yours for this plan and host name is open. Otherwise such an order is " +
           "answered again (200), or, when this one asks for it in another way, named (409 `order_open`).",
       }),
+  })
+  .refine((order) => order.trial === undefined || order.paymentMethod === undefined, {
+    path: ["trial"],
+    message: "a trial begins on a page",
   })
   .openapi("PlaceOrder");
 export type PlaceOrder = z.infer<typeof PlaceOrder>;
@@ -132,6 +146,16 @@ export const OrderView = z
     }),
     tax: MoneyView.openapi({ description: "What is added to it for tax, known once it is paid." }),
     due: MoneyView.openapi({ description: "What its first payment comes to: it may be nothing." }),
+    trial: z.boolean().openapi({ description: "It begins with a trial." }),
+    declined: z
+      .string()
+      .nullable()
+      .openapi({
+        description:
+          "Why nothing comes of it: the code of the card's bank, or why its trial was refused: " +
+          TRIAL_REFUSALS.map((code) => `\`${code}\``).join(", ") +
+          ".",
+      }),
     createdAt: Instant,
     expiresAt: Instant.openapi({ description: "Until when the place is held for the payment." }),
     paidAt: Instant.nullable(),

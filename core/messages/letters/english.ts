@@ -53,6 +53,14 @@ const NOTICES: Record<
   },
 };
 
+const TRIAL_REFUSED: Readonly<Record<MailValues["trial_refused"]["why"], string>> = {
+  trial_used: "You have had a trial before, and there is one for each customer.",
+  trial_card_known: "There was a trial with this card before, and there is one for each card.",
+  trial_card_unrecognised:
+    "A trial needs a card whose number is typed in: by a wallet, Link or a bank account we cannot tell whether there was one before.",
+  trial_card_missing: "A trial needs a card, and none was given.",
+};
+
 type Migrated = MailValues["plan_migration"]["vms"][number];
 const sizeOf = ({ vcpus, memoryMib, diskGib }: Migrated["from"], { count }: Formats): string =>
   `${count(vcpus, { one: "vCPU", other: "vCPUs" })}, ${memoryMib} MiB of memory and ${diskGib} GiB of disk`;
@@ -146,6 +154,33 @@ export const ENGLISH: Letters = {
           ]),
     ],
   }),
+  trial_refused: ({ hostname, plan, price, interval, why }, { formats }) => ({
+    subject: `Your trial of ${hostname} was not begun`,
+    blocks: [
+      text(`${TRIAL_REFUSED[why]} Nothing was made, and nothing is charged.`),
+      text(
+        `You can have it all the same, without a trial: ${plan} costs ${formats.money(price)} a ${interval}. Order it again, and pay on the page that you get.`,
+      ),
+    ],
+  }),
+  trial_ends: ({ hostname, endsAt, price, interval, endsIn }, { formats }) => {
+    const end = formats.instant(endsAt);
+    const cost = `${formats.money(price)} a ${interval}`;
+    return {
+      subject: `The trial of ${hostname} ends on ${formats.day(endsAt)}`,
+      blocks: [
+        text(
+          endsIn === "payment"
+            ? `The trial of your server ${hostname} ends on ${end}. It goes on from then on for ${cost}, which your card is charged.`
+            : `The trial of your server ${hostname} ends on ${end}. With a card on file it goes on from then on for ${cost}. Without one it stops then, and nothing is charged.`,
+        ),
+        endsIn === "payment"
+          ? text("If you do not want that, have it end before:")
+          : text("Save a card here:"),
+        code(endsIn === "payment" ? `berth vm cancel ${hostname}` : "berth billing card"),
+      ],
+    };
+  },
   vm_ready: (vm) => ({
     subject: `${vm.hostname} is ready`,
     blocks: [

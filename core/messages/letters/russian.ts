@@ -61,6 +61,19 @@ const NOTICES: Record<
   },
 };
 
+const TRIAL_REFUSED: Readonly<Record<MailValues["trial_refused"]["why"], string>> = {
+  trial_used: "У вас уже был пробный период, а он даётся каждому клиенту один раз.",
+  trial_card_known: "С этой картой пробный период уже был, а он даётся на каждую карту один раз.",
+  trial_card_unrecognised:
+    "Для пробного периода нужна карта, номер которой введён на странице: по кошельку, Link или банковскому счёту нельзя понять, был ли он раньше.",
+  trial_card_missing: "Для пробного периода нужна карта, а её не указали.",
+};
+const PER: Readonly<Record<MailValues["trial_ends"]["interval"], string>> = {
+  hour: "в час",
+  month: "в месяц",
+  year: "в год",
+};
+
 type Migrated = MailValues["plan_migration"]["vms"][number];
 const sizeOf = ({ vcpus, memoryMib, diskGib }: Migrated["from"]): string =>
   `${vcpus} vCPU, ${memoryMib} МиБ памяти и ${diskGib} ГиБ диска`;
@@ -154,6 +167,33 @@ export const RUSSIAN: Letters = {
           ]),
     ],
   }),
+  trial_refused: ({ hostname, plan, price, interval, why }, { formats }) => ({
+    subject: `Пробный период для ${hostname} не начат`,
+    blocks: [
+      text(`${TRIAL_REFUSED[why]} Ничего не создано, плата не взималась.`),
+      text(
+        `Сервер можно заказать и без пробного периода: ${plan} стоит ${formats.money(price)} ${PER[interval]}. Закажите его снова и оплатите на открывшейся странице.`,
+      ),
+    ],
+  }),
+  trial_ends: ({ hostname, endsAt, price, interval, endsIn }, { formats }) => {
+    const end = formats.instant(endsAt);
+    const cost = `${formats.money(price)} ${PER[interval]}`;
+    return {
+      subject: `Пробный период для ${hostname} заканчивается ${formats.day(endsAt)}`,
+      blocks: [
+        text(
+          endsIn === "payment"
+            ? `Пробный период вашего сервера ${hostname} заканчивается ${end}. Дальше он стоит ${cost}; эта сумма будет списана с вашей карты.`
+            : `Пробный период вашего сервера ${hostname} заканчивается ${end}. Если сохранена карта, дальше он стоит ${cost}. Без карты сервер тогда остановится, и плата взиматься не будет.`,
+        ),
+        endsIn === "payment"
+          ? text("Если вы этого не хотите, откажитесь от него заранее:")
+          : text("Сохранить карту можно так:"),
+        code(endsIn === "payment" ? `berth vm cancel ${hostname}` : "berth billing card"),
+      ],
+    };
+  },
   vm_ready: (vm) => ({
     subject: `${vm.hostname} готов`,
     blocks: [

@@ -64,7 +64,7 @@ const locationsRoute = createRoute({
   responses: pages("Locations by name", LocationPage),
 });
 
-const toPlanView = ({ plan, locations }: PlanOffer): z.infer<typeof PlanView> => ({
+const toPlanView = ({ plan, trial, locations }: PlanOffer): z.infer<typeof PlanView> => ({
   id: toWireId("plan", plan.id),
   name: plan.name,
   version: plan.version,
@@ -73,6 +73,7 @@ const toPlanView = ({ plan, locations }: PlanOffer): z.infer<typeof PlanView> =>
   bandwidthMbit: plan.bandwidthMbit,
   downgrade: plan.downgrade,
   prices: plan.prices.map((p) => ({ interval: p.interval, amount: toMoneyView(p.amount) })),
+  trial: trial && { days: trial.days, endsIn: trial.endsIn },
   locations: locations.map((l) => ({
     locationId: toWireId("location", l.locationId),
     available: l.available,

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { addPlanVersion } from "#commands/catalogue/add-plan-version.ts";
 import { showPlans } from "#commands/catalogue/show-catalogue.ts";
 import { stamp } from "#commands/deps.ts";
-import { expireOrder } from "#commands/orders/follow-provider.ts";
+import { expireOrder } from "#commands/orders/expire-order.ts";
 import { showVm } from "#commands/vms/show-vm.ts";
 import { DOWNGRADES } from "#core/catalogue/sold.ts";
 import { AddPlanVersion } from "#core/contracts/api/catalogue.ts";

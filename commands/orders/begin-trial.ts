@@ -1,0 +1,105 @@
+import type { CheckoutState } from "#core/billing/payments.ts";
+import type { Order } from "#core/orders/order.ts";
+import { cardOfTrial, noticeAt, type TrialRefusal } from "#core/orders/trial.ts";
+import { refuse, ok, type Refusal, type Result } from "#core/result.ts";
+import { isOffered, type TrialPolicy } from "#core/catalogue/trial-policy.ts";
+import { trialPolicyNow, trialPolicyOf } from "#db/catalogue/trial-policies.ts";
+import { saveOwnSuspendDays } from "#db/billing/services.ts";
+import type { Tx } from "#db/client.ts";
+import { insertDueMails } from "#db/messages/mails.ts";
+import { saveRefusedTrial } from "#db/orders/orders.ts";
+import { hasHadTrial, insertTrial, trialsAtOnce } from "#db/orders/trials.ts";
+import { recordChange, type Actor } from "#db/record-change.ts";
+
+type At = { now: Date; newId: () => string };
+export type TrialUnavailable = Refusal<"trial_unavailable" | "trial_used" | "trials_taken">;
+
+/** By which terms an order may begin with a trial, when it is placed. The caller holds the account. */
+export async function mayTry(
+  tx: Tx,
+  of: Parameters<typeof isOffered>[1] & { accountId: string; hasPaid: boolean },
+): Promise<Result<TrialPolicy, TrialUnavailable>> {
+  const policy = await trialPolicyNow(tx);
+  if (policy === undefined || !isOffered(policy, of))
+    return refuse("trial_unavailable", "this is not to be had on trial");
+  if (of.hasPaid || (await hasHadTrial(tx, of.accountId)))
+    return refuse("trial_used", "a trial is for whoever has had nothing yet: order it without");
+  if ((await trialsAtOnce(tx)) >= policy.mostAtOnce)
+    return refuse("trials_taken", "as many trials run as may: try again later, or order without");
+  return ok(policy);
+}
+
+/**
+ * Begins the trial of an order whose page is complete, before any VM is made: once for each account and each card. `null`: it is begun.
+ * Part of the caller's transaction, which holds the order.
+ */
+export async function beginTrial(
+  tx: Tx,
+  order: Order,
+  checkout: CheckoutState,
+  now: Date,
+): Promise<TrialRefusal | null> {
+  const policy = await trialPolicyFor(tx, order);
+  const endsAt = checkout.subscription?.trialEnd;
+  if (!endsAt) throw new Error(`checkout ${checkout.id} is of a trial and shows none`);
+  const card = cardOfTrial(policy, checkout.method);
+  if ("refused" in card) return card.refused;
+  const begun = await insertTrial(tx, {
+    orderId: order.id,
+    accountId: order.accountId,
+    vmId: order.vmId,
+    policyVersion: policy.version,
+    fingerprint: card.fingerprint,
+    startedAt: now,
+    endsAt,
+    noticeAt: noticeAt(endsAt, policy),
+  });
+  return begun === "begun" ? null : begun;
+}
+
+/** Its VM stops by the trial's own terms, until it is paid for. */
+export async function limitTrialsDebt(tx: Tx, order: Order, now: Date): Promise<void> {
+  const { suspendDays } = await trialPolicyFor(tx, order);
+  await saveOwnSuspendDays(tx, order.vmId, suspendDays, now);
+}
+
+async function trialPolicyFor(tx: Tx, { id, trialPolicy }: Order): Promise<TrialPolicy> {
+  if (trialPolicy === null) throw new Error(`order ${id} is for no trial`);
+  return trialPolicyOf(tx, trialPolicy);
+}
+
+/**
+ * Nothing is made for the order: its subscription ends before it charges anything, and its buyer is told why, and how to order without a
+ * trial. The caller gives its place up.
+ */
+export async function refuseTrial(
+  tx: Tx,
+  order: Order,
+  of: { why: TrialRefusal; subscriptionId: string | null },
+  at: At,
+  actor: Actor,
+): Promise<void> {
+  await saveRefusedTrial(tx, order.id, of.why);
+  const { id, accountId } = order;
+  const mail = { id: at.newId(), kind: "trial_refused", cause: id, about: id, accountId } as const;
+  await insertDueMails(tx, [mail], at.now);
+  await recordChange(
+    tx,
+    {
+      actor,
+      action: "order.trial_refused",
+      subject: { kind: "order", id },
+      detail: { why: of.why },
+      events:
+        of.subscriptionId === null
+          ? []
+          : [
+              {
+                name: "subscription.cancellation_fell_due.v1",
+                data: { orderId: id, subscriptionId: of.subscriptionId },
+              },
+            ],
+    },
+    at,
+  );
+}
