@@ -215,6 +215,27 @@ describe("a Checkout Session", () => {
     ]);
   });
 
+  it.each([
+    [true, "always", "create_invoice"],
+    [false, "if_required", "cancel"],
+  ])(
+    "begins with a trial, for which a card is asked for (%s)",
+    async (asksForCard, cards, then) => {
+      answer(aSession());
+      await payments().createCheckout({ ...wanted, trial: { days: 7, asksForCard } });
+      expect(asked).toMatchObject([
+        {
+          form: {
+            payment_method_collection: cards,
+            "subscription_data[metadata][order_id]": "order-1",
+            "subscription_data[trial_period_days]": "7",
+            "subscription_data[trial_settings][end_behavior][missing_payment_method]": then,
+          },
+        },
+      ]);
+    },
+  );
+
   it("whose end is too near by now may be asked for again; any other refusal is a bug", async () => {
     answer(stripeError(400, { param: "expires_at" }));
     const tooLate = payments().createCheckout(wanted);
@@ -240,7 +261,7 @@ describe("a Checkout Session", () => {
     );
   });
 
-  it("is fetched with its invoice and its subscription's latest invoice", async () => {
+  it("is fetched with its invoice, and its subscription's latest invoice and payment method", async () => {
     answer(aSession({ status: "complete", payment_status: "paid", subscription: aSubscription() }));
     expect(await payments().fetchCheckout("cs_1")).toMatchObject({
       status: "complete",
@@ -250,6 +271,7 @@ describe("a Checkout Session", () => {
     expect(asked[0]?.query).toEqual({
       "expand[0]": "invoice",
       "expand[1]": "subscription.latest_invoice",
+      "expand[2]": "subscription.default_payment_method",
     });
     answer(aSession({ subscription: "sub_1" }));
     await expect(payments().fetchCheckout("cs_1")).rejects.toThrow("without its subscription");

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { ForeignCurrency } from "#core/billing/payments.ts";
 import {
   checkoutState,
+  payingMethod,
   endOfPaid,
   idOf,
   instant,
@@ -74,6 +75,7 @@ const aSubscription = (over: object = {}): Stripe.Subscription =>
     id: "sub_1",
     status: "past_due",
     customer: "cus_1",
+    trial_end: null,
     items: {
       data: [
         {
@@ -216,11 +218,15 @@ describe("a subscription", () => {
       customerId: "cus_1",
       status: "past_due",
       paidUntil: until,
+      trialEnd: null,
       cancelAt: null,
       items: [{ minor: 733n, currency: "usd", interval: "year", intervalCount: 1, quantity: 2 }],
       version: "past_due in_1 price_1*2",
     });
     expect(subscriptionState(aSubscription({ metadata: {} }), until).orderId).toBeNull();
+    expect(subscriptionState(aSubscription({ trial_end: CREATED }), until).trialEnd).toEqual(
+      instant(CREATED),
+    );
     const ends = { cancel_at: 1_775_044_817 };
     expect(subscriptionState(aSubscription(ends), until)).toMatchObject({
       cancelAt: new Date("2026-04-01T12:00:17Z"),
@@ -325,6 +331,30 @@ describe("the end of what is paid", () => {
   });
 });
 
+describe("with what a subscription is paid", () => {
+  const method = (over: object) => cut<Stripe.PaymentMethod>({ id: "pm_1", type: "card", ...over });
+  const card = { fingerprint: "f1", wallet: null };
+  it.each([
+    ["nothing", null, null],
+    ["a card", method({ card }), { kind: "card", fingerprint: "f1", isWallet: false }],
+    [
+      "a wallet",
+      method({ card: { ...card, wallet: { type: "google_pay" } } }),
+      { kind: "card", fingerprint: "f1", isWallet: true },
+    ],
+    [
+      "a card without a fingerprint",
+      method({ card: { ...card, fingerprint: null } }),
+      { kind: "other" },
+    ],
+    ["Link", method({ type: "link", link: { email: null } }), { kind: "other" }],
+    ["a bank account", method({ type: "us_bank_account" }), { kind: "other" }],
+  ])("is %s", (_, given, says) => {
+    expect(payingMethod(given)).toEqual(says);
+  });
+  it("is not told by an id", () => expect(() => payingMethod("pm_1")).toThrow("not fetched"));
+});
+
 describe("a Checkout Session", () => {
   it("says each thing from its own field, with what it is given", () => {
     const subscription = subscriptionState(aSubscription(), instant(CREATED));
@@ -342,6 +372,7 @@ describe("a Checkout Session", () => {
       },
       orderId: "order-of-session",
       subscription,
+      method: null,
       savesCardOf: null,
       invoiceId: "in_1",
       invoice: invoiceState(anInvoice()),

@@ -86,6 +86,7 @@ export type Operations = {
   listVms: { path: {}; query: z.input<typeof page.PageQuery>; body: undefined; answer: z.output<typeof vms.VmPage> };
   migratePlans: { path: {}; query: {}; body: z.input<typeof planMigrations.MigratePlans>; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
   migrateVm: { path: { id: string }; query: {}; body: z.input<typeof moves.MigrateVm>; answer: z.output<typeof moves.MovePlanView> | z.output<typeof moves.BegunMoveView> };
+  offerTrials: { path: {}; query: {}; body: z.input<typeof catalogue.OfferTrials>; answer: z.output<typeof forced.ForcedView> };
   openCardPage: { path: {}; query: {}; body: z.input<typeof cards.OpenCardPage>; answer: z.output<typeof cards.CardPageView> };
   openPortal: { path: {}; query: {}; body: z.input<typeof cards.OpenPortal>; answer: z.output<typeof cards.PortalView> };
   placeOrder: { path: {}; query: {}; body: z.input<typeof orders.PlaceOrder>; answer: z.output<typeof orders.PlacedOrder> };
@@ -187,6 +188,7 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   listVms: { method: "GET", path: "/v1/vms", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmPage) } },
   migratePlans: { method: "POST", path: "/staff/v1/plan-migrations", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails), 202: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
   migrateVm: { method: "POST", path: "/staff/v1/vms/{id}/migrate", keyed: true, answers: { 200: () => import("#core/contracts/api/moves.ts").then((m) => m.MovePlanView), 202: () => import("#core/contracts/api/moves.ts").then((m) => m.BegunMoveView) } },
+  offerTrials: { method: "POST", path: "/staff/v1/trials/terms", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   openCardPage: { method: "POST", path: "/v1/billing/card-session", keyed: false, answers: { 201: () => import("#core/contracts/api/cards.ts").then((m) => m.CardPageView) } },
   openPortal: { method: "POST", path: "/v1/billing/portal-session", keyed: false, answers: { 201: () => import("#core/contracts/api/cards.ts").then((m) => m.PortalView) } },
   placeOrder: { method: "POST", path: "/v1/orders", keyed: true, answers: { 200: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 201: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder), 202: () => import("#core/contracts/api/orders.ts").then((m) => m.PlacedOrder) } },

@@ -5,9 +5,12 @@ import { byHash, FORCED } from "../forced.ts";
 import { listed, RANGE } from "../pages.ts";
 import type { Session } from "../session.ts";
 import { moneyText } from "#core/money-text.ts";
-import { listed as joined, mib } from "../output/format.ts";
+import { listed as joined, mib, NOTHING } from "../output/format.ts";
 import { columnsOf } from "../output/shown.ts";
-import { command, flag, required } from "./command.ts";
+import { TrialEnds } from "#core/contracts/api/catalogue.ts";
+import { catalogueId } from "../names.ts";
+import { command, count, flag, oneOf, required, several } from "./command.ts";
+import { forced, REASON } from "./desk.ts";
 
 /** A catalogue is shown by names, which are short; ids stand in `--json`. */
 export const catalogueCommands = [
@@ -33,6 +36,7 @@ export const catalogueCommands = [
               "DISK",
               "TRAFFIC",
               "PRICE",
+              "TRIAL?",
               "ROOM IN",
               "ID?",
             ),
@@ -43,12 +47,56 @@ export const catalogueCommands = [
               `${plan.diskGib} GiB`,
               mib(plan.trafficGib * 1024),
               plan.prices.map((p) => `${moneyText(p.amount)}/${p.interval}`).join(" "),
+              plan.trial === null ? NOTHING : `${plan.trial.days} d`,
               joined(plan.locations.filter((l) => l.available).map((l) => nameOf(l.locationId))),
               plan.id,
             ]),
           },
         ],
       };
+    },
+  }),
+
+  command("catalogue trials", "Say on which terms plans may be tried", {
+    staff: true,
+    args: {},
+    options: {
+      days: count("days that a trial lasts", 730),
+      endsIn: oneOf(
+        "payment: a card is asked for, and charged then; suspension: none is (payment)",
+        TrialEnds.options,
+      ),
+      unpaid: count("days that a VM runs on unpaid after it (1)", 31, 0),
+      notice: count("days before its end that it is told (3)", 30, 0),
+      most: count("so many at once, of all customers (100)", 1_000_000),
+      plan: several("only of this plan; may be given again", { names: "plan", value: "plan" }),
+      off: flag("nothing may be tried any more"),
+      reason: REASON,
+      ...FORCED,
+    },
+    run: async (
+      session,
+      _,
+      { days, endsIn, unpaid, notice, most, plan, off, reason, ...options },
+    ) => {
+      if ((days === undefined) !== (off === true))
+        throw new Failure("usage", "days_or_off", "either --days or --off");
+      const plans = (plan ?? []).map((name) => catalogueId(session, "plan", name));
+      const terms =
+        days === undefined
+          ? null
+          : {
+              days,
+              endsIn: endsIn ?? ("payment" as const),
+              suspendDays: unpaid ?? 1,
+              noticeDays: notice ?? Math.min(3, days),
+              mostAtOnce: most ?? 100,
+              planIds: plans.length === 0 ? null : await Promise.all(plans),
+            };
+      const client = await session.client();
+      return forced(session, options, "Offer that from now on?", (more) =>
+        client.call("offerTrials", { body: { terms, reason, ...more } }),
+      );
     },
   }),
 

@@ -21,7 +21,11 @@ const blockOf = (order: Order, checkoutUrl: string | null = null): Block => ({
     ["state", toned(order.state)],
     ["host name", order.hostname],
     ["VM", order.vmId ?? NOTHING],
-    ["total", `${moneyText(order.total)} a ${order.billingInterval}`],
+    [
+      "total",
+      `${moneyText(order.total)} a ${order.billingInterval}${order.trial ? ", after a trial" : ""}`,
+    ],
+    ...(order.declined === null ? [] : ([["declined", order.declined]] as const)),
     ["placed", when(order.createdAt)],
     ...(order.paidAt === null
       ? ([["pay until", when(order.expiresAt)]] as const)
@@ -90,6 +94,7 @@ export const orderCommands = [
         }),
         password: flag("root gets a password, shown once by `berth vm password`"),
         userData: optional("a file for cloud-init", { names: "file", value: "file" }),
+        trial: flag("begin with the trial that the plan is offered with (`berth plan list`)"),
         payWithCard: flag(
           "charge the card on file (`berth billing show`), without a page to pay on",
         ),
@@ -122,6 +127,7 @@ export const orderCommands = [
             ...(options.password ? { password: true } : {}),
             ...(userData === undefined ? {} : { userData }),
             ...(options.payWithCard ? { paymentMethod: "default" as const } : {}),
+            ...(options.trial ? { trial: true as const } : {}),
             ...(options.another ? { another: true } : {}),
           },
         });
@@ -130,7 +136,7 @@ export const orderCommands = [
           json: placed.raw,
           ids: [order.id],
           blocks: [blockOf(order, checkoutUrl)],
-          next: `${checkoutUrl === null ? "it is paid" : "pay it there"}; berth order watch ${order.id} waits for the VM`,
+          next: `${checkoutUrl === null ? "it is paid" : order.trial ? "begin the trial there" : "pay it there"}; berth order watch ${order.id} waits for the VM`,
         };
         if (!options.watch) return shown;
         // Whoever waits has to know where to pay; stdout is for the answer.

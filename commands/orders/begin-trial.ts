@@ -17,9 +17,11 @@ export type TrialUnavailable = Refusal<"trial_unavailable" | "trial_used" | "tri
 /** By which terms an order may begin with a trial, when it is placed. The caller holds the account. */
 export async function mayTry(
   tx: Tx,
-  of: Parameters<typeof isOffered>[1] & { accountId: string; hasPaid: boolean },
+  of: Parameters<typeof isOffered>[1] & { accountId: string; hasPaid: boolean; byCard: boolean },
 ): Promise<Result<TrialPolicy, TrialUnavailable>> {
   const policy = await trialPolicyNow(tx);
+  if (of.byCard)
+    return refuse("trial_unavailable", "a trial begins on a page, and not with a card on file");
   if (policy === undefined || !isOffered(policy, of))
     return refuse("trial_unavailable", "this is not to be had on trial");
   if (of.hasPaid || (await hasHadTrial(tx, of.accountId)))
@@ -52,7 +54,7 @@ export async function beginTrial(
     fingerprint: card.fingerprint,
     startedAt: now,
     endsAt,
-    noticeAt: noticeAt(endsAt, policy),
+    noticeAt: noticeAt({ startedAt: now, endsAt }, policy),
   });
   return begun === "begun" ? null : begun;
 }

@@ -1,6 +1,7 @@
 import { toMoneyView } from "#core/money.ts";
 import { dueMoney } from "#core/orders/order-price.ts";
 import { loadPlan } from "#db/catalogue/catalogue.ts";
+import { trialPolicyOf } from "#db/catalogue/trial-policies.ts";
 import { recipientOf } from "#db/messages/mails.ts";
 import { loadOrder } from "#db/orders/orders.ts";
 import type { Filler } from "#commands/messages/send-mail.ts";
@@ -18,10 +19,14 @@ export const ORDER_MAIL: Filler = {
     if (!recipient?.isCustomer) return { drop: "nobody_to_mail" };
     const { accountId, hostname, expiresAt } = order;
     const plan = await loadPlan(deps.db, order);
+    const { trialPolicy } = order;
+    const trial = trialPolicy === null ? null : await trialPolicyOf(deps.db, trialPolicy);
+    const { listMinor: minor, currency } = order;
     const values = {
       hostname,
       plan: plan.name,
-      total: toMoneyView(dueMoney(order)),
+      total: toMoneyView(trial === null ? dueMoney(order) : { minor, currency }),
+      trialDays: trial?.days ?? null,
       payable: isPaid ? null : { url: order.checkoutUrl, until: expiresAt.toISOString() },
     };
     const { to, locale } = recipient;

@@ -13,7 +13,6 @@ import { loadImage, loadPlan, type Plan } from "#db/catalogue/catalogue.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { saveOrder } from "#db/orders/orders.ts";
-import { dropTrial } from "#db/orders/trials.ts";
 import { recordChange, type Actor } from "#db/record-change.ts";
 import { together } from "#db/together.ts";
 import { insertVm } from "#db/vms/vms.ts";
@@ -169,7 +168,6 @@ async function refundInstead(
   ]);
   if (!moved.ok) return moved;
   await saveOrder(tx, { ...moved.value.order, paidAt: at.now });
-  if (order.trialPolicy !== null) await dropTrial(tx, order.id, at.now);
   // What an underpaid order held is free again; an expired one holds nothing.
   await releaseReservation(tx, order.vmId, at.now);
   await releaseAddresses(tx, order.vmId, at.now, at.now);

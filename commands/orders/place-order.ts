@@ -223,6 +223,7 @@ async function holdOrder(
         planId: plan.id,
         interval: wanted.billingInterval,
         hasPaid: newcomersOneIn === undefined,
+        byCard: wanted.byCard,
       })
     : ok(null);
   if (!tried.ok) return tried;

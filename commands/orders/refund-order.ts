@@ -3,6 +3,7 @@ import { moveOrder } from "#core/orders/decide-order.ts";
 import { endAndSettle } from "#commands/billing/cancel-subscription.ts";
 import { post } from "#db/billing/ledger.ts";
 import { loadOrder, lockOrder, markTried, orderIdsInState, saveOrder } from "#db/orders/orders.ts";
+import { dropTrial } from "#db/orders/trials.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -43,6 +44,7 @@ export async function refundOrder(
     ]);
     if (!moved.ok || moved.value.events.length === 0) return "not_due";
     await saveOrder(tx, moved.value.order);
+    if (locked.trialPolicy !== null) await dropTrial(tx, orderId, at.now);
     if (credit) await post(tx, creditGiven(toOrder(locked), credit.id, credit.amount), at);
     if (refund.amount) await post(tx, refundMade(toOrder(locked), refund.id, refund.amount), at);
     await recordChange(

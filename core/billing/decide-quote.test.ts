@@ -421,6 +421,7 @@ describe("no quote", () => {
     ["invoice_open", {}, {}, { isPaid: false }],
     ["invoice_open", {}, {}, { status: "past_due" }],
     ["invoice_open", {}, {}, { period: { ...PERIOD, until: NOW } }],
+    ["trial_running", {}, {}, { status: "trialing" }],
     ["cancels_at_period_end", {}, {}, { cancelsAt: PERIOD.until }],
     ["cancels_at_period_end", { isToEnd: true }, {}, {}],
     ["cancels_at_period_end", {}, {}, { status: "canceled" }],

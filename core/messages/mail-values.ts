@@ -22,6 +22,8 @@ const MAIL_VALUES = {
     hostname: z.string(),
     plan: z.string(),
     total: money,
+    /** For so long nothing is paid; null: it begins without a trial. */
+    trialDays: z.number().nullable().default(null),
     /** Where and until when it can be paid; null: it is paid. */
     payable: z.object({ url: z.string().nullable(), until: at }).nullable(),
   }),

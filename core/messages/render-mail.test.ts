@@ -51,6 +51,8 @@ const SAMPLES: Readonly<Record<FilledLetter["kind"], readonly unknown[]>> = {
   order_received: [
     { ...order, payable: { url: PAGE, until: LATER } },
     { ...order, payable: null },
+    { ...order, trialDays: 7, payable: { url: PAGE, until: LATER } },
+    { ...order, trialDays: 1, payable: null },
   ],
   vm_ready: [
     ready("ssh_key", "root"),

@@ -38,6 +38,11 @@ export function cardOfTrial(
 
 const DAY_MS = 24 * 60 * 60_000;
 
-/** When its owner is told that it ends. */
-export const noticeAt = (endsAt: Date, { noticeDays }: Pick<TrialPolicy, "noticeDays">): Date =>
-  new Date(+endsAt - noticeDays * DAY_MS);
+/** When its owner is told that it ends: at once, where that is before its begin. */
+export const noticeAt = (
+  trial: Readonly<{ startedAt: Date; endsAt: Date }>,
+  { noticeDays }: Pick<TrialPolicy, "noticeDays">,
+): Date => {
+  const wanted = Math.max(+trial.startedAt, +trial.endsAt - noticeDays * DAY_MS);
+  return new Date(Math.min(wanted, +trial.endsAt));
+};

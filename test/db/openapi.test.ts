@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { v7 } from "uuid";
+import { expireOrders } from "#commands/orders/expire-orders.ts";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import type { Quote } from "#core/billing/quote.ts";
@@ -203,6 +204,7 @@ describe("the API and its document", () => {
     // This customer has paid in dollars, and the other plan is not sold in those.
     await place("currency_fixed", { currency: "eur" });
     await place("currency_not_sold", { planId: await soldInYen() });
+    await trialsAgree(api, { ...order, another: true, trial: true });
     await cardsAgree(api, { ...order, another: true });
     const shutdown = { parameters: { id: vm, ...key.parameters }, body: { type: "shutdown" } };
     await api.refuses("requestAction", "customer", "idempotency_key_reused", shutdown);
@@ -286,6 +288,19 @@ describe("the API and its document", () => {
       await api.refuses("syncCatalogue", "staff", code, {
         body: { catalogue: { plans: [{ ...plan, ...over }] } },
       });
+    const terms = { ...TRIALS, planIds: [tiny.id] };
+    const offer = (over: object) => ({ body: { terms, reason: "spring", ...over } });
+    const offered = await api.does("offerTrials", "staff", offer({ dryRun: true }));
+    const { hash: ofOffer } = z.object({ hash: z.string() }).parse(offered);
+    await api.does("offerTrials", "staff", offer({ hash: ofOffer }));
+    await api.refuses(
+      "offerTrials",
+      "staff",
+      "plan_changed",
+      offer({ terms: null, hash: ofOffer }),
+    );
+    const ofNone = { ...terms, planIds: [noId("plan")] };
+    await api.refuses("offerTrials", "staff", "plan_not_found", offer({ terms: ofNone }));
     const odd = { ...plan, name: "odd", prices: [offStep] };
     await api.refuses("addPlan", "staff", "price_off_step", { body: odd });
     const giant = { ...plan, name: "giant", memoryMib: 2 ** 40 };
@@ -1080,6 +1095,32 @@ async function usageOf(vm: string | undefined): Promise<void> {
 async function drive(op: Operation): Promise<void> {
   const numRuns = op.path.startsWith("/v1/auth/") ? RUNS_OF_LOG_IN : RUNS;
   for (const call of fc.sample(callsOf(api, op), { seed: SEED, numRuns })) await api.send(op, call);
+}
+
+const TRIALS = {
+  days: 7,
+  endsIn: "payment",
+  suspendDays: 1,
+  noticeDays: 3,
+  mostAtOnce: 1,
+  planIds: null,
+};
+
+/** A trial is for whoever has paid nothing yet. */
+async function trialsAgree(api: ApiWorld, body: Record<string, unknown>): Promise<void> {
+  await api.refuses("placeOrder", "customer", "trial_unavailable", { body });
+  const offer = { terms: TRIALS, reason: "spring" };
+  const shown = await api.does("offerTrials", "staff", { body: { ...offer, dryRun: true } });
+  const { hash } = z.object({ hash: z.string() }).parse(shown);
+  await api.does("offerTrials", "staff", { body: { ...offer, hash } });
+  await api.refuses("placeOrder", "customer", "trial_used", { body });
+  const turnPayments = () => api.cp.rows("update invoices set paid_minor = -paid_minor");
+  await turnPayments();
+  await api.does("placeOrder", "customer", { body });
+  await api.refuses("placeOrder", "customer", "trials_taken", { body });
+  await turnPayments();
+  await api.cp.rows("update orders set expires_at = created_at where trial_policy is not null");
+  await expireOrders(api.cp.deps);
 }
 
 /** Cards on file, and orders that are paid with one: this customer has paid on a page, and chose no card. */

@@ -24,6 +24,7 @@ const APPEND_ONLY = [
   "plan_prices",
   "plan_versions",
   "resize_quotes",
+  "trial_policies",
 ];
 /** Written by the migrations alone. */
 const GIVEN = ["ending_policies", "installation"];

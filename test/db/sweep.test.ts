@@ -44,6 +44,7 @@ test("a provider that hangs keeps no sweep waiting but those that ask it", async
       "tell_hanging_changes",
       "tell_hanging_migrations",
       "tell_hanging_invoices",
+      "follow_trials",
       "check_bought",
       "follow_rollouts",
       "note_old_agents",

@@ -118,6 +118,7 @@ export const FIXTURE: Fixture = {
     "images",
     "ending_policies",
     "dunning_policies",
+    "trial_policies",
     // Of better-auth, which the simulator's people do without (`accounts.ts`).
     "api_tokens",
     "auth_rate_limits",

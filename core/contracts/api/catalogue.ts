@@ -31,7 +31,7 @@ const Downgrade = z.enum(DOWNGRADES).openapi("Downgrade", {
     "When a VM of it becomes one of a cheaper plan: when its period is renewed, or at once.",
 });
 
-const TrialEnds = z.enum(TRIAL_ENDS).openapi("TrialEnds", {
+export const TrialEnds = z.enum(TRIAL_ENDS).openapi("TrialEnds", {
   description:
     "`payment`: a card is asked for, and charged when it is over. `suspension`: none is; its VM stops, unless a card was saved.",
 });
@@ -123,7 +123,10 @@ export const OfferTrials = z
           description:
             "How long a VM runs on unpaid when its trial is over: so many days of its price are the most that it ever owes.",
         }),
-        noticeDays: Days(0, 30).openapi({ description: "How long before its end it is told." }),
+        noticeDays: Days(0, 30).openapi({
+          description:
+            "How long before its end it is told; at once, where that is before its begin.",
+        }),
         mostAtOnce: z.int().positive().max(1_000_000).openapi({
           description: "So many run at once, of all customers.",
         }),
@@ -133,10 +136,6 @@ export const OfferTrials = z
           .max(100)
           .nullable()
           .openapi({ description: "null: of every plan that is on sale." }),
-      })
-      .refine((terms) => terms.noticeDays <= terms.days, {
-        path: ["noticeDays"],
-        message: "no more than `days`",
       })
       .nullable()
       .openapi("TrialTerms", { description: "null: nothing may be tried any more." }),

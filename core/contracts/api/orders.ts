@@ -107,7 +107,7 @@ export const PlaceOrder = z
         description:
           "It begins with the trial that the plan is offered with (`trial` of `GET /v1/plans`): its page asks for a card, or for none, and " +
           "nothing is paid before that is over. One for each customer who has had nothing yet, and for each card: which is judged once the " +
-          "page is complete, and then stands in `declined`.",
+          "page is complete, and then stands in `declined`. Not with `paymentMethod`: a trial begins on a page.",
       }),
     another: z
       .boolean()
@@ -117,10 +117,6 @@ export const PlaceOrder = z
           "True: one more VM, although an order of yours for this plan and host name is open. Otherwise such an order is " +
           "answered again (200), or, when this one asks for it in another way, named (409 `order_open`).",
       }),
-  })
-  .refine((order) => order.trial === undefined || order.paymentMethod === undefined, {
-    path: ["trial"],
-    message: "a trial begins on a page",
   })
   .openapi("PlaceOrder");
 export type PlaceOrder = z.infer<typeof PlaceOrder>;

@@ -135,7 +135,7 @@ export const ENGLISH: Letters = {
       ),
     ],
   }),
-  order_received: ({ hostname, plan, total, payable }, { formats }) => ({
+  order_received: ({ hostname, plan, total, trialDays, payable }, { formats }) => ({
     subject: `Your order of ${hostname}`,
     blocks: [
       text("Thank you, we have your order:"),
@@ -143,12 +143,23 @@ export const ENGLISH: Letters = {
         ["server", hostname],
         ["plan", plan],
         ["price", formats.money(total)],
+        ...(trialDays === null
+          ? []
+          : ([
+              ["trial", `${formats.count(trialDays, { one: "day", other: "days" })} for nothing`],
+            ] as const)),
       ]),
       ...(payable === null
-        ? [text("It is paid. Your server is being made: we write again when it is ready.")]
+        ? [
+            text(
+              `${trialDays === null ? "It is paid. " : ""}Your server is being made: we write again when it is ready.`,
+            ),
+          ]
         : [
             text(
-              `It is not paid yet, and waits for that until ${formats.instant(payable.until)}. Nothing is made, and nothing is owed, before.`,
+              trialDays === null
+                ? `It is not paid yet, and waits for that until ${formats.instant(payable.until)}. Nothing is made, and nothing is owed, before.`
+                : `It waits for you on this page until ${formats.instant(payable.until)}. Nothing is made before.`,
             ),
             ...(payable.url === null ? [] : [link(payable.url)]),
           ]),

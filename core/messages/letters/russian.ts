@@ -148,7 +148,7 @@ export const RUSSIAN: Letters = {
       ),
     ],
   }),
-  order_received: ({ hostname, plan, total, payable }, { formats }) => ({
+  order_received: ({ hostname, plan, total, trialDays, payable }, { formats }) => ({
     subject: `Ваш заказ ${hostname}`,
     blocks: [
       text("Спасибо, мы получили ваш заказ:"),
@@ -156,12 +156,26 @@ export const RUSSIAN: Letters = {
         ["сервер", hostname],
         ["тариф", plan],
         ["цена", formats.money(total)],
+        ...(trialDays === null
+          ? []
+          : ([
+              [
+                "пробный период",
+                `${formats.count(trialDays, { one: "день", few: "дня", many: "дней", other: "дня" })} бесплатно`,
+              ],
+            ] as const)),
       ]),
       ...(payable === null
-        ? [text("Он оплачен. Сервер создаётся: мы напишем, когда он будет готов.")]
+        ? [
+            text(
+              `${trialDays === null ? "Он оплачен. " : ""}Сервер создаётся: мы напишем, когда он будет готов.`,
+            ),
+          ]
         : [
             text(
-              `Он ещё не оплачен и ждёт оплаты до ${formats.instant(payable.until)}. До оплаты ничего не создаётся, и вы ничего не должны.`,
+              trialDays === null
+                ? `Он ещё не оплачен и ждёт оплаты до ${formats.instant(payable.until)}. До оплаты ничего не создаётся, и вы ничего не должны.`
+                : `Он ждёт вас на этой странице до ${formats.instant(payable.until)}. До этого ничего не создаётся.`,
             ),
             ...(payable.url === null ? [] : [link(payable.url)]),
           ]),
