@@ -62,6 +62,7 @@ export const order = fc.record({
     28 * MINUTE,
     33 * MINUTE,
   ),
+  trial: fc.constantFrom(false, false, false, true),
 });
 export const anyStep: fc.Arbitrary<Step> = fc.oneof(
   { weight: 6, arbitrary: order },

@@ -71,6 +71,20 @@ const text = (value: string | number | null) =>
 const values = (...all: (string | number | null)[]) => `(${all.map(text).join(", ")})`;
 const MADE = "2026-01-01T00:00:00Z";
 
+/** Of the trials: so many days, and so many that one which nobody pays for runs on. */
+export const TRIAL = { days: 5, suspendDays: 1 };
+const TRIAL_TERMS = values(
+  1,
+  TRIAL.days,
+  "payment",
+  TRIAL.suspendDays,
+  2,
+  10,
+  PEOPLE[0].accountId,
+  "spring",
+  MADE,
+);
+
 const STANDING = `
   update installation set id = ${text(id(900))};
   insert into accounts (id, email, name, role, staff_role, email_verified, created_at, updated_at) values
@@ -81,7 +95,9 @@ const STANDING = `
     ${values(POOL_ID, LOCATION_ID, "198.18.0.0/29", "198.18.0.1", 29, MADE)};
   insert into plans (id, name, created_at) values ${PLANS.map((p) => values(p.id, p.name, MADE)).join(",")};
   insert into images (id, name, os, file, hypervisors, firmware, min_memory_mib, min_disk_gib, created_at) values
-    ${IMAGES.map((i) => values(i.id, i.name, i.os, i.name, i.hypervisors, i.firmware, 256, 5, MADE)).join(",")}
+    ${IMAGES.map((i) => values(i.id, i.name, i.os, i.name, i.hypervisors, i.firmware, 256, 5, MADE)).join(",")};
+  insert into trial_policies (version, days, ends_in, suspend_days, notice_days, most_at_once, said_by, reason, "from") values
+    ${TRIAL_TERMS}
 `;
 
 const CHANGING = `

@@ -38,6 +38,7 @@ export const ROWS = {
     discount_minor: z.number(),
     tax_minor: z.number(),
     checkout_id: z.string().nullable(),
+    trial_policy: z.number().nullable(),
     expires_at: at,
     paid_at: maybeAt,
   }),

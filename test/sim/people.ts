@@ -72,6 +72,7 @@ export class People {
       hostname: `vm-${number}.example.test`,
       sshKeys: [SSH_KEY],
       billingInterval: step.interval,
+      ...(step.trial && { trial: true }),
     };
     const key = `order-key-${number}`;
     const bought: Keyed = { who, path: "/v1/orders", key, body, answer: null };

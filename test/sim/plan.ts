@@ -20,6 +20,8 @@ export type Step = Readonly<{ gapMs: number; gapSteps: number }> &
         /** Who will sit in the VM. */
         guest: Guest;
         payAfterMs: number;
+        /** With a trial, where that is to be had. */
+        trial: boolean;
       }>
     | Readonly<{ do: "repeat_order"; order: number; body: RepeatedBody }>
     | Readonly<{ do: "act"; vm: number; type: Power; by: By; double: boolean }>

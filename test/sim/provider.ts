@@ -18,6 +18,8 @@ const WEBHOOK_URL = "http://berth.test/webhooks/stripe";
 export type Provider = Readonly<{
   payments: PaymentProvider;
   standIn: StripeStandIn;
+  /** By its Checkout Session: with which card a page was completed. */
+  completedWith: ReadonlyMap<string, string>;
   /** A person's browser posts the Checkout page. Answers its status. */
   pay: (checkoutUrl: string, card: string) => Promise<number>;
   /** A person's browser posts the page of an invoice: a card, or an answer to the bank's question. Answers its status. */
@@ -139,7 +141,10 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
       }),
     );
 
+  const completedWith = new Map<string, string>();
+
   return {
+    completedWith,
     payments: createStripePayments({
       apiKey: API_KEY,
       webhookSecret: WEBHOOK_SECRET,
@@ -153,6 +158,9 @@ export async function createProvider(sim: Sim, seed: string, webhook: Serve): Pr
       const answer = await standIn.fetch(
         new Request(checkoutUrl, { method: "POST", body: new URLSearchParams({ card }) }),
       );
+      const session = checkoutUrl.split("/").at(-1) ?? "";
+      // What follows from it may be seen before its answer is.
+      if (answer.status === 303) completedWith.set(session, card);
       return answer.status;
     },
     payInvoice: async (url, form) => {

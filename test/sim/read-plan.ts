@@ -16,7 +16,13 @@ const Written = z.looseObject({
   deafAtTheEnd: z.boolean(),
 });
 /** What steps of older plans do not say yet. */
-const LATER: Record<string, unknown> = { gapSteps: 0, inSteps: 0, days: 0, guest: "honest" };
+const LATER: Record<string, unknown> = {
+  gapSteps: 0,
+  inSteps: 0,
+  days: 0,
+  guest: "honest",
+  trial: false,
+};
 
 const KNOWN: ReadonlySet<string> = new Set(STEP_KINDS);
 const isStep = (step: { do: string }): step is Step => KNOWN.has(step.do);

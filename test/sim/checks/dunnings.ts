@@ -1,11 +1,12 @@
 import type { Stripe } from "stripe";
 import type { Row } from "../mirror.ts";
 import { isLostOrder, isLostVm } from "./lost-hour.ts";
+import { suspendDaysOf, USUAL_DAYS } from "./trials.ts";
 import { first, nowOf, type MakeCheck, type Scene } from "./scene.ts";
 
 const DAY_MS = 24 * 3_600_000;
 /** As the migration wrote the policy that holds for everybody. */
-const DAYS = { suspend: 3, terminate: 14, delete: 30 };
+const DAYS = { suspend: USUAL_DAYS, terminate: 14, delete: 30 };
 /** When the sweep was last known to have had its turn, and a little. */
 const REST_MS = 10 * 60_000;
 
@@ -71,7 +72,7 @@ function tooSoon(scene: Scene, before: Dunning | null, after: Dunning): string |
   const step = `${before.state} to ${after.state}`;
   const least: Record<string, number> = {
     "begun to reminded": 0,
-    "reminded to suspended": DAYS.suspend * DAY_MS,
+    "reminded to suspended": suspendDaysOf(scene, after.vm_id) * DAY_MS,
     "suspended to ending": DAYS.terminate * DAY_MS,
     "ending to terminated": 0,
   };

@@ -37,6 +37,7 @@ import {
   sizesArePaid,
 } from "./resizes.ts";
 import { dunnedInOrder } from "./dunnings.ts";
+import { triedOnce } from "./trials.ts";
 import { endedAsksForNothing } from "./endings.ts";
 import { lostIsNotBilled } from "./losses.ts";
 import { bytesCountOnce, suspendedStops, unpaidStops, usageIsWhole } from "./time.ts";
@@ -52,6 +53,7 @@ export const INVARIANTS: readonly Readonly<{
 }>[] = [
   { number: 1, make: paidIsServedOrReturned, pending: null },
   { number: 2, make: noMachineBeforeFunds, pending: "integrations' entitlements" },
+  { number: 2, make: triedOnce, pending: null },
   { number: 3, make: oneKeyOneOrder, pending: null },
   { number: 4, make: followsTheProvider, pending: null },
   { number: 5, make: cancelledStaysCancelled, pending: null },

@@ -1,6 +1,7 @@
 import type { Counted } from "../sim-world.ts";
 import type { Row } from "../mirror.ts";
 import { isLostVm, lostSamples, wasLostVm } from "./lost-hour.ts";
+import { suspendDaysOf } from "./trials.ts";
 import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scene.ts";
 
 /**
@@ -10,7 +11,7 @@ import { first, machines, nowOf, runs, type MakeCheck, type Scene } from "./scen
 const CORRECTED_MS = 6_000;
 /** So long the samples themselves are kept, from where they begin: one of a host that slept may be days long. */
 const KEPT_MS = 39 * 24 * 3_600_000;
-const GRACE_MS = 3 * 24 * 3_600_000;
+const DAY_MS = 24 * 3_600_000;
 /** Between two resyncs of an agent at the most (its interval and a tenth), and what a stop takes from then on. */
 const RECONCILE_MS = 300_000 * 1.1;
 const STOP_MS = 90_000 + 30_000;
@@ -20,33 +21,31 @@ const STOP_MS = 90_000 + 30_000;
  * agent lives and its hypervisor answers: without them nobody can stop anything.
  */
 export const unpaidStops: MakeCheck = (scene) => {
-  const paidUntil = new Map<string, number>();
+  const stopsAt = new Map<string, number>();
   return {
     invariant: 6,
     onCommit: () => {
-      for (const { after } of scene.mirror.services.changed)
-        if (after)
-          paidUntil.set(
-            after.vm_id,
-            Math.max(
-              after.entitled_until,
-              // A reminder that came late lets it run as long as one in time.
-              (after.warned_until ?? 0) - GRACE_MS,
-              paidUntil.get(after.vm_id) ?? 0,
-            ),
-          );
+      for (const { before, after } of scene.mirror.services.changed) {
+        if (after === null) continue;
+        const days = suspendDaysOf(scene, after.vm_id) * DAY_MS;
+        // A reminder that came late lets it run as long as one in time.
+        const isWarned = after.warned_until !== (before?.warned_until ?? null);
+        const warned = isWarned ? Math.min(after.warned_until ?? 0, nowOf(scene) + days) : 0;
+        const known = stopsAt.get(after.vm_id) ?? 0;
+        stopsAt.set(after.vm_id, Math.max(after.entitled_until + days, warned, known));
+      }
       return undefined;
     },
     onStep: () =>
       first(machines(scene), ({ host, vm }) => {
-        const until = paidUntil.get(vm.vmId);
+        const until = stopsAt.get(vm.vmId);
         const now = nowOf(scene);
         // Which only its host knows, and nobody has adopted yet: staff are told of it (16).
         if (isLostVm(scene, vm.vmId)) return undefined;
         if (until === undefined || !runs(vm, now) || host.upSince === null) return undefined;
-        const since = Math.max(until + GRACE_MS, host.upSince, vm.run?.startedAt ?? 0);
+        const since = Math.max(until, host.upSince, vm.run?.startedAt ?? 0);
         return now > since + RECONCILE_MS + STOP_MS
-          ? `VM ${vm.vmId} runs ${Math.round((now - until) / 3_600_000)} h past what is paid`
+          ? `VM ${vm.vmId} runs ${Math.round((now - until) / 3_600_000)} h past its time`
           : undefined;
       }),
   };

@@ -1,5 +1,6 @@
 import { DRAINS } from "./drains.ts";
 import { DUNNINGS } from "./dunnings.ts";
+import { TRIALS } from "./trials.ts";
 import { HOSTS } from "./hosts.ts";
 import { LOSSES } from "./losses.ts";
 import { MESSAGES } from "./messages.ts";
@@ -22,4 +23,5 @@ export const MUTANTS: readonly Mutant[] = [
   ...DRAINS,
   ...PLAN_MIGRATIONS,
   ...DUNNINGS,
+  ...TRIALS,
 ];
