@@ -4,6 +4,9 @@ import type { Event } from "#core/contracts/events.ts";
 export const MAIL_KINDS = [
   "prove_email",
   "reset_password",
+  "change_email",
+  "email_change_asked",
+  "email_changed",
   "new_log_in",
   "order_received",
   "vm_ready",
@@ -20,12 +23,30 @@ export const MAIL_KINDS = [
 ] as const;
 export type MailKind = (typeof MAIL_KINDS)[number];
 
-/** What became of a mail. `dropped`: when its turn came there was nobody to tell, or nothing to tell any more. */
-export const MAIL_STATES = ["waiting", "sent", "dropped", "given_up"] as const;
+/**
+ * What became of a mail. `dropped`: when its turn came there was nobody to tell, or nothing to tell any more. `bounced`: it was sent,
+ * and came back for good. `complained_of`: it arrived, and was called spam.
+ */
+export const MAIL_STATES = [
+  "waiting",
+  "sent",
+  "dropped",
+  "given_up",
+  "bounced",
+  "complained_of",
+] as const;
 export type MailState = (typeof MAIL_STATES)[number];
 
+/** Why nothing more is sent to an address: its mail came back for good, or whoever reads it called ours spam. */
+export const MAIL_REFUSALS = ["bounce", "complaint"] as const;
+export type MailRefusal = (typeof MAIL_REFUSALS)[number];
+
 /** Their letters hold a secret that is drawn when they are sent, and written down nowhere. */
-const WITH_SECRET: ReadonlySet<MailKind> = new Set(["prove_email", "reset_password"]);
+const WITH_SECRET: ReadonlySet<MailKind> = new Set([
+  "prove_email",
+  "reset_password",
+  "change_email",
+]);
 export const holdsSecret = (kind: MailKind): boolean => WITH_SECRET.has(kind);
 
 /** A mail that falls due. `cause` and kind name it: whatever is done twice, it is due once. */

@@ -102,3 +102,62 @@ export async function isCustomer(db: Db, customerId: string): Promise<boolean> {
     .where(eq(billingCustomers.customerId, customerId));
   return row !== undefined;
 }
+
+/** The provider is to be told of the account's new e-mail address, for each customer that it has there. */
+export async function letAddressFallDue(tx: Tx, accountId: string, now: Date): Promise<void> {
+  await tx
+    .update(billingCustomers)
+    .set({ addressDueSince: now })
+    .where(and(eq(billingCustomers.accountId, accountId), isNotNull(billingCustomers.customerId)));
+}
+
+/** The account's customers that the provider knows by an address of before, and the address of now. */
+export async function addressesDue(
+  db: Db,
+  accountId: string,
+): Promise<readonly { customerId: string; email: string; since: Date }[]> {
+  const rows = await db
+    .select({
+      customerId: billingCustomers.customerId,
+      email: accounts.email,
+      since: billingCustomers.addressDueSince,
+    })
+    .from(billingCustomers)
+    .innerJoin(accounts, eq(accounts.id, billingCustomers.accountId))
+    .where(eq(billingCustomers.accountId, accountId))
+    .orderBy(asc(billingCustomers.currency));
+  return rows.flatMap(({ customerId, email, since }) =>
+    customerId === null || since === null ? [] : [{ customerId, email, since }],
+  );
+}
+
+/** The provider was told of the address that fell due then; of a later one it was not. */
+export async function addressIsTold(
+  db: Db,
+  { customerId, since }: { customerId: string; since: Date },
+): Promise<void> {
+  await db
+    .update(billingCustomers)
+    .set({ addressDueSince: null })
+    .where(
+      and(
+        eq(billingCustomers.customerId, customerId),
+        eq(billingCustomers.addressDueSince, since),
+      ),
+    );
+}
+
+/** Whose address fell due before then, those first that wait longest. */
+export async function customersWithAddressDue(
+  db: Db,
+  before: Date,
+  limit: number,
+): Promise<readonly string[]> {
+  const rows = await db
+    .select({ accountId: billingCustomers.accountId })
+    .from(billingCustomers)
+    .where(lt(billingCustomers.addressDueSince, before))
+    .orderBy(asc(billingCustomers.addressDueSince))
+    .limit(limit);
+  return [...new Set(rows.map(({ accountId }) => accountId))];
+}
