@@ -36,7 +36,8 @@ export async function changeAddress(
 async function change(tx: Tx, secret: string, at: ReturnType<typeof stamp>): Promise<Changed> {
   const spent = await spendLink(tx, "change_email", hashOfLink(secret), at.now);
   const account = spent && (await loadAccountHeld(tx, spent.accountId));
-  if (account === undefined || account.bannedAt !== null) return linkInvalid();
+  if (spent === undefined || account === undefined || account.bannedAt !== null)
+    return linkInvalid();
   const { accountId, email: before } = account;
   await saveAddress(tx, accountId, spent.address, at.now);
   await deleteSessionsOf(tx, accountId);

@@ -78,7 +78,7 @@ async function useLink(
 ): Promise<Result<Used, Refusal<"link_invalid">>> {
   const spent = await spendLink(tx, kind, hashOfLink(secret), at.now);
   const proven = spent && (await markEmailProven(tx, spent, at.now));
-  if (proven === undefined) return linkInvalid();
+  if (spent === undefined || proven === undefined) return linkInvalid();
   const { accountId, address: email } = spent;
   const { firstTime, name } = proven;
   await recordChange(

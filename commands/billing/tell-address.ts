@@ -1,25 +1,24 @@
-import { addressesDue, addressIsTold, customersWithAddressDue } from "#db/billing/customers.ts";
+import { addressesDue, customersWithAddressDue, noteAddressTold } from "#db/billing/customers.ts";
 import type { Deps } from "#commands/deps.ts";
 
 type TellDeps = Pick<Deps, "db" | "clock" | "payments">;
 
-/** Who changes their address while it is told has it told again; so often at most, and then by the sweep. */
-const MOST_ROUNDS = 3;
-
 /**
  * Tells the payment provider an account's new e-mail address, for each customer that it has there: receipts go to it. May be
- * repeated, also beside itself: whoever finds that the address was changed while they told one of before tells the new one.
+ * repeated, also beside itself: the last that each worker tells is the address as it is after that.
  */
 export async function tellAddress(deps: TellDeps, accountId: string): Promise<string> {
-  for (let round = 0; round < MOST_ROUNDS; round++) {
-    const due = await addressesDue(deps.db, accountId);
-    if (due.length === 0) return round === 0 ? "nothing_to_do" : "told";
-    for (const { customerId, email, since } of due) {
-      await deps.payments.tellEmail(customerId, email);
-      await addressIsTold(deps.db, { customerId, since });
+  const due = await addressesDue(deps.db, accountId);
+  for (const { customerId, email, since } of due) {
+    const told = { accountId, customerId, since };
+    let [last, now] = ["", email];
+    while (last !== now) {
+      last = now;
+      await deps.payments.tellEmail(customerId, last);
+      now = await noteAddressTold(deps.db, told);
     }
   }
-  return "put_off";
+  return due.length === 0 ? "nothing_to_do" : "told";
 }
 
 /** Younger ones are on their way through the queue. */

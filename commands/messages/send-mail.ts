@@ -1,6 +1,6 @@
 import type { Locale } from "#core/messages/locale.ts";
 import { nextTryAt, type MailKind } from "#core/messages/mail.ts";
-import { parseLetter, type FilledLetter } from "#core/messages/mail-values.ts";
+import { addressOf, parseLetter, type FilledLetter } from "#core/messages/mail-values.ts";
 import { renderMail } from "#core/messages/render-mail.ts";
 import {
   endMail,
@@ -119,11 +119,12 @@ async function handOver(deps: MailDeps, mail: TakenMail, filler: Filler): Promis
   return end("sent", null);
 }
 
-/** Staff had it sent again: the same letter, to where the account's mail goes now. */
+/** Staff had it sent again: the same letter, to where the account's mail goes now, but for one that is of an address. */
 async function asItWas(deps: MailDeps, mail: TakenMail): Promise<Filled | NotNow> {
   const recipient =
     mail.accountId === null ? undefined : await recipientOf(deps.db, mail.accountId);
   if (mail.accountId === null || recipient === undefined) return { drop: "nobody_to_mail" };
-  const { to, locale } = recipient;
-  return { accountId: mail.accountId, to, locale, letter: parseLetter(mail.kind, mail.values) };
+  const letter = parseLetter(mail.kind, mail.values);
+  const to = addressOf(letter) ?? recipient.to;
+  return { accountId: mail.accountId, to, locale: recipient.locale, letter };
 }

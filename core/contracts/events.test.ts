@@ -91,6 +91,7 @@ const DATA: Record<EventName, Record<string, string>> = {
   "host.upgrade_ended.v1": { hostId: HOST, rolloutId: ROLLOUT },
   "account.link_asked_for.v1": { linkId: LINK },
   "account.email_proven.v1": { accountId: ACCOUNT },
+  "account.email_changed.v1": { accountId: ACCOUNT },
 };
 
 describe.each(EVENT_NAMES)("%s", (name) => {

@@ -86,6 +86,19 @@ export async function saveClosed(
   await tx.update(accounts).set({ bannedAt, updatedAt: now }).where(eq(accounts.id, accountId));
 }
 
+/** It is proven by the link that it was changed by. An address that another account has breaks `accounts_email_unique`. */
+export async function saveAddress(
+  tx: Tx,
+  accountId: string,
+  email: string,
+  now: Date,
+): Promise<void> {
+  await tx
+    .update(accounts)
+    .set({ email, emailVerified: true, updatedAt: now })
+    .where(eq(accounts.id, accountId));
+}
+
 /** Whatever locks the account waits from here on. */
 export async function lockAccount(tx: Tx, accountId: string): Promise<void> {
   await tx

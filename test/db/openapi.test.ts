@@ -676,6 +676,25 @@ describe("the API and its document", () => {
     await api.refuses("resetPassword", "nobody", "password_unfit", weak);
     await api.does("resetPassword", "nobody", reset);
     await api.refuses("resetPassword", "nobody", "link_invalid", reset);
+    api.forgetSession();
+    const newEmail = `${v7()}@example.com`;
+    await api.does("changeEmail", "session", { body: { newEmail, password: PASSWORD } });
+    const unsure = { body: { newEmail, password: "a wrong password" } };
+    await api.refuses("changeEmail", "session", "invalid_request", unsure);
+    const [toNew, takenSince] = [await mailed(), `${v7()}@example.com`];
+    await api.refuses("confirmNewEmail", "nobody", "link_invalid", { body: { token: "none" } });
+    await api.does("signUp", "nobody", {
+      body: { email: takenSince, name: "Eve", password: PASSWORD },
+    });
+    const meant = (address: string) =>
+      api.cp.rows("update mailed_links set address = $1 where asked_by is not null", address);
+    await meant(takenSince);
+    const use = { body: { token: toNew } };
+    await api.refuses("confirmNewEmail", "nobody", "email_taken", use);
+    // The address that it has: whoever goes on with these tests logs in with that.
+    await meant(customer.email);
+    await api.does("confirmNewEmail", "nobody", use);
+    api.forgetSession();
     expect(api.faults.splice(0)).toEqual([]);
   });
 
