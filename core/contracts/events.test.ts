@@ -127,6 +127,7 @@ test("only what somebody must do leaves the record", () => {
     "service.end_said.v1",
     "maintenance.notice_fell_due.v1",
     "account.link_asked_for.v1",
+    "account.email_changed.v1",
   ]);
   expect(to("doorbell")).toEqual(["vm.change_requested.v1"]);
 });

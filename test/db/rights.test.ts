@@ -46,6 +46,7 @@ const DELETED_FROM = [
   "outbox",
   "plan_migration_vms",
   "plan_migrations",
+  "refusing_addresses",
   "reservations",
   "resize_quotes",
   "sessions",
