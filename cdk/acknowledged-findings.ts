@@ -24,6 +24,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
       "StripeWebhook/Role",
       "BillingEventsConsumer/Role",
       "OutboxEventsConsumer/Role",
+      "MailEventsConsumer/Role",
       "Sweep/Role",
       "Migrate/Role",
       "AddStaff/Role",

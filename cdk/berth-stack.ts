@@ -4,7 +4,7 @@ import { SqsEventSource } from "aws-cdk-lib/aws-lambda-event-sources";
 import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Schedule, ScheduleExpression } from "aws-cdk-lib/aws-scheduler";
 import { LambdaInvoke } from "aws-cdk-lib/aws-scheduler-targets";
-import { Secret } from "aws-cdk-lib/aws-secretsmanager";
+import { Secret, type ISecret } from "aws-cdk-lib/aws-secretsmanager";
 import { Trigger } from "aws-cdk-lib/triggers";
 import type { Construct } from "constructs";
 import type { Currency } from "#core/money.ts";
@@ -17,6 +17,7 @@ import { HostAccess } from "./constructs/host-access.ts";
 import { Network } from "./constructs/network.ts";
 import { PublicApi } from "./constructs/public-api.ts";
 import { QueueWithAlarms } from "./constructs/queue-with-alarms.ts";
+import { SentMail } from "./constructs/sent-mail.ts";
 import type { FunctionBundles } from "./bundle/bundle.ts";
 import { STAGE_SETTINGS, type Stage } from "./stage.ts";
 
@@ -217,8 +218,16 @@ export class BerthStack extends Stack {
       sendsTo: [purchases, billingEvents, outboxEvents],
     });
     // What somebody waits for goes out at once; all else, and what was not taken, with the sweep.
-    if (props.mailFrom !== undefined)
-      for (const sender of [outboxConsumer, sweep]) this.#maySendMail(sender, props.mailFrom);
+    const mailEventsConsumer =
+      props.mailFrom === undefined
+        ? undefined
+        : this.#sendMail([outboxConsumer, sweep], props.mailFrom, {
+            home: shared.home,
+            ...consumer,
+            bundle: props.bundles["mail-events"],
+            login: database.loginOf("MailEventsConsumer"),
+            maxConcurrency: settings.consumers,
+          });
     new HostAccess(this, "Hosts", { agent }).mayRing([
       api,
       agent,
@@ -273,7 +282,17 @@ export class BerthStack extends Stack {
       timeout: API_TIMEOUT,
     });
     this.#migrateBefore(
-      [api, agent, logIn, stripeWebhook, billingConsumer, outboxConsumer, sweep, addStaff],
+      [
+        api,
+        agent,
+        logIn,
+        stripeWebhook,
+        billingConsumer,
+        outboxConsumer,
+        ...(mailEventsConsumer === undefined ? [] : [mailEventsConsumer]),
+        sweep,
+        addStaff,
+      ],
       { network, database },
       { home: shared.home, bundle: props.bundles.migrate },
     );
@@ -288,18 +307,52 @@ export class BerthStack extends Stack {
     acknowledgeFindings(this, props.stage);
   }
 
-  /** From this one address, by the identity of its domain. */
-  #maySendMail(sender: BerthFunction, from: string): void {
-    const identity = this.formatArn({
-      service: "ses",
-      resource: "identity",
-      resourceName: from.slice(from.lastIndexOf("@") + 1),
+  /** Who may send mail, and who is told what became of it: a queue of its own, since nobody's work waits for it. */
+  #sendMail(
+    senders: readonly BerthFunction[],
+    from: string,
+    consumer: Pick<
+      ConstructorParameters<typeof BerthFunction>[2],
+      "home" | "bundle" | "memoryMib" | "timeout"
+    > &
+      Readonly<{ login: Pick<ISecret, "secretArn">; maxConcurrency: number }>,
+  ): BerthFunction {
+    const { login, maxConcurrency, ...props } = consumer;
+    const { queue } = new QueueWithAlarms(this, "MailEvents", {
+      alarms: props.home.alarms,
+      consumerTimeout: props.timeout,
     });
+    const { configurationSet } = new SentMail(this, "SentMail", { into: queue });
+    for (const sender of senders)
+      this.#maySendMail(sender, from, configurationSet.configurationSetName);
+    const reader = new BerthFunction(this, "MailEventsConsumer", {
+      ...props,
+      secrets: [login],
+      environment: { BERTH_DATABASE_SECRET_ARN: login.secretArn },
+    });
+    reader.function.addEventSource(
+      new SqsEventSource(queue, {
+        batchSize: BATCH,
+        reportBatchItemFailures: true,
+        maxConcurrency,
+      }),
+    );
+    return reader;
+  }
+
+  /** From this one address, by the identity of its domain, and by the configuration set that tells what became of it. */
+  #maySendMail(sender: BerthFunction, from: string, configurationSet: string): void {
+    const arnOf = (resource: string, resourceName: string) =>
+      this.formatArn({ service: "ses", resource, resourceName });
     sender.function.addEnvironment("BERTH_MAIL_FROM", from);
+    sender.function.addEnvironment("BERTH_MAIL_EVENTS", configurationSet);
     sender.role.addToPolicy(
       new PolicyStatement({
         actions: ["ses:SendEmail"],
-        resources: [identity],
+        resources: [
+          arnOf("identity", from.slice(from.lastIndexOf("@") + 1)),
+          arnOf("configuration-set", configurationSet),
+        ],
         conditions: { StringEquals: { "ses:FromAddress": from } },
       }),
     );

@@ -5,6 +5,7 @@ import { deleteSessionsOf } from "#db/accounts/sessions.ts";
 import { letAddressFallDue } from "#db/billing/customers.ts";
 import type { Tx } from "#db/client.ts";
 import { insertDueMails } from "#db/messages/mails.ts";
+import { forgetRefusal } from "#db/messages/refusing-addresses.ts";
 import { recordChange } from "#db/record-change.ts";
 import { violates } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -40,6 +41,7 @@ async function change(tx: Tx, secret: string, at: ReturnType<typeof stamp>): Pro
     return linkInvalid();
   const { accountId, email: before } = account;
   await saveAddress(tx, accountId, spent.address, at.now);
+  await forgetRefusal(tx, spent.address);
   await deleteSessionsOf(tx, accountId);
   await forgetNewAddresses(tx, accountId);
   await letAddressFallDue(tx, accountId, at.now);

@@ -4,6 +4,7 @@ import type { LinkKind } from "#core/accounts/links.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { forgetNewAddresses, markEmailProven, spendLink } from "#db/accounts/links.ts";
 import type { Tx } from "#db/client.ts";
+import { forgetRefusal } from "#db/messages/refusing-addresses.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -69,7 +70,10 @@ export async function resetPassword(
 
 type Used = Readonly<{ accountId: string; email: string; name: string }>;
 
-/** Answers the account, with its address and name. Who uses a link has read what was mailed to the address: it is proven. */
+/**
+ * Answers the account, with its address and name. Who uses a link has read what was mailed to the address: it is proven, and takes
+ * mail, whatever was known of it.
+ */
 async function useLink(
   tx: Tx,
   kind: Exclude<LinkKind, "change_email">,
@@ -80,6 +84,7 @@ async function useLink(
   const proven = spent && (await markEmailProven(tx, spent, at.now));
   if (spent === undefined || proven === undefined) return linkInvalid();
   const { accountId, address: email } = spent;
+  await forgetRefusal(tx, email);
   const { firstTime, name } = proven;
   await recordChange(
     tx,

@@ -1,5 +1,5 @@
 import type { Locale } from "#core/messages/locale.ts";
-import { nextTryAt, type MailKind } from "#core/messages/mail.ts";
+import { nextTryAt, provesAddress, type MailKind } from "#core/messages/mail.ts";
 import { addressOf, parseLetter, type FilledLetter } from "#core/messages/mail-values.ts";
 import { renderMail } from "#core/messages/render-mail.ts";
 import {
@@ -10,6 +10,7 @@ import {
   takeDueMails,
   type TakenMail,
 } from "#db/messages/mails.ts";
+import { refusalOf } from "#db/messages/refusing-addresses.ts";
 import type { Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -110,6 +111,8 @@ async function handOver(deps: MailDeps, mail: TakenMail, filler: Filler): Promis
     const shown = renderMail(letter, locale, link);
     const { subject } = shown;
     await fillMail(deps.db, mail.id, { accountId, to, locale, values: letter.values, subject });
+    const refusal = provesAddress(mail.kind) ? undefined : await refusalOf(deps.db, to);
+    if (refusal !== undefined) return await end("dropped", `address_refuses: ${refusal.kind}`);
     await deps.mail.send({ id: mail.id, to, ...shown });
   } catch (error) {
     deps.log.error("send_mail.failed", { mail_id: mail.id, kind: mail.kind, error });

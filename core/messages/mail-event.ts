@@ -1,8 +1,5 @@
 import { z } from "zod";
-import type { MailRefusal } from "./mail.ts";
-
-/** By what the provider says of a mail: ours, by its id. */
-export const MAIL_TAG = "berth_mail";
+import { MAIL_TAG, type MailRefusal } from "./mail.ts";
 
 /** What is told of a mail that was sent. `refused`: for good. `noted`: it may go another time. */
 export type MailEvent = Readonly<

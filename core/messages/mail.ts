@@ -41,6 +41,21 @@ export type MailState = (typeof MAIL_STATES)[number];
 export const MAIL_REFUSALS = ["bounce", "complaint"] as const;
 export type MailRefusal = (typeof MAIL_REFUSALS)[number];
 
+/** The tag by which the provider tells of a mail; its value is the mail's id. */
+export const MAIL_TAG = "berth_mail";
+/** What became of a mail whose address refused it. */
+export const STATE_OF_REFUSED = {
+  bounce: "bounced",
+  complaint: "complained_of",
+} as const satisfies Record<MailRefusal, MailState>;
+
+/**
+ * Links by which an address is proven go to one that refused mail before, too: whoever asks for one has an account, and says that the
+ * address is theirs. Any other would let a stranger have mail sent there.
+ */
+const PROVES: ReadonlySet<MailKind> = new Set(["prove_email", "change_email"]);
+export const provesAddress = (kind: MailKind): boolean => PROVES.has(kind);
+
 /** Their letters hold a secret that is drawn when they are sent, and written down nowhere. */
 const WITH_SECRET: ReadonlySet<MailKind> = new Set([
   "prove_email",

@@ -19,6 +19,7 @@ CREATE TABLE "refusing_addresses" (
 ALTER TABLE "mailed_links" ADD COLUMN "asked_by" uuid;--> statement-breakpoint
 ALTER TABLE "billing_customers" ADD COLUMN "address_due_since" timestamp (3) with time zone;--> statement-breakpoint
 CREATE INDEX "refusing_addresses_noted_at_idx" ON "refusing_addresses" USING btree ("noted_at");--> statement-breakpoint
+CREATE INDEX "refusing_addresses_mail_idx" ON "refusing_addresses" USING btree ("mail_id");--> statement-breakpoint
 ALTER TABLE "mailed_links" ADD CONSTRAINT "mailed_links_asked_by_accounts_id_fk" FOREIGN KEY ("asked_by") REFERENCES "public"."accounts"("id") ON DELETE cascade ON UPDATE no action;--> statement-breakpoint
 CREATE INDEX "mailed_links_asked_by_idx" ON "mailed_links" USING btree ("asked_by") WHERE "mailed_links"."asked_by" is not null;--> statement-breakpoint
 CREATE INDEX "billing_customers_address_due_idx" ON "billing_customers" USING btree ("address_due_since") WHERE "billing_customers"."address_due_since" is not null;--> statement-breakpoint

@@ -127,6 +127,7 @@ export const refusingAddresses = pgTable(
   },
   (t) => [
     index("refusing_addresses_noted_at_idx").on(t.notedAt),
+    index("refusing_addresses_mail_idx").on(t.mailId),
     check("refusing_addresses_reason_length", sql`length(${t.reason}) between 1 and 300`),
   ],
 );

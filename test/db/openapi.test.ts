@@ -128,7 +128,8 @@ describe("the API and its document", () => {
     await api.refuses("resendMail", "staff", "idempotency_key_reused", {
       parameters: { ...resent, id: api.there.mail[0] },
     });
-    for (const id of ["showMail", "resendMail"])
+    await api.does("clearMailAddress", "staff", mail);
+    for (const id of ["showMail", "resendMail", "clearMailAddress"])
       await api.refuses(id, "staff", "mail_not_found", { parameters: { id: noId("mail") } });
     // Of each, the second page; and the same cursor where it means nothing.
     for (const [list, other] of [
