@@ -103,6 +103,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
       "Database/LoginOfStripeWebhook",
       "Database/LoginOfBillingEventsConsumer",
       "Database/LoginOfOutboxEventsConsumer",
+      "Database/LoginOfMailEventsConsumer",
       "Database/LoginOfSweep",
     ],
     reason:

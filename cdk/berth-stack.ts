@@ -4,7 +4,7 @@ import { SqsEventSource } from "aws-cdk-lib/aws-lambda-event-sources";
 import { FilterPattern, MetricFilter } from "aws-cdk-lib/aws-logs";
 import { Schedule, ScheduleExpression } from "aws-cdk-lib/aws-scheduler";
 import { LambdaInvoke } from "aws-cdk-lib/aws-scheduler-targets";
-import { Secret, type ISecret } from "aws-cdk-lib/aws-secretsmanager";
+import { Secret } from "aws-cdk-lib/aws-secretsmanager";
 import { Trigger } from "aws-cdk-lib/triggers";
 import type { Construct } from "constructs";
 import type { Currency } from "#core/money.ts";
@@ -83,6 +83,7 @@ export class BerthStack extends Stack {
     const { queue: purchases } = new QueueWithAlarms(this, "Purchases", forConsumer);
     const { queue: billingEvents } = new QueueWithAlarms(this, "BillingEvents", forConsumer);
     const { queue: outboxEvents } = new QueueWithAlarms(this, "OutboxEvents", forConsumer);
+    const { queue: mailEvents } = new QueueWithAlarms(this, "MailEvents", forConsumer);
 
     // Until it is filled in (docs/runbooks/deploy-aws.md), nobody knows the webhook's secret and no key is valid.
     const stripeSecret = new Secret(this, "StripeSecret", {
@@ -218,16 +219,18 @@ export class BerthStack extends Stack {
       sendsTo: [purchases, billingEvents, outboxEvents],
     });
     // What somebody waits for goes out at once; all else, and what was not taken, with the sweep.
-    const mailEventsConsumer =
-      props.mailFrom === undefined
-        ? undefined
-        : this.#sendMail([outboxConsumer, sweep], props.mailFrom, {
-            home: shared.home,
-            ...consumer,
-            bundle: props.bundles["mail-events"],
-            login: database.loginOf("MailEventsConsumer"),
-            maxConcurrency: settings.consumers,
-          });
+    const mailEventsLogin = database.loginOf("MailEventsConsumer");
+    const mailEventsConsumer = new BerthFunction(this, "MailEventsConsumer", {
+      home: shared.home,
+      secrets: [mailEventsLogin],
+      environment: { BERTH_DATABASE_SECRET_ARN: mailEventsLogin.secretArn },
+      ...consumer,
+      bundle: props.bundles["mail-events"],
+    });
+    const { configurationSet } = new SentMail(this, "SentMail", { into: mailEvents });
+    if (props.mailFrom !== undefined)
+      for (const sender of [outboxConsumer, sweep])
+        this.#maySendMail(sender, props.mailFrom, configurationSet.configurationSetName);
     new HostAccess(this, "Hosts", { agent }).mayRing([
       api,
       agent,
@@ -246,6 +249,7 @@ export class BerthStack extends Stack {
       [purchases, billingConsumer, 1],
       [billingEvents, billingConsumer, BATCH],
       [outboxEvents, outboxConsumer, BATCH],
+      [mailEvents, mailEventsConsumer, BATCH],
     ] as const)
       reader.function.addEventSource(
         new SqsEventSource(queue, {
@@ -289,7 +293,7 @@ export class BerthStack extends Stack {
         stripeWebhook,
         billingConsumer,
         outboxConsumer,
-        ...(mailEventsConsumer === undefined ? [] : [mailEventsConsumer]),
+        mailEventsConsumer,
         sweep,
         addStaff,
       ],
@@ -305,39 +309,6 @@ export class BerthStack extends Stack {
       ...(props.domain === undefined ? {} : { DnsTarget: front.dnsTarget }),
     }).map(([name, value]) => new CfnOutput(this, name, { value }));
     acknowledgeFindings(this, props.stage);
-  }
-
-  /** Who may send mail, and who is told what became of it: a queue of its own, since nobody's work waits for it. */
-  #sendMail(
-    senders: readonly BerthFunction[],
-    from: string,
-    consumer: Pick<
-      ConstructorParameters<typeof BerthFunction>[2],
-      "home" | "bundle" | "memoryMib" | "timeout"
-    > &
-      Readonly<{ login: Pick<ISecret, "secretArn">; maxConcurrency: number }>,
-  ): BerthFunction {
-    const { login, maxConcurrency, ...props } = consumer;
-    const { queue } = new QueueWithAlarms(this, "MailEvents", {
-      alarms: props.home.alarms,
-      consumerTimeout: props.timeout,
-    });
-    const { configurationSet } = new SentMail(this, "SentMail", { into: queue });
-    for (const sender of senders)
-      this.#maySendMail(sender, from, configurationSet.configurationSetName);
-    const reader = new BerthFunction(this, "MailEventsConsumer", {
-      ...props,
-      secrets: [login],
-      environment: { BERTH_DATABASE_SECRET_ARN: login.secretArn },
-    });
-    reader.function.addEventSource(
-      new SqsEventSource(queue, {
-        batchSize: BATCH,
-        reportBatchItemFailures: true,
-        maxConcurrency,
-      }),
-    );
-    return reader;
   }
 
   /** From this one address, by the identity of its domain, and by the configuration set that tells what became of it. */
