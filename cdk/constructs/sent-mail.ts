@@ -31,7 +31,6 @@ export class SentMail extends Construct {
           },
         },
       },
-      targets: [new SqsQueue(into)],
-    });
+    }).addTarget(new SqsQueue(into));
   }
 }

@@ -1,4 +1,4 @@
-import { eq } from "drizzle-orm";
+import { and, eq, ne } from "drizzle-orm";
 import { MAX_NAME_LENGTH, type Account, type StaffRole } from "#core/accounts/accounts.ts";
 import type { Locale } from "#core/messages/locale.ts";
 import type { Db, Tx } from "#db/client.ts";
@@ -110,4 +110,28 @@ export async function lockAccount(tx: Tx, accountId: string): Promise<void> {
 
 export async function saveLocale(db: Db, email: string, locale: Locale): Promise<void> {
   await db.update(accounts).set({ locale }).where(eq(accounts.email, email));
+}
+
+/** False where it is that already. */
+export async function changeLocale(
+  tx: Tx,
+  accountId: string,
+  locale: Locale,
+  now: Date,
+): Promise<boolean> {
+  const rows = await tx
+    .update(accounts)
+    .set({ locale, updatedAt: now })
+    .where(and(eq(accounts.id, accountId), ne(accounts.locale, locale)))
+    .returning({ id: accounts.id });
+  return rows.length > 0;
+}
+
+export async function localeOfAccount(db: Db, accountId: string): Promise<Locale> {
+  const [row] = await db
+    .select({ locale: accounts.locale })
+    .from(accounts)
+    .where(eq(accounts.id, accountId));
+  if (row === undefined) throw new Error(`account ${accountId} vanished`);
+  return row.locale;
 }

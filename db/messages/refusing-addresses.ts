@@ -20,11 +20,11 @@ export async function noteRefusal(
   tx: Tx,
   refused: Refused & Readonly<{ address: string; mailId: string }>,
 ): Promise<void> {
-  const { address, ...said } = refused;
-  await tx
-    .insert(refusingAddresses)
-    .values(refused)
-    .onConflictDoUpdate({ target: refusingAddresses.address, set: said });
+  const { kind, reason, mailId, notedAt } = refused;
+  await tx.insert(refusingAddresses).values(refused).onConflictDoUpdate({
+    target: refusingAddresses.address,
+    set: { kind, reason, mailId, notedAt },
+  });
 }
 
 /** Mail goes to the address again. False where it does anyway. */

@@ -100,6 +100,8 @@ describe("the API and its document", () => {
     const id = { parameters: { id: vm } };
     for (const list of ["listPlans", "listImages", "listLocations", "checkHealth"])
       await api.does(list, "nobody");
+    await api.does("changeMe", "customer", { body: { locale: "ru" } });
+    await api.does("changeMe", "customer", { body: { locale: "en" } });
     for (const list of ["listVms", "listInvoices", "listTokens", "showMe"])
       await api.does(list, "customer", { parameters: { limit: 1 } });
     await api.does("listHosts", "staff");

@@ -1,9 +1,9 @@
 import { z } from "@hono/zod-openapi";
 import { Instant } from "#core/contracts/values.ts";
 import { idIn, idOut } from "#core/ids.ts";
-import { LOCALES } from "#core/messages/locale.ts";
 import { MAIL_KINDS, MAIL_REFUSALS, MAIL_STATES } from "#core/messages/mail.ts";
 import { use } from "#core/contracts/named.ts";
+import { LocaleName } from "./accounts.ts";
 import { OrderedPageQuery, pageOf } from "./page.ts";
 
 const Kind = z.enum(MAIL_KINDS).openapi("MailKind");
@@ -29,7 +29,7 @@ export const MailView = z
       .nullable()
       .openapi({ description: "null until its turn has come." }),
     to: z.string().nullable(),
-    locale: z.enum(LOCALES).openapi("Locale").nullable(),
+    locale: use(LocaleName).nullable(),
     subject: z.string().nullable(),
     createdAt: Instant,
     endedAt: Instant.nullable().openapi({
