@@ -89,14 +89,23 @@ const BY_CODE: ReadonlySet<string> = new Set([
 export async function proofFor(request: Request): Promise<Request | undefined> {
   const url = new URL(request.url);
   if (!BY_CODE.has(url.pathname.slice(AUTH_PATH.length))) return undefined;
-  const { code = "" } = Code.safeParse(parseJson(await request.clone().text())).data ?? {};
+  const { code = "" } = await confirmationIn(request);
+  return codeProof(request, code);
+}
+
+/** The request by which better-auth proves a code, of the app or a backup code, for the session of `request`. */
+export function codeProof(request: Request, code: string): Request {
   const kind = /^\d{6}$/.test(code) ? "totp" : "backup-code";
   const headers = new Headers(request.headers);
   headers.delete("content-length");
-  const target = `${url.origin}${AUTH_PATH}/two-factor/verify-${kind}`;
+  const target = `${new URL(request.url).origin}${AUTH_PATH}/two-factor/verify-${kind}`;
   return new Request(target, { method: "POST", headers, body: JSON.stringify({ code }) });
 }
-const Code = z.object({ code: z.string() });
+
+/** What a body confirms a wish by. */
+export const confirmationIn = async (request: Request): Promise<z.infer<typeof Confirmation>> =>
+  Confirmation.safeParse(parseJson(await request.clone().text())).data ?? {};
+const Confirmation = z.object({ password: z.string().optional(), code: z.string().optional() });
 
 export const notServed = (requestId: string): Response =>
   problem(NOT_FOUND, "There is no such route.", requestId, { headers: new Headers() });

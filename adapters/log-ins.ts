@@ -5,7 +5,14 @@ import type { Clock } from "#core/ports.ts";
 import { ok, refuse } from "#core/result.ts";
 import { type Auth, type AuthOptions, createAuth } from "./log-ins-auth.ts";
 import { createPasswordHashes, type Hashing, type PasswordHashes } from "./password-hashes.ts";
-import { isServed, notServed, proofFor, withProblem } from "./log-ins-http.ts";
+import {
+  codeProof,
+  confirmationIn,
+  isServed,
+  notServed,
+  proofFor,
+  withProblem,
+} from "./log-ins-http.ts";
 
 const MIN_SECRET_LENGTH = 32;
 
@@ -21,8 +28,10 @@ export function createLogIns(
     throw new RangeError(`the secret of log-ins needs ${MIN_SECRET_LENGTH} characters or more`);
   const hashes = createPasswordHashes(options.hashing);
   const auth = createAuth(options, hashes);
+  const requestIdOf = (request: Request): string =>
+    request.headers.get("x-request-id") ?? options.ids.newId();
   const handle = async (request: Request): Promise<Response> => {
-    const requestId = request.headers.get("x-request-id") ?? options.ids.newId();
+    const requestId = requestIdOf(request);
     if (!isServed(request)) return notServed(requestId);
     const proof = await proofFor(request);
     const refused = proof && (await refusalOf(auth, proof));
@@ -30,6 +39,11 @@ export function createLogIns(
   };
   return {
     handle: (request) => guarded(() => handle(request)),
+    confirm: (request) =>
+      guarded(async () => {
+        const refused = await refusalOfConfirmation(auth, request);
+        return refused && withProblem(refused, requestIdOf(request));
+      }),
     setPassword: (accountId, password) =>
       guarded(() => setPassword({ auth, hashes, clock: options.clock }, accountId, password)),
     createAccount: (input) =>
@@ -49,6 +63,24 @@ async function refusalOf(auth: Auth, proof: Request): Promise<Response | undefin
   const answer = await auth.handler(proof);
   return answer.ok ? undefined : answer;
 }
+
+/** The code first, as everywhere: it is used up even where the password beside it is wrong (ADR 0021). */
+async function refusalOfConfirmation(auth: Auth, request: Request): Promise<Response | undefined> {
+  const { password = "", code } = await confirmationIn(request);
+  const session = await auth.api.getSession({ headers: request.headers });
+  if (session?.user.twoFactorEnabled === true) {
+    if (code === undefined) return Response.json(CODE_MISSING, { status: 400 });
+    const refused = await refusalOf(auth, codeProof(request, code));
+    if (refused !== undefined) return refused;
+  }
+  const { headers } = request;
+  const answer = await auth.api.verifyPassword({ body: { password }, headers, asResponse: true });
+  return answer.ok ? undefined : answer;
+}
+const CODE_MISSING = {
+  code: "CODE_MISSING",
+  message: "Your account has a second factor: send a code of it, too.",
+};
 
 /** What passwords are set by, without a request of better-auth's. */
 type Setting = Readonly<{ auth: Auth; hashes: PasswordHashes; clock: Pick<Clock, "now"> }>;

@@ -59,6 +59,7 @@ test("a mail is one signed call of SES's SendEmail, in UTF-8", async () => {
       body: {
         FromEmailAddress: "berth@example.org",
         Destination: { ToAddresses: ["ada@example.com"] },
+        EmailTags: [{ Name: "berth_mail", Value: "mail-1" }],
         Content: {
           Simple: {
             Subject: { Data: MAIL.subject, Charset: "UTF-8" },
@@ -71,6 +72,11 @@ test("a mail is one signed call of SES's SendEmail, in UTF-8", async () => {
       },
     },
   ]);
+});
+
+test("a configuration set goes with it, which tells what became of it", async () => {
+  await send({ configurationSet: "berth-set" });
+  expect(asked).toMatchObject([{ body: { ConfigurationSetName: "berth-set" } }]);
 });
 
 test("what is signed with another key is refused, so the check of the signature is one", async () => {

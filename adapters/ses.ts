@@ -1,3 +1,4 @@
+import { MAIL_TAG } from "#core/messages/mail.ts";
 import type { Mail } from "#core/ports.ts";
 import { postSigned, Surroundings } from "./signed-post.ts";
 
@@ -10,11 +11,13 @@ const ANSWER_WITHIN_MS = 10_000;
 export function createSesMail(options: {
   /** An address whose identity SES has verified; without one nothing can be sent. */
   from: string | undefined;
+  /** What is told of a mail by this configuration set's events, such as its bounce, is told by the mail's id. */
+  configurationSet?: string | undefined;
   env?: Readonly<Record<string, string | undefined>>;
   answerWithinMs?: number;
 }): Mail {
   return {
-    send: async ({ to, subject, text, html }) => {
+    send: async ({ id, to, subject, text, html }) => {
       if (options.from === undefined)
         throw new Error("mail has no address to be from: BERTH_MAIL_FROM is not set");
       const of = Surroundings.parse(options.env ?? process.env);
@@ -31,6 +34,10 @@ export function createSesMail(options: {
           body: JSON.stringify({
             FromEmailAddress: options.from,
             Destination: { ToAddresses: [to] },
+            ...(options.configurationSet !== undefined && {
+              ConfigurationSetName: options.configurationSet,
+            }),
+            EmailTags: [{ Name: MAIL_TAG, Value: id }],
             Content: {
               Simple: {
                 Subject: inUtf8(subject),

@@ -11,12 +11,14 @@ import {
 } from "#core/billing/payments.ts";
 import type { CatalogueAtProvider } from "#core/catalogue/at-provider.ts";
 import type { Cards } from "#core/billing/cards.ts";
+import type { Customers } from "#core/billing/customers.ts";
 import type { PaymentProvider, PriceChanges } from "#core/billing/price-changes.ts";
 import { ok, refuse } from "#core/result.ts";
 import { keyOfCall, makeOnce } from "./make-once.ts";
 import { createCatalogue, lookupKeyOf } from "./stripe-catalogue.ts";
 import { createAsked } from "./stripe-asked.ts";
 import { createCards, tellingGone } from "./stripe-cards.ts";
+import { createCustomers } from "./stripe-customers.ts";
 import { createStarted } from "./stripe-started.ts";
 import { withAllLines } from "./stripe-billed.ts";
 import { PAID_FOR_ORDER } from "./stripe-change-pages.ts";
@@ -503,6 +505,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
   return allWithOutages(payments, createPriceChanges(stripe, options.now), {
     ...cards,
     ...createCatalogue(stripe, options.now),
+    ...createCustomers(stripe),
   });
 }
 
@@ -510,7 +513,7 @@ export function createStripePayments(options: StripeOptions): PaymentProvider {
 function allWithOutages(
   payments: Payments,
   changes: PriceChanges,
-  more: Cards & CatalogueAtProvider,
+  more: Cards & CatalogueAtProvider & Customers,
 ): PaymentProvider {
   return {
     ensureCustomer: withOutages(payments.ensureCustomer),
@@ -545,6 +548,7 @@ function allWithOutages(
     dropChange: withOutages(changes.dropChange),
     undoChange: withOutages(changes.undoChange),
     changePaidByPage: withOutages(changes.changePaidByPage),
+    tellEmail: withOutages(more.tellEmail),
     listPrices: withOutages(more.listPrices),
     setPriceActive: withOutages(more.setPriceActive),
     changeProduct: withOutages(more.changeProduct),

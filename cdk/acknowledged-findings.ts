@@ -24,6 +24,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
       "StripeWebhook/Role",
       "BillingEventsConsumer/Role",
       "OutboxEventsConsumer/Role",
+      "MailEventsConsumer/Role",
       "Sweep/Role",
       "Migrate/Role",
       "AddStaff/Role",
@@ -102,6 +103,7 @@ const ACKNOWLEDGED: readonly Acknowledged[] = [
       "Database/LoginOfStripeWebhook",
       "Database/LoginOfBillingEventsConsumer",
       "Database/LoginOfOutboxEventsConsumer",
+      "Database/LoginOfMailEventsConsumer",
       "Database/LoginOfSweep",
     ],
     reason:

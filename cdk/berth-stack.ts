@@ -17,6 +17,7 @@ import { HostAccess } from "./constructs/host-access.ts";
 import { Network } from "./constructs/network.ts";
 import { PublicApi } from "./constructs/public-api.ts";
 import { QueueWithAlarms } from "./constructs/queue-with-alarms.ts";
+import { SentMail } from "./constructs/sent-mail.ts";
 import type { FunctionBundles } from "./bundle/bundle.ts";
 import { STAGE_SETTINGS, type Stage } from "./stage.ts";
 
@@ -82,6 +83,7 @@ export class BerthStack extends Stack {
     const { queue: purchases } = new QueueWithAlarms(this, "Purchases", forConsumer);
     const { queue: billingEvents } = new QueueWithAlarms(this, "BillingEvents", forConsumer);
     const { queue: outboxEvents } = new QueueWithAlarms(this, "OutboxEvents", forConsumer);
+    const { queue: mailEvents } = new QueueWithAlarms(this, "MailEvents", forConsumer);
 
     // Until it is filled in (docs/runbooks/deploy-aws.md), nobody knows the webhook's secret and no key is valid.
     const stripeSecret = new Secret(this, "StripeSecret", {
@@ -217,8 +219,18 @@ export class BerthStack extends Stack {
       sendsTo: [purchases, billingEvents, outboxEvents],
     });
     // What somebody waits for goes out at once; all else, and what was not taken, with the sweep.
+    const mailEventsLogin = database.loginOf("MailEventsConsumer");
+    const mailEventsConsumer = new BerthFunction(this, "MailEventsConsumer", {
+      home: shared.home,
+      secrets: [mailEventsLogin],
+      environment: { BERTH_DATABASE_SECRET_ARN: mailEventsLogin.secretArn },
+      ...consumer,
+      bundle: props.bundles["mail-events"],
+    });
+    const { configurationSet } = new SentMail(this, "SentMail", { into: mailEvents });
     if (props.mailFrom !== undefined)
-      for (const sender of [outboxConsumer, sweep]) this.#maySendMail(sender, props.mailFrom);
+      for (const sender of [outboxConsumer, sweep])
+        this.#maySendMail(sender, props.mailFrom, configurationSet.configurationSetName);
     new HostAccess(this, "Hosts", { agent }).mayRing([
       api,
       agent,
@@ -237,6 +249,7 @@ export class BerthStack extends Stack {
       [purchases, billingConsumer, 1],
       [billingEvents, billingConsumer, BATCH],
       [outboxEvents, outboxConsumer, BATCH],
+      [mailEvents, mailEventsConsumer, BATCH],
     ] as const)
       reader.function.addEventSource(
         new SqsEventSource(queue, {
@@ -273,7 +286,17 @@ export class BerthStack extends Stack {
       timeout: API_TIMEOUT,
     });
     this.#migrateBefore(
-      [api, agent, logIn, stripeWebhook, billingConsumer, outboxConsumer, sweep, addStaff],
+      [
+        api,
+        agent,
+        logIn,
+        stripeWebhook,
+        billingConsumer,
+        outboxConsumer,
+        mailEventsConsumer,
+        sweep,
+        addStaff,
+      ],
       { network, database },
       { home: shared.home, bundle: props.bundles.migrate },
     );
@@ -288,18 +311,19 @@ export class BerthStack extends Stack {
     acknowledgeFindings(this, props.stage);
   }
 
-  /** From this one address, by the identity of its domain. */
-  #maySendMail(sender: BerthFunction, from: string): void {
-    const identity = this.formatArn({
-      service: "ses",
-      resource: "identity",
-      resourceName: from.slice(from.lastIndexOf("@") + 1),
-    });
+  /** From this one address, by the identity of its domain, and by the configuration set that tells what became of it. */
+  #maySendMail(sender: BerthFunction, from: string, configurationSet: string): void {
+    const arnOf = (resource: string, resourceName: string) =>
+      this.formatArn({ service: "ses", resource, resourceName });
     sender.function.addEnvironment("BERTH_MAIL_FROM", from);
+    sender.function.addEnvironment("BERTH_MAIL_EVENTS", configurationSet);
     sender.role.addToPolicy(
       new PolicyStatement({
         actions: ["ses:SendEmail"],
-        resources: [identity],
+        resources: [
+          arnOf("identity", from.slice(from.lastIndexOf("@") + 1)),
+          arnOf("configuration-set", configurationSet),
+        ],
         conditions: { StringEquals: { "ses:FromAddress": from } },
       }),
     );

@@ -10,6 +10,7 @@ const ME = {
   role: "customer",
   scopes: ["vms:read"],
   currency: null,
+  locale: "en",
 };
 
 let world: CliWorld;

@@ -34,6 +34,9 @@ export type Deps = Readonly<{
 /** What Stripe's deliveries are taken with. */
 export type WebhookDeps = Pick<Deps, "db" | "clock" | "ids" | "log" | "payments" | "queues">;
 
+/** What is told of mails is noted with. */
+export type MailEventsDeps = Pick<Deps, "db" | "clock" | "ids" | "log" | "metrics">;
+
 /** What agents' commands may use, in a Lambda of their own: no payments, nobody's log-in, no mail. */
 export type AgentDeps = Omit<Deps, "payments" | "accounts" | "mail">;
 /** And what alone hands a host its credentials. */

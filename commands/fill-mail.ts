@@ -1,3 +1,4 @@
+import { ADDRESS_MAIL } from "#commands/accounts/fill-address-mail.ts";
 import { LINK_MAIL } from "#commands/accounts/fill-link-mail.ts";
 import { LOG_IN_MAIL } from "#commands/accounts/fill-log-in-mail.ts";
 import { MIGRATION_MAIL } from "#commands/billing/announce-migration.ts";
@@ -13,6 +14,9 @@ import { READY_MAIL, SUSPENDED_MAIL, TERMINATED_MAIL } from "#commands/vms/fill-
 export const FILLERS: Fillers = {
   prove_email: LINK_MAIL,
   reset_password: LINK_MAIL,
+  change_email: LINK_MAIL,
+  email_change_asked: ADDRESS_MAIL,
+  email_changed: ADDRESS_MAIL,
   new_log_in: LOG_IN_MAIL,
   order_received: ORDER_MAIL,
   trial_refused: TRIAL_REFUSED_MAIL,

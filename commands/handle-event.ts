@@ -6,6 +6,7 @@ import { followPlanChange } from "#commands/billing/follow-plan-change.ts";
 import { followPlanMigration } from "#commands/billing/follow-plan-migration.ts";
 import { makeGiveBack } from "#commands/billing/make-give-back.ts";
 import { returnCrossed } from "#commands/billing/return-crossed.ts";
+import { tellAddress } from "#commands/billing/tell-address.ts";
 import { followDrain } from "#commands/moves/follow-drain.ts";
 import { sendLink } from "#commands/accounts/send-link.ts";
 import type { Deps } from "./deps.ts";
@@ -39,6 +40,8 @@ export async function handleEvent(deps: Deps, event: Event): Promise<string> {
       return judgeOrder(deps, event.data.orderId);
     case "account.link_asked_for.v1":
       return sendLink(deps, event.data.linkId);
+    case "account.email_changed.v1":
+      return tellAddress(deps, event.data.accountId);
     case "maintenance.notice_fell_due.v1":
       return sendNotice(deps, event.data.noticeId);
     case "account.email_proven.v1":

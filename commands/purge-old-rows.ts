@@ -32,6 +32,7 @@ export async function purgeOldRows(
     appliedDeliveries: await purge("appliedDeliveries"),
     sentEvents: await purge("sentEvents"),
     mails: await purge("mails"),
+    refusingAddresses: await purge("refusingAddresses"),
     answers: await purge("answers"),
     sessions: await purge("sessions"),
     verifications: await purge("verifications"),

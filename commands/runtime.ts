@@ -25,7 +25,7 @@ import { openPool } from "#db/open-pool.ts";
 import * as accountTables from "#db/schema/accounts.ts";
 import type { AddStaffDeps } from "./accounts/add-staff.ts";
 import { createAccounts } from "./accounts/check-access.ts";
-import type { ChannelDeps, Deps, Settings, WebhookDeps } from "./deps.ts";
+import type { ChannelDeps, Deps, MailEventsDeps, Settings, WebhookDeps } from "./deps.ts";
 import { createEntrance } from "./entrance.ts";
 import type { migrateDatabase } from "./migrate-database.ts";
 
@@ -43,6 +43,8 @@ export const Environment = z.object({
   BERTH_OUTBOX_EVENTS_URL: z.url(),
   /** Whom mail is from, an address that SES may send for; without one none is sent, and each that is due fails. */
   BERTH_MAIL_FROM: z.email().optional(),
+  /** The configuration set of SES' by which it tells what became of a mail; without one it tells nobody. */
+  BERTH_MAIL_EVENTS: z.string().optional(),
   /** Where Stripe is spoken to, when that is not Stripe: as `AWS_ENDPOINT_URL` is for AWS. No stage sets it. */
   BERTH_STRIPE_API_URL: z.url().optional(),
   /** Whose signature agents' releases bear: public, so no secret. */
@@ -144,7 +146,7 @@ async function createRuntime(): Promise<Deps> {
       },
     }),
     accounts: accountsOf(parts, authSecret),
-    mail: createSesMail({ from: env.BERTH_MAIL_FROM }),
+    mail: createSesMail({ from: env.BERTH_MAIL_FROM, configurationSet: env.BERTH_MAIL_EVENTS }),
     settings: {
       publicUrl: publicUrlOf(env),
       intervals: INTERVALS,
@@ -265,6 +267,22 @@ async function createAddStaffRuntime(): Promise<AddStaffDeps & Pick<Deps, "log">
   return { ...parts, settings: { publicUrl: publicUrlOf(env) } };
 }
 
+/** As `Environment`, for the Lambda that is told what became of mails: it sends none, and knows nothing but the database. */
+export const MailEventsEnvironment = Environment.pick({
+  AWS_REGION: true,
+  BERTH_SERVICE: true,
+  BERTH_DATABASE_SECRET_ARN: true,
+});
+
+async function createMailEventsRuntime(): Promise<MailEventsDeps> {
+  const env = MailEventsEnvironment.parse(process.env);
+  const secret = await readDatabaseSecret(env.BERTH_DATABASE_SECRET_ARN);
+  return {
+    ...commonParts(env.BERTH_SERVICE, secret),
+    metrics: createEmfMetrics(PLANE_METRICS, env.BERTH_SERVICE),
+  };
+}
+
 /** As `Environment`, for the Lambda that migrates: it is given no other secret. */
 export const MigrationEnvironment = Environment.pick({
   AWS_REGION: true,
@@ -354,6 +372,10 @@ export const httpLambda = <E extends object, C, A>(make: (deps: Deps) => Handler
 export const addStaffLambda = <E, C, A>(
   make: (deps: AddStaffDeps & Pick<Deps, "log">) => Handler<E, C, A>,
 ) => lambdaOn(createAddStaffRuntime, make);
+
+/** The handler of what became of mails. */
+export const mailEventsLambda = <E, C, A>(make: (deps: MailEventsDeps) => Handler<E, C, A>) =>
+  lambdaOn(createMailEventsRuntime, make);
 
 /** The handler of the one Lambda that logs people in. */
 export const logInLambda = <E extends object, C, A>(make: (deps: LogInDeps) => Handler<E, C, A>) =>

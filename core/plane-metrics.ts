@@ -2,7 +2,7 @@ import { TOLD_FINDINGS } from "./hosts/finding.ts";
 import { HOST_STATES } from "./hosts/host-state.ts";
 import type { Metrics } from "./metrics.ts";
 import { ORDER_STATES } from "./orders/order.ts";
-import { WORK_QUEUES } from "./ports.ts";
+import { READ_QUEUES } from "./ports.ts";
 
 /** Orders in these states wait for somebody, and are few. */
 export const OPEN_ORDER_STATES = ["awaiting_payment", "paid", "refunding"] as const;
@@ -45,7 +45,7 @@ export const PLANE_METRICS = {
   berth_queue_lag_seconds: {
     kind: "histogram",
     help: "How long messages lay in a queue before somebody first took them.",
-    labels: { queue: WORK_QUEUES },
+    labels: { queue: READ_QUEUES },
     buckets: [0.1, 0.5, 1, 5, 10, 30, 60, 300, 900],
   },
   berth_outbox_unsent: {

@@ -18,6 +18,8 @@ export type BillingQueue = (typeof BILLING_QUEUES)[number];
 /** The queues that the product itself works from. A host's own queue is named by its URL. */
 export const WORK_QUEUES = [...BILLING_QUEUES, "outbox-events"] as const;
 export type WorkQueue = (typeof WORK_QUEUES)[number];
+/** All that it reads: what becomes of mails, AWS itself tells the last of them. */
+export const READ_QUEUES = [...WORK_QUEUES, "mail-events"] as const;
 
 /** SQS. A failed send throws: whoever sends keeps its row unsent and tries again. */
 export type Queues = {

@@ -15,6 +15,8 @@ export const KEPT_MS = {
   sentEvents: 30 * DAY_MS,
   /** Mails, after they were sent or not: for staff, while a customer may ask whether he was told. */
   mails: 400 * DAY_MS,
+  /** Addresses that refused mail, after it was noted: one that still does is noted again by the next mail. */
+  refusingAddresses: 400 * DAY_MS,
   /** Answers to clients' keys, from the first request on. Nobody repeats a request for so long, and Stripe keeps its own for a day. */
   answers: 30 * DAY_MS,
   /** Log-ins, after they have ended. */

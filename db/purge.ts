@@ -10,7 +10,7 @@ import {
   verifications,
 } from "#db/schema/accounts.ts";
 import { resizeQuotes } from "#db/schema/billing.ts";
-import { idempotencyKeys, inbox, mails, outbox } from "#db/schema/messages.ts";
+import { idempotencyKeys, inbox, mails, outbox, refusingAddresses } from "#db/schema/messages.ts";
 import type { Db } from "./client.ts";
 
 type Old = Readonly<{ from: PgTable; by: PgColumn; where: (before: Date) => SQL | undefined }>;
@@ -34,6 +34,11 @@ const OLD: Readonly<Record<Kept, Old>> = {
     from: mails,
     by: mails.endedAt,
     where: (before) => and(isNotNull(mails.endedAt), lt(mails.endedAt, before)),
+  },
+  refusingAddresses: {
+    from: refusingAddresses,
+    by: refusingAddresses.notedAt,
+    where: (before) => lt(refusingAddresses.notedAt, before),
   },
   answers: {
     from: idempotencyKeys,

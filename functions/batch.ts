@@ -1,5 +1,5 @@
 import type { SQSBatchResponse, SQSEvent, SQSRecord } from "aws-lambda";
-import { WORK_QUEUES } from "#core/ports.ts";
+import { READ_QUEUES } from "#core/ports.ts";
 import type { Deps } from "#commands/deps.ts";
 
 /**
@@ -52,7 +52,7 @@ function tellLag(deps: Pick<Deps, "metrics">, { attributes, eventSourceARN }: SQ
   const sent = Number(attributes.SentTimestamp);
   const received = Number(attributes.ApproximateFirstReceiveTimestamp);
   const source = flat(eventSourceARN);
-  const queue = WORK_QUEUES.find((name) => source.includes(flat(name)));
+  const queue = READ_QUEUES.find((name) => source.includes(flat(name)));
   if (queue === undefined || attributes.ApproximateReceiveCount !== "1") return;
   if (sent > 0 && received >= sent)
     deps.metrics.observe("berth_queue_lag_seconds", { queue }, (received - sent) / 1000);

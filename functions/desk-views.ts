@@ -97,10 +97,20 @@ export const toMailView = (m: MailRow): MailView => ({
   resentFrom: m.resentFrom && toWireId("mail", m.resentFrom),
 });
 
-export const toMailDetailsView = ({ mail, text, resendable }: MailDetails): MailDetailsView => ({
+export const toMailDetailsView = ({
+  mail,
+  text,
+  resendable,
+  refusal,
+}: MailDetails): MailDetailsView => ({
   ...toMailView(mail),
   text,
   resendable,
+  refusal: refusal && {
+    kind: refusal.kind,
+    reason: refusal.reason,
+    notedAt: refusal.notedAt.toISOString(),
+  },
 });
 
 export const toAccountDetailsView = (

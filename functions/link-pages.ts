@@ -42,6 +42,12 @@ export const verifyEmailPage = linkPage(
   "",
   "/v1/auth/verify-email",
 );
+export const changeEmailPage = linkPage(
+  "Take this address",
+  "Press the button if your account is to have this address from now on. You will be logged out everywhere.",
+  "",
+  "/v1/auth/confirm-new-email",
+);
 export const resetPasswordPage = linkPage(
   "Choose a new password",
   "You will be logged out everywhere.",

@@ -16,6 +16,7 @@ import { followMoves } from "#commands/moves/follow-move.ts";
 import { tellHangingMoves } from "#commands/moves/tell-hanging-moves.ts";
 import { followPlanMigrations } from "#commands/billing/follow-plan-migration.ts";
 import { forgetUnbegunMigrations } from "#commands/billing/forget-unbegun-migrations.ts";
+import { retryAddresses } from "#commands/billing/tell-address.ts";
 import { tellHangingInvoices } from "#commands/billing/tell-hanging-invoices.ts";
 import { tellHangingMigrations } from "#commands/billing/tell-hanging-migrations.ts";
 import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
@@ -85,6 +86,7 @@ export const SWEEPS = {
   settle_losses: settleLosses,
   return_crossed: retryCrossed,
   make_give_backs: retryGiveBacks,
+  tell_addresses: retryAddresses,
   follow_plan_changes: followPlanChanges,
   follow_plan_migrations: followPlanMigrations,
 } as const satisfies Record<string, (deps: Deps) => Promise<object>>;

@@ -71,6 +71,7 @@ function uncallable(): Deps {
       owedBy: never,
       payWithCard: never,
       createPortal: never,
+      tellEmail: never,
       startByCard: never,
       startedFor: never,
       fetchStarted: never,

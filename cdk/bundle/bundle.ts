@@ -99,6 +99,7 @@ export async function bundleFunctions(outDir: string): Promise<FunctionBundles> 
     "stripe-webhook": await into("stripe-webhook"),
     "billing-events": await into("billing-events"),
     "outbox-events": await into("outbox-events"),
+    "mail-events": await into("mail-events"),
     sweep: await into("sweep"),
     migrate: await into("migrate"),
     "add-staff": await into("add-staff"),

@@ -29,6 +29,7 @@ const ME = json(200, {
   role: "customer",
   scopes: ["vms:read"],
   currency: null,
+  locale: "en",
 });
 
 /** A client whose requests are answered in turn, the last again and again. */

@@ -49,8 +49,10 @@ export type Operations = {
   cancelVmForCustomer: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
   changeAgentRollout: { path: { id: string }; query: {}; body: z.input<typeof fleet.ChangeRollout>; answer: z.output<typeof fleet.RolloutView> };
   changeHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.ChangeHost>; answer: z.output<typeof hosts.HostView> };
+  changeMe: { path: {}; query: {}; body: z.input<typeof accounts.ChangeMe>; answer: z.output<typeof accounts.Me> };
   changePlanMigration: { path: { id: string }; query: {}; body: z.input<typeof planMigrations.ChangePlanMigration>; answer: z.output<typeof planMigrations.PlanMigrationDetails> };
   changeVm: { path: { id: string }; query: {}; body: z.input<typeof vms.ChangeVm>; answer: z.output<typeof vms.VmView> };
+  clearMailAddress: { path: { id: string }; query: {}; body: undefined; answer: z.output<typeof mails.MailDetailsView> };
   closeAccount: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ForcedByReason>; answer: z.output<typeof forced.ForcedView> };
   confirmDestroyRequest: { path: { id: string }; query: {}; body: z.input<typeof staffActs.ConfirmDestroy>; answer: z.output<typeof forced.ForcedView> | z.output<typeof vms.RequestedAction> };
   cordonHost: { path: { id: string }; query: {}; body: z.input<typeof hosts.MoveHost>; answer: z.output<typeof forced.ForcedView> };
@@ -151,8 +153,10 @@ export const OPERATIONS: { readonly [N in keyof Operations]: Operation<Operation
   cancelVmForCustomer: { method: "POST", path: "/staff/v1/vms/{id}/cancel", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   changeAgentRollout: { method: "PATCH", path: "/staff/v1/agent-rollouts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/fleet.ts").then((m) => m.RolloutView) } },
   changeHost: { method: "PATCH", path: "/staff/v1/hosts/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/hosts.ts").then((m) => m.HostView) } },
+  changeMe: { method: "PATCH", path: "/v1/me", keyed: false, answers: { 200: () => import("#core/contracts/api/accounts.ts").then((m) => m.Me) } },
   changePlanMigration: { method: "PATCH", path: "/staff/v1/plan-migrations/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/plan-migrations.ts").then((m) => m.PlanMigrationDetails) } },
   changeVm: { method: "PATCH", path: "/v1/vms/{id}", keyed: false, answers: { 200: () => import("#core/contracts/api/vms.ts").then((m) => m.VmView) } },
+  clearMailAddress: { method: "POST", path: "/staff/v1/mails/{id}/clear-address", keyed: false, answers: { 200: () => import("#core/contracts/api/mails.ts").then((m) => m.MailDetailsView) } },
   closeAccount: { method: "POST", path: "/staff/v1/accounts/{id}/close", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },
   confirmDestroyRequest: { method: "POST", path: "/staff/v1/destroy-requests/{id}/confirm", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView), 202: () => import("#core/contracts/api/vms.ts").then((m) => m.RequestedAction) } },
   cordonHost: { method: "POST", path: "/staff/v1/hosts/{id}/cordon", keyed: false, answers: { 200: () => import("#core/contracts/api/forced.ts").then((m) => m.ForcedView) } },

@@ -54,10 +54,25 @@ export const accountCommands = [
               ["name", value.name],
               ["role", role],
               ["may", joined(value.scopes)],
+              ["written to in", value.locale],
               ...(value.currency === null ? [] : ([["pays in", value.currency]] as const)),
             ],
           },
         ],
+      };
+    },
+  }),
+
+  command("language", "Choose the language that you are written to in", {
+    args: { language: required("en or ru", { value: "language" }) },
+    run: async (session, { language }) => {
+      const client = await session.client();
+      // Words that this program does not know are the API's to judge.
+      const { value, raw } = await client.call("changeMe", { body: Object({ locale: language }) });
+      return {
+        json: raw,
+        ids: [value.id],
+        blocks: [{ kind: "lines", lines: [`you are written to in ${value.locale}`] }],
       };
     },
   }),

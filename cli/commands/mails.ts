@@ -24,6 +24,12 @@ const mailBlocks = (mail: Details): readonly Block[] => [
       ["tries", String(mail.tries)],
       ["why not", mail.lastError ?? NOTHING],
       ["can be sent again", yesNo(mail.resendable)],
+      ...(mail.refusal === null
+        ? []
+        : ([
+            ["its address", `is mailed no more since ${when(mail.refusal.notedAt)}`],
+            ["for its", `${mail.refusal.kind}: ${mail.refusal.reason}`],
+          ] as const)),
     ],
   },
   ...(mail.text === null
@@ -38,7 +44,9 @@ export const mailCommands = [
       ...RANGE,
       account: optional("of this account", { names: "account", value: "account" }),
       kind: optional("of this kind, such as vm_ready", { value: "word" }),
-      state: optional("waiting, sent, dropped or given_up", { value: "word" }),
+      state: optional("waiting, sent, dropped, given_up, bounced or complained_of", {
+        value: "word",
+      }),
     },
     run: async (session, _, { limit, all, cursor, account, ...words }) => {
       const range = { limit, all, cursor };
@@ -75,6 +83,23 @@ export const mailCommands = [
       const client = await session.client();
       const { value, raw } = await client.call("showMail", { path: { id } });
       return { json: raw, ids: [value.id], blocks: mailBlocks(value) };
+    },
+  }),
+
+  command("mail clear", "Mail a mail's address again, though it refused one", {
+    staff: true,
+    args: { mail: MAIL },
+    options: { yes: flag("do not ask") },
+    run: async (session, { mail: id }, { yes }) => {
+      await session.confirm(`Mail the address of ${id} again?`, yes);
+      const client = await session.client();
+      const { value, raw } = await client.call("clearMailAddress", { path: { id } });
+      return {
+        json: raw,
+        ids: [value.id],
+        blocks: [{ kind: "lines", lines: [`mail goes to ${value.to ?? "nobody"}`] }],
+        next: value.resendable ? `berth mail resend ${value.id}` : undefined,
+      };
     },
   }),
 

@@ -115,6 +115,7 @@ describe("what is offered", () => {
       role: "customer",
       scopes: [],
       currency: null,
+      locale: "en",
     };
     const vms = [
       VM,

@@ -35,7 +35,13 @@ export async function addStaff(
       return refuse("email_taken", "there is an account with this address that is no staff's");
     if (bannedAt !== null) return refuse("email_taken", "the account with this address is closed");
     if (staffRole !== role) await changeStaffRole(tx, accountId, role, at.now);
-    const link = { id: at.newId(), kind: KIND, address: email, askedAt: at.now } as const;
+    const link = {
+      id: at.newId(),
+      kind: KIND,
+      address: email,
+      askedBy: null,
+      askedAt: at.now,
+    } as const;
     const linkEndsAt = new Date(+at.now + LINK_LIVES_MS[KIND]);
     await insertLink(tx, link);
     await giveSecret(

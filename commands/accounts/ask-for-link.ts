@@ -11,7 +11,7 @@ import { stamp, type Deps } from "#commands/deps.ts";
  */
 export async function askForLink(
   deps: Pick<Deps, "db" | "clock" | "ids">,
-  kind: LinkKind,
+  kind: Exclude<LinkKind, "change_email">,
   typed: string,
 ): Promise<void> {
   const at = stamp(deps);
@@ -19,7 +19,7 @@ export async function askForLink(
   await inTransaction(deps.db, async (tx) => {
     if ((await takeAttempt(tx, "mail", address, at.now)) !== undefined) return;
     const id = at.newId();
-    await insertLink(tx, { id, kind, address, askedAt: at.now });
+    await insertLink(tx, { id, kind, address, askedBy: null, askedAt: at.now });
     await recordChange(
       tx,
       {

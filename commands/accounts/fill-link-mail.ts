@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { LINK_BYTES, LINK_LIVES_MS, linkOf } from "#core/accounts/links.ts";
-import { findAccountByAddress, giveSecret, loadLink, markLinkSent } from "#db/accounts/links.ts";
+import { giveSecret, holderOfLink, loadLink, markLinkSent } from "#db/accounts/links.ts";
 import { inTransaction } from "#db/transaction.ts";
 import type { Filler } from "#commands/messages/send-mail.ts";
 
@@ -17,7 +17,7 @@ export const LINK_MAIL: Filler = {
     const now = deps.clock.now();
     if (link === undefined || +now - +link.askedAt > LINK_LIVES_MS[link.kind])
       return { drop: "asked_too_long_ago" };
-    const account = await findAccountByAddress(deps.db, link.address);
+    const account = await holderOfLink(deps.db, link);
     if (account === undefined || (link.kind === "prove_email" && account.emailVerified))
       return { drop: "nobody_to_mail" };
     const secret = deps.secrets.newSecret(LINK_BYTES);

@@ -1,12 +1,12 @@
-import { findAccountByAddress, forgetLinks, loadLink, markLinkSent } from "#db/accounts/links.ts";
+import { forgetLinks, holderOfLink, loadLink, markLinkSent } from "#db/accounts/links.ts";
 import { findMail, insertDueMails } from "#db/messages/mails.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
 import { sendMail, type MailDeps } from "#commands/messages/send-mail.ts";
 import { LINK_MAIL } from "./fill-link-mail.ts";
 
 /**
- * Mails a link that was asked for, once, and at once: somebody waits for it. May be repeated. Of an address that nobody has, no
- * mail falls due.
+ * Mails a link that was asked for, once, and at once: somebody waits for it. May be repeated. Of an address that nobody has, and
+ * of a new one that somebody has, no mail falls due.
  */
 export async function sendLink(
   deps: MailDeps & Pick<Deps, "ids">,
@@ -15,7 +15,7 @@ export async function sendLink(
   const link = await loadLink(deps.db, linkId);
   if (link === undefined || link.sentAt !== null) return "nothing_to_do";
   const { now, newId } = stamp(deps);
-  const account = await findAccountByAddress(deps.db, link.address);
+  const account = await holderOfLink(deps.db, link);
   if (account === undefined || (link.kind === "prove_email" && account.emailVerified)) {
     await markLinkSent(deps.db, linkId, now);
     return "nobody_to_mail";

@@ -27,7 +27,7 @@ export function createSlowDown(deps: SlowDownDeps) {
     const until = full.get(keyOf(limit, of));
     if (until === undefined) return ok(undefined);
     const now = deps.clock.now();
-    if (until > now) return tooOften(until, now);
+    if (until > now) return slowed(until, now);
     full.delete(keyOf(limit, of));
     return ok(undefined);
   };
@@ -41,7 +41,7 @@ export function createSlowDown(deps: SlowDownDeps) {
     const [oldest] = full.keys();
     if (oldest !== undefined && full.size >= MOST_REMEMBERED) full.delete(oldest);
     full.set(keyOf(limit, of), until);
-    return tooOften(until, now);
+    return slowed(until, now);
   };
 
   return {
@@ -101,7 +101,11 @@ export async function rememberNetwork(
 }
 const LONGEST_AGENT = 300;
 
-const tooOften = (until: Date, now: Date): Slowed =>
+/** The refusal of an attempt whose bucket is full, by when that runs out. */
+export const tooOften = (limit: LimitName, runsOutAt: Date, now: Date): Slowed =>
+  slowed(nextTaken(limit, runsOutAt), now);
+
+const slowed = (until: Date, now: Date): Slowed =>
   refuse(
     "rate_limited",
     "that was tried too often; wait, and try again",

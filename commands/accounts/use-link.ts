@@ -2,8 +2,9 @@ import { passwordFault } from "#core/accounts/passwords.ts";
 import type { LogIns } from "#core/accounts/accounts.ts";
 import type { LinkKind } from "#core/accounts/links.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
-import { markEmailProven, spendLink } from "#db/accounts/links.ts";
+import { forgetNewAddresses, markEmailProven, spendLink } from "#db/accounts/links.ts";
 import type { Tx } from "#db/client.ts";
+import { forgetRefusal } from "#db/messages/refusing-addresses.ts";
 import { recordChange } from "#db/record-change.ts";
 import { inTransaction } from "#db/transaction.ts";
 import { stamp, type Deps } from "#commands/deps.ts";
@@ -13,6 +14,9 @@ import { hashOfLink } from "./fill-link-mail.ts";
 
 type LinkDeps = Pick<Deps, "db" | "clock" | "ids">;
 type At = ReturnType<typeof stamp>;
+
+export const linkInvalid = () =>
+  refuse("link_invalid", "this link was used, has ended, or was never one; ask again");
 
 /** Uses up a link that was mailed to prove an address: the account's address is proven. */
 export async function proveEmail(
@@ -27,7 +31,8 @@ export async function proveEmail(
 }
 
 /**
- * Uses up a link that was mailed for a new password, and sets it: all sessions end, and all API tokens if that is asked for.
+ * Uses up a link that was mailed for a new password, and sets it: all sessions end, and all API tokens if that is asked for. So does
+ * a change of address that was asked for and is not made: whoever asked knew the password.
  * The link is used up first, so that it is good once whatever happens then; after a crash another one is asked for. A
  * password that is refused uses nothing up. Who reads the address' mail is let in at once from where they are, whoever else
  * guesses at the account.
@@ -48,8 +53,11 @@ export async function resetPassword(
     async (tx): Promise<Result<Used, Refusal<"link_invalid" | "password_unfit">>> => {
       const link = await useLink(tx, "reset_password", input.secret, at);
       if (!link.ok) return link;
-      const fault = passwordFault(input.newPassword, [link.value.email, link.value.name]);
-      return fault === undefined ? link : refuse("password_unfit", fault);
+      const { accountId, email, name } = link.value;
+      const fault = passwordFault(input.newPassword, [email, name]);
+      if (fault !== undefined) return refuse("password_unfit", fault);
+      await forgetNewAddresses(tx, accountId);
+      return link;
     },
   );
   if (!used.ok) return used;
@@ -62,17 +70,22 @@ export async function resetPassword(
 
 type Used = Readonly<{ accountId: string; email: string; name: string }>;
 
-/** Answers the account, with its address and name. Who uses a link has read what was mailed to the address: it is proven. */
+/**
+ * Answers the account, with its address and name. Who uses a link has read what was mailed to the address: it is proven, and takes
+ * mail, whatever was known of it.
+ */
 async function useLink(
   tx: Tx,
-  kind: LinkKind,
+  kind: Exclude<LinkKind, "change_email">,
   secret: string,
   at: At,
 ): Promise<Result<Used, Refusal<"link_invalid">>> {
-  const accountId = await spendLink(tx, kind, hashOfLink(secret), at.now);
-  if (accountId === undefined)
-    return refuse("link_invalid", "this link was used, has ended, or was never one; ask again");
-  const { firstTime, email, name } = await markEmailProven(tx, accountId, at.now);
+  const spent = await spendLink(tx, kind, hashOfLink(secret), at.now);
+  const proven = spent && (await markEmailProven(tx, spent, at.now));
+  if (spent === undefined || proven === undefined) return linkInvalid();
+  const { accountId, address: email } = spent;
+  await forgetRefusal(tx, email);
+  const { firstTime, name } = proven;
   await recordChange(
     tx,
     {

@@ -21,7 +21,7 @@ export async function ensureCustomer(
   if (customerId !== null) return customerId;
   const made = await deps.payments.ensureCustomer({ ...payer, attempt, email, name });
   // Two repeats of one order name one customer, and so get one session.
-  return keepBillingCustomer(deps.db, payer, made);
+  return keepBillingCustomer(deps.db, payer, { customerId: made, email, now: deps.clock.now() });
 }
 
 /** Opens something for a customer; for another one where that was deleted at the provider. */

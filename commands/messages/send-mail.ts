@@ -1,6 +1,6 @@
 import type { Locale } from "#core/messages/locale.ts";
-import { nextTryAt, type MailKind } from "#core/messages/mail.ts";
-import { parseLetter, type FilledLetter } from "#core/messages/mail-values.ts";
+import { nextTryAt, provesAddress, type MailKind } from "#core/messages/mail.ts";
+import { addressOf, parseLetter, type FilledLetter } from "#core/messages/mail-values.ts";
 import { renderMail } from "#core/messages/render-mail.ts";
 import {
   endMail,
@@ -10,6 +10,7 @@ import {
   takeDueMails,
   type TakenMail,
 } from "#db/messages/mails.ts";
+import { refusalOf } from "#db/messages/refusing-addresses.ts";
 import type { Tx } from "#db/client.ts";
 import { inTransaction } from "#db/transaction.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -110,6 +111,8 @@ async function handOver(deps: MailDeps, mail: TakenMail, filler: Filler): Promis
     const shown = renderMail(letter, locale, link);
     const { subject } = shown;
     await fillMail(deps.db, mail.id, { accountId, to, locale, values: letter.values, subject });
+    const refusal = provesAddress(mail.kind) ? undefined : await refusalOf(deps.db, to);
+    if (refusal !== undefined) return await end("dropped", `address_refuses: ${refusal.kind}`);
     await deps.mail.send({ id: mail.id, to, ...shown });
   } catch (error) {
     deps.log.error("send_mail.failed", { mail_id: mail.id, kind: mail.kind, error });
@@ -119,11 +122,12 @@ async function handOver(deps: MailDeps, mail: TakenMail, filler: Filler): Promis
   return end("sent", null);
 }
 
-/** Staff had it sent again: the same letter, to where the account's mail goes now. */
+/** Staff had it sent again: the same letter, to where the account's mail goes now, but for one that is of an address. */
 async function asItWas(deps: MailDeps, mail: TakenMail): Promise<Filled | NotNow> {
   const recipient =
     mail.accountId === null ? undefined : await recipientOf(deps.db, mail.accountId);
   if (mail.accountId === null || recipient === undefined) return { drop: "nobody_to_mail" };
-  const { to, locale } = recipient;
-  return { accountId: mail.accountId, to, locale, letter: parseLetter(mail.kind, mail.values) };
+  const letter = parseLetter(mail.kind, mail.values);
+  const to = addressOf(letter) ?? recipient.to;
+  return { accountId: mail.accountId, to, locale: recipient.locale, letter };
 }

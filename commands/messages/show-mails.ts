@@ -3,6 +3,7 @@ import { parseLetter } from "#core/messages/mail-values.ts";
 import { renderMail } from "#core/messages/render-mail.ts";
 import { ok, refuse, type Refusal, type Result } from "#core/result.ts";
 import { listMails, loadMail, type MailFilter, type MailRow } from "#db/messages/mails.ts";
+import { refusalOf, type Refused } from "#db/messages/refusing-addresses.ts";
 import type { Deps } from "#commands/deps.ts";
 import { orderedPage } from "#commands/keyset.ts";
 import type { Page, PageRequest } from "#commands/page.ts";
@@ -22,7 +23,13 @@ export const showMails = (
     ({ id }) => ({ key: "", id }),
   );
 
-export type MailDetails = Readonly<{ mail: MailRow; text: string | null; resendable: boolean }>;
+export type MailDetails = Readonly<{
+  mail: MailRow;
+  text: string | null;
+  resendable: boolean;
+  /** Why nothing more goes to its address; null: it does. */
+  refusal: Refused | null;
+}>;
 
 /** Whether the same letter can go out again: it was written, is not about to go anyway, and holds no secret. */
 export const isResendable = ({ kind, state, subject }: MailRow): boolean =>
@@ -39,5 +46,6 @@ export async function showMail(
     mail.subject === null || mail.locale === null
       ? null
       : renderMail(parseLetter(mail.kind, mail.values), mail.locale).text;
-  return ok({ mail, text, resendable: isResendable(mail) });
+  const refusal = mail.toAddress === null ? undefined : await refusalOf(deps.db, mail.toAddress);
+  return ok({ mail, text, resendable: isResendable(mail), refusal: refusal ?? null });
 }

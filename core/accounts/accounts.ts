@@ -219,6 +219,11 @@ export type Accounts = {
 export type LogIns = {
   /** Serves the routes under `/v1/auth/*`. */
   handle: (request: Request) => Promise<Response>;
+  /**
+   * Looks at what the body of `request` confirms its session's wish by: the `password`, and where the account has a second factor a
+   * `code` of it, which is used up by this. Answers the refusal; undefined where it is good.
+   */
+  confirm: (request: Request) => Promise<Response | undefined>;
   /** Sets an account's password, by no word of its old one, be it the first; and ends all its sessions. */
   setPassword: (accountId: string, password: string) => Promise<void>;
   /**

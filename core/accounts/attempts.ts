@@ -20,6 +20,7 @@ export const LIMIT_NAMES = [
   "confirmation",
   "code",
   "mail",
+  "new_address",
   "quote",
   "card",
 ] as const;
@@ -48,6 +49,8 @@ export const LIMITS = {
   code: { atOnce: 10, everyMs: 30 * SECOND_MS },
   /** Mails with a link, to one address. What is asked for beyond is not mailed; whoever asks is told the same. */
   mail: { atOnce: 5, everyMs: 12 * MINUTE_MS },
+  /** Changes of address that one account asks for: each is a mail to somebody who may not know of it. */
+  new_address: { atOnce: 5, everyMs: 12 * MINUTE_MS },
   /** Quotes of a change of plan: each costs calls of the payment provider, whose own limit all customers share. */
   quote: { atOnce: 30, everyMs: 2 * MINUTE_MS },
   /** Pages of the payment provider's, and looks at what it keeps: they cost calls too, and a page can be tried with stolen cards. */

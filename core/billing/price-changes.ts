@@ -1,4 +1,5 @@
 import type { Cards } from "./cards.ts";
+import type { Customers } from "./customers.ts";
 import type { CatalogueAtProvider } from "#core/catalogue/at-provider.ts";
 import type { Money } from "#core/money.ts";
 import type { InvoiceState, Payments } from "./payments.ts";
@@ -159,4 +160,4 @@ export type PriceChanges = {
 };
 
 /** The payment provider, whole. */
-export type PaymentProvider = Payments & PriceChanges & Cards & CatalogueAtProvider;
+export type PaymentProvider = Payments & PriceChanges & Cards & Customers & CatalogueAtProvider;

@@ -105,6 +105,20 @@ export const ConfirmByCode = z
     }),
   })
   .openapi("ConfirmByCode");
+export const ChangeEmail = z
+  .strictObject({
+    newEmail: z.email().max(MAX_EMAIL_LENGTH),
+    password: Password,
+    code: Code.optional().openapi({
+      description:
+        "Where a second factor is set up: a code of the authenticator app, or a backup code; it is used up by this.",
+      example: "123456",
+    }),
+  })
+  .openapi("ChangeEmail");
+export const ConfirmNewEmail = z
+  .strictObject({ token: LinkSecret.min(1) })
+  .openapi("ConfirmNewEmail");
 export const VerifyTotp = z
   .strictObject({ code: Code.openapi({ example: "123456" }), trustDevice: TrustDevice })
   .openapi("VerifyTotp");

@@ -91,6 +91,7 @@ const DATA: Record<EventName, Record<string, string>> = {
   "host.upgrade_ended.v1": { hostId: HOST, rolloutId: ROLLOUT },
   "account.link_asked_for.v1": { linkId: LINK },
   "account.email_proven.v1": { accountId: ACCOUNT },
+  "account.email_changed.v1": { accountId: ACCOUNT },
 };
 
 describe.each(EVENT_NAMES)("%s", (name) => {
@@ -126,6 +127,7 @@ test("only what somebody must do leaves the record", () => {
     "service.end_said.v1",
     "maintenance.notice_fell_due.v1",
     "account.link_asked_for.v1",
+    "account.email_changed.v1",
   ]);
   expect(to("doorbell")).toEqual(["vm.change_requested.v1"]);
 });

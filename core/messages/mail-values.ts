@@ -11,12 +11,17 @@ import type { MailKind } from "./mail.ts";
 
 const at = z.iso.datetime();
 const money = z.object({ minor: z.string().regex(/^-?\d+$/), currency: z.enum(CURRENCIES) });
+/** A change of address is told to the one of before, which may be the account's no more when the mail is sent. */
+const ADDRESSES = { to: z.string(), newAddress: z.string() };
 const size = z.object({ vcpus: z.number(), memoryMib: z.number(), diskGib: z.number() });
 
 /** What fills each letter. As it is stored, so that a mail can be shown, and sent again, as it was: ids and facts, no secret. */
 const MAIL_VALUES = {
   prove_email: z.object({}),
   reset_password: z.object({}),
+  change_email: z.object({}),
+  email_change_asked: z.object({ at, ...ADDRESSES }),
+  email_changed: z.object({ at, ...ADDRESSES }),
   new_log_in: z.object({ at, address: z.string(), agent: z.string().nullable() }),
   order_received: z.object({
     hostname: z.string(),
@@ -122,6 +127,9 @@ const of = <K extends MailKind, V extends z.ZodType>(kind: K, values: V) =>
 const FilledLetter = z.discriminatedUnion("kind", [
   of("prove_email", MAIL_VALUES.prove_email),
   of("reset_password", MAIL_VALUES.reset_password),
+  of("change_email", MAIL_VALUES.change_email),
+  of("email_change_asked", MAIL_VALUES.email_change_asked),
+  of("email_changed", MAIL_VALUES.email_changed),
   of("new_log_in", MAIL_VALUES.new_log_in),
   of("order_received", MAIL_VALUES.order_received),
   of("vm_ready", MAIL_VALUES.vm_ready),
@@ -140,6 +148,12 @@ const FilledLetter = z.discriminatedUnion("kind", [
 ]);
 /** A mail's kind with the values of that kind. */
 export type FilledLetter = z.infer<typeof FilledLetter>;
+
+/** The address that a letter is for, whatever the account's is; undefined: it goes to the account's. */
+export const addressOf = (letter: FilledLetter): string | undefined =>
+  letter.kind === "email_change_asked" || letter.kind === "email_changed"
+    ? letter.values.to
+    : undefined;
 
 /** How a language writes, and the link of a letter that has one. */
 export type Writing = Readonly<{ formats: Formats; link: string }>;

@@ -4,6 +4,9 @@ import type { Event } from "#core/contracts/events.ts";
 export const MAIL_KINDS = [
   "prove_email",
   "reset_password",
+  "change_email",
+  "email_change_asked",
+  "email_changed",
   "new_log_in",
   "order_received",
   "trial_refused",
@@ -22,12 +25,45 @@ export const MAIL_KINDS = [
 ] as const;
 export type MailKind = (typeof MAIL_KINDS)[number];
 
-/** What became of a mail. `dropped`: when its turn came there was nobody to tell, or nothing to tell any more. */
-export const MAIL_STATES = ["waiting", "sent", "dropped", "given_up"] as const;
+/**
+ * What became of a mail. `dropped`: when its turn came there was nobody to tell, or nothing to tell any more. `bounced`: it was sent,
+ * and came back for good. `complained_of`: it arrived, and was called spam.
+ */
+export const MAIL_STATES = [
+  "waiting",
+  "sent",
+  "dropped",
+  "given_up",
+  "bounced",
+  "complained_of",
+] as const;
 export type MailState = (typeof MAIL_STATES)[number];
 
+/** Why nothing more is sent to an address: its mail came back for good, or whoever reads it called ours spam. */
+export const MAIL_REFUSALS = ["bounce", "complaint"] as const;
+export type MailRefusal = (typeof MAIL_REFUSALS)[number];
+
+/** The tag by which the provider tells of a mail; its value is the mail's id. */
+export const MAIL_TAG = "berth_mail";
+/** What became of a mail whose address refused it. */
+export const STATE_OF_REFUSED = {
+  bounce: "bounced",
+  complaint: "complained_of",
+} as const satisfies Record<MailRefusal, MailState>;
+
+/**
+ * Links by which an address is proven go to one that refused mail before, too: whoever asks for one has an account, and says that the
+ * address is theirs. Any other would let a stranger have mail sent there.
+ */
+const PROVES: ReadonlySet<MailKind> = new Set(["prove_email", "change_email"]);
+export const provesAddress = (kind: MailKind): boolean => PROVES.has(kind);
+
 /** Their letters hold a secret that is drawn when they are sent, and written down nowhere. */
-const WITH_SECRET: ReadonlySet<MailKind> = new Set(["prove_email", "reset_password"]);
+const WITH_SECRET: ReadonlySet<MailKind> = new Set([
+  "prove_email",
+  "reset_password",
+  "change_email",
+]);
 export const holdsSecret = (kind: MailKind): boolean => WITH_SECRET.has(kind);
 
 /** A mail that falls due. `cause` and kind name it: whatever is done twice, it is due once. */

@@ -44,6 +44,9 @@ const PAGE = "https://pay.example.com/i/1";
 const SAMPLES: Readonly<Record<FilledLetter["kind"], readonly unknown[]>> = {
   prove_email: [{}],
   reset_password: [{}],
+  change_email: [{}],
+  email_change_asked: [{ at: AT, to: "ada@example.com", newAddress: "ada@example.net" }],
+  email_changed: [{ at: AT, to: "ada@example.com", newAddress: "ada@example.net" }],
   new_log_in: [
     { at: AT, address: "198.51.100.7", agent: "Mozilla/5.0" },
     { at: AT, address: "2001:db8::7", agent: null },

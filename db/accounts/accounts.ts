@@ -1,4 +1,4 @@
-import { eq } from "drizzle-orm";
+import { and, eq, ne } from "drizzle-orm";
 import { MAX_NAME_LENGTH, type Account, type StaffRole } from "#core/accounts/accounts.ts";
 import type { Locale } from "#core/messages/locale.ts";
 import type { Db, Tx } from "#db/client.ts";
@@ -86,6 +86,19 @@ export async function saveClosed(
   await tx.update(accounts).set({ bannedAt, updatedAt: now }).where(eq(accounts.id, accountId));
 }
 
+/** It is proven by the link that it was changed by. An address that another account has breaks `accounts_email_unique`. */
+export async function saveAddress(
+  tx: Tx,
+  accountId: string,
+  email: string,
+  now: Date,
+): Promise<void> {
+  await tx
+    .update(accounts)
+    .set({ email, emailVerified: true, updatedAt: now })
+    .where(eq(accounts.id, accountId));
+}
+
 /** Whatever locks the account waits from here on. */
 export async function lockAccount(tx: Tx, accountId: string): Promise<void> {
   await tx
@@ -97,4 +110,28 @@ export async function lockAccount(tx: Tx, accountId: string): Promise<void> {
 
 export async function saveLocale(db: Db, email: string, locale: Locale): Promise<void> {
   await db.update(accounts).set({ locale }).where(eq(accounts.email, email));
+}
+
+/** False where it is that already. */
+export async function changeLocale(
+  tx: Tx,
+  accountId: string,
+  locale: Locale,
+  now: Date,
+): Promise<boolean> {
+  const rows = await tx
+    .update(accounts)
+    .set({ locale, updatedAt: now })
+    .where(and(eq(accounts.id, accountId), ne(accounts.locale, locale)))
+    .returning({ id: accounts.id });
+  return rows.length > 0;
+}
+
+export async function localeOfAccount(db: Db, accountId: string): Promise<Locale> {
+  const [row] = await db
+    .select({ locale: accounts.locale })
+    .from(accounts)
+    .where(eq(accounts.id, accountId));
+  if (row === undefined) throw new Error(`account ${accountId} vanished`);
+  return row.locale;
 }

@@ -1,4 +1,4 @@
-import { and, eq, gt, isNull, lt } from "drizzle-orm";
+import { and, eq, gt, isNull, lt, or } from "drizzle-orm";
 import type { LinkKind } from "#core/accounts/links.ts";
 import type { Locale } from "#core/messages/locale.ts";
 import type { Db, Tx } from "#db/client.ts";
@@ -8,6 +8,8 @@ export type AskedLink = Readonly<{
   id: string;
   kind: LinkKind;
   address: string;
+  /** Who is to have the address; null: the link is for whoever has it. */
+  askedBy: string | null;
   askedAt: Date;
   sentAt: Date | null;
 }>;
@@ -21,13 +23,26 @@ export async function loadLink(db: Db, id: string): Promise<AskedLink | undefine
   return row;
 }
 
-/** The account with this address, unless it is closed. */
-export async function findAccountByAddress(
+/**
+ * Whose link it is; undefined: nobody's, and none is mailed. It is theirs who have the address, unless they are closed; and a link for
+ * a new address theirs who asked for it, as long as nobody has that.
+ */
+export async function holderOfLink(
   db: Db,
-  address: string,
+  { address, askedBy }: Pick<AskedLink, "address" | "askedBy">,
 ): Promise<{ id: string; emailVerified: boolean; locale: Locale } | undefined> {
-  const [row] = await db.select().from(accounts).where(eq(accounts.email, address));
-  return row?.bannedAt === null ? row : undefined;
+  const rows = await db
+    .select()
+    .from(accounts)
+    .where(
+      askedBy === null
+        ? eq(accounts.email, address)
+        : or(eq(accounts.id, askedBy), eq(accounts.email, address)),
+    );
+  const [row, other] = rows;
+  return other === undefined && row?.bannedAt === null && (askedBy ?? row.id) === row.id
+    ? row
+    : undefined;
 }
 
 /**
@@ -60,13 +75,13 @@ export async function markLinkSent(db: Db | Tx, id: string, now: Date): Promise<
   await db.update(mailedLinks).set({ sentAt: now }).where(eq(mailedLinks.id, id));
 }
 
-/** Uses a link up, and answers its account. Of two who use it at once, one is answered with it. */
+/** Uses a link up, and answers its account, and the address that it was mailed to. Of two who use it at once, one is answered with it. */
 export async function spendLink(
   tx: Tx,
   kind: LinkKind,
   secretHash: string,
   now: Date,
-): Promise<string | undefined> {
+): Promise<{ accountId: string; address: string } | undefined> {
   const [row] = await tx
     .update(mailedLinks)
     .set({ usedAt: now })
@@ -78,24 +93,40 @@ export async function spendLink(
         gt(mailedLinks.endsAt, now),
       ),
     )
-    .returning({ accountId: mailedLinks.accountId });
-  return row?.accountId ?? undefined;
+    .returning({ accountId: mailedLinks.accountId, address: mailedLinks.address });
+  return row === undefined || row.accountId === null
+    ? undefined
+    : { accountId: row.accountId, address: row.address };
 }
 
-/** Whether the address was not proven before, and what is known of the account: its address and name. */
+/**
+ * Whether the address was not proven before, and what the account is called; undefined: the address is the account's no more, and
+ * what was mailed there proves nothing.
+ */
 export async function markEmailProven(
   tx: Tx,
-  accountId: string,
+  { accountId, address }: { accountId: string; address: string },
   now: Date,
-): Promise<{ firstTime: boolean; email: string; name: string }> {
+): Promise<{ firstTime: boolean; name: string } | undefined> {
   const [row] = await tx.select().from(accounts).where(eq(accounts.id, accountId)).for("update");
   if (row === undefined) throw new Error(`account ${accountId} vanished`);
+  if (row.email !== address) return undefined;
   if (!row.emailVerified)
     await tx
       .update(accounts)
       .set({ emailVerified: true, updatedAt: now })
       .where(eq(accounts.id, accountId));
-  return { firstTime: !row.emailVerified, email: row.email, name: row.name };
+  return { firstTime: !row.emailVerified, name: row.name };
+}
+
+/**
+ * Forgets the changes of address that the account asked for and has not made: their links are no good any more, those neither that
+ * are just being mailed.
+ */
+export async function forgetNewAddresses(db: Db | Tx, accountId: string): Promise<void> {
+  await db
+    .delete(mailedLinks)
+    .where(and(eq(mailedLinks.askedBy, accountId), isNull(mailedLinks.usedAt)));
 }
 
 /** Forgets what was asked for before then: its link has ended, and no limit counts it any more. */

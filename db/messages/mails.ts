@@ -1,11 +1,18 @@
 import { and, asc, eq, gte, inArray, isNull, lte, min, sql } from "drizzle-orm";
 import type { Locale } from "#core/messages/locale.ts";
-import { MAIL_LEASE_MS, type DueMail, type MailKind, type MailState } from "#core/messages/mail.ts";
+import {
+  MAIL_LEASE_MS,
+  MAIL_REFUSALS,
+  STATE_OF_REFUSED,
+  type DueMail,
+  type MailKind,
+  type MailState,
+} from "#core/messages/mail.ts";
 import type { Db, Tx } from "#db/client.ts";
 import { inOrder, type KeysetPage } from "#db/keyset.ts";
 import { having, readPlaces, type Narrowing, type ReadPage } from "#db/read-places.ts";
 import { accounts } from "#db/schema/accounts.ts";
-import { mails } from "#db/schema/messages.ts";
+import { mails, refusingAddresses } from "#db/schema/messages.ts";
 
 /** A mail whose turn it is. */
 export type TakenMail = Readonly<{
@@ -146,13 +153,17 @@ export async function fillMail(
     .where(eq(mails.id, id));
 }
 
-/** It is over with this mail. False when it was already: another worker came to it after this one's lease. */
+/**
+ * It is over with this mail. What was sent, and is known to have come back already, is over as that. False when it was already: another worker
+ * came to it after this one's lease.
+ */
 export async function endMail(
   tx: Tx,
   id: string,
-  to: { state: Exclude<MailState, "waiting">; lastError: string | null; now: Date },
+  to: { state: "sent" | "dropped" | "given_up"; lastError: string | null; now: Date },
 ): Promise<boolean> {
-  const { state, lastError, now } = to;
+  const { lastError, now } = to;
+  const state = to.state === "sent" ? sentOrReturned(id) : to.state;
   const rows = await tx
     .update(mails)
     .set({ state, lastError, nextTryAt: null, endedAt: now })
@@ -160,6 +171,16 @@ export async function endMail(
     .returning({ id: mails.id });
   return rows.length > 0;
 }
+
+const sentOrReturned = (id: string) => {
+  const of = sql.join(
+    MAIL_REFUSALS.map((kind) => sql`when ${kind} then ${STATE_OF_REFUSED[kind]}`),
+    sql` `,
+  );
+  const refused = sql`(select ${refusingAddresses.kind}::text from ${refusingAddresses}
+    where ${refusingAddresses.mailId} = ${id} limit 1)`;
+  return sql<MailState>`(case ${refused} ${of} else 'sent' end)::mail_state`;
+};
 
 /** It is tried again then. */
 export async function putOffMail(

@@ -182,6 +182,8 @@ export const mailedLinks = pgTable(
     id: uuid("id").primaryKey(),
     kind: linkKind("kind").notNull(),
     address: text("address").notNull(),
+    /** Who is to have this address; null: of a link that is for whoever has it. */
+    askedBy: uuid("asked_by").references(() => accounts.id, { onDelete: "cascade" }),
     askedAt: instant("asked_at").notNull(),
     /** Null until it was mailed, or nobody was found to mail it to. */
     sentAt: instant("sent_at"),
@@ -195,7 +197,14 @@ export const mailedLinks = pgTable(
     index("mailed_links_address_idx").on(t.address, t.askedAt),
     index("mailed_links_asked_at_idx").on(t.askedAt),
     index("mailed_links_account_id_idx").on(t.accountId),
+    index("mailed_links_asked_by_idx")
+      .on(t.askedBy)
+      .where(sql`${t.askedBy} is not null`),
     unique("mailed_links_secret_hash_unique").on(t.secretHash),
+    check(
+      "mailed_links_change_has_asker",
+      sql`(${t.kind}::text = 'change_email') = (${t.askedBy} is not null)`,
+    ),
     check("mailed_links_address_length", sql`length(${t.address}) between 1 and 254`),
     check(
       "mailed_links_of_an_account",

@@ -724,8 +724,15 @@ export const billingCustomers = pgTable(
     attempt: integer("attempt").notNull().default(1),
     /** The card that was theirs when their subscriptions were last brought in line with it; null: none was. */
     cardId: text("card_id"),
+    /** Since when the provider is to be told of its account's new e-mail address; null: it was told. */
+    addressDueSince: instant("address_due_since"),
   },
-  (t) => [primaryKey({ name: "billing_customers_pkey", columns: [t.accountId, t.currency] })],
+  (t) => [
+    primaryKey({ name: "billing_customers_pkey", columns: [t.accountId, t.currency] }),
+    index("billing_customers_address_due_idx")
+      .on(t.addressDueSince)
+      .where(sql`${t.addressDueSince} is not null`),
+  ],
 );
 
 export const ledgerAccount = pgEnum("ledger_account", LEDGER_ACCOUNTS);

@@ -13,7 +13,7 @@ import {
   uuid,
 } from "drizzle-orm/pg-core";
 import { EVENT_NAMES } from "#core/contracts/events.ts";
-import { MAIL_KINDS, MAIL_STATES } from "#core/messages/mail.ts";
+import { MAIL_KINDS, MAIL_REFUSALS, MAIL_STATES } from "#core/messages/mail.ts";
 import { BILLING_QUEUES } from "#core/ports.ts";
 import { accounts, locale } from "./accounts.ts";
 import { instant } from "./columns.ts";
@@ -107,6 +107,30 @@ export const idempotencyKeys = pgTable(
 
 export const mailKind = pgEnum("mail_kind", MAIL_KINDS);
 export const mailState = pgEnum("mail_state", MAIL_STATES);
+
+export const mailRefusal = pgEnum("mail_refusal", MAIL_REFUSALS);
+
+/**
+ * Addresses that take no mail of ours, or want none: nothing more goes there until whoever has it proves it by a link, or staff take
+ * the row away.
+ */
+export const refusingAddresses = pgTable(
+  "refusing_addresses",
+  {
+    address: text("address").primaryKey(),
+    kind: mailRefusal("kind").notNull(),
+    /** What the provider says of it. */
+    reason: text("reason").notNull(),
+    /** The mail that it was found out by. */
+    mailId: uuid("mail_id").notNull(),
+    notedAt: instant("noted_at").notNull(),
+  },
+  (t) => [
+    index("refusing_addresses_noted_at_idx").on(t.notedAt),
+    index("refusing_addresses_mail_idx").on(t.mailId),
+    check("refusing_addresses_reason_length", sql`length(${t.reason}) between 1 and 300`),
+  ],
+);
 
 /**
  * Mails to customers, each once for what it tells of (`cause`, ADR 0065). A row is written with what it tells of; who gets it, in

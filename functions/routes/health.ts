@@ -2,7 +2,7 @@ import { createRoute, z } from "@hono/zod-openapi";
 import { checkHealth } from "#commands/check-health.ts";
 import type { Deps } from "#commands/deps.ts";
 import { forAnybody } from "#functions/access.ts";
-import { resetPasswordPage, verifyEmailPage } from "#functions/link-pages.ts";
+import { changeEmailPage, resetPasswordPage, verifyEmailPage } from "#functions/link-pages.ts";
 import { page, showPage } from "#functions/page.ts";
 import { newRouter } from "#functions/router.ts";
 
@@ -34,6 +34,7 @@ export const publicPages = (deps: Deps) => {
     ["/checkout/cancelled", CHECKOUT_CANCELLED],
     ["/account/verify-email", verifyEmailPage],
     ["/account/reset-password", resetPasswordPage],
+    ["/account/change-email", changeEmailPage],
   ] as const)
     router.get(path, (c) => showPage(c, shown));
   return router;

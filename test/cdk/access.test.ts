@@ -7,7 +7,7 @@ import type { Resource } from "./template.ts";
 
 /** What a grant may name: three queues, the hosts', four secrets, and the log-ins to Postgres: each function's, and the owner's. */
 const KNOWN =
-  /berth-host-\*|DatabaseLoginOf(?:AddStaff|Api|Agent|LogIn|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|Purchases|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret|EntranceSecret/;
+  /berth-host-\*|DatabaseLoginOf(?:AddStaff|Api|Agent|LogIn|MailEventsConsumer|StripeWebhook|BillingEventsConsumer|OutboxEventsConsumer|Sweep)|BillingEvents|Purchases|OutboxEvents|DatabaseCluster|StripeSecret|AuthSecret|SealingSecret|EntranceSecret/;
 
 let stages: Stages;
 beforeAll(async () => {
@@ -91,6 +91,7 @@ describe.each(STAGES)("access in stage %s", (stage) => {
       "DatabaseLoginOfApi",
       "DatabaseLoginOfBillingEventsConsumer",
       "DatabaseLoginOfLogIn",
+      "DatabaseLoginOfMailEventsConsumer",
       "DatabaseLoginOfOutboxEventsConsumer",
       "DatabaseLoginOfStripeWebhook",
       "DatabaseLoginOfSweep",
@@ -99,10 +100,18 @@ describe.each(STAGES)("access in stage %s", (stage) => {
     expect(granted("AddStaff", "secretsmanager:GetSecretValue")).toEqual([
       "DatabaseLoginOfAddStaff",
     ]);
-    for (const id of ["Api", "Agent", "LogIn", "Migrate", "AddStaff"])
+    // Who is told of mails sends none, and knows nothing but the database.
+    expect(granted("MailEventsConsumer", "secretsmanager:GetSecretValue")).toEqual([
+      "DatabaseLoginOfMailEventsConsumer",
+    ]);
+    expect(granted("MailEventsConsumer", "sqs:SendMessage")).toEqual([]);
+    for (const id of ["Api", "Agent", "LogIn", "Migrate", "AddStaff", "MailEventsConsumer"])
       expect(granted(id, "ses:SendEmail")).toEqual([]);
     for (const id of ["OutboxEventsConsumer", "Sweep"])
-      expect(granted(id, "ses:SendEmail").join()).toContain("identity/example.com");
+      expect(granted(id, "ses:SendEmail").toSorted()).toEqual([
+        expect.stringMatching(/:configuration-set\//),
+        expect.stringMatching(/:identity\/example\.com"/),
+      ]);
     for (const id of ["Migrate", "AddStaff"]) expect(granted(id, "sqs:SendMessage")).toEqual([]);
   });
 

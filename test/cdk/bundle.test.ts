@@ -46,6 +46,7 @@ const BASE_BYTES: Readonly<Record<FunctionName, number>> = {
   "stripe-webhook": 500_000,
   "billing-events": 500_000,
   "outbox-events": 500_000,
+  "mail-events": 300_000,
   sweep: 500_000,
   migrate: 300_000,
   // 6a item 6

@@ -13,6 +13,7 @@ import {
   ApiEnvironment,
   Environment,
   LogInEnvironment,
+  MailEventsEnvironment,
   MigrationEnvironment,
   WebhookEnvironment,
 } from "#commands/runtime.ts";
@@ -28,6 +29,7 @@ const SCHEMAS: Readonly<Record<string, z.ZodObject>> = {
   Api: ApiEnvironment,
   Agent: AgentEnvironment,
   LogIn: LogInEnvironment,
+  MailEventsConsumer: MailEventsEnvironment,
   Migrate: MigrationEnvironment,
   StripeWebhook: WebhookEnvironment,
 };
@@ -74,7 +76,7 @@ describe.each(STAGES)("stage %s", (stage) => {
           ...requiredNames(schema),
           // Those that mail, from the address that the deployment named.
           ...(["OutboxEventsConsumer", "Sweep"].some((id) => each === called(id))
-            ? ["BERTH_MAIL_FROM"]
+            ? ["BERTH_MAIL_EVENTS", "BERTH_MAIL_FROM"]
             : []),
           // 5 item 3: staff's begins rollouts, and the one that agents speak to tells them whose releases to trust.
           ...(["Api", "Agent"].some((id) => each === called(id)) ? ["BERTH_RELEASE_KEY"] : []),
@@ -109,7 +111,12 @@ describe.each(STAGES)("stage %s", (stage) => {
         .filter((p) => template().mentions(p.Properties["Queues"], queue.id));
       expect(policies.map((p) => p.Properties["PolicyDocument"])).toMatchObject([
         {
-          Statement: [{ Effect: "Deny", Condition: { Bool: { "aws:SecureTransport": "false" } } }],
+          Statement: expect.arrayContaining([
+            expect.objectContaining({
+              Effect: "Deny",
+              Condition: { Bool: { "aws:SecureTransport": "false" } },
+            }),
+          ]),
         },
       ]);
     }
@@ -153,7 +160,7 @@ describe.each(STAGES)("stage %s", (stage) => {
 
   test("every mapping answers for single messages, from a queue that waits six of its function's time-outs", () => {
     const mappings = template().ofType("AWS::Lambda::EventSourceMapping");
-    expect(mappings).toHaveLength(3);
+    expect(mappings).toHaveLength(4);
     for (const { Properties: p } of mappings) {
       expect(p["FunctionResponseTypes"]).toEqual(["ReportBatchItemFailures"]);
       const queue = template().mentioned(p["EventSourceArn"], "AWS::SQS::Queue");
@@ -178,6 +185,62 @@ describe.each(STAGES)("stage %s", (stage) => {
         { queue: expect.stringMatching(/^BillingEvents/), reader, batch: 5 },
       ]),
     );
+  });
+
+  test("what SES tells of mails that this stage sent comes into a queue, by its configuration set alone", () => {
+    const [set] = template().ofType("AWS::SES::ConfigurationSet");
+    const ofSet = { Ref: set?.id };
+    expect(
+      template()
+        .ofType("AWS::SES::ConfigurationSetEventDestination")
+        .map(({ Properties: p }) => p),
+    ).toMatchObject([
+      {
+        ConfigurationSetName: ofSet,
+        EventDestination: {
+          Enabled: true,
+          MatchingEventTypes: ["bounce", "complaint"],
+          EventBridgeDestination: { EventBusArn: expect.anything() },
+        },
+      },
+    ]);
+    const rules = template().ofType("AWS::Events::Rule");
+    expect(rules.map(({ Properties: p }) => p)).toMatchObject([
+      {
+        EventPattern: {
+          source: ["aws.ses"],
+          "detail-type": ["Email Bounced", "Email Complaint Received"],
+          detail: { mail: { tags: { "ses:configuration-set": [ofSet] } } },
+        },
+      },
+    ]);
+    const queue = template().mentioned(rules[0]?.Properties["Targets"], "AWS::SQS::Queue");
+    expect(queue.id).toMatch(/^MailEvents/);
+    const [policy] = template()
+      .ofType("AWS::SQS::QueuePolicy")
+      .filter((p) => template().mentions(p.Properties["Queues"], queue.id));
+    expect(policy?.Properties["PolicyDocument"]).toMatchObject({
+      Statement: expect.arrayContaining([
+        expect.objectContaining({
+          Effect: "Allow",
+          Principal: { Service: "events.amazonaws.com" },
+          Condition: {
+            ArnEquals: { "aws:SourceArn": { "Fn::GetAtt": [rules[0]?.id, "Arn"] } },
+          },
+        }),
+      ]),
+    });
+    for (const id of ["OutboxEventsConsumer", "Sweep"])
+      expect(called(id).Properties["Environment"]).toMatchObject({
+        Variables: { BERTH_MAIL_EVENTS: ofSet },
+      });
+    const readers = template()
+      .ofType("AWS::Lambda::EventSourceMapping")
+      .filter(({ Properties: p }) => template().mentions(p["EventSourceArn"], queue.id))
+      .map(
+        ({ Properties: p }) => template().mentioned(p["FunctionName"], "AWS::Lambda::Function").id,
+      );
+    expect(readers).toEqual([called("MailEventsConsumer").id]);
   });
 
   test("the sweep is started every minute, and its absence is an alarm", () => {

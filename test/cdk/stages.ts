@@ -23,6 +23,7 @@ async function emptyBundles(): Promise<FunctionBundles> {
     "stripe-webhook": await bundle("stripe-webhook"),
     "billing-events": await bundle("billing-events"),
     "outbox-events": await bundle("outbox-events"),
+    "mail-events": await bundle("mail-events"),
     sweep: await bundle("sweep"),
     migrate: await bundle("migrate"),
     "add-staff": await bundle("add-staff"),

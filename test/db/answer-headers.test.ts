@@ -87,6 +87,7 @@ describe("pages", () => {
     "/checkout/cancelled",
     "/account/verify-email",
     "/account/reset-password",
+    "/account/change-email",
   ];
   const inner = (html: string, tag: string) =>
     [...html.matchAll(new RegExp(`<${tag}>(.*?)</${tag}>`, "gs"))].map((m) => m[1] ?? "");

@@ -57,6 +57,18 @@ const MADE: readonly Made[] = [
       ),
   },
   {
+    what: "refusingAddresses",
+    table: "refusing_addresses",
+    make: (age: number) =>
+      cp.rows(
+        `insert into refusing_addresses (address, kind, reason, mail_id, noted_at)
+         values ($1, 'bounce', 'gone', $2, $3)`,
+        `${v7()}@example.com`,
+        v7(),
+        ago(age),
+      ),
+  },
+  {
     what: "answers",
     table: "idempotency_keys",
     make: (age: number) =>

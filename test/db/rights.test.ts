@@ -47,6 +47,7 @@ const DELETED_FROM = [
   "outbox",
   "plan_migration_vms",
   "plan_migrations",
+  "refusing_addresses",
   "reservations",
   "resize_quotes",
   "sessions",

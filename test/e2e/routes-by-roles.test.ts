@@ -239,6 +239,7 @@ describe("every operation of the API", () => {
       "/checkout/cancelled",
       "/account/verify-email",
       "/account/reset-password",
+      "/account/change-email",
     ];
     const served = [
       createApi(stack.deps),

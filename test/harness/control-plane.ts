@@ -68,6 +68,7 @@ export function recordedLog(): RecordedLog {
 
 const noAccounts: Accounts & LogIns = {
   handle: async () => new Response(null, { status: 404 }),
+  confirm: () => Promise.reject(new Error("this test has no accounts")),
   setPassword: () => Promise.reject(new Error("this test has no accounts")),
   createAccount: () => Promise.reject(new Error("this test has no accounts")),
   authenticate: async () => ok(undefined),

@@ -2,6 +2,7 @@ import { z } from "@hono/zod-openapi";
 import { MAX_EMAIL_LENGTH, ROLES, SCOPES, STAFF_ROLES } from "#core/accounts/accounts.ts";
 import { use } from "#core/contracts/named.ts";
 import { idOut } from "#core/ids.ts";
+import { LOCALES } from "#core/messages/locale.ts";
 import { Currency } from "#core/money.ts";
 import { OrderedPageQuery, pageOf, sortBy } from "./page.ts";
 import { Label } from "./values.ts";
@@ -12,6 +13,10 @@ export const Role = z.enum(ROLES).openapi("Role");
 export const StaffRoleName = z.enum(STAFF_ROLES).openapi("StaffRole");
 
 const ScopeName = z.enum(SCOPES).openapi("Scope");
+
+export const LocaleName = z.enum(LOCALES).openapi("Locale");
+
+export const ChangeMe = z.strictObject({ locale: LocaleName }).openapi("ChangeMe");
 
 export const CreateToken = z
   .strictObject({
@@ -52,6 +57,7 @@ export const Me = z
       description:
         "What the account pays in, since its first payment. null: it has paid nothing yet.",
     }),
+    locale: use(LocaleName).openapi({ description: "In which language you are written to." }),
   })
   .openapi("Me");
 

@@ -1,14 +1,15 @@
 import { z } from "@hono/zod-openapi";
 import { Instant } from "#core/contracts/values.ts";
 import { idIn, idOut } from "#core/ids.ts";
-import { LOCALES } from "#core/messages/locale.ts";
-import { MAIL_KINDS, MAIL_STATES } from "#core/messages/mail.ts";
+import { MAIL_KINDS, MAIL_REFUSALS, MAIL_STATES } from "#core/messages/mail.ts";
+import { use } from "#core/contracts/named.ts";
+import { LocaleName } from "./accounts.ts";
 import { OrderedPageQuery, pageOf } from "./page.ts";
 
 const Kind = z.enum(MAIL_KINDS).openapi("MailKind");
 const State = z.enum(MAIL_STATES).openapi("MailState", {
   description:
-    "`dropped`: when its turn came there was nobody to tell, or nothing to tell any more. `given_up`: nobody took it for three days.",
+    "`dropped`: when its turn came there was nobody to tell, or nothing to tell any more. `given_up`: nobody took it for three days. `bounced`: it was sent, and came back for good. `complained_of`: it arrived, and was called spam.",
 });
 
 export const MailQuery = OrderedPageQuery.extend({
@@ -28,7 +29,7 @@ export const MailView = z
       .nullable()
       .openapi({ description: "null until its turn has come." }),
     to: z.string().nullable(),
-    locale: z.enum(LOCALES).openapi("Locale").nullable(),
+    locale: use(LocaleName).nullable(),
     subject: z.string().nullable(),
     createdAt: Instant,
     endedAt: Instant.nullable().openapi({
@@ -44,6 +45,14 @@ export const MailView = z
   .openapi("Mail");
 export type MailView = z.infer<typeof MailView>;
 
+const Refusal = z
+  .object({
+    kind: z.enum(MAIL_REFUSALS).openapi("MailRefusalKind"),
+    reason: z.string().openapi({ description: "As whoever carries mail tells it." }),
+    notedAt: Instant,
+  })
+  .openapi("MailRefusal", { description: "Why nothing more is mailed to an address." });
+
 export const MailDetailsView = z
   .object({
     ...MailView.shape,
@@ -54,6 +63,10 @@ export const MailDetailsView = z
     resendable: z
       .boolean()
       .openapi({ description: "False while it waits, and of what holds a secret." }),
+    refusal: use(Refusal).nullable().openapi({
+      description:
+        "Why nothing more is mailed to its address, but for a link that proves it; null: mail goes there.",
+    }),
   })
   .openapi("MailDetails");
 export type MailDetailsView = z.infer<typeof MailDetailsView>;

@@ -121,6 +121,44 @@ export const ENGLISH: Letters = {
       text("If it was not you, there is nothing to do: your password is as it was."),
     ],
   }),
+  change_email: (_, { link: href }) => ({
+    subject: "Is this your new address?",
+    blocks: [
+      text(
+        "The owner of an account with us wants it to have this address from now on. If that is you, open this page within an hour:",
+      ),
+      link(href),
+      text("If it was not you, there is nothing to do: nothing changes."),
+    ],
+  }),
+  email_change_asked: ({ at, newAddress }, { formats }) => ({
+    subject: "Your account is to have another address",
+    blocks: [
+      text(
+        "Somebody who knows your password has asked that your account have another e-mail address. It changes when the link that was mailed there is opened:",
+      ),
+      fields([
+        ["when", formats.instant(at)],
+        ["new address", newAddress],
+      ]),
+      text(
+        "If that was you, there is nothing to do here. If not, change your password now: that ends all other sessions, and the link.",
+      ),
+    ],
+  }),
+  email_changed: ({ at, newAddress }, { formats }) => ({
+    subject: "Your account has another address",
+    blocks: [
+      text(
+        "Your account has another e-mail address now. You log in with that one, and it is where we write to:",
+      ),
+      fields([
+        ["when", formats.instant(at)],
+        ["new address", newAddress],
+      ]),
+      text("If that was not your wish, write to our support at once."),
+    ],
+  }),
   new_log_in: ({ at, address, agent }, { formats }) => ({
     subject: "A log-in from somewhere new",
     blocks: [

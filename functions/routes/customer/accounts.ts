@@ -1,8 +1,15 @@
 import { createRoute, z } from "@hono/zod-openapi";
 import { ROLES } from "#core/accounts/accounts.ts";
-import { CreatedToken, CreateToken, Me, TokenPage } from "#core/contracts/api/accounts.ts";
+import {
+  ChangeMe,
+  CreatedToken,
+  CreateToken,
+  Me,
+  TokenPage,
+} from "#core/contracts/api/accounts.ts";
 import { PageQuery } from "#core/contracts/api/page.ts";
 import { toWireId } from "#core/ids.ts";
+import { chooseLocale } from "#commands/accounts/set-locale.ts";
 import { showMe } from "#commands/accounts/show-me.ts";
 import { createToken } from "#commands/accounts/create-token.ts";
 import type { Deps } from "#commands/deps.ts";
@@ -24,6 +31,22 @@ const meRoute = (deps: Deps) =>
     method: "get",
     path: "/v1/me",
     responses: { 200: { description: "You", content: json(Me) } },
+  });
+const changeMeRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ROLES, null),
+    operationId: "changeMe",
+    summary: "Choose the language that you are written to in",
+    description:
+      "For a log-in, and for a token that may change anything at all; not for staff who act as somebody else.",
+    tags: ["Account"],
+    method: "patch",
+    path: "/v1/me",
+    request: { body: { required: true, content: json(ChangeMe) } },
+    responses: {
+      200: { description: "You", content: json(Me) },
+      ...problems("forbidden", "scope_missing"),
+    },
   });
 const listRoute = (deps: Deps) =>
   createRoute({
@@ -77,23 +100,26 @@ const revokeRoute = (deps: Deps) =>
     responses: { 204: { description: "Revoked" }, ...problems("token_not_found") },
   });
 
+const toMe = (who: Awaited<ReturnType<typeof showMe>>): z.input<typeof Me> => ({
+  id: toWireId("account", who.accountId),
+  email: who.email,
+  name: who.name,
+  role: who.role,
+  staffRole: who.staffRole,
+  scopes: [...who.scopes],
+  currency: who.currency,
+  locale: who.locale,
+});
+
 /** Account routes; sign-up, log-in and sessions themselves are better-auth's, below `/v1/auth`. */
 export const accountRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
     .openapi(meRoute(deps), async (c) => {
-      const who = await showMe(deps, c.get("who"));
-      return c.json(
-        {
-          id: toWireId("account", who.accountId),
-          email: who.email,
-          name: who.name,
-          role: who.role,
-          staffRole: who.staffRole,
-          scopes: [...who.scopes],
-          currency: who.currency,
-        },
-        200,
-      );
+      return c.json(toMe(await showMe(deps, c.get("who"))), 200);
+    })
+    .openapi(changeMeRoute(deps), async (c) => {
+      unwrap(await chooseLocale(deps, c.get("who"), c.req.valid("json").locale));
+      return c.json(toMe(await showMe(deps, c.get("who"))), 200);
     })
     .openapi(listRoute(deps), async (c) => {
       const { limit, cursor } = c.req.valid("query");

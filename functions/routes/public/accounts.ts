@@ -3,9 +3,11 @@ import type { AccountPrincipal, LogIns } from "#core/accounts/accounts.ts";
 import type { LimitName } from "#core/accounts/attempts.ts";
 import {
   BackupCodes,
+  ChangeEmail,
   ChangePassword,
   ConfirmByPassword,
   ConfirmByCode,
+  ConfirmNewEmail,
   CurrentSession,
   Done,
   HalfLoggedIn,
@@ -27,7 +29,10 @@ import type { ProblemCode } from "#core/contracts/problem.ts";
 import { localeOf } from "#core/messages/locale.ts";
 import type { Deps } from "#commands/deps.ts";
 import { setLocale } from "#commands/accounts/set-locale.ts";
+import { askForNewAddress } from "#commands/accounts/ask-for-new-address.ts";
 import { askForLink } from "#commands/accounts/ask-for-link.ts";
+import { changeAddress } from "#commands/accounts/change-address.ts";
+import { dropNewAddresses } from "#commands/accounts/drop-new-addresses.ts";
 import { createSlowDown, rememberNetwork } from "#commands/accounts/slow-down.ts";
 import { proveEmail, resetPassword } from "#commands/accounts/use-link.ts";
 import {
@@ -73,6 +78,8 @@ type AuthOperation = Readonly<{
   bySession?: true;
   /** Something is guessed at here: a password for an account, or what confirms the wish of who is logged in. */
   guesses?: "password" | "confirmation";
+  /** The password that its body holds is proved before, with a code where there is a second factor. */
+  confirmed?: true;
   /** Serves it in better-auth's place; the answer is `Done`. */
   serve?: (deps: LogInDeps, asked: Asked) => Promise<void>;
   /** What is done after better-auth has served it, if that went well. */
@@ -168,14 +175,16 @@ const OPERATIONS: readonly AuthOperation[] = [
     path: "/change-password",
     operationId: "changePassword",
     summary: "Change your password; your other sessions end",
+    description: "So does a change of e-mail address that was asked for and is not made.",
     who: "session",
     body: ChangePassword,
     answer: LoggedIn,
     codes: ["busy"],
     guesses: "confirmation",
     afterwards: async (deps, { body, who }) => {
-      if (ChangePassword.parse(body).revokeTokens)
-        await deps.accounts.revokeAllTokens(theirs(who).accountId);
+      const { accountId } = theirs(who);
+      await dropNewAddresses(deps, accountId);
+      if (ChangePassword.parse(body).revokeTokens) await deps.accounts.revokeAllTokens(accountId);
     },
   },
   {
@@ -227,6 +236,36 @@ const OPERATIONS: readonly AuthOperation[] = [
       const chosen = { secret, newPassword, revokeTokens, callerAddress, agent };
       unwrap(await resetPassword(deps, chosen));
     },
+  },
+  {
+    path: "/change-email",
+    operationId: "changeEmail",
+    summary: "Ask for another e-mail address",
+    description:
+      "A link is mailed to the new address, and a notice to the one of now; nothing changes until the link is used. The answer is the same for every address: no link is mailed to one that an account has. Not for staff.",
+    who: "session",
+    body: ChangeEmail,
+    answer: Done,
+    codes: ["invalid_request", "busy"],
+    limit: "link",
+    guesses: "confirmation",
+    confirmed: true,
+    serve: async (deps, { body, who }) => {
+      const { newEmail } = ChangeEmail.parse(body);
+      unwrap(await askForNewAddress(deps, theirs(who), newEmail));
+    },
+  },
+  {
+    path: "/confirm-new-email",
+    operationId: "confirmNewEmail",
+    summary: "Change the address by the link that was mailed to the new one; all your sessions end",
+    who: "anybody",
+    body: ConfirmNewEmail,
+    answer: Done,
+    codes: ["link_invalid", "email_taken"],
+    limit: "link",
+    serve: async (deps, { body }) =>
+      unwrap(await changeAddress(deps, ConfirmNewEmail.parse(body).token)),
   },
   {
     path: "/two-factor/enable",
@@ -368,13 +407,14 @@ export const logInRoutes = (deps: LogInDeps) => {
       };
       await refuseTooMany(operation, asked);
       if (operation.bySession) await refuseImpersonator(deps, headers);
+      const asIs = () => new Request(url, { method, headers, ...(body && { body }) });
+      const unconfirmed = operation.confirmed && (await deps.logIns.confirm(asIs()));
+      if (unconfirmed !== undefined) return unconfirmed;
       if (operation.serve !== undefined) {
         await operation.serve(deps, asked);
         return c.json({ status: true });
       }
-      const answer = await deps.logIns.handle(
-        new Request(url, { method, headers, ...(body && { body }) }),
-      );
+      const answer = await deps.logIns.handle(asIs());
       if (answer.ok) await operation.afterwards?.(deps, asked);
       return answer;
     });

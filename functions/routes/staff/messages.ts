@@ -4,6 +4,7 @@ import { idIn } from "#core/ids.ts";
 import { ok } from "#core/result.ts";
 import type { Deps } from "#commands/deps.ts";
 import { answerOnce } from "#commands/messages/answer-once.ts";
+import { clearMailAddress } from "#commands/messages/clear-mail-address.ts";
 import { resendMail } from "#commands/messages/resend-mail.ts";
 import { showMail, showMails } from "#commands/messages/show-mails.ts";
 import { forAccounts, type AccountEnv } from "#functions/access.ts";
@@ -62,6 +63,26 @@ const resendRoute = (deps: Deps) =>
     },
   });
 
+const clearRoute = (deps: Deps) =>
+  createRoute({
+    ...forAccounts(deps, ["staff"], "accounts:write"),
+    operationId: "clearMailAddress",
+    summary: "Mail a mail's address again, though it refused one",
+    description:
+      "For when its owner says that it takes mail now. What was dropped meanwhile is sent by `resend`. Done again it does nothing.",
+    tags: ["Staff"],
+    method: "post",
+    path: "/staff/v1/mails/{id}/clear-address",
+    request: { params: mailParam },
+    responses: {
+      200: {
+        description: "The mail, whose address is mailed again",
+        content: json(MailDetailsView),
+      },
+      ...problems("mail_not_found"),
+    },
+  });
+
 /** What customers were mailed. */
 export const staffMessageRoutes = (deps: Deps) =>
   newRouter<AccountEnv>()
@@ -74,6 +95,10 @@ export const staffMessageRoutes = (deps: Deps) =>
     .openapi(showRoute(deps), async (c) => {
       const shown = unwrap(await showMail(deps, c.req.valid("param").id));
       return c.json(toMailDetailsView(shown), 200);
+    })
+    .openapi(clearRoute(deps), async (c) => {
+      const cleared = await clearMailAddress(deps, c.get("who"), c.req.valid("param").id);
+      return c.json(toMailDetailsView(unwrap(cleared)), 200);
     })
     .openapi(resendRoute(deps), async (c) => {
       const key = requestKey(c, c.req.valid("header")["idempotency-key"], {});

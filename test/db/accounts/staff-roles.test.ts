@@ -61,6 +61,7 @@ const WHO: Readonly<Record<string, readonly StaffRole[]>> = {
   planMaintenance: [O],
   recordRestore: [O],
   resendMail: [S, B],
+  clearMailAddress: [S, B],
   showMail: [S, B],
   registerAgentRelease: [O],
   reopenAccount: [S, B],
@@ -173,6 +174,7 @@ const NO_FORCES: ReadonlySet<string> = new Set([
   "impersonate",
   "issueJoinToken",
   "recordRestore", // says what has happened; its dry run says how far the product is with it
+  "clearMailAddress",
   "registerAgentRelease",
   "resendMail",
   "setImageSource",

@@ -20,8 +20,9 @@ test("the customer of an account is written down by all that bring it at once", 
     const { buyer } = await aWorld(cp);
     const payer = { accountId: buyer.accountId, currency: "usd" } as const;
     const customer = `cus_${v7()}`;
+    const made = { customerId: customer, email: buyer.email, now: cp.clock.now() };
     const kept = await Promise.all(
-      Array.from({ length: AT_ONCE }, () => keepBillingCustomer(cp.deps.db, payer, customer)),
+      Array.from({ length: AT_ONCE }, () => keepBillingCustomer(cp.deps.db, payer, made)),
     );
     expect(new Set(kept)).toEqual(new Set([customer]));
   }
