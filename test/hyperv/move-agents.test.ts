@@ -44,6 +44,16 @@ describe.skipIf(skip !== null)(`6b: Hyper-V's VMs between two agents${skipped}`,
     return { host, content: await host.contentOf(vm.uuid) };
   };
 
+  test("an agent whose PowerShell dies as it starts works all the same", async () => {
+    const { agent, killPowerShellAt, spare } = await owner();
+    await agent.kill();
+    await killPowerShellAt(1);
+    await agent.start();
+    await power(stack, vm.id, "stop");
+    await power(stack, vm.id, "start");
+    expect(await spare()).toBe(false);
+  });
+
   test("a VM goes there and back, byte for byte, with its address, and runs", async () => {
     const { addresses } = await statusOf(stack, vm.id);
     for (const mark of ["there", "back"]) {

@@ -152,7 +152,7 @@ export async function moveVm(
   });
 
   const over = new AbortController();
-  const watching = (async () => {
+  const watch = async () => {
     while (!over.signal.aborted) {
       // In this order: one that was handed over between the two looks ran on neither at a time.
       const there = await looked(destination, vm.uuid);
@@ -160,7 +160,9 @@ export async function moveVm(
       if (here && there) told.add("it ran on both hosts");
       await pause(LOOK_EVERY_MS);
     }
-  })();
+  };
+  // What it fails with is told with the rest, and when it is awaited, as the story may go on for minutes until then.
+  const watching = watch().catch((error: unknown) => void told.add(`unwatched: ${String(error)}`));
   try {
     const missed = (await Promise.all(struck)).filter(Boolean).length;
     const last = await eventually("the end of the move", async () => {
