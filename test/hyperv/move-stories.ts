@@ -179,8 +179,9 @@ export async function moveVm(
     const owner = last.outcome === "moved" ? destination : source;
     expect((await hostOf(stack, vm.id, hosts)).name).toBe(owner.name);
     const runs = await owner.isRunning(vm.uuid);
-    await expectOneCopy(vm.uuid, { owner, hosts }, [last.sourceEpoch, last.epoch]);
-    if (!runs) await owner.driver.stop({ vmId: vm.uuid, ownerEpoch: last.epoch }, "firm");
+    const epochs = [last.sourceEpoch, last.epoch];
+    const ownerEpoch = await expectOneCopy(vm.uuid, { owner, hosts }, epochs);
+    if (!runs) await owner.driver.stop({ vmId: vm.uuid, ownerEpoch }, "firm");
     return { outcome: last.outcome, missed, runs };
   } catch (error) {
     const said = hosts.map(({ name, agent }) => `${name}:\n${agent.said()}`);
@@ -247,13 +248,13 @@ async function hostOf(
   return found;
 }
 
-/** Whoever is asked to start it, in whatever epoch it ever had: its owner's copy starts in one, and no other does in any. */
+/** Whoever is asked to start it, in whatever epoch it ever had: its owner's copy starts in one, which is told, and no other does in any. */
 async function expectOneCopy(
   vmId: string,
   { owner, hosts }: Readonly<{ owner: MovingHost; hosts: readonly MovingHost[] }>,
   epochs: readonly number[],
-): Promise<void> {
-  const started: string[] = [];
+): Promise<number> {
+  const started: { name: string; ownerEpoch: number }[] = [];
   for (const { name, driver } of hosts) {
     if (!(await driver.list()).some((seen) => seen.vmId === vmId)) continue;
     for (const ownerEpoch of epochs) {
@@ -261,11 +262,14 @@ async function expectOneCopy(
         () => "started",
         (error: unknown) => (error instanceof DriverError ? error.code : String(error)),
       );
-      if (outcome === "started") started.push(name);
+      if (outcome === "started") started.push({ name, ownerEpoch });
       else expect(outcome).toBe("stale_epoch");
     }
   }
-  expect(started).toEqual([owner.name]);
+  const [only] = started;
+  expect(started.map(({ name }) => name)).toEqual([owner.name]);
+  if (only === undefined) throw new Error("it was started");
+  return only.ownerEpoch;
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
