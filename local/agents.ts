@@ -36,8 +36,8 @@ export type RunningAgent = Readonly<{
 
 /**
  * Runs a host's real agent inside this process: the same parts that `berth-agent run` puts together, over real
- * HTTP and SQS, but on the stack's own clock, so that `/_local/clock` moves it too. Throws what its own files or its
- * driver's cannot be read for (`CorruptState`, `DriverError`), before it runs.
+ * HTTP and SQS, but on the stack's own clock, so that `/_local/clock` moves it too. Throws what its own files cannot be
+ * read for (`CorruptState`), and what its first look fails with where that must be one (`DriverError`), before it runs.
  */
 export async function startAgent(options: {
   host: LocalHost;
@@ -49,6 +49,11 @@ export async function startAgent(options: {
   log: Log;
   /** Where it takes VMs of other hosts; left out: at any port, another one at each start. */
   takesMovesAt?: Readonly<{ address: string; port: number }>;
+  /**
+   * Whoever starts a stack is told at once that a host of it cannot be seen. Otherwise it begins as `berth-agent run` does, which
+   * may come up before its hypervisor: it looks again until it sees.
+   */
+  mustSee: boolean;
   /** The agent ended although nobody stopped it. */
   ended?: (error: unknown) => void;
 }): Promise<RunningAgent> {
@@ -125,7 +130,7 @@ async function startWith(
     random: systemRandom,
     log,
   });
-  await driver.list();
+  if (options.mustSee) await driver.list();
   // It reads all of the agent's files first; that samples of before cannot be sent now, the agent itself sees to.
   await agent.flushUsage().catch((error: unknown) => {
     if (error instanceof CorruptState) throw error;

@@ -260,6 +260,7 @@ async function start(
       clock,
       ids: systemIds,
       log,
+      mustSee: true,
       ended: (error) => options.agentEnded?.(host.name, error),
       joinToken: () => joinTokenFor(deps, host.name, locationId),
     }).catch((cause: unknown) => {

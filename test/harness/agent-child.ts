@@ -39,5 +39,6 @@ await startAgent({
   ids,
   log: createJsonLog((line) => process.stderr.write(line), clock),
   takesMovesAt: { address: "127.0.0.1", port: orders.movesPort },
+  mustSee: false,
 });
 process.send?.("started");

@@ -11,11 +11,14 @@ const CHILD = path.join(import.meta.dirname, "agent-child.ts");
 /** Of what a dead agent said, as much as tells why. */
 const MOST_SAID = 20_000;
 
-/** A host's agent in a process of its own, enrolled at a stack. */
+/**
+ * A host's agent in a process of its own, enrolled at a stack. Starts and kills wait for one another: a host has one agent at most
+ * (`holdAlone`), whoever else wants one meanwhile.
+ */
 export type AgentProcess = Readonly<{
-  /** Until it works. */
+  /** Until it works. One that lives is left as it is. */
   start: () => Promise<void>;
-  /** As a power cut does, but for what it has started. */
+  /** As a power cut does, but for what it has started; nothing where it is dead. */
   kill: () => Promise<void>;
   isAlive: () => boolean;
   /** The stack's clock was moved on. */
@@ -49,35 +52,45 @@ export async function anAgentProcess(
   let joinToken: string | null = null;
   let child: ChildProcess | null = null;
   let said = "";
+  const isAlive = () => child !== null && child.exitCode === null && child.signalCode === null;
+  const start = async () => {
+    if (isAlive()) return;
+    // Of its first life: by then it is enrolled.
+    joinToken ??= await joinTokenFor(stack.deps, host.name, locationId);
+    const clockOffsetMs = stack.clock.offsetMs();
+    const words = JSON.stringify({ ...orders, joinToken, clockOffsetMs });
+    const [command, ...args] = [...enter, process.execPath, CHILD, words];
+    const started = spawn(command, args, {
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    child = started;
+    started.stderr?.on("data", (chunk: Buffer) => {
+      said = (said + chunk.toString()).slice(-MOST_SAID);
+    });
+    await Promise.race([
+      once(started, "message"),
+      once(started, "exit").then(() => {
+        throw new Error(`the agent of ${host.name} did not start: ${said}`);
+      }),
+    ]);
+  };
+  const kill = async () => {
+    if (child === null || !isAlive()) return;
+    const ended = once(child, "exit");
+    child.kill("SIGKILL");
+    await ended;
+  };
+  let turn: Promise<unknown> = Promise.resolve();
+  const inTurn = (work: () => Promise<void>): Promise<void> => {
+    const mine = turn.then(work);
+    turn = mine.catch(() => undefined);
+    return mine;
+  };
   return {
-    async start() {
-      // Of its first life: by then it is enrolled.
-      joinToken ??= await joinTokenFor(stack.deps, host.name, locationId);
-      const clockOffsetMs = stack.clock.offsetMs();
-      const words = JSON.stringify({ ...orders, joinToken, clockOffsetMs });
-      const [command, ...args] = [...enter, process.execPath, CHILD, words];
-      const started = spawn(command, args, {
-        env: { ...process.env, ...env },
-        stdio: ["ignore", "ignore", "pipe", "ipc"],
-      });
-      child = started;
-      started.stderr?.on("data", (chunk: Buffer) => {
-        said = (said + chunk.toString()).slice(-MOST_SAID);
-      });
-      await Promise.race([
-        once(started, "message"),
-        once(started, "exit").then(() => {
-          throw new Error(`the agent of ${host.name} did not start: ${said}`);
-        }),
-      ]);
-    },
-    async kill() {
-      if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-      const ended = once(child, "exit");
-      child.kill("SIGKILL");
-      await ended;
-    },
-    isAlive: () => child !== null && child.exitCode === null && child.signalCode === null,
+    start: () => inTurn(start),
+    kill: () => inTurn(kill),
+    isAlive,
     advance: (advanceMs) => void child?.send({ advanceMs }),
     said: () => said,
   };

@@ -44,6 +44,16 @@ describe.skipIf(skip !== null)(`6b: Hyper-V's VMs between two agents${skipped}`,
     return { host, content: await host.contentOf(vm.uuid) };
   };
 
+  test("an agent whose PowerShell dies as it starts works all the same", async () => {
+    const { agent, killPowerShellAt, spare } = await owner();
+    await agent.kill();
+    await killPowerShellAt(1);
+    await agent.start();
+    await power(stack, vm.id, "stop");
+    await power(stack, vm.id, "start");
+    expect(await spare()).toBe(false);
+  });
+
   test("a VM goes there and back, byte for byte, with its address, and runs", async () => {
     const { addresses } = await statusOf(stack, vm.id);
     for (const mark of ["there", "back"]) {
@@ -84,12 +94,14 @@ describe.skipIf(skip !== null)(`6b: Hyper-V's VMs between two agents${skipped}`,
   });
 
   test(`whatever is killed, one copy is there, with every byte (${STORIES} stories of seed ${SEED})`, async () => {
-    const ends: Record<string, number> = { moved: 0, turned_back: 0 };
+    const ends = { moved: 0, turned_back: 0, struck: 0, missed: 0 };
     for (let story = 1; story <= STORIES; story++) {
       const { host, content } = await writeSomewhere(`story ${story}`);
       const blows = Array.from({ length: dice.int(1, 3) }, () => drawBlow(dice));
-      const { outcome } = await moveVm(stack, vm, hosts, blows);
-      ends[outcome] = (ends[outcome] ?? 0) + 1;
+      const { outcome, missed } = await moveVm(stack, vm, hosts, blows);
+      ends[outcome] += 1;
+      ends.struck += blows.length - missed;
+      ends.missed += missed;
       const now = await owner();
       expect(now === host).toBe(outcome === "turned_back");
       expect(await now.contentOf(vm.uuid)).toBe(content);

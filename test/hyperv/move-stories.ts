@@ -152,7 +152,7 @@ export async function moveVm(
   });
 
   const over = new AbortController();
-  const watching = (async () => {
+  const watch = async () => {
     while (!over.signal.aborted) {
       // In this order: one that was handed over between the two looks ran on neither at a time.
       const there = await looked(destination, vm.uuid);
@@ -160,7 +160,9 @@ export async function moveVm(
       if (here && there) told.add("it ran on both hosts");
       await pause(LOOK_EVERY_MS);
     }
-  })();
+  };
+  // What it fails with is told with the rest, and when it is awaited, as the story may go on for minutes until then.
+  const watching = watch().catch((error: unknown) => void told.add(`unwatched: ${String(error)}`));
   try {
     const missed = (await Promise.all(struck)).filter(Boolean).length;
     const last = await eventually("the end of the move", async () => {
@@ -177,8 +179,9 @@ export async function moveVm(
     const owner = last.outcome === "moved" ? destination : source;
     expect((await hostOf(stack, vm.id, hosts)).name).toBe(owner.name);
     const runs = await owner.isRunning(vm.uuid);
-    await expectOneCopy(vm.uuid, { owner, hosts }, [last.sourceEpoch, last.epoch]);
-    if (!runs) await owner.driver.stop({ vmId: vm.uuid, ownerEpoch: last.epoch }, "firm");
+    const epochs = [last.sourceEpoch, last.epoch];
+    const ownerEpoch = await expectOneCopy(vm.uuid, { owner, hosts }, epochs);
+    if (!runs) await owner.driver.stop({ vmId: vm.uuid, ownerEpoch }, "firm");
     return { outcome: last.outcome, missed, runs };
   } catch (error) {
     const said = hosts.map(({ name, agent }) => `${name}:\n${agent.said()}`);
@@ -245,13 +248,13 @@ async function hostOf(
   return found;
 }
 
-/** Whoever is asked to start it, in whatever epoch it ever had: its owner's copy starts in one, and no other does in any. */
+/** Whoever is asked to start it, in whatever epoch it ever had: its owner's copy starts in one, which is told, and no other does in any. */
 async function expectOneCopy(
   vmId: string,
   { owner, hosts }: Readonly<{ owner: MovingHost; hosts: readonly MovingHost[] }>,
   epochs: readonly number[],
-): Promise<void> {
-  const started: string[] = [];
+): Promise<number> {
+  const started: { name: string; ownerEpoch: number }[] = [];
   for (const { name, driver } of hosts) {
     if (!(await driver.list()).some((seen) => seen.vmId === vmId)) continue;
     for (const ownerEpoch of epochs) {
@@ -259,11 +262,14 @@ async function expectOneCopy(
         () => "started",
         (error: unknown) => (error instanceof DriverError ? error.code : String(error)),
       );
-      if (outcome === "started") started.push(name);
+      if (outcome === "started") started.push({ name, ownerEpoch });
       else expect(outcome).toBe("stale_epoch");
     }
   }
-  expect(started).toEqual([owner.name]);
+  const [only] = started;
+  expect(started.map(({ name }) => name)).toEqual([owner.name]);
+  if (only === undefined) throw new Error("it was started");
+  return only.ownerEpoch;
 }
 
 const pause = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));

@@ -371,7 +371,8 @@ describe.skipIf(skip !== null)(`moves of Hyper-V's VMs${skipped}`, () => {
       const edges = await world.countEdges(() => one.run(host, whole));
       expect(edges).toBeGreaterThan(1);
       await driver.destroy(whole);
-      for (const edge of chosen(one.operation, edges, one.kills)) {
+      const kills = chosen(one.operation, edges, one.kills);
+      for (const edge of kills) {
         const vm = await one.given(host);
         await world.killAt(edge);
         const died = (await outcome(one.run(host, vm))) !== "done";
@@ -386,6 +387,7 @@ describe.skipIf(skip !== null)(`moves of Hyper-V's VMs${skipped}`, () => {
         expect(await outcome(driver.start(vm))).toBe(one.starts);
         await driver.destroy(vm);
       }
+      console.info(`${one.operation} killed at ${kills.length} of ${edges} edges`);
     });
   });
 });

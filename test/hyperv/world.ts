@@ -171,12 +171,16 @@ export async function aWorld(over: Partial<StandinHost> = {}): Promise<World> {
   const vms = async () => {
     const files = await readdir(path.join(state, "vms"));
     const found = files.filter((name) => name.endsWith(".json"));
-    return Promise.all(
-      found.map(async (name) => {
-        const vm: StandinVm = JSON.parse(await readFile(path.join(state, "vms", name), "utf8"));
-        return vm;
-      }),
-    );
+    const read = found.map(async (name): Promise<StandinVm[]> => {
+      const file = path.join(state, "vms", name);
+      const text = await readFile(file, "utf8").catch((error: unknown) => {
+        // Removed since its folder was read: it is not there.
+        if (!existsSync(file)) return null;
+        throw error;
+      });
+      return text === null ? [] : [JSON.parse(text)];
+    });
+    return (await Promise.all(read)).flat();
   };
   const driverOptions = {
     root,

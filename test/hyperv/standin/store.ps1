@@ -149,8 +149,13 @@ function Stop-LateProcess([long]$LateInstant) {
 }
 function Step-TowardsKill {
     if (-not [System.IO.File]::Exists($script:KillFile)) { return }
-    $left = [int][System.IO.File]::ReadAllText($script:KillFile) - 1
-    if ($left -gt 0) { [System.IO.File]::WriteAllText($script:KillFile, "$left"); return }
+    try {
+        $left = [int][System.IO.File]::ReadAllText($script:KillFile) - 1
+        if ($left -gt 0) { [System.IO.File]::WriteAllText($script:KillFile, "$left"); return }
+    } catch [System.IO.IOException] {
+        # Another process of this host counts its edge, or dies at it: a cmdlet of Hyper-V's would not fail for that.
+        return
+    }
     [System.IO.File]::Delete($script:KillFile)
     [System.Diagnostics.Process]::GetCurrentProcess().Kill()
     [System.Threading.Thread]::Sleep([System.Threading.Timeout]::Infinite)
