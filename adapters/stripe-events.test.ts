@@ -38,7 +38,7 @@ describe("events that no delivery of has succeeded", () => {
         "types[0]": "checkout.session.completed",
         "types[1]": "checkout.session.async_payment_succeeded",
         "types[2]": "checkout.session.async_payment_failed",
-        "types[14]": "refund.failed",
+        "types[15]": "refund.failed",
         delivery_success: "false",
         "created[gte]": String(SECONDS - 3_600),
         "created[lt]": String(SECONDS),

@@ -34,6 +34,7 @@ const anInvoice = (over: object = {}): Stripe.Invoice =>
     object: "invoice",
     number: "A-0001",
     status: "paid",
+    last_finalization_error: null,
     total: 1_487,
     amount_paid: 1_301,
     starting_balance: -190,
@@ -144,6 +145,7 @@ describe("an invoice", () => {
       hostedUrl: "https://invoice.stripe.com/i/1",
       createdAt: new Date("2026-01-01T00:00:01Z"),
       paidAt: instant(CREATED + 3),
+      stuckBecause: null,
       isFirst: false,
       orderId: "order-of-invoice",
       subscriptionId: "sub_1",
@@ -161,6 +163,14 @@ describe("an invoice", () => {
       subscriptionId: null,
     });
     expect(invoiceState(anInvoice({ customer: null })).customerId).toBeNull();
+    const error = { type: "invalid_request_error", code: "customer_tax_location_invalid" };
+    const stuck = (over: object) =>
+      invoiceState(anInvoice({ last_finalization_error: error, ...over })).stuckBecause;
+    expect(stuck({ status: "draft" })).toBe("customer_tax_location_invalid");
+    expect(stuck({ status: "draft", last_finalization_error: { type: "api_error" } })).toBe(
+      "api_error",
+    );
+    expect(stuck({ status: "open" })).toBeNull();
     expect(invoiceState(anInvoice({ billing_reason: "subscription_create" })).isFirst).toBe(true);
     // Until it is finalised nothing is taken of the customer's balance.
     expect(invoiceState(anInvoice({ ending_balance: null })).fromCredit.minor).toBe(0n);

@@ -135,11 +135,15 @@ export function invoiceState(invoice: Stripe.Invoice): InvoiceState {
     createdAt: instant(invoice.created),
     paidAt: instantOrNull(invoice.status_transitions.paid_at),
     isFirst: invoice.billing_reason === "subscription_create",
+    stuckBecause: invoice.status === "draft" ? whyStuck(invoice) : null,
     orderId: invoice.parent?.subscription_details?.metadata?.["order_id"] ?? null,
     subscriptionId: subscriptionIdOf(invoice),
     customerId: invoice.customer === null ? null : idOf(invoice.customer),
   };
 }
+
+const whyStuck = ({ last_finalization_error: error }: Stripe.Invoice): string | null =>
+  error === null ? null : (error.code ?? error.type);
 
 /** Which subscription it bills; null: none. */
 export function subscriptionIdOf(invoice: Stripe.Invoice): string | null {

@@ -44,6 +44,8 @@ export type InvoiceState = Readonly<{
   paidAt: Date | null;
   /** It is the first of its subscription, which an order is paid with. */
   isFirst: boolean;
+  /** Why it could not be sent, and is a draft that nobody can pay; null: it could, or was not to be sent yet. */
+  stuckBecause: string | null;
 }> &
   NamedBy;
 
@@ -169,6 +171,7 @@ export const PROVIDER_EVENTS = [
   "customer.subscription.deleted",
   "customer.subscription.pending_update_applied",
   "customer.subscription.pending_update_expired",
+  "invoice.finalization_failed",
   "invoice.paid",
   "invoice.payment_action_required",
   "invoice.payment_failed",

@@ -1,6 +1,8 @@
-import { and, asc, eq, isNull, lte, sql } from "drizzle-orm";
+import { and, asc, eq, isNotNull, isNull, lte, not, notExists, sql } from "drizzle-orm";
+import { alias } from "drizzle-orm/pg-core";
 import type { Tx } from "#db/client.ts";
-import { services } from "#db/schema/billing.ts";
+import { invoices, services } from "#db/schema/billing.ts";
+import { orders } from "#db/schema/orders.ts";
 import { HAS_OPEN_INVOICE } from "./invoices.ts";
 import { findings } from "#db/schema/hosts.ts";
 import { vms } from "#db/schema/vms.ts";
@@ -17,6 +19,33 @@ const hangs = (before: Date) =>
   );
 const isTold = (kind: string) =>
   and(eq(findings.vmId, services.vmId), eq(findings.kind, kind), isNull(findings.endedAt));
+
+/** Of a renewal that the provider could not send: nobody can pay that. */
+const STUCK = and(isNotNull(invoices.stuckBecause), eq(invoices.status, "draft"));
+
+/** VMs with such an invoice of which staff were not told. */
+export async function stuckInvoices(
+  tx: Tx,
+  kind: string,
+  limit: number,
+): Promise<readonly { vmId: string; hostId: string; providerId: string; why: string }[]> {
+  const rows = await tx
+    .selectDistinctOn([vms.id], {
+      vmId: vms.id,
+      hostId: vms.hostId,
+      providerId: invoices.providerId,
+      why: invoices.stuckBecause,
+    })
+    .from(invoices)
+    .innerJoin(orders, eq(orders.id, invoices.orderId))
+    .innerJoin(vms, eq(vms.id, orders.vmId))
+    .innerJoin(services, and(eq(services.vmId, vms.id), not(services.vmIsToGo)))
+    .leftJoin(findings, isTold(kind))
+    .where(and(STUCK, isNull(findings.id)))
+    .orderBy(vms.id)
+    .limit(limit);
+  return rows.map(({ why, ...row }) => ({ ...row, why: why ?? "" }));
+}
 
 /** VMs of which it is so and staff were not told, those first that wait longest. */
 export async function hangingInvoices(
@@ -35,17 +64,32 @@ export async function hangingInvoices(
     .limit(limit);
 }
 
-/** Findings of it that are so no longer. */
+/** Findings of either that are so no longer. */
 export async function billedAgain(
   tx: Tx,
   kind: string,
   before: Date,
   limit: number,
 ): Promise<readonly { id: string }[]> {
+  const billed = alias(services, "billed");
   return tx
     .select({ id: findings.id })
     .from(findings)
     .leftJoin(services, and(eq(services.vmId, findings.vmId), hangs(before)))
-    .where(and(eq(findings.kind, kind), isNull(findings.endedAt), isNull(services.vmId)))
+    .where(
+      and(
+        eq(findings.kind, kind),
+        isNull(findings.endedAt),
+        isNull(services.vmId),
+        notExists(
+          tx
+            .select({ id: invoices.id })
+            .from(invoices)
+            .innerJoin(orders, eq(orders.id, invoices.orderId))
+            .innerJoin(billed, and(eq(billed.vmId, orders.vmId), not(billed.vmIsToGo)))
+            .where(and(STUCK, eq(orders.vmId, findings.vmId))),
+        ),
+      ),
+    )
     .limit(limit);
 }

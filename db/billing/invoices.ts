@@ -1,4 +1,4 @@
-import { and, desc, eq, gt, lt, max, sql } from "drizzle-orm";
+import { and, desc, eq, gt, lt, max, ne, sql } from "drizzle-orm";
 import { hostStopsAt } from "#core/billing/entitlement.ts";
 import type { InvoiceState, NamedBy } from "#core/billing/payments.ts";
 import type { Money } from "#core/money.ts";
@@ -9,7 +9,7 @@ import { giveBacks, invoices, services } from "#db/schema/billing.ts";
 import { orders } from "#db/schema/orders.ts";
 
 export type Invoice = Readonly<
-  Omit<InvoiceState, keyof NamedBy | "id" | "fromCredit" | "isFirst"> & {
+  Omit<InvoiceState, keyof NamedBy | "id" | "fromCredit" | "isFirst" | "stuckBecause"> & {
     id: string;
     accountId: string;
     /** null: it is for no order. */
@@ -75,13 +75,14 @@ export async function saveInvoice(
     paidMinor: state.paid.minor,
     currency: state.total.currency,
     hostedUrl: state.hostedUrl,
+    stuckBecause: state.stuckBecause,
   });
 }
 
 type Shown = Omit<Required<typeof invoices.$inferInsert>, "crossedEndAt" | "settledAt" | "triedAt">;
 const invoiceSaved = prepared("invoice_saved", (db, at: Slots<Shown>) => {
-  const { number, status, totalMinor, paidMinor, currency, hostedUrl, paidAt } = at;
-  const set = { number, status, totalMinor, paidMinor, currency, hostedUrl, paidAt };
+  const { number, status, totalMinor, paidMinor, currency, hostedUrl, paidAt, stuckBecause } = at;
+  const set = { number, status, totalMinor, paidMinor, currency, hostedUrl, paidAt, stuckBecause };
   const { id, accountId, orderId, providerId, createdAt } = at;
   return db
     .insert(invoices)
@@ -101,6 +102,7 @@ export async function saveShown(tx: Tx, state: InvoiceState): Promise<void> {
     .where(and(eq(invoices.providerId, state.id), sql`${invoices.status} not in ('paid', 'void')`));
 }
 
+/** An account's invoices, the newest first. What was never sent is nothing to its customer. */
 export async function listInvoices(
   db: Db,
   accountId: string,
@@ -110,6 +112,7 @@ export async function listInvoices(
     .where(
       and(
         eq(invoices.accountId, accountId),
+        ne(invoices.status, "draft"),
         page.before === null ? undefined : lt(invoices.id, page.before),
       ),
     )

@@ -681,6 +681,8 @@ export const invoices = pgTable(
     hostedUrl: text("hosted_url"),
     createdAt: instant("created_at").notNull(),
     paidAt: instant("paid_at"),
+    /** Why the provider could not send it: it is a draft that nobody can pay. null: it could. */
+    stuckBecause: text("stuck_because"),
     /** Its payment crossed the end of what it is for, which was then; null: it did not. */
     crossedEndAt: instant("crossed_end_at"),
     /** When it was decided what of such a payment is given back. */
@@ -692,6 +694,9 @@ export const invoices = pgTable(
     uniqueIndex("invoices_provider_key").on(t.providerId),
     index("invoices_account_idx").on(t.accountId, t.id),
     index("invoices_order_idx").on(t.orderId),
+    index("invoices_stuck_idx")
+      .on(t.orderId)
+      .where(sql`${t.stuckBecause} is not null`),
     index("invoices_crossed_idx")
       .on(sql`coalesce(${t.triedAt}, ${t.crossedEndAt})`)
       .where(sql`${t.crossedEndAt} is not null and ${t.settledAt} is null`),

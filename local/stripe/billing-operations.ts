@@ -1,6 +1,6 @@
 import type { Stripe } from "stripe";
 import { invalidRequest, noSuchReference } from "./api-error.ts";
-import { advanced, collect, finalizeAndCollect } from "./collection.ts";
+import { advanced, collect, finalizeAndCollect, finalizeByHand } from "./collection.ts";
 import { allLinesOf } from "./invoice-lines.ts";
 import { customerOf, intentIdOf, paymentOf, subscriptionIdOf, voidInvoice } from "./invoices.ts";
 import { listOperation, operation, pageOf } from "./operation.ts";
@@ -77,6 +77,13 @@ export const billingOperations = [
       sandbox.emit("invoice.updated", object, previous);
       return object;
     },
+  }),
+  operation({
+    method: "POST",
+    path: "/v1/invoices/:id/finalize",
+    returns: "invoice",
+    params: paramsOf<Stripe.InvoiceFinalizeInvoiceParams>()({}),
+    run: ({ sandbox, id }) => finalizeByHand(sandbox, id),
   }),
   operation({
     method: "POST",

@@ -234,3 +234,25 @@ test("a subscription whose first payment never comes expires after 23 hours", as
     latest_invoice: { status: "void" },
   });
 });
+
+test("an invoice that cannot be finalised stays a draft that says why, until somebody does it by hand", async () => {
+  const harness = await inProcess();
+  const { stripe, standIn, clock } = harness;
+  const { id, customer } = await aSubscription(harness);
+  const fail = async (code: string | null) =>
+    local(standIn, "/fail-finalization", { customer, code });
+  await fail("customer_tax_location_invalid");
+  clock.advanceDays(32);
+  const { data } = await stripe.invoices.list({ subscription: id, limit: 1 });
+  expect(data[0]).toMatchObject({
+    status: "draft",
+    number: null,
+    last_finalization_error: { code: "customer_tax_location_invalid" },
+  });
+  expect(await deliveredTypes(harness)).toContain("invoice.finalization_failed");
+  const byHand = () => stripe.invoices.finalizeInvoice(data[0]?.id ?? "");
+  expect(await refusal(byHand())).toMatchObject({ code: "customer_tax_location_invalid" });
+  await fail(null);
+  expect((await byHand()).status).toBe("paid");
+  expect(await refusal(byHand())).toMatchObject({ code: "invoice_not_editable" });
+});

@@ -20,11 +20,24 @@ import { endSubscription, isOver, moveSubscription } from "./subscription-states
  */
 const RETRY_DAYS = [1, 2, 4, 6, 8, 11, 14];
 
-/** Finalises the invoice and charges it. */
+/**
+ * Finalises a draft and charges it. One that cannot be finalised stays a draft that says why, and is not tried again by itself
+ * (https://docs.stripe.com/invoicing/integration/workflow-transitions#finalized).
+ */
 export function finalizeAndCollect(
   sandbox: Sandbox,
   invoiceId: string,
 ): PaymentOutcome | { ok: true } | { ok: false; asksForAction?: true } {
+  const refused = whyUnfinalizable(sandbox, invoiceId);
+  if (refused !== null) {
+    const { object } = sandbox.change("invoice", invoiceId, {
+      automatically_finalizes_at: null,
+      next_payment_attempt: null,
+      last_finalization_error: refused,
+    });
+    sandbox.emit("invoice.finalization_failed", object);
+    return { ok: false };
+  }
   const invoice = finalizeInvoice(sandbox, invoiceId, null);
   if (invoice.amount_due === 0) {
     settle(sandbox, invoiceId);
@@ -35,6 +48,38 @@ export function finalizeAndCollect(
     return { ok: false };
   }
   return collect(sandbox, invoiceId, null);
+}
+
+/** Finalises a draft by hand. */
+export function finalizeByHand(sandbox: Sandbox, invoiceId: string): Stripe.Invoice {
+  const { status } = sandbox.find("invoice", invoiceId);
+  if (status !== "draft")
+    throw invalidRequest(
+      "This invoice is already finalized, you can't re-finalize a non-draft invoice.",
+      {
+        code: "invoice_not_editable",
+      },
+    );
+  const refused = whyUnfinalizable(sandbox, invoiceId);
+  if (refused !== null)
+    throw invalidRequest(refused.message ?? "", { code: "customer_tax_location_invalid" });
+  finalizeAndCollect(sandbox, invoiceId);
+  return sandbox.find("invoice", invoiceId);
+}
+
+function whyUnfinalizable(
+  sandbox: Sandbox,
+  invoiceId: string,
+): Stripe.Invoice.LastFinalizationError | null {
+  const customer = idOf(customerOf(sandbox.find("invoice", invoiceId)));
+  const found = sandbox.store.get("unfinalizable", customer);
+  if (found === undefined) return null;
+  return {
+    type: "invalid_request_error",
+    code: "customer_tax_location_invalid",
+    message:
+      "The customer's location isn't recognized. Set a valid customer address in order to automatically calculate tax.",
+  };
 }
 
 /**

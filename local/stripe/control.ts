@@ -38,6 +38,11 @@ const OpenDispute = z.strictObject({
   reason: z.string().max(100).default("fraudulent"),
   amount: z.int().positive().optional(),
 });
+const FailFinalization = z.strictObject({
+  customer: z.string(),
+  /** As of an address for which no tax can be worked out; null: they go through again. */
+  code: z.enum(["customer_tax_location_invalid"]).nullable(),
+});
 const CloseDispute = z.strictObject({ dispute: z.string(), outcome: z.enum(["won", "lost"]) });
 const Nothing = z.strictObject({});
 
@@ -84,6 +89,12 @@ export function createControl(deps: {
   post("/faults", FaultRequest, (fault) => {
     queue.arm(fault);
     return { armed: fault };
+  });
+  post("/fail-finalization", FailFinalization, ({ customer, code }) => {
+    sandbox.find("customer", customer);
+    if (code === null) sandbox.store.remove("unfinalizable", customer);
+    else sandbox.store.put("unfinalizable", { id: customer, code });
+    return { customer, code };
   });
   post("/fail-payments", FailPayments, ({ customer, count, declineCode }) => {
     sandbox.find("customer", customer);

@@ -25,6 +25,7 @@ const NAMES: Record<Kind, string> = {
   payment_method: "PaymentMethod",
   card_on_file: "PaymentMethod",
   armed_failure: "customer",
+  unfinalizable: "customer",
   subscription: "subscription",
   pending_prorations: "subscription",
   invoice: "invoice",

@@ -77,6 +77,13 @@ type ArmedFailure = {
   declineCode: string;
 };
 
+/** Why no invoice of a customer's can be finalised, until the control surface takes it away. */
+type Unfinalizable = {
+  /** The customer's id. */
+  id: string;
+  code: string;
+};
+
 /** Each kind of object that the stand-in keeps, as the official client types it, with references as ids. */
 export type Objects = {
   customer: Stripe.Customer;
@@ -95,6 +102,7 @@ export type Objects = {
   payment_method: Stripe.PaymentMethod;
   card_on_file: CardOnFile;
   armed_failure: ArmedFailure;
+  unfinalizable: Unfinalizable;
   subscription: Stripe.Subscription;
   pending_prorations: PendingProrations;
   invoice: Stripe.Invoice;
@@ -135,6 +143,7 @@ export class Store {
     payment_method: new Map(),
     card_on_file: new Map(),
     armed_failure: new Map(),
+    unfinalizable: new Map(),
     subscription: new Map(),
     pending_prorations: new Map(),
     invoice: new Map(),
@@ -204,6 +213,7 @@ export class Store {
       payment_method: this.all("payment_method"),
       card_on_file: this.all("card_on_file"),
       armed_failure: this.all("armed_failure"),
+      unfinalizable: this.all("unfinalizable"),
       subscription: this.all("subscription"),
       pending_prorations: this.all("pending_prorations"),
       invoice: this.all("invoice"),
@@ -245,6 +255,7 @@ const KINDS = [
   "payment_method",
   "card_on_file",
   "armed_failure",
+  "unfinalizable",
   "subscription",
   "pending_prorations",
   "invoice",

@@ -11,6 +11,7 @@ import { suspendVm } from "#commands/billing/suspend-vm.ts";
 import { requestAction } from "#commands/vms/request-action.ts";
 import { accounts } from "#db/schema/accounts.ts";
 import { changeVm } from "#commands/vms/change-vm.ts";
+import { listInvoices } from "#db/billing/invoices.ts";
 import { desiredVmsOf } from "#db/vms/vms.ts";
 import { startControlPlane, type ControlPlane } from "#test/harness/control-plane.ts";
 import { aPrincipal } from "#test/builders.ts";
@@ -465,5 +466,34 @@ describe("staff are told", () => {
     expect(await vmRow(vmId)).toMatchObject({ presence: "present" });
     await tellHangingInvoices(cp.deps);
     expect(await findings()).toEqual(["invoice_hangs, ended"]);
+  });
+
+  test("at once of an invoice that Stripe could not send, which its customer is not shown, until it is sent", async () => {
+    const world = await aWorld(cp);
+    await anActiveVm(cp, world);
+    const [customer] = cp.stripe.standIn.store.all("customer");
+    const fail = (code: string | null) =>
+      cp.stripe.local("/fail-finalization", { customer: customer?.id, code });
+    await fail("customer_tax_location_invalid");
+    cp.clock.advanceDays(31);
+    cp.stripe.standIn.runDue();
+    cp.clock.advanceMinutes(61);
+    cp.stripe.standIn.runDue();
+    await cp.pump();
+    await tellHangingInvoices(cp.deps);
+    await tellHangingInvoices(cp.deps);
+    expect(await findings()).toEqual(["invoice_hangs"]);
+    const [finding] = await cp.rows("select detail from findings");
+    expect(finding?.["detail"]).toContain("customer_tax_location_invalid");
+    expect(
+      await listInvoices(cp.deps.db, world.buyer.accountId, { limit: 9, before: null }),
+    ).toHaveLength(1);
+    await fail(null);
+    const draft = cp.stripe.standIn.store.all("invoice").find(({ status }) => status === "draft");
+    await cp.stripe.dashboard.invoices.finalizeInvoice(draft?.id ?? "");
+    await cp.pump();
+    await tellHangingInvoices(cp.deps);
+    expect(await findings()).toEqual(["invoice_hangs, ended"]);
+    expect(await dunnings()).toEqual([]);
   });
 });

@@ -30,6 +30,7 @@ const anInvoice = (over: Partial<InvoiceState> = {}): InvoiceState => ({
   hostedUrl: "https://invoice.test/7",
   createdAt: new Date("2026-02-27T10:00:00.000Z"),
   paidAt: new Date("2026-02-27T10:00:00.000Z"),
+  stuckBecause: null,
   isFirst: false,
   orderId,
   subscriptionId: "sub_1",
