@@ -7,7 +7,8 @@ import type { Event } from "#core/contracts/events.ts";
 import { overBoughtFindings } from "#db/billing/bought-changes.ts";
 import { saveCrossed } from "#db/billing/crossed-payments.ts";
 import { closeDunning, findDunning, lockDunning } from "#db/billing/dunnings.ts";
-import { lockService, saveRevived } from "#db/billing/services.ts";
+import { policyFor } from "#db/billing/dunning-policies.ts";
+import { lockService, saveOwnSuspendDays, saveRevived } from "#db/billing/services.ts";
 import type { Tx } from "#db/client.ts";
 import { bumpDesiredGeneration } from "#db/hosts/hosts.ts";
 import { lockOrder, outdateLooks } from "#db/orders/orders.ts";
@@ -76,6 +77,9 @@ async function take(
     },
     at.now,
   );
+  // Of what was only tried it had other days.
+  const { suspendDays } = await policyFor(tx, vm.accountId);
+  await saveOwnSuspendDays(tx, vmId, suspendDays, at.now);
   await closeDunning(tx, dunningId, "revived", at.now);
   const told = [{ vmId, kind: "ended_by_provider" satisfies FindingKind }];
   await endThese(tx, await overBoughtFindings(tx, told), at, actor);

@@ -1,4 +1,6 @@
+import { hasEnded } from "#core/billing/entitlement.ts";
 import type { CheckoutState } from "#core/billing/payments.ts";
+import type { Event } from "#core/contracts/events.ts";
 import type { Order } from "#core/orders/order.ts";
 import { cardOfTrial, noticeAt, type TrialRefusal } from "#core/orders/trial.ts";
 import { refuse, ok, type Refusal, type Result } from "#core/result.ts";
@@ -77,31 +79,40 @@ async function trialPolicyFor(tx: Tx, { id, trialPolicy }: Order): Promise<Trial
 export async function refuseTrial(
   tx: Tx,
   order: Order,
-  of: { why: TrialRefusal; subscriptionId: string | null },
+  { why, checkout }: { why: TrialRefusal; checkout: CheckoutState },
   at: At,
   actor: Actor,
 ): Promise<void> {
-  await saveRefusedTrial(tx, order.id, of.why);
+  await saveRefusedTrial(tx, order.id, why);
   const { id, accountId } = order;
   const mail = { id: at.newId(), kind: "trial_refused", cause: id, about: id, accountId } as const;
   await insertDueMails(tx, [mail], at.now);
-  await recordChange(
-    tx,
-    {
-      actor,
-      action: "order.trial_refused",
-      subject: { kind: "order", id },
-      detail: { why: of.why },
-      events:
-        of.subscriptionId === null
-          ? []
-          : [
-              {
-                name: "subscription.cancellation_fell_due.v1",
-                data: { orderId: id, subscriptionId: of.subscriptionId },
-              },
-            ],
-    },
-    at,
-  );
+  const subject = { kind: "order", id } as const;
+  const events = endingOf(order, checkout);
+  const detail = { why };
+  await recordChange(tx, { actor, action: "order.trial_refused", subject, detail, events }, at);
 }
+
+/** What was refused goes on at the provider, which was not told, or not heard: it ends by whoever looks next. */
+export async function endRefusedTrial(
+  tx: Tx,
+  order: Order,
+  checkout: CheckoutState,
+  at: At,
+  actor: Actor,
+): Promise<void> {
+  const events = endingOf(order, checkout);
+  if (events.length === 0) return;
+  const subject = { kind: "order", id: order.id } as const;
+  await recordChange(tx, { actor, action: "order.trial_goes_on", subject, events }, at);
+}
+
+const endingOf = ({ id }: Order, { subscription }: CheckoutState): Event[] =>
+  subscription === null || hasEnded(subscription.status)
+    ? []
+    : [
+        {
+          name: "subscription.cancellation_fell_due.v1",
+          data: { orderId: id, subscriptionId: subscription.id },
+        },
+      ];

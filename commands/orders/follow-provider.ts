@@ -178,7 +178,9 @@ async function endOfSold(
   if (vm?.presence === "absent") return removalAskedAt(tx, vm.id);
   if (vm) return ending && lastPaidBefore(ending.endingAt);
   const isGivenBack = order.state === "refunding" || order.state === "refunded";
-  return (isGivenBack && order.paidAt) || undefined;
+  if (isGivenBack && order.paidAt !== null) return order.paidAt;
+  // A trial that was refused, and charged all the same when it was over, as its end was lost.
+  return order.trialPolicy !== null && order.declineCode !== null ? order.createdAt : undefined;
 }
 
 async function bringInLine(

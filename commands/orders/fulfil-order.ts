@@ -18,7 +18,7 @@ import { together } from "#db/together.ts";
 import { insertVm } from "#db/vms/vms.ts";
 import { bookInvoice } from "#commands/billing/book-invoice.ts";
 import { takePlace } from "#commands/hosts/take-place.ts";
-import { beginTrial, limitTrialsDebt, refuseTrial } from "./begin-trial.ts";
+import { beginTrial, endRefusedTrial, limitTrialsDebt, refuseTrial } from "./begin-trial.ts";
 import { expireOrder } from "./expire-order.ts";
 
 /**
@@ -42,8 +42,10 @@ export async function fulfilOrder(
   // Without its invoice the payment could not be booked nor given back: better that the message comes again.
   if (!checkout.invoice)
     throw new Error(`checkout ${checkout.id} is paid and shows no invoice yet`);
-  // It was refused before.
-  if (order.trialPolicy !== null && order.declineCode !== null) return ok("unchanged");
+  if (order.trialPolicy !== null && order.declineCode !== null) {
+    await endRefusedTrial(tx, order, checkout, at, actor);
+    return ok("unchanged");
+  }
   const [, held, plan] = await together([
     bookInvoice(tx, toOrder(order), checkout.invoice, at),
     heldReservation(tx, order.vmId),
@@ -55,8 +57,7 @@ export async function fulfilOrder(
   if (order.trialPolicy !== null) {
     const why = await beginTrial(tx, order, checkout, at.now);
     if (why !== null) {
-      const subscriptionId = checkout.subscription?.id ?? null;
-      await refuseTrial(tx, order, { why, subscriptionId }, at, actor);
+      await refuseTrial(tx, order, { why, checkout }, at, actor);
       return ok(await expireOrder(tx, order, at, actor, { trial: why }));
     }
   }

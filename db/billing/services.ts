@@ -8,6 +8,7 @@ import {
   isNull,
   lte,
   not,
+  notExists,
   or,
   sql,
   type SQL,
@@ -19,6 +20,7 @@ import type { Db, Tx } from "#db/client.ts";
 import { currencyFromRow } from "#db/currency-from-row.ts";
 import { prepared, type Slots } from "#db/prepared.ts";
 import { dunningPolicies, services } from "#db/schema/billing.ts";
+import { trials } from "#db/schema/orders.ts";
 import { vms } from "#db/schema/vms.ts";
 
 /** What was bought of a VM, however it was bought. */
@@ -258,6 +260,13 @@ export async function saveSuspendDays(
         eq(vms.accountId, accountId),
         sql`not ${services.vmIsToGo}`,
         sql`${services.suspendDays} <> ${suspendDays}`,
+        // What is only tried has its own.
+        notExists(
+          tx
+            .select({ id: trials.orderId })
+            .from(trials)
+            .where(and(eq(trials.vmId, services.vmId), isNull(trials.outcome))),
+        ),
       ),
     )
     .returning({ hostId: vms.hostId, vmId: vms.id });

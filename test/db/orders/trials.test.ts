@@ -1,4 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { agreeOnDunning } from "#commands/billing/agree-on-dunning.ts";
+import { retryGiveBacks } from "#commands/billing/make-give-back.ts";
+import { retryCrossed } from "#commands/billing/return-crossed.ts";
+import { followProvider } from "#commands/orders/follow-provider.ts";
 import { dun } from "#commands/billing/dun.ts";
 import { reviveVm } from "#commands/billing/revive-vm.ts";
 import { offerTrials, type TrialTerms } from "#commands/catalogue/offer-trials.ts";
@@ -266,6 +270,19 @@ describe("a trial that ends in payment", () => {
     expect(await orderTrial(buyer)).toMatchObject({ error: { code: "trial_used" } });
   });
 
+  test("owes no more by what is agreed with its account about dunning", async () => {
+    await offered();
+    const { vmId, buyer } = await aRunningTrial();
+    const who = { ...buyer, role: "staff" } as const;
+    const patient = { suspendDays: 30, terminateDays: 30, deleteDays: 30 };
+    const asked = { who, accountId: buyer.accountId, days: patient, reason: "an old friend" };
+    const { hash } = valueOf(await agreeOnDunning(cp.deps, { ...asked, dryRun: true }));
+    valueOf(await agreeOnDunning(cp.deps, { ...asked, dryRun: false, hash }));
+    expect(await service(vmId)).toMatchObject({ suspend_days: 1 });
+    await days(8);
+    expect(await service(vmId)).toMatchObject({ suspend_days: 30 });
+  });
+
   test("is resized by nobody before it is paid for", async () => {
     await offered();
     const { vmId, buyer } = await aRunningTrial();
@@ -320,6 +337,30 @@ describe("whose trial it is, is judged when its page is complete", () => {
     expect(await vms()).toBe(1);
   });
 
+  test("a refusal of which Stripe was not told is told by the next look, and what was charged meanwhile goes back", async () => {
+    await offered();
+    await aRunningTrial();
+    const { orderId, url, buyer } = await aTrialOrder(await aBuyer(cp));
+    await cp.stripe.submit(url, { card: CARD.works });
+    const actor = { kind: "system", id: "test" } as const;
+    expect(await followProvider(cp.deps, orderId, { actor })).toBe("expired");
+    await cp.rows("delete from outbox where name = 'subscription.cancellation_fell_due.v1'");
+    // Nobody looks again before it is charged.
+    for (const { id } of cp.stripe.standIn.webhooks.due()) cp.stripe.standIn.webhooks.drop(id);
+    await days(7.1);
+    expect(atStripe().subscriptions).toEqual(["active", "canceled"]);
+    await retryCrossed(cp.deps);
+    await retryGiveBacks(cp.deps);
+    await cp.pump();
+    const [kept] = await cp.rows(
+      `select sum(e.amount_minor)::int as minor from ledger_entries e
+        join ledger_transactions t on t.id = e.transaction_id
+        where e.account = 'stripe_balance' and t.account_id = $1`,
+      buyer.accountId,
+    );
+    expect(kept).toEqual({ minor: 0 });
+  });
+
   test("what is told again changes nothing", async () => {
     await offered();
     await aRunningTrial();
@@ -347,11 +388,14 @@ describe("a trial without a card", () => {
     expect([await dunnings(), await outcomes()]).toEqual([["terminated"], ["ended"]]);
     expect(await stopsOnHost(vmId)).toBeLessThanOrEqual(+cp.clock.now());
     expect(await vms()).toBe(1);
+    expect(await service(vmId)).toMatchObject({ suspend_days: 0 });
     const { checkoutUrl: url } = valueOf(await reviveVm(cp.deps, { who: buyer, vmId }));
     expect(await cp.stripe.pay(url)).toBe(303);
     await cp.pump();
     await sweep();
     expect(await dunnings()).toEqual(["revived"]);
+    // It has been paid for, as by everybody who pays.
+    expect(await service(vmId)).toMatchObject({ suspend_days: 3 });
     expect(atStripe()).toEqual({ subscriptions: ["canceled", "active"], charged: [500] });
   });
 
