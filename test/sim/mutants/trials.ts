@@ -12,8 +12,8 @@ export const TRIALS: readonly Mutant[] = [
   {
     name: "trial: one that is refused is billed all the same",
     file: "commands/orders/begin-trial.ts",
-    find: "of.subscriptionId === null\n",
-    replace: "of.subscriptionId !== null\n",
+    find: "subscription === null || hasEnded(subscription.status)",
+    replace: "subscription !== null",
     plan: "tried-with-a-known-card",
   },
   {
