@@ -9,6 +9,8 @@ const DONE_WITHIN_MS = 30 * 60_000;
 
 const BUSY: ReadonlySet<string> = new Set(["judging", "running"]);
 const OVER: ReadonlySet<string> = new Set(["done", "drifted", "left_out"]);
+/** Its turn was begun before, by a move to where its change is made. */
+const MOVED: ReadonlySet<string> = new Set(["moving", "arrived"]);
 
 const rowsOf = ({ mirror }: Scene, id: string): readonly Row<"plan_migration_vms">[] =>
   mirror.migrationVms.all().filter((row) => row.migration_id === id);
@@ -68,6 +70,8 @@ function wrongTurn(
   after: Row<"plan_migration_vms">,
 ): string | undefined {
   if (!BUSY.has(after.state) || before?.state === after.state) return undefined;
+  // A pause or a stop comes between VMs: one that has moved for it is gone through with (ADR 0060).
+  if (before !== null && MOVED.has(before.state)) return undefined;
   const what = `VM ${after.vm_id} is ${after.state} in a plan migration`;
   if (migration.state !== "running") return `${what} that is ${migration.state}`;
   const busy = rowsOf(scene, migration.id).filter(({ state }) => BUSY.has(state));
