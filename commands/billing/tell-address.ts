@@ -1,7 +1,13 @@
-import { addressesDue, customersWithAddressDue, noteAddressTold } from "#db/billing/customers.ts";
+import {
+  addressesDue,
+  customersWithAddressDue,
+  noteAddressTold,
+  putOffAddress,
+} from "#db/billing/customers.ts";
 import type { Deps } from "#commands/deps.ts";
 
 type TellDeps = Pick<Deps, "db" | "clock" | "payments">;
+type RetryDeps = TellDeps & Pick<Deps, "log">;
 
 /**
  * Tells the payment provider an account's new e-mail address, for each customer that it has there: receipts go to it. May be
@@ -25,10 +31,20 @@ export async function tellAddress(deps: TellDeps, accountId: string): Promise<st
 const YOUNG_MS = 60_000;
 const AT_ONCE = 20;
 
-/** Tells the addresses whose event was lost, or whose worker died. */
-export async function retryAddresses(deps: TellDeps): Promise<{ told: number }> {
+/** Tells the addresses whose event was lost, or whose worker died. One that fails waits behind the others. */
+export async function retryAddresses(deps: RetryDeps): Promise<{ told: number; failed: number }> {
+  const count = { told: 0, failed: 0 };
   const before = new Date(+deps.clock.now() - YOUNG_MS);
   const accountIds = await customersWithAddressDue(deps.db, before, AT_ONCE);
-  for (const accountId of accountIds) await tellAddress(deps, accountId);
-  return { told: accountIds.length };
+  for (const accountId of accountIds) {
+    try {
+      await tellAddress(deps, accountId);
+      count.told++;
+    } catch (error) {
+      count.failed++;
+      deps.log.error("retry_addresses.failed", { account_id: accountId, error });
+      await putOffAddress(deps.db, accountId, deps.clock.now());
+    }
+  }
+  return count;
 }

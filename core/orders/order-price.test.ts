@@ -35,6 +35,8 @@ describe("a completed checkout", () => {
     const tried = { ...order, trialPolicy: 1 };
     const nothing = settled({ listMinor: 0n, takenMinor: 0n });
     expect(whyNotPaid(tried, nothing)).toBeNull();
+    // Its session may show what it costs afterwards, as long as it asks for none of it.
+    expect(whyNotPaid(tried, settled({ taxMinor: -500n, takenMinor: 0n }))).toBeNull();
     for (const of of [
       settled(),
       { ...nothing, takenMinor: 1n },

@@ -25,13 +25,15 @@ export function whyNotPaid(
   order: Readonly<{ listMinor: bigint; currency: Currency; trialPolicy: number | null }>,
   settled: Settled | null,
 ): string | null {
-  const listed = order.trialPolicy === null ? order.listMinor : 0n;
-  const asked = `${listed} ${order.currency}`;
+  const isTried = order.trialPolicy !== null;
+  const asked = isTried ? `nothing in ${order.currency}` : `${order.listMinor} ${order.currency}`;
   if (settled === null) return `? ? of ${asked}`;
   const { currency, listMinor, takenMinor } = settled;
-  if (currency !== order.currency || listMinor !== listed)
-    return `${listMinor} ${currency} was asked for instead of ${asked}`;
   const due = dueOf(settled);
+  // What its session shows as the list price of a trial is not held against the order: what is asked for, and taken, is nothing.
+  const isAsked = isTried ? due === 0n : listMinor === order.listMinor;
+  if (currency !== order.currency || !isAsked)
+    return `${listMinor} ${currency} was asked for instead of ${asked}`;
   return takenMinor === due && due >= 0n ? null : `${takenMinor} of ${due} ${currency} was taken`;
 }
 

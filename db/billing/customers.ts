@@ -162,6 +162,16 @@ export async function noteAddressTold(
   return row.email;
 }
 
+/** What could not be told of it falls due anew. */
+export async function putOffAddress(db: Db, accountId: string, now: Date): Promise<void> {
+  await db
+    .update(billingCustomers)
+    .set({ addressDueSince: now })
+    .where(
+      and(eq(billingCustomers.accountId, accountId), isNotNull(billingCustomers.addressDueSince)),
+    );
+}
+
 /** Whose address fell due before then, those first that wait longest. */
 export async function customersWithAddressDue(
   db: Db,

@@ -16,8 +16,9 @@ export async function hasHadTrial(tx: Tx, accountId: string): Promise<boolean> {
   return row !== undefined;
 }
 
-/** How many trials run, with the orders for one that wait for their page to be completed. */
+/** How many trials run, with the orders for one that wait for their page to be completed. Whoever asks waits for those who asked before. */
 export async function trialsAtOnce(tx: Tx): Promise<number> {
+  await tx.execute(sql`select pg_advisory_xact_lock(hashtextextended('trials', 0))`);
   const running = await tx.$count(trials, isNull(trials.outcome));
   const isWaiting = and(eq(orders.state, "awaiting_payment"), isNotNull(orders.trialPolicy));
   return running + (await tx.$count(orders, isWaiting));

@@ -356,9 +356,38 @@ describe("the payment provider", () => {
     await retryAddresses(cp.deps);
     expect(knownAs(customerId)).toBe(before);
     cp.clock.advance(2 * 60_000);
-    expect(await retryAddresses(cp.deps)).toEqual({ told: 1 });
+    expect(await retryAddresses(cp.deps)).toEqual({ told: 1, failed: 0 });
     expect(knownAs(customerId)).toBe(after);
-    expect(await retryAddresses(cp.deps)).toEqual({ told: 0 });
+    expect(await retryAddresses(cp.deps)).toEqual({ told: 0, failed: 0 });
+  });
+
+  test("is told of the others by the sweep although one is refused, which then waits behind them", async () => {
+    const changedUnheard = async () => {
+      const one = await changed();
+      await cp.rows("update outbox set sent_at = now() where sent_at is null");
+      return one;
+    };
+    const [bad, good] = [await changedUnheard(), await changedUnheard()];
+    cp.clock.advance(2 * 60_000);
+    const { tellEmail } = cp.deps.payments;
+    const payments: typeof cp.deps.payments = {
+      ...cp.deps.payments,
+      tellEmail: async (id, email) => {
+        if (id === bad.customerId) throw new Error("that is no address, says Stripe");
+        await tellEmail(id, email);
+      },
+    };
+    expect(await retryAddresses({ ...cp.deps, payments })).toEqual({ told: 1, failed: 1 });
+    expect([knownAs(bad.customerId), knownAs(good.customerId)]).toEqual([bad.before, good.after]);
+    const [row] = await cp.rows(
+      "select address_due_since = $2 as is_last from billing_customers where customer_id = $1",
+      bad.customerId,
+      cp.clock.now(),
+    );
+    expect(row).toEqual({ is_last: true });
+    cp.clock.advance(2 * 60_000);
+    expect(await retryAddresses(cp.deps)).toEqual({ told: 1, failed: 0 });
+    expect(knownAs(bad.customerId)).toBe(bad.after);
   });
 
   test("knows the last address in the end, also when it changes while one is told", async () => {
